@@ -1,0 +1,1 @@
+"""The per-host agent: receive, parse, aggregate, batch, spool, forward."""

@@ -1,0 +1,32 @@
+"""The agent's books: where every sample went.
+
+received + recovered = acknowledged + dropped + in window + in spool, at every scrape. A sample is
+one value on a line; a rejected line is one. Counters are plain ints, read by whoever renders them.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Ledger:
+    """Sample counts since the start. Owned by the event loop; every stage adds its own facts."""
+
+    received: int = 0
+    recovered: int = 0
+    acknowledged: int = 0
+    in_window: int = 0
+    in_spool: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
+    """Samples lost, by reason."""
+    notes: Counter[str] = field(default_factory=Counter)
+    """Things worth knowing that lose nothing: names cleaned, tags dropped, fields ignored."""
+
+    def drop(self, reason: str, samples: int) -> None:
+        """Count ``samples`` as lost for ``reason``."""
+        self.dropped[reason] += samples
+
+    def balance(self) -> int:
+        """0 when the books add up; else how many samples are unaccounted for."""
+        gone = self.acknowledged + sum(self.dropped.values())
+        return self.received + self.recovered - gone - self.in_window - self.in_spool

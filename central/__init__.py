@@ -1,0 +1,1 @@
+"""The central service: ingest, store and query metrics over REST."""

@@ -1,0 +1,1 @@
+"""Both wires: StatsD lines from applications, JSON batches to the central service. No I/O."""

@@ -1,0 +1,161 @@
+"""One item on the wire between agent (or anyone) and centre, and the rules it must meet.
+
+    {"name": "api.requests", "type": "counter", "value": 12.5,
+     "count": 3, "min": 1, "max": 10.25,            all three or none: a pre-aggregated summary
+     "recorded_at": "2026-02-15T00:00:00Z"}
+
+Numbers inside are units of protocol.numbers. The rules are PRD 4.1 and 4.3 with DESIGN's decisions.
+"""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, Final, Literal, NamedTuple
+
+from protocol.limits import MAX_AGE_SECONDS
+from protocol.names import NAME_RULE, is_name
+from protocol.numbers import UNIT, to_units, units_to_text
+from protocol.times import format_time, parse_time
+
+Kind = Literal["counter", "value"]
+
+SINGLE_FIELDS: Final = frozenset({"name", "value", "recorded_at"})
+ITEM_FIELDS: Final = SINGLE_FIELDS | {"type", "count", "min", "max"}
+
+
+class Fault(Exception):
+    """Input that breaks a rule: the error code, the field at fault and a sentence for its sender."""
+
+    def __init__(self, code: str, field: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.field = field
+        self.message = message
+
+
+class Item(NamedTuple):
+    """A sample, or a summary of ``count`` samples whose sum is ``value``. Numbers are units.
+
+    ``count``, ``low`` and ``high`` are None for a plain sample. ``recorded_at`` is in whole seconds.
+    """
+
+    name: str
+    kind: Kind
+    value: int
+    recorded_at: int
+    count: int | None = None
+    low: int | None = None
+    high: int | None = None
+
+
+def parse_item(raw: object, now: float, skew: float) -> Item:
+    """The item of a batch. Raises Fault. ``raw`` is decoded JSON with floats as Decimal."""
+    if type(raw) is not dict:
+        raise Fault("VALIDATION_ERROR", "metrics", "an item must be a JSON object with name, type and value")
+    if not raw.keys() <= ITEM_FIELDS:
+        raise _unknown(raw, ITEM_FIELDS)
+    kind = raw.get("type")
+    if kind != "counter" and kind != "value":
+        raise Fault("VALIDATION_ERROR", "type", "type is required and must be 'counter' or 'value'")
+    name = _name(raw)
+    if "value" not in raw:
+        raise Fault("VALIDATION_ERROR", "value", "value is required")
+    value = _number(raw, "value")
+    recorded_at = _recorded_at(raw, now, skew)
+    if "count" in raw or "min" in raw or "max" in raw:
+        return Item(name, kind, value, recorded_at, *_summary(raw))
+    return Item(name, kind, value, recorded_at)
+
+
+def parse_single(raw: object, kind: Kind, now: float, skew: float) -> Item:
+    """The body of POST /api/metrics/counter or /value. Raises Fault. A counter's value defaults to 1."""
+    if type(raw) is not dict:
+        raise Fault("VALIDATION_ERROR", "body", "the body must be a JSON object with at least a name")
+    if not raw.keys() <= SINGLE_FIELDS:
+        raise _unknown(raw, SINGLE_FIELDS)
+    name = _name(raw)
+    if "value" in raw:
+        value = _number(raw, "value")
+    elif kind == "counter":
+        value = UNIT
+    else:
+        raise Fault("VALIDATION_ERROR", "value", "value is required")
+    return Item(name, kind, value, _recorded_at(raw, now, skew))
+
+
+def item_to_json(item: Item) -> str:
+    """The JSON object of an item, exact to the last digit."""
+    summary = ""
+    if item.count is not None and item.low is not None and item.high is not None:
+        summary = (
+            f',"count":{units_to_text(item.count)},"min":{units_to_text(item.low)},"max":{units_to_text(item.high)}'
+        )
+    return (
+        f'{{"name":"{item.name}","type":"{item.kind}","value":{units_to_text(item.value)}{summary}'
+        f',"recorded_at":"{format_time(item.recorded_at)}"}}'
+    )
+
+
+def _unknown(raw: Mapping[str, Any], allowed: frozenset[str]) -> Fault:
+    names = sorted(raw.keys() - allowed)
+    listed = ", ".join(repr(name[:80]) for name in names[:10])
+    return Fault(
+        "VALIDATION_ERROR",
+        names[0][:80],
+        f"unknown field {listed}; allowed are {', '.join(sorted(allowed))}",
+    )
+
+
+def _name(raw: Mapping[str, Any]) -> str:
+    name = raw.get("name")
+    if type(name) is str and is_name(name):
+        return name
+    if "name" not in raw:
+        raise Fault("VALIDATION_ERROR", "name", "name is required")
+    raise Fault("INVALID_NAME", "name", f"name {NAME_RULE}")
+
+
+def _number(raw: Mapping[str, Any], field: str) -> int:
+    number = raw[field]
+    if type(number) is not int and type(number) is not Decimal:
+        raise Fault("INVALID_VALUE", field, f"{field} must be a JSON number")
+    try:
+        return to_units(number)
+    except ValueError as error:
+        raise Fault("INVALID_VALUE", field, f"{field} {error}") from None
+
+
+def _recorded_at(raw: Mapping[str, Any], now: float, skew: float) -> int:
+    if "recorded_at" not in raw:
+        return int(now)
+    text = raw["recorded_at"]
+    if type(text) is not str:
+        raise Fault("INVALID_TIMESTAMP", "recorded_at", "recorded_at must be an ISO 8601 string, or left out")
+    try:
+        seconds = parse_time(text)
+    except ValueError as error:
+        raise Fault("INVALID_TIMESTAMP", "recorded_at", f"recorded_at {error}") from None
+    if seconds < now - MAX_AGE_SECONDS:
+        raise Fault(
+            "TIMESTAMP_TOO_OLD",
+            "recorded_at",
+            f"recorded_at {format_time(seconds)} is older than 7 days; the server's time is {format_time(int(now))}",
+        )
+    if seconds > now + skew:
+        raise Fault(
+            "TIMESTAMP_IN_FUTURE",
+            "recorded_at",
+            f"recorded_at {format_time(seconds)} is in the future; the server's time is {format_time(int(now))}",
+        )
+    return seconds
+
+
+def _summary(raw: Mapping[str, Any]) -> tuple[int, int, int]:
+    for field in ("count", "min", "max"):
+        if field not in raw:
+            raise Fault("VALIDATION_ERROR", field, f"a summary has count, min and max together; {field} is missing")
+    count, low, high = _number(raw, "count"), _number(raw, "min"), _number(raw, "max")
+    if count <= 0:
+        raise Fault("INVALID_VALUE", "count", "count must be greater than 0")
+    if low > high:
+        raise Fault("INVALID_VALUE", "min", "min must not be greater than max")
+    return count, low, high

@@ -1,0 +1,21 @@
+"""Metric names: what the centre accepts and how the agent cleans what applications send (PRD 4.3.1)."""
+
+import re
+from typing import Final
+
+from protocol.limits import MAX_NAME_LENGTH
+
+_NAME: Final = re.compile(r"[A-Za-z0-9._-]+")
+_FOREIGN: Final = re.compile(r"[^A-Za-z0-9._-]")
+
+NAME_RULE: Final = f"must be 1 to {MAX_NAME_LENGTH} characters of A-Z, a-z, 0-9, '.', '_' and '-'"
+
+
+def is_name(text: str) -> bool:
+    """Whether the centre accepts ``text`` as the name of a metric; case matters."""
+    return len(text) <= MAX_NAME_LENGTH and _NAME.fullmatch(text) is not None
+
+
+def clean_name(text: str) -> str:
+    """``/`` becomes ``-`` and any other foreign character ``_``; the length is not changed."""
+    return _FOREIGN.sub("_", text.replace("/", "-"))

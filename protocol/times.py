@@ -1,0 +1,38 @@
+"""Times on the wire: ISO 8601 in, whole UTC seconds inside, ``2026-02-15T00:00:00Z`` out (PRD 4.3.3)."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Final
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_SECOND: Final = timedelta(seconds=1)
+_ISO: Final = re.compile(
+    r"\d{4}-\d\d-\d\d"
+    r"(?:[Tt ]\d\d:\d\d(?::\d\d(?:[.,]\d{1,9})?)?(?:[Zz]|[+-]\d\d(?::?\d\d)?)?)?",
+    re.ASCII,
+)
+_EXPECTED: Final = "must be an ISO 8601 time such as 2026-02-15T00:00:00Z"
+
+
+@lru_cache(maxsize=4096)
+def parse_time(text: str) -> int:
+    """Seconds since the epoch of an ISO 8601 time, its fraction dropped; no offset means UTC.
+
+    Raises ValueError for anything else, bare numbers and the compact form ``20260215`` included.
+    """
+    if not _ISO.fullmatch(text):
+        raise ValueError(_EXPECTED)
+    try:
+        moment = datetime.fromisoformat(text.upper())
+    except ValueError:
+        raise ValueError(f"is no date of the calendar; it {_EXPECTED}") from None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return (moment - _EPOCH) // _SECOND
+
+
+@lru_cache(maxsize=4096)
+def format_time(seconds: int) -> str:
+    """``2026-02-15T00:00:00Z`` of whole seconds since the epoch."""
+    return (_EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ").rjust(20, "0")

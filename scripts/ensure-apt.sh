@@ -1,0 +1,24 @@
+#!/bin/sh
+# Install a Debian package when it is missing and we may; else print the command and fail.
+set -eu
+missing=""
+for package in "$@"; do
+    case "$package" in
+        python3-venv) python3.11 -c 'import ensurepip, venv' 2>/dev/null || missing="$missing python3.11-venv" ;;
+        nodejs) command -v node >/dev/null 2>&1 || missing="$missing nodejs" ;;
+        npm) command -v npm >/dev/null 2>&1 || missing="$missing npm" ;;
+        *) command -v "$package" >/dev/null 2>&1 || missing="$missing $package" ;;
+    esac
+done
+[ -n "$missing" ] || exit 0
+if [ "$(id -u)" = 0 ]; then
+    sudo=""
+elif command -v sudo >/dev/null 2>&1 && sudo -n true 2>/dev/null; then
+    sudo="sudo"
+else
+    echo "Missing:$missing. Install with:  sudo apt-get update && sudo apt-get install --yes$missing" >&2
+    exit 1
+fi
+echo "Installing$missing with apt-get" >&2
+$sudo apt-get update -qq
+$sudo env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends -qq $missing >/dev/null
