@@ -33,16 +33,17 @@ class Fault(Exception):
 
 
 class Item(NamedTuple):
-    """A sample, or a summary of ``count`` samples whose sum is ``value``. Numbers are units.
+    """A sample, or a summary of ``weight`` samples whose sum is ``value``. Numbers are units.
 
-    ``count``, ``low`` and ``high`` are None for a plain sample. ``recorded_at`` is in whole seconds.
+    ``weight`` (the wire's ``count``), ``low`` and ``high`` (``min``, ``max``) are None for a plain sample.
+    ``recorded_at`` is in whole seconds.
     """
 
     name: str
     kind: Kind
     value: int
     recorded_at: int
-    count: int | None = None
+    weight: int | None = None
     low: int | None = None
     high: int | None = None
 
@@ -85,9 +86,9 @@ def parse_single(raw: object, kind: Kind, now: float, skew: float) -> Item:
 def item_to_json(item: Item) -> str:
     """The JSON object of an item, exact to the last digit."""
     summary = ""
-    if item.count is not None and item.low is not None and item.high is not None:
+    if item.weight is not None and item.low is not None and item.high is not None:
         summary = (
-            f',"count":{units_to_text(item.count)},"min":{units_to_text(item.low)},"max":{units_to_text(item.high)}'
+            f',"count":{units_to_text(item.weight)},"min":{units_to_text(item.low)},"max":{units_to_text(item.high)}'
         )
     return (
         f'{{"name":"{item.name}","type":"{item.kind}","value":{units_to_text(item.value)}{summary}'

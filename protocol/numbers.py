@@ -21,7 +21,7 @@ def to_units(number: int | Decimal) -> int:
 
     Raises ValueError for NaN, infinity and anything outside +-9999999999999999.9999.
     """
-    if type(number) is int:
+    if isinstance(number, int):
         units = number * UNIT
     else:
         # adjusted() first: 1e999999 must not be written out digit by digit.
