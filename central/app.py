@@ -1,0 +1,189 @@
+"""Wires the central service: the only file that knows all of its parts."""
+
+import asyncio
+import os
+import signal
+import ssl
+import sys
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+import structlog
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+
+from central.auth import ALL_SCOPES, Auth, new_key, parse_key
+from central.limit import LocalLimiter
+from central.meters import Meters
+from central.names import Names
+from central.settings import Settings
+from central.store.base import Caps, StoreError
+from central.store.duck import DuckStore
+from central.store.migrations import MigrationError
+from central.web.routes import application
+from central.web.service import Service
+from central.write import GroupCommit
+
+ADMIN_KEY_FILE: Final = "admin.key"
+DRAIN_SECONDS: Final = 15.0
+_SWITCH_SECONDS: Final = 0.0005
+_log = structlog.get_logger(__name__)
+
+
+class StartError(Exception):
+    """What an operator must mend before the service can start."""
+
+
+async def serve(settings: Settings, *, ready: Callable[[int], None] | None = None) -> None:
+    """Run the service until SIGTERM or SIGINT; ``ready`` is called with the port.
+
+    Raises OSError when the port is taken and StartError for anything else an operator must mend. On
+    the way out what was received is stored before this returns.
+    """
+    tls = _tls(settings)
+    store = await _open_store(settings)
+    auth = Auth(store, given_admin_key=settings.admin_key, rate_limit=settings.rate_limit_default)
+    names = Names(store, Caps(settings.max_names, settings.max_names_per_key))
+    commits = GroupCommit(store, names)
+    service = Service(
+        store=store,
+        auth=auth,
+        limiter=LocalLimiter(),
+        names=names,
+        commits=commits,
+        data_dir=settings.data_dir,
+        skew=settings.clock_skew_seconds,
+        rate_limit_default=settings.rate_limit_default,
+        cors_origins=settings.cors_origins,
+    )
+    registry = CollectorRegistry()
+    registry.register(Meters(service.requests, service.rejected, commits.counts, auth.counts, lambda: commits.waiting))
+    runner = web.AppRunner(
+        application(service, registry, version("glowing-fiesta")),
+        access_log=None,
+        auto_decompress=False,
+        max_line_size=32_768,
+        max_field_size=16_384,
+        shutdown_timeout=DRAIN_SECONDS,
+    )
+    # The writer's thread asks for the interpreter after each statement; the default makes it wait 5 ms each time.
+    sys.setswitchinterval(_SWITCH_SECONDS)
+    commits.start()
+    try:
+        await ensure_admin_key(auth, store, settings)
+        await runner.setup()
+        host, port = settings.listen
+        site = web.TCPSite(runner, host, port, ssl_context=tls, backlog=1024)
+        await site.start()
+        bound = runner.addresses[0][1]
+        _log.info("serving", host=host, port=bound, tls=tls is not None, store="duckdb")
+        if ready is not None:
+            ready(bound)
+        await _until_signal()
+    finally:
+        await runner.cleanup()  # no new connections, open requests get their answers
+        await _drain(commits)
+        auth.close()
+        await store.close()
+        _log.info("stopped")
+
+
+def migrate(settings: Settings) -> list[str]:
+    """Bring the store up to date and make the first admin key; returns the migrations applied. Raises StartError."""
+    return asyncio.run(_migrate(settings))
+
+
+async def _migrate(settings: Settings) -> list[str]:
+    store = await _open_store(settings)
+    auth = Auth(store)
+    try:
+        await ensure_admin_key(auth, store, settings)
+        return store.applied
+    finally:
+        auth.close()
+        await store.close()
+
+
+async def ensure_admin_key(auth: Auth, store: DuckStore, settings: Settings) -> None:
+    """Make the first admin key, in ``<data_dir>/admin.key`` (mode 0600), when no key with that scope exists.
+
+    The file comes first: a crash between the two leaves a file whose key the next start stores.
+    """
+    rows = await store.list_keys()
+    if any("admin" in row.scopes and row.revoked_at is None for row in rows):
+        return
+    path = settings.data_dir / ADMIN_KEY_FILE
+    try:
+        fresh = parse_key(path.read_text(encoding="ascii").strip())
+        if any(row.public_id == fresh.public_id for row in rows):
+            raise ValueError("the key in the file was revoked")
+    except (OSError, ValueError):
+        fresh = new_key()
+        _write_secret(path, fresh.text + "\n")
+    await auth.store_key(fresh, "admin", ALL_SCOPES, settings.rate_limit_default, int(time.time()))
+    _log.info("admin_key_made", file=str(path))
+
+
+def _write_secret(path: Path, text: str) -> None:
+    beside = path.with_name(path.name + ".tmp")
+    beside.unlink(missing_ok=True)
+    handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "w", encoding="ascii") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.rename(path)
+
+
+async def _open_store(settings: Settings) -> DuckStore:
+    try:
+        settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for left in settings.data_dir.glob("backup-*.tmp*"):
+            left.unlink(missing_ok=True)
+    except OSError as error:
+        raise StartError(f"METRICS_DATA_DIR {settings.data_dir} cannot be used: {error.strerror}") from error
+    store = DuckStore(settings.data_dir)
+    try:
+        await store.open()
+    except MigrationError as error:
+        await store.close()
+        raise StartError(str(error)) from error
+    except StoreError as error:
+        await store.close()
+        if "lock" in str(error):
+            raise StartError(
+                f"another process uses the data folder {settings.data_dir}; stop it, or set METRICS_DATA_DIR"
+            ) from error
+        raise StartError(str(error)) from error
+    return store
+
+
+def _tls(settings: Settings) -> ssl.SSLContext | None:
+    if settings.tls_cert is None or settings.tls_key is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(settings.tls_cert, settings.tls_key)
+    except (OSError, ssl.SSLError) as error:
+        raise StartError(f"METRICS_TLS_CERT and METRICS_TLS_KEY cannot be used: {error}") from error
+    return context
+
+
+async def _until_signal() -> None:
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await stop.wait()
+
+
+async def _drain(commits: GroupCommit) -> None:
+    try:
+        async with asyncio.timeout(DRAIN_SECONDS):
+            await commits.close()
+    except TimeoutError:
+        _log.error("stopped_with_a_commit_in_doubt", waiting=commits.waiting)

@@ -1,0 +1,229 @@
+"""API keys: ``gf_`` + 12 of [a-z0-9] + ``_`` + a secret of 43 base64url characters.
+
+A key is looked up by its public id and its secret compared by bcrypt, once; then it is good from a cache. After
+FRESH_SECONDS only its row is read again. Keys are cached by a keyed hash, never as text.
+"""
+
+import asyncio
+import hashlib
+import hmac
+import os
+import re
+import secrets
+import string
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import bcrypt
+
+from central.errors import ApiError, unauthorized, unavailable
+from central.store.base import KeyRow, NewKey, Store, StoreError
+
+SCOPES: Final = ("ingest", "query", "admin")
+DEFAULT_SCOPES: Final = frozenset({"ingest", "query"})
+ALL_SCOPES: Final = frozenset(SCOPES)
+FRESH_SECONDS: Final = 30.0
+BCRYPT_COST: Final = 10
+BCRYPT_THREADS: Final = 2
+MAX_QUEUE_PER_ID: Final = 8
+MAX_CACHED: Final = 10_000
+_BAD_SECONDS: Final = 30.0
+_KEY: Final = re.compile(r"gf_([a-z0-9]{12})_([A-Za-z0-9_-]{43})", re.ASCII)
+_ALPHABET: Final = string.ascii_lowercase + string.digits
+
+
+class Key(NamedTuple):
+    """Who asks: the key's row, its limit of requests a minute and its scopes."""
+
+    id: int
+    rate_limit: int
+    scopes: frozenset[str]
+
+
+class FreshKey(NamedTuple):
+    """A new key in clear, shown once, and its parts."""
+
+    text: str
+    public_id: str
+    secret: str
+
+
+@dataclass(slots=True)
+class _Verified:
+    key: Key
+    public_id: str
+    hashed: str
+    checked_at: float
+
+
+@dataclass(slots=True)
+class AuthCounts:
+    """Facts since the start; plain ints, read at scrape."""
+
+    hits: int = 0
+    verified: int = 0
+    refused: int = 0
+
+
+def new_key() -> FreshKey:
+    """A key of 256 random bits under a random public id."""
+    return parse_key(f"gf_{''.join(secrets.choice(_ALPHABET) for _ in range(12))}_{secrets.token_urlsafe(32)}")
+
+
+def parse_key(text: str) -> FreshKey:
+    """The parts of a key. Raises ValueError for anything that is none."""
+    found = _KEY.fullmatch(text)
+    if found is None:
+        raise ValueError("a key is gf_, 12 of a-z and 0-9, _ and 43 of A-Z, a-z, 0-9, - and _")
+    return FreshKey(text, found[1], found[2])
+
+
+class Auth:
+    """Turns an X-API-Key header into a Key. Owns the cache and the bcrypt threads."""
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        given_admin_key: str | None = None,
+        rate_limit: int = 1000,
+        clock: Callable[[], float] = time.monotonic,
+        cost: int = BCRYPT_COST,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._cost = cost
+        self._pepper = os.urandom(32)
+        self._given = None if given_admin_key is None else self._digest(given_admin_key)
+        self._given_key = Key(0, rate_limit, ALL_SCOPES)
+        self._cache: dict[bytes, _Verified] = {}
+        self._bad: dict[bytes, float] = {}
+        self._running: dict[bytes, asyncio.Task[Key]] = {}
+        self._queues: dict[str, tuple[asyncio.Lock, int]] = {}
+        self._pool = ThreadPoolExecutor(BCRYPT_THREADS, thread_name_prefix="bcrypt", initializer=_be_nice)
+        self.counts = AuthCounts()
+
+    def close(self) -> None:
+        """End the threads."""
+        self._pool.shutdown()
+
+    async def authenticate(self, header: str | None) -> Key:
+        """The key of a request. Raises ApiError: 401 without a valid key, 503 when it cannot be told now."""
+        if not header:
+            raise unauthorized("send your API key in the X-API-Key header")
+        if not header.isascii():
+            raise self._refuse()
+        digest = self._digest(header)
+        found = self._cache.get(digest)
+        if found is not None and self._clock() - found.checked_at < FRESH_SECONDS:
+            self.counts.hits += 1
+            return found.key
+        if self._given is not None and hmac.compare_digest(self._given, digest):
+            return self._given_key
+        return await self._once(digest, header)
+
+    async def create(self, name: str, scopes: frozenset[str], rate_limit: int, now: int) -> tuple[KeyRow, str]:
+        """Make and store a key; returns its row and its text."""
+        fresh = new_key()
+        return await self.store_key(fresh, name, scopes, rate_limit, now), fresh.text
+
+    async def store_key(self, fresh: FreshKey, name: str, scopes: frozenset[str], rate_limit: int, now: int) -> KeyRow:
+        """Store a key that is known in clear already."""
+        hashed = await self._hash(fresh.secret)
+        return await self._store.create_key(NewKey(fresh.public_id, name, hashed, scopes, rate_limit), now)
+
+    async def rotate(self, key_id: int, now: int) -> tuple[KeyRow, str] | None:
+        """A new secret for a key, the old one dead at once; None when there is no such live key."""
+        fresh = new_key()
+        row = await self._store.rotate_key(key_id, await self._hash(fresh.secret), now)
+        self.forget(key_id)
+        return None if row is None else (row, f"gf_{row.public_id}_{fresh.secret}")
+
+    def forget(self, key_id: int) -> None:
+        """A key was revoked or rotated: no cached answer for it is good any more."""
+        for digest in [digest for digest, entry in self._cache.items() if entry.key.id == key_id]:
+            del self._cache[digest]
+
+    def _digest(self, text: str) -> bytes:
+        return hashlib.blake2b(text.encode("ascii", "replace"), key=self._pepper, digest_size=32).digest()
+
+    async def _once(self, digest: bytes, header: str) -> Key:
+        """Single flight: many requests with one key wait for one verification."""
+        task = self._running.get(digest)
+        if task is None:
+            task = asyncio.create_task(self._verify(digest, header))
+            self._running[digest] = task
+            task.add_done_callback(lambda _: self._running.pop(digest, None))
+        return await asyncio.shield(task)
+
+    async def _verify(self, digest: bytes, header: str) -> Key:
+        try:
+            fresh = parse_key(header)
+        except ValueError:
+            raise self._refuse() from None
+        cached = self._cache.get(digest)
+        try:
+            row = await self._store.find_key(fresh.public_id)
+        except StoreError as error:
+            if cached is not None:
+                return cached.key  # nobody can revoke a key while the store cannot be asked
+            raise unavailable("the key cannot be checked now, try again") from error
+        if row is None or row.revoked_at is not None:
+            self._cache.pop(digest, None)
+            raise self._refuse()
+        if cached is None or cached.hashed != row.hash:
+            self._cache.pop(digest, None)
+            await self._compare(digest, fresh, row)
+        return self._keep(digest, row)
+
+    def _keep(self, digest: bytes, row: KeyRow) -> Key:
+        if len(self._cache) >= MAX_CACHED:
+            del self._cache[next(iter(self._cache))]
+        key = Key(row.id, row.rate_limit, row.scopes)
+        self._cache[digest] = _Verified(key, row.public_id, row.hash, self._clock())
+        return key
+
+    async def _compare(self, digest: bytes, fresh: FreshKey, row: KeyRow) -> None:
+        """bcrypt, one at a time for an id and few in its queue, so that bad secrets slow nobody else."""
+        if self._bad.get(digest, 0.0) > self._clock():
+            raise self._refuse()
+        lock, queued = self._queues.get(row.public_id, (asyncio.Lock(), 0))
+        if queued >= MAX_QUEUE_PER_ID:
+            raise unavailable("too many secrets are being tried for this key, try again")
+        self._queues[row.public_id] = (lock, queued + 1)
+        try:
+            async with lock:
+                good = await asyncio.get_running_loop().run_in_executor(
+                    self._pool, bcrypt.checkpw, fresh.secret.encode(), row.hash.encode()
+                )
+        finally:
+            _, queued = self._queues[row.public_id]
+            if queued == 1:
+                del self._queues[row.public_id]
+            else:
+                self._queues[row.public_id] = (lock, queued - 1)
+        self.counts.verified += 1
+        if not good:
+            if len(self._bad) >= MAX_CACHED:
+                self._bad.clear()
+            self._bad[digest] = self._clock() + _BAD_SECONDS
+            raise self._refuse()
+
+    async def _hash(self, secret: str) -> str:
+        hashed = await asyncio.get_running_loop().run_in_executor(
+            self._pool, bcrypt.hashpw, secret.encode(), bcrypt.gensalt(self._cost)
+        )
+        return hashed.decode()
+
+    def _refuse(self) -> ApiError:
+        self.counts.refused += 1
+        return unauthorized("this API key is not valid; ask an operator for a key")
+
+
+def _be_nice() -> None:
+    """Verification must not take the processor from requests whose keys are known."""
+    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)

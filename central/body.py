@@ -1,0 +1,115 @@
+"""A request's body: from bytes as sent to decoded JSON with exact numbers. No I/O."""
+
+import zlib
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final
+
+import msgspec
+import zstandard
+
+from central.errors import ApiError
+from protocol.limits import MAX_BODY_BYTES, MAX_EXPANDED_BYTES
+
+_NOT_A_NUMBER: Final = Decimal("NaN")
+
+
+def too_large() -> ApiError:
+    """413 for a body over either bound."""
+    return ApiError(
+        413,
+        "BODY_TOO_LARGE",
+        f"a body may be {MAX_BODY_BYTES} bytes as sent and {MAX_EXPANDED_BYTES} bytes expanded; send a smaller batch",
+        details={"field": "body"},
+    )
+
+
+def expand(body: bytes, encoding: str) -> bytes:
+    """The body without its Content-Encoding: gzip, zstd or identity.
+
+    Never holds more than MAX_EXPANDED_BYTES of output. Raises ApiError: 413 over that size, 400
+    for an encoding that is unknown, torn or false.
+    """
+    match encoding.strip().lower():
+        case "" | "identity":
+            return body
+        case "gzip" | "x-gzip":
+            expanded = _gunzip(body)
+        case "zstd":
+            expanded = _unzstd(body)
+        case other:
+            raise _bad_encoding(f"Content-Encoding {other[:40]!r} is not known; use gzip, zstd or none")
+    return expanded
+
+
+def _gunzip(body: bytes) -> bytes:
+    parts: list[bytes] = []
+    room = MAX_EXPANDED_BYTES + 1
+    while body:
+        member = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+        try:
+            part = member.decompress(body, room)
+        except zlib.error:
+            raise _bad_encoding("the body is not the gzip that Content-Encoding promises") from None
+        parts.append(part)
+        room -= len(part)
+        if room <= 0:
+            raise too_large()
+        if not member.eof:
+            raise _bad_encoding("the gzip body is cut short")
+        body = member.unused_data.lstrip(b"\0")
+    return b"".join(parts)
+
+
+def _unzstd(body: bytes) -> bytes:
+    parts: list[bytes] = []
+    room = MAX_EXPANDED_BYTES + 1
+    reader = zstandard.ZstdDecompressor(max_window_size=MAX_EXPANDED_BYTES).stream_reader(body, read_across_frames=True)
+    try:
+        while room > 0 and (part := reader.read(min(room, 1 << 18))):
+            parts.append(part)
+            room -= len(part)
+    except zstandard.ZstdError:
+        raise _bad_encoding("the body is not the zstd that Content-Encoding promises") from None
+    if room <= 0:
+        raise too_large()
+    if not _zstd_is_whole(body):
+        raise _bad_encoding("the zstd body is cut short")
+    return b"".join(parts)
+
+
+def _zstd_is_whole(body: bytes) -> bool:
+    """Whether the last frame ends where the body does; the stream reader is silent about a torn one."""
+    while body:
+        frame = zstandard.ZstdDecompressor(max_window_size=MAX_EXPANDED_BYTES).decompressobj()
+        frame.decompress(body)
+        if not frame.eof:
+            return False
+        body = frame.unused_data
+    return True
+
+
+def _bad_encoding(message: str) -> ApiError:
+    return ApiError(400, "VALIDATION_ERROR", message, details={"field": "Content-Encoding"})
+
+
+def _exact(text: str) -> Decimal:
+    try:
+        return Decimal(text)
+    except InvalidOperation:  # an exponent beyond Decimal's own range: the number rules say the rest
+        return _NOT_A_NUMBER
+
+
+_DECODER: Final = msgspec.json.Decoder(float_hook=_exact)
+
+
+def decode_json(body: bytes) -> Any:
+    """JSON with ints as int and every other number as an exact Decimal. Raises ApiError INVALID_JSON."""
+    try:
+        return _DECODER.decode(body)
+    except RecursionError:
+        raise ApiError(400, "INVALID_JSON", "the body is nested too deeply", details={"field": "body"}) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
+        reason = str(error)[:200] if body else "the body is empty"
+        raise ApiError(
+            400, "INVALID_JSON", f"the body must be JSON in UTF-8: {reason}", details={"field": "body"}
+        ) from None

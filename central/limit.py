@@ -1,0 +1,53 @@
+"""Rate limits: requests a key and minute. One request is one, a batch too, queries count (PRD 2.2)."""
+
+from typing import NamedTuple, Protocol
+
+
+class Decision(NamedTuple):
+    """Whether a request may pass, and what to tell its sender. ``reset`` is in whole seconds."""
+
+    allowed: bool
+    limit: int
+    remaining: int
+    reset: int
+
+    def headers(self) -> dict[str, str]:
+        """RateLimit-* headers, with Retry-After when the request was refused."""
+        headers = {
+            "RateLimit-Limit": str(self.limit),
+            "RateLimit-Remaining": str(self.remaining),
+            "RateLimit-Reset": str(self.reset),
+        }
+        if not self.allowed:
+            headers["Retry-After"] = str(self.reset)
+        return headers
+
+
+class Limiter(Protocol):
+    """Counts one request of a key and decides on it."""
+
+    async def hit(self, key_id: int, limit: int, now: float) -> Decision:
+        """Count a request at ``now`` (UTC seconds) against ``limit`` a minute."""
+
+
+class LocalLimiter:
+    """Counts in this process: fixed windows aligned to the minute. Memory: one int a key."""
+
+    def __init__(self) -> None:
+        self._minute = 0
+        self._counts: dict[int, int] = {}
+
+    async def hit(self, key_id: int, limit: int, now: float) -> Decision:
+        """See Limiter. A clock that steps back starts a new window, as a step forward does."""
+        minute = int(now // 60)
+        if minute != self._minute:
+            self._minute = minute
+            self._counts = {}
+        count = self._counts.get(key_id, 0) + 1
+        self._counts[key_id] = count
+        return decide(count, limit, now)
+
+
+def decide(count: int, limit: int, now: float) -> Decision:
+    """The decision for the ``count``-th request of the minute that holds ``now``."""
+    return Decision(count <= limit, limit, max(limit - count, 0), max(60 - int(now % 60), 1))

@@ -1,0 +1,59 @@
+"""Query planning, pure: which table answers which part of a time range.
+
+Raw points at the unaligned edges, minutes next, hours in the middle, so that the cost of an
+exact answer does not grow with the number of raw points.
+"""
+
+from typing import Final, Literal, NamedTuple
+
+Level = Literal["raw", "minute", "hour"]
+
+WINDOWS: Final[dict[str, int]] = {"1m": 60, "5m": 300, "15m": 900, "1h": 3600, "1d": 86_400}
+MAX_WINDOWS_A_NAME: Final = 11_000
+MAX_WINDOWS_AN_ANSWER: Final = 50_000
+
+
+class Segment(NamedTuple):
+    """A half-open range of seconds and the table that answers it."""
+
+    level: Level
+    start: int
+    end: int
+
+
+def plan(start: int, end: int, window: int) -> list[Segment]:
+    """Segments that cover [start, end) exactly once, in order. ``window`` is in seconds, at least a minute."""
+    segments: list[Segment] = []
+    _cover(segments, start, end, (("raw", 60), ("minute", 3600), ("hour", 0)), hours=window >= WINDOWS["1h"])
+    return segments
+
+
+def _cover(into: list[Segment], start: int, end: int, levels: tuple[tuple[Level, int], ...], *, hours: bool) -> None:
+    """Cover [start, end) with the first level outside and the coarser ones, where whole, inside."""
+    if start >= end:
+        return
+    level, coarser = levels[0]
+    inner_start = -(-start // coarser) * coarser if coarser else 0
+    inner_end = end // coarser * coarser if coarser else 0
+    if inner_start >= inner_end or (level == "minute" and not hours):
+        into.append(Segment(level, start, end))
+        return
+    if start < inner_start:
+        into.append(Segment(level, start, inner_start))
+    _cover(into, inner_start, inner_end, levels[1:], hours=hours)
+    if inner_end < end:
+        into.append(Segment(level, inner_end, end))
+
+
+def windows_touched(start: int, end: int, window: int) -> int:
+    """How many windows of ``window`` seconds, aligned to the epoch, hold a part of [start, end)."""
+    return -(-end // window) - start // window
+
+
+def window_that_fits(start: int, end: int, names: int) -> str | None:
+    """The finest window whose answer stays within both bounds, or None."""
+    for label, seconds in WINDOWS.items():
+        touched = windows_touched(start, end, seconds)
+        if touched <= MAX_WINDOWS_A_NAME and touched * names <= MAX_WINDOWS_AN_ANSWER:
+            return label
+    return None

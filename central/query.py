@@ -1,0 +1,170 @@
+"""The aggregate endpoint without HTTP: parameters in, answer out. Pure but for the store that is asked."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, Literal, NamedTuple, get_args
+
+from central.errors import ApiError, invalid
+from central.plan import (
+    MAX_WINDOWS_A_NAME,
+    MAX_WINDOWS_AN_ANSWER,
+    WINDOWS,
+    window_that_fits,
+    windows_touched,
+)
+from central.store.base import Bucket
+from protocol.batch import Fault
+from protocol.names import NAME_RULE, is_name
+from protocol.numbers import UNIT, divide_half_even, units_to_text
+from protocol.times import format_time, parse_time
+
+Operation = Literal["sum", "count", "avg", "min", "max"]
+OPERATIONS: Final = get_args(Operation)
+FILLS: Final = {"zero": "0", "null": "null"}
+PARAMETERS: Final = frozenset({"name", "operation", "window", "start", "end", "fill"})
+LIST_PARAMETERS: Final = frozenset({"prefix", "limit", "after"})
+LIST_LIMIT: Final = 100
+LIST_MOST: Final = 1_000
+
+
+class Query(NamedTuple):
+    """A checked aggregate query over [start, end), times in whole seconds. ``fill`` is the text of an empty window."""
+
+    names: tuple[str, ...]
+    operation: str
+    window: str
+    start: int
+    end: int
+    fill: str | None
+
+    @property
+    def seconds(self) -> int:
+        """The window in seconds."""
+        return WINDOWS[self.window]
+
+
+def parse_query(parameters: Mapping[str, str]) -> Query:
+    """Check the parameters. Raises ApiError 400 that names the one at fault."""
+    _known(parameters, PARAMETERS)
+    names = _names(_required(parameters, "name"))
+    operation = _choice(parameters, "operation", OPERATIONS)
+    window = _choice(parameters, "window", tuple(WINDOWS))
+    start, end = _time(parameters, "start"), _time(parameters, "end")
+    fill = FILLS[_choice(parameters, "fill", tuple(FILLS))] if "fill" in parameters else None
+    if start >= end:
+        raise _fault("end", "end must be later than start; the range is start <= time < end")
+    _check_size(start, end, window, len(names))
+    return Query(names, operation, window, start, end, fill)
+
+
+def parse_list(parameters: Mapping[str, str]) -> tuple[str, str, int]:
+    """prefix, after and limit of the list of metrics. Raises ApiError 400."""
+    _known(parameters, LIST_PARAMETERS)
+    prefix, after = parameters.get("prefix", ""), parameters.get("after", "")
+    for field, text in (("prefix", prefix), ("after", after)):
+        if text and not is_name(text):
+            raise invalid(Fault("INVALID_NAME", field, f"{field} {NAME_RULE}"))
+    limit = parameters.get("limit", str(LIST_LIMIT))
+    if not (limit.isascii() and limit.isdigit() and len(limit) <= 4 and 1 <= int(limit) <= LIST_MOST):
+        raise _fault("limit", f"limit must be a whole number from 1 to {LIST_MOST}")
+    return prefix, after, int(limit)
+
+
+def render(query: Query, ids: Mapping[str, int], buckets: Sequence[Bucket]) -> bytes:
+    """The JSON answer (PRD 4.1.2) of the buckets found for the ids of those names that exist."""
+    value = _VALUES[query.operation]
+    by_id: dict[int, dict[int, str]] = {metric_id: {} for metric_id in ids.values()}
+    for bucket in buckets:
+        by_id[bucket.metric_id][bucket.start] = value(bucket)
+    parts = {name: _data(query, by_id[ids[name]] if name in ids else {}) for name in query.names}
+    if len(query.names) == 1:
+        data = parts[query.names[0]]
+    else:
+        data = "{" + ",".join(f'"{name}":{part}' for name, part in parts.items()) + "}"
+    head = {
+        "success": True,
+        "metric": ",".join(query.names),
+        "operation": query.operation,
+        "window": query.window,
+    }
+    return f'{json.dumps(head, separators=(",", ":"))[:-1]},"data":{data}}}'.encode()
+
+
+def _data(query: Query, found: Mapping[int, str]) -> str:
+    if query.fill is None:
+        pairs = list(found.items())
+    else:
+        first = query.start // query.seconds * query.seconds
+        pairs = [(start, found.get(start, query.fill)) for start in range(first, query.end, query.seconds)]
+    return "[" + ",".join(f'{{"timestamp":"{format_time(start)}","value":{text}}}' for start, text in pairs) + "]"
+
+
+def _average(bucket: Bucket) -> str:
+    return units_to_text(divide_half_even(bucket.total * UNIT, bucket.weight))
+
+
+_VALUES: Final[dict[str, Callable[[Bucket], str]]] = {
+    "sum": lambda bucket: units_to_text(bucket.total),
+    "count": lambda bucket: units_to_text(bucket.weight),
+    "avg": _average,
+    "min": lambda bucket: units_to_text(bucket.low),
+    "max": lambda bucket: units_to_text(bucket.high),
+}
+
+
+def _fault(field: str, message: str) -> ApiError:
+    return invalid(Fault("VALIDATION_ERROR", field, message))
+
+
+def _known(parameters: Mapping[str, str], allowed: frozenset[str]) -> None:
+    for name in parameters:
+        if name not in allowed:
+            raise _fault(name[:80], f"unknown parameter {name[:80]!r}; allowed are {', '.join(sorted(allowed))}")
+
+
+def _required(parameters: Mapping[str, str], field: str) -> str:
+    text = parameters.get(field)
+    if not text:
+        raise _fault(field, f"{field} is required")
+    return text
+
+
+def _choice(parameters: Mapping[str, str], field: str, allowed: Sequence[str]) -> str:
+    text = _required(parameters, field)
+    if text not in allowed:
+        raise _fault(field, f"{field} must be one of {', '.join(allowed)}")
+    return text
+
+
+def _names(text: str) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(text.split(",")))
+    for name in names:
+        if not is_name(name):
+            raise invalid(Fault("INVALID_NAME", "name", f"name: each of the comma-separated names {NAME_RULE}"))
+    return names
+
+
+def _time(parameters: Mapping[str, str], field: str) -> int:
+    text = _required(parameters, field)
+    # A '+' that was not percent-encoded arrives as a blank: 00:00:00+02:00 is meant.
+    if len(text) > 6 and text[-6] == " " and text[-3] == ":":
+        text = f"{text[:-6]}+{text[-5:]}"
+    try:
+        return parse_time(text)
+    except ValueError as error:
+        raise invalid(Fault("INVALID_TIMESTAMP", field, f"{field} {error}")) from None
+
+
+def _check_size(start: int, end: int, window: str, names: int) -> None:
+    touched = windows_touched(start, end, WINDOWS[window])
+    if touched <= MAX_WINDOWS_A_NAME and touched * names <= MAX_WINDOWS_AN_ANSWER:
+        return
+    fits = window_that_fits(start, end, names)
+    advice = f"window={fits} would fit" if fits else "no window fits: ask for a shorter range or fewer names"
+    raise ApiError(
+        400,
+        "RANGE_TOO_LARGE",
+        f"the range holds {touched} windows of {window} a name; at most {MAX_WINDOWS_A_NAME} a name and"
+        f" {MAX_WINDOWS_AN_ANSWER} an answer are given: {advice}",
+        details={"field": "window", "windows": touched * names, "fits": fits},
+    )

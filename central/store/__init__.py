@@ -1,0 +1,1 @@
+"""Where points live: one small protocol (base), its embedded implementation (duck)."""

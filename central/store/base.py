@@ -1,0 +1,178 @@
+"""What a store promises. Every implementation passes tests/central/store_contract.py.
+
+One rule above all: what ``commit`` returned from is durable, and a group is stored whole or not at all.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from central.plan import Segment
+from protocol.batch import Kind
+
+
+class StoreError(Exception):
+    """The store did not do what was asked, and nothing of it is stored."""
+
+
+class StoreUnavailable(StoreError):
+    """The store cannot be asked now; it may be later."""
+
+
+class OutcomeUnknown(Exception):
+    """COMMIT failed in a way that does not tell whether it happened.
+
+    The only way on is to commit the same group again with ``again=True``: its id is the judge.
+    """
+
+
+class Metric(NamedTuple):
+    """A name that exists: its id, never used twice, and its type, the same for ever."""
+
+    id: int
+    kind: Kind
+
+
+class NewName(NamedTuple):
+    """A name to be created if it does not exist, for the row of the API key that sent it."""
+
+    name: str
+    kind: Kind
+    key_id: int
+
+
+class Row(NamedTuple):
+    """A point, numbers in units; ``weight``, ``low`` and ``high`` are None for a plain sample."""
+
+    metric_id: int
+    recorded_at: int
+    value: int
+    weight: int | None
+    low: int | None
+    high: int | None
+
+
+class RequestId(NamedTuple):
+    """A request that is remembered: 16 bytes of (key row, Idempotency-Key) and 16 of its path and body.
+
+    ``answer`` is the body of its 201 where that is not the plain one.
+    """
+
+    id: bytes
+    fingerprint: bytes
+    answer: bytes | None
+
+
+class Remembered(NamedTuple):
+    """What is known of a request id."""
+
+    fingerprint: bytes
+    answer: bytes | None
+
+
+@dataclass(slots=True)
+class Group:
+    """What one transaction stores. ``id`` is 16 random bytes; ``day`` is days since the epoch."""
+
+    id: bytes
+    day: int
+    ids: list[RequestId] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
+
+
+class Bucket(NamedTuple):
+    """The summary of one name over one window; numbers in units."""
+
+    metric_id: int
+    start: int
+    weight: int
+    total: int
+    low: int
+    high: int
+
+
+class KeyRow(NamedTuple):
+    """An API key as stored. ``hash`` is bcrypt's of the secret; times are whole seconds."""
+
+    id: int
+    public_id: str
+    name: str
+    hash: str
+    scopes: frozenset[str]
+    rate_limit: int
+    created_at: int
+    revoked_at: int | None
+
+
+class NewKey(NamedTuple):
+    """An API key to be stored."""
+
+    public_id: str
+    name: str
+    hash: str
+    scopes: frozenset[str]
+    rate_limit: int
+
+
+class Caps(NamedTuple):
+    """How many names there may be, in all and made by one key."""
+
+    names: int
+    names_per_key: int
+
+
+class Store(Protocol):
+    """Every method may raise StoreUnavailable; ``commit`` and ``delete_metric`` are called one at a time."""
+
+    async def commit(self, group: Group, *, again: bool = False) -> None:
+        """Store the group, ids and points and rollups, in one transaction.
+
+        Raises OutcomeUnknown when it may or may not be in, and StoreError when it is certainly not.
+        With ``again`` the group may be in already: then this returns and stores nothing.
+        """
+
+    async def recall(self, ids: Sequence[bytes]) -> dict[bytes, Remembered]:
+        """Which of these request ids are stored, with what was answered."""
+
+    async def resolve(self, wanted: Sequence[NewName], caps: Caps, now: int) -> dict[str, Metric]:
+        """The metrics of these names, created where missing, durably; those over a cap are left out."""
+
+    async def find(self, names: Sequence[str]) -> dict[str, Metric]:
+        """The metrics of those names that exist."""
+
+    async def list_metrics(self, prefix: str, after: str, limit: int) -> list[tuple[str, Kind]]:
+        """Names in byte order that start with ``prefix`` and come after ``after``."""
+
+    async def aggregate(self, metric_ids: Sequence[int], window: int, segments: Sequence[Segment]) -> list[Bucket]:
+        """Exact summaries by name and window, only those with data, ordered by id and start; one snapshot."""
+
+    async def delete_metric(self, name: str) -> bool:
+        """Remove a name with all of its points. False when there is none."""
+
+    async def find_key(self, public_id: str) -> KeyRow | None:
+        """The key row of a public id, revoked or not."""
+
+    async def list_keys(self) -> list[KeyRow]:
+        """All key rows by id."""
+
+    async def create_key(self, key: NewKey, now: int) -> KeyRow:
+        """Store a key durably."""
+
+    async def revoke_key(self, key_id: int, now: int) -> KeyRow | None:
+        """Mark a key as revoked, durably; None when there is none. Revoking twice keeps the first time."""
+
+    async def rotate_key(self, key_id: int, hashed: str, now: int) -> KeyRow | None:
+        """Replace the secret of a key that is not revoked, durably; None when there is none."""
+
+    async def backup(self, target: Path) -> None:
+        """Write a consistent copy of everything to ``target``, which must not exist, while writes go on."""
+
+    async def ping(self) -> None:
+        """Return when the store answers; else raise StoreUnavailable."""
+
+    async def tidy(self, *, idle: bool) -> None:
+        """Upkeep between groups, where it is due; never raises. Called between commits, as they are."""
+
+    async def close(self) -> None:
+        """Release everything. Later calls raise StoreUnavailable."""

@@ -1,0 +1,330 @@
+"""The embedded store: DuckDB in one file, for one central process. See base.Store for the promises.
+
+One writer, so a group's ids are judged in memory first (``seen``, then the day's table) and the points,
+rollups and ids of a group are one transaction of one thread. Ids have no index on purpose: see
+docs/decisions/0002-request-ids-without-an-index.md.
+"""
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from decimal import Context, Decimal
+from pathlib import Path
+from typing import Any, Final
+
+import duckdb
+import numpy as np
+import structlog
+
+from central.plan import Segment
+from central.store import duck_keys, duck_sql
+from central.store.base import (
+    Bucket,
+    Caps,
+    Group,
+    KeyRow,
+    Metric,
+    NewKey,
+    NewName,
+    OutcomeUnknown,
+    Remembered,
+    RequestId,
+    StoreError,
+    StoreUnavailable,
+)
+from central.store.engine import Connection, Engine, run_checkpoint
+from central.store.migrations import MigrationError, load, pending
+from central.store.seen import Seen
+from protocol.batch import Kind
+from protocol.limits import ID_DAYS
+from protocol.numbers import DECIMALS
+
+FILE_NAME: Final = "fiesta.duckdb"
+_RECENT: Final = 16_384
+_DAY: Final = 86_400
+_EXACT: Final = Context(prec=60)
+_log = structlog.get_logger(__name__)
+
+
+def run_commit(connection: Connection) -> None:
+    """Make the open transaction durable."""
+    connection.execute("COMMIT")
+
+
+class DuckStore:
+    """base.Store on one DuckDB file. ``commit``, ``checkpoint`` and ``clock`` are arguments for fault tests."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        commit: Callable[[Connection], None] = run_commit,
+        checkpoint: Callable[[Connection], None] = run_checkpoint,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._commit = commit
+        self._clock = clock
+        self._engine = Engine(folder / FILE_NAME, self._on_open, checkpoint=checkpoint)
+        self._seen: dict[int, Seen] = {}
+        self._recent: dict[bytes, Remembered] = {}
+        self.applied: list[str] = []
+        """Migrations that the opening of the file applied."""
+
+    async def open(self) -> None:
+        """Open the file, made and migrated where needed. Raises StoreUnavailable or MigrationError."""
+        await self._engine.write(lambda _: None)
+
+    async def close(self) -> None:
+        """See Store."""
+        await self._engine.close()
+
+    async def ping(self) -> None:
+        """See Store."""
+        await self._engine.read(lambda cursor: cursor.execute("SELECT 1").fetchall(), seconds=5)
+
+    async def tidy(self, *, idle: bool) -> None:
+        """See Store. Drops the ids of days gone by, then lets the engine checkpoint."""
+        oldest = int(self._clock() // _DAY) - ID_DAYS
+        try:
+            for day in [day for day in self._seen if day < oldest]:
+                await self._engine.write(lambda handle, day=day: handle.execute(f"DROP TABLE {_table(day)}"))  # type: ignore[misc]
+                del self._seen[day]
+        except (duckdb.Error, StoreError) as error:
+            _log.warning("old_ids_not_dropped", error=str(error))
+        await self._engine.tidy(idle=idle)
+
+    # --- groups and their ids
+
+    async def commit(self, group: Group, *, again: bool = False) -> None:
+        """See Store."""
+        ids = group.ids or [RequestId(group.id, bytes(16), None)]
+        await self._engine.write(lambda handle: self._write_group(handle, group, ids, again=again))
+        self._seen.setdefault(group.day, Seen()).add(entry.id for entry in ids)
+        for entry in group.ids:
+            self._recent[entry.id] = Remembered(entry.fingerprint, entry.answer)
+        while len(self._recent) > _RECENT:
+            del self._recent[next(iter(self._recent))]
+
+    def _write_group(self, handle: Connection, group: Group, ids: list[RequestId], *, again: bool) -> None:
+        table = _table(group.day)
+        try:
+            if group.day not in self._seen:
+                # A change of the catalog makes prepared statements cost twice as much from then on.
+                handle.execute(duck_sql.CREATE_IDS.format(table=table) + ";" + duck_sql.PREPARE)
+            if again and handle.execute(duck_sql.find_ids([table], [ids[0].id])).fetchall():
+                return
+            handle.execute("BEGIN")
+            if group.rows:
+                stage, columns = duck_sql.point_columns(group.rows)
+                handle.execute("TRUNCATE staged")
+                _scan(handle, stage, columns)
+                handle.execute("EXECUTE put_points")
+                handle.execute("EXECUTE put_minute")
+                handle.execute("EXECUTE put_hour")
+            _scan(handle, duck_sql.PUT_IDS.format(table=table), duck_sql.id_columns(ids))
+        except Exception as error:
+            self._undo(handle)
+            raise StoreError(f"the group was not stored: {error}") from error
+        try:
+            self._commit(handle)
+        except Exception as error:
+            _log.error("commit_outcome_unknown", error=str(error), group=group.id.hex())
+            self._engine.break_handle()
+            raise OutcomeUnknown(str(error)) from error
+
+    def _undo(self, handle: Connection) -> None:
+        try:
+            handle.execute("ROLLBACK")
+        except duckdb.TransactionException:  # none was open
+            return
+        except duckdb.Error as error:
+            _log.error("store_handle_broken", error=str(error))
+            self._engine.break_handle()
+
+    async def recall(self, ids: Sequence[bytes]) -> dict[bytes, Remembered]:
+        """See Store. Costs no search on disk for ids that are new."""
+        found = {key: self._recent[key] for key in ids if key in self._recent}
+        maybe = [key for key in ids if key not in found and any(key in seen for seen in self._seen.values())]
+        if maybe:
+            sql = duck_sql.find_ids([_table(day) for day in self._seen], maybe)
+            rows = await self._engine.read(lambda cursor: cursor.execute(sql).fetchall())
+            wanted = set(maybe)
+            for high, low, body_high, body_low, answer in rows:
+                key = high.to_bytes(8, "big") + low.to_bytes(8, "big")
+                if key in wanted:
+                    found[key] = Remembered(body_high.to_bytes(8, "big") + body_low.to_bytes(8, "big"), answer)
+        return found
+
+    # --- names
+
+    async def resolve(self, wanted: Sequence[NewName], caps: Caps, now: int) -> dict[str, Metric]:
+        """See Store."""
+        return await self._engine.write(lambda handle: self._in_transaction(handle, _resolve, wanted, caps, now))
+
+    async def find(self, names: Sequence[str]) -> dict[str, Metric]:
+        """See Store."""
+        return await self._engine.read(lambda cursor: _find(cursor, names))
+
+    async def list_metrics(self, prefix: str, after: str, limit: int) -> list[tuple[str, Kind]]:
+        """See Store."""
+        sql = "SELECT name, type FROM metrics WHERE starts_with(name, ?) AND name > ? ORDER BY name LIMIT ?"
+        return await self._engine.read(lambda cursor: cursor.execute(sql, [prefix, after, limit]).fetchall())
+
+    async def delete_metric(self, name: str) -> bool:
+        """See Store."""
+        return await self._engine.write(lambda handle: self._in_transaction(handle, _delete, name))
+
+    def _in_transaction(self, handle: Connection, work: Callable[..., Any], *arguments: Any) -> Any:
+        """Run ``work`` in a transaction. An unknown outcome breaks the handle and is a StoreUnavailable."""
+        try:
+            handle.execute("BEGIN")
+            result = work(handle, *arguments)
+        except Exception as error:
+            self._undo(handle)
+            raise StoreError(str(error)) from error
+        try:
+            self._commit(handle)
+        except Exception as error:
+            self._engine.break_handle()
+            raise StoreUnavailable(f"it is not known whether the change was stored: {error}") from error
+        return result
+
+    # --- queries
+
+    async def aggregate(self, metric_ids: Sequence[int], window: int, segments: Sequence[Segment]) -> list[Bucket]:
+        """See Store."""
+        sql = duck_sql.aggregate(metric_ids, window, segments)
+        return await self._engine.read(
+            lambda cursor: [
+                Bucket(metric_id, start, _units(samples), _units(total), _units(low), _units(high))
+                for metric_id, start, samples, total, low, high in cursor.execute(sql).fetchall()
+            ]
+        )
+
+    async def backup(self, target: Path) -> None:
+        """See Store."""
+        quoted = str(target).replace("'", "''")
+        await self._engine.read(
+            lambda cursor: cursor.execute(
+                f"ATTACH '{quoted}' AS copy_of_all; COPY FROM DATABASE {Path(FILE_NAME).stem} TO copy_of_all;"
+                " DETACH copy_of_all"
+            ),
+            seconds=3600,
+        )
+
+    # --- keys
+
+    async def find_key(self, public_id: str) -> KeyRow | None:
+        """See Store."""
+        return await self._engine.read(lambda cursor: duck_keys.find(cursor, public_id))
+
+    async def list_keys(self) -> list[KeyRow]:
+        """See Store."""
+        return await self._engine.read(duck_keys.list_all)
+
+    async def create_key(self, key: NewKey, now: int) -> KeyRow:
+        """See Store."""
+        return await self._engine.write(lambda handle: self._in_transaction(handle, duck_keys.create, key, now))
+
+    async def revoke_key(self, key_id: int, now: int) -> KeyRow | None:
+        """See Store."""
+        return await self._engine.write(lambda handle: self._in_transaction(handle, duck_keys.revoke, key_id, now))
+
+    async def rotate_key(self, key_id: int, hashed: str, now: int) -> KeyRow | None:
+        """See Store."""
+        return await self._engine.write(
+            lambda handle: self._in_transaction(handle, duck_keys.rotate, key_id, hashed, now)
+        )
+
+    # --- opening
+
+    def _on_open(self, handle: Connection) -> None:
+        self.applied += _migrate(handle, int(self._clock()))
+        handle.execute(duck_sql.CREATE_STAGED + duck_sql.PREPARE)
+        self._seen = _load_seen(handle)
+        self._recent = {}
+
+
+def _scan(handle: Connection, sql: str, incoming: dict[str, Any]) -> None:
+    """Run ``sql``, which reads the table ``incoming``: DuckDB finds the arrays by the name of this argument.
+
+    A registered view would do the same, but changes the catalog and so has every prepared statement planned anew.
+    """
+    handle.execute(sql)
+
+
+def _table(day: int) -> str:
+    return f"{duck_sql.ID_TABLE}{day}"
+
+
+def _units(number: Decimal) -> int:
+    return int(_EXACT.scaleb(number, DECIMALS))
+
+
+def _migrate(handle: Connection, now: int) -> list[str]:
+    handle.execute("CREATE TABLE IF NOT EXISTS migrations (name VARCHAR, checksum VARCHAR, applied_at BIGINT)")
+    applied = dict(handle.execute("SELECT name, checksum FROM migrations").fetchall())
+    todo = pending(load("duckdb"), applied)
+    for migration in todo:
+        try:
+            handle.execute(f"BEGIN; {migration.sql}")
+            handle.execute("INSERT INTO migrations VALUES (?, ?, ?)", [migration.name, migration.checksum, now])
+            handle.execute("COMMIT")
+        except duckdb.Error as error:
+            raise MigrationError(f"migration {migration.name} failed: {error}") from error
+    return [migration.name for migration in todo]
+
+
+def _load_seen(handle: Connection) -> dict[int, Seen]:
+    tables = handle.execute("SELECT table_name FROM duckdb_tables() WHERE NOT temporary").fetchall()
+    seen = {}
+    for (table,) in tables:
+        if table.startswith(duck_sql.ID_TABLE):
+            columns = handle.execute(f"SELECT high, low FROM {table}").fetchnumpy()
+            day = seen[int(table.removeprefix(duck_sql.ID_TABLE))] = Seen()
+            day.load(columns["high"].astype(np.uint64), columns["low"].astype(np.uint64))
+    return seen
+
+
+_NAMES: Final = "SELECT unnest(from_json(?, '[\"VARCHAR\"]'))"
+
+
+def _find(cursor: Connection, names: Sequence[str]) -> dict[str, Metric]:
+    sql = f"SELECT name, id, type FROM metrics WHERE name IN ({_NAMES})"
+    return {name: Metric(key, kind) for name, key, kind in cursor.execute(sql, [json.dumps(list(names))]).fetchall()}
+
+
+def _resolve(handle: Connection, wanted: Sequence[NewName], caps: Caps, now: int) -> dict[str, Metric]:
+    found = _find(handle, [new.name for new in wanted])
+    missing = sorted({new.name: new for new in reversed(wanted) if new.name not in found}.values())
+    if not missing:
+        return found
+    (total,) = handle.execute("SELECT count(*) FROM metrics").fetchone() or (0,)
+    by_key = dict(handle.execute("SELECT created_by, count(*) FROM metrics GROUP BY 1").fetchall())
+    next_id = duck_keys.last_id(handle, "metrics")
+    made = []
+    for new in missing:
+        count = by_key.get(new.key_id, 0)
+        if total >= caps.names or count >= caps.names_per_key:
+            continue
+        total, by_key[new.key_id], next_id = total + 1, count + 1, next_id + 1
+        found[new.name] = Metric(next_id, new.kind)
+        made.append({"id": next_id, "name": new.name, "type": new.kind, "key": new.key_id})
+    if made:
+        handle.execute(
+            "INSERT INTO metrics SELECT (j->>'id')::INTEGER, j->>'name', j->>'type', (j->>'key')::BIGINT, ?"
+            " FROM (SELECT unnest(from_json(?, '[\"JSON\"]')) AS j)",
+            [now, json.dumps(made)],
+        )
+        duck_keys.set_last_id(handle, "metrics", next_id)
+    return found
+
+
+def _delete(handle: Connection, name: str) -> bool:
+    metric = _find(handle, [name]).get(name)
+    if metric is None:
+        return False
+    handle.execute("DELETE FROM metrics WHERE id = ?", [metric.id])
+    for table in ("metric_points", "rollup_minute", "rollup_hour"):
+        handle.execute(f"DELETE FROM {table} WHERE metric_id = ?", [metric.id])
+    return True

@@ -1,0 +1,183 @@
+"""The embedded database as a machine: one writer thread, two readers, its own checkpoints.
+
+It knows files, threads and healing, and nothing of metrics. A handle that broke is closed and opened
+again by the next write; what is durable is then what the write-ahead log says.
+"""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final, TypeVar
+
+import duckdb
+import structlog
+
+from central.store.base import StoreError, StoreUnavailable
+
+T = TypeVar("T")
+Connection = duckdb.DuckDBPyConnection
+
+READERS: Final = 2
+READ_SECONDS: Final = 30.0
+WAL_BYTES: Final = 16 << 20
+_NEVER: Final = "1TB"
+# A prepared plan keeps what these took from the table's statistics on the day it was made: with them on, a
+# GROUP BY over refilled rows gave wrong groups. See docs/decisions/0003-prepared-statements.md.
+_UNSAFE: Final = "statistics_propagation,compressed_materialization"
+_log = structlog.get_logger(__name__)
+
+
+def run_checkpoint(connection: Connection) -> None:
+    """Move the write-ahead log into the file."""
+    connection.execute("CHECKPOINT")
+
+
+class Engine:
+    """One database file. ``prepare`` is run on every new handle, on the writer's thread.
+
+    Owns the handle and the threads. Cursors of readers never outlive their call.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        prepare: Callable[[Connection], None],
+        *,
+        checkpoint: Callable[[Connection], None] = run_checkpoint,
+        read_seconds: float = READ_SECONDS,
+    ) -> None:
+        self.path = path
+        self._prepare = prepare
+        self._checkpoint = checkpoint
+        self._read_seconds = read_seconds
+        self._handle: Connection | None = None
+        self._closed = False
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="store-writer")
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="store-reader")
+        self._cursors: set[Connection] = set()
+        self._gate = threading.Condition()
+        self._failed_checkpoints = 0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a working handle is there; False while it is broken."""
+        return self._handle is not None
+
+    async def write(self, work: Callable[[Connection], T]) -> T:
+        """Run ``work`` on the writer's thread. Raises StoreUnavailable when the file cannot be opened."""
+        if self._closed:
+            raise StoreUnavailable("the store is closed")
+        return await asyncio.get_running_loop().run_in_executor(self._writer, lambda: work(self._opened()))
+
+    async def read(self, work: Callable[[Connection], T], *, seconds: float | None = None) -> T:
+        """Run ``work`` on a cursor of its own, at most two at once, and interrupt it after its time.
+
+        Raises StoreUnavailable when there is no handle or the time is over.
+        """
+        if self._closed:
+            raise StoreUnavailable("the store is closed")
+        if self._handle is None:
+            await self.write(lambda _: None)
+        cursors: list[Connection] = []
+        future = asyncio.get_running_loop().run_in_executor(self._readers, self._read, work, cursors)
+        limit = self._read_seconds if seconds is None else seconds
+        try:
+            async with asyncio.timeout(limit):
+                return await asyncio.shield(future)
+        except TimeoutError:
+            for cursor in cursors:
+                cursor.interrupt()
+            future.add_done_callback(lambda done: done.cancelled() or done.exception())
+            raise StoreUnavailable(f"the query took longer than {limit:g} s; ask for less") from None
+
+    async def tidy(self, *, idle: bool) -> None:
+        """Checkpoint when the log is large, or not empty and nobody writes. Never raises.
+
+        A checkpoint that fails is nobody's answer: it is logged, the handle is opened anew where it
+        broke, and what was committed stays committed.
+        """
+        size = self.wal_bytes()
+        if not self._closed and (size >= WAL_BYTES or (idle and size > 0)):
+            await asyncio.get_running_loop().run_in_executor(self._writer, self._try_checkpoint)
+
+    def wal_bytes(self) -> int:
+        """Size of the write-ahead log."""
+        try:
+            return self.path.with_name(self.path.name + ".wal").stat().st_size
+        except OSError:
+            return 0
+
+    async def close(self) -> None:
+        """Let running work end, checkpoint and release the file."""
+        if self._closed:
+            return
+        self._closed = True
+        await asyncio.get_running_loop().run_in_executor(self._writer, self._shut)
+        self._writer.shutdown()
+        self._readers.shutdown()
+
+    def break_handle(self) -> None:
+        """Drop a handle whose state is in doubt; the next write opens the file again. Writer's thread only."""
+        handle, self._handle = self._handle, None
+        if handle is None:
+            return
+        with self._gate:
+            for cursor in self._cursors:
+                cursor.interrupt()
+            self._gate.wait_for(lambda: not self._cursors, timeout=self._read_seconds)
+        try:
+            handle.close()
+        except duckdb.Error as error:
+            _log.warning("store_close_failed", error=str(error))
+
+    def _opened(self) -> Connection:
+        if self._handle is None:
+            try:
+                handle = duckdb.connect(
+                    str(self.path),
+                    config={"threads": 1, "autoinstall_known_extensions": False, "autoload_known_extensions": False},
+                )
+                handle.execute(f"SET checkpoint_threshold = '{_NEVER}'; SET disabled_optimizers = '{_UNSAFE}'")
+                self._prepare(handle)
+            except duckdb.Error as error:
+                raise StoreUnavailable(f"the store file cannot be opened: {error}") from error
+            self._handle = handle
+        return self._handle
+
+    def _read(self, work: Callable[[Connection], T], cursors: list[Connection]) -> T:
+        with self._gate:
+            if self._handle is None:
+                raise StoreUnavailable("the store is being opened again")
+            cursor = self._handle.cursor()
+            self._cursors.add(cursor)
+        cursors.append(cursor)
+        try:
+            return work(cursor)
+        except duckdb.InterruptException as error:
+            raise StoreUnavailable("the query was interrupted") from error
+        except duckdb.Error as error:
+            raise StoreError(str(error)) from error
+        finally:
+            cursors.clear()
+            cursor.close()
+            with self._gate:
+                self._cursors.discard(cursor)
+                self._gate.notify_all()
+
+    def _try_checkpoint(self) -> None:
+        try:
+            self._checkpoint(self._opened())
+            self._failed_checkpoints = 0
+        except duckdb.TransactionException as error:  # a reader is at work: the next one will do
+            _log.debug("checkpoint_postponed", error=str(error))
+        except Exception as error:  # whatever it is, it is no request's fault
+            self._failed_checkpoints += 1
+            _log.error("checkpoint_failed", error=str(error), in_a_row=self._failed_checkpoints)
+            self.break_handle()
+
+    def _shut(self) -> None:
+        if self._handle is not None:
+            self._try_checkpoint()
+        self.break_handle()

@@ -1,0 +1,81 @@
+"""POST /api/metrics/counter, /value and /batch."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Final
+
+from aiohttp import web
+
+from central.answer import SINGLE_ANSWERS, Answer
+from central.auth import Key
+from central.body import decode_json, expand, too_large
+from central.errors import invalid
+from central.ingest import Submission, batch, request_key, single
+from central.web.service import Service
+from protocol.batch import Fault, Kind
+from protocol.limits import MAX_BODY_BYTES
+
+_TIME_CODES: Final = frozenset({"TIMESTAMP_TOO_OLD", "TIMESTAMP_IN_FUTURE"})
+_LARGE: Final = 65_536
+
+
+async def read_body(request: web.Request) -> bytes:
+    """The body, expanded, within both bounds. Raises ApiError."""
+    length = request.content_length
+    if length is not None and length > MAX_BODY_BYTES:
+        raise too_large()
+    try:
+        body = await request.read()  # the application's client_max_size is MAX_BODY_BYTES
+    except web.HTTPRequestEntityTooLarge:
+        raise too_large() from None
+    encoding = request.headers.get("Content-Encoding", "")
+    if not encoding:
+        return body
+    if len(body) < _LARGE:
+        return expand(body, encoding)
+    return await asyncio.get_running_loop().run_in_executor(None, expand, body, encoding)
+
+
+def single_endpoint(service: Service, kind: Kind) -> Callable[[web.Request, Key], Any]:
+    """The handler of one counter or value."""
+    path = f"/api/metrics/{kind}"
+    plain = SINGLE_ANSWERS[kind]
+
+    async def handle(request: web.Request, key: Key) -> Answer:
+        body = await read_body(request)
+        wanted = request_key(key.id, request.headers.get("Idempotency-Key"), path, body)
+        try:
+            submission = single(decode_json(body), kind, key.id, service.clock(), service.skew)
+        except Fault as fault:
+            # A retry of what was stored long ago is too old by now, and is answered all the same.
+            if wanted is not None and fault.code in _TIME_CODES:
+                answer = await service.commits.replay(wanted, lambda: plain)
+                if answer is not None:
+                    return answer
+            service.rejected[fault.code] += 1
+            raise invalid(fault) from None
+        submission.request = wanted
+        return await _submit(service, submission)
+
+    return handle
+
+
+def batch_endpoint(service: Service) -> Callable[[web.Request, Key], Any]:
+    """The handler of a batch. Its ids are looked up with its group, so its times need no look-up before."""
+
+    async def handle(request: web.Request, key: Key) -> Answer:
+        body = await read_body(request)
+        wanted = request_key(key.id, request.headers.get("Idempotency-Key"), "/api/metrics/batch", body)
+        submission = batch(decode_json(body), key.id, service.clock(), service.skew)
+        submission.request = wanted
+        return await _submit(service, submission)
+
+    return handle
+
+
+async def _submit(service: Service, submission: Submission) -> Answer:
+    answer = await service.commits.submit(submission)
+    if submission.rejected and "Idempotency-Replayed" not in answer.headers:
+        for entry in submission.rejected:
+            service.rejected[entry.fault.code] += 1
+    return answer

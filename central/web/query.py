@@ -1,0 +1,69 @@
+"""GET /api/metrics/aggregate and GET /api/metrics."""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from typing import Final
+
+from aiohttp import web
+
+from central.answer import Answer
+from central.auth import Key
+from central.errors import invalid, unavailable
+from central.plan import plan, windows_touched
+from central.query import parse_list, parse_query, render
+from central.store.base import StoreError
+from central.web.service import Endpoint, Service
+from protocol.batch import Fault
+
+_LARGE: Final = 2_000
+
+
+def aggregate_endpoint(service: Service) -> Endpoint:
+    """The handler of an aggregate query."""
+
+    async def handle(request: web.Request, key: Key) -> Answer:
+        query = parse_query(_once(request))
+        try:
+            ids = {name: metric.id for name, metric in (await service.names.find(query.names)).items()}
+            segments = plan(query.start, query.end, query.seconds)
+            buckets = await service.store.aggregate(list(ids.values()), query.seconds, segments) if ids else []
+        except StoreError as error:
+            raise unavailable(f"the query could not be answered: {error}") from error
+        windows = len(buckets)
+        if query.fill is not None:
+            windows = windows_touched(query.start, query.end, query.seconds) * len(query.names)
+        if windows <= _LARGE:
+            return Answer(200, render(query, ids, buckets), {})
+        return Answer(200, await asyncio.get_running_loop().run_in_executor(None, render, query, ids, buckets), {})
+
+    return handle
+
+
+def list_endpoint(service: Service) -> Endpoint:
+    """The handler of the list of metrics."""
+
+    async def handle(request: web.Request, key: Key) -> Answer:
+        prefix, after, limit = parse_list(_once(request))
+        try:
+            found = await service.store.list_metrics(prefix, after, limit + 1)
+        except StoreError as error:
+            raise unavailable(f"the list could not be read: {error}") from error
+        page = found[:limit]
+        body = {
+            "success": True,
+            "data": [{"name": name, "type": kind} for name, kind in page],
+            "next": page[-1][0] if len(found) > limit else None,
+        }
+        return Answer(200, json.dumps(body, separators=(",", ":")).encode(), {})
+
+    return handle
+
+
+def _once(request: web.Request) -> Mapping[str, str]:
+    """The query's parameters, each given once."""
+    parameters = dict(request.query)
+    if len(parameters) != len(request.query):
+        twice = next(name for name in parameters if len(request.query.getall(name)) > 1)
+        raise invalid(Fault("VALIDATION_ERROR", twice[:80], f"{twice[:80]} was given more than once"))
+    return parameters

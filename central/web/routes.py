@@ -1,0 +1,45 @@
+"""Every path of the service and what answers it."""
+
+import json
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+
+from central.answer import Answer
+from central.auth import Key
+from central.docs_page import docs_html
+from central.openapi import openapi
+from central.web import admin, ingest, open, query
+from central.web.service import Service, guarded, middleware
+from protocol.limits import MAX_BODY_BYTES
+
+
+def application(service: Service, registry: CollectorRegistry, version: str) -> web.Application:
+    """The aiohttp application of a service."""
+    app = web.Application(middlewares=[middleware(service)], client_max_size=MAX_BODY_BYTES)
+    route = app.router
+    for kind in ("counter", "value"):
+        route.add_post(f"/api/metrics/{kind}", guarded(service, "ingest", ingest.single_endpoint(service, kind)))
+    route.add_post("/api/metrics/batch", guarded(service, "ingest", ingest.batch_endpoint(service)))
+    route.add_get("/api/metrics/aggregate", guarded(service, "query", query.aggregate_endpoint(service)))
+    route.add_get("/api/metrics", guarded(service, "query", query.list_endpoint(service)))
+
+    route.add_get("/api/admin/keys", guarded(service, "admin", admin.list_keys(service)))
+    route.add_post("/api/admin/keys", guarded(service, "admin", admin.create_key(service)))
+    route.add_delete("/api/admin/keys/{id:[0-9]{1,18}}", guarded(service, "admin", admin.revoke_key(service)))
+    route.add_post("/api/admin/keys/{id:[0-9]{1,18}}/rotate", guarded(service, "admin", admin.rotate_key(service)))
+    route.add_delete("/api/admin/metrics/{name}", guarded(service, "admin", admin.delete_metric(service)))
+    route.add_get("/api/admin/backup", admin.backup(service, guarded(service, "admin", _pass)), allow_head=False)
+
+    page = open.fixed(docs_html().encode(), "text/html; charset=utf-8")
+    route.add_get("/health", open.health)
+    route.add_get("/ready", open.ready(service))
+    route.add_get("/metrics", open.metrics(registry))
+    route.add_get("/openapi.json", open.fixed(json.dumps(openapi(version)).encode(), "application/json"))
+    route.add_get("/docs", page)
+    route.add_get("/", page)
+    return app
+
+
+async def _pass(_: web.Request, key: Key) -> Answer:
+    return Answer(200, b"", {})

@@ -1,0 +1,145 @@
+"""What every request passes: errors as JSON, CORS, the key, its scope and its limit."""
+
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+from aiohttp import web
+
+from central.answer import Answer, refused
+from central.auth import Auth, Key
+from central.errors import ApiError
+from central.limit import Limiter
+from central.names import Names
+from central.store.base import Store
+from central.write import GroupCommit
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Endpoint = Callable[[web.Request, Key], Awaitable[Answer]]
+JSON: Final = "application/json; charset=utf-8"
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Service:
+    """What the handlers work with. Made by central.app, which owns it all."""
+
+    store: Store
+    auth: Auth
+    limiter: Limiter
+    names: Names
+    commits: GroupCommit
+    data_dir: Path
+    skew: float
+    rate_limit_default: int
+    cors_origins: tuple[str, ...] = ()
+    clock: Callable[[], float] = time.time
+    requests: Counter[tuple[str, int]] = field(default_factory=Counter)
+    """Answers by route and status; the ``items`` rejected in batches by code are in ``rejected``."""
+    rejected: Counter[str] = field(default_factory=Counter)
+
+
+def guarded(service: Service, scope: str, endpoint: Endpoint) -> Handler:
+    """``endpoint`` behind key, scope and rate limit; its answer as a response."""
+    auth, limiter, clock = service.auth, service.limiter, service.clock
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        key = await auth.authenticate(request.headers.get("X-API-Key"))
+        if scope not in key.scopes:
+            raise ApiError(
+                403, "FORBIDDEN", f"this key lacks the scope {scope!r}; it has {', '.join(sorted(key.scopes))}"
+            )
+        decision = await limiter.hit(key.id, key.rate_limit, clock())
+        if not decision.allowed:
+            raise ApiError(
+                429,
+                "RATE_LIMITED",
+                f"this key may send {decision.limit} requests a minute; try again in {decision.reset} s",
+                headers=decision.headers(),
+            )
+        try:
+            answer = await endpoint(request, key)
+        except ApiError as error:
+            answer = refused(error)
+        return web.Response(
+            status=answer.status,
+            body=answer.body,
+            headers={**decision.headers(), **answer.headers, "Content-Type": JSON},
+        )
+
+    return handle
+
+
+def error_response(error: ApiError) -> web.Response:
+    """An error as a response."""
+    answer = refused(error)
+    return web.Response(status=answer.status, body=answer.body, headers={**answer.headers, "Content-Type": JSON})
+
+
+def middleware(service: Service) -> Any:
+    """Errors become JSON answers, requests are counted, listed origins get their CORS headers."""
+
+    @web.middleware
+    async def handle(request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            response = await handler(request)
+        except ApiError as error:
+            response = error_response(error)
+        except web.HTTPException as error:
+            response = _http_error(service, request, error)
+        except ConnectionError:  # the client went away in the middle of its own request
+            raise
+        except Exception:
+            _log.exception("request_crashed", method=request.method, path=request.path)
+            response = error_response(ApiError(500, "INTERNAL_ERROR", "something broke here; it is logged"))
+        resource = request.match_info.route.resource
+        service.requests[resource.canonical if resource else "none", response.status] += 1
+        if service.cors_origins and not response.prepared:
+            _allow_origin(service, request, response)
+        return response
+
+    return handle
+
+
+def _http_error(service: Service, request: web.Request, error: web.HTTPException) -> web.StreamResponse:
+    """aiohttp's own refusals in our shape."""
+    match error:
+        case web.HTTPMethodNotAllowed():
+            if request.method == "OPTIONS" and request.headers.get("Origin") in service.cors_origins:
+                return web.Response(status=204)
+            allowed = ", ".join(sorted(error.allowed_methods))
+            return error_response(
+                ApiError(
+                    405,
+                    "METHOD_NOT_ALLOWED",
+                    f"{request.method[:20]} is not for this path; it takes {allowed}",
+                    headers={"Allow": allowed},
+                )
+            )
+        case web.HTTPNotFound():
+            return error_response(ApiError(404, "NOT_FOUND", "there is nothing at this path; /docs lists all paths"))
+        case web.HTTPRequestEntityTooLarge():
+            raise AssertionError("bodies are read with their own bound")
+        case _ if error.status < 400:
+            return error
+        case _:
+            code = "VALIDATION_ERROR" if error.status < 500 else "INTERNAL_ERROR"
+            return error_response(ApiError(400 if error.status < 500 else 500, code, error.reason or "bad request"))
+
+
+def _allow_origin(service: Service, request: web.Request, response: web.StreamResponse) -> None:
+    origin = request.headers.get("Origin")
+    if origin not in service.cors_origins:
+        return
+    response.headers["Access-Control-Allow-Origin"] = origin
+    response.headers["Vary"] = "Origin"
+    response.headers["Access-Control-Allow-Methods"] = "GET, POST, DELETE"
+    response.headers["Access-Control-Allow-Headers"] = "X-API-Key, Idempotency-Key, Content-Type, Content-Encoding"
+    response.headers["Access-Control-Expose-Headers"] = (
+        "Idempotency-Replayed, Retry-After, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset"
+    )
+    response.headers["Access-Control-Max-Age"] = "600"
