@@ -25,10 +25,9 @@ def parse_time(text: str) -> int:
         raise ValueError(_EXPECTED)
     try:
         moment = datetime.fromisoformat(text.upper())
-    except ValueError:
+        moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):  # the second: an offset that leads out of the years 1 to 9999
         raise ValueError(f"is no date of the calendar; it {_EXPECTED}") from None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
     return (moment - _EPOCH) // _SECOND
 
 

@@ -1,0 +1,190 @@
+"""Packets in, one closed window out: every sample is in an item or in a counted drop.
+
+``feed`` only keeps the packet. Some forty thousand lines later, or when somebody wants to know,
+``settle`` counts them together, since most of the work is then done once for many lines.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from decimal import localcontext
+from functools import lru_cache
+from typing import Final, Literal
+
+from agent.gather import Gatherer, Group
+from agent.gauges import Gauges
+from agent.ledger import Ledger
+from agent.sets import Sets
+from agent.summary import summarize, try_last, try_summarize, try_values
+from agent.tally import Tallies
+from agent.window import Window
+from protocol.lines import EXACT, ONE, MetricType, Reason, Rejected, Value, parse_values
+
+SETTLE_BYTES: Final = 1 << 20
+"""Packets kept before they are counted: some 40,000 lines, 20 ms of work."""
+SHORT_VALUES: Final = 12
+REMEMBERED: Final = 4096
+"""So many summaries of so few bytes are remembered: 1 is sent a lot."""
+
+
+@dataclass(frozen=True, slots=True)
+class AggregateOptions:
+    """``max_names`` bounds the live names of a window (name and type) and the gauges remembered,
+    ``max_members`` the members of all sets of a window together; ``prefix`` goes before every name."""
+
+    max_names: int = 100_000
+    prefix: str = ""
+    tags: Literal["drop", "append"] = "drop"
+    gauges: Literal["delta", "absolute"] = "delta"
+    max_members: int = 100_000
+
+
+class Aggregator:
+    """The open window. Synchronous, bounded, and the only writer of the ledger's ``received`` and
+    ``in_window``, which are exact after ``settle``.
+
+    Drops, beside the grammar's reasons: names_over_cap, rates_over_cap, members_over_cap. Names
+    already in the window go on being counted.
+    """
+
+    def __init__(self, options: AggregateOptions, ledger: Ledger) -> None:
+        self._max_names = options.max_names
+        self._ledger = ledger
+        self._packets: list[bytes] = []
+        self._bytes = 0
+        self._gatherer = Gatherer(options.prefix, options.tags == "append", self._reject)
+        self._counters = Tallies("counter")
+        self._timings = Tallies("value")
+        self._gauges = Gauges(options.max_names, options.gauges == "delta")
+        self._sets = Sets(options.max_members)
+        self._summaries = lru_cache(REMEMBERED)(try_summarize)
+        self._count: Mapping[MetricType, Callable[[Group], None]] = {
+            "counter": lambda group: self._count_numbers(self._counters, group),
+            "timing": lambda group: self._count_numbers(self._timings, group),
+            "gauge": self._count_gauge,
+            "set": self._count_set,
+        }
+
+    def feed(self, packet: bytes) -> None:
+        """Take one datagram, or a chunk of whole lines. Whatever is in it, nothing is raised."""
+        self._packets.append(packet)
+        self._bytes += len(packet) + 1
+        if self._bytes >= SETTLE_BYTES:
+            self.settle()
+
+    def settle(self) -> None:
+        """Count everything fed so far. Call it before reading the ledger."""
+        if not self._packets:
+            return
+        text = b"\n".join(self._packets) + b"\n"
+        lines = (text.replace(b"\r\n", b"\n") if b"\r" in text else text).split(b"\n")
+        self._packets.clear()
+        self._bytes = 0
+        with localcontext(EXACT):
+            for group in self._gatherer.gather(lines):
+                self._count[group.tail.type](group)
+
+    def close(self, start: int) -> Window:
+        """Everything fed so far, as the window that began at ``start`` (whole seconds). A new one opens.
+
+        The samples leave ``ledger.in_window`` and are nowhere in the ledger until the caller, who now
+        owns them, adds them to ``in_spool`` or counts them dropped.
+        """
+        self.settle()
+        items = [
+            *self._counters.close(start),
+            *self._timings.close(start),
+            *self._gauges.close(start),
+            *self._sets.close(start),
+        ]
+        self._ledger.in_window -= sum(item.samples for item in items)
+        if self._gauges.forgotten:
+            self._ledger.notes["gauges_forgotten"] += self._gauges.forgotten
+            self._gauges.forgotten = 0
+        return Window(start, items)
+
+    def live_names(self) -> int:
+        """Names, by type, in the open window as of the last settle."""
+        return len(self._counters) + len(self._timings) + len(self._gauges) + len(self._sets)
+
+    def gauges(self) -> dict[str, str]:
+        """Last values as exact decimal text as of the last settle; right after ``close`` they are its window's."""
+        return self._gauges.dump()
+
+    def restore_gauges(self, texts: Mapping[str, str]) -> None:
+        """Start from what ``gauges`` said in an earlier run. Bad entries are left out and noted."""
+        bad = self._gauges.restore(texts)
+        if bad:
+            self._ledger.notes["gauge_state_bad"] += bad
+
+    def _count_numbers(self, tallies: Tallies, group: Group) -> None:
+        values, tail = group.values, group.tail
+        summary = self._summaries(values) if len(values) <= SHORT_VALUES else try_summarize(values)
+        if summary is None or (tail.rate is not ONE and not summary.is_within(tail.limit)):
+            numbers = [value.number for value in self._values(group)]
+            if not numbers:
+                return
+            summary = summarize(numbers)
+        elif group.notes:
+            self._note(group, values.count(b"\n") + 1)
+        if group.times > 1:
+            summary = summary.repeated(group.times)
+        if self._admit(tallies, group.name, summary.samples):
+            refused = tallies.add(group.name, tail.rate, summary)
+            self._keep(summary.samples, refused, "rates_over_cap")
+
+    def _count_gauge(self, group: Group) -> None:
+        values, times = try_last(group.values)
+        if not values:
+            values, times = try_values(group.values), 1
+        if values:
+            self._note(group, group.values.count(b"\n") + 1)
+        else:
+            values = self._values(group)
+        samples = len(values) * times
+        if samples and self._admit(self._gauges, group.name, samples):
+            refused = self._gauges.apply(group.name, values, times)
+            self._keep(samples, refused, "out_of_range")
+
+    def _count_set(self, group: Group) -> None:
+        sent = group.values.split(b"\n")
+        members = [member for member in sent if member]
+        if len(members) < len(sent):
+            self._reject("no_value", (len(sent) - len(members)) * group.times)
+        self._note(group, len(members))
+        samples = len(members) * group.times
+        if samples and self._admit(self._sets, group.name, samples):
+            refused = self._sets.add(group.name, members, group.times)
+            self._keep(samples, refused, "members_over_cap")
+
+    def _values(self, group: Group) -> list[Value]:
+        """The values of a group whose lines are looked at one by one; bad lines are rejected, good ones noted."""
+        values: list[Value] = []
+        for line in group.values.split(b"\n"):
+            try:
+                values += parse_values(line, group.tail.limit)
+            except Rejected as rejected:
+                self._reject(rejected.reason, group.times)
+            else:
+                self._note(group, 1)
+        return values
+
+    def _reject(self, reason: Reason, lines: int) -> None:
+        self._ledger.received += lines
+        self._ledger.drop(reason, lines)
+
+    def _note(self, group: Group, lines: int) -> None:
+        for note in group.notes:
+            self._ledger.notes[note] += lines * group.times
+
+    def _admit(self, shelf: "Tallies | Gauges | Sets", name: str, samples: int) -> bool:
+        """Count samples as received; False, and they are dropped, when their name is one too many."""
+        self._ledger.received += samples
+        if name in shelf or self.live_names() < self._max_names:
+            return True
+        self._ledger.drop("names_over_cap", samples)
+        return False
+
+    def _keep(self, samples: int, refused: int, reason: str) -> None:
+        self._ledger.in_window += samples - refused
+        if refused:
+            self._ledger.drop(reason, refused)

@@ -1,0 +1,91 @@
+"""Gauges: the last value wins, a signed one is a delta, and values outlive their window."""
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Final
+
+from agent.window import WindowItem
+from protocol.batch import Item
+from protocol.lines import LIMIT, Rejected, Value, parse_values
+from protocol.names import is_name
+from protocol.numbers import to_units
+
+_ZERO: Final = Decimal(0)
+
+
+class Gauges:
+    """The last value of at most ``capacity`` gauges, and which were touched in the open window.
+
+    When a new gauge finds no room, the one untouched for longest is forgotten: its next delta starts
+    from 0. With ``deltas`` False a sign is just a sign. The caller sees to it that fewer than
+    ``capacity`` names are touched before a new one is, and works inside localcontext(EXACT).
+    """
+
+    def __init__(self, capacity: int, deltas: bool = True) -> None:
+        self.forgotten = 0
+        self._capacity = capacity
+        self._deltas = deltas
+        self._last: dict[str, Decimal] = {}  # longest untouched first
+        self._touched: dict[str, int] = {}  # name -> samples of this window
+
+    def __len__(self) -> int:
+        """Gauges touched in this window."""
+        return len(self._touched)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._touched
+
+    def apply(self, name: str, values: Sequence[Value], times: int = 1) -> int:
+        """Set or change the gauge by each value in turn; returns how many were refused.
+
+        A delta is refused, and changes nothing, when its result would leave DECIMAL. ``times`` is how
+        many samples each value stands for; more than one only for values that set.
+        """
+        value = self._last.get(name, _ZERO)
+        taken = 0
+        for number, signed in values:
+            result = value + number if signed and self._deltas else number
+            if -LIMIT < result < LIMIT:
+                value = result
+                taken += times
+        if taken:
+            self._touch(name, value, taken)
+        return len(values) * times - taken
+
+    def _touch(self, name: str, value: Decimal, samples: int) -> None:
+        if name not in self._touched:
+            self._last.pop(name, None)
+            if len(self._last) >= self._capacity:
+                del self._last[next(iter(self._last))]
+                self.forgotten += 1
+        self._last[name] = value
+        self._touched[name] = self._touched.get(name, 0) + samples
+
+    def close(self, start: int) -> list[WindowItem]:
+        """One plain item for each gauge touched; values are kept, touches are not."""
+        items = [
+            WindowItem(Item(name, "value", to_units(self._last[name]), start), samples)
+            for name, samples in self._touched.items()
+        ]
+        self._touched.clear()
+        return items
+
+    def dump(self) -> dict[str, str]:
+        """Every gauge's last value as exact decimal text, longest untouched first."""
+        return {name: format(value, "f") for name, value in self._last.items()}
+
+    def restore(self, texts: Mapping[str, str]) -> int:
+        """Take over what ``dump`` gave, the latest first kept; returns how many entries were no good."""
+        bad = 0
+        for name, text in texts.items():
+            try:
+                (value,) = parse_values(str(text).encode())
+                if not is_name(name):
+                    raise ValueError(name)
+            except (Rejected, ValueError):
+                bad += 1
+                continue
+            self._last[name] = value.number
+        while len(self._last) > self._capacity:
+            del self._last[next(iter(self._last))]
+        return bad

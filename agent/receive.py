@@ -1,0 +1,154 @@
+"""Datagrams from the kernel to ``feed``: no queue, and no await between packets.
+
+What waits, waits in the socket's own buffer, which has a bound and a drop counter that we show.
+"""
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+MAX_DATAGRAM: Final = 65_536
+"""More than any datagram holds (65,507 bytes over IPv4), so none is cut short."""
+RECEIVE_BUFFER: Final = 8 << 20
+PACKETS_A_TURN: Final = 256
+"""Read at most so many before the event loop gets its turn: about half a millisecond."""
+PAUSE_SECONDS: Final = 0.001
+"""What comes in so long fits the smallest usual buffer (208 KiB) even at 500,000 packets a second."""
+_SO_RCVBUFFORCE: Final = 33  # Linux; the socket module has no name for it
+_SMALLEST_PACKET: Final = 512
+"""The kernel charges a packet to the buffer with more than this, however small it is."""
+
+
+def open_udp(host: str, port: int, buffer_bytes: int = RECEIVE_BUFFER) -> socket.socket:
+    """A bound, non-blocking UDP socket, IPv4 or IPv6 by ``host``; port 0 takes a free one.
+
+    The receive buffer is what the kernel grants of ``buffer_bytes``; over its limit only with the right
+    to do so. Raises OSError when the address is taken, not ours or unknown.
+    """
+    family, kind, protocol, _, address = socket.getaddrinfo(
+        host, port, type=socket.SOCK_DGRAM, flags=socket.AI_PASSIVE
+    )[0]
+    sock = socket.socket(family, kind, protocol)
+    try:
+        sock.setblocking(False)
+        _ask_buffer(sock, buffer_bytes)
+        sock.bind(address)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def _ask_buffer(sock: socket.socket, size: int) -> None:
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
+    if granted_buffer(sock) < size:
+        with suppress(PermissionError):  # then the system's limit stands, and is reported as granted
+            sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, size)
+
+
+def granted_buffer(sock: socket.socket) -> int:
+    """Bytes of receive buffer granted, as asked for: the kernel says twice that, to cover its own costs."""
+    return sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 2
+
+
+class DatagramReceiver:
+    """Hands every datagram of a bound, non-blocking socket to ``feed``, in order, whole. Owns the socket.
+
+    ``packets``, ``bytes`` and ``errors`` (of recv) are counted since the start.
+    """
+
+    def __init__(self, sock: socket.socket, feed: Callable[[bytes], None]) -> None:
+        self.packets = 0
+        self.bytes = 0
+        self.errors = 0
+        self.granted = granted_buffer(sock)
+        self._sock = sock
+        self._feed = feed
+        self._inode = os.fstat(sock.fileno()).st_ino
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._next_turn: asyncio.TimerHandle | None = None
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port the socket is bound to."""
+        host, port = self._sock.getsockname()[:2]
+        return host, port
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Read when something is there, and then every millisecond as long as there is.
+
+        Waking up costs several times what reading a packet does, so under load a few are left to gather.
+        """
+        self._loop = loop
+        loop.add_reader(self._sock.fileno(), self._wake, loop)
+
+    def _wake(self, loop: asyncio.AbstractEventLoop) -> None:
+        loop.remove_reader(self._sock.fileno())
+        self._turn(loop)
+
+    def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
+        packets = self._read(PACKETS_A_TURN)
+        if packets:
+            self._next_turn = loop.call_later(0 if packets == PACKETS_A_TURN else PAUSE_SECONDS, self._turn, loop)
+        else:
+            self._next_turn = None
+            loop.add_reader(self._sock.fileno(), self._wake, loop)
+
+    def stop(self) -> None:
+        """Read no more; what comes still goes to the socket's buffer. May be called again."""
+        if self._next_turn is not None:
+            self._next_turn.cancel()
+            self._next_turn = None
+        if self._loop is not None:
+            self._loop.remove_reader(self._sock.fileno())
+            self._loop = None
+
+    def drain(self) -> int:
+        """Read what waits in the socket until nothing does; the number of packets. For after ``stop``.
+
+        Under a flood it ends once everything that waited at the beginning must have been read.
+        """
+        return self._read(2 * self.granted // _SMALLEST_PACKET)
+
+    def close(self) -> None:
+        """Stop and close the socket; what it still holds is lost, so drain first. May be called again."""
+        self.stop()
+        self._sock.close()
+
+    def kernel_drops(self, proc: Path = Path("/proc/net")) -> int | None:
+        """Datagrams the kernel dropped because the buffer was full; None where it does not say."""
+        table = proc / ("udp6" if self._sock.family == socket.AF_INET6 else "udp")
+        try:
+            return parse_drops(table.read_text(), self._inode)
+        except OSError:
+            return None
+
+    def _read(self, at_most: int) -> int:
+        recv, feed = self._sock.recv, self._feed
+        done = size = 0
+        try:
+            while done < at_most:
+                packet = recv(MAX_DATAGRAM)
+                done += 1
+                size += len(packet)
+                feed(packet)
+        except BlockingIOError:
+            pass
+        except OSError:
+            self.errors += 1
+        self.packets += done
+        self.bytes += size
+        return done
+
+
+def parse_drops(table: str, inode: int) -> int | None:
+    """The ``drops`` column of the socket's line in /proc/net/udp or udp6; None if it has no line."""
+    for line in table.splitlines()[1:]:
+        columns = line.split()
+        if len(columns) >= 13 and columns[9] == str(inode):
+            return int(columns[-1])
+    return None

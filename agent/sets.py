@@ -1,0 +1,54 @@
+"""Sets: how many different members were seen under a name in the window."""
+
+from collections.abc import Set
+from hashlib import sha256
+from typing import Final
+
+from agent.window import WindowItem
+from protocol.batch import Item
+from protocol.numbers import UNIT
+
+LONG_MEMBER: Final = 64
+"""Members of more bytes are kept as their SHA-256, so that memory is bounded by their number."""
+
+
+class Sets:
+    """The sets of the open window. ``capacity`` bounds the members of all of them together."""
+
+    def __init__(self, capacity: int) -> None:
+        self._room = self._capacity = capacity
+        self._members: dict[str, set[bytes]] = {}
+        self._samples: dict[str, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._members
+
+    def add(self, name: str, members: list[bytes], times: int = 1) -> int:
+        """Add members, each sent ``times`` times; returns how many samples found no room for a new member."""
+        known: Set[bytes] = self._members.get(name, frozenset())
+        taken = 0
+        new: set[bytes] = set()
+        for sent in members:
+            member = sent if len(sent) <= LONG_MEMBER else sha256(sent).digest()
+            if member not in known and member not in new:
+                if len(new) >= self._room:
+                    continue
+                new.add(member)
+            taken += times
+        if taken:
+            self._members.setdefault(name, set()).update(new)
+            self._samples[name] = self._samples.get(name, 0) + taken
+            self._room -= len(new)
+        return len(members) * times - taken
+
+    def close(self, start: int) -> list[WindowItem]:
+        """One plain item a set, the number of its members; then there are none."""
+        items = [
+            WindowItem(Item(name, "value", len(members) * UNIT, start), self._samples[name])
+            for name, members in self._members.items()
+        ]
+        self._members, self._samples, self._room = {}, {}, self._capacity
+        return items
