@@ -16,7 +16,35 @@ $(STAMP): requirements/dev.txt pyproject.toml
 	$(BIN)/pip install --quiet --no-build-isolation --no-deps --editable .
 	@touch $@
 
+run: install ## Start central and an agent on this host; Ctrl-C stops both
+	@$(BIN)/python -m central.quickstart
+
 lint: install ## Style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+NODE := tests/end_to_end/node
+$(NODE)/node_modules/.installed: $(NODE)/package-lock.json
+	@sh scripts/ensure-apt.sh nodejs npm
+	cd $(NODE) && npm ci --omit=optional --no-audit --no-fund --loglevel=error
+	@touch $@
+
+test: install $(NODE)/node_modules/.installed ## Run every test and check the coverage
+	$(BIN)/coverage erase
+	COVERAGE_PROCESS_START=$(CURDIR)/pyproject.toml $(BIN)/coverage run -m pytest $(TESTS)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report --skip-covered --fail-under=90
+
+bench: install ## Measure speed, as ratios within one run (about three minutes, on an idle machine)
+	@sh scripts/ensure-apt.sh wrk
+	$(BIN)/python -m loadtest.bench_central
+	$(BIN)/python -m loadtest.bench_agent
+
+lock: install ## Write requirements/dev.txt anew from pyproject.toml
+	$(BIN)/pip install --quiet uv
+	$(BIN)/uv pip compile pyproject.toml --extra dev --generate-hashes --no-emit-index-url --no-emit-find-links \
+		--no-header --python-version 3.11 --output-file requirements/dev.txt
+
+clean: ## Remove what make made, but not data/
+	rm -rf .venv $(NODE)/node_modules .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -7,6 +7,7 @@ import ssl
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -15,12 +16,12 @@ import structlog
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
-from central.auth import ALL_SCOPES, Auth, new_key, parse_key
+from central.auth import ALL_SCOPES, BCRYPT_COST, Auth, new_key, parse_key
 from central.limit import LocalLimiter
 from central.meters import Meters
 from central.names import Names
 from central.settings import Settings
-from central.store.base import Caps, StoreError
+from central.store.base import Caps, Store, StoreError
 from central.store.duck import DuckStore
 from central.store.migrations import MigrationError
 from central.web.routes import application
@@ -37,43 +38,43 @@ class StartError(Exception):
     """What an operator must mend before the service can start."""
 
 
-async def serve(settings: Settings, *, ready: Callable[[int], None] | None = None) -> None:
-    """Run the service until SIGTERM or SIGINT; ``ready`` is called with the port.
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """What the service takes from the world and not from its settings; fault tests put their own in its place."""
+
+    clock: Callable[[], float] = time.time
+    """UTC seconds."""
+    ticks: Callable[[], float] = time.monotonic
+    """Seconds for the age of what is cached."""
+    bcrypt_cost: int = BCRYPT_COST
+    wrap_store: Callable[[DuckStore], Store] = lambda store: store
+
+
+_REAL: Final = Outside()
+
+
+async def serve(
+    settings: Settings,
+    *,
+    ready: Callable[[int], None] | None = None,
+    stop: asyncio.Event | None = None,
+    outside: Outside = _REAL,
+) -> None:
+    """Run the service until ``stop`` is set, by default by SIGTERM or SIGINT; ``ready`` is called with the port.
 
     Raises OSError when the port is taken and StartError for anything else an operator must mend. On
     the way out what was received is stored before this returns.
     """
+    stop = stop or _stopped_by_signals()
     tls = _tls(settings)
-    store = await _open_store(settings)
-    auth = Auth(store, given_admin_key=settings.admin_key, rate_limit=settings.rate_limit_default)
-    names = Names(store, Caps(settings.max_names, settings.max_names_per_key))
-    commits = GroupCommit(store, names)
-    service = Service(
-        store=store,
-        auth=auth,
-        limiter=LocalLimiter(),
-        names=names,
-        commits=commits,
-        data_dir=settings.data_dir,
-        skew=settings.clock_skew_seconds,
-        rate_limit_default=settings.rate_limit_default,
-        cors_origins=settings.cors_origins,
-    )
-    registry = CollectorRegistry()
-    registry.register(Meters(service.requests, service.rejected, commits.counts, auth.counts, lambda: commits.waiting))
-    runner = web.AppRunner(
-        application(service, registry, version("glowing-fiesta")),
-        access_log=None,
-        auto_decompress=False,
-        max_line_size=32_768,
-        max_field_size=16_384,
-        shutdown_timeout=DRAIN_SECONDS,
-    )
+    store = outside.wrap_store(await _open_store(settings))
+    service = _service(settings, store, outside)
+    runner = _runner(service)
     # The writer's thread asks for the interpreter after each statement; the default makes it wait 5 ms each time.
     sys.setswitchinterval(_SWITCH_SECONDS)
-    commits.start()
+    service.commits.start()
     try:
-        await ensure_admin_key(auth, store, settings)
+        await ensure_admin_key(service.auth, store, settings)
         await runner.setup()
         host, port = settings.listen
         site = web.TCPSite(runner, host, port, ssl_context=tls, backlog=1024)
@@ -82,13 +83,51 @@ async def serve(settings: Settings, *, ready: Callable[[int], None] | None = Non
         _log.info("serving", host=host, port=bound, tls=tls is not None, store="duckdb")
         if ready is not None:
             ready(bound)
-        await _until_signal()
+        await stop.wait()
     finally:
         await runner.cleanup()  # no new connections, open requests get their answers
-        await _drain(commits)
-        auth.close()
+        await _drain(service.commits)
+        service.auth.close()
         await store.close()
         _log.info("stopped")
+
+
+def _service(settings: Settings, store: Store, outside: Outside) -> Service:
+    names = Names(store, Caps(settings.max_names, settings.max_names_per_key))
+    return Service(
+        store=store,
+        auth=Auth(
+            store,
+            given_admin_key=settings.admin_key,
+            rate_limit=settings.rate_limit_default,
+            clock=outside.ticks,
+            cost=outside.bcrypt_cost,
+        ),
+        limiter=LocalLimiter(),
+        names=names,
+        commits=GroupCommit(store, names, clock=outside.clock),
+        data_dir=settings.data_dir,
+        skew=settings.clock_skew_seconds,
+        rate_limit_default=settings.rate_limit_default,
+        cors_origins=settings.cors_origins,
+        clock=outside.clock,
+    )
+
+
+def _runner(service: Service) -> web.AppRunner:
+    commits = service.commits
+    registry = CollectorRegistry()
+    registry.register(
+        Meters(service.requests, service.rejected, commits.counts, service.auth.counts, lambda: commits.waiting)
+    )
+    return web.AppRunner(
+        application(service, registry, version("glowing-fiesta")),
+        access_log=None,
+        auto_decompress=False,
+        max_line_size=32_768,
+        max_field_size=16_384,
+        shutdown_timeout=DRAIN_SECONDS,
+    )
 
 
 def migrate(settings: Settings) -> list[str]:
@@ -107,7 +146,7 @@ async def _migrate(settings: Settings) -> list[str]:
         await store.close()
 
 
-async def ensure_admin_key(auth: Auth, store: DuckStore, settings: Settings) -> None:
+async def ensure_admin_key(auth: Auth, store: Store, settings: Settings) -> None:
     """Make the first admin key, in ``<data_dir>/admin.key`` (mode 0600), when no key with that scope exists.
 
     The file comes first: a crash between the two leaves a file whose key the next start stores.
@@ -173,12 +212,12 @@ def _tls(settings: Settings) -> ssl.SSLContext | None:
     return context
 
 
-async def _until_signal() -> None:
-    loop = asyncio.get_running_loop()
+def _stopped_by_signals() -> asyncio.Event:
     stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    await stop.wait()
+    return stop
 
 
 async def _drain(commits: GroupCommit) -> None:

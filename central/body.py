@@ -10,6 +10,8 @@ import zstandard
 from central.errors import ApiError
 from protocol.limits import MAX_BODY_BYTES, MAX_EXPANDED_BYTES
 
+MAX_PARTS: Final = 100
+"""Most gzip members or zstd frames in a body: each copies what follows it, so many tiny ones would cost seconds."""
 _NOT_A_NUMBER: Final = Decimal("NaN")
 
 
@@ -45,6 +47,8 @@ def _gunzip(body: bytes) -> bytes:
     parts: list[bytes] = []
     room = MAX_EXPANDED_BYTES + 1
     while body:
+        if len(parts) == MAX_PARTS:
+            raise _too_many_parts()
         member = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
         try:
             part = member.decompress(body, room)
@@ -78,14 +82,23 @@ def _unzstd(body: bytes) -> bytes:
 
 
 def _zstd_is_whole(body: bytes) -> bool:
-    """Whether the last frame ends where the body does; the stream reader is silent about a torn one."""
-    while body:
+    """Whether the last frame ends where the body does; the stream reader is silent about a torn one.
+
+    The size of all frames together was checked before.
+    """
+    for _ in range(MAX_PARTS):
         frame = zstandard.ZstdDecompressor(max_window_size=MAX_EXPANDED_BYTES).decompressobj()
         frame.decompress(body)
         if not frame.eof:
             return False
         body = frame.unused_data
-    return True
+        if not body:
+            return True
+    raise _too_many_parts()
+
+
+def _too_many_parts() -> ApiError:
+    return _bad_encoding(f"the body is compressed in more than {MAX_PARTS} parts; compress it in one")
 
 
 def _bad_encoding(message: str) -> ApiError:

@@ -1,6 +1,7 @@
 """The aggregate endpoint without HTTP: parameters in, answer out. Pure but for the store that is asked."""
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Literal, NamedTuple, get_args
 
@@ -25,6 +26,8 @@ PARAMETERS: Final = frozenset({"name", "operation", "window", "start", "end", "f
 LIST_PARAMETERS: Final = frozenset({"prefix", "limit", "after"})
 LIST_LIMIT: Final = 100
 LIST_MOST: Final = 1_000
+# A '+' that was not percent-encoded arrives as a blank: 00:00:00+02:00 is meant by "00:00:00 02:00".
+_LOST_PLUS: Final = re.compile(r"\A(.{10}[Tt ]\d\d:\d\d\S*) (\d\d(?::?\d\d)?)\Z", re.ASCII)
 
 
 class Query(NamedTuple):
@@ -146,11 +149,8 @@ def _names(text: str) -> tuple[str, ...]:
 
 def _time(parameters: Mapping[str, str], field: str) -> int:
     text = _required(parameters, field)
-    # A '+' that was not percent-encoded arrives as a blank: 00:00:00+02:00 is meant.
-    if len(text) > 6 and text[-6] == " " and text[-3] == ":":
-        text = f"{text[:-6]}+{text[-5:]}"
     try:
-        return parse_time(text)
+        return parse_time(_LOST_PLUS.sub(r"\1+\2", text))
     except ValueError as error:
         raise invalid(Fault("INVALID_TIMESTAMP", field, f"{field} {error}")) from None
 

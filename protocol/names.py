@@ -5,7 +5,7 @@ from typing import Final
 
 from protocol.limits import MAX_NAME_LENGTH
 
-_NAME: Final = re.compile(r"[A-Za-z0-9._-]+")
+_NAME: Final = re.compile(rf"[A-Za-z0-9._-]{{1,{MAX_NAME_LENGTH}}}").fullmatch
 _FOREIGN: Final = re.compile(r"[^A-Za-z0-9._-]")
 
 NAME_RULE: Final = f"must be 1 to {MAX_NAME_LENGTH} characters of A-Z, a-z, 0-9, '.', '_' and '-'"
@@ -13,7 +13,7 @@ NAME_RULE: Final = f"must be 1 to {MAX_NAME_LENGTH} characters of A-Z, a-z, 0-9,
 
 def is_name(text: str) -> bool:
     """Whether the centre accepts ``text`` as the name of a metric; case matters."""
-    return len(text) <= MAX_NAME_LENGTH and _NAME.fullmatch(text) is not None
+    return _NAME(text) is not None
 
 
 def clean_name(text: str) -> str:

@@ -27,7 +27,7 @@ def to_units(number: int | Decimal) -> int:
         # adjusted() first: 1e999999 must not be written out digit by digit.
         if not number.is_finite() or (number and number.adjusted() > 15):
             raise ValueError(f"must be between -{MAX_TEXT} and {MAX_TEXT}")
-        units = int(_CONTEXT.scaleb(_CONTEXT.quantize(number, _STEP), DECIMALS))
+        units = int(_CONTEXT.quantize(number, _STEP) * UNIT)  # at most 21 digits: exact in any context
     if -MAX_UNITS <= units <= MAX_UNITS:
         return units
     raise ValueError(f"must be between -{MAX_TEXT} and {MAX_TEXT}")

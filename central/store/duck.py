@@ -1,11 +1,14 @@
 """The embedded store: DuckDB in one file, for one central process. See base.Store for the promises.
 
-One writer, so a group's ids are judged in memory first (``seen``, then the day's table) and the points,
-rollups and ids of a group are one transaction of one thread. Ids have no index on purpose: see
-docs/decisions/0002-request-ids-without-an-index.md.
+One writer, so a group's ids are judged in memory first (``seen``, then the day's table). A group's points go to
+the *tail*, a small table that every query reads beside the rollups; when it is large enough it is folded into
+points and rollups in one transaction. So an answer is exact at once and a small commit stays cheap: see
+docs/decisions/0002-request-ids-without-an-index.md and 0003-the-tail.md.
 """
 
+import contextlib
 import json
+import os
 import time
 from collections.abc import Callable, Sequence
 from decimal import Context, Decimal
@@ -40,8 +43,11 @@ from protocol.limits import ID_DAYS
 from protocol.numbers import DECIMALS
 
 FILE_NAME: Final = "fiesta.duckdb"
+TAIL_ROWS: Final = 4_000
+"""When the tail is folded: small enough that a query reads it in no time, large enough that its cost spreads."""
 _RECENT: Final = 16_384
 _DAY: Final = 86_400
+_BACKUP_SECONDS: Final = 3_600
 _EXACT: Final = Context(prec=60)
 _log = structlog.get_logger(__name__)
 
@@ -67,6 +73,7 @@ class DuckStore:
         self._engine = Engine(folder / FILE_NAME, self._on_open, checkpoint=checkpoint)
         self._seen: dict[int, Seen] = {}
         self._recent: dict[bytes, Remembered] = {}
+        self._tail_rows = 0
         self.applied: list[str] = []
         """Migrations that the opening of the file applied."""
 
@@ -83,14 +90,17 @@ class DuckStore:
         await self._engine.read(lambda cursor: cursor.execute("SELECT 1").fetchall(), seconds=5)
 
     async def tidy(self, *, idle: bool) -> None:
-        """See Store. Drops the ids of days gone by, then lets the engine checkpoint."""
+        """See Store. Folds the tail, drops the ids of days gone by, lets the engine checkpoint."""
         oldest = int(self._clock() // _DAY) - ID_DAYS
         try:
             for day in [day for day in self._seen if day < oldest]:
                 await self._engine.write(lambda handle, day=day: handle.execute(f"DROP TABLE {_table(day)}"))  # type: ignore[misc]
                 del self._seen[day]
+                self._recent.clear()
+            if self._tail_rows >= (1 if idle else TAIL_ROWS):
+                await self._engine.write(self._fold)
         except (duckdb.Error, StoreError) as error:
-            _log.warning("old_ids_not_dropped", error=str(error))
+            _log.warning("upkeep_failed", error=str(error))
         await self._engine.tidy(idle=idle)
 
     # --- groups and their ids
@@ -98,29 +108,25 @@ class DuckStore:
     async def commit(self, group: Group, *, again: bool = False) -> None:
         """See Store."""
         ids = group.ids or [RequestId(group.id, bytes(16), None)]
-        await self._engine.write(lambda handle: self._write_group(handle, group, ids, again=again))
+        if await self._engine.write(lambda handle: self._write_group(handle, group, ids, again=again)):
+            self._tail_rows += len(group.rows)
         self._seen.setdefault(group.day, Seen()).add(entry.id for entry in ids)
         for entry in group.ids:
             self._recent[entry.id] = Remembered(entry.fingerprint, entry.answer)
         while len(self._recent) > _RECENT:
             del self._recent[next(iter(self._recent))]
 
-    def _write_group(self, handle: Connection, group: Group, ids: list[RequestId], *, again: bool) -> None:
+    def _write_group(self, handle: Connection, group: Group, ids: list[RequestId], *, again: bool) -> bool:
+        """Whether this call stored the group; False when an earlier one had."""
         table = _table(group.day)
         try:
             if group.day not in self._seen:
-                # A change of the catalog makes prepared statements cost twice as much from then on.
-                handle.execute(duck_sql.CREATE_IDS.format(table=table) + ";" + duck_sql.PREPARE)
+                handle.execute(duck_sql.CREATE_IDS.format(table=table))
             if again and handle.execute(duck_sql.find_ids([table], [ids[0].id])).fetchall():
-                return
+                return False
             handle.execute("BEGIN")
             if group.rows:
-                stage, columns = duck_sql.point_columns(group.rows)
-                handle.execute("TRUNCATE staged")
-                _scan(handle, stage, columns)
-                handle.execute("EXECUTE put_points")
-                handle.execute("EXECUTE put_minute")
-                handle.execute("EXECUTE put_hour")
+                _scan(handle, *duck_sql.point_columns(group.rows))
             _scan(handle, duck_sql.PUT_IDS.format(table=table), duck_sql.id_columns(ids))
         except Exception as error:
             self._undo(handle)
@@ -131,6 +137,23 @@ class DuckStore:
             _log.error("commit_outcome_unknown", error=str(error), group=group.id.hex())
             self._engine.break_handle()
             raise OutcomeUnknown(str(error)) from error
+        return True
+
+    def _fold(self, handle: Connection) -> None:
+        """Move the tail into points and rollups in one transaction. A failure is logged and tried again later."""
+        try:
+            handle.execute(duck_sql.FOLD)
+        except duckdb.Error as error:
+            _log.error("fold_failed", error=str(error))
+            self._undo(handle)
+            return
+        try:
+            self._commit(handle)
+        except Exception as error:  # either way the store is whole; opening it again counts the tail
+            _log.error("fold_outcome_unknown", error=str(error))
+            self._engine.break_handle()
+        else:
+            self._tail_rows = 0
 
     def _undo(self, handle: Connection) -> None:
         try:
@@ -203,14 +226,7 @@ class DuckStore:
 
     async def backup(self, target: Path) -> None:
         """See Store."""
-        quoted = str(target).replace("'", "''")
-        await self._engine.read(
-            lambda cursor: cursor.execute(
-                f"ATTACH '{quoted}' AS copy_of_all; COPY FROM DATABASE {Path(FILE_NAME).stem} TO copy_of_all;"
-                " DETACH copy_of_all"
-            ),
-            seconds=3600,
-        )
+        await self._engine.read(lambda cursor: _copy(cursor, target), seconds=_BACKUP_SECONDS)
 
     # --- keys
 
@@ -240,16 +256,13 @@ class DuckStore:
 
     def _on_open(self, handle: Connection) -> None:
         self.applied += _migrate(handle, int(self._clock()))
-        handle.execute(duck_sql.CREATE_STAGED + duck_sql.PREPARE)
         self._seen = _load_seen(handle)
+        (self._tail_rows,) = handle.execute("SELECT count(*) FROM tail_points").fetchone() or (0,)
         self._recent = {}
 
 
 def _scan(handle: Connection, sql: str, incoming: dict[str, Any]) -> None:
-    """Run ``sql``, which reads the table ``incoming``: DuckDB finds the arrays by the name of this argument.
-
-    A registered view would do the same, but changes the catalog and so has every prepared statement planned anew.
-    """
+    """Run ``sql``, which reads the table ``incoming``: DuckDB finds the arrays by the name of this argument."""
     handle.execute(sql)
 
 
@@ -259,6 +272,19 @@ def _table(day: int) -> str:
 
 def _units(number: Decimal) -> int:
     return int(_EXACT.scaleb(number, DECIMALS))
+
+
+def _copy(cursor: Connection, target: Path) -> None:
+    """Copy all in one snapshot. The name that the copy has meanwhile is free again whatever happens."""
+    if target.exists():
+        raise StoreError(f"{target} exists already")
+    name, quoted = f"copy_{os.urandom(8).hex()}", str(target).replace("'", "''")
+    cursor.execute(f"ATTACH '{quoted}' AS {name}")
+    try:
+        cursor.execute(f"COPY FROM DATABASE {Path(FILE_NAME).stem} TO {name}; CHECKPOINT {name}")
+    finally:
+        with contextlib.suppress(duckdb.Error):  # only where the handle is broken: it takes the name with it
+            cursor.execute(f"DETACH {name}")
 
 
 def _migrate(handle: Connection, now: int) -> list[str]:
@@ -325,6 +351,6 @@ def _delete(handle: Connection, name: str) -> bool:
     if metric is None:
         return False
     handle.execute("DELETE FROM metrics WHERE id = ?", [metric.id])
-    for table in ("metric_points", "rollup_minute", "rollup_hour"):
+    for table in ("tail_points", "metric_points", "rollup_minute", "rollup_hour"):
         handle.execute(f"DELETE FROM {table} WHERE metric_id = ?", [metric.id])
     return True

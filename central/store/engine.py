@@ -5,9 +5,12 @@ again by the next write; what is durable is then what the write-ahead log says.
 """
 
 import asyncio
+import contextlib
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -23,15 +26,25 @@ READERS: Final = 2
 READ_SECONDS: Final = 30.0
 WAL_BYTES: Final = 16 << 20
 _NEVER: Final = "1TB"
-# A prepared plan keeps what these took from the table's statistics on the day it was made: with them on, a
-# GROUP BY over refilled rows gave wrong groups. See docs/decisions/0003-prepared-statements.md.
-_UNSAFE: Final = "statistics_propagation,compressed_materialization"
+_INTERRUPT_EVERY: Final = 0.05
+_SETTINGS: Final = (
+    f"SET checkpoint_threshold = '{_NEVER}';"
+    " PRAGMA disable_checkpoint_on_shutdown"  # a handle in doubt must not write when it is dropped
+)
 _log = structlog.get_logger(__name__)
 
 
 def run_checkpoint(connection: Connection) -> None:
     """Move the write-ahead log into the file."""
     connection.execute("CHECKPOINT")
+
+
+@dataclass(slots=True, eq=False)
+class _Reading:
+    """One call of ``read``: its cursor while it works, and whether its caller has gone."""
+
+    cursor: Connection | None = None
+    over: bool = False
 
 
 class Engine:
@@ -56,7 +69,7 @@ class Engine:
         self._closed = False
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="store-writer")
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="store-reader")
-        self._cursors: set[Connection] = set()
+        self._readings: set[_Reading] = set()
         self._gate = threading.Condition()
         self._failed_checkpoints = 0
 
@@ -80,17 +93,20 @@ class Engine:
             raise StoreUnavailable("the store is closed")
         if self._handle is None:
             await self.write(lambda _: None)
-        cursors: list[Connection] = []
-        future = asyncio.get_running_loop().run_in_executor(self._readers, self._read, work, cursors)
+            if self._closed:
+                raise StoreUnavailable("the store is closed")
+        reading = _Reading()
+        future = asyncio.get_running_loop().run_in_executor(self._readers, self._read, work, reading)
         limit = self._read_seconds if seconds is None else seconds
         try:
             async with asyncio.timeout(limit):
                 return await asyncio.shield(future)
         except TimeoutError:
-            for cursor in cursors:
-                cursor.interrupt()
-            future.add_done_callback(lambda done: done.cancelled() or done.exception())
             raise StoreUnavailable(f"the query took longer than {limit:g} s; ask for less") from None
+        finally:
+            if not future.done():
+                future.add_done_callback(lambda done: done.cancelled() or done.exception())
+                self._end(reading, future)
 
     async def tidy(self, *, idle: bool) -> None:
         """Checkpoint when the log is large, or not empty and nobody writes. Never raises.
@@ -99,7 +115,8 @@ class Engine:
         broke, and what was committed stays committed.
         """
         size = self.wal_bytes()
-        if not self._closed and (size >= WAL_BYTES or (idle and size > 0)):
+        due = WAL_BYTES * (1 + self._failed_checkpoints)  # a failure opens the file anew: not after every group
+        if not self._closed and (size >= due or (idle and size > 0)):
             await asyncio.get_running_loop().run_in_executor(self._writer, self._try_checkpoint)
 
     def wal_bytes(self) -> int:
@@ -120,13 +137,15 @@ class Engine:
 
     def break_handle(self) -> None:
         """Drop a handle whose state is in doubt; the next write opens the file again. Writer's thread only."""
-        handle, self._handle = self._handle, None
+        with self._gate:
+            handle, self._handle = self._handle, None
+            patience = time.monotonic() + self._read_seconds
+            while self._readings and time.monotonic() < patience:
+                for reading in self._readings:
+                    _interrupt(reading)
+                self._gate.wait(_INTERRUPT_EVERY)
         if handle is None:
             return
-        with self._gate:
-            for cursor in self._cursors:
-                cursor.interrupt()
-            self._gate.wait_for(lambda: not self._cursors, timeout=self._read_seconds)
         try:
             handle.close()
         except duckdb.Error as error:
@@ -139,20 +158,22 @@ class Engine:
                     str(self.path),
                     config={"threads": 1, "autoinstall_known_extensions": False, "autoload_known_extensions": False},
                 )
-                handle.execute(f"SET checkpoint_threshold = '{_NEVER}'; SET disabled_optimizers = '{_UNSAFE}'")
-                self._prepare(handle)
+                with contextlib.ExitStack() as undo:
+                    undo.callback(handle.close)
+                    handle.execute(_SETTINGS)
+                    self._prepare(handle)
+                    undo.pop_all()
             except duckdb.Error as error:
                 raise StoreUnavailable(f"the store file cannot be opened: {error}") from error
             self._handle = handle
         return self._handle
 
-    def _read(self, work: Callable[[Connection], T], cursors: list[Connection]) -> T:
+    def _read(self, work: Callable[[Connection], T], reading: _Reading) -> T:
         with self._gate:
-            if self._handle is None:
+            if self._handle is None or reading.over:
                 raise StoreUnavailable("the store is being opened again")
-            cursor = self._handle.cursor()
-            self._cursors.add(cursor)
-        cursors.append(cursor)
+            cursor = reading.cursor = self._handle.cursor()
+            self._readings.add(reading)
         try:
             return work(cursor)
         except duckdb.InterruptException as error:
@@ -160,11 +181,23 @@ class Engine:
         except duckdb.Error as error:
             raise StoreError(str(error)) from error
         finally:
-            cursors.clear()
-            cursor.close()
             with self._gate:
-                self._cursors.discard(cursor)
+                reading.cursor = None
+                cursor.close()
+                self._readings.discard(reading)
                 self._gate.notify_all()
+
+    def _end(self, reading: _Reading, future: asyncio.Future[T]) -> None:
+        """See that a query whose caller has gone ends too, or never begins.
+
+        Asks again and again: DuckDB forgets an interrupt that arrives between two statements.
+        """
+        if future.done():
+            return
+        with self._gate:
+            reading.over = True
+            _interrupt(reading)
+        asyncio.get_running_loop().call_later(_INTERRUPT_EVERY, self._end, reading, future)
 
     def _try_checkpoint(self) -> None:
         try:
@@ -181,3 +214,8 @@ class Engine:
         if self._handle is not None:
             self._try_checkpoint()
         self.break_handle()
+
+
+def _interrupt(reading: _Reading) -> None:
+    if reading.cursor is not None:
+        reading.cursor.interrupt()

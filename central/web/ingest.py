@@ -28,7 +28,7 @@ async def read_body(request: web.Request) -> bytes:
         body = await request.read()  # the application's client_max_size is MAX_BODY_BYTES
     except web.HTTPRequestEntityTooLarge:
         raise too_large() from None
-    encoding = request.headers.get("Content-Encoding", "")
+    encoding = ", ".join(request.headers.getall("Content-Encoding", ()))
     if not encoding:
         return body
     if len(body) < _LARGE:

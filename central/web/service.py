@@ -132,11 +132,11 @@ def _http_error(service: Service, request: web.Request, error: web.HTTPException
 
 
 def _allow_origin(service: Service, request: web.Request, response: web.StreamResponse) -> None:
+    response.headers["Vary"] = "Origin"  # for every origin, or a cache gives one the answer of another
     origin = request.headers.get("Origin")
     if origin not in service.cors_origins:
         return
     response.headers["Access-Control-Allow-Origin"] = origin
-    response.headers["Vary"] = "Origin"
     response.headers["Access-Control-Allow-Methods"] = "GET, POST, DELETE"
     response.headers["Access-Control-Allow-Headers"] = "X-API-Key, Idempotency-Key, Content-Type, Content-Encoding"
     response.headers["Access-Control-Expose-Headers"] = (

@@ -23,6 +23,16 @@ CREATE TABLE metric_points (
     max_value DECIMAL(20, 4)
 );
 
+-- Points that are durable and not yet in metric_points and the rollups: queries read both.
+CREATE TABLE tail_points (
+    metric_id INTEGER NOT NULL,
+    recorded_at BIGINT NOT NULL,
+    value DECIMAL(20, 4) NOT NULL,
+    samples DECIMAL(20, 4),
+    min_value DECIMAL(20, 4),
+    max_value DECIMAL(20, 4)
+);
+
 CREATE TABLE rollup_minute (
     metric_id INTEGER NOT NULL,
     bucket BIGINT NOT NULL,

@@ -1,0 +1,255 @@
+"""The command line of the central service: reads arguments, calls what does the work, says plainly what went wrong."""
+
+import errno
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
+
+import click
+
+from central.plan import WINDOWS
+from central.query import FILLS, OPERATIONS
+from central.relative_time import resolve_time
+from central.setting_rules import join_address
+from central.settings import Settings, SettingsError, load_settings
+
+if TYPE_CHECKING:
+    from central.client import Client
+
+T = TypeVar("T")
+SCOPES: Final = ("ingest", "query", "admin")
+BACKUP_TIMEOUT_SECONDS: Final = 600.0
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="glowing-fiesta")
+def main() -> None:
+    """The central service of Glowing Fiesta: start it, manage its keys, ask it questions.
+
+    Settings are environment variables (METRICS_LISTEN, METRICS_DATA_DIR and others; docs/settings.md has
+    them all). All commands but serve and migrate talk to the running service at METRICS_LISTEN with its admin
+    key: METRICS_ADMIN_KEY, or the file admin.key in METRICS_DATA_DIR.
+
+    \b
+    First steps:
+      fiesta-central serve
+      fiesta-central keys create checkout
+      fiesta-central query api.requests --start -1h
+    """
+
+
+@main.command()
+def serve() -> None:
+    """Run the service until SIGTERM or Ctrl-C.
+
+    Makes its data folder, brings the database up to date and writes the first admin key by itself.
+
+    \b
+    Examples:
+      fiesta-central serve
+      METRICS_LISTEN=127.0.0.1:9000 METRICS_DATA_DIR=/var/lib/fiesta fiesta-central serve
+    """
+    settings = _settings()
+    import uvloop  # noqa: PLC0415 - --help need not wait for the server's libraries
+
+    from central import app  # noqa: PLC0415
+
+    try:
+        uvloop.run(app.serve(settings))
+    except app.StartError as error:
+        _fail(str(error))
+    except OSError as error:
+        _fail(_os_fault(error, settings))
+
+
+@main.command()
+def migrate() -> None:
+    """Bring the database up to date.
+
+    The service must be stopped; serve does this by itself. Prints the migrations applied, one a line, and makes the
+    first admin key where there is none.
+    """
+    settings = _settings()
+    from central import app  # noqa: PLC0415
+
+    try:
+        applied = app.migrate(settings)
+    except app.StartError as error:
+        _fail(str(error))
+    except OSError as error:
+        _fail(_os_fault(error, settings))
+    for name in applied:
+        click.echo(name)
+    click.echo(f"{len(applied)} applied" if applied else "nothing to apply: the database is up to date", err=True)
+
+
+@main.group()
+def keys() -> None:
+    """Make, list, revoke and rotate API keys."""
+
+
+@keys.command("create")
+@click.argument("name")
+@click.option("--rate-limit", type=click.IntRange(min=1), help="Requests a minute [default: the service's setting].")
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    type=click.Choice(SCOPES),
+    help="What the key may do; can be given several times [default: ingest and query].",
+)
+def create_key(name: str, rate_limit: int | None, scopes: tuple[str, ...]) -> None:
+    """Make a key called NAME and print it, alone, on stdout. It is shown this once.
+
+    \b
+    Examples:
+      fiesta-central keys create checkout > checkout.key
+      fiesta-central keys create dashboards --scope query --rate-limit 120
+    """
+    body: dict[str, Any] = {"name": name}
+    if rate_limit is not None:
+        body["rate_limit"] = rate_limit
+    if scopes:
+        body["scopes"] = list(scopes)
+    _print_key(_ask(lambda client: client.post("/api/admin/keys", body))["data"])
+
+
+@keys.command("list")
+def list_keys() -> None:
+    """List all keys, revoked ones too. Secrets are not kept, so they cannot be listed."""
+    from rich.console import Console  # noqa: PLC0415
+
+    from central.show import show_table  # noqa: PLC0415
+
+    header = ["id", "name", "prefix", "scopes", "rate_limit", "created_at", "revoked_at"]
+    rows = [
+        [",".join(key[column]) if column == "scopes" else str(key[column] or "-") for column in header]
+        for key in _ask(lambda client: client.get("/api/admin/keys"))["data"]
+    ]
+    show_table(header, rows, Console())
+
+
+@keys.command("revoke")
+@click.argument("key_id", metavar="ID", type=click.IntRange(min=1))
+def revoke_key(key_id: int) -> None:
+    """Revoke the key with this ID (see keys list). It stops working within 30 seconds, for good."""
+    _ask(lambda client: client.delete(f"/api/admin/keys/{key_id}"))
+    click.echo(f"key {key_id} revoked; it stops working within 30 s", err=True)
+
+
+@keys.command("rotate")
+@click.argument("key_id", metavar="ID", type=click.IntRange(min=1))
+def rotate_key(key_id: int) -> None:
+    """Give the key with this ID a new secret and print the new key, alone, on stdout.
+
+    The old one stops working within 30 seconds. Name, scopes, rate limit and remembered requests stay.
+    """
+    _print_key(_ask(lambda client: client.post(f"/api/admin/keys/{key_id}/rotate"))["data"])
+
+
+@main.command()
+@click.argument("names")
+@click.option("--operation", type=click.Choice(OPERATIONS), default="sum", show_default=True)
+@click.option("--window", type=click.Choice(list(WINDOWS)), default="1m", show_default=True, help="Width of a window.")
+@click.option("--start", default="-1h", show_default=True, help="ISO 8601 time, now, or back from now: -90s, -1h, -7d.")
+@click.option("--end", default="now", show_default=True, help="The same; windows up to it, without it.")
+@click.option("--fill", type=click.Choice(list(FILLS)), help="Show windows without data too, as 0 or as a gap.")
+@click.option("--json", "raw", is_flag=True, help="Print the service's answer as it is.")
+def query(**options: Any) -> None:
+    """Show metrics by time window.
+
+    NAMES is one name, or several with commas between. On a terminal: a table and a plot. Anywhere else:
+    tab-separated lines. Times are UTC.
+
+    \b
+    Examples:
+      fiesta-central query api.requests
+      fiesta-central query api.requests,api.errors --window 1h --start -1d
+      fiesta-central query db.time --operation avg --start 2026-02-14 --end 2026-02-15T12:00:00Z
+      fiesta-central query api.requests --json | jq .data
+    """
+    now = time.time()
+    parameters = {"name": options["names"], "operation": options["operation"], "window": options["window"]}
+    for bound in ("start", "end"):
+        try:
+            parameters[bound] = resolve_time(options[bound], now)
+        except ValueError as error:
+            raise click.BadParameter(str(error), param_hint=f"--{bound}") from None
+    if options["fill"]:
+        parameters["fill"] = options["fill"]
+    if options["raw"]:
+        click.echo(_ask(lambda client: client.get_text("/api/metrics/aggregate", parameters)))
+        return
+    from rich.console import Console  # noqa: PLC0415
+
+    from central.show import show_answer  # noqa: PLC0415
+
+    answer = _ask(lambda client: client.get("/api/metrics/aggregate", parameters))
+    show_answer(answer, Console())
+
+
+@main.command()
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+def backup(file: Path) -> None:
+    """Copy the embedded store to FILE.
+
+    FILE must not exist. The copy is consistent, and the service goes on meanwhile.
+
+    \b
+    Example:
+      fiesta-central backup metrics-2026-02-15.duckdb
+    """
+    try:
+        size = _ask(lambda client: client.download("/api/admin/backup", file), timeout=BACKUP_TIMEOUT_SECONDS)
+    except FileExistsError:
+        _fail(f"{file} is there already: name a new file, or move it away")
+    except OSError as error:
+        _fail(f"{file} cannot be written: {error.strerror}")
+    click.echo(f"{size} bytes written to {file}", err=True)
+
+
+def _settings() -> Settings:
+    try:
+        return load_settings(os.environ)
+    except SettingsError as error:
+        for fault in str(error).splitlines():
+            click.echo(f"Error: {fault}", err=True)
+        raise SystemExit(2) from None
+
+
+def _ask(question: Callable[["Client"], T], timeout: float | None = None) -> T:
+    """The service's answer to ``question``, or one clear line and exit code 1."""
+    from central.client import TIMEOUT_SECONDS, Client, ClientError, target_of  # noqa: PLC0415
+
+    settings = _settings()
+    try:
+        return question(Client(target_of(settings), timeout=timeout or TIMEOUT_SECONDS))
+    except ClientError as error:
+        _fail(str(error))
+
+
+def _print_key(key: dict[str, Any]) -> None:
+    click.echo(key["key"])
+    click.echo(
+        f"key {key['id']} ({key['name']}): {', '.join(key['scopes'])}; {key['rate_limit']} requests a minute. "
+        "It is shown this once.",
+        err=True,
+    )
+
+
+def _os_fault(error: OSError, settings: Settings) -> str:
+    address = join_address(*settings.listen)
+    if error.errno == errno.EADDRINUSE:
+        return f"{address} is in use by another program: stop it, or choose another address with METRICS_LISTEN"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return f"{address} is no address of this host: choose another with METRICS_LISTEN"
+    if error.filename is not None:
+        return f"{error.filename}: {error.strerror}: check METRICS_DATA_DIR and who owns it"
+    return f"cannot start on {address}: {error.strerror or error}"
+
+
+def _fail(message: str) -> NoReturn:
+    click.echo(f"Error: {message}", err=True)
+    raise SystemExit(1)

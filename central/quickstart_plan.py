@@ -1,0 +1,152 @@
+"""What ``make run`` will start and say: addresses, the children's settings, the greeting.
+
+It looks whether the ports are free, and starts nothing.
+"""
+
+import errno
+import os
+import shlex
+import socket
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Final, NamedTuple
+from urllib.parse import urlencode
+
+from central.setting_rules import join_address, split_address
+from central.settings import Settings, url_of
+from protocol.times import format_time
+
+AGENT_UDP: Final = "127.0.0.1:8125"
+AGENT_HTTP: Final = "127.0.0.1:9126"
+KEY_FILE: Final = "quickstart.key"
+_DAY: Final = 86_400
+
+
+class PlanError(Exception):
+    """Something must be mended before anything is started. The message is one line."""
+
+
+class Plan(NamedTuple):
+    """Where everything will be. No port in it is 0, the one in ``settings`` neither."""
+
+    settings: Settings
+    udp: tuple[str, int]
+    http: tuple[str, int]
+    flush_seconds: str
+
+    @property
+    def agent_url(self) -> str:
+        """The agent's own HTTP port."""
+        return url_of(*self.http, tls=False)
+
+    @property
+    def key_file(self) -> Path:
+        """The key that is made once and used by every run on these data."""
+        return self.settings.data_dir / KEY_FILE
+
+    @property
+    def central_environ(self) -> dict[str, str]:
+        """What central is told beside the environment."""
+        return {"METRICS_LISTEN": join_address(*self.settings.listen)}
+
+
+def make_plan(settings: Settings, environ: Mapping[str, str]) -> Plan:
+    """The plan for these settings. Raises PlanError for a port that is taken or an address that is none."""
+    listen = _free(settings.listen, socket.SOCK_STREAM, "METRICS_LISTEN")
+    return Plan(
+        replace(settings, listen=listen),
+        _agent_address(environ, "FIESTA_AGENT_UDP", AGENT_UDP, socket.SOCK_DGRAM),
+        _agent_address(environ, "FIESTA_AGENT_HTTP", AGENT_HTTP, socket.SOCK_STREAM),
+        environ.get("FIESTA_AGENT_FLUSH_INTERVAL") or "10",
+    )
+
+
+def agent_settings(plan: Plan, environ: Mapping[str, str]) -> dict[str, str]:
+    """The agent's settings: what the environment says, else what fits this central."""
+    fitting = {
+        "FIESTA_AGENT_CENTRAL_URL": plan.settings.url,
+        "FIESTA_AGENT_SPOOL_DIR": str(plan.settings.data_dir / "spool"),
+    }
+    if not environ.get("FIESTA_AGENT_API_KEY"):
+        fitting["FIESTA_AGENT_API_KEY_FILE"] = str(plan.key_file)
+    if plan.settings.tls_cert is not None:
+        fitting["FIESTA_AGENT_CA_FILE"] = str(plan.settings.tls_cert)
+    chosen = {name: environ.get(name) or value for name, value in fitting.items()}
+    return {**chosen, "FIESTA_AGENT_UDP": join_address(*plan.udp), "FIESTA_AGENT_HTTP": join_address(*plan.http)}
+
+
+def greeting(plan: Plan, key: str, now: float) -> str:
+    """What to try, ready to be pasted. Its time range holds from an hour ago to a day ahead at least."""
+    today = int(now) // _DAY * _DAY
+    query = {
+        "name": "foo",
+        "operation": "sum",
+        "window": "1h",
+        "start": format_time(min(today, int(now) // 3600 * 3600 - 3600)),
+        "end": format_time(today + 2 * _DAY),
+    }
+    address = f"{plan.settings.url}/api/metrics/aggregate?{urlencode(query, safe=':')}"
+    certificate = plan.settings.tls_cert
+    trust = f" --cacert {shlex.quote(str(certificate))}" if certificate else ""
+    udp = join_address(*plan.udp)
+    prefix = "" if udp == AGENT_UDP else f"FIESTA_AGENT_UDP={shlex.quote(udp)} "
+    return f"""
+Glowing Fiesta is running. Ctrl-C stops it; the data stays in {plan.settings.data_dir}.
+
+  API key      {key}
+  Service      {plan.settings.url}
+  Reference    {plan.settings.url}/docs
+  Agent        StatsD lines on UDP {udp}
+
+1. Send a metric to the agent:
+
+   {prefix}{_beside_python("fiesta-agent")} send 'foo:1|c'
+
+   or with nc:
+
+   echo 'foo:1|c' | nc -u -w1 {shlex.quote(plan.udp[0])} {plan.udp[1]}
+
+2. Get the answer within {plan.flush_seconds} s:
+
+   curl -H 'X-API-Key: {key}'{trust} '{address}'
+"""
+
+
+def _agent_address(environ: Mapping[str, str], setting: str, default: str, kind: socket.SocketKind) -> tuple[str, int]:
+    try:
+        address = split_address(environ.get(setting) or default)
+    except ValueError as error:
+        raise PlanError(f"{setting} {error}") from None
+    return _free(address, kind, setting)
+
+
+def _free(address: tuple[str, int], kind: socket.SocketKind, setting: str) -> tuple[str, int]:
+    """The address, found free by binding it for a moment; port 0 becomes a free one. Raises PlanError."""
+    host, port = address
+    shown = join_address(host, port)
+    try:
+        family, _, _, _, where = socket.getaddrinfo(host, port, type=kind, flags=socket.AI_PASSIVE)[0]
+        with socket.socket(family, kind) as probe:
+            if kind is socket.SOCK_STREAM:  # connections of an earlier run that linger do not count
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(where)
+            if kind is socket.SOCK_STREAM:
+                probe.listen(1)
+            return host, probe.getsockname()[1]
+    except socket.gaierror as error:
+        raise PlanError(f"{setting} {shown} is no address: {error.strerror}; give one such as 127.0.0.1:8080") from None
+    except OSError as error:
+        taken = error.errno == errno.EADDRINUSE
+        fault = "is in use: stop the program that has it, or" if taken else f"cannot be used ({error.strerror}):"
+        other = join_address(host, port + 1 if port < 65_535 else port - 1)
+        raise PlanError(
+            f"port {port} ({shown}) {fault} choose another, for example: {setting}={other} make run"
+        ) from None
+
+
+def _beside_python(program: str) -> str:
+    """The path of a program of our virtual environment, short where it is below the working folder."""
+    path = Path(sys.executable).parent / program
+    return shlex.quote(os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path))

@@ -1,0 +1,25 @@
+"""Times as people type them: ``now``, ``-1h``, or ISO 8601."""
+
+import re
+from typing import Final
+
+from protocol.times import format_time, parse_time
+
+_BACK: Final = re.compile(r"-(\d{1,9})([smhdw])", re.ASCII)
+_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+
+def resolve_time(text: str, now: float) -> str:
+    """``text`` as ``2026-02-15T00:00:00Z``. ``now`` is the end of the running second, so that it is included.
+
+    Raises ValueError that says what would be right.
+    """
+    if text == "now":
+        return format_time(int(now) + 1)
+    if found := _BACK.fullmatch(text):
+        seconds = int(now) - int(found[1]) * _SECONDS[found[2]]
+        return format_time(max(seconds, 0))
+    try:
+        return format_time(parse_time(text))
+    except ValueError:
+        raise ValueError(f"{text!r} is no time; give 'now', a time back such as -1h, or 2026-02-15T00:00:00Z") from None

@@ -1,0 +1,155 @@
+"""The rules of single settings: text in, value out.
+
+Each rule raises ValueError with the fault and what would be right, to be read after the variable's name.
+"""
+
+import ipaddress
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, Never
+
+_WHOLE: Final = re.compile(r"\d{1,18}", re.ASCII)
+_ADDRESS: Final = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<host>[A-Za-z0-9._-]+)):(?P<port>\d{1,5})", re.ASCII)
+_ORIGIN: Final = re.compile(r"https?://(?:[a-z0-9-]+(?:\.[a-z0-9-]+)*|\[[0-9a-f:.]+\])(?::\d{1,5})?", re.ASCII)
+_KEY: Final = re.compile(r"[!-~]{32,72}")
+_FLAGS: Final = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+
+
+def text(given: str) -> str:
+    """Any text."""
+    return given
+
+
+def whole(low: int, high: int, *, why: str = "") -> Callable[[str], int]:
+    """A whole number from ``low`` to ``high``; ``why`` gives the reason of the lower bound."""
+
+    def parse(given: str) -> int:
+        if _WHOLE.fullmatch(given) and low <= int(given) <= high:
+            return int(given)
+        reason = f" ({why})" if why else ""
+        raise ValueError(f"is {_quote(given)}; it must be a whole number from {low} to {high}{reason}")
+
+    return parse
+
+
+def yes_or_no(given: str) -> bool:
+    """A yes or a no, in any case."""
+    flag = _FLAGS.get(given.lower())
+    if flag is None:
+        raise ValueError(f"is {_quote(given)}; it must be one of {', '.join(_FLAGS)}")
+    return flag
+
+
+def store(given: str) -> str:
+    """The name of a store that this version has."""
+    if given == "mysql":
+        raise ValueError("is 'mysql', but this version has the embedded store only; unset it, or set it to duckdb")
+    if given != "duckdb":
+        raise ValueError(f"is {_quote(given)}; it must be duckdb")
+    return given
+
+
+def queue(given: str) -> str:
+    """Where writes wait while the database is down."""
+    if given == "redis":
+        raise ValueError("is 'redis', but this version has no Redis yet; unset it, or set it to none")
+    if given != "none":
+        raise ValueError(f"is {_quote(given)}; it must be none")
+    return given
+
+
+def not_yet(what: str) -> Callable[[str], Never]:
+    """A setting of a later version, which must not be believed to work."""
+
+    def parse(_given: str) -> Never:
+        raise ValueError(f"is set, but {what} is not in this version yet; leave it unset")
+
+    return parse
+
+
+def split_address(given: str) -> tuple[str, int]:
+    """``host:port``, ``[IPv6]:port``: host without brackets and port (0 is any free one). Raises ValueError."""
+    found = _ADDRESS.fullmatch(given)
+    if found is None or int(found["port"]) > 65_535 or (found["six"] and not _is_address(found["six"])):
+        raise ValueError(
+            f"is {_quote(given)}; it must be host:port such as 127.0.0.1:8080, an IPv6 address in brackets ([::1]:8080)"
+        )
+    return found["six"] or found["host"], int(found["port"])
+
+
+listen = split_address
+
+
+def join_address(host: str, port: int) -> str:
+    """``host:port``, with brackets where the host is an IPv6 address."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this host can reach ``host``. A name other than localhost could be anything."""
+    return host.lower() == "localhost" or (_is_address(host) and ipaddress.ip_address(host).is_loopback)
+
+
+def folder(given: str) -> Path:
+    """A folder that is there or can be made."""
+    path = _path(given)
+    if path.exists() and not path.is_dir():
+        raise ValueError(f"is {_quote(given)}, which is a file; it must be a folder")
+    return path
+
+
+def readable_file(given: str) -> Path:
+    """A file that this process may read."""
+    path = _path(given)
+    if not path.is_file():
+        raise ValueError(f"is {_quote(given)}, where no file is; it must be the path of a PEM file")
+    if not os.access(path, os.R_OK):
+        raise ValueError(f"is {_quote(given)}, which this user may not read; change its owner or mode")
+    return path
+
+
+def admin_key(given: str) -> str:
+    """A key that is long enough to be one and that bcrypt and an HTTP header can carry. Never repeated in a fault."""
+    if not _KEY.fullmatch(given):
+        raise ValueError(
+            f"has {len(given)} characters or some that are not allowed; it must be 32 to 72 printable ASCII characters "
+            "without spaces"
+        )
+    return given
+
+
+def origins(given: str) -> tuple[str, ...]:
+    """Exact web origins, separated by commas."""
+    found = tuple(part.strip() for part in given.split(",") if part.strip())
+    for origin in found:
+        if not _ORIGIN.fullmatch(origin):
+            raise ValueError(
+                f"has {_quote(origin)}; each origin must be exact, such as https://dash.example.com or "
+                "http://localhost:3000: lower case, no path, no *"
+            )
+    return found
+
+
+def _path(given: str) -> Path:
+    try:
+        path = Path(given).expanduser()
+        path.exists()  # what cannot even be looked at (a closed folder, a name too long) is a fault of the setting
+    except OSError as error:
+        raise ValueError(f"is {_quote(given)}, which cannot be used: {error.strerror}") from None
+    except RuntimeError as error:  # ~name, and no such user
+        raise ValueError(f"is {_quote(given)}, which cannot be used: {error}") from None
+    return path
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _quote(given: str) -> str:
+    return repr(given if len(given) <= 80 else f"{given[:77]}...")

@@ -1,0 +1,108 @@
+"""Answers for people: a table and a plot on a terminal, tab-separated lines anywhere else. Numbers keep all digits."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, Final, NamedTuple
+
+import plotext  # type: ignore[import-untyped] # it ships no types; draw() alone uses it
+from rich.console import Console
+from rich.table import Table
+
+from protocol.times import parse_time
+
+PLOT_HEIGHT: Final = 16
+PLOT_MAX_WIDTH: Final = 100
+_TICKS: Final = 5
+_NO_VALUE: Final = "-"
+
+
+class Point(NamedTuple):
+    """A window's start as the service wrote it, and its value; None is a window without data."""
+
+    timestamp: str
+    value: int | Decimal | None
+
+
+def show_answer(answer: Mapping[str, Any], console: Console) -> None:
+    """An answer of GET /api/metrics/aggregate: a row a window, a column a name; plotted too on a terminal."""
+    series = series_of(answer)
+    if console.is_terminal and not any(series.values()):
+        console.print("No data in this time range.")
+        return
+    times = sorted({point.timestamp for points in series.values() for point in points})
+    columns = [{point.timestamp: number(point.value) for point in points} for points in series.values()]
+    rows = [[time, *(column.get(time, _NO_VALUE) for column in columns)] for time in times]
+    show_table(["timestamp", *series], rows, console, right_from=1)
+    if console.is_terminal:
+        title = f"{answer['operation']} by {answer['window']} (UTC)"
+        plot = draw(series, title, width=min(console.width, PLOT_MAX_WIDTH), colour=not console.no_color)
+        console.file.write(f"{plot}\n")
+
+
+def series_of(answer: Mapping[str, Any]) -> dict[str, list[Point]]:
+    """The points by name of an answer for one name or for several."""
+    data = answer["data"]
+    by_name = data if isinstance(data, dict) else {answer["metric"]: data}
+    return {name: [Point(row["timestamp"], row["value"]) for row in rows] for name, rows in by_name.items()}
+
+
+def number(value: int | Decimal | None) -> str:
+    """A number with all its digits and no exponent."""
+    return _NO_VALUE if value is None else f"{value:f}" if isinstance(value, Decimal) else str(value)
+
+
+def show_table(header: Sequence[str], rows: Sequence[Sequence[str]], console: Console, *, right_from: int = 99) -> None:
+    """A table on a terminal; else a header and a line a row with tabs between, uncut, for other programs.
+
+    Columns from ``right_from`` on are set flush right, for numbers.
+    """
+    if not console.is_terminal:
+        for row in (header, *rows):
+            console.file.write("\t".join(row) + "\n")
+        return
+    table = Table(header_style="bold")
+    for index, title in enumerate(header):
+        # A cell too wide for the terminal is folded, never cut: a digit less is another number.
+        table.add_column(title, justify="right" if index >= right_from else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    console.print(table, markup=False)
+
+
+def draw(series: Mapping[str, Sequence[Point]], title: str, *, width: int, colour: bool) -> str:
+    """A line plot of all series, ``width`` characters wide. Values are drawn as floats, which a picture can bear."""
+    figure = plotext.figure
+    figure.clear()  # the library keeps one figure for the process
+    figure.theme("simple" if colour else "colorless")
+    figure.title(title)
+    moments: set[int] = set()
+    for name, points in series.items():
+        known = [(parse_time(point.timestamp), float(point.value)) for point in points if point.value is not None]
+        if not known:
+            continue
+        moments.update(moment for moment, _ in known)
+        signal = figure.signal([moment for moment, _ in known], [value for _, value in known])
+        signal.lines()
+        if len(series) > 1:
+            signal.label(name)
+        figure.draw(signal)
+    positions = _ticks(sorted(moments))
+    figure.ruler("x").ticks(positions, _tick_labels(positions))
+    figure.plot_size(width, PLOT_HEIGHT)
+    return str(figure.build().string(colorless=not colour))
+
+
+def _ticks(moments: Sequence[int]) -> list[int]:
+    """At most _TICKS of ``moments``, evenly spread by index, the first and the last among them."""
+    last = len(moments) - 1
+    if last < _TICKS:
+        return list(moments)
+    return [moments[round(last * step / (_TICKS - 1))] for step in range(_TICKS)]
+
+
+def _tick_labels(positions: Sequence[int]) -> list[str]:
+    """Hours and minutes, with the day where there is more than one."""
+    moments = [datetime.fromtimestamp(position, UTC) for position in positions]
+    several_days = len({moment.date() for moment in moments}) > 1
+    return [moment.strftime("%m-%d %H:%M" if several_days else "%H:%M") for moment in moments]

@@ -1,0 +1,247 @@
+"""central/openapi*.py and central/docs_page.py: the description is valid, whole and true to the code."""
+
+import json
+import re
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import jsonschema_rs
+import pytest
+import schemathesis
+
+from central.docs_page import curl, docs_html, render, resolve
+from central.openapi import openapi
+from central.openapi_parts import CODES, MAX_RATE_LIMIT
+from protocol.batch import Fault, parse_item, parse_single
+
+ROOT = Path(__file__).parents[2]
+SPEC = openapi("1.2.3")
+OPERATIONS = [
+    pytest.param(path, method, operation, id=operation["operationId"])
+    for path, methods in SPEC["paths"].items()
+    for method, operation in methods.items()
+]
+
+
+def checks(schema: Any, value: Any) -> bool:
+    """Whether the value meets a schema of the description."""
+    return jsonschema_rs.Draft202012Validator({**schema, "components": SPEC["components"]}).is_valid(value)
+
+
+def named(name: str) -> dict[str, Any]:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def test_it_is_a_valid_openapi_document_of_plain_json() -> None:
+    schemathesis.openapi.from_dict(json.loads(json.dumps(SPEC))).validate()
+    assert SPEC["info"]["version"] == "1.2.3"
+
+
+def test_each_call_gives_a_new_document() -> None:
+    openapi("1")["components"]["schemas"]["Item"].clear()
+    assert openapi("1.2.3") == SPEC
+
+
+def test_every_reference_leads_somewhere() -> None:
+    for target in set(re.findall(r'"\$ref": "([^"]+)"', json.dumps(SPEC))):
+        assert resolve(SPEC, {"$ref": target})
+
+
+def test_it_describes_every_endpoint_of_the_service() -> None:
+    source = "".join(path.read_text() for path in (ROOT / "central" / "web").glob("*.py"))
+    routed = set(re.findall(r'route\.add_(get|post|delete)\(f?"(/[^"]*)"', source)) - {("get", "/")}
+    plain = {(method, re.sub(r":\[0-9\]\{1,18\}", "", path)) for method, path in routed}
+    plain = plain - {("post", "/api/metrics/{kind}")} | {
+        ("post", "/api/metrics/counter"),
+        ("post", "/api/metrics/value"),
+    }
+    assert plain == {(method, path) for path, methods in SPEC["paths"].items() for method in methods}
+
+
+def test_it_names_every_code_the_service_can_answer() -> None:
+    design = {
+        *("VALIDATION_ERROR", "INVALID_JSON", "INVALID_NAME", "INVALID_VALUE", "INVALID_TIMESTAMP"),
+        *("TIMESTAMP_TOO_OLD", "TIMESTAMP_IN_FUTURE", "METRIC_TYPE_CONFLICT", "TOO_MANY_METRICS", "BATCH_TOO_LARGE"),
+        *("BODY_TOO_LARGE", "IDEMPOTENCY_KEY_REUSED", "RANGE_TOO_LARGE", "UNAUTHORIZED", "FORBIDDEN", "NOT_FOUND"),
+        *("METHOD_NOT_ALLOWED", "RATE_LIMITED", "SERVICE_UNAVAILABLE", "INTERNAL_ERROR"),
+    }
+    assert set(CODES) == design
+    source = "".join(path.read_text() for path in ROOT.glob("central/**/*.py") if "openapi" not in path.name)
+    source += (ROOT / "protocol" / "batch.py").read_text()
+    raised = re.findall(r'(?:ApiError|Fault)\(\s*(?:\d{3},\s*)?"([A-Z_]+)"', source)
+    assert {"RATE_LIMITED", "INVALID_NAME"} <= set(raised) <= set(CODES)
+
+
+@pytest.mark.parametrize(("path", "method", "operation"), OPERATIONS)
+def test_every_example_meets_its_schema(path: str, method: str, operation: dict[str, Any]) -> None:
+    media = [operation.get("requestBody", {})]
+    media += [resolve(SPEC, answer) for answer in operation["responses"].values()]
+    for entry in media:
+        described = entry.get("content", {}).get("application/json", {})
+        if "example" in described:
+            assert checks(described["schema"], described["example"]), described["example"]
+    for parameter in operation.get("parameters", []):
+        described = resolve(SPEC, parameter)
+        if "example" in described:
+            assert checks(described["schema"], described["example"])
+
+
+@pytest.mark.parametrize(("path", "method", "operation"), OPERATIONS)
+def test_every_endpoint_with_a_key_tells_of_its_errors(path: str, method: str, operation: dict[str, Any]) -> None:
+    if not path.startswith("/api/"):
+        assert operation["security"] == []
+        return
+    assert operation["security"] == [{"ApiKey": []}]
+    assert {"400", "401", "403", "429", "500", "503"} <= set(operation["responses"])
+    assert ("404" in operation["responses"]) == ("{" in path)
+    assert ("413" in operation["responses"]) == ("requestBody" in operation)
+    success = operation["responses"]["201" if "201" in operation["responses"] else "200"]
+    assert "RateLimit-Remaining" in success["headers"]
+
+
+GOOD: dict[str, Any] = {"name": "a", "type": "value", "value": 1}
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        GOOD,
+        {**GOOD, "type": "counter", "count": 2, "min": 0, "max": 1},
+        {**GOOD, "recorded_at": "2026-02-15T00:00:00Z"},
+        {**GOOD, "recorded_at": "2026-02-15 01:00+01:00"},
+        {**GOOD, "recorded_at": "2026-02-15"},
+        {**GOOD, "recorded_at": "20260215"},
+        {**GOOD, "recorded_at": 1771113600},
+        {**GOOD, "value": "1"},
+        {**GOOD, "value": True},
+        {**GOOD, "value": 9_999_999_999_999_999},
+        {**GOOD, "value": 10_000_000_000_000_000},
+        {**GOOD, "value": -10_000_000_000_000_000},
+        {**GOOD, "count": 2},
+        {**GOOD, "min": 2, "max": 3},
+        {**GOOD, "count": 0, "min": 2, "max": 3},
+        {**GOOD, "extra": 1},
+        {**GOOD, "type": "gauge"},
+        {**GOOD, "name": ""},
+        {**GOOD, "name": "a b"},
+        {**GOOD, "name": "a" * 256},
+        {"name": "a", "type": "value"},
+        {"type": "value", "value": 1},
+        {"name": "a", "value": 1},
+        [],
+        None,
+    ],
+)
+def test_the_schema_of_an_item_agrees_with_the_rules(item: object) -> None:
+    try:
+        parse_item(item, now=1771113600 + 86_400, skew=5)
+        right = True
+    except Fault:
+        right = False
+    assert checks(named("Item"), item) == right
+
+
+@pytest.mark.parametrize("body", [{"name": "a"}, {"name": "a", "value": 2}, {"name": "a", "type": "value"}, {}, []])
+def test_the_schemas_of_single_metrics_agree_with_the_rules(body: object) -> None:
+    for name in ("Counter", "Value"):
+        try:
+            parse_single(body, "counter" if name == "Counter" else "value", now=0, skew=5)
+            right = True
+        except Fault:
+            right = False
+        assert checks(named(name), body) == right
+
+
+@pytest.mark.parametrize("limit", [0, 1, MAX_RATE_LIMIT, MAX_RATE_LIMIT + 1])
+def test_the_schema_of_a_new_key_agrees_with_the_rules(limit: int) -> None:
+    from central.web.admin import NewKeyBody  # noqa: PLC0415
+
+    body = {"name": "x", "rate_limit": limit}
+    try:
+        NewKeyBody.model_validate(body)
+        right = True
+    except ValueError:
+        right = False
+    assert checks(named("NewKey"), body) == right
+
+
+# The page
+
+
+class Page(HTMLParser):
+    """Collects what a page refers to and whether its tags are balanced."""
+
+    VOID = frozenset({"meta", "link", "br", "hr"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: set[str] = set()
+        self.links: set[str] = set()
+        self.tags: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = dict(attrs)
+        self.tags.add(tag)
+        self.ids.add(values.get("id") or "")
+        self.links.add(values.get("href") or values.get("src") or "")
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def page(html: str) -> Page:
+    parsed = Page()
+    parsed.feed(html)
+    assert parsed.open == []
+    return parsed
+
+
+def test_the_page_needs_nothing_from_elsewhere_and_runs_nothing() -> None:
+    html = docs_html()
+    found = page(html)
+    assert not {"script", "img", "iframe", "form"} & found.tags
+    assert {link for link in found.links if not link.startswith("#")} == {"", "data:,", "/openapi.json"}
+    assert "url(" not in html
+    assert "@import" not in html
+
+
+def test_the_page_has_every_endpoint_and_every_code_and_its_links_lead_there() -> None:
+    html = docs_html()
+    found = page(html)
+    assert {link[1:] for link in found.links if link.startswith("#")} <= found.ids
+    for path, methods in SPEC["paths"].items():
+        assert path in html
+        assert {operation["operationId"] for operation in methods.values()} <= found.ids
+    assert all(code in html for code in CODES)
+
+
+def test_the_page_escapes_what_it_shows() -> None:
+    spec = openapi("<script>alert(1)</script>")
+    spec["paths"]["/health"]["get"]["summary"] = "<b>&"
+    html = render(spec)
+    assert "script" not in page(html).tags
+    assert "&lt;b&gt;&amp;" in html
+
+
+@pytest.mark.parametrize(("path", "method", "operation"), OPERATIONS)
+def test_every_curl_is_one_command_for_its_path(path: str, method: str, operation: dict[str, Any]) -> None:
+    parameters = [resolve(SPEC, parameter) for parameter in operation.get("parameters", [])]
+    command = curl(path, method, operation, parameters)
+    # The shell's own reading of it, with curl and cat replaced by functions that print.
+    script = "curl() { printf '%s\\n' \"$@\"; }; cat() { echo an-id; }; METRICS_URL=http://h METRICS_KEY=k\n"
+    words = subprocess.run(
+        ["sh", "-c", script + command], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    address = f"http://h{path}".replace("{id}", "2").replace("{name}", "typo")
+    assert address in words
+    assert ("X-API-Key: k" in words) == bool(operation["security"])
+    assert ("Idempotency-Key: an-id" in words) == (operation["tags"] == ["Ingest"])
+    sends = "-d" in words and "-G" not in words
+    assert sends == ("requestBody" in operation)
+    verb = words[words.index("-X") + 1] if "-X" in words else "POST" if sends else "GET"
+    assert verb == method.upper()

@@ -1,0 +1,193 @@
+"""central/settings.py and its rules: environment in, settings or every fault out."""
+
+from pathlib import Path
+
+import pytest
+
+from central.setting_rules import is_loopback, join_address, split_address
+from central.settings import VARIABLES, Settings, SettingsError, load_settings
+
+TLS = Path(__file__).parents[1] / "data" / "tls"
+KEY = "k" * 32
+
+
+def faults(**environ: str) -> list[str]:
+    with pytest.raises(SettingsError) as caught:
+        load_settings(environ)
+    return str(caught.value).splitlines()
+
+
+def test_without_any_variable_the_defaults_hold() -> None:
+    settings = load_settings({"PATH": "/bin", "DB_SOMETHING": "of another program"})
+    assert (settings.listen, settings.data_dir) == (("127.0.0.1", 8080), Path("data"))
+    assert (settings.retention_days, settings.retention_grace_days, settings.rate_limit_default) == (90, 7, 1000)
+    assert (settings.clock_skew_seconds, settings.max_names, settings.max_names_per_key) == (5, 1_000_000, 100_000)
+    assert (settings.admin_key, settings.tls_cert, settings.behind_proxy, settings.cors_origins) == (
+        None,
+        None,
+        False,
+        (),
+    )
+
+
+def test_an_empty_variable_counts_as_unset() -> None:
+    assert load_settings({variable.name: "" for variable in VARIABLES}) == load_settings({})
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "field", "value"),
+    [
+        ("METRICS_LISTEN", "localhost:0", "listen", ("localhost", 0)),
+        ("METRICS_LISTEN", "[::1]:9000", "listen", ("::1", 9000)),
+        ("METRICS_LISTEN", "127.0.0.2:65535", "listen", ("127.0.0.2", 65535)),
+        ("METRICS_RETENTION_DAYS", "8", "retention_days", 8),
+        ("METRICS_RATE_LIMIT_DEFAULT", "1", "rate_limit_default", 1),
+        ("METRICS_BEHIND_PROXY", "YES", "behind_proxy", True),
+        ("METRICS_BEHIND_PROXY", "1", "behind_proxy", True),
+        ("METRICS_BEHIND_PROXY", "no", "behind_proxy", False),
+        ("METRICS_CORS_ORIGINS", "https://a.example", "cors_origins", ("https://a.example",)),
+        (
+            "METRICS_CORS_ORIGINS",
+            "https://a.example, http://localhost:3000,",
+            "cors_origins",
+            ("https://a.example", "http://localhost:3000"),
+        ),
+        ("METRICS_ADMIN_KEY", "!" * 72, "admin_key", "!" * 72),
+        ("METRICS_DATA_DIR", "/nowhere/yet", "data_dir", Path("/nowhere/yet")),
+        ("METRICS_CLOCK_SKEW_SECONDS", "0", "clock_skew_seconds", 0),
+        ("METRICS_SPILL_MAX_BYTES", "1048576", "spill_max_bytes", 1_048_576),
+        ("DB_CONNECTION", "duckdb", "db_connection", "duckdb"),
+        ("DB_HOST", "db.internal", "db_host", "db.internal"),
+        ("QUEUE_CONNECTION", "none", "queue_connection", "none"),
+    ],
+)
+def test_a_good_value_is_taken(name: str, text: str, field: str, value: object) -> None:
+    assert getattr(load_settings({name: text}), field) == value
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [
+        ("METRICS_LISTEN", "8080", "must be host:port"),
+        ("METRICS_LISTEN", "::1:8080", "IPv6 address in brackets"),
+        ("METRICS_LISTEN", "[::g]:80", "must be host:port"),
+        ("METRICS_LISTEN", "127.0.0.1:65536", "must be host:port"),
+        ("METRICS_LISTEN", "127.0.0.1:80 ", "must be host:port"),
+        ("METRICS_LISTEN", "127.0.0.1:٨٠", "must be host:port"),
+        ("METRICS_RETENTION_DAYS", "7", "from 8 to 36500 (points up to 7 days old are accepted"),
+        ("METRICS_RETENTION_DAYS", "90.0", "must be a whole number"),
+        ("METRICS_RETENTION_DAYS", "9" * 5000, "must be a whole number"),
+        ("METRICS_RATE_LIMIT_DEFAULT", "0", "from 1 to"),
+        ("METRICS_RATE_LIMIT_DEFAULT", "-1", "from 1 to"),
+        ("METRICS_CLOCK_SKEW_SECONDS", "3601", "from 0 to 3600"),
+        ("METRICS_MAX_NAMES", "many", "must be a whole number"),
+        ("METRICS_BEHIND_PROXY", "maybe", "must be one of true, 1, yes, false, 0, no"),
+        ("METRICS_CORS_ORIGINS", "*", "each origin must be exact"),
+        ("METRICS_CORS_ORIGINS", "https://a.example/", "no path"),
+        ("METRICS_CORS_ORIGINS", "https://A.example", "lower case"),
+        ("METRICS_CORS_ORIGINS", "null", "each origin must be exact"),
+        ("METRICS_DATA_DIR", __file__, "which is a file; it must be a folder"),
+        ("METRICS_DATA_DIR", "x" * 5000, "cannot be used"),
+        ("METRICS_DATA_DIR", "~nobody-of-this-name/data", "cannot be used"),
+        ("METRICS_TLS_CERT", "/nowhere/cert.pem", "where no file is"),
+        ("METRICS_SPILL_MAX_BYTES", "1", "from 1048576"),
+        ("DB_CONNECTION", "mysql", "this version has the embedded store only"),
+        ("DB_CONNECTION", "sqlite", "must be duckdb"),
+        ("DB_PORT", "0", "from 1 to 65535"),
+        ("REDIS_HOST", "redis", "Redis is not in this version yet; leave it unset"),
+        ("REDIS_PORT", "six", "from 1 to 65535"),
+        ("QUEUE_CONNECTION", "redis", "no Redis yet"),
+        ("QUEUE_CONNECTION", "sync", "must be none"),
+        ("METRICS_FOO", "1", "is not a setting; docs/settings.md lists them all"),
+        ("METRICS_RETENTION_DAY", "90", "is not a setting; did you mean METRICS_RETENTION_DAYS?"),
+    ],
+)
+def test_a_bad_value_stops_the_start_with_name_fault_and_what_is_right(name: str, text: str, says: str) -> None:
+    (fault,) = faults(**{name: text})
+    assert fault.startswith(f"{name} ")
+    assert says in fault
+    assert len(fault) < 400
+
+
+@pytest.mark.parametrize("key", ["short", "k" * 31, "k" * 73, f"{KEY} ", f"{KEY}\n", "é" * 40])
+def test_a_bad_admin_key_is_never_repeated(key: str) -> None:
+    (fault,) = faults(METRICS_ADMIN_KEY=key)
+    assert "32 to 72 printable ASCII characters without spaces" in fault
+    assert key not in fault
+
+
+def test_all_faults_are_told_at_once() -> None:
+    listed = faults(METRICS_LISTEN="x", METRICS_MAX_NAMES="0", METRICS_MAXNAMES="5", DB_CONNECTION="mysql")
+    assert [fault.split()[0] for fault in listed] == [
+        "METRICS_MAXNAMES",
+        "DB_CONNECTION",
+        "METRICS_LISTEN",
+        "METRICS_MAX_NAMES",
+    ]
+
+
+def test_secrets_do_not_show() -> None:
+    shown = repr(load_settings({"METRICS_ADMIN_KEY": KEY, "DB_PASSWORD": "hunter2", "REDIS_PASSWORD": "hunter3"}))
+    assert KEY not in shown
+    assert "hunter" not in shown
+
+
+@pytest.mark.parametrize("listen", ["0.0.0.0:80", "[::]:80", "10.0.0.1:80", "metrics.internal:80"])
+def test_an_address_others_reach_needs_tls_or_a_proxy(listen: str) -> None:
+    (fault,) = faults(METRICS_LISTEN=listen)
+    assert fault.startswith("METRICS_LISTEN ")
+    assert "METRICS_TLS_CERT" in fault
+    assert "METRICS_BEHIND_PROXY=true" in fault
+    load_settings({"METRICS_LISTEN": listen, "METRICS_BEHIND_PROXY": "true"})
+    load_settings({"METRICS_LISTEN": listen, **tls("cert.pem", "key.pem")})
+
+
+def tls(cert: str, key: str) -> dict[str, str]:
+    return {"METRICS_TLS_CERT": str(TLS / cert), "METRICS_TLS_KEY": str(TLS / key)}
+
+
+@pytest.mark.parametrize(
+    ("environ", "says"),
+    [
+        ({"METRICS_TLS_CERT": str(TLS / "cert.pem")}, "METRICS_TLS_KEY is missing; METRICS_TLS_CERT is set"),
+        ({"METRICS_TLS_KEY": str(TLS / "key.pem")}, "METRICS_TLS_CERT is missing; METRICS_TLS_KEY is set"),
+        (tls("cert.pem", "other_key.pem"), "METRICS_TLS_KEY does not fit METRICS_TLS_CERT"),
+        (tls("cert.pem", "cert.pem"), "METRICS_TLS_KEY does not fit METRICS_TLS_CERT"),
+        (tls("cert.pem", "locked_key.pem"), "without a passphrase"),
+    ],
+)
+def test_certificate_and_key_belong_together(environ: dict[str, str], says: str) -> None:
+    (fault,) = faults(**environ)
+    assert says in fault
+
+
+def test_a_file_this_user_may_not_read_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.access", lambda *_: False)  # as root every file can be read
+    assert "may not read" in faults(**tls("cert.pem", "key.pem"))[0]
+
+
+@pytest.mark.parametrize(
+    ("environ", "url"),
+    [
+        ({}, "http://127.0.0.1:8080"),
+        ({"METRICS_LISTEN": "[::1]:81"}, "http://[::1]:81"),
+        ({"METRICS_LISTEN": "0.0.0.0:81", **tls("cert.pem", "key.pem")}, "https://127.0.0.1:81"),
+        ({"METRICS_LISTEN": "[::]:81", "METRICS_BEHIND_PROXY": "1"}, "http://[::1]:81"),
+    ],
+)
+def test_the_url_is_for_programs_on_this_host(environ: dict[str, str], url: str) -> None:
+    assert load_settings(environ).url == url
+
+
+def test_every_field_has_its_variable() -> None:
+    assert sorted(variable.field for variable in VARIABLES) == sorted(Settings.__dataclass_fields__)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "localhost", "LOCALHOST"])
+def test_loopback(host: str) -> None:
+    assert is_loopback(host)
+
+
+@pytest.mark.parametrize("text", ["127.0.0.1:80", "[::1]:80", "name.example:0"])
+def test_an_address_survives_the_round_trip(text: str) -> None:
+    assert join_address(*split_address(text)) == text

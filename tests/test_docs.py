@@ -1,0 +1,131 @@
+"""The documentation keeps up with the code. ``python -m tests.test_docs`` writes the help in docs/cli.md anew."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+import agent.cli
+import central.cli
+from agent.settings import ENV_PREFIX
+from agent.settings import Settings as AgentSettings
+from central.openapi import openapi
+from central.openapi_parts import CODES
+from central.setting_rules import join_address
+from central.settings import VARIABLES, Variable
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PROGRAMS: tuple[tuple[str, click.Command], ...] = (
+    ("fiesta-central", central.cli.main),
+    ("fiesta-agent", agent.cli.main),
+)
+CLI_HELP = re.compile(r"^## `(?P<command>[^`]+)`\n\n```text\n(?P<help>.*?)```\n", re.DOTALL | re.MULTILINE)
+
+
+def commands(name: str, command: click.Command) -> Iterator[tuple[str, str]]:
+    """Each command with its help, 80 columns wide, the program itself first."""
+    program, *arguments = name.split()
+    root = dict(PROGRAMS)[program]
+    shown = CliRunner().invoke(root, [*arguments, "--help"], prog_name=program, terminal_width=80)
+    yield name, shown.output
+    if isinstance(command, click.Group):
+        for child, nested in command.commands.items():
+            yield from commands(f"{name} {child}", nested)
+
+
+def all_commands() -> dict[str, str]:
+    return {name: text for program, command in PROGRAMS for name, text in commands(program, command)}
+
+
+def settings_sections() -> dict[str, str]:
+    text = (DOCS / "settings.md").read_text()
+    return dict(re.findall(r"^### (\S+)\n(.*?)(?=^#|\Z)", text, re.DOTALL | re.MULTILINE))
+
+
+def default_of(section: str) -> str | None:
+    """The default a section gives; None for "none"."""
+    (line,) = re.findall(r"^Default: (.+)$", section, re.MULTILINE)
+    return None if line == "none" else str(line).strip("`")
+
+
+def agent_default(value: object) -> str | None:
+    if isinstance(value, tuple):
+        return join_address(*value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if value not in (None, "") else None
+
+
+def test_every_setting_has_a_section_and_no_section_is_of_another_time() -> None:
+    known = [variable.name for variable in VARIABLES]
+    known += [ENV_PREFIX + field.upper() for field in AgentSettings.model_fields]
+    assert sorted(settings_sections()) == sorted(known)
+
+
+@pytest.mark.parametrize("variable", VARIABLES, ids=lambda variable: variable.name)
+def test_the_default_of_a_setting_is_the_one_in_the_docs(variable: Variable) -> None:
+    assert default_of(settings_sections()[variable.name]) == (variable.default or None)
+
+
+@pytest.mark.parametrize("field", AgentSettings.model_fields)
+def test_the_default_of_an_agent_setting_is_the_one_in_the_docs(field: str) -> None:
+    section = settings_sections()[ENV_PREFIX + field.upper()]
+    assert default_of(section) == agent_default(AgentSettings.model_fields[field].default)
+
+
+def test_every_error_code_is_documented_with_its_status_and_meaning() -> None:
+    rows = re.findall(r"^\| `([A-Z_]+)` \| (\d+) \| (.+) \|$", (DOCS / "api.md").read_text(), re.MULTILINE)
+    assert rows == [(code, str(entry.status), entry.meaning) for code, entry in CODES.items()]
+
+
+def test_every_endpoint_is_documented() -> None:
+    text = (DOCS / "api.md").read_text()
+    described = openapi("1")["paths"]
+    missing = [
+        f"{method.upper()} {path}"
+        for path, methods in described.items()
+        for method in methods
+        if f"{method.upper()} {path}" not in text
+    ]
+    assert missing == []
+
+
+def test_the_help_in_the_docs_is_what_the_programs_print() -> None:
+    written = {found["command"]: found["help"] for found in CLI_HELP.finditer((DOCS / "cli.md").read_text())}
+    assert written == all_commands(), "run: python -m tests.test_docs"
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/api.md", "docs/cli.md", "docs/settings.md"])
+def test_links_lead_to_files_that_are_there(page: str) -> None:
+    path = ROOT / page
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", path.read_text()):
+        assert "://" in target or (path.parent / target).exists(), target
+
+
+def test_the_readme_names_targets_that_make_has() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = set(re.findall(r"^    make ([a-z]+)", (ROOT / "README.md").read_text(), re.MULTILINE))
+    assert named
+    assert named <= targets
+
+
+def test_the_settings_shown_in_the_readme_are_settings() -> None:
+    text = "".join((ROOT / page).read_text() for page in ("README.md", "docs/cli.md"))
+    known = {*settings_sections(), "METRICS_KEY", "METRICS_URL"}
+    assert set(re.findall(r"\b(?:METRICS|FIESTA_AGENT)_[A-Z_]+", text)) <= known
+
+
+def write_help() -> None:
+    """Put the help that the programs print now into docs/cli.md, after its own words."""
+    page = DOCS / "cli.md"
+    own, _, _ = page.read_text().partition("## `")
+    parts = [f"## `{name}`\n\n```text\n{text}```\n" for name, text in all_commands().items()]
+    page.write_text(own + "\n".join(parts))
+
+
+if __name__ == "__main__":
+    write_help()
