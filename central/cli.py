@@ -2,6 +2,7 @@
 
 import errno
 import os
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -55,7 +56,9 @@ def serve() -> None:
     import uvloop  # noqa: PLC0415 - --help need not wait for the server's libraries
 
     from central import app  # noqa: PLC0415
+    from central.log import log_to  # noqa: PLC0415
 
+    log_to(sys.stderr)
     try:
         uvloop.run(app.serve(settings))
     except app.StartError as error:
@@ -73,7 +76,9 @@ def migrate() -> None:
     """
     settings = _settings()
     from central import app  # noqa: PLC0415
+    from central.log import log_to  # noqa: PLC0415
 
+    log_to(sys.stderr)
     try:
         applied = app.migrate(settings)
     except app.StartError as error:

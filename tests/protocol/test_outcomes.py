@@ -105,7 +105,18 @@ def test_nothing_but_our_201_acknowledges(status: int, content_type: str, body: 
     assert outcome(Answer(status, content_type, body), items=1).action is not Action.ACK
 
 
-@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=5), lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(["success", "accepted", "rejected", "errors", "error", "code", "message", "index"]), inner)))
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+        lambda inner: (
+            st.lists(inner)
+            | st.dictionaries(
+                st.sampled_from(["success", "accepted", "rejected", "errors", "error", "code", "message", "index"]),
+                inner,
+            )
+        ),
+    )
+)
 def test_any_json_has_an_outcome(body: Any) -> None:
     for status in (201, 400, 503):
         assert outcome(Answer(status, JSON, json.dumps(body).encode()), items=2).reason
