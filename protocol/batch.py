@@ -19,6 +19,7 @@ from protocol.times import format_time, parse_time
 Kind = Literal["counter", "value"]
 
 SINGLE_FIELDS: Final = frozenset({"name", "value", "recorded_at"})
+_WHOLE_END: Final = 10**16
 ITEM_FIELDS: Final = SINGLE_FIELDS | {"type", "count", "min", "max"}
 
 
@@ -121,6 +122,8 @@ def _name(raw: Mapping[str, Any]) -> str:
 
 def _number(raw: Mapping[str, Any], field: str) -> int:
     number = raw[field]
+    if type(number) is int and -_WHOLE_END < number < _WHOLE_END:
+        return number * UNIT
     if type(number) is not int and type(number) is not Decimal:
         raise Fault("INVALID_VALUE", field, f"{field} must be a JSON number")
     try:

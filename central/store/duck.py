@@ -43,7 +43,7 @@ from protocol.limits import ID_DAYS
 from protocol.numbers import DECIMALS
 
 FILE_NAME: Final = "fiesta.duckdb"
-TAIL_ROWS: Final = 4_000
+TAIL_ROWS: Final = 20_000
 """When the tail is folded: small enough that a query reads it in no time, large enough that its cost spreads."""
 _RECENT: Final = 16_384
 _DAY: Final = 86_400
