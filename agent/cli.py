@@ -1,0 +1,218 @@
+"""The command line: reads arguments, calls, prints. Exit codes: 1 when something does not work, 2 for wrong input."""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any, NoReturn
+
+import aiohttp
+import click
+import uvloop
+
+from agent.app import Agent, Outside, StartError, starting, steady_time
+from agent.check import Finding, check_centre, check_spool
+from agent.disk import Disk, FolderInUseError
+from agent.key import ApiKey, BadKeyError
+from agent.log import log_to, not_too_often
+from agent.send import Sender
+from agent.sendlines import faults
+from agent.sendlines import send as send_lines
+from agent.setting_rules import join_address
+from agent.settings import Settings, SettingsError, load_settings
+from agent.spoollist import list_spool
+from agent.spoollist import replay as replay_dead
+from agent.statustext import render
+from protocol.times import format_time
+
+ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
+"""Addresses that mean all of a host's own, and where one reaches them."""
+
+_config = click.option(
+    "--config",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="A TOML file of settings; FIESTA_AGENT_* variables win over it.",
+)
+
+
+def _settled(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command its settings in place of --config; faults end it with a line each."""
+
+    @_config
+    @wraps(command)
+    def wrapped(config: Path | None, **rest: Any) -> Any:
+        try:
+            settings = load_settings(os.environ, config)
+        except SettingsError as error:
+            _fail(str(error), code=2)
+        return command(settings, **rest)
+
+    return wrapped
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """The metrics agent of this host: takes StatsD lines, keeps them safe, sends them to the central service.
+
+    \b
+    Settings are environment variables, or lower-case keys of a TOML file (--config):
+      FIESTA_AGENT_CENTRAL_URL    where the service is      http://127.0.0.1:8080
+      FIESTA_AGENT_API_KEY_FILE   a file with the key       (or the key itself in API_KEY)
+      FIESTA_AGENT_UDP            where StatsD lines come   127.0.0.1:8125
+      FIESTA_AGENT_HTTP           metrics and health        127.0.0.1:9126
+      FIESTA_AGENT_SPOOL_DIR      what is not sent yet      data/spool
+
+    \b
+    Try:
+      fiesta-agent check                     is everything as it must be?
+      fiesta-agent run                       work until SIGTERM
+      fiesta-agent send 'orders.paid:1|c'    count one
+      fiesta-agent status                    where is every sample?
+    """
+
+
+@main.command()
+@_settled
+def run(settings: Settings) -> None:
+    """Receive, keep and send until SIGTERM or Ctrl-C; then flush, send for up to 3 s and exit 0.
+
+    What the centre has not taken by then stays in the spool and goes out after the next start.
+    """
+    try:
+        uvloop.run(_run(settings, _key(settings)))
+    except (FolderInUseError, StartError) as error:
+        _fail(str(error))
+
+
+async def _run(settings: Settings, key: ApiKey) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    tell = not_too_often(log_to(sys.stderr), steady_time)
+    await Agent(settings, key, tell, Outside()).run(stop)
+
+
+@main.command()
+@_settled
+def check(settings: Settings) -> None:
+    """Look at settings, spool folder, the way to the centre, its clock and the key; exit 1 if any is not good."""
+    findings = [Finding(True, "settings", "can be used"), check_spool(settings.spool_dir, Disk())]
+    findings += asyncio.run(_ask_centre(settings, _key(settings)))
+    for good, what, message in findings:
+        click.echo(f"{'ok  ' if good else 'FAIL'}  {what}: {message}")
+    if not all(finding.good for finding in findings):
+        sys.exit(1)
+
+
+async def _ask_centre(settings: Settings, key: ApiKey) -> list[Finding]:
+    try:
+        with starting(f"CA_FILE {settings.ca_file}", "it must be a PEM file of certificates"):
+            sender = Sender(settings.central_url, key, settings.ca_file)
+    except StartError as error:
+        return [Finding(False, "certificates", str(error))]
+    async with sender:
+        return [finding async for finding in check_centre(settings.central_url, sender, time.time)]
+
+
+@main.command()
+@_settled
+def status(settings: Settings) -> None:
+    """Show the running agent's books: where every sample is, and whether any was lost."""
+    host, port = settings.http
+    address = join_address(ANYWHERE.get(host, host), port)
+    try:
+        click.echo(render(asyncio.run(_fetch(f"http://{address}/status"))))
+    except (aiohttp.ClientError, OSError):
+        _fail(f"no agent answers on http://{address}; is it running, and is FIESTA_AGENT_HTTP the same for both?")
+    except (ValueError, KeyError, TypeError):
+        _fail(f"what answers on http://{address} is not an agent; is FIESTA_AGENT_HTTP right?")
+
+
+async def _fetch(url: str) -> Any:
+    async with (
+        aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as session,
+        session.get(url, allow_redirects=False) as answer,
+    ):
+        return await answer.json(content_type=None)
+
+
+@main.command()
+@click.argument("lines", metavar="LINE...", nargs=-1, required=True)
+@_settled
+def send(settings: Settings, lines: tuple[str, ...]) -> None:
+    """Send StatsD lines to the agent; all are checked first, and if one is wrong none is sent.
+
+    \b
+    Examples:
+      fiesta-agent send 'orders.paid:1|c'                count one
+      fiesta-agent send 'api.time:320|ms' 'api.time:18|ms'   two timings
+      fiesta-agent send 'queue.size:42|g'                a gauge
+      fiesta-agent send 'users:alice|s'                  a distinct member
+    """
+    single = [line for text in lines for line in text.split("\n")]
+    wrong = faults(single)
+    if wrong:
+        _fail("\n".join([*wrong, "nothing was sent"]), code=2)
+    host, port = settings.udp
+    address = join_address(ANYWHERE.get(host, host), port)
+    try:
+        send_lines(single, ANYWHERE.get(host, host), port)
+    except OSError as error:
+        _fail(
+            f"UDP {address}: {error.strerror or error}; does the agent run, and is FIESTA_AGENT_UDP the same for both?"
+        )
+    click.echo(f"sent {len(single)} line{'s' if len(single) > 1 else ''} to UDP {address}")
+
+
+@main.group()
+def spool() -> None:
+    """Look into the spool folder, or send dead letters again."""
+
+
+@spool.command("ls")
+@_settled
+def list_files(settings: Settings) -> None:
+    """List what waits, what the centre refused for good and why, and what was damaged."""
+    try:
+        files = list(list_spool(settings.spool_dir))
+    except OSError as error:
+        _fail(f"the spool folder {settings.spool_dir} cannot be read: {error.strerror}")
+    for file in files:
+        start = "-" if file.start is None else format_time(file.start)
+        click.echo(
+            f"{file.folder:<8}{start:<22}{file.items:>6} items {file.samples:>12,} samples "
+            f"{file.size:>9,} bytes  {file.code or '-':<24} {file.name}"
+        )
+    click.echo(f"{len(files)} files in {settings.spool_dir}")
+
+
+@spool.command()
+@_settled
+def replay(settings: Settings) -> None:
+    """Send all dead letters again, once whatever the centre did not like about them is put right.
+
+    A running agent fetches them with its next window, else it does when it starts. Those over 7 days old expire.
+    """
+    try:
+        moved = replay_dead(settings.spool_dir)
+    except OSError as error:
+        _fail(f"the spool folder {settings.spool_dir} cannot be used: {error.strerror}")
+    click.echo(f"{moved} dead letters will be sent again: within {settings.flush_interval} s, or at the next start")
+
+
+def _key(settings: Settings) -> ApiKey:
+    given = settings.api_key.get_secret_value() if settings.api_key else None
+    try:
+        return ApiKey(given, settings.api_key_file)
+    except BadKeyError as error:
+        _fail(str(error), code=2)
+
+
+def _fail(message: str, code: int = 1) -> NoReturn:
+    for line in message.split("\n"):
+        click.echo(f"fiesta-agent: {line}", err=True)
+    sys.exit(code)

@@ -1,0 +1,70 @@
+"""The centre's clock, as far as its Date headers tell: it decides what is too old and what is in the future.
+
+It is kept against a clock that nobody sets, so that a step of this host's wall clock does not move it.
+"""
+
+from collections.abc import Callable
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from typing import Final
+
+from protocol.limits import CLOCK_SKEW_SECONDS, MAX_AGE_SECONDS
+
+
+def parse_http_date(text: str | None) -> float | None:
+    """Seconds since the epoch of an HTTP date, None where there is none or it is no date."""
+    try:
+        moment = parsedate_to_datetime(text or "")
+    except (ValueError, OverflowError):
+        return None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+class CentreClock:
+    """``wall`` is this host's time in seconds since the epoch, ``steady`` never steps."""
+
+    def __init__(self, wall: Callable[[], float], steady: Callable[[], float]) -> None:
+        self.wall: Final = wall
+        self.steady: Final = steady
+        self.sure = False
+        """Whether the time came from the centre itself, not from what stands before it."""
+        self._learned: tuple[float, float] | None = None
+
+    def learn(self, date: str | None, ours: bool) -> None:
+        """Take the Date of an answer that has just come. A stranger's counts only until the centre's own."""
+        seconds = parse_http_date(date)
+        if seconds is not None and (ours or not self.sure):
+            self._learned = seconds, self.steady()
+            self.sure = ours
+
+    def assume(self) -> None:
+        """Go on with the time as we know it, as if it had been told again: nobody would tell it."""
+        self._learned = self.now(), self.steady()
+
+    @property
+    def known(self) -> bool:
+        """Whether any answer has told the time."""
+        return self._learned is not None
+
+    def age(self) -> float:
+        """Seconds since the time was last told; infinite before the first."""
+        return self.steady() - self._learned[1] if self._learned else float("inf")
+
+    def now(self) -> float:
+        """The centre's time, at most a second and the way back behind it; this host's while unknown."""
+        if self._learned is None:
+            return self.wall()
+        told, at = self._learned
+        return told + self.steady() - at
+
+    def ahead(self) -> float:
+        """How many seconds this host is ahead of the centre; a second or so is noise."""
+        return self.wall() - self.now()
+
+    def latest_start(self) -> float:
+        """A window that starts later than this would be refused as in the future."""
+        return self.now() + CLOCK_SKEW_SECONDS
+
+    def earliest_start(self) -> float:
+        """A window that started before this would be refused as too old; -inf while we are not sure."""
+        return self.now() - MAX_AGE_SECONDS if self.sure else float("-inf")

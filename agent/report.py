@@ -1,0 +1,160 @@
+"""What the agent says about itself: Prometheus families, health and status, all from one snapshot.
+
+A snapshot is taken between two turns of the event loop, so that the books add up in every answer.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Final, NamedTuple
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from agent.forward import held_message
+from protocol.outcomes import Action
+
+WAITING_SECONDS: Final = 60.0
+"""An outage that is shorter is no news: that is what the spool is for."""
+CLOCK_OFF_SECONDS: Final = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class TroubleFacts:
+    """Why nothing goes through, and for how many seconds."""
+
+    action: str
+    message: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Samples first, then files and bytes, then times in seconds. Totals are since the start."""
+
+    received: int
+    recovered: int
+    acknowledged: int
+    dropped: Mapping[str, int]
+    in_window: int
+    in_spool: int
+    notes: Mapping[str, int]
+    names: int
+    spool_batches: int
+    spool_bytes: int
+    spool_in_memory: int
+    spool_overflowing: bool
+    held: int
+    corrupt_files: int
+    dead_letters: int
+    dead_letters_removed: int
+    replayed: int
+    disk_failures: int
+    disk_trouble: str | None
+    answers: Mapping[str, int]
+    """By ``action/reason``."""
+    retries: int
+    trouble: TroubleFacts | None
+    last_success_age: float | None
+    clock_ahead: float | None
+    """How far this host is ahead of the centre; None while the centre has not told the time."""
+    buffer_asked: int
+    buffer_granted: int | None
+    kernel_drops: int | None
+    """Datagrams that never reached us; None where the kernel does not say."""
+
+
+def health(snapshot: Snapshot) -> list[str]:
+    """What is wrong just now, a sentence each; empty when nothing is."""
+    reasons = []
+    trouble = snapshot.trouble
+    if trouble is not None and (trouble.action != Action.WAIT or trouble.seconds >= WAITING_SECONDS):
+        reasons.append(
+            f"nothing goes through for {trouble.seconds:.0f} s: {trouble.message}; "
+            f"{snapshot.spool_batches} batches are kept"
+        )
+    if snapshot.held:
+        reasons.append(held_message(snapshot.held, snapshot.clock_ahead or 0))
+    elif snapshot.clock_ahead is not None and abs(snapshot.clock_ahead) > CLOCK_OFF_SECONDS:
+        way = "ahead of" if snapshot.clock_ahead > 0 else "behind"
+        reasons.append(f"this host's clock is {abs(snapshot.clock_ahead):.0f} s {way} the centre's; set it right")
+    if snapshot.disk_trouble is not None:
+        reasons.append(
+            f"the disk fails: {snapshot.disk_trouble}; {snapshot.spool_in_memory} batches are in memory only"
+        )
+    if snapshot.spool_overflowing:
+        reasons.append("the spool is full: its oldest batches are being dropped")
+    return reasons
+
+
+def status(snapshot: Snapshot) -> dict[str, Any]:
+    """The snapshot and the health as JSON can carry it."""
+    return {"health": health(snapshot), **asdict(snapshot)}
+
+
+class _Number(NamedTuple):
+    name: str
+    help: str
+    read: Callable[[Snapshot], float | None]
+
+
+_COUNTERS: Final = (
+    _Number("samples_received", "Samples received since the start", lambda s: s.received),
+    _Number("samples_recovered", "Samples found in the spool or replayed", lambda s: s.recovered),
+    _Number("samples_acknowledged", "Samples the centre has stored", lambda s: s.acknowledged),
+    _Number("spool_corrupt_files", "Spool files that were not what we wrote", lambda s: s.corrupt_files),
+    _Number("dead_letters", "Batches the centre refused for good", lambda s: s.dead_letters),
+    _Number("dead_letters_removed", "Dead letters removed to make room", lambda s: s.dead_letters_removed),
+    _Number("dead_letters_replayed", "Dead letters taken back to be sent again", lambda s: s.replayed),
+    _Number("disk_failures", "Writes, renames and unlinks that failed", lambda s: s.disk_failures),
+    _Number("forward_retries", "Attempts that have to be made again", lambda s: s.retries),
+    _Number(
+        "kernel_drops", "Datagrams the kernel dropped because the receive buffer was full", lambda s: s.kernel_drops
+    ),
+)
+_GAUGES: Final = (
+    _Number("samples_in_window", "Samples in the open window", lambda s: s.in_window),
+    _Number("samples_in_spool", "Samples waiting to be acknowledged", lambda s: s.in_spool),
+    _Number("names", "Names in the open window", lambda s: s.names),
+    _Number("spool_batches", "Batches in the spool that can be sent", lambda s: s.spool_batches),
+    _Number("spool_bytes", "Bytes of the batches in the spool", lambda s: s.spool_bytes),
+    _Number("spool_batches_in_memory", "Batches that are not on disk", lambda s: s.spool_in_memory),
+    _Number("spool_batches_held", "Batches that wait because they are in the centre's future", lambda s: s.held),
+    _Number("last_success_age_seconds", "Seconds since the centre took a batch", lambda s: s.last_success_age),
+    _Number("clock_ahead_seconds", "How far this host's clock is ahead of the centre's", lambda s: s.clock_ahead),
+    _Number("receive_buffer_asked_bytes", "Receive buffer asked for", lambda s: s.buffer_asked),
+    _Number("receive_buffer_granted_bytes", "Receive buffer granted by the kernel", lambda s: s.buffer_granted),
+    _Number("healthy", "1 when /health answers 200", lambda s: not health(s)),
+)
+
+
+class AgentCollector(Collector):
+    """Reads plain numbers when Prometheus asks. Register it in a registry of one's own."""
+
+    def __init__(self, take: Callable[[], Snapshot]) -> None:
+        self._take = take
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing: registering must not read."""
+        return []
+
+    def collect(self) -> Iterable[Metric]:
+        """Every family, from one snapshot."""
+        snapshot = self._take()
+        for counter in _COUNTERS:
+            count = counter.read(snapshot)
+            if count is not None:
+                yield CounterMetricFamily(f"fiesta_agent_{counter.name}", counter.help, value=count)
+        for gauge in _GAUGES:
+            value = gauge.read(snapshot)
+            if value is not None:
+                yield GaugeMetricFamily(f"fiesta_agent_{gauge.name}", gauge.help, value=float(value))
+        yield _labelled("samples_dropped", "Samples lost, by reason", "reason", snapshot.dropped)
+        yield _labelled("notes", "Things worth knowing that lose nothing", "note", snapshot.notes)
+        yield _labelled("forward_attempts", "Answers of the centre, by what they meant", "outcome", snapshot.answers)
+
+
+def _labelled(name: str, text: str, label: str, counts: Mapping[str, int]) -> CounterMetricFamily:
+    family = CounterMetricFamily(f"fiesta_agent_{name}", text, labels=[label])
+    for value, count in sorted(counts.items()):
+        family.add_metric([value], count)
+    return family

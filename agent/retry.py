@@ -1,0 +1,35 @@
+"""How long to wait before the next attempt. Seconds everywhere."""
+
+from collections.abc import Callable
+from typing import Final
+
+from agent.clock import parse_http_date
+
+SHORTEST: Final = 1.0
+LONGEST: Final = 60.0
+LONGEST_ASKED: Final = 300.0
+"""The most of a Retry-After that we believe."""
+
+Uniform = Callable[[float, float], float]
+"""random.uniform, or a test's."""
+
+
+def backoff(failures: int, uniform: Uniform) -> float:
+    """Full jitter between SHORTEST and a ceiling that doubles with each failure in a row, up to LONGEST."""
+    return uniform(SHORTEST, min(LONGEST, SHORTEST * 2 ** min(failures, 16)))
+
+
+def retry_after(text: str | None, now: float) -> float | None:
+    """What a Retry-After header asks for, in seconds or as an HTTP date, within bounds; None for none or nonsense.
+
+    ``now`` is the time of whoever sent it.
+    """
+    text = (text or "").strip()
+    if text.isascii() and text.isdigit():
+        asked = float(text[:12])
+    else:
+        until = parse_http_date(text)
+        if until is None:
+            return None
+        asked = until - now
+    return min(max(asked, SHORTEST), LONGEST_ASKED)

@@ -1,0 +1,26 @@
+"""Fixtures of the agent's tests: after each the books must balance."""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.agent.books import Bench, Books
+
+
+@pytest.fixture
+def books() -> Iterator[Books]:
+    books = Books()
+    yield books
+    for spool, ledger in books.open:
+        spool.close()
+        assert ledger.balance() == 0
+        assert ledger.in_spool >= 0
+
+
+@pytest.fixture
+async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
+    bench = Bench(tmp_path)
+    yield bench
+    bench.spool.close()
+    assert bench.ledger.balance() == 0

@@ -1,0 +1,302 @@
+"""What agent tests share: a time that stands still, a scripted centre, a real one on port 0, a disk that fails."""
+
+import asyncio
+import errno
+import json
+import os
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from email.utils import formatdate
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from agent.batch import Batch, batches
+from agent.clock import CentreClock
+from agent.disk import Disk
+from agent.forward import Forwarder, Pace
+from agent.ledger import Ledger
+from agent.send import UnreachableError
+from agent.spool import Spool, SpoolLimits
+from agent.spoolfolder import AsideLimits, SpoolFolder
+from agent.window import Window, WindowItem
+from protocol.batch import Item
+from protocol.outcomes import Answer
+
+NOW = 1_771_113_600
+"""2026-02-15T00:00:00Z."""
+KEY = "gf_abcdefghijkl_0123456789012345678901234567890123456789012"
+
+
+class IdleError(Exception):
+    """There is nothing left to wait for."""
+
+
+class Time:
+    """Clocks that move only when told; ``pauses`` are the waits that were asked for, which pass at once.
+
+    To wait for ever raises IdleError.
+    """
+
+    def __init__(self, now: float = NOW) -> None:
+        self.wall = now
+        self.steady = 1_000.0
+        self.pauses: list[float] = []
+
+    def pass_by(self, seconds: float) -> None:
+        self.wall += seconds
+        self.steady += seconds
+
+    async def pause(self, seconds: float | None, wake: asyncio.Event) -> None:
+        if seconds is None:
+            raise IdleError
+        self.pauses.append(seconds)
+        self.pass_by(seconds)
+
+
+def a_batch(number: int = 0, items: int = 3, start: int = NOW - 10) -> Batch:
+    """A batch of ``items`` counters, each standing for two samples, with an id made of ``number``."""
+    window = Window(start, [WindowItem(Item(f"n{i}", "counter", 20_000, start), 2) for i in range(items)])
+    return next(iter(batches(window, lambda: f"{number:032x}")))
+
+
+async def run_here(call: Callable[..., Any], *args: Any) -> Any:
+    """In place of asyncio.to_thread."""
+    return call(*args)
+
+
+def a_spool(path: Path, disk: Disk | None = None, limits: SpoolLimits | None = None) -> tuple[Spool, Ledger]:
+    """A spool that has not been opened, and its ledger."""
+    ledger = Ledger()
+    folder = SpoolFolder(path, disk or Disk(), AsideLimits())
+    return Spool(folder, ledger, limits or SpoolLimits(), run_here), ledger
+
+
+async def put(spool: Spool, ledger: Ledger, *given: Batch) -> None:
+    """Batches as they come from a window."""
+    ledger.received += sum(batch.total for batch in given)
+    spool.add(given)
+    await spool.persist()
+
+
+def stored(items: int, rejected: Sequence[tuple[int, str]] = (), date: float | None = NOW) -> Answer:
+    """The centre's 201."""
+    body = {
+        "success": True,
+        "accepted": items - len(rejected),
+        "rejected": len(rejected),
+        "errors": [{"index": index, "name": "n", "code": code, "message": "no"} for index, code in rejected],
+    }
+    return ours(201, body, date)
+
+
+def ours(status: int, body: dict[str, Any], date: float | None = NOW, retry_after: str | None = None) -> Answer:
+    told = None if date is None else formatdate(date, usegmt=True)
+    return Answer(status, "application/json; charset=utf-8", json.dumps(body).encode(), retry_after, told)
+
+
+def refused(status: int, code: str, date: float | None = NOW, retry_after: str | None = None) -> Answer:
+    """The centre's error shape."""
+    return ours(status, {"success": False, "error": {"code": code, "message": "no"}}, date, retry_after)
+
+
+def page(status: int, date: float | None = None) -> Answer:
+    """Somebody else's HTML."""
+    told = None if date is None else formatdate(date, usegmt=True)
+    return Answer(status, "text/html", b"<html>log in</html>", None, told)
+
+
+class ScriptedCentre:
+    """A centre with the true time that answers as told; what it acknowledged is in ``stored``, once for each id."""
+
+    def __init__(self, time: Time, offset: float = 0.0) -> None:
+        self.time = time
+        self.offset = offset
+        """Its clock minus the agent's."""
+        self.answers: list[Answer | Callable[[str, bytes], Answer] | Exception] = []
+        """The next answers to batches; when there are none left, batches are stored."""
+        self.asked: list[str] = []
+        """Ids of batches, and "health"."""
+        self.stored: dict[str, bytes] = {}
+        self.new_keys = 0
+        self.health_answer: Callable[[], Answer] | None = None
+
+    def now(self) -> float:
+        return self.time.steady - 1_000.0 + NOW + self.offset
+
+    async def post(self, batch_id: str, body: bytes) -> Answer:
+        self.asked.append(batch_id)
+        answer = self.answers.pop(0) if self.answers else self.store
+        if isinstance(answer, Exception):
+            raise answer
+        return answer if isinstance(answer, Answer) else answer(batch_id, body)
+
+    def store(self, batch_id: str, body: bytes) -> Answer:
+        known = self.stored.setdefault(batch_id, body)
+        assert known == body, "a retry must send the same bytes"
+        return stored(len(json.loads(body)["metrics"]), date=self.now())
+
+    async def health(self) -> Answer:
+        self.asked.append("health")
+        if self.health_answer is not None:
+            return self.health_answer()
+        return ours(200, {"success": True, "data": {}}, self.now())
+
+    def try_new_key(self) -> bool:
+        if self.new_keys:
+            self.new_keys -= 1
+            return True
+        return False
+
+    def samples(self) -> Counter[str]:
+        """Counter values stored, by name."""
+        total: Counter[str] = Counter()
+        for body in self.stored.values():
+            for item in json.loads(body)["metrics"]:
+                total[item["name"]] += item["value"]
+        return total
+
+
+class Told(list[str]):
+    """A ``tell`` that remembers the events."""
+
+    def __init__(self) -> None:
+        self._news = asyncio.Event()
+
+    def __call__(self, event: str, message: str) -> None:
+        self.append(event)
+        self._news.set()
+        assert KEY not in message
+
+    async def until(self, event: str) -> None:
+        async with asyncio.timeout(30):
+            while event not in self:
+                self._news.clear()
+                await self._news.wait()
+
+
+def a_forwarder(
+    spool: Spool, time: Time, centre: ScriptedCentre, wall_ahead: float = 0.0
+) -> tuple[Forwarder, CentreClock, Told]:
+    """A forwarder whose jitter is always the longest."""
+    clock = CentreClock(lambda: time.wall + wall_ahead, lambda: time.steady)
+    told = Told()
+    return Forwarder(spool, centre, clock, Pace(time.pause, lambda low, high: high), told), clock, told
+
+
+NETWORK = UnreachableError("no way there")
+
+
+class Crash(BaseException):
+    """The process dies here."""
+
+
+class FailingDisk:
+    """A Disk whose calls fail while ``fault`` is set, or from call number ``crash_at`` on, counted from 0.
+
+    A crash in a call leaves it undone; with ``after`` it is done first.
+    """
+
+    def __init__(self, crash_at: int | None = None, after: bool = False) -> None:
+        self.calls = 0
+        self.fault: OSError | None = None
+        self.fail_only: str | None = None
+        self.disk = Disk(
+            write=self._wrap("write", os.write),
+            fsync=self._wrap("fsync", os.fsync),
+            rename=self._wrap("rename", os.replace),
+            unlink=self._wrap("unlink", os.unlink),
+        )
+        self._crash_at = crash_at
+        self._after = after
+
+    def _wrap(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapped(*args: Any) -> Any:
+            if self.fault is not None and self.fail_only in {None, name}:
+                raise self.fault
+            number = self.calls
+            self.calls += 1
+            if self._crash_at is None or number < self._crash_at:
+                return call(*args)
+            if self._after and number == self._crash_at:
+                call(*args)
+            raise Crash
+
+        return wrapped
+
+
+FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+class RealCentre:
+    """A small centre over real HTTP: deduplicates by Idempotency-Key, records, and answers as ``answer`` says."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.seen: Counter[str] = Counter()
+        """Requests by id."""
+        self.stored: dict[str, list[dict[str, Any]]] = {}
+        self.headers: list[dict[str, str]] = []
+        self.answer: Callable[[web.Request], web.StreamResponse | None] = lambda request: None
+        """An answer instead of storing."""
+        self.changed = asyncio.Condition()
+
+    async def _batch(self, request: web.Request) -> web.StreamResponse:
+        self.headers.append(dict(request.headers))
+        key = request.headers["Idempotency-Key"]
+        metrics = json.loads(await request.read())["metrics"]
+        self.seen[key] += 1
+        other = self.answer(request)
+        if other is not None:
+            return other
+        replayed = key in self.stored
+        assert self.stored.setdefault(key, metrics) == metrics
+        async with self.changed:
+            self.changed.notify_all()
+        answer = {"success": True, "accepted": len(metrics), "rejected": 0, "errors": []}
+        headers = {"Idempotency-Replayed": "true"} if replayed else {}
+        return web.json_response(answer, status=201, headers=headers)
+
+    async def _health(self, request: web.Request) -> web.Response:
+        return web.json_response({"success": True, "data": {"status": "ok"}})
+
+    async def _list(self, request: web.Request) -> web.Response:
+        self.headers.append(dict(request.headers))
+        if request.headers.get("X-API-Key") == KEY:
+            return web.json_response({"success": True, "data": [], "next": None})
+        error = {"code": "UNAUTHORIZED", "message": "no"}
+        return web.json_response({"success": False, "error": error}, status=401)
+
+    def total(self, name: str) -> float:
+        """The sum of what was stored under ``name``."""
+        return float(sum(item["value"] for items in self.stored.values() for item in items if item["name"] == name))
+
+    def times_stored(self) -> Counter[str]:
+        """How often each name was stored."""
+        return Counter(item["name"] for items in self.stored.values() for item in items)
+
+    async def until(self, reached: Callable[[], bool]) -> None:
+        async with asyncio.timeout(60), self.changed:
+            await self.changed.wait_for(reached)
+
+    @asynccontextmanager
+    async def serving(self, **site: Any) -> AsyncIterator["RealCentre"]:
+        app = web.Application()
+        app.add_routes(
+            [
+                web.post("/api/metrics/batch", self._batch),
+                web.get("/health", self._health),
+                web.get("/api/metrics", self._list),
+            ]
+        )
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0, **site).start()
+        scheme = "https" if site else "http"
+        self.url = f"{scheme}://127.0.0.1:{runner.addresses[0][1]}"
+        try:
+            yield self
+        finally:
+            await runner.cleanup()

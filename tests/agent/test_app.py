@@ -1,0 +1,242 @@
+"""The whole agent in this process, against a real centre and with windows that close when a test says so."""
+
+import asyncio
+import json
+import socket
+import time
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from agent.app import Agent, Outside, StartError, steady_time
+from agent.batchfile import file_name
+from agent.disk import Disk, FolderInUseError
+from agent.forward import Pace
+from agent.key import ApiKey
+from agent.setting_rules import join_address
+from agent.settings import load_settings
+from tests.agent.fakes import FULL, KEY, FailingDisk, RealCentre, Told, a_batch
+
+
+class Ticks:
+    """A wall clock that starts a little in the past and moves to the next window with each ``tick``."""
+
+    def __init__(self, interval: int = 1) -> None:
+        self._interval = interval
+        self._now = float(int(time.time()) // interval * interval - 20 * interval)
+        self._ticked = asyncio.Event()
+
+    def wall(self) -> float:
+        return self._now
+
+    def tick(self) -> None:
+        self._now += self._interval
+        self._ticked.set()
+        self._ticked = asyncio.Event()
+
+    async def pause(self, seconds: float | None, wake: asyncio.Event) -> None:
+        waits = [asyncio.ensure_future(wake.wait())]
+        if seconds is not None:
+            waits.append(asyncio.ensure_future(self._ticked.wait()))
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+
+
+class Running:
+    def __init__(self, agent: Agent, told: Told, ticks: Ticks, stop: asyncio.Event, task: asyncio.Task[None]) -> None:
+        self.agent, self.told, self.ticks, self.stop, self.task = agent, told, ticks, stop, task
+
+    def send(self, lines: Iterable[str]) -> None:
+        """Send, and let the agent read, as the loop would."""
+        receiver = self.agent._receiver
+        assert receiver is not None
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            for line in lines:
+                sock.sendto(line.encode(), receiver.address)
+        receiver.drain()
+
+    async def until(self, event: str) -> None:
+        await self.told.until(event)
+
+    async def end(self) -> None:
+        self.stop.set()
+        await self.task
+        assert self.agent._ledger.balance() == 0
+
+
+def settings_for(folder: Path, url: str, **more: str) -> Any:
+    ours = {
+        "CENTRAL_URL": url,
+        "SPOOL_DIR": str(folder),
+        "UDP": "127.0.0.1:0",
+        "HTTP": "127.0.0.1:0",
+        "FLUSH_INTERVAL": "1",
+    }
+    return load_settings({f"FIESTA_AGENT_{name}": text for name, text in (ours | more).items()})
+
+
+@asynccontextmanager
+async def running(folder: Path, url: str, disk: Disk | None = None, **more: str) -> AsyncIterator[Running]:
+    told, ticks, stop = Told(), Ticks(), asyncio.Event()
+    outside = Outside(ticks.wall, steady_time, Pace(ticks.pause, lambda low, high: high), disk or Disk())
+    agent = Agent(settings_for(folder, url, **more), ApiKey(KEY, None), told, outside)
+    task = asyncio.create_task(agent.run(stop))
+    one = Running(agent, told, ticks, stop, task)
+    await one.until("started")
+    try:
+        yield one
+    finally:
+        if not task.done():
+            await one.end()
+
+
+async def test_a_line_becomes_a_batch_at_the_centre(tmp_path: Path) -> None:
+    async with RealCentre().serving() as centre, running(tmp_path, centre.url, PREFIX="web1", TAGS="append") as agent:
+        agent.send(["foo:1|c|#a:b", "foo:2|c|#a:b"])
+        assert agent.agent.snapshot().in_window == 2
+        agent.ticks.tick()
+        await centre.until(lambda: centre.total("web1.foo.a.b") == 3)
+        agent.send(["foo:4|c"])
+        await agent.end()
+        assert centre.total("web1.foo") == 4
+        assert agent.told[-1] == "stopped"
+
+
+async def test_items_carry_their_windows_start(tmp_path: Path) -> None:
+    async with RealCentre().serving() as centre, running(tmp_path, centre.url) as agent:
+        opened = agent.ticks.wall()
+        agent.send(["foo:1|c"])
+        agent.ticks.tick()
+        await centre.until(lambda: len(centre.stored) == 1)
+        agent.send(["foo:1|c"])
+        await agent.end()
+        times = [item["recorded_at"] for items in centre.stored.values() for item in items]
+        assert times == [time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(opened + step)) for step in (0, 1)]
+
+
+async def test_a_clock_set_back_or_ahead_by_an_hour_loses_and_doubles_nothing(tmp_path: Path) -> None:
+    async with RealCentre().serving() as centre, running(tmp_path, centre.url) as agent:
+        for step in (0.0, -3_600.0, 3_600.0):
+            agent.ticks._now += step
+            agent.send(["foo:1|c"])
+            agent.ticks.tick()
+        await agent.end()
+        assert centre.total("foo") == 3
+        assert agent.agent._ledger.acknowledged == 3
+
+
+async def test_gauges_are_kept_over_a_restart_and_a_bad_gauge_file_is_told(tmp_path: Path) -> None:
+    async with RealCentre().serving() as centre:
+        for value in ("40", "+2"):
+            async with running(tmp_path, centre.url) as agent:
+                agent.send([f"depth:{value}|g"])
+        assert centre.total("depth") == 40 + 42
+        (tmp_path / "gauges.json").write_bytes(b"nonsense")
+        async with running(tmp_path, centre.url) as agent:
+            assert "gauges_lost" in agent.told
+            assert agent.agent.snapshot().notes == {"gauge_state_bad": 1}
+            agent.send(["depth:+1|g"])
+        assert centre.total("depth") == 40 + 42 + 1
+
+
+async def test_a_full_disk_is_told_and_loses_nothing_while_the_centre_is_there(tmp_path: Path) -> None:
+    failing = FailingDisk()
+    async with RealCentre().serving() as centre, running(tmp_path, centre.url, failing.disk) as agent:
+        failing.fault = FULL
+        agent.send(["foo:1|c", "depth:1|g"])
+        agent.ticks.tick()
+        await centre.until(lambda: centre.total("foo") == 1)
+        assert "No space left" in str(agent.agent.snapshot().disk_trouble)
+        failing.fault = None
+        agent.send(["foo:1|c"])
+        agent.ticks.tick()
+        await centre.until(lambda: centre.total("foo") == 2)
+        assert agent.agent.snapshot().disk_trouble is None
+
+
+async def test_what_the_last_run_left_is_sent_and_bad_files_are_told(tmp_path: Path) -> None:
+    async with running(tmp_path, "http://127.0.0.1:1") as agent:
+        agent.send(["foo:1|c"])
+    (tmp_path / "queue" / file_name(a_batch())).write_bytes(b"nonsense")
+    async with RealCentre().serving() as centre, running(tmp_path, centre.url) as agent:
+        assert agent.told[:2] == ["spool_corrupt", "spool_recovered"]
+        await centre.until(lambda: centre.total("foo") == 1)
+
+
+async def test_a_html_200_and_a_redirect_are_no_acknowledgement(tmp_path: Path) -> None:
+    async with RealCentre().serving() as centre, running(tmp_path, centre.url) as agent:
+        strange = [
+            web.Response(status=307, headers={"Location": "/elsewhere"}),
+            web.Response(text="<html>log in</html>", content_type="text/html"),
+        ]
+        centre.answer = lambda request: strange.pop() if strange else None
+        agent.send(["foo:1|c"])
+        agent.ticks.tick()
+        for event in ("wait", "wait_and_shout"):
+            await agent.until(event)
+            agent.ticks.tick()
+        await centre.until(lambda: len(centre.stored) == 1)
+        assert list(centre.seen.values()) == [3]
+
+
+async def test_a_second_agent_on_the_folder_does_not_start(tmp_path: Path) -> None:
+    async with running(tmp_path, "http://127.0.0.1:1"):
+        other = Agent(settings_for(tmp_path, "http://127.0.0.1:1"), ApiKey(KEY, None), Told(), Outside())
+        with pytest.raises(FolderInUseError, match=str(tmp_path)):
+            await other.run(asyncio.Event())
+
+
+async def test_a_port_in_use_is_told_by_name(tmp_path: Path) -> None:
+    async with running(tmp_path / "one", "http://127.0.0.1:1") as agent:
+        assert agent.agent._receiver is not None
+        udp = join_address(*agent.agent._receiver.address)
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            http = join_address(*taken.getsockname())
+            for name, address in (("UDP", udp), ("HTTP", http)):
+                settings = settings_for(tmp_path / "two", "http://127.0.0.1:1", **{name: address})
+                with pytest.raises(StartError, match=f"^{name} {address} cannot be used: .*in use"):
+                    await Agent(settings, ApiKey(KEY, None), Told(), Outside()).run(asyncio.Event())
+
+
+async def test_an_unusable_folder_or_ca_file_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    unusable = settings_for(tmp_path / "file" / "spool", "http://127.0.0.1:1")
+    with pytest.raises(StartError, match="SPOOL_DIR"):
+        await Agent(unusable, ApiKey(KEY, None), Told(), Outside()).run(asyncio.Event())
+    no_ca = settings_for(tmp_path, "https://127.0.0.1:1", CA_FILE=str(tmp_path / "none.pem"))
+    with pytest.raises(StartError, match=r"CA_FILE .*none\.pem"):
+        Agent(no_ca, ApiKey(KEY, None), Told(), Outside())
+
+
+async def test_a_fault_in_the_forwarder_stops_the_agent_with_the_window_kept(tmp_path: Path) -> None:
+    async with running(tmp_path, "http://127.0.0.1:1") as agent:
+
+        async def broken() -> float:
+            raise ZeroDivisionError
+
+        agent.send(["foo:1|c"])
+        agent.agent._forwarder.step = broken  # type: ignore[method-assign]
+        agent.ticks.tick()
+        with pytest.raises(ZeroDivisionError):
+            await agent.task
+    assert len(list((tmp_path / "queue").iterdir())) == 1
+
+
+async def test_the_snapshot_says_what_is_wrong(tmp_path: Path) -> None:
+    async with running(tmp_path, "http://127.0.0.1:1") as agent:
+        agent.send(["foo:1|c", "bad"])
+        agent.ticks.tick()
+        await agent.until("wait")
+        snapshot = agent.agent.snapshot()
+        assert snapshot.trouble is not None
+        assert "Connection refused" in snapshot.trouble.message
+        assert snapshot.dropped == {"no_type": 1}
+        assert (snapshot.in_spool, snapshot.spool_batches, snapshot.retries) == (1, 1, 1)
+        assert json.dumps(snapshot.dropped)

@@ -1,0 +1,82 @@
+"""The centre's clock as its answers tell it."""
+
+import pytest
+
+from agent.clock import CentreClock, parse_http_date
+from protocol.limits import MAX_AGE_SECONDS
+from tests.agent.fakes import NOW, Time
+
+DATE = "Sun, 15 Feb 2026 00:00:00 GMT"
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        (DATE, NOW),
+        ("Sun, 15 Feb 2026 00:00:00 -0000", NOW),
+        ("Sunday, 15-Feb-26 00:00:00 GMT", NOW),
+        (None, None),
+        ("", None),
+        ("soon", None),
+        ("Sun, 99 Feb 2026 00:00:00 GMT", None),
+    ],
+)
+def test_http_dates(text: str | None, seconds: float | None) -> None:
+    assert parse_http_date(text) == seconds
+
+
+def a_clock(time: Time, ahead: float = 0.0) -> CentreClock:
+    return CentreClock(lambda: time.wall + ahead, lambda: time.steady)
+
+
+def test_before_the_first_answer_the_time_is_ours_and_nothing_is_too_old() -> None:
+    clock = a_clock(Time())
+    assert not clock.known
+    assert clock.now() == NOW
+    assert clock.age() == float("inf")
+    assert clock.earliest_start() == float("-inf")
+
+
+def test_the_centre_tells_the_time() -> None:
+    time = Time()
+    clock = a_clock(time, ahead=3_600)
+    clock.learn(DATE, ours=True)
+    time.pass_by(7)
+    assert clock.now() == NOW + 7
+    assert clock.ahead() == 3_600
+    assert clock.age() == 7
+    assert clock.latest_start() == NOW + 7 + 5
+    assert clock.earliest_start() == NOW + 7 - MAX_AGE_SECONDS
+
+
+def test_a_step_of_this_hosts_clock_does_not_move_the_centres() -> None:
+    time = Time()
+    clock = a_clock(time)
+    clock.learn(DATE, ours=True)
+    time.wall += 86_400
+    assert clock.now() == NOW
+    assert clock.ahead() == 86_400
+
+
+def test_a_stranger_counts_only_until_the_centre_speaks_and_makes_nothing_too_old() -> None:
+    clock = a_clock(Time(NOW - 50))
+    clock.learn(DATE, ours=False)
+    assert clock.now() == NOW
+    assert clock.earliest_start() == float("-inf")
+    clock.learn("Sun, 15 Feb 2026 01:00:00 GMT", ours=True)
+    clock.learn(DATE, ours=False)
+    assert clock.now() == NOW + 3_600
+    assert clock.sure
+
+
+def test_an_answer_without_a_date_changes_nothing() -> None:
+    clock = a_clock(Time())
+    clock.learn(None, ours=True)
+    assert not clock.known
+
+
+def test_where_nobody_tells_the_time_ours_is_assumed() -> None:
+    time = Time()
+    clock = a_clock(time)
+    clock.assume()
+    assert (clock.known, clock.sure, clock.age(), clock.now()) == (True, False, 0, NOW)

@@ -1,0 +1,152 @@
+"""Real agents, killed at every kind of moment: what was spooled is stored once."""
+
+import asyncio
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from agent.batchfile import decode
+from tests.agent.fakes import RealCentre
+from tests.agent.process import an_agent, balance
+
+
+def names_in_queue(folder: Path) -> set[str]:
+    """Names in the batches on disk, read as the agent would."""
+    found = set()
+    for path in (folder / "queue").glob("*.batch"):
+        for item in decode(path.name, path.read_bytes()).items:
+            found.add(item.split('"')[3])
+    return found
+
+
+def lines(prefix: str, count: int = 40) -> list[str]:
+    return [f"{prefix}.{number}:1|c" for number in range(count)]
+
+
+def names(prefix: str, count: int = 40) -> set[str]:
+    return {f"{prefix}.{number}" for number in range(count)}
+
+
+MOMENTS = ["as a request comes", "stored but not answered", "just answered", "just received"]
+
+
+async def kill_at(moment: str, round_: str, folder: Path, centre: RealCentre) -> set[str]:
+    """Run an agent that is killed at ``moment``; returns the names that were in its spool then."""
+    killed = asyncio.Event()
+    async with an_agent(folder, centre) as agent:
+
+        def kill() -> None:
+            if not killed.is_set():
+                agent.process.kill()
+                killed.set()
+
+        def answer(request: web.Request) -> web.StreamResponse | None:
+            if not names(round_) <= names_in_queue(folder) | centre.times_stored().keys():
+                return None  # a batch of an earlier run
+            if moment == "as a request comes":
+                kill()
+                return web.Response(status=503)
+            if moment == "stored but not answered":
+                asyncio.get_running_loop().call_soon(kill)
+            if moment == "just answered":
+                asyncio.get_running_loop().call_later(0.002, kill)
+            return None
+
+        centre.answer = answer
+        agent.send(lines(round_))
+        if moment == "just received":
+            kill()
+        await killed.wait()
+        assert await agent.ended() == -signal.SIGKILL
+    centre.answer = lambda request: None
+    return names_in_queue(folder)
+
+
+async def test_kill_9_at_any_moment_stores_what_was_spooled_once(tmp_path: Path) -> None:
+    async with RealCentre().serving() as centre:
+        spooled: set[str] = set()
+        for number, moment in enumerate([*MOMENTS, *MOMENTS]):
+            spooled |= await kill_at(moment, f"round{number}", tmp_path, centre)
+        async with an_agent(tmp_path, centre) as agent:
+            agent.send(lines("last"))
+            await centre.until(lambda: names("last") <= centre.times_stored().keys())
+            assert await agent.end(signal.SIGTERM) == 0
+        stored = centre.times_stored()
+        assert spooled <= stored.keys()
+        assert set(stored.values()) == {1}, "nothing is stored under two ids"
+        for number, moment in enumerate([*MOMENTS, *MOMENTS]):
+            if moment != "just received":
+                assert names(f"round{number}") <= stored.keys(), "only an open window may be missing"
+        assert names_in_queue(tmp_path) == set()
+
+
+async def test_sigterm_loses_nothing_that_was_received(tmp_path: Path) -> None:
+    async with RealCentre().serving() as centre, an_agent(tmp_path, centre, FLUSH_INTERVAL="60") as agent:
+        for round_ in range(5):
+            agent.send(lines(f"round{round_}", 100))
+        assert await agent.end(signal.SIGTERM) == 0
+        assert agent.log[-1]["event"] == "stopped"
+        assert sum(centre.times_stored().values()) == 500
+        assert names_in_queue(tmp_path) == set()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_stop_while_the_centre_is_down_keeps_everything_for_the_next_start(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    async with an_agent(tmp_path, "http://127.0.0.1:1", FLUSH_INTERVAL="60") as agent:
+        agent.send(lines("a"))
+        assert await agent.end(number) == 0
+    assert names_in_queue(tmp_path) == names("a")
+    async with RealCentre().serving() as centre, an_agent(tmp_path, centre) as agent:
+        await centre.until(lambda: names("a") <= centre.times_stored().keys())
+        assert (await agent.status())["recovered"] == 40
+
+
+async def test_gauges_go_on_from_where_a_killed_agent_stood(tmp_path: Path) -> None:
+    async with RealCentre().serving() as centre:
+        async with an_agent(tmp_path, centre) as agent:
+            agent.send(["depth:40|g"])
+            await centre.until(lambda: centre.times_stored()["depth"] == 1)
+            await agent.end(signal.SIGKILL)
+        async with an_agent(tmp_path, centre) as agent:
+            agent.send(["depth:+2|g"])
+            await centre.until(lambda: centre.total("depth") == 82)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: path.write_bytes(b""),
+        lambda path: path.write_bytes(path.read_bytes()[:-1]),
+        lambda path: path.write_bytes(path.read_bytes().replace(b'"a.0"', b'"b.0"')),
+    ],
+)
+async def test_a_damaged_spool_file_stops_neither_the_agent_nor_the_others(
+    tmp_path: Path, damage: Callable[[Path], None]
+) -> None:
+    for round_ in ("a", "b"):
+        async with an_agent(tmp_path, "http://127.0.0.1:1", FLUSH_INTERVAL="60") as agent:
+            agent.send(lines(round_))
+            await agent.end(signal.SIGTERM)
+    damaged = next(path for path in (tmp_path / "queue").iterdir() if b'"a.0"' in path.read_bytes())
+    damage(damaged)
+    async with RealCentre().serving() as centre, an_agent(tmp_path, centre) as agent:
+        await centre.until(lambda: names("b") <= centre.times_stored().keys())
+        status = await agent.status()
+        assert (status["corrupt_files"], status["recovered"], balance(status)) == (1, 40, 0)
+        assert any(entry["event"] == "spool_corrupt" for entry in agent.log)
+        assert "a.0" not in centre.times_stored()
+
+
+async def test_the_books_add_up_at_every_scrape_under_traffic(tmp_path: Path) -> None:
+    async with RealCentre().serving() as centre, an_agent(tmp_path, centre) as agent:
+        while not centre.stored:
+            agent.send([*lines("a"), "bad line", "x:nan|c", "g:+1|g", "s:m|s"])
+            assert balance(await agent.status()) == 0
+        assert (await agent.get("/health"))[0] == 200
+        assert "fiesta_agent_samples_received_total" in (await agent.get("/metrics"))[1]
+        assert await agent.end(signal.SIGTERM) == 0
