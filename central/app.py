@@ -90,7 +90,7 @@ async def serve(
             ready(bound)
         await stop.wait()
     finally:
-        await runner.cleanup()  # no new connections, open requests get their answers
+        await _stop_listening(runner, service)
         await _drain(service.commits)
         service.auth.close()
         await store.close()
@@ -223,6 +223,14 @@ def _stopped_by_signals() -> asyncio.Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     return stop
+
+
+async def _stop_listening(runner: web.AppRunner, service: Service) -> None:
+    """No new connections; open requests are read to their end and get their answers."""
+    for site in list(runner.sites):
+        await site.stop()
+    await service.open_requests.end(DRAIN_SECONDS)
+    await runner.cleanup()
 
 
 async def _drain(commits: GroupCommit) -> None:

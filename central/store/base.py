@@ -123,7 +123,10 @@ class Caps(NamedTuple):
 
 
 class Store(Protocol):
-    """Every method may raise StoreUnavailable; ``commit`` and ``delete_metric`` are called one at a time."""
+    """Every method may raise StoreUnavailable; ``delete_metric`` and ``tidy`` never run beside a commit."""
+
+    writers: int
+    """How many commits may run at once."""
 
     async def commit(self, group: Group, *, again: bool = False) -> None:
         """Store the group, ids and points and rollups, in one transaction.

@@ -60,6 +60,8 @@ def run_commit(connection: Connection) -> None:
 class DuckStore:
     """base.Store on one DuckDB file. ``commit``, ``checkpoint`` and ``clock`` are arguments for fault tests."""
 
+    writers = 1
+
     def __init__(
         self,
         folder: Path,

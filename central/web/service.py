@@ -1,8 +1,10 @@
 """What every request passes: errors as JSON, CORS, the key, its scope and its limit."""
 
+import asyncio
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -24,6 +26,32 @@ JSON: Final = "application/json; charset=utf-8"
 _log = structlog.get_logger(__name__)
 
 
+class OpenRequests:
+    """The requests being answered. A stop lets them end first: aiohttp reads no more of a body once it is told to."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._none = asyncio.Event()
+        self._none.set()
+        self.closing = False
+
+    def __enter__(self) -> None:
+        self._count += 1
+        self._none.clear()
+
+    def __exit__(self, *_: object) -> None:
+        self._count -= 1
+        if not self._count:
+            self._none.set()
+
+    async def end(self, seconds: float) -> None:
+        """Wait until none is open, at most ``seconds``. From now on each answer closes its connection."""
+        self.closing = True
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._none.wait()
+
+
 @dataclass(frozen=True)
 class Service:
     """What the handlers work with. Made by central.app, which owns it all."""
@@ -38,6 +66,7 @@ class Service:
     rate_limit_default: int
     cors_origins: tuple[str, ...] = ()
     clock: Callable[[], float] = time.time
+    open_requests: OpenRequests = field(default_factory=OpenRequests)
     requests: Counter[tuple[str, int]] = field(default_factory=Counter)
     """Answers by route and status; the ``items`` rejected in batches by code are in ``rejected``."""
     rejected: Counter[str] = field(default_factory=Counter)
@@ -86,7 +115,8 @@ def middleware(service: Service) -> Any:
     @web.middleware
     async def handle(request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
-            response = await handler(request)
+            with service.open_requests:
+                response = await handler(request)
         except ApiError as error:
             response = error_response(error)
         except web.HTTPException as error:
@@ -98,6 +128,8 @@ def middleware(service: Service) -> Any:
             response = error_response(ApiError(500, "INTERNAL_ERROR", "something broke here; it is logged"))
         resource = request.match_info.route.resource
         service.requests[resource.canonical if resource else "none", response.status] += 1
+        if service.open_requests.closing:
+            response.force_close()
         if service.cors_origins and not response.prepared:
             _allow_origin(service, request, response)
         return response
