@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import os
 import signal
 import ssl
 import sys
@@ -10,7 +9,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
-from pathlib import Path
 from typing import Final
 
 import structlog
@@ -18,6 +16,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from central.auth import ALL_SCOPES, BCRYPT_COST, Auth, new_key, parse_key
+from central.keyfile import read_key, write_key
 from central.limit import LocalLimiter
 from central.meters import Meters
 from central.names import Names
@@ -26,11 +25,12 @@ from central.store.base import Caps, Store, StoreError
 from central.store.duck import DuckStore
 from central.store.migrations import MigrationError
 from central.web.routes import application
-from central.web.service import Service
+from central.web.service import BODY_SECONDS, Service
 from central.write import GroupCommit
 
 ADMIN_KEY_FILE: Final = "admin.key"
 DRAIN_SECONDS: Final = 15.0
+_CLOSE_SECONDS: Final = 1.0
 _SWITCH_SECONDS: Final = 0.0005
 _GC_THRESHOLD: Final = (100_000, 50, 100)
 _log = structlog.get_logger(__name__)
@@ -50,6 +50,9 @@ class Outside:
     """Seconds for the age of what is cached."""
     bcrypt_cost: int = BCRYPT_COST
     wrap_store: Callable[[DuckStore], Store] = lambda store: store
+    body_seconds: float = BODY_SECONDS
+    drain_seconds: float = DRAIN_SECONDS
+    """How long a stop waits for open requests, and then for commits."""
 
 
 _REAL: Final = Outside()
@@ -90,8 +93,8 @@ async def serve(
             ready(bound)
         await stop.wait()
     finally:
-        await _stop_listening(runner, service)
-        await _drain(service.commits)
+        await _stop_listening(runner, service, outside.drain_seconds)
+        await _drain(service.commits, outside.drain_seconds)
         service.auth.close()
         await store.close()
         _log.info("stopped")
@@ -116,6 +119,7 @@ def _service(settings: Settings, store: Store, outside: Outside) -> Service:
         rate_limit_default=settings.rate_limit_default,
         cors_origins=settings.cors_origins,
         clock=outside.clock,
+        body_seconds=outside.body_seconds,
     )
 
 
@@ -131,7 +135,7 @@ def _runner(service: Service) -> web.AppRunner:
         auto_decompress=False,
         max_line_size=32_768,
         max_field_size=16_384,
-        shutdown_timeout=DRAIN_SECONDS,
+        shutdown_timeout=_CLOSE_SECONDS,
     )
 
 
@@ -161,25 +165,14 @@ async def ensure_admin_key(auth: Auth, store: Store, settings: Settings) -> None
         return
     path = settings.data_dir / ADMIN_KEY_FILE
     try:
-        fresh = parse_key(path.read_text(encoding="ascii").strip())
+        fresh = parse_key(read_key(path))
         if any(row.public_id == fresh.public_id for row in rows):
             raise ValueError("the key in the file was revoked")
     except (OSError, ValueError):
         fresh = new_key()
-        _write_secret(path, fresh.text + "\n")
+        write_key(path, fresh.text)
     await auth.store_key(fresh, "admin", ALL_SCOPES, settings.rate_limit_default, int(time.time()))
     _log.info("admin_key_made", file=str(path))
-
-
-def _write_secret(path: Path, text: str) -> None:
-    beside = path.with_name(path.name + ".tmp")
-    beside.unlink(missing_ok=True)
-    handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "w", encoding="ascii") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.rename(path)
 
 
 async def _open_store(settings: Settings) -> DuckStore:
@@ -197,7 +190,7 @@ async def _open_store(settings: Settings) -> DuckStore:
         raise StartError(str(error)) from error
     except StoreError as error:
         await store.close()
-        if "lock" in str(error):
+        if "Could not set lock" in str(error):
             raise StartError(
                 f"another process uses the data folder {settings.data_dir}; stop it, or set METRICS_DATA_DIR"
             ) from error
@@ -225,17 +218,17 @@ def _stopped_by_signals() -> asyncio.Event:
     return stop
 
 
-async def _stop_listening(runner: web.AppRunner, service: Service) -> None:
+async def _stop_listening(runner: web.AppRunner, service: Service, seconds: float) -> None:
     """No new connections; open requests are read to their end and get their answers."""
     for site in list(runner.sites):
         await site.stop()
-    await service.open_requests.end(DRAIN_SECONDS)
+    await service.open_requests.end(seconds)
     await runner.cleanup()
 
 
-async def _drain(commits: GroupCommit) -> None:
+async def _drain(commits: GroupCommit, seconds: float) -> None:
     try:
-        async with asyncio.timeout(DRAIN_SECONDS):
+        async with asyncio.timeout(seconds):
             await commits.close()
     except TimeoutError:
         _log.error("stopped_with_a_commit_in_doubt", waiting=commits.waiting)

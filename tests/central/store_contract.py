@@ -1,0 +1,276 @@
+"""What base.Store promises, as tests. A store's own test file subclasses StoreContract and gives two fixtures."""
+
+import asyncio
+from collections.abc import Awaitable
+from pathlib import Path
+
+import pytest
+
+from central.plan import Level, Segment
+from central.store.base import (
+    Caps,
+    NewKey,
+    NewName,
+    Remembered,
+    Store,
+    StoreError,
+    StoreUnavailable,
+)
+from protocol.numbers import MAX_UNITS, UNIT
+from tests.central.store_contract_data import GroupsContract, NumbersContract
+from tests.central.store_help import (
+    CAPS,
+    DAY,
+    FAR,
+    NOW,
+    Clock,
+    OpenCopy,
+    OpenStore,
+    ask,
+    assert_levels_agree,
+    brute_force,
+    group,
+    name,
+    plain,
+    request,
+)
+
+
+class NamesContract:
+    """Names and their ids."""
+
+    async def test_a_name_is_created_once(self, open_store: OpenStore) -> None:
+        store = await open_store()
+        one = await store.resolve([NewName("a", "counter", 1), NewName("b", "value", 1)], CAPS, NOW)
+        two = await store.resolve([NewName("b", "counter", 2), NewName("c", "value", 2)], CAPS, NOW)
+        assert (one["a"].kind, one["b"].kind, two["b"], two["c"].kind) == ("counter", "value", one["b"], "value")
+        assert len({one["a"].id, one["b"].id, two["c"].id}) == 3
+
+    async def test_of_two_types_asked_at_once_the_first_stays(self, open_store: OpenStore) -> None:
+        store = await open_store()
+        found = await store.resolve([NewName("a", "value", 1), NewName("a", "counter", 1)], CAPS, NOW)
+        assert found["a"].kind == "value"
+
+    async def test_case_and_dots_make_other_names(self, open_store: OpenStore) -> None:
+        store = await open_store()
+        texts = ["a", "A", "a."]
+        found = await store.resolve([NewName(text, "value", 1) for text in texts], CAPS, NOW)
+        assert len({metric.id for metric in found.values()}) == 3
+        assert await store.find([*texts, "b"]) == found
+
+    async def test_names_over_the_total_cap_are_left_out(self, open_store: OpenStore) -> None:
+        store = await open_store()
+        wanted = [NewName(text, "value", 1) for text in "abc"]
+        assert set(await store.resolve(wanted, Caps(2, 9), NOW)) == {"a", "b"}
+        assert set(await store.resolve([*wanted, NewName("d", "value", 2)], Caps(2, 9), NOW)) == {"a", "b"}
+        assert await store.delete_metric("a")
+        assert set(await store.resolve([NewName("d", "value", 2)], Caps(2, 9), NOW)) == {"d"}
+
+    async def test_names_over_the_cap_of_one_key_are_left_out_and_other_keys_go_on(self, open_store: OpenStore) -> None:
+        store = await open_store()
+        caps = Caps(9, 2)
+        assert set(await store.resolve([NewName(text, "value", 1) for text in "abc"], caps, NOW)) == {"a", "b"}
+        wanted = [NewName("c", "value", 1), NewName("d", "value", 2), NewName("a", "value", 1)]
+        assert set(await store.resolve(wanted, caps, NOW)) == {"a", "d"}
+
+    async def test_names_are_listed_in_byte_order(self, open_store: OpenStore) -> None:
+        store = await open_store()
+        texts = sorted(["b", "a", "A", "a.b", "a-b", "a_b", "a1", "a.", "aB", "Z" * 255])
+        for text in reversed(texts):
+            await name(store, text, "counter" if text == "b" else "value")
+        listed = await store.list_metrics("", "", 1000)
+        assert listed == [(text, "counter" if text == "b" else "value") for text in texts]
+
+    @pytest.mark.parametrize(
+        ("prefix", "after", "limit", "expected"),
+        [
+            ("a", "", 9, ["a", "a%b", "a.x", "a.y", "a_b"]),
+            ("a.", "", 9, ["a.x", "a.y"]),
+            ("a", "a.x", 9, ["a.y", "a_b"]),
+            ("a", "", 2, ["a", "a%b"]),
+            ("a_", "", 9, ["a_b"]),
+            ("a%", "", 9, ["a%b"]),
+            ("", "b", 9, []),
+            ("A", "", 9, []),
+        ],
+    )
+    async def test_the_list_takes_prefix_after_and_limit(
+        self, open_store: OpenStore, prefix: str, after: str, limit: int, expected: list[str]
+    ) -> None:
+        store = await open_store()
+        for text in ("a", "a.x", "a.y", "a_b", "a%b", "b"):
+            await name(store, text)
+        assert [text for text, _ in await store.list_metrics(prefix, after, limit)] == expected
+
+    @pytest.mark.parametrize("settled", [True, False])
+    async def test_a_deleted_name_takes_its_points_along_and_comes_back_with_another_type_and_id(
+        self, open_store: OpenStore, settled: bool
+    ) -> None:
+        store = await open_store()
+        gone, kept = await name(store, "a", "counter"), await name(store, "b")
+        rows = [plain(gone, 5), plain(kept, 7)]
+        await store.commit(group(rows))
+        if settled:
+            await store.tidy(idle=True)
+        assert await store.delete_metric("a") is True
+        assert await store.delete_metric("a") is False
+        assert await store.find(["a", "b"]) == {"b": kept}
+        await assert_levels_agree(store, [gone.id, kept.id], rows[1:])
+        await store.close()
+        store = await open_store()
+        back = await name(store, "a", "value")
+        assert (back.kind, back.id in {gone.id, kept.id}) == ("value", False)
+        await store.commit(group([plain(back, 1)]))
+        await assert_levels_agree(store, [gone.id, kept.id, back.id], [rows[1], plain(back, 1)])
+
+    async def test_the_highest_id_is_not_given_again_after_deletion(self, open_store: OpenStore) -> None:
+        store = await open_store()
+        given = set()
+        for _ in range(3):
+            given.add((await name(store, "a")).id)
+            assert await store.delete_metric("a")
+            await store.close()
+            store = await open_store()
+        assert len(given) == 3
+
+
+class KeysContract:
+    """API keys."""
+
+    async def test_a_key_is_created_found_and_listed(self, open_store: OpenStore) -> None:
+        store = await open_store()
+        one = await store.create_key(NewKey("id1", "Zoë's team", "h1", frozenset({"ingest", "query"}), 1000), NOW)
+        two = await store.create_key(NewKey("id2", "x", "h2", frozenset({"admin"}), 5), NOW + 1)
+        assert one[1:] == ("id1", "Zoë's team", "h1", frozenset({"ingest", "query"}), 1000, NOW, None)
+        assert await store.list_keys() == [one, two]
+        assert (await store.find_key("id1"), await store.find_key("ID1")) == (one, None)
+        await store.close()
+        store = await open_store()
+        assert await store.list_keys() == [one, two]
+
+    async def test_revoking_twice_keeps_the_first_time(self, open_store: OpenStore) -> None:
+        store = await open_store()
+        made = await store.create_key(NewKey("id1", "x", "h", frozenset({"query"}), 1), NOW)
+        revoked = made._replace(revoked_at=NOW + 5)
+        assert await store.revoke_key(made.id, NOW + 5) == revoked
+        assert await store.revoke_key(made.id, NOW + 9) == revoked
+        assert await store.find_key("id1") == revoked
+        assert await store.revoke_key(made.id + 1, NOW) is None
+
+    async def test_rotation_replaces_the_hash_of_a_live_key_only(self, open_store: OpenStore) -> None:
+        store = await open_store()
+        made = await store.create_key(NewKey("id1", "x", "old", frozenset({"query"}), 1), NOW)
+        assert await store.rotate_key(made.id, "new", NOW + 1) == made._replace(hash="new")
+        assert await store.find_key("id1") == made._replace(hash="new")
+        await store.revoke_key(made.id, NOW + 2)
+        assert await store.rotate_key(made.id, "newer", NOW + 3) is None
+        assert await store.rotate_key(made.id + 1, "newer", NOW + 3) is None
+        assert await store.find_key("id1") == made._replace(hash="new", revoked_at=NOW + 2)
+
+
+class StoreContract(NumbersContract, GroupsContract, NamesContract, KeysContract):
+    """All of it. A subclass gives the fixtures ``open_store`` and ``open_copy``."""
+
+    @pytest.fixture
+    def clock(self) -> Clock:
+        return Clock()
+
+    @pytest.fixture
+    async def store(self, open_store: OpenStore) -> Store:
+        return await open_store()
+
+    async def test_everything_is_there_after_close_and_open(self, open_store: OpenStore) -> None:
+        store = await open_store()
+        metrics = {text: await name(store, text) for text in ("a", "b")}
+        key = await store.create_key(NewKey("id1", "x", "h", frozenset({"query"}), 1), NOW)
+        entry, rows = request(b"answer"), [plain(metrics["a"], 5), plain(metrics["b"], -MAX_UNITS)]
+        await store.commit(group(rows, [entry]))
+        for idle in (False, True):
+            await store.close()
+            store = await open_store()
+            await store.ping()
+            assert await store.find(["a", "b"]) == metrics
+            assert await store.list_keys() == [key]
+            assert await store.recall([entry.id]) == {entry.id: Remembered(entry.fingerprint, b"answer")}
+            await assert_levels_agree(store, [metric.id for metric in metrics.values()], rows)
+            await store.tidy(idle=idle)
+
+    async def test_a_closed_store_says_so(self, open_store: OpenStore) -> None:
+        store = await open_store()
+        await store.commit(group([plain(await name(store, "a"), 1)]))
+        await store.close()
+        await store.close()
+        await store.tidy(idle=True)
+        calls: list[Awaitable[object]] = [
+            store.commit(group([plain(1, 1)])),
+            store.find(["a"]),
+            store.resolve([NewName("b", "value", 1)], CAPS, NOW),
+            store.list_metrics("", "", 9),
+            ask(store, [1]),
+            store.delete_metric("a"),
+            store.find_key("x"),
+            store.list_keys(),
+            store.create_key(NewKey("x", "x", "h", frozenset({"query"}), 1), NOW),
+            store.revoke_key(1, NOW),
+            store.rotate_key(1, "h", NOW),
+            store.ping(),
+        ]
+        for call in calls:
+            with pytest.raises(StoreUnavailable):
+                await call
+
+    async def test_a_backup_while_writes_go_on_is_consistent(
+        self, open_store: OpenStore, open_copy: OpenCopy, tmp_path: Path
+    ) -> None:
+        store = await open_store()
+        metric = await name(store, "a")
+        await store.commit(group(plain(metric, 3 * UNIT, NOW + second) for second in range(5000)))
+        copied = asyncio.Event()
+
+        async def write() -> int:
+            groups = 0
+            while not copied.is_set():
+                await store.commit(group([plain(metric, 3 * UNIT, NOW + groups % DAY)] * 10, [request()]))
+                await store.tidy(idle=groups % 20 == 19)
+                groups += 1
+            return groups
+
+        writing = asyncio.create_task(write())
+        targets = [tmp_path / f"copy {number}'s" for number in range(3)]
+        for target in targets:
+            await store.backup(target)
+        copied.set()
+        groups = await writing
+        found = []
+        for target in targets:
+            copy = await open_copy(target)
+            (bucket,) = await ask(copy, [metric.id])
+            found.append(bucket)
+            assert bucket.total == 3 * bucket.weight, "a sum and its count are of two moments"
+            levels: tuple[Level, ...] = ("raw", "minute", "hour")
+            for level in levels:
+                assert await copy.aggregate([metric.id], DAY, [Segment(level, *FAR)]) == [bucket]
+            assert await name(copy, "a") == metric
+        assert groups > 0
+        assert 5000 * UNIT <= found[0].weight <= found[1].weight <= found[2].weight <= (5000 + groups * 10) * UNIT
+        assert (await ask(store, [metric.id]))[0].weight == (5000 + groups * 10) * UNIT
+
+    async def test_a_backup_does_not_overwrite_and_a_failed_one_hinders_no_other(
+        self, open_store: OpenStore, open_copy: OpenCopy, tmp_path: Path
+    ) -> None:
+        store = await open_store()
+        metric = await name(store, "a")
+        rows = [plain(metric, 1)]
+        await store.commit(group(rows))
+        await store.backup(tmp_path / "one")
+        before = (tmp_path / "one").read_bytes()
+        with pytest.raises(StoreError):
+            await store.backup(tmp_path / "one")
+        with pytest.raises(StoreError):
+            await store.backup(tmp_path / "no folder" / "one")
+        await asyncio.gather(store.backup(tmp_path / "two"), store.backup(tmp_path / "three"))
+        assert (tmp_path / "one").read_bytes() == before
+        for made in ("one", "two", "three"):
+            assert await ask(await open_copy(tmp_path / made), [metric.id]) == brute_force(
+                [plain(metric, 1)], *FAR, DAY
+            )

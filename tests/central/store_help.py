@@ -1,0 +1,96 @@
+"""Rows, groups and answers for the tests of stores."""
+
+import os
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from central.plan import Level, Segment, plan
+from central.store.base import (
+    Bucket,
+    Caps,
+    Group,
+    Metric,
+    NewName,
+    RequestId,
+    Row,
+    Store,
+)
+from protocol.batch import Kind
+from protocol.numbers import UNIT
+
+DAY = 86_400
+NOW = 20_499 * DAY
+TODAY = NOW // DAY
+CAPS = Caps(100_000, 100_000)
+FAR = (NOW - 30 * DAY, NOW + 30 * DAY)
+
+
+OpenStore = Callable[[], Awaitable[Store]]
+"""Opens the store, the same one each time, with the test's clock. The fixture closes what is left open."""
+OpenCopy = Callable[[Path], Awaitable[Store]]
+"""Opens a backup."""
+
+
+@dataclass
+class Clock:
+    """The time, as told by the test."""
+
+    now: float = NOW
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def plain(metric: Metric | int, value: int, at: int = NOW) -> Row:
+    """A sample of ``value`` units."""
+    return Row(metric if isinstance(metric, int) else metric.id, at, value, None, None, None)
+
+
+def group(rows: Iterable[Row] = (), ids: Iterable[RequestId] = (), day: int = TODAY) -> Group:
+    """A group under a new id."""
+    return Group(os.urandom(16), day, list(ids), list(rows))
+
+
+def request(answer: bytes | None = None) -> RequestId:
+    """A new request id."""
+    return RequestId(os.urandom(16), os.urandom(16), answer)
+
+
+async def name(store: Store, text: str, kind: Kind = "value") -> Metric:
+    """The metric of a name, made where it is missing."""
+    return (await store.resolve([NewName(text, kind, 1)], CAPS, NOW))[text]
+
+
+def brute_force(rows: Iterable[Row], start: int, end: int, window: int) -> list[Bucket]:
+    """What aggregate must answer, from the rows themselves."""
+    found: dict[tuple[int, int], Bucket] = {}
+    for row in rows:
+        if not start <= row.recorded_at < end:
+            continue
+        key = row.metric_id, row.recorded_at // window * window
+        low = row.value if row.low is None else row.low
+        high = row.value if row.high is None else row.high
+        weight = UNIT if row.weight is None else row.weight
+        one = Bucket(*key, weight, row.value, low, high)
+        old = found.get(key)
+        found[key] = (
+            one
+            if old is None
+            else Bucket(*key, old.weight + weight, old.total + row.value, min(old.low, low), max(old.high, high))
+        )
+    return [found[key] for key in sorted(found)]
+
+
+async def ask(
+    store: Store, ids: Iterable[int], start: int = FAR[0], end: int = FAR[1], window: int = DAY
+) -> list[Bucket]:
+    """The planned answer of the store."""
+    return await store.aggregate(list(ids), window, plan(start, end, window))
+
+
+async def assert_levels_agree(store: Store, ids: Sequence[int], rows: Sequence[Row]) -> None:
+    """Raw points and both rollups say, each for itself, what the rows say."""
+    levels: tuple[Level, ...] = ("raw", "minute", "hour")
+    for level in levels:
+        assert await store.aggregate(ids, DAY, [Segment(level, *FAR)]) == brute_force(rows, *FAR, DAY), level
