@@ -110,9 +110,7 @@ class Central(Process):
         """One number over all time that tests can touch: the operation over days, which must be at most two."""
         now = datetime.now(UTC)
         start, end = ((now + timedelta(days=days)).strftime("%Y-%m-%dT00:00:00Z") for days in (-2, 2))
-        answer = self.get(
-            f"/api/metrics/aggregate?name={name}&operation={operation}&window=1d&start={start}&end={end}"
-        )
+        answer = self.get(f"/api/metrics/aggregate?name={name}&operation={operation}&window=1d&start={start}&end={end}")
         values = [Decimal(bucket["value"]) for bucket in answer["data"]]
         merge = {"sum": sum, "count": sum, "min": min, "max": max}[operation]
         return Decimal(merge(values)) if values else Decimal(0)
