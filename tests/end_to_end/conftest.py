@@ -112,8 +112,9 @@ class Central(Process):
         start, end = ((now + timedelta(days=days)).strftime("%Y-%m-%dT00:00:00Z") for days in (-2, 2))
         answer = self.get(f"/api/metrics/aggregate?name={name}&operation={operation}&window=1d&start={start}&end={end}")
         values = [Decimal(bucket["value"]) for bucket in answer["data"]]
-        merge = {"sum": sum, "count": sum, "min": min, "max": max}[operation]
-        return Decimal(merge(values)) if values else Decimal(0)
+        if operation in {"min", "max"}:
+            return min(values) if operation == "min" else max(values)
+        return sum(values, start=Decimal(0))
 
 
 class Agent(Process):
