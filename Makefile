@@ -31,6 +31,7 @@ $(NODE)/node_modules/.installed: $(NODE)/package-lock.json
 	@touch $@
 
 test: install $(NODE)/node_modules/.installed ## Run every test and check the coverage
+	@sh scripts/ensure-apt.sh mariadb-server redis-server nginx
 	$(BIN)/coverage erase
 	COVERAGE_PROCESS_START=$(CURDIR)/pyproject.toml $(BIN)/coverage run -m pytest $(TESTS)
 	$(BIN)/coverage combine --quiet
@@ -41,10 +42,13 @@ bench: install ## Measure speed, as ratios within one run (about three minutes, 
 	$(BIN)/python -m loadtest.bench_central
 	$(BIN)/python -m loadtest.bench_agent
 
-lock: install ## Write requirements/dev.txt anew from pyproject.toml
+COMPILE := $(BIN)/uv pip compile --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
+	--python-version 3.11
+lock: install ## Write requirements/*.txt anew: everything (dev), what runs in the image (run), what builds it (build)
 	$(BIN)/pip install --quiet uv
-	$(BIN)/uv pip compile pyproject.toml --extra dev --generate-hashes --no-emit-index-url --no-emit-find-links \
-		--no-header --python-version 3.11 --output-file requirements/dev.txt
+	$(COMPILE) pyproject.toml --extra dev --output-file requirements/dev.txt
+	$(COMPILE) pyproject.toml --extra central --constraint requirements/dev.txt --output-file requirements/run.txt
+	echo hatchling | $(COMPILE) - --constraint requirements/dev.txt --output-file requirements/build.txt
 
 clean: ## Remove what make made, but not data/
 	rm -rf .venv $(NODE)/node_modules .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis

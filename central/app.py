@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Final
+from typing import Any, Final
 
 import structlog
 from aiohttp import web
@@ -20,10 +20,12 @@ from central.keyfile import read_key, write_key
 from central.limit import LocalLimiter
 from central.meters import Meters
 from central.names import Names
+from central.retention import Policy, Retention
+from central.retention_meters import RetentionMeters
 from central.settings import Settings
 from central.store.base import Caps, Store, StoreError
-from central.store.duck import DuckStore
 from central.store.migrations import MigrationError
+from central.store.open import OpenStore, open_store
 from central.web.routes import application
 from central.web.service import BODY_SECONDS, Service
 from central.write import GroupCommit
@@ -31,7 +33,7 @@ from central.write import GroupCommit
 ADMIN_KEY_FILE: Final = "admin.key"
 DRAIN_SECONDS: Final = 15.0
 _CLOSE_SECONDS: Final = 1.0
-_SWITCH_SECONDS: Final = 0.0005
+_SWITCH_SECONDS: Final = 0.0002
 _GC_THRESHOLD: Final = (100_000, 50, 100)
 _log = structlog.get_logger(__name__)
 
@@ -49,7 +51,7 @@ class Outside:
     ticks: Callable[[], float] = time.monotonic
     """Seconds for the age of what is cached."""
     bcrypt_cost: int = BCRYPT_COST
-    wrap_store: Callable[[DuckStore], Store] = lambda store: store
+    wrap_store: Callable[[Any], Store] = lambda store: store
     body_seconds: float = BODY_SECONDS
     drain_seconds: float = DRAIN_SECONDS
     """How long a stop waits for open requests, and then for commits."""
@@ -81,6 +83,7 @@ async def serve(
     gc.freeze()
     gc.set_threshold(*_GC_THRESHOLD)
     service.commits.start()
+    service.retention.start()
     try:
         await ensure_admin_key(service.auth, store, settings)
         await runner.setup()
@@ -88,12 +91,13 @@ async def serve(
         site = web.TCPSite(runner, host, port, ssl_context=tls, backlog=1024)
         await site.start()
         bound = runner.addresses[0][1]
-        _log.info("serving", host=host, port=bound, tls=tls is not None, store="duckdb")
+        _log.info("serving", host=host, port=bound, tls=tls is not None, store=settings.db_connection)
         if ready is not None:
             ready(bound)
         await stop.wait()
     finally:
         await _stop_listening(runner, service, outside.drain_seconds)
+        await service.retention.close()
         await _drain(service.commits, outside.drain_seconds)
         service.auth.close()
         await store.close()
@@ -114,6 +118,12 @@ def _service(settings: Settings, store: Store, outside: Outside) -> Service:
         limiter=LocalLimiter(),
         names=names,
         commits=GroupCommit(store, names, clock=outside.clock),
+        retention=Retention(
+            store.retention,
+            Policy(settings.retention_days, settings.retention_grace_days),
+            clock=outside.clock,
+            ticks=outside.ticks,
+        ),
         data_dir=settings.data_dir,
         skew=settings.clock_skew_seconds,
         rate_limit_default=settings.rate_limit_default,
@@ -129,6 +139,7 @@ def _runner(service: Service) -> web.AppRunner:
     registry.register(
         Meters(service.requests, service.rejected, commits.counts, service.auth.counts, lambda: commits.waiting)
     )
+    registry.register(RetentionMeters(service.retention.counts))
     return web.AppRunner(
         application(service, registry, version("glowing-fiesta")),
         access_log=None,
@@ -175,27 +186,23 @@ async def ensure_admin_key(auth: Auth, store: Store, settings: Settings) -> None
     _log.info("admin_key_made", file=str(path))
 
 
-async def _open_store(settings: Settings) -> DuckStore:
+async def _open_store(settings: Settings) -> OpenStore:
     try:
         settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         for left in settings.data_dir.glob("backup-*.tmp*"):
             left.unlink(missing_ok=True)
     except OSError as error:
         raise StartError(f"METRICS_DATA_DIR {settings.data_dir} cannot be used: {error.strerror}") from error
-    store = DuckStore(settings.data_dir)
     try:
-        await store.open()
+        return await open_store(settings)
     except MigrationError as error:
-        await store.close()
         raise StartError(str(error)) from error
     except StoreError as error:
-        await store.close()
         if "Could not set lock" in str(error):
             raise StartError(
                 f"another process uses the data folder {settings.data_dir}; stop it, or set METRICS_DATA_DIR"
             ) from error
         raise StartError(str(error)) from error
-    return store
 
 
 def _tls(settings: Settings) -> ssl.SSLContext | None:

@@ -215,6 +215,61 @@ def backup(file: Path) -> None:
     click.echo(f"{size} bytes written to {file}", err=True)
 
 
+@main.group()
+def retention() -> None:
+    """Show, run or take back the hiding and removing of old points.
+
+    The service does it by itself once a day: points over METRICS_RETENTION_DAYS old are hidden from queries, and
+    removed METRICS_RETENTION_GRACE_DAYS later. See docs/retention.md.
+    """
+
+
+@retention.command("show")
+@click.option("--json", "raw", is_flag=True, help="Print the service's answer as it is.")
+def show_retention(raw: bool) -> None:
+    """Show what is hidden, what is removed, and the log of both."""
+    if raw:
+        click.echo(_ask(lambda client: client.get_text("/api/admin/retention", {})))
+        return
+    _print_retention(_ask(lambda client: client.get("/api/admin/retention")))
+
+
+@retention.command("run")
+def run_retention() -> None:
+    """Hide and remove what is due now; ends the hold of a restore."""
+    _print_retention(_ask(lambda client: client.post("/api/admin/retention/run")))
+
+
+@retention.command("restore")
+@click.option("--days", type=click.IntRange(min=1), help="Show the last DAYS days [default: all that is not removed].")
+def restore(days: int | None) -> None:
+    """Show hidden days again.
+
+    They stay in sight for the grace time (METRICS_RETENTION_GRACE_DAYS), or until retention run.
+
+    \b
+    Example:
+      fiesta-central retention restore --days 95
+    """
+    body = {} if days is None else {"days": days}
+    _print_retention(_ask(lambda client: client.post("/api/admin/retention/restore", body)))
+
+
+def _print_retention(answer: dict[str, Any]) -> None:
+    """A line a fact, then the log as a table; what was done goes to stderr."""
+    from rich.console import Console  # noqa: PLC0415
+
+    from central.show import show_table  # noqa: PLC0415
+
+    if "message" in answer:
+        click.echo(answer["message"], err=True)
+    data = answer["data"]
+    facts = [[name, "-" if value is None else str(value)] for name, value in data.items() if name != "log"]
+    show_table(["setting", "value"], facts, Console())
+    header = ["at", "action", "line", "actor", "rows", "parts"]
+    show_table(header, [[str(entry[column]) for column in header] for entry in data["log"]], Console())
+
+
 def _settings() -> Settings:
     try:
         return load_settings(os.environ)

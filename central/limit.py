@@ -38,14 +38,22 @@ class LocalLimiter:
         self._counts: dict[int, int] = {}
 
     async def hit(self, key_id: int, limit: int, now: float) -> Decision:
-        """See Limiter. A clock that steps back starts a new window, as a step forward does."""
+        """See Limiter."""
+        return decide(self.count(key_id, now), limit, now)
+
+    def count(self, key_id: int, now: float) -> int:
+        """Count one request; how many that makes. A clock that steps starts a new window, back as well as forward."""
         minute = int(now // 60)
         if minute != self._minute:
             self._minute = minute
             self._counts = {}
-        count = self._counts.get(key_id, 0) + 1
-        self._counts[key_id] = count
-        return decide(count, limit, now)
+        count = self._counts[key_id] = self._counts.get(key_id, 0) + 1
+        return count
+
+    def learn(self, key_id: int, count: int, minute: int) -> None:
+        """There were at least so many requests of the key in a minute, counted elsewhere."""
+        if minute == self._minute and count > self._counts.get(key_id, 0):
+            self._counts[key_id] = count
 
 
 def decide(count: int, limit: int, now: float) -> Decision:

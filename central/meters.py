@@ -6,7 +6,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from central.auth import AuthCounts
-from central.write import WriteCounts
+from central.keep import WriteCounts
 
 
 class Meters(Collector):

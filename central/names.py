@@ -1,6 +1,7 @@
 """Which names exist: a cache before the store. A name keeps its type for ever."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import Final
 
 import structlog
@@ -13,63 +14,95 @@ MAX_CACHED: Final = 1_000_000
 _log = structlog.get_logger(__name__)
 
 
+@dataclass(slots=True)
+class Known:
+    """Metrics by name, all of them resolved under one ``version`` of the store's names or a later one."""
+
+    version: int | None = None
+    metrics: dict[str, Metric] = field(default_factory=dict)
+
+
 class Names:
     """Ids and types by name. Entries come only from what the store has made durable."""
 
     def __init__(self, store: Store, caps: Caps) -> None:
         self._store = store
         self._caps = caps
-        self._known: dict[str, Metric] = {}
+        self._known: Known | None = None
 
-    async def settle(self, submissions: Iterable[Submission], now: int) -> None:
+    async def settle(self, submissions: Iterable[Submission], now: int) -> Known:
         """Create the names that are missing and reject what cannot be: wrong type, or over a cap.
 
-        Afterwards every item left in the submissions has a metric in ``of``.
+        Afterwards every item left in the submissions has a metric in what is returned, which is the caller's for as
+        long as its group takes: later changes of the cache take nothing out of it.
         """
         todo = list(submissions)
+        if self._known is None:
+            self._known = Known(await self._store.names_version())
         known = self._known
         wanted = [
             NewName(item.name, item.kind, submission.key_id)
             for submission in todo
             for item in submission.items
-            if item.name not in known
+            if (metric := known.metrics.get(item.name)) is None
+            or (metric.kind != item.kind and known.version is not None)  # another process may have deleted it
         ]
         missing: frozenset[str] = frozenset()
         if wanted:
             found = await self._store.resolve(wanted, self._caps, now)
             missing = frozenset(new.name for new in wanted if new.name not in found)
-            if len(known) + len(found) > MAX_CACHED:
+            if len(known.metrics) + len(found) > MAX_CACHED:
                 needed = {item.name for submission in todo for item in submission.items}
-                self._known = known = {name: metric for name, metric in known.items() if name in needed}
-            known.update(found)
+                kept = {name: metric for name, metric in known.metrics.items() if name in needed}
+                known = self._known = Known(known.version, kept)
+            known.metrics.update(found)
         if missing:
             _log.warning("names_over_cap", refused=len(missing), example=min(missing), caps=self._caps._asdict())
-        for submission in todo:
-            faults = self._faults(submission, missing)
-            if faults:
-                submission.reject(faults)
+        self._reject(todo, known, missing)
+        return known
+
+    def settle_known(self, submissions: Iterable[Submission]) -> None:
+        """Reject what is known to have the wrong type; a name that is not known is taken as declared.
+
+        For when the store cannot be asked: what it thinks otherwise comes out when it can.
+        """
+        self._reject(submissions, self._known or Known(), frozenset())
 
     def of(self, name: str) -> Metric:
-        """The metric of a name that ``settle`` let pass."""
-        return self._known[name]
+        """The metric of a name that ``settle`` let pass last."""
+        return (self._known or Known()).metrics[name]
 
     async def find(self, names: Iterable[str]) -> dict[str, Metric]:
-        """Those of these names that exist."""
+        """Those of these names that exist. Where other processes may delete names, the store is asked each time."""
         wanted = list(names)
-        found = {name: self._known[name] for name in wanted if name in self._known}
+        found: dict[str, Metric] = {}
+        if self._known is not None and self._known.version is None:
+            metrics = self._known.metrics
+            found = {name: metrics[name] for name in wanted if name in metrics}
         missing = [name for name in wanted if name not in found]
         if missing:
             found |= await self._store.find(missing)
         return found
 
     def forget(self, name: str) -> None:
-        """A name was deleted."""
-        self._known.pop(name, None)
+        """A name was deleted, while no group was open."""
+        if self._known is not None:
+            self._known.metrics.pop(name, None)
 
-    def _faults(self, submission: Submission, missing: frozenset[str]) -> dict[int, Fault]:
+    def forget_all(self) -> None:
+        """Some name was deleted elsewhere: the next group resolves its names anew."""
+        self._known = None
+
+    def _reject(self, submissions: Iterable[Submission], known: Known, missing: frozenset[str]) -> None:
+        for submission in submissions:
+            faults = self._faults(submission, known.metrics, missing)
+            if faults:
+                submission.reject(faults)
+
+    def _faults(self, submission: Submission, known: dict[str, Metric], missing: frozenset[str]) -> dict[int, Fault]:
         faults: dict[int, Fault] = {}
-        known = self._known
         for position, item in enumerate(submission.items):
+            metric = known.get(item.name)
             if item.name in missing:
                 faults[position] = Fault(
                     "TOO_MANY_METRICS",
@@ -77,10 +110,10 @@ class Names:
                     f"the name {item.name!r} is new and the number of names is capped at {self._caps.names},"
                     f" {self._caps.names_per_key} a key; use fewer names or ask an operator",
                 )
-            elif known[item.name].kind != item.kind:
+            elif metric is not None and metric.kind != item.kind:
                 faults[position] = Fault(
                     "METRIC_TYPE_CONFLICT",
                     "name",
-                    f"{item.name!r} is a {known[item.name].kind} and cannot take a {item.kind}; use another name",
+                    f"{item.name!r} is a {metric.kind} and cannot take a {item.kind}; use another name",
                 )
         return faults

@@ -43,7 +43,7 @@ _admin: Final = partial(Endpoint, "Admin", scope="admin")
 
 def endpoints() -> list[Endpoint]:
     """All endpoints, in the order of the reference."""
-    return [*_ingest(), _aggregate(), _list(), *_keys(), *_upkeep(), *_service()]
+    return [*_ingest(), _aggregate(), _list(), *_keys(), *_upkeep(), *_retention(), *_service()]
 
 
 def _ingest() -> list[Endpoint]:
@@ -211,6 +211,48 @@ def _upkeep() -> list[Endpoint]:
             "A consistent copy of the embedded store, while writes go on.",
             {"200": file},
         ),
+    ]
+
+
+def _retention() -> list[Endpoint]:
+    path = "/api/admin/retention"
+    data: Json = {
+        "retention_days": 90,
+        "grace_days": 7,
+        "line": "2025-11-17T00:00:00Z",
+        "drop_line": "2025-11-10T00:00:00Z",
+        "held_until": None,
+        "last_run": "2026-02-15T00:00:40Z",
+        "log": [
+            {
+                "at": "2026-02-15T00:00:41Z",
+                "action": "drop",
+                "line": "2025-11-10T00:00:00Z",
+                "actor": "daily",
+                "rows": 1440,
+                "parts": 3,
+            }
+        ],
+    }
+    shown = _json("Where it stands.", success({"data": schema("Retention")}), {"success": True, "data": data})
+
+    def done(message: str) -> Json:
+        example = {"success": True, "data": data, "message": message}
+        return {"201": _json("Done; where it stands now.", success({**_MESSAGE, "data": schema("Retention")}), example)}
+
+    run = (
+        "What the service does by itself once a day (UTC): moves the line, which hides what is older, and removes what "
+        "has been hidden for the grace time. Ends a hold. While removing takes long the answer comes before its end."
+    )
+    restore = (
+        "Moves the line back, so that the last days days are in sight again, or all that are not removed yet; held "
+        "there for the grace time, or until a run is asked for."
+    )
+    body = {**_body("Restore", {"days": 97}), "required": False}
+    return [
+        _admin("get", path, "showRetention", "Show retention", "Line, hold, last run and log.", {"200": shown}),
+        _admin("post", f"{path}/run", "runRetention", "Run retention now", run, done("Retention ran")),
+        _admin("post", f"{path}/restore", "restore", "Show old days again", restore, done("Line moved back"), body=body),
     ]
 
 

@@ -201,6 +201,44 @@ def _admin_schemas() -> Json:
             closed=True,
         ),
         "Metric": record({"name": {"type": "string"}, "type": {"type": "string", "enum": ["counter", "value"]}}),
+        **_retention_schemas(),
+    }
+
+
+def _retention_schemas() -> Json:
+    days = {"type": "integer", "minimum": 0}
+    count = {"type": "integer", "minimum": 0}
+
+    def moment(text: str) -> Json:
+        return {"type": ["string", "null"], "format": "date-time", "description": text}
+
+    return {
+        "Retention": record(
+            {
+                "retention_days": days,
+                "grace_days": days,
+                "line": moment("Points before it are hidden; null: none."),
+                "drop_line": moment("Points before it are removed; null: none."),
+                "held_until": moment("Until then the daily run leaves the line where it is; null: no hold."),
+                "last_run": moment("When the last run ended."),
+                "log": {"type": "array", "items": schema("RetentionEntry"), "description": "The newest 50 first."},
+            }
+        ),
+        "RetentionEntry": record(
+            {
+                "at": {"type": "string", "format": "date-time"},
+                "action": {"type": "string", "enum": ["hide", "restore", "drop"]},
+                "line": {"type": "string", "format": "date-time"},
+                "actor": {"type": "string", "description": "daily, or the key that asked."},
+                "rows": {**count, "description": "Rows removed."},
+                "parts": {**count, "description": "Partitions or slices removed."},
+            }
+        ),
+        "Restore": record(
+            {},
+            {"days": {"type": ["integer", "null"], "minimum": 1, "maximum": 36_500, "description": "Default: all."}},
+            closed=True,
+        ),
     }
 
 

@@ -43,11 +43,9 @@ def yes_or_no(given: str) -> bool:
 
 
 def store(given: str) -> str:
-    """The name of a store that this version has."""
-    if given == "mysql":
-        raise ValueError("is 'mysql', but this version has the embedded store only; unset it, or set it to duckdb")
-    if given != "duckdb":
-        raise ValueError(f"is {_quote(given)}; it must be duckdb")
+    """The name of a store."""
+    if given not in {"duckdb", "mysql"}:
+        raise ValueError(f"is {_quote(given)}; it must be duckdb, or mysql for MySQL 8 and MariaDB")
     return given
 
 

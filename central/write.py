@@ -3,32 +3,40 @@
 Each request waits for its own result. A group that certainly failed is run again one by one, so
 that only the offender fails. One whose outcome is unknown is never answered from: it is run again under its
 id until the store tells, while its requests wait, or leave with 503 and may ask again.
+
+With a spill a group that the store does not take, or not in time, goes there under the same id, and is acknowledged.
 """
 
 import asyncio
+import contextlib
 import os
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Final, TypeVar
 
 import structlog
 
-from central.answer import Answer, recorded, refused
+from central.answer import Answer, refused
 from central.errors import ApiError, unavailable
 from central.ingest import RequestKey, Submission
-from central.names import Names
+from central.keep import Keep, WriteCounts
+from central.names import Known, Names
+from central.spill import Spill, SpillInDoubt, SpillRefused
+from central.spill_record import SpilledGroup, spilled
 from central.store.base import (
     Group,
-    OutcomeUnknown,
+    Refused,
     Remembered,
     RequestId,
     Row,
+    StaleNames,
     Store,
     StoreError,
     StoreUnavailable,
 )
+from central.turns import Turns
+from central.waiting import Waiting, replayed, reused
 
 T = TypeVar("T")
 
@@ -37,48 +45,17 @@ MAX_ROWS: Final = 10_000
 MAX_WAITING_ROWS: Final = 200_000
 MAX_WAITING_REQUESTS: Final = 20_000
 WAIT_SECONDS: Final = 10.0
+TURN_SECONDS: Final = 2.0
+"""How long a group that could be spilled waits for its turn."""
+GATHER_SECONDS: Final = 0.005
+"""Under load a group opens this long after the one before, or when that is done: fewer commits for the same rows."""
 IDLE_SECONDS: Final = 1.0
-_RETRY_FIRST: Final = 0.05
-_RETRY_MOST: Final = 2.0
+TIDY_SECONDS: Final = 60.0
+"""How often several writers stop for the store's upkeep."""
+_TRIES: Final = 3
 _DAY: Final = 86_400
 _row: Final = tuple.__new__  # Row without its Python-level constructor: 140 ns and not 310
 _log = structlog.get_logger(__name__)
-
-
-@dataclass(slots=True)
-class WriteCounts:
-    """Facts of the group commit since the start; plain ints, read at scrape."""
-
-    groups: int = 0
-    requests: int = 0
-    points: int = 0
-    replays: int = 0
-    failed_groups: int = 0
-    unknown_outcomes: int = 0
-    turned_away: int = 0
-    commit_seconds: float = 0.0
-
-
-@dataclass(slots=True, eq=False)
-class _Waiting:
-    """A submission on its way. The first of the waiters sent it; the others came with the same key."""
-
-    submission: Submission
-    waiters: list[asyncio.Future[Answer]]
-    answered: bool = False
-
-    def finish(self, answer: Answer) -> int:
-        """Give every waiter its answer; returns how many got it as a replay."""
-        self.answered = True
-        first, *others = self.waiters
-        if not first.done():
-            first.set_result(answer)
-        if others and answer.status == 201:
-            answer = recorded(answer.body, replayed=True)
-        for waiter in others:
-            if not waiter.done():
-                waiter.set_result(answer)
-        return len(others) if answer.status == 201 else 0
 
 
 class GroupCommit:
@@ -89,28 +66,31 @@ class GroupCommit:
         store: Store,
         names: Names,
         *,
+        spill: Spill | None = None,
         clock: Callable[[], float] = time.time,
         wait_seconds: float = WAIT_SECONDS,
     ) -> None:
+        self.counts = WriteCounts()
         self._store = store
         self._names = names
+        self._keep = Keep(store, spill, self.counts)
         self._clock = clock
         self._wait_seconds = wait_seconds
-        self._queue: deque[_Waiting] = deque()
+        self._queue: deque[Waiting] = deque()
         self._queued_rows = 0
-        self._in_flight: dict[bytes, _Waiting] = {}
+        self._in_flight: dict[bytes, Waiting] = {}
         self._deadlines: deque[tuple[float, asyncio.Future[Answer]]] = deque()
-        self._turn = asyncio.Lock()
+        self._turns = Turns(store.writers)
+        self._tidied = 0.0
         self._wake = asyncio.Event()
         self._closing = False
         self._tasks: list[asyncio.Task[None]] = []
-        self.counts = WriteCounts()
 
     def start(self) -> None:
         """Begin to commit."""
         self._tasks = [
-            asyncio.create_task(self._run(), name="group-commit"),
             asyncio.create_task(self._release_late(), name="group-commit-deadlines"),
+            *(asyncio.create_task(self._run(writer), name="group-commit") for writer in range(self._store.writers)),
         ]
 
     async def close(self) -> None:
@@ -118,9 +98,10 @@ class GroupCommit:
         self._closing = True
         self._wake.set()
         if self._tasks:
-            run, deadlines = self._tasks
-            await run
+            deadlines, *writers = self._tasks
+            await asyncio.gather(*writers)
             deadlines.cancel()
+            await asyncio.wait([deadlines])
 
     @property
     def waiting(self) -> int:
@@ -141,7 +122,7 @@ class GroupCommit:
         if len(self._queue) >= MAX_WAITING_REQUESTS or self._queued_rows + rows > MAX_WAITING_ROWS or self._closing:
             self.counts.turned_away += 1
             raise unavailable("too many requests are waiting to be stored; nothing was stored, try again")
-        waiting = _Waiting(submission, [])
+        waiting = Waiting(submission, [])
         if request is not None:
             self._in_flight[request.id] = waiting
         self._queue.append(waiting)
@@ -157,23 +138,28 @@ class GroupCommit:
         if (first := self._in_flight.get(request.id)) is not None:
             return await self._join(request, first)
         try:
-            known = await self._store.recall([request.id])
+            known = await self._keep.recall([request.id])
         except StoreError as error:
             raise unavailable(f"the store cannot be asked: {error}") from error
         found = known.get(request.id)
-        return None if found is None else _replayed(request, found, submission_body)
+        return None if found is None else replayed(request, found, submission_body)
 
     async def exclusive(self, work: Callable[[], Awaitable[T]]) -> T:
-        """Run ``work`` between two groups: for changes that no open group may straddle."""
-        async with self._turn:
+        """Run ``work`` while no group is open: for changes that none may straddle."""
+        async with self._turns.all():
             return await work()
 
-    async def _join(self, request: RequestKey, first: _Waiting) -> Answer:
+    async def in_turn(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Run ``work`` in the place of a group."""
+        async with self._turns.one():
+            return await work()
+
+    async def _join(self, request: RequestKey, first: Waiting) -> Answer:
         if first.submission.request is None or first.submission.request.fingerprint != request.fingerprint:
-            raise _reused()
+            raise reused()
         return await self._wait(first)
 
-    def _wait(self, waiting: _Waiting) -> asyncio.Future[Answer]:
+    def _wait(self, waiting: Waiting) -> asyncio.Future[Answer]:
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[Answer] = loop.create_future()
         waiting.waiters.append(waiter)
@@ -197,30 +183,42 @@ class GroupCommit:
 
     # --- the loop
 
-    async def _run(self) -> None:
+    async def _run(self, writer: int) -> None:
         while True:
-            if not self._queue:
-                if self._closing:
-                    return
-                await self._rest()
-                continue
-            async with self._turn:
-                await self._run_group(self._take())
+            if self._queue:
+                opened = time.monotonic()
+                members = self._take()
+                await self._run_group(members)
+                await self._tidy(writer)
+                if len(members) > 1:
+                    await asyncio.sleep(max(0.0, opened + GATHER_SECONDS - time.monotonic()))
+            elif self._closing:
+                return
+            else:
+                await self._rest(writer)
+
+    async def _tidy(self, writer: int) -> None:
+        """The store's upkeep: after each group of a single writer, now and then where others have to stop for it."""
+        now = time.monotonic()
+        if self._store.writers == 1 or (writer == 0 and now - self._tidied > TIDY_SECONDS):
+            self._tidied = now
+            async with self._turns.all():
                 await self._store.tidy(idle=False)
 
-    async def _rest(self) -> None:
+    async def _rest(self, writer: int) -> None:
         """Wait for a request; when none comes for a while, let the store tidy up once."""
         self._wake.clear()
         try:
-            async with asyncio.timeout(IDLE_SECONDS):
+            async with asyncio.timeout(IDLE_SECONDS if writer == 0 else None):
                 await self._wake.wait()
         except TimeoutError:
-            async with self._turn:
+            async with self._turns.all():
                 await self._store.tidy(idle=True)
-            await self._wake.wait()
+            if not self._queue and not self._closing:
+                await self._wake.wait()
 
-    def _take(self) -> list[_Waiting]:
-        taken: list[_Waiting] = []
+    def _take(self) -> list[Waiting]:
+        taken: list[Waiting] = []
         rows = 0
         while self._queue and len(taken) < MAX_REQUESTS:
             more = len(self._queue[0].submission.items)
@@ -231,112 +229,126 @@ class GroupCommit:
         self._queued_rows -= rows
         return taken
 
-    async def _run_group(self, members: list[_Waiting]) -> None:
-        """Store the members; every one is answered afterwards."""
+    async def _run_group(self, members: list[Waiting]) -> None:
+        """Store or spill the members; every one is answered afterwards."""
         try:
             await self._store_group(members)
+        except StoreUnavailable as error:
+            self.counts.failed_groups += 1
+            await self._spill_group(_open(members), error)
         except StoreError as error:
             self.counts.failed_groups += 1
-            if len(members) == 1 or isinstance(error, StoreUnavailable):
-                _log.error("group_not_stored", error=str(error), requests=len(members))
-                answer = refused(unavailable("the store did not take it; nothing was stored, try again"))
-                self._finish(members, answer)
+            if len(members) == 1:
+                self._turn_away(members, f"the store did not take it: {error}")
                 return
             _log.warning("group_failed_run_one_by_one", error=str(error), requests=len(members))
-            for member in members:
-                if not member.answered:
-                    await self._run_group([member])
+            for member in _open(members):
+                await self._run_group([member])
         except Exception:
             _log.exception("group_crashed", requests=len(members))
             self._finish(members, refused(ApiError(500, "INTERNAL_ERROR", "something broke here; it is logged")))
 
-    async def _store_group(self, members: list[_Waiting]) -> None:
-        fresh = await self._answer_known(members)
+    async def _store_group(self, members: list[Waiting]) -> None:
+        """Raises StoreError when it is certain that nothing of those who are not answered is stored."""
+        group_id = os.urandom(16)
+        async with contextlib.AsyncExitStack() as stack:
+            try:
+                await stack.enter_async_context(self._turns.one(TURN_SECONDS if self._keep.has_spill else None))
+            except TimeoutError:
+                raise StoreUnavailable("the groups before do not end") from None
+            for tries_left in reversed(range(_TRIES)):
+                try:
+                    await self._try_group(group_id, _open(members))
+                    return
+                except Refused as error:  # a deleted name or an id that another process stored: look again
+                    if isinstance(error, StaleNames):
+                        self._names.forget_all()
+                    if not tries_left:
+                        raise
+
+    async def _try_group(self, group_id: bytes, members: list[Waiting]) -> None:
+        fresh = self._answer_known(members, await self._keep.recall(_ids(members)))
         now = self._clock()
-        await self._names.settle((member.submission for member in fresh), int(now))
-        group = Group(os.urandom(16), int(now // _DAY))
-        for member in fresh:
-            self._add(group, member.submission)
+        known = await self._names.settle((member.submission for member in fresh), int(now))
+        group = self._group(group_id, int(now // _DAY), fresh, known)
         if group.rows or group.ids:
             started = time.perf_counter()
-            await self._commit(group)
+            stored = await self._keep.commit(group, lambda: _record(group.id, group.day, fresh))
             self.counts.commit_seconds += time.perf_counter() - started
-            self.counts.groups += 1
-            self.counts.points += len(group.rows)
+            self.counts.groups += stored
+            self.counts.points += len(group.rows) * stored
         self.counts.requests += len(fresh)
         for member in fresh:
             self._finish([member], member.submission.answer())
 
-    async def _answer_known(self, members: list[_Waiting]) -> list[_Waiting]:
-        """Answer those whose key is stored already; return the others."""
-        ids = [member.submission.request.id for member in members if member.submission.request is not None]
-        known = await self._store.recall(ids) if ids else {}
+    async def _spill_group(self, members: list[Waiting], reason: StoreError) -> None:
+        """Put the members in the spill as a group of their own; every one is answered afterwards."""
+        try:
+            fresh = self._answer_known(members, await self._keep.recall_spilled(_ids(members)))
+            self._names.settle_known(member.submission for member in fresh)
+            await self._keep.spill(_record(os.urandom(16), int(self._clock() // _DAY), fresh))
+        except SpillRefused as error:
+            self._turn_away(members, f"neither the store nor the spill took it: {reason}; {error}")
+        except SpillInDoubt as error:
+            _log.error("group_in_doubt", error=str(error), requests=len(members))
+            text = "it is not known whether it was stored; send it again with the same Idempotency-Key"
+            self._finish(members, refused(unavailable(text)))
+        else:
+            for member in fresh:
+                self._finish([member], member.submission.answer())
+
+    # --- answers
+
+    def _answer_known(self, members: list[Waiting], known: dict[bytes, Remembered]) -> list[Waiting]:
+        """Answer those whose key is known; return the others."""
         if not known:
             return members
         fresh = []
         for member in members:
-            request = member.submission.request
-            found = None if request is None else known.get(request.id)
-            if request is None or found is None:
+            answer = member.known_answer(known)
+            if answer is None:
                 fresh.append(member)
                 continue
-            try:
-                answer = _replayed(request, found, member.submission.plain_body)
-                self.counts.replays += 1
-            except ApiError as error:
-                answer = refused(error)
+            self.counts.replays += answer.status == 201
             self._finish([member], answer)
         return fresh
 
-    def _finish(self, members: list[_Waiting], answer: Answer) -> None:
+    def _turn_away(self, members: list[Waiting], reason: str) -> None:
+        _log.error("group_not_stored", error=reason, requests=len(members))
+        self._finish(members, refused(unavailable("the store did not take it; nothing was stored, try again")))
+
+    def _finish(self, members: list[Waiting], answer: Answer) -> None:
         for member in members:
             if not member.answered:
                 self.counts.replays += member.finish(answer)
                 if member.submission.request is not None:
                     self._in_flight.pop(member.submission.request.id, None)
 
-    def _add(self, group: Group, submission: Submission) -> None:
-        of = self._names.of
-        group.rows.extend(
-            [
-                _row(Row, (of(name).id, recorded_at, value, weight, low, high))
-                for name, _, value, recorded_at, weight, low, high in submission.items
-            ]
-        )
-        if submission.request is not None and submission.remembers():
-            answer = submission.body() if submission.rejected else None
-            group.ids.append(RequestId(submission.request.id, submission.request.fingerprint, answer))
-
-    async def _commit(self, group: Group) -> None:
-        """Commit until the outcome is known. Raises StoreError when it is certain that nothing is stored."""
-        again = False
-        pause = _RETRY_FIRST
-        while True:
-            try:
-                await self._store.commit(group, again=again)
-                return
-            except OutcomeUnknown as error:
-                again = True
-                self.counts.unknown_outcomes += 1
-                _log.error("commit_in_doubt_asking_again", error=str(error), group=group.id.hex())
-            except StoreError as error:
-                if not again:
-                    raise
-                _log.error("commit_still_in_doubt", error=str(error), group=group.id.hex(), next_try_seconds=pause)
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, _RETRY_MOST)
+    def _group(self, group_id: bytes, day: int, members: Iterable[Waiting], known: Known) -> Group:
+        metrics = known.metrics
+        group = Group(group_id, day, names_version=known.version)
+        for submission in (member.submission for member in members):
+            group.rows.extend(
+                [
+                    _row(Row, (metrics[name].id, recorded_at, value, weight, low, high))
+                    for name, _, value, recorded_at, weight, low, high in submission.items
+                ]
+            )
+            if submission.request is not None and submission.remembers():
+                answer = submission.body() if submission.rejected else None
+                group.ids.append(RequestId(submission.request.id, submission.request.fingerprint, answer))
+        return group
 
 
-def _replayed(request: RequestKey, found: Remembered, plain_body: Callable[[], bytes]) -> Answer:
-    if found.fingerprint != request.fingerprint:
-        raise _reused()
-    return recorded(plain_body() if found.answer is None else found.answer, replayed=True)
+def _open(members: list[Waiting]) -> list[Waiting]:
+    """Those who have no answer yet."""
+    return [member for member in members if not member.answered]
 
 
-def _reused() -> ApiError:
-    return ApiError(
-        400,
-        "IDEMPOTENCY_KEY_REUSED",
-        "this Idempotency-Key came before with another path or body; make a new key for each new request",
-        details={"field": "Idempotency-Key"},
-    )
+def _ids(members: list[Waiting]) -> list[bytes]:
+    return [member.submission.request.id for member in members if member.submission.request is not None]
+
+
+def _record(group_id: bytes, day: int, members: list[Waiting]) -> SpilledGroup:
+    submissions = (member.submission for member in members)
+    return spilled(group_id, day, [given for given in submissions if given.items or given.remembers()])

@@ -6,6 +6,9 @@ for package in "$@"; do
     case "$package" in
         python3-venv) python3.11 -c 'import ensurepip, venv' 2>/dev/null || missing="$missing python3.11-venv" ;;
         nodejs) command -v node >/dev/null 2>&1 || missing="$missing nodejs" ;;
+        mariadb-server) command -v mariadbd >/dev/null 2>&1 || [ -x /usr/sbin/mariadbd ] || missing="$missing mariadb-server" ;;
+        redis-server) command -v redis-server >/dev/null 2>&1 || missing="$missing redis-server" ;;
+        nginx) command -v nginx >/dev/null 2>&1 || [ -x /usr/sbin/nginx ] || missing="$missing nginx" ;;
         npm) command -v npm >/dev/null 2>&1 || missing="$missing npm" ;;
         *) command -v "$package" >/dev/null 2>&1 || missing="$missing $package" ;;
     esac

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from central.plan import Segment
+from central.store.retention import RetentionStore
 from protocol.batch import Kind
 
 
@@ -18,6 +19,14 @@ class StoreError(Exception):
 
 class StoreUnavailable(StoreError):
     """The store cannot be asked now; it may be later."""
+
+
+class Refused(StoreError):
+    """The store judged a group and it is certainly not in; with ``again`` any other StoreError leaves a doubt."""
+
+
+class StaleNames(Refused):
+    """A name was deleted since the group's names were resolved: forget all cached names and resolve them again."""
 
 
 class OutcomeUnknown(Exception):
@@ -71,14 +80,34 @@ class Remembered(NamedTuple):
     answer: bytes | None
 
 
+class RejectedPoint(NamedTuple):
+    """A point that was acknowledged from a buffer and then could not be stored under its name; numbers in units."""
+
+    name: str
+    kind: Kind
+    recorded_at: int
+    value: int
+    weight: int | None
+    low: int | None
+    high: int | None
+    reason: str
+
+
 @dataclass(slots=True)
 class Group:
-    """What one transaction stores. ``id`` is 16 random bytes; ``day`` is days since the epoch."""
+    """What one transaction stores. ``id`` is 16 random bytes; ``day`` is days since the epoch.
+
+    The group's own id is stored in any case, beside ``ids``, and found by ``recall`` with a fingerprint of zeros.
+    ``names_version`` is what Store.names_version gave before the first of the rows' names was resolved; None is not
+    checked. ``rejected`` is kept aside for an operator, in the same transaction.
+    """
 
     id: bytes
     day: int
     ids: list[RequestId] = field(default_factory=list)
     rows: list[Row] = field(default_factory=list)
+    names_version: int | None = None
+    rejected: list[RejectedPoint] = field(default_factory=list)
 
 
 class Bucket(NamedTuple):
@@ -127,19 +156,28 @@ class Store(Protocol):
 
     writers: int
     """How many commits may run at once."""
+    retention: RetentionStore
+    """Where old points are hidden and removed."""
 
     async def commit(self, group: Group, *, again: bool = False) -> None:
         """Store the group, ids and points and rollups, in one transaction.
 
         Raises OutcomeUnknown when it may or may not be in, and StoreError when it is certainly not.
-        With ``again`` the group may be in already: then this returns and stores nothing.
+        With ``again`` the group may be in already: then this returns and stores nothing; only Refused is certain then.
+        Raises StaleNames when ``names_version`` is not the store's any more.
         """
+
+    async def count_rejected(self) -> int:
+        """How many rejected points are kept aside."""
 
     async def recall(self, ids: Sequence[bytes]) -> dict[bytes, Remembered]:
         """Which of these request ids are stored, with what was answered."""
 
     async def resolve(self, wanted: Sequence[NewName], caps: Caps, now: int) -> dict[str, Metric]:
         """The metrics of these names, created where missing, durably; those over a cap are left out."""
+
+    async def names_version(self) -> int | None:
+        """Changes whenever any process deletes a name; None where no other process can."""
 
     async def find(self, names: Sequence[str]) -> dict[str, Metric]:
         """The metrics of those names that exist."""

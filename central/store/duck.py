@@ -30,20 +30,23 @@ from central.store.base import (
     NewKey,
     NewName,
     OutcomeUnknown,
+    RejectedPoint,
     Remembered,
     RequestId,
     StoreError,
     StoreUnavailable,
 )
+from central.store.duck_retention import DuckRetention
 from central.store.engine import Connection, Engine, run_checkpoint
 from central.store.migrations import MigrationError, load, pending
+from central.store.retention import RetentionStore
 from central.store.seen import Seen
 from protocol.batch import Kind
 from protocol.limits import ID_DAYS
 from protocol.numbers import DECIMALS
 
 FILE_NAME: Final = "fiesta.duckdb"
-TAIL_ROWS: Final = 20_000
+TAIL_ROWS: Final = 32_768
 """When the tail is folded: small enough that a query reads it in no time, large enough that its cost spreads."""
 _RECENT: Final = 16_384
 _DAY: Final = 86_400
@@ -73,6 +76,7 @@ class DuckStore:
         self._commit = commit
         self._clock = clock
         self._engine = Engine(folder / FILE_NAME, self._on_open, checkpoint=checkpoint)
+        self.retention: RetentionStore = DuckRetention(self._engine, self._in_transaction)
         self._seen: dict[int, Seen] = {}
         self._recent: dict[bytes, Remembered] = {}
         self._tail_rows = 0
@@ -109,7 +113,8 @@ class DuckStore:
 
     async def commit(self, group: Group, *, again: bool = False) -> None:
         """See Store."""
-        ids = group.ids or [RequestId(group.id, bytes(16), None)]
+        own = RequestId(group.id, bytes(16), None)
+        ids = list({entry.id: entry for entry in (own, *group.ids)}.values())
         if await self._engine.write(lambda handle: self._write_group(handle, group, ids, again=again)):
             self._tail_rows += len(group.rows)
         self._seen.setdefault(group.day, Seen()).add(entry.id for entry in ids)
@@ -124,12 +129,12 @@ class DuckStore:
         try:
             if group.day not in self._seen:
                 handle.execute(duck_sql.CREATE_IDS.format(table=table))
-            if again and handle.execute(duck_sql.find_ids([table], [ids[0].id])).fetchall():
+            if again and handle.execute(duck_sql.find_ids([table], [group.id])).fetchall():
                 return False
-            handle.execute("BEGIN")
-            if group.rows:
-                _scan(handle, *duck_sql.point_columns(group.rows))
-            _scan(handle, duck_sql.PUT_IDS.format(table=table), duck_sql.id_columns(ids))
+            put_points, points = duck_sql.point_columns(group.rows) if group.rows else ("", {})
+            _put(handle, put_points, points, duck_sql.PUT_IDS.format(table=table), duck_sql.id_columns(ids))
+            if group.rejected:
+                handle.executemany(duck_sql.PUT_REJECTED, [_aside(point) for point in group.rejected])
         except Exception as error:
             self._undo(handle)
             raise StoreError(f"the group was not stored: {error}") from error
@@ -180,7 +185,16 @@ class DuckStore:
                     found[key] = Remembered(body_high.to_bytes(8, "big") + body_low.to_bytes(8, "big"), answer)
         return found
 
+    async def count_rejected(self) -> int:
+        """See Store."""
+        sql = "SELECT count(*) FROM rejected_points"
+        return int((await self._engine.read(lambda cursor: cursor.execute(sql).fetchall()))[0][0])
+
     # --- names
+
+    async def names_version(self) -> int | None:
+        """See Store: no other process has the file."""
+        return None
 
     async def resolve(self, wanted: Sequence[NewName], caps: Caps, now: int) -> dict[str, Metric]:
         """See Store."""
@@ -263,13 +277,24 @@ class DuckStore:
         self._recent = {}
 
 
-def _scan(handle: Connection, sql: str, incoming: dict[str, Any]) -> None:
-    """Run ``sql``, which reads the table ``incoming``: DuckDB finds the arrays by the name of this argument."""
-    handle.execute(sql)
+def _put(
+    handle: Connection, put_points: str, incoming: dict[str, Any], put_ids: str, incoming_ids: dict[str, Any]
+) -> None:
+    """Begin a transaction and run both statements; DuckDB finds their tables by the names of these arguments.
+
+    In one call: beside a busy event loop each call waits its turn for the interpreter, 14 ms a group and not 5.
+    """
+    handle.execute(f"BEGIN; {put_points}; {put_ids}")
 
 
 def _table(day: int) -> str:
     return f"{duck_sql.ID_TABLE}{day}"
+
+
+def _aside(point: RejectedPoint) -> list[object]:
+    numbers = (point.value, point.weight, point.low, point.high)
+    decimals = [None if units is None else _EXACT.scaleb(Decimal(units), -DECIMALS) for units in numbers]
+    return [point.name, point.kind, point.recorded_at, *decimals, point.reason]
 
 
 def _units(number: Decimal) -> int:

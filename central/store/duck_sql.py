@@ -54,7 +54,8 @@ CREATE_IDS: Final = (
     "CREATE TABLE IF NOT EXISTS {table} (high UBIGINT NOT NULL, low UBIGINT NOT NULL,"
     " body_high UBIGINT NOT NULL, body_low UBIGINT NOT NULL, answer BLOB)"
 )
-PUT_IDS: Final = "INSERT INTO {table} SELECT * FROM incoming"
+PUT_REJECTED: Final = "INSERT INTO rejected_points VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+PUT_IDS: Final = "INSERT INTO {table} SELECT * FROM incoming_ids"
 
 
 def point_columns(rows: Sequence[Row]) -> tuple[str, dict[str, Any]]:
@@ -83,7 +84,7 @@ def point_columns(rows: Sequence[Row]) -> tuple[str, dict[str, Any]]:
 
 
 def id_columns(ids: Sequence[RequestId]) -> dict[str, Any]:
-    """The ``incoming`` columns: ids and fingerprints as halves, answers where they are not plain."""
+    """The ``incoming_ids`` columns: ids and fingerprints as halves, answers where they are not plain."""
     keys = words([entry.id for entry in ids])
     bodies = words([entry.fingerprint for entry in ids])
     return {

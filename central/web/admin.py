@@ -49,7 +49,7 @@ def create_key(service: Service) -> Endpoint:
     """POST /api/admin/keys."""
 
     async def handle(request: web.Request, key: Key) -> Answer:
-        wanted = _new_key(decode_json(await read_body(request, service.body_seconds)))
+        wanted = _new_key(decode_json(await read_body(service, request)))
         scopes = frozenset(wanted.scopes) if wanted.scopes else DEFAULT_SCOPES
         limit = wanted.rate_limit or service.rate_limit_default
         row, text = await _asked(service.auth.create(wanted.name, scopes, limit, int(service.clock())))

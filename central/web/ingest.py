@@ -11,7 +11,7 @@ from central.auth import Key
 from central.body import decode_json, expand, too_large
 from central.errors import invalid, unavailable
 from central.ingest import Submission, batch, request_key, single
-from central.web.service import BODY_SECONDS, Service
+from central.web.service import Service
 from protocol.batch import Fault, Kind
 from protocol.limits import MAX_BODY_BYTES
 
@@ -19,8 +19,8 @@ _TIME_CODES: Final = frozenset({"TIMESTAMP_TOO_OLD", "TIMESTAMP_IN_FUTURE"})
 _LARGE: Final = 65_536
 
 
-async def read_body(request: web.Request, seconds: float = BODY_SECONDS) -> bytes:
-    """The body, expanded, within both bounds. Raises ApiError, also when it takes longer than ``seconds`` to come."""
+async def read_body(service: Service, request: web.Request) -> bytes:
+    """The body, expanded, within both bounds. Raises ApiError, also when it takes too long to come."""
     length = request.content_length
     if length is not None and length > MAX_BODY_BYTES:
         raise too_large()
@@ -29,12 +29,12 @@ async def read_body(request: web.Request, seconds: float = BODY_SECONDS) -> byte
         if request.content.is_eof():
             body = await request.read()
         else:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(service.body_seconds):
                 body = await request.read()
     except web.HTTPRequestEntityTooLarge:
         raise too_large() from None
     except TimeoutError:
-        raise unavailable(f"the body did not arrive within {seconds:g} s; send it again") from None
+        raise unavailable(f"the body did not arrive within {service.body_seconds:g} s; send it again") from None
     encoding = ", ".join(request.headers.getall("Content-Encoding", ()))
     if not encoding:
         return body
@@ -49,7 +49,7 @@ def single_endpoint(service: Service, kind: Kind) -> Callable[[web.Request, Key]
     plain = SINGLE_ANSWERS[kind]
 
     async def handle(request: web.Request, key: Key) -> Answer:
-        body = await read_body(request, service.body_seconds)
+        body = await read_body(service, request)
         wanted = request_key(key.id, request.headers.get("Idempotency-Key"), path, body)
         try:
             submission = single(decode_json(body), kind, key.id, service.clock(), service.skew)
@@ -71,7 +71,7 @@ def batch_endpoint(service: Service) -> Callable[[web.Request, Key], Any]:
     """The handler of a batch. Its ids are looked up with its group, so its times need no look-up before."""
 
     async def handle(request: web.Request, key: Key) -> Answer:
-        body = await read_body(request, service.body_seconds)
+        body = await read_body(service, request)
         wanted = request_key(key.id, request.headers.get("Idempotency-Key"), "/api/metrics/batch", body)
         submission = batch(decode_json(body), key.id, service.clock(), service.skew)
         submission.request = wanted

@@ -25,9 +25,11 @@ def aggregate_endpoint(service: Service) -> Endpoint:
     async def handle(request: web.Request, key: Key) -> Answer:
         query = parse_query(_once(request))
         try:
+            # Points before the line are hidden. It is a day's start, so no window is cut in two.
+            start = max(query.start, await service.retention.visible_from())
             ids = {name: metric.id for name, metric in (await service.names.find(query.names)).items()}
-            segments = plan(query.start, query.end, query.seconds)
-            buckets = await service.store.aggregate(list(ids.values()), query.seconds, segments) if ids else []
+            segments = plan(start, query.end, query.seconds) if ids else []
+            buckets = await service.store.aggregate(list(ids.values()), query.seconds, segments) if segments else []
         except StoreError as error:
             raise unavailable(f"the query could not be answered: {error}") from error
         windows = len(buckets)

@@ -9,7 +9,7 @@ from central.answer import Answer
 from central.auth import Key
 from central.docs_page import docs_html
 from central.openapi import openapi
-from central.web import admin, ingest, open, query
+from central.web import admin, ingest, open, query, retention
 from central.web.service import Service, guarded, middleware
 from protocol.limits import MAX_BODY_BYTES
 
@@ -30,6 +30,9 @@ def application(service: Service, registry: CollectorRegistry, version: str) -> 
     route.add_post("/api/admin/keys/{id:[0-9]{1,18}}/rotate", guarded(service, "admin", admin.rotate_key(service)))
     route.add_delete("/api/admin/metrics/{name}", guarded(service, "admin", admin.delete_metric(service)))
     route.add_get("/api/admin/backup", admin.backup(service, guarded(service, "admin", _pass)), allow_head=False)
+    route.add_get("/api/admin/retention", guarded(service, "admin", retention.show(service)))
+    route.add_post("/api/admin/retention/run", guarded(service, "admin", retention.run(service)))
+    route.add_post("/api/admin/retention/restore", guarded(service, "admin", retention.restore(service)))
 
     page = open.fixed(docs_html().encode(), "text/html; charset=utf-8")
     route.add_get("/health", open.health)

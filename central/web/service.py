@@ -17,6 +17,7 @@ from central.auth import Auth, Key
 from central.errors import ApiError
 from central.limit import Limiter
 from central.names import Names
+from central.retention import Retention
 from central.store.base import Store
 from central.write import GroupCommit
 
@@ -63,6 +64,7 @@ class Service:
     limiter: Limiter
     names: Names
     commits: GroupCommit
+    retention: Retention
     data_dir: Path
     skew: float
     rate_limit_default: int

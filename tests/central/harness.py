@@ -96,6 +96,11 @@ class Central:
         query = {"name": name, "operation": operation, "window": window, **span, **parameters}
         return await self.ask("GET", "/api/metrics/aggregate", key=key, params=query)
 
+    async def digits(self, name: str, operation: str) -> str:
+        """The values of an answer over all days as raw text, with commas between: digits, not floats."""
+        text = (await self.query(name, operation)).text
+        return ",".join(part.split("}")[0] for part in text.split('"value":')[1:])
+
     async def total(self, name: str, operation: str = "sum") -> Decimal:
         """Sum or count over all days; 0 without data."""
         reply = await self.query(name, operation)

@@ -7,8 +7,10 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 
 from central.auth import AuthCounts
+from central.keep import WriteCounts
 from central.meters import Meters
-from central.write import WriteCounts
+from central.retention import RetentionCounts
+from central.retention_meters import RetentionMeters
 from tests.central.harness import Central
 
 DOCS = Path(__file__).parents[2] / "docs" / "metrics.md"
@@ -27,6 +29,7 @@ def scrape() -> str:
         commit_seconds=8.5,
     )
     auth = AuthCounts(hits=9, verified=10, refused=11)
+    registry.register(RetentionMeters(RetentionCounts(runs=15, failures=16, rows=17, parts=18, line=19, dropped=20)))
     registry.register(Meters({("/health", 200): 12}, {"INVALID_NAME": 13}, writes, auth, lambda: 14))
     return generate_latest(registry).decode()
 
@@ -48,6 +51,12 @@ def test_every_fact_is_told_once() -> None:
         "fiesta_key_verifications_total": "10.0",
         "fiesta_key_refusals_total": "11.0",
         "fiesta_requests_waiting": "14.0",
+        "fiesta_retention_runs_total": "15.0",
+        "fiesta_retention_failures_total": "16.0",
+        "fiesta_retention_rows_total": "17.0",
+        "fiesta_retention_parts_total": "18.0",
+        "fiesta_retention_line_seconds": "19.0",
+        "fiesta_retention_dropped_seconds": "20.0",
     }
 
 

@@ -57,6 +57,7 @@ def test_an_empty_variable_counts_as_unset() -> None:
         ("METRICS_CLOCK_SKEW_SECONDS", "0", "clock_skew_seconds", 0),
         ("METRICS_SPILL_MAX_BYTES", "1048576", "spill_max_bytes", 1_048_576),
         ("DB_CONNECTION", "duckdb", "db_connection", "duckdb"),
+        ("DB_CONNECTION", "mysql", "db_connection", "mysql"),
         ("DB_HOST", "db.internal", "db_host", "db.internal"),
         ("QUEUE_CONNECTION", "none", "queue_connection", "none"),
     ],
@@ -91,8 +92,7 @@ def test_a_good_value_is_taken(name: str, text: str, field: str, value: object) 
         ("METRICS_DATA_DIR", "~nobody-of-this-name/data", "cannot be used"),
         ("METRICS_TLS_CERT", "/nowhere/cert.pem", "where no file is"),
         ("METRICS_SPILL_MAX_BYTES", "1", "from 1048576"),
-        ("DB_CONNECTION", "mysql", "this version has the embedded store only"),
-        ("DB_CONNECTION", "sqlite", "must be duckdb"),
+        ("DB_CONNECTION", "sqlite", "must be duckdb, or mysql"),
         ("DB_PORT", "0", "from 1 to 65535"),
         ("REDIS_HOST", "redis", "Redis is not in this version yet; leave it unset"),
         ("REDIS_PORT", "six", "from 1 to 65535"),
@@ -117,7 +117,7 @@ def test_a_bad_admin_key_is_never_repeated(key: str) -> None:
 
 
 def test_all_faults_are_told_at_once() -> None:
-    listed = faults(METRICS_LISTEN="x", METRICS_MAX_NAMES="0", METRICS_MAXNAMES="5", DB_CONNECTION="mysql")
+    listed = faults(METRICS_LISTEN="x", METRICS_MAX_NAMES="0", METRICS_MAXNAMES="5", DB_CONNECTION="sqlite")
     assert [fault.split()[0] for fault in listed] == [
         "METRICS_MAXNAMES",
         "DB_CONNECTION",

@@ -1,0 +1,23 @@
+# One image for the central service and the agent: what the lock file says, by hash, run by a user without rights.
+FROM python:3.11.11-slim-bookworm AS build
+WORKDIR /build
+COPY requirements/run.txt requirements/build.txt requirements/
+RUN python -m venv /opt/fiesta \
+    && /opt/fiesta/bin/pip install --no-cache-dir --require-hashes --no-deps -r requirements/run.txt \
+    && python -m venv /opt/build \
+    && /opt/build/bin/pip install --no-cache-dir --require-hashes --no-deps -r requirements/build.txt
+COPY pyproject.toml README.md ./
+COPY protocol protocol
+COPY agent agent
+COPY central central
+COPY migrations migrations
+RUN /opt/build/bin/pip wheel --no-cache-dir --no-build-isolation --no-deps --wheel-dir dist . \
+    && /opt/fiesta/bin/pip install --no-cache-dir --no-deps --no-index dist/*.whl
+
+FROM python:3.11.11-slim-bookworm
+RUN useradd --system --uid 10001 --shell /usr/sbin/nologin --create-home --home-dir /var/lib/fiesta fiesta
+COPY --from=build /opt/fiesta /opt/fiesta
+ENV PATH=/opt/fiesta/bin:$PATH PYTHONUNBUFFERED=1
+USER fiesta
+WORKDIR /var/lib/fiesta
+CMD ["fiesta-central", "serve"]

@@ -1,0 +1,90 @@
+"""The connection to Redis: every call has a time limit, none is repeated, errors come in two kinds.
+
+The library's own retries are off: whether a call may be sent twice is for its caller to know.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
+
+import redis
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from central.breaker import Breaker
+
+T = TypeVar("T")
+
+PROBE_SECONDS: Final = 1.0
+
+
+class RedisDown(Exception):
+    """No answer in time: it may or may not have been done."""
+
+
+class RedisRefused(Exception):
+    """The server answered that it did not do it (no memory, no rights, wrong password, still loading)."""
+
+
+@dataclass(frozen=True, slots=True)
+class RedisAddress:
+    """Where the server is."""
+
+    host: str
+    port: int
+    password: str | None = field(default=None, repr=False)
+
+
+class RedisLink:
+    """Calls on one server, each within ``seconds``. Connections are made when needed and closed when in doubt.
+
+    ``breaker`` opens with a failure and is for callers that have another way; ``run`` does not look at it.
+    """
+
+    def __init__(
+        self, address: RedisAddress, *, seconds: float, connections: int = 4, breaker: Breaker | None = None
+    ) -> None:
+        self.seconds = seconds
+        self.breaker = breaker or Breaker(PROBE_SECONDS)
+        self._pool = BlockingConnectionPool(
+            host=address.host,
+            port=address.port,
+            password=address.password,
+            max_connections=connections,
+            timeout=None,  # our own limit holds for the wait as well
+            protocol=2,
+            socket_timeout=None,
+            socket_connect_timeout=None,
+            retry=Retry(NoBackoff(), 0),
+            driver_info=None,
+        )
+        self.client: Redis = Redis(connection_pool=self._pool)
+
+    async def run(self, work: Callable[[Redis], Awaitable[T]], seconds: float | None = None) -> T:
+        """What ``work`` returns. Raises RedisRefused (not done) or RedisDown (not known)."""
+        try:
+            async with asyncio.timeout(self.seconds if seconds is None else seconds):
+                result = await work(self.client)
+        except TimeoutError:
+            self.breaker.bad()
+            raise RedisDown(f"no answer within {self.seconds:g} s") from None
+        except (redis.ConnectionError, redis.TimeoutError, OSError) as error:
+            self.breaker.bad()
+            if isinstance(error, redis.AuthenticationError | redis.BusyLoadingError):
+                raise RedisRefused(str(error)) from error
+            raise RedisDown(str(error)) from error
+        except redis.RedisError as error:
+            self.breaker.bad()
+            raise RedisRefused(str(error)) from error
+        self.breaker.good()
+        return result
+
+    async def script(self, text: str, keys: list[str], *arguments: bytes | str | int) -> Any:
+        """Run a Lua script: all of it or nothing. Raises as ``run`` does."""
+        return await self.run(lambda client: client.eval(text, len(keys), *keys, *arguments))
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._pool.aclose()

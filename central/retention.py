@@ -1,0 +1,252 @@
+"""Retention: a line of days that moves forward. Behind it points are hidden, and after a time of grace removed.
+
+The decisions are pure functions of the state, the policy and the time. The rule that makes them safe: what is removed
+has been behind the line, without a break, for all of the grace time. So a lowered METRICS_RETENTION_DAYS, a line moved
+back and a clock that was wrong for one run remove nothing that was in sight less than the grace time ago.
+"""
+
+import asyncio
+import os
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+import structlog
+
+from central.store.base import StoreError
+from central.store.retention import Entry, Move, RetentionStore, State
+from protocol.times import format_time
+
+DAY: Final = 86_400
+CACHE_SECONDS: Final = 5.0
+"""How long a process may answer queries by the line as it was."""
+LEASE_SECONDS: Final = 120
+CHECK_SECONDS: Final = 60.0
+"""How often each process looks whether today's run is still to be done."""
+LOG_SHOWN: Final = 50
+_log = structlog.get_logger(__name__)
+
+
+class Policy(NamedTuple):
+    """Days that points stay in sight, and days more until they are removed."""
+
+    days: int
+    grace: int
+
+
+class BusyError(Exception):
+    """Another process is at it."""
+
+
+class RestoreError(Exception):
+    """The line cannot be moved where it was asked to. The message says what would be right."""
+
+
+@dataclass(slots=True)
+class RetentionCounts:
+    """Facts since the start; plain ints, read at scrape. ``line`` and ``dropped`` are as last seen, in seconds."""
+
+    runs: int = 0
+    failures: int = 0
+    rows: int = 0
+    parts: int = 0
+    line: int = 0
+    dropped: int = 0
+
+
+# --- decisions
+
+
+def due(state: State, now: int) -> bool:
+    """Whether today's run, by UTC days, is still to be done."""
+    return state.last_run // DAY != now // DAY
+
+
+def advanced(state: State, policy: Policy, now: int, *, forced: bool) -> State:
+    """Where the line belongs today, and what may be removed. ``forced`` ends a hold."""
+    held = 0 if forced or state.held_until <= now else state.held_until
+    wanted = max(0, (now // DAY - policy.days) * DAY)
+    line = state.line if held else max(wanted, state.dropped)
+    moves = (*state.moves, Move(now, line))
+    removable = min(lowest_line(moves, now - policy.grace * DAY), wanted)
+    return state._replace(line=line, held_until=held, dropped=max(state.dropped, removable))
+
+
+def lowest_line(moves: Sequence[Move], since: int) -> int:
+    """The furthest back that the line has been at any time from ``since`` on."""
+    before = [move.line for move in moves if move.at <= since]
+    after = [move.line for move in moves if move.at > since]
+    return min([*before[-1:], *after] if before else [0, *after])
+
+
+def restored(state: State, policy: Policy, now: int, days: int | None) -> State:
+    """The line ``days`` ago, or where the data begin, and held there for the grace time. Raises RestoreError."""
+    line = state.dropped if days is None else max(0, (now // DAY - days) * DAY)
+    if line >= state.line:
+        shown = now // DAY - state.line // DAY
+        what = f"the last {shown} days are in sight" if state.line else "nothing is hidden"
+        raise RestoreError(f"{what} already; only more days than that can be restored")
+    if line < state.dropped:
+        most = now // DAY - state.dropped // DAY
+        raise RestoreError(f"data exist from {format_time(state.dropped)} on; ask for at most {most} days")
+    return state._replace(line=line, held_until=now + max(policy.grace, 1) * DAY)
+
+
+def leased(state: State, owner: str, now: int) -> State:
+    """The state with the lease renewed. Raises BusyError while another owner's is good."""
+    if state.lease_owner not in ("", owner) and state.lease_until > now:
+        raise BusyError
+    return state._replace(lease_owner=owner, lease_until=now + LEASE_SECONDS)
+
+
+# --- the job
+
+
+class Retention:
+    """Moves the line and removes what is due, of all processes one at a time; tells queries where the line is."""
+
+    def __init__(
+        self,
+        store: RetentionStore,
+        policy: Policy,
+        *,
+        clock: Callable[[], float] = time.time,
+        ticks: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self.policy = policy
+        self._store = store
+        self._clock = clock
+        self._ticks = ticks
+        self._sleep = sleep
+        self._owner = os.urandom(8).hex()
+        self._turn = asyncio.Lock()
+        self._fresh_until = float("-inf")
+        self._task: asyncio.Task[None] | None = None
+        self.counts = RetentionCounts()
+
+    def start(self) -> None:
+        """Begin to run daily."""
+        self._task = asyncio.create_task(self.run_daily(), name="retention")
+
+    async def close(self) -> None:
+        """Break off what is being done; the next run goes on there."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait({self._task})
+
+    async def visible_from(self) -> int:
+        """The line, at most CACHE_SECONDS old where another process moved it. Raises StoreError."""
+        if self._ticks() >= self._fresh_until:
+            self._see(line=await self._store.line())
+        return self.counts.line
+
+    async def show(self) -> dict[str, Any]:
+        """Policy, state and the newest log entries as JSON values. Raises StoreError."""
+        state = await self._store.state()
+        log = await self._store.log(LOG_SHOWN)
+        return {
+            "retention_days": self.policy.days,
+            "grace_days": self.policy.grace,
+            "line": _shown(state.line),
+            "drop_line": _shown(state.dropped),
+            "held_until": _shown(state.held_until if state.held_until > self._clock() else 0),
+            "last_run": _shown(state.last_run),
+            "log": [{**entry._asdict(), "at": format_time(entry.at), "line": format_time(entry.line)} for entry in log],
+        }
+
+    async def run(self, actor: str, *, forced: bool = True) -> None:
+        """Move the line to where it belongs and remove what is due.
+
+        Raises BusyError while another process does, and StoreError; then the next run goes on where this one ended.
+        """
+        async with self._turn:
+            await self._change(lambda state: (leased(state, self._owner, self._now()), []))
+            try:
+                state = await self._change(lambda state: self._advance(state, actor, forced=forced))
+                await self._sweep(state.dropped, actor)
+                await self._change(lambda state: (state._replace(last_run=self._now()), []))
+                self.counts.runs += 1
+            finally:
+                await self._change(self._release)
+
+    async def restore(self, actor: str, days: int | None) -> None:
+        """Move the line back to ``days`` ago, None for as far as there are data. Raises RestoreError and StoreError."""
+
+        def decide(state: State) -> tuple[State, list[Entry]]:
+            now = self._now()
+            new = restored(state, self.policy, now, days)
+            return new, [Entry(now, "restore", new.line, actor)]
+
+        state = await self._change(decide)
+        _log.info("retention_line_restored", line=format_time(state.line), by=actor)
+
+    async def run_daily(self) -> None:
+        """Run once a UTC day, for ever; also soon after a start that comes late. Never raises but when cancelled."""
+        while True:
+            try:
+                if due(await self._store.state(), self._now()):
+                    await self.run("daily", forced=False)
+            except BusyError:
+                _log.debug("retention_runs_elsewhere")
+            except StoreError as error:
+                self.counts.failures += 1
+                _log.warning("retention_failed_will_go_on", error=str(error))
+            except Exception:
+                self.counts.failures += 1
+                _log.exception("retention_crashed_will_go_on")
+            await self._sleep(CHECK_SECONDS)
+
+    # --- steps
+
+    def _advance(self, state: State, actor: str, *, forced: bool) -> tuple[State, list[Entry]]:
+        now = self._now()
+        new = advanced(state, self.policy, now, forced=forced)
+        if new.line == state.line:
+            return new, []
+        _log.info("retention_line_moved", line=format_time(new.line), was=format_time(state.line), by=actor)
+        return new, [Entry(now, "hide" if new.line > state.line else "restore", new.line, actor)]
+
+    async def _sweep(self, before: int, actor: str) -> None:
+        """Remove piece by piece; what was removed is logged also when it is broken off."""
+        rows = parts = 0
+        renew = self._now() + LEASE_SECONDS // 2
+        try:
+            while before and (piece := await self._store.drop(before)) is not None:
+                rows, parts = rows + piece.rows, parts + 1
+                self.counts.rows += piece.rows
+                self.counts.parts += 1
+                if self._now() >= renew:
+                    await self._change(lambda state: (leased(state, self._owner, self._now()), []))
+                    renew = self._now() + LEASE_SECONDS // 2
+        finally:
+            if parts:
+                _log.info("retention_dropped", before=format_time(before), rows=rows, parts=parts, by=actor)
+                done = Entry(self._now(), "drop", before, actor, rows, parts)
+                await self._change(lambda state: (state, [done]))
+
+    def _release(self, state: State) -> tuple[State, list[Entry]]:
+        mine = state.lease_owner == self._owner
+        return (state._replace(lease_owner="", lease_until=0) if mine else state), []
+
+    async def _change(self, decide: Callable[[State], tuple[State, list[Entry]]]) -> State:
+        """Write what ``decide`` makes of the state; decide again when another process wrote meanwhile."""
+        while True:
+            old = await self._store.state()
+            new, entries = decide(old)
+            if (new == old and not entries) or await self._store.replace(old, new, entries):
+                self._see(line=new.line)
+                self.counts.dropped = new.dropped
+                return new
+
+    def _see(self, *, line: int) -> None:
+        self.counts.line = line
+        self._fresh_until = self._ticks() + CACHE_SECONDS
+
+    def _now(self) -> int:
+        return int(self._clock())
+
+
+def _shown(moment: int) -> str | None:
+    return format_time(moment) if moment else None

@@ -1,0 +1,34 @@
+"""Whose turn it is to write: so many commits at once, or one change that no commit may straddle."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+
+class Turns:
+    """``count`` turns, given in the order in which they are asked for."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._free = asyncio.Semaphore(count)
+        self._taking_all = asyncio.Lock()
+
+    @asynccontextmanager
+    async def one(self, seconds: float | None = None) -> AsyncIterator[None]:
+        """One turn. Raises TimeoutError when none is free within ``seconds``."""
+        async with asyncio.timeout(seconds):
+            await self._free.acquire()
+        try:
+            yield
+        finally:
+            self._free.release()
+
+    @asynccontextmanager
+    async def all(self) -> AsyncIterator[None]:
+        """Every turn: nobody else has one meanwhile."""
+        async with AsyncExitStack() as stack:
+            async with self._taking_all:
+                for _ in range(self._count):
+                    await self._free.acquire()
+                    stack.callback(self._free.release)
+            yield

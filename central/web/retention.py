@@ -1,0 +1,92 @@
+"""The admin API of retention: show it, run it now, move the line back."""
+
+import asyncio
+import json
+from collections.abc import Awaitable
+from typing import Any, Final, TypeVar
+
+from aiohttp import web
+
+from central.answer import Answer
+from central.auth import Key
+from central.body import decode_json
+from central.errors import invalid, unavailable
+from central.retention import BusyError, RestoreError
+from central.store.base import StoreError
+from central.web.ingest import read_body
+from central.web.service import Endpoint, Service
+from protocol.batch import Fault
+
+T = TypeVar("T")
+RUN_SECONDS: Final = 20.0
+"""How long an answer waits for a run to end; the run goes on."""
+MOST_DAYS: Final = 36_500
+
+
+def show(service: Service) -> Endpoint:
+    """GET /api/admin/retention."""
+
+    async def handle(request: web.Request, key: Key) -> Answer:
+        return await _shown(service, 200)
+
+    return handle
+
+
+def run(service: Service) -> Endpoint:
+    """POST /api/admin/retention/run. A client that goes away does not end the run."""
+    running: set[asyncio.Task[None]] = set()
+
+    async def handle(request: web.Request, key: Key) -> Answer:
+        task = asyncio.create_task(service.retention.run(f"key {key.id}"))
+        running.add(task)
+        task.add_done_callback(running.discard)
+        task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())  # also when nobody waits for it
+        done, _ = await asyncio.wait({task}, timeout=RUN_SECONDS)
+        if not done:
+            return await _shown(service, 201, "Retention is running; removing goes on")
+        await _asked(task)
+        return await _shown(service, 201, "Retention ran")
+
+    return handle
+
+
+def restore(service: Service) -> Endpoint:
+    """POST /api/admin/retention/restore."""
+
+    async def handle(request: web.Request, key: Key) -> Answer:
+        body = await read_body(service, request)
+        await _asked(service.retention.restore(f"key {key.id}", _days(decode_json(body) if body else {})))
+        return await _shown(service, 201, "Line moved back")
+
+    return handle
+
+
+async def _shown(service: Service, status: int, message: str | None = None) -> Answer:
+    body: dict[str, Any] = {"success": True, "data": await _asked(service.retention.show())}
+    if message is not None:
+        body["message"] = message
+    return Answer(status, json.dumps(body).encode(), {})
+
+
+async def _asked(work: Awaitable[T]) -> T:
+    """What retention says; its refusals as ApiErrors."""
+    try:
+        return await work
+    except RestoreError as error:
+        raise invalid(Fault("VALIDATION_ERROR", "days", f"days: {error}")) from None
+    except BusyError:
+        raise unavailable("another process runs retention right now; try again") from None
+    except StoreError as error:
+        raise unavailable(f"the store could not do it: {error}") from error
+
+
+def _days(raw: Any) -> int | None:
+    if type(raw) is not dict:
+        raise invalid(Fault("VALIDATION_ERROR", "body", 'the body must be empty or a JSON object {"days": ...}'))
+    for name in raw:
+        if name != "days":
+            raise invalid(Fault("VALIDATION_ERROR", name[:80], f"unknown field {name[:80]!r}; the only one is days"))
+    days = raw.get("days")
+    if days is None or (type(days) is int and 1 <= days <= MOST_DAYS):
+        return days
+    raise invalid(Fault("VALIDATION_ERROR", "days", f"days must be a whole number from 1 to {MOST_DAYS}"))

@@ -1,0 +1,94 @@
+"""Stores on the tests' MariaDB, and COMMITs that go wrong."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from central.store.base import Group, OutcomeUnknown, Store
+from central.store.mysql import Limits, MySQLStore
+from central.store.mysql_connection import Connection, Lost, Server
+from central.store.mysql_pool import Commit, run_commit
+from tests.central.store_help import Clock
+from tests.servers import MariaDB
+
+Opener = Callable[[], Awaitable[MySQLStore]]
+
+
+def server_of(mariadb: MariaDB, database: str) -> Server:
+    """Where a test's database is."""
+    return Server(mariadb.host, mariadb.port, database, mariadb.user)
+
+
+@asynccontextmanager
+async def opened(
+    mariadb: MariaDB,
+    database: str,
+    *,
+    commit: Commit = run_commit,
+    clock: Clock | None = None,
+    limits: Limits | None = None,
+) -> AsyncIterator[MySQLStore]:
+    """A store, as one central process has it."""
+    store = MySQLStore(server_of(mariadb, database), commit=commit, clock=clock or Clock(), limits=limits)
+    try:
+        await store.open()
+        yield store
+    finally:
+        await store.close()
+
+
+async def until_waiting(mariadb: MariaDB) -> None:
+    """Return once some transaction waits for the lock of another."""
+    waits = "SHOW GLOBAL STATUS LIKE 'Innodb_row_lock_current_waits'"  # INNODB_TRX is a copy that polling keeps old
+    while (await asyncio.to_thread(mariadb.run, waits))[0][1] == "0":
+        pass
+
+
+async def lost(connection: Connection) -> None:
+    """A COMMIT that never reaches the server."""
+    connection.close()
+    raise Lost("the connection broke before COMMIT")
+
+
+async def kept(connection: Connection) -> None:
+    """A COMMIT whose answer never comes."""
+    await run_commit(connection)
+    connection.close()
+    raise Lost("the connection broke after COMMIT")
+
+
+async def killed(connection: Connection) -> None:
+    """The session is ended by the server at the moment of COMMIT."""
+    ((session,),) = await connection.rows("SELECT CONNECTION_ID()")
+    await connection.run(f"KILL {session}")
+    await run_commit(connection)
+
+
+async def silent(connection: Connection) -> None:
+    """A COMMIT that takes longer than anybody waits."""
+    raise TimeoutError
+
+
+FAULTS: list[Commit] = [lost, kept, killed, silent]
+
+
+@dataclass
+class Script:
+    """A commit that does what comes next in its script, and then what is right."""
+
+    coming: list[Commit] = field(default_factory=list)
+
+    async def __call__(self, connection: Connection) -> None:
+        await (self.coming.pop(0) if self.coming else run_commit)(connection)
+
+
+async def commit_until_told(store: Store, wanted: Group) -> int:
+    """Commit as base.OutcomeUnknown asks for; returns how many outcomes were unknown."""
+    unknown = 0
+    while True:
+        try:
+            await store.commit(wanted, again=unknown > 0)
+            return unknown
+        except OutcomeUnknown:
+            unknown += 1

@@ -1,0 +1,121 @@
+"""Central processes without HTTP: one real store, one real Redis, and lines to the store that a test cuts or holds."""
+
+import asyncio
+import inspect
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from central.answer import Answer
+from central.drain import Drain
+from central.ingest import Submission
+from central.names import Names
+from central.spill import Spill
+from central.store.base import Caps, StoreUnavailable
+from central.store.duck import DuckStore
+from central.store.guarded import Guarded
+from central.write import GroupCommit
+from tests.central.redis_help import address
+from tests.central.store_help import CAPS, Clock
+from tests.redis_server import RedisServer, redis_server
+
+MAX_BYTES = 10 << 20
+
+
+class Line:
+    """One process's line to a store. Cut, nothing arrives; held, what was asked arrives when it goes on.
+
+    ``script`` is for commits: an exception to raise before the commit, or after it where it is paired with True.
+    """
+
+    def __init__(self, real: DuckStore) -> None:
+        self.real = real
+        self.cut = False
+        self.go = asyncio.Event()
+        self.go.set()
+        self.entered = asyncio.Event()
+        self.script: list[tuple[Exception, bool]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self.real, name)
+        if not inspect.iscoroutinefunction(method) or name == "close":
+            return method
+
+        async def call(*arguments: Any, **options: Any) -> Any:
+            if self.cut:
+                raise StoreUnavailable("the line is cut")
+            self.entered.set()
+            await self.go.wait()
+            return await method(*arguments, **options)
+
+        return call
+
+    async def commit(self, *arguments: Any, **options: Any) -> None:
+        error, after = self.script.pop(0) if self.script else (None, True)
+        if after:
+            await self.__getattr__("commit")(*arguments, **options)
+        if error is not None:
+            raise error
+
+    async def close(self) -> None:
+        """The real store is the test's."""
+
+
+class Process:
+    """What one central process has of it all."""
+
+    def __init__(
+        self, store: DuckStore, server: RedisServer, *, late_seconds: float = 5, max_bytes: int = MAX_BYTES, caps: Caps
+    ) -> None:
+        clock = Clock()
+        self.line = Line(store)
+        self.store = Guarded(self.line, late_seconds=late_seconds, probe_seconds=0.01)
+        self.names = Names(self.store, caps)
+        self.spill = Spill(address(server), max_bytes=max_bytes, seconds=5)
+        self.commits = GroupCommit(self.store, self.names, spill=self.spill, clock=clock)
+        self.drain = Drain(self.spill, self.store, self.names, self.commits.in_turn, clock=clock)
+
+    async def send(self, *submissions: Submission) -> list[Answer]:
+        """Submit all at once."""
+        return await asyncio.gather(*(self.commits.submit(submission) for submission in submissions))
+
+    async def up(self) -> None:
+        """The line is whole again, and the process has seen it."""
+        self.line.cut = False
+        self.line.go.set()
+        while self.store.down:
+            await asyncio.sleep(0.01)
+
+    async def close(self) -> None:
+        self.line.go.set()
+        await self.commits.close()
+        await self.drain.close()
+        await self.store.close()
+        await self.spill.close()
+
+
+class World:
+    """The store, the Redis, and as many processes as a test wants."""
+
+    def __init__(self, store: DuckStore, server: RedisServer, stack: AsyncExitStack) -> None:
+        self.store = store
+        self.server = server
+        self._stack = stack
+
+    def process(self, *, late_seconds: float = 5, max_bytes: int = MAX_BYTES, caps: Caps = CAPS) -> Process:
+        """Another process, which commits and does not drain by itself."""
+        made = Process(self.store, self.server, late_seconds=late_seconds, max_bytes=max_bytes, caps=caps)
+        made.commits.start()
+        self._stack.push_async_callback(made.close)
+        return made
+
+
+@asynccontextmanager
+async def world(folder: Path, **config: str) -> AsyncIterator[World]:
+    """A store and a Redis, both empty."""
+    async with redis_server(folder / "redis", **config) as server, AsyncExitStack() as stack:
+        store = DuckStore(folder, clock=Clock())
+        await store.open()
+        stack.push_async_callback(store.close)
+        yield World(store, server, stack)

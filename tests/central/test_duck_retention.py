@@ -1,0 +1,92 @@
+"""central/store/duck_retention.py: the contract, and what only the embedded store can suffer."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from central.plan import Segment
+from central.store.base import Store, StoreUnavailable
+from central.store.duck import DuckStore, run_commit
+from central.store.duck_retention import SLICE_ROWS
+from central.store.retention import Entry, State
+from tests.central.retention_contract import FULL, LINE, RetentionContract, filled, swept
+from tests.central.store_help import DAY, NOW, Clock, OpenStore, assert_levels_agree, group, name, plain
+from tests.central.test_duck import FAULTS, Fault, Script, fatal_kept, kept
+
+
+class TestDuckRetention(RetentionContract):
+    @pytest.fixture
+    async def open_store(self, tmp_path: Path) -> AsyncIterator[OpenStore]:
+        opened: list[DuckStore] = []
+
+        async def open_() -> Store:
+            opened.append(DuckStore(tmp_path, clock=Clock()))
+            await opened[-1].open()
+            return opened[-1]
+
+        yield open_
+        for store in opened:
+            await store.close()
+
+
+@pytest.fixture
+def commits() -> Script:
+    return Script(run_commit)
+
+
+@pytest.fixture
+async def store(tmp_path: Path, commits: Script) -> AsyncIterator[DuckStore]:
+    store = DuckStore(tmp_path, commit=commits, clock=Clock())
+    await store.open()
+    yield store
+    await store.close()
+
+
+async def test_raw_points_go_at_once_and_rollups_in_slices(store: DuckStore) -> None:
+    metric = await name(store, "a")
+    rows = [plain(metric, 1, LINE - 60 * minute) for minute in range(1, 2 * SLICE_ROWS + 1)]
+    await store.commit(group(rows))
+    await store.tidy(idle=True)
+    pieces = [await store.retention.drop(LINE) for _ in range(5)]
+    hours = -(-2 * SLICE_ROWS // 60)
+    assert pieces == [
+        (2 * SLICE_ROWS, "metric_points"),
+        (SLICE_ROWS, "rollup_minute"),
+        (SLICE_ROWS, "rollup_minute"),
+        (hours, "rollup_hour"),
+        None,
+    ]
+
+
+async def test_points_that_were_not_folded_yet_go_too(store: DuckStore) -> None:
+    metric = await name(store, "a")
+    await store.commit(group([plain(metric, 1, LINE - 1), plain(metric, 2, LINE)]))
+    assert await swept(store, LINE) == (1, 1)
+    found = await store.aggregate([metric.id], DAY, [Segment("minute", *FULL)])
+    assert [(bucket.start, bucket.total) for bucket in found] == [(LINE, 2)]
+    await store.tidy(idle=True)
+    await assert_levels_agree(store, [metric.id], [plain(metric, 2, LINE)])
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_a_drop_whose_commit_fails_is_done_again(store: DuckStore, commits: Script, fault: Fault) -> None:
+    metric, rows = await filled(store)
+    for _ in range(3):
+        commits.coming = [fault]
+        with pytest.raises(StoreUnavailable, match="not known"):
+            await store.retention.drop(LINE)
+    await swept(store, LINE)
+    await assert_levels_agree(store, [metric.id], [row for row in rows if row.recorded_at >= LINE])
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_a_change_whose_commit_fails_is_whole_or_not_there(
+    store: DuckStore, commits: Script, fault: Fault
+) -> None:
+    commits.coming = [fault]
+    with pytest.raises(StoreUnavailable, match="not known"):
+        await store.retention.replace(State(), State(line=LINE), [Entry(NOW, "hide", LINE, "x")])
+    is_in = fault in {kept, fatal_kept}
+    assert await store.retention.line() == (LINE if is_in else 0)
+    assert len(await store.retention.log(9)) == is_in

@@ -1,0 +1,152 @@
+"""The whole service on MariaDB: two processes' worth of it over one database."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Mapping
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from central.app import StartError, migrate
+from central.settings import load_settings
+from central.store.migrations import load
+from tests.central.harness import Central, now_text, running
+from tests.servers import MariaDB
+
+ROOT = Path(__file__).parents[2]
+EXACT = "9999999999999999.9999"
+
+
+@pytest.fixture
+def environ(mariadb: MariaDB, database: str) -> dict[str, str]:
+    return {
+        "DB_CONNECTION": "mysql",
+        "DB_HOST": mariadb.host,
+        "DB_PORT": str(mariadb.port),
+        "DB_DATABASE": database,
+        "DB_USERNAME": mariadb.user,
+        "METRICS_RATE_LIMIT_DEFAULT": "1000000",
+    }
+
+
+@pytest.fixture
+async def central(tmp_path: Path, environ: Mapping[str, str]) -> AsyncIterator[Central]:
+    async with running(tmp_path / "one", environ) as made:
+        yield made
+
+
+@pytest.fixture
+async def other(central: Central, tmp_path: Path, environ: Mapping[str, str]) -> AsyncIterator[Central]:
+    """A second service over the same database, with the first one's key."""
+    key = "given-by-an-operator-0123456789abcdef"
+    async with running(tmp_path / "two", {**environ, "METRICS_ADMIN_KEY": key}) as made:
+        yield made
+
+
+async def test_points_come_back_exactly_and_a_key_is_good_in_both(central: Central, other: Central) -> None:
+    assert (await central.value("a", EXACT)).status == 201
+    assert (await other.value("a", "0.0001", key=central.key)).status == 201
+    assert (await central.batch({"name": "b", "type": "counter", "value": 2}, {"name": "a", "type": "counter"})).json[
+        "rejected"
+    ] == 1
+    for service in (central, other):
+        assert await service.total("a") == Decimal(EXACT) + Decimal("0.0001")
+        assert await service.total("a", "count") == 2
+        assert await service.total("b") == 2
+
+
+async def test_a_replay_at_the_other_process_stores_nothing(central: Central, other: Central) -> None:
+    headers = {"Idempotency-Key": "the same"}
+    first = await central.counter("a", headers=headers)
+    again = await other.counter("a", key=central.key, headers=headers)
+    assert (again.status, again.text, again.headers.get("Idempotency-Replayed")) == (201, first.text, "true")
+    assert await central.total("a") == 1
+
+
+async def test_a_name_deleted_by_one_process_is_never_written_to_by_the_other(central: Central, other: Central) -> None:
+    for service in (central, other):
+        assert (await service.counter("a", "5")).status == 201
+    assert (await central.ask("DELETE", "/api/admin/metrics/a")).status == 200
+    assert (await other.value("a", "7")).status == 201
+    assert (await central.counter("a", "1")).error == (400, "METRIC_TYPE_CONFLICT", "name")
+    assert await other.total("a") == 7
+
+
+async def test_two_processes_under_load_add_up(central: Central, other: Central) -> None:
+    at = now_text(-60)
+
+    async def send(service: Central, number: int) -> None:
+        items = [{"name": f"n{name}", "type": "counter", "value": number, "recorded_at": at} for name in range(100)]
+        reply = await service.batch(*items, headers={"Idempotency-Key": f"{number}"}, key=central.key)
+        assert (reply.status, reply.json["rejected"]) == (201, 0)
+
+    await asyncio.gather(*(send((central, other)[number % 2], number) for number in range(60)))
+    assert await central.total("n0") == await other.total("n99") == sum(range(60))
+
+
+@pytest.mark.parametrize("text", ["a'b", 'a"b', "a\\b", "a\0b", "a b"])
+async def test_odd_texts_in_any_field_harm_nothing(central: Central, text: str) -> None:
+    assert (await central.post("/api/metrics/counter", {"name": text})).error == (400, "INVALID_NAME", "name")
+    assert (await central.query("a", text)).error[0] == 400
+    assert (await central.ask("GET", "/api/metrics", params={"prefix": text})).error[0] == 400
+    assert (await central.post("/api/admin/keys", {"name": text})).status == (400 if "\0" in text else 201)
+    assert (await central.counter("a", headers={"Idempotency-Key": "it's \"quoted\\"})).status == 201
+    assert await central.total("a") == 1
+
+
+async def test_the_views_for_bi_say_what_the_api_says(mariadb: MariaDB, database: str, central: Central) -> None:
+    at = now_text(-3600)
+    for value in ("2.5", "-1", "10"):
+        assert (
+            await central.batch({"name": "a", "type": "value", "value": float(value), "recorded_at": at})
+        ).status == 201
+    hour, minute = f"{at[:13].replace('T', ' ')}:00:00", f"{at[:16].replace('T', ' ')}:00"
+    for view, column, start in (("metrics_by_hour", "hour", hour), ("metrics_by_minute", "minute", minute)):
+        ((_, kind, shown, *numbers),) = mariadb.run(
+            f"SELECT name, type, {column}, count, sum, min, max FROM {view} WHERE name = 'a'", database
+        )
+        assert (kind, str(shown)) == ("value", start)
+        assert numbers == [Decimal(3), Decimal("11.5"), Decimal(-1), Decimal(10)]
+
+
+async def test_the_query_in_the_docs_runs(mariadb: MariaDB, database: str, central: Central) -> None:
+    sql, grants = re.findall(r"```sql\n(.*?)```", (ROOT / "docs" / "bi.md").read_text(), re.DOTALL)
+    for name, value in (("api.requests", "3"), ("api.requests", "5"), ("api.duration", "7")):
+        assert (await central.counter(name, value)).status == 201
+    rows = mariadb.run(sql, database)
+    assert [(row[0], row[2], row[3], row[4]) for row in rows] == [("api.duration", 1, 7, 7), ("api.requests", 2, 4, 5)]
+    statements = grants.replace("'bi'@", f"'{database}'@").replace("ON metrics.", f"ON {database}.").split(";")
+    try:
+        for statement in filter(str.strip, statements):
+            mariadb.run(statement)
+        assert mariadb.run(f"SHOW GRANTS FOR '{database}'@'%'")
+    finally:
+        mariadb.run(f"DROP USER '{database}'@'%'")
+
+
+async def test_a_database_that_goes_away_is_503_and_comes_back(mariadb: MariaDB, central: Central) -> None:
+    assert (await central.counter("a")).status == 201
+    await asyncio.to_thread(mariadb.stop)
+    assert (await central.counter("a")).error[:2] == (503, "SERVICE_UNAVAILABLE")
+    assert (await central.query("a", "sum")).error[:2] == (503, "SERVICE_UNAVAILABLE")
+    assert (await central.ask("GET", "/ready", key=None)).status == 503
+    await asyncio.to_thread(mariadb.start)
+    assert (await central.counter("a")).status == 201
+    assert (await central.ask("GET", "/ready", key=None)).status == 200
+    assert await central.total("a") == 2
+
+
+def test_migrate_makes_tables_and_key_once(tmp_path: Path, environ: Mapping[str, str]) -> None:
+    settings = load_settings({**environ, "METRICS_DATA_DIR": str(tmp_path)})
+    assert migrate(settings) == [migration.name for migration in load("mysql")]
+    assert migrate(settings) == []
+    assert (tmp_path / "admin.key").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_server_that_is_not_there_stops_the_start_and_says_where_it_was_looked_for(
+    tmp_path: Path, environ: Mapping[str, str]
+) -> None:
+    settings = load_settings({**environ, "DB_PORT": "1", "METRICS_DATA_DIR": str(tmp_path)})
+    with pytest.raises(StartError, match=r"127\.0\.0\.1:1 cannot be reached as root"):
+        migrate(settings)

@@ -1,0 +1,119 @@
+"""central/store/mysql_retention.py on a real MariaDB: partitions, readers in the way, several processes.
+
+The contract is run in test_mysql.py.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from central.retention import BusyError, Policy, Retention
+from central.store.base import StoreUnavailable
+from central.store.mysql import MySQLStore
+from central.store.mysql_connection import Server, Session, connect
+from central.store.mysql_partitions import partition_name
+from central.store.mysql_pool import Commit, Pool
+from central.store.mysql_retention import TABLES, MySQLRetention
+from central.store.retention import Entry, State
+from tests.central.mysql_help import kept, lost, opened, server_of
+from tests.central.retention_contract import LINE, filled, swept
+from tests.central.store_help import DAY, NOW, Clock, assert_levels_agree, group, name, plain
+from tests.servers import MariaDB
+
+TODAY = NOW // DAY
+
+
+@pytest.fixture
+def server(mariadb: MariaDB, database: str) -> Server:
+    return server_of(mariadb, database)
+
+
+@pytest.fixture
+async def store(mariadb: MariaDB, database: str) -> AsyncIterator[MySQLStore]:
+    async with opened(mariadb, database) as store:
+        yield store
+
+
+def partitions(mariadb: MariaDB, database: str, table: str) -> list[str]:
+    rows = mariadb.run(
+        "SELECT PARTITION_NAME FROM information_schema.PARTITIONS"
+        f" WHERE TABLE_SCHEMA = '{database}' AND TABLE_NAME = '{table}' ORDER BY PARTITION_ORDINAL_POSITION"
+    )
+    return [found for (found,) in rows]
+
+
+async def test_points_and_rollups_go_by_partition_a_tables_day_at_a_time(
+    store: MySQLStore, mariadb: MariaDB, database: str
+) -> None:
+    await filled(store)
+    pieces = []
+    while piece := await store.retention.drop(LINE):
+        pieces.append(piece.what)
+    days = [partition_name(day) for day in (TODAY - 8, TODAY - 7)]
+    assert pieces == [f"{table}.{day}" for table in TABLES for day in days]
+    for table in TABLES:
+        assert partitions(mariadb, database, table)[0] == partition_name(LINE // DAY)
+
+
+async def test_the_last_partition_stays_whatever_is_asked(store: MySQLStore, mariadb: MariaDB, database: str) -> None:
+    await swept(store, NOW + 30 * DAY)
+    assert partitions(mariadb, database, "metric_points") == [partition_name(TODAY + 7)]
+    await store.upkeep()
+    metric = await name(store, "a")
+    await store.commit(group([plain(metric, 1)]))
+    await assert_levels_agree(store, [metric.id], [plain(metric, 1)])
+
+
+async def test_a_partition_goes_while_a_reader_is_in_its_table_and_commits_go_on(
+    store: MySQLStore, mariadb: MariaDB, database: str
+) -> None:
+    metric, rows = await filled(store)
+    fresh = [plain(metric, 3, NOW)]
+    with mariadb.connect(database) as reader, reader.cursor() as cursor:
+        cursor.execute("START TRANSACTION")
+        cursor.execute("SELECT COUNT(*) FROM metric_points")
+        cursor.fetchall()
+        dropping = asyncio.create_task(swept(store, LINE))
+        await wait_for_lock(mariadb, database)
+        await store.commit(group(fresh))  # it comes through while the drop waits for the reader
+        assert not dropping.done()
+        cursor.execute("COMMIT")
+        await dropping
+    await assert_levels_agree(store, [metric.id], [*(row for row in rows if row.recorded_at >= LINE), *fresh])
+
+
+async def wait_for_lock(mariadb: MariaDB, database: str) -> None:
+    """Return when an ALTER waits for a table that is in use."""
+    sql = (
+        "SELECT COUNT(*) FROM information_schema.PROCESSLIST"
+        f" WHERE DB = '{database}' AND INFO LIKE 'ALTER%' AND STATE LIKE '%metadata lock%'"
+    )
+    while await asyncio.to_thread(mariadb.run, sql) == ((0,),):
+        pass
+
+
+async def test_of_two_processes_one_runs_and_the_other_sees_its_line(server: Server, store: MySQLStore) -> None:
+    other = MySQLStore(server, clock=Clock())
+    clock = Clock(NOW + 60)
+    one, two = (Retention(each.retention, Policy(6, 1), clock=clock, ticks=clock) for each in (store, other))
+    results = await asyncio.gather(one.run("one"), two.run("two"), return_exceptions=True)
+    assert all(result is None or isinstance(result, BusyError) for result in results), results
+    assert len(await store.retention.log(9)) == 1
+    assert await one.visible_from() == await two.visible_from() == LINE
+    await two.restore("two", 9)
+    clock.now += 10
+    assert await one.visible_from() == LINE - 3 * DAY
+    await other.close()
+
+
+@pytest.mark.parametrize(("commit", "is_in"), [(lost, False), (kept, True)])
+async def test_a_change_in_doubt_is_unavailable_and_whole_or_not_there(
+    server: Server, store: MySQLStore, commit: Commit, is_in: bool
+) -> None:
+    pool = Pool(lambda: connect(server, Session()), 1, 5)
+    retention = MySQLRetention(pool, pool, commit=commit)
+    with pytest.raises(StoreUnavailable, match="not known"):
+        await retention.replace(State(), State(line=LINE), [Entry(NOW, "hide", LINE, "x")])
+    assert (await store.retention.line(), len(await store.retention.log(9))) == ((LINE, 1) if is_in else (0, 0))
+    pool.close()

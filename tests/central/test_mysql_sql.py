@@ -1,0 +1,109 @@
+"""central/store/mysql_sql.py and mysql_partitions.py: texts, without a server."""
+
+import os
+
+import pytest
+
+from central.plan import Segment
+from central.store.base import Bucket, RequestId, Row, StoreError
+from central.store.mysql_connection import PACKET_BYTES
+from central.store.mysql_partitions import add_sql, drop_sql, partition_day, partition_name
+from central.store.mysql_sql import aggregate, buckets, incoming, request_ids, stamp_text, statements
+from protocol.numbers import MAX_UNITS
+from tests.central.store_help import NOW, TODAY, plain
+
+TEXT = stamp_text(NOW)
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        (plain(7, 0), "0,NULL,NULL,NULL"),
+        (plain(7, 1), "0.0001,NULL,NULL,NULL"),
+        (plain(7, -1), "-0.0001,NULL,NULL,NULL"),
+        (plain(7, 15_000), "1.5000,NULL,NULL,NULL"),
+        (plain(7, -120_000), "-12,NULL,NULL,NULL"),
+        (plain(7, MAX_UNITS), "9999999999999999.9999,NULL,NULL,NULL"),
+        (Row(7, NOW, 5, 33_333, -5, 0), "0.0005,3.3333,-0.0005,0"),
+    ],
+)
+def test_a_row_becomes_exact_digits(row: Row, expected: str) -> None:
+    (statement,) = incoming(bytes(16), [row])
+    assert statement == f"INSERT INTO incoming VALUES (7,{TEXT},0,{expected})"
+
+
+def test_rows_are_sorted_by_the_points_key_and_numbered_from_the_groups_id() -> None:
+    rows = [plain(2, 1, NOW), plain(1, 2, NOW + 1), plain(1, 3, NOW)]
+    (statement,) = incoming(b"\xff" * 16, rows)
+    base = (2**43 - 1) << 20
+    assert [part.split(",")[:3] for part in statement.partition(" VALUES (")[2].split("),(")] == [
+        ["1", TEXT, str(base)],
+        ["1", stamp_text(NOW + 1), str(base + 1)],
+        ["2", TEXT, str(base + 2)],
+    ]
+    assert base + 2**20 <= 2**63
+    assert incoming(b"\xff" * 16, rows) == [statement], "a group sent again has the same points"
+
+
+def test_a_large_group_is_cut_into_statements_of_bounded_size() -> None:
+    rows = [plain(number, MAX_UNITS) for number in range(20_000)]
+    cut = incoming(os.urandom(16), rows)
+    assert len(cut) > 1
+    assert all(len(statement) < PACKET_BYTES + 100 for statement in cut)
+    assert sum(statement.count("(") for statement in cut) == 20_000
+
+
+@pytest.mark.parametrize(
+    ("tuples", "expected"),
+    [
+        ([], []),
+        (["(1)", "(2)"], ["x (1),(2)"]),
+        (["a" * PACKET_BYTES, "b", "c"], ["x " + "a" * PACKET_BYTES, "x b,c"]),
+    ],
+)
+def test_statements_hold_as_much_as_they_should(tuples: list[str], expected: list[str]) -> None:
+    assert list(statements("x ", tuples)) == expected
+
+
+def test_ids_are_sorted_and_sent_as_hexadecimal() -> None:
+    entries = [RequestId(b"\x02" * 16, b"'" * 16, b'"'), RequestId(b"\x01" * 16, b"\\" * 16, None)]
+    (statement,) = request_ids(TODAY, entries)
+    assert statement.partition(" VALUES ")[2] == (
+        f"(X'{'01' * 16}','2026-02-15',X'{'5c' * 16}',NULL),(X'{'02' * 16}','2026-02-15',X'{'27' * 16}',X'22')"
+    )
+
+
+def test_buckets_come_from_text_as_units_in_order() -> None:
+    text = "7200 1.0000 -0.5000 -0.5000 9999999999999999.9999\n3600 2.0000 3.2500 1.0000 2.2500"
+    assert buckets([(7, 2, text)]) == [
+        Bucket(7, 3600, 20_000, 32_500, 10_000, 22_500),
+        Bucket(7, 7200, 10_000, -5_000, -5_000, MAX_UNITS),
+    ]
+
+
+def test_a_text_that_was_cut_short_is_an_error_and_no_answer() -> None:
+    with pytest.raises(StoreError, match="cut the answer short"):
+        buckets([(7, 2, "3600 2.0000 3.2500 1.0000 2.2500")])
+
+
+def test_each_segment_asks_its_own_table() -> None:
+    sql = aggregate([1, 2], 3600, [Segment("raw", 90_000, 90_060), Segment("hour", 93_600, 97_200)])
+    assert "FROM metric_points WHERE metric_id IN (1,2) AND recorded_at >= '1970-01-02 01:00:00'" in sql
+    assert "FROM rollup_hour WHERE metric_id IN (1,2) AND bucket >= '1970-01-02 02:00:00'" in sql
+    assert "rollup_minute" not in sql
+
+
+@pytest.mark.parametrize(("day", "text"), [(0, "p19700101"), (TODAY, "p20260215"), (19_782, "p20240229")])
+def test_a_partition_is_named_after_its_day(day: int, text: str) -> None:
+    assert (partition_name(day), partition_day(text)) == (text, day)
+
+
+def test_partitions_end_where_the_next_day_begins() -> None:
+    assert add_sql("metric_points", [0, 1]) == (
+        "ALTER TABLE metric_points ADD PARTITION (PARTITION p19700101 VALUES LESS THAN (86400),"
+        " PARTITION p19700102 VALUES LESS THAN (172800))"
+    )
+    assert add_sql("request_ids", [TODAY]) == (
+        "ALTER TABLE request_ids ADD PARTITION (PARTITION p20260215 VALUES LESS THAN ('2026-02-16'))"
+    )
+    assert drop_sql("rollup_hour", [0, 1]) == "ALTER TABLE rollup_hour DROP PARTITION p19700101, p19700102"

@@ -1,0 +1,98 @@
+"""A private redis-server on a free port: durable, and stopped, killed, paused and started again at will."""
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import redis.asyncio
+
+DURABLE = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction"}
+PASSWORD = "p'ass word"
+_START_SECONDS = 30
+
+
+class RedisServer:
+    """One server and its folder. Ends with the test; only ever signals the process it started."""
+
+    def __init__(self, folder: Path, port: int, config: dict[str, str]) -> None:
+        self.folder = folder
+        self.port = port
+        self._config = config
+        self._process: asyncio.subprocess.Process | None = None
+        self.client = redis.asyncio.Redis(host="127.0.0.1", port=port, password=PASSWORD, protocol=2)
+
+    async def start(self) -> None:
+        """Start, or start again with what is in the folder; returns when it answers."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        lines = [f'{name} "{text}"' for name, text in {**self._config, "port": str(self.port)}.items()]
+        config = self.folder / "redis.conf"
+        config.write_text("\n".join([*lines, 'bind "127.0.0.1"', 'save ""', f'dir "{self.folder}"', ""]))
+        with (self.folder / "log").open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                "redis-server", str(config), stdout=log, stderr=subprocess.STDOUT
+            )
+        async with asyncio.timeout(_START_SECONDS):
+            while not await self._answers():
+                if self._process.returncode is not None:
+                    raise AssertionError((self.folder / "log").read_text())
+                await asyncio.sleep(0.02)
+
+    async def _answers(self) -> bool:
+        try:
+            return bool(await self.client.ping())
+        except redis.RedisError:
+            return False
+
+    async def end(self, number: int = signal.SIGTERM) -> None:
+        """Send a signal and wait for the end."""
+        if self._process is not None:
+            self._process.send_signal(number)
+            await self._process.wait()
+            self._process = None
+
+    async def kill(self) -> None:
+        """kill -9."""
+        await self.end(signal.SIGKILL)
+
+    def pause(self) -> None:
+        """SIGSTOP: connections are there and nobody answers."""
+        self._signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """SIGCONT."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: int) -> None:
+        assert self._process is not None
+        os.kill(self._process.pid, number)
+
+    async def set(self, **config: str) -> None:
+        """CONFIG SET; ``_`` stands for ``-``."""
+        for name, text in config.items():
+            await self.client.config_set(name.replace("_", "-"), text)
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@asynccontextmanager
+async def redis_server(folder: Path, **config: str) -> AsyncIterator[RedisServer]:
+    """A server that is durable unless ``config`` says otherwise (``_`` stands for ``-``)."""
+    given = {name.replace("_", "-"): text for name, text in config.items()}
+    server = RedisServer(folder, free_port(), {**DURABLE, "requirepass": PASSWORD, **given})
+    await server.start()
+    try:
+        yield server
+    finally:
+        await server.kill()
+        await server.client.aclose()

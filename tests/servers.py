@@ -1,0 +1,172 @@
+"""A private MariaDB from the system's package: own folder, free port, loopback, durable, to be hurt at will."""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pymysql  # type: ignore[import-untyped]
+
+START_SECONDS = 60
+_READY = re.compile(r"ready for connections")
+
+
+def free_port() -> int:
+    """A TCP port of loopback that nobody uses now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class MariaDB:
+    """One server over ``folder``. Owns its process; the files stay until the caller removes them."""
+
+    user = "root"
+    host = "127.0.0.1"
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.log: list[str] = []
+        self._options = options
+        self._process: subprocess.Popen[str] | None = None
+
+    def install(self) -> None:
+        """Make the system tables. Root may log in over loopback without a password, and nobody else at all."""
+        done = subprocess.run(
+            [
+                program("mariadb-install-db"),
+                "--no-defaults",
+                f"--datadir={self.folder}",
+                "--auth-root-authentication-method=normal",
+                "--skip-test-db",
+                *_as_root(),
+            ],
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def start(self) -> None:
+        """Start, or start again over the same files and port; returns once it takes connections."""
+        assert self._process is None, "it runs already"
+        process = subprocess.Popen(
+            [
+                program("mariadbd"),
+                "--no-defaults",
+                f"--datadir={self.folder}",
+                f"--port={self.port}",
+                f"--bind-address={self.host}",
+                "--socket=server.sock",
+                "--pid-file=server.pid",
+                "--innodb-flush-log-at-trx-commit=1",
+                "--skip-log-bin",
+                "--skip-name-resolve",
+                *_as_root(),
+                *self._options,
+            ],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self._process = process
+        ready = threading.Event()
+        threading.Thread(target=self._read_log, args=(process, ready), daemon=True).start()
+        assert ready.wait(START_SECONDS), "the server did not start"
+        assert process.poll() is None, "".join(self.log[-30:])
+
+    @property
+    def pid(self) -> int:
+        """The process."""
+        assert self._process is not None, "it does not run"
+        return self._process.pid
+
+    @property
+    def runs(self) -> bool:
+        """Whether there is a process."""
+        return self._process is not None
+
+    def stop(self) -> None:
+        """An orderly end."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """kill -9."""
+        self._end(signal.SIGKILL)
+
+    def pause(self) -> None:
+        """SIGSTOP: it holds its connections and answers nothing."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """SIGCONT."""
+        os.kill(self.pid, signal.SIGCONT)
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Paused inside the block, whatever happens there."""
+        self.pause()
+        try:
+            yield
+        finally:
+            self.resume()
+
+    def connect(self, database: str | None = None, **options: Any) -> "pymysql.Connection[Any]":
+        """A plain blocking connection for a test that looks or disturbs from outside."""
+        return pymysql.connect(
+            host=self.host, port=self.port, user=self.user, database=database, autocommit=True, **options
+        )
+
+    def run(self, sql: str, database: str | None = None) -> tuple[tuple[Any, ...], ...]:
+        """One statement on a connection of its own; its rows."""
+        with self.connect(database) as connection, connection.cursor() as cursor:
+            cursor.execute(sql)
+            return tuple(cursor.fetchall())
+
+    @contextmanager
+    def database(self, name: str) -> Iterator[str]:
+        """A new database, dropped afterwards. The server runs again when the block ends, whatever was done to it."""
+        self.run(f"CREATE DATABASE `{name}`")
+        try:
+            yield name
+        finally:
+            if not self.runs:
+                self.start()
+            self.run(f"DROP DATABASE `{name}`")
+
+    def _end(self, number: int) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.send_signal(signal.SIGCONT)
+        process.send_signal(number)
+        process.wait()
+
+    def _read_log(self, process: "subprocess.Popen[str]", ready: threading.Event) -> None:
+        assert process.stderr is not None
+        with process.stderr as lines:
+            for line in lines:
+                self.log.append(line)
+                if _READY.search(line):
+                    ready.set()
+        ready.set()  # it ended
+
+
+def program(name: str) -> str:
+    """The path of a program of the system. Fails, and says what to do, where it is missing."""
+    found = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin")  # not in the path of a plain user
+    assert found, f"{name} not found: run make test, or apt-get install --yes mariadb-server"
+    return found
+
+
+def _as_root() -> list[str]:
+    """mariadbd refuses root unless it is told; its own user could not read a folder of ours."""
+    return ["--user=root"] if os.getuid() == 0 else []

@@ -1,0 +1,205 @@
+"""deploy/nginx.conf and deploy/redis.conf in the programs they are for, with ports, names and folders of the test."""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import ssl
+import subprocess
+import warnings
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import redis.asyncio
+
+from protocol.limits import MAX_BODY_BYTES
+from tests.central.harness import Central, running
+from tests.redis_server import PASSWORD
+from tests.servers import free_port
+
+ROOT = Path(__file__).parents[1]
+TLS = ROOT / "tests" / "data" / "tls"
+KEY = "k" * 40
+PROXIED = {"METRICS_BEHIND_PROXY": "true", "METRICS_ADMIN_KEY": KEY}
+
+
+def program(name: str) -> str:
+    """The path of a program of the system; /usr/sbin is not in everybody's PATH."""
+    found = shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin")
+    assert found, f"{name} not found: run make test, or apt-get install --yes {name}"
+    return found
+
+
+def fitted(folder: Path, port: int, upstreams: list[str]) -> Path:
+    """deploy/nginx.conf with what is the container's replaced by what is the test's."""
+    text = (ROOT / "deploy" / "nginx.conf").read_text()
+    table = {
+        "/etc/nginx/tls": str(TLS),
+        "listen 8443": f"listen 127.0.0.1:{port}",
+        "/tmp/": f"{folder}/",
+        "/dev/stderr": f"{folder}/error.log",
+        "/dev/stdout": f"{folder}/access.log",
+        "central1:8080": upstreams[0],
+        "central2:8080": upstreams[1],
+    }
+    for theirs, ours in table.items():
+        assert theirs in text, theirs
+        text = text.replace(theirs, ours)
+    path = folder / "nginx.conf"
+    path.write_text(text)
+    return path
+
+
+class Proxy:
+    """nginx with our file on a free port. ``start`` returns when it listens."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.url = f"https://127.0.0.1:{self.port}"
+
+    def run(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        command = [program("nginx"), "-e", str(self.folder / "error.log"), "-c", str(self.folder / "nginx.conf")]
+        return subprocess.run([*command, *arguments], check=False, capture_output=True, text=True)
+
+    def start(self, upstreams: list[str]) -> None:
+        fitted(self.folder, self.port, upstreams)
+        done = self.run()  # it goes into the background once its sockets are open
+        assert done.returncode == 0, done.stderr
+
+    def stop(self) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            os.kill(int((self.folder / "nginx.pid").read_text()), signal.SIGTERM)
+
+
+def trusting() -> ssl.SSLContext:
+    """A client that knows the test's certificate."""
+    return ssl.create_default_context(cafile=TLS / "cert.pem")
+
+
+async def agreed(port: int, version: ssl.TLSVersion) -> str | None:
+    """The protocol agreed on when only ``version`` is offered; None when the server refuses it."""
+    context = trusting()
+    context.set_ciphers("DEFAULT:@SECLEVEL=0")  # so that it is the server that refuses
+    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
+        context.minimum_version = context.maximum_version = version
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
+    except ssl.SSLError as error:
+        assert "alert" in str(error).lower(), error
+        return None
+    found: str = writer.get_extra_info("ssl_object").version()
+    writer.close()
+    await writer.wait_closed()
+    return found
+
+
+@asynccontextmanager
+async def proxied(folder: Path) -> AsyncIterator[tuple[Central, list[asyncio.Event], list[Central]]]:
+    """A client of nginx, what stops each of the two services behind it, and clients to these."""
+    stops = [asyncio.Event(), asyncio.Event()]
+    proxy = Proxy(folder / "nginx")
+    proxy.folder.mkdir()
+    async with AsyncExitStack() as stack:
+        behind = [
+            await stack.enter_async_context(running(folder / f"central{number}", PROXIED, stop=stop))
+            for number, stop in enumerate(stops)
+        ]
+        proxy.start([central.url.removeprefix("http://") for central in behind])
+        stack.callback(proxy.stop)
+        http = await stack.enter_async_context(aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=trusting())))
+        yield Central(proxy.url, folder, KEY, http), stops, behind
+
+
+async def test_nginx_takes_the_file(tmp_path: Path) -> None:
+    proxy = Proxy(tmp_path)
+    fitted(tmp_path, proxy.port, ["127.0.0.1:1", "127.0.0.1:2"])
+    done = proxy.run("-t")
+    assert (done.returncode, "test is successful" in done.stderr) == (0, True), done.stderr
+
+
+async def test_what_is_sent_through_nginx_reaches_both_processes(tmp_path: Path) -> None:
+    async with proxied(tmp_path) as (central, _, behind):
+        for number in range(10):
+            reply = await central.counter("a", headers={"Idempotency-Key": str(number)})
+            assert (reply.status, reply.headers["RateLimit-Limit"]) == (201, "1000")
+            assert reply.headers["Strict-Transport-Security"] == "max-age=31536000"
+        shares = [await one.total("a") for one in behind]
+        assert (sum(shares), min(shares) > 0) == (10, True)
+
+
+async def test_nginx_speaks_tls_1_2_and_1_3_and_nothing_older(tmp_path: Path) -> None:
+    async with proxied(tmp_path) as (central, _, _behind):
+        port = int(central.url.rpartition(":")[2])
+        assert await agreed(port, ssl.TLSVersion.TLSv1_2) == "TLSv1.2"
+        assert await agreed(port, ssl.TLSVersion.TLSv1_3) == "TLSv1.3"
+        with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
+            older = [ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1]
+        assert [await agreed(port, version) for version in older] == [None, None]
+
+
+async def test_with_one_process_gone_the_other_answers_and_with_none_the_answer_is_ours(tmp_path: Path) -> None:
+    async with proxied(tmp_path) as (central, stops, behind):
+        stops[0].set()
+        await refused(behind[0])
+        assert {(await central.counter("a")).status for _ in range(10)} == {201}
+        stops[1].set()
+        await refused(behind[1])
+        reply = await central.counter("a")
+        assert reply.error == (503, "SERVICE_UNAVAILABLE", None)
+        assert (reply.headers["Retry-After"], reply.headers["Content-Type"]) == ("2", "application/json")
+
+
+async def test_a_body_that_is_too_large_gets_the_services_answer_and_metrics_are_asked_elsewhere(
+    tmp_path: Path,
+) -> None:
+    async with proxied(tmp_path) as (central, _, _behind):
+        reply = await central.post("/api/metrics/batch", b" " * (MAX_BODY_BYTES + 1))
+        assert reply.error == (413, "BODY_TOO_LARGE", "body")
+        assert (await central.ask("GET", "/metrics")).error == (404, "NOT_FOUND", None)
+
+
+async def refused(central: Central) -> None:
+    """Return when nobody listens there any more."""
+    while True:
+        try:
+            await central.ask("GET", "/health")
+        except aiohttp.ClientConnectorError:
+            return
+        except aiohttp.ClientError:
+            continue
+
+
+async def test_redis_takes_the_file_and_is_durable(tmp_path: Path) -> None:
+    """The file as it is, and after it what the test needs to be alone."""
+    port = free_port()
+    command = [program("redis-server"), str(ROOT / "deploy" / "redis.conf"), "--requirepass", PASSWORD]
+    with (tmp_path / "log").open("wb") as log:
+        server = await asyncio.create_subprocess_exec(
+            *command, "--port", str(port), "--bind", "127.0.0.1", cwd=tmp_path, stdout=log, stderr=log
+        )
+    client = redis.asyncio.Redis(host="127.0.0.1", port=port, password=PASSWORD, protocol=2, decode_responses=True)
+    try:
+        async with asyncio.timeout(30):
+            while not await answers(client):
+                assert server.returncode is None, (tmp_path / "log").read_text()
+                await asyncio.sleep(0.02)
+        told = await client.config_get("*")
+        wanted = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction", "save": ""}
+        assert {name: told.get(name) for name in wanted} == wanted
+        assert told.get("maxmemory") == str(1536 << 20)
+        assert (tmp_path / "appendonlydir").is_dir()
+    finally:
+        await client.aclose()
+        server.terminate()
+        await server.wait()
+
+
+async def answers(client: "redis.asyncio.Redis") -> bool:
+    try:
+        return bool(await client.ping())
+    except redis.RedisError:
+        return False
