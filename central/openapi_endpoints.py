@@ -248,11 +248,11 @@ def _retention() -> list[Endpoint]:
         "Moves the line back, so that the last days days are in sight again, or all that are not removed yet; held "
         "there for the grace time, or until a run is asked for."
     )
-    body = {**_body("Restore", {"days": 97}), "required": False}
+    body, moved = {**_body("Restore", {"days": 97}), "required": False}, done("Line moved back")
     return [
         _admin("get", path, "showRetention", "Show retention", "Line, hold, last run and log.", {"200": shown}),
         _admin("post", f"{path}/run", "runRetention", "Run retention now", run, done("Retention ran")),
-        _admin("post", f"{path}/restore", "restore", "Show old days again", restore, done("Line moved back"), body=body),
+        _admin("post", f"{path}/restore", "restoreRetention", "Show old days again", restore, moved, body=body),
     ]
 
 

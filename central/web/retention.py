@@ -32,8 +32,8 @@ def show(service: Service) -> Endpoint:
     return handle
 
 
-def run(service: Service) -> Endpoint:
-    """POST /api/admin/retention/run. A client that goes away does not end the run."""
+def run(service: Service, *, seconds: float = RUN_SECONDS) -> Endpoint:
+    """POST /api/admin/retention/run. Neither ``seconds`` gone by nor a client that goes away ends the run."""
     running: set[asyncio.Task[None]] = set()
 
     async def handle(request: web.Request, key: Key) -> Answer:
@@ -41,7 +41,7 @@ def run(service: Service) -> Endpoint:
         running.add(task)
         task.add_done_callback(running.discard)
         task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())  # also when nobody waits for it
-        done, _ = await asyncio.wait({task}, timeout=RUN_SECONDS)
+        done, _ = await asyncio.wait({task}, timeout=seconds)
         if not done:
             return await _shown(service, 201, "Retention is running; removing goes on")
         await _asked(task)

@@ -1,9 +1,12 @@
 """Stores on the tests' MariaDB, and COMMITs that go wrong."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from typing import Any
+
+import pymysql  # type: ignore[import-untyped]
 
 from central.store.base import Group, OutcomeUnknown, Store
 from central.store.mysql import Limits, MySQLStore
@@ -36,6 +39,15 @@ async def opened(
         yield store
     finally:
         await store.close()
+
+
+@contextmanager
+def disturbing(mariadb: MariaDB, database: str, *statements: str) -> Iterator["pymysql.Connection[Any]"]:
+    """Another client in the middle of a transaction; rolled back at the end."""
+    with mariadb.connect(database) as connection, connection.cursor() as cursor:
+        for statement in ("BEGIN", *statements):
+            cursor.execute(statement)
+        yield connection
 
 
 async def until_waiting(mariadb: MariaDB) -> None:

@@ -4,10 +4,13 @@ The contract is run in test_mysql.py.
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
+from central.app import Outside
 from central.retention import BusyError, Policy, Retention
 from central.store.base import StoreUnavailable
 from central.store.mysql import MySQLStore
@@ -16,6 +19,8 @@ from central.store.mysql_partitions import partition_name
 from central.store.mysql_pool import Commit, Pool
 from central.store.mysql_retention import TABLES, MySQLRetention
 from central.store.retention import Entry, State
+from protocol.times import format_time
+from tests.central.harness import QUICK_HASH, Central, running
 from tests.central.mysql_help import kept, lost, opened, server_of
 from tests.central.retention_contract import LINE, filled, swept
 from tests.central.store_help import DAY, NOW, Clock, assert_levels_agree, group, name, plain
@@ -105,6 +110,60 @@ async def test_of_two_processes_one_runs_and_the_other_sees_its_line(server: Ser
     clock.now += 10
     assert await one.visible_from() == LINE - 3 * DAY
     await other.close()
+
+
+async def run_now(service: Central) -> None:
+    """Ask for a run until it is not another process's turn."""
+    while (reply := await service.post("/api/admin/retention/run", "")).status == 503:
+        pass
+    assert reply.status == 201, reply.text
+
+
+async def test_two_services_on_one_database_hide_and_remove_the_same(
+    mariadb: MariaDB, database: str, tmp_path: Path
+) -> None:
+    first = int(time.time()) // DAY  # the services' partitions are those of the real time
+    clock = Clock(first * DAY + 3_600)
+    environ = {
+        "DB_CONNECTION": "mysql",
+        "DB_HOST": mariadb.host,
+        "DB_PORT": str(mariadb.port),
+        "DB_DATABASE": database,
+        "DB_USERNAME": mariadb.user,
+        "METRICS_RETENTION_DAYS": "8",
+        "METRICS_RETENTION_GRACE_DAYS": "1",
+        "METRICS_ADMIN_KEY": "k" * 40,
+    }
+    outside = Outside(clock=clock, ticks=clock, bcrypt_cost=QUICK_HASH)
+    span = {"start": format_time((first - 9) * DAY), "end": format_time((first + 30) * DAY)}
+
+    async def told(service: Central) -> list[int]:
+        reply = await service.query("a", "sum", "1d", **span)
+        return [int(point["value"]) for point in reply.json["data"]]
+
+    async with (
+        running(tmp_path / "one", environ, outside=outside) as one,
+        running(tmp_path / "two", environ, outside=outside) as two,
+    ):
+        assert (await one.counter("a", "1")).status == 201
+        clock.now += 5 * DAY
+        assert (await two.counter("a", "2")).status == 201
+        clock.now += 4 * DAY
+        await run_now(one)
+        clock.now += 10  # two sees it within some seconds
+        assert [await told(service) for service in (one, two)] == [[2], [2]]
+        assert (await two.post("/api/admin/retention/restore", "")).status == 201
+        clock.now += 10
+        assert [await told(service) for service in (one, two)] == [[1, 2], [1, 2]]
+        for service in (one, two):
+            clock.now += DAY
+            await run_now(service)
+        restored = (await one.post("/api/admin/retention/restore", "")).json["data"]
+        assert restored["line"] == restored["drop_line"] == format_time((first + 2) * DAY)
+        clock.now += 10
+        assert [await told(service) for service in (one, two)] == [[2], [2]]
+    for table in TABLES:
+        assert partitions(mariadb, database, table)[0] == partition_name(first + 2)
 
 
 @pytest.mark.parametrize(("commit", "is_in"), [(lost, False), (kept, True)])

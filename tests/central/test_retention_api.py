@@ -4,17 +4,21 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
 from central import cli
+from central.app import Outside
+from central.auth import ALL_SCOPES, Key
 from central.store.base import StoreUnavailable
 from central.store.duck import DuckStore
 from central.store.retention import State
+from central.web import retention
 from protocol.times import format_time
-from tests.central.harness import QUICK_HASH, Central, Clock, Outside, Overlay, Reply, running
+from tests.central.harness import QUICK_HASH, Central, Clock, Overlay, Reply, running
 
 DAY = 86_400
 START = 20_600 * DAY + 3_600
@@ -198,6 +202,25 @@ async def test_what_another_process_does_or_a_store_that_is_down_is_a_503(tmp_pa
             reply = await central.ask(method, path)
             assert reply.error == (503, "SERVICE_UNAVAILABLE", None), path
             assert "gone for a while" in reply.message
+
+
+async def test_a_run_that_takes_long_is_answered_before_its_end_and_goes_on() -> None:
+    let_go, ended = asyncio.Event(), asyncio.Event()
+
+    class Slow:
+        async def run(self, actor: str) -> None:
+            await let_go.wait()
+            ended.set()
+
+        async def show(self) -> dict[str, Any]:
+            return {"line": None}
+
+    service: Any = SimpleNamespace(retention=Slow())
+    request: Any = None
+    answer = await retention.run(service, seconds=0)(request, Key(1, 1, ALL_SCOPES))
+    assert (answer.status, json.loads(answer.body)["message"]) == (201, "Retention is running; removing goes on")
+    let_go.set()
+    await ended.wait()
 
 
 # --- the command line
