@@ -17,9 +17,10 @@ from prometheus_client import CollectorRegistry
 
 from central.auth import ALL_SCOPES, BCRYPT_COST, Auth, new_key, parse_key
 from central.keyfile import read_key, write_key
-from central.limit import LocalLimiter
 from central.meters import Meters
 from central.names import Names
+from central.redis_meters import RedisMeters
+from central.redis_parts import RedisParts, guarded
 from central.retention import Policy, Retention
 from central.retention_meters import RetentionMeters
 from central.settings import Settings
@@ -74,9 +75,10 @@ async def serve(
     """
     stop = stop or _stopped_by_signals()
     tls = _tls(settings)
-    store = outside.wrap_store(await _open_store(settings))
-    service = _service(settings, store, outside)
-    runner = _runner(service)
+    store = guarded(outside.wrap_store(await _open_store(settings)), settings)
+    redis = RedisParts(settings)
+    service = _service(settings, store, redis, outside)
+    runner = _runner(service, redis)
     # The writer's thread asks for the interpreter after each statement; the default makes it wait 5 ms each time.
     sys.setswitchinterval(_SWITCH_SECONDS)
     # A batch makes thousands of small objects that form no cycles: the default collects at every 700 of them.
@@ -84,6 +86,7 @@ async def serve(
     gc.set_threshold(*_GC_THRESHOLD)
     service.commits.start()
     service.retention.start()
+    redis.start(service.auth, store, service.names, service.commits, outside.clock)
     try:
         await ensure_admin_key(service.auth, store, settings)
         await runner.setup()
@@ -99,12 +102,13 @@ async def serve(
         await _stop_listening(runner, service, outside.drain_seconds)
         await service.retention.close()
         await _drain(service.commits, outside.drain_seconds)
+        await redis.close()
         service.auth.close()
         await store.close()
         _log.info("stopped")
 
 
-def _service(settings: Settings, store: Store, outside: Outside) -> Service:
+def _service(settings: Settings, store: Store, redis: RedisParts, outside: Outside) -> Service:
     names = Names(store, Caps(settings.max_names, settings.max_names_per_key))
     return Service(
         store=store,
@@ -115,9 +119,10 @@ def _service(settings: Settings, store: Store, outside: Outside) -> Service:
             clock=outside.ticks,
             cost=outside.bcrypt_cost,
         ),
-        limiter=LocalLimiter(),
+        limiter=redis.limiter,
         names=names,
-        commits=GroupCommit(store, names, clock=outside.clock),
+        commits=GroupCommit(store, names, spill=redis.spill, clock=outside.clock),
+        redis=redis,
         retention=Retention(
             store.retention,
             Policy(settings.retention_days, settings.retention_grace_days),
@@ -133,13 +138,14 @@ def _service(settings: Settings, store: Store, outside: Outside) -> Service:
     )
 
 
-def _runner(service: Service) -> web.AppRunner:
+def _runner(service: Service, redis: RedisParts) -> web.AppRunner:
     commits = service.commits
     registry = CollectorRegistry()
     registry.register(
         Meters(service.requests, service.rejected, commits.counts, service.auth.counts, lambda: commits.waiting)
     )
     registry.register(RetentionMeters(service.retention.counts))
+    registry.register(RedisMeters(redis, commits.counts, service.store))
     return web.AppRunner(
         application(service, registry, version("glowing-fiesta")),
         access_log=None,

@@ -37,28 +37,18 @@ class Names:
         long as its group takes: later changes of the cache take nothing out of it.
         """
         todo = list(submissions)
-        if self._known is None:
-            self._known = Known(await self._store.names_version())
-        known = self._known
-        wanted = [
-            NewName(item.name, item.kind, submission.key_id)
-            for submission in todo
-            for item in submission.items
-            if (metric := known.metrics.get(item.name)) is None
-            or (metric.kind != item.kind and known.version is not None)  # another process may have deleted it
-        ]
-        missing: frozenset[str] = frozenset()
-        if wanted:
-            found = await self._store.resolve(wanted, self._caps, now)
-            missing = frozenset(new.name for new in wanted if new.name not in found)
-            if len(known.metrics) + len(found) > MAX_CACHED:
-                needed = {item.name for submission in todo for item in submission.items}
-                kept = {name: metric for name, metric in known.metrics.items() if name in needed}
-                known = self._known = Known(known.version, kept)
-            known.metrics.update(found)
+        known, missing = await self._resolve(todo, now)
+        faults = [self._faults(submission, known.metrics, missing) for submission in todo]
+        if known.version is not None and any(faults) and await self._store.names_version() != known.version:
+            # What the cache holds against them may be a name that is gone.
+            self.forget_all()
+            known, missing = await self._resolve(todo, now)
+            faults = [self._faults(submission, known.metrics, missing) for submission in todo]
         if missing:
             _log.warning("names_over_cap", refused=len(missing), example=min(missing), caps=self._caps._asdict())
-        self._reject(todo, known, missing)
+        for submission, found in zip(todo, faults, strict=True):
+            if found:
+                submission.reject(found)
         return known
 
     def settle_known(self, submissions: Iterable[Submission]) -> None:
@@ -66,7 +56,11 @@ class Names:
 
         For when the store cannot be asked: what it thinks otherwise comes out when it can.
         """
-        self._reject(submissions, self._known or Known(), frozenset())
+        metrics = (self._known or Known()).metrics
+        for submission in submissions:
+            faults = self._faults(submission, metrics, frozenset())
+            if faults:
+                submission.reject(faults)
 
     def of(self, name: str) -> Metric:
         """The metric of a name that ``settle`` let pass last."""
@@ -93,11 +87,26 @@ class Names:
         """Some name was deleted elsewhere: the next group resolves its names anew."""
         self._known = None
 
-    def _reject(self, submissions: Iterable[Submission], known: Known, missing: frozenset[str]) -> None:
-        for submission in submissions:
-            faults = self._faults(submission, known.metrics, missing)
-            if faults:
-                submission.reject(faults)
+    async def _resolve(self, todo: list[Submission], now: int) -> tuple[Known, frozenset[str]]:
+        """What is known of the names of these submissions, and those of them that are over a cap."""
+        if self._known is None:
+            self._known = Known(await self._store.names_version())
+        known = self._known
+        wanted = [
+            NewName(item.name, item.kind, submission.key_id)
+            for submission in todo
+            for item in submission.items
+            if item.name not in known.metrics
+        ]
+        if not wanted:
+            return known, frozenset()
+        found = await self._store.resolve(wanted, self._caps, now)
+        if len(known.metrics) + len(found) > MAX_CACHED:
+            needed = {item.name for submission in todo for item in submission.items}
+            kept = {name: metric for name, metric in known.metrics.items() if name in needed}
+            known = self._known = Known(known.version, kept)
+        known.metrics.update(found)
+        return known, frozenset(new.name for new in wanted if new.name not in found)
 
     def _faults(self, submission: Submission, known: dict[str, Metric], missing: frozenset[str]) -> dict[int, Fault]:
         faults: dict[int, Fault] = {}

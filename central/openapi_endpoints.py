@@ -112,6 +112,11 @@ def _aggregate() -> Endpoint:
         {"timestamp": "2026-02-15T00:00:00Z", "value": 1500},
         {"timestamp": "2026-02-15T01:00:00Z", "value": 1450.25},
     ]
+    partly = {
+        "type": "boolean",
+        "const": False,
+        "description": "Only while points that were acknowledged wait in the spill: they are not in the answer yet.",
+    }
     example = {"success": True, "metric": "api.requests", "operation": "sum", "window": "1h", "data": data}
     return Endpoint(
         "Query",
@@ -123,7 +128,7 @@ def _aggregate() -> Endpoint:
         "which may precede start; only those with data come back unless fill is given. At most "
         f"{MAX_WINDOWS_A_NAME:,} windows a name and {MAX_WINDOWS_AN_ANSWER:,} an answer. A name that nobody has sent "
         "has no data.",
-        {"200": _json("The windows.", success(answer), example)},
+        {"200": _json("The windows.", success(answer, {"complete": partly}), example)},
         "query",
         (
             _parameter("name", names, "Name, or several with commas between.", "api.requests"),
@@ -263,10 +268,14 @@ def _service() -> list[Endpoint]:
     alive = parts.success({"status": _TEXT})
     asked = parts.record(
         {"success": {"type": "boolean"}, "status": _TEXT, "dependencies": {"type": "object"}},
+        {"spill": {"type": "object", "description": "What waits in the spill, where there is one."}},
     )
     good = {"success": True, "status": "ready", "dependencies": {"store": "ok"}}
     bad = {"success": False, "status": "not ready", "dependencies": {"store": "the store is being opened again"}}
-    answers = {"200": _json("Ready.", asked, good), "503": _json("Not ready; the body says why.", asked, bad)}
+    answers = {
+        "200": _json("Writes can be acknowledged: ready, or degraded.", asked, good),
+        "503": _json("Not ready; the body says why.", asked, bad),
+    }
 
     def text(media: str) -> Json:
         return {"200": {"description": "The text.", "content": {media: {}}}}

@@ -81,9 +81,9 @@ def record(required: Json, optional: Json | None = None, *, closed: bool = False
     return {**made, "additionalProperties": False} if closed else made
 
 
-def success(properties: Json) -> Json:
+def success(properties: Json, optional: Json | None = None) -> Json:
     """The body of a success: ``success`` and what comes beside it."""
-    return record({"success": {"type": "boolean", "const": True}, **properties})
+    return record({"success": {"type": "boolean", "const": True}, **properties}, optional)
 
 
 def schemas() -> Json:

@@ -73,8 +73,11 @@ def parse_list(parameters: Mapping[str, str]) -> tuple[str, str, int]:
     return prefix, after, int(limit)
 
 
-def render(query: Query, ids: Mapping[str, int], buckets: Sequence[Bucket]) -> bytes:
-    """The JSON answer (PRD 4.1.2) of the buckets found for the ids of those names that exist."""
+def render(query: Query, ids: Mapping[str, int], buckets: Sequence[Bucket], *, partial: bool = False) -> bytes:
+    """The JSON answer (PRD 4.1.2) of the buckets found for the ids of those names that exist.
+
+    ``partial``: some acknowledged points are not in the store yet; the answer says ``"complete": false``.
+    """
     value = _VALUES[query.operation]
     by_id: dict[int, dict[int, str]] = {metric_id: {} for metric_id in ids.values()}
     for bucket in buckets:
@@ -90,6 +93,8 @@ def render(query: Query, ids: Mapping[str, int], buckets: Sequence[Bucket]) -> b
         "operation": query.operation,
         "window": query.window,
     }
+    if partial:
+        head["complete"] = False
     return f'{json.dumps(head, separators=(",", ":"))[:-1]},"data":{data}}}'.encode()
 
 

@@ -51,9 +51,10 @@ return {
 RENEW: Final = """
 local owner = redis.call('GET', KEYS[1])
 if owner and owner ~= ARGV[1] then return 0 end
+redis.call('DEL', KEYS[1])
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return 1
 """
-"""Takes or keeps a lease. ARGV: token, milliseconds."""
+"""Takes or keeps a lease. ARGV: token, milliseconds. Deletes first, as above: a full spill must be drained."""
 
 RELEASE: Final = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end return 1"

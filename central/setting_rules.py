@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, Never
+from typing import Final
 
 _WHOLE: Final = re.compile(r"\d{1,18}", re.ASCII)
 _ADDRESS: Final = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<host>[A-Za-z0-9._-]+)):(?P<port>\d{1,5})", re.ASCII)
@@ -51,20 +51,9 @@ def store(given: str) -> str:
 
 def queue(given: str) -> str:
     """Where writes wait while the database is down."""
-    if given == "redis":
-        raise ValueError("is 'redis', but this version has no Redis yet; unset it, or set it to none")
-    if given != "none":
-        raise ValueError(f"is {_quote(given)}; it must be none")
+    if given not in {"redis", "none"}:
+        raise ValueError(f"is {_quote(given)}; it must be redis or none")
     return given
-
-
-def not_yet(what: str) -> Callable[[str], Never]:
-    """A setting of a later version, which must not be believed to work."""
-
-    def parse(_given: str) -> Never:
-        raise ValueError(f"is set, but {what} is not in this version yet; leave it unset")
-
-    return parse
 
 
 def split_address(given: str) -> tuple[str, int]:

@@ -73,7 +73,7 @@ VARIABLES: Final = (
     Variable("DB_DATABASE", "db_database", "metrics", rules.text),
     Variable("DB_USERNAME", "db_username", "metrics", rules.text),
     Variable("DB_PASSWORD", "db_password", None, rules.text),
-    Variable("REDIS_HOST", "redis_host", None, rules.not_yet("Redis")),
+    Variable("REDIS_HOST", "redis_host", None, rules.text),
     Variable("REDIS_PORT", "redis_port", "6379", rules.whole(1, 65_535)),
     Variable("REDIS_PASSWORD", "redis_password", None, rules.text),
     Variable("QUEUE_CONNECTION", "queue_connection", "none", rules.queue),
@@ -149,6 +149,8 @@ def _together(values: Mapping[str, Any]) -> list[str]:
             "METRICS_TLS_KEY does not fit METRICS_TLS_CERT; they must be PEM files, a certificate (chain) and its "
             "private key without a passphrase"
         )
+    if values["queue_connection"] == "redis" and values["redis_host"] is None:
+        faults.append("QUEUE_CONNECTION is redis, which needs REDIS_HOST; set it, or set QUEUE_CONNECTION to none")
     host = values["listen"][0]
     if cert is None and not values["behind_proxy"] and not rules.is_loopback(host):
         faults.append(

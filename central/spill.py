@@ -54,6 +54,8 @@ class SpillState:
     """Entries that could not be read, set aside in a stream of their own."""
     lag_seconds: float = 0.0
     """Age of the oldest entry."""
+    seen: bool = False
+    """Whether it was looked at since the start."""
     fault: str | None = "Redis has not been asked yet"
     """Why nothing can be put in; None when all is well."""
 
@@ -102,8 +104,8 @@ class Spill:
 
     @property
     def holds(self) -> bool:
-        """Whether something is in the spill, as far as is known."""
-        return self.state.entries > 0
+        """Whether something is in the spill, as it was last seen; also while it was never seen."""
+        return self.state.entries > 0 or not self.state.seen
 
     async def put(self, group: SpilledGroup) -> None:
         """Take a group, durably. Raises SpillRefused or SpillInDoubt."""
@@ -174,7 +176,7 @@ class Spill:
         except (RedisDown, RedisRefused) as error:
             self._closed(str(error))
             return self.state
-        self.state.entries, self.state.bytes, self.state.bad = entries, size, bad
+        self.state.entries, self.state.bytes, self.state.bad, self.state.seen = entries, size, bad, True
         self.state.lag_seconds = max(0, now - int(oldest.split(b"-")[0])) / 1000 if oldest else 0.0
         return self.state
 

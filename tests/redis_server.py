@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import redis.asyncio
 
@@ -24,7 +25,7 @@ class RedisServer:
         self.port = port
         self._config = config
         self._process: asyncio.subprocess.Process | None = None
-        self.client = redis.asyncio.Redis(host="127.0.0.1", port=port, password=PASSWORD, protocol=2)
+        self.client: Any = redis.asyncio.Redis(host="127.0.0.1", port=port, password=PASSWORD, protocol=2)
 
     async def start(self) -> None:
         """Start, or start again with what is in the folder; returns when it answers."""

@@ -5,7 +5,7 @@ commit hangs any more. A commit is never cancelled: whether it happens is the st
 """
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -36,6 +36,21 @@ _CLOSE_SECONDS: Final = 5.0
 _log = structlog.get_logger(__name__)
 
 
+class _Line:
+    """A RetentionStore whose line, which every query needs, is guarded too."""
+
+    def __init__(self, retention: RetentionStore, in_time: Callable[[Awaitable[int]], Awaitable[int]]) -> None:
+        self._retention = retention
+        self._in_time = in_time
+        self.state = retention.state
+        self.replace = retention.replace
+        self.log = retention.log
+        self.drop = retention.drop
+
+    async def line(self) -> int:
+        return await self._in_time(self._retention.line())
+
+
 class Guarded:
     """base.Store before another one. Owns it: ``close`` closes both."""
 
@@ -48,8 +63,10 @@ class Guarded:
         self._running: set[asyncio.Task[None]] = set()
         self._hanging: set[asyncio.Task[None]] = set()
         self._probe: asyncio.Task[None] | None = None
+        self.up = asyncio.Event()
+        self.up.set()
         self.writers = store.writers
-        self.retention: RetentionStore = store.retention
+        self.retention: RetentionStore = _Line(store.retention, self._in_time)
         self.outages = 0
         """How often it went down."""
         self.late_commits = 0
@@ -57,7 +74,7 @@ class Guarded:
     @property
     def down(self) -> bool:
         """Whether the store is held to be down."""
-        return self._probe is not None
+        return not self.up.is_set()
 
     async def close(self) -> None:
         """Wait a little for commits that hang, then close the store."""
@@ -189,7 +206,8 @@ class Guarded:
             raise
 
     def _went_down(self, reason: str) -> None:
-        if self._probe is None:
+        if not self.down:
+            self.up.clear()
             self.outages += 1
             _log.error("store_down", reason=reason)
             self._probe = asyncio.create_task(self._probe_until_up(), name="store-probe")
@@ -203,7 +221,7 @@ class Guarded:
             except StoreUnavailable as error:
                 _log.info("store_still_down", reason=str(error))
             await asyncio.sleep(self._probe_seconds)
-        self._probe = None
+        self.up.set()
         _log.info("store_up")
 
     def _ended(self, task: asyncio.Task[None]) -> None:

@@ -66,9 +66,9 @@ def revoke_key(service: Service) -> Endpoint:
         key_id = int(request.match_info["id"])
         row = await _asked(service.store.revoke_key(key_id, int(service.clock())))
         service.auth.forget(key_id)
-        await service.tell_key(key_id)
         if row is None:
             raise _no_key(key_id)
+        await service.redis.tell(key_id)
         _log.info("key_revoked", id=key_id, by=key.id)
         return _answer(200, {"message": "Key revoked"})
 
@@ -83,7 +83,7 @@ def rotate_key(service: Service) -> Endpoint:
         made = await _asked(service.auth.rotate(key_id, int(service.clock())))
         if made is None:
             raise _no_key(key_id)
-        await service.tell_key(key_id)
+        await service.redis.tell(key_id)
         _log.info("key_rotated", id=key_id, by=key.id)
         return _key_answer("Key rotated; the old one is dead, the new one is shown this once", *made)
 

@@ -1,12 +1,14 @@
 """What needs no key: liveness, readiness, Prometheus metrics, the API's description and its page."""
 
 import json
+from typing import Any
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-from central.store.base import StoreError
+from central.spill import Spill
+from central.store.base import Store, StoreError
 from central.web.service import JSON, Handler, Service
 
 _PAGE_HEADERS = {
@@ -23,19 +25,46 @@ async def health(_: web.Request) -> web.StreamResponse:
 
 
 def ready(service: Service) -> Handler:
-    """200 when each dependency answers, else 503 with what each said."""
+    """What each dependency said; 200 while what is sent can be acknowledged, else 503."""
 
     async def handle(_: web.Request) -> web.StreamResponse:
-        try:
-            await service.store.ping()
-            store = "ok"
-        except StoreError as error:
-            store = str(error)
-        good = store == "ok"
-        body = {"success": good, "status": "ready" if good else "not ready", "dependencies": {"store": store}}
+        redis, spill = service.redis, service.redis.spill
+        asked = {"store": await _said_by(service.store)}
+        if redis.used:
+            asked["redis"] = redis.fault or "ok"
+        whole = all(said == "ok" for said in asked.values())
+        good = asked["store"] == "ok" or (spill is not None and spill.state.fault is None)
+        status = "ready" if whole else "degraded" if good else "not ready"
+        body: dict[str, Any] = {"success": good, "status": status, "dependencies": asked}
+        if spill is not None:
+            body["spill"] = await _waiting(spill, service.store)
         return web.Response(status=200 if good else 503, body=json.dumps(body).encode(), headers={"Content-Type": JSON})
 
     return handle
+
+
+async def _said_by(store: Store) -> str:
+    try:
+        await store.ping()
+    except StoreError as error:
+        return str(error)
+    return "ok"
+
+
+async def _waiting(spill: Spill, store: Store) -> dict[str, Any]:
+    """What waits in the spill, and what came out of it that nobody could store; null where the store does not say."""
+    state = spill.state
+    try:
+        rejected = await store.count_rejected()
+    except StoreError:
+        rejected = None
+    return {
+        "entries": state.entries,
+        "bytes": state.bytes,
+        "lag_seconds": round(state.lag_seconds, 3),
+        "bad_entries": state.bad,
+        "rejected_points": rejected,
+    }
 
 
 def metrics(registry: CollectorRegistry) -> Handler:

@@ -1,6 +1,7 @@
 """GET /api/metrics/aggregate and GET /api/metrics."""
 
 import asyncio
+import functools
 import json
 from collections.abc import Mapping
 from typing import Final
@@ -24,6 +25,8 @@ def aggregate_endpoint(service: Service) -> Endpoint:
 
     async def handle(request: web.Request, key: Key) -> Answer:
         query = parse_query(_once(request))
+        spill = service.redis.spill
+        partial = spill is not None and spill.holds  # looked at before: what is drained meanwhile may be missed
         try:
             # Points before the line are hidden. It is a day's start, so no window is cut in two.
             start = max(query.start, await service.retention.visible_from())
@@ -36,8 +39,9 @@ def aggregate_endpoint(service: Service) -> Endpoint:
         if query.fill is not None:
             windows = windows_touched(query.start, query.end, query.seconds) * len(query.names)
         if windows <= _LARGE:
-            return Answer(200, render(query, ids, buckets), {})
-        return Answer(200, await asyncio.get_running_loop().run_in_executor(None, render, query, ids, buckets), {})
+            return Answer(200, render(query, ids, buckets, partial=partial), {})
+        draw = functools.partial(render, query, ids, buckets, partial=partial)
+        return Answer(200, await asyncio.get_running_loop().run_in_executor(None, draw), {})
 
     return handle
 

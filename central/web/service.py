@@ -17,8 +17,8 @@ from central.auth import Auth, Key
 from central.errors import ApiError
 from central.limit import Limiter
 from central.names import Names
+from central.redis_parts import RedisParts
 from central.retention import Retention
-from central.spill import Spill
 from central.store.base import Store
 from central.write import GroupCommit
 
@@ -69,9 +69,7 @@ class Service:
     data_dir: Path
     skew: float
     rate_limit_default: int
-    tell_key: Callable[[int], Awaitable[None]]
-    """Told of each key that was revoked or rotated."""
-    spill: Spill | None = None
+    redis: RedisParts
     cors_origins: tuple[str, ...] = ()
     clock: Callable[[], float] = time.time
     body_seconds: float = BODY_SECONDS

@@ -36,6 +36,12 @@ class Line:
         self.go.set()
         self.entered = asyncio.Event()
         self.script: list[tuple[Exception, bool]] = []
+        self.version: int | None = None
+
+    async def names_version(self) -> int | None:
+        """What a test says, as if other processes could delete names."""
+        await self.__getattr__("names_version")()
+        return self.version
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self.real, name)
@@ -84,8 +90,7 @@ class Process:
         """The line is whole again, and the process has seen it."""
         self.line.cut = False
         self.line.go.set()
-        while self.store.down:
-            await asyncio.sleep(0.01)
+        await self.store.up.wait()
 
     async def close(self) -> None:
         self.line.go.set()

@@ -11,6 +11,7 @@ from central.plan import WINDOWS
 from central.store.base import (
     Bucket,
     NewName,
+    RejectedPoint,
     Remembered,
     RequestId,
     Row,
@@ -219,6 +220,21 @@ class GroupsContract:
         entry = request(b'{"all": "rejected"}')
         await store.commit(group(ids=[entry]))
         assert await store.recall([entry.id]) == {entry.id: Remembered(entry.fingerprint, entry.answer)}
+
+    async def test_rejected_points_are_kept_aside_once_with_their_group(self, open_store: OpenStore) -> None:
+        store = await open_store()
+        metric = await name(store, "a")
+        wanted = group([plain(metric, 5)])
+        wanted.rejected = [
+            RejectedPoint("b", "counter", NOW, -MAX_UNITS, None, None, None, "METRIC_TYPE_CONFLICT"),
+            RejectedPoint("c", "value", NOW, 5, UNIT, 1, MAX_UNITS, "TOO_MANY_METRICS"),
+        ]
+        await store.commit(wanted)
+        await store.commit(wanted, again=True)
+        await store.close()
+        store = await open_store()
+        assert await store.count_rejected() == 2
+        await assert_levels_agree(store, [metric.id], wanted.rows)
 
     async def test_ids_come_back_with_fingerprint_and_answer_over_restarts(self, open_store: OpenStore) -> None:
         store = await open_store()

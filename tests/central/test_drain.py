@@ -148,16 +148,22 @@ async def test_a_drain_whose_commit_is_in_doubt_stores_once(
 
 async def test_a_crash_between_commit_and_removal_stores_once(all_of: World, one: Process) -> None:
     await spill(one, sent(item(), key="k"), sent(item()))
-    await all_of.server.set(maxmemory="1mb")  # no effect on removal: deleting needs no memory
     entries = await one.spill.read(b"")
     dump = [entry.content for entry in entries]
     await one.drain.round()
-    await all_of.server.set(maxmemory="0")
     for content in dump:  # as if they had never been removed
         await all_of.server.client.xadd("fiesta:spill:groups", {"group": content, "size": len(content)})
     await one.drain.round()
     assert (await left(one))[0] == 0
     assert (await total(all_of.store), one.drain.counts.left_out) == (2, 2)
+
+
+async def test_a_redis_whose_memory_is_full_is_drained(all_of: World, one: Process) -> None:
+    await all_of.server.client.xadd("fiesta:spill:groups", {"group": b"bad", "size": 0})
+    await spill(one, sent(item()))
+    await all_of.server.set(maxmemory="1mb")
+    await one.drain.round()
+    assert (await left(one), await total(all_of.store)) == ((0, 0, 1), 1)
 
 
 async def test_a_request_that_its_client_sent_again_meanwhile_is_left_out(all_of: World) -> None:

@@ -5,18 +5,23 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
+from prometheus_client.registry import Collector
 
 from central.auth import AuthCounts
 from central.keep import WriteCounts
 from central.meters import Meters
+from central.redis_meters import RedisMeters
+from central.redis_parts import RedisParts
 from central.retention import RetentionCounts
 from central.retention_meters import RetentionMeters
+from central.settings import load_settings
+from central.store.duck import DuckStore
 from tests.central.harness import Central
 
 DOCS = Path(__file__).parents[2] / "docs" / "metrics.md"
 
 
-def scrape() -> str:
+def scrape(*more: Collector) -> str:
     registry = CollectorRegistry()
     writes = WriteCounts(
         groups=1,
@@ -30,6 +35,8 @@ def scrape() -> str:
     )
     auth = AuthCounts(hits=9, verified=10, refused=11)
     registry.register(RetentionMeters(RetentionCounts(runs=15, failures=16, rows=17, parts=18, line=19, dropped=20)))
+    for collector in more:
+        registry.register(collector)
     registry.register(Meters({("/health", 200): 12}, {"INVALID_NAME": 13}, writes, auth, lambda: 14))
     return generate_latest(registry).decode()
 
@@ -60,14 +67,14 @@ def test_every_fact_is_told_once() -> None:
     }
 
 
-def test_the_docs_have_every_metric_with_its_type_and_labels_and_no_other() -> None:
+def test_the_docs_have_every_metric_with_its_type_and_labels_and_no_other(tmp_path: Path) -> None:
     described = {
         name: (kind, set(re.findall(r"`(\w+)`", labels)))
         for name, kind, labels in re.findall(
             r"^\| `(fiesta_\w+)` \| (\w+) \| ([^|]*)\|", DOCS.read_text(), re.MULTILINE
         )
     }
-    text = scrape()
+    text = scrape(RedisMeters(RedisParts(load_settings({})), WriteCounts(), DuckStore(tmp_path)))
     kinds = dict(re.findall(r"^# TYPE (\w+) (\w+)$", text, re.MULTILINE))
     labels = {
         name: set(re.findall(r'(\w+)="', rest)) for name, rest in re.findall(r"^(fiesta\w+)(\S*) ", text, re.MULTILINE)

@@ -60,6 +60,7 @@ def test_an_empty_variable_counts_as_unset() -> None:
         ("DB_CONNECTION", "mysql", "db_connection", "mysql"),
         ("DB_HOST", "db.internal", "db_host", "db.internal"),
         ("QUEUE_CONNECTION", "none", "queue_connection", "none"),
+        ("REDIS_HOST", "redis.internal", "redis_host", "redis.internal"),
     ],
 )
 def test_a_good_value_is_taken(name: str, text: str, field: str, value: object) -> None:
@@ -94,10 +95,9 @@ def test_a_good_value_is_taken(name: str, text: str, field: str, value: object) 
         ("METRICS_SPILL_MAX_BYTES", "1", "from 1048576"),
         ("DB_CONNECTION", "sqlite", "must be duckdb, or mysql"),
         ("DB_PORT", "0", "from 1 to 65535"),
-        ("REDIS_HOST", "redis", "Redis is not in this version yet; leave it unset"),
         ("REDIS_PORT", "six", "from 1 to 65535"),
-        ("QUEUE_CONNECTION", "redis", "no Redis yet"),
-        ("QUEUE_CONNECTION", "sync", "must be none"),
+        ("QUEUE_CONNECTION", "redis", "needs REDIS_HOST; set it, or set QUEUE_CONNECTION to none"),
+        ("QUEUE_CONNECTION", "sync", "must be redis or none"),
         ("METRICS_FOO", "1", "is not a setting; docs/settings.md lists them all"),
         ("METRICS_RETENTION_DAY", "90", "is not a setting; did you mean METRICS_RETENTION_DAYS?"),
     ],

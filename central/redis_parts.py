@@ -1,0 +1,81 @@
+"""What Redis is used for, made from the settings: shared limits, news of keys, the spill and its drain.
+
+Without REDIS_HOST none of it is there: limits are counted in this process.
+"""
+
+from collections.abc import Callable
+
+from central.auth import Auth
+from central.drain import Drain
+from central.limit import Limiter, LocalLimiter
+from central.names import Names
+from central.redis_keys import KeyNews
+from central.redis_limit import RedisLimiter
+from central.redis_link import RedisAddress
+from central.settings import Settings
+from central.spill import Spill
+from central.store.base import Store
+from central.store.guarded import Guarded
+from central.write import GroupCommit
+
+
+class RedisParts:
+    """All edges to Redis of one process. Owns them: ``start`` and ``close`` are for all."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._address: RedisAddress | None = None
+        self.limits: RedisLimiter | None = None
+        self.spill: Spill | None = None
+        self.news: KeyNews | None = None
+        self.drain: Drain | None = None
+        if settings.redis_host is not None:
+            self._address = RedisAddress(settings.redis_host, settings.redis_port, settings.redis_password)
+            self.limits = RedisLimiter(self._address)
+            if settings.queue_connection == "redis":
+                self.spill = Spill(self._address, max_bytes=settings.spill_max_bytes)
+
+    @property
+    def fault(self) -> str | None:
+        """What is wrong with Redis, where it is used."""
+        if self.spill is not None and self.spill.state.fault is not None:
+            return self.spill.state.fault
+        if self.limits is not None and self.limits.alone:
+            return "Redis does not answer in time: this process counts rate limits alone"
+        return None
+
+    @property
+    def used(self) -> bool:
+        """Whether there is a Redis at all."""
+        return self._address is not None
+
+    @property
+    def limiter(self) -> Limiter:
+        """The rate limiter."""
+        return self.limits or LocalLimiter()
+
+    def start(self, auth: Auth, store: Store, names: Names, commits: GroupCommit, clock: Callable[[], float]) -> None:
+        """Listen for news of keys, and drain what is in the spill."""
+        if self._address is not None:
+            self.news = KeyNews(self._address, auth.forget)
+            self.news.start()
+        if self.spill is not None:
+            self.drain = Drain(self.spill, store, names, commits.in_turn, clock=clock)
+            self.drain.start()
+
+    async def tell(self, key_id: int) -> None:
+        """A key was revoked or rotated."""
+        if self.news is not None:
+            await self.news.tell(key_id)
+
+    async def close(self) -> None:
+        """After the last commit: let go of the lease and the connections."""
+        for part in (self.drain, self.news, self.spill, self.limits):
+            if part is not None:
+                await part.close()
+
+
+def guarded(store: Store, settings: Settings) -> Store:
+    """The store, guarded where it may go away by itself or where there is another place to write to."""
+    if settings.db_connection == "mysql" or settings.redis_host is not None:
+        return Guarded(store)
+    return store
