@@ -101,6 +101,7 @@ class Auth:
         self._given = None if given_admin_key is None else self._digest(given_admin_key)
         self._given_key = Key(0, rate_limit, ALL_SCOPES)
         self._cache: dict[bytes, _Verified] = {}
+        self._forgotten = 0
         self._bad: dict[bytes, float] = {}
         self._running: dict[bytes, asyncio.Task[Key]] = {}
         self._queues: dict[str, tuple[asyncio.Lock, int]] = {}
@@ -145,6 +146,7 @@ class Auth:
 
     def forget(self, key_id: int) -> None:
         """A key was revoked or rotated: no cached answer for it is good any more."""
+        self._forgotten += 1
         for digest in [digest for digest, entry in self._cache.items() if entry.key.id == key_id]:
             del self._cache[digest]
 
@@ -165,7 +167,7 @@ class Auth:
             fresh = parse_key(header)
         except ValueError:
             raise self._refuse() from None
-        cached = self._cache.get(digest)
+        cached, forgotten = self._cache.get(digest), self._forgotten
         try:
             row = await self._store.find_key(fresh.public_id)
         except StoreError as error:
@@ -178,9 +180,12 @@ class Auth:
         if cached is None or cached.hashed != row.hash:
             self._cache.pop(digest, None)
             await self._compare(digest, fresh, row)
-        return self._keep(digest, row)
+        return self._keep(digest, row, forgotten)
 
-    def _keep(self, digest: bytes, row: KeyRow) -> Key:
+    def _keep(self, digest: bytes, row: KeyRow, forgotten: int) -> Key:
+        """Cache a verified key, unless one was revoked since its row was read: it may be this one."""
+        if forgotten != self._forgotten:
+            return Key(row.id, row.rate_limit, row.scopes)
         if len(self._cache) >= MAX_CACHED:
             del self._cache[next(iter(self._cache))]
         key = Key(row.id, row.rate_limit, row.scopes)

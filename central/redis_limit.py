@@ -7,6 +7,7 @@ Redis answers, than limit times processes while it does not.**
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -59,6 +60,11 @@ class RedisLimiter:
         if count <= limit:  # else it is over the limit already, whatever Redis says
             count = max(count, await self._shared_count(key_id, int(now // 60)))
         return decide(count, limit, now)
+
+    async def probe(self) -> None:
+        """Ask Redis whether it is back, where nobody's request does. Never raises."""
+        with contextlib.suppress(RedisDown, RedisRefused):
+            await self._link.run(lambda client: client.ping())
 
     async def close(self) -> None:
         """Let go of the connection; hits that wait are counted here."""

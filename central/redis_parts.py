@@ -34,9 +34,10 @@ class RedisParts:
             if settings.queue_connection == "redis":
                 self.spill = Spill(self._address, max_bytes=settings.spill_max_bytes)
 
-    @property
-    def fault(self) -> str | None:
-        """What is wrong with Redis, where it is used."""
+    async def fault(self) -> str | None:
+        """What is wrong with Redis, where it is used; it is asked where it did not answer last."""
+        if self.limits is not None and self.limits.alone:
+            await self.limits.probe()
         if self.spill is not None and self.spill.state.fault is not None:
             return self.spill.state.fault
         if self.limits is not None and self.limits.alone:

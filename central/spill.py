@@ -95,6 +95,7 @@ class Spill:
         self._keys = [f"{prefix}:groups", f"{prefix}:bytes", f"{prefix}:groups:bad"]
         self._lease = f"{prefix}:lease"
         self._ids = f"{prefix}:id:"
+        self._added = 0
         self.state = SpillState()
         self.counts = SpillCounts()
 
@@ -142,6 +143,7 @@ class Spill:
             raise SpillRefused(f"the spill is full, METRICS_SPILL_MAX_BYTES is {self._max_bytes}")
         if synced and synced[0][0] < 1:
             raise SpillInDoubt("Redis did not sync its append-only file in time")
+        self._added += 1
         self.state.entries += 1
         self.state.bytes += size
 
@@ -168,6 +170,7 @@ class Spill:
 
     async def refresh(self) -> SpillState:
         """Look at it. Without an answer the state keeps what was known, with the fault."""
+        added = self._added
         try:
             await self._check()
             entries, size, bad, oldest, now = await self._link.script(STATE, self._keys)
@@ -176,6 +179,8 @@ class Spill:
         except (RedisDown, RedisRefused) as error:
             self._closed(str(error))
             return self.state
+        if added != self._added:  # what we hear may be older than what we put in meanwhile
+            entries, size = max(entries, self.state.entries), max(size, self.state.bytes)
         self.state.entries, self.state.bytes, self.state.bad, self.state.seen = entries, size, bad, True
         self.state.lag_seconds = max(0, now - int(oldest.split(b"-")[0])) / 1000 if oldest else 0.0
         return self.state

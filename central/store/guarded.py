@@ -104,12 +104,17 @@ class Guarded:
             raise
 
     async def ping(self) -> None:
-        """See Store: what the store itself says, in time."""
+        """See Store. Returns when the store itself answers, in time, and no commit hangs: then it is up."""
         try:
             async with asyncio.timeout(self._late_seconds):
                 await self._store.ping()
         except TimeoutError:
             raise StoreUnavailable(f"the store did not answer within {self._late_seconds:g} s") from None
+        if self._hanging:
+            raise StoreUnavailable("the store answers, but a commit hangs")
+        if self.down:
+            self.up.set()
+            _log.info("store_up")
 
     async def tidy(self, *, idle: bool) -> None:
         """See Store. Waits for better times."""
@@ -210,19 +215,16 @@ class Guarded:
             self.up.clear()
             self.outages += 1
             _log.error("store_down", reason=reason)
-            self._probe = asyncio.create_task(self._probe_until_up(), name="store-probe")
+            if self._probe is None or self._probe.done():
+                self._probe = asyncio.create_task(self._probe_until_up(), name="store-probe")
 
     async def _probe_until_up(self) -> None:
-        while True:
+        while self.down:
             try:
                 await self.ping()
-                if not self._hanging:
-                    break
-            except StoreUnavailable as error:
+            except Exception as error:  # whatever it says, it does not answer; only an answer ends this
                 _log.info("store_still_down", reason=str(error))
-            await asyncio.sleep(self._probe_seconds)
-        self.up.set()
-        _log.info("store_up")
+                await asyncio.sleep(self._probe_seconds)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)

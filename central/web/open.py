@@ -31,7 +31,7 @@ def ready(service: Service) -> Handler:
         redis, spill = service.redis, service.redis.spill
         asked = {"store": await _said_by(service.store)}
         if redis.used:
-            asked["redis"] = redis.fault or "ok"
+            asked["redis"] = await redis.fault() or "ok"
         whole = all(said == "ok" for said in asked.values())
         good = asked["store"] == "ok" or (spill is not None and spill.state.fault is None)
         status = "ready" if whole else "degraded" if good else "not ready"

@@ -42,7 +42,7 @@ async def host(folder: Path, server: RedisServer, **environ: str) -> AsyncIterat
     redis = {"REDIS_HOST": "127.0.0.1", "REDIS_PORT": str(server.port), "REDIS_PASSWORD": PASSWORD}
     outside = Outside(bcrypt_cost=QUICK_HASH, wrap_store=wrap)
     async with AsyncExitStack() as stack:
-        given = {**redis, "QUEUE_CONNECTION": "redis", **environ}
+        given = {**redis, "QUEUE_CONNECTION": "redis", "METRICS_RATE_LIMIT_DEFAULT": "1000000000", **environ}
         central = await stack.enter_async_context(running(folder, given, outside=outside))
         yield Host(central, lines[0])
     await lines[0].real.close()
@@ -124,6 +124,7 @@ async def test_redis_away_writes_go_on_and_ready_says_so(one: Host, server: Redi
 
 
 async def test_a_redis_that_may_forget_leaves_the_service_without_a_spill(one: Host, server: RedisServer) -> None:
+    assert (await one.central.counter("a")).status == 201
     await server.set(appendonly="no")
     one.line.cut = True
     assert (await one.central.counter("a")).status == 503
@@ -180,9 +181,10 @@ async def test_a_stop_with_the_database_away_leaves_all_in_the_spill_for_the_nex
     tmp_path: Path, server: RedisServer
 ) -> None:
     async with host(tmp_path / "data", server) as one:
+        assert (await one.central.counter("a")).status == 201
         one.line.cut = True
         for _ in range(5):
             assert (await one.central.counter("a")).status == 201
     async with host(tmp_path / "data", server) as one:
         await one.drained()
-        assert await one.central.total("a") == 5
+        assert await one.central.total("a") == 6

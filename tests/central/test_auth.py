@@ -352,3 +352,19 @@ async def test_remembering_good_keys_has_a_bound(scene: Scene) -> None:
 
 def hash_of(key: FreshKey, cost: int = QUICK_HASH) -> str:
     return bcrypt.hashpw(key.secret.encode(), bcrypt.gensalt(cost)).decode()
+
+
+async def test_a_key_revoked_while_it_is_verified_is_not_kept(scene: Scene) -> None:
+    text = await scene.key()
+    scene.store.gate = asyncio.Event()
+    first = asyncio.create_task(scene.auth.authenticate(text))
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert scene.store.asked
+    row = scene.store.rows[parse_key(text).public_id]
+    scene.store.gate.set()  # the row is read as it was, then the news comes
+    await asyncio.sleep(0)
+    scene.auth.forget(row.id)
+    assert await status(first) == 200
+    scene.store.change(row.public_id, revoked_at=1)
+    assert await status(scene.auth.authenticate(text)) == 401

@@ -182,6 +182,18 @@ async def test_flushall_gives_nobody_more_than_the_limit_a_process(
     assert await allowed(limiters, 100, 30) <= 2 * 30
 
 
+async def test_who_has_no_requests_finds_out_by_asking(server: RedisServer, ticks: Ticks) -> None:
+    limiter = RedisLimiter(address(server), seconds=SECONDS, clock=ticks)
+    await server.kill()
+    await limiter.hit(1, 5, MINUTE)
+    await limiter.probe()
+    assert limiter.alone
+    await server.start()
+    await limiter.probe()
+    assert not limiter.alone
+    await limiter.close()
+
+
 async def test_close_lets_those_who_wait_go_on(server: RedisServer, ticks: Ticks) -> None:
     limiter = RedisLimiter(address(server), seconds=SECONDS, clock=ticks)
     server.pause()
