@@ -45,7 +45,8 @@ def fitted(folder: Path, port: int, upstreams: list[str]) -> Path:
         "central1:8080": upstreams[0],
         "central2:8080": upstreams[1],
     }
-    for theirs, ours in table.items():
+    # Its own folder first: the others' new paths may lie below /tmp as well.
+    for theirs, ours in sorted(table.items(), key=lambda pair: pair[0] != "/tmp/"):
         assert theirs in text, theirs
         text = text.replace(theirs, ours)
     path = folder / "nginx.conf"
