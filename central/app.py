@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import structlog
 from aiohttp import web
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, ProcessCollector
 
 from central.auth import ALL_SCOPES, BCRYPT_COST, Auth, new_key, parse_key
 from central.keyfile import read_key, write_key
@@ -21,6 +21,7 @@ from central.meters import Meters
 from central.names import Names
 from central.redis_meters import RedisMeters
 from central.redis_parts import RedisParts, guarded
+from central.request_meters import RequestMeters
 from central.retention import Policy, Retention
 from central.retention_meters import RetentionMeters
 from central.settings import Settings
@@ -78,7 +79,7 @@ async def serve(
     store = guarded(outside.wrap_store(await _open_store(settings)), settings)
     redis = RedisParts(settings)
     service = _service(settings, store, redis, outside)
-    runner = _runner(service, redis)
+    runner = _runner(service, redis, settings.db_connection)
     # The writer's thread asks for the interpreter after each statement; the default makes it wait 5 ms each time.
     sys.setswitchinterval(_SWITCH_SECONDS)
     # A batch makes thousands of small objects that form no cycles: the default collects at every 700 of them.
@@ -138,16 +139,19 @@ def _service(settings: Settings, store: Store, redis: RedisParts, outside: Outsi
     )
 
 
-def _runner(service: Service, redis: RedisParts) -> web.AppRunner:
+def _runner(service: Service, redis: RedisParts, store_name: str) -> web.AppRunner:
     commits = service.commits
+    ours = version("glowing-fiesta")
     registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
     registry.register(
-        Meters(service.requests, service.rejected, commits.counts, service.auth.counts, lambda: commits.waiting)
+        Meters(commits.counts, service.auth.counts, lambda: commits.waiting, store=store_name, version=ours)
     )
+    registry.register(RequestMeters(service.requests, service.seconds, service.rejected))
     registry.register(RetentionMeters(service.retention.counts))
     registry.register(RedisMeters(redis, commits.counts, service.store))
     return web.AppRunner(
-        application(service, registry, version("glowing-fiesta")),
+        application(service, registry, ours),
         access_log=None,
         auto_decompress=False,
         max_line_size=32_768,

@@ -65,6 +65,10 @@ class AuthCounts:
     """Facts since the start; plain ints, read at scrape."""
 
     hits: int = 0
+    misses: int = 0
+    """Requests whose key had to be looked up; those that came while it was are among them."""
+    comparing: int = 0
+    """Comparisons by bcrypt that run or wait now."""
     verified: int = 0
     refused: int = 0
 
@@ -125,6 +129,7 @@ class Auth:
             return found.key
         if self._given is not None and hmac.compare_digest(self._given, digest):
             return self._given_key
+        self.counts.misses += 1
         return await self._once(digest, header)
 
     async def create(self, name: str, scopes: frozenset[str], rate_limit: int, now: int) -> tuple[KeyRow, str]:
@@ -200,12 +205,14 @@ class Auth:
         if queued >= MAX_QUEUE_PER_ID:
             raise unavailable("too many secrets are being tried for this key, try again")
         self._queues[row.public_id] = (lock, queued + 1)
+        self.counts.comparing += 1
         try:
             async with lock:
                 good = await asyncio.get_running_loop().run_in_executor(
                     self._pool, bcrypt.checkpw, fresh.secret.encode(), row.hash.encode()
                 )
         finally:
+            self.counts.comparing -= 1
             _, queued = self._queues[row.public_id]
             if queued == 1:
                 del self._queues[row.public_id]

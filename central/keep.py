@@ -5,15 +5,18 @@ A request's id is looked for in the spill first and in the store then: what has 
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import structlog
 
+from central.histogram import SECONDS, Histogram
 from central.spill import Spill, SpillInDoubt, SpillRefused
 from central.spill_record import SpilledGroup
 from central.store.base import Group, OutcomeUnknown, Refused, Remembered, Store, StoreError
 
+REQUESTS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+POINTS: Final = (1, 4, 16, 64, 256, 1_000, 2_500, 5_000, 10_000)
 _RETRY_FIRST: Final = 0.05
 _RETRY_MOST: Final = 2.0
 _log = structlog.get_logger(__name__)
@@ -21,19 +24,32 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(slots=True)
 class WriteCounts:
-    """Facts of the group commit since the start; plain ints, read at scrape."""
+    """Facts of the group commit since the start; plain numbers, read at scrape."""
 
-    groups: int = 0
-    requests: int = 0
     points: int = 0
+    counters: int = 0
+    """Of the points those that are counters."""
     replays: int = 0
     failed_groups: int = 0
     unknown_outcomes: int = 0
     turned_away: int = 0
-    commit_seconds: float = 0.0
     spilled_groups: int = 0
     spilled_requests: int = 0
     spilled_points: int = 0
+    commit_seconds: Histogram = field(default_factory=lambda: Histogram(SECONDS))
+    group_requests: Histogram = field(default_factory=lambda: Histogram(REQUESTS))
+    """Requests in each group that was committed."""
+    group_points: Histogram = field(default_factory=lambda: Histogram(POINTS))
+
+    @property
+    def groups(self) -> int:
+        """Groups committed."""
+        return self.group_requests.count
+
+    @property
+    def requests(self) -> int:
+        """Requests in groups committed."""
+        return int(self.group_requests.total)
 
 
 class Keep:

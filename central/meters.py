@@ -1,8 +1,15 @@
-"""Prometheus metrics of the service: one collector that reads plain ints at scrape."""
+"""Prometheus metrics of the group commit and of keys: one collector that reads plain numbers at scrape."""
 
-from collections.abc import Callable, Iterable, Mapping
+import platform
+from collections.abc import Callable, Iterable
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
 from prometheus_client.registry import Collector
 
 from central.auth import AuthCounts
@@ -10,45 +17,49 @@ from central.keep import WriteCounts
 
 
 class Meters(Collector):
-    """Reads counts that their owners keep."""
+    """Reads counts that their owners keep. ``store`` is the store's name, ``version`` our own."""
 
     def __init__(
-        self,
-        requests: Mapping[tuple[str, int], int],
-        rejected: Mapping[str, int],
-        writes: WriteCounts,
-        auth: AuthCounts,
-        waiting: Callable[[], int],
+        self, writes: WriteCounts, auth: AuthCounts, waiting: Callable[[], int], *, store: str, version: str
     ) -> None:
-        self._requests = requests
-        self._rejected = rejected
         self._writes = writes
         self._auth = auth
         self._waiting = waiting
+        self._store = store
+        self._version = version
 
     def collect(self) -> Iterable[Metric]:
         """One family a fact; every name is in docs/metrics.md."""
-        requests = CounterMetricFamily("fiesta_requests", "Answers by route and status.", labels=["route", "status"])
-        for (route, status), count in sorted(self._requests.items()):
-            requests.add_metric([route, str(status)], count)
-        yield requests
-        rejected = CounterMetricFamily("fiesta_items_rejected", "Items that were not stored, by code.", labels=["code"])
-        for code, count in sorted(self._rejected.items()):
-            rejected.add_metric([code], count)
-        yield rejected
-        writes = self._writes
+        writes, auth = self._writes, self._auth
+        about = {"version": self._version, "store": self._store, "python": platform.python_version()}
+        yield InfoMetricFamily("fiesta_build", "What runs here.", value=about)
+        points = CounterMetricFamily(
+            "fiesta_points_stored", "Points that are durable, by store and type.", labels=["store", "type"]
+        )
+        points.add_metric([self._store, "counter"], writes.counters)
+        points.add_metric([self._store, "value"], writes.points - writes.counters)
+        yield points
+        for name, text, times in (
+            ("commit_seconds", "Time of a commit.", writes.commit_seconds),
+            ("group_requests", "Requests in a group that was committed.", writes.group_requests),
+            ("group_points", "Points in a group that was committed.", writes.group_points),
+        ):
+            family = HistogramMetricFamily(f"fiesta_{name}", text)
+            family.add_metric([], times.buckets(), times.total)
+            yield family
         for name, text, value in (
-            ("points_stored", "Points that are durable.", writes.points),
-            ("groups_committed", "Transactions of the group commit.", writes.groups),
-            ("group_requests", "Requests that went through a group.", writes.requests),
             ("groups_failed", "Groups that were certainly not stored.", writes.failed_groups),
             ("commits_unknown", "Commits whose outcome was unknown at first.", writes.unknown_outcomes),
             ("replays", "Requests answered from their Idempotency-Key.", writes.replays),
             ("turned_away", "Requests refused because too many waited or for too long.", writes.turned_away),
-            ("commit_seconds", "Time spent in commits.", writes.commit_seconds),
-            ("key_cache_hits", "Requests whose key was known.", self._auth.hits),
-            ("key_verifications", "bcrypt comparisons.", self._auth.verified),
-            ("key_refusals", "Requests without a valid key.", self._auth.refused),
+            ("key_cache_hits", "Requests whose key was known.", auth.hits),
+            ("key_cache_misses", "Requests whose key had to be looked up.", auth.misses),
+            ("key_verifications", "bcrypt comparisons.", auth.verified),
+            ("key_refusals", "Requests without a valid key.", auth.refused),
         ):
             yield CounterMetricFamily(f"fiesta_{name}", text, value=value)
-        yield GaugeMetricFamily("fiesta_requests_waiting", "Requests that wait for their group.", self._waiting())
+        for name, text, level in (
+            ("requests_waiting", "Requests that wait for their group.", self._waiting()),
+            ("key_verifications_waiting", "bcrypt comparisons that run or wait.", auth.comparing),
+        ):
+            yield GaugeMetricFamily(f"fiesta_{name}", text, value=level)

@@ -274,12 +274,18 @@ class GroupCommit:
         if group.rows or group.ids:
             started = time.perf_counter()
             stored = await self._keep.commit(group, lambda: _record(group.id, group.day, fresh))
-            self.counts.commit_seconds += time.perf_counter() - started
-            self.counts.groups += stored
-            self.counts.points += len(group.rows) * stored
-        self.counts.requests += len(fresh)
+            self.counts.commit_seconds.observe(time.perf_counter() - started)
+            if stored:
+                self._count(fresh, len(group.rows))
         for member in fresh:
             self._finish([member], member.submission.answer())
+
+    def _count(self, members: list[Waiting], rows: int) -> None:
+        counts = self.counts
+        counts.group_requests.observe(len(members))
+        counts.group_points.observe(rows)
+        counts.points += rows
+        counts.counters += sum([item[1] for item in member.submission.items].count("counter") for member in members)
 
     async def _spill_group(self, members: list[Waiting], reason: StoreError) -> None:
         """Put the members in the spill as a group of their own; every one is answered afterwards."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -15,6 +15,7 @@ from aiohttp import web
 from central.answer import Answer, refused
 from central.auth import Auth, Key
 from central.errors import ApiError
+from central.histogram import SECONDS, Histogram
 from central.limit import Limiter
 from central.names import Names
 from central.redis_parts import RedisParts
@@ -77,6 +78,8 @@ class Service:
     requests: Counter[tuple[str, int]] = field(default_factory=Counter)
     """Answers by route and status; the ``items`` rejected in batches by code are in ``rejected``."""
     rejected: Counter[str] = field(default_factory=Counter)
+    seconds: defaultdict[str, Histogram] = field(default_factory=lambda: defaultdict(lambda: Histogram(SECONDS)))
+    """From the request's head to its answer, by route."""
 
 
 def guarded(service: Service, scope: str, endpoint: Endpoint) -> Handler:
@@ -121,6 +124,7 @@ def middleware(service: Service) -> Any:
 
     @web.middleware
     async def handle(request: web.Request, handler: Handler) -> web.StreamResponse:
+        started = time.perf_counter()
         try:
             with service.open_requests:
                 response = await handler(request)
@@ -134,7 +138,9 @@ def middleware(service: Service) -> Any:
             _log.exception("request_crashed", method=request.method, path=request.path)
             response = error_response(ApiError(500, "INTERNAL_ERROR", "something broke here; it is logged"))
         resource = request.match_info.route.resource
-        service.requests[resource.canonical if resource else "none", response.status] += 1
+        route = resource.canonical if resource else "none"
+        service.requests[route, response.status] += 1
+        service.seconds[route].observe(time.perf_counter() - started)
         if service.open_requests.closing:
             response.force_close()
         if service.cors_origins and not response.prepared:

@@ -114,10 +114,10 @@ class Central:
         return reply.json["data"]["id"], reply.json["data"]["key"]
 
     async def meter(self, sample: str) -> float:
-        """A sample of /metrics, 0 when it is not there."""
+        """A sample of /metrics, or the sum of those of a name without labels given; 0 when there is none."""
         text = (await self.ask("GET", "/metrics", key=None)).text
-        found = re.search(rf"^{re.escape(sample)} (\S+)$", text, re.MULTILINE)
-        return float(found[1]) if found else 0.0
+        labels = "" if "{" in sample else r"(?:\{.*\})?"
+        return sum(map(float, re.findall(rf"^{re.escape(sample)}{labels} (\S+)$", text, re.MULTILINE)))
 
 
 class Overlay:

@@ -1,61 +1,63 @@
 """central/meters.py: what /metrics says, and that docs/metrics.md says all of it."""
 
+import platform
 import re
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
-from prometheus_client.registry import Collector
 
 from central.auth import AuthCounts
+from central.histogram import SECONDS, Histogram
 from central.keep import WriteCounts
 from central.meters import Meters
-from central.redis_meters import RedisMeters
-from central.redis_parts import RedisParts
+from central.request_meters import RequestMeters
 from central.retention import RetentionCounts
 from central.retention_meters import RetentionMeters
-from central.settings import load_settings
-from central.store.duck import DuckStore
 from tests.central.harness import Central
 
 DOCS = Path(__file__).parents[2] / "docs" / "metrics.md"
 
 
-def scrape(*more: Collector) -> str:
+def scrape() -> str:
     registry = CollectorRegistry()
-    writes = WriteCounts(
-        groups=1,
-        requests=2,
-        points=3,
-        replays=4,
-        failed_groups=5,
-        unknown_outcomes=6,
-        turned_away=7,
-        commit_seconds=8.5,
-    )
-    auth = AuthCounts(hits=9, verified=10, refused=11)
+    writes = WriteCounts(points=3, counters=1, replays=4, failed_groups=5, unknown_outcomes=6, turned_away=7)
+    writes.group_requests.observe(2)
+    writes.group_points.observe(3)
+    writes.commit_seconds.observe(8.5)
+    auth = AuthCounts(hits=9, misses=21, verified=10, refused=11, comparing=22)
+    seconds = Histogram(SECONDS)
+    seconds.observe(0.25)
     registry.register(RetentionMeters(RetentionCounts(runs=15, failures=16, rows=17, parts=18, line=19, dropped=20)))
-    for collector in more:
-        registry.register(collector)
-    registry.register(Meters({("/health", 200): 12}, {"INVALID_NAME": 13}, writes, auth, lambda: 14))
+    registry.register(Meters(writes, auth, lambda: 14, store="duckdb", version="1.2.3"))
+    registry.register(RequestMeters({("/health", 200): 12}, {"/health": seconds}, {"INVALID_NAME": 13}))
     return generate_latest(registry).decode()
 
 
 def test_every_fact_is_told_once() -> None:
     samples = dict(line.rsplit(" ", 1) for line in scrape().splitlines() if not line.startswith("#"))
-    assert samples == {
+    assert {name: value for name, value in samples.items() if "_bucket" not in name} == {
+        f'fiesta_build_info{{python="{platform.python_version()}",store="duckdb",version="1.2.3"}}': "1.0",
         'fiesta_requests_total{route="/health",status="200"}': "12.0",
+        'fiesta_request_seconds_count{route="/health"}': "1.0",
+        'fiesta_request_seconds_sum{route="/health"}': "0.25",
         'fiesta_items_rejected_total{code="INVALID_NAME"}': "13.0",
-        "fiesta_points_stored_total": "3.0",
-        "fiesta_groups_committed_total": "1.0",
-        "fiesta_group_requests_total": "2.0",
+        'fiesta_points_stored_total{store="duckdb",type="counter"}': "1.0",
+        'fiesta_points_stored_total{store="duckdb",type="value"}': "2.0",
+        "fiesta_group_requests_count": "1.0",
+        "fiesta_group_requests_sum": "2.0",
+        "fiesta_group_points_count": "1.0",
+        "fiesta_group_points_sum": "3.0",
+        "fiesta_commit_seconds_count": "1.0",
+        "fiesta_commit_seconds_sum": "8.5",
         "fiesta_groups_failed_total": "5.0",
         "fiesta_commits_unknown_total": "6.0",
         "fiesta_replays_total": "4.0",
         "fiesta_turned_away_total": "7.0",
-        "fiesta_commit_seconds_total": "8.5",
         "fiesta_key_cache_hits_total": "9.0",
+        "fiesta_key_cache_misses_total": "21.0",
         "fiesta_key_verifications_total": "10.0",
+        "fiesta_key_verifications_waiting": "22.0",
         "fiesta_key_refusals_total": "11.0",
         "fiesta_requests_waiting": "14.0",
         "fiesta_retention_runs_total": "15.0",
@@ -65,20 +67,23 @@ def test_every_fact_is_told_once() -> None:
         "fiesta_retention_line_seconds": "19.0",
         "fiesta_retention_dropped_seconds": "20.0",
     }
+    assert samples['fiesta_request_seconds_bucket{le="0.2",route="/health"}'] == "0.0"
+    assert samples['fiesta_request_seconds_bucket{le="0.5",route="/health"}'] == "1.0"
+    assert samples['fiesta_commit_seconds_bucket{le="+Inf"}'] == "1.0"
 
 
-def test_the_docs_have_every_metric_with_its_type_and_labels_and_no_other(tmp_path: Path) -> None:
+async def test_the_docs_have_every_metric_with_its_type_and_labels_and_no_other(central: Central) -> None:
+    await central.counter("a b")
     described = {
         name: (kind, set(re.findall(r"`(\w+)`", labels)))
-        for name, kind, labels in re.findall(
-            r"^\| `(fiesta_\w+)` \| (\w+) \| ([^|]*)\|", DOCS.read_text(), re.MULTILINE
-        )
+        for name, kind, labels in re.findall(r"^\| `([a-z]\w+)` \| (\w+) \| ([^|]*)\|", DOCS.read_text(), re.MULTILINE)
     }
-    text = scrape(RedisMeters(RedisParts(load_settings({})), WriteCounts(), DuckStore(tmp_path)))
+    text = (await central.ask("GET", "/metrics", key=None)).text
     kinds = dict(re.findall(r"^# TYPE (\w+) (\w+)$", text, re.MULTILINE))
-    labels = {
-        name: set(re.findall(r'(\w+)="', rest)) for name, rest in re.findall(r"^(fiesta\w+)(\S*) ", text, re.MULTILINE)
-    }
+    labels: dict[str, set[str]] = {name: set() for name in kinds}
+    for sample, rest in re.findall(r"^(\w+)(\{.*\})? ", text, re.MULTILINE):
+        name = sample if sample in kinds else re.sub("_(bucket|count|sum)$", "", sample)
+        labels[name] |= set(re.findall(r'(\w+)="', rest)) - {"le"}
     assert described == {name: (kind, labels[name]) for name, kind in kinds.items()}
 
 
@@ -100,9 +105,14 @@ async def test_what_happened_over_http_can_be_scraped(central: Central) -> None:
         'fiesta_requests_total{route="none",status="404"}': 1,
         'fiesta_requests_total{route="none",status="405"}': 1,
         'fiesta_items_rejected_total{code="INVALID_NAME"}': 1,
-        "fiesta_points_stored_total": 2,
+        'fiesta_points_stored_total{store="duckdb",type="counter"}': 2,
+        'fiesta_points_stored_total{store="duckdb",type="value"}': 0,
+        'fiesta_request_seconds_count{route="/api/metrics/counter"}': 4,
+        "fiesta_commit_seconds_count": 2,
+        "fiesta_group_points_sum": 2,
         "fiesta_replays_total": 1,
         "fiesta_key_verifications_total": 1,
+        "fiesta_key_cache_misses_total": 2,
         "fiesta_requests_waiting": 0,
     }
     assert {sample: await central.meter(sample) for sample in table} == table
