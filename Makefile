@@ -37,9 +37,10 @@ test: install $(NODE)/node_modules/.installed ## Run every test and check the co
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --skip-covered --fail-under=90
 
-bench: install ## Measure speed, as ratios within one run (about three minutes, on an idle machine)
-	@sh scripts/ensure-apt.sh wrk
+bench: install ## Measure speed, as ratios within one run (about five minutes, on an idle machine)
+	@sh scripts/ensure-apt.sh wrk mariadb-server redis-server
 	$(BIN)/python -m loadtest.bench_central
+	$(BIN)/python -m loadtest.bench_mysql
 	$(BIN)/python -m loadtest.bench_agent
 
 COMPILE := $(BIN)/uv pip compile --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \

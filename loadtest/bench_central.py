@@ -1,8 +1,6 @@
 """Central on the embedded store: durable single POSTs beside a bare handler, batches, latency at half load."""
 
 import json
-import re
-import subprocess
 import tempfile
 import time
 from pathlib import Path
@@ -10,18 +8,14 @@ from typing import Final
 
 import uvloop
 
-from loadtest import paced
+from loadtest import paced, wrk
 from loadtest.servers import Server, bare, central, get_json
 
 CONNECTIONS: Final = 256
 SECONDS: Final = 8
 ROUNDS: Final = 3
 BATCHES: Final = 400
-_LUA: Final = """
-wrk.method = "POST"
-wrk.body = '{"name":"bench.single","value":1}'
-wrk.headers["X-API-Key"] = "%s"
-"""
+SINGLE: Final = '{"name":"bench.single","value":1}'
 
 
 def singles() -> list[tuple[str, str]]:
@@ -29,11 +23,11 @@ def singles() -> list[tuple[str, str]]:
     with tempfile.TemporaryDirectory() as folder, bare() as plain, central(Path(folder)) as ours:
         rates: dict[str, list[float]] = {"bare": [], "ours": []}
         for _ in range(ROUNDS):
-            rates["bare"].append(_wrk(plain, folder))
-            rates["ours"].append(_wrk(ours, folder))
+            rates["bare"].append(wrk.posts(plain, SINGLE, seconds=SECONDS, connections=CONNECTIONS))
+            rates["ours"].append(wrk.posts(ours, SINGLE, seconds=SECONDS, connections=CONNECTIONS))
         ratios = sorted(mine / other for mine, other in zip(rates["ours"], rates["bare"], strict=True))
         half = sorted(rates["ours"])[ROUNDS // 2] / 2
-        request = paced.post(ours.url, "/api/metrics/counter", ours.key, b'{"name":"bench.single","value":1}')
+        request = paced.post(ours.url, "/api/metrics/counter", ours.key, SINGLE.encode())
         result = uvloop.run(paced.paced(ours.url, request, rate=half, seconds=SECONDS, connections=CONNECTIONS))
         return [
             ("bare aiohttp POST handler, requests/s", _median(rates["bare"])),
@@ -95,23 +89,6 @@ def _count(server: Server) -> str:
     data = answer["data"]
     assert isinstance(data, list)
     return f"{sum(bucket['value'] for bucket in data)} of {BATCHES} sent for one name"
-
-
-def _wrk(server: Server, folder: str) -> float:
-    script = Path(folder) / "post.lua"
-    script.write_text(_LUA % server.key, encoding="ascii")
-    printed = subprocess.run(
-        ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{SECONDS}s", "-s", script, f"{server.url}/api/metrics/counter"],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    bad = re.search(r"Non-2xx or 3xx responses: (\d+)", printed)
-    if bad:
-        raise RuntimeError(f"{bad[1]} requests were refused")
-    found = re.search(r"Requests/sec:\s+([\d.]+)", printed)
-    assert found is not None, printed
-    return float(found[1])
 
 
 def _median(rates: list[float]) -> str:

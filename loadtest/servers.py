@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -25,20 +25,31 @@ class Server(NamedTuple):
     key: str = ""
 
     def cpu_seconds(self) -> float:
-        """Processor time that the process has used so far, all threads."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / _TICKS
+        """See cpu_seconds."""
+        return cpu_seconds(self.pid)
+
+
+def cpu_seconds(pid: int) -> float:
+    """Processor time that a process has used so far, all threads."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS
 
 
 @contextmanager
-def central(folder: Path) -> Iterator[Server]:
-    """A central service on the embedded store in ``folder``; ended by SIGTERM."""
+def central(folder: Path, environ: Mapping[str, str] | None = None) -> Iterator[Server]:
+    """A central service whose data is in ``folder``, on the embedded store unless ``environ`` says otherwise.
+
+    Ended by SIGTERM.
+    """
     port = free_port()
-    environment = {name: value for name, value in os.environ.items() if not re.match(r"METRICS_|DB_|REDIS_", name)}
+    environment = {
+        name: value for name, value in os.environ.items() if not re.match(r"METRICS_|DB_|REDIS_|QUEUE_", name)
+    }
     environment |= {
         "METRICS_LISTEN": f"127.0.0.1:{port}",
         "METRICS_DATA_DIR": str(folder),
         "METRICS_RATE_LIMIT_DEFAULT": "1000000000",
+        **(environ or {}),
     }
     with _process([sys.executable, "-m", "central", "serve"], port, environment) as process:
         key = (folder / "admin.key").read_text(encoding="ascii").strip()
@@ -61,7 +72,7 @@ def _process(command: list[str], port: int, environment: dict[str, str]) -> "Ite
         yield process
     finally:
         process.terminate()
-        process.wait(timeout=30)
+        process.wait(timeout=60)
 
 
 def _wait_for(port: int, process: "subprocess.Popen[bytes]") -> None:

@@ -56,6 +56,12 @@ class RedisServer:
             await self._process.wait()
             self._process = None
 
+    @property
+    def pid(self) -> int:
+        """The process."""
+        assert self._process is not None, "it does not run"
+        return self._process.pid
+
     async def kill(self) -> None:
         """kill -9."""
         await self.end(signal.SIGKILL)
@@ -69,8 +75,7 @@ class RedisServer:
         self._signal(signal.SIGCONT)
 
     def _signal(self, number: int) -> None:
-        assert self._process is not None
-        os.kill(self._process.pid, number)
+        os.kill(self.pid, number)
 
     async def set(self, **config: str) -> None:
         """CONFIG SET; ``_`` stands for ``-``."""
