@@ -16,7 +16,7 @@ from agent.gaugefile import GaugeFile
 from agent.http import local_app, serve
 from agent.key import ApiKey
 from agent.ledger import Ledger
-from agent.receive import RECEIVE_BUFFER, DatagramReceiver, open_udp
+from agent.receive import RECEIVE_BUFFER, DatagramReceiver, open_udp, read_each
 from agent.report import Snapshot, TroubleFacts
 from agent.send import Sender
 from agent.setting_rules import join_address
@@ -172,7 +172,7 @@ class Agent:
         address = join_address(*self._settings.udp)
         with starting(f"UDP {address}", "stop what listens there, or set UDP to another port"):
             sock = open_udp(*self._settings.udp)
-        self._receiver = receiver = DatagramReceiver(sock, self._aggregator.feed)
+        self._receiver = receiver = DatagramReceiver(sock, read_each(self._aggregator.feed))
         stack.callback(receiver.close)
         self._window = self._window_now()
         receiver.start(asyncio.get_running_loop())

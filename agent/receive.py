@@ -1,4 +1,4 @@
-"""Datagrams from the kernel to ``feed``: no queue, and no await between packets.
+"""Datagrams from the kernel to those who count: no queue, and no await between packets.
 
 What waits, waits in the socket's own buffer, which has a bound and a drop counter that we show.
 """
@@ -9,7 +9,7 @@ import socket
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 MAX_DATAGRAM: Final = 65_536
 """More than any datagram holds (65,507 bytes over IPv4), so none is cut short."""
@@ -55,19 +55,55 @@ def granted_buffer(sock: socket.socket) -> int:
     return sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 2
 
 
-class DatagramReceiver:
-    """Hands every datagram of a bound, non-blocking socket to ``feed``, in order, whole. Owns the socket.
+class Taken(NamedTuple):
+    """What one read took out of a socket; ``failed`` when the socket, not its emptiness, ended it."""
 
-    ``packets``, ``bytes`` and ``errors`` (of recv) are counted since the start.
+    packets: int
+    bytes: int
+    failed: bool = False
+
+
+Read = Callable[[socket.socket, int], Taken]
+"""Takes at most so many datagrams from a non-blocking socket, in order and whole, to where they are counted.
+
+Raises nothing. It stops early only when nothing waits or the socket fails.
+"""
+
+
+def read_each(feed: Callable[[bytes], None]) -> Read:
+    """A Read that hands each datagram to ``feed``."""
+
+    def read(sock: socket.socket, at_most: int) -> Taken:
+        recv = sock.recv
+        done = size = 0
+        try:
+            while done < at_most:
+                packet = recv(MAX_DATAGRAM)
+                done += 1
+                size += len(packet)
+                feed(packet)
+        except BlockingIOError:
+            pass
+        except OSError:
+            return Taken(done, size, failed=True)
+        return Taken(done, size)
+
+    return read
+
+
+class DatagramReceiver:
+    """Calls ``read`` for a bound, non-blocking socket when it must. Owns the socket.
+
+    ``packets``, ``bytes`` and ``errors`` (of the socket) are counted since the start.
     """
 
-    def __init__(self, sock: socket.socket, feed: Callable[[bytes], None]) -> None:
+    def __init__(self, sock: socket.socket, read: Read) -> None:
         self.packets = 0
         self.bytes = 0
         self.errors = 0
         self.granted = granted_buffer(sock)
         self._sock = sock
-        self._feed = feed
+        self._read_socket = read
         self._inode = os.fstat(sock.fileno()).st_ino
         self._loop: asyncio.AbstractEventLoop | None = None
         self._next_turn: asyncio.TimerHandle | None = None
@@ -128,21 +164,11 @@ class DatagramReceiver:
             return None
 
     def _read(self, at_most: int) -> int:
-        recv, feed = self._sock.recv, self._feed
-        done = size = 0
-        try:
-            while done < at_most:
-                packet = recv(MAX_DATAGRAM)
-                done += 1
-                size += len(packet)
-                feed(packet)
-        except BlockingIOError:
-            pass
-        except OSError:
-            self.errors += 1
-        self.packets += done
-        self.bytes += size
-        return done
+        taken = self._read_socket(self._sock, at_most)
+        self.packets += taken.packets
+        self.bytes += taken.bytes
+        self.errors += taken.failed
+        return taken.packets
 
 
 def parse_drops(table: str, inode: int) -> int | None:

@@ -23,7 +23,7 @@ import uvloop
 
 from agent.aggregate import AggregateOptions, Aggregator
 from agent.ledger import Ledger
-from agent.receive import DatagramReceiver, open_udp
+from agent.receive import DatagramReceiver, open_udp, read_each
 
 LINES_A_PACKET: Final = 30
 PACKETS: Final = 4_000
@@ -116,7 +116,7 @@ def receive(pipe: Connection) -> None:
             if packet == LAST_PACKET:
                 done.set()
 
-        receiver = DatagramReceiver(open_udp("127.0.0.1", 0), feed)
+        receiver = DatagramReceiver(open_udp("127.0.0.1", 0), read_each(feed))
         receiver.start(asyncio.get_running_loop())
         begun = os.times()
         pipe.send(receiver.address)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.receive import DatagramReceiver, granted_buffer, open_udp, parse_drops
+from agent.receive import DatagramReceiver, granted_buffer, open_udp, parse_drops, read_each
 
 UDP_TABLE = """\
    sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops
@@ -51,7 +51,7 @@ async def inbox() -> Inbox:
 
 @pytest.fixture
 async def receiver(inbox: Inbox) -> AsyncIterator[DatagramReceiver]:
-    receiver = DatagramReceiver(open_udp("127.0.0.1", 0), inbox.feed)
+    receiver = DatagramReceiver(open_udp("127.0.0.1", 0), read_each(inbox.feed))
     yield receiver
     receiver.close()
 
@@ -120,7 +120,7 @@ async def test_a_socket_that_fails_is_counted_and_not_raised(receiver: DatagramR
 
 
 async def test_ipv6_is_received_too(inbox: Inbox) -> None:
-    receiver = DatagramReceiver(open_udp("::1", 0), inbox.feed)
+    receiver = DatagramReceiver(open_udp("::1", 0), read_each(inbox.feed))
     with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sender:
         sender.sendto(b"a:1|c", receiver.address)
     assert receiver.address[0] == "::1"
@@ -141,7 +141,7 @@ def test_the_granted_buffer_is_what_can_be_used() -> None:
 
 
 async def test_drops_of_the_kernel_are_seen(inbox: Inbox) -> None:
-    receiver = DatagramReceiver(open_udp("127.0.0.1", 0, 4096), inbox.feed)
+    receiver = DatagramReceiver(open_udp("127.0.0.1", 0, 4096), read_each(inbox.feed))
     assert receiver.kernel_drops() == 0
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
         for _ in range(200):
