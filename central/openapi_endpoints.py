@@ -5,6 +5,7 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from central import openapi_parts as parts
+from central.csv_answer import FORMATS
 from central.openapi_parts import Json, ref, schema, success
 from central.plan import MAX_WINDOWS_A_NAME, MAX_WINDOWS_AN_ANSWER, WINDOWS
 from central.query import FILLS, LIST_LIMIT, LIST_MOST, OPERATIONS
@@ -118,6 +119,10 @@ def _aggregate() -> Endpoint:
         "description": "Only while points that were acknowledged wait in the spill: they are not in the answer yet.",
     }
     example = {"success": True, "metric": "api.requests", "operation": "sum", "window": "1h", "data": data}
+    windows = _json("The windows.", success(answer, {"complete": partly}), example)
+    lines = "".join(f"api.requests,{point['timestamp']},{point['value']}\r\n" for point in data)
+    windows["content"]["text/csv"] = {"schema": _TEXT, "example": f"name,timestamp,value\r\n{lines}"}
+    windows["headers"] = {"Metrics-Complete": ref("headers", "Metrics-Complete")}
     return Endpoint(
         "Query",
         "get",
@@ -127,8 +132,8 @@ def _aggregate() -> Endpoint:
         "The operation over each window of start <= time < end. Windows are aligned to UTC and named by their start, "
         "which may precede start; only those with data come back unless fill is given. At most "
         f"{MAX_WINDOWS_A_NAME:,} windows a name and {MAX_WINDOWS_AN_ANSWER:,} an answer. A name that nobody has sent "
-        "has no data.",
-        {"200": _json("The windows.", success(answer, {"complete": partly}), example)},
+        "has no data. As JSON, or as CSV with format=csv or Accept: text/csv; errors are JSON either way.",
+        {"200": windows},
         "query",
         (
             _parameter("name", names, "Name, or several with commas between.", "api.requests"),
@@ -136,7 +141,8 @@ def _aggregate() -> Endpoint:
             _parameter("window", _enum(WINDOWS), "Width of a window.", "1h"),
             _parameter("start", time, "First moment, ISO 8601.", "2026-02-15T00:00:00Z"),
             _parameter("end", time, "First moment after; may be in the future.", "2026-02-16T00:00:00Z"),
-            _optional("fill", _enum(FILLS), "Give windows without data too, as 0 or as null."),
+            _optional("fill", _enum(FILLS), "Give windows without data too, as 0 or as null (in CSV: empty)."),
+            _optional("format", _enum(FORMATS), "Of the answer; without it what Accept prefers, else json."),
         ),
     )
 

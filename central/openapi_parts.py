@@ -250,6 +250,10 @@ def headers() -> Json:
             "description": "true when this is the answer to an earlier request and nothing was stored again.",
             "schema": {"type": "string", "enum": ["true"]},
         },
+        "Metrics-Complete": {
+            "description": "false while points that were acknowledged wait in the spill: they are not in the answer.",
+            "schema": {"type": "string", "enum": ["false"]},
+        },
         "Retry-After": {"description": "Seconds to wait before the next try.", **seconds},
         "RateLimit-Limit": {"description": "Requests a minute of this key.", **seconds},
         "RateLimit-Remaining": {"description": "Requests left in this minute.", **seconds},

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Literal, NamedTuple, get_args
 
+from central.csv_answer import FORMATS, csv_body, prefers_csv
 from central.errors import ApiError, invalid
 from central.plan import (
     MAX_WINDOWS_A_NAME,
@@ -22,7 +23,7 @@ from protocol.times import format_time, parse_time
 Operation = Literal["sum", "count", "avg", "min", "max"]
 OPERATIONS: Final = get_args(Operation)
 FILLS: Final = {"zero": "0", "null": "null"}
-PARAMETERS: Final = frozenset({"name", "operation", "window", "start", "end", "fill"})
+PARAMETERS: Final = frozenset({"name", "operation", "window", "start", "end", "fill", "format"})
 LIST_PARAMETERS: Final = frozenset({"prefix", "limit", "after"})
 LIST_LIMIT: Final = 100
 LIST_MOST: Final = 1_000
@@ -31,7 +32,10 @@ _LOST_PLUS: Final = re.compile(r"\A(.{10}[Tt ]\d\d:\d\d\S*) (\d\d(?::?\d\d)?)\Z"
 
 
 class Query(NamedTuple):
-    """A checked aggregate query over [start, end), times in whole seconds. ``fill`` is the text of an empty window."""
+    """A checked aggregate query over [start, end), times in whole seconds.
+
+    ``fill`` is the text of an empty window; ``csv``: that is how the answer is wanted, else as JSON.
+    """
 
     names: tuple[str, ...]
     operation: str
@@ -39,6 +43,7 @@ class Query(NamedTuple):
     start: int
     end: int
     fill: str | None
+    csv: bool = False
 
     @property
     def seconds(self) -> int:
@@ -46,18 +51,22 @@ class Query(NamedTuple):
         return WINDOWS[self.window]
 
 
-def parse_query(parameters: Mapping[str, str]) -> Query:
-    """Check the parameters. Raises ApiError 400 that names the one at fault."""
+def parse_query(parameters: Mapping[str, str], accept: str = "") -> Query:
+    """Check the parameters; ``accept`` is the header, which counts where they name no format.
+
+    Raises ApiError 400 that names the one at fault.
+    """
     _known(parameters, PARAMETERS)
     names = _names(_required(parameters, "name"))
     operation = _choice(parameters, "operation", OPERATIONS)
     window = _choice(parameters, "window", tuple(WINDOWS))
     start, end = _time(parameters, "start"), _time(parameters, "end")
     fill = FILLS[_choice(parameters, "fill", tuple(FILLS))] if "fill" in parameters else None
+    csv = _choice(parameters, "format", FORMATS) == "csv" if "format" in parameters else prefers_csv(accept)
     if start >= end:
         raise _fault("end", "end must be later than start; the range is start <= time < end")
     _check_size(start, end, window, len(names))
-    return Query(names, operation, window, start, end, fill)
+    return Query(names, operation, window, start, end, fill, csv)
 
 
 def parse_list(parameters: Mapping[str, str]) -> tuple[str, str, int]:
@@ -74,15 +83,18 @@ def parse_list(parameters: Mapping[str, str]) -> tuple[str, str, int]:
 
 
 def render(query: Query, ids: Mapping[str, int], buckets: Sequence[Bucket], *, partial: bool = False) -> bytes:
-    """The JSON answer (PRD 4.1.2) of the buckets found for the ids of those names that exist.
+    """The answer, JSON (PRD 4.1.2) or CSV, of the buckets found for the ids of those names that exist.
 
-    ``partial``: some acknowledged points are not in the store yet; the answer says ``"complete": false``.
+    ``partial``: some acknowledged points are not in the store yet; JSON says ``"complete": false``.
     """
     value = _VALUES[query.operation]
     by_id: dict[int, dict[int, str]] = {metric_id: {} for metric_id in ids.values()}
     for bucket in buckets:
         by_id[bucket.metric_id][bucket.start] = value(bucket)
-    parts = {name: _data(query, by_id[ids[name]] if name in ids else {}) for name in query.names}
+    series = {name: _windows(query, by_id[ids[name]] if name in ids else {}) for name in query.names}
+    if query.csv:
+        return csv_body(series)
+    parts = {name: _data(windows) for name, windows in series.items()}
     if len(query.names) == 1:
         data = parts[query.names[0]]
     else:
@@ -98,13 +110,16 @@ def render(query: Query, ids: Mapping[str, int], buckets: Sequence[Bucket], *, p
     return f'{json.dumps(head, separators=(",", ":"))[:-1]},"data":{data}}}'.encode()
 
 
-def _data(query: Query, found: Mapping[int, str]) -> str:
+def _windows(query: Query, found: Mapping[int, str]) -> list[tuple[int, str]]:
+    """Start and text of each window of a name, with those that ``fill`` adds."""
     if query.fill is None:
-        pairs = list(found.items())
-    else:
-        first = query.start // query.seconds * query.seconds
-        pairs = [(start, found.get(start, query.fill)) for start in range(first, query.end, query.seconds)]
-    return "[" + ",".join(f'{{"timestamp":"{format_time(start)}","value":{text}}}' for start, text in pairs) + "]"
+        return list(found.items())
+    first = query.start // query.seconds * query.seconds
+    return [(start, found.get(start, query.fill)) for start in range(first, query.end, query.seconds)]
+
+
+def _data(windows: Sequence[tuple[int, str]]) -> str:
+    return "[" + ",".join(f'{{"timestamp":"{format_time(start)}","value":{text}}}' for start, text in windows) + "]"
 
 
 def _average(bucket: Bucket) -> str:

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from central.answer import Answer
 from central.auth import Key
+from central.csv_answer import CSV
 from central.errors import invalid, unavailable
 from central.plan import plan, windows_touched
 from central.query import parse_list, parse_query, render
@@ -24,7 +25,7 @@ def aggregate_endpoint(service: Service) -> Endpoint:
     """The handler of an aggregate query."""
 
     async def handle(request: web.Request, key: Key) -> Answer:
-        query = parse_query(_once(request))
+        query = parse_query(_once(request), ",".join(request.headers.getall("Accept", [])))
         spill = service.redis.spill
         partial = spill is not None and spill.holds  # looked at before: what is drained meanwhile may be missed
         try:
@@ -38,12 +39,22 @@ def aggregate_endpoint(service: Service) -> Endpoint:
         windows = len(buckets)
         if query.fill is not None:
             windows = windows_touched(query.start, query.end, query.seconds) * len(query.names)
-        if windows <= _LARGE:
-            return Answer(200, render(query, ids, buckets, partial=partial), {})
         draw = functools.partial(render, query, ids, buckets, partial=partial)
-        return Answer(200, await asyncio.get_running_loop().run_in_executor(None, draw), {})
+        large = windows > _LARGE
+        body = await asyncio.get_running_loop().run_in_executor(None, draw) if large else draw()
+        return Answer(200, body, _headers(csv=query.csv, partial=partial))
 
     return handle
+
+
+def _headers(*, csv: bool, partial: bool) -> dict[str, str]:
+    """Headers of an answer. CSV has no place for "complete", so both formats say it here too."""
+    made = {"Vary": "Accept"}
+    if csv:
+        made["Content-Type"] = CSV
+    if partial:
+        made["Metrics-Complete"] = "false"
+    return made
 
 
 def list_endpoint(service: Service) -> Endpoint:

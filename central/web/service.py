@@ -107,7 +107,7 @@ def guarded(service: Service, scope: str, endpoint: Endpoint) -> Handler:
         return web.Response(
             status=answer.status,
             body=answer.body,
-            headers={**decision.headers(), **answer.headers, "Content-Type": JSON},
+            headers={"Content-Type": JSON, **decision.headers(), **answer.headers},
         )
 
     return handle
@@ -164,7 +164,8 @@ def _no_such_route(
 
 
 def _allow_origin(service: Service, request: web.Request, response: web.StreamResponse) -> None:
-    response.headers["Vary"] = "Origin"  # for every origin, or a cache gives one the answer of another
+    # For every origin, or a cache gives one the answer of another.
+    response.headers["Vary"] = ", ".join(filter(None, (response.headers.get("Vary"), "Origin")))
     origin = request.headers.get("Origin")
     if origin not in service.cors_origins:
         return
@@ -172,6 +173,6 @@ def _allow_origin(service: Service, request: web.Request, response: web.StreamRe
     response.headers["Access-Control-Allow-Methods"] = "GET, POST, DELETE"
     response.headers["Access-Control-Allow-Headers"] = "X-API-Key, Idempotency-Key, Content-Type, Content-Encoding"
     response.headers["Access-Control-Expose-Headers"] = (
-        "Idempotency-Replayed, Retry-After, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset"
+        "Idempotency-Replayed, Metrics-Complete, Retry-After, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset"
     )
     response.headers["Access-Control-Max-Age"] = "600"

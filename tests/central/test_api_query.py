@@ -144,6 +144,55 @@ async def test_empty_windows_are_given_on_request(stored: Central) -> None:
         ]
 
 
+# --- CSV
+
+
+@pytest.mark.parametrize("how", ["parameter", "header"])
+async def test_csv_on_request(stored: Central, how: str) -> None:
+    parameters = {"format": "csv"} if how == "parameter" else {}
+    headers = {"Accept": "text/csv"} if how == "header" else {}
+    query = {"name": "db.time,none,api.requests", "operation": "sum", "window": "1h", "start": at(1), "end": at(4)}
+    reply = await stored.ask("GET", AGGREGATE, params={**query, **parameters}, headers=headers)
+    assert (reply.status, reply.headers["Content-Type"]) == (200, "text/csv; charset=utf-8; header=present")
+    assert reply.text == (
+        f"name,timestamp,value\r\ndb.time,{at(2)},11\r\napi.requests,{at(1)},1450\r\napi.requests,{at(3)},7\r\n"
+    )
+    assert reply.headers["Vary"] == "Accept"
+    assert "RateLimit-Remaining" in reply.headers
+    assert "Metrics-Complete" not in reply.headers
+
+
+async def test_csv_has_exact_digits_and_empty_cells(stored: Central) -> None:
+    await stored.value("exact", "9999999999999999.9999")
+    assert (await stored.query("exact", "max", format="csv")).text.endswith("Z,9999999999999999.9999\r\n")
+    reply = await stored.query("db.time", "max", "1h", start=at(2), end=at(4), fill="null", format="csv")
+    assert reply.text.splitlines()[1:] == [f"db.time,{at(2)},5", f"db.time,{at(3)},"]
+    reply = await stored.query("db.time", "max", "1h", start=at(2), end=at(4), fill="zero", format="csv")
+    assert reply.text.splitlines()[1:] == [f"db.time,{at(2)},5", f"db.time,{at(3)},0"]
+
+
+async def test_the_format_wins_over_the_header(stored: Central) -> None:
+    query = {"name": "db.time", "operation": "max", "window": "1h", "start": at(0), "end": at(24), "format": "json"}
+    reply = await stored.ask("GET", AGGREGATE, params=query, headers={"Accept": "text/csv"})
+    assert reply.json["data"]
+    assert reply.headers["Content-Type"] == "application/json; charset=utf-8"
+
+
+@pytest.mark.parametrize(("format", "operation", "field"), [("csv", "median", "operation"), ("xlsx", "sum", "format")])
+async def test_an_error_is_json_also_for_who_wants_csv(
+    stored: Central, format: str, operation: str, field: str
+) -> None:
+    query = {"name": "a", "operation": operation, "window": "1h", "start": at(0), "end": at(24), "format": format}
+    reply = await stored.ask("GET", AGGREGATE, params=query, headers={"Accept": "text/csv"})
+    assert reply.error == (400, "VALIDATION_ERROR", field)
+    assert reply.headers["Content-Type"] == "application/json; charset=utf-8"
+
+
+async def test_a_large_csv_answer_is_whole(stored: Central) -> None:
+    reply = await stored.query("db.time", "sum", "1m", start=at(0), end=at(24 * 7), fill="zero", format="csv")
+    assert len(reply.text.splitlines()) == 1 + 7 * 1440
+
+
 async def test_a_fill_reaches_to_the_edges_of_the_calendar(central: Central) -> None:
     edges = [("0001-01-01", "0001-01-01T00:02:00Z"), ("9999-12-31T23:58:00Z", "9999-12-31T23:59:59Z")]
     for start, end in edges:

@@ -99,6 +99,7 @@ async def test_until_the_spill_is_empty_answers_say_that_they_are_not_complete(o
         pass
     reply = await central.query("a", "sum")
     assert (reply.json["complete"], reply.json["data"][0]["value"]) == (False, 1)
+    assert (await central.query("a", "sum", format="csv")).headers["Metrics-Complete"] == "false"
     await server.client.delete("fiesta:spill:lease")
     while "complete" in (reply := await central.query("a", "sum")).json:
         pass

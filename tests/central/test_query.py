@@ -92,7 +92,12 @@ def test_start_in_any_form_of_iso_8601(text: str, seconds: int) -> None:
         ({"name": "a,,b"}, "INVALID_NAME", "name", "1 to 255 characters"),
         ({"name": "a, b"}, "INVALID_NAME", "name", "1 to 255 characters"),
         ({"name": "a" * 256}, "INVALID_NAME", "name", "1 to 255 characters"),
-        ({"windows": "1h"}, "VALIDATION_ERROR", "windows", "unknown parameter 'windows'; allowed are end, fill, name"),
+        (
+            {"windows": "1h"},
+            "VALIDATION_ERROR",
+            "windows",
+            "unknown parameter 'windows'; allowed are end, fill, format, name",
+        ),
     ],
 )
 def test_a_bad_parameter_is_named(changes: dict[str, str | None], code: str, field: str, says: str) -> None:

@@ -1,0 +1,55 @@
+"""The aggregate answer as CSV (RFC 4180): when a client wants it, and its text. Pure.
+
+A name needs no quotes: it has no comma, quote or line end. It is written as it is, also where a spreadsheet would read
+it as a formula ("-a1"): without brackets, blanks, "=", "!" and "|" such a formula can call and fetch nothing, and a
+changed name would no longer be the name.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from protocol.times import format_time
+
+CSV: Final = "text/csv; charset=utf-8; header=present"
+FORMATS: Final = ("json", "csv")
+_HEADER: Final = "name,timestamp,value\r\n"
+_EMPTY: Final = "null"
+
+
+def prefers_csv(accept: str) -> bool:
+    """Whether an Accept header gives text/csv a higher quality than JSON, which is the default (RFC 9110, 12.5.1)."""
+    return _quality(accept, "text/csv") > _quality(accept, "application/json")
+
+
+def csv_body(parts: Mapping[str, Sequence[tuple[int, str]]]) -> bytes:
+    """One line a window, names in the order asked, a window without data (``fill=null``) with an empty value."""
+    lines = [
+        f"{name},{format_time(start)},{'' if text == _EMPTY else text}\r\n"
+        for name, windows in parts.items()
+        for start, text in windows
+    ]
+    return (_HEADER + "".join(lines)).encode()
+
+
+def _quality(accept: str, wanted: str) -> float:
+    """The quality of a media type, by the range that names it most closely; 0 where none does."""
+    ranges = {f"{wanted.partition('/')[0]}/*": 1, "*/*": 0, wanted: 2}
+    best, quality = -1, 0.0
+    for entry in accept.lower().split(","):
+        media, *parameters = (part.strip() for part in entry.split(";"))
+        rank = ranges.get(media, -1)
+        if rank > best:
+            best, quality = rank, _q(parameters)
+    return quality
+
+
+def _q(parameters: Sequence[str]) -> float:
+    """The weight among a range's parameters; 1 without one, 0 for one that is none."""
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        if name.strip() == "q":
+            try:
+                return min(max(float(value), 0.0), 1.0)
+            except ValueError:
+                return 0.0
+    return 1.0
