@@ -179,8 +179,13 @@ async def _migrate(settings: Settings) -> list[str]:
 async def ensure_admin_key(auth: Auth, store: Store, settings: Settings) -> None:
     """Make the first admin key, in ``<data_dir>/admin.key`` (mode 0600), when no key with that scope exists.
 
-    The file comes first: a crash between the two leaves a file whose key the next start stores.
+    Of many processes that start at once one makes it. The file comes first: a crash between the two leaves a file
+    whose key the next start stores.
     """
+    await store.alone(lambda: _ensure_admin_key(auth, store, settings))
+
+
+async def _ensure_admin_key(auth: Auth, store: Store, settings: Settings) -> None:
     rows = await store.list_keys()
     if any("admin" in row.scopes and row.revoked_at is None for row in rows):
         return

@@ -3,14 +3,16 @@
 One rule above all: what ``commit`` returned from is durable, and a group is stored whole or not at all.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 from central.plan import Segment
 from central.store.retention import RetentionStore
 from protocol.batch import Kind
+
+T = TypeVar("T")
 
 
 class StoreError(Exception):
@@ -205,6 +207,9 @@ class Store(Protocol):
 
     async def rotate_key(self, key_id: int, hashed: str, now: int) -> KeyRow | None:
         """Replace the secret of a key that is not revoked, durably; None when there is none."""
+
+    async def alone(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Run ``work`` while no other process migrates or runs anything so; it may use the store."""
 
     async def backup(self, target: Path) -> None:
         """Write a consistent copy of everything to ``target``, which must not exist, while writes go on."""

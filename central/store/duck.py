@@ -10,10 +10,10 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from decimal import Context, Decimal
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import duckdb
 import numpy as np
@@ -44,6 +44,8 @@ from central.store.seen import Seen
 from protocol.batch import Kind
 from protocol.limits import ID_DAYS
 from protocol.numbers import DECIMALS
+
+T = TypeVar("T")
 
 FILE_NAME: Final = "fiesta.duckdb"
 TAIL_ROWS: Final = 32_768
@@ -243,6 +245,10 @@ class DuckStore:
     async def backup(self, target: Path) -> None:
         """See Store."""
         await self._engine.read(lambda cursor: _copy(cursor, target), seconds=_BACKUP_SECONDS)
+
+    async def alone(self, work: Callable[[], Awaitable[T]]) -> T:
+        """See Store; the file is this process's alone."""
+        return await work()
 
     # --- keys
 

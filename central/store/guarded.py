@@ -184,6 +184,11 @@ class Guarded:
         self._refuse_while_down()
         return await self._store.rotate_key(key_id, hashed, now)
 
+    async def alone(self, work: Callable[[], Awaitable[T]]) -> T:
+        """See Store."""
+        self._refuse_while_down()
+        return await self._store.alone(work)
+
     async def backup(self, target: Path) -> None:
         """See Store."""
         self._refuse_while_down()

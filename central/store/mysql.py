@@ -260,6 +260,11 @@ class MySQLStore:
         """See Store."""
         return await self._change(lambda connection: mysql_keys.rotate(connection, key_id, hashed, now))
 
+    async def alone(self, work: Callable[[], Awaitable[T]]) -> T:
+        """See Store."""
+        async with mysql_migrate.locked(lambda: connect(self._server, Session())):
+            return await work()
+
     async def _change(self, work: Callable[[Connection], Awaitable[T]]) -> T:
         """A transaction whose unknown outcome is a StoreUnavailable: asking again is harmless for all of these."""
         try:
@@ -273,16 +278,21 @@ async def _put_group(connection: Connection, group: Group, incoming: Sequence[st
     statements = mysql_sql.request_ids(group.day, [RequestId(group.id, bytes(16), None)])
     statements.append(mysql_sql.CHECK_NAMES)
     statements += mysql_sql.request_ids(group.day, group.ids)
-    statements += mysql_sql.rejected(group.rejected)
+    looks = mysql_sql.other_day(group.day, group.ids)
+    looked_at = len(statements)
+    statements += looks + mysql_sql.rejected(group.rejected)
     if incoming:
         statements += [mysql_sql.CLEAR_INCOMING, *incoming, mysql_sql.PUT_POINTS, *mysql_sql.PUT_ROLLUPS]
     try:
-        _, ((version,),), *_ = await connection.run_all(statements)
+        answers = await connection.run_all(statements)
     except ServerError as error:
         if error.at == 0 and error.code == DUPLICATE and again:
             return
         if error.at == 0 or error.code in AGAIN or error.code == NO_PARTITION:
             raise
         raise Refused(f"the group was not stored: {error}") from error
+    ((version,),) = answers[1]
+    if looks and answers[looked_at][0][0]:
+        raise Refused("a request in the group was stored on another day: look its id up again")
     if group.names_version is not None and version != group.names_version:
         raise StaleNames("a name was deleted meanwhile: resolve the names again")

@@ -6,7 +6,8 @@ the process dies the server ends both.
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Final
 
 import structlog
@@ -48,14 +49,23 @@ async def migrate(
 
     A file whose application breaks off is applied from its start the next time: its statements allow that.
     """
-    keeper = await connect()
-    try:
+    async with locked(connect, wait_seconds):
         worker = await connect()
         try:
-            await _lock(keeper, wait_seconds)
             return await _apply(worker, load("mysql") if known is None else known, now)
         finally:
             worker.close()
+
+
+@asynccontextmanager
+async def locked(
+    connect: Callable[[], Awaitable[Connection]], wait_seconds: float = WAIT_SECONDS
+) -> AsyncIterator[None]:
+    """Of all processes only this one is in the block. Raises StoreUnavailable where another one stays in it long."""
+    keeper = await connect()
+    try:
+        await _lock(keeper, wait_seconds)
+        yield
     finally:
         keeper.close()
 

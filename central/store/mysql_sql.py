@@ -82,6 +82,19 @@ def rejected(points: Iterable[RejectedPoint]) -> list[str]:
     return list(statements(f"INSERT INTO rejected_points ({columns}) VALUES ", tuples))
 
 
+def other_day(day: int, entries: Iterable[RequestId]) -> list[str]:
+    """SELECT of how many of these ids the days beside ``day`` have; waits for those that are being stored there.
+
+    The table's key holds an id back in its own day only. With this, after their own ids went in, two attempts on both
+    sides of midnight see each other, or one of them ends in a deadlock and comes again.
+    """
+    listed = ",".join(f"X'{entry.id.hex()}'" for entry in entries)
+    if not listed:
+        return []
+    days = f"'{day_text(day - 1)}','{day_text(day + 1)}'"
+    return [f"SELECT COUNT(*) FROM request_ids WHERE id IN ({listed}) AND day IN ({days}) LOCK IN SHARE MODE"]
+
+
 def recall(keys: Iterable[bytes], oldest: int) -> str:
     """SELECT of what is known of these ids since day ``oldest``."""
     listed = ",".join(f"X'{key.hex()}'" for key in keys)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from central.app import StartError, migrate
+from central.auth import parse_key
 from central.settings import load_settings
 from central.store.migrations import load
 from tests.central.harness import Central, now_text, running
@@ -142,6 +143,17 @@ def test_migrate_makes_tables_and_key_once(tmp_path: Path, environ: Mapping[str,
     assert migrate(settings) == [migration.name for migration in load("mysql")]
     assert migrate(settings) == []
     assert (tmp_path / "admin.key").stat().st_mode & 0o777 == 0o600
+
+
+async def test_of_processes_that_start_at_once_on_an_empty_database_one_makes_the_admin_key(
+    mariadb: MariaDB, database: str, tmp_path: Path, environ: Mapping[str, str]
+) -> None:
+    folders = [tmp_path / str(number) for number in range(5)]
+    starting = [load_settings({**environ, "METRICS_DATA_DIR": str(folder)}) for folder in folders]
+    await asyncio.gather(*(asyncio.to_thread(migrate, settings) for settings in starting))
+    ((public_id,),) = mariadb.run("SELECT public_id FROM api_keys", database)
+    (path,) = (path for folder in folders if (path := folder / "admin.key").exists())
+    assert parse_key(path.read_text().strip()).public_id == public_id
 
 
 def test_a_server_that_is_not_there_stops_the_start_and_says_where_it_was_looked_for(

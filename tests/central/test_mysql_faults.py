@@ -33,6 +33,7 @@ from tests.central.mysql_help import (
 from tests.central.store_help import (
     CAPS,
     NOW,
+    TODAY,
     Clock,
     ask,
     assert_levels_agree,
@@ -128,6 +129,39 @@ async def test_a_server_stopped_in_the_middle_of_commit_stores_the_group_once(
         mariadb.resume()
     await hasty.commit(wanted, again=True)
     await assert_levels_agree(hasty, [metric.id], wanted.rows)
+
+
+@pytest.mark.parametrize("days", [(TODAY, TODAY + 1), (TODAY + 1, TODAY), (TODAY, TODAY)])
+@pytest.mark.parametrize("first_goes_in", [True, False])
+async def test_a_retry_across_midnight_with_the_first_attempt_still_in_doubt_is_stored_once(
+    mariadb: MariaDB, database: str, store: MySQLStore, days: tuple[int, int], first_goes_in: bool
+) -> None:
+    metric, entry, told = await name(store, "a"), request(), asyncio.Event()
+    first, again = (group([plain(metric, 5)], [entry], day=day) for day in days)
+
+    async def hang(connection: Connection) -> None:
+        await told.wait()
+        await (run_commit if first_goes_in else lost)(connection)
+
+    async with opened(mariadb, database, commit=hang) as dying:
+        hanging = asyncio.create_task(dying.commit(first))
+        while not await asyncio.to_thread(rows_before_commit, mariadb, database):
+            pass
+        retry = asyncio.create_task(store.commit(again))
+        await until_waiting(mariadb)
+        told.set()
+        results = await asyncio.gather(hanging, retry, return_exceptions=True)
+    assert [type(result) for result in results] == (
+        [type(None), Refused] if first_goes_in else [OutcomeUnknown, type(None)]
+    )
+    await assert_levels_agree(store, [metric.id], [plain(metric, 5)])
+
+
+def rows_before_commit(mariadb: MariaDB, database: str) -> int:
+    """Rows of rollup_hour, the last table that a group writes to, also where they are not committed."""
+    dirty = {"init_command": "SET SESSION TRANSACTION ISOLATION LEVEL READ UNCOMMITTED"}
+    with mariadb.connect(database, **dirty) as connection, connection.cursor() as cursor:
+        return int(cursor.execute("SELECT * FROM rollup_hour"))
 
 
 async def test_a_server_stopped_before_commit_is_a_certain_failure(mariadb: MariaDB, hasty: MySQLStore) -> None:
