@@ -29,7 +29,8 @@ from central.store.base import Caps, Store, StoreError
 from central.store.migrations import MigrationError
 from central.store.open import OpenStore, open_store
 from central.web.routes import application
-from central.web.service import BODY_SECONDS, Service
+from central.web.runner import Runner
+from central.web.service import BODY_SECONDS, SLOW_SECONDS, Service
 from central.write import GroupCommit
 
 ADMIN_KEY_FILE: Final = "admin.key"
@@ -55,6 +56,7 @@ class Outside:
     bcrypt_cost: int = BCRYPT_COST
     wrap_store: Callable[[Any], Store] = lambda store: store
     body_seconds: float = BODY_SECONDS
+    slow_seconds: float = SLOW_SECONDS
     drain_seconds: float = DRAIN_SECONDS
     """How long a stop waits for open requests, and then for commits."""
 
@@ -136,10 +138,11 @@ def _service(settings: Settings, store: Store, redis: RedisParts, outside: Outsi
         cors_origins=settings.cors_origins,
         clock=outside.clock,
         body_seconds=outside.body_seconds,
+        slow_seconds=outside.slow_seconds,
     )
 
 
-def _runner(service: Service, redis: RedisParts, store_name: str) -> web.AppRunner:
+def _runner(service: Service, redis: RedisParts, store_name: str) -> Runner:
     commits = service.commits
     ours = version("glowing-fiesta")
     registry = CollectorRegistry()
@@ -150,7 +153,7 @@ def _runner(service: Service, redis: RedisParts, store_name: str) -> web.AppRunn
     registry.register(RequestMeters(service.requests, service.seconds, service.rejected))
     registry.register(RetentionMeters(service.retention.counts))
     registry.register(RedisMeters(redis, commits.counts, service.store))
-    return web.AppRunner(
+    return Runner(
         application(service, registry, ours),
         access_log=None,
         auto_decompress=False,

@@ -4,7 +4,8 @@ import errno
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
@@ -56,15 +57,9 @@ def serve() -> None:
     import uvloop  # noqa: PLC0415 - --help need not wait for the server's libraries
 
     from central import app  # noqa: PLC0415
-    from central.log import log_to  # noqa: PLC0415
 
-    log_to(sys.stderr)
-    try:
+    with _logging(settings):
         uvloop.run(app.serve(settings))
-    except app.StartError as error:
-        _fail(str(error))
-    except OSError as error:
-        _fail(_os_fault(error, settings))
 
 
 @main.command()
@@ -76,15 +71,9 @@ def migrate() -> None:
     """
     settings = _settings()
     from central import app  # noqa: PLC0415
-    from central.log import log_to  # noqa: PLC0415
 
-    log_to(sys.stderr)
-    try:
+    with _logging(settings):
         applied = app.migrate(settings)
-    except app.StartError as error:
-        _fail(str(error))
-    except OSError as error:
-        _fail(_os_fault(error, settings))
     for name in applied:
         click.echo(name)
     click.echo(f"{len(applied)} applied" if applied else "nothing to apply: the database is up to date", err=True)
@@ -268,6 +257,26 @@ def _print_retention(answer: dict[str, Any]) -> None:
     show_table(["setting", "value"], facts, Console())
     header = ["at", "action", "line", "actor", "rows", "parts"]
     show_table(header, [[str(entry[column]) for column in header] for entry in data["log"]], Console())
+
+
+@contextmanager
+def _logging(settings: Settings) -> Iterator[None]:
+    """Logs to stderr inside the block; what ends it too early is one clear line and exit code 1."""
+    import structlog  # noqa: PLC0415
+
+    from central.app import StartError  # noqa: PLC0415
+    from central.log import log_to  # noqa: PLC0415
+
+    log_to(sys.stderr, settings.secrets)
+    try:
+        yield
+    except StartError as error:
+        _fail(str(error))
+    except OSError as error:
+        _fail(_os_fault(error, settings))
+    except Exception:
+        structlog.get_logger(__name__).exception("crashed")
+        raise SystemExit(1) from None
 
 
 def _settings() -> Settings:

@@ -1,30 +1,104 @@
-"""Where the service says what it does: stderr, JSON unless a person is watching."""
+"""Where the service says what it does: stderr, JSON unless a person is watching.
 
+No line holds a secret, no line is two lines, and no event floods: of each at most BURST lines in BURST_SECONDS, and
+the next one says how many were left out.
+"""
+
+import json
 import logging
-from typing import Final, TextIO
+import re
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, MutableMapping
+from typing import Any, Final, TextIO
 
 import structlog
 
+from central.request_id import add_request_id
+
+BURST: Final = 20
+BURST_SECONDS: Final = 60.0
+AUDIT: Final = frozenset({"key_created", "key_revoked", "key_rotated", "metric_deleted"})
+"""Events of which none is left out."""
+MIN_SECRET: Final = 6
+"""A shorter secret cannot be told from a word."""
 _PEERS_FAULT: Final = "aiohttp.server"
 """Logs requests that are no HTTP, each with a traceback, which anybody could fill a disk with."""
+_KEY: Final = re.compile(r"(gf_[a-z0-9]{12}_)[A-Za-z0-9_-]+")
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_HIDDEN: Final = "***"
+Event = MutableMapping[str, Any]
 
 
-def log_to(stream: TextIO) -> None:
-    """Set up structlog for this process: a line an event, with its time in UTC; libraries' warnings as well."""
+def log_to(stream: TextIO, secrets: Iterable[str | None] = ()) -> None:
+    """Set up structlog for this process: a line an event, with its time in UTC; libraries' warnings as well.
+
+    ``secrets`` are texts that no line may hold, wherever they come from; nor does any hold an API key.
+    """
+    rendered: list[Any] = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    if stream.isatty():
+        # The renderer's own choice of traceback shows local variables, and with them keys.
+        rendered = [_one_line, structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
+            NotTooOften(time.monotonic),
+            add_request_id,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            *(
-                [structlog.dev.ConsoleRenderer()]
-                if stream.isatty()
-                else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
-            ),
+            *rendered,
+            Redacted(secrets),
         ],
         logger_factory=structlog.PrintLoggerFactory(stream),
         cache_logger_on_first_use=False,
     )
     logging.basicConfig(handlers=[_OneLine()], level=logging.WARNING, force=True)
+
+
+class NotTooOften:
+    """A structlog processor that leaves out what comes too often; ``ticks`` are monotonic seconds."""
+
+    def __init__(self, ticks: Callable[[], float]) -> None:
+        self._ticks = ticks
+        self._told: defaultdict[str, deque[float]] = defaultdict(lambda: deque(maxlen=BURST))
+        self._left_out: defaultdict[str, int] = defaultdict(int)
+
+    def __call__(self, _: object, __: str, event: Event) -> Event:
+        """The event, or DropEvent."""
+        name = str(event.get("event"))
+        if name in AUDIT:
+            return event
+        now, recent = self._ticks(), self._told[name]
+        if len(recent) == BURST and now - recent[0] < BURST_SECONDS:
+            self._left_out[name] += 1
+            raise structlog.DropEvent
+        recent.append(now)
+        if missing := self._left_out.pop(name, 0):
+            event["left_out"] = missing
+        return event
+
+
+class Redacted:
+    """The last processor: hides secrets in a rendered line, also as JSON writes them. API keys keep their public id."""
+
+    def __init__(self, secrets: Iterable[str | None]) -> None:
+        known = [secret for secret in secrets if secret is not None and len(secret) >= MIN_SECRET]
+        forms = {form for secret in known for form in (secret, json.dumps(secret)[1:-1], repr(secret)[1:-1])}
+        longest_first = sorted(forms, key=len, reverse=True)
+        self._secrets = re.compile("|".join(map(re.escape, longest_first))) if forms else None
+
+    def __call__(self, _: object, __: str, line: Any) -> str:
+        """The line, which is a str, without them."""
+        if self._secrets is not None:
+            line = self._secrets.sub(_HIDDEN, line)
+        return _KEY.sub(rf"\1{_HIDDEN}", line)
+
+
+def _one_line(_: object, __: str, event: Event) -> Event:
+    """Escape what would start a new line or drive a terminal; JSON does so by itself."""
+    for name, value in event.items():
+        if isinstance(value, str):
+            event[name] = _CONTROL.sub(lambda found: repr(found[0])[1:-1], value)
+    return event
 
 
 class _OneLine(logging.Handler):
@@ -34,6 +108,8 @@ class _OneLine(logging.Handler):
         log = structlog.get_logger(record.name)
         cause = record.exc_info[1] if record.exc_info else None
         if record.name == _PEERS_FAULT:
-            log.info("request_is_no_http", message=record.getMessage(), cause=str(cause)[:200])
+            quotes = type(cause).__module__ == "aiohttp.http_exceptions"  # it quotes what was sent, maybe a key
+            shown = type(cause).__name__ if quotes else str(cause)[:200]
+            log.info("request_is_no_http", message=record.getMessage(), cause=shown)
         else:
             log.log(record.levelno, "library", source=record.name, message=record.getMessage(), exc_info=cause)

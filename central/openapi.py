@@ -73,7 +73,7 @@ def _operation(endpoint: Endpoint) -> Json:
 
 
 def _limited(answer: Json) -> Json:
-    return {**answer, "headers": {**answer.get("headers", {}), **parts.rate_headers()}}
+    return {**answer, "headers": {**answer.get("headers", {}), **parts.rate_headers(), **parts.id_header()}}
 
 
 def _errors(endpoint: Endpoint) -> list[int]:

@@ -259,6 +259,10 @@ def headers() -> Json:
         "RateLimit-Remaining": {"description": "Requests left in this minute.", **seconds},
         "RateLimit-Reset": {"description": "Seconds until the next minute starts.", **seconds},
         "WWW-Authenticate": {"description": "ApiKey.", "schema": {"type": "string"}},
+        "X-Request-Id": {
+            "description": "The id that was sent in this header, or a new one; the service's log has it.",
+            "schema": {"type": "string"},
+        },
     }
 
 
@@ -282,12 +286,17 @@ def rate_headers() -> Json:
     return {name: ref("headers", name) for name in ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset")}
 
 
+def id_header() -> Json:
+    """The header that every answer has."""
+    return {"X-Request-Id": ref("headers", "X-Request-Id")}
+
+
 def responses() -> Json:
     """components/responses: the errors by status."""
     made = {}
     for status, name in ERRORS.items():
         codes = {code: entry for code, entry in CODES.items() if entry.status == status}
-        extra = rate_headers() if status == 429 else {}
+        extra = {**id_header(), **(rate_headers() if status == 429 else {})}
         if status in (429, 503):
             extra["Retry-After"] = ref("headers", "Retry-After")
         if status == 401:
@@ -295,7 +304,7 @@ def responses() -> Json:
         made[name] = {
             "description": " ".join(f"{code}: {entry.meaning}" for code, entry in codes.items()),
             "content": {"application/json": {"schema": schema("Error"), "example": _error_example(next(iter(codes)))}},
-            **({"headers": extra} if extra else {}),
+            "headers": extra,
         }
     return made
 

@@ -12,6 +12,7 @@ from typing import Final
 
 _WHOLE: Final = re.compile(r"\d{1,18}", re.ASCII)
 _ADDRESS: Final = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<host>[A-Za-z0-9._-]+)):(?P<port>\d{1,5})", re.ASCII)
+_HOST: Final = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,253}[A-Za-z0-9_.])?", re.ASCII)
 _ORIGIN: Final = re.compile(r"https?://(?:[a-z0-9-]+(?:\.[a-z0-9-]+)*|\[[0-9a-f:.]+\])(?::\d{1,5})?", re.ASCII)
 _KEY: Final = re.compile(r"[!-~]{32,72}")
 _FLAGS: Final = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
@@ -19,6 +20,16 @@ _FLAGS: Final = {"true": True, "1": True, "yes": True, "false": False, "0": Fals
 
 def text(given: str) -> str:
     """Any text."""
+    return given
+
+
+def host(given: str) -> str:
+    """A host's name or address, IPv6 without brackets. Never repeated in a fault: a URL would bring its password."""
+    if not (_HOST.fullmatch(given) or _is_address(given)):
+        raise ValueError(
+            "is no host; it must be a name or an address alone, such as db.internal, 10.0.0.5 or ::1: no URL, user, "
+            "password, port or path"
+        )
     return given
 
 

@@ -49,6 +49,11 @@ class Settings:
     spill_max_bytes: int
 
     @property
+    def secrets(self) -> tuple[str | None, ...]:
+        """What no line of a log may hold."""
+        return self.db_password, self.redis_password, self.admin_key
+
+    @property
     def url(self) -> str:
         """Where a program on this host reaches the service."""
         return url_of(*self.listen, tls=self.tls_cert is not None)
@@ -68,12 +73,12 @@ class Variable(NamedTuple):
 
 VARIABLES: Final = (
     Variable("DB_CONNECTION", "db_connection", "duckdb", rules.store),
-    Variable("DB_HOST", "db_host", "127.0.0.1", rules.text),
+    Variable("DB_HOST", "db_host", "127.0.0.1", rules.host),
     Variable("DB_PORT", "db_port", "3306", rules.whole(1, 65_535)),
     Variable("DB_DATABASE", "db_database", "metrics", rules.text),
     Variable("DB_USERNAME", "db_username", "metrics", rules.text),
     Variable("DB_PASSWORD", "db_password", None, rules.text),
-    Variable("REDIS_HOST", "redis_host", None, rules.text),
+    Variable("REDIS_HOST", "redis_host", None, rules.host),
     Variable("REDIS_PORT", "redis_port", "6379", rules.whole(1, 65_535)),
     Variable("REDIS_PASSWORD", "redis_password", None, rules.text),
     Variable("QUEUE_CONNECTION", "queue_connection", "none", rules.queue),

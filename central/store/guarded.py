@@ -6,6 +6,7 @@ commit hangs any more. A commit is never cancelled: whether it happens is the st
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextvars import Context
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -221,7 +222,7 @@ class Guarded:
             self.outages += 1
             _log.error("store_down", reason=reason)
             if self._probe is None or self._probe.done():
-                self._probe = asyncio.create_task(self._probe_until_up(), name="store-probe")
+                self._probe = asyncio.create_task(self._probe_until_up(), name="store-probe", context=Context())
 
     async def _probe_until_up(self) -> None:
         while self.down:

@@ -161,7 +161,7 @@ async def connect(server: Server, session: Session) -> Connection:
         host=server.host,
         port=server.port,
         user=server.user,
-        password=server.password or "",
+        password=(server.password or "").encode().decode("latin1"),  # the driver sends latin1 and not UTF-8
         db=server.database,
         charset="utf8mb4",
         autocommit=None,

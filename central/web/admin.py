@@ -16,6 +16,7 @@ from central.answer import Answer
 from central.auth import DEFAULT_SCOPES, Key
 from central.body import decode_json
 from central.errors import ApiError, invalid, unavailable
+from central.request_id import HEADER, current_id
 from central.store.base import KeyRow, StoreError
 from central.web.ingest import read_body
 from central.web.service import Endpoint, Handler, Service
@@ -128,7 +129,8 @@ def backup(service: Service, guard: Handler) -> Handler:
 
 
 async def _stream(request: web.Request, path: Path) -> web.StreamResponse:
-    response = web.StreamResponse(headers={"Content-Type": "application/octet-stream"})
+    headers = {"Content-Type": "application/octet-stream", HEADER: current_id() or ""}
+    response = web.StreamResponse(headers=headers)
     with path.open("rb") as file:
         response.content_length = os.fstat(file.fileno()).st_size
         await response.prepare(request)

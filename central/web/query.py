@@ -3,8 +3,9 @@
 import asyncio
 import functools
 import json
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
 
 from aiohttp import web
 
@@ -12,13 +13,38 @@ from central.answer import Answer
 from central.auth import Key
 from central.csv_answer import CSV
 from central.errors import invalid, unavailable
-from central.plan import plan, windows_touched
-from central.query import parse_list, parse_query, render
+from central.plan import Segment, plan, windows_touched
+from central.query import Query, parse_list, parse_query, render
 from central.store.base import StoreError
-from central.web.service import Endpoint, Service
+from central.web.service import ABOUT, Endpoint, Service
 from protocol.batch import Fault
+from protocol.times import format_time
 
 _LARGE: Final = 2_000
+_NAMES_TOLD: Final = 20
+
+
+@dataclass(slots=True)
+class _Told:
+    """What the log says of a query that was slow or that failed; ``rows`` is None where the store gave none."""
+
+    query: Query
+    segments: Sequence[Segment] = ()
+    rows: int | None = None
+
+    def facts(self) -> dict[str, Any]:
+        """Plain values for a log line."""
+        asked = self.query
+        return {
+            "names": asked.names[:_NAMES_TOLD],
+            "names_in_all": len(asked.names),
+            "operation": asked.operation,
+            "window": asked.window,
+            "start": format_time(asked.start),
+            "end": format_time(asked.end),
+            "segments": [f"{part.level} {format_time(part.start)} {format_time(part.end)}" for part in self.segments],
+            "rows": self.rows,
+        }
 
 
 def aggregate_endpoint(service: Service) -> Endpoint:
@@ -26,17 +52,19 @@ def aggregate_endpoint(service: Service) -> Endpoint:
 
     async def handle(request: web.Request, key: Key) -> Answer:
         query = parse_query(_once(request), ",".join(request.headers.getall("Accept", [])))
+        told = _Told(query)
+        request[ABOUT] = told.facts
         spill = service.redis.spill
         partial = spill is not None and spill.holds  # looked at before: what is drained meanwhile may be missed
         try:
             # Points before the line are hidden. It is a day's start, so no window is cut in two.
             start = max(query.start, await service.retention.visible_from())
             ids = {name: metric.id for name, metric in (await service.names.find(query.names)).items()}
-            segments = plan(start, query.end, query.seconds) if ids else []
+            told.segments = segments = plan(start, query.end, query.seconds) if ids else []
             buckets = await service.store.aggregate(list(ids.values()), query.seconds, segments) if segments else []
         except StoreError as error:
             raise unavailable(f"the query could not be answered: {error}") from error
-        windows = len(buckets)
+        told.rows = windows = len(buckets)
         if query.fill is not None:
             windows = windows_touched(query.start, query.end, query.seconds) * len(query.names)
         draw = functools.partial(render, query, ids, buckets, partial=partial)

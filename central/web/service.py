@@ -19,6 +19,7 @@ from central.histogram import SECONDS, Histogram
 from central.limit import Limiter
 from central.names import Names
 from central.redis_parts import RedisParts
+from central.request_id import HEADER, RequestIds
 from central.retention import Retention
 from central.store.base import Store
 from central.write import GroupCommit
@@ -27,6 +28,10 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Endpoint = Callable[[web.Request, Key], Awaitable[Answer]]
 BODY_SECONDS: Final = 30.0
 """How long a body may take to arrive."""
+SLOW_SECONDS: Final = 0.5
+"""A request that takes longer is told of in the log: the PRD's promise for reads."""
+ABOUT: Final[web.RequestKey[Callable[[], dict[str, Any]]]] = web.RequestKey("about")
+"""What a handler has to say about its request, should the log want it."""
 JSON: Final = "application/json; charset=utf-8"
 _log = structlog.get_logger(__name__)
 
@@ -74,6 +79,8 @@ class Service:
     cors_origins: tuple[str, ...] = ()
     clock: Callable[[], float] = time.time
     body_seconds: float = BODY_SECONDS
+    slow_seconds: float = SLOW_SECONDS
+    request_ids: RequestIds = field(default_factory=RequestIds)
     open_requests: OpenRequests = field(default_factory=OpenRequests)
     requests: Counter[tuple[str, int]] = field(default_factory=Counter)
     """Answers by route and status; the ``items`` rejected in batches by code are in ``rejected``."""
@@ -125,6 +132,7 @@ def middleware(service: Service) -> Any:
     @web.middleware
     async def handle(request: web.Request, handler: Handler) -> web.StreamResponse:
         started = time.perf_counter()
+        request_id = service.request_ids.begin(request.headers.get(HEADER))
         try:
             with service.open_requests:
                 response = await handler(request)
@@ -139,15 +147,32 @@ def middleware(service: Service) -> Any:
             response = error_response(ApiError(500, "INTERNAL_ERROR", "something broke here; it is logged"))
         resource = request.match_info.route.resource
         route = resource.canonical if resource else "none"
+        seconds = time.perf_counter() - started
         service.requests[route, response.status] += 1
-        service.seconds[route].observe(time.perf_counter() - started)
+        service.seconds[route].observe(seconds)
+        if seconds >= service.slow_seconds or response.status >= 500:
+            _tell(request, route, response, seconds)
         if service.open_requests.closing:
             response.force_close()
+        if not response.prepared:
+            response.headers[HEADER] = request_id
         if service.cors_origins and not response.prepared:
             _allow_origin(service, request, response)
         return response
 
     return handle
+
+
+def _tell(request: web.Request, route: str, response: web.StreamResponse, seconds: float) -> None:
+    """One line on a request that was slow or that we failed; a probe of /ready has failed nobody."""
+    facts = {"method": request.method, "route": route, "status": response.status, "seconds": round(seconds, 4)}
+    if (about := request.get(ABOUT)) is not None:
+        facts |= about()
+    if response.status >= 500 and route.startswith("/api/"):
+        body = response.body if isinstance(response, web.Response) else None
+        _log.error("request_failed", **facts, answer=body.decode()[:300] if isinstance(body, bytes) else None)
+    elif response.status < 500:
+        _log.warning("slow_request" if about is None else "slow_query", **facts)
 
 
 def _no_such_route(

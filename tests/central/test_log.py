@@ -3,24 +3,48 @@
 import io
 import json
 import logging
+import re
 from collections.abc import Iterator
 
 import pytest
 import structlog
+from aiohttp.http_exceptions import BadHttpMessage
 
-from central.log import log_to
+from central.log import BURST, BURST_SECONDS, NotTooOften, log_to
+
+KEY = "gf_q7w3k9x2m5ab_" + "S3cr-t_" * 6 + "x"
+SECRETS = ['p\'ass "word" é', None, "short", "correct-horse"]
 
 
-@pytest.fixture
-def lines() -> Iterator[io.StringIO]:
+class Terminal(io.StringIO):
+    """A stream that a person watches."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture(autouse=True)
+def logging_as_it_was() -> Iterator[None]:
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
-    stream = io.StringIO()
-    log_to(stream)
-    yield stream
+    yield
     root.handlers[:] = handlers
     root.setLevel(level)
     structlog.reset_defaults()
+
+
+@pytest.fixture
+def lines() -> io.StringIO:
+    stream = io.StringIO()
+    log_to(stream, SECRETS)
+    return stream
+
+
+@pytest.fixture
+def watched() -> Terminal:
+    stream = Terminal()
+    log_to(stream, SECRETS)
+    return stream
 
 
 def test_an_event_is_one_line_of_json(lines: io.StringIO) -> None:
@@ -46,3 +70,77 @@ def test_a_library_s_warning_keeps_its_cause(lines: io.StringIO) -> None:
     event = json.loads(line)
     assert (event["source"], event["message"], event["level"]) == ("asyncio", "slow callback", "warning")
     assert "RuntimeError: why" in event["exception"]
+
+
+def test_what_was_sent_is_not_quoted(lines: io.StringIO) -> None:
+    cause = BadHttpMessage(f"Invalid header token: b'X-API-Key {KEY}'")
+    logging.getLogger("aiohttp.server").error("Error handling request from 127.0.0.1", exc_info=cause)
+    (line,) = lines.getvalue().splitlines()
+    assert json.loads(line)["cause"] == "BadHttpMessage"
+
+
+@pytest.mark.parametrize("secret", ['p\'ass "word" é', "correct-horse", KEY])
+@pytest.mark.parametrize("level", ["debug", "info", "warning", "error", "critical"])
+def test_a_secret_is_hidden_wherever_it_comes_from(lines: io.StringIO, level: str, secret: str) -> None:
+    log = structlog.get_logger("x")
+    getattr(log, level)("event", text=f"<{secret}>", nested={"a": [secret]}, odd=Exception(secret))
+    getattr(log, level)(secret)
+    logging.getLogger("library").error("broke with %s", secret)
+    try:
+        raise RuntimeError(f"cannot use {secret}")
+    except RuntimeError:
+        log.exception("crashed")
+    for form in (secret, json.dumps(secret)[1:-1], repr(secret)[1:-1], secret[20:]):
+        assert not form or form not in lines.getvalue(), form
+    assert len([json.loads(line) for line in lines.getvalue().splitlines()]) == 4
+
+
+def test_a_short_secret_and_a_key_s_public_id_stay(lines: io.StringIO) -> None:
+    structlog.get_logger("x").info("short", key=KEY)
+    assert json.loads(lines.getvalue())["event"] == "short"
+    assert json.loads(lines.getvalue())["key"] == "gf_q7w3k9x2m5ab_***"
+
+
+def test_a_traceback_on_a_terminal_shows_no_local_variables(watched: Terminal) -> None:
+    def broken(key: str) -> None:
+        raise RuntimeError(f"{len(key)} characters")
+
+    try:
+        broken("a local secret")
+    except RuntimeError:
+        structlog.get_logger("x").exception("crashed")
+    assert "RuntimeError: 14 characters" in watched.getvalue()
+    assert "a local secret" not in watched.getvalue().replace('broken("a local secret")', "")
+
+
+@pytest.mark.parametrize("text", ["a\nfake event", "a\r", "\x1b[2J", "a\x00", "a\u2028b", "a\x9bb"])
+def test_no_text_starts_a_line_or_drives_a_terminal(watched: Terminal, lines: io.StringIO, text: str) -> None:
+    for stream in (watched, lines):
+        log_to(stream)
+        structlog.get_logger("x").warning("event", path=text)
+        (line,) = stream.getvalue().splitlines()
+        plain = re.sub(r"\x1b\[\d*m", "", line)  # the renderer's own colours
+        assert plain.isprintable(), plain
+
+
+def test_an_event_that_comes_too_often_is_left_out_and_counted() -> None:
+    ticks = [0.0]
+    limit = NotTooOften(lambda: ticks[0])
+
+    def passes(event: str) -> dict[str, object] | None:
+        try:
+            return dict(limit(None, "", {"event": event}))
+        except structlog.DropEvent:
+            return None
+
+    assert [passes("a") for _ in range(BURST + 3)] == [{"event": "a"}] * BURST + [None] * 3
+    assert passes("b") == {"event": "b"}
+    ticks[0] = BURST_SECONDS
+    assert passes("a") == {"event": "a", "left_out": 3}
+    assert passes("a") == {"event": "a"}
+
+
+def test_what_an_auditor_asks_for_is_never_left_out(lines: io.StringIO) -> None:
+    for number in range(3 * BURST):
+        structlog.get_logger("x").info("key_created", id=number)
+    assert len(lines.getvalue().splitlines()) == 3 * BURST

@@ -1,0 +1,38 @@
+"""The id of a request: in its answer, and in every log line that is written on its behalf."""
+
+import os
+import re
+from collections.abc import MutableMapping
+from contextvars import ContextVar
+from itertools import count
+from typing import Any, Final
+
+HEADER: Final = "X-Request-Id"
+_SANE: Final = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}", re.ASCII)
+_current: Final[ContextVar[str | None]] = ContextVar("request_id", default=None)
+
+
+class RequestIds:
+    """Gives each request its id: the client's own where it is a sane one, else one that no other process gives."""
+
+    def __init__(self) -> None:
+        self._prefix = os.urandom(6).hex()
+        self._number = count(1).__next__
+
+    def begin(self, given: str | None) -> str:
+        """The id of the request that starts in this task; ``given`` is what its client sent."""
+        chosen = given if given is not None and _SANE.fullmatch(given) else f"{self._prefix}-{self._number():x}"
+        _current.set(chosen)
+        return chosen
+
+
+def current_id() -> str | None:
+    """The id of the request that this task works for."""
+    return _current.get()
+
+
+def add_request_id(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """A structlog processor: ``request_id`` where there is one."""
+    if (request_id := _current.get()) is not None:
+        event.setdefault("request_id", request_id)
+    return event
