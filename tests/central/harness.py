@@ -89,21 +89,12 @@ class Central:
     async def batch(self, *items: Any, **options: Any) -> Reply:
         return await self.post("/api/metrics/batch", {"metrics": list(items)}, **options)
 
-    async def query(
-        self,
-        name: str,
-        operation: str,
-        window: str = "1d",
-        *,
-        key: str = "",
-        headers: Mapping[str, str] | None = None,
-        **parameters: str,
-    ) -> Reply:
+    async def query(self, name: str, operation: str, window: str = "1d", *, key: str = "", **parameters: str) -> Reply:
         """An aggregate over all that can be there, unless start and end say otherwise."""
         now = int(time.time())
         span = {"start": format_time(now - 7 * 86_400 - 60), "end": format_time(now + 43_200)}
         query = {"name": name, "operation": operation, "window": window, **span, **parameters}
-        return await self.ask("GET", "/api/metrics/aggregate", key=key, headers=headers or {}, params=query)
+        return await self.ask("GET", "/api/metrics/aggregate", key=key, params=query)
 
     async def digits(self, name: str, operation: str) -> str:
         """The values of an answer over all days as raw text, with commas between: digits, not floats."""
