@@ -1,6 +1,6 @@
 # Every target does its own set-up: python3.11 and make are all that a fresh Debian needs.
 .DEFAULT_GOAL := help
-.PHONY: help install run test lint bench lock clean
+.PHONY: help install run test lint bench lock audit clean
 BIN := .venv/bin
 STAMP := .venv/.installed
 
@@ -50,6 +50,18 @@ lock: install ## Write requirements/*.txt anew: everything (dev), what runs in t
 	$(COMPILE) pyproject.toml --extra dev --output-file requirements/dev.txt
 	$(COMPILE) pyproject.toml --extra central --constraint requirements/dev.txt --output-file requirements/run.txt
 	echo hatchling | $(COMPILE) - --constraint requirements/dev.txt --output-file requirements/build.txt
+	echo pip-audit | $(COMPILE) - --output-file requirements/audit.txt
+
+AUDIT := .venv/audit
+$(AUDIT)/.installed: requirements/audit.txt $(STAMP)
+	python3.11 -m venv $(AUDIT)
+	$(AUDIT)/bin/pip install --quiet --require-hashes --no-deps -r $<
+	@touch $@
+
+audit: $(AUDIT)/.installed ## Look up known vulnerabilities of every locked package (asks pypi.org and needs to reach it)
+	@for file in dev run build; do \
+	$(AUDIT)/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off -r requirements/$$file.txt || { \
+	echo "audit: not clean, or the database could not be asked (see above)" >&2; exit 1; }; done
 
 clean: ## Remove what make made, but not data/
 	rm -rf .venv $(NODE)/node_modules .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -7,7 +7,9 @@ from contextvars import ContextVar
 from itertools import count
 from typing import Any, Final
 
-HEADER: Final = "X-Request-Id"
+from multidict import istr
+
+HEADER: Final = istr("X-Request-Id")
 _SANE: Final = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}", re.ASCII)
 _current: Final[ContextVar[str | None]] = ContextVar("request_id", default=None)
 
