@@ -9,11 +9,14 @@ help: ## Show the targets
 
 install: $(STAMP) ## Make .venv with everything, from the lock file
 
-$(STAMP): requirements/dev.txt pyproject.toml
+$(STAMP): requirements/dev.txt pyproject.toml hatch_build.py $(wildcard native/*)
 	@sh scripts/ensure-apt.sh python3-venv
+	@sh scripts/ensure-apt.sh gcc python3-dev || true # for the agent's core, which it can do without
 	python3.11 -m venv .venv
 	$(BIN)/pip install --quiet --require-hashes --no-deps -r requirements/dev.txt
 	$(BIN)/pip install --quiet --no-build-isolation --no-deps --editable .
+	@ls agent/core.abi3.so >/dev/null 2>&1 || \
+	echo "The agent's core is not compiled: plain Python does the same work for several times the CPU"
 	@touch $@
 
 run: install ## Start central and an agent on this host; Ctrl-C stops both
@@ -31,7 +34,7 @@ $(NODE)/node_modules/.installed: $(NODE)/package-lock.json
 	@touch $@
 
 test: install $(NODE)/node_modules/.installed ## Run every test and check the coverage
-	@sh scripts/ensure-apt.sh mariadb-server redis-server nginx
+	@sh scripts/ensure-apt.sh mariadb-server redis-server nginx gcc python3-dev
 	$(BIN)/coverage erase
 	COVERAGE_PROCESS_START=$(CURDIR)/pyproject.toml $(BIN)/coverage run -m pytest $(TESTS)
 	$(BIN)/coverage combine --quiet

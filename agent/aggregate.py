@@ -2,6 +2,9 @@
 
 ``feed`` only keeps the packet. Some forty thousand lines later, or when somebody wants to know,
 ``settle`` counts them together, since most of the work is then done once for many lines.
+
+With the compiled core most lines are counted as they come and only the others are kept. What comes out
+is the same; plain Python is what it is measured by.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,14 +13,15 @@ from decimal import localcontext
 from functools import lru_cache
 from typing import Final, Literal
 
-from agent.gather import Gatherer, Group
+from agent.compiled import MaybeCore
+from agent.gather import Gatherer, Group, Meaning
 from agent.gauges import Gauges
 from agent.ledger import Ledger
 from agent.sets import Sets
-from agent.summary import summarize, try_last, try_summarize, try_values
+from agent.summary import Summary, from_fine, summarize, try_last, try_summarize, try_values
 from agent.tally import Tallies
 from agent.window import Window
-from protocol.lines import EXACT, ONE, MetricType, Reason, Rejected, Value, parse_values
+from protocol.lines import EXACT, ONE, MetricType, Note, Reason, Rejected, Tail, Value, parse_values
 
 SETTLE_BYTES: Final = 1 << 20
 """Packets kept before they are counted: some 40,000 lines, 20 ms of work."""
@@ -46,7 +50,8 @@ class Aggregator:
     already in the window go on being counted.
     """
 
-    def __init__(self, options: AggregateOptions, ledger: Ledger) -> None:
+    def __init__(self, options: AggregateOptions, ledger: Ledger, core: MaybeCore = None) -> None:
+        self.core = core(self._learn) if core else None
         self._max_names = options.max_names
         self._ledger = ledger
         self._packets: list[bytes] = []
@@ -54,33 +59,41 @@ class Aggregator:
         self._gatherer = Gatherer(options.prefix, options.tags == "append", self._reject)
         self._counters = Tallies("counter")
         self._timings = Tallies("value")
+        self._numbers: Mapping[MetricType, Tallies] = {"counter": self._counters, "timing": self._timings}
         self._gauges = Gauges(options.max_names, options.gauges == "delta")
         self._sets = Sets(options.max_members)
         self._summaries = lru_cache(REMEMBERED)(try_summarize)
         self._count: Mapping[MetricType, Callable[[Group], None]] = {
-            "counter": lambda group: self._count_numbers(self._counters, group),
-            "timing": lambda group: self._count_numbers(self._timings, group),
+            "counter": self._count_numbers,
+            "timing": self._count_numbers,
             "gauge": self._count_gauge,
             "set": self._count_set,
         }
 
     def feed(self, packet: bytes) -> None:
         """Take one datagram, or a chunk of whole lines. Whatever is in it, nothing is raised."""
-        self._packets.append(packet)
-        self._bytes += len(packet) + 1
-        if self._bytes >= SETTLE_BYTES:
+        if self.core:
+            self.core.feed(packet)
+        else:
+            self._packets.append(packet)
+            self._bytes += len(packet) + 1
+        self.settle_when_due()
+
+    def settle_when_due(self) -> None:
+        """Bound the packets that are kept. For whoever reads from a socket straight into the core."""
+        if (self.core.left if self.core else self._bytes) >= SETTLE_BYTES:
             self.settle()
 
     def settle(self) -> None:
         """Count everything fed so far. Call it before reading the ledger."""
-        if not self._packets:
-            return
-        text = b"\n".join(self._packets) + b"\n"
-        lines = (text.replace(b"\r\n", b"\n") if b"\r" in text else text).split(b"\n")
+        sums, text = self.core.take() if self.core else ([], b"\n".join(self._packets) + b"\n")
         self._packets.clear()
         self._bytes = 0
         with localcontext(EXACT):
-            for group in self._gatherer.gather(lines):
+            for (name, tail, notes), count, *numbers in sums:
+                self._note(notes, count)
+                self._add(name, tail, from_fine(*numbers))
+            for group in self._gatherer.gather(_lines(text)):
                 self._count[group.tail.type](group)
 
     def close(self, start: int) -> Window:
@@ -116,7 +129,14 @@ class Aggregator:
         if bad:
             self._ledger.notes["gauge_state_bad"] += bad
 
-    def _count_numbers(self, tallies: Tallies, group: Group) -> None:
+    def _learn(self, raw: bytes, text: bytes) -> tuple[int, Meaning | None]:
+        """For the core: what it may count by itself, and up to which value."""
+        meaning = self._gatherer.meaning(raw, text)
+        if meaning is None or meaning.tail.type not in self._numbers:
+            return 0, None
+        return int(meaning.tail.limit), meaning
+
+    def _count_numbers(self, group: Group) -> None:
         values, tail = group.values, group.tail
         summary = self._summaries(values) if len(values) <= SHORT_VALUES else try_summarize(values)
         if summary is None or (tail.rate is not ONE and not summary.is_within(tail.limit)):
@@ -125,11 +145,15 @@ class Aggregator:
                 return
             summary = summarize(numbers)
         elif group.notes:
-            self._note(group, values.count(b"\n") + 1)
+            self._note(group.notes, (values.count(b"\n") + 1) * group.times)
         if group.times > 1:
             summary = summary.repeated(group.times)
-        if self._admit(tallies, group.name, summary.samples):
-            refused = tallies.add(group.name, tail.rate, summary)
+        self._add(group.name, tail, summary)
+
+    def _add(self, name: str, tail: Tail, summary: Summary) -> None:
+        tallies = self._numbers[tail.type]
+        if self._admit(tallies, name, summary.samples):
+            refused = tallies.add(name, tail.rate, summary)
             self._keep(summary.samples, refused, "rates_over_cap")
 
     def _count_gauge(self, group: Group) -> None:
@@ -137,7 +161,7 @@ class Aggregator:
         if not values:
             values, times = try_values(group.values), 1
         if values:
-            self._note(group, group.values.count(b"\n") + 1)
+            self._note(group.notes, (group.values.count(b"\n") + 1) * group.times)
         else:
             values = self._values(group)
         samples = len(values) * times
@@ -150,7 +174,7 @@ class Aggregator:
         members = [member for member in sent if member]
         if len(members) < len(sent):
             self._reject("no_value", (len(sent) - len(members)) * group.times)
-        self._note(group, len(members))
+        self._note(group.notes, len(members) * group.times)
         samples = len(members) * group.times
         if samples and self._admit(self._sets, group.name, samples):
             refused = self._sets.add(group.name, members, group.times)
@@ -165,16 +189,16 @@ class Aggregator:
             except Rejected as rejected:
                 self._reject(rejected.reason, group.times)
             else:
-                self._note(group, 1)
+                self._note(group.notes, group.times)
         return values
 
     def _reject(self, reason: Reason, lines: int) -> None:
         self._ledger.received += lines
         self._ledger.drop(reason, lines)
 
-    def _note(self, group: Group, lines: int) -> None:
-        for note in group.notes:
-            self._ledger.notes[note] += lines * group.times
+    def _note(self, notes: tuple[Note, ...], lines: int) -> None:
+        for note in notes:
+            self._ledger.notes[note] += lines
 
     def _admit(self, shelf: "Tallies | Gauges | Sets", name: str, samples: int) -> bool:
         """Count samples as received; False, and they are dropped, when their name is one too many."""
@@ -188,3 +212,7 @@ class Aggregator:
         self._ledger.in_window += samples - refused
         if refused:
             self._ledger.drop(reason, refused)
+
+
+def _lines(text: bytes) -> list[bytes]:
+    return (text.replace(b"\r\n", b"\n") if b"\r" in text else text).split(b"\n")

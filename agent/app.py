@@ -10,14 +10,15 @@ from typing import Final
 from agent.aggregate import AggregateOptions, Aggregator
 from agent.batch import batches
 from agent.clock import CentreClock
+from agent.compiled import CORE, MaybeCore
 from agent.disk import Disk
 from agent.forward import Forwarder, Pace, Told
 from agent.gaugefile import GaugeFile
 from agent.http import local_app, serve
 from agent.key import ApiKey
 from agent.ledger import Ledger
-from agent.receive import RECEIVE_BUFFER, DatagramReceiver, open_udp, read_each
-from agent.report import Snapshot, TroubleFacts
+from agent.receive import RECEIVE_BUFFER, DatagramReceiver, open_udp, read_batches, read_each
+from agent.report import Snapshot, TroubleFacts, counted_by
 from agent.send import Sender
 from agent.setting_rules import join_address
 from agent.settings import Settings
@@ -50,12 +51,13 @@ def steady_time() -> float:
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """The world: clocks, waiting and the disk. Tests pass their own."""
+    """The world: clocks, waiting, the disk and what was compiled. Tests pass their own."""
 
     wall: Callable[[], float] = time.time
     steady: Callable[[], float] = steady_time
     pace: Pace = field(default_factory=Pace)
     disk: Disk = field(default_factory=Disk)
+    core: MaybeCore = CORE
 
 
 class Agent:
@@ -71,6 +73,7 @@ class Agent:
                 max_names=settings.max_names, prefix=settings.prefix, tags=settings.tags, gauges=settings.gauges
             ),
             self._ledger,
+            outside.core,
         )
         self._folder = SpoolFolder(settings.spool_dir, outside.disk, AsideLimits())
         self._gauges = GaugeFile(settings.spool_dir / "gauges.json", outside.disk)
@@ -125,6 +128,7 @@ class Agent:
             in_spool=ledger.in_spool,
             notes=dict(ledger.notes),
             names=self._aggregator.live_names(),
+            compiled=self._aggregator.core is not None,
             spool_batches=len(self._spool.index),
             spool_bytes=self._spool.index.size,
             spool_in_memory=self._spool.in_memory,
@@ -172,11 +176,15 @@ class Agent:
         address = join_address(*self._settings.udp)
         with starting(f"UDP {address}", "stop what listens there, or set UDP to another port"):
             sock = open_udp(*self._settings.udp)
-        self._receiver = receiver = DatagramReceiver(sock, read_each(self._aggregator.feed))
+        core = self._aggregator.core
+        read = read_batches(core, self._aggregator.settle_when_due) if core else read_each(self._aggregator.feed)
+        self._receiver = receiver = DatagramReceiver(sock, read)
         stack.callback(receiver.close)
         self._window = self._window_now()
         receiver.start(asyncio.get_running_loop())
-        self._tell("started", f"StatsD on UDP {join_address(*receiver.address)}")
+        self._tell(
+            "started", f"StatsD on UDP {join_address(*receiver.address)}, counted by {counted_by(core is not None)}"
+        )
         return receiver
 
     async def _close_windows(self, stop: asyncio.Event) -> None:

@@ -15,6 +15,14 @@ MAX_MEANINGS: Final = 100_000
 _SAMPLE: Final = 64
 
 
+class Meaning(NamedTuple):
+    """What all lines of one name and one tail as sent have in common."""
+
+    name: str
+    tail: Tail
+    notes: tuple[Note, ...]
+
+
 class Group(NamedTuple):
     """Lines counted under one name with one meaning.
 
@@ -64,6 +72,17 @@ class Gatherer:
         if mixed:
             yield from self._in_order(lines, mixed, {name for name, found in gauges.items() if len(found) > 1})
         self._forget()
+
+    def meaning(self, raw: bytes, text: bytes) -> Meaning | None:
+        """What a name and a tail as sent mean; None when their lines are rejected, whatever their values."""
+        self._forget()
+        head, tail = self._heads[raw], self._tails.meanings[self._tails[text]]
+        if isinstance(head, str) or isinstance(tail, str):
+            return None
+        try:
+            return Meaning(full_name(self._prefix, head, tail), tail, head.notes + tail.notes)
+        except Rejected:
+            return None
 
     def _groups(self, raw: bytes, rests: list[bytes]) -> Iterator[Group]:
         head = self._heads[raw]

@@ -4,12 +4,16 @@ What waits, waits in the socket's own buffer, which has a bound and a drop count
 """
 
 import asyncio
+import errno
 import os
 import socket
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from agent.core import Core
 
 MAX_DATAGRAM: Final = 65_536
 """More than any datagram holds (65,507 bytes over IPv4), so none is cut short."""
@@ -18,6 +22,7 @@ PACKETS_A_TURN: Final = 256
 """Read at most so many before the event loop gets its turn: about half a millisecond."""
 PAUSE_SECONDS: Final = 0.001
 """What comes in so long fits the smallest usual buffer (208 KiB) even at 500,000 packets a second."""
+_NO_FAULT: Final = (0, errno.EAGAIN, errno.EINTR)
 _SO_RCVBUFFORCE: Final = 33  # Linux; the socket module has no name for it
 _SMALLEST_PACKET: Final = 512
 """The kernel charges a packet to the buffer with more than this, however small it is."""
@@ -87,6 +92,21 @@ def read_each(feed: Callable[[bytes], None]) -> Read:
         except OSError:
             return Taken(done, size, failed=True)
         return Taken(done, size)
+
+    return read
+
+
+def read_batches(core: "Core", settle_when_due: Callable[[], None]) -> Read:
+    """A Read that counts datagrams in the compiled core; ``settle_when_due`` is called after each batch."""
+
+    def read(sock: socket.socket, at_most: int) -> Taken:
+        fd, done, size, fault = sock.fileno(), 0, 0, 0
+        while done < at_most and not fault:
+            packets, length, fault = core.read(fd, at_most - done)
+            done += packets
+            size += length
+            settle_when_due()
+        return Taken(done, size, failed=fault not in _NO_FAULT)
 
     return read
 

@@ -39,6 +39,8 @@ class Snapshot:
     in_spool: int
     notes: Mapping[str, int]
     names: int
+    compiled: bool
+    """Whether the compiled core counts, or plain Python."""
     spool_batches: int
     spool_bytes: int
     spool_in_memory: int
@@ -61,6 +63,11 @@ class Snapshot:
     buffer_granted: int | None
     kernel_drops: int | None
     """Datagrams that never reached us; None where the kernel does not say."""
+
+
+def counted_by(compiled: bool) -> str:
+    """Which of the two ways there are to count, in words."""
+    return "the compiled core" if compiled else "plain Python"
 
 
 def health(snapshot: Snapshot) -> list[str]:
@@ -115,6 +122,7 @@ _GAUGES: Final = (
     _Number("samples_in_window", "Samples in the open window", lambda s: s.in_window),
     _Number("samples_in_spool", "Samples waiting to be acknowledged", lambda s: s.in_spool),
     _Number("names", "Names in the open window", lambda s: s.names),
+    _Number("compiled", "1 when the compiled core counts, 0 when plain Python does", lambda s: s.compiled),
     _Number("spool_batches", "Batches in the spool that can be sent", lambda s: s.spool_batches),
     _Number("spool_bytes", "Bytes of the batches in the spool", lambda s: s.spool_bytes),
     _Number("spool_batches_in_memory", "Batches that are not on disk", lambda s: s.spool_in_memory),

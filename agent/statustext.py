@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from agent.report import counted_by
+
 
 def render(status: Mapping[str, Any]) -> str:
     """The text of `fiesta-agent status` from the JSON of /status. Raises KeyError when it is another program's."""
@@ -24,7 +26,7 @@ def render(status: Mapping[str, Any]) -> str:
             *(_row(f"  {name}", n, "") for name, n in sorted(status["notes"].items())),
             "",
         ]
-    lines += [_centre(status), _lost(status)]
+    lines += [f"lines are counted by {counted_by(status['compiled'])}", _centre(status), _lost(status)]
     lines += [f"UNHEALTHY: {reason}" for reason in status["health"]] or ["healthy"]
     return "\n".join(lines)
 

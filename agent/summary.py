@@ -21,6 +21,7 @@ _SHORT: Final = re.compile(rb"%b(?:[:\n]%b)*+" % (_SHORT_NUMBER, _SHORT_NUMBER))
 _LONG: Final = re.compile(rb"%b(?:[:\n]%b)*+" % (_LONG_NUMBER, _LONG_NUMBER))
 _DECIMALS: Final = 6
 _MILLION: Final = 10**_DECIMALS
+_FINE_A_MILLIONTH: Final = 10**12
 _FLOAT_ERROR: Final = 2.0**-51
 
 Millionths = int | Decimal
@@ -53,6 +54,11 @@ def summarize(numbers: Sequence[Decimal]) -> Summary:
     )
 
 
+def from_fine(samples: int, total: int, low: int, high: int) -> Summary:
+    """The summary of ``samples`` values by the compiled core, whose numbers are in 10^-18."""
+    return Summary(samples, _coarse(total), _coarse(low), _coarse(high))
+
+
 def try_summarize(values: bytes) -> Summary | None:
     """The summary of all values, if each is in an everyday form and within DECIMAL."""
     if not values.translate(None, _PLAIN) and not _FINE.search(values):
@@ -80,6 +86,11 @@ def try_values(values: bytes) -> list[Value]:
     texts = _split(values)
     known = {text: Value(Decimal(text), text[0] in "+-") for text in set(texts)}
     return [known[text] for text in texts]
+
+
+def _coarse(fine: int) -> Millionths:
+    whole, rest = divmod(fine, _FINE_A_MILLIONTH)
+    return Decimal(fine).scaleb(-12) if rest else whole
 
 
 def _split(values: bytes) -> list[str]:

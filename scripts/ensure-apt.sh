@@ -5,6 +5,8 @@ missing=""
 for package in "$@"; do
     case "$package" in
         python3-venv) python3.11 -c 'import ensurepip, venv' 2>/dev/null || missing="$missing python3.11-venv" ;;
+        python3-dev) [ -e "$(python3.11 -c 'import sysconfig; print(sysconfig.get_paths()["include"])')/Python.h" ] ||
+            missing="$missing python3.11-dev" ;;
         nodejs) command -v node >/dev/null 2>&1 || missing="$missing nodejs" ;;
         mariadb-server) command -v mariadbd >/dev/null 2>&1 || [ -x /usr/sbin/mariadbd ] || missing="$missing mariadb-server" ;;
         redis-server) command -v redis-server >/dev/null 2>&1 || missing="$missing redis-server" ;;

@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal, localcontext
 from fractions import Fraction
@@ -13,19 +14,30 @@ from hypothesis import strategies as st
 
 from agent import aggregate
 from agent.aggregate import AggregateOptions, Aggregator
+from agent.compiled import MaybeCore
 from agent.gauges import Gauges
 from agent.ledger import Ledger
 from agent.tally import MAX_RATES
 from protocol.lines import EXACT
 from protocol.numbers import MAX_TEXT, MAX_UNITS, units_to_text
+from tests.agent.cores import CORES, each_core
 
 Row = tuple[Any, ...]
 
 
 def run(*packets: bytes, **options: Any) -> tuple[list[Row], Ledger]:
-    """Rows of (kind, name, value[, weight, low, high]) of one window, sorted, and the ledger when closed."""
+    """Rows of (kind, name, value[, weight, low, high]) of one window, sorted, and the ledger when closed.
+
+    Whatever counts them.
+    """
+    plain, *others = (run_one(core, packets, options) for core in CORES)
+    assert all(other == plain for other in others)
+    return plain
+
+
+def run_one(core: MaybeCore, packets: Iterable[bytes], options: Any) -> tuple[list[Row], Ledger]:
     ledger = Ledger()
-    aggregator = Aggregator(AggregateOptions(**options), ledger)
+    aggregator = Aggregator(AggregateOptions(**options), ledger, core)
     for packet in packets:
         aggregator.feed(packet)
     aggregator.settle()
@@ -141,9 +153,10 @@ def test_a_sign_is_just_a_sign_for_absolute_gauges() -> None:
     assert run(b"a:5|g\na:-3|g", gauges="absolute")[0] == [("value", "a", "-3")]
 
 
-def test_a_sum_out_of_range_becomes_items_in_range_that_add_up() -> None:
+@each_core
+def test_a_sum_out_of_range_becomes_items_in_range_that_add_up(core: MaybeCore) -> None:
     ledger = Ledger()
-    aggregator = Aggregator(AggregateOptions(), ledger)
+    aggregator = Aggregator(AggregateOptions(), ledger, core)
     aggregator.feed(b"a:%b|c\n" % MAX_TEXT.encode() * 5)
     items = [item for item, _ in aggregator.close(0).items]
     assert len(items) == 5
@@ -152,18 +165,20 @@ def test_a_sum_out_of_range_becomes_items_in_range_that_add_up() -> None:
     assert sum(item.weight or 0 for item in items) == 50_000
 
 
-def test_a_weight_out_of_range_becomes_items_in_range_that_add_up() -> None:
+@each_core
+def test_a_weight_out_of_range_becomes_items_in_range_that_add_up(core: MaybeCore) -> None:
     ledger = Ledger()
-    aggregator = Aggregator(AggregateOptions(), ledger)
+    aggregator = Aggregator(AggregateOptions(), ledger, core)
     aggregator.feed(b"a:0|ms|@0.0000000000000002\n" * 3)
     window = aggregator.close(0)
     assert [item.weight for item, _ in window.items] == [75 * 10**18] * 2
     assert [samples for _, samples in window.items] == [2, 1]
 
 
-def test_nothing_is_lost_between_windows() -> None:
+@each_core
+def test_nothing_is_lost_between_windows(core: MaybeCore) -> None:
     ledger = Ledger()
-    aggregator = Aggregator(AggregateOptions(), ledger)
+    aggregator = Aggregator(AggregateOptions(), ledger, core)
     aggregator.feed(b"a:1|c\nx:9|g\ns:m|s")
     assert len(close(aggregator, ledger)) == 3
     aggregator.feed(b"a:1|c")
@@ -173,19 +188,21 @@ def test_nothing_is_lost_between_windows() -> None:
     assert close(aggregator, ledger) == []
 
 
-def test_packets_are_settled_by_themselves_when_enough_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+@each_core
+def test_packets_are_settled_by_themselves_when_enough_wait(monkeypatch: pytest.MonkeyPatch, core: MaybeCore) -> None:
     monkeypatch.setattr(aggregate, "SETTLE_BYTES", 20)
     ledger = Ledger()
-    aggregator = Aggregator(AggregateOptions(), ledger)
-    aggregator.feed(b"a:1|c\nb:1|c")
+    aggregator = Aggregator(AggregateOptions(), ledger, core)
+    aggregator.feed(b"a:1|g\nb:1|g")
     assert ledger.received == 0
-    aggregator.feed(b"a:1|c\nb:1|c")
+    aggregator.feed(b"a:1|g\nb:1|g")
     assert (ledger.received, ledger.in_window, aggregator.live_names()) == (4, 4, 2)
 
 
-def test_names_over_the_cap_are_dropped_and_known_ones_go_on() -> None:
+@each_core
+def test_names_over_the_cap_are_dropped_and_known_ones_go_on(core: MaybeCore) -> None:
     ledger = Ledger()
-    aggregator = Aggregator(AggregateOptions(max_names=3), ledger)
+    aggregator = Aggregator(AggregateOptions(max_names=3), ledger, core)
     aggregator.feed(b"a:1|c\nb:1|ms\nc:1|g")
     aggregator.settle()
     aggregator.feed(b"d:1:2|c\na:1|ms\nb:1|g\ne:x|s\na:1|c\nb:1|ms\nc:+1|g")
@@ -218,14 +235,15 @@ def test_a_long_member_is_as_distinct_as_a_short_one() -> None:
     assert rows == [("value", "a", "2")]
 
 
-def test_gauges_are_kept_over_restarts_exactly() -> None:
-    first = Aggregator(AggregateOptions(), Ledger())
+@each_core
+def test_gauges_are_kept_over_restarts_exactly(core: MaybeCore) -> None:
+    first = Aggregator(AggregateOptions(), Ledger(), core)
     first.feed(b"a:0.123456789|g\nb:-5|g\nc:9999999999999999|g")
     first.close(0)
     texts = first.gauges()
     assert texts == {"a": "0.123456789", "b": "-5", "c": "9999999999999999"}
     ledger = Ledger()
-    second = Aggregator(AggregateOptions(), ledger)
+    second = Aggregator(AggregateOptions(), ledger, core)
     second.restore_gauges(texts | {"bad name": "1", "d": "x", "e": "1:2"})
     assert ledger.notes == {"gauge_state_bad": 3}
     second.feed(b"a:+0.000000001|g\nb:+1|g")
@@ -233,9 +251,10 @@ def test_gauges_are_kept_over_restarts_exactly() -> None:
     assert second.gauges() == {"c": "9999999999999999", "a": "0.123456790", "b": "-4"}
 
 
-def test_the_gauge_untouched_for_longest_is_forgotten_for_a_new_one() -> None:
+@each_core
+def test_the_gauge_untouched_for_longest_is_forgotten_for_a_new_one(core: MaybeCore) -> None:
     ledger = Ledger()
-    aggregator = Aggregator(AggregateOptions(max_names=2), ledger)
+    aggregator = Aggregator(AggregateOptions(max_names=2), ledger, core)
     for packet in (b"a:1|g", b"b:2|g", b"a:+1|g", b"c:3|g"):
         aggregator.feed(packet)
         close(aggregator, ledger)
@@ -249,10 +268,11 @@ def test_only_the_latest_gauges_are_restored_where_there_is_no_room_for_all() ->
     assert gauges.dump() == {"b": "2", "c": "3"}
 
 
-def test_meanings_are_forgotten_and_learned_again(monkeypatch: pytest.MonkeyPatch) -> None:
+@each_core
+def test_meanings_are_forgotten_and_learned_again(monkeypatch: pytest.MonkeyPatch, core: MaybeCore) -> None:
     monkeypatch.setattr("agent.gather.MAX_MEANINGS", 3)
     ledger = Ledger()
-    aggregator = Aggregator(AggregateOptions(), ledger)
+    aggregator = Aggregator(AggregateOptions(), ledger, core)
     for _ in range(3):
         aggregator.feed(b"a:1|c\nb:2|ms\nc:3|ms|@0.5\nd:3|q")
         aggregator.settle()
@@ -465,13 +485,17 @@ PACKETS = st.lists(REPEATED, max_size=8).map(lambda groups: b"\n".join(line for 
 )
 def test_any_packets_give_what_the_reference_gives(packets: list[bytes], tags: Any, gauges: Any, copies: int) -> None:
     options = AggregateOptions(prefix="p.", tags=tags, gauges=gauges)
-    reference, ledger = Reference(options), Ledger()
-    aggregator = Aggregator(options, ledger)
+    reference = Reference(options)
     for packet in packets * copies:
         reference.packet(packet)
-        aggregator.feed(packet)
-    aggregator.settle()
-    assert (ledger.received, ledger.dropped, ledger.notes) == (reference.received, reference.dropped, reference.notes)
-    assert ledger.in_window == reference.received - reference.dropped.total()
-    assert {name: Fraction(text) for name, text in aggregator.gauges().items()} == reference.gauges
-    assert close(aggregator, ledger) == reference.rows()
+    for core in CORES:
+        ledger = Ledger()
+        aggregator = Aggregator(options, ledger, core)
+        for packet in packets * copies:
+            aggregator.feed(packet)
+        aggregator.settle()
+        assert ledger.received == reference.received
+        assert (ledger.dropped, ledger.notes) == (reference.dropped, reference.notes)
+        assert ledger.in_window == reference.received - reference.dropped.total()
+        assert {name: Fraction(text) for name, text in aggregator.gauges().items()} == reference.gauges
+        assert close(aggregator, ledger) == reference.rows()

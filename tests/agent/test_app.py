@@ -14,11 +14,13 @@ from aiohttp import web
 
 from agent.app import Agent, Outside, StartError, steady_time
 from agent.batchfile import file_name
+from agent.compiled import CORE, MaybeCore
 from agent.disk import Disk, FolderInUseError
 from agent.forward import Pace
 from agent.key import ApiKey
 from agent.setting_rules import join_address
 from agent.settings import load_settings
+from tests.agent.cores import each_core
 from tests.agent.fakes import FULL, KEY, FailingDisk, RealCentre, Told, a_batch
 
 
@@ -83,9 +85,11 @@ def settings_for(folder: Path, url: str, **more: str) -> Any:
 
 
 @asynccontextmanager
-async def running(folder: Path, url: str, disk: Disk | None = None, **more: str) -> AsyncIterator[Running]:
+async def running(
+    folder: Path, url: str, disk: Disk | None = None, core: MaybeCore = CORE, **more: str
+) -> AsyncIterator[Running]:
     told, ticks, stop = Told(), Ticks(), asyncio.Event()
-    outside = Outside(ticks.wall, steady_time, Pace(ticks.pause, lambda low, high: high), disk or Disk())
+    outside = Outside(ticks.wall, steady_time, Pace(ticks.pause, lambda low, high: high), disk or Disk(), core)
     agent = Agent(settings_for(folder, url, **more), ApiKey(KEY, None), told, outside)
     task = asyncio.create_task(agent.run(stop))
     one = Running(agent, told, ticks, stop, task)
@@ -97,10 +101,15 @@ async def running(folder: Path, url: str, disk: Disk | None = None, **more: str)
             await one.end()
 
 
-async def test_a_line_becomes_a_batch_at_the_centre(tmp_path: Path) -> None:
-    async with RealCentre().serving() as centre, running(tmp_path, centre.url, PREFIX="web1", TAGS="append") as agent:
+@each_core
+async def test_a_line_becomes_a_batch_at_the_centre(tmp_path: Path, core: MaybeCore) -> None:
+    async with (
+        RealCentre().serving() as centre,
+        running(tmp_path, centre.url, core=core, PREFIX="web1", TAGS="append") as agent,
+    ):
         agent.send(["foo:1|c|#a:b", "foo:2|c|#a:b"])
         assert agent.agent.snapshot().in_window == 2
+        assert agent.agent.snapshot().compiled is (core is not None)
         agent.ticks.tick()
         await centre.until(lambda: centre.total("web1.foo.a.b") == 3)
         agent.send(["foo:4|c"])

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.receive import DatagramReceiver, granted_buffer, open_udp, parse_drops, read_each
+from agent.compiled import CORE
+from agent.receive import DatagramReceiver, Taken, granted_buffer, open_udp, parse_drops, read_batches, read_each
 
 UDP_TABLE = """\
    sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops
@@ -117,6 +118,27 @@ async def test_a_socket_that_fails_is_counted_and_not_raised(receiver: DatagramR
     receiver._sock.close()
     assert receiver.drain() == 0
     assert receiver.errors == 1
+
+
+@pytest.mark.parametrize("at_most", [1, 64, 100, 256])
+def test_batches_are_counted_as_single_datagrams_are(at_most: int) -> None:
+    """In the compiled core, up to as many as asked for, and then it is looked whether to settle."""
+    assert CORE is not None
+    core, looks = CORE(lambda name, tail: (1_000, name)), []
+    read = read_batches(core, lambda: looks.append(core.left))
+    sock = open_udp("127.0.0.1", 0)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        for _ in range(200):
+            sender.sendto(b"a:1|c\n?", sock.getsockname())
+    assert read(sock, at_most) == Taken(min(at_most, 200), 7 * min(at_most, 200))
+    read(sock, 200)
+    assert read(sock, 1) == Taken(0, 0)
+    sock.close()
+    assert read(sock, 1) == Taken(0, 0, failed=True)
+    ((name, lines, *_),), left = core.take()
+    assert (name, lines, left) == (b"a", 200, b"?\n" * 200)
+    assert looks == sorted(looks)
+    assert looks[-1] == 400
 
 
 async def test_ipv6_is_received_too(inbox: Inbox) -> None:

@@ -19,6 +19,7 @@ FINE = Snapshot(
     in_spool=15,
     notes={"name_cleaned": 4},
     names=2,
+    compiled=True,
     spool_batches=1,
     spool_bytes=512,
     spool_in_memory=0,

@@ -19,6 +19,8 @@ from tests.agent.test_report import FINE, but
         (but(kernel_drops=5), "5 datagrams in the kernel"),
         (but(spool_overflowing=True), "UNHEALTHY: the spool is full"),
         (FINE, "healthy"),
+        (FINE, "lines are counted by the compiled core"),
+        (but(compiled=False), "lines are counted by plain Python"),
     ],
 )
 def test_status_text(snapshot: Snapshot, says: str) -> None:

@@ -1,0 +1,67 @@
+"""Builds the agent's compiled core where a C compiler and Python's headers are; else the wheel is plain Python."""
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from pathlib import Path
+from typing import Any, Final
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+MODULE: Final = "core.abi3.so"
+"""One file for every CPython from 3.11 on."""
+COMPILERS: Final = ("cc", "gcc", "clang")
+
+
+class CustomBuildHook(BuildHookInterface[Any]):
+    """An editable installation gets the module in ``agent/``, a wheel its own copy and the tag of its platform."""
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        root = Path(self.root)
+        if version == "editable":
+            (root / "agent" / MODULE).unlink(missing_ok=True)
+            self._tell(compile_core(root / "native", root / "agent" / MODULE))
+            return
+        self._folder = tempfile.TemporaryDirectory()
+        module = Path(self._folder.name) / MODULE
+        fault = compile_core(root / "native", module)
+        self._tell(fault)
+        if fault is None:
+            build_data["force_include"][str(module)] = f"agent/{MODULE}"
+            build_data["pure_python"] = False
+            platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
+            build_data["tag"] = f"cp311-abi3-{platform}"
+
+    def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
+        if version != "editable":
+            self._folder.cleanup()
+
+    def _tell(self, fault: str | None) -> None:
+        if fault is not None:
+            self.app.display_warning(f"The agent's core is not compiled, plain Python does its work: {fault}")
+
+
+def compile_core(sources: Path, module: Path) -> str | None:
+    """Compile ``native/*.c`` into ``module``; why not, where that cannot be done. CC and CFLAGS are honoured."""
+    if not sys.platform.startswith("linux"):
+        return "it is for Linux"
+    compiler = shlex.split(os.environ.get("CC", "")) or list(filter(shutil.which, COMPILERS))[:1]
+    if not compiler:
+        return "there is no C compiler"
+    command = [
+        *compiler,
+        *("-O2", "-shared", "-fPIC", "-fvisibility=hidden", "-I", sysconfig.get_paths()["include"]),
+        *shlex.split(os.environ.get("CFLAGS", "")),
+        *map(str, sorted(sources.glob("*.c"))),
+        *("-o", str(module)),
+    ]
+    try:
+        subprocess.run(command, check=True, capture_output=True, text=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        said = str(getattr(error, "stderr", None) or error).strip()
+        return f"{compiler[0]} says: {said.splitlines()[0]}"
+    return None

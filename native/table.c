@@ -1,0 +1,278 @@
+#include "table.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    MAX_SERIES = 1 << 17,
+    MAX_KEYS = 16 << 20,
+    MAX_KEY = 1024,
+    FIRST_SERIES = 256,
+    MAX_WHOLE_DIGITS = 12,
+    MAX_DECIMALS = 18,
+    MAX_DIGITS = 19, /* what 64 bits hold whatever they are */
+    MAX_SAMPLES = 100000000, /* of a series between two takes, so that no total overflows */
+};
+
+static const uint64_t POWERS[MAX_DECIMALS + 1] = {
+    1ULL, 10ULL, 100ULL, 1000ULL, 10000ULL, 100000ULL, 1000000ULL, 10000000ULL, 100000000ULL, 1000000000ULL,
+    10000000000ULL, 100000000000ULL, 1000000000000ULL, 10000000000000ULL, 100000000000000ULL,
+    1000000000000000ULL, 10000000000000000ULL, 100000000000000000ULL, 1000000000000000000ULL};
+
+struct sums {
+    int64_t samples;
+    wide total, low, high;
+};
+
+/* Reads one number of at most 12 digits, a dot and 18 decimals, 19 digits in all.
+ * The first byte after it, or NULL when it is none of these. */
+static inline const char *read_number(const char *at, const char *end, wide *number)
+{
+    int negative = 0;
+    if (at < end && (*at == '-' || *at == '+'))
+        negative = *at++ == '-';
+    const char *begin = at;
+    uint64_t digits = 0;
+    while (at < end && (unsigned char)(*at - '0') <= 9 && at - begin <= MAX_WHOLE_DIGITS)
+        digits = digits * 10 + (uint64_t)(*at++ - '0');
+    ptrdiff_t count = at - begin, decimals = 0;
+    if (count > MAX_WHOLE_DIGITS)
+        return NULL;
+    if (at < end && *at == '.') {
+        const char *dot = at++;
+        while (at < end && (unsigned char)(*at - '0') <= 9 && count + (at - dot) - 1 <= MAX_DIGITS)
+            digits = digits * 10 + (uint64_t)(*at++ - '0');
+        decimals = at - dot - 1;
+        count += decimals;
+    }
+    if (count == 0 || count > MAX_DIGITS || decimals > MAX_DECIMALS)
+        return NULL;
+    wide value = (wide)digits * POWERS[MAX_DECIMALS - decimals];
+    *number = negative ? -value : value;
+    return at;
+}
+
+/* Reads packed values up to the bar that ends them; where the tail begins, or NULL. */
+static inline const char *read_values(const char *at, const char *end, struct sums *sums)
+{
+    wide value;
+    at = read_number(at, end, &value);
+    if (at == NULL || at == end)
+        return NULL;
+    sums->samples = 1;
+    sums->total = sums->low = sums->high = value;
+    while (*at == ':') {
+        at = read_number(at + 1, end, &value);
+        if (at == NULL || at == end)
+            return NULL;
+        sums->samples++;
+        sums->total += value;
+        if (value < sums->low)
+            sums->low = value;
+        if (value > sums->high)
+            sums->high = value;
+    }
+    return *at == '|' ? at + 1 : NULL;
+}
+
+static inline uint64_t mix(uint64_t a, uint64_t b)
+{
+    unsigned __int128 product = (unsigned __int128)a * b;
+    return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
+static inline uint64_t hash_bytes(const char *bytes, size_t length, uint64_t hash)
+{
+    uint64_t word;
+    for (; length >= 8; bytes += 8, length -= 8) {
+        memcpy(&word, bytes, 8);
+        hash = mix(hash ^ word, 0x9e3779b97f4a7c15ULL);
+    }
+    word = 0;
+    memcpy(&word, bytes, length);
+    return mix(hash ^ word, 0xd6e8feb86659fd93ULL ^ length);
+}
+
+static int grow(void **array, size_t size)
+{
+    void *larger = realloc(*array, size);
+    if (larger == NULL)
+        return -1;
+    *array = larger;
+    return 0;
+}
+
+static int grow_series(struct table *table)
+{
+    uint32_t room = table->series_room ? table->series_room * 2 : FIRST_SERIES;
+    uint32_t *slots = calloc((size_t)room * 2, sizeof *slots);
+    if (slots == NULL || grow((void **)&table->series, room * sizeof *table->series)
+        || grow((void **)&table->touched, room * sizeof *table->touched)) {
+        free(slots);
+        return -1;
+    }
+    free(table->slots);
+    table->slots = slots;
+    table->slot_count = room * 2;
+    table->series_room = room;
+    for (uint32_t index = 0; index < table->series_count; index++) {
+        uint32_t slot = (uint32_t)table->series[index].hash & (table->slot_count - 1);
+        while (slots[slot])
+            slot = (slot + 1) & (table->slot_count - 1);
+        slots[slot] = index + 1;
+    }
+    return 0;
+}
+
+static int grow_keys(struct table *table, size_t length)
+{
+    size_t room = table->keys_room ? table->keys_room : 1 << 14;
+    while (room < table->keys_length + length)
+        room *= 2;
+    if (room > table->keys_room && grow((void **)&table->keys, room))
+        return -1;
+    table->keys_room = room;
+    return 0;
+}
+
+/* Learns a new series; NULL when there is no room, or after a failure, which ``failed`` then says. */
+static struct series *make_series(struct table *table, uint64_t hash, const char *name, size_t name_length,
+    const char *tail, size_t tail_length, int *failed)
+{
+    size_t length = name_length + tail_length;
+    if (table->full || length > MAX_KEY)
+        return NULL;
+    if (table->series_count == MAX_SERIES || table->keys_length + length > MAX_KEYS) {
+        table->full = 1;
+        return NULL;
+    }
+    if ((table->series_count == table->series_room && grow_series(table)) || grow_keys(table, length)) {
+        *failed = 1;
+        return NULL;
+    }
+    struct series new = {.hash = hash, .key = (uint32_t)table->keys_length, .name_length = (uint16_t)name_length,
+        .tail_length = (uint16_t)tail_length};
+    int64_t limit = table->learn(table->context, name, name_length, tail, tail_length, &new.meaning);
+    if (limit < 0) {
+        *failed = 1;
+        return NULL;
+    }
+    new.limit = (wide)limit * POWERS[MAX_DECIMALS];
+    memcpy(table->keys + new.key, name, name_length);
+    memcpy(table->keys + new.key + name_length, tail, tail_length);
+    table->keys_length += length;
+    uint32_t slot = (uint32_t)hash & (table->slot_count - 1);
+    while (table->slots[slot])
+        slot = (slot + 1) & (table->slot_count - 1);
+    table->series[table->series_count] = new;
+    table->slots[slot] = ++table->series_count;
+    return &table->series[table->series_count - 1];
+}
+
+static inline struct series *find_series(struct table *table, const char *name, size_t name_length,
+    const char *tail, size_t tail_length, int *failed)
+{
+    uint64_t hash = hash_bytes(tail, tail_length, hash_bytes(name, name_length, table->seed));
+    if (table->slot_count) {
+        uint32_t mask = table->slot_count - 1, slot = (uint32_t)hash & mask, index;
+        for (; (index = table->slots[slot]) != 0; slot = (slot + 1) & mask) {
+            struct series *series = &table->series[index - 1];
+            const char *key = table->keys + series->key;
+            if (series->hash == hash && series->name_length == name_length && series->tail_length == tail_length
+                && memcmp(key, name, name_length) == 0 && memcmp(key + name_length, tail, tail_length) == 0)
+                return series;
+        }
+    }
+    return make_series(table, hash, name, name_length, tail, tail_length, failed);
+}
+
+static inline void add(struct table *table, struct series *series, const struct sums *sums)
+{
+    if (series->lines == 0) {
+        table->touched[table->touched_count++] = (uint32_t)(series - table->series);
+        series->samples = 0;
+        series->total = 0;
+        series->low = sums->low;
+        series->high = sums->high;
+    }
+    series->lines++;
+    series->samples += sums->samples;
+    series->total += sums->total;
+    if (sums->low < series->low)
+        series->low = sums->low;
+    if (sums->high > series->high)
+        series->high = sums->high;
+}
+
+/* Whether the line was counted; ``end`` is where it ends, without its newline. */
+static inline int count_line(struct table *table, const char *line, const char *end, int *failed)
+{
+    struct sums sums;
+    const char *colon = memchr(line, ':', (size_t)(end - line));
+    if (colon == NULL)
+        return 0;
+    const char *tail = read_values(colon + 1, end, &sums);
+    if (tail == NULL)
+        return 0;
+    struct series *series
+        = find_series(table, line, (size_t)(colon - line), tail, (size_t)(end - tail), failed);
+    if (series == NULL || sums.low <= -series->limit || sums.high >= series->limit
+        || (series->lines && series->samples >= MAX_SAMPLES))
+        return 0;
+    add(table, series, &sums);
+    return 1;
+}
+
+static int leave(struct table *table, const char *line, size_t length)
+{
+    if (table->left_length + length + 1 > table->left_room) {
+        size_t room = (table->left_room + length + 1) * 2;
+        if (grow((void **)&table->left, room))
+            return -1;
+        table->left_room = room;
+    }
+    memcpy(table->left + table->left_length, line, length);
+    table->left_length += length;
+    table->left[table->left_length++] = '\n';
+    return 0;
+}
+
+int table_count(struct table *table, const char *text, size_t length)
+{
+    const char *all = text + length;
+    int failed = 0;
+    while (text < all) {
+        const char *newline = memchr(text, '\n', (size_t)(all - text));
+        const char *after = newline ? newline : all;
+        const char *end = after > text && after[-1] == '\r' ? after - 1 : after;
+        if (end > text && !count_line(table, text, end, &failed)) {
+            if (failed || leave(table, text, (size_t)(after - text)))
+                return -1;
+        }
+        text = after + 1;
+    }
+    return 0;
+}
+
+void table_empty(struct table *table)
+{
+    free(table->series);
+    free(table->slots);
+    free(table->keys);
+    free(table->touched);
+    table->series = NULL;
+    table->slots = NULL;
+    table->keys = NULL;
+    table->touched = NULL;
+    table->series_count = table->series_room = table->slot_count = table->touched_count = 0;
+    table->keys_length = table->keys_room = 0;
+    table->full = 0;
+}
+
+void table_free(struct table *table)
+{
+    table_empty(table);
+    free(table->left);
+    table->left = NULL;
+    table->left_length = table->left_room = 0;
+}

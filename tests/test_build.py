@@ -1,0 +1,38 @@
+"""Wheels: with the agent's compiled core where there is a C compiler, of plain Python where there is none."""
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.parametrize(
+    ("compiler", "tag", "core", "says"),
+    [
+        ("gcc", "cp311-abi3-linux_", ["agent/core.abi3.so"], ""),
+        ("no-such-compiler", "py3-none-any", [], "The agent's core is not compiled, plain Python does its work: "),
+    ],
+)
+def test_a_wheel_needs_no_compiler(tmp_path: Path, compiler: str, tag: str, core: list[str], says: str) -> None:
+    built = subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(tmp_path)],
+        cwd=ROOT,
+        env=os.environ | {"CC": compiler},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    (wheel,) = tmp_path.glob("*.whl")
+    assert tag in wheel.name
+    assert [name for name in zipfile.ZipFile(wheel).namelist() if name.endswith(".so")] == core
+    assert says in built.stdout + built.stderr
+
+
+def test_the_core_is_built_here() -> None:
+    """Else the tests of it would prove nothing."""
+    assert (ROOT / "agent/core.abi3.so").exists(), "install gcc and python3.11-dev, then: make clean install"
