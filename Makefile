@@ -1,6 +1,6 @@
 # Every target does its own set-up: python3.11 and make are all that a fresh Debian needs.
 .DEFAULT_GOAL := help
-.PHONY: help install run test lint bench lock audit clean
+.PHONY: help install run test lint bench soak lock audit clean
 BIN := .venv/bin
 STAMP := .venv/.installed
 
@@ -45,6 +45,12 @@ bench: install ## Measure speed, as ratios within one run (about five minutes, o
 	$(BIN)/python -m loadtest.bench_central
 	$(BIN)/python -m loadtest.bench_mysql
 	$(BIN)/python -m loadtest.bench_agent
+
+MINUTES ?= 5
+STORE ?= mysql
+soak: install ## Faults at random under load, judged by an oracle: MINUTES=5 STORE=mysql|duckdb SEED=
+	@sh scripts/ensure-apt.sh mariadb-server redis-server
+	$(BIN)/python -m tests.soak --minutes $(MINUTES) --store $(STORE) $(if $(SEED),--seed $(SEED))
 
 COMPILE := $(BIN)/uv pip compile --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
 	--python-version 3.11

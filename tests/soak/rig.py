@@ -1,0 +1,225 @@
+"""The whole service on real processes: some central ones, agents, MariaDB and Redis, or one over the embedded store."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import aiohttp
+
+from tests.agent.process import AgentProcess, an_agent, balance
+from tests.central.harness import Process, launch
+from tests.redis_server import PASSWORD, RedisServer, free_port, redis_server
+from tests.servers import MariaDB
+
+SECONDS: Final = 12.0
+"""The longest that a client waits for an answer; the service answers within ten."""
+ADMIN_KEY: Final = "an-admin-key-for-one-soak-run-0123456789"
+PACKET_SAMPLES: Final = 2
+"""A packet holds a count of 1 and a timing of 2.5 ms."""
+BURST: Final = 5
+_PATIENCE: Final = 120.0
+
+
+class Node:
+    """One central service on a port of its own, started until it serves."""
+
+    def __init__(self, name: str, folder: Path, environ: Mapping[str, str]) -> None:
+        self.name = name
+        self.folder = folder
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.log: list[str] = []
+        self._environ = {**environ, "METRICS_LISTEN": f"127.0.0.1:{self.port}", "METRICS_ADMIN_KEY": ADMIN_KEY}
+        self._process: Process | None = None
+
+    @property
+    def pid(self) -> int:
+        """The process."""
+        assert self._process is not None, "it does not run"
+        return self._process.pid
+
+    async def start(self) -> None:
+        """Start it; where it gives up, since the database is away, again."""
+        async with asyncio.timeout(_PATIENCE):
+            while True:
+                process = await launch(self.folder, **self._environ)
+                self.log = process.log
+                if process.port:
+                    self._process = process
+                    return
+                await process.wait()
+                await asyncio.sleep(0.2)
+
+    async def end(self, number: int) -> int:
+        """Send a signal and wait for the end; the exit code."""
+        process, self._process = self._process, None
+        if process is None:
+            return 0
+        process.process.send_signal(signal.SIGCONT)
+        return await process.end(number)
+
+    def signal(self, number: int) -> None:
+        """Send a signal that does not end it."""
+        os.kill(self.pid, number)
+
+
+class Host:
+    """An agent, and an application that sends to it. Killed and started again it goes on from its spool."""
+
+    def __init__(self, name: str, folder: Path, url: str, key: str) -> None:
+        self.name = name
+        self.sent = 0
+        """Packets handed to the kernel, of two samples each."""
+        self.at_risk = 0
+        """Samples that were not in a spooled batch when the agent was killed."""
+        self.kills = 0
+        self._since_start = 0
+        self._settings = (folder, url, key)
+        self._stack = AsyncExitStack()
+        self._agent: AgentProcess | None = None
+        self._sending = asyncio.Lock()
+
+    async def start(self) -> None:
+        """Start the agent over its folder."""
+        folder, url, key = self._settings
+        self._agent = await self._stack.enter_async_context(an_agent(folder, url, API_KEY=key))
+        self._since_start = 0
+
+    async def kill(self) -> None:
+        """kill -9 in the middle of a burst."""
+        async with self._sending:
+            assert self._agent is not None
+            before = self._since_start
+            status = await self._agent.status()
+            self._burst()
+            agent, self._agent = self._agent, None
+            agent.process.kill()
+            await agent.ended()
+            unread = before * PACKET_SAMPLES - status["received"]
+            self.at_risk += status["in_window"] + unread + BURST * PACKET_SAMPLES
+            self.kills += 1
+        await self.close()
+
+    async def close(self) -> None:
+        """The agent ends, however it is."""
+        await self._stack.aclose()
+
+    async def send(self, over: asyncio.Event, pause: float) -> None:
+        """Send while there is an agent."""
+        while not over.is_set():
+            async with self._sending:
+                if self._agent is not None:
+                    self._burst()
+            await asyncio.sleep(pause)
+
+    async def settled(self) -> None:
+        """Return when all that was received is acknowledged. The books balance all the while."""
+        while True:
+            status = await self.status()
+            if status["in_window"] + status["in_spool"] == 0:
+                return
+            await asyncio.sleep(0.1)
+
+    async def status(self) -> dict[str, Any]:
+        """The agent's books, which balance."""
+        assert self._agent is not None
+        status = await self._agent.status()
+        assert balance(status) == 0, status
+        return status
+
+    def _burst(self) -> None:
+        assert self._agent is not None
+        self._agent.send([f"soak.{self.name}.count:1|c\nsoak.{self.name}.time:2.5|ms"] * BURST)
+        self.sent += BURST
+        self._since_start += BURST
+
+
+@dataclass
+class Rig:
+    """All that runs. Without ``database`` central has the embedded store, and there is no Redis."""
+
+    nodes: list[Node]
+    hosts: list[Host]
+    http: aiohttp.ClientSession
+    key: str
+    mariadb: MariaDB | None = None
+    database: str = ""
+    redis: RedisServer | None = None
+
+    async def ready(self) -> None:
+        """Return when every process has all it needs and nothing waits in the spill."""
+        while True:
+            if all([await self._at_rest(node) for node in self.nodes]):
+                return
+            await asyncio.sleep(0.1)
+
+    async def _at_rest(self, node: Node) -> bool:
+        async with self.http.get(f"{node.url}/ready") as answer:
+            body = await answer.json()
+        spill = body.get("spill") or {"entries": 0}
+        return bool(body["status"] == "ready" and spill["entries"] == 0)
+
+
+@asynccontextmanager
+async def on_mysql(
+    folder: Path, mariadb: MariaDB, database: str, *, centrals: int = 2, agents: int = 1
+) -> AsyncIterator[Rig]:
+    """Some central processes and agents over a database and a Redis of their own."""
+    async with redis_server(folder / "redis") as redis:
+        environ = {
+            "DB_CONNECTION": "mysql",
+            "DB_HOST": mariadb.host,
+            "DB_PORT": str(mariadb.port),
+            "DB_DATABASE": database,
+            "DB_USERNAME": mariadb.user,
+            "REDIS_HOST": "127.0.0.1",
+            "REDIS_PORT": str(redis.port),
+            "REDIS_PASSWORD": PASSWORD,
+            "QUEUE_CONNECTION": "redis",
+        }
+        async with _running(folder, environ, centrals, agents) as rig:
+            rig.mariadb, rig.database, rig.redis = mariadb, database, redis
+            yield rig
+
+
+@asynccontextmanager
+async def on_duckdb(folder: Path, *, agents: int = 1) -> AsyncIterator[Rig]:
+    """One central process over the embedded store, and agents."""
+    async with _running(folder, {}, 1, agents) as rig:
+        yield rig
+
+
+@asynccontextmanager
+async def _running(folder: Path, environ: Mapping[str, str], centrals: int, agents: int) -> AsyncIterator[Rig]:
+    nodes = [Node(f"central{number}", folder / f"central{number}", environ) for number in range(centrals)]
+    timeout = aiohttp.ClientTimeout(total=SECONDS)
+    async with (
+        AsyncExitStack() as stack,
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), timeout=timeout) as http,
+    ):
+        for node in nodes:
+            stack.push_async_callback(node.end, signal.SIGKILL)
+            await node.start()
+        key = await _new_key(http, nodes)
+        hosts = [Host(f"agent{at}", folder / f"spool{at}", nodes[at % centrals].url, key) for at in range(agents)]
+        for host in hosts:
+            stack.push_async_callback(host.close)
+            await host.start()
+        yield Rig(nodes, hosts, http, key)
+
+
+async def _new_key(http: aiohttp.ClientSession, nodes: list[Node]) -> str:
+    """A key for all writers, verified in every process."""
+    body = {"name": "soak", "scopes": ["ingest", "query"]}
+    path = "/api/admin/keys"
+    async with http.post(nodes[0].url + path, json=body, headers={"X-API-Key": ADMIN_KEY}) as answer:
+        key: str = (await answer.json())["data"]["key"]
+    for node in nodes:
+        async with http.get(node.url + "/api/metrics?limit=1", headers={"X-API-Key": key}) as answer:
+            assert answer.status == 200, await answer.text()
+    return key

@@ -1,0 +1,213 @@
+"""One soak: load, faults one after another, and at the end the oracle's judgement."""
+
+import asyncio
+import random
+import signal
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from math import inf
+from typing import Final
+
+from protocol.numbers import UNIT
+from tests.soak.fault_servers import Fault
+from tests.soak.load import Load
+from tests.soak.oracle import Sums
+from tests.soak.rig import PACKET_SAMPLES, Host, Rig
+from tests.soak.stored import by_rest, in_duckdb, in_mariadb
+from tests.soak.times import Attempt, Outage
+
+REST_SECONDS: Final = 120.0
+"""How long all may take to come to rest once the faults are over."""
+_CRASHES: Final = ("Traceback", "_crashed")
+_TIMING: Final = 25_000
+
+
+@dataclass
+class Verdict:
+    """What a soak found; ``faults`` is empty when all held."""
+
+    load: Load
+    struck: int = 0
+    spilled: int = 0
+    """Most entries that were seen in the spill."""
+    samples: int = 0
+    """Samples that agents acknowledged."""
+    seconds: float = 0.0
+    faults: list[str] = field(default_factory=list)
+
+    def lines(self) -> list[str]:
+        """For a person."""
+        times, oracle = self.load.times, self.load.oracle
+        waits = ", ".join(f"{name} {times.percentile(part) * 1000:.0f} ms" for name, part in _PERCENTILES)
+        reasons = Counter(f"{attempt.status} {attempt.said}" for attempt in times.failed)
+        lines = [
+            f"{self.seconds:.0f} s, {self.struck} faults; {oracle.requests} REST requests with {oracle.acknowledged}"
+            f" points and {self.samples} agent samples acknowledged; {self.load.answers} queries answered",
+            f"single POSTs by status {dict(sorted(times.statuses.items()))}; those with 201: {waits}",
+            *(f"  {count} times {reason}" for reason, count in reasons.most_common(12)),
+            f"longest stretch of 503 {times.longest_refusal:.1f} s; most entries in the spill {self.spilled}",
+        ]
+        return [
+            *lines,
+            *(f"FAULT: {fault}" for fault in self.faults[:20]),
+            "HOLDS" if not self.faults else "DOES NOT HOLD",
+        ]
+
+
+_PERCENTILES: Final = (("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999), ("longest", 1.0))
+
+
+class Soak:
+    """Load on a rig, inside ``under_load``; ``strike`` hurts it there, ``judge`` comes afterwards."""
+
+    def __init__(self, rig: Rig, seed: int, say: Callable[[str], None] = lambda _: None) -> None:
+        self._rig = rig
+        self._say = say
+        self._begun = time.monotonic()
+        nodes = {node.name: node.url for node in rig.nodes}
+        self.load = Load(rig.http, nodes, rig.key, random.Random(seed))
+        self.verdict = Verdict(self.load)
+        self._logs: dict[str, list[str]] = {}
+
+    @asynccontextmanager
+    async def under_load(self) -> AsyncIterator[None]:
+        """Clients and agents write inside the block; it ends when every request of theirs has its answer."""
+        load, over = self.load, self.load.over
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(4):
+                tasks.create_task(load.write(load.any_single, 0.01))
+                tasks.create_task(load.write(load.any_batch, 0.05))
+            for number in range(2):
+                tasks.create_task(load.write_without_keys(f"soak.keyless.{number}", 0.02))
+            tasks.create_task(load.read(0.1))
+            for host in self._rig.hosts:
+                tasks.create_task(host.send(over, 0.01))
+            try:
+                yield
+            finally:
+                over.set()
+
+    async def strike(self, fault: Fault, seconds: float) -> None:
+        """Let a fault last so long."""
+        load, times = self.load, self.load.times
+        before, writes = len(times.failed), load.oracle.requests
+        self._note_logs()
+        begun = time.monotonic()
+        times.outages += [Outage(what, begun, inf) for what in fault.away]
+        await fault.begin()
+        await asyncio.sleep(seconds)
+        await self._look_at_spill()
+        await fault.end()
+        ended = time.monotonic()
+        times.outages = [
+            *times.outages[: -len(fault.away) or None],
+            *(Outage(what, begun, ended) for what in fault.away),
+        ]
+        self.verdict.struck += 1
+        self._say(
+            f"{begun - self._begun:7.1f} s  {fault.name} for {ended - begun:.1f} s: {load.oracle.requests - writes}"
+            f" requests acknowledged, {len(times.failed) - before} single POSTs were not"
+        )
+
+    async def judge(self) -> Verdict:
+        """Wait until all is at rest, and compare."""
+        rig, load, verdict = self._rig, self.load, self.verdict
+        verdict.seconds = time.monotonic() - self._begun
+        try:
+            async with asyncio.timeout(REST_SECONDS):
+                for host in rig.hosts:
+                    await host.settled()
+                await rig.ready()
+        except TimeoutError:
+            verdict.faults.append(f"not at rest {REST_SECONDS:g} s after the last fault")
+            return verdict
+        await load.send_again(load.kept)
+        for host in rig.hosts:
+            await self._count(host)
+        names = sorted(load.oracle.certain)
+        for node in rig.nodes:
+            verdict.faults += load.oracle.faults(node.name, await by_rest(rig.http, node.url, rig.key, names))
+        for level, stored in (await self._tables()).items():
+            verdict.faults += load.oracle.faults(f"level {level}", stored)
+        verdict.faults += load.faults
+        verdict.faults += [f"not excused: {_told(attempt, self._begun)}" for attempt in load.times.unexcused()]
+        verdict.faults += self._crashes()
+        return verdict
+
+    async def _count(self, host: Host) -> None:
+        """What an agent's samples must add up to; where it was killed, within what was at risk."""
+        oracle, rig = self.load.oracle, self._rig
+        packets = host.sent
+        if host.kills:
+            name = f"soak.{host.name}.count"
+            stored = (await by_rest(rig.http, rig.nodes[0].url, rig.key, [name])).get(name, Sums())
+            packets, rest = divmod(stored.weight, UNIT)
+            if (
+                rest
+                or not host.sent * PACKET_SAMPLES - host.at_risk
+                <= packets * PACKET_SAMPLES
+                <= host.sent * PACKET_SAMPLES
+            ):
+                self.verdict.faults.append(
+                    f"{host.name}: {host.sent} packets sent, {host.at_risk} samples at risk, {stored}"
+                )
+        else:
+            status = await host.status()
+            if status["acknowledged"] != packets * PACKET_SAMPLES or any(status["dropped"].values()):
+                self.verdict.faults.append(f"{host.name}: {host.sent} packets sent, its books say {status}")
+        self.verdict.samples += packets * PACKET_SAMPLES
+        if packets:
+            weight = packets * UNIT
+            oracle.certain[f"soak.{host.name}.count"] = Sums(weight, weight, UNIT, UNIT)
+            oracle.certain[f"soak.{host.name}.time"] = Sums(weight, packets * _TIMING, _TIMING, _TIMING)
+
+    async def _tables(self) -> dict[str, dict[str, Sums]]:
+        rig = self._rig
+        if rig.mariadb is not None:
+            mariadb, faults = rig.mariadb, self.verdict.faults
+            for table, what in _NONE_OF.items():
+                ((count,),) = await asyncio.to_thread(mariadb.run, f"SELECT COUNT(*) FROM {table}", rig.database)
+                if count:
+                    faults.append(f"{count} {what}")
+            return await asyncio.to_thread(in_mariadb, mariadb, rig.database)
+        (node,) = rig.nodes
+        await node.end(signal.SIGTERM)
+        (path,) = node.folder.glob("*.duckdb")
+        return in_duckdb(path)
+
+    async def _look_at_spill(self) -> None:
+        """How much is in the spill, where it can be asked."""
+        redis = self._rig.redis
+        if redis is None:
+            return
+        try:
+            async with asyncio.timeout(0.5):
+                self.verdict.spilled = max(self.verdict.spilled, await redis.client.xlen("fiesta:spill:groups"))
+        except Exception:  # it is away, which is what the soak is for
+            return
+
+    def _note_logs(self) -> None:
+        for node in self._rig.nodes:
+            self._logs[f"{node.name} {id(node.log)}"] = node.log
+
+    def _crashes(self) -> list[str]:
+        """Lines of the logs that no fault may cause."""
+        self._note_logs()
+        lines: Iterable[str] = (line for log in self._logs.values() for line in log)
+        return [f"log: {line.strip()[:2000]}" for line in lines if any(word in line for word in _CRASHES)]
+
+
+_NONE_OF: Final = {
+    "rejected_points": "points were acknowledged and then rejected",
+    "(SELECT id FROM request_ids GROUP BY id HAVING COUNT(*) > 1) AS twice": "ids are stored twice",
+}
+
+
+def _told(attempt: Attempt, begun: float) -> str:
+    return (
+        f"at {attempt.begun - begun:.1f} s {attempt.central} answered {attempt.status}"
+        f" after {attempt.ended - attempt.begun:.2f} s: {attempt.said}"
+    )
