@@ -1,6 +1,6 @@
 # Every target does its own set-up: python3.11 and make are all that a fresh Debian needs.
 .DEFAULT_GOAL := help
-.PHONY: help install run test lint bench soak lock audit clean
+.PHONY: help install run test lint bench soak loadtest lock audit clean
 BIN := .venv/bin
 STAMP := .venv/.installed
 
@@ -51,6 +51,10 @@ STORE ?= mysql
 soak: install ## Faults at random under load, judged by an oracle: MINUTES=5 STORE=mysql|duckdb SEED=
 	@sh scripts/ensure-apt.sh mariadb-server redis-server
 	$(BIN)/python -m tests.soak --minutes $(MINUTES) --store $(STORE) $(if $(SEED),--seed $(SEED))
+
+loadtest: install ## The PRD's table against a whole stack with locust, MINUTES=5 (hours make a soak); report/loadtest/
+	@sh scripts/ensure-apt.sh mariadb-server redis-server
+	$(BIN)/python -m loadtest.load --minutes $(MINUTES)
 
 COMPILE := $(BIN)/uv pip compile --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
 	--python-version 3.11

@@ -52,8 +52,23 @@ def central(folder: Path, environ: Mapping[str, str] | None = None) -> Iterator[
         **(environ or {}),
     }
     with _process([sys.executable, "-m", "central", "serve"], port, environment) as process:
-        key = (folder / "admin.key").read_text(encoding="ascii").strip()
+        key = environment.get("METRICS_ADMIN_KEY") or (folder / "admin.key").read_text(encoding="ascii").strip()
         yield Server(f"http://127.0.0.1:{port}", process.pid, key)
+
+
+@contextmanager
+def agent(folder: Path, central_url: str, key: str) -> Iterator[tuple[Server, int]]:
+    """An agent whose spool is in ``folder``, and its UDP port; ended by SIGTERM, after it has sent what it has."""
+    port, udp = free_port(), free_port()
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("FIESTA_AGENT_")} | {
+        "FIESTA_AGENT_CENTRAL_URL": central_url,
+        "FIESTA_AGENT_API_KEY": key,
+        "FIESTA_AGENT_UDP": f"127.0.0.1:{udp}",
+        "FIESTA_AGENT_HTTP": f"127.0.0.1:{port}",
+        "FIESTA_AGENT_SPOOL_DIR": str(folder),
+    }
+    with _process([sys.executable, "-m", "agent", "run"], port, environment) as process:
+        yield Server(f"http://127.0.0.1:{port}", process.pid), udp
 
 
 @contextmanager

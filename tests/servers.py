@@ -52,6 +52,7 @@ class MariaDB:
             check=False,
             capture_output=True,
             text=True,
+            env=self._own_tmp(),
         )
         assert done.returncode == 0, done.stdout + done.stderr
 
@@ -76,6 +77,7 @@ class MariaDB:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
+            env=self._own_tmp(),
         )
         self._process = process
         ready = threading.Event()
@@ -141,6 +143,10 @@ class MariaDB:
             if not self.runs:
                 self.start()
             self.run(f"DROP DATABASE `{name}`")
+
+    def _own_tmp(self) -> dict[str, str]:
+        """In a folder for temporary tables that all servers share one may take away another's."""
+        return {**os.environ, "TMPDIR": str(self.folder.parent)}
 
     def _end(self, number: int) -> None:
         process, self._process = self._process, None
