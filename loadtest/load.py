@@ -1,8 +1,8 @@
 """The load test: the PRD's table (5.1) against a whole stack, pass or fail a row, with a report.
 
-``python -m loadtest.load --minutes N`` starts MariaDB, Redis, two central processes and an agent, all private and on loopback, lets
-locust's clients (loadtest/locustfile.py) and a sender of StatsD lines at them for so long, and compares what was
-acknowledged with what is stored. Then the database stands still for a while under load: the lag that this makes.
+``python -m loadtest.load --minutes N`` starts MariaDB, Redis, two central processes and an agent, all private and on
+loopback, lets locust's clients (loadtest/locustfile.py) and a sender of StatsD lines at them for so long, and compares
+what was acknowledged with what is stored. Then the database stands still for a while under load: what lag that makes.
 Hours make a soak: memory and file handles must not grow.
 """
 
