@@ -297,7 +297,7 @@ def _service() -> list[Endpoint]:
         page("/ready", "ready", "Is it ready?", "Asks each dependency.", answers),
         page("/metrics", "metrics", "Metrics of the service itself", "In Prometheus' text format.", text("text/plain")),
         page("/openapi.json", "openapi", "This description", "OpenAPI 3.1.", text("application/json")),
-        page("/docs", "docs", "This reference", "One page, no scripts; / gives the same.", text("text/html")),
+        page("/docs", "docs", "This reference", "The page at /, opened at its reference.", text("text/html")),
     ]
 
 

@@ -155,18 +155,21 @@ def _answer_schemas() -> Json:
                 "value": {"type": ["number", "null"], "description": "null only with fill=null."},
             }
         ),
-        "Error": record(
-            {
-                "success": {"type": "boolean", "const": False},
-                "error": record(
-                    {
-                        "code": {"type": "string", "enum": list(CODES)},
-                        "message": {"type": "string", "description": "What is wrong and what would be right."},
-                        "details": {"type": "object", "description": "field names the one at fault."},
-                    }
-                ),
-            }
-        ),
+        "Error": {
+            **record(
+                {
+                    "success": {"type": "boolean", "const": False},
+                    "error": record(
+                        {
+                            "code": {"type": "string", "enum": list(CODES)},
+                            "message": {"type": "string", "description": "What is wrong and what would be right."},
+                            "details": {"type": "object", "description": "field names the one at fault."},
+                        }
+                    ),
+                }
+            ),
+            "x-codes": {code: entry._asdict() for code, entry in CODES.items()},
+        },
     }
 
 

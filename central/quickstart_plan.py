@@ -96,7 +96,7 @@ def greeting(plan: Plan, key: str, now: float) -> str:
 Glowing Fiesta is running. Ctrl-C stops it; the data stays in {plan.settings.data_dir}.
 
   API key      {key}
-  Service      {plan.settings.url}
+  Page         {plan.settings.url}/ (open it, paste the key, look at your metrics)
   Reference    {plan.settings.url}/docs
   Agent        StatsD lines on UDP {udp}
 

@@ -1,4 +1,4 @@
-"""What needs no key: liveness, readiness, Prometheus metrics, the API's description and its page."""
+"""What a probe or a scraper asks, without a key: liveness, readiness, Prometheus metrics."""
 
 import json
 from typing import Any
@@ -10,13 +10,6 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from central.spill import Spill
 from central.store.base import Store, StoreError
 from central.web.service import JSON, Handler, Service
-
-_PAGE_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'self' 'unsafe-inline'; img-src data:;"
-    " base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-}
 
 
 async def health(_: web.Request) -> web.StreamResponse:
@@ -72,14 +65,5 @@ def metrics(registry: CollectorRegistry) -> Handler:
 
     async def handle(_: web.Request) -> web.StreamResponse:
         return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
-
-    return handle
-
-
-def fixed(body: bytes, content_type: str) -> Handler:
-    """A document made once at start."""
-
-    async def handle(_: web.Request) -> web.StreamResponse:
-        return web.Response(body=body, headers={"Content-Type": content_type, **_PAGE_HEADERS})
 
     return handle

@@ -7,16 +7,16 @@ from prometheus_client import CollectorRegistry
 
 from central.answer import Answer
 from central.auth import Key
-from central.docs_page import docs_html
 from central.openapi import openapi
-from central.web import admin, ingest, open, query, retention
-from central.web.service import Service, guarded, middleware
+from central.web import admin, ingest, open, page, query, retention
+from central.web.service import Service, careful, guarded, middleware
 from protocol.limits import MAX_BODY_BYTES
 
 
 def application(service: Service, registry: CollectorRegistry, version: str) -> web.Application:
     """The aiohttp application of a service."""
     app = web.Application(middlewares=[middleware(service)], client_max_size=MAX_BODY_BYTES)
+    app.on_response_prepare.append(careful)
     route = app.router
     for kind in ("counter", "value"):
         route.add_post(f"/api/metrics/{kind}", guarded(service, "ingest", ingest.single_endpoint(service, kind)))
@@ -34,13 +34,13 @@ def application(service: Service, registry: CollectorRegistry, version: str) -> 
     route.add_post("/api/admin/retention/run", guarded(service, "admin", retention.run(service)))
     route.add_post("/api/admin/retention/restore", guarded(service, "admin", retention.restore(service)))
 
-    page = open.fixed(docs_html().encode(), "text/html; charset=utf-8")
     route.add_get("/health", open.health)
     route.add_get("/ready", open.ready(service))
     route.add_get("/metrics", open.metrics(registry))
-    route.add_get("/openapi.json", open.fixed(json.dumps(openapi(version)).encode(), "application/json"))
-    route.add_get("/docs", page)
-    route.add_get("/", page)
+    route.add_get("/openapi.json", page.document(json.dumps(openapi(version)).encode(), "application/json"))
+    route.add_get("/", page.page())
+    route.add_get("/docs", page.page())
+    route.add_get("/page/{file}", page.assets())
     return app
 
 

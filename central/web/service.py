@@ -175,6 +175,12 @@ def _tell(request: web.Request, route: str, response: web.StreamResponse, second
         _log.warning("slow_request" if about is None else "slow_query", **facts)
 
 
+async def careful(_: web.Request, response: web.StreamResponse) -> None:
+    """Just before any answer goes: no browser guesses its type, and none keeps it unless it says otherwise itself."""
+    response.headers.setdefault("X-Content-Type-Options", "nosniff")
+    response.headers.setdefault("Cache-Control", "no-store")
+
+
 def _no_such_route(
     service: Service, request: web.Request, error: web.HTTPNotFound | web.HTTPMethodNotAllowed
 ) -> web.StreamResponse:

@@ -1,9 +1,7 @@
-"""central/openapi*.py and central/docs_page.py: the description is valid, whole and true to the code."""
+"""central/openapi*.py: the description is valid, whole and true to the code."""
 
 import json
 import re
-import subprocess
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +9,6 @@ import jsonschema_rs
 import pytest
 import schemathesis
 
-from central.docs_page import curl, docs_html, render, resolve
 from central.openapi import openapi
 from central.openapi_parts import CODES, MAX_RATE_LIMIT
 from protocol.batch import Fault, parse_item, parse_single
@@ -30,6 +27,14 @@ def checks(schema: Any, value: Any) -> bool:
     return jsonschema_rs.Draft202012Validator({**schema, "components": SPEC["components"]}).is_valid(value)
 
 
+def resolve(found: dict[str, Any]) -> Any:
+    """What a ``$ref`` stands for; anything else as it is."""
+    value: Any = SPEC if "$ref" in found else found
+    for part in found.get("$ref", "#").split("/")[1:]:
+        value = value[part]
+    return value
+
+
 def named(name: str) -> dict[str, Any]:
     return {"$ref": f"#/components/schemas/{name}"}
 
@@ -46,12 +51,15 @@ def test_each_call_gives_a_new_document() -> None:
 
 def test_every_reference_leads_somewhere() -> None:
     for target in set(re.findall(r'"\$ref": "([^"]+)"', json.dumps(SPEC))):
-        assert resolve(SPEC, {"$ref": target})
+        assert resolve({"$ref": target})
 
 
 def test_it_describes_every_endpoint_of_the_service() -> None:
     source = "".join(path.read_text() for path in (ROOT / "central" / "web").glob("*.py"))
-    routed = set(re.findall(r'route\.add_(get|post|delete)\(f?"(/[^"]*)"', source)) - {("get", "/")}
+    routed = set(re.findall(r'route\.add_(get|post|delete)\(f?"(/[^"]*)"', source)) - {
+        ("get", "/"),
+        ("get", "/page/{file}"),
+    }
     plain = {(method, re.sub(r":\[0-9\]\{1,18\}", "", path)) for method, path in routed}
     plain = plain - {("post", "/api/metrics/{kind}")} | {
         ("post", "/api/metrics/counter"),
@@ -68,6 +76,9 @@ def test_it_names_every_code_the_service_can_answer() -> None:
         *("METHOD_NOT_ALLOWED", "RATE_LIMITED", "SERVICE_UNAVAILABLE", "INTERNAL_ERROR"),
     }
     assert set(CODES) == design
+    assert {
+        code: tuple(told.values()) for code, told in SPEC["components"]["schemas"]["Error"]["x-codes"].items()
+    } == CODES
     source = "".join(path.read_text() for path in ROOT.glob("central/**/*.py") if "openapi" not in path.name)
     source += (ROOT / "protocol" / "batch.py").read_text()
     raised = re.findall(r'(?:ApiError|Fault)\(\s*(?:\d{3},\s*)?"([A-Z_]+)"', source)
@@ -77,13 +88,13 @@ def test_it_names_every_code_the_service_can_answer() -> None:
 @pytest.mark.parametrize(("path", "method", "operation"), OPERATIONS)
 def test_every_example_meets_its_schema(path: str, method: str, operation: dict[str, Any]) -> None:
     media = [operation.get("requestBody", {})]
-    media += [resolve(SPEC, answer) for answer in operation["responses"].values()]
+    media += [resolve(answer) for answer in operation["responses"].values()]
     for entry in media:
         described = entry.get("content", {}).get("application/json", {})
         if "example" in described:
             assert checks(described["schema"], described["example"]), described["example"]
     for parameter in operation.get("parameters", []):
-        described = resolve(SPEC, parameter)
+        described = resolve(parameter)
         if "example" in described:
             assert checks(described["schema"], described["example"])
 
@@ -165,83 +176,3 @@ def test_the_schema_of_a_new_key_agrees_with_the_rules(limit: int) -> None:
     except ValueError:
         right = False
     assert checks(named("NewKey"), body) == right
-
-
-# The page
-
-
-class Page(HTMLParser):
-    """Collects what a page refers to and whether its tags are balanced."""
-
-    VOID = frozenset({"meta", "link", "br", "hr"})
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.ids: set[str] = set()
-        self.links: set[str] = set()
-        self.tags: set[str] = set()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        values = dict(attrs)
-        self.tags.add(tag)
-        self.ids.add(values.get("id") or "")
-        self.links.add(values.get("href") or values.get("src") or "")
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-
-def page(html: str) -> Page:
-    parsed = Page()
-    parsed.feed(html)
-    assert parsed.open == []
-    return parsed
-
-
-def test_the_page_needs_nothing_from_elsewhere_and_runs_nothing() -> None:
-    html = docs_html()
-    found = page(html)
-    assert not {"script", "img", "iframe", "form"} & found.tags
-    assert {link for link in found.links if not link.startswith("#")} == {"", "data:,", "/openapi.json"}
-    assert "url(" not in html
-    assert "@import" not in html
-
-
-def test_the_page_has_every_endpoint_and_every_code_and_its_links_lead_there() -> None:
-    html = docs_html()
-    found = page(html)
-    assert {link[1:] for link in found.links if link.startswith("#")} <= found.ids
-    for path, methods in SPEC["paths"].items():
-        assert path in html
-        assert {operation["operationId"] for operation in methods.values()} <= found.ids
-    assert all(code in html for code in CODES)
-
-
-def test_the_page_escapes_what_it_shows() -> None:
-    spec = openapi("<script>alert(1)</script>")
-    spec["paths"]["/health"]["get"]["summary"] = "<b>&"
-    html = render(spec)
-    assert "script" not in page(html).tags
-    assert "&lt;b&gt;&amp;" in html
-
-
-@pytest.mark.parametrize(("path", "method", "operation"), OPERATIONS)
-def test_every_curl_is_one_command_for_its_path(path: str, method: str, operation: dict[str, Any]) -> None:
-    parameters = [resolve(SPEC, parameter) for parameter in operation.get("parameters", [])]
-    command = curl(path, method, operation, parameters)
-    # The shell's own reading of it, with curl and cat replaced by functions that print.
-    script = "curl() { printf '%s\\n' \"$@\"; }; cat() { echo an-id; }; METRICS_URL=http://h METRICS_KEY=k\n"
-    words = subprocess.run(
-        ["sh", "-c", script + command], capture_output=True, text=True, check=True
-    ).stdout.splitlines()
-    address = f"http://h{path}".replace("{id}", "2").replace("{name}", "typo")
-    assert address in words
-    assert ("X-API-Key: k" in words) == bool(operation["security"])
-    assert ("Idempotency-Key: an-id" in words) == (operation["tags"] == ["Ingest"])
-    sends = "-d" in words and "-G" not in words
-    assert sends == ("requestBody" in operation)
-    verb = words[words.index("-X") + 1] if "-X" in words else "POST" if sends else "GET"
-    assert verb == method.upper()

@@ -137,7 +137,15 @@ def test_the_curl_asks_for_a_range_that_still_holds_an_hour_later(now: datetime)
 def test_the_greeting_says_what_to_try_in_order() -> None:
     plan = plan_for()
     text = greeting(plan, "gf_k", 0)
-    wanted = ["gf_k", f"{plan.settings.url}/docs", "fiesta-agent send 'foo:1|c'", "nc -u", "answer within 10 s", "curl"]
+    wanted = [
+        "gf_k",
+        f"{plan.settings.url}/ ",
+        f"{plan.settings.url}/docs",
+        "fiesta-agent send 'foo:1|c'",
+        "nc -u",
+        "answer within 10 s",
+        "curl",
+    ]
     assert sorted(wanted, key=text.index) == wanted
     assert f"FIESTA_AGENT_UDP=127.0.0.1:{plan.udp[1]} " in text
     assert words_of_curl(text)[1:3] == ["-H", "X-API-Key: gf_k"]

@@ -1,0 +1,102 @@
+/** Requests to the service that the page came from, and its errors in words. */
+
+import { exact } from "./numbers.js";
+
+/** A key wherever it stands in what was pasted: a whole printed line, a curl, a header. Else what was pasted. */
+export function keyIn(text) {
+  return text.match(/gf_[a-z0-9]{12}_[A-Za-z0-9_-]{43}/)?.[0] ?? text.trim();
+}
+
+/** The key, in this tab alone: in memory, and in sessionStorage where the browser has it. Never in an address. */
+export function createSession(storage = tabStorage()) {
+  let key = storage?.getItem("key") ?? "";
+  const listeners = [];
+  return {
+    get key() { return key; },
+    set key(text) {
+      key = text;
+      if (key) storage?.setItem("key", key);
+      else storage?.removeItem("key");
+      listeners.forEach((listener) => listener());
+    },
+    onChange: (listener) => { listeners.push(listener); },
+  };
+}
+
+function tabStorage() {
+  try {
+    return window.sessionStorage;
+  } catch {
+    return null;
+  }
+}
+
+/** An address with its query, [name, value] pairs. */
+export function address(path, query = []) {
+  return query.length ? `${path}?${new URLSearchParams(query)}` : path;
+}
+
+/** Send a request; the answer with its text and, where it is JSON, its value with exact numbers. Throws `Unreachable`. */
+export async function send({ method = "GET", path, query = [], headers = [], body }, key = "", signal = undefined) {
+  let answer;
+  try {
+    const all = new Headers(headers);
+    if (key) all.set("X-API-Key", key);
+    answer = await fetch(address(path, query),
+      { method, headers: all, body, signal, cache: "no-store", credentials: "omit", redirect: "error" });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Unreachable(error.message);
+  }
+  const type = answer.headers.get("Content-Type") ?? "";
+  if (type.startsWith("application/octet-stream")) return { ...head(answer), blob: await answer.blob() };
+  const text = await answer.text();
+  return { ...head(answer), text, json: type.startsWith("application/json") ? parsed(text) : undefined };
+}
+
+/** No answer came at all. */
+export class Unreachable extends Error {}
+
+function head(answer) {
+  return { ok: answer.ok, status: answer.status, reason: answer.statusText, headers: answer.headers };
+}
+
+function parsed(text) {
+  try {
+    return JSON.parse(text, exact);
+  } catch {
+    return undefined;
+  }
+}
+
+/** What an answer that is no success means, and what to do: `title`, `text`, and `fits` or `retry` where there is one. */
+export function explain(reply, hasKey) {
+  const fault = reply.json?.error ?? {};
+  const said = typeof fault.message === "string" ? fault.message : (reply.text ?? "").slice(0, 300);
+  const retry = Number(reply.headers.get("Retry-After")) || 0;
+  const fits = typeof fault.details?.fits === "string" ? fault.details.fits : undefined;
+  return { code: fault.code, status: reply.status, retry, fits, ...words(reply.status, said, retry, hasKey, fault) };
+}
+
+function words(status, said, retry, hasKey, fault) {
+  const again = retry ? `Next try in ${retry} s.` : "Try again in a moment.";
+  if (status === 401 && !hasKey) return { title: "A key is needed", text: "Paste your API key at the top of this page." };
+  if (status === 401) return { title: "The service does not take this key", text: sentence(said, "Is it whole, and not revoked?") };
+  if (status === 403) return { title: "This key may not do that", text: sentence(said, "Ask whoever runs the service for a key with that scope.") };
+  if (status === 429) return { title: "This minute's requests are used up", text: sentence(said, again) };
+  if (status === 503) return { title: "The service cannot answer now", text: sentence(said, again) };
+  if (status >= 500) return { title: "Something broke in the service", text: sentence(said, again) };
+  if (fault.code === "RANGE_TOO_LARGE") return { title: "Too many windows for one answer", text: sentence(said) };
+  const place = fault.details?.field;
+  return { title: place ? `Please check: ${place}` : `Refused (${status})`, text: sentence(said) };
+}
+
+/** Words for no answer. */
+export function unreachable() {
+  return { title: "The service does not answer", text: `Nothing came back from ${location.origin}. Does it run?`, retry: 5 };
+}
+
+function sentence(said, more = "") {
+  const text = said ? said[0].toUpperCase() + said.slice(1) : "";
+  return [text && (/[.?!]$/.test(text) ? text : `${text}.`), more].filter(Boolean).join(" ");
+}

@@ -1,0 +1,194 @@
+/**
+ * A chart over time: lines, or columns for one series; gaps where there is no data; a read-out that follows the
+ * pointer and, on a slider under it, the keyboard.
+ */
+
+import { el, svg } from "./dom.js";
+import { marks, short } from "./numbers.js";
+import { moment, timeMarks } from "./time.js";
+
+const TOP = 10;
+const BOTTOM = 26;
+const RIGHT = 12;
+const DASHES = ["", "7 3", "2 3", "9 3 2 3", "4 2", "12 4", "2 2 6 2", "1 4"];
+
+/**
+ * `label` says what is shown, `height` is in pixels, `text` writes a value for the read-out.
+ * `draw(data)` takes `series` of `{name, points: [{at, value}]}` with rising times, `start`, `end` and `step` in
+ * seconds, `zone`, `columns` or `fromZero`, and `now`: a window that ends after it is not whole yet.
+ */
+export function createChart({ label, height = 280, text = String, least = 0 }) {
+  const picture = svg("svg", { role: "img", height });
+  const slider = el("input", { type: "range", min: 0, step: 1, class: "scrub", "aria-label": `${label}: time of the read-out` });
+  const plot = el("div", { class: "plot" }, picture, slider);
+  const readout = el("div", { class: "readout" });
+  const node = el("figure", { class: "chart", "aria-label": label }, plot, readout);
+  let shown = null;
+  let cursor = null; // the start of the window that is read, null for the latest
+
+  const redraw = () => {
+    if (!shown || !plot.clientWidth) return;
+    const frame = frameOf(shown, plot.clientWidth, height, least);
+    picture.replaceChildren(...drawing(shown, frame));
+    picture.setAttribute("aria-label", `${label}. ${summary(shown, text)}`);
+    picture.setAttribute("width", frame.width);
+    picture.setAttribute("viewBox", `0 0 ${frame.width} ${height}`);
+    read(frame);
+  };
+  const read = (frame) => {
+    const { start, end, step, zone, series } = shown;
+    slider.max = Math.max(0, Math.round((end - start) / step) - 1);
+    const at = cursor !== null && cursor >= start && cursor < end ? cursor : null;
+    const latest = series.flatMap((entry) => entry.points.slice(-1)).reduce((found, point) => Math.max(found, point.at), start);
+    slider.value = Math.round(((at ?? latest) - start) / step);
+    const values = series.map((entry) => (at === null ? entry.points.at(-1) : pointAt(entry.points, at)));
+    const so = at !== null && at + step > shown.now ? " so far" : "";
+    const time = at === null ? latestText(values, shown) : `${moment(at, zone, step)}${so}`;
+    const rows = series.map((entry, index) => [entry.name, values[index] === undefined ? "no data" : text(values[index].value)]);
+    slider.setAttribute("aria-valuetext", `${time}: ${rows.map(([name, value]) => `${name} ${value}`).join(", ")}`);
+    readout.replaceChildren(el("p", { class: "time" }, time), el("ul", {}, rows.map(([name, value], index) =>
+      el("li", {}, swatch(index), el("span", { class: "name" }, name), el("span", { class: "value" }, value)))));
+    picture.querySelector(".cursor")?.remove();
+    if (at !== null) picture.append(cursorAt(shown, frame, at, values));
+  };
+  const move = (index) => {
+    if (!shown) return;
+    cursor = shown.start + Math.min(Number(slider.max), Math.max(0, index)) * shown.step;
+    read(frameOf(shown, plot.clientWidth, height, least));
+  };
+  const point = (event) => {
+    if (!shown) return;
+    const frame = frameOf(shown, plot.clientWidth, height, least);
+    const across = (event.clientX - plot.getBoundingClientRect().left - frame.left) / (frame.width - frame.left - RIGHT);
+    move(Math.floor((across * (shown.end - shown.start)) / shown.step));
+  };
+  const leave = () => {
+    cursor = null;
+    redraw();
+  };
+  slider.addEventListener("input", () => move(Number(slider.value)));
+  slider.addEventListener("blur", leave);
+  plot.addEventListener("pointermove", point);
+  plot.addEventListener("pointerdown", point);
+  plot.addEventListener("pointerleave", (event) => {
+    if (event.pointerType === "mouse" && document.activeElement !== slider) leave();
+  });
+  new ResizeObserver(redraw).observe(plot);
+  return { node, draw: (data) => { shown = data; redraw(); } };
+}
+
+/** The sign of a series in the read-out and on its chip. */
+export function swatch(index) {
+  return svg("svg", { class: `swatch s${index % 8}`, width: 18, height: 10, "aria-hidden": "true" },
+    svg("line", { x1: 1, x2: 17, y1: 5, y2: 5, "stroke-dasharray": DASHES[index % 8] }));
+}
+
+/** What a person who does not see the picture is told first. */
+function summary({ series, start, end, step, zone }, text) {
+  const span = `From ${moment(start, zone, step)} to ${moment(end, zone, step)}`;
+  const parts = series.map(({ name, points }) => {
+    if (!points.length) return `${name}: no data`;
+    const values = points.map((point) => point.value);
+    const low = values.reduce((found, value) => (value < found ? value : found));
+    const high = values.reduce((found, value) => (value > found ? value : found));
+    return `${name}: ${points.length} windows with data, from ${text(low)} to ${text(high)}, latest ${text(values.at(-1))}`;
+  });
+  return `${span}. ${parts.join(". ")}.`;
+}
+
+function latestText(values, { zone, step, now }) {
+  const times = [...new Set(values.filter(Boolean).map((point) => point.at))];
+  if (times.length > 1) return "Latest of each";
+  return times.length ? `${moment(times[0], zone, step)}${times[0] + step > now ? " so far" : ""}` : "No data";
+}
+
+/** The point of a window: a binary search, since there may be 11,000. */
+function pointAt(points, at) {
+  let [low, high] = [0, points.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (points[middle].at < at) low = middle + 1;
+    else high = middle;
+  }
+  return points[low]?.at === at ? points[low] : undefined;
+}
+
+/** Where things are: the scales of both axes and the marks of the vertical one. */
+function frameOf({ series, start, end, columns, fromZero }, width, height, least) {
+  let [low, high] = [Infinity, -Infinity];
+  for (const { points } of series) {
+    for (const { value } of points) {
+      if (value < low) low = Number(value);
+      if (value > high) high = Number(value);
+    }
+  }
+  if (low > high) [low, high] = [0, 1];
+  const far = !columns && !fromZero; // a line may leave zero out where all is far from it
+  if (!(far && low > high / 2)) low = Math.min(0, low);
+  if (!(far && high < low / 2)) high = Math.max(0, high);
+  high = Math.max(high, low >= 0 ? least : high);
+  const ticks = marks(low, high, Math.max(2, Math.floor((height - TOP - BOTTOM) / 52)));
+  const labels = ticks.values.map((value) => short(value, ticks.step));
+  const left = 14 + 7.2 * Math.max(...labels.map((label) => label.length));
+  const [bottom, top] = [ticks.values[0], ticks.values.at(-1)];
+  return {
+    width, height, left, ticks, labels,
+    x: (at) => left + ((at - start) / (end - start)) * (width - left - RIGHT),
+    y: (value) => height - BOTTOM - ((value - bottom) / (top - bottom)) * (height - TOP - BOTTOM),
+  };
+}
+
+function drawing(data, frame) {
+  return [...grid(data, frame), ...(data.series.length === 1 && data.columns && columnWidth(data, frame) >= 3
+    ? [columns(data, frame)] : data.series.map((entry, index) => line(entry.points, index, data, frame)))];
+}
+
+function grid({ start, end, zone }, { width, height, left, x, y, ticks, labels }) {
+  const rows = ticks.values.map((value, index) => svg("g", { class: value === 0 ? "zero" : "" },
+    svg("line", { x1: left, x2: width - RIGHT, y1: y(value), y2: y(value) }),
+    svg("text", { x: left - 8, y: y(value) + 4, "text-anchor": "end" }, labels[index])));
+  const times = timeMarks(start, end, Math.max(2, Math.floor((width - left) / 72)), zone).map(({ at, label }) => {
+    const across = Math.min(x(at), width - RIGHT - 18);
+    return svg("g", { class: "mark" }, svg("line", { x1: x(at), x2: x(at), y1: height - BOTTOM, y2: height - BOTTOM + 4 }),
+      svg("text", { x: Math.max(across, left), y: height - 7, "text-anchor": "middle" }, label));
+  });
+  return [svg("g", { class: "grid" }, rows, times)];
+}
+
+function columnWidth({ step }, { x }) {
+  return x(step) - x(0);
+}
+
+function columns(data, frame) {
+  const wide = columnWidth(data, frame);
+  const gap = wide > 6 ? Math.min(4, wide * 0.2) : 0.5;
+  return svg("g", { class: "columns s0" }, data.series[0].points.map(({ at, value }) => {
+    const [from, to] = [frame.y(0), frame.y(value)];
+    return svg("rect", {
+      class: at + data.step > data.now ? "part" : "", x: (frame.x(at) + gap / 2).toFixed(2), width: (wide - gap).toFixed(2),
+      y: Math.min(from, to).toFixed(2), height: Math.max(1, Math.abs(from - to)).toFixed(2), rx: wide > 8 ? 2 : 0,
+    });
+  }));
+}
+
+/** A line that is broken where a window has no data; a point alone, and each where few are, has a dot. */
+function line(points, index, { step, now }, { x, y }) {
+  const few = x(step) - x(0) >= 8;
+  let path = "";
+  const dots = [];
+  points.forEach(({ at, value }, place) => {
+    const joined = points[place - 1]?.at === at - step;
+    const [across, up] = [x(at + step / 2).toFixed(2), y(value).toFixed(2)];
+    path += `${joined ? "L" : "M"}${across} ${up}`;
+    if (few || !(joined || points[place + 1]?.at === at + step)) {
+      dots.push(svg("circle", { cx: across, cy: up, r: few ? 2.5 : 2, class: at + step > now ? "part" : "" }));
+    }
+  });
+  return svg("g", { class: `line s${index % 8}` }, svg("path", { d: path || "M0 0", "stroke-dasharray": DASHES[index % 8] }), dots);
+}
+
+function cursorAt({ step, series }, { x, y, height }, at, values) {
+  const across = x(at + step / 2);
+  return svg("g", { class: "cursor" }, svg("line", { x1: across, x2: across, y1: TOP, y2: height - BOTTOM }),
+    series.map((_, index) => values[index] && svg("circle", { class: `s${index % 8}`, cx: across, cy: y(values[index].value), r: 4 })));
+}

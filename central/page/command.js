@@ -1,0 +1,41 @@
+/** A command to be copied: shown with the key as a variable, copied with either. */
+
+import { copied, el } from "./dom.js";
+import { curl } from "./shell.js";
+
+/** `show(request)` shows the curl of a request; `session` has the key, `say` tells a screen reader. */
+export function createCommand({ session, say, label = "As a command" }) {
+  const text = el("code");
+  const box = el("pre", { tabindex: "0", role: "group", "aria-label": label }, text);
+  const withKey = copyButton("Copy with key", () => curl(request, session.key), say);
+  const plain = copyButton("Copy", () => curl(request), say);
+  const hint = el("p", { class: "hint" });
+  const node = el("div", { class: "command" }, el("div", { class: "row" }, el("h3", {}, label),
+    el("div", { class: "buttons" }, plain, withKey)), box, hint);
+  let request = null;
+  return {
+    node,
+    show: (next) => {
+      request = next;
+      text.textContent = curl(request);
+      withKey.hidden = Boolean(request.keyless) || !session.key;
+      hint.textContent = request.keyless ? "" : "METRICS_KEY is your key: export METRICS_KEY=gf_…";
+    },
+  };
+}
+
+/** A command that stands for itself. */
+export function fixedCommand(text, say) {
+  return el("div", { class: "command" },
+    el("div", { class: "row" }, el("pre", { tabindex: "0" }, el("code", {}, text)), copyButton("Copy", () => text, say)));
+}
+
+function copyButton(label, text, say) {
+  const button = el("button", { type: "button", class: "quiet", onclick: async () => {
+    const done = await copied(text());
+    say(done ? "Copied" : "This browser gives no clipboard here; select the text and copy it");
+    button.textContent = done ? "Copied" : "Select it by hand";
+    setTimeout(() => { button.textContent = label; }, 1600);
+  } }, label);
+  return button;
+}

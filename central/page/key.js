@@ -1,0 +1,74 @@
+/** The first thing on the page: what this is, and the field for the key. With a key it is one line. */
+
+import { explain, keyIn, send, unreachable } from "./api.js";
+import { el, field, notice } from "./dom.js";
+
+/** Draws into `host`. `session` keeps the key, `say` tells a screen reader. */
+export function showKey(host, { session, say }) {
+  const draw = () => host.replaceChildren(session.key ? line(session, say) : form(session, say));
+  session.onChange(draw);
+  draw();
+}
+
+function line(session, say) {
+  const known = session.key.match(/^gf_[a-z0-9]{12}/)?.[0];
+  const forget = () => {
+    session.key = "";
+    say("The key is forgotten");
+    document.getElementById("key-input").focus();
+  };
+  return el("p", { class: "key-line" }, el("span", {}, "Key ", known ? el("code", {}, `${known}_…`) : "given", ", kept in this tab only"),
+    el("button", { type: "button", class: "quiet", onclick: forget }, "Forget it"));
+}
+
+function form(session, say) {
+  const input = el("input", { id: "key-input", type: "password", autocomplete: "off", spellcheck: "false", required: true,
+    placeholder: "gf_…", "aria-describedby": "key-help" });
+  const wrong = el("div", { role: "alert" });
+  const button = el("button", { class: "strong" }, "Use this key");
+  const use = async (event) => {
+    event.preventDefault();
+    button.disabled = true;
+    button.textContent = "Asking…";
+    const fault = await refusal(keyIn(input.value));
+    button.disabled = false;
+    button.textContent = "Use this key";
+    wrong.replaceChildren(...(fault ? [notice(fault)] : []));
+    if (fault) {
+      input.focus();
+      return;
+    }
+    session.key = keyIn(input.value);
+    say("The key is good");
+    document.getElementById("main").focus();
+  };
+  return el("div", { class: "hero" },
+    el("div", {},
+      el("p", { class: "title", role: "heading", "aria-level": "1" }, "See what your applications count."),
+      el("p", { class: "lead" }, "Glowing Fiesta takes counters and values, from StatsD lines or over REST, and gives exact sums, counts, "
+        + "averages, minima and maxima by minute, hour and day. Every sample counts once.")),
+    el("form", { class: "card", onsubmit: use },
+      field("API key", input),
+      el("p", { class: "hint", id: "key-help" }, "Or paste the whole line that has it. It stays in this tab and is never put in an address."),
+      wrong, button),
+    el("ol", { class: "steps" },
+      step("Paste your key", el("code", {}, "make run"), " printed it and keeps it in ", el("code", {}, "data/quickstart.key"), ". An operator makes one with ",
+        el("code", {}, "fiesta-central keys create NAME"), "."),
+      step("Send something", "From any StatsD client, or by hand: ", el("code", {}, ".venv/bin/fiesta-agent send 'foo:1|c'")),
+      step("Look at it here", "Within 10 seconds it is drawn, beside the curl that asks for the same.")));
+}
+
+function step(title, ...text) {
+  return el("li", {}, el("h2", {}, title), el("p", {}, text));
+}
+
+/** Why the service does not take the key, in words; null when it does, or takes it for other things than asking. */
+async function refusal(key) {
+  if (!/^[!-~]+$/.test(key)) return { title: "That is no key", text: "A key has letters, digits, _ and - only." };
+  try {
+    const reply = await send({ path: "/api/metrics", query: [["limit", "1"]] }, key);
+    return reply.ok || reply.status === 403 ? null : explain(reply, true);
+  } catch {
+    return unreachable();
+  }
+}

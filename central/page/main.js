@@ -1,0 +1,83 @@
+/** Wires the page: which part is shown, the key, the colours. The only file that knows all others. */
+
+import { createSession, send } from "./api.js";
+import { el, notice } from "./dom.js";
+import { showExplore } from "./explore.js";
+import { showKey } from "./key.js";
+import { showReference } from "./reference.js";
+import { showService } from "./service.js";
+
+const VIEWS = ["metrics", "api", "service"];
+const TITLES = { metrics: "Metrics", api: "API", service: "Service" };
+
+/** Which part the address names; /docs without a word is the reference. */
+function viewOf(place) {
+  const word = place.hash.slice(1).split(/[?/]/)[0];
+  return VIEWS.includes(word) ? word : place.pathname === "/docs" ? "api" : "metrics";
+}
+
+/** Tell a screen reader; the same words twice are told twice. */
+function say(text) {
+  const line = document.getElementById("said");
+  line.textContent = line.textContent === text ? `${text}\u00a0` : text;
+}
+
+function chooseColours() {
+  const control = document.getElementById("theme");
+  control.value = document.documentElement.dataset.theme;
+  control.addEventListener("change", () => {
+    document.documentElement.dataset.theme = control.value;
+    try {
+      localStorage.setItem("theme", control.value);
+    } catch {
+      say("This browser keeps nothing; the colours hold until you leave the page");
+    }
+  });
+}
+
+function show(views) {
+  const view = viewOf(location);
+  for (const name of VIEWS) {
+    document.getElementById(`view-${name}`).hidden = name !== view;
+    const link = document.querySelector(`nav [data-view=${name}]`);
+    if (name === view) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+  document.title = `${TITLES[view]} · Glowing Fiesta`;
+  views[view]?.follow();
+}
+
+async function start() {
+  const main = document.getElementById("main");
+  const session = createSession();
+  chooseColours();
+  document.querySelector(".skip").addEventListener("click", (event) => {
+    event.preventDefault(); // the address names a part of the page and stays
+    main.focus();
+  });
+  showKey(document.getElementById("view-key"), { session, say });
+  show({});
+  showService(document.getElementById("view-service"), { sign: document.getElementById("state") });
+  const loading = el("p", { class: "hint", role: "status" }, "Loading the description of the API…");
+  main.append(loading);
+  const reply = await send({ path: "/openapi.json" }).catch(() => null);
+  loading.remove();
+  if (!reply?.ok) {
+    main.append(notice({ title: "The API's description cannot be loaded", text: "Does the service run? Reload this page to try again." }));
+    return;
+  }
+  if (!session.key && viewOf(location) === "metrics") document.getElementById("key-input").focus();
+  const tools = { spec: reply.json, session, say };
+  const views = {
+    metrics: showExplore(document.getElementById("view-metrics"), { ...tools, visible: () => viewOf(location) === "metrics" }),
+    api: showReference(document.getElementById("view-api"), tools),
+  };
+  show(views);
+  window.addEventListener("hashchange", () => {
+    show(views);
+    if (!location.hash.includes("/")) main.focus({ preventScroll: true });
+    if (!location.hash.includes("/")) window.scrollTo(0, 0);
+  });
+}
+
+start();

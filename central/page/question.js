@@ -1,0 +1,76 @@
+/** The question a person asks, without the page: kept in the address, turned into a request, its answer into series. */
+
+import { iso, WINDOW_SECONDS } from "./time.js";
+import { MOST_NAMES } from "./picker.js";
+
+export const AGGREGATE = "/api/metrics/aggregate";
+export const LISTED = "/api/metrics";
+/** Ranges that end now, in seconds. */
+export const LASTS = { "15m": 900, "1h": 3600, "6h": 21_600, "24h": 86_400, "7d": 604_800 };
+const MOST_WINDOWS = 180;
+
+/** What an address says, as far as it makes sense: names, operation, window ("" chooses), last ("" is from-to), zone. */
+export function fromHash(hash, operations, windows) {
+  const said = new URLSearchParams(hash.split("?")[1] ?? "");
+  const oneOf = (name, known, otherwise) => (known.includes(said.get(name)) ? said.get(name) : otherwise);
+  const [from, to] = ["from", "to"].map((name) => Math.floor(Date.parse(said.get(name)) / 1000) || 0);
+  return {
+    names: (said.get("name") ?? "").split(",").filter(Boolean).slice(0, MOST_NAMES),
+    operation: oneOf("operation", operations, operations[0]),
+    chosen: operations.includes(said.get("operation")),
+    window: oneOf("window", windows, ""),
+    last: from && to ? "" : oneOf("last", Object.keys(LASTS), "1h"),
+    from, to,
+    zone: oneOf("zone", ["utc"], "local"),
+  };
+}
+
+/** The address of a question. No key is ever in it. */
+export function toHash({ names, operation, window, last, from, to, zone }) {
+  const said = new URLSearchParams();
+  if (names.length) said.set("name", names.join(","));
+  if (names.length) said.set("operation", operation);
+  if (window) said.set("window", window);
+  if (last && last !== "1h") said.set("last", last);
+  if (!last) {
+    said.set("from", iso(from));
+    said.set("to", iso(to));
+  }
+  if (zone === "utc") said.set("zone", zone);
+  const text = said.toString().replaceAll("%2C", ",").replaceAll("%3A", ":");
+  return text ? `#metrics?${text}` : "#metrics";
+}
+
+/** The window asked for; without one the finest that gives a chart one can read. */
+export function windowOf({ window, last, from, to }, windows) {
+  if (window) return window;
+  const span = last ? LASTS[last] : to - from;
+  return windows.find((word) => span / WINDOW_SECONDS[word] <= MOST_WINDOWS) ?? windows.at(-1);
+}
+
+/** What is asked and drawn, in seconds: whole windows, the one that is open now among them. */
+export function rangeOf({ last, from, to }, window, now) {
+  const step = WINDOW_SECONDS[window];
+  const edge = (seconds) => Math.ceil(seconds / step) * step;
+  if (!last) return { start: Math.floor(from / step) * step, end: Math.max(edge(to), Math.floor(from / step) * step + step), step };
+  const end = edge(now + 1);
+  return { start: end - edge(LASTS[last]), end, step };
+}
+
+/** The request. A from-to is asked as it is given, also where it makes no sense: the service says what would. */
+export function aggregateRequest({ names, operation, last, from, to }, window, { start, end }) {
+  return {
+    path: AGGREGATE,
+    query: [["name", names.join(",")], ["operation", operation], ["window", window],
+      ["start", iso(last ? start : from)], ["end", iso(last ? end : to)]],
+  };
+}
+
+/** An answer as series, one a name in the order asked. A window without data is not there. */
+export function seriesOf(answer, names) {
+  return [...new Set(names)].map((name) => ({
+    name,
+    points: (Array.isArray(answer.data) ? answer.data : answer.data[name] ?? [])
+      .map(({ timestamp, value }) => ({ at: Date.parse(timestamp) / 1000, value })),
+  }));
+}

@@ -1,0 +1,87 @@
+/** Times: seconds since 1970 in, words of the chosen zone out. A zone is "local" or "utc". */
+
+export const WINDOW_SECONDS = { "1m": 60, "5m": 300, "15m": 900, "1h": 3600, "1d": 86_400 };
+const STEPS = [60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400, 172_800, 604_800,
+  1_209_600, 2_592_000, 7_776_000, 31_536_000];
+
+/** As the API takes it. */
+export function iso(seconds) {
+  return new Date(seconds * 1000).toISOString().replace(".000Z", "Z");
+}
+
+/** The zone as one reads it: its name and its distance from UTC now. */
+export function zoneName(zone, now = new Date()) {
+  if (zone === "utc") return "UTC";
+  const minutes = -now.getTimezoneOffset();
+  const clock = `${pad(Math.floor(Math.abs(minutes) / 60))}:${pad(Math.abs(minutes) % 60)}`;
+  return `${Intl.DateTimeFormat().resolvedOptions().timeZone} (UTC${minutes < 0 ? "−" : "+"}${clock})`;
+}
+
+/** Date and time of day, for a person: "Tue 24 Nov 2026, 14:05"; with seconds where the step is under a minute. */
+export function moment(seconds, zone, step = 60) {
+  if (step >= 86_400 && zone === "utc") return format(seconds, zone, { weekday: "short", ...DATE });
+  const time = { hour: "2-digit", minute: "2-digit", hourCycle: "h23", ...(step < 60 ? { second: "2-digit" } : {}) };
+  return format(seconds, zone, { weekday: "short", ...DATE, ...time });
+}
+
+/** The time of day alone. */
+export function clock(seconds, zone) {
+  return format(seconds, zone, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
+}
+
+const DATE = { day: "numeric", month: "short", year: "numeric" };
+
+function format(seconds, zone, how) {
+  const text = new Intl.DateTimeFormat("en-GB", { ...how, ...(zone === "utc" ? { timeZone: "UTC" } : {}) })
+    .format(new Date(seconds * 1000));
+  return text.replace(/^(\w{3}), /, "$1 ");
+}
+
+/** Where an axis from start to end has its marks, at most `count`: round times of the zone, each with its label. */
+export function timeMarks(start, end, count, zone) {
+  const step = STEPS.find((seconds) => (end - start) / seconds <= count) ?? STEPS.at(-1);
+  const found = [];
+  for (let at = first(start, step, zone); at < end; at = after(at, step, zone)) {
+    if (at >= start) found.push({ at, label: label(at, step, zone) });
+  }
+  return found;
+}
+
+function first(start, step, zone) {
+  if (zone === "utc") return Math.floor(start / step) * step;
+  const day = new Date(start * 1000);
+  day.setHours(0, 0, 0, 0);
+  const midnight = day.getTime() / 1000;
+  return step >= 86_400 ? midnight : midnight + Math.floor((start - midnight) / step) * step;
+}
+
+function after(at, step, zone) {
+  if (zone === "utc" || step < 86_400) return at + step;
+  const day = new Date(at * 1000);
+  day.setDate(day.getDate() + step / 86_400); // a day of a clock change has 23 or 25 hours
+  return day.getTime() / 1000;
+}
+
+function label(at, step, zone) {
+  const date = new Date(at * 1000);
+  const midnight = zone === "utc" ? at % 86_400 === 0 : date.getHours() + date.getMinutes() + date.getSeconds() === 0;
+  if (midnight) return format(at, zone, { day: "numeric", month: "short" });
+  return format(at, zone, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+}
+
+/** Seconds as a datetime-local control shows them, and back; NaN for none. */
+export function toControl(seconds, zone) {
+  const date = new Date(seconds * 1000);
+  if (zone === "utc") return date.toISOString().slice(0, 16);
+  const day = `${date.getFullYear()}-${pad(date.getMonth() + 1)}-${pad(date.getDate())}`;
+  return `${day}T${pad(date.getHours())}:${pad(date.getMinutes())}`;
+}
+
+/** See toControl. */
+export function fromControl(text, zone) {
+  return Math.floor(new Date(zone === "utc" ? `${text}Z` : text).getTime() / 1000);
+}
+
+function pad(number) {
+  return String(number).padStart(2, "0");
+}

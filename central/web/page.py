@@ -1,0 +1,80 @@
+"""The page to look at: static files of central/page, read once at start, and what a browser is told beside them."""
+
+from collections.abc import Mapping
+from hashlib import sha256
+from importlib.resources import files
+from typing import Final
+
+from aiohttp import web
+
+from central.errors import ApiError
+from central.web.service import Handler
+
+_POLICY: Final = {
+    "default-src": "'none'",
+    "script-src": "'self'",
+    "style-src": "'self'",
+    "img-src": "'self' data:",
+    "connect-src": "'self'",
+    "base-uri": "'none'",
+    "form-action": "'none'",
+    "frame-ancestors": "'none'",
+    "require-trusted-types-for": "'script'",
+    "trusted-types": "'none'",
+}
+"""Nothing inline, nothing from elsewhere, and no text that a script could turn into markup."""
+HEADERS: Final = {
+    "Content-Security-Policy": "; ".join(f"{name} {value}" for name, value in _POLICY.items()),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-cache",
+}
+"""``no-cache``: kept, but asked for again with its ETag each time, so that an upgrade is seen at once."""
+_TYPES: Final = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+
+
+def document(body: bytes, content_type: str) -> Handler:
+    """A document made once at start; 304 for a browser that has it."""
+    tag = sha256(body).hexdigest()[:32]
+    headers = {**HEADERS, "ETag": f'"{tag}"'}
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        if any(known.value in (tag, "*") for known in request.if_none_match or ()):
+            return web.Response(status=304, headers=headers)
+        return web.Response(body=body, headers={**headers, "Content-Type": content_type})
+
+    return handle
+
+
+def page() -> Handler:
+    """The page itself."""
+    return _documents()["index.html"]
+
+
+def assets() -> Handler:
+    """The page's scripts, styles and icon, by the name in the path. Raises ApiError 404 for any other name."""
+    known: Mapping[str, Handler] = _documents()
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        asset = known.get(request.match_info["file"])
+        if asset is None:
+            raise ApiError(404, "NOT_FOUND", "the page has no such file")
+        return await asset(request)
+
+    return handle
+
+
+def _documents() -> dict[str, Handler]:
+    return {
+        entry.name: document(entry.read_bytes(), content_type)
+        for entry in files("central").joinpath("page").iterdir()
+        for suffix, content_type in _TYPES.items()
+        if entry.name.endswith(suffix)
+    }
