@@ -7,7 +7,7 @@ import { pretty } from "./schema.js";
 import { iso } from "./time.js";
 
 const MOST_SHOWN = 200_000;
-const TOLD = ["RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset", "Retry-After", "Idempotency-Replayed", "Content-Type"];
+const TOLD = ["RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset", "Retry-After", "Idempotency-Replayed", "X-Request-Id", "Content-Type"];
 let made = 0;
 
 /** A closed part of an operation's article. */
