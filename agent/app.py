@@ -18,13 +18,15 @@ from agent.http import local_app, serve
 from agent.key import ApiKey
 from agent.ledger import Ledger
 from agent.receive import RECEIVE_BUFFER, DatagramReceiver, open_udp, read_batches, read_each
-from agent.report import Snapshot, TroubleFacts, counted_by
+from agent.report import Snapshot, TroubleFacts, counted_by, status
 from agent.send import Sender
 from agent.setting_rules import join_address
 from agent.settings import Settings
 from agent.spool import Spool, SpoolLimits
 from agent.spoolfolder import AsideLimits, SpoolFolder
+from agent.statustext import one_line
 from agent.windows import seconds_left, window_start
+from protocol.notify import Notifier, silent
 
 LAST_SEND_SECONDS: Final = 3.0
 """What a stop allows for sending; what is not sent by then is in the spool."""
@@ -51,13 +53,14 @@ def steady_time() -> float:
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """The world: clocks, waiting, the disk and what was compiled. Tests pass their own."""
+    """The world: clocks, waiting, the disk, what was compiled and who watches over us. Tests pass their own."""
 
     wall: Callable[[], float] = time.time
     steady: Callable[[], float] = steady_time
     pace: Pace = field(default_factory=Pace)
     disk: Disk = field(default_factory=Disk)
     core: MaybeCore = CORE
+    notify: Notifier = field(default_factory=silent)
 
 
 class Agent:
@@ -100,8 +103,10 @@ class Agent:
             receiver = self._open_receiver(stack)
             forwarding = asyncio.create_task(self._forwarder.run())
             forwarding.add_done_callback(lambda _: stop.set())
+            self._outside.notify.ready()
             await self._close_windows(stop)
 
+            self._outside.notify.stopping()
             receiver.stop()
             receiver.drain()
             receiver.close()
@@ -188,14 +193,23 @@ class Agent:
         return receiver
 
     async def _close_windows(self, stop: asyncio.Event) -> None:
-        """Close each window at its end, until ``stop``. The open one is left to the caller."""
-        interval = self._settings.flush_interval
+        """Close each window at its end, until ``stop``. The open one is left to the caller.
+
+        The watchdog hears from here and from nowhere else: when this hangs, it hears nothing.
+        """
+        interval, notify = self._settings.flush_interval, self._outside.notify
         while not stop.is_set():
             left = seconds_left(self._window, interval, self._outside.wall())
             if left:
-                await self._outside.pace.pause(left, stop)
+                await self._outside.pace.pause(min(left, notify.pause), stop)
             else:
                 await self._close_window()
+                self._tell_status()
+            notify.alive()
+
+    def _tell_status(self) -> None:
+        if self._outside.notify.heard:
+            self._outside.notify.status(one_line(status(self.snapshot())))
 
     async def _close_window(self) -> None:
         """Take the window out of the aggregate and make it durable: gauges first, see agent.gaugefile."""

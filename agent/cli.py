@@ -19,6 +19,7 @@ from agent.check import Finding, check_centre, check_spool
 from agent.disk import Disk, FolderInUseError
 from agent.key import ApiKey, BadKeyError
 from agent.log import log_to, not_too_often
+from agent.notify import notifier
 from agent.send import Sender
 from agent.sendlines import faults
 from agent.sendlines import send as send_lines
@@ -93,7 +94,7 @@ async def _run(settings: Settings, key: ApiKey) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     tell = not_too_often(log_to(sys.stderr), steady_time)
-    await Agent(settings, key, tell, Outside()).run(stop)
+    await Agent(settings, key, tell, Outside(notify=notifier())).run(stop)
 
 
 @main.command()

@@ -31,6 +31,12 @@ def render(status: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def one_line(status: Mapping[str, Any]) -> str:
+    """What matters most of the JSON of /status."""
+    state = f"UNHEALTHY: {'; '.join(status['health'])}" if status["health"] else "healthy"
+    return f"{state}. {status['received']:,} samples received, {status['in_spool']:,} in the spool. {_lost(status)}"
+
+
 def _row(name: str, count: int | None, remark: str) -> str:
     return "" if count is None else f"  {name:<28}{count:>15,}  {remark}".rstrip()
 

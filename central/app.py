@@ -7,7 +7,7 @@ import ssl
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -19,12 +19,13 @@ from central.auth import ALL_SCOPES, BCRYPT_COST, Auth, new_key, parse_key
 from central.keyfile import read_key, write_key
 from central.meters import Meters
 from central.names import Names
+from central.notify import show_life
 from central.redis_meters import RedisMeters
 from central.redis_parts import RedisParts, guarded
 from central.request_meters import RequestMeters
 from central.retention import Policy, Retention
 from central.retention_meters import RetentionMeters
-from central.settings import Settings
+from central.settings import Settings, url_of
 from central.store.base import Caps, Store, StoreError
 from central.store.migrations import MigrationError
 from central.store.open import OpenStore, open_store
@@ -32,6 +33,7 @@ from central.web.routes import application
 from central.web.runner import Runner
 from central.web.service import BODY_SECONDS, SLOW_SECONDS, Service
 from central.write import GroupCommit
+from protocol.notify import Notifier, silent
 
 ADMIN_KEY_FILE: Final = "admin.key"
 DRAIN_SECONDS: Final = 15.0
@@ -59,6 +61,7 @@ class Outside:
     slow_seconds: float = SLOW_SECONDS
     drain_seconds: float = DRAIN_SECONDS
     """How long a stop waits for open requests, and then for commits."""
+    notify: Notifier = field(default_factory=silent)
 
 
 _REAL: Final = Outside()
@@ -94,14 +97,17 @@ async def serve(
         await ensure_admin_key(service.auth, store, settings)
         await runner.setup()
         host, port = settings.listen
-        site = web.TCPSite(runner, host, port, ssl_context=tls, backlog=1024)
+        site = web.TCPSite(runner, host, port, ssl_context=tls, backlog=1024, reuse_port=settings.reuse_port or None)
         await site.start()
         bound = runner.addresses[0][1]
         _log.info("serving", host=host, port=bound, tls=tls is not None, store=settings.db_connection)
         if ready is not None:
             ready(bound)
-        await stop.wait()
+        outside.notify.ready()
+        outside.notify.status(f"serving {url_of(host, bound, tls=tls is not None)} from {settings.db_connection}")
+        await show_life(outside.notify, lambda: service.commits.running, stop)
     finally:
+        outside.notify.stopping()
         await _stop_listening(runner, service, outside.drain_seconds)
         await service.retention.close()
         await _drain(service.commits, outside.drain_seconds)

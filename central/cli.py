@@ -57,9 +57,10 @@ def serve() -> None:
     import uvloop  # noqa: PLC0415 - --help need not wait for the server's libraries
 
     from central import app  # noqa: PLC0415
+    from central.notify import notifier  # noqa: PLC0415
 
     with _logging(settings):
-        uvloop.run(app.serve(settings))
+        uvloop.run(app.serve(settings, outside=app.Outside(notify=notifier())))
 
 
 @main.command()

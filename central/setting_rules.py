@@ -118,6 +118,19 @@ def admin_key(given: str) -> str:
     return given
 
 
+def secret_in(given: str) -> str | None:
+    """The secret that a file holds, without the end of its line; None for an empty file. Never repeated in a fault."""
+    try:
+        text = _path(given).read_text("utf-8").rstrip("\r\n")
+    except OSError as error:
+        raise ValueError(f"is {_quote(given)}, which cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"is {_quote(given)}, which holds no text; it must hold the secret in one line") from None
+    if "\n" in text or "\0" in text:
+        raise ValueError(f"is {_quote(given)}, which holds more than a line; it must hold the secret alone")
+    return text or None
+
+
 def origins(given: str) -> tuple[str, ...]:
     """Exact web origins, separated by commas."""
     found = tuple(part.strip() for part in given.split(",") if part.strip())

@@ -42,6 +42,7 @@ class Settings:
     tls_cert: Path | None
     tls_key: Path | None
     behind_proxy: bool
+    reuse_port: bool
     cors_origins: tuple[str, ...]
     clock_skew_seconds: int
     max_names: int
@@ -63,12 +64,14 @@ class Variable(NamedTuple):
     """One environment variable: the field it fills, its default as text, and the rule its text must meet.
 
     ``parse`` raises ValueError with the fault and what would be right, to be read after the variable's name.
+    A secret may also be in a file, which the variable of the same name with ``_FILE`` behind it names.
     """
 
     name: str
     field: str
     default: str | None
     parse: Callable[[str], Any]
+    secret: bool = False
 
 
 VARIABLES: Final = (
@@ -77,10 +80,10 @@ VARIABLES: Final = (
     Variable("DB_PORT", "db_port", "3306", rules.whole(1, 65_535)),
     Variable("DB_DATABASE", "db_database", "metrics", rules.text),
     Variable("DB_USERNAME", "db_username", "metrics", rules.text),
-    Variable("DB_PASSWORD", "db_password", None, rules.text),
+    Variable("DB_PASSWORD", "db_password", None, rules.text, secret=True),
     Variable("REDIS_HOST", "redis_host", None, rules.host),
     Variable("REDIS_PORT", "redis_port", "6379", rules.whole(1, 65_535)),
-    Variable("REDIS_PASSWORD", "redis_password", None, rules.text),
+    Variable("REDIS_PASSWORD", "redis_password", None, rules.text, secret=True),
     Variable("QUEUE_CONNECTION", "queue_connection", "none", rules.queue),
     Variable(
         "METRICS_RETENTION_DAYS",
@@ -92,10 +95,11 @@ VARIABLES: Final = (
     Variable("METRICS_RATE_LIMIT_DEFAULT", "rate_limit_default", "1000", rules.whole(1, 1_000_000_000)),
     Variable("METRICS_LISTEN", "listen", "127.0.0.1:8080", rules.listen),
     Variable("METRICS_DATA_DIR", "data_dir", "./data", rules.folder),
-    Variable("METRICS_ADMIN_KEY", "admin_key", None, rules.admin_key),
+    Variable("METRICS_ADMIN_KEY", "admin_key", None, rules.admin_key, secret=True),
     Variable("METRICS_TLS_CERT", "tls_cert", None, rules.readable_file),
     Variable("METRICS_TLS_KEY", "tls_key", None, rules.readable_file),
     Variable("METRICS_BEHIND_PROXY", "behind_proxy", "false", rules.yes_or_no),
+    Variable("METRICS_REUSE_PORT", "reuse_port", "false", rules.yes_or_no),
     Variable("METRICS_CORS_ORIGINS", "cors_origins", "", rules.origins),
     Variable("METRICS_CLOCK_SKEW_SECONDS", "clock_skew_seconds", str(CLOCK_SKEW_SECONDS), rules.whole(0, 3_600)),
     Variable("METRICS_MAX_NAMES", "max_names", "1000000", rules.whole(1, 2_000_000_000)),
@@ -104,19 +108,30 @@ VARIABLES: Final = (
 )
 
 
+def names() -> list[str]:
+    """Every variable there is, those that name a secret's file too."""
+    return [name for variable in VARIABLES for name in (variable.name, *([f"{variable.name}_FILE"] * variable.secret))]
+
+
 def load_settings(environ: Mapping[str, str]) -> Settings:
     """The settings in ``environ``; an empty variable counts as unset. Raises SettingsError with all faults.
 
-    Reads the certificate files to see that they can be used; changes nothing.
+    Reads secrets that are in files, and the certificate files to see that they can be used; changes nothing.
     """
     values: dict[str, Any] = {}
     faults = _unknown(environ)
     for variable in VARIABLES:
-        text = environ.get(variable.name) or variable.default
+        name = variable.name
         try:
+            text = environ.get(name) or variable.default
+            if variable.secret and (file := environ.get(f"{name}_FILE")):
+                if text:
+                    raise ValueError(f"and {name}_FILE are both set; leave one of them out")
+                name = f"{name}_FILE"
+                text = rules.secret_in(file)
             values[variable.field] = None if text is None else variable.parse(text)
         except ValueError as error:
-            faults.append(f"{variable.name} {error}")
+            faults.append(f"{name} {error}")
     if not faults:
         faults = _together(values)
     if faults:
@@ -131,7 +146,7 @@ def url_of(host: str, port: int, *, tls: bool) -> str:
 
 
 def _unknown(environ: Mapping[str, str]) -> list[str]:
-    known = [variable.name.removeprefix("METRICS_") for variable in VARIABLES if variable.name.startswith("METRICS_")]
+    known = [name.removeprefix("METRICS_") for name in names() if name.startswith("METRICS_")]
     faults = []
     for name in sorted(environ):
         if name.startswith("METRICS_") and name.removeprefix("METRICS_") not in known:
@@ -156,6 +171,11 @@ def _together(values: Mapping[str, Any]) -> list[str]:
         )
     if values["queue_connection"] == "redis" and values["redis_host"] is None:
         faults.append("QUEUE_CONNECTION is redis, which needs REDIS_HOST; set it, or set QUEUE_CONNECTION to none")
+    if values["reuse_port"] and values["db_connection"] == "duckdb":
+        faults.append(
+            "METRICS_REUSE_PORT is true, but the embedded store is for one process; set DB_CONNECTION to mysql, or "
+            "leave METRICS_REUSE_PORT out"
+        )
     host = values["listen"][0]
     if cert is None and not values["behind_proxy"] and not rules.is_loopback(host):
         faults.append(

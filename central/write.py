@@ -104,6 +104,11 @@ class GroupCommit:
             await asyncio.wait([deadlines])
 
     @property
+    def running(self) -> bool:
+        """Whether every one of its loops runs: one that broke off would let requests wait for ever."""
+        return bool(self._tasks) and not any(task.done() for task in self._tasks)
+
+    @property
     def waiting(self) -> int:
         """Requests in the queue."""
         return len(self._queue)

@@ -11,6 +11,7 @@ for package in "$@"; do
         mariadb-server) command -v mariadbd >/dev/null 2>&1 || [ -x /usr/sbin/mariadbd ] || missing="$missing mariadb-server" ;;
         redis-server) command -v redis-server >/dev/null 2>&1 || missing="$missing redis-server" ;;
         nginx) command -v nginx >/dev/null 2>&1 || [ -x /usr/sbin/nginx ] || missing="$missing nginx" ;;
+        systemd) command -v systemd-analyze >/dev/null 2>&1 || missing="$missing systemd" ;;
         npm) command -v npm >/dev/null 2>&1 || missing="$missing npm" ;;
         *) command -v "$package" >/dev/null 2>&1 || missing="$missing $package" ;;
     esac

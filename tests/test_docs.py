@@ -15,7 +15,7 @@ from agent.settings import Settings as AgentSettings
 from central.openapi import openapi
 from central.openapi_parts import CODES
 from central.setting_rules import join_address
-from central.settings import VARIABLES, Variable
+from central.settings import VARIABLES, Variable, names
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -61,7 +61,7 @@ def agent_default(value: object) -> str | None:
 
 
 def test_every_setting_has_a_section_and_no_section_is_of_another_time() -> None:
-    known = [variable.name for variable in VARIABLES]
+    known = names()
     known += [ENV_PREFIX + field.upper() for field in AgentSettings.model_fields]
     assert sorted(settings_sections()) == sorted(known)
 

@@ -7,7 +7,7 @@ import re
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -89,15 +89,17 @@ class AgentProcess:
 
 
 @asynccontextmanager
-async def an_agent(folder: Path, centre: RealCentre | str, **settings: str) -> AsyncIterator[AgentProcess]:
-    """A running agent, killed at the end if it still runs."""
+async def an_agent(
+    folder: Path, centre: RealCentre | str, *, around: Mapping[str, str] | None = None, **settings: str
+) -> AsyncIterator[AgentProcess]:
+    """A running agent, killed at the end if it still runs. ``around`` is what else is in its environment."""
     url = centre if isinstance(centre, str) else centre.url
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "agent",
         "run",
-        env=environment(folder, url, **settings),
+        env=environment(folder, url, **settings) | dict(around or {}),
         stderr=asyncio.subprocess.PIPE,
     )
     agent = AgentProcess(process)

@@ -20,6 +20,7 @@ from agent.forward import Pace
 from agent.key import ApiKey
 from agent.setting_rules import join_address
 from agent.settings import load_settings
+from protocol.notify import Notifier, silent
 from tests.agent.cores import each_core
 from tests.agent.fakes import FULL, KEY, FailingDisk, RealCentre, Told, a_batch
 
@@ -86,10 +87,17 @@ def settings_for(folder: Path, url: str, **more: str) -> Any:
 
 @asynccontextmanager
 async def running(
-    folder: Path, url: str, disk: Disk | None = None, core: MaybeCore = CORE, **more: str
+    folder: Path,
+    url: str,
+    disk: Disk | None = None,
+    core: MaybeCore = CORE,
+    *,
+    notify: Notifier | None = None,
+    **more: str,
 ) -> AsyncIterator[Running]:
     told, ticks, stop = Told(), Ticks(), asyncio.Event()
-    outside = Outside(ticks.wall, steady_time, Pace(ticks.pause, lambda low, high: high), disk or Disk(), core)
+    pace = Pace(ticks.pause, lambda low, high: high)
+    outside = Outside(ticks.wall, steady_time, pace, disk or Disk(), core, notify or silent())
     agent = Agent(settings_for(folder, url, **more), ApiKey(KEY, None), told, outside)
     task = asyncio.create_task(agent.run(stop))
     one = Running(agent, told, ticks, stop, task)

@@ -16,6 +16,7 @@ from click.testing import CliRunner, Result
 
 from central import auth, cli
 from central.keyfile import write_key
+from protocol.notify import Notifier
 from tests.central.fake_service import FakeService, serving
 
 TLS = Path(__file__).parents[1] / "data" / "tls"
@@ -319,13 +320,14 @@ def app(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
     """In the place of central.app: its contract without its work."""
     module = types.ModuleType("central.app")
     module.StartError = StartError  # type: ignore[attr-defined]
+    module.Outside = lambda notify: notify  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "central.app", module)
     monkeypatch.setattr("central.app", module, raising=False)
     return module
 
 
-def raising(error: Exception) -> Callable[[object], Any]:
-    async def serve(_: object) -> None:
+def raising(error: Exception) -> Callable[..., Any]:
+    async def serve(_: object, *, outside: Notifier) -> None:
         raise error
 
     return serve
@@ -351,8 +353,9 @@ def test_serve_says_in_one_line_why_it_cannot(run: Run, app: types.ModuleType, e
 def test_serve_ends_well(run: Run, app: types.ModuleType) -> None:
     seen = []
 
-    async def serve(settings: object) -> None:
+    async def serve(settings: object, *, outside: Notifier) -> None:
         seen.append(settings)
+        assert not outside.heard
 
     app.serve = serve  # type: ignore[attr-defined]
     assert (run("serve").exit_code, len(seen)) == (0, 1)

@@ -191,3 +191,61 @@ def test_loopback(host: str) -> None:
 @pytest.mark.parametrize("text", ["127.0.0.1:80", "[::1]:80", "name.example:0"])
 def test_an_address_survives_the_round_trip(text: str) -> None:
     assert join_address(*split_address(text)) == text
+
+
+# --- secrets in files
+
+SECRETS = {"DB_PASSWORD": "db_password", "REDIS_PASSWORD": "redis_password", "METRICS_ADMIN_KEY": "admin_key"}
+
+
+@pytest.mark.parametrize("name", SECRETS)
+@pytest.mark.parametrize(
+    ("held", "value"), [(KEY, KEY), (f"{KEY}\n", KEY), (f"{KEY}\r\n", KEY), ("", None), ("\n", None)]
+)
+def test_a_secret_may_be_in_a_file(tmp_path: Path, name: str, held: str, value: str | None) -> None:
+    file = tmp_path / "secret"
+    file.write_bytes(held.encode())
+    settings = load_settings({f"{name}_FILE": str(file), name: ""})
+    assert getattr(settings, SECRETS[name]) == value
+    assert KEY not in repr(settings)
+
+
+@pytest.mark.parametrize("name", SECRETS)
+@pytest.mark.parametrize(
+    ("held", "given", "says"),
+    [
+        (None, "", "which cannot be read: No such file or directory"),
+        (b"one\ntwo", "", "which holds more than a line"),
+        (b"\xff\xfe", "", "which holds no text"),
+        (KEY.encode(), KEY, "are both set; leave one of them out"),
+    ],
+)
+def test_a_secrets_file_that_cannot_be_used_is_told_by_name(
+    tmp_path: Path, name: str, held: bytes | None, given: str, says: str
+) -> None:
+    file = tmp_path / "secret"
+    if held is not None:
+        file.write_bytes(held)
+    (fault,) = faults(**{f"{name}_FILE": str(file), name: given})
+    assert f"{name}_FILE" in fault
+    assert says in fault
+    assert KEY not in fault
+
+
+def test_an_admin_key_in_a_file_meets_the_rule_of_one_in_a_variable(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("short\n")
+    (fault,) = faults(METRICS_ADMIN_KEY_FILE=str(tmp_path / "key"))
+    assert fault.startswith("METRICS_ADMIN_KEY_FILE has 5 characters")
+
+
+def test_only_what_is_secret_has_a_file() -> None:
+    assert faults(METRICS_LISTEN_FILE="/x") == ["METRICS_LISTEN_FILE is not a setting; did you mean METRICS_LISTEN?"]
+
+
+# --- one port for several processes
+
+
+def test_a_shared_port_needs_a_shared_store() -> None:
+    assert load_settings({"METRICS_REUSE_PORT": "true", "DB_CONNECTION": "mysql"}).reuse_port
+    (fault,) = faults(METRICS_REUSE_PORT="true")
+    assert fault.startswith("METRICS_REUSE_PORT is true, but the embedded store is for one process")

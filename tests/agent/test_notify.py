@@ -1,0 +1,132 @@
+"""What systemd hears of the agent: ready when it receives, alive while windows close, stopping when it stops."""
+
+import asyncio
+import os
+import signal
+import socket
+import threading
+from pathlib import Path
+
+import pytest
+
+from agent.app import Agent, Outside, StartError
+from agent.disk import Disk
+from agent.key import ApiKey
+from agent.statustext import one_line
+from protocol.notify import Notifier
+from tests.agent.fakes import KEY, RealCentre, Told
+from tests.agent.process import an_agent
+from tests.agent.test_app import running, settings_for
+from tests.notify_socket import NotifySocket
+
+
+class Heard(list[str]):
+    """A way to systemd that remembers, and tells when something comes."""
+
+    def __init__(self) -> None:
+        self._news = asyncio.Event()
+
+    def __call__(self, address: str, message: bytes) -> None:
+        self.append(message.decode())
+        self._news.set()
+
+    async def until(self, word: str, times: int = 1) -> None:
+        async with asyncio.timeout(30):
+            while sum(said.startswith(word) for said in self) < times:
+                self._news.clear()
+                await self._news.wait()
+
+
+def watched(heard: Heard) -> Notifier:
+    """A sign of life is wanted within two windows."""
+    return Notifier({"NOTIFY_SOCKET": "/somewhere", "WATCHDOG_USEC": "2000000"}, os.getpid(), heard)
+
+
+async def test_ready_then_alive_with_each_window_then_stopping(tmp_path: Path) -> None:
+    heard = Heard()
+    async with running(tmp_path, "http://127.0.0.1:1", notify=watched(heard)) as agent:
+        assert heard[0] == "READY=1"
+        agent.send(["foo:1|c"])
+        for times in (1, 2, 3):
+            agent.ticks.tick()
+            await heard.until("WATCHDOG=1", times)
+        await heard.until("STATUS=healthy. 1 samples received, 1 in the spool. nothing was lost")
+        assert "STOPPING=1" not in heard
+    assert heard[-1] == "STOPPING=1"
+
+
+async def test_a_flush_loop_that_hangs_is_not_alive_though_all_else_is(tmp_path: Path) -> None:
+    """A disk that takes for ever: the event loop turns, lines are received, and no window closes."""
+    heard, entered, go = Heard(), threading.Event(), threading.Event()
+    go.set()
+
+    def fsync(descriptor: int) -> None:
+        entered.set()
+        go.wait()
+        os.fsync(descriptor)
+
+    async with running(tmp_path, "http://127.0.0.1:1", Disk(fsync=fsync), notify=watched(heard)) as agent:
+        agent.ticks.tick()
+        await heard.until("WATCHDOG=1")
+        entered.clear()
+        go.clear()
+        agent.send(["foo:1|c"])
+        agent.ticks.tick()
+        await asyncio.to_thread(entered.wait)
+        before = len(heard)
+        for _ in range(10):
+            agent.ticks.tick()
+            await asyncio.to_thread(agent.send, ["foo:1|c"])
+        assert agent.agent.snapshot().received == 11
+        assert heard[before:] == []
+        go.set()
+        await heard.until("WATCHDOG=1", 2)
+
+
+async def test_ready_is_never_said_where_a_start_fails(tmp_path: Path) -> None:
+    heard = Heard()
+    (tmp_path / "file").write_text("")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        http = f"127.0.0.1:{taken.getsockname()[1]}"
+        for folder, more in ((tmp_path / "file" / "spool", {}), (tmp_path / "spool", {"HTTP": http})):
+            agent = Agent(
+                settings_for(folder, "http://127.0.0.1:1", **more),
+                ApiKey(KEY, None),
+                Told(),
+                Outside(notify=watched(heard)),
+            )
+            with pytest.raises(StartError):
+                await agent.run(asyncio.Event())
+    assert heard == []
+
+
+@pytest.mark.parametrize("abstract", [False, True])
+async def test_a_process_says_it_over_the_socket_it_was_given(tmp_path: Path, abstract: bool) -> None:
+    with NotifySocket(tmp_path / "notify", abstract=abstract) as systemd:
+        around = {**systemd.environ, "WATCHDOG_USEC": "300000"}
+        async with RealCentre().serving() as centre, an_agent(tmp_path / "spool", centre, around=around) as agent:
+            await systemd.until("READY=1")
+            agent.send(["foo:1|c"])
+            await systemd.until("STATUS=healthy")
+            for _ in range(2):
+                await systemd.again("WATCHDOG=1")
+            agent.process.send_signal(signal.SIGTERM)
+            await systemd.until("STOPPING=1")
+            assert await agent.ended() == 0
+
+
+def test_the_one_line_says_what_is_wrong_first() -> None:
+    status = {
+        "health": ["nothing goes through", "the spool is full"],
+        "received": 1_000,
+        "in_spool": 900,
+        "kernel_drops": 3,
+        "buffer_granted": 1,
+        "corrupt_files": 0,
+        "dropped": {},
+    }
+    line = one_line(status)
+    assert line.startswith(
+        "UNHEALTHY: nothing goes through; the spool is full. 1,000 samples received, 900 in the spool"
+    )
+    assert "LOST: 3 datagrams in the kernel" in line
