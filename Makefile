@@ -1,6 +1,6 @@
 # Every target does its own set-up: python3.11 and make are all that a fresh Debian needs.
 .DEFAULT_GOAL := help
-.PHONY: help install run test lint bench soak loadtest lock audit clean
+.PHONY: help install run test lint bench bench-agent soak loadtest lock audit clean
 BIN := .venv/bin
 STAMP := .venv/.installed
 
@@ -44,6 +44,16 @@ bench: install ## Measure speed, as ratios within one run (about five minutes, o
 	@sh scripts/ensure-apt.sh wrk mariadb-server redis-server
 	$(BIN)/python -m loadtest.bench_central
 	$(BIN)/python -m loadtest.bench_mysql
+	$(BIN)/python -m loadtest.bench_counting
+
+BENCH_NODE := loadtest/node
+$(BENCH_NODE)/node_modules/.installed: $(BENCH_NODE)/package-lock.json
+	@sh scripts/ensure-apt.sh nodejs npm
+	cd $(BENCH_NODE) && npm ci --omit=optional --no-audit --no-fund --loglevel=error
+	@touch $@
+
+bench-agent: install $(BENCH_NODE)/node_modules/.installed ## CPU of the agent a line beside collectd, netdata and statsd (about six minutes, on an idle machine)
+	@sh scripts/ensure-apt.sh collectd netdata
 	$(BIN)/python -m loadtest.bench_agent
 
 MINUTES ?= 5
@@ -77,4 +87,4 @@ audit: $(AUDIT)/.installed ## Look up known vulnerabilities of every locked pack
 	echo "audit: not clean, or the database could not be asked (see above)" >&2; exit 1; }; done
 
 clean: ## Remove what make made, but not data/
-	rm -rf .venv $(NODE)/node_modules .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv $(NODE)/node_modules $(BENCH_NODE)/node_modules .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis

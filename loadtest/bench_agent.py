@@ -1,157 +1,213 @@
-"""CPU of the agent for each line, in one run beside a bare loop: ``python -m loadtest.bench_agent``.
+"""CPU of the agent for each line beside three other StatsD daemons: ``python -m loadtest.bench_agent [WORKLOAD]...``.
 
-bare   Counter.update(packet.split(b"\\n")): counts lines and understands none
-feed   Aggregator.feed and settle in this process
-udp    the same behind a real socket: a process of its own on loopback, its user and system time
-
-Figures are nanoseconds of CPU a line, the best of a few rounds. Compare the ratios, not the machines.
+All run at once, each gets the same packets at the same pace in turn, from a sender on a core of its own; a
+daemon's processor time over its turn, one flush in it, comes from the kernel, less what it uses when idle.
+A round is a turn of each; the figures are medians over the rounds, the ratio that of the rounds' ratios. What
+each daemon says it has counted must be what was sent.
 """
 
-import asyncio
-import multiprocessing
 import os
-import random
 import socket
+import sys
+import tempfile
 import time
-from collections import Counter
-from collections.abc import Callable
-from multiprocessing.connection import Connection
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from itertools import cycle, islice
 from pathlib import Path
-from typing import Final
+from statistics import median
+from typing import Final, NamedTuple
 
-import uvloop
+from loadtest import statsd_daemons as daemons
+from loadtest.lines import Workload, workloads
+from loadtest.report import MARKS, show_table
+from loadtest.servers import central
+from loadtest.statsd_daemons import Agent, Daemon, cpu_seconds, resident_bytes
 
-from agent.aggregate import AggregateOptions, Aggregator
-from agent.ledger import Ledger
-from agent.receive import DatagramReceiver, open_udp, read_each
-
-LINES_A_PACKET: Final = 30
-PACKETS: Final = 4_000
+FLUSH_SECONDS: Final = 5
+TURN_SECONDS: Final = 5.0
+IDLE_SECONDS: Final = 10.0
 ROUNDS: Final = 3
-LAST_PACKET: Final = b"\n"
-WAITING_BYTES: Final = 1 << 19
+FLOOD: Final = 500_000
+"""Lines a second."""
+CLOSE: Final = 0.001
+"""What a daemon says it has counted may be off by this: netdata keeps rates, of 24 bits."""
 
 
-def workloads(seed: int = 1) -> dict[str, list[bytes]]:
-    """Packets by workload, the same on every run."""
-    pick = random.Random(seed)
-    names = [f"app.service{index % 7}.metric{index}" for index in range(100)]
+class Row(NamedTuple):
+    """A workload, its packets a second, and the most that the agent may use of the best other daemon's CPU."""
 
-    def counter() -> str:
-        return f"{pick.choice(names)}:1|c"
-
-    def timing() -> str:
-        return f"{pick.choice(names)}:{pick.uniform(0, 1000):.3f}|ms"
-
-    def mixed() -> str:
-        index = pick.randrange(100)
-        name, tags = names[index], f"#env:prod,status:{pick.choice((200, 201, 404, 500))}"
-        if index < 40:
-            return f"{name}:1|c|@0.5|{tags}"
-        if index < 70:
-            return f"{name}:{pick.uniform(0, 1000):.3f}|ms|{tags}"
-        if index < 80:
-            return f"{name}:{pick.randrange(1000)}|h|@0.1"
-        if index < 90:
-            return f"{name}:{pick.choice(('+1', '-1', '17', '23.5'))}|g"
-        return f"{name}:user{pick.randrange(5000)}|s"
-
-    def packets(line: Callable[[], str]) -> list[bytes]:
-        return ["\n".join(line() for _ in range(LINES_A_PACKET)).encode() for _ in range(PACKETS)]
-
-    return {"repeated counters": packets(counter), "distinct timings": packets(timing), "mixed": packets(mixed)}
+    workload: str
+    pace: int
+    goal: float | None
 
 
-def bare(packets: list[bytes]) -> float:
-    """Seconds of CPU for the loop that understands nothing."""
-    counts: Counter[bytes] = Counter()
-    begun = time.process_time()
-    for packet in packets:
-        counts.update(packet.split(b"\n"))
-    return time.process_time() - begun
+ROWS: Final = (
+    Row("repeated counters", 10_000, 0.8),
+    Row("distinct timings", 10_000, 1.0),
+    Row("mixed", 10_000, None),
+    Row("one line a packet", 40_000, 1.1),
+)
 
 
-def fed(packets: list[bytes]) -> float:
-    """Seconds of CPU for the aggregator alone."""
-    ledger = Ledger()
-    aggregator = Aggregator(AggregateOptions(), ledger)
-    begun = time.process_time()
-    for packet in packets:
-        aggregator.feed(packet)
-    aggregator.settle()
-    seconds = time.process_time() - begun
-    assert ledger.in_window == ledger.received == len(packets) * LINES_A_PACKET
-    return seconds
+@contextmanager
+def all_daemons() -> Iterator[tuple[Agent, list[Daemon]]]:
+    """The agent, and the others."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-agent-")))
+        folders = [folder / name for name in ("central", "agent", "collectd", "netdata", "statsd")]
+        for each in folders:
+            each.mkdir()
+        centre = stack.enter_context(central(folders[0]))
+        with on_core(-1):
+            ours = stack.enter_context(daemons.agent(folders[1], centre, FLUSH_SECONDS))
+            others: list[Daemon] = [
+                stack.enter_context(daemons.collectd(folders[2], FLUSH_SECONDS)),
+                stack.enter_context(daemons.netdata(folders[3], FLUSH_SECONDS)),
+                stack.enter_context(daemons.statsd(folders[4], FLUSH_SECONDS)),
+            ]
+        for daemon in (ours, *others):
+            wait_until_it_listens(daemon.port)
+        time.sleep(FLUSH_SECONDS)  # what they do once after the start is no part of what a line costs
+        yield ours, others
 
 
-def received(packets: list[bytes]) -> tuple[float, int]:
-    """Seconds of CPU of a receiving process, and the packets that reached it."""
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=receive, args=(theirs,))
-    process.start()
-    host, port = ours.recv()
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
-        sender.connect((host, port))
-        for index, packet in enumerate(packets):
-            if index % 100 == 0:
-                while waiting(port) > WAITING_BYTES:
-                    time.sleep(0.0005)
-            sender.send(packet)
-        sender.send(LAST_PACKET)
-    seconds, count = ours.recv()
-    process.join()
-    return seconds, count
+@contextmanager
+def on_core(index: int) -> Iterator[None]:
+    """This process, and those that it starts meanwhile, on one of its cores."""
+    cores = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {cores[index]})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, cores)
 
 
-def receive(pipe: Connection) -> None:
-    """The receiving process: tells its address, and after the last packet its CPU time and packets."""
-
-    async def serve() -> None:
-        aggregator = Aggregator(AggregateOptions(), Ledger())
-        done = asyncio.Event()
-
-        def feed(packet: bytes) -> None:
-            aggregator.feed(packet)
-            if packet == LAST_PACKET:
-                done.set()
-
-        receiver = DatagramReceiver(open_udp("127.0.0.1", 0), read_each(feed))
-        receiver.start(asyncio.get_running_loop())
-        begun = os.times()
-        pipe.send(receiver.address)
-        await done.wait()
-        aggregator.settle()
-        ended = os.times()
-        receiver.close()
-        pipe.send((ended.user + ended.system - begun.user - begun.system, receiver.packets - 1))
-
-    uvloop.run(serve())
+def wait_until_it_listens(port: int) -> None:
+    end = time.monotonic() + 30
+    wanted = f":{port:04X} "
+    while not any(wanted in line[:30] for line in Path("/proc/net/udp").read_text().splitlines()):
+        if time.monotonic() > end:
+            raise RuntimeError(f"nothing listens on UDP port {port}")
+        time.sleep(0.05)
 
 
-def waiting(port: int) -> int:
-    """Bytes that wait in the receive buffer of a UDP port of this host."""
-    for line in Path("/proc/net/udp").read_text().splitlines()[1:]:
-        columns = line.split()
-        if int(columns[1].rpartition(":")[2], 16) == port:
-            return int(columns[4].partition(":")[2], 16)
-    return 0
+def send(port: int, packets: Sequence[bytes], pace: int, count: int) -> float:
+    """Send packets evenly, ``pace`` a second, over and over until it was ``count``; the packets a second reached.
+
+    It waits by looking at the clock, so that it is punctual; hence the core of its own.
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock, on_core(0):
+        sock.connect(("127.0.0.1", port))
+        now, put = time.perf_counter, sock.send
+        begun = now()
+        for index, packet in enumerate(islice(cycle(packets), count)):
+            due = begun + index / pace
+            while now() < due:
+                pass
+            put(packet)
+        return count / (now() - begun)
 
 
-def main() -> None:
-    print(f"{LINES_A_PACKET} lines a packet, {PACKETS} packets, 100 names; ns of CPU a line")
-    print(f"{'workload':20}{'bare':>8}{'feed':>8}{'udp':>8}{'feed/bare':>12}{'udp/bare':>10}{'not received':>14}")
-    for name, packets in workloads().items():
-        lines = len(packets) * LINES_A_PACKET
-        bare_ns = min(bare(packets) for _ in range(ROUNDS)) / lines * 1e9
-        feed_ns = min(fed(packets) for _ in range(ROUNDS)) / lines * 1e9
-        # os.times counts in hundredths of a second, so the socket gets a longer run.
-        seconds, count = min(received(packets * ROUNDS) for _ in range(ROUNDS))
-        udp_ns = seconds / (count * LINES_A_PACKET) * 1e9
-        lost = len(packets) * ROUNDS - count
-        ratios = f"{feed_ns / bare_ns:12.2f}{udp_ns / bare_ns:10.2f}"
-        print(f"{name:20}{bare_ns:8.0f}{feed_ns:8.0f}{udp_ns:8.0f}{ratios}{lost:14}")
+class Turns:
+    """CPU of each daemon for a line of one workload, round after round."""
+
+    def __init__(self, row: Row, workload: Workload, idle: dict[str, float]) -> None:
+        self._row, self._workload, self._idle = row, workload, idle
+        self._packets = int(row.pace * TURN_SECONDS) // len(workload.packets) * len(workload.packets)
+        self.nanoseconds: dict[str, list[float]] = {}
+        self.ratios: list[float] = []
+        self.paces: list[float] = []
+
+    def round(self, everyone: Sequence[Daemon]) -> None:
+        for daemon in everyone:
+            self.nanoseconds.setdefault(daemon.name, []).append(self._turn(daemon))
+        ours, *others = (self.nanoseconds[daemon.name][-1] for daemon in everyone)
+        self.ratios.append(ours / min(others))
+
+    def _turn(self, daemon: Daemon) -> float:
+        before, begun = cpu_seconds(daemon.pid), time.monotonic()
+        self.paces.append(send(daemon.port, self._workload.packets, self._row.pace, self._packets))
+        time.sleep(max(0.0, begun + TURN_SECONDS + 0.5 - time.monotonic()))
+        used = cpu_seconds(daemon.pid) - before - self._idle[daemon.name] * (time.monotonic() - begun)
+        return used / (self._packets * self._workload.lines_a_packet) * 1e9
+
+    def sent(self, rounds: int) -> tuple[float, float]:
+        """Lines sent to each daemon, and what their counters and timings come to."""
+        repeats = self._packets // len(self._workload.packets) * rounds
+        lines = len(self._workload.packets) * self._workload.lines_a_packet
+        return lines * repeats, self._workload.numbers * repeats
+
+
+def measure(row: Row, workload: Workload, everyone: Sequence[Daemon], idle: dict[str, float]) -> list[str]:
+    """The row of the table. Raises RuntimeError when a daemon has not counted what was sent."""
+    turns = Turns(row, workload, idle)
+    before = {daemon.name: daemon.counted() for daemon in everyone}
+    for _ in range(ROUNDS):
+        turns.round(everyone)
+    time.sleep(2 * FLUSH_SECONDS + 1)
+    lines, numbers = turns.sent(ROUNDS)
+    for daemon in everyone:
+        wanted, counted = lines if daemon.name == "agent" else numbers, daemon.counted() - before[daemon.name]
+        if abs(counted - wanted) > CLOSE * wanted:
+            raise RuntimeError(f"{row.workload}: {daemon.name} counted {counted:,.0f} of {wanted:,.0f}")
+    if min(turns.paces) < 0.95 * row.pace:
+        raise RuntimeError(f"{row.workload}: the sender reached only {min(turns.paces):,.0f} packets a second")
+    cells = [f"{median(turns.nanoseconds[daemon.name]):,.0f}" for daemon in everyone]
+    ratio = median(turns.ratios)
+    spread = f"{ratio:.2f} ({min(turns.ratios):.2f} to {max(turns.ratios):.2f})"
+    what = f"{row.workload}, {row.pace * workload.lines_a_packet:,} lines/s: ns a line"
+    return [what, *cells, spread, *judged(ratio, row.goal)]
+
+
+def judged(value: float, goal: float | None) -> list[str]:
+    """A goal, and whether it is reached."""
+    return ["", ""] if goal is None else [f"{goal:g}", MARKS[value <= goal]]
+
+
+def at_rest(everyone: Sequence[Daemon]) -> tuple[dict[str, float], list[list[str]]]:
+    """Share of a core of each daemon when nothing is sent, and the rows of the table on that and on memory."""
+    before = {daemon.name: cpu_seconds(daemon.pid) for daemon in everyone}
+    begun = time.monotonic()
+    time.sleep(IDLE_SECONDS)
+    passed = time.monotonic() - begun
+    idle = {daemon.name: (cpu_seconds(daemon.pid) - before[daemon.name]) / passed for daemon in everyone}
+    shares = [idle[daemon.name] * 100 for daemon in everyone]
+    sizes = [resident_bytes(daemon.pid) / 1e6 for daemon in everyone]
+    return idle, [
+        ["idle: % of a core", *(f"{share:.2f}" for share in shares), "", *judged(shares[0], 0.2)],
+        ["idle: MB resident", *(f"{size:.0f}" for size in sizes), "", *judged(sizes[0], 40)],
+    ]
+
+
+def flood(ours: Agent, workload: Workload) -> list[str]:
+    """FLOOD lines a second at the agent: what the kernel dropped, and what was not counted."""
+    pace = FLOOD // workload.lines_a_packet
+    count = pace * int(TURN_SECONDS)
+    before, dropped = ours.counted(), ours.kernel_drops()
+    reached = send(ours.port, workload.packets, pace, count) * workload.lines_a_packet
+    time.sleep(1)
+    lost = count * workload.lines_a_packet - (ours.counted() - before)
+    drops = ours.kernel_drops() - dropped
+    if reached < 0.95 * FLOOD:
+        raise RuntimeError(f"the sender reached only {reached:,.0f} lines a second")
+    what = f"{reached:,.0f} lines/s: datagrams dropped, lines not counted"
+    return [what, f"{drops}, {lost:.0f}", "", "", "", "", *judged(drops + lost, 0)]
+
+
+def main(chosen: Sequence[str]) -> None:
+    loads = workloads()
+    with all_daemons() as (ours, others):
+        everyone = [ours, *others]
+        idle, rows = at_rest(everyone)
+        for row in ROWS:
+            if not chosen or row.workload in chosen:
+                print(f"measuring {row.workload}", file=sys.stderr)
+                rows.append(measure(row, loads[row.workload], everyone, idle))
+        rows.append(flood(ours, loads["repeated counters"]))
+    title = f"The agent beside other StatsD daemons: medians of {ROUNDS} rounds, ratio to the best of the others"
+    show_table(title, ["", *(daemon.name for daemon in everyone), "ratio", "goal", ""], rows)
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -11,16 +11,22 @@ Line = tuple[str, str, str, bool | None]
 
 _WIDTH: Final = 140
 """Where nobody watches: no line is broken."""
-_MARKS: Final = {None: "", True: "[green]pass[/]", False: "[red]FAIL[/]"}
+MARKS: Final = {None: "", True: "[green]pass[/]", False: "[red]FAIL[/]"}
 
 
 def show(title: str, lines: Sequence[Line]) -> None:
     """Print a table with a row for each line."""
+    rows = [[what, goal, measured, MARKS[holds]] for what, goal, measured, holds in lines]
+    show_table(title, ["What", "Goal", "Measured", ""], rows)
+
+
+def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table whose first column says what each row is."""
     drawn = Table(title=title, title_justify="left")
-    for column in ("What", "Goal", "Measured", ""):
-        drawn.add_column(column, justify="left" if column == "What" else "right")
-    for what, goal, measured, holds in lines:
-        drawn.add_row(what, goal, measured, _MARKS[holds])
+    for index, column in enumerate(columns):
+        drawn.add_column(column, justify="right" if index else "left")
+    for row in rows:
+        drawn.add_row(*row)
     console = Console()
     if not console.is_terminal:
         console.width = _WIDTH

@@ -110,6 +110,13 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def free_udp_port() -> int:
+    """A UDP port of loopback that is free now."""
+    with socket.socket(type=socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 def get_json(server: Server, path: str) -> dict[str, object]:
     """A GET with the server's key, decoded."""
     request = urllib.request.Request(server.url + path, headers={"X-API-Key": server.key})

@@ -12,6 +12,8 @@ for package in "$@"; do
         redis-server) command -v redis-server >/dev/null 2>&1 || missing="$missing redis-server" ;;
         nginx) command -v nginx >/dev/null 2>&1 || [ -x /usr/sbin/nginx ] || missing="$missing nginx" ;;
         systemd) command -v systemd-analyze >/dev/null 2>&1 || missing="$missing systemd" ;;
+        collectd) [ -x /usr/sbin/collectd ] || missing="$missing collectd-core" ;;
+        netdata) [ -x /usr/sbin/netdata ] || missing="$missing netdata-core" ;;
         npm) command -v npm >/dev/null 2>&1 || missing="$missing npm" ;;
         *) command -v "$package" >/dev/null 2>&1 || missing="$missing $package" ;;
     esac

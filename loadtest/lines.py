@@ -1,0 +1,64 @@
+"""StatsD lines to measure with: packets by workload, the same on every run."""
+
+import random
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+NAMES: Final = [f"app.service{index % 7}.metric{index}" for index in range(100)]
+PACKETS: Final = 4_000
+LINES_A_PACKET: Final = 30
+
+
+class Workload(NamedTuple):
+    """``numbers`` is what the counters of all packets add up to, rates and all, and the number of their timings."""
+
+    packets: list[bytes]
+    lines_a_packet: int
+    numbers: float
+
+
+class _Pick:
+    """Lines at random, and what they add up to."""
+
+    def __init__(self) -> None:
+        self.random = random.Random(1)
+        self.numbers = 0.0
+
+    def counter(self) -> str:
+        self.numbers += 1
+        return f"{self.random.choice(NAMES)}:1|c"
+
+    def timing(self) -> str:
+        self.numbers += 1
+        return f"{self.random.choice(NAMES)}:{self.random.uniform(0, 1000):.3f}|ms"
+
+    def mixed(self) -> str:
+        """As most daemons understand them: 30 % counters, 20 % sampled ones, 30 % timings, gauges, sets."""
+        index = self.random.randrange(100)
+        name = NAMES[index]
+        if index < 30:
+            return self.counter()
+        if index < 50:
+            self.numbers += 2
+            return f"{name}:1|c|@0.5"
+        if index < 80:
+            return self.timing()
+        if index < 90:
+            return f"{name}:{self.random.randrange(10_000) / 100}|g"
+        return f"{name}:user{self.random.randrange(5000)}|s"
+
+    def workload(self, line: Callable[[], str], lines_a_packet: int) -> Workload:
+        before = self.numbers
+        packets = ["\n".join(line() for _ in range(lines_a_packet)).encode() for _ in range(PACKETS)]
+        return Workload(packets, lines_a_packet, self.numbers - before)
+
+
+def workloads() -> dict[str, Workload]:
+    """Workloads by name."""
+    pick = _Pick()
+    return {
+        "repeated counters": pick.workload(pick.counter, LINES_A_PACKET),
+        "distinct timings": pick.workload(pick.timing, LINES_A_PACKET),
+        "mixed": pick.workload(pick.mixed, LINES_A_PACKET),
+        "one line a packet": pick.workload(pick.counter, 1),
+    }
