@@ -63,7 +63,7 @@ def run_commit(connection: Connection) -> None:
 
 
 class DuckStore:
-    """base.Store on one DuckDB file. ``commit``, ``checkpoint`` and ``clock`` are arguments for fault tests."""
+    """base.Store on one DuckDB file. All arguments but ``folder`` are for tests."""
 
     writers = 1
 
@@ -74,9 +74,11 @@ class DuckStore:
         commit: Callable[[Connection], None] = run_commit,
         checkpoint: Callable[[Connection], None] = run_checkpoint,
         clock: Callable[[], float] = time.time,
+        tail_rows: int = TAIL_ROWS,
     ) -> None:
         self._commit = commit
         self._clock = clock
+        self._fold_at = tail_rows
         self._engine = Engine(folder / FILE_NAME, self._on_open, checkpoint=checkpoint)
         self.retention: RetentionStore = DuckRetention(self._engine, self._in_transaction)
         self._seen: dict[int, Seen] = {}
@@ -105,7 +107,7 @@ class DuckStore:
                 await self._engine.write(lambda handle, day=day: handle.execute(f"DROP TABLE {_table(day)}"))  # type: ignore[misc]
                 del self._seen[day]
                 self._recent.clear()
-            if self._tail_rows >= (1 if idle else TAIL_ROWS):
+            if self._tail_rows >= self._fold_at:
                 await self._engine.write(self._fold)
         except (duckdb.Error, StoreError) as error:
             _log.warning("upkeep_failed", error=str(error))
@@ -235,12 +237,7 @@ class DuckStore:
     async def aggregate(self, metric_ids: Sequence[int], window: int, segments: Sequence[Segment]) -> list[Bucket]:
         """See Store."""
         sql = duck_sql.aggregate(metric_ids, window, segments)
-        return await self._engine.read(
-            lambda cursor: [
-                Bucket(metric_id, start, _units(samples), _units(total), _units(low), _units(high))
-                for metric_id, start, samples, total, low, high in cursor.execute(sql).fetchall()
-            ]
-        )
+        return await self._engine.read(lambda cursor: _aggregate(cursor, sql))
 
     async def backup(self, target: Path) -> None:
         """See Store."""
@@ -301,6 +298,14 @@ def _aside(point: RejectedPoint) -> list[object]:
     numbers = (point.value, point.weight, point.low, point.high)
     decimals = [None if units is None else _EXACT.scaleb(Decimal(units), -DECIMALS) for units in numbers]
     return [point.name, point.kind, point.recorded_at, *decimals, point.reason]
+
+
+def _aggregate(cursor: Connection, sql: str) -> list[Bucket]:
+    buckets = duck_sql.buckets(cursor.execute(sql).fetchnumpy())
+    if buckets is not None:
+        return buckets
+    rows = cursor.execute(sql).fetchall()
+    return [Bucket(metric_id, start, *map(_units, numbers)) for metric_id, start, *numbers in rows]
 
 
 def _units(number: Decimal) -> int:
@@ -384,6 +389,6 @@ def _delete(handle: Connection, name: str) -> bool:
     if metric is None:
         return False
     handle.execute("DELETE FROM metrics WHERE id = ?", [metric.id])
-    for table in ("tail_points", "metric_points", "rollup_minute", "rollup_hour"):
+    for table in ("tail_points", "metric_points", *duck_sql.ROLLUPS["minute"], *duck_sql.ROLLUPS["hour"]):
         handle.execute(f"DELETE FROM {table} WHERE metric_id = ?", [metric.id])
     return True

@@ -1,20 +1,24 @@
-"""Retention in the embedded store: raw points at once, rollups some thousand rows at a time.
+"""Retention in the embedded store: raw points and minutes at once, hours some thousand rows at a time.
 
-Each call is one transaction of the writer's thread, between two groups. Removing a million raw points takes 25 ms;
-rows with a primary key take 2 to 7 us each, so those go in slices by number of rows: an hour of 1,000 names would
-hold a commit up for 200 ms, one of 100,000 names for half a minute.
+Each call is one transaction of the writer's thread, between two groups. Removing a million rows takes 25 ms; the hours
+have a primary key, with which a row takes 2 to 7 us, so those go in slices by number of rows: an hour of 100,000 names
+would hold a commit up for half a second.
 """
 
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from central.store.duck_sql import ROLLUPS
 from central.store.engine import Connection, Engine
 from central.store.retention import LINE_MOVES, Entry, Move, Piece, State
 
 SLICE_ROWS: Final = 2_000
 _ROW: Final = "version, line, dropped, held_until, last_run, lease_owner, lease_until"
-_RAW: Final = ("tail_points", "metric_points")
-_ROLLUPS: Final = ("rollup_minute", "rollup_hour")
+_AT_ONCE: Final = {
+    "metric_points": [("tail_points", "recorded_at"), ("metric_points", "recorded_at")],
+    "rollup_minute": [(table, "bucket") for table in ROLLUPS["minute"]],
+}
+"""By what a piece is called: the tables without a key that it is of, and the column that says how old a row is."""
 InTransaction = Callable[..., Any]
 
 
@@ -75,10 +79,10 @@ def _replace(handle: Connection, old: State, new: State, entries: Sequence[Entry
 
 
 def _drop(handle: Connection, before: int) -> Piece | None:
-    rows = sum(_deleted(handle, f"DELETE FROM {table} WHERE recorded_at < {before}") for table in _RAW)
-    if rows:
-        return Piece(rows, "metric_points")
-    for table in _ROLLUPS:
+    for what, tables in _AT_ONCE.items():
+        if rows := sum(_deleted(handle, f"DELETE FROM {table} WHERE {column} < {before}") for table, column in tables):
+            return Piece(rows, what)
+    for table in ROLLUPS["hour"]:
         old = f"SELECT rowid FROM {table} WHERE bucket < {before} LIMIT {SLICE_ROWS}"
         # The bucket again: it keeps the outer scan away from blocks that hold nothing old.
         if rows := _deleted(handle, f"DELETE FROM {table} WHERE bucket < {before} AND rowid IN ({old})"):

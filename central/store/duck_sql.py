@@ -4,34 +4,40 @@ Numbers cross as whole units. A product with the exact decimal 0.0001 makes them
 again; a division would go through binary floats.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
 
 from central.plan import Segment
-from central.store.base import RequestId, Row
+from central.store.base import Bucket, RequestId, Row
 from central.store.seen import Words
+from protocol.numbers import UNIT
 
 _SPLIT: Final = 10**10
 _NARROW_END: Final = 10**14
+"""Units of a group's rows that cross in 64 bits, and values of a rollup that fit into DECIMAL(18,4)."""
+_DOUBLE_END: Final = float(1 << 50)
+ROLLUPS: Final = {"minute": ("rollup_minute", "rollup_minute_wide"), "hour": ("rollup_hour",)}
+"""The tables of a level: a query adds up what is in all of them."""
 
-FOLD: Final = (
-    "BEGIN; INSERT INTO metric_points SELECT * FROM tail_points;"
-    + "".join(
-        f"""
-INSERT INTO rollup_{name}
-SELECT metric_id, recorded_at // {seconds} * {seconds}, sum(coalesce(samples, 1)), sum(value),
-       min(coalesce(min_value, value)), max(coalesce(max_value, value))
-FROM tail_points GROUP BY 1, 2
+_SUMMARIES: Final = """
+SELECT metric_id, recorded_at // {0} * {0} AS bucket, sum(coalesce(samples, 1)) AS samples, sum(value) AS total,
+       min(coalesce(min_value, value)) AS low, max(coalesce(max_value, value)) AS high
+FROM tail_points GROUP BY 1, 2"""
+_FITS: Final = (
+    f"samples < {_NARROW_END} AND abs(total) < {_NARROW_END} AND low > -{_NARROW_END} AND high < {_NARROW_END}"
+)
+FOLD: Final = f"""
+BEGIN; INSERT INTO metric_points SELECT * FROM tail_points;
+INSERT INTO rollup_minute SELECT * FROM ({_SUMMARIES.format(60)}) WHERE {_FITS} ORDER BY metric_id, bucket;
+INSERT INTO rollup_minute_wide SELECT * FROM ({_SUMMARIES.format(60)}) WHERE NOT ({_FITS});
+INSERT INTO rollup_hour {_SUMMARIES.format(3600)}
 ON CONFLICT DO UPDATE SET
     samples = samples + excluded.samples, total = total + excluded.total,
     min_value = least(min_value, excluded.min_value), max_value = greatest(max_value, excluded.max_value);
+DELETE FROM tail_points;
 """
-        for name, seconds in (("minute", 60), ("hour", 3600))
-    )
-    + "DELETE FROM tail_points;"
-)
 """Moves the tail into points and rollups, up to its COMMIT. Planned anew each time on purpose: a prepared
 plan keeps what it knew of the table's values, and gave wrong groups (docs/decisions/0003-the-tail.md)."""
 
@@ -110,31 +116,49 @@ def find_ids(tables: Sequence[str], keys: Sequence[bytes]) -> str:
 
 def aggregate(metric_ids: Sequence[int], window: int, segments: Sequence[Segment]) -> str:
     """SELECT of exact summaries by name and window over all segments, in one statement and so one snapshot."""
-    listed = ", ".join(map(str, metric_ids))
     tail = Segment("raw", segments[0].start, segments[-1].end)
-    parts = " UNION ALL ".join(
-        [_raw("tail_points", tail, listed)] + [_segment(segment, listed) for segment in segments]
-    )
+    parts = [_raw("tail_points", tail, metric_ids)]
+    for segment in segments:
+        if segment.level == "raw":
+            parts.append(_raw("metric_points", segment, metric_ids))
+        else:
+            parts += [_rollup(table, segment, metric_ids) for table in ROLLUPS[segment.level]]
     return (
         f"SELECT metric_id, t // {window} * {window} AS start, sum(samples), sum(total), min(low), max(high)"
-        f" FROM ({parts}) GROUP BY metric_id, start ORDER BY metric_id, start"
+        f" FROM ({' UNION ALL '.join(parts)}) GROUP BY metric_id, start ORDER BY metric_id, start"
     )
 
 
-def _segment(segment: Segment, listed: str) -> str:
-    if segment.level == "raw":
-        return _raw("metric_points", segment, listed)
+def buckets(columns: Mapping[str, Any]) -> list[Bucket] | None:
+    """What ``aggregate`` selected, as columns of doubles; None where a number is too large for one to be exact.
+
+    A tenth of the time of decimals as objects. A double is off by 2^-53 of itself and its product with 10,000 by
+    as much again: below 2^50 units that is less than a quarter of one, so the nearest whole number is the one.
+    """
+    metric_ids, starts, *numbers = columns.values()
+    units = [np.rint(column * UNIT) for column in numbers]
+    if any(np.abs(column).max(initial=0) > _DOUBLE_END for column in units):
+        return None
+    whole = (column.astype(np.int64).tolist() for column in (metric_ids, starts, *units))
+    return list(map(Bucket._make, zip(*whole, strict=True)))
+
+
+def _rollup(table: str, segment: Segment, metric_ids: Sequence[int]) -> str:
     return (
-        "SELECT metric_id, bucket AS t, samples, total, min_value AS low, max_value AS high"
-        f" FROM rollup_{segment.level} WHERE metric_id IN ({listed})"
-        f" AND bucket >= {segment.start} AND bucket < {segment.end}"
+        f"SELECT metric_id, bucket AS t, samples, total, min_value AS low, max_value AS high FROM {table}"
+        f" WHERE {_within('bucket', segment, metric_ids)}"
     )
 
 
-def _raw(table: str, segment: Segment, listed: str) -> str:
+def _raw(table: str, segment: Segment, metric_ids: Sequence[int]) -> str:
     return (
         "SELECT metric_id, recorded_at AS t, coalesce(samples, 1)::DECIMAL(38,4) AS samples,"
         " value::DECIMAL(38,4) AS total, coalesce(min_value, value) AS low, coalesce(max_value, value) AS high"
-        f" FROM {table} WHERE metric_id IN ({listed})"
-        f" AND recorded_at >= {segment.start} AND recorded_at < {segment.end}"
+        f" FROM {table} WHERE {_within('recorded_at', segment, metric_ids)}"
     )
+
+
+def _within(column: str, segment: Segment, metric_ids: Sequence[int]) -> str:
+    """One name is compared and not looked up in a list: so other columns are read only where it occurs."""
+    names = f"= {metric_ids[0]}" if len(metric_ids) == 1 else f"IN ({', '.join(map(str, metric_ids))})"
+    return f"metric_id {names} AND {column} >= {segment.start} AND {column} < {segment.end}"

@@ -27,7 +27,7 @@ def numbered_group(number: int) -> Group:
 
 
 async def _commit(folder: Path, first: int) -> None:
-    store = DuckStore(folder, clock=lambda: NOW)
+    store = DuckStore(folder, clock=lambda: NOW, tail_rows=1_000)
     await store.open()
     for number in count(first):
         await store.commit(numbered_group(number))

@@ -84,7 +84,7 @@ class TestDuckStore(StoreContract):
         opened: list[DuckStore] = []
 
         async def open_() -> Store:
-            opened.append(DuckStore(tmp_path, clock=clock))
+            opened.append(DuckStore(tmp_path, clock=clock, tail_rows=1))
             await opened[-1].open()
             return opened[-1]
 
@@ -121,7 +121,7 @@ def checkpoints() -> Script:
 
 @pytest.fixture
 async def store(tmp_path: Path, commits: Script, checkpoints: Script) -> AsyncIterator[DuckStore]:
-    store = DuckStore(tmp_path, commit=commits, checkpoint=checkpoints, clock=Clock())
+    store = DuckStore(tmp_path, commit=commits, checkpoint=checkpoints, clock=Clock(), tail_rows=1)
     await store.open()
     yield store
     await store.close()

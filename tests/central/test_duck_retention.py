@@ -21,7 +21,7 @@ class TestDuckRetention(RetentionContract):
         opened: list[DuckStore] = []
 
         async def open_() -> Store:
-            opened.append(DuckStore(tmp_path, clock=Clock()))
+            opened.append(DuckStore(tmp_path, clock=Clock(), tail_rows=1))
             await opened[-1].open()
             return opened[-1]
 
@@ -37,24 +37,25 @@ def commits() -> Script:
 
 @pytest.fixture
 async def store(tmp_path: Path, commits: Script) -> AsyncIterator[DuckStore]:
-    store = DuckStore(tmp_path, commit=commits, clock=Clock())
+    store = DuckStore(tmp_path, commit=commits, clock=Clock(), tail_rows=1)
     await store.open()
     yield store
     await store.close()
 
 
-async def test_raw_points_go_at_once_and_rollups_in_slices(store: DuckStore) -> None:
+async def test_points_and_minutes_go_at_once_and_hours_in_slices(store: DuckStore) -> None:
     metric = await name(store, "a")
-    rows = [plain(metric, 1, LINE - 60 * minute) for minute in range(1, 2 * SLICE_ROWS + 1)]
+    hours = 2 * SLICE_ROWS + 1
+    rows = [plain(metric, value, LINE - 3600 * hour) for hour in range(1, hours + 1) for value in (1, 10**18)]
     await store.commit(group(rows))
     await store.tidy(idle=True)
-    pieces = [await store.retention.drop(LINE) for _ in range(5)]
-    hours = -(-2 * SLICE_ROWS // 60)
+    pieces = [await store.retention.drop(LINE) for _ in range(6)]
     assert pieces == [
-        (2 * SLICE_ROWS, "metric_points"),
-        (SLICE_ROWS, "rollup_minute"),
-        (SLICE_ROWS, "rollup_minute"),
-        (hours, "rollup_hour"),
+        (2 * hours, "metric_points"),
+        (hours, "rollup_minute"),
+        (SLICE_ROWS, "rollup_hour"),
+        (SLICE_ROWS, "rollup_hour"),
+        (1, "rollup_hour"),
         None,
     ]
 
