@@ -99,16 +99,9 @@ def test_the_help_in_the_docs_is_what_the_programs_print() -> None:
     assert written == all_commands(), "run: python -m tests.test_docs"
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/api.md", "docs/cli.md", "docs/settings.md"])
-def test_links_lead_to_files_that_are_there(page: str) -> None:
-    path = ROOT / page
-    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", path.read_text()):
-        assert "://" in target or (path.parent / target).exists(), target
-
-
 def test_the_readme_names_targets_that_make_has() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    named = set(re.findall(r"^    make ([a-z]+)", (ROOT / "README.md").read_text(), re.MULTILINE))
+    named = set(re.findall(r"\bmake ([a-z]+)`?$", (ROOT / "README.md").read_text(), re.MULTILINE))
     assert named
     assert named <= targets
 

@@ -79,7 +79,7 @@ class Central(Process):
 
     def __init__(self, folder: Path, **settings: str) -> None:
         self.url = f"http://127.0.0.1:{free_port()}"
-        self._folder = folder
+        self.folder = folder
         super().__init__(
             "central",
             ["serve"],
@@ -98,7 +98,7 @@ class Central(Process):
 
     @property
     def key(self) -> str:
-        return (self._folder / "admin.key").read_text(encoding="ascii").strip()
+        return (self.folder / "admin.key").read_text(encoding="ascii").strip()
 
     def get(self, path: str) -> Any:
         """A GET with the admin key; floats come as exact Decimals."""
@@ -121,6 +121,7 @@ class Agent(Process):
     """An agent that flushes every second."""
 
     def __init__(self, folder: Path, central: Central, **settings: str) -> None:
+        self.folder = folder
         self.port = free_port(socket.SOCK_DGRAM)
         self.http = f"http://127.0.0.1:{free_port()}"
         super().__init__(
