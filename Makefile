@@ -1,6 +1,6 @@
 # Every target does its own set-up: python3.11 and make are all that a fresh Debian needs.
 .DEFAULT_GOAL := help
-.PHONY: help install run test lint bench bench-agent soak loadtest lock audit clean
+.PHONY: help install run test guides lint bench bench-agent soak loadtest lock audit clean
 BIN := .venv/bin
 STAMP := .venv/.installed
 
@@ -34,11 +34,15 @@ $(NODE)/node_modules/.installed: $(NODE)/package-lock.json
 	@touch $@
 
 test: install $(NODE)/node_modules/.installed ## Run every test and check the coverage
-	@sh scripts/ensure-apt.sh mariadb-server redis-server nginx gcc python3-dev systemd
+	@sh scripts/ensure-apt.sh mariadb-server redis-server nginx gcc python3-dev systemd curl nc php
 	$(BIN)/coverage erase
 	COVERAGE_PROCESS_START=$(CURDIR)/pyproject.toml $(BIN)/coverage run -m pytest $(TESTS)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --skip-covered --fail-under=90
+
+guides: install $(NODE)/node_modules/.installed ## Run the guides of all languages, also those with heavy compilers
+	@sh scripts/ensure-apt.sh curl nc php go java
+	EXAMPLES="sh python js php go java" $(BIN)/pytest tests/end_to_end/test_examples.py -k guide
 
 bench: install ## Measure speed, as ratios within one run (about five minutes, on an idle machine)
 	@sh scripts/ensure-apt.sh wrk mariadb-server redis-server

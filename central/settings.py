@@ -107,6 +107,9 @@ VARIABLES: Final = (
     Variable("METRICS_SPILL_MAX_BYTES", "spill_max_bytes", "1073741824", rules.whole(1 << 20, 1 << 50)),
 )
 
+OF_CLIENTS: Final = frozenset({"METRICS_URL", "METRICS_KEY"})
+"""What the examples for clients export. A shell that has them may start our programs all the same."""
+
 
 def names() -> list[str]:
     """Every variable there is, those that name a secret's file too."""
@@ -149,7 +152,7 @@ def _unknown(environ: Mapping[str, str]) -> list[str]:
     known = [name.removeprefix("METRICS_") for name in names() if name.startswith("METRICS_")]
     faults = []
     for name in sorted(environ):
-        if name.startswith("METRICS_") and name.removeprefix("METRICS_") not in known:
+        if name.startswith("METRICS_") and name not in OF_CLIENTS and name.removeprefix("METRICS_") not in known:
             # Without the prefix that they all share, or anything would look near.
             near = [f"METRICS_{rest}" for rest in get_close_matches(name.removeprefix("METRICS_"), known, n=1)]
             advice = f"did you mean {near[0]}?" if near else "docs/settings.md lists them all; unset it"

@@ -14,6 +14,10 @@ for package in "$@"; do
         systemd) command -v systemd-analyze >/dev/null 2>&1 || missing="$missing systemd" ;;
         collectd) [ -x /usr/sbin/collectd ] || missing="$missing collectd-core" ;;
         netdata) [ -x /usr/sbin/netdata ] || missing="$missing netdata-core" ;;
+        nc) command -v nc >/dev/null 2>&1 || missing="$missing netcat-openbsd" ;;
+        php) command -v php >/dev/null 2>&1 || missing="$missing php-cli" ;;
+        go) command -v go >/dev/null 2>&1 || missing="$missing golang-go" ;;
+        java) command -v java >/dev/null 2>&1 || missing="$missing default-jdk-headless" ;;
         npm) command -v npm >/dev/null 2>&1 || missing="$missing npm" ;;
         *) command -v "$package" >/dev/null 2>&1 || missing="$missing $package" ;;
     esac

@@ -23,6 +23,18 @@ def server_of(mariadb: MariaDB, database: str) -> Server:
     return Server(mariadb.host, mariadb.port, database, mariadb.user)
 
 
+def environ_of(mariadb: MariaDB, database: str) -> dict[str, str]:
+    """The settings of a service over a test's database."""
+    return {
+        "DB_CONNECTION": "mysql",
+        "DB_HOST": mariadb.host,
+        "DB_PORT": str(mariadb.port),
+        "DB_DATABASE": database,
+        "DB_USERNAME": mariadb.user,
+        "METRICS_RATE_LIMIT_DEFAULT": "1000000",
+    }
+
+
 @asynccontextmanager
 async def opened(
     mariadb: MariaDB,

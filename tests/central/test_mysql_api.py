@@ -1,7 +1,6 @@
 """The whole service on MariaDB: two processes' worth of it over one database."""
 
 import asyncio
-import re
 from collections.abc import AsyncIterator, Mapping
 from decimal import Decimal
 from pathlib import Path
@@ -13,22 +12,15 @@ from central.auth import parse_key
 from central.settings import load_settings
 from central.store.migrations import load
 from tests.central.harness import Central, now_text, running
+from tests.central.mysql_help import environ_of
 from tests.servers import MariaDB
 
-ROOT = Path(__file__).parents[2]
 EXACT = "9999999999999999.9999"
 
 
 @pytest.fixture
 def environ(mariadb: MariaDB, database: str) -> dict[str, str]:
-    return {
-        "DB_CONNECTION": "mysql",
-        "DB_HOST": mariadb.host,
-        "DB_PORT": str(mariadb.port),
-        "DB_DATABASE": database,
-        "DB_USERNAME": mariadb.user,
-        "METRICS_RATE_LIMIT_DEFAULT": "1000000",
-    }
+    return environ_of(mariadb, database)
 
 
 @pytest.fixture
@@ -109,21 +101,6 @@ async def test_the_views_for_bi_say_what_the_api_says(mariadb: MariaDB, database
         )
         assert (kind, str(shown)) == ("value", start)
         assert numbers == [Decimal(3), Decimal("11.5"), Decimal(-1), Decimal(10)]
-
-
-async def test_the_query_in_the_docs_runs(mariadb: MariaDB, database: str, central: Central) -> None:
-    sql, grants = re.findall(r"```sql\n(.*?)```", (ROOT / "docs" / "bi.md").read_text(), re.DOTALL)
-    for name, value in (("api.requests", "3"), ("api.requests", "5"), ("api.duration", "7")):
-        assert (await central.counter(name, value)).status == 201
-    rows = mariadb.run(sql, database)
-    assert [(row[0], row[2], row[3], row[4]) for row in rows] == [("api.duration", 1, 7, 7), ("api.requests", 2, 4, 5)]
-    statements = grants.replace("'bi'@", f"'{database}'@").replace("ON metrics.", f"ON {database}.").split(";")
-    try:
-        for statement in filter(str.strip, statements):
-            mariadb.run(statement)
-        assert mariadb.run(f"SHOW GRANTS FOR '{database}'@'%'")
-    finally:
-        mariadb.run(f"DROP USER '{database}'@'%'")
 
 
 async def test_a_database_that_goes_away_is_503_and_comes_back(mariadb: MariaDB, central: Central) -> None:

@@ -30,6 +30,10 @@ def test_without_any_variable_the_defaults_hold() -> None:
     )
 
 
+def test_a_shell_that_is_set_up_for_a_client_can_start_the_service() -> None:
+    assert load_settings({"METRICS_URL": "http://127.0.0.1:8080", "METRICS_KEY": "gf_x"}) == load_settings({})
+
+
 def test_an_empty_variable_counts_as_unset() -> None:
     assert load_settings({variable.name: "" for variable in VARIABLES}) == load_settings({})
 
