@@ -21,7 +21,7 @@ from agent.sets import Sets
 from agent.summary import Summary, from_fine, summarize, try_last, try_summarize, try_values
 from agent.tally import Tallies
 from agent.window import Window
-from protocol.lines import EXACT, ONE, MetricType, Note, Reason, Rejected, Tail, Value, parse_values
+from protocol.lines import EXACT, ONE, MetricType, Note, Rejected, Tail, Value, parse_values
 
 SETTLE_BYTES: Final = 1 << 20
 """Packets kept before they are counted: some 40,000 lines, 20 ms of work."""
@@ -43,8 +43,8 @@ class AggregateOptions:
 
 
 class Aggregator:
-    """The open window. Synchronous, bounded, and the only writer of the ledger's ``received`` and
-    ``in_window``, which are exact after ``settle``.
+    """The open window. Synchronous, bounded, and the only writer of the ledger's ``in_window``, which is
+    exact after ``settle``, as is ``received``.
 
     Drops, beside the grammar's reasons: names_over_cap, rates_over_cap, members_over_cap. Names
     already in the window go on being counted.
@@ -56,7 +56,7 @@ class Aggregator:
         self._ledger = ledger
         self._packets: list[bytes] = []
         self._bytes = 0
-        self._gatherer = Gatherer(options.prefix, options.tags == "append", self._reject)
+        self._gatherer = Gatherer(options.prefix, options.tags == "append", ledger.reject)
         self._counters = Tallies("counter")
         self._timings = Tallies("value")
         self._numbers: Mapping[MetricType, Tallies] = {"counter": self._counters, "timing": self._timings}
@@ -173,7 +173,7 @@ class Aggregator:
         sent = group.values.split(b"\n")
         members = [member for member in sent if member]
         if len(members) < len(sent):
-            self._reject("no_value", (len(sent) - len(members)) * group.times)
+            self._ledger.reject("no_value", (len(sent) - len(members)) * group.times)
         self._note(group.notes, len(members) * group.times)
         samples = len(members) * group.times
         if samples and self._admit(self._sets, group.name, samples):
@@ -187,14 +187,10 @@ class Aggregator:
             try:
                 values += parse_values(line, group.tail.limit)
             except Rejected as rejected:
-                self._reject(rejected.reason, group.times)
+                self._ledger.reject(rejected.reason, group.times)
             else:
                 self._note(group.notes, group.times)
         return values
-
-    def _reject(self, reason: Reason, lines: int) -> None:
-        self._ledger.received += lines
-        self._ledger.drop(reason, lines)
 
     def _note(self, notes: tuple[Note, ...], lines: int) -> None:
         for note in notes:

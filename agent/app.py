@@ -2,12 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AsyncExitStack, contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, ExitStack, suppress
 from dataclasses import dataclass, field
 from typing import Final
 
+from agent.activation import Passed
 from agent.aggregate import AggregateOptions, Aggregator
+from agent.badlines import BadLines
 from agent.batch import batches
 from agent.clock import CentreClock
 from agent.compiled import CORE, MaybeCore
@@ -17,33 +19,25 @@ from agent.gaugefile import GaugeFile
 from agent.http import local_app, serve
 from agent.key import ApiKey
 from agent.ledger import Ledger
-from agent.receive import RECEIVE_BUFFER, DatagramReceiver, open_udp, read_batches, read_each
+from agent.listen import Receiver, Wanted, open_receivers, tell_passed
+from agent.losses import OVER_CAP
+from agent.receive import read_batches, read_each
+from agent.recent import Recent
 from agent.report import Snapshot, TroubleFacts, counted_by, status
 from agent.send import Sender
 from agent.setting_rules import join_address
 from agent.settings import Settings
 from agent.spool import Spool, SpoolLimits
 from agent.spoolfolder import AsideLimits, SpoolFolder
+from agent.starting import starting
 from agent.statustext import one_line
+from agent.stream import StreamLimits
+from agent.taker import LineTaker
 from agent.windows import seconds_left, window_start
 from protocol.notify import Notifier, silent
 
 LAST_SEND_SECONDS: Final = 3.0
 """What a stop allows for sending; what is not sent by then is in the spool."""
-
-
-class StartError(Exception):
-    """The agent cannot start; the message says what is in the way and what to do."""
-
-
-@contextmanager
-def starting(what: str, advice: str) -> Iterator[None]:
-    """Turn an OSError within into a StartError."""
-    try:
-        yield
-    except OSError as error:
-        fault = error.strerror or str(error)
-        raise StartError(f"{what} cannot be used: {fault}; {advice}") from None
 
 
 def steady_time() -> float:
@@ -64,9 +58,11 @@ class Outside:
 
 
 class Agent:
-    """One agent. ``run`` it once. ``tell`` hears of changes of state."""
+    """One agent. ``run`` it once. ``tell`` hears of changes of state; ``passed`` are a parent's sockets, ours now."""
 
-    def __init__(self, settings: Settings, key: ApiKey, tell: Told, outside: Outside) -> None:
+    def __init__(
+        self, settings: Settings, key: ApiKey, tell: Told, outside: Outside, passed: Sequence[Passed] = ()
+    ) -> None:
         self._settings = settings
         self._tell = tell
         self._outside = outside
@@ -86,7 +82,10 @@ class Agent:
         with starting(f"CA_FILE {settings.ca_file}", "it must be a PEM file of certificates"):
             self._sender = Sender(settings.central_url, key, settings.ca_file)
         self._forwarder = Forwarder(self._spool, self._sender, self._clock, outside.pace, tell)
-        self._receiver: DatagramReceiver | None = None
+        self._bad = BadLines(tell, outside.steady, settings.prefix, settings.tags == "append")
+        self._passed = passed
+        self._receivers: list[Receiver] = []
+        self._recent = Recent()
         self._window = 0
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -100,16 +99,18 @@ class Agent:
             stack.callback(self._spool.close)
             await self._open_books(stack)
             await stack.enter_async_context(self._sender)
-            receiver = self._open_receiver(stack)
+            self._open_receivers(stack.enter_context(ExitStack()))
             forwarding = asyncio.create_task(self._forwarder.run())
             forwarding.add_done_callback(lambda _: stop.set())
             self._outside.notify.ready()
             await self._close_windows(stop)
 
             self._outside.notify.stopping()
-            receiver.stop()
-            receiver.drain()
-            receiver.close()
+            for receiver in self._receivers:
+                receiver.stop()
+            for receiver in self._receivers:
+                receiver.drain()
+                receiver.close()
             await self._close_window()
             forwarding.cancel()
             with suppress(asyncio.CancelledError):
@@ -123,7 +124,7 @@ class Agent:
         """All numbers of one moment."""
         self._aggregator.settle()
         ledger, counts, forward = self._ledger, self._folder.counts, self._forwarder
-        receiver, trouble, last = self._receiver, forward.trouble, forward.counts.last_success
+        trouble, last = forward.trouble, forward.counts.last_success
         return Snapshot(
             received=ledger.received,
             recovered=ledger.recovered,
@@ -150,9 +151,8 @@ class Agent:
             trouble=trouble and TroubleFacts(trouble.action, trouble.message, self._outside.steady() - trouble.since),
             last_success_age=None if last is None else self._outside.steady() - last,
             clock_ahead=self._clock.ahead() if self._clock.known else None,
-            buffer_asked=RECEIVE_BUFFER,
-            buffer_granted=receiver.granted if receiver else None,
-            kernel_drops=receiver.kernel_drops() if receiver else None,
+            sockets=[receiver.facts() for receiver in self._receivers],
+            lately=self._recent.grown(self._losses()),
         )
 
     def _open_spool(self) -> None:
@@ -176,21 +176,30 @@ class Agent:
         stack.push_async_callback(runner.cleanup)
         self._tell("books_open", f"http://{join_address(self._settings.http[0], port)}/metrics, /health and /status")
 
-    def _open_receiver(self, stack: AsyncExitStack) -> DatagramReceiver:
-        """Open the first window with the socket."""
-        address = join_address(*self._settings.udp)
-        with starting(f"UDP {address}", "stop what listens there, or set UDP to another port"):
-            sock = open_udp(*self._settings.udp)
+    def _open_receivers(self, stack: ExitStack) -> None:
+        """Open the first window with the sockets."""
+        settings = self._settings
+        taker = LineTaker(self._aggregator.feed, self._ledger, self._bad)
+        wanted = Wanted(settings.udp, settings.unix, settings.tcp, StreamLimits(idle_seconds=settings.tcp_idle))
         core = self._aggregator.core
         read = read_batches(core, self._aggregator.settle_when_due) if core else read_each(self._aggregator.feed)
-        self._receiver = receiver = DatagramReceiver(sock, read)
-        stack.callback(receiver.close)
+        self._receivers = open_receivers(wanted, self._passed, taker, taker.watching(read), stack)
+        tell_passed(self._passed, wanted, self._tell)
         self._window = self._window_now()
-        receiver.start(asyncio.get_running_loop())
-        self._tell(
-            "started", f"StatsD on UDP {join_address(*receiver.address)}, counted by {counted_by(core is not None)}"
-        )
-        return receiver
+        for receiver in self._receivers:
+            receiver.start(asyncio.get_running_loop())
+        names = ", ".join(receiver.name for receiver in self._receivers)
+        self._tell("started", f"StatsD on {names}, counted by {counted_by(core is not None)}")
+
+    def _losses(self) -> Mapping[str, int]:
+        """Losses that /health speaks of while they grow, since the start."""
+        facts = [receiver.facts() for receiver in self._receivers]
+        return {
+            "kernel_drops": sum(one.kernel_drops or 0 for one in facts),
+            "refused": sum(one.refused or 0 for one in facts),
+            "truncated": sum(one.truncated or 0 for one in facts),
+            **{reason: self._ledger.dropped[reason] for reason in OVER_CAP},
+        }
 
     async def _close_windows(self, stop: asyncio.Event) -> None:
         """Close each window at its end, until ``stop``. The open one is left to the caller.
@@ -214,6 +223,8 @@ class Agent:
     async def _close_window(self) -> None:
         """Take the window out of the aggregate and make it durable: gauges first, see agent.gaugefile."""
         window = self._aggregator.close(self._window)
+        self._recent.turn(self._losses())
+        self._bad.arm(self._ledger.dropped)
         gauges = self._aggregator.gauges()
         self._spool.add(batches(window))
         self._window = self._window_now()

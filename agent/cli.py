@@ -14,7 +14,8 @@ import aiohttp
 import click
 import uvloop
 
-from agent.app import Agent, Outside, StartError, starting, steady_time
+from agent.activation import ActivationError, passed_sockets
+from agent.app import Agent, Outside, steady_time
 from agent.check import Finding, check_centre, check_spool
 from agent.disk import Disk, FolderInUseError
 from agent.key import ApiKey, BadKeyError
@@ -27,6 +28,7 @@ from agent.setting_rules import join_address
 from agent.settings import Settings, SettingsError, load_settings
 from agent.spoollist import list_spool
 from agent.spoollist import replay as replay_dead
+from agent.starting import StartError, starting
 from agent.statustext import render
 from protocol.times import format_time
 
@@ -64,6 +66,8 @@ def main() -> None:
       FIESTA_AGENT_CENTRAL_URL    where the service is      http://127.0.0.1:8080
       FIESTA_AGENT_API_KEY_FILE   a file with the key       (or the key itself in API_KEY)
       FIESTA_AGENT_UDP            where StatsD lines come   127.0.0.1:8125
+      FIESTA_AGENT_UNIX           and also there, a path    none
+      FIESTA_AGENT_TCP            and there                 none
       FIESTA_AGENT_HTTP           metrics and health        127.0.0.1:9126
       FIESTA_AGENT_SPOOL_DIR      what is not sent yet      data/spool
 
@@ -85,7 +89,7 @@ def run(settings: Settings) -> None:
     """
     try:
         uvloop.run(_run(settings, _key(settings)))
-    except (FolderInUseError, StartError) as error:
+    except (FolderInUseError, StartError, ActivationError) as error:
         _fail(str(error))
 
 
@@ -94,7 +98,8 @@ async def _run(settings: Settings, key: ApiKey) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     tell = not_too_often(log_to(sys.stderr), steady_time)
-    await Agent(settings, key, tell, Outside(notify=notifier())).run(stop)
+    passed = passed_sockets(os.environ, os.getpid())
+    await Agent(settings, key, tell, Outside(notify=notifier()), passed).run(stop)
 
 
 @main.command()

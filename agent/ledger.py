@@ -26,6 +26,11 @@ class Ledger:
         """Count ``samples`` as lost for ``reason``."""
         self.dropped[reason] += samples
 
+    def reject(self, reason: str, lines: int) -> None:
+        """Count lines as received, a sample each, and as lost at once."""
+        self.received += lines
+        self.drop(reason, lines)
+
     def balance(self) -> int:
         """0 when the books add up; else how many samples are unaccounted for."""
         gone = self.acknowledged + sum(self.dropped.values())

@@ -9,7 +9,7 @@ import structlog
 from agent.forward import Told
 
 GOOD_NEWS: Final = frozenset(
-    {"books_open", "started", "stopped", "forwarding_again", "held_no_more", "spool_recovered"}
+    {"books_open", "started", "stopped", "forwarding_again", "held_no_more", "sockets_passed", "spool_recovered"}
 )
 BURST: Final = 5
 BURST_SECONDS: Final = 60.0

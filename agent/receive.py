@@ -5,23 +5,26 @@ What waits, waits in the socket's own buffer, which has a bound and a drop count
 
 import asyncio
 import errno
-import os
 import socket
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
+
+from agent.socketfacts import SocketFacts, receive_memory, socket_name
 
 if TYPE_CHECKING:
     from agent.core import Core
 
 MAX_DATAGRAM: Final = 65_536
-"""More than any datagram holds (65,507 bytes over IPv4), so none is cut short."""
+"""More than any UDP datagram holds (65,507 bytes over IPv4). A unix datagram that is longer is cut short,
+and that is counted."""
 RECEIVE_BUFFER: Final = 8 << 20
 PACKETS_A_TURN: Final = 256
 """Read at most so many before the event loop gets its turn: about half a millisecond."""
 PAUSE_SECONDS: Final = 0.001
-"""What comes in so long fits the smallest usual buffer (208 KiB) even at 500,000 packets a second."""
+"""What comes in so long fits the smallest usual buffer (208 KiB) even at 500,000 packets a second.
+
+A unix socket is read without a pause: it holds ten datagrams on many systems, and then its senders wait."""
 _NO_FAULT: Final = (0, errno.EAGAIN, errno.EINTR)
 _SO_RCVBUFFORCE: Final = 33  # Linux; the socket module has no name for it
 _SMALLEST_PACKET: Final = 512
@@ -40,7 +43,9 @@ def open_udp(host: str, port: int, buffer_bytes: int = RECEIVE_BUFFER) -> socket
     sock = socket.socket(family, kind, protocol)
     try:
         sock.setblocking(False)
-        _ask_buffer(sock, buffer_bytes)
+        ask_buffer(sock, buffer_bytes)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)  # [::] is all of IPv4 too
         sock.bind(address)
     except OSError:
         sock.close()
@@ -48,7 +53,8 @@ def open_udp(host: str, port: int, buffer_bytes: int = RECEIVE_BUFFER) -> socket
     return sock
 
 
-def _ask_buffer(sock: socket.socket, size: int) -> None:
+def ask_buffer(sock: socket.socket, size: int) -> None:
+    """Make the receive buffer ``size`` bytes, or as near to it as it may be."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
     if granted_buffer(sock) < size:
         with suppress(PermissionError):  # then the system's limit stands, and is reported as granted
@@ -66,6 +72,16 @@ class Taken(NamedTuple):
     packets: int
     bytes: int
     failed: bool = False
+    truncated: int = 0
+
+    def plus(self, more: "Taken") -> "Taken":
+        """Both together."""
+        return Taken(
+            self.packets + more.packets,
+            self.bytes + more.bytes,
+            self.failed or more.failed,
+            self.truncated + more.truncated,
+        )
 
 
 Read = Callable[[socket.socket, int], Taken]
@@ -117,14 +133,16 @@ class DatagramReceiver:
     ``packets``, ``bytes`` and ``errors`` (of the socket) are counted since the start.
     """
 
-    def __init__(self, sock: socket.socket, read: Read) -> None:
+    def __init__(self, sock: socket.socket, read: Read, name: str = "") -> None:
+        self.name = name or socket_name(sock)
         self.packets = 0
         self.bytes = 0
         self.errors = 0
+        self.truncated = 0
         self.granted = granted_buffer(sock)
         self._sock = sock
         self._read_socket = read
-        self._inode = os.fstat(sock.fileno()).st_ino
+        self._pause = 0 if sock.family == socket.AF_UNIX else PAUSE_SECONDS
         self._loop: asyncio.AbstractEventLoop | None = None
         self._next_turn: asyncio.TimerHandle | None = None
 
@@ -149,7 +167,7 @@ class DatagramReceiver:
     def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
         packets = self._read(PACKETS_A_TURN)
         if packets:
-            self._next_turn = loop.call_later(0 if packets == PACKETS_A_TURN else PAUSE_SECONDS, self._turn, loop)
+            self._next_turn = loop.call_later(0 if packets == PACKETS_A_TURN else self._pause, self._turn, loop)
         else:
             self._next_turn = None
             loop.add_reader(self._sock.fileno(), self._wake, loop)
@@ -175,26 +193,26 @@ class DatagramReceiver:
         self.stop()
         self._sock.close()
 
-    def kernel_drops(self, proc: Path = Path("/proc/net")) -> int | None:
-        """Datagrams the kernel dropped because the buffer was full; None where it does not say."""
-        table = proc / ("udp6" if self._sock.family == socket.AF_INET6 else "udp")
-        try:
-            return parse_drops(table.read_text(), self._inode)
-        except OSError:
-            return None
+    def facts(self) -> SocketFacts:
+        """The socket's numbers. A unix socket drops nothing and has no buffer of its own: its senders wait."""
+        unix = self._sock.family == socket.AF_UNIX
+        used, drops = (None, 0) if unix else receive_memory(self._sock)
+        return SocketFacts(
+            self.name,
+            self.bytes,
+            self.errors,
+            self.packets,
+            self.truncated,
+            drops,
+            None if unix else RECEIVE_BUFFER,
+            None if unix else self.granted,
+            used,
+        )
 
     def _read(self, at_most: int) -> int:
         taken = self._read_socket(self._sock, at_most)
         self.packets += taken.packets
         self.bytes += taken.bytes
         self.errors += taken.failed
+        self.truncated += taken.truncated
         return taken.packets
-
-
-def parse_drops(table: str, inode: int) -> int | None:
-    """The ``drops`` column of the socket's line in /proc/net/udp or udp6; None if it has no line."""
-    for line in table.splitlines()[1:]:
-        columns = line.split()
-        if len(columns) >= 13 and columns[9] == str(inode):
-            return int(columns[-1])
-    return None

@@ -3,7 +3,7 @@
 A snapshot is taken between two turns of the event loop, so that the books add up in every answer.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final, NamedTuple
 
@@ -11,6 +11,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from agent.forward import held_message
+from agent.socketfacts import SocketFacts
 from protocol.outcomes import Action
 
 WAITING_SECONDS: Final = 60.0
@@ -59,10 +60,22 @@ class Snapshot:
     last_success_age: float | None
     clock_ahead: float | None
     """How far this host is ahead of the centre; None while the centre has not told the time."""
-    buffer_asked: int
-    buffer_granted: int | None
-    kernel_drops: int | None
-    """Datagrams that never reached us; None where the kernel does not say."""
+    sockets: Sequence[SocketFacts]
+    lately: Mapping[str, int]
+    """Losses since the last window began, see agent.recent; those in LATELY matter for the health."""
+
+
+LATELY: Final[Mapping[str, str]] = {
+    "kernel_drops": "datagrams were dropped by the kernel: more came than this host can read, or its receive buffer is "
+    "small (net.core.rmem_max)",
+    "truncated": "datagrams were cut: they were over 65,536 bytes",
+    "refused": "connections were refused: as many as there may be are open",
+    "names_over_cap": "samples of new names were dropped: the window has MAX_NAMES of them; does somebody put ids into "
+    "names?",
+    "rates_over_cap": "samples were dropped: too many different sample rates",
+    "members_over_cap": "samples of sets were dropped: the window has no room for more members",
+}
+"""What to say of a loss that grows, after its number."""
 
 
 def counted_by(compiled: bool) -> str:
@@ -90,6 +103,9 @@ def health(snapshot: Snapshot) -> list[str]:
         )
     if snapshot.spool_overflowing:
         reasons.append("the spool is full: its oldest batches are being dropped")
+    reasons += [
+        f"lately {snapshot.lately[loss]:,} {text}" for loss, text in LATELY.items() if snapshot.lately.get(loss)
+    ]
     return reasons
 
 
@@ -114,9 +130,6 @@ _COUNTERS: Final = (
     _Number("dead_letters_replayed", "Dead letters taken back to be sent again", lambda s: s.replayed),
     _Number("disk_failures", "Writes, renames and unlinks that failed", lambda s: s.disk_failures),
     _Number("forward_retries", "Attempts that have to be made again", lambda s: s.retries),
-    _Number(
-        "kernel_drops", "Datagrams the kernel dropped because the receive buffer was full", lambda s: s.kernel_drops
-    ),
 )
 _GAUGES: Final = (
     _Number("samples_in_window", "Samples in the open window", lambda s: s.in_window),
@@ -129,9 +142,33 @@ _GAUGES: Final = (
     _Number("spool_batches_held", "Batches that wait because they are in the centre's future", lambda s: s.held),
     _Number("last_success_age_seconds", "Seconds since the centre took a batch", lambda s: s.last_success_age),
     _Number("clock_ahead_seconds", "How far this host's clock is ahead of the centre's", lambda s: s.clock_ahead),
-    _Number("receive_buffer_asked_bytes", "Receive buffer asked for", lambda s: s.buffer_asked),
-    _Number("receive_buffer_granted_bytes", "Receive buffer granted by the kernel", lambda s: s.buffer_granted),
     _Number("healthy", "1 when /health answers 200", lambda s: not health(s)),
+)
+
+
+class _SocketNumber(NamedTuple):
+    name: str
+    help: str
+    read: Callable[[SocketFacts], int | None]
+
+
+_SOCKET_COUNTERS: Final = (
+    _SocketNumber("received_packets", "Datagrams received", lambda s: s.packets),
+    _SocketNumber("received_bytes", "Bytes received", lambda s: s.bytes),
+    _SocketNumber("truncated_datagrams", "Datagrams longer than 65,536 bytes, which were cut", lambda s: s.truncated),
+    _SocketNumber(
+        "kernel_drops", "Datagrams the kernel dropped because the receive buffer was full", lambda s: s.kernel_drops
+    ),
+    _SocketNumber("socket_errors", "Reads and accepts that failed", lambda s: s.errors),
+    _SocketNumber("connections_accepted", "Connections accepted", lambda s: s.accepted),
+    _SocketNumber("connections_refused", "Connections closed at once, being too many", lambda s: s.refused),
+    _SocketNumber("connections_idle_closed", "Connections closed for sending nothing", lambda s: s.idle_closed),
+)
+_SOCKET_GAUGES: Final = (
+    _SocketNumber("receive_buffer_asked_bytes", "Receive buffer asked for", lambda s: s.buffer_asked),
+    _SocketNumber("receive_buffer_granted_bytes", "Receive buffer granted by the kernel", lambda s: s.buffer_granted),
+    _SocketNumber("receive_buffer_used_bytes", "Receive buffer in use: what waits to be read", lambda s: s.buffer_used),
+    _SocketNumber("connections", "Connections open", lambda s: s.connections),
 )
 
 
@@ -156,6 +193,8 @@ class AgentCollector(Collector):
             value = gauge.read(snapshot)
             if value is not None:
                 yield GaugeMetricFamily(f"fiesta_agent_{gauge.name}", gauge.help, value=float(value))
+        yield from _by_socket(CounterMetricFamily, _SOCKET_COUNTERS, snapshot.sockets)
+        yield from _by_socket(GaugeMetricFamily, _SOCKET_GAUGES, snapshot.sockets)
         yield _labelled("samples_dropped", "Samples lost, by reason", "reason", snapshot.dropped)
         yield _labelled("notes", "Things worth knowing that lose nothing", "note", snapshot.notes)
         yield _labelled("forward_attempts", "Answers of the centre, by what they meant", "outcome", snapshot.answers)
@@ -166,3 +205,18 @@ def _labelled(name: str, text: str, label: str, counts: Mapping[str, int]) -> Co
     for value, count in sorted(counts.items()):
         family.add_metric([value], count)
     return family
+
+
+def _by_socket(
+    family: type[CounterMetricFamily | GaugeMetricFamily],
+    numbers: Iterable[_SocketNumber],
+    facts: Sequence[SocketFacts],
+) -> Iterable[Metric]:
+    """A family for each number that any socket has."""
+    for number in numbers:
+        found = [(one.name, value) for one in facts if (value := number.read(one)) is not None]
+        if found:
+            metric = family(f"fiesta_agent_{number.name}", number.help, labels=["socket"])
+            for name, value in found:
+                metric.add_metric([name], value)
+            yield metric

@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 from protocol.limits import MAX_NAME_LENGTH
 from protocol.names import is_name
 
+MAX_SOCKET_PATH: Final = 107
+
 _WHOLE: Final = re.compile(r"[0-9]{1,18}")
 _ADDRESS: Final = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<host>[A-Za-z0-9._-]+)):(?P<port>[0-9]{1,5})")
 _HOST: Final = re.compile(r"[A-Za-z0-9._:-]+")
@@ -98,6 +100,16 @@ def path(given: Any) -> Path:
         return Path(given).expanduser()
     except RuntimeError as error:
         raise ValueError(f"is {_quote(given)}, which cannot be used: {error}") from None
+
+
+def socket_path(given: Any) -> Path:
+    """Where a unix socket is to be: a path that fits into the kernel's 108 bytes."""
+    found = path(given)
+    if "://" in str(given) or len(str(found).encode("utf-8", "surrogateescape")) > MAX_SOCKET_PATH:
+        raise ValueError(
+            f"is {_quote(given)}; it must be a path of at most {MAX_SOCKET_PATH} bytes such as /run/fiesta/agent.sock"
+        )
+    return found
 
 
 def prefix(given: Any) -> str:

@@ -30,6 +30,9 @@ class Settings(BaseModel):
     api_key: SecretStr | None = None
     api_key_file: Annotated[Path | None, BeforeValidator(rules.path)] = None
     udp: Annotated[tuple[str, int], BeforeValidator(rules.address)] = ("127.0.0.1", 8125)
+    unix: Annotated[Path | None, BeforeValidator(rules.socket_path)] = None
+    tcp: Annotated[tuple[str, int] | None, BeforeValidator(rules.address)] = None
+    tcp_idle: Annotated[int, BeforeValidator(rules.whole(1, 86_400))] = 300
     http: Annotated[tuple[str, int], BeforeValidator(rules.address)] = ("127.0.0.1", 9126)
     flush_interval: Annotated[int, BeforeValidator(rules.divides_a_minute)] = 10
     spool_dir: Annotated[Path, BeforeValidator(rules.path)] = Path("data/spool")

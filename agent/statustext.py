@@ -1,8 +1,10 @@
 """The agent's books as a person wants to read them."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
+from agent.losses import PLACES, place
 from agent.report import counted_by
 
 
@@ -17,16 +19,20 @@ def render(status: Mapping[str, Any]) -> str:
         ("in window", status["in_window"], f"{status['names']:,} names"),
         ("in spool", status["in_spool"], f"{status['spool_batches']:,} batches, {status['spool_bytes']:,} bytes"),
         ("dropped", sum(dropped.values()), ""),
-        *(("  " + reason, count, "") for reason, count in sorted(dropped.items(), key=lambda row: -row[1])),
+        *(
+            (f"  {reason}", count, "" if place(reason) else "no metrics, left out on purpose")
+            for reason, count in sorted(dropped.items(), key=lambda row: -row[1])
+        ),
     ]
-    lines = ["samples", *(_row(*row) for row in rows), ""]
+    lines = ["samples", *(_row(*row) for row in rows), "", "sockets"]
+    lines += [line for facts in status["sockets"] for line in _socket(facts)]
     if status["notes"]:
         lines += [
+            "",
             "notes (nothing lost)",
             *(_row(f"  {name}", n, "") for name, n in sorted(status["notes"].items())),
-            "",
         ]
-    lines += [f"lines are counted by {counted_by(status['compiled'])}", _centre(status), _lost(status)]
+    lines += ["", f"lines are counted by {counted_by(status['compiled'])}", _centre(status), _lost(status)]
     lines += [f"UNHEALTHY: {reason}" for reason in status["health"]] or ["healthy"]
     return "\n".join(lines)
 
@@ -41,27 +47,43 @@ def _row(name: str, count: int | None, remark: str) -> str:
     return "" if count is None else f"  {name:<28}{count:>15,}  {remark}".rstrip()
 
 
+def _socket(facts: Mapping[str, Any]) -> Iterator[str]:
+    """A line of what came, and one of what waits, under it."""
+    came = f"{facts['bytes']:,} bytes"
+    if facts["packets"] is not None:
+        came = f"{facts['packets']:,} datagrams, {came}"
+    if facts["accepted"] is not None:
+        came = f"{facts['connections']:,} connections open of {facts['accepted']:,}, {came}"
+    yield f"  {facts['name']:<28}  {came}"
+    if facts["buffer_granted"] is not None:
+        waiting = "" if facts["buffer_used"] is None else f"{facts['buffer_used']:,} bytes used of "
+        asked = "" if facts["buffer_granted"] >= facts["buffer_asked"] else f", {facts['buffer_asked']:,} asked for"
+        yield f"  {'':<28}  receive buffer: {waiting}{facts['buffer_granted']:,}{asked}"
+
+
 def _centre(status: Mapping[str, Any]) -> str:
     age = status["last_success_age"]
     return "the centre has taken no batch yet" if age is None else f"the centre took a batch {age:.0f} s ago"
 
 
 def _lost(status: Mapping[str, Any]) -> str:
-    """One line: was anything lost, and where."""
+    """One line: was anything lost, and where, in the order of the data's way."""
     places = []
-    kernel = status["kernel_drops"]
-    if kernel:
-        places.append(
-            f"{kernel:,} datagrams in the kernel, whose receive buffer is {status['buffer_granted']:,} bytes "
-            "(raise net.core.rmem_max)"
-        )
+    for facts in status["sockets"]:
+        for what, count in _SOCKET_LOSSES.items():
+            if facts[count]:
+                places.append(f"{facts[count]:,} {what} {facts['name']}")
+    samples: Counter[str] = Counter()
+    for reason, count in status["dropped"].items():
+        samples[place(reason)] += count
+    places += [f"{samples[where]:,} samples {where}" for where in PLACES if samples[where]]
     if status["corrupt_files"]:
         places.append(f"{status['corrupt_files']:,} damaged spool files (see corrupt/)")
-    dropped = status["dropped"]
-    dead = dropped.get("dead_letter", 0)
-    gone = sum(dropped.values()) - dead
-    if gone:
-        places.append(f"{gone:,} samples dropped by the agent or refused (reasons above)")
-    if dead:
-        places.append(f"{dead:,} samples in dead letters (`fiesta-agent spool ls` shows why, `spool replay` resends)")
     return f"LOST: {'; '.join(places)}" if places else "nothing was lost"
+
+
+_SOCKET_LOSSES: Final = {
+    "datagrams in the kernel, the receive buffer being full, at": "kernel_drops",
+    "datagrams cut, being over 65,536 bytes, at": "truncated",
+    "connections refused, being too many, at": "refused",
+}

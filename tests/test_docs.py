@@ -3,19 +3,25 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import click
 import pytest
 from click.testing import CliRunner
+from prometheus_client import CollectorRegistry
 
 import agent.cli
 import central.cli
+import tests.agent.test_report
+from agent.losses import CUT_LINES, DEAD_LETTER, OVER_CAP, SPOOL_REASONS
+from agent.report import AgentCollector
 from agent.settings import ENV_PREFIX
 from agent.settings import Settings as AgentSettings
 from central.openapi import openapi
 from central.openapi_parts import CODES
 from central.setting_rules import join_address
 from central.settings import VARIABLES, Variable, names
+from protocol.lines import Reason
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -80,6 +86,30 @@ def test_the_default_of_an_agent_setting_is_the_one_in_the_docs(field: str) -> N
 def test_every_error_code_is_documented_with_its_status_and_meaning() -> None:
     rows = re.findall(r"^\| `([A-Z_]+)` \| (\d+) \| (.+) \|$", (DOCS / "api.md").read_text(), re.MULTILINE)
     assert rows == [(code, str(entry.status), entry.meaning) for code, entry in CODES.items()]
+
+
+def test_every_metric_of_the_agent_is_documented_with_its_type_and_labels() -> None:
+    text = (DOCS / "agent-metrics.md").read_text()
+    rows = re.findall(r"^\| `(fiesta_agent_\w+)` \| (\w+) \| (?:`(\w+)`)? ?\| (?!\|)", text, re.MULTILINE)
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(AgentCollector(lambda: tests.agent.test_report.FINE))
+    known = {
+        (
+            family.name + "_total" * (family.type == "counter"),
+            family.type,
+            "".join({label for sample in family.samples for label in sample.labels}),
+        )
+        for family in registry.collect()
+    }
+    assert set(rows) == known
+
+
+def test_every_reason_of_a_drop_is_documented() -> None:
+    text = (DOCS / "agent-metrics.md").read_text().partition("## Reasons")[2]
+    reasons = {*get_args(Reason), *CUT_LINES, *OVER_CAP, *SPOOL_REASONS, DEAD_LETTER}
+    assert {name for name in re.findall(r"`([a-z_]+)`", text) if name != "rejected_"} == reasons
+    used = "".join((ROOT / "agent" / name).read_text() for name in ("spool.py", "spoolindex.py"))
+    assert set(re.findall(r'"(spool_\w+|dead_\w+)"', used)) == {*SPOOL_REASONS, DEAD_LETTER}
 
 
 def test_every_endpoint_is_documented() -> None:

@@ -7,7 +7,7 @@ import re
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,10 @@ class AgentProcess:
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self.process = process
         self.log: list[dict[str, Any]] = []
+        self.failed = ""
+        """The last line that is no log entry: why it did not start, or the end of a traceback."""
         self.udp = 0
+        self.tcp = 0
         self.http = 0
         self._news = asyncio.Condition()
         self._reading = asyncio.create_task(self._read())
@@ -46,19 +49,28 @@ class AgentProcess:
     async def _read(self) -> None:
         assert self.process.stderr is not None
         async for line in self.process.stderr:
-            entry = json.loads(line)  # a traceback would not be JSON
-            if entry["event"] in {"started", "books_open"}:
-                found = re.search(r":(\d+)", entry["message"].replace("http://", ""))
-                assert found is not None
-                setattr(self, "udp" if entry["event"] == "started" else "http", int(found[1]))
+            if not line.startswith(b"{"):
+                self.failed = line.decode()
+                async with self._news:
+                    self._news.notify_all()
+                continue
+            entry = json.loads(line)
+            if entry["event"] == "books_open":
+                self.http = int(entry["message"].split("/")[2].rpartition(":")[2])
+            for kind, port in re.findall(
+                r"(UDP|TCP) \S+:(\d+)", entry["message"] if entry["event"] == "started" else ""
+            ):
+                setattr(self, kind.lower(), int(port))
             self.log.append(entry)
             async with self._news:
                 self._news.notify_all()
 
     async def until(self, event: str) -> None:
-        """Wait for a line of the log."""
+        """Wait for a line of the log. Raises ValueError when one comes that is none."""
         async with asyncio.timeout(60), self._news:
-            await self._news.wait_for(lambda: any(entry["event"] == event for entry in self.log))
+            await self._news.wait_for(lambda: self.failed or any(entry["event"] == event for entry in self.log))
+        if self.failed:
+            raise ValueError(self.failed)
 
     def send(self, lines: Iterable[str]) -> None:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
@@ -88,19 +100,37 @@ class AgentProcess:
         return code
 
 
+PASS_ON = """
+import fcntl, os, sys
+given = [fcntl.fcntl(int(number), fcntl.F_DUPFD, 100) for number in sys.argv[1].split(",")]
+for place, number in enumerate(given, 3):
+    os.dup2(number, place)
+os.closerange(3 + len(given), 200)
+os.environ |= {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": str(len(given))}
+os.execv(sys.executable, [sys.executable, "-m", "agent", "run"])
+"""
+"""What systemd does before it starts a service."""
+
+
 @asynccontextmanager
 async def an_agent(
-    folder: Path, centre: RealCentre | str, *, around: Mapping[str, str] | None = None, **settings: str
+    folder: Path,
+    centre: RealCentre | str,
+    passed: Sequence[socket.socket] = (),
+    *,
+    around: Mapping[str, str] | None = None,
+    **settings: str,
 ) -> AsyncIterator[AgentProcess]:
-    """A running agent, killed at the end if it still runs. ``around`` is what else is in its environment."""
+    """A running agent, killed at the end if it still runs. It gets the sockets ``passed`` as systemd would do it;
+    ``around`` is what else is in its environment."""
     url = centre if isinstance(centre, str) else centre.url
+    numbers = [sock.fileno() for sock in passed]
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        "-m",
-        "agent",
-        "run",
+        *(["-c", PASS_ON, ",".join(map(str, numbers))] if numbers else ["-m", "agent", "run"]),
         env=environment(folder, url, **settings) | dict(around or {}),
         stderr=asyncio.subprocess.PIPE,
+        pass_fds=numbers,
     )
     agent = AgentProcess(process)
     try:

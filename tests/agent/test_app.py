@@ -12,14 +12,16 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from agent.app import Agent, Outside, StartError, steady_time
+from agent.app import Agent, Outside, steady_time
 from agent.batchfile import file_name
 from agent.compiled import CORE, MaybeCore
 from agent.disk import Disk, FolderInUseError
 from agent.forward import Pace
 from agent.key import ApiKey
+from agent.receive import DatagramReceiver
 from agent.setting_rules import join_address
 from agent.settings import load_settings
+from agent.starting import StartError
 from protocol.notify import Notifier, silent
 from tests.agent.cores import each_core
 from tests.agent.fakes import FULL, KEY, FailingDisk, RealCentre, Told, a_batch
@@ -58,8 +60,8 @@ class Running:
 
     def send(self, lines: Iterable[str]) -> None:
         """Send, and let the agent read, as the loop would."""
-        receiver = self.agent._receiver
-        assert receiver is not None
+        (receiver,) = self.agent._receivers
+        assert isinstance(receiver, DatagramReceiver)
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
             for line in lines:
                 sock.sendto(line.encode(), receiver.address)
@@ -212,8 +214,7 @@ async def test_a_second_agent_on_the_folder_does_not_start(tmp_path: Path) -> No
 
 async def test_a_port_in_use_is_told_by_name(tmp_path: Path) -> None:
     async with running(tmp_path / "one", "http://127.0.0.1:1") as agent:
-        assert agent.agent._receiver is not None
-        udp = join_address(*agent.agent._receiver.address)
+        udp = agent.agent._receivers[0].name.removeprefix("UDP ")
         with socket.create_server(("127.0.0.1", 0)) as taken:
             http = join_address(*taken.getsockname())
             for name, address in (("UDP", udp), ("HTTP", http)):

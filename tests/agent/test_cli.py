@@ -63,7 +63,7 @@ async def test_help_teaches(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("command", ["run", "check", "status", "spool ls", "send a:1|c"])
 async def test_bad_settings_are_all_told_and_exit_2(tmp_path: Path, command: str) -> None:
-    run = await fiesta(tmp_path, *command.split(" "), FLUSH_INTERVAL="7", TCP="127.0.0.1:1")
+    run = await fiesta(tmp_path, *command.split(" "), FLUSH_INTERVAL="7", TCP="nowhere")
     assert run.code == 2
     assert [line.split(" ")[1] for line in run.err.splitlines()] == [
         "FIESTA_AGENT_FLUSH_INTERVAL",

@@ -5,18 +5,21 @@ import os
 import signal
 import socket
 import threading
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
-from agent.app import Agent, Outside, StartError
+from agent.app import Agent, Outside
 from agent.disk import Disk
 from agent.key import ApiKey
+from agent.starting import StartError
 from agent.statustext import one_line
 from protocol.notify import Notifier
 from tests.agent.fakes import KEY, RealCentre, Told
 from tests.agent.process import an_agent
 from tests.agent.test_app import running, settings_for
+from tests.agent.test_report import UDP
 from tests.notify_socket import NotifySocket
 
 
@@ -120,8 +123,7 @@ def test_the_one_line_says_what_is_wrong_first() -> None:
         "health": ["nothing goes through", "the spool is full"],
         "received": 1_000,
         "in_spool": 900,
-        "kernel_drops": 3,
-        "buffer_granted": 1,
+        "sockets": [asdict(replace(UDP, kernel_drops=3))],
         "corrupt_files": 0,
         "dropped": {},
     }

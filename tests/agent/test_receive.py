@@ -4,25 +4,11 @@ import asyncio
 import errno
 import socket
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 
 import pytest
 
 from agent.compiled import CORE
-from agent.receive import DatagramReceiver, Taken, granted_buffer, open_udp, parse_drops, read_batches, read_each
-
-UDP_TABLE = """\
-   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops
-  301: 0100007F:1FBD 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 41234 2 0000000000000000 17
-  302: 0100007F:0035 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 41235 2 0000000000000000 0
-  303: torn
-"""
-UDP6_TABLE = """\
-  sl  local_address                         remote_address                        st tx_queue rx_queue tr tm->when \
-retrnsmt   uid  timeout inode ref pointer drops
-  301: 00000000000000000000000001000000:1FBD 00000000000000000000000000000000:0000 07 00000000:00000000 00:00000000 \
-00000000     0        0 999 2 0000000000000000 3
-"""
+from agent.receive import RECEIVE_BUFFER, DatagramReceiver, Taken, granted_buffer, open_udp, read_batches, read_each
 
 
 class Inbox:
@@ -162,27 +148,37 @@ def test_the_granted_buffer_is_what_can_be_used() -> None:
         assert granted_buffer(sock) == 65_536
 
 
-async def test_drops_of_the_kernel_are_seen(inbox: Inbox) -> None:
+async def test_drops_of_the_kernel_and_what_waits_are_seen(inbox: Inbox) -> None:
     receiver = DatagramReceiver(open_udp("127.0.0.1", 0, 4096), read_each(inbox.feed))
-    assert receiver.kernel_drops() == 0
+    facts = receiver.facts()
+    assert (facts.kernel_drops, facts.buffer_used) == (0, 0)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
         for _ in range(200):
             sender.sendto(b"x" * 1000, receiver.address)
-    read, dropped = receiver.drain(), receiver.kernel_drops()
+    assert (receiver.facts().buffer_used or 0) > 1000
+    read, dropped = receiver.drain(), receiver.facts().kernel_drops
     assert dropped
     assert read + dropped == 200
+    assert receiver.facts().buffer_used == 0
     receiver.close()
+    assert receiver.facts().kernel_drops is None
 
 
-async def test_drops_are_unknown_where_the_kernel_does_not_say(receiver: DatagramReceiver, tmp_path: Path) -> None:
-    assert receiver.kernel_drops(tmp_path) is None
-    (tmp_path / "udp").write_text(UDP_TABLE)
-    assert receiver.kernel_drops(tmp_path) is None
+async def test_facts_of_a_udp_socket(receiver: DatagramReceiver, send: Callable[[bytes], None]) -> None:
+    send(b"foo:1|c")
+    receiver.drain()
+    facts = receiver.facts()
+    assert facts.name == f"UDP 127.0.0.1:{receiver.address[1]}"
+    assert (facts.packets, facts.bytes, facts.errors, facts.truncated) == (1, 7, 0, 0)
+    assert (facts.buffer_asked, facts.buffer_granted) == (RECEIVE_BUFFER, receiver.granted)
+    assert facts.connections is None
 
 
-@pytest.mark.parametrize(
-    ("table", "inode", "drops"),
-    [(UDP_TABLE, 41234, 17), (UDP_TABLE, 41235, 0), (UDP_TABLE, 4123, None), (UDP6_TABLE, 999, 3), ("", 1, None)],
-)
-def test_drops_are_read_from_the_sockets_own_line(table: str, inode: int, drops: int | None) -> None:
-    assert parse_drops(table, inode) == drops
+async def test_all_of_ipv6_takes_ipv4_too(inbox: Inbox) -> None:
+    receiver = DatagramReceiver(open_udp("::", 0), read_each(inbox.feed))
+    for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
+        with socket.socket(family, socket.SOCK_DGRAM) as sender:
+            sender.sendto(host.encode(), (host, receiver.address[1]))
+    receiver.drain()
+    assert inbox.packets == [b"127.0.0.1", b"::1"]
+    receiver.close()

@@ -8,7 +8,12 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from agent.report import AgentCollector, Snapshot, TroubleFacts, health, status
+from agent.report import LATELY, AgentCollector, Snapshot, TroubleFacts, health, status
+from agent.socketfacts import SocketFacts
+
+UDP = SocketFacts("UDP 127.0.0.1:8125", 700, 1, 60, 0, 0, 8, 4, 2)
+UNIX = SocketFacts("unix /run/a.sock", 80, packets=5, truncated=0, kernel_drops=0)
+TCP = SocketFacts("TCP [::1]:8125", 90, kernel_drops=0, connections=2, accepted=9, refused=0, idle_closed=3)
 
 FINE = Snapshot(
     received=100,
@@ -36,9 +41,8 @@ FINE = Snapshot(
     trouble=None,
     last_success_age=4.0,
     clock_ahead=0.5,
-    buffer_asked=8,
-    buffer_granted=4,
-    kernel_drops=0,
+    sockets=[UDP, UNIX, TCP],
+    lately={},
 )
 
 
@@ -54,7 +58,7 @@ def trouble(action: str, seconds: float) -> TroubleFacts:
     ("snapshot", "says"),
     [
         (FINE, None),
-        (but(clock_ahead=None, last_success_age=None, kernel_drops=None, buffer_granted=None), None),
+        (but(clock_ahead=None, last_success_age=None, sockets=[]), None),
         (but(trouble=trouble("wait", 59)), None),
         (but(trouble=trouble("wait", 61)), "nothing goes through for 61 s: the reason; 1 batches are kept"),
         (but(trouble=trouble("hold", 0)), "the reason"),
@@ -65,6 +69,8 @@ def trouble(action: str, seconds: float) -> TroubleFacts:
         (but(clock_ahead=None, held=1), "1 batches"),
         (but(disk_trouble="No space left", spool_in_memory=2), "No space left; 2 batches are in memory only"),
         (but(spool_overflowing=True), "the spool is full"),
+        (but(lately={"kernel_drops": 1_200}), "lately 1,200 datagrams were dropped by the kernel"),
+        (but(lately={"names_over_cap": 7, "something": 1}), "lately 7 samples of new names were dropped"),
     ],
 )
 def test_health(snapshot: Snapshot, says: str | None) -> None:
@@ -113,8 +119,18 @@ def test_the_ledger_is_on_the_metrics_page_and_adds_up() -> None:
         ("fiesta_agent_spool_bytes", 512),
         ("fiesta_agent_spool_corrupt_files_total", 1),
         ("fiesta_agent_dead_letters_total", 1),
-        ("fiesta_agent_kernel_drops_total", 0),
-        ("fiesta_agent_receive_buffer_granted_bytes", 4),
+        ("fiesta_agent_kernel_drops_total/UDP 127.0.0.1:8125", 0),
+        ("fiesta_agent_kernel_drops_total/unix /run/a.sock", 0),
+        ("fiesta_agent_receive_buffer_asked_bytes/UDP 127.0.0.1:8125", 8),
+        ("fiesta_agent_receive_buffer_granted_bytes/UDP 127.0.0.1:8125", 4),
+        ("fiesta_agent_receive_buffer_used_bytes/UDP 127.0.0.1:8125", 2),
+        ("fiesta_agent_received_packets_total/unix /run/a.sock", 5),
+        ("fiesta_agent_received_bytes_total/TCP [::1]:8125", 90),
+        ("fiesta_agent_socket_errors_total/UDP 127.0.0.1:8125", 1),
+        ("fiesta_agent_connections/TCP [::1]:8125", 2),
+        ("fiesta_agent_connections_accepted_total/TCP [::1]:8125", 9),
+        ("fiesta_agent_connections_refused_total/TCP [::1]:8125", 0),
+        ("fiesta_agent_connections_idle_closed_total/TCP [::1]:8125", 3),
         ("fiesta_agent_clock_ahead_seconds", 0.5),
         ("fiesta_agent_last_success_age_seconds", 4),
         ("fiesta_agent_healthy", 1),
@@ -125,6 +141,16 @@ def test_a_number_on_the_metrics_page(name: str, value: float) -> None:
 
 
 def test_what_is_not_known_is_not_on_the_metrics_page() -> None:
-    found = scraped(but(clock_ahead=None, last_success_age=None, kernel_drops=None, buffer_granted=None))
+    found = scraped(but(clock_ahead=None, last_success_age=None, sockets=[]))
     for name in ("clock_ahead_seconds", "last_success_age_seconds", "kernel_drops_total"):
         assert f"fiesta_agent_{name}" not in found
+
+
+def test_a_number_that_a_socket_does_not_have_is_left_out() -> None:
+    found = scraped(FINE)
+    assert "fiesta_agent_received_packets_total/TCP [::1]:8125" not in found
+    assert "fiesta_agent_receive_buffer_granted_bytes/unix /run/a.sock" not in found
+
+
+def test_each_loss_of_the_health_has_its_sentence() -> None:
+    assert len(health(but(lately=dict.fromkeys(LATELY, 1)))) == len(LATELY)

@@ -1,22 +1,35 @@
 """The books for a person."""
 
+from dataclasses import replace
+
 import pytest
 
 from agent.report import Snapshot, status
 from agent.statustext import render
-from tests.agent.test_report import FINE, but
+from tests.agent.test_report import FINE, TCP, UDP, UNIX, but
 
 
 @pytest.mark.parametrize(
     ("snapshot", "says"),
     [
-        (FINE, "LOST: 1 damaged spool files"),
-        (FINE, "3 samples dropped by the agent or refused"),
-        (FINE, "7 samples in dead letters"),
+        (FINE, "LOST: 3 samples in lines that could not be read; 7 samples in dead letters"),
+        (FINE, "; 1 damaged spool files"),
+        (FINE, "  UDP 127.0.0.1:8125            60 datagrams, 700 bytes"),
+        (FINE, "receive buffer: 2 bytes used of 4, 8 asked for"),
+        (FINE, "  TCP [::1]:8125                2 connections open of 9, 90 bytes"),
+        (FINE, "  unix /run/a.sock              5 datagrams, 80 bytes"),
+        (but(dropped={"client_telemetry": 4}, corrupt_files=0), "nothing was lost"),
+        (but(dropped={"client_telemetry": 4}), "no metrics, left out on purpose"),
+        (but(dropped={"rejected_INVALID_NAME": 4}, corrupt_files=0), "LOST: 4 samples refused by the centre"),
+        (but(dropped={"spool_age": 2, "names_over_cap": 1}), "1 samples in windows that were full; 2 samples in the s"),
         (FINE, "the centre took a batch 4 s ago"),
         (but(dropped={}, corrupt_files=0), "nothing was lost"),
         (but(notes={}, last_success_age=None), "the centre has taken no batch yet"),
-        (but(kernel_drops=5), "5 datagrams in the kernel"),
+        (
+            but(sockets=[replace(UDP, kernel_drops=5), replace(UNIX, truncated=2), replace(TCP, refused=1)]),
+            "LOST: 5 datagrams in the kernel, the receive buffer being full, at UDP 127.0.0.1:8125; "
+            "2 datagrams cut, being over 65,536 bytes, at unix /run/a.sock; 1 connections refused",
+        ),
         (but(spool_overflowing=True), "UNHEALTHY: the spool is full"),
         (FINE, "healthy"),
         (FINE, "lines are counted by the compiled core"),

@@ -1,0 +1,77 @@
+"""Sockets that systemd, or any parent, holds and passes on: while no agent runs the kernel keeps what comes.
+
+The protocol is sd_listen_fds(3): LISTEN_FDS descriptors from 3 on, meant for the process LISTEN_PID, with names
+in LISTEN_FDNAMES. What a socket is for is told by what it is, so that neither order nor names matter.
+"""
+
+import socket
+from collections.abc import Mapping
+from typing import Final, Literal, NamedTuple
+
+FIRST: Final = 3
+
+Kind = Literal["UDP", "unix", "TCP"]
+"""The kinds of sockets, as the settings are named."""
+
+_INTERNET: Final = frozenset({socket.AF_INET, socket.AF_INET6})
+
+
+class ActivationError(Exception):
+    """What was passed cannot be used; the message says which descriptor and why."""
+
+
+class Passed(NamedTuple):
+    """A socket from the parent, non-blocking, and which setting's place it takes.
+
+    A unix stream socket counts as TCP: lines come over it in the same way.
+    """
+
+    kind: Kind
+    sock: socket.socket
+    name: str
+
+
+def passed_sockets(environ: Mapping[str, str], pid: int, first: int = FIRST) -> list[Passed]:
+    """The sockets meant for process ``pid``; none when there are none, or they are meant for another.
+
+    Raises ActivationError.
+    """
+    if environ.get("LISTEN_PID") != str(pid):
+        return []
+    try:
+        count = int(environ.get("LISTEN_FDS", "0"))
+    except ValueError:
+        raise ActivationError(f"LISTEN_FDS is {environ['LISTEN_FDS']!r}; it must be a number") from None
+    names = environ.get("LISTEN_FDNAMES", "").split(":")
+    return [
+        _passed(number, names[number - first] if number - first < len(names) else "")
+        for number in range(first, first + count)
+    ]
+
+
+def _passed(number: int, name: str) -> Passed:
+    what = f"descriptor {number}" + (f" ({name})" if name else "")
+    try:
+        sock = socket.socket(fileno=number)
+    except OSError:
+        raise ActivationError(f"{what} is no socket") from None
+    kind = _kind(sock)
+    if kind is None:
+        sock.detach()
+        raise ActivationError(
+            f"{what} is of no use: it must be a UDP, unix datagram or listening stream socket, bound to an address"
+        )
+    sock.setblocking(False)
+    sock.set_inheritable(False)
+    return Passed(kind, sock, name)
+
+
+def _kind(sock: socket.socket) -> Kind | None:
+    internet = sock.family in _INTERNET
+    if sock.type == socket.SOCK_DGRAM:
+        if internet:
+            return "UDP" if sock.getsockname()[1] else None
+        return "unix" if sock.family == socket.AF_UNIX and sock.getsockname() else None
+    if sock.type == socket.SOCK_STREAM and (internet or sock.family == socket.AF_UNIX):
+        return "TCP" if sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) else None
+    return None

@@ -1,0 +1,75 @@
+"""What is to be known of a socket: its name, its receive buffer, and what it has taken and lost."""
+
+import socket
+import struct
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from agent.setting_rules import join_address
+
+_SO_MEMINFO: Final = 55  # Linux 4.12; the socket module has no name for it
+_MEMINFO: Final = struct.Struct("9I")
+CREDENTIALS: Final = struct.Struct("3i")
+"""Process, user and group, as the kernel tells of who is at the other end of a unix socket."""
+
+
+@dataclass(frozen=True, slots=True)
+class SocketFacts:
+    """One socket's numbers since the start; None for what its kind does not have, or the kernel does not say.
+
+    Buffers are in bytes as asked for: the kernel says twice that, to cover its own costs.
+    """
+
+    name: str
+    bytes: int
+    errors: int = 0
+    packets: int | None = None
+    truncated: int | None = None
+    """Datagrams that were longer than we read."""
+    kernel_drops: int | None = None
+    """Datagrams that never reached us, since the socket was made: also those of a time without an agent."""
+    buffer_asked: int | None = None
+    buffer_granted: int | None = None
+    buffer_used: int | None = None
+    connections: int | None = None
+    accepted: int | None = None
+    refused: int | None = None
+    """Connections closed at once because there were too many."""
+    idle_closed: int | None = None
+
+
+class Memory(NamedTuple):
+    """What the kernel says of a socket's receive buffer; None where it says nothing."""
+
+    used: int | None
+    drops: int | None
+
+
+def socket_name(sock: socket.socket) -> str:
+    """``UDP host:port``, ``TCP host:port``, ``unix /path`` or ``unix stream /path``."""
+    address = sock.getsockname()
+    stream = sock.type == socket.SOCK_STREAM
+    if sock.family == socket.AF_UNIX:
+        path = "@" + address[1:].decode("utf-8", "replace") if isinstance(address, bytes) else address
+        return f"unix {'stream ' if stream else ''}{path or '(no path)'}"
+    return f"{'TCP' if stream else 'UDP'} {join_address(*address[:2])}"
+
+
+def receive_memory(sock: socket.socket) -> Memory:
+    """Bytes that wait in the socket and datagrams dropped because there was no room for them."""
+    try:
+        numbers = _MEMINFO.unpack(sock.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size))
+    except (OSError, struct.error):
+        return Memory(None, None)
+    return Memory(numbers[0] // 2, numbers[8])
+
+
+def sender_name(address: object, credentials: bytes) -> str:
+    """Who sent: ``host:port``, or for a unix socket its path, if it has one, and its process."""
+    if isinstance(address, tuple):
+        return join_address(*address[:2])
+    path = f"{address} " if isinstance(address, str) and address else ""
+    if len(credentials) != CREDENTIALS.size:
+        return path.strip()
+    process, user, _ = CREDENTIALS.unpack(credentials)
+    return f"{path}pid {process}, uid {user}"
