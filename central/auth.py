@@ -13,9 +13,10 @@ import secrets
 import string
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 import bcrypt
@@ -71,6 +72,8 @@ class AuthCounts:
     """Comparisons by bcrypt that run or wait now."""
     verified: int = 0
     refused: int = 0
+    revoked: Counter[int] = field(default_factory=Counter)
+    """Of the refused those with a key that was revoked, by its row."""
 
 
 def new_key() -> FreshKey:
@@ -181,6 +184,8 @@ class Auth:
             raise unavailable("the key cannot be checked now, try again") from error
         if row is None or row.revoked_at is not None:
             self._cache.pop(digest, None)
+            if row is not None:
+                self.counts.revoked[row.id] += 1
             raise self._refuse()
         if cached is None or cached.hashed != row.hash:
             self._cache.pop(digest, None)

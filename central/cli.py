@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 import click
 
+from central.cli_doctor import doctor
 from central.plan import WINDOWS
 from central.query import FILLS, OPERATIONS
 from central.relative_time import resolve_time
@@ -40,6 +41,9 @@ def main() -> None:
       fiesta-central keys create checkout
       fiesta-central query api.requests --start -1h
     """
+
+
+main.add_command(doctor)
 
 
 @main.command()

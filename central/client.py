@@ -79,6 +79,14 @@ class Client:
         with self._request("GET", f"{path}?{urlencode(query)}") as response:
             return response.read().decode()
 
+    def status(self, path: str) -> tuple[str, Any]:
+        """The Date header and the decoded answer of a GET, whatever its status. Raises ClientError."""
+        with self._request("GET", path, refused=False) as response:
+            try:
+                return response.headers["Date"], json.loads(response.read())
+            except ValueError:
+                raise self._foreign() from None
+
     def download(self, path: str, target: Path) -> int:
         """Write the answer of a GET to a new file ``target`` (mode 0600), whole or not at all; its size in bytes.
 
@@ -104,7 +112,7 @@ class Client:
 
     @contextmanager
     def _request(
-        self, method: str, path: str, body: Mapping[str, Any] | None = None
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, *, refused: bool = True
     ) -> Iterator[http.client.HTTPResponse]:
         connection = self._connection()
         headers = {"X-API-Key": self._target.key} if self._target.key else {}
@@ -112,7 +120,7 @@ class Client:
             self._connect(connection)
             connection.request(method, path, None if body is None else json.dumps(body), headers)
             with connection.getresponse() as response:
-                if response.status >= 300:
+                if refused and response.status >= 300:
                     raise self._refusal(response)
                 yield response
         except TimeoutError:

@@ -39,6 +39,12 @@ class Meters(Collector):
         points.add_metric([self._store, "counter"], writes.counters)
         points.add_metric([self._store, "value"], writes.points - writes.counters)
         yield points
+        revoked = CounterMetricFamily(
+            "fiesta_revoked_key_requests", "Requests with a key that was revoked, by its id.", labels=["key"]
+        )
+        for key_id, count in sorted(auth.revoked.items()):
+            revoked.add_metric([str(key_id)], count)
+        yield revoked
         for name, text, times in (
             ("commit_seconds", "Time of a commit.", writes.commit_seconds),
             ("group_requests", "Requests in a group that was committed.", writes.group_requests),

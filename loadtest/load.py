@@ -107,7 +107,7 @@ async def run(minutes: float) -> list[Line]:
             still = Watch(ours.pids, centrals, ours.agent.url)
             async with still.every(0.5):
                 lines += await standstill(ours, Path(folder), still)
-    title = f"Load test, {minutes:g} minutes, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
+    title = f"Load test, {result.seconds / 60:.1f} minutes, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
     show(title, lines)
     (REPORT / "index.html").write_text(page(title, lines, charts(watch, still), _LINKS), encoding="utf-8")
     return lines

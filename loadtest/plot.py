@@ -36,7 +36,7 @@ def chart(title: str, series: Mapping[str, Points]) -> str:
         parts.append(f'<text x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{most_y * step / 4:g}</text>')
     for step in range(6):
         x = _x(most_x * step / 5, most_x)
-        label = f"{most_x * step / 5 / 60:.4g} min"
+        label = f"{most_x * step / 5 / 60:.2g} min"
         parts.append(f'<text x="{x:.1f}" y="{HEIGHT - 10}" text-anchor="middle">{label}</text>')
     for number, (name, points) in enumerate(known.items()):
         colour = COLOURS[number % len(COLOURS)]

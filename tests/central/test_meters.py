@@ -2,6 +2,7 @@
 
 import platform
 import re
+from collections import Counter
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry
@@ -25,7 +26,7 @@ def scrape() -> str:
     writes.group_requests.observe(2)
     writes.group_points.observe(3)
     writes.commit_seconds.observe(8.5)
-    auth = AuthCounts(hits=9, misses=21, verified=10, refused=11, comparing=22)
+    auth = AuthCounts(hits=9, misses=21, verified=10, refused=11, comparing=22, revoked=Counter({3: 23}))
     seconds = Histogram(SECONDS)
     seconds.observe(0.25)
     registry.register(RetentionMeters(RetentionCounts(runs=15, failures=16, rows=17, parts=18, line=19, dropped=20)))
@@ -59,6 +60,7 @@ def test_every_fact_is_told_once() -> None:
         "fiesta_key_verifications_total": "10.0",
         "fiesta_key_verifications_waiting": "22.0",
         "fiesta_key_refusals_total": "11.0",
+        'fiesta_revoked_key_requests_total{key="3"}': "23.0",
         "fiesta_requests_waiting": "14.0",
         "fiesta_retention_runs_total": "15.0",
         "fiesta_retention_failures_total": "16.0",
@@ -74,6 +76,9 @@ def test_every_fact_is_told_once() -> None:
 
 async def test_the_docs_have_every_metric_with_its_type_and_labels_and_no_other(central: Central) -> None:
     await central.counter("a b")
+    key_id, key = await central.new_key("ingest")
+    await central.ask("DELETE", f"/api/admin/keys/{key_id}")
+    await central.counter("a", key=key)
     described = {
         name: (kind, set(re.findall(r"`(\w+)`", labels)))
         for name, kind, labels in re.findall(r"^\| `([a-z]\w+)` \| (\w+) \| ([^|]*)\|", DOCS.read_text(), re.MULTILINE)

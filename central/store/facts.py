@@ -1,0 +1,34 @@
+"""What a look at a store tells, for the doctor. A look changes nothing and needs no service that runs."""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+
+class KeyFact(NamedTuple):
+    """An API key, without anything secret."""
+
+    id: int
+    public_id: str
+    name: str
+    scopes: frozenset[str]
+    revoked: bool
+
+
+@dataclass(frozen=True)
+class StoreFacts:
+    """What is in a store. Times are UTC seconds; ``None`` where the store does not tell."""
+
+    version: str
+    pending: list[str]
+    """Migrations that are still to be applied; the rest is empty then."""
+    keys: list[KeyFact] = field(default_factory=list)
+    last_run: int | None = None
+    """When retention ran last; 0 for never."""
+    rejected: int | None = None
+    """Points that were acknowledged and then could not be stored under their name."""
+    now: float | None = None
+    """Its clock, when it was asked."""
+    variables: dict[str, str] = field(default_factory=dict)
+    """The server's settings, by name."""
+    last_partition: dict[str, int] = field(default_factory=dict)
+    """The last day, since the epoch, that each table has a partition for."""
