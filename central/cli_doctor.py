@@ -48,8 +48,11 @@ def doctor(raw: bool) -> None:
 
 async def _examine(settings: Any, *, raw: bool) -> list[Any]:
     """All findings; shown one by one unless ``raw``."""
+    import structlog  # noqa: PLC0415
+
     from central.doctor_look import examine  # noqa: PLC0415
 
+    structlog.configure(logger_factory=structlog.ReturnLoggerFactory())  # what parts would log the findings say
     findings = []
     async for finding in examine(settings):
         findings.append(finding)
