@@ -1,4 +1,7 @@
-"""The documentation keeps up with the code. ``python -m tests.test_docs`` writes the help in docs/cli.md anew."""
+"""The documentation keeps up with the code.
+
+``python -m tests.test_docs`` writes the help in docs/cli.md and the index of decisions anew.
+"""
 
 import re
 from collections.abc import Iterator
@@ -20,8 +23,9 @@ from agent.settings import Settings as AgentSettings
 from central.openapi import openapi
 from central.openapi_parts import CODES
 from central.setting_rules import join_address
-from central.settings import VARIABLES, Variable, names
+from central.settings import OF_CLIENTS, VARIABLES, Variable, names
 from protocol.lines import Reason
+from tests.doc_pages import pages
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -129,17 +133,43 @@ def test_the_help_in_the_docs_is_what_the_programs_print() -> None:
     assert written == all_commands(), "run: python -m tests.test_docs"
 
 
-def test_the_readme_names_targets_that_make_has() -> None:
+def test_the_pages_name_targets_that_make_has() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    named = set(re.findall(r"\bmake ([a-z]+)`?$", (ROOT / "README.md").read_text(), re.MULTILINE))
-    assert named
-    assert named <= targets
+    named = set(re.findall(r"(?:`|^)make ([a-z-]+)", all_pages(), re.MULTILINE))
+    assert {"run", "test", "lint"} <= named <= targets
 
 
-def test_the_settings_shown_in_the_readme_are_settings() -> None:
-    text = "".join((ROOT / page).read_text() for page in ("README.md", "docs/cli.md"))
-    known = {*settings_sections(), "METRICS_KEY", "METRICS_URL"}
-    assert set(re.findall(r"\b(?:METRICS|FIESTA_AGENT)_[A-Z_]+", text)) <= known
+def test_the_settings_shown_anywhere_are_settings() -> None:
+    known = {*settings_sections(), *OF_CLIENTS}
+    assert set(re.findall(r"\b(?:METRICS|FIESTA_AGENT)_[A-Z_]+", all_pages())) <= known
+
+
+def test_the_commands_shown_anywhere_are_commands() -> None:
+    """The first two words after a program's name in a block or between backticks."""
+    known = set(all_commands())
+    for program, words in re.findall(
+        r"(?:`|^|/)(fiesta-(?:central|agent)) ([a-z]+(?: [a-z]+)?)", all_pages(), re.MULTILINE
+    ):
+        first, second = f"{program} {words.split()[0]}", f"{program} {words}"
+        assert second in known or (first in known and not any(name.startswith(f"{first} ") for name in known)), second
+
+
+def test_the_index_of_decisions_has_each_of_them() -> None:
+    assert (DOCS / "decisions" / "README.md").read_text() == index_of_decisions(), "run: python -m tests.test_docs"
+
+
+def all_pages() -> str:
+    return "\n".join((ROOT / page).read_text() for page in pages())
+
+
+def index_of_decisions() -> str:
+    """The page that lists all decisions: its own words, then a row for each."""
+    own, line, _ = (DOCS / "decisions" / "README.md").read_text().partition("|---|---|\n")
+    rows = []
+    for path in sorted((DOCS / "decisions").glob("0*.md")):
+        title = path.read_text().partition("\n")[0]
+        rows.append(f"| {path.name[:4]} | [{re.sub(r'^# [0-9]+. ', '', title)}]({path.name}) |\n")
+    return own + line + "".join(rows)
 
 
 def write_help() -> None:
@@ -152,3 +182,4 @@ def write_help() -> None:
 
 if __name__ == "__main__":
     write_help()
+    (DOCS / "decisions" / "README.md").write_text(index_of_decisions())
