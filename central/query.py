@@ -3,6 +3,8 @@
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import Final, Literal, NamedTuple, get_args
 
 from central.csv_answer import FORMATS, csv_body, prefers_csv
@@ -89,8 +91,8 @@ def render(query: Query, ids: Mapping[str, int], buckets: Sequence[Bucket], *, p
     """
     value = _VALUES[query.operation]
     by_id: dict[int, dict[int, str]] = {metric_id: {} for metric_id in ids.values()}
-    for bucket in buckets:
-        by_id[bucket.metric_id][bucket.start] = value(bucket)
+    for metric_id, found in groupby(buckets, itemgetter(0)):
+        by_id[metric_id] = {bucket.start: value(bucket) for bucket in found}
     series = {name: _windows(query, by_id[ids[name]] if name in ids else {}) for name in query.names}
     if query.csv:
         return csv_body(series)
@@ -119,7 +121,7 @@ def _windows(query: Query, found: Mapping[int, str]) -> list[tuple[int, str]]:
 
 
 def _data(windows: Sequence[tuple[int, str]]) -> str:
-    return "[" + ",".join(f'{{"timestamp":"{format_time(start)}","value":{text}}}' for start, text in windows) + "]"
+    return "[" + ",".join([f'{{"timestamp":"{format_time(start)}","value":{text}}}' for start, text in windows]) + "]"
 
 
 def _average(bucket: Bucket) -> str:
