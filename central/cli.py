@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 import click
 
 from central.cli_doctor import doctor
+from central.cli_extra import NeedsExtra
 from central.plan import WINDOWS
 from central.query import FILLS, OPERATIONS
 from central.relative_time import resolve_time
@@ -26,7 +27,7 @@ SCOPES: Final = ("ingest", "query", "admin")
 BACKUP_TIMEOUT_SECONDS: Final = 600.0
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=NeedsExtra, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="glowing-fiesta")
 def main() -> None:
     """The central service of Glowing Fiesta: start it, manage its keys, ask it questions.
