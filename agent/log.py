@@ -7,6 +7,7 @@ from typing import Final, TextIO
 import structlog
 
 from agent.forward import Told
+from protocol.logtext import hide_keys, one_line
 
 GOOD_NEWS: Final = frozenset(
     {"books_open", "started", "stopped", "forwarding_again", "held_no_more", "sockets_passed", "spool_recovered"}
@@ -28,7 +29,8 @@ def log_to(stream: TextIO) -> Told:
     )
 
     def tell(event: str, message: str) -> None:
-        (logger.info if event in GOOD_NEWS else logger.warning)(event, message=message)
+        shown = hide_keys(one_line(message))
+        (logger.info if event in GOOD_NEWS else logger.warning)(event, message=shown)
 
     return tell
 

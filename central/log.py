@@ -15,6 +15,7 @@ from typing import Any, Final, TextIO
 import structlog
 
 from central.request_id import add_request_id
+from protocol.logtext import HIDDEN, hide_keys, one_line
 
 BURST: Final = 20
 BURST_SECONDS: Final = 60.0
@@ -24,9 +25,6 @@ MIN_SECRET: Final = 6
 """A shorter secret cannot be told from a word."""
 _PEERS_FAULT: Final = "aiohttp.server"
 """Logs requests that are no HTTP, each with a traceback, which anybody could fill a disk with."""
-_KEY: Final = re.compile(r"(gf_[a-z0-9]{12}_)[A-Za-z0-9_-]+")
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-_HIDDEN: Final = "***"
 Event = MutableMapping[str, Any]
 
 
@@ -89,15 +87,15 @@ class Redacted:
     def __call__(self, _: object, __: str, line: Any) -> str:
         """The line, which is a str, without them."""
         if self._secrets is not None:
-            line = self._secrets.sub(_HIDDEN, line)
-        return _KEY.sub(rf"\1{_HIDDEN}", line)
+            line = self._secrets.sub(HIDDEN, line)
+        return hide_keys(line)
 
 
 def _one_line(_: object, __: str, event: Event) -> Event:
     """Escape what would start a new line or drive a terminal; JSON does so by itself."""
     for name, value in event.items():
         if isinstance(value, str):
-            event[name] = _CONTROL.sub(lambda found: repr(found[0])[1:-1], value)
+            event[name] = one_line(value)
     return event
 
 

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
+from protocol.logtext import hide_keys, one_line
+
 
 class Action(StrEnum):
     """What the sender does with the batch."""
@@ -131,7 +133,7 @@ def _error(body: dict[str, Any] | None) -> tuple[str | None, str | None]:
     if isinstance(error, dict) and isinstance(error.get("message"), str):
         code = _code(error.get("code"))
         if code:
-            return code, error["message"][:500]
+            return code, hide_keys(one_line(error["message"][:500]))
     return None, None
 
 
