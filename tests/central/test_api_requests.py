@@ -2,15 +2,13 @@
 
 import io
 import json
-import logging
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 
 from central.app import Outside
 from central.log import BURST, log_to
@@ -31,15 +29,10 @@ class Log(io.StringIO):
 
 
 @pytest.fixture
-def log() -> Iterator[Log]:
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
+def log(logging_as_it_was: None) -> Log:
     stream = Log()
     log_to(stream)
-    yield stream
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    structlog.reset_defaults()
+    return stream
 
 
 class NoQueries(Overlay):

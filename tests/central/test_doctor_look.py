@@ -15,7 +15,7 @@ from central.keyfile import write_key
 from central.spill import PREFIX
 from central.store.mysql_partitions import AHEAD
 from tests.central.harness import launch, process, process_environ, running
-from tests.central.mysql_help import opened
+from tests.central.mysql_help import environ_of, opened
 from tests.central.store_help import Clock
 from tests.redis_server import PASSWORD, RedisServer, redis_server
 from tests.servers import MariaDB, free_port
@@ -62,14 +62,7 @@ async def report(folder: Path, environ: Mapping[str, str] | None = None) -> Repo
 
 
 def of_mysql(mariadb: MariaDB, database: str) -> dict[str, str]:
-    return {
-        "DB_CONNECTION": "mysql",
-        "DB_HOST": mariadb.host,
-        "DB_PORT": str(mariadb.port),
-        "DB_DATABASE": database,
-        "DB_USERNAME": mariadb.user,
-        "METRICS_ADMIN_KEY": CANARY,
-    }
+    return {**environ_of(mariadb, database), "METRICS_ADMIN_KEY": CANARY}
 
 
 def of_redis(server: RedisServer) -> dict[str, str]:

@@ -4,7 +4,6 @@ import io
 import json
 import logging
 import re
-from collections.abc import Iterator
 
 import pytest
 import structlog
@@ -12,6 +11,7 @@ from aiohttp.http_exceptions import BadHttpMessage
 
 from central.log import BURST, BURST_SECONDS, NotTooOften, log_to
 
+pytestmark = pytest.mark.usefixtures("logging_as_it_was")
 KEY = "gf_q7w3k9x2m5ab_" + "S3cr-t_" * 6 + "x"
 SECRETS = ['p\'ass "word" é', None, "short", "correct-horse"]
 
@@ -21,16 +21,6 @@ class Terminal(io.StringIO):
 
     def isatty(self) -> bool:
         return True
-
-
-@pytest.fixture(autouse=True)
-def logging_as_it_was() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    structlog.reset_defaults()
 
 
 @pytest.fixture

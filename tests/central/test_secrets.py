@@ -12,6 +12,7 @@ import pytest
 
 from central.openapi import openapi
 from tests.central.harness import Central, Process, Reply, launch, process
+from tests.central.mysql_help import environ_of
 from tests.central.test_api_service import exchange
 from tests.redis_server import PASSWORD, RedisServer, redis_server
 from tests.servers import MariaDB, free_port
@@ -44,10 +45,7 @@ def canary(mariadb: MariaDB, database: str) -> Iterator[Database]:
 
 def settings(canary: Database, redis_port: int) -> dict[str, str]:
     return {
-        "DB_CONNECTION": "mysql",
-        "DB_HOST": canary.server.host,
-        "DB_PORT": str(canary.server.port),
-        "DB_DATABASE": canary.name,
+        **environ_of(canary.server, canary.name),
         "DB_USERNAME": canary.user,
         "DB_PASSWORD": DATABASE,
         "REDIS_HOST": "127.0.0.1",
