@@ -5,7 +5,8 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from functools import wraps
 from pathlib import Path
 from typing import Any, NoReturn
@@ -58,6 +59,7 @@ def _settled(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="glowing-fiesta")
 def main() -> None:
     """The metrics agent of this host: takes StatsD lines, keeps them safe, sends them to the central service.
 
@@ -204,10 +206,15 @@ def replay(settings: Settings) -> None:
     A running agent fetches them with its next window, else it does when it starts. Those over 7 days old expire.
     """
     try:
-        moved = replay_dead(settings.spool_dir)
+        moved = replay_dead(settings.spool_dir, _bar)
     except OSError as error:
         _fail(f"the spool folder {settings.spool_dir} cannot be used: {error.strerror}")
     click.echo(f"{moved} dead letters will be sent again: within {settings.flush_interval} s, or at the next start")
+
+
+def _bar(paths: list[Path]) -> AbstractContextManager[Iterable[Path]]:
+    """How far it is, on a terminal; nothing anywhere else."""
+    return click.progressbar(paths, label="dead letters", file=sys.stderr, hidden=not sys.stderr.isatty())
 
 
 def _key(settings: Settings) -> ApiKey:

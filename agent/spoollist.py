@@ -1,6 +1,7 @@
 """What lies in a spool folder, for people, and how dead letters come back. Works beside a running agent."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,18 +34,19 @@ def list_spool(folder: Path) -> Iterator[Listed]:
                 continue  # sent meanwhile
 
 
-def replay(folder: Path) -> int:
-    """Move every dead letter to where the agent fetches it from; returns how many.
+def replay(folder: Path, watch: Callable[[list[Path]], AbstractContextManager[Iterable[Path]]] = nullcontext) -> int:
+    """Move every dead letter to where the agent fetches it from; returns how many. ``watch`` shows how far it is.
 
     One rename each, so that a running agent may fetch, and remove, at the same time. Raises OSError.
     """
     moved = 0
-    for path in sorted((folder / "dead").glob("*.dead")):
-        dead = parse_dead_name(path.name)
-        if dead is not None:
-            (folder / "replay").mkdir(mode=0o700, exist_ok=True)
-            path.rename(folder / "replay" / dead.batch_name)
-            moved += 1
+    with watch(sorted((folder / "dead").glob("*.dead"))) as paths:
+        for path in paths:
+            dead = parse_dead_name(path.name)
+            if dead is not None:
+                (folder / "replay").mkdir(mode=0o700, exist_ok=True)
+                path.rename(folder / "replay" / dead.batch_name)
+                moved += 1
     return moved
 
 

@@ -27,6 +27,12 @@ SCOPES: Final = ("ingest", "query", "admin")
 BACKUP_TIMEOUT_SECONDS: Final = 600.0
 
 
+class _KeyId(click.IntRange):
+    """The id of a key; its name is what click says was wanted."""
+
+    name = "number from the first column of 'fiesta-central keys list'"
+
+
 @click.group(cls=NeedsExtra, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="glowing-fiesta")
 def main() -> None:
@@ -77,8 +83,9 @@ def migrate() -> None:
     """
     settings = _settings()
     from central import app  # noqa: PLC0415
+    from central.progress import working  # noqa: PLC0415
 
-    with _logging(settings):
+    with working("migrating"), _logging(settings):
         applied = app.migrate(settings)
     for name in applied:
         click.echo(name)
@@ -132,7 +139,7 @@ def list_keys() -> None:
 
 
 @keys.command("revoke")
-@click.argument("key_id", metavar="ID", type=click.IntRange(min=1))
+@click.argument("key_id", metavar="ID", type=_KeyId(min=1))
 def revoke_key(key_id: int) -> None:
     """Revoke the key with this ID (see keys list). It stops working within 30 seconds, for good."""
     _ask(lambda client: client.delete(f"/api/admin/keys/{key_id}"))
@@ -140,7 +147,7 @@ def revoke_key(key_id: int) -> None:
 
 
 @keys.command("rotate")
-@click.argument("key_id", metavar="ID", type=click.IntRange(min=1))
+@click.argument("key_id", metavar="ID", type=_KeyId(min=1))
 def rotate_key(key_id: int) -> None:
     """Give the key with this ID a new secret and print the new key, alone, on stdout.
 
@@ -201,8 +208,10 @@ def backup(file: Path) -> None:
     Example:
       fiesta-central backup metrics-2026-02-15.duckdb
     """
+    from central.progress import copying  # noqa: PLC0415
+
     try:
-        size = _ask(lambda client: client.download("/api/admin/backup", file), timeout=BACKUP_TIMEOUT_SECONDS)
+        size = _ask(lambda client: client.download("/api/admin/backup", file, copying), timeout=BACKUP_TIMEOUT_SECONDS)
     except FileExistsError:
         _fail(f"{file} is there already: name a new file, or move it away")
     except OSError as error:
@@ -232,7 +241,11 @@ def show_retention(raw: bool) -> None:
 @retention.command("run")
 def run_retention() -> None:
     """Hide and remove what is due now; ends the hold of a restore."""
-    _print_retention(_ask(lambda client: client.post("/api/admin/retention/run")))
+    from central.progress import working  # noqa: PLC0415
+
+    with working("hiding and removing"):
+        answer = _ask(lambda client: client.post("/api/admin/retention/run"))
+    _print_retention(answer)
 
 
 @retention.command("restore")

@@ -5,8 +5,8 @@ import json
 import os
 import re
 import ssl
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -18,6 +18,13 @@ from central.settings import Settings
 TIMEOUT_SECONDS: Final = 60.0
 _CHUNK: Final = 1 << 20
 _FIRST_CERTIFICATE: Final = re.compile("-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
+
+
+Watch = Callable[[int | None], AbstractContextManager[Callable[[int], object]]]
+
+
+def _unwatched(_: int | None) -> AbstractContextManager[Callable[[int], object]]:
+    return nullcontext(lambda done: None)
 
 
 class ClientError(Exception):
@@ -87,8 +94,10 @@ class Client:
             except ValueError:
                 raise self._foreign() from None
 
-    def download(self, path: str, target: Path) -> int:
+    def download(self, path: str, target: Path, watch: Watch = _unwatched) -> int:
         """Write the answer of a GET to a new file ``target`` (mode 0600), whole or not at all; its size in bytes.
+
+        ``watch`` is entered with the size that is promised, and what it gives is told of each piece.
 
         Raises ClientError, and FileExistsError when ``target`` is there already.
         """
@@ -97,7 +106,7 @@ class Client:
         partial = target.with_name(f"{target.name}.part")
         with self._request("GET", path) as response:
             try:
-                size = _save(response, partial)
+                size = _save(response, partial, watch)
                 partial.rename(target)
             finally:
                 partial.unlink(missing_ok=True)
@@ -173,15 +182,18 @@ class Client:
         return ClientError(f"what answers at {self._target.url} is not the service: check METRICS_LISTEN")
 
 
-def _save(response: http.client.HTTPResponse, path: Path) -> int:
+def _save(response: http.client.HTTPResponse, path: Path, watch: Watch) -> int:
     """Write the body durably. A body cut short raises IncompleteRead, also where http.client would be silent."""
     size = 0
-    promised = response.headers.get("Content-Length")
+    text = response.headers.get("Content-Length")
+    promised = None if text is None else int(text)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        while chunk := response.read(_CHUNK):
-            size += file.write(chunk)
-        if promised is not None and size != int(promised):
-            raise http.client.IncompleteRead(b"", int(promised) - size)
+        with watch(promised) as tell:
+            while chunk := response.read(_CHUNK):
+                size += file.write(chunk)
+                tell(len(chunk))
+        if promised is not None and size != promised:
+            raise http.client.IncompleteRead(b"", promised - size)
         file.flush()
         os.fsync(file.fileno())
     return size

@@ -1,5 +1,7 @@
 """What lies in a spool folder."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from agent.batchfile import dead_name, file_name
@@ -58,3 +60,16 @@ async def test_dead_letters_are_moved_to_be_fetched(tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "replay").iterdir()) == [file_name(a_batch(n)) for n in (1, 2)]
     assert not (tmp_path / "dead" / dead_name(file_name(a_batch(1)), "INVALID_JSON")).exists()
     assert replay(tmp_path) == 0
+
+
+async def test_a_replay_shows_what_it_works_on(tmp_path: Path) -> None:
+    await a_folder(tmp_path)
+    seen: list[Path] = []
+
+    @contextmanager
+    def watch(paths: list[Path]) -> Iterator[list[Path]]:
+        seen.extend(paths)
+        yield paths
+
+    assert replay(tmp_path, watch) == 2
+    assert {path.parent for path in seen} == {tmp_path / "dead"}
