@@ -4,6 +4,8 @@ An entry is acknowledged only after a server that fsyncs before it answers has t
 when its memory is full; that is looked at before each entry. The bound is on bytes; nothing is ever trimmed.
 """
 
+import math
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
@@ -19,6 +21,8 @@ from protocol.limits import ID_DAYS
 PREFIX: Final = "fiesta:spill"
 SECONDS: Final = 1.0
 """The longest that one call may take."""
+LOOK_SECONDS: Final = 3.0
+"""How old a look may be to tell that there is nothing; a look is taken once a second."""
 READ_ENTRIES: Final = 256
 READ_BYTES: Final = 4 << 20
 _ID_BYTES: Final = 200
@@ -96,6 +100,7 @@ class Spill:
         self._lease = f"{prefix}:lease"
         self._ids = f"{prefix}:id:"
         self._added = 0
+        self._looked_at = -math.inf
         self.state = SpillState()
         self.counts = SpillCounts()
 
@@ -107,6 +112,14 @@ class Spill:
     def holds(self) -> bool:
         """Whether something is in the spill, as it was last seen; also while it was never seen."""
         return self.state.entries > 0 or not self.state.seen
+
+    @property
+    def may_hide(self) -> bool:
+        """Whether something acknowledged may be in here and not in the store: unless a fresh look showed nothing.
+
+        A process that was stopped for a while, or cannot ask Redis, does not know what others have put in.
+        """
+        return self.holds or time.monotonic() - self._looked_at > LOOK_SECONDS
 
     async def put(self, group: SpilledGroup) -> None:
         """Take a group, durably. Raises SpillRefused or SpillInDoubt."""
@@ -170,7 +183,7 @@ class Spill:
 
     async def refresh(self) -> SpillState:
         """Look at it. Without an answer the state keeps what was known, with the fault."""
-        added = self._added
+        added, begun = self._added, time.monotonic()
         try:
             await self._check()
             entries, size, bad, oldest, now = await self._link.script(STATE, self._keys)
@@ -182,6 +195,7 @@ class Spill:
         if added != self._added:  # what we hear may be older than what we put in meanwhile
             entries, size = max(entries, self.state.entries), max(size, self.state.bytes)
         self.state.entries, self.state.bytes, self.state.bad, self.state.seen = entries, size, bad, True
+        self._looked_at = begun
         self.state.lag_seconds = max(0, now - int(oldest.split(b"-")[0])) / 1000 if oldest else 0.0
         return self.state
 

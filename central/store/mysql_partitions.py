@@ -90,7 +90,7 @@ async def _ensure_table(connection: Connection, table: str, today: int, last: in
         first = max([today - BEFORE, *(day + 1 for day in await existing(connection, table))])
         days = list(range(first, last + 1))
         if days:
-            await connection.run(add_sql(table, days))
+            await _change(connection, table, add_sql(table, days))
         return days
 
     return await patiently(alter, _EXISTS)
@@ -102,10 +102,21 @@ async def drop_before(connection: Connection, table: str, day: int) -> list[int]
     async def alter() -> list[int]:
         days = [old for old in (await existing(connection, table))[:-1] if old < day]
         if days:
-            await connection.run(drop_sql(table, days))
+            await _change(connection, table, drop_sql(table, days))
         return days
 
     return await patiently(alter, _NO_SUCH)
+
+
+async def _change(connection: Connection, table: str, sql: str) -> None:
+    """Run ALTER under a lock taken before: by itself it waits for readers twice, and all writers with it."""
+    await connection.run(f"LOCK TABLES {table} WRITE")
+    try:
+        await connection.run(sql)
+    except ServerError:
+        await connection.run("UNLOCK TABLES")
+        raise
+    await connection.run("UNLOCK TABLES")
 
 
 async def patiently(alter: Callable[[], Awaitable[list[int]]], raced: frozenset[int]) -> list[int]:

@@ -55,7 +55,7 @@ def aggregate_endpoint(service: Service) -> Endpoint:
         told = _Told(query)
         request[ABOUT] = told.facts
         spill = service.redis.spill
-        partial = spill is not None and spill.holds  # looked at before: what is drained meanwhile may be missed
+        partial = spill is not None and spill.may_hide  # looked at before: what is drained meanwhile may be missed
         try:
             # Points before the line are hidden. It is a day's start, so no window is cut in two.
             start = max(query.start, await service.retention.visible_from())

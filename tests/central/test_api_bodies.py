@@ -122,7 +122,10 @@ async def test_a_body_may_be_a_mebibyte_and_no_byte_more(central: Central) -> No
     for length, status in ((MAX_BODY_BYTES, 201), (MAX_BODY_BYTES + 1, 413), (3 * MAX_BODY_BYTES, 413)):
         reply = await central.ask("POST", COUNTER, data=chunks(padded(length)))
         assert (length, reply.status) == (length, status)
-    assert (await central.ask("POST", BATCH, data=chunks(padded(2 * MAX_BODY_BYTES)))).error == too_large
+    for path in (COUNTER, VALUE, BATCH):
+        assert (await central.post(path, padded(5_000_000))).error == too_large
+        assert (await central.ask("POST", path, data=chunks(padded(5_000_000)))).error == too_large
+    assert (await central.counter("c")).status == 201
 
 
 async def test_a_body_may_expand_to_eight_mebibytes_and_no_byte_more(central: Central) -> None:

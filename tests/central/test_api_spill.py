@@ -124,6 +124,18 @@ async def test_redis_away_writes_go_on_and_ready_says_so(one: Host, server: Redi
     assert await central.total("a") == 3
 
 
+async def test_what_nobody_can_look_into_may_hold_something_and_answers_say_so(one: Host, server: RedisServer) -> None:
+    await one.central.counter("a")
+    await one.drained()
+    assert "complete" not in (await one.central.query("a", "sum")).json
+    server.pause()
+    while (reply := await one.central.query("a", "sum")).json.get("complete", True):
+        assert reply.status == 200
+    server.go_on()
+    while "complete" in (await one.central.query("a", "sum")).json:
+        pass
+
+
 async def test_a_redis_that_may_forget_leaves_the_service_without_a_spill(one: Host, server: RedisServer) -> None:
     assert (await one.central.counter("a")).status == 201
     await server.set(appendonly="no")

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from decimal import Decimal
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -78,14 +79,36 @@ async def test_two_processes_under_load_add_up(central: Central, other: Central)
     assert await central.total("n0") == await other.total("n99") == sum(range(60))
 
 
-@pytest.mark.parametrize("text", ["a'b", 'a"b', "a\\b", "a\0b", "a b"])
+ODD = ["a'b", 'a"b', "a\\b", "a\0b", "a b", "'; DROP TABLE metrics; -- ", "%s", "\u2028", "\ud83d\ude00"]
+FIELDS = ("name", "type", "value", "recorded_at", "count", "min", "max", "x")
+
+
+@pytest.mark.parametrize("text", ODD)
 async def test_odd_texts_in_any_field_harm_nothing(central: Central, text: str) -> None:
-    assert (await central.post("/api/metrics/counter", {"name": text})).error == (400, "INVALID_NAME", "name")
-    assert (await central.query("a", text)).error[0] == 400
-    assert (await central.ask("GET", "/api/metrics", params={"prefix": text})).error[0] == 400
+    good = {"name": "a", "type": "value", "value": 1, "count": 1, "min": 1, "max": 1}
+    for field in FIELDS:
+        for kind in ("counter", "value"):
+            reply = await central.post(f"/api/metrics/{kind}", {"name": "a", "value": 1, field: text})
+            assert reply.error[0] == 400, reply.text
+        reply = await central.batch({**good, field: text})
+        assert (reply.status, reply.json["accepted"], reply.json["rejected"]) == (201, 0, 1)
+    for parameters in ({"name": text}, {"operation": text}, {"window": text}, {"start": text}, {"fill": text}):
+        query = {"name": "a", "operation": "sum", **parameters}
+        assert (await central.query(query.pop("name"), query.pop("operation"), **query)).error[0] == 400
+    for field in ("prefix", "after", "limit"):
+        assert (await central.ask("GET", "/api/metrics", params={field: text})).status in {200, 400}
+    assert (await central.ask("DELETE", f"/api/admin/metrics/{quote(text, safe='')}")).status in {400, 404}
     assert (await central.post("/api/admin/keys", {"name": text})).status == (400 if "\0" in text else 201)
     assert (await central.counter("a", headers={"Idempotency-Key": "it's \"quoted\\"})).status == 201
     assert await central.total("a") == 1
+
+
+async def test_names_that_differ_in_case_or_a_dot_stay_three(mariadb: MariaDB, database: str, central: Central) -> None:
+    names = ("a", "A", "a.")
+    for value, name in enumerate(names, 1):
+        assert (await central.counter(name, str(value))).status == 201
+    assert [await central.total(name) for name in names] == [1, 2, 3]
+    assert mariadb.run("SELECT COUNT(*) FROM metrics", database) == ((3,),)
 
 
 async def test_the_views_for_bi_say_what_the_api_says(mariadb: MariaDB, database: str, central: Central) -> None:

@@ -233,6 +233,30 @@ async def test_sessions_that_died_at_rest_are_nobodys_answer(
     await assert_levels_agree(store, [metric.id], rows)
 
 
+async def test_a_session_that_ends_in_mid_transaction_takes_nothing_along_and_the_group_goes_in(
+    mariadb: MariaDB, database: str, store: MySQLStore
+) -> None:
+    metric = await name(store, "a")
+    rows = [plain(metric, 5), plain(metric, 7)]
+    await store.commit(group(rows[:1]))
+    with disturbing(mariadb, database, "SELECT * FROM rollup_hour FOR UPDATE"):
+        running = asyncio.create_task(store.commit(group(rows[1:], [request()])))
+        for _ in range(2):
+            await until_waiting(mariadb)
+            await asyncio.to_thread(end_waiting, mariadb)
+    await running
+    await assert_levels_agree(store, [metric.id], rows)
+
+
+def end_waiting(mariadb: MariaDB) -> None:
+    """End the session that waits to write the last rollup: its points and ids are in the transaction."""
+    alive = "SELECT ID FROM information_schema.PROCESSLIST WHERE ID <> CONNECTION_ID() AND"
+    ((session,),) = mariadb.run(f"{alive} INFO LIKE '%INTO rollup_hour%'")
+    mariadb.run(f"KILL {session}")
+    while mariadb.run(f"{alive} ID = {session}"):
+        pass
+
+
 async def test_without_a_server_all_is_unavailable_and_says_where_it_was_looked_for(
     mariadb: MariaDB, store: MySQLStore, database: str
 ) -> None:

@@ -88,11 +88,35 @@ async def test_a_partition_goes_while_a_reader_is_in_its_table_and_commits_go_on
     await assert_levels_agree(store, [metric.id], [*(row for row in rows if row.recorded_at >= LINE), *fresh])
 
 
+async def test_a_reader_that_stays_and_a_drop_that_waits_for_it_stall_no_commit_for_two_seconds(
+    store: MySQLStore, mariadb: MariaDB, database: str
+) -> None:
+    metric, rows = await filled(store)
+    stalls: list[float] = []
+    with mariadb.connect(database) as reader, reader.cursor() as cursor:
+        cursor.execute("START TRANSACTION")
+        cursor.execute("SELECT COUNT(*) FROM metric_points")
+        dropping = asyncio.create_task(swept(store, LINE))
+        await wait_for_lock(mariadb, database)
+        until = time.monotonic() + 4
+        while (begun := time.monotonic()) < until:
+            rows.append(plain(metric, 3, NOW))
+            await store.commit(group(rows[-1:]))
+            stalls.append(time.monotonic() - begun)
+        assert not dropping.done()
+        cursor.execute("COMMIT")
+        await dropping
+    print(f"{len(stalls)} commits in 4 s, the longest took {max(stalls):.2f} s")
+    assert max(stalls) < 2
+    assert partitions(mariadb, database, "metric_points")[0] == partition_name(LINE // DAY)
+    await assert_levels_agree(store, [metric.id], [row for row in rows if row.recorded_at >= LINE])
+
+
 async def wait_for_lock(mariadb: MariaDB, database: str) -> None:
-    """Return when an ALTER waits for a table that is in use."""
+    """Return when a change waits for a table that is in use."""
     sql = (
         "SELECT COUNT(*) FROM information_schema.PROCESSLIST"
-        f" WHERE DB = '{database}' AND INFO LIKE 'ALTER%' AND STATE LIKE '%metadata lock%'"
+        f" WHERE DB = '{database}' AND INFO LIKE 'LOCK TABLES%' AND STATE LIKE '%metadata lock%'"
     )
     while await asyncio.to_thread(mariadb.run, sql) == ((0,),):
         pass

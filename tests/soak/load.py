@@ -17,6 +17,9 @@ from tests.soak.times import Attempt, Times
 
 FRESH_SECONDS = 3.0
 """An answer that does not say ``"complete": false`` has in it what was acknowledged so long before."""
+PATIENCE = (1.0, 3.0, 12.0)
+"""Seconds that a client waits for an answer before it asks another process; the service answers within ten."""
+_GAVE_UP = "no answer in time"
 _NOTHING_STORED = "nothing was stored"
 _KEPT = 400
 
@@ -154,9 +157,9 @@ class Load:
     async def _try(self, request: Request) -> bool:
         """Send it once; True when it needs no other try."""
         node, url = self.dice.choice(list(self.nodes.items()))
-        begun = time.monotonic()
-        status, text, _ = await self._post(request, url)
-        if request.single:
+        begun, patience = time.monotonic(), self.dice.choice(PATIENCE)
+        status, text, _ = await self._post(request, url, patience)
+        if request.single and (text != _GAVE_UP or patience == PATIENCE[-1]):
             self.times.note(Attempt(begun, time.monotonic(), node, status, _message(text)))
         if status == 201:
             self.oracle.acknowledge(request.points)
@@ -167,14 +170,19 @@ class Load:
             self.oracle.doubt(request.points)
         return status not in {0, 503} or not request.key
 
-    async def _post(self, request: Request, url: str) -> tuple[int, str, str]:
+    async def _post(self, request: Request, url: str, patience: float = PATIENCE[-1]) -> tuple[int, str, str]:
         headers: dict[str, Any] = {"X-API-Key": self.key}
         if request.key:
             headers["Idempotency-Key"] = request.key
         try:
-            async with self.http.post(url + request.path, data=request.body, headers=headers) as answer:
+            timeout = aiohttp.ClientTimeout(total=patience)
+            async with self.http.post(
+                url + request.path, data=request.body, headers=headers, timeout=timeout
+            ) as answer:
                 return answer.status, await answer.text(), answer.headers.get("Idempotency-Replayed", "")
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        except TimeoutError:
+            return 0, _GAVE_UP, ""
+        except (aiohttp.ClientError, OSError) as error:
             refused = isinstance(error, aiohttp.ClientConnectorError)
             return 0, _NOTHING_STORED if refused else repr(error), ""
 

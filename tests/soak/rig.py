@@ -16,8 +16,6 @@ from tests.central.harness import Process, launch
 from tests.redis_server import PASSWORD, RedisServer, free_port, redis_server
 from tests.servers import MariaDB
 
-SECONDS: Final = 12.0
-"""The longest that a client waits for an answer; the service answers within ten."""
 ADMIN_KEY: Final = "an-admin-key-for-one-soak-run-0123456789"
 PACKET_SAMPLES: Final = 2
 """A packet holds a count of 1 and a timing of 2.5 ms."""
@@ -197,10 +195,9 @@ async def on_duckdb(folder: Path, *, agents: int = 1) -> AsyncIterator[Rig]:
 @asynccontextmanager
 async def _running(folder: Path, environ: Mapping[str, str], centrals: int, agents: int) -> AsyncIterator[Rig]:
     nodes = [Node(f"central{number}", folder / f"central{number}", environ) for number in range(centrals)]
-    timeout = aiohttp.ClientTimeout(total=SECONDS)
     async with (
         AsyncExitStack() as stack,
-        aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), timeout=timeout) as http,
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(12)) as http,
     ):
         for node in nodes:
             stack.push_async_callback(node.end, signal.SIGKILL)

@@ -39,7 +39,7 @@ class Times:
 
     outages: list[Outage] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
-    """How long those took that got 201 from a process that ran all the while."""
+    """How long those took that got 201, while their process ran and database or Redis was up."""
     failed: list[Attempt] = field(default_factory=list)
     statuses: Counter[int] = field(default_factory=Counter)
     longest_refusal: float = 0.0
@@ -51,7 +51,7 @@ class Times:
         self.statuses[attempt.status] += 1
         if attempt.status == 201:
             self._refused_since = None
-            if not self._away(attempt.central, attempt):
+            if not self._excused(attempt):
                 self.seconds.append(attempt.ended - attempt.begun)
             return
         self.failed.append(attempt)
