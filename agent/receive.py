@@ -22,9 +22,11 @@ RECEIVE_BUFFER: Final = 8 << 20
 PACKETS_A_TURN: Final = 256
 """Read at most so many before the event loop gets its turn: about half a millisecond."""
 PAUSE_SECONDS: Final = 0.001
-"""What comes in so long fits the smallest usual buffer (208 KiB) even at 500,000 packets a second.
+"""What comes in so long fits the smallest usual buffer even at 500,000 packets a second.
 
 A unix socket is read without a pause: it holds ten datagrams on many systems, and then its senders wait."""
+SMALLEST_BUFFER: Final = 208 << 10
+LONGEST_PAUSE_SECONDS: Final = 0.01
 _NO_FAULT: Final = (0, errno.EAGAIN, errno.EINTR)
 _SO_RCVBUFFORCE: Final = 33  # Linux; the socket module has no name for it
 _SMALLEST_PACKET: Final = 512
@@ -142,7 +144,8 @@ class DatagramReceiver:
         self.granted = granted_buffer(sock)
         self._sock = sock
         self._read_socket = read
-        self._pause = 0 if sock.family == socket.AF_UNIX else PAUSE_SECONDS
+        fits = min(LONGEST_PAUSE_SECONDS, PAUSE_SECONDS * self.granted / SMALLEST_BUFFER)
+        self._pause = 0 if sock.family == socket.AF_UNIX else fits
         self._loop: asyncio.AbstractEventLoop | None = None
         self._next_turn: asyncio.TimerHandle | None = None
 
@@ -153,9 +156,10 @@ class DatagramReceiver:
         return host, port
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Read when something is there, and then every millisecond as long as there is.
+        """Read when something is there, and then every few milliseconds as long as there is.
 
-        Waking up costs several times what reading a packet does, so under load a few are left to gather.
+        Waking up costs several times what reading a packet does, so under load a few are left to gather;
+        the larger the buffer, the more.
         """
         self._loop = loop
         loop.add_reader(self._sock.fileno(), self._wake, loop)

@@ -32,6 +32,8 @@ FLOOD: Final = 500_000
 """Lines a second."""
 CLOSE: Final = 0.001
 """What a daemon says it has counted may be off by this: netdata keeps rates, of 24 bits."""
+LOST: Final = 0.02
+"""Of what is sent to another daemon so much may get lost in its socket; its cost is that of the lines it counted."""
 
 
 class Row(NamedTuple):
@@ -116,14 +118,17 @@ class Turns:
         self._row, self._workload, self._idle = row, workload, idle
         self._packets = int(row.pace * TURN_SECONDS) // len(workload.packets) * len(workload.packets)
         self.nanoseconds: dict[str, list[float]] = {}
-        self.ratios: list[float] = []
         self.paces: list[float] = []
 
     def round(self, everyone: Sequence[Daemon]) -> None:
         for daemon in everyone:
             self.nanoseconds.setdefault(daemon.name, []).append(self._turn(daemon))
-        ours, *others = (self.nanoseconds[daemon.name][-1] for daemon in everyone)
-        self.ratios.append(ours / min(others))
+
+    def ratios(self, shares: dict[str, float]) -> list[float]:
+        """The agent's cost to that of the best other daemon, a number a round; a cost is that of a line counted."""
+        costs = {name: [one / shares[name] for one in found] for name, found in self.nanoseconds.items()}
+        ours = costs.pop("agent")
+        return [mine / min(others) for mine, *others in zip(ours, *costs.values(), strict=True)]
 
     def _turn(self, daemon: Daemon) -> float:
         before, begun = cpu_seconds(daemon.pid), time.monotonic()
@@ -147,17 +152,25 @@ def measure(row: Row, workload: Workload, everyone: Sequence[Daemon], idle: dict
         turns.round(everyone)
     time.sleep(2 * FLUSH_SECONDS + 1)
     lines, numbers = turns.sent(ROUNDS)
+    shares = {}
     for daemon in everyone:
         wanted, counted = lines if daemon.name == "agent" else numbers, daemon.counted() - before[daemon.name]
-        if abs(counted - wanted) > CLOSE * wanted:
+        shares[daemon.name] = counted / wanted
+        if counted > wanted * (1 + CLOSE) or counted < wanted * (1 - (CLOSE if daemon.name == "agent" else LOST)):
             raise RuntimeError(f"{row.workload}: {daemon.name} counted {counted:,.0f} of {wanted:,.0f}")
     if min(turns.paces) < 0.95 * row.pace:
         raise RuntimeError(f"{row.workload}: the sender reached only {min(turns.paces):,.0f} packets a second")
-    cells = [f"{median(turns.nanoseconds[daemon.name]):,.0f}" for daemon in everyone]
-    ratio = median(turns.ratios)
-    spread = f"{ratio:.2f} ({min(turns.ratios):.2f} to {max(turns.ratios):.2f})"
+    cells = [_cell(median(turns.nanoseconds[daemon.name]), shares[daemon.name]) for daemon in everyone]
+    ratios = turns.ratios(shares)
+    ratio = median(ratios)
+    spread = f"{ratio:.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
     what = f"{row.workload}, {row.pace * workload.lines_a_packet:,} lines/s: ns a line"
     return [what, *cells, spread, *judged(ratio, row.goal)]
+
+
+def _cell(nanoseconds: float, share: float) -> str:
+    lost = f" ({1 - share:.1%} lost)" if share < 1 - CLOSE else ""
+    return f"{nanoseconds / share:,.0f}{lost}"
 
 
 def judged(value: float, goal: float | None) -> list[str]:
