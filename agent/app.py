@@ -4,14 +4,14 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from agent.activation import Passed
 from agent.aggregate import AggregateOptions, Aggregator
 from agent.badlines import BadLines
 from agent.batch import batches
-from agent.clock import CentreClock
+from agent.clock import CentreClock, WindowClock
 from agent.compiled import CORE, MaybeCore
 from agent.disk import Disk
 from agent.forward import Forwarder, Pace, Told
@@ -55,6 +55,8 @@ class Outside:
     disk: Disk = field(default_factory=Disk)
     core: MaybeCore = CORE
     notify: Notifier = field(default_factory=silent)
+    share: float = 0.0
+    """This host's place among others, see agent.schedule."""
 
 
 class Agent:
@@ -79,9 +81,11 @@ class Agent:
         limits = SpoolLimits(settings.spool_max_bytes, settings.spool_max_files)
         self._spool = Spool(self._folder, self._ledger, limits)
         self._clock = CentreClock(outside.wall, outside.steady)
+        self._window_clock = WindowClock(self._clock)
         with starting(f"CA_FILE {settings.ca_file}", "it must be a PEM file of certificates"):
             self._sender = Sender(settings.central_url, key, settings.ca_file)
-        self._forwarder = Forwarder(self._spool, self._sender, self._clock, outside.pace, tell)
+        pace = replace(outside.pace, interval=settings.flush_interval, share=outside.share)
+        self._forwarder = Forwarder(self._spool, self._sender, self._clock, pace, tell)
         self._bad = BadLines(tell, outside.steady, settings.prefix, settings.tags == "append")
         self._passed = passed
         self._receivers: list[Receiver] = []
@@ -208,7 +212,7 @@ class Agent:
         """
         interval, notify = self._settings.flush_interval, self._outside.notify
         while not stop.is_set():
-            left = seconds_left(self._window, interval, self._outside.wall())
+            left = seconds_left(self._window, interval, self._window_clock.now())
             if left:
                 await self._outside.pace.pause(min(left, notify.pause), stop)
             else:
@@ -226,6 +230,7 @@ class Agent:
         self._recent.turn(self._losses())
         self._bad.arm(self._ledger.dropped)
         gauges = self._aggregator.gauges()
+        self._forwarder.window_closed(window.start)
         self._spool.add(batches(window))
         self._window = self._window_now()
         self._spool.take_replays()
@@ -237,4 +242,4 @@ class Agent:
         self._forwarder.wake()
 
     def _window_now(self) -> int:
-        return window_start(self._outside.wall(), self._settings.flush_interval)
+        return window_start(self._window_clock.now(), self._settings.flush_interval)

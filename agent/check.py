@@ -1,23 +1,27 @@
 """Is everything as an agent needs it? One finding for each question, in the order of the data's way."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
-from agent.clock import parse_http_date
+from agent.clock import CLOCK_OFF_SECONDS, parse_http_date
 from agent.disk import Disk, FolderInUseError
-from agent.report import CLOCK_OFF_SECONDS
+from agent.fleet import hosts_a_key, requests_a_minute
 from agent.send import UnreachableError
 from agent.spoolfolder import AsideLimits, SpoolFolder
-from protocol.outcomes import Answer, our_body
+from protocol.limits import MAX_BATCH_ITEMS
+from protocol.outcomes import Allowance, Answer, allowance, our_body
+
+_MAKE_ONE: Final = "make one with `fiesta-central keys create NAME --scope ingest` and set API_KEY_FILE"
 
 
 class Finding(NamedTuple):
-    """``good`` or not, what was looked at, and what was found or is to be done."""
+    """``good`` or not, what was looked at, and what was found or is to be done; ``doubt`` where it may go wrong yet."""
 
     good: bool
     what: str
     message: str
+    doubt: bool = False
 
 
 class Asked(Protocol):
@@ -44,8 +48,19 @@ def check_spool(path: Path, disk: Disk) -> Finding:
     return Finding(True, what, "can be written, and no agent uses it")
 
 
-async def check_centre(url: str, centre: Asked, wall: Callable[[], float]) -> AsyncIterator[Finding]:
-    """Can the centre be reached, does its clock agree, does it take the key? Ends at the first that fails."""
+class Sends(NamedTuple):
+    """What decides how much this host sends: seconds of a window, the most names, and those it has now, if it runs."""
+
+    interval: int
+    max_names: int
+    names: int | None = None
+
+
+async def check_centre(url: str, centre: Asked, wall: Callable[[], float], sends: Sends) -> AsyncIterator[Finding]:
+    """Can the centre be reached, does its clock agree, does it take the key, how many hosts is the key good for?
+
+    Ends at the first that fails.
+    """
     try:
         answer = await centre.health()
         yield Finding(True, "way to the centre", f"{url} answers")
@@ -58,7 +73,12 @@ async def check_centre(url: str, centre: Asked, wall: Callable[[], float]) -> As
             )
             return
         yield _clock(answer, wall())
-        yield _key(await centre.try_key())
+        answer = await centre.try_key()
+        yield _key(answer)
+        allowed = allowance(answer)
+        if allowed is not None:
+            for finding in _fleet(allowed, sends):
+                yield finding
     except UnreachableError as error:
         yield Finding(False, "way to the centre", f"{error}; is CENTRAL_URL right, and does the service run?")
 
@@ -81,8 +101,35 @@ def _key(answer: Answer) -> Finding:
             False, "key", f"an answer {answer.status} that is not the centre's; is there a proxy in between?"
         )
     if answer.status == 401:
-        return Finding(False, "key", "refused; make one with `fiesta-central keys create NAME` and set API_KEY_FILE")
-    if answer.status in {200, 403, 429}:
-        # 403: known, only not for questions. 429: known, and busy.
+        return Finding(False, "key", f"refused; {_MAKE_ONE}")
+    if answer.status == 403:
+        return Finding(False, "key", f"known, but it may not send; {_MAKE_ONE}")
+    if answer.status in {400, 429}:
+        # 400: may send, but this was nothing. 429: known, and busy.
         return Finding(True, "key", "accepted")
     return Finding(False, "key", f"the centre answered {answer.status}; look at its /ready")
+
+
+def _fleet(allowed: Allowance, sends: Sends) -> Iterator[Finding]:
+    """How many hosts can share the key, and whether this one alone may be too much for it."""
+    names = max(sends.names or 0, 1)
+    host = "a host with up to 1,000 names" if names <= MAX_BATCH_ITEMS else f"a host with {names:,} names, as this now,"
+    each = requests_a_minute(names, sends.interval)
+    hosts = hosts_a_key(allowed.limit, names, sends.interval)
+    yield Finding(
+        True,
+        "fleet",
+        f"the key has {allowed.limit:,} requests a minute, {allowed.remaining:,} left of this one; {host} sends "
+        f"{each:,}, so it is enough for {hosts:,} such hosts (half of it is kept for the way back after an outage)",
+        doubt=hosts == 0,
+    )
+    most = requests_a_minute(sends.max_names, sends.interval)
+    if most > allowed.limit:
+        yield Finding(
+            True,
+            "fleet",
+            f"this host alone may send {most:,} requests a minute, with {sends.max_names:,} names (MAX_NAMES) in "
+            f"windows of {sends.interval} s; use a key with a higher --rate-limit, a longer FLUSH_INTERVAL, or a lower "
+            "MAX_NAMES",
+            doubt=True,
+        )

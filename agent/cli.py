@@ -17,11 +17,13 @@ import uvloop
 
 from agent.activation import ActivationError, passed_sockets
 from agent.app import Agent, Outside, steady_time
-from agent.check import Finding, check_centre, check_spool
+from agent.check import Finding, Sends, check_centre, check_spool
 from agent.disk import Disk, FolderInUseError
+from agent.host import host_name
 from agent.key import ApiKey, BadKeyError
 from agent.log import log_to, not_too_often
 from agent.notify import notifier
+from agent.schedule import share_of
 from agent.send import Sender
 from agent.sendlines import faults
 from agent.sendlines import send as send_lines
@@ -101,17 +103,21 @@ async def _run(settings: Settings, key: ApiKey) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     tell = not_too_often(log_to(sys.stderr), steady_time)
     passed = passed_sockets(os.environ, os.getpid())
-    await Agent(settings, key, tell, Outside(notify=notifier()), passed).run(stop)
+    await Agent(settings, key, tell, Outside(notify=notifier(), share=share_of(host_name())), passed).run(stop)
 
 
 @main.command()
 @_settled
 def check(settings: Settings) -> None:
-    """Look at settings, spool folder, the way to the centre, its clock and the key; exit 1 if any is not good."""
+    """Look at settings, spool folder, the way to the centre, its clock and the key; exit 1 if any is not good.
+
+    Also says how many hosts can share the key; "warn" where this one alone may send more than it allows.
+    """
     findings = [Finding(True, "settings", "can be used"), check_spool(settings.spool_dir, Disk())]
     findings += asyncio.run(_ask_centre(settings, _key(settings)))
-    for good, what, message in findings:
-        click.echo(f"{'ok  ' if good else 'FAIL'}  {what}: {message}")
+    for finding in findings:
+        verdict = "FAIL" if not finding.good else "warn" if finding.doubt else "ok  "
+        click.echo(f"{verdict}  {finding.what}: {finding.message}")
     if not all(finding.good for finding in findings):
         sys.exit(1)
 
@@ -122,8 +128,18 @@ async def _ask_centre(settings: Settings, key: ApiKey) -> list[Finding]:
             sender = Sender(settings.central_url, key, settings.ca_file)
     except StartError as error:
         return [Finding(False, "certificates", str(error))]
+    sends = Sends(settings.flush_interval, settings.max_names, await _names_now(settings))
     async with sender:
-        return [finding async for finding in check_centre(settings.central_url, sender, time.time)]
+        return [finding async for finding in check_centre(settings.central_url, sender, time.time, sends)]
+
+
+async def _names_now(settings: Settings) -> int | None:
+    """The names that a running agent counts now; None when none answers."""
+    host, port = settings.http
+    try:
+        return int((await _fetch(f"http://{join_address(ANYWHERE.get(host, host), port)}/status"))["names"])
+    except (aiohttp.ClientError, OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 @main.command()

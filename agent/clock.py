@@ -10,6 +10,9 @@ from typing import Final
 
 from protocol.limits import CLOCK_SKEW_SECONDS, MAX_AGE_SECONDS
 
+CLOCK_OFF_SECONDS: Final = 30.0
+"""A clock that differs by more is wrong, whatever else may cost time on the way."""
+
 
 def parse_http_date(text: str | None) -> float | None:
     """Seconds since the epoch of an HTTP date, None where there is none or it is no date."""
@@ -68,3 +71,26 @@ class CentreClock:
     def earliest_start(self) -> float:
         """A window that started before this would be refused as too old; -inf while we are not sure."""
         return self.now() - MAX_AGE_SECONDS if self.sure else float("-inf")
+
+
+class WindowClock:
+    """The time that windows go by: this host's, unless the centre itself has told that it is far off.
+
+    Then the windows go on as they did, or by the centre's time where they were wrong from the start. So a clock that
+    somebody sets wrong, by an hour or by a year, moves no window to where the centre would not take it.
+    """
+
+    def __init__(self, centre: CentreClock) -> None:
+        self._centre = centre
+        self._ahead_of_steady = centre.now() - centre.steady()
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        centre = self._centre
+        wall, steady = centre.wall(), centre.steady()
+        if not centre.sure or abs(centre.ahead()) <= CLOCK_OFF_SECONDS:
+            self._ahead_of_steady = wall - steady
+            return wall
+        if abs(self._ahead_of_steady + steady - centre.now()) > CLOCK_OFF_SECONDS:
+            self._ahead_of_steady = centre.now() - steady
+        return self._ahead_of_steady + steady

@@ -1,8 +1,7 @@
 """From the spool to the centre: which batch next, what its answer means, and how long to wait.
 
-One request is in flight. The oldest batch goes first; while there is a backlog newest and oldest take
-turns, so that after an outage the present shows at once. All state is in memory and may be lost: a
-retry after a restart has the same id and the same bytes.
+One request is in flight; agent.schedule says of which batch, and how fast a backlog goes. All state is in memory
+and may be lost: a retry after a restart has the same id and the same bytes.
 """
 
 import asyncio
@@ -16,10 +15,11 @@ from typing import Final, NamedTuple, Protocol
 from agent.batch import Batch
 from agent.clock import CentreClock, parse_http_date
 from agent.retry import Uniform, backoff, retry_after
+from agent.schedule import Schedule
 from agent.send import UnreachableError
 from agent.spool import Spool
 from agent.spoolindex import Entry
-from protocol.outcomes import Action, Answer, Outcome, our_body, outcome
+from protocol.outcomes import Action, Answer, Outcome, allowance, our_body, outcome
 
 KEY_REFUSED_SECONDS: Final = 60.0
 CLOCK_SECONDS: Final = 600.0
@@ -53,10 +53,15 @@ async def pause(seconds: float | None, wake: asyncio.Event) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """Waiting and chance, passed in so that no test waits."""
+    """Waiting and chance, passed in so that no test waits; and how this host keeps out of the others' way.
+
+    ``interval`` is that of the windows in seconds; 0 is for no pace at all. ``share`` see agent.schedule.
+    """
 
     pause: Callable[[float | None, asyncio.Event], Awaitable[None]] = pause
     uniform: Uniform = uniform
+    interval: float = 0.0
+    share: float = 0.0
 
 
 class Trouble(NamedTuple):
@@ -90,10 +95,14 @@ class Forwarder:
         self._clock = clock
         self._pace = pace
         self._tell = tell
+        self._schedule = Schedule(pace.interval, pace.share, pace.uniform)
         self._failures = 0
-        self._oldest_turn = False
         self._was_held = False
         self._new_work = asyncio.Event()
+
+    def window_closed(self, start: int) -> None:
+        """Say that a window has closed, before its batches are in the spool: they are due in this host's time."""
+        self._schedule.closed(start, self._clock.steady())
 
     def wake(self) -> None:
         """Say that there is something new in the spool; ends an idle wait, not a back-off."""
@@ -101,31 +110,32 @@ class Forwarder:
 
     async def run(self) -> None:
         """Send for ever."""
+        self._schedule.started(self._clock.steady())
         while True:
             self._new_work.clear()
             delay = await self.step()
             if delay is None:
-                await self._pace.pause(self._idle_seconds(), self._new_work)
+                await self._pace.pause(self.idle_seconds(), self._new_work)
             elif delay:
                 await self._pace.pause(delay, asyncio.Event())
 
     async def finish(self) -> None:
-        """Send what can be sent without waiting; ends at the first attempt that does not work."""
+        """Send what can be sent, at no pace; ends at the first attempt that does not work."""
+        self._schedule.hurry()
         while await self.step() == _AT_ONCE:
             pass
 
     async def step(self) -> float | None:
-        """One attempt. Returns the seconds to wait before the next; None when there is nothing to send."""
+        """One attempt. Returns the seconds to wait before the next; None when there is nothing to send now."""
         self._spool.expire(self._clock.earliest_start())
-        if not len(self._spool.index):
-            self._note_held()
-            return None
-        if self._clock.age() > (HELD_CLOCK_SECONDS if self.held() else CLOCK_SECONDS):
+        held = self.held()
+        entry = self._schedule.choose(self._spool.index, self._latest(), self._clock.steady())
+        if (entry or held) and self._clock.age() > (HELD_CLOCK_SECONDS if held else CLOCK_SECONDS):
             return await self._ask_the_time()
         self._note_held()
-        entry = self._choose()
         if entry is None:
             return None
+        self._schedule.took(entry, self._clock.steady())
         batch = self._spool.take(entry)
         if batch is None:
             self._tell("batch_corrupt", f"{entry.name} had gone bad in the spool and was moved to corrupt/")
@@ -142,13 +152,9 @@ class Forwarder:
         index = self._spool.index
         return len(index) - index.count(self._clock.latest_start()) if self._clock.known else 0
 
-    def _choose(self) -> Entry | None:
-        index = self._spool.index
-        newest = index.newest(self._clock.latest_start())
-        if newest is None:
-            return None
-        self._oldest_turn = not self._oldest_turn
-        return index.oldest() if self._oldest_turn else newest
+    def _latest(self) -> float:
+        """No window that starts later can be sent now. While the time is unknown any may be, once it is asked."""
+        return self._clock.latest_start() if self._clock.known else float("inf")
 
     async def _ask_the_time(self) -> float:
         """Learn the centre's time before anything can be refused for a wrong one."""
@@ -172,6 +178,9 @@ class Forwarder:
             return self._failed(Outcome(Action.WAIT, "network", str(error)), None)
         if our_body(answer) is not None:
             self._clock.learn(answer.date, ours=True)
+            allowed = allowance(answer)
+            if allowed is not None:
+                self._schedule.allowed(allowed, self._clock.steady())
         result = outcome(answer, len(batch.items))
         if result.action is Action.ACK:
             self._spool.acknowledge(entry, _samples_by_code(batch, result))
@@ -205,6 +214,7 @@ class Forwarder:
         self._count(result)
         self.counts.retries += 1
         self._failures += 1
+        self._schedule.failed()
         known = self.trouble
         if known is None or (known.action, known.reason) != (result.action, result.reason):
             since = known.since if known is not None else self._clock.steady()
@@ -216,7 +226,9 @@ class Forwarder:
         if answer is not None:
             sent_at = parse_http_date(answer.date)
             asked = retry_after(answer.retry_after, self._clock.now() if sent_at is None else sent_at)
-        return backoff(self._failures, self._pace.uniform) if asked is None else asked
+        if asked is None:
+            return backoff(self._failures, self._pace.uniform)
+        return asked + self._pace.uniform(0.0, min(asked, self._pace.interval))  # it asked others for the same
 
     def _count(self, result: Outcome) -> None:
         self.counts.answers[str(result.action), result.reason] += 1
@@ -229,13 +241,14 @@ class Forwarder:
             self._tell("held_no_more", "no batch is in the future of the centre any more")
         self._was_held = bool(held)
 
-    def _idle_seconds(self) -> float | None:
-        """Until the first held batch is due or the time should be asked again; None when nothing is held."""
-        oldest = self._spool.index.oldest()
-        if oldest is None:
-            return None
-        due = oldest.start - self._clock.latest_start()
-        return max(1.0, min(due, HELD_CLOCK_SECONDS))
+    def idle_seconds(self) -> float | None:
+        """While there is nothing to send now: until there may be, or the time should be asked; None for never."""
+        index, latest = self._spool.index, self._latest()
+        waits = [self._schedule.wait(index, latest, self._clock.steady())]
+        first_held = index.after(latest) if self.held() else None
+        if first_held is not None:
+            waits.append(max(1.0, min(first_held.start - latest, HELD_CLOCK_SECONDS)))
+        return min((wait for wait in waits if wait is not None), default=None)
 
 
 def held_message(held: int, ahead: float) -> str:

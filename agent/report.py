@@ -10,13 +10,13 @@ from typing import Any, Final, NamedTuple
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from agent.clock import CLOCK_OFF_SECONDS
 from agent.forward import held_message
 from agent.socketfacts import SocketFacts
 from protocol.outcomes import Action
 
 WAITING_SECONDS: Final = 60.0
 """An outage that is shorter is no news: that is what the spool is for."""
-CLOCK_OFF_SECONDS: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,8 @@ def health(snapshot: Snapshot) -> list[str]:
         reasons.append(held_message(snapshot.held, snapshot.clock_ahead or 0))
     elif snapshot.clock_ahead is not None and abs(snapshot.clock_ahead) > CLOCK_OFF_SECONDS:
         way = "ahead of" if snapshot.clock_ahead > 0 else "behind"
-        reasons.append(f"this host's clock is {abs(snapshot.clock_ahead):.0f} s {way} the centre's; set it right")
+        off = f"{abs(snapshot.clock_ahead):.0f} s {way} the centre's"
+        reasons.append(f"this host's clock is {off}, by whose time windows go meanwhile; set it right")
     if snapshot.disk_trouble is not None:
         reasons.append(
             f"the disk fails: {snapshot.disk_trouble}; {snapshot.spool_in_memory} batches are in memory only"

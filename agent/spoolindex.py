@@ -57,6 +57,17 @@ class SpoolIndex:
         count = self.count(until)
         return self._entries[count - 1] if count else None
 
+    def after(self, start: float) -> Entry | None:
+        """The first entry of a window that starts after ``start``."""
+        count = self.count(start)
+        return self._entries[count] if count < len(self._entries) else None
+
+    def ends(self, start: int) -> tuple[Entry, Entry] | None:
+        """The first and the last entry of a window; None when it has none."""
+        first = bisect_left(self._entries, start, key=lambda entry: entry.start)
+        count = self.count(start)
+        return (self._entries[first], self._entries[count - 1]) if first < count else None
+
     def count(self, until: float) -> int:
         """Entries whose window starts at ``until`` or before."""
         return bisect_right(self._entries, until, key=lambda entry: entry.start)

@@ -5,6 +5,7 @@ It looks whether the ports are free, and starts nothing.
 
 import errno
 import os
+import re
 import shlex
 import socket
 import sys
@@ -20,6 +21,8 @@ from protocol.times import format_time
 
 AGENT_UDP: Final = "127.0.0.1:8125"
 AGENT_HTTP: Final = "127.0.0.1:9126"
+FLUSH_SECONDS: Final = "5"
+"""Half of the agent's own default: what one tries out should answer soon."""
 KEY_FILE: Final = "quickstart.key"
 _DAY: Final = 86_400
 
@@ -35,6 +38,11 @@ class Plan(NamedTuple):
     udp: tuple[str, int]
     http: tuple[str, int]
     flush_seconds: str
+
+    @property
+    def answer_seconds(self) -> str:
+        """After so long what was sent is in an answer: its window has closed, and this host's turn in it has come."""
+        return str(2 * int(self.flush_seconds)) if re.fullmatch("[0-9]{1,2}", self.flush_seconds) else "a few"
 
     @property
     def agent_url(self) -> str:
@@ -59,7 +67,7 @@ def make_plan(settings: Settings, environ: Mapping[str, str]) -> Plan:
         replace(settings, listen=listen),
         _agent_address(environ, "FIESTA_AGENT_UDP", AGENT_UDP, socket.SOCK_DGRAM),
         _agent_address(environ, "FIESTA_AGENT_HTTP", AGENT_HTTP, socket.SOCK_STREAM),
-        environ.get("FIESTA_AGENT_FLUSH_INTERVAL") or "10",
+        environ.get("FIESTA_AGENT_FLUSH_INTERVAL") or FLUSH_SECONDS,
     )
 
 
@@ -68,6 +76,7 @@ def agent_settings(plan: Plan, environ: Mapping[str, str]) -> dict[str, str]:
     fitting = {
         "FIESTA_AGENT_CENTRAL_URL": plan.settings.url,
         "FIESTA_AGENT_SPOOL_DIR": str(plan.settings.data_dir / "spool"),
+        "FIESTA_AGENT_FLUSH_INTERVAL": plan.flush_seconds,
     }
     if not environ.get("FIESTA_AGENT_API_KEY"):
         fitting["FIESTA_AGENT_API_KEY_FILE"] = str(plan.key_file)
@@ -108,7 +117,7 @@ Glowing Fiesta is running. Ctrl-C stops it; the data stays in {plan.settings.dat
 
    echo 'foo:1|c' | nc -u -w1 {shlex.quote(plan.udp[0])} {plan.udp[1]}
 
-2. Get the answer within {plan.flush_seconds} s:
+2. Get the answer within {plan.answer_seconds} s:
 
    curl -H 'X-API-Key: {key}'{trust} '{address}'
 """

@@ -38,6 +38,30 @@ class Answer(NamedTuple):
     body: bytes = b""
     retry_after: str | None = None
     date: str | None = None
+    rate_limit: str | None = None
+    """RateLimit-Limit: requests a minute of the key."""
+    rate_remaining: str | None = None
+    """RateLimit-Remaining in this minute."""
+    rate_reset: str | None = None
+    """RateLimit-Reset: seconds to the next."""
+
+
+class Allowance(NamedTuple):
+    """What a key may do: requests a minute, how many are left of this one, and the seconds until the next."""
+
+    limit: int
+    remaining: int
+    reset: int
+
+
+def allowance(answer: Answer) -> Allowance | None:
+    """What the RateLimit headers say; None where they do not say all of it."""
+    said = (answer.rate_limit, answer.rate_remaining, answer.rate_reset)
+    numbers = [int(text) for text in said if text is not None and text.isascii() and text.isdigit() and len(text) < 12]
+    if len(numbers) != len(said) or not numbers[0]:
+        return None
+    limit, remaining, reset = numbers
+    return Allowance(limit, remaining, min(reset, 60))
 
 
 class Outcome(NamedTuple):

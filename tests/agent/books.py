@@ -55,12 +55,23 @@ def queue(path: Path) -> list[str]:
 class Bench:
     """One forwarder with all it needs; the books must balance at the end of each test."""
 
-    def __init__(self, path: Path, disk: FailingDisk | None = None, wall_ahead: float = 0.0, offset: float = 0) -> None:
+    def __init__(
+        self,
+        path: Path,
+        disk: FailingDisk | None = None,
+        wall_ahead: float = 0.0,
+        offset: float = 0,
+        *,
+        interval: float = 0,
+        share: float = 0,
+    ) -> None:
         self.time = Time()
         self.centre = ScriptedCentre(self.time, offset)
         self.spool, self.ledger = a_spool(path, disk.disk if disk else None)
         self.spool.open()
-        self.forwarder, self.clock, self.told = a_forwarder(self.spool, self.time, self.centre, wall_ahead)
+        self.forwarder, self.clock, self.told = a_forwarder(
+            self.spool, self.time, self.centre, wall_ahead, (interval, share)
+        )
 
     async def put(self, *numbers: int, start: int = NOW - 1_000, items: int = 3) -> None:
         await put(self.spool, self.ledger, *(a_batch(n, items, start + 10 * n) for n in numbers))
@@ -69,6 +80,8 @@ class Bench:
         """Go on as ``run`` does, until nothing is left to send."""
         for _ in range(steps):
             delay = await self.forwarder.step()
+            if delay is None:
+                delay = self.forwarder.idle_seconds()
             if delay is None:
                 return
             self.time.pass_by(delay)

@@ -178,12 +178,17 @@ class Told(list[str]):
 
 
 def a_forwarder(
-    spool: Spool, time: Time, centre: ScriptedCentre, wall_ahead: float = 0.0
+    spool: Spool,
+    time: Time,
+    centre: ScriptedCentre,
+    wall_ahead: float = 0.0,
+    interval_and_share: tuple[float, float] = (0.0, 0.0),
 ) -> tuple[Forwarder, CentreClock, Told]:
-    """A forwarder whose jitter is always the longest."""
+    """A forwarder whose jitter is always the longest; without an interval it keeps no pace."""
     clock = CentreClock(lambda: time.wall + wall_ahead, lambda: time.steady)
     told = Told()
-    return Forwarder(spool, centre, clock, Pace(time.pause, lambda low, high: high), told), clock, told
+    pace = Pace(time.pause, lambda low, high: high, *interval_and_share)
+    return Forwarder(spool, centre, clock, pace, told), clock, told
 
 
 NETWORK = UnreachableError("no way there")
@@ -245,8 +250,12 @@ class RealCentre:
 
     async def _batch(self, request: web.Request) -> web.StreamResponse:
         self.headers.append(dict(request.headers))
-        key = request.headers["Idempotency-Key"]
+        if request.headers.get("X-API-Key") != KEY:
+            return self._error(401, "UNAUTHORIZED")
         metrics = json.loads(await request.read())["metrics"]
+        if not metrics:
+            return self._error(400, "VALIDATION_ERROR")
+        key = request.headers["Idempotency-Key"]
         self.seen[key] += 1
         other = self.answer(request)
         if other is not None:
@@ -259,15 +268,15 @@ class RealCentre:
         headers = {"Idempotency-Replayed": "true"} if replayed else {}
         return web.json_response(answer, status=201, headers=headers)
 
+    def _error(self, status: int, code: str) -> web.Response:
+        limits = {"RateLimit-Limit": "1000", "RateLimit-Remaining": "999", "RateLimit-Reset": "7"}
+        error = {"code": code, "message": "no"}
+        return web.json_response(
+            {"success": False, "error": error}, status=status, headers=limits if status == 400 else {}
+        )
+
     async def _health(self, request: web.Request) -> web.Response:
         return web.json_response({"success": True, "data": {"status": "ok"}})
-
-    async def _list(self, request: web.Request) -> web.Response:
-        self.headers.append(dict(request.headers))
-        if request.headers.get("X-API-Key") == KEY:
-            return web.json_response({"success": True, "data": [], "next": None})
-        error = {"code": "UNAUTHORIZED", "message": "no"}
-        return web.json_response({"success": False, "error": error}, status=401)
 
     def total(self, name: str) -> float:
         """The sum of what was stored under ``name``."""
@@ -288,7 +297,6 @@ class RealCentre:
             [
                 web.post("/api/metrics/batch", self._batch),
                 web.get("/health", self._health),
-                web.get("/api/metrics", self._list),
             ]
         )
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)

@@ -133,7 +133,9 @@ async def test_check_says_what_is_good(tmp_path: Path) -> None:
     async with RealCentre().serving() as centre:
         run = await fiesta(tmp_path, "check", url=centre.url)
     assert run.code == 0
-    assert [line.split(" ")[0] for line in run.out.splitlines()] == ["ok"] * 5
+    # Windows of a second with up to 100,000 names could be more than a key has.
+    assert [line.split(" ")[0] for line in run.out.splitlines()] == ["ok"] * 6 + ["warn"]
+    assert "enough for 8 such hosts" in run.out
 
 
 async def test_check_says_what_is_not(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from agent.clock import CentreClock, parse_http_date
+from agent.clock import CentreClock, WindowClock, parse_http_date
 from protocol.limits import MAX_AGE_SECONDS
 from tests.agent.fakes import NOW, Time
 
@@ -80,3 +80,59 @@ def test_where_nobody_tells_the_time_ours_is_assumed() -> None:
     clock = a_clock(time)
     clock.assume()
     assert (clock.known, clock.sure, clock.age(), clock.now()) == (True, False, 0, NOW)
+
+
+# --- the time that windows go by
+
+HOUR = 3_600
+YEAR = 365 * 86_400
+
+
+@pytest.mark.parametrize("step", [-YEAR, -HOUR, -40, 40, HOUR, YEAR])
+def test_windows_go_on_when_a_clock_that_was_right_is_set_wrong(step: float) -> None:
+    time = Time()
+    clock = a_clock(time)
+    windows = WindowClock(clock)
+    clock.learn(DATE, ours=True)
+    assert windows.now() == NOW
+    time.wall += step
+    time.pass_by(10)
+    assert windows.now() == NOW + 10
+    clock.learn("Sun, 15 Feb 2026 00:00:09 GMT", ours=True)  # a second or so of noise moves nothing
+    assert windows.now() == NOW + 10
+    time.wall -= step
+    time.pass_by(10)
+    assert windows.now() == NOW + 20
+
+
+@pytest.mark.parametrize("off", [-YEAR, -HOUR, HOUR, YEAR])
+def test_a_clock_that_was_wrong_from_the_start_is_left_once_the_centre_has_told(off: float) -> None:
+    time = Time()
+    clock = a_clock(time, off)
+    windows = WindowClock(clock)
+    assert windows.now() == NOW + off
+    clock.learn(DATE, ours=False)
+    assert windows.now() == NOW + off, "a stranger's time is none to go by"
+    clock.learn(DATE, ours=True)
+    time.pass_by(10)
+    assert windows.now() == NOW + 10
+
+
+@pytest.mark.parametrize("off", [-30, -1, 0, 1, 30])
+def test_a_clock_that_is_about_right_is_followed_to_the_split_second(off: float) -> None:
+    time = Time()
+    clock = a_clock(time, off)
+    windows = WindowClock(clock)
+    clock.learn(DATE, ours=True)
+    time.pass_by(0.25)
+    assert windows.now() == NOW + off + 0.25
+
+
+def test_an_hour_between_agent_and_centre_is_followed_when_the_centre_is_set_right() -> None:
+    time = Time()
+    clock = a_clock(time)
+    windows = WindowClock(clock)
+    clock.learn("Sun, 15 Feb 2026 01:00:00 GMT", ours=True)
+    assert windows.now() == NOW + HOUR
+    clock.learn(DATE, ours=True)
+    assert windows.now() == NOW

@@ -103,6 +103,43 @@ async def test_a_retry_after_date_without_a_date_is_measured_by_the_centres_cloc
     assert await bench.forwarder.step() == 30
 
 
+@pytest.mark.parametrize(("asked", "longest"), [("2", 4), ("17", 27)])
+async def test_what_was_asked_of_many_is_spread(tmp_path: Path, asked: str, longest: float) -> None:
+    """Retry-After ends at the same moment for all hosts of a key: each adds up to an interval, or as much again."""
+    bench = Bench(tmp_path, interval=10)
+    await bench.put(1)
+    await bench.forwarder.step()
+    bench.centre.answers = [refused(429, "RATE_LIMITED", retry_after=asked)]
+    assert await bench.forwarder.step() == longest
+    bench.spool.close()
+
+
+async def test_the_window_that_closed_last_waits_for_this_hosts_time_and_a_backlog_goes_at_its_pace(
+    tmp_path: Path,
+) -> None:
+    bench = Bench(tmp_path, interval=10, share=0.5)
+    await bench.put(1, 2, 3)
+    bench.forwarder.window_closed(NOW - 1_000 + 40)
+    await bench.put(4)
+    sent: list[tuple[float, int]] = []
+    start = bench.time.steady
+    while (delay := await bench.forwarder.step()) is not None or (delay := bench.forwarder.idle_seconds()) is not None:
+        sent += [(bench.time.steady - start, number) for number in bench.ids()[len(sent) :]]
+        bench.time.pass_by(delay)
+    assert sent == [(0, 1), (3.75, 3), (5, 4), (7.5, 2)]
+    bench.spool.close()
+
+
+async def test_a_backlog_leaves_half_of_the_keys_minute_to_the_present(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, interval=10)
+    await bench.put(1, 2)
+    answer = stored(3)._replace(rate_limit="100", rate_remaining="49", rate_reset="20")
+    bench.centre.answers = [answer]
+    assert [await bench.forwarder.step() for _ in range(3)] == [0, 0, None]
+    assert bench.forwarder.idle_seconds() == 30, "the next minute, and up to an interval more"
+    bench.spool.close()
+
+
 async def test_a_key_refused_for_an_hour_keeps_everything_and_shouts_once(bench: Bench) -> None:
     await bench.put(1, 2)
     bench.centre.answers = [refused(401, "UNAUTHORIZED"), page(403)] * 30

@@ -10,8 +10,8 @@ import pytest
 from aiohttp import web
 
 from agent.key import ApiKey
-from agent.send import MAX_ANSWER_BYTES, Sender, UnreachableError, tls_context
-from protocol.outcomes import Action, outcome
+from agent.send import IDLE_SECONDS, MAX_ANSWER_BYTES, Sender, UnreachableError, tls_context
+from protocol.outcomes import Action, Allowance, allowance, outcome
 from tests.agent.fakes import KEY, RealCentre, a_batch
 
 TLS = Path(__file__).parents[1] / "data" / "tls"
@@ -94,7 +94,7 @@ async def test_a_path_in_the_url_is_kept_and_health_carries_no_key() -> None:
         await sender.post("id", b"{}")
     assert seen == [
         ("GET", "/base/health", None),
-        ("GET", "/base/api/metrics?limit=1", KEY),
+        ("POST", "/base/api/metrics/batch", KEY),
         ("POST", "/base/api/metrics/batch", KEY),
     ]
 
@@ -180,7 +180,7 @@ async def test_a_new_key_in_the_file_is_used(tmp_path: Path) -> None:
         assert (await sender.try_key()).status == 401
         (tmp_path / "key").write_text(KEY)
         assert sender.try_new_key()
-        assert (await sender.try_key()).status == 200
+        assert (await sender.try_key()).status == 400
 
 
 async def test_a_sender_works_inside_async_with_only() -> None:
@@ -188,3 +188,28 @@ async def test_a_sender_works_inside_async_with_only() -> None:
     with pytest.raises(RuntimeError, match="async with"):
         await sender.health()
     await sender.__aexit__(None, None, None)
+
+
+async def test_one_connection_serves_all_requests_and_is_kept_over_the_longest_interval() -> None:
+    ports = set()
+
+    async def handler(request: web.BaseRequest) -> web.Response:
+        assert request.transport is not None
+        ports.add(request.transport.get_extra_info("peername"))
+        return web.json_response({"success": True})
+
+    async with a_server(handler) as url, a_sender(url) as sender:
+        for _ in range(5):
+            await sender.health()
+            await sender.post("id", b"{}")
+    assert len(ports) == 1
+    assert 60 < IDLE_SECONDS < 75, "longer than any flush interval, shorter than nginx waits"
+
+
+async def test_what_the_centre_says_of_the_keys_limit_is_read() -> None:
+    async def handler(request: web.BaseRequest) -> web.Response:
+        limits = {"RateLimit-Limit": "600", "RateLimit-Remaining": "7", "RateLimit-Reset": "59"}
+        return web.json_response({"success": True}, headers=limits)
+
+    async with a_server(handler) as url, a_sender(url) as sender:
+        assert allowance(await sender.post("id", b"{}")) == Allowance(600, 7, 59)

@@ -156,7 +156,7 @@ def test_the_usual_port_needs_no_setting_in_the_greeting(monkeypatch: pytest.Mon
     monkeypatch.chdir(folder)
     text = greeting(plan_for()._replace(udp=("127.0.0.1", 8125), flush_seconds="1"), "gf_k", 0)
     assert f"\n   {Path(sys.executable).parent.relative_to(folder)}/fiesta-agent send 'foo:1|c'\n" in text
-    assert "answer within 1 s" in text
+    assert "answer within 2 s" in text
 
 
 # Children

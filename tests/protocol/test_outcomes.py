@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.outcomes import Action, Answer, outcome
+from protocol.outcomes import Action, Allowance, Answer, allowance, outcome
 
 JSON = "application/json"
 
@@ -120,3 +120,23 @@ def test_nothing_but_our_201_acknowledges(status: int, content_type: str, body: 
 def test_any_json_has_an_outcome(body: Any) -> None:
     for status in (201, 400, 503):
         assert outcome(Answer(status, JSON, json.dumps(body).encode()), items=2).reason
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        (("1000", "999", "7"), Allowance(1_000, 999, 7)),
+        (("1", "0", "0"), Allowance(1, 0, 0)),
+        (("1000", "999", "86400"), Allowance(1_000, 999, 60)),
+        ((None, "999", "7"), None),
+        (("1000", "999", None), None),
+        (("0", "0", "7"), None),
+        (("-1", "0", "7"), None),
+        (("1000", "9.5", "7"), None),
+        (("1" * 40, "0", "7"), None),
+        (("\u0663", "0", "7"), None),
+    ],
+)
+def test_what_a_key_may_do(said: tuple[str | None, str | None, str | None], meant: Allowance | None) -> None:
+    limit, remaining, reset = said
+    assert allowance(Answer(201, rate_limit=limit, rate_remaining=remaining, rate_reset=reset)) == meant
