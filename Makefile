@@ -1,6 +1,6 @@
 # Every target does its own set-up: python3.11 and make are all that a fresh Debian needs.
 .DEFAULT_GOAL := help
-.PHONY: help install run test guides lint bench bench-agent soak loadtest lock audit clean
+.PHONY: help install run test guides lint bench bench-agent soak soak-agent loadtest lock audit clean
 BIN := .venv/bin
 STAMP := .venv/.installed
 
@@ -65,6 +65,9 @@ STORE ?= mysql
 soak: install ## Faults at random under load, judged by an oracle: MINUTES=5 STORE=mysql|duckdb SEED=
 	@sh scripts/ensure-apt.sh mariadb-server redis-server
 	$(BIN)/python -m tests.soak --minutes $(MINUTES) --store $(STORE) $(if $(SEED),--seed $(SEED))
+
+soak-agent: install ## An agent under mixed load, bursts and outages for MINUTES=60: memory flat, books exact, spool empty
+	$(BIN)/python -m loadtest.soak_agent --minutes $(if $(filter command\ line,$(origin MINUTES)),$(MINUTES),60)
 
 loadtest: install ## The PRD's table against a whole stack with locust, MINUTES=5 (hours make a soak); report/loadtest/
 	@sh scripts/ensure-apt.sh mariadb-server redis-server

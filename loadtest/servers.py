@@ -57,7 +57,9 @@ def central(folder: Path, environ: Mapping[str, str] | None = None) -> Iterator[
 
 
 @contextmanager
-def agent(folder: Path, central_url: str, key: str) -> Iterator[tuple[Server, int]]:
+def agent(
+    folder: Path, central_url: str, key: str, environ: Mapping[str, str] | None = None
+) -> Iterator[tuple[Server, int]]:
     """An agent whose spool is in ``folder``, and its UDP port; ended by SIGTERM, after it has sent what it has."""
     port, udp = free_port(), free_port()
     environment = {name: value for name, value in os.environ.items() if not name.startswith("FIESTA_AGENT_")} | {
@@ -66,6 +68,7 @@ def agent(folder: Path, central_url: str, key: str) -> Iterator[tuple[Server, in
         "FIESTA_AGENT_UDP": f"127.0.0.1:{udp}",
         "FIESTA_AGENT_HTTP": f"127.0.0.1:{port}",
         "FIESTA_AGENT_SPOOL_DIR": str(folder),
+        **(environ or {}),
     }
     with _process([sys.executable, "-m", "agent", "run"], port, environment) as process:
         yield Server(f"http://127.0.0.1:{port}", process.pid), udp
