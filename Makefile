@@ -34,7 +34,7 @@ $(NODE)/node_modules/.installed: $(NODE)/package-lock.json
 	@touch $@
 
 test: install $(NODE)/node_modules/.installed ## Run every test and check the coverage
-	@sh scripts/ensure-apt.sh mariadb-server redis-server nginx gcc python3-dev systemd curl nc php
+	@sh scripts/ensure-apt.sh mariadb-server redis-server nginx chromium gcc python3-dev systemd curl nc php
 	$(BIN)/coverage erase
 	COVERAGE_PROCESS_START=$(CURDIR)/pyproject.toml $(BIN)/coverage run -m pytest $(TESTS)
 	$(BIN)/coverage combine --quiet

@@ -9,14 +9,14 @@ export function keyIn(text) {
 
 /** The key, in this tab alone: in memory, and in sessionStorage where the browser has it. Never in an address. */
 export function createSession(storage = tabStorage()) {
-  let key = storage?.getItem("key") ?? "";
+  let key = storage?.getItem("api-key") ?? "";
   const listeners = [];
   return {
     get key() { return key; },
     set key(text) {
       key = text;
-      if (key) storage?.setItem("key", key);
-      else storage?.removeItem("key");
+      if (key) storage?.setItem("api-key", key);
+      else storage?.removeItem("api-key");
       listeners.forEach((listener) => listener());
     },
     onChange: (listener) => { listeners.push(listener); },

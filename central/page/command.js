@@ -10,7 +10,7 @@ export function createCommand({ session, say, label = "As a command" }) {
   const withKey = copyButton("Copy with key", () => curl(request, session.key), say);
   const plain = copyButton("Copy", () => curl(request), say);
   const hint = el("p", { class: "hint" });
-  const node = el("div", { class: "command" }, el("div", { class: "row" }, el("h3", {}, label),
+  const node = el("div", { class: "command" }, el("div", { class: "row" }, el("p", { class: "label" }, label),
     el("div", { class: "buttons" }, plain, withKey)), box, hint);
   let request = null;
   return {

@@ -35,7 +35,7 @@ export function showExplore(host, { spec, session, say, visible }) {
       return undefined;
     }
   };
-  const picker = createPicker({ ask, say, changed: (names) => { state.names = names; run(); } });
+  const picker = createPicker({ ask, say, changed: (names) => { state.names = names; state.cleared = !names.length; run(); } });
   const change = (name) => (value) => { state[name] = value; run(); };
   const operation = choice("Operation", "operation", allowed("operation").map((word) => [word, word]), state.operation, (value) => {
     state.chosen = true;
@@ -44,7 +44,7 @@ export function showExplore(host, { spec, session, say, visible }) {
   const auto = el("option", { value: "" }, "Auto");
   const width = el("select", { onchange: () => change("window")(width.value) }, auto,
     allowed("window").map((word) => el("option", { value: word }, word)));
-  const range = choice("Range", "range", [...Object.keys(LASTS).map((word) => [word, word]), ["", "From–to"]], state.last, (value) => {
+  const range = choice("Range", "range", [...Object.keys(LASTS).map((word) => [word, word]), ["", "Custom"]], state.last, (value) => {
     if (!value && !state.from) [state.from, state.to] = [minute() - LASTS[state.last || "1h"], minute()];
     change("last")(value);
   });
@@ -65,14 +65,14 @@ export function showExplore(host, { spec, session, say, visible }) {
   const table = createTable();
   const command = createCommand({ session, say, label: "The curl that makes it" });
   const result = el("div", { class: "card result", hidden: true }, title, note, chart.node, under, table.node);
-  const made = el("div", { class: "card", hidden: true }, command.node);
+  const made = el("div", { class: "card made", hidden: true }, command.node);
   const first = el("div", { class: "card first", hidden: true }, el("h2", {}, "Nothing has been counted yet"),
     el("p", {}, "Send something; this page shows it as soon as it is there. To the agent, with its answer within 10 seconds:"),
     fixedCommand(".venv/bin/fiesta-agent send 'foo:1|c'", say), el("p", {}, "The same with any tool, and straight to the service:"),
     fixedCommand("echo 'foo:1|c' | nc -u -w1 127.0.0.1 8125", say), el("p", {}, el("a", { href: "#api/recordCounter" }, "Or try it here: count something over REST")));
-  const whole = el("div", {}, el("div", { class: "card controls" }, picker.node,
+  const whole = el("div", { hidden: true }, el("h1", { id: "metrics-title", class: "hidden" }, "Metrics"), el("div", { class: "card controls" }, picker.node,
     el("div", { class: "row wrap" }, operation.node, range.node, field("Window", width), zone.node), between), trouble, first, result, made);
-  host.replaceChildren(el("h1", { id: "metrics-title", class: "hidden" }, "Metrics"), whole);
+  host.replaceChildren(whole);
 
   function settle(clear = true) {
     operation.choose(state.operation);
@@ -116,7 +116,7 @@ export function showExplore(host, { spec, session, say, visible }) {
     else fail(explain(reply, true), quiet);
   }
 
-  /** No name yet: take the first one there is, or wait for the first. */
+  /** No name yet: take the first one there is, or wait for the first. A person who took all names away picks again. */
   async function start() {
     result.hidden = true;
     made.hidden = true;
@@ -124,10 +124,8 @@ export function showExplore(host, { spec, session, say, visible }) {
     if (!listed || state.names.length) return;
     const [found] = listed.data;
     first.hidden = Boolean(found);
-    if (!found) {
-      again(FIRST_LOOK_MS);
-      return;
-    }
+    if (!found) again(FIRST_LOOK_MS);
+    if (!found || state.cleared) return;
     if (!state.chosen) state.operation = found.type === "value" ? "avg" : "sum";
     state.names = [found.name];
     run();
@@ -141,7 +139,9 @@ export function showExplore(host, { spec, session, say, visible }) {
     chart.draw({ series, ...asked, zone: state.zone, now: now(), columns: ["sum", "count"].includes(state.operation) });
     table.draw({ series, step: asked.step, zone: state.zone, caption: title.textContent });
     const empty = series.every((entry) => !entry.points.length);
-    note.replaceChildren(...notes(answer, empty));
+    const told = `${answer.complete} ${empty} ${state.last}`;
+    if (note.dataset.told !== told) note.replaceChildren(...notes(answer, empty)); // a focus in it stays
+    note.dataset.told = told;
     under.textContent = `Times: ${zoneName(state.zone)}. ${state.last ? "Up to now, asked again every 10 s." : ""}`;
     if (!quiet) say(empty ? "No data in this range" : `Chart drawn: ${title.textContent}`);
     if (state.last) again(REFRESH_MS);

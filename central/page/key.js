@@ -44,7 +44,7 @@ function form(session, say) {
   };
   return el("div", { class: "hero" },
     el("div", {},
-      el("p", { class: "title", role: "heading", "aria-level": "1" }, "See what your applications count."),
+      el("h1", { class: "title" }, "See what your applications count."),
       el("p", { class: "lead" }, "Glowing Fiesta takes counters and values, from StatsD lines or over REST, and gives exact sums, counts, "
         + "averages, minima and maxima by minute, hour and day. Every sample counts once.")),
     el("form", { class: "card", onsubmit: use },

@@ -37,6 +37,7 @@ function chooseColours() {
 
 function show(views) {
   const view = viewOf(location);
+  document.getElementById("main").dataset.view = view;
   for (const name of VIEWS) {
     document.getElementById(`view-${name}`).hidden = name !== view;
     const link = document.querySelector(`nav [data-view=${name}]`);

@@ -30,7 +30,7 @@ export function createPicker({ ask, changed, say }) {
     chips.hidden = !names.length;
     chips.replaceChildren(...names.map((name, index) => el("li", {}, swatch(index), el("span", {}, name),
       el("button", { type: "button", "aria-label": `Remove ${name}`, onclick: () => remove(name) }, "×"))));
-    hint.textContent = names.length >= MOST_NAMES ? `${MOST_NAMES} at most are drawn at once.` : "";
+    hint.textContent = names.length >= MOST_NAMES ? `${MOST_NAMES} at most are drawn at once.` : names.length ? "" : "Type a name, or press the down arrow for a list.";
   }
   function set(next) {
     names = next;
@@ -120,5 +120,14 @@ export function createPicker({ ask, changed, say }) {
     parts.forEach(add);
   }
   show();
-  return { node, input, show: (next) => { names = next; show(); } };
+  const same = (next) => next.length === names.length && next.every((name, index) => name === names[index]);
+  return {
+    node,
+    /** Names from elsewhere. Those that are there already stay as they are, with the focus in them. */
+    show: (next) => {
+      if (same(next)) return;
+      names = next;
+      show();
+    },
+  };
 }

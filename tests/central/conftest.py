@@ -5,8 +5,10 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 import structlog
 
+from tests.central import browser
 from tests.central.harness import Central, running
 
 
@@ -26,3 +28,10 @@ def logging_as_it_was() -> Iterator[None]:
     root.handlers[:] = handlers
     root.setLevel(level)
     structlog.reset_defaults()
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[browser.Site]:
+    """A service process with known points and a Chromium: one of each for all tests of the page."""
+    async with browser.site(tmp_path_factory.mktemp("page") / "data") as made:
+        yield made

@@ -1,0 +1,148 @@
+"""A real Chromium before a real central process: one of each for a module, a fresh window for each test."""
+
+import shutil
+import subprocess
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from playwright.async_api import Browser, Page, async_playwright
+
+from protocol.times import format_time
+from tests.central.harness import Central, process
+
+FLAGS: Final = [
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+WAIT_MS: Final = 20_000
+ZONE: Final = "Asia/Kolkata"
+"""Of the browser: half an hour off, so that a time that was not turned into it is seen."""
+EXACT: Final = "9999999999999999.9999"
+
+
+@dataclass
+class Site:
+    """What the tests of the page work with. ``key`` may ask and send; ``minute`` is the first with data."""
+
+    central: Central
+    browser: Browser
+    key: str
+    minute: int
+
+    def points(self) -> dict[str, dict[int, str]]:
+        """What was sent, by name and the start of its minute: with a gap, a negative number and all digits."""
+        at = [self.minute + 60 * index for index in range(6)]
+        return {
+            "shop.orders": {at[0]: "5", at[1]: "7", at[3]: "4.5", at[4]: "1200"},
+            "shop.refunds": {at[0]: "1", at[4]: "-2.25"},
+            "big.number": {at[2]: EXACT},
+        }
+
+
+@asynccontextmanager
+async def site(folder: Path) -> AsyncIterator[Site]:
+    """A service with known points and a browser."""
+    async with process(folder) as (_, central), async_playwright() as playwright:
+        path = shutil.which("chromium")
+        assert path is not None, "chromium is missing; make test installs it"
+        browser = await playwright.chromium.launch(executable_path=path, args=FLAGS)
+        _, key = await central.new_key("ingest", "query")
+        made = Site(central, browser, key, int(time.time()) // 60 * 60 - 600)
+        items = ",".join(
+            f'{{"name":"{name}","type":"value","value":{value},"recorded_at":"{format_time(at)}"}}'
+            for name, values in made.points().items()
+            for at, value in values.items()
+        )
+        reply = await central.post("/api/metrics/batch", f'{{"metrics":[{items}]}}')
+        assert reply.json["rejected"] == 0, reply.text
+        yield made
+        await browser.close()
+
+
+@dataclass
+class Watched:
+    """What a window must not do: write errors to its console, break the policy, ask another host."""
+
+    home: str
+    faults: list[str] = field(default_factory=list)
+    refusals: list[int] = field(default_factory=list)
+    """Statuses of answers that were no success: the console has a line for each."""
+
+    def follow(self, page: Page) -> None:
+        page.on("console", lambda message: self._console(message.type, message.text))
+        page.on("pageerror", lambda error: self.faults.append(f"raised: {error}"))
+        page.on("request", lambda request: self._request(request.url))
+        page.on("response", lambda answer: self.refusals.append(answer.status) if answer.status >= 400 else None)
+
+    def _console(self, kind: str, text: str) -> None:
+        if kind in ("error", "warning") and not text.startswith("Failed to load resource"):
+            self.faults.append(f"{kind}: {text}")
+
+    def _request(self, url: str) -> None:
+        if not url.startswith((self.home, "data:", "blob:")):
+            self.faults.append(f"asked {url}")
+
+
+@asynccontextmanager
+async def window(
+    site: Site,
+    address: str = "/",
+    *,
+    key: str | None = "",
+    width: int = 1280,
+    scheme: Any = "light",
+    refused: set[int] | None = None,
+    blocked: dict[str, Any] | None = None,
+    csp: bool = True,
+    strict: bool = True,
+) -> AsyncIterator[Page]:
+    """A window at ``address`` whose tab has a key, the site's unless given. ``blocked``: answers by path, not ours.
+
+    At its end nothing may have gone wrong that the test did not announce by the statuses in ``refused``, unless it is
+    not ``strict``. Without ``csp`` the policy is not held, for tools that put scripts into the page.
+    """
+    context = await site.browser.new_context(
+        viewport={"width": width, "height": 800},
+        color_scheme=scheme,
+        timezone_id=ZONE,
+        locale="en-GB",
+        permissions=["clipboard-read", "clipboard-write"],
+        bypass_csp=not csp,
+    )
+    context.set_default_timeout(WAIT_MS)
+    page = await context.new_page()
+    watched = Watched(site.central.url)
+    watched.follow(page)
+    if key is not None:
+        await context.add_init_script(f"sessionStorage.setItem('api-key', '{key or site.key}')")
+    for path, answer in (blocked or {}).items():
+        await page.route(f"{site.central.url}{path}", answer)
+    await page.goto(site.central.url + address)
+    yield page
+    await context.close()
+    if strict:
+        assert watched.faults == []
+        assert set(watched.refusals) == (refused or set())
+
+
+def shell(command: str, **environ: str) -> str:
+    """What a real shell prints for a command."""
+    done = subprocess.run(
+        ["sh", "-c", command],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env={"PATH": "/usr/bin:/bin", **environ},
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
