@@ -37,11 +37,10 @@ _USED: Final = "fiesta_revoked_key_requests_total"
 
 
 class Heard(NamedTuple):
-    """What the running service said: the body of /ready, its version, its clock, its samples; None: none runs."""
+    """What the running service said: the body of /ready, its version, its metrics as text."""
 
     ready: dict[str, Any]
     version: str
-    now: float
     metrics: str
 
 
@@ -111,12 +110,10 @@ def _ask_service(settings: Settings) -> tuple[Heard | None, list[Finding]]:
     client = Client(Target(settings.url, "", "", settings.tls_cert), timeout=SECONDS)
     try:
         date, body = client.status("/ready")
-        heard = Heard(
-            body,
-            str(client.get("/openapi.json")["info"]["version"]),
-            parsedate_to_datetime(date).timestamp(),
-            client.get_text("/metrics", {}),
-        )
+        # The Date header has whole seconds: half a second more is the best guess.
+        ahead = parsedate_to_datetime(date).timestamp() + 0.5 - time.time()
+        ours = str(client.get("/openapi.json")["info"]["version"])
+        heard = Heard(body, ours, client.get_text("/metrics", {}))
         findings = list(doctor.service(heard.ready, heard.version, version("glowing-fiesta")))
     except ClientError as error:
         if "no service answers" in str(error):
@@ -125,8 +122,7 @@ def _ask_service(settings: Settings) -> tuple[Heard | None, list[Finding]]:
     except (KeyError, TypeError, ValueError, AttributeError):
         what = f"what answers at {settings.url} is not the service"
         return None, [fails("service", what, "set METRICS_LISTEN, or stop the other program")]
-    # The Date header has whole seconds: half a second more is the best guess.
-    return heard, [*findings, doctor.clock("the service", heard.now + 0.5 - time.time(), settings.clock_skew_seconds)]
+    return heard, [*findings, doctor.clock("the service", ahead, settings.clock_skew_seconds)]
 
 
 def _revoked_in_use(metrics: str) -> dict[int, int]:
@@ -192,8 +188,8 @@ def _over_the_api(settings: Settings, rejected: int | None) -> tuple[StoreFacts 
 def _judged(facts: StoreFacts, heard: Heard | None, settings: Settings) -> Iterator[Finding]:
     """All that is about what is in the store."""
     now = time.time()
-    if facts.now is not None:
-        yield doctor.clock("the database", facts.now - now, settings.clock_skew_seconds)
+    if facts.ahead is not None:
+        yield doctor.clock("the database", facts.ahead, settings.clock_skew_seconds)
     if facts.variables:
         yield from doctor.mysql_settings(facts.variables)
     if facts.pending:
@@ -216,7 +212,9 @@ async def _ask_redis(settings: Settings) -> list[Finding]:
     advice = f"check REDIS_HOST, REDIS_PORT and REDIS_PASSWORD; the server at {address.host}:{address.port}"
     try:
         info = await link.run(lambda client: client.info())
+        asked = time.time()
         seconds, micros = await link.run(lambda client: client.time())
+        ahead = seconds + micros / 1e6 - (asked + time.time()) / 2
         told = doctor.RedisFacts(str(info["redis_version"]), None, info["used_memory"], info.get("maxmemory", 0))
         if settings.queue_connection == "redis":
             spill = Spill(address, max_bytes=settings.spill_max_bytes)
@@ -230,8 +228,7 @@ async def _ask_redis(settings: Settings) -> list[Finding]:
         await link.close()
         if spill is not None:
             await spill.close()
-    difference = seconds + micros / 1e6 - time.time()
     return [
         *doctor.redis_server(told, settings.spill_max_bytes if spill is not None else None),
-        doctor.clock("Redis", difference, settings.clock_skew_seconds),
+        doctor.clock("Redis", ahead, settings.clock_skew_seconds),
     ]

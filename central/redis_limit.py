@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable
+from contextvars import Context
 from dataclasses import dataclass
 from typing import Final
 
@@ -82,7 +83,7 @@ class RedisLimiter:
         waiter: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._gathered.setdefault((key_id, minute), []).append(waiter)
         if self._flight is None:
-            self._flight = asyncio.create_task(self._fly(), name="rate-limits")
+            self._flight = asyncio.create_task(self._fly(), name="rate-limits", context=Context())
         return await waiter
 
     async def _fly(self) -> None:

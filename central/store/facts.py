@@ -26,8 +26,8 @@ class StoreFacts:
     """When retention ran last; 0 for never."""
     rejected: int | None = None
     """Points that were acknowledged and then could not be stored under their name."""
-    now: float | None = None
-    """Its clock, when it was asked."""
+    ahead: float | None = None
+    """Seconds that its clock is ahead of this host's."""
     variables: dict[str, str] = field(default_factory=dict)
     """The server's settings, by name."""
     last_partition: dict[str, int] = field(default_factory=dict)

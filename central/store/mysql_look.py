@@ -1,5 +1,6 @@
 """A look at the database as a session of the service sees it. Changes nothing."""
 
+import time
 from typing import Final
 
 from central.store import mysql_keys, mysql_partitions
@@ -32,12 +33,14 @@ async def _look(connection: Connection) -> StoreFacts:
     names = ", ".join(f"'{name}'" for name in VARIABLES)
     rows = await connection.rows(f"SHOW GLOBAL VARIABLES WHERE Variable_name IN ({names})")
     variables = {str(name): str(value) for name, value in rows}
+    asked = time.time()
     ((milliseconds,),) = await connection.rows("SELECT CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)")
+    ahead = milliseconds / 1000 - (asked + time.time()) / 2
     kind = "MariaDB" if connection.is_mariadb else "MySQL"
     version = f"{kind} {variables['version'].partition('-')[0]}"
     missing = [migration.name for migration in pending(load("mysql"), await _applied(connection))]
     if missing:
-        return StoreFacts(version, missing, now=milliseconds / 1000, variables=variables)
+        return StoreFacts(version, missing, ahead=ahead, variables=variables)
     ((last_run,),) = await connection.rows("SELECT last_run FROM retention")
     ((rejected,),) = await connection.rows("SELECT COUNT(*) FROM rejected_points")
     keys = await mysql_keys.list_all(connection)
@@ -48,7 +51,7 @@ async def _look(connection: Connection) -> StoreFacts:
         [KeyFact(row.id, row.public_id, row.name, row.scopes, row.revoked_at is not None) for row in keys],
         last_run,
         rejected,
-        milliseconds / 1000,
+        ahead,
         variables,
         {table: max(found, default=0) for table, found in days.items()},
     )

@@ -16,6 +16,7 @@ from click.testing import CliRunner, Result
 
 from central import auth, cli
 from central.keyfile import write_key
+from central.settings import load_settings
 from protocol.notify import Notifier
 from tests.central.fake_service import FakeService, serving
 
@@ -384,3 +385,16 @@ def test_migrate_says_in_one_line_why_it_cannot(run: Run, app: types.ModuleType,
     app.migrate = migrate  # type: ignore[attr-defined]
     result = run("migrate")
     assert (result.exit_code, len(result.stderr.splitlines())) == (1, 1)
+
+
+def test_what_nobody_foresaw_is_one_line_of_the_log_without_secrets(
+    logging_as_it_was: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = load_settings({"DB_PASSWORD": "canary of the database", "METRICS_ADMIN_KEY": "canary" * 6})
+    with pytest.raises(SystemExit) as ended, cli._logging(settings):
+        raise RuntimeError(f"{settings.db_password}, {settings.admin_key}")
+    (line,) = capsys.readouterr().err.splitlines()
+    told = json.loads(line)
+    assert (ended.value.code, told["event"], told["level"]) == (1, "crashed", "error")
+    assert "RuntimeError: ***, ***" in told["exception"]
+    assert "canary" not in line

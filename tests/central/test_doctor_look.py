@@ -196,6 +196,16 @@ async def test_a_database_server_that_may_lose_commits(tmp_path: Path, careless:
     assert found.code == 2
 
 
+async def test_a_database_whose_clock_is_wrong(tmp_path: Path, careless: MariaDB) -> None:
+    careless.run("CREATE DATABASE metrics")
+    careless.run("CREATE USER plain@'127.0.0.1'")
+    careless.run("GRANT ALL ON metrics.* TO plain@'127.0.0.1'")
+    careless.run("SET GLOBAL init_connect = 'SET timestamp = UNIX_TIMESTAMP() - 3600'")  # for all but root
+    found = await report(tmp_path / "data", {**of_mysql(careless, "metrics"), "DB_USERNAME": "plain"})
+    assert found.checks["clock of the database"] == "fails"
+    assert "s behind this host's" in found.messages["clock of the database"]
+
+
 async def test_partitions_that_nobody_made_and_points_that_fitted_no_name(
     tmp_path: Path, mariadb: MariaDB, database: str
 ) -> None:
