@@ -156,6 +156,8 @@ def test_the_commands_shown_anywhere_are_commands() -> None:
 
 def test_the_index_of_decisions_has_each_of_them() -> None:
     assert (DOCS / "decisions" / "README.md").read_text() == index_of_decisions(), "run: python -m tests.test_docs"
+    numbers = [path.name[:4] for path in (DOCS / "decisions").glob("0*.md")]
+    assert len(set(numbers)) == len(numbers), "two decisions have one number: rename the newer one"
 
 
 def all_pages() -> str:

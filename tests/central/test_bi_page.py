@@ -79,15 +79,19 @@ async def test_the_views_of_a_backup_have_the_numbers_of_the_rollups_and_of_the_
     at = now_text(-60)
     async with running(tmp_path / "data") as central:
         await central.batch({"name": "a", "type": "value", "value": -1, "recorded_at": at})
+        await central.value("wide", "9999999999999999.9999")
     async with running(tmp_path / "data") as central:  # a stop folds the tail
+        await central.value("wide", "9999999999999999.9999")
         summary = {"value": 10.5, "count": 3, "min": 2, "max": 4.25}
         await central.batch({"name": "a", "type": "value", "recorded_at": at, **summary})
         await backup_of(central, file)
     with duckdb.connect(str(file), read_only=True) as backup:
         for view, column, start in (("metrics_by_hour", "hour", at[:13]), ("metrics_by_minute", "minute", at[:16])):
-            ((name, kind, moment, *numbers),) = backup.sql(f"SELECT * FROM {view}").fetchall()
+            ((name, kind, moment, *numbers),) = backup.sql(f"SELECT * FROM {view} WHERE name = 'a'").fetchall()
             assert (name, kind, moment.isoformat()[: len(start)]) == ("a", "value", start), column
             assert numbers == [Decimal(4), Decimal("9.5"), Decimal(-1), Decimal("4.25")]
+            ((total,),) = backup.sql(f"SELECT sum(sum) FROM {view} WHERE name = 'wide'").fetchall()
+            assert total == 2 * Decimal("9999999999999999.9999")
 
 
 def test_no_other_page_has_sql_that_nobody_runs() -> None:

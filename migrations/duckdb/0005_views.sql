@@ -17,6 +17,8 @@ SELECT metrics.name, metrics.type, epoch_ms(bucket * 1000) AS minute, sum(sample
 FROM metrics INNER JOIN (
     SELECT metric_id, bucket, samples, total, min_value, max_value FROM rollup_minute
     UNION ALL
+    SELECT metric_id, bucket, samples, total, min_value, max_value FROM rollup_minute_wide
+    UNION ALL
     SELECT metric_id, recorded_at - recorded_at % 60, coalesce(samples, 1), value, coalesce(min_value, value),
         coalesce(max_value, value)
     FROM tail_points
