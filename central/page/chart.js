@@ -13,68 +13,88 @@ const RIGHT = 12;
 const DASHES = ["", "7 3", "2 3", "9 3 2 3", "4 2", "12 4", "2 2 6 2", "1 4"];
 
 /**
- * `label` says what is shown, `height` is in pixels, `text` writes a value for the read-out.
- * `draw(data)` takes `series` of `{name, points: [{at, value}]}` with rising times, `start`, `end` and `step` in
+ * `label` says what is shown, `height` is in pixels, `text` writes a value for the read-out, `least` is the smallest
+ * top of the scale. `draw(data)` takes `series` of `{name, points: [{at, value}]}` with rising times, `start`, `end` and `step` in
  * seconds, `zone`, `columns` or `fromZero`, and `now`: a window that ends after it is not whole yet.
  */
-export function createChart({ label, height = 280, text = String, least = 0 }) {
-  const picture = svg("svg", { role: "img", height });
-  const slider = el("input", { type: "range", min: 0, step: 1, class: "scrub", "aria-label": `${label}: time of the read-out` });
-  const plot = el("div", { class: "plot" }, picture, slider);
-  const readout = el("div", { class: "readout" });
-  const node = el("figure", { class: "chart", "aria-label": label }, plot, readout);
-  let shown = null;
-  let cursor = null; // the start of the window that is read, null for the latest
+export class Chart {
+  #data = null;
+  #cursor = null; // the start of the window that is read, null for the latest
 
-  const redraw = () => {
-    if (!shown || !plot.clientWidth) return;
-    const frame = frameOf(shown, plot.clientWidth, height, least);
-    picture.replaceChildren(...drawing(shown, frame));
-    picture.setAttribute("aria-label", `${label}. ${summary(shown, text)}`);
-    picture.setAttribute("width", frame.width);
-    picture.setAttribute("viewBox", `0 0 ${frame.width} ${height}`);
-    read(frame);
-  };
-  const read = (frame) => {
-    const { start, end, step, zone, series } = shown;
-    slider.max = Math.max(0, Math.round((end - start) / step) - 1);
-    const at = cursor !== null && cursor >= start && cursor < end ? cursor : null;
-    const latest = series.flatMap((entry) => entry.points.slice(-1)).reduce((found, point) => Math.max(found, point.at), start);
-    slider.value = Math.round(((at ?? latest) - start) / step);
-    const values = series.map((entry) => (at === null ? entry.points.at(-1) : pointAt(entry.points, at)));
-    const so = at !== null && at + step > shown.now ? " so far" : "";
-    const time = at === null ? latestText(values, shown) : `${moment(at, zone, step)}${so}`;
-    const rows = series.map((entry, index) => [entry.name, values[index] === undefined ? "no data" : text(values[index].value)]);
-    slider.setAttribute("aria-valuetext", `${time}: ${rows.map(([name, value]) => `${name} ${value}`).join(", ")}`);
-    readout.replaceChildren(el("p", { class: "time" }, time), el("ul", {}, rows.map(([name, value], index) =>
+  constructor({ label, height = 280, text = String, least = 0 }) {
+    Object.assign(this, { label, height, text, least });
+    this.picture = svg("svg", { role: "img", height });
+    this.slider = el("input", { type: "range", min: 0, step: 1, class: "scrub", "aria-label": `${label}: time of the read-out` });
+    this.plot = el("div", { class: "plot" }, this.picture, this.slider);
+    this.readout = el("div", { class: "readout" });
+    this.node = el("figure", { class: "chart", "aria-label": label }, this.plot, this.readout);
+    this.#listen();
+  }
+
+  /** Draw; what was read stays, as long as it is in the range. */
+  draw(data) {
+    this.#data = data;
+    this.#redraw();
+  }
+
+  #listen() {
+    const point = (event) => {
+      if (!this.#data) return;
+      const { left, width } = this.#frame();
+      const across = (event.clientX - this.plot.getBoundingClientRect().left - left) / (width - left - RIGHT);
+      this.#move(Math.floor((across * (this.#data.end - this.#data.start)) / this.#data.step));
+    };
+    this.slider.addEventListener("input", () => this.#move(Number(this.slider.value)));
+    this.slider.addEventListener("blur", () => this.#leave());
+    this.plot.addEventListener("pointermove", point);
+    this.plot.addEventListener("pointerdown", point);
+    this.plot.addEventListener("pointerleave", (event) => {
+      if (event.pointerType === "mouse" && document.activeElement !== this.slider) this.#leave();
+    });
+    new ResizeObserver(() => this.#redraw()).observe(this.plot);
+  }
+
+  #frame() {
+    return frameOf(this.#data, this.plot.clientWidth, this.height, this.least);
+  }
+
+  #redraw() {
+    if (!this.#data || !this.plot.clientWidth) return;
+    const frame = this.#frame();
+    this.picture.replaceChildren(...drawing(this.#data, frame));
+    this.picture.setAttribute("aria-label", `${this.label}. ${summary(this.#data, this.text)}`);
+    this.picture.setAttribute("width", frame.width);
+    this.picture.setAttribute("viewBox", `0 0 ${frame.width} ${this.height}`);
+    this.#read(frame);
+  }
+
+  /** Read a window by its place in the range. */
+  #move(index) {
+    if (!this.#data) return;
+    this.#cursor = this.#data.start + Math.min(Number(this.slider.max), Math.max(0, index)) * this.#data.step;
+    this.#read(this.#frame());
+  }
+
+  #leave() {
+    this.#cursor = null;
+    this.#redraw();
+  }
+
+  #read(frame) {
+    const { start, end, step, zone, series, now } = this.#data;
+    const at = this.#cursor !== null && this.#cursor >= start && this.#cursor < end ? this.#cursor : null;
+    const points = series.map((entry) => (at === null ? entry.points.at(-1) : pointAt(entry.points, at)));
+    const latest = points.reduce((found, point) => Math.max(found, point?.at ?? start), start);
+    const time = at === null ? latestText(points, this.#data) : windowText(at, zone, step, now);
+    const rows = series.map(({ name }, index) => [name, points[index] ? this.text(points[index].value) : "no data"]);
+    this.slider.max = Math.max(0, Math.round((end - start) / step) - 1);
+    this.slider.value = Math.round(((at ?? latest) - start) / step);
+    this.slider.setAttribute("aria-valuetext", `${time}: ${rows.map(([name, value]) => `${name} ${value}`).join(", ")}`);
+    this.readout.replaceChildren(el("p", { class: "time" }, time), el("ul", {}, rows.map(([name, value], index) =>
       el("li", {}, swatch(index), el("span", { class: "name" }, name), el("span", { class: "value" }, value)))));
-    picture.querySelector(".cursor")?.remove();
-    if (at !== null) picture.append(cursorAt(shown, frame, at, values));
-  };
-  const move = (index) => {
-    if (!shown) return;
-    cursor = shown.start + Math.min(Number(slider.max), Math.max(0, index)) * shown.step;
-    read(frameOf(shown, plot.clientWidth, height, least));
-  };
-  const point = (event) => {
-    if (!shown) return;
-    const frame = frameOf(shown, plot.clientWidth, height, least);
-    const across = (event.clientX - plot.getBoundingClientRect().left - frame.left) / (frame.width - frame.left - RIGHT);
-    move(Math.floor((across * (shown.end - shown.start)) / shown.step));
-  };
-  const leave = () => {
-    cursor = null;
-    redraw();
-  };
-  slider.addEventListener("input", () => move(Number(slider.value)));
-  slider.addEventListener("blur", leave);
-  plot.addEventListener("pointermove", point);
-  plot.addEventListener("pointerdown", point);
-  plot.addEventListener("pointerleave", (event) => {
-    if (event.pointerType === "mouse" && document.activeElement !== slider) leave();
-  });
-  new ResizeObserver(redraw).observe(plot);
-  return { node, draw: (data) => { shown = data; redraw(); } };
+    this.picture.querySelector(".cursor")?.remove();
+    if (at !== null) this.picture.append(cursorAt(this.#data, frame, at, points));
+  }
 }
 
 /** The sign of a series in the read-out and on its chip. */
@@ -99,7 +119,11 @@ function summary({ series, start, end, step, zone }, text) {
 function latestText(values, { zone, step, now }) {
   const times = [...new Set(values.filter(Boolean).map((point) => point.at))];
   if (times.length > 1) return "Latest of each";
-  return times.length ? `${moment(times[0], zone, step)}${times[0] + step > now ? " so far" : ""}` : "No data";
+  return times.length ? windowText(times[0], zone, step, now) : "No data";
+}
+
+function windowText(at, zone, step, now) {
+  return `${moment(at, zone, step)}${at + step > now ? " so far" : ""}`;
 }
 
 /** The point of a window: a binary search, since there may be 11,000. */

@@ -2,10 +2,10 @@
 
 import { createSession, send } from "./api.js";
 import { el, notice } from "./dom.js";
-import { showExplore } from "./explore.js";
+import { Explore } from "./explore.js";
 import { showKey } from "./key.js";
 import { showReference } from "./reference.js";
-import { showService } from "./service.js";
+import { Service } from "./service.js";
 
 const VIEWS = ["metrics", "api", "service"];
 const TITLES = { metrics: "Metrics", api: "API", service: "Service" };
@@ -58,7 +58,7 @@ async function start() {
   });
   showKey(document.getElementById("view-key"), { session, say });
   show({});
-  showService(document.getElementById("view-service"), { sign: document.getElementById("state") });
+  new Service(document.getElementById("view-service"), { sign: document.getElementById("state") }).start();
   const loading = el("p", { class: "hint", role: "status" }, "Loading the description of the API…");
   main.append(loading);
   const reply = await send({ path: "/openapi.json" }).catch(() => null);
@@ -70,7 +70,7 @@ async function start() {
   if (!session.key && viewOf(location) === "metrics") document.getElementById("key-input").focus();
   const tools = { spec: reply.json, session, say };
   const views = {
-    metrics: showExplore(document.getElementById("view-metrics"), { ...tools, visible: () => viewOf(location) === "metrics" }),
+    metrics: new Explore(document.getElementById("view-metrics"), { ...tools, visible: () => viewOf(location) === "metrics" }),
     api: showReference(document.getElementById("view-api"), tools),
   };
   show(views);

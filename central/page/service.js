@@ -1,14 +1,14 @@
 /** The service's own rates: /metrics asked every two seconds while the page is looked at, the last minutes drawn. */
 
 import { send } from "./api.js";
-import { createChart } from "./chart.js";
+import { Chart } from "./chart.js";
 import { el } from "./dom.js";
 import { short } from "./numbers.js";
 import { rate, samples, total } from "./prometheus.js";
 import { zoneName } from "./time.js";
 
 const STEP = 2;
-const KEPT = 150;
+const KEPT_SECONDS = 300;
 const LEAST_SECONDS = 60;
 const STALE_SECONDS = 20;
 const isApi = ({ route }) => route?.startsWith("/api/");
@@ -34,11 +34,11 @@ const COUNTERS = {
 };
 
 const CHARTS = [
-  { title: "Points stored, a second", least: 1, lines: { counters: (now) => now.counters, values: (now) => now.values } },
-  { title: "Requests, a second", least: 1, lines: { writes: (now) => now.writes, queries: (now) => now.queries, admin: (now) => now.others } },
-  { title: "Errors, a second", least: 1,
+  { title: "Points stored, a second", lines: { counters: (now) => now.counters, values: (now) => now.values } },
+  { title: "Requests, a second", lines: { writes: (now) => now.writes, queries: (now) => now.queries, admin: (now) => now.others } },
+  { title: "Errors, a second",
     lines: { "refused (4xx)": (now) => now.refused, "failed (5xx)": (now) => now.failed, "items rejected": (now) => now.rejected } },
-  { title: "Mean time, in ms", least: 1,
+  { title: "Mean time, in ms",
     lines: { "to an answer": (now) => mean(now.answering, now.answers), "of a commit": (now) => mean(now.committing, now.commits) } },
 ];
 
@@ -46,72 +46,81 @@ function mean(seconds, count) {
   return count ? (1000 * seconds) / count : null;
 }
 
-/** Draws into `host` and into the header's sign. */
-export function showService(host, { sign }) {
-  let rows = []; // {at, rates}
-  const before = new Map(); // of each process that answered, by its start: its counts, when they were read, its rates
-  const text = (value) => short(value, value < 10 ? 0.01 : 1);
-  const charts = CHARTS.map((chart) => ({ ...chart, drawn: createChart({ label: chart.title, height: 150, text, least: chart.least }) }));
-  const state = el("dl", { class: "facts" });
-  const about = el("p", { class: "hint" });
-  host.replaceChildren(el("h1", { id: "service-title" }, "The service itself"), el("div", { class: "card" }, state),
-    el("div", { class: "grid-of-charts" }, charts.map((chart) => el("div", { class: "card" }, el("h2", {}, chart.title), chart.drawn.node))), about);
+/** The part `service` of the page, and the sign in its header. */
+export class Service {
+  #rows = []; // {at, rates}
+  #before = new Map(); // of each process that answered, by its start: its counts, when they were read, its rates
 
-  async function poll() {
-    const at = Math.floor(Date.now() / 1000 / STEP) * STEP;
-    if (!document.hidden) {
-      try {
-        const [metrics, ready] = await Promise.all([send({ path: "/metrics" }), send({ path: "/ready" })]);
-        if (!metrics.ok) throw new Error(`/metrics answers ${metrics.status}`);
-        const list = samples(metrics.text);
-        rows.push({ at, rates: together(before, list, performance.now() / 1000) });
-        tell(ready, list);
-      } catch (error) {
-        rows.push({ at, rates: {} });
-        unknown(error);
-      }
-      rows = rows.filter((row) => row.at > at - KEPT * STEP);
-      draw(at);
-    }
-    setTimeout(poll, STEP * 1000 - (Date.now() % (STEP * 1000)) + 20);
+  constructor(host, { sign }) {
+    const text = (value) => short(value, value < 10 ? 0.01 : 1);
+    this.sign = sign;
+    this.charts = CHARTS.map(({ title, lines }) => ({ title, lines, drawn: new Chart({ label: title, height: 150, text, least: 1 }) }));
+    this.facts = el("dl", { class: "facts" });
+    this.about = el("p", { class: "hint" });
+    host.replaceChildren(el("h1", { id: "service-title" }, "The service itself"), el("div", { class: "card" }, this.facts),
+      el("div", { class: "grid-of-charts" }, this.charts.map(({ title, drawn }) => el("div", { class: "card" }, el("h2", {}, title), drawn.node))),
+      this.about);
   }
 
-  function draw(at) {
-    const oldest = Math.min(rows[0].at, at + STEP - LEAST_SECONDS);
-    const span = { start: oldest, end: at + STEP, step: STEP, zone: "local", now: at + STEP, fromZero: true };
-    for (const { lines, drawn } of charts) {
-      const series = Object.entries(lines).map(([name, read]) => ({
-        name, points: rows.map((row) => ({ at: row.at, value: read(row.rates) })).filter((point) => Number.isFinite(point.value)),
-      }));
-      drawn.draw({ ...span, series });
+  /** Ask now, and at every even second from now on while the page is looked at. */
+  async start() {
+    const at = Math.floor(Date.now() / 1000 / STEP) * STEP;
+    if (!document.hidden) {
+      this.#rows = [...this.#rows.filter((row) => row.at > at - KEPT_SECONDS), { at, rates: await this.#ask() }];
+      this.#draw(at);
     }
-    about.textContent = `The last ${(KEPT * STEP) / 60} minutes since this page was opened, from /metrics every ${STEP} s, of the API alone. `
+    setTimeout(() => this.start(), STEP * 1000 - (Date.now() % (STEP * 1000)) + 20);
+  }
+
+  /** The rates now, none without an answer; the facts and the sign are told. */
+  async #ask() {
+    try {
+      const [metrics, ready] = await Promise.all([send({ path: "/metrics" }), send({ path: "/ready" })]);
+      if (!metrics.ok) throw new Error(`/metrics answers ${metrics.status}`);
+      const list = samples(metrics.text);
+      this.#tell(ready, list);
+      return together(this.#before, list, performance.now() / 1000);
+    } catch (error) {
+      this.#sign("no answer", "bad");
+      this.#facts([["State", `No answer (${error.message}). Does the service run, and may /metrics be read from here?`]]);
+      return {};
+    }
+  }
+
+  #draw(at) {
+    const end = at + STEP;
+    const range = { start: Math.min(this.#rows[0].at, end - LEAST_SECONDS), end, step: STEP, zone: "local", now: end, fromZero: true };
+    for (const { lines, drawn } of this.charts) {
+      const series = Object.entries(lines).map(([name, read]) => ({
+        name, points: this.#rows.map((row) => ({ at: row.at, value: read(row.rates) })).filter((point) => Number.isFinite(point.value)),
+      }));
+      drawn.draw({ ...range, series });
+    }
+    this.about.textContent = `The last ${KEPT_SECONDS / 60} minutes since this page was opened, from /metrics every ${STEP} s, of the API alone. `
       + `Of several processes behind one address, those that answered are added up. Times: ${zoneName("local")}.`;
   }
 
-  function tell(ready, list) {
+  #tell(ready, list) {
     const said = ready.json ?? {};
     const word = typeof said.status === "string" ? said.status : `status ${ready.status}`;
-    setSign(word, ready.ok ? (word === "ready" ? "good" : "middling") : "bad");
     const build = list.find((sample) => sample.name === "fiesta_build_info")?.labels ?? {};
-    const facts = [["State", word], ...Object.entries(said.dependencies ?? {}).map(([name, told]) => [name, name === "store" && build.store ? `${told} (${build.store})` : told]),
+    const named = (name, told) => [name, name === "store" && build.store ? `${told} (${build.store})` : told];
+    this.#sign(word, ready.ok ? (word === "ready" ? "good" : "middling") : "bad");
+    this.#facts([["State", word], ...Object.entries(said.dependencies ?? {}).map(([name, told]) => named(name, told)),
       ["Waiting for a commit", total(list, "fiesta_requests_waiting")], ["In the spill", said.spill?.entries],
-      ["Stored since the start", total(list, "fiesta_points_stored_total")], ["Version", build.version]];
-    state.replaceChildren(...facts.filter(([, value]) => value !== undefined)
+      ["Stored since the start", total(list, "fiesta_points_stored_total")], ["Version", build.version]]);
+  }
+
+  #facts(rows) {
+    this.facts.replaceChildren(...rows.filter(([, value]) => value !== undefined)
       .map(([name, value]) => el("div", {}, el("dt", {}, name[0].toUpperCase() + name.slice(1)),
         el("dd", {}, typeof value === "number" ? value.toLocaleString("en") : String(value)))));
   }
 
-  function unknown(error) {
-    setSign("no answer", "bad");
-    state.replaceChildren(el("div", {}, el("dt", {}, "State"), el("dd", {}, `No answer (${error.message}). Does the service run, and may /metrics be read from here?`)));
+  #sign(word, kind) {
+    this.sign.dataset.kind = kind;
+    this.sign.querySelector("#state-text").textContent = word[0].toUpperCase() + word.slice(1);
   }
-
-  function setSign(word, kind) {
-    sign.dataset.kind = kind;
-    sign.querySelector("#state-text").textContent = word[0].toUpperCase() + word.slice(1);
-  }
-  poll();
 }
 
 /** The rates of all processes that answered lately, added up; `before` remembers each. */

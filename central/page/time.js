@@ -1,7 +1,7 @@
 /** Times: seconds since 1970 in, words of the chosen zone out. A zone is "local" or "utc". */
 
 export const WINDOW_SECONDS = { "1m": 60, "5m": 300, "15m": 900, "1h": 3600, "1d": 86_400 };
-const STEPS = [60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400, 172_800, 604_800,
+const STEPS = [5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400, 172_800, 604_800,
   1_209_600, 2_592_000, 7_776_000, 31_536_000];
 
 /** As the API takes it. */
@@ -13,8 +13,8 @@ export function iso(seconds) {
 export function zoneName(zone, now = new Date()) {
   if (zone === "utc") return "UTC";
   const minutes = -now.getTimezoneOffset();
-  const clock = `${pad(Math.floor(Math.abs(minutes) / 60))}:${pad(Math.abs(minutes) % 60)}`;
-  return `${Intl.DateTimeFormat().resolvedOptions().timeZone} (UTC${minutes < 0 ? "−" : "+"}${clock})`;
+  const distance = `${pad(Math.floor(Math.abs(minutes) / 60))}:${pad(Math.abs(minutes) % 60)}`;
+  return `${Intl.DateTimeFormat().resolvedOptions().timeZone} (UTC${minutes < 0 ? "−" : "+"}${distance})`;
 }
 
 /** Date and time of day, for a person: "Tue 24 Nov 2026, 14:05"; with seconds where the step is under a minute. */
@@ -22,11 +22,6 @@ export function moment(seconds, zone, step = 60) {
   if (step >= 86_400 && zone === "utc") return format(seconds, zone, { weekday: "short", ...DATE });
   const time = { hour: "2-digit", minute: "2-digit", hourCycle: "h23", ...(step < 60 ? { second: "2-digit" } : {}) };
   return format(seconds, zone, { weekday: "short", ...DATE, ...time });
-}
-
-/** The time of day alone. */
-export function clock(seconds, zone) {
-  return format(seconds, zone, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
 }
 
 const DATE = { day: "numeric", month: "short", year: "numeric" };
@@ -66,7 +61,7 @@ function label(at, step, zone) {
   const date = new Date(at * 1000);
   const midnight = zone === "utc" ? at % 86_400 === 0 : date.getHours() + date.getMinutes() + date.getSeconds() === 0;
   if (midnight) return format(at, zone, { day: "numeric", month: "short" });
-  return format(at, zone, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+  return format(at, zone, { hour: "2-digit", minute: "2-digit", ...(step < 60 ? { second: "2-digit" } : {}), hourCycle: "h23" });
 }
 
 /** Seconds as a datetime-local control shows them, and back; NaN for none. */

@@ -134,7 +134,7 @@ async def test_every_metric_that_the_page_reads_is_there(central: Central) -> No
 def test_the_windows_that_the_page_knows_are_those_of_the_service() -> None:
     (table,) = re.findall(r"WINDOW_SECONDS = \{(.+?)\}", (PAGE / "time.js").read_text())
     assert {name: int(seconds.replace("_", "")) for name, seconds in re.findall(r'"(\w+)": ([\d_]+)', table)} == WINDOWS
-    words = re.findall(r'"(\w+)":', re.findall(r"const PER = \{(.+?)\}", (PAGE / "explore.js").read_text())[0])
+    words = re.findall(r'"(\w+)":', re.findall(r"const PER = \{(.+?)\}", (PAGE / "result.js").read_text())[0])
     assert words == list(WINDOWS)
 
 

@@ -1,0 +1,59 @@
+/** The controls of the quick look: they write what a person chooses into the question and say that it changed. */
+
+import { choice, el, field } from "./dom.js";
+import { Picker } from "./picker.js";
+import { LASTS, windowOf } from "./question.js";
+import { fromControl, toControl } from "./time.js";
+
+/**
+ * `state` is the question. `ask(query)` lists metrics, `changed()` is called after a change, `drawn()` is the range
+ * that is drawn now: a custom one starts with it.
+ */
+export class Controls {
+  constructor(state, { operations, windows, ask, say, changed, drawn }) {
+    Object.assign(this, { state, windows, changed, drawn });
+    this.picker = new Picker({ ask, say, changed: (names) => this.#set({ names, cleared: !names.length }) });
+    this.operation = choice("Operation", "operation", operations.map((word) => [word, word]), state.operation,
+      (operation) => this.#set({ operation, chosen: true }));
+    this.range = choice("Range", "range", [...Object.keys(LASTS).map((word) => [word, word]), ["", "Custom"]], state.last,
+      (last) => this.#set(last ? { last } : this.#custom()));
+    this.zone = choice("Times", "zone", [["local", "Local"], ["utc", "UTC"]], state.zone, (zone) => this.#set({ zone }));
+    this.auto = el("option", { value: "" }, "Auto");
+    this.width = el("select", { onchange: () => this.#set({ window: this.width.value }) }, this.auto,
+      windows.map((word) => el("option", { value: word }, word)));
+    this.from = el("input", { type: "datetime-local", onchange: () => this.#edge("from") });
+    this.to = el("input", { type: "datetime-local", onchange: () => this.#edge("to") });
+    this.between = el("div", { class: "between" }, field("From", this.from), field("To", this.to));
+    this.node = el("div", { class: "card controls" }, this.picker.node,
+      el("div", { class: "row wrap" }, this.operation.node, this.range.node, field("Window", this.width), this.zone.node), this.between);
+  }
+
+  /** Show what the question is now. */
+  show() {
+    const { state } = this;
+    this.operation.choose(state.operation);
+    this.range.choose(state.last);
+    this.zone.choose(state.zone);
+    this.picker.show(state.names);
+    this.width.value = state.window;
+    this.auto.textContent = `Auto (${windowOf({ ...state, window: "" }, this.windows)})`;
+    this.between.hidden = state.last !== "";
+    this.from.value = state.from ? toControl(state.from, state.zone) : "";
+    this.to.value = state.to ? toControl(state.to, state.zone) : "";
+  }
+
+  #custom() {
+    const { start, end } = this.drawn();
+    return { last: "", from: start, to: end };
+  }
+
+  #edge(name) {
+    const seconds = fromControl(this[name].value, this.state.zone);
+    if (Number.isFinite(seconds)) this.#set({ [name]: seconds });
+  }
+
+  #set(to) {
+    Object.assign(this.state, to);
+    this.changed();
+  }
+}

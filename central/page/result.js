@@ -1,0 +1,66 @@
+/** An answer as a person wants it: a title, a chart, its table, and what is to be known about it. */
+
+import { Chart } from "./chart.js";
+import { el, notice } from "./dom.js";
+import { digits } from "./numbers.js";
+import { seriesOf } from "./question.js";
+import { createTable } from "./table.js";
+import { zoneName } from "./time.js";
+
+const PER = { "1m": "minute", "5m": "5 minutes", "15m": "15 minutes", "1h": "hour", "1d": "day (UTC)" };
+const MOST_TITLED = 3;
+
+/** `widen()` is called when a person wants a longer range. */
+export class Result {
+  #told = "";
+
+  constructor({ widen }) {
+    this.widen = widen;
+    this.chart = new Chart({ label: "Chart of the metrics", text: digits });
+    this.table = createTable();
+    this.title = el("h2", { class: "what" });
+    this.note = el("div");
+    this.under = el("p", { class: "hint" });
+    this.node = el("div", { class: "card result", hidden: true }, this.title, this.note, this.chart.node, this.under, this.table.node);
+  }
+
+  /** Another answer is on its way. */
+  busy(on) {
+    this.node.toggleAttribute("aria-busy", on);
+  }
+
+  /** No answer came; `kept` leaves what is drawn. */
+  failed(kept) {
+    this.busy(false);
+    this.node.hidden ||= !kept;
+  }
+
+  /** Draw an answer; gives the words for a screen reader. */
+  draw(answer, { state, window, range, now }) {
+    const series = seriesOf(answer, state.names);
+    const named = state.names.length > MOST_TITLED ? `${state.names.length} metrics` : state.names.join(", ");
+    const title = `${state.operation} of ${named} per ${PER[window] ?? window}`;
+    const empty = series.every((entry) => !entry.points.length);
+    this.busy(false);
+    this.node.hidden = false;
+    this.title.textContent = title;
+    this.chart.draw({ series, ...range, zone: state.zone, now, columns: ["sum", "count"].includes(state.operation) });
+    this.table.draw({ series, step: range.step, zone: state.zone, caption: title });
+    this.#tell(answer.complete === false, empty, state.last === "7d");
+    this.under.textContent = `Times: ${zoneName(state.zone)}. ${state.last ? "Up to now, asked again every 10 s." : ""}`;
+    return empty ? "No data in this range" : `Chart drawn: ${title}`;
+  }
+
+  /** The notes change only with what they say: a focus in them stays. */
+  #tell(partial, empty, widest) {
+    const told = `${partial} ${empty} ${widest}`;
+    if (told === this.#told) return;
+    this.#told = told;
+    const wider = !widest && el("button", { type: "button", class: "quiet", onclick: this.widen }, "Look at the last 7 days");
+    const notes = [
+      partial && notice({ kind: "info", title: "Not all is in yet", text: "Points that were acknowledged wait in the spill; they come in as it is drained." }),
+      empty && notice({ kind: "info", title: "No data in this range", text: "Nothing was recorded under this name here. Look wider, or pick another name." }, wider),
+    ];
+    this.note.replaceChildren(...notes.filter(Boolean));
+  }
+}
