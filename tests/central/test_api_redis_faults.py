@@ -10,7 +10,8 @@ import pytest
 
 from central.app import Outside
 from tests.central.harness import QUICK_HASH, Central, Clock, running
-from tests.redis_server import PASSWORD, RedisServer, redis_server
+from tests.central.redis_help import environ_of
+from tests.redis_server import RedisServer, redis_server
 from tests.slow_proxy import SlowProxy, slow_proxy
 
 LIMIT = 100
@@ -38,13 +39,7 @@ def clock() -> Clock:
 @pytest.fixture
 async def three(tmp_path: Path, proxy: SlowProxy, clock: Clock) -> AsyncIterator[list[Central]]:
     """Three processes' worth of the service; their admin keys have the same row, so Redis counts them together."""
-    environ = {
-        "REDIS_HOST": "127.0.0.1",
-        "REDIS_PORT": str(proxy.port),
-        "REDIS_PASSWORD": PASSWORD,
-        "QUEUE_CONNECTION": "redis",
-        "METRICS_RATE_LIMIT_DEFAULT": str(LIMIT),
-    }
+    environ = {**environ_of(proxy.port), "METRICS_RATE_LIMIT_DEFAULT": str(LIMIT)}
     outside = Outside(clock=clock, bcrypt_cost=QUICK_HASH)
     async with AsyncExitStack() as stack:
         yield [

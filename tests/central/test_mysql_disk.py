@@ -6,7 +6,7 @@ a bound, which it meets with the same error (1114).
 
 import asyncio
 import subprocess
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,8 +14,9 @@ import pymysql  # type: ignore[import-untyped]
 import pytest
 
 from protocol.numbers import UNIT
+from tests.central import mysql_help, redis_help
 from tests.central.harness import Central, running
-from tests.redis_server import PASSWORD, redis_server
+from tests.redis_server import redis_server
 from tests.servers import MariaDB
 from tests.soak.oracle import Sums
 from tests.soak.stored import in_mariadb
@@ -79,31 +80,12 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
         disk.close()
 
 
-@pytest.fixture
-def environ(disk: Disk) -> dict[str, str]:
-    return {
-        "DB_CONNECTION": "mysql",
-        "DB_HOST": disk.server.host,
-        "DB_PORT": str(disk.server.port),
-        "DB_DATABASE": "full",
-        "DB_USERNAME": disk.server.user,
-        "METRICS_RATE_LIMIT_DEFAULT": "1000000",
-    }
-
-
 @pytest.fixture(params=["with a spill", "without"])
-async def central(
-    request: pytest.FixtureRequest, tmp_path: Path, environ: Mapping[str, str]
-) -> AsyncIterator[tuple[Central, bool]]:
+async def central(request: pytest.FixtureRequest, tmp_path: Path, disk: Disk) -> AsyncIterator[tuple[Central, bool]]:
     async with redis_server(tmp_path / "redis") as redis:
         with_spill = request.param == "with a spill"
-        spill = {
-            "REDIS_HOST": "127.0.0.1",
-            "REDIS_PORT": str(redis.port),
-            "REDIS_PASSWORD": PASSWORD,
-            "QUEUE_CONNECTION": "redis",
-        }
-        async with running(tmp_path / "one", {**environ, **(spill if with_spill else {})}) as made:
+        spill = redis_help.environ_of(redis.port) if with_spill else {}
+        async with running(tmp_path / "one", {**mysql_help.environ_of(disk.server, "full"), **spill}) as made:
             yield made, with_spill
 
 

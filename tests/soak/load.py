@@ -65,8 +65,10 @@ class Load:
 
     def any_single(self) -> Request:
         """A single of some name and some value."""
-        kind = self.dice.choice(("counter", "value"))
-        return self.single(f"soak.{kind}.{self.dice.randrange(4)}", kind, self.dice.randint(-(10**9), 10**9))
+        kind, units = self.dice.choice(("counter", "value")), self.dice.randint(-(10**9), 10**9)
+        if self.dice.random() < 0.01:  # a name that mostly nobody used before, whatever is away by now
+            return self.single(f"soak.new.{kind}.{self.dice.randrange(30)}", kind, units)
+        return self.single(f"soak.{kind}.{self.dice.randrange(4)}", kind, units)
 
     def any_batch(self) -> Request:
         """Counters, values and summaries of the last days."""

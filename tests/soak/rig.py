@@ -12,8 +12,9 @@ from typing import Any, Final
 import aiohttp
 
 from tests.agent.process import AgentProcess, an_agent, balance
+from tests.central import mysql_help, redis_help
 from tests.central.harness import Process, launch
-from tests.redis_server import PASSWORD, RedisServer, free_port, redis_server
+from tests.redis_server import RedisServer, free_port, redis_server
 from tests.servers import MariaDB
 
 ADMIN_KEY: Final = "an-admin-key-for-one-soak-run-0123456789"
@@ -169,17 +170,7 @@ async def on_mysql(
 ) -> AsyncIterator[Rig]:
     """Some central processes and agents over a database and a Redis of their own."""
     async with redis_server(folder / "redis") as redis:
-        environ = {
-            "DB_CONNECTION": "mysql",
-            "DB_HOST": mariadb.host,
-            "DB_PORT": str(mariadb.port),
-            "DB_DATABASE": database,
-            "DB_USERNAME": mariadb.user,
-            "REDIS_HOST": "127.0.0.1",
-            "REDIS_PORT": str(redis.port),
-            "REDIS_PASSWORD": PASSWORD,
-            "QUEUE_CONNECTION": "redis",
-        }
+        environ = {**mysql_help.environ_of(mariadb, database), **redis_help.environ_of(redis.port)}
         async with _running(folder, environ, centrals, agents) as rig:
             rig.mariadb, rig.database, rig.redis = mariadb, database, redis
             yield rig
