@@ -65,6 +65,10 @@ class Outside:
 
 
 _REAL: Final = Outside()
+_ASK_THE_DOCTOR: Final = (
+    "; is the server up, and are DB_HOST, DB_PORT, DB_DATABASE, DB_USERNAME and DB_PASSWORD right? "
+    "'fiesta-central doctor' looks"
+)
 
 
 async def serve(
@@ -216,7 +220,10 @@ async def _open_store(settings: Settings) -> OpenStore:
         for left in settings.data_dir.glob("backup-*.tmp*"):
             left.unlink(missing_ok=True)
     except OSError as error:
-        raise StartError(f"METRICS_DATA_DIR {settings.data_dir} cannot be used: {error.strerror}") from error
+        raise StartError(
+            f"METRICS_DATA_DIR {settings.data_dir} cannot be used: {error.strerror}; "
+            "name one that this user may make and write"
+        ) from error
     try:
         return await open_store(settings)
     except MigrationError as error:
@@ -226,7 +233,7 @@ async def _open_store(settings: Settings) -> OpenStore:
             raise StartError(
                 f"another process uses the data folder {settings.data_dir}; stop it, or set METRICS_DATA_DIR"
             ) from error
-        raise StartError(str(error)) from error
+        raise StartError(f"{error}{_ASK_THE_DOCTOR if settings.db_connection == 'mysql' else ''}") from error
 
 
 def _tls(settings: Settings) -> ssl.SSLContext | None:
