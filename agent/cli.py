@@ -74,6 +74,7 @@ def main() -> None:
       FIESTA_AGENT_TCP            and there                 none
       FIESTA_AGENT_HTTP           metrics and health        127.0.0.1:9126
       FIESTA_AGENT_SPOOL_DIR      what is not sent yet      data/spool
+    docs/settings.md has them all; docs/README.md is the way on.
 
     \b
     Try:

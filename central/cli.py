@@ -39,14 +39,15 @@ def main() -> None:
     """The central service of Glowing Fiesta: start it, manage its keys, ask it questions.
 
     Settings are environment variables (METRICS_LISTEN, METRICS_DATA_DIR and others; docs/settings.md has
-    them all). All commands but serve and migrate talk to the running service at METRICS_LISTEN with its admin
-    key: METRICS_ADMIN_KEY, or the file admin.key in METRICS_DATA_DIR.
+    them all). All commands but serve, migrate and doctor talk to the running service at METRICS_LISTEN with its
+    admin key: METRICS_ADMIN_KEY, or the file admin.key in METRICS_DATA_DIR. docs/README.md is the way on.
 
     \b
     First steps:
-      fiesta-central serve
-      fiesta-central keys create checkout
-      fiesta-central query api.requests --start -1h
+      fiesta-central serve                             start it
+      fiesta-central keys create checkout              a key for those who send and ask
+      fiesta-central query api.requests --start -1h    a table and a plot
+      fiesta-central doctor                            is everything as it must be?
     """
 
 
