@@ -4,6 +4,7 @@ import io
 import json
 import logging
 import re
+from pathlib import Path
 
 import pytest
 import structlog
@@ -134,3 +135,12 @@ def test_what_an_auditor_asks_for_is_never_left_out(lines: io.StringIO) -> None:
     for number in range(3 * BURST):
         structlog.get_logger("x").info("key_created", id=number)
     assert len(lines.getvalue().splitlines()) == 3 * BURST
+
+
+def test_every_event_in_the_docs_is_one_of_the_program() -> None:
+    root = Path(__file__).parents[2]
+    source = "".join(path.read_text() for path in (root / "central").rglob("*.py"))
+    named = set(re.findall(r"`([a-z]+(?:_[a-z]+)+)`", (root / "docs" / "logs.md").read_text()))
+    fields = {"request_id", "names_in_all", "left_out"}
+    assert {"slow_query", "request_failed", "key_created"} <= named
+    assert [name for name in named - fields if f'"{name}"' not in source and not name.startswith("fiesta_")] == []
