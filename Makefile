@@ -1,6 +1,6 @@
 # Every target does its own set-up: python3.11 and make are all that a fresh Debian needs.
 .DEFAULT_GOAL := help
-.PHONY: help install run test guides lint bench bench-agent soak soak-agent loadtest lock audit clean
+.PHONY: help install run test guides lint bench bench-agent bench-scale soak soak-agent loadtest lock audit clean
 BIN := .venv/bin
 STAMP := .venv/.installed
 
@@ -55,6 +55,11 @@ $(BENCH_NODE)/node_modules/.installed: $(BENCH_NODE)/package-lock.json
 	@sh scripts/ensure-apt.sh nodejs npm
 	cd $(BENCH_NODE) && npm ci --omit=optional --no-audit --no-fund --loglevel=error
 	@touch $@
+
+bench-scale: install ## 100 million points in each store: queries, ingest beside readers, retention (about ten minutes, 15 GB of disk)
+	@sh scripts/ensure-apt.sh mariadb-server
+	$(BIN)/python -m loadtest.bench_scale duckdb
+	$(BIN)/python -m loadtest.bench_scale mysql
 
 bench-agent: install $(BENCH_NODE)/node_modules/.installed ## CPU of the agent a line beside collectd, netdata and statsd (about six minutes, on an idle machine)
 	@sh scripts/ensure-apt.sh collectd netdata

@@ -1,0 +1,118 @@
+"""Loads 100 million points in minutes: past the API, into the schema that central makes, as central would store them.
+
+The embedded store gets its points through central's own tail and fold, so that they lie in the file as they would after
+days of ingest. MariaDB gets them in key order, a day's partition at a time, over two sessions.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final
+
+import duckdb
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from central.store import duck_sql
+from central.store.base import Caps, NewName, Store
+from central.store.duck import FILE_NAME, TAIL_ROWS, DuckStore
+from central.store.mysql import MySQLStore
+from central.store.mysql_connection import Server
+from loadtest.dataset import DAY, Dataset, value
+from protocol.limits import ID_DAYS
+from tests.servers import MariaDB
+
+_CAPS: Final = Caps(2_000_000_000, 2_000_000_000)
+_BLOCK: Final = 1_000_000
+_FOLDS_A_CHECKPOINT: Final = 50
+Done = Callable[[int], None]
+"""Called with the number of points that are in."""
+
+
+def progress() -> Progress:
+    """A bar of points with the time that is left."""
+    return Progress(
+        TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), TimeRemainingColumn()
+    )
+
+
+async def load_duckdb(folder: Path, data: Dataset, done: Done) -> None:
+    """Make the embedded store in ``folder``."""
+    store = DuckStore(folder)
+    await store.open()
+    await _make_names(store, data)
+    await store.close()
+    with duckdb.connect(str(folder / FILE_NAME), config={"threads": 1}) as handle:
+        handle.execute("SET checkpoint_threshold = '1TB'")
+        at_once = max(TAIL_ROWS // data.names, 1)
+        for turn, first in enumerate(range(0, data.per_name, at_once)):
+            last = min(first + at_once, data.per_name)
+            handle.execute(
+                f"INSERT INTO tail_points SELECT n, {data.at('i')},"
+                f" {value('i', 'n')}::DECIMAL(14, 0) * 0.01::DECIMAL(2, 2), NULL, NULL, NULL"
+                f" FROM range({first}, {last}) AS points(i), range(1, {data.names + 1}) AS names(n)"
+            )
+            handle.execute(duck_sql.FOLD)
+            handle.execute("COMMIT")
+            if turn % _FOLDS_A_CHECKPOINT == 0:
+                handle.execute("CHECKPOINT")
+            done((last - first) * data.names)
+
+
+async def load_mariadb(mariadb: MariaDB, database: str, data: Dataset, done: Done) -> None:
+    """Make the tables in ``database``, which must exist. Needs MariaDB's sequence engine."""
+    server = Server(mariadb.host, mariadb.port, database, mariadb.user)
+    store = MySQLStore(server, clock=lambda: float(data.start + ID_DAYS * DAY))  # so that its partitions begin there
+    try:
+        await store.open()
+        await _make_names(store, data)
+    finally:
+        await store.close()
+    names_at_once = max(_BLOCK * data.days // data.per_name, 1)
+    blocks = [
+        (day, name, min(name + names_at_once, data.names + 1))
+        for day in range(data.days)
+        for name in range(1, data.names + 1, names_at_once)
+    ]
+
+    def load(block: tuple[int, int, int]) -> None:
+        day, first, end = block
+        with mariadb.connect(database) as connection, connection.cursor() as cursor:
+            for sql in _block_sql(data, day, first, end):
+                cursor.execute(sql)
+        done((data.first(day + 1) - data.first(day)) * (end - first))
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(load, blocks))
+
+
+def _block_sql(data: Dataset, day: int, first: int, end: int) -> list[str]:
+    """Points and rollups of some names over a day."""
+    points = f"seq_{data.first(day)}_to_{data.first(day + 1) - 1}"
+    seconds = data.at("i.seq").replace("//", "DIV")
+    begin = data.start + day * DAY
+    statements = [
+        "SET time_zone = '+00:00', unique_checks = 0",
+        "INSERT INTO metric_points (metric_id, recorded_at, id, value)"
+        f" SELECT n.seq, FROM_UNIXTIME({seconds}), i.seq, {value('i.seq', 'n.seq')} * 0.01"
+        f" FROM seq_{first}_to_{end - 1} AS n STRAIGHT_JOIN {points} AS i",
+    ]
+    for level, length in (("minute", 60), ("hour", 3600)):
+        statements.append(
+            f"INSERT INTO rollup_{level} (metric_id, bucket, samples, total, min_value, max_value)"
+            f" SELECT metric_id, FROM_UNIXTIME(UNIX_TIMESTAMP(recorded_at) DIV {length} * {length}) AS start,"
+            " COUNT(*), SUM(value), MIN(value), MAX(value) FROM metric_points"
+            f" WHERE metric_id >= {first} AND metric_id < {end} AND recorded_at >= FROM_UNIXTIME({begin})"
+            f" AND recorded_at < FROM_UNIXTIME({begin + DAY}) GROUP BY metric_id, start"
+        )
+    return statements
+
+
+async def _make_names(store: Store, data: Dataset) -> None:
+    """The names, whose ids are then 1, 2, 3 ..."""
+    for first in range(1, data.names + 1, 1_000):
+        numbers = range(first, min(first + 1_000, data.names + 1))
+        wanted = [NewName(data.name(number), "value", 1) for number in numbers]
+        found = await store.resolve(wanted, _CAPS, data.start)
+        wrong = [new.name for number, new in zip(numbers, wanted, strict=True) if found[new.name].id != number]
+        if wrong:
+            raise RuntimeError(f"the store is not empty: {wrong[0]} has an id already")
