@@ -1,7 +1,7 @@
 """Loads 100 million points in minutes: past the API, into the schema that central makes, as central would store them.
 
-The embedded store gets its points through central's own tail and fold, so that they lie in the file as they would after
-days of ingest. MariaDB gets them in key order, a day's partition at a time, over two sessions.
+The embedded store gets its points through central's own tail, folds and packing, so that they lie in the file as they
+would after days of ingest. MariaDB gets them in key order, a day's partition at a time, over two sessions.
 """
 
 from collections.abc import Callable
@@ -15,6 +15,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from central.store import duck_sql
 from central.store.base import Caps, NewName, Store
 from central.store.duck import FILE_NAME, TAIL_ROWS, DuckStore
+from central.store.duck_pack import pack
 from central.store.mysql import MySQLStore
 from central.store.mysql_connection import Server
 from loadtest.dataset import DAY, Dataset, value
@@ -24,6 +25,17 @@ from tests.servers import MariaDB
 _CAPS: Final = Caps(2_000_000_000, 2_000_000_000)
 _BLOCK: Final = 1_000_000
 _FOLDS_A_CHECKPOINT: Final = 50
+_ROLLUPS: Final = tuple(
+    f"INSERT INTO rollup_{level} (metric_id, bucket, samples, total, min_value, max_value)"
+    f" SELECT metric_id, FROM_UNIXTIME(UNIX_TIMESTAMP({at}) DIV {seconds} * {seconds}) AS start, {numbers}"
+    f" FROM {source} WHERE metric_id >= {{0}} AND metric_id < {{1}}"
+    f" AND {at} >= FROM_UNIXTIME({{2}}) AND {at} < FROM_UNIXTIME({{3}}) GROUP BY metric_id, start"
+    for level, seconds, source, at, numbers in (
+        ("minute", 60, "metric_points", "recorded_at", "COUNT(*), SUM(value), MIN(value), MAX(value)"),
+        ("hour", 3600, "rollup_minute", "bucket", "SUM(samples), SUM(total), MIN(min_value), MAX(max_value)"),
+    )
+)
+"""What sums a block up; to be filled with its names and times, first and end of each."""
 Done = Callable[[int], None]
 """Called with the number of points that are in."""
 
@@ -56,6 +68,11 @@ async def load_duckdb(folder: Path, data: Dataset, done: Done) -> None:
             if turn % _FOLDS_A_CHECKPOINT == 0:
                 handle.execute("CHECKPOINT")
             done((last - first) * data.names)
+        packs = True
+        while packs:
+            handle.execute("BEGIN")
+            packs = pack(handle, data.end)
+            handle.execute("COMMIT")
 
 
 async def load_mariadb(mariadb: MariaDB, database: str, data: Dataset, done: Done) -> None:
@@ -89,22 +106,13 @@ def _block_sql(data: Dataset, day: int, first: int, end: int) -> list[str]:
     """Points and rollups of some names over a day."""
     points = f"seq_{data.first(day)}_to_{data.first(day + 1) - 1}"
     seconds = data.at("i.seq").replace("//", "DIV")
-    begin = data.start + day * DAY
-    statements = [
+    return [
         "SET time_zone = '+00:00', unique_checks = 0",
         "INSERT INTO metric_points (metric_id, recorded_at, id, value)"
         f" SELECT n.seq, FROM_UNIXTIME({seconds}), i.seq, {value('i.seq', 'n.seq')} * 0.01"
         f" FROM seq_{first}_to_{end - 1} AS n STRAIGHT_JOIN {points} AS i",
+        *(sql.format(first, end, data.start + day * DAY, data.start + (day + 1) * DAY) for sql in _ROLLUPS),
     ]
-    for level, length in (("minute", 60), ("hour", 3600)):
-        statements.append(
-            f"INSERT INTO rollup_{level} (metric_id, bucket, samples, total, min_value, max_value)"
-            f" SELECT metric_id, FROM_UNIXTIME(UNIX_TIMESTAMP(recorded_at) DIV {length} * {length}) AS start,"
-            " COUNT(*), SUM(value), MIN(value), MAX(value) FROM metric_points"
-            f" WHERE metric_id >= {first} AND metric_id < {end} AND recorded_at >= FROM_UNIXTIME({begin})"
-            f" AND recorded_at < FROM_UNIXTIME({begin + DAY}) GROUP BY metric_id, start"
-        )
-    return statements
 
 
 async def _make_names(store: Store, data: Dataset) -> None:

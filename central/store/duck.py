@@ -7,7 +7,6 @@ docs/decisions/0002-request-ids-without-an-index.md and 0003-the-tail.md.
 """
 
 import contextlib
-import json
 import os
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -20,7 +19,7 @@ import numpy as np
 import structlog
 
 from central.plan import Segment
-from central.store import duck_keys, duck_sql
+from central.store import duck_keys, duck_names, duck_pack, duck_sql
 from central.store.base import (
     Bucket,
     Caps,
@@ -84,6 +83,7 @@ class DuckStore:
         self._seen: dict[int, Seen] = {}
         self._recent: dict[bytes, Remembered] = {}
         self._tail_rows = 0
+        self._pack_at = 0.0
         self.applied: list[str] = []
         """Migrations that the opening of the file applied."""
 
@@ -100,7 +100,7 @@ class DuckStore:
         await self._engine.read(lambda cursor: cursor.execute("SELECT 1").fetchall(), seconds=5)
 
     async def tidy(self, *, idle: bool) -> None:
-        """See Store. Folds the tail, drops the ids of days gone by, lets the engine checkpoint."""
+        """See Store. Folds the tail, drops the ids of days gone by, packs their minutes, lets the engine checkpoint."""
         oldest = int(self._clock() // _DAY) - ID_DAYS
         try:
             for day in [day for day in self._seen if day < oldest]:
@@ -109,6 +109,8 @@ class DuckStore:
                 self._recent.clear()
             if self._tail_rows >= self._fold_at:
                 await self._engine.write(self._fold)
+            if self._clock() >= self._pack_at:
+                await self._pack()
         except (duckdb.Error, StoreError) as error:
             _log.warning("upkeep_failed", error=str(error))
         await self._engine.tidy(idle=idle)
@@ -166,6 +168,12 @@ class DuckStore:
         else:
             self._tail_rows = 0
 
+    async def _pack(self) -> None:
+        today = int(self._clock() // _DAY) * _DAY
+        self._pack_at = self._clock() + duck_pack.PAUSE_SECONDS
+        if not await self._engine.write(lambda handle: self._in_transaction(handle, duck_pack.pack, today)):
+            self._pack_at = self._clock() + duck_pack.CHECK_SECONDS
+
     def _undo(self, handle: Connection) -> None:
         try:
             handle.execute("ROLLBACK")
@@ -202,11 +210,13 @@ class DuckStore:
 
     async def resolve(self, wanted: Sequence[NewName], caps: Caps, now: int) -> dict[str, Metric]:
         """See Store."""
-        return await self._engine.write(lambda handle: self._in_transaction(handle, _resolve, wanted, caps, now))
+        return await self._engine.write(
+            lambda handle: self._in_transaction(handle, duck_names.resolve, wanted, caps, now)
+        )
 
     async def find(self, names: Sequence[str]) -> dict[str, Metric]:
         """See Store."""
-        return await self._engine.read(lambda cursor: _find(cursor, names))
+        return await self._engine.read(lambda cursor: duck_names.find(cursor, names))
 
     async def list_metrics(self, prefix: str, after: str, limit: int) -> list[tuple[str, Kind]]:
         """See Store."""
@@ -215,7 +225,7 @@ class DuckStore:
 
     async def delete_metric(self, name: str) -> bool:
         """See Store."""
-        return await self._engine.write(lambda handle: self._in_transaction(handle, _delete, name))
+        return await self._engine.write(lambda handle: self._in_transaction(handle, duck_names.delete, name))
 
     def _in_transaction(self, handle: Connection, work: Callable[..., Any], *arguments: Any) -> Any:
         """Run ``work`` in a transaction. An unknown outcome breaks the handle and is a StoreUnavailable."""
@@ -348,47 +358,3 @@ def _load_seen(handle: Connection) -> dict[int, Seen]:
             day = seen[int(table.removeprefix(duck_sql.ID_TABLE))] = Seen()
             day.load(columns["high"].astype(np.uint64), columns["low"].astype(np.uint64))
     return seen
-
-
-_NAMES: Final = "SELECT unnest(from_json(?, '[\"VARCHAR\"]'))"
-
-
-def _find(cursor: Connection, names: Sequence[str]) -> dict[str, Metric]:
-    sql = f"SELECT name, id, type FROM metrics WHERE name IN ({_NAMES})"
-    return {name: Metric(key, kind) for name, key, kind in cursor.execute(sql, [json.dumps(list(names))]).fetchall()}
-
-
-def _resolve(handle: Connection, wanted: Sequence[NewName], caps: Caps, now: int) -> dict[str, Metric]:
-    found = _find(handle, [new.name for new in wanted])
-    missing = sorted({new.name: new for new in reversed(wanted) if new.name not in found}.values())
-    if not missing:
-        return found
-    (total,) = handle.execute("SELECT count(*) FROM metrics").fetchone() or (0,)
-    by_key = dict(handle.execute("SELECT created_by, count(*) FROM metrics GROUP BY 1").fetchall())
-    next_id = duck_keys.last_id(handle, "metrics")
-    made = []
-    for new in missing:
-        count = by_key.get(new.key_id, 0)
-        if total >= caps.names or count >= caps.names_per_key:
-            continue
-        total, by_key[new.key_id], next_id = total + 1, count + 1, next_id + 1
-        found[new.name] = Metric(next_id, new.kind)
-        made.append({"id": next_id, "name": new.name, "type": new.kind, "key": new.key_id})
-    if made:
-        handle.execute(
-            "INSERT INTO metrics SELECT (j->>'id')::INTEGER, j->>'name', j->>'type', (j->>'key')::BIGINT, ?"
-            " FROM (SELECT unnest(from_json(?, '[\"JSON\"]')) AS j)",
-            [now, json.dumps(made)],
-        )
-        duck_keys.set_last_id(handle, "metrics", next_id)
-    return found
-
-
-def _delete(handle: Connection, name: str) -> bool:
-    metric = _find(handle, [name]).get(name)
-    if metric is None:
-        return False
-    handle.execute("DELETE FROM metrics WHERE id = ?", [metric.id])
-    for table in ("tail_points", "metric_points", *duck_sql.ROLLUPS["minute"], *duck_sql.ROLLUPS["hour"]):
-        handle.execute(f"DELETE FROM {table} WHERE metric_id = ?", [metric.id])
-    return True

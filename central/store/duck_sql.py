@@ -18,7 +18,10 @@ _SPLIT: Final = 10**10
 _NARROW_END: Final = 10**14
 """Units of a group's rows that cross in 64 bits, and values of a rollup that fit into DECIMAL(18,4)."""
 _DOUBLE_END: Final = float(1 << 50)
-ROLLUPS: Final = {"minute": ("rollup_minute", "rollup_minute_wide"), "hour": ("rollup_hour",)}
+ROLLUPS: Final = {
+    "minute": ("rollup_minute", "rollup_minute_packed", "rollup_minute_wide"),
+    "hour": ("rollup_hour",),
+}
 """The tables of a level: a query adds up what is in all of them."""
 
 _SUMMARIES: Final = """
@@ -28,10 +31,19 @@ FROM tail_points GROUP BY 1, 2"""
 _FITS: Final = (
     f"samples < {_NARROW_END} AND abs(total) < {_NARROW_END} AND low > -{_NARROW_END} AND high < {_NARROW_END}"
 )
+
+
+def put_minutes(table: str, summaries: str) -> str:
+    """Statements that insert what a SELECT gives into a table of narrow numbers, by name, or into the wide one."""
+    return (
+        f"INSERT INTO {table} SELECT * FROM ({summaries}) WHERE {_FITS} ORDER BY metric_id, bucket;"
+        f"INSERT INTO rollup_minute_wide SELECT * FROM ({summaries}) WHERE NOT ({_FITS});"
+    )
+
+
 FOLD: Final = f"""
 BEGIN; INSERT INTO metric_points SELECT * FROM tail_points;
-INSERT INTO rollup_minute SELECT * FROM ({_SUMMARIES.format(60)}) WHERE {_FITS} ORDER BY metric_id, bucket;
-INSERT INTO rollup_minute_wide SELECT * FROM ({_SUMMARIES.format(60)}) WHERE NOT ({_FITS});
+{put_minutes("rollup_minute", _SUMMARIES.format(60))}
 INSERT INTO rollup_hour {_SUMMARIES.format(3600)}
 ON CONFLICT DO UPDATE SET
     samples = samples + excluded.samples, total = total + excluded.total,

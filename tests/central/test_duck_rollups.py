@@ -10,13 +10,15 @@ from hypothesis import strategies as st
 
 from central.store.base import Row
 from central.store.duck import FILE_NAME, DuckStore
+from central.store.duck_pack import CHECK_SECONDS, PAUSE_SECONDS, pack
 from central.store.migrations import load
 from protocol.numbers import UNIT
-from tests.central.store_help import FAR, NOW, Clock, ask, assert_levels_agree, brute_force, group, name, plain
+from tests.central.store_help import DAY, FAR, NOW, Clock, ask, assert_levels_agree, brute_force, group, name, plain
 
 NARROW = 10**14 * UNIT
 LAST = 10**20 - 1
 """The largest number of the API, in units."""
+MINUTES = ("rollup_minute", "rollup_minute_packed", "rollup_minute_wide")
 TABLES = ("rollup_minute", "rollup_minute_wide", "rollup_hour")
 
 
@@ -28,9 +30,9 @@ async def store(tmp_path: Path) -> AsyncIterator[DuckStore]:
     await store.close()
 
 
-async def rows_of(store: DuckStore) -> list[int]:
+async def rows_of(store: DuckStore, *tables: str) -> list[int]:
     """How many rows each table holds."""
-    sql = "SELECT " + ", ".join(f"(SELECT count(*) FROM {table})" for table in TABLES)
+    sql = "SELECT " + ", ".join(f"(SELECT count(*) FROM {table})" for table in tables or TABLES)
     return list((await store._engine.read(lambda cursor: cursor.execute(sql).fetchall()))[0])
 
 
@@ -97,6 +99,79 @@ async def test_answers_are_exact_at_any_size(store: DuckStore, values: list[int]
         assert await ask(store, [metric.id], window=window) == brute_force(rows, *FAR, window)
 
 
+def days_ago(days: int, metric: int = 1, value: int = 1, second: int = 0) -> Row:
+    return plain(metric, value, NOW - days * DAY + second)
+
+
+async def packed(store: DuckStore, before: int = NOW) -> int:
+    """Pack all; how many slices there were."""
+    slices = 0
+    while await store._engine.write(lambda handle: store._in_transaction(handle, pack, before)):
+        slices += 1
+    return slices
+
+
+async def test_minutes_of_days_gone_by_are_packed_and_an_answer_stays_what_it_was(store: DuckStore) -> None:
+    await name(store, "a")
+    await name(store, "b")
+    rows: list[Row] = []
+    for turn in range(3):
+        rows += (fresh := [days_ago(day, metric, 5 - turn, 60 * day) for day in (0, 1, 2) for metric in (1, 2)])
+        await store.commit(group(fresh))
+        await store._engine.write(store._fold)
+    before = [await rows_of(store, *MINUTES)]
+    assert (before, await packed(store)) == ([[18, 0, 0]], 2)
+    assert await rows_of(store, *MINUTES) == [6, 4, 0]
+    await assert_levels_agree(store, [1, 2], rows)
+    rows.append(late := days_ago(2))
+    await store.commit(group([late]))
+    await store._engine.write(store._fold)
+    assert await packed(store) == 1
+    assert await rows_of(store, *MINUTES) == [6, 5, 0]
+    await assert_levels_agree(store, [1, 2], rows)
+
+
+async def test_a_day_of_many_names_is_packed_in_slices_by_name(store: DuckStore) -> None:
+    await name(store, "a")
+    rows = [days_ago(1, metric, metric, 60 * minute) for metric in (1, 2, 3) for minute in range(700)]
+    await store.commit(group(rows))
+    await store._engine.write(store._fold)
+    slices = []
+    while await store._engine.write(lambda handle: store._in_transaction(handle, pack, NOW, 1_000)):
+        slices.append(await rows_of(store, *MINUTES))
+    assert slices == [[700, 1_400, 0], [0, 2_100, 0]]
+    await assert_levels_agree(store, [1, 2, 3], rows)
+
+
+async def test_a_packed_minute_whose_sum_is_too_large_is_wide(store: DuckStore) -> None:
+    await name(store, "a")
+    rows = [days_ago(1, value=NARROW - 1), days_ago(1, value=NARROW - 1)]
+    for row in rows:
+        await store.commit(group([row]))
+        await store._engine.write(store._fold)
+    assert await packed(store) == 1
+    assert await rows_of(store, *MINUTES) == [0, 0, 1]
+    await assert_levels_agree(store, [1], rows)
+
+
+async def test_upkeep_packs_a_slice_at_a_time_and_looks_again_later(tmp_path: Path) -> None:
+    clock = Clock()
+    store = DuckStore(tmp_path, clock=clock, tail_rows=1)
+    await store.open()
+    await name(store, "a")
+    await store.commit(group([days_ago(1), days_ago(2)]))
+    for wait, left in ((0, 1), (0, 1), (PAUSE_SECONDS, 0), (PAUSE_SECONDS, 0)):
+        clock.now += wait
+        await store.tidy(idle=False)
+        assert (await rows_of(store, *MINUTES))[0] == left
+    await store.commit(group([days_ago(1)]))
+    for wait, left in ((0, 1), (CHECK_SECONDS, 0)):
+        clock.now += wait
+        await store.tidy(idle=False)
+        assert (await rows_of(store, *MINUTES))[0] == left
+    await store.close()
+
+
 async def test_a_file_of_an_older_version_keeps_all_its_points(tmp_path: Path) -> None:
     rows = [plain(1, 5, NOW - 3600), plain(1, LAST, NOW), plain(2, -7, NOW), plain(2, NARROW, NOW + 61)]
     with duckdb.connect(str(tmp_path / FILE_NAME)) as old:
@@ -119,6 +194,6 @@ async def test_a_file_of_an_older_version_keeps_all_its_points(tmp_path: Path) -
     assert await rows_of(store) == [2, 1, 3]
     await assert_levels_agree(store, [1, 2], rows)
     await store.tidy(idle=False)
-    assert await rows_of(store) == [2, 2, 3]
+    assert await rows_of(store) == [1, 2, 3]
     await assert_levels_agree(store, [1, 2], rows)
     await store.close()
