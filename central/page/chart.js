@@ -151,7 +151,7 @@ function frameOf({ series, start, end, columns, fromZero }, width, height, least
   if (!(far && low > high / 2)) low = Math.min(0, low);
   if (!(far && high < low / 2)) high = Math.max(0, high);
   high = Math.max(high, low >= 0 ? least : high);
-  const ticks = marks(low, high, Math.max(2, Math.floor((height - TOP - BOTTOM) / 52)));
+  const ticks = marks(low, high, Math.max(2, Math.floor((height - TOP - BOTTOM) / 44)));
   const labels = ticks.values.map((value) => short(value, ticks.step));
   const left = 14 + 7.2 * Math.max(...labels.map((label) => label.length));
   const [bottom, top] = [ticks.values[0], ticks.values.at(-1)];
