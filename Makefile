@@ -2,6 +2,7 @@
 .DEFAULT_GOAL := help
 .PHONY: help install run test guides lint bench bench-agent bench-scale soak soak-agent loadtest lock audit clean
 BIN := .venv/bin
+LOCKED := .venv/.locked
 STAMP := .venv/.installed
 
 help: ## Show the targets
@@ -9,11 +10,14 @@ help: ## Show the targets
 
 install: $(STAMP) ## Make .venv with everything, from the lock file
 
-$(STAMP): requirements/dev.txt pyproject.toml hatch_build.py $(wildcard native/*)
+$(LOCKED): requirements/dev.txt
 	@sh scripts/ensure-apt.sh python3-venv
-	@sh scripts/ensure-apt.sh gcc python3-dev || true # for the agent's core, which it can do without
-	python3.11 -m venv .venv
+	python3.11 -m venv --clear .venv
 	$(BIN)/pip install --quiet --require-hashes --no-deps -r requirements/dev.txt
+	@touch $@
+
+$(STAMP): $(LOCKED) pyproject.toml hatch_build.py $(wildcard native/*)
+	@sh scripts/ensure-apt.sh gcc python3-dev || true # for the agent's core, which it can do without
 	$(BIN)/pip install --quiet --no-build-isolation --no-deps --editable .
 	@ls agent/core.abi3.so >/dev/null 2>&1 || \
 	echo "The agent's core is not compiled: plain Python does the same work for several times the CPU"

@@ -16,7 +16,7 @@ from agent.compiled import CORE, MaybeCore
 from agent.disk import Disk
 from agent.forward import Forwarder, Pace, Told
 from agent.gaugefile import GaugeFile
-from agent.http import local_app, serve
+from agent.http import local_pages, serve
 from agent.key import ApiKey
 from agent.ledger import Ledger
 from agent.listen import Receiver, Wanted, open_receivers, tell_passed
@@ -176,8 +176,8 @@ class Agent:
     async def _open_books(self, stack: AsyncExitStack) -> None:
         address = join_address(*self._settings.http)
         with starting(f"HTTP {address}", "stop what listens there, or set HTTP to another port"):
-            runner, port = await serve(local_app(self.snapshot), *self._settings.http)
-        stack.push_async_callback(runner.cleanup)
+            server, port = await serve(local_pages(self.snapshot), *self._settings.http)
+        stack.callback(server.close)
         self._tell("books_open", f"http://{join_address(self._settings.http[0], port)}/metrics, /health and /status")
 
     def _open_receivers(self, stack: ExitStack) -> None:

@@ -1,6 +1,7 @@
 """The command line: reads arguments, calls, prints. Exit codes: 1 when something does not work, 2 for wrong input."""
 
 import asyncio
+import json
 import os
 import signal
 import sys
@@ -11,13 +12,13 @@ from functools import wraps
 from pathlib import Path
 from typing import Any, NoReturn
 
-import aiohttp
 import click
 import uvloop
 
 from agent.activation import ActivationError, passed_sockets
 from agent.app import Agent, Outside, steady_time
 from agent.check import Finding, Sends, check_centre, check_spool
+from agent.connection import Connection
 from agent.disk import Disk, FolderInUseError
 from agent.host import host_name
 from agent.key import ApiKey, BadKeyError
@@ -138,8 +139,8 @@ async def _names_now(settings: Settings) -> int | None:
     """The names that a running agent counts now; None when none answers."""
     host, port = settings.http
     try:
-        return int((await _fetch(f"http://{join_address(ANYWHERE.get(host, host), port)}/status"))["names"])
-    except (aiohttp.ClientError, OSError, ValueError, KeyError, TypeError):
+        return int((await _fetch(f"http://{join_address(ANYWHERE.get(host, host), port)}"))["names"])
+    except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
@@ -150,19 +151,20 @@ def status(settings: Settings) -> None:
     host, port = settings.http
     address = join_address(ANYWHERE.get(host, host), port)
     try:
-        click.echo(render(asyncio.run(_fetch(f"http://{address}/status"))))
-    except (aiohttp.ClientError, OSError):
+        click.echo(render(asyncio.run(_fetch(f"http://{address}"))))
+    except OSError:
         _fail(f"no agent answers on http://{address}; is it running, and is FIESTA_AGENT_HTTP the same for both?")
     except (ValueError, KeyError, TypeError):
         _fail(f"what answers on http://{address} is not an agent; is FIESTA_AGENT_HTTP right?")
 
 
 async def _fetch(url: str) -> Any:
-    async with (
-        aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as session,
-        session.get(url, allow_redirects=False) as answer,
-    ):
-        return await answer.json(content_type=None)
+    connection = Connection(url)
+    try:
+        async with asyncio.timeout(5):
+            return json.loads((await connection.request("GET", "/status", {})).body)
+    finally:
+        await connection.close()
 
 
 @main.command()
@@ -235,9 +237,8 @@ def _bar(paths: list[Path]) -> AbstractContextManager[Iterable[Path]]:
 
 
 def _key(settings: Settings) -> ApiKey:
-    given = settings.api_key.get_secret_value() if settings.api_key else None
     try:
-        return ApiKey(given, settings.api_key_file)
+        return ApiKey(settings.api_key, settings.api_key_file)
     except BadKeyError as error:
         _fail(str(error), code=2)
 

@@ -1,10 +1,10 @@
 """Where the agent says what it does: a line for each change of state, JSON unless a person is watching."""
 
+import json
 from collections import defaultdict, deque
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Final, TextIO
-
-import structlog
 
 from agent.forward import Told
 from protocol.logtext import hide_keys, one_line
@@ -19,18 +19,16 @@ BURST_SECONDS: Final = 60.0
 def log_to(stream: TextIO) -> Told:
     """A ``tell`` that writes to ``stream``: events that are no good news are warnings."""
     person = stream.isatty()
-    logger = structlog.wrap_logger(
-        structlog.PrintLogger(stream),
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.dev.ConsoleRenderer() if person else structlog.processors.JSONRenderer(),
-        ],
-    )
 
     def tell(event: str, message: str) -> None:
         shown = hide_keys(one_line(message))
-        (logger.info if event in GOOD_NEWS else logger.warning)(event, message=shown)
+        level = "info" if event in GOOD_NEWS else "warning"
+        now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        if person:
+            line = f"{now} [{level:<7}] {event:<20} {shown}"
+        else:
+            line = json.dumps({"message": shown, "event": event, "level": level, "timestamp": now})
+        print(line, file=stream, flush=True)
 
     return tell
 

@@ -1,5 +1,6 @@
 """The HTTP edge: one request to the centre, one Answer or Unreachable. Decides nothing."""
 
+import asyncio
 import gzip
 import os
 import ssl
@@ -9,20 +10,20 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-import aiohttp
-
+from agent.connection import Connection
 from agent.key import ApiKey
 from protocol.outcomes import Answer
 
 TIMEOUT_SECONDS: Final = 10.0
-MAX_ANSWER_BYTES: Final = 4 << 20
-"""A batch of which every item is refused has an answer of some 200 kB; what is longer is not ours."""
 GZIP_LEVEL: Final = 1
 """1,000 items, 161 kB: gzip 1 makes 32 kB in 0.9 ms, gzip 6 26 kB in 2.6 ms, zstd 1 24 kB in 0.3 ms. At a batch
 or two in ten seconds that is all the same, and what stands between agent and centre understands gzip."""
-IDLE_SECONDS: Final = 70.0
-"""One connection lasts over the longest flush interval. When idle for longer it is closed by us, before a proxy
-(nginx: after 75 s) closes it under a request."""
+
+_HEADERS: Final = {
+    "User-Agent": f"glowing-fiesta-agent/{version('glowing-fiesta')}",
+    "Accept": "application/json",
+    "Accept-Encoding": "identity",
+}
 
 
 class UnreachableError(Exception):
@@ -36,28 +37,18 @@ class Sender:
         self._url = url.rstrip("/")
         self._key = key
         self._tls = tls_context(ca_file) if self._url.startswith("https:") else None
-        self._timeout = aiohttp.ClientTimeout(total=timeout)
-        self._session: aiohttp.ClientSession | None = None
+        self._timeout = timeout
+        self._connection: Connection | None = None
 
     async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=1, ssl=self._tls or True, keepalive_timeout=IDLE_SECONDS),
-            timeout=self._timeout,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            headers={
-                "User-Agent": f"glowing-fiesta-agent/{version('glowing-fiesta')}",
-                "Accept": "application/json",
-                "Accept-Encoding": "identity",
-            },
-        )
+        self._connection = Connection(self._url, self._tls)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._session is not None:
-            await self._session.close()
+        if self._connection is not None:
+            await self._connection.close()
 
     async def post(self, batch_id: str, body: bytes) -> Answer:
         """Send a batch under its id. Raises UnreachableError."""
@@ -82,26 +73,25 @@ class Sender:
         """Whether there is another key now than the one last used."""
         return self._key.try_reread()
 
-    async def _request(self, method: str, path: str, headers: Mapping[str, str], body: bytes | None = None) -> Answer:
-        if self._session is None:
+    async def _request(self, method: str, path: str, headers: Mapping[str, str], body: bytes = b"") -> Answer:
+        if self._connection is None:
             raise RuntimeError("a Sender works inside async with")
         try:
-            async with self._session.request(
-                method, f"{self._url}{path}", headers=headers, data=body, allow_redirects=False
-            ) as response:
-                answered = await _read(response)
-                return Answer(
-                    response.status,
-                    response.headers.get("Content-Type", ""),
-                    answered,
-                    response.headers.get("Retry-After"),
-                    response.headers.get("Date"),
-                    *(response.headers.get(f"RateLimit-{what}") for what in ("Limit", "Remaining", "Reset")),
-                )
+            async with asyncio.timeout(self._timeout):
+                reply = await self._connection.request(method, path, {**_HEADERS, **headers}, body)
         except TimeoutError:
-            raise UnreachableError(f"no answer from {self._url} within {self._timeout.total:g} s") from None
-        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise UnreachableError(f"no answer from {self._url} within {self._timeout:g} s") from None
+        except (OSError, ValueError) as error:
             raise UnreachableError(f"{self._url} cannot be reached: {_plain(error)}") from None
+        told = reply.headers
+        return Answer(
+            reply.status,
+            told.get("content-type", ""),
+            reply.body,
+            told.get("retry-after"),
+            told.get("date"),
+            *(told.get(f"ratelimit-{what}") for what in ("limit", "remaining", "reset")),
+        )
 
 
 def tls_context(ca_file: Path | None) -> ssl.SSLContext:
@@ -114,19 +104,7 @@ def tls_context(ca_file: Path | None) -> ssl.SSLContext:
     return context
 
 
-async def _read(response: aiohttp.ClientResponse) -> bytes:
-    """The answer's body, cut off where it is longer than any of ours."""
-    body = bytearray()
-    async for chunk in response.content.iter_any():
-        body += chunk
-        if len(body) > MAX_ANSWER_BYTES:
-            response.close()
-            break
-    return bytes(body)
-
-
 def _plain(error: Exception) -> str:
-    if isinstance(error, aiohttp.ClientConnectorError) and not isinstance(error, aiohttp.ClientSSLError):
-        code = error.os_error.errno
-        return os.strerror(code) if code and code > 0 else str(error.os_error)
+    if isinstance(error, OSError) and not isinstance(error, ssl.SSLError) and error.errno and error.errno > 0:
+        return os.strerror(error.errno)
     return str(error) or type(error).__name__

@@ -92,6 +92,13 @@ def yes_or_no(given: Any) -> bool:
     return flag
 
 
+def text(given: Any) -> str:
+    """Any text."""
+    if not isinstance(given, str):
+        raise ValueError("must be text")
+    return given
+
+
 def path(given: Any) -> Path:
     """A file or folder, ``~`` expanded; whether it can be used is seen when it is."""
     if not isinstance(given, str) or "\0" in given:

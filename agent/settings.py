@@ -4,13 +4,12 @@ TOML keys are the names in lower case. A new setting is a field below and a head
 """
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, get_type_hints
 from urllib.parse import urlsplit
-
-from pydantic import BaseModel, BeforeValidator, ConfigDict, SecretStr, ValidationError, model_validator
 
 from agent import setting_rules as rules
 
@@ -21,44 +20,32 @@ class SettingsError(Exception):
     """The settings cannot be used. The message has one fault a line: the name, the fault, what would be right."""
 
 
-class Settings(BaseModel):
-    """What an operator decided. The key never shows in ``repr``."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What an operator decided: each field with the rule that its value must keep. The key never shows in ``repr``."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    central_url: Annotated[str, rules.url] = "http://127.0.0.1:8080"
+    api_key: Annotated[str | None, rules.text] = field(default=None, repr=False)
+    api_key_file: Annotated[Path | None, rules.path] = None
+    udp: Annotated[tuple[str, int], rules.address] = ("127.0.0.1", 8125)
+    unix: Annotated[Path | None, rules.socket_path] = None
+    tcp: Annotated[tuple[str, int] | None, rules.address] = None
+    tcp_idle: Annotated[int, rules.whole(1, 86_400)] = 300
+    http: Annotated[tuple[str, int], rules.address] = ("127.0.0.1", 9126)
+    flush_interval: Annotated[int, rules.divides_a_minute] = 10
+    spool_dir: Annotated[Path, rules.path] = Path("data/spool")
+    spool_max_bytes: Annotated[int, rules.whole(1 << 20, 1 << 50)] = 1 << 30
+    spool_max_files: Annotated[int, rules.whole(10, 10_000_000)] = 100_000
+    max_names: Annotated[int, rules.whole(1, 10_000_000)] = 100_000
+    prefix: Annotated[str, rules.prefix] = ""
+    tags: Annotated[Literal["drop", "append"], rules.one_of("drop", "append")] = "drop"
+    gauges: Annotated[Literal["delta", "absolute"], rules.one_of("delta", "absolute")] = "delta"
+    ca_file: Annotated[Path | None, rules.path] = None
+    allow_plaintext: Annotated[bool, rules.yes_or_no] = False
 
-    central_url: Annotated[str, BeforeValidator(rules.url)] = "http://127.0.0.1:8080"
-    api_key: SecretStr | None = None
-    api_key_file: Annotated[Path | None, BeforeValidator(rules.path)] = None
-    udp: Annotated[tuple[str, int], BeforeValidator(rules.address)] = ("127.0.0.1", 8125)
-    unix: Annotated[Path | None, BeforeValidator(rules.socket_path)] = None
-    tcp: Annotated[tuple[str, int] | None, BeforeValidator(rules.address)] = None
-    tcp_idle: Annotated[int, BeforeValidator(rules.whole(1, 86_400))] = 300
-    http: Annotated[tuple[str, int], BeforeValidator(rules.address)] = ("127.0.0.1", 9126)
-    flush_interval: Annotated[int, BeforeValidator(rules.divides_a_minute)] = 10
-    spool_dir: Annotated[Path, BeforeValidator(rules.path)] = Path("data/spool")
-    spool_max_bytes: Annotated[int, BeforeValidator(rules.whole(1 << 20, 1 << 50))] = 1 << 30
-    spool_max_files: Annotated[int, BeforeValidator(rules.whole(10, 10_000_000))] = 100_000
-    max_names: Annotated[int, BeforeValidator(rules.whole(1, 10_000_000))] = 100_000
-    prefix: Annotated[str, BeforeValidator(rules.prefix)] = ""
-    tags: Annotated[Literal["drop", "append"], BeforeValidator(rules.one_of("drop", "append"))] = "drop"
-    gauges: Annotated[Literal["delta", "absolute"], BeforeValidator(rules.one_of("delta", "absolute"))] = "delta"
-    ca_file: Annotated[Path | None, BeforeValidator(rules.path)] = None
-    allow_plaintext: Annotated[bool, BeforeValidator(rules.yes_or_no)] = False
 
-    @model_validator(mode="after")
-    def _together(self) -> Self:
-        """Faults of settings that are right alone and wrong together."""
-        parts = urlsplit(self.central_url)
-        if self.api_key is not None and self.api_key_file is not None:
-            raise ValueError("API_KEY and API_KEY_FILE are both set; leave one of them out")
-        if parts.scheme == "http" and not rules.is_loopback(parts.hostname or "") and not self.allow_plaintext:
-            raise ValueError(
-                f"CENTRAL_URL is {self.central_url}, and the key would travel in the clear; use https://, or set "
-                "ALLOW_PLAINTEXT=true where the network is trusted"
-            )
-        if self.ca_file is not None and parts.scheme == "http":
-            raise ValueError("CA_FILE is set, but CENTRAL_URL is plain http; use https:// or leave CA_FILE out")
-        return self
+DEFAULTS: Final[Mapping[str, Any]] = {field.name: field.default for field in fields(Settings)}
+"""Of every setting, by name."""
 
 
 def load_settings(environ: Mapping[str, str], config: Path | None = None) -> Settings:
@@ -76,27 +63,55 @@ def load_settings(environ: Mapping[str, str], config: Path | None = None) -> Set
             key = name.removeprefix(ENV_PREFIX).lower()
             given[key] = text
             named[key] = name
-    try:
-        return Settings.model_validate(given)
-    except ValidationError as error:
-        faults = [_fault(dict(detail), named) for detail in error.errors(include_url=False, include_input=False)]
-        raise SettingsError("\n".join(sorted(faults))) from None
+    settings, faults = _checked(given, named)
+    faults = sorted(faults) or _together(settings)
+    if faults:
+        raise SettingsError("\n".join(faults))
+    return settings
 
 
-def _fault(detail: dict[str, Any], named: Mapping[str, str]) -> str:
-    if not detail["loc"]:
-        return str(detail["ctx"]["error"])
-    key = str(detail["loc"][0])
-    name = named.get(key, key)
-    if detail["type"] == "extra_forbidden":
-        near = get_close_matches(key, Settings.model_fields, n=1)
-        known = ", ".join(sorted(Settings.model_fields))
-        # As the user would write it: in the environment's way or the file's.
-        written = ENV_PREFIX + near[0].upper() if near and name.startswith(ENV_PREFIX) else "".join(near)
-        return f"{name} is not a setting; " + (f"did you mean {written}?" if near else f"there are {known}")
-    if detail["type"] == "value_error":
-        return f"{name} {detail['ctx']['error']}"
-    return f"{name} must be text"
+def _checked(given: Mapping[str, Any], named: Mapping[str, str]) -> tuple[Settings, list[str]]:
+    """What keeps its rule, and the faults of the rest, each of which starts with how ``named`` calls it."""
+    known = _rules()
+    good: dict[str, Any] = {}
+    faults = []
+    for key, value in given.items():
+        if key not in known:
+            faults.append(_unknown(key, named[key], sorted(known)))
+            continue
+        try:
+            good[key] = known[key](value)
+        except ValueError as error:
+            faults.append(f"{named[key]} {error}")
+    return Settings(**good), faults
+
+
+def _rules() -> dict[str, Callable[[Any], Any]]:
+    hints = get_type_hints(Settings, include_extras=True)
+    return {name: hint.__metadata__[0] for name, hint in hints.items()}
+
+
+def _unknown(key: str, name: str, known: list[str]) -> str:
+    near = get_close_matches(key, known, n=1)
+    # As the user would write it: in the environment's way or the file's.
+    written = ENV_PREFIX + near[0].upper() if near and name.startswith(ENV_PREFIX) else "".join(near)
+    return f"{name} is not a setting; " + (f"did you mean {written}?" if near else f"there are {', '.join(known)}")
+
+
+def _together(settings: Settings) -> list[str]:
+    """Faults of settings that are right alone and wrong together."""
+    url, parts = settings.central_url, urlsplit(settings.central_url)
+    faults = []
+    if settings.api_key is not None and settings.api_key_file is not None:
+        faults.append("API_KEY and API_KEY_FILE are both set; leave one of them out")
+    if parts.scheme == "http" and not rules.is_loopback(parts.hostname or "") and not settings.allow_plaintext:
+        faults.append(
+            f"CENTRAL_URL is {url}, and the key would travel in the clear; use https://, or set ALLOW_PLAINTEXT=true "
+            "where the network is trusted"
+        )
+    if settings.ca_file is not None and parts.scheme == "http":
+        faults.append("CA_FILE is set, but CENTRAL_URL is plain http; use https:// or leave CA_FILE out")
+    return faults
 
 
 def _read(config: Path) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-NAMES: Final = [f"app.service{index % 7}.metric{index}" for index in range(100)]
+NAMES: Final = 100
 PACKETS: Final = 4_000
 LINES_A_PACKET: Final = 30
 
@@ -18,34 +18,37 @@ class Workload(NamedTuple):
 
 
 class _Pick:
-    """Lines at random, and what they add up to."""
+    """Lines at random, and what they add up to. A name has one type: the centre wants that."""
 
     def __init__(self) -> None:
         self.random = random.Random(1)
         self.numbers = 0.0
 
+    def name(self, kind: str) -> str:
+        index = self.random.randrange(NAMES)
+        return f"app.service{index % 7}.{kind}{index}"
+
     def counter(self) -> str:
         self.numbers += 1
-        return f"{self.random.choice(NAMES)}:1|c"
+        return f"{self.name('counter')}:1|c"
 
     def timing(self) -> str:
         self.numbers += 1
-        return f"{self.random.choice(NAMES)}:{self.random.uniform(0, 1000):.3f}|ms"
+        return f"{self.name('timing')}:{self.random.uniform(0, 1000):.3f}|ms"
 
     def mixed(self) -> str:
         """As most daemons understand them: 30 % counters, 20 % sampled ones, 30 % timings, gauges, sets."""
-        index = self.random.randrange(100)
-        name = NAMES[index]
-        if index < 30:
+        part = self.random.randrange(100)
+        if part < 30:
             return self.counter()
-        if index < 50:
+        if part < 50:
             self.numbers += 2
-            return f"{name}:1|c|@0.5"
-        if index < 80:
+            return f"{self.name('counter')}:1|c|@0.5"
+        if part < 80:
             return self.timing()
-        if index < 90:
-            return f"{name}:{self.random.randrange(10_000) / 100}|g"
-        return f"{name}:user{self.random.randrange(5000)}|s"
+        if part < 90:
+            return f"{self.name('gauge')}:{self.random.randrange(10_000) / 100}|g"
+        return f"{self.name('set')}:user{self.random.randrange(500)}|s"
 
     def workload(self, line: Callable[[], str], lines_a_packet: int) -> Workload:
         before = self.numbers

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import yaml  # type: ignore[import-untyped] # it ships no types
 
+from agent.settings import DEFAULTS as AGENT_DEFAULTS
 from agent.settings import ENV_PREFIX
-from agent.settings import Settings as AgentSettings
 from agent.settings import load_settings as load_agent_settings
 from central.settings import VARIABLES
 
@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 CENTRAL = {variable.name: variable for variable in VARIABLES}
-AGENT = {ENV_PREFIX + field.upper() for field in AgentSettings.model_fields}
+AGENT = {ENV_PREFIX + field.upper() for field in AGENT_DEFAULTS}
 OF_IMAGES = {
     "mysql": {"MYSQL_DATABASE", "MYSQL_USER", "MYSQL_PASSWORD", "MYSQL_RANDOM_ROOT_PASSWORD"},
     "redis": {"REDIS_PASSWORD"},  # read by the command that we give it

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from agent.settings import DEFAULTS as AGENT_DEFAULTS
 from agent.settings import ENV_PREFIX, load_settings
-from agent.settings import Settings as AgentSettings
 from central.settings import VARIABLES, names
 from tests.unit_file import UNITS, Unit, read_unit
 
@@ -67,7 +67,7 @@ def test_no_burst_of_failed_starts_closes_the_agents_sockets() -> None:
 
 def test_the_agents_sockets_are_those_its_settings_have() -> None:
     unit = read_unit("fiesta-agent.socket")
-    udp = AgentSettings.model_fields["udp"].default
+    udp = AGENT_DEFAULTS["udp"]
     assert unit.all("ListenDatagram")[0] == f"{udp[0]}:{udp[1]}"
     assert {address.startswith("/run/") for address in unit.all("ListenDatagram")} == {False, True}
     assert unit.all("ListenStream") == [f"{udp[0]}:{udp[1]}"]
@@ -78,7 +78,7 @@ def test_what_a_service_sets_are_settings_and_no_secrets(name: str) -> None:
     secrets = {variable.name for variable in VARIABLES if variable.secret} | {f"{ENV_PREFIX}API_KEY"}
     given = read_unit(name).environment({"%d": "/run/credentials/x", "%S": "/var/lib", "%i": "1"})
     assert given
-    assert given.keys() <= {*names(), *(ENV_PREFIX + field.upper() for field in AgentSettings.model_fields)}
+    assert given.keys() <= {*names(), *(ENV_PREFIX + field.upper() for field in AGENT_DEFAULTS)}
     assert not given.keys() & secrets
 
 

@@ -22,7 +22,7 @@ async def run(step: Path) -> None:
     settings = load_settings(os.environ)
     assert settings.api_key is not None
     outside = Outside(wall=lambda: time.time() + float(step.read_text()))
-    await Agent(settings, ApiKey(settings.api_key.get_secret_value(), None), log_to(sys.stderr), outside).run(stop)
+    await Agent(settings, ApiKey(settings.api_key, None), log_to(sys.stderr), outside).run(stop)
 
 
 if __name__ == "__main__":

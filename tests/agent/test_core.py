@@ -228,7 +228,7 @@ def books(core: MaybeCore, windows: list[list[bytes]], options: AggregateOptions
             aggregator.feed(packet)
         aggregator.settle()
         received, in_window = ledger.received, ledger.in_window
-        items = sorted(aggregator.close(0).items)
+        items = sorted(aggregator.close(0).items, key=repr)
         told.append((received, in_window, dict(ledger.dropped), dict(ledger.notes), items, aggregator.gauges()))
     return told
 

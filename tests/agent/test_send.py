@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
+from agent.connection import IDLE_SECONDS, MAX_ANSWER_BYTES
 from agent.key import ApiKey
-from agent.send import IDLE_SECONDS, MAX_ANSWER_BYTES, Sender, UnreachableError, tls_context
+from agent.send import Sender, UnreachableError, tls_context
 from protocol.outcomes import Action, Allowance, allowance, outcome
 from tests.agent.fakes import KEY, RealCentre, a_batch
 
