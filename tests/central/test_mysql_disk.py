@@ -34,8 +34,6 @@ class Disk:
         folder.mkdir()
         mount = ["mount", "-t", "tmpfs", "-o", "size=170m", "tmpfs", str(folder)]
         self.is_real = subprocess.run(mount, check=False, capture_output=True).returncode == 0
-        if not self.is_real:
-            print("no right to mount a small file system: the database's data file has a bound instead")
         self._folder = folder
         self._ballast = folder / "ballast"
         options = (*SMALL, STEP) if self.is_real else (*SMALL, STEP, BOUND)
@@ -70,8 +68,11 @@ class Disk:
 
 
 @pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Disk]:
+def disk(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Disk]:
     disk = Disk(tmp_path / "disk")
+    if not disk.is_real:
+        with capsys.disabled():
+            print("\nno right to mount a small file system: the database's data file has a bound instead")
     try:
         disk.server.run("CREATE DATABASE full")
         disk.server.run("CREATE TABLE filler (x VARBINARY(8000)) ENGINE = InnoDB", "full")
