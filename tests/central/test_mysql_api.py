@@ -1,6 +1,7 @@
 """The whole service on MariaDB: two processes' worth of it over one database."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Mapping
 from decimal import Decimal
 from pathlib import Path
@@ -8,14 +9,19 @@ from urllib.parse import quote
 
 import pytest
 
-from central.app import StartError, migrate
+from central.app import Outside, StartError, migrate
 from central.auth import parse_key
 from central.settings import load_settings
 from central.store.migrations import load
-from tests.central.harness import Central, now_text, running
-from tests.central.mysql_help import environ_of
+from central.store.mysql import MySQLStore
+from central.store.mysql_connection import Connection
+from central.store.mysql_pool import run_commit
+from protocol.times import format_time
+from tests.central.harness import QUICK_HASH, Central, Clock, now_text, running
+from tests.central.mysql_help import environ_of, lost, until_waiting
 from tests.servers import MariaDB
 
+DAY = 86_400
 EXACT = "9999999999999999.9999"
 
 
@@ -77,6 +83,45 @@ async def test_two_processes_under_load_add_up(central: Central, other: Central)
 
     await asyncio.gather(*(send((central, other)[number % 2], number) for number in range(60)))
     assert await central.total("n0") == await other.total("n99") == sum(range(60))
+
+
+@pytest.mark.parametrize("goes_in", [True, False])
+async def test_a_retry_across_midnight_at_another_process_while_the_first_commit_hangs_counts_once(
+    tmp_path: Path, mariadb: MariaDB, environ: Mapping[str, str], goes_in: bool
+) -> None:
+    midnight = (int(time.time()) // DAY + 1) * DAY
+    hangs, go = asyncio.Event(), asyncio.Event()
+
+    async def hang(connection: Connection) -> None:
+        hangs.set()
+        await go.wait()
+        await (run_commit if goes_in else lost)(connection)
+
+    def slow(store: MySQLStore) -> MySQLStore:
+        made.append(store)
+        return store
+
+    made: list[MySQLStore] = []
+    given = {**environ, "METRICS_ADMIN_KEY": "k" * 40}
+    before = Outside(clock=Clock(midnight - 1), bcrypt_cost=QUICK_HASH, wrap_store=slow)
+    after = Outside(clock=Clock(midnight + 1), bcrypt_cost=QUICK_HASH)
+    async with (
+        running(tmp_path / "one", given, outside=before) as one,
+        running(tmp_path / "two", given, outside=after) as two,
+    ):
+        assert (await one.counter("a")).status == 201
+        made[0]._commit = hang
+        headers = {"Idempotency-Key": "the same"}
+        first = asyncio.create_task(one.counter("a", headers=headers))
+        await hangs.wait()
+        retry = asyncio.create_task(two.counter("a", headers=headers))
+        await until_waiting(mariadb)
+        made[0]._commit = run_commit
+        go.set()
+        assert [(await reply).status for reply in (first, retry)] == [201, 201]
+        span = {"start": format_time(midnight - DAY), "end": format_time(midnight + DAY)}
+        told = (await two.query("a", "sum", **span)).json["data"]
+    assert sum(point["value"] for point in told) == 2
 
 
 ODD = ["a'b", 'a"b', "a\\b", "a\0b", "a b", "'; DROP TABLE metrics; -- ", "%s", "\u2028", "\U0001f600"]
