@@ -82,6 +82,7 @@ class Agent:
         self._spool = Spool(self._folder, self._ledger, limits)
         self._clock = CentreClock(outside.wall, outside.steady)
         self._window_clock = WindowClock(self._clock)
+        self._clock.when_sure = lambda: self._spool.restamp(self._shift)
         with starting(f"CA_FILE {settings.ca_file}", "it must be a PEM file of certificates"):
             self._sender = Sender(settings.central_url, key, settings.ca_file)
         pace = replace(outside.pace, interval=settings.flush_interval, share=outside.share)
@@ -91,6 +92,7 @@ class Agent:
         self._receivers: list[Receiver] = []
         self._recent = Recent()
         self._window = 0
+        self._window_base = 0.0
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until ``stop`` is set, then stop so that nothing received is lost.
@@ -189,7 +191,7 @@ class Agent:
         read = read_batches(core, self._aggregator.settle_when_due) if core else read_each(self._aggregator.feed)
         self._receivers = open_receivers(wanted, self._passed, taker, taker.watching(read), stack)
         tell_passed(self._passed, wanted, self._tell)
-        self._window = self._window_now()
+        self._open_window()
         for receiver in self._receivers:
             receiver.start(asyncio.get_running_loop())
         names = ", ".join(receiver.name for receiver in self._receivers)
@@ -226,13 +228,14 @@ class Agent:
 
     async def _close_window(self) -> None:
         """Take the window out of the aggregate and make it durable: gauges first, see agent.gaugefile."""
-        window = self._aggregator.close(self._window)
+        base = self._window_base
+        window = self._aggregator.close(self._window + self._shift(base))
         self._recent.turn(self._losses())
         self._bad.arm(self._ledger.dropped)
         gauges = self._aggregator.gauges()
         self._forwarder.window_closed(window.start)
-        self._spool.add(batches(window))
-        self._window = self._window_now()
+        self._spool.add(batches(window), None if self._clock.sure else base)
+        self._open_window()
         self._spool.take_replays()
         try:
             await asyncio.to_thread(self._gauges.save, gauges)
@@ -241,5 +244,9 @@ class Agent:
         await self._spool.persist()
         self._forwarder.wake()
 
-    def _window_now(self) -> int:
-        return window_start(self._window_clock.now(), self._settings.flush_interval)
+    def _open_window(self) -> None:
+        self._window = window_start(self._window_clock.now(), self._settings.flush_interval)
+        self._window_base = self._window_clock.base
+
+    def _shift(self, base: float) -> int:
+        return self._window_clock.shift(base, self._settings.flush_interval)

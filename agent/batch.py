@@ -7,6 +7,7 @@ from typing import NamedTuple
 from agent.window import Window
 from protocol.batch import item_to_json
 from protocol.limits import MAX_BATCH_ITEMS
+from protocol.times import format_time
 
 
 class Batch(NamedTuple):
@@ -32,6 +33,11 @@ class Batch(NamedTuple):
     def body(self) -> bytes:
         """The request body, before compression."""
         return f'{{"metrics":[{",".join(self.items)}]}}'.encode()
+
+    def at(self, start: int) -> "Batch":
+        """The same for a window that started at another time."""
+        old, new = (f'"recorded_at":"{format_time(seconds)}"' for seconds in (self.start, start))
+        return self._replace(start=start, items=tuple(item.replace(old, new) for item in self.items))
 
     def halves(self) -> "tuple[Batch, Batch] | None":
         """The two batches sent in its place when it is too large; None for a single item."""

@@ -31,6 +31,8 @@ class CentreClock:
         self.steady: Final = steady
         self.sure = False
         """Whether the time came from the centre itself, not from what stands before it."""
+        self.when_sure: Callable[[], None] = lambda: None
+        """Called once, when it first has."""
         self._learned: tuple[float, float] | None = None
 
     def learn(self, date: str | None, ours: bool) -> None:
@@ -38,7 +40,9 @@ class CentreClock:
         seconds = parse_http_date(date)
         if seconds is not None and (ours or not self.sure):
             self._learned = seconds, self.steady()
-            self.sure = ours
+            first, self.sure = ours and not self.sure, ours
+            if first:
+                self.when_sure()
 
     def assume(self) -> None:
         """Go on with the time as we know it, as if it had been told again: nobody would tell it."""
@@ -78,19 +82,27 @@ class WindowClock:
 
     Then the windows go on as they did, or by the centre's time where they were wrong from the start. So a clock that
     somebody sets wrong, by an hour or by a year, moves no window to where the centre would not take it.
+    ``base`` is what this time had before the steady one at the last look: windows that were recorded under another
+    base are moved to the true one once it is known, see ``shift``.
     """
 
     def __init__(self, centre: CentreClock) -> None:
         self._centre = centre
-        self._ahead_of_steady = centre.now() - centre.steady()
+        self.base = centre.wall() - centre.steady()
 
     def now(self) -> float:
         """Seconds since the epoch."""
         centre = self._centre
         wall, steady = centre.wall(), centre.steady()
         if not centre.sure or abs(centre.ahead()) <= CLOCK_OFF_SECONDS:
-            self._ahead_of_steady = wall - steady
+            self.base = wall - steady
             return wall
-        if abs(self._ahead_of_steady + steady - centre.now()) > CLOCK_OFF_SECONDS:
-            self._ahead_of_steady = centre.now() - steady
-        return self._ahead_of_steady + steady
+        if abs(self.base + steady - centre.now()) > CLOCK_OFF_SECONDS:
+            self.base = centre.now() - steady
+        return self.base + steady
+
+    def shift(self, base: float, interval: int) -> int:
+        """By how many seconds, whole windows, one recorded under ``base`` must move; 0 while the truth is not known."""
+        self.now()
+        off = self.base - base
+        return int(off // interval) * interval if self._centre.sure and abs(off) > CLOCK_OFF_SECONDS else 0

@@ -48,6 +48,8 @@ class Spool:
         self._in_memory: dict[str, Batch] = {}
         """Batches not on disk, in the order they came; in the index once the disk has failed them."""
         self._being_written: str | None = None
+        self._unsure: dict[str, float] = {}
+        """Batches that were never sent, with the base of the clock that gave their start: it may be wrong."""
         self._splitting: set[str] = set()
         """Parents whose halves may be on disk: not sent again, split again."""
 
@@ -71,10 +73,15 @@ class Spool:
         """Let go of the folder; the files stay for the next run."""
         self.folder.close()
 
-    def add(self, batches: Iterable[Batch]) -> None:
-        """Take over batches and their samples. They are in memory until ``persist``."""
+    def add(self, batches: Iterable[Batch], unsure_base: float | None = None) -> None:
+        """Take over batches and their samples. They are in memory until ``persist``.
+
+        With ``unsure_base``, that of the clock, their start is what ``restamp`` may still change.
+        """
         for batch in batches:
             self._in_memory[file_name(batch)] = batch
+            if unsure_base is not None:
+                self._unsure[file_name(batch)] = unsure_base
             self._ledger.in_spool += batch.total
 
     async def persist(self) -> None:
@@ -113,6 +120,7 @@ class Spool:
             self._ledger.drop("spool_corrupt", entry.samples)
             return None
         self.index.pinned = entry
+        self._unsure.pop(entry.name, None)  # whether it is stored will not be known for certain
         return batch
 
     def keep(self) -> None:
@@ -170,6 +178,13 @@ class Spool:
         for entry in self.index.older_than(before):
             self._drop(entry, "spool_age")
 
+    def restamp(self, shift: Callable[[float], int]) -> None:
+        """The true time is known: move what was recorded under another base by ``shift`` of it, in seconds."""
+        unsure, self._unsure = self._unsure, {}
+        for name, base in unsure.items():
+            if seconds := shift(base):
+                self._move(name, seconds)
+
     def take_replays(self) -> None:
         """Take dead letters that were put into replay/ back into the queue."""
         for entry in self.folder.read_replays():
@@ -182,6 +197,28 @@ class Spool:
     def in_memory(self) -> int:
         """Batches that are not on disk."""
         return len(self._in_memory)
+
+    def _move(self, name: str, seconds: int) -> None:
+        """Durable in its new place before it leaves the old. A crash between leaves both, under the one id."""
+        entry = self.index.get(name)
+        batch = self._in_memory.get(name) or (self.folder.load(name) if entry is not None else None)
+        if batch is None:
+            return  # gone, or gone bad, which is seen when it is to be sent
+        moved = batch.at(batch.start + seconds)
+        data = encode(moved)
+        if name in self._in_memory:
+            del self._in_memory[name]
+            self._in_memory[file_name(moved)] = moved
+        else:
+            try:
+                self.folder.save(file_name(moved), data)
+            except OSError as error:
+                self.folder.failed(error)
+                return
+            self.folder.forget(name)
+        if entry is not None:
+            self.index.remove(entry)
+            self.index.add(Entry(file_name(moved), moved.start, moved.total, len(data)))
 
     def _recover(self, entry: Entry) -> None:
         self.index.add(entry)
@@ -220,4 +257,5 @@ class Spool:
     def _remove(self, entry: Entry) -> None:
         self.index.remove(entry)
         self._in_memory.pop(entry.name, None)
+        self._unsure.pop(entry.name, None)
         self._splitting.discard(entry.name)

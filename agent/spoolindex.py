@@ -32,6 +32,11 @@ class SpoolIndex:
     def __iter__(self) -> Iterator[Entry]:
         return iter(self._entries)
 
+    def get(self, name: str) -> Entry | None:
+        """The entry of this name."""
+        at = self._at(name)
+        return None if at is None else self._entries[at]
+
     def add(self, entry: Entry) -> None:
         """Add an entry; one of the same name is replaced."""
         known = self._at(entry.name)

@@ -136,3 +136,23 @@ def test_an_hour_between_agent_and_centre_is_followed_when_the_centre_is_set_rig
     assert windows.now() == NOW + HOUR
     clock.learn(DATE, ours=True)
     assert windows.now() == NOW
+
+
+@pytest.mark.parametrize(
+    ("off", "shift"),
+    [(0, 0), (30, 0), (-30, 0), (HOUR, -HOUR), (-HOUR, HOUR), (YEAR, -YEAR), (-YEAR, YEAR), (HOUR + 3, -HOUR - 10)],
+)
+def test_what_was_recorded_under_a_wrong_clock_moves_by_whole_windows_once_the_truth_is_known(
+    off: float, shift: int
+) -> None:
+    time = Time()
+    clock = a_clock(time, off)
+    windows = WindowClock(clock)
+    base = windows.base
+    assert windows.shift(base, 10) == 0, "nobody knows yet"
+    sure = []
+    clock.when_sure = lambda: sure.append(windows.shift(base, 10))
+    clock.learn(DATE, ours=False)
+    clock.learn(DATE, ours=True)
+    clock.learn(DATE, ours=True)
+    assert sure == [shift]

@@ -355,3 +355,69 @@ async def test_a_dead_letter_that_cannot_be_moved_does_not_block_the_queue(tmp_p
     failing.fault, failing.fail_only = FULL, "rename"
     spool.bury(*taken(spool), "INVALID_JSON")
     assert (len(spool.index), queue(tmp_path), ledger.dropped["dead_letter"]) == (0, [], 6)
+
+
+# Windows of a clock that proves wrong
+
+
+async def test_batches_that_were_never_sent_move_to_their_true_time_on_disk_and_in_memory(tmp_path: Path) -> None:
+    failing = FailingDisk()
+    spool, ledger = a_spool(tmp_path, failing.disk)
+    spool.open()
+    sure, sent, on_disk, in_memory = a_batch(1), a_batch(2), a_batch(3), a_batch(4)
+    ledger.received = 24
+    spool.add([sure])
+    spool.add([sent, on_disk], unsure_base=100.0)
+    await spool.persist()
+    failing.fault = FULL
+    spool.add([in_memory], unsure_base=200.0)
+    await spool.persist()
+    entry = spool.index.get(file_name(sent))
+    assert entry is not None
+    spool.take(entry)  # an attempt, without an answer
+    spool.keep()
+    failing.fault = None
+    spool.restamp({100.0: -3_600, 200.0: 50}.__getitem__)
+    await spool.persist()
+    moved = [on_disk.at(NOW - 3_610), sure, sent, in_memory.at(NOW + 40)]
+    assert [spool.take(entry) for entry in spool.index] == moved
+    assert queue(tmp_path) == [file_name(batch) for batch in moved]
+    assert b"2026-02-14T22:59:50Z" in moved[0].body()
+    assert (ledger.in_spool, ledger.balance()) == (24, 0)
+    spool.restamp(lambda base: 1_000)
+    assert [entry.start for entry in spool.index] == [batch.start for batch in moved], "once, and never again"
+    spool.close()
+
+
+async def test_a_batch_being_written_moves_too(tmp_path: Path) -> None:
+    spool, ledger = a_spool(tmp_path)
+    spool.open()
+    ledger.received = 6
+    spool.add([a_batch(1)], unsure_base=0.0)
+    save = spool.folder.save
+
+    def save_and_learn(name: str, data: bytes) -> None:
+        save(name, data)
+        spool.restamp(lambda base: 3_600)
+
+    spool.folder.save = save_and_learn  # type: ignore[method-assign]
+    await spool.persist()
+    spool.folder.save = save  # type: ignore[method-assign]
+    await spool.persist()
+    assert queue(tmp_path) == [file_name(a_batch(1).at(NOW + 3_590))]
+    assert (ledger.in_spool, ledger.balance()) == (6, 0)
+    spool.close()
+
+
+async def test_a_disk_that_fails_leaves_a_batch_where_it_is(tmp_path: Path) -> None:
+    failing = FailingDisk()
+    spool, ledger = a_spool(tmp_path, failing.disk)
+    spool.open()
+    ledger.received = 6
+    spool.add([a_batch(1)], unsure_base=0.0)
+    await spool.persist()
+    failing.fault = FULL
+    spool.restamp(lambda base: 3_600)
+    assert [entry.name for entry in spool.index] == [file_name(a_batch(1))]
+    assert (ledger.in_spool, ledger.balance()) == (6, 0)
+    spool.close()

@@ -7,11 +7,13 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from protocol.times import format_time
-from tests.end_to_end.conftest import Agent, Central
+from tests.end_to_end.conftest import Agent, Central, eventually
 
 HOUR = 3_600
 YEAR = 365 * 86_400
 STEPS = (0, HOUR, 0, -HOUR, 0, YEAR, 0, -YEAR, 0, HOUR, -YEAR, YEAR, -HOUR)
+
+WRONG_FROM_THE_START = (-YEAR, YEAR, HOUR, -HOUR, 0, -YEAR)
 
 
 class SteppedAgent(Agent):
@@ -42,7 +44,34 @@ def test_steps_of_an_hour_and_a_year(central: Central, tmp_path: Path, processes
         assert agent.ledger()["dropped"] == 0
     assert agent.end(signal.SIGTERM) == 0
     assert central.ask("steps.time", "sum") == 7 * len(STEPS)
+    assert_at_the_true_time(central, begin, len(STEPS))
+
+
+def test_an_agent_that_starts_with_a_wrong_clock_and_without_a_service(
+    central: Central, tmp_path: Path, processes: ExitStack
+) -> None:
+    agent = SteppedAgent(tmp_path / "stepped", central)
+    assert central.end(signal.SIGTERM) == 0
+    begin = int(time.time()) - 60
+    agent.set(-YEAR)
+    processes.callback(agent.close)
+    agent.start()
+    for number, step in enumerate(WRONG_FROM_THE_START):
+        agent.set(step)
+        agent.send(b"steps:1|c\nsteps.time:7|ms")
+        sent = 2 * (number + 1)
+        eventually(lambda sent=sent: agent.ledger().get("in_spool") == sent, "in the spool")  # type: ignore[misc]
+    central.start()
+    agent.settled(2 * len(WRONG_FROM_THE_START))
+    assert agent.ledger()["dropped"] == 0
+    assert agent.end(signal.SIGTERM) == 0
+    assert_at_the_true_time(central, begin, len(WRONG_FROM_THE_START))
+
+
+def assert_at_the_true_time(central: Central, begin: int, times: int) -> None:
+    """Each of both metrics so often, and within the minutes that the test took."""
     span = f"start={format_time(begin)}&end={format_time(int(time.time()) + 60)}"
     true = central.get(f"/api/metrics/aggregate?name=steps,steps.time&operation=count&window=1m&{span}")["data"]
     for name in ("steps", "steps.time"):
-        assert sum(point["value"] for point in true[name]) == len(STEPS), "each at the minute it was sent in"
+        assert central.ask(name, "count") == times
+        assert sum(point["value"] for point in true[name]) == times
