@@ -23,7 +23,7 @@ from agent.disk import Disk, FolderInUseError
 from agent.host import host_name
 from agent.key import ApiKey, BadKeyError
 from agent.log import log_to, not_too_often
-from agent.notify import notifier
+from agent.notify import send_datagram
 from agent.schedule import share_of
 from agent.send import Sender
 from agent.sendlines import faults
@@ -34,6 +34,7 @@ from agent.spoollist import list_spool
 from agent.spoollist import replay as replay_dead
 from agent.starting import StartError, starting
 from agent.statustext import render
+from protocol.notify import Notifier
 from protocol.times import format_time
 
 ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
@@ -105,7 +106,8 @@ async def _run(settings: Settings, key: ApiKey) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     tell = not_too_often(log_to(sys.stderr), steady_time)
     passed = passed_sockets(os.environ, os.getpid())
-    await Agent(settings, key, tell, Outside(notify=notifier(), share=share_of(host_name())), passed).run(stop)
+    notify = Notifier(os.environ, os.getpid(), send_datagram)
+    await Agent(settings, key, tell, Outside(notify=notify, share=share_of(host_name())), passed).run(stop)
 
 
 @main.command()

@@ -1,10 +1,7 @@
 """The way to systemd's notification socket; the words are in protocol.notify."""
 
-import os
 import socket
 from typing import Final
-
-from protocol.notify import Notifier
 
 SEND_SECONDS: Final = 0.1
 """systemd reads at once; where it does not, our work goes on."""
@@ -15,8 +12,3 @@ def send_datagram(address: str, message: bytes) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         sock.settimeout(SEND_SECONDS)
         sock.sendto(message, address)
-
-
-def notifier() -> Notifier:
-    """For this process, as its environment says."""
-    return Notifier(os.environ, os.getpid(), send_datagram)

@@ -18,6 +18,7 @@ from central.query import FILLS, OPERATIONS
 from central.relative_time import resolve_time
 from central.setting_rules import join_address
 from central.settings import Settings, SettingsError, load_settings
+from protocol.notify import Notifier
 
 if TYPE_CHECKING:
     from central.client import Client
@@ -69,10 +70,11 @@ def serve() -> None:
     import uvloop  # noqa: PLC0415 - --help need not wait for the server's libraries
 
     from central import app  # noqa: PLC0415
-    from central.notify import notifier  # noqa: PLC0415
+    from central.notify import send_datagram  # noqa: PLC0415
 
     with _logging(settings):
-        uvloop.run(app.serve(settings, outside=app.Outside(notify=notifier())))
+        notify = Notifier(os.environ, os.getpid(), send_datagram)
+        uvloop.run(app.serve(settings, outside=app.Outside(notify=notify)))
 
 
 @main.command()

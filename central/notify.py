@@ -1,7 +1,6 @@
 """The way to systemd's notification socket; the words are in protocol.notify."""
 
 import asyncio
-import os
 import socket
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,11 +17,6 @@ def send_datagram(address: str, message: bytes) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         sock.settimeout(SEND_SECONDS)
         sock.sendto(message, address)
-
-
-def notifier() -> Notifier:
-    """For this process, as its environment says."""
-    return Notifier(os.environ, os.getpid(), send_datagram)
 
 
 async def show_life(notify: Notifier, running: Callable[[], bool], stop: asyncio.Event) -> None:

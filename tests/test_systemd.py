@@ -102,6 +102,38 @@ def test_the_agents_settings_hold_together_as_the_unit_gives_them(tmp_path: Path
     assert settings.spool_dir == Path("/var/lib") / unit.one("StateDirectory") / "spool"
 
 
+def calls(group: str) -> set[str]:
+    """The system calls of a group, and of the groups in it."""
+    if not group.startswith("@"):
+        return {group}
+    words = said("systemd-analyze", "syscall-filter", "--no-pager", group).split("\n")[1:]
+    members = {word.strip() for word in words if word.strip() and not word.strip().startswith("#")}
+    return {call for member in members for call in calls(member)}
+
+
+@pytest.mark.parametrize(
+    ("name", "used"),
+    [
+        (
+            "fiesta-agent.service",
+            {"recvmmsg", "epoll_pwait", "flock", "fsync", "rename", "futex", "accept4", "getsockopt"},
+        ),
+        (
+            "fiesta-central@.service",
+            {"setpriority", "epoll_pwait", "fdatasync", "futex", "accept4", "sched_getaffinity"},
+        ),
+    ],
+)
+def test_a_service_may_call_what_it_was_seen_to_call(name: str, used: set[str]) -> None:
+    """As strace showed it. Without setpriority no key could be verified."""
+    allowed: set[str] = set()
+    for line in read_unit(name).all("SystemCallFilter"):
+        named = {call for word in line.lstrip("~").split() for call in calls(word)}
+        allowed = allowed - named if line.startswith("~") else allowed | named
+    assert used <= allowed
+    assert not allowed & {"mount", "ptrace", "reboot", "init_module", "setuid", "kexec_load", "swapon"}
+
+
 def lines_of(heading: str) -> list[str]:
     """The commands of the first block below a heading of docs/systemd.md."""
     found = re.search(rf"^## {heading}\n.*?```sh\n(.*?)```", DOCS, re.DOTALL | re.MULTILINE)

@@ -9,6 +9,7 @@ import aiohttp
 import pytest
 
 from tests.central.harness import Process, launch
+from tests.central.mysql_help import environ_of
 from tests.servers import MariaDB
 
 KEY = "given-by-an-operator-0123456789abcdef"
@@ -16,15 +17,7 @@ KEY = "given-by-an-operator-0123456789abcdef"
 
 @pytest.fixture
 def environ(mariadb: MariaDB, database: str) -> dict[str, str]:
-    return {
-        "DB_CONNECTION": "mysql",
-        "DB_HOST": mariadb.host,
-        "DB_PORT": str(mariadb.port),
-        "DB_DATABASE": database,
-        "DB_USERNAME": mariadb.user,
-        "METRICS_ADMIN_KEY": KEY,
-        "METRICS_REUSE_PORT": "true",
-    }
+    return {**environ_of(mariadb, database), "METRICS_ADMIN_KEY": KEY, "METRICS_REUSE_PORT": "true"}
 
 
 @pytest.fixture
