@@ -21,7 +21,7 @@ from central.store.mysql_retention import TABLES, MySQLRetention
 from central.store.retention import Entry, State
 from protocol.times import format_time
 from tests.central.harness import QUICK_HASH, Central, running
-from tests.central.mysql_help import kept, lost, opened, server_of
+from tests.central.mysql_help import environ_of, kept, lost, opened, server_of
 from tests.central.retention_contract import LINE, filled, swept
 from tests.central.store_help import DAY, NOW, Clock, assert_levels_agree, group, name, plain
 from tests.servers import MariaDB
@@ -149,11 +149,7 @@ async def test_two_services_on_one_database_hide_and_remove_the_same(
     first = int(time.time()) // DAY  # the services' partitions are those of the real time
     clock = Clock(first * DAY + 3_600)
     environ = {
-        "DB_CONNECTION": "mysql",
-        "DB_HOST": mariadb.host,
-        "DB_PORT": str(mariadb.port),
-        "DB_DATABASE": database,
-        "DB_USERNAME": mariadb.user,
+        **environ_of(mariadb, database),
         "METRICS_RETENTION_DAYS": "8",
         "METRICS_RETENTION_GRACE_DAYS": "1",
         "METRICS_ADMIN_KEY": "k" * 40,
