@@ -112,7 +112,7 @@ def _change_table(on: _Disturber) -> None:
 
 
 def _held(name: str, mariadb: MariaDB, database: str, *statements: str) -> Fault:
-    """Another client runs these and keeps what they locked."""
+    """Another client runs these and keeps what they locked: no commit ends meanwhile, so the database counts as away."""
     holders: list[Any] = []
 
     def begin() -> None:
@@ -124,4 +124,4 @@ def _held(name: str, mariadb: MariaDB, database: str, *statements: str) -> Fault
     def end() -> None:
         holders.pop().close()
 
-    return Fault(name, (), lambda: asyncio.to_thread(begin), lambda: asyncio.to_thread(end))
+    return Fault(name, ("database",), lambda: asyncio.to_thread(begin), lambda: asyncio.to_thread(end))
