@@ -49,10 +49,10 @@ class _Disturber:
 
 
 def sql_faults(mariadb: MariaDB, database: str) -> list[Fault]:
-    """Faults of a database that runs: single POSTs go on, from the database or from the spill."""
+    """Faults of a database that runs and hardly gets a transaction done: single POSTs go on, from the spill mostly."""
     disturbers = {"sessions ended": _end_sessions, "deadlocks": _lock_backwards, "table changed": _change_table}
     made = [
-        Fault(name, (), disturber.begin, disturber.end)
+        Fault(name, ("database",), disturber.begin, disturber.end)
         for name, disturb in disturbers.items()
         for disturber in [_Disturber(mariadb, database, disturb)]
     ]
