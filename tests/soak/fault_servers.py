@@ -112,7 +112,7 @@ def _change_table(on: _Disturber) -> None:
 
 
 def _held(name: str, mariadb: MariaDB, database: str, *statements: str) -> Fault:
-    """Another client runs these and keeps what they locked: no commit ends meanwhile, so the database counts as away."""
+    """Another client runs these and keeps what they locked: no commit ends meanwhile."""
     holders: list[Any] = []
 
     def begin() -> None:
