@@ -7,11 +7,11 @@ With the compiled core most lines are counted as they come and only the others a
 is the same; plain Python is what it is measured by.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 from decimal import localcontext
 from functools import lru_cache
-from typing import Final, Literal
+from typing import Final, Literal, TypeAlias
 
 from agent.compiled import MaybeCore
 from agent.gather import Gatherer, Group, Meaning
@@ -25,6 +25,8 @@ from protocol.lines import EXACT, ONE, MetricType, Note, Rejected, Tail, Value, 
 
 SETTLE_BYTES: Final = 1 << 20
 """Packets kept before they are counted: some 40,000 lines, 20 ms of work."""
+SETTLE_LINES: Final = 50_000
+"""Lines gathered at once: as many as usual ones are, and a part of those that are a few bytes each."""
 SHORT_VALUES: Final = 12
 REMEMBERED: Final = 4096
 """So many summaries of so few bytes are remembered: 1 is sent a lot."""
@@ -42,12 +44,17 @@ class AggregateOptions:
     max_members: int = 100_000
 
 
+Shelf: TypeAlias = "Tallies | Gauges | Sets"
+
+
 class Aggregator:
     """The open window. Synchronous, bounded, and the only writer of the ledger's ``in_window``, which is
     exact after ``settle``, as is ``received``.
 
     Drops, beside the grammar's reasons: names_over_cap, rates_over_cap, members_over_cap. Names
-    already in the window go on being counted.
+    already in the window go on being counted. In a full one a *known* name, one of the last window that
+    had room for all, takes the place of a name that is not: a flood of names does not push out those
+    that were there before it.
     """
 
     def __init__(self, options: AggregateOptions, ledger: Ledger, core: MaybeCore = None) -> None:
@@ -57,11 +64,16 @@ class Aggregator:
         self._packets: list[bytes] = []
         self._bytes = 0
         self._gatherer = Gatherer(options.prefix, options.tags == "append", ledger.reject)
-        self._counters = Tallies("counter")
-        self._timings = Tallies("value")
+        self._counters = Tallies("counter", options.max_names)
+        self._timings = Tallies("value", options.max_names)
         self._numbers: Mapping[MetricType, Tallies] = {"counter": self._counters, "timing": self._timings}
         self._gauges = Gauges(options.max_names, options.gauges == "delta")
         self._sets = Sets(options.max_members)
+        self._shelves: tuple[Shelf, ...] = (self._counters, self._timings, self._gauges, self._sets)
+        self._known: dict[Shelf, Set[str]] = {shelf: frozenset() for shelf in self._shelves}
+        self._overflowed = False
+        self._newcomers: list[tuple[Shelf, str]] | None = None
+        """Names of this window that are not known, once it is full and a known one comes."""
         self._summaries = lru_cache(REMEMBERED)(try_summarize)
         self._count: Mapping[MetricType, Callable[[Group], None]] = {
             "counter": self._count_numbers,
@@ -93,8 +105,10 @@ class Aggregator:
             for (name, tail, notes), count, *numbers in sums:
                 self._note(notes, count)
                 self._add(name, tail, from_fine(*numbers))
-            for group in self._gatherer.gather(_lines(text)):
-                self._count[group.tail.type](group)
+            lines = _lines(text)
+            for first in range(0, len(lines), SETTLE_LINES):
+                for group in self._gatherer.gather(lines[first : first + SETTLE_LINES]):
+                    self._count[group.tail.type](group)
 
     def close(self, start: int) -> Window:
         """Everything fed so far, as the window that began at ``start`` (whole seconds). A new one opens.
@@ -103,12 +117,10 @@ class Aggregator:
         owns them, adds them to ``in_spool`` or counts them dropped.
         """
         self.settle()
-        items = [
-            *self._counters.close(start),
-            *self._timings.close(start),
-            *self._gauges.close(start),
-            *self._sets.close(start),
-        ]
+        if not self._overflowed:
+            self._known = {shelf: set(shelf.names()) for shelf in self._shelves}
+        self._overflowed, self._newcomers = False, None
+        items = [item for shelf in self._shelves for item in shelf.close(start)]
         self._ledger.in_window -= sum(item.samples for item in items)
         if self._gauges.forgotten:
             self._ledger.notes["gauges_forgotten"] += self._gauges.forgotten
@@ -117,7 +129,7 @@ class Aggregator:
 
     def live_names(self) -> int:
         """Names, by type, in the open window as of the last settle."""
-        return len(self._counters) + len(self._timings) + len(self._gauges) + len(self._sets)
+        return sum(map(len, self._shelves))
 
     def gauges(self) -> dict[str, str]:
         """Last values as exact decimal text as of the last settle; right after ``close`` they are its window's."""
@@ -196,13 +208,30 @@ class Aggregator:
         for note in notes:
             self._ledger.notes[note] += lines
 
-    def _admit(self, shelf: "Tallies | Gauges | Sets", name: str, samples: int) -> bool:
+    def _admit(self, shelf: Shelf, name: str, samples: int) -> bool:
         """Count samples as received; False, and they are dropped, when their name is one too many."""
         self._ledger.received += samples
         if name in shelf or self.live_names() < self._max_names:
             return True
+        self._overflowed = True
+        if name in self._known[shelf] and self._try_make_room():
+            return True
         self._ledger.drop("names_over_cap", samples)
         return False
+
+    def _try_make_room(self) -> bool:
+        """Drop a name that is not known, with all its samples of this window."""
+        if self._newcomers is None:
+            self._newcomers = [
+                (shelf, name) for shelf in self._shelves for name in shelf.names() if name not in self._known[shelf]
+            ]
+        if not self._newcomers:
+            return False
+        shelf, name = self._newcomers.pop()
+        samples = shelf.remove(name)
+        self._ledger.in_window -= samples
+        self._ledger.drop("names_over_cap", samples)
+        return True
 
     def _keep(self, samples: int, refused: int, reason: str) -> None:
         self._ledger.in_window += samples - refused

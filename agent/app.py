@@ -13,6 +13,7 @@ from agent.badlines import BadLines
 from agent.batch import batches
 from agent.clock import CentreClock, WindowClock
 from agent.compiled import CORE, MaybeCore
+from agent.descriptors import room_for_connections
 from agent.disk import Disk
 from agent.forward import Forwarder, Pace, Told
 from agent.gaugefile import GaugeFile
@@ -186,7 +187,9 @@ class Agent:
         """Open the first window with the sockets."""
         settings = self._settings
         taker = LineTaker(self._aggregator.feed, self._ledger, self._bad)
-        wanted = Wanted(settings.udp, settings.unix, settings.tcp, StreamLimits(idle_seconds=settings.tcp_idle))
+        wanted = Wanted(
+            settings.udp, settings.unix, settings.tcp, StreamLimits(room_for_connections(), settings.tcp_idle)
+        )
         core = self._aggregator.core
         read = read_batches(core, self._aggregator.settle_when_due) if core else read_each(self._aggregator.feed)
         self._receivers = open_receivers(wanted, self._passed, taker, taker.watching(read), stack)

@@ -27,6 +27,9 @@ CLOCK_SECONDS: Final = 600.0
 HELD_CLOCK_SECONDS: Final = 60.0
 """and after so long while batches are held because of it."""
 
+MAX_ANSWERS: Final = 100
+"""Kinds of answers counted apart."""
+
 _AT_ONCE: Final = 0.0
 
 
@@ -231,7 +234,9 @@ class Forwarder:
         return asked + self._pace.uniform(0.0, min(asked, self._pace.interval))  # it asked others for the same
 
     def _count(self, result: Outcome) -> None:
-        self.counts.answers[str(result.action), result.reason] += 1
+        answers, key = self.counts.answers, (str(result.action), result.reason)
+        known = key in answers or len(answers) < MAX_ANSWERS  # a stranger's answers do not grow without bound
+        answers[key if known else (key[0], "other")] += 1
 
     def _note_held(self) -> None:
         held = self.held()

@@ -11,7 +11,9 @@ from typing import Final, NamedTuple
 from protocol.lines import Head, Note, Reason, Rejected, Tail, full_name, parse_head, parse_tail
 
 MAX_MEANINGS: Final = 100_000
-"""Names and tails whose meaning is remembered. Beyond it all are forgotten and learned again."""
+"""Names and tails whose meaning is remembered. Beyond it all are forgotten and learned again,"""
+MAX_MEANING_BYTES: Final = 16 << 20
+"""and so they are when they are longer than this together."""
 _SAMPLE: Final = 64
 
 
@@ -154,15 +156,21 @@ class Gatherer:
                     yield Group(name, tail, head.notes + tail.notes, values)
 
     def _forget(self) -> None:
-        if len(self._heads) + len(self._tails) > MAX_MEANINGS:
-            self._heads.clear()
+        many = len(self._heads) + len(self._tails) > MAX_MEANINGS
+        if many or self._heads.size + self._tails.size > MAX_MEANING_BYTES:
+            self._heads = _Heads()
             self._tails = self._tails.emptied()
 
 
 class _Heads(dict[bytes, Head | Reason]):
-    """Name as sent -> its meaning, or why it has none."""
+    """Name as sent -> its meaning, or why it has none. ``size`` is the bytes of all names."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.size = 0
 
     def __missing__(self, raw: bytes) -> Head | Reason:
+        self.size += len(raw)
         try:
             head: Head | Reason = parse_head(raw)
         except Rejected as rejected:
@@ -175,15 +183,18 @@ class _Tails(dict[bytes, int]):
     """Tail as sent -> index in ``meanings`` of its meaning, or of why it has none.
 
     Tails that mean the same share an index: with tags dropped, a hundred different tags are one group.
+    ``size`` is the bytes of all tails.
     """
 
     def __init__(self, append_tags: bool) -> None:
         super().__init__()
         self.meanings: list[Tail | Reason] = []
+        self.size = 0
         self._append_tags = append_tags
         self._indexes: dict[Tail | Reason, int] = {}
 
     def __missing__(self, text: bytes) -> int:
+        self.size += len(text)
         try:
             tail: Tail | Reason = parse_tail(text, self._append_tags)
         except Rejected as rejected:

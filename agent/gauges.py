@@ -1,6 +1,6 @@
 """Gauges: the last value wins, a signed one is a delta, and values outlive their window."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from decimal import Decimal
 from typing import Final
 
@@ -16,8 +16,8 @@ _ZERO: Final = Decimal(0)
 class Gauges:
     """The last value of at most ``capacity`` gauges, and which were touched in the open window.
 
-    When a new gauge finds no room, the one untouched for longest is forgotten: its next delta starts
-    from 0. With ``deltas`` False a sign is just a sign. The caller sees to it that fewer than
+    When a new gauge finds no room, the one untouched for longest is forgotten, as one that is removed is: its
+    next delta starts from 0. With ``deltas`` False a sign is just a sign. The caller sees to it that fewer than
     ``capacity`` names are touched before a new one is, and works inside localcontext(EXACT).
     """
 
@@ -60,6 +60,16 @@ class Gauges:
                 self.forgotten += 1
         self._last[name] = value
         self._touched[name] = self._touched.get(name, 0) + samples
+
+    def remove(self, name: str) -> int:
+        """Forget a gauge of this window; returns how many samples go with it."""
+        del self._last[name]
+        self.forgotten += 1
+        return self._touched.pop(name)
+
+    def names(self) -> Set[str]:
+        """Gauges touched in this window, in the order they came."""
+        return self._touched.keys()
 
     def close(self, start: int) -> list[WindowItem]:
         """One plain item for each gauge touched; values are kept, touches are not."""

@@ -6,6 +6,11 @@ one value on a line; a rejected line is one. Counters are plain ints, read by wh
 
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Final
+
+MAX_REASONS: Final = 100
+OTHER_REASON: Final = "rejected_OTHER"
+"""For error codes of the centre beyond as many: it has some twenty."""
 
 
 @dataclass(slots=True)
@@ -23,7 +28,9 @@ class Ledger:
     """Things worth knowing that lose nothing: names cleaned, tags dropped, fields ignored."""
 
     def drop(self, reason: str, samples: int) -> None:
-        """Count ``samples`` as lost for ``reason``."""
+        """Count ``samples`` as lost for ``reason``. Reasons that a stranger makes up do not grow without bound."""
+        if reason not in self.dropped and len(self.dropped) >= MAX_REASONS:
+            reason = OTHER_REASON
         self.dropped[reason] += samples
 
     def reject(self, reason: str, lines: int) -> None:

@@ -12,11 +12,18 @@ LONG_MEMBER: Final = 64
 """Members of more bytes are kept as their SHA-256, so that memory is bounded by their number."""
 
 
+SMALL_SET: Final = 100
+
+
 class Sets:
-    """The sets of the open window. ``capacity`` bounds the members of all of them together."""
+    """The sets of the open window. ``capacity`` bounds the members of all of them together.
+
+    The last fifth of it is for sets of less than SMALL_SET members, so that a few huge ones leave room for them.
+    """
 
     def __init__(self, capacity: int) -> None:
         self._room = self._capacity = capacity
+        self._spare = capacity // 5
         self._members: dict[str, set[bytes]] = {}
         self._samples: dict[str, int] = {}
 
@@ -34,7 +41,8 @@ class Sets:
         for sent in members:
             member = sent if len(sent) <= LONG_MEMBER else sha256(sent).digest()
             if member not in known and member not in new:
-                if len(new) >= self._room:
+                spare = 0 if len(known) + len(new) < SMALL_SET else self._spare
+                if len(new) >= self._room - spare:
                     continue
                 new.add(member)
             taken += times
@@ -43,6 +51,15 @@ class Sets:
             self._samples[name] = self._samples.get(name, 0) + taken
             self._room -= len(new)
         return len(members) * times - taken
+
+    def remove(self, name: str) -> int:
+        """Forget a set of this window; returns how many samples go with it."""
+        self._room += len(self._members.pop(name))
+        return self._samples.pop(name)
+
+    def names(self) -> Set[str]:
+        """The sets of this window, in the order they came."""
+        return self._members.keys()
 
     def close(self, start: int) -> list[WindowItem]:
         """One plain item a set, the number of its members; then there are none."""

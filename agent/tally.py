@@ -4,7 +4,7 @@ Sums are kept by sample rate; the caller works inside ``localcontext(protocol.li
 they are exact. Rounding to units happens once, in ``Tally.items``.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from decimal import Decimal
 from typing import Final
 
@@ -15,17 +15,19 @@ from protocol.lines import ONE
 from protocol.numbers import MAX_UNITS, UNIT, divide_half_even
 
 MAX_RATES: Final = 100
-"""Different sample rates that one name may use in a window; more is a program gone wrong."""
+"""Different sample rates beside 1 that one name may use in a window; more is a program gone wrong."""
 
 _MILLION: Final = 1_000_000
 _MILLIONTHS_A_UNIT: Final = _MILLION // UNIT
 
 
 class Tallies:
-    """The counters, or the timings, of the open window."""
+    """The counters, or the timings, of the open window. ``capacity`` bounds the rates of all names together,
+    the first of each left out."""
 
-    def __init__(self, kind: Kind) -> None:
+    def __init__(self, kind: Kind, capacity: int) -> None:
         self._kind: Kind = kind
+        self._room = self._capacity = capacity
         self._tallies: dict[str, _Tally] = {}
 
     def __len__(self) -> int:
@@ -39,14 +41,29 @@ class Tallies:
         tally = self._tallies.get(name)
         if tally is None:
             tally = self._tallies[name] = _Tally(summary)
-        return 0 if tally.try_add(rate, summary) else summary.samples
+        elif tally.by_rate and rate is not ONE and rate not in tally.by_rate:
+            if not self._room or len(tally.by_rate) >= MAX_RATES:
+                return summary.samples
+            self._room -= 1
+        tally.add(rate, summary)
+        return 0
+
+    def remove(self, name: str) -> int:
+        """Forget a name of this window; returns how many samples go with it."""
+        tally = self._tallies.pop(name)
+        self._room += max(0, len(tally.by_rate) - 1)
+        return tally.samples
+
+    def names(self) -> Set[str]:
+        """The names of this window, in the order they came."""
+        return self._tallies.keys()
 
     def close(self, start: int) -> list[WindowItem]:
         """A plain item for a single sample of rate 1, else a summary; then there are none.
 
         A sum or a weight out of DECIMAL becomes several items within it that add up exactly.
         """
-        tallies, self._tallies = self._tallies, {}
+        tallies, self._tallies, self._room = self._tallies, {}, self._capacity
         return [item for name, tally in tallies.items() for item in tally.items(name, self._kind, start)]
 
 
@@ -62,21 +79,18 @@ class _Tally:
         self.low, self.high = first.low, first.high
         self.by_rate: dict[Decimal, tuple[int, Millionths]] = {}
 
-    def try_add(self, rate: Decimal, summary: Summary) -> bool:
-        """Add values of one rate; False, and nothing is added, when that is one rate too many."""
+    def add(self, rate: Decimal, summary: Summary) -> None:
+        """Add values of one rate."""
         samples, total, low, high = summary
         if rate is ONE:
             self.plain += samples
             self.total += total
         else:
             known, known_total = self.by_rate.get(rate, (0, 0))
-            if not known and len(self.by_rate) >= MAX_RATES:
-                return False
             self.by_rate[rate] = known + samples, known_total + total
         self.samples += samples
         self.low = min(self.low, low)
         self.high = max(self.high, high)
-        return True
 
     def items(self, name: str, kind: Kind, start: int) -> Iterator[WindowItem]:
         value = _units([(self.total, ONE), *((total, rate) for rate, (_, total) in self.by_rate.items())])
@@ -95,16 +109,22 @@ class _Tally:
 
 def _units(parts: Iterable[tuple[Millionths, Decimal]]) -> int:
     """Units of the sum of amount/rate, exact and then rounded half even, once."""
-    numerator, denominator = 0, 1
-    for amount, rate in parts:
-        top, bottom = amount.as_integer_ratio()
-        if rate is not ONE:
-            rate_top, rate_bottom = rate.as_integer_ratio()
-            top *= rate_bottom
-            bottom *= rate_top
-        numerator = numerator * bottom + top * denominator
-        denominator *= bottom
+    fractions = [_divide(amount, rate) for amount, rate in parts]
+    # Two by two: the denominators grow with each sum, so most sums should be of small ones.
+    while len(fractions) > 1:
+        odd = fractions[len(fractions) & ~1 :]
+        pairs = zip(fractions[::2], fractions[1::2], strict=False)
+        fractions = [(a * d + c * b, b * d) for (a, b), (c, d) in pairs] + odd
+    ((numerator, denominator),) = fractions
     return divide_half_even(numerator, denominator * _MILLIONTHS_A_UNIT)
+
+
+def _divide(amount: Millionths, rate: Decimal) -> tuple[int, int]:
+    top, bottom = amount.as_integer_ratio()
+    if rate is not ONE:
+        rate_top, rate_bottom = rate.as_integer_ratio()
+        return top * rate_bottom, bottom * rate_top
+    return top, bottom
 
 
 def _spread(total: int, parts: int) -> list[int]:

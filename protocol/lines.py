@@ -51,6 +51,10 @@ EXACT: Final = Context(prec=MAX_DECIMALS + 60, rounding=ROUND_HALF_EVEN)
 EXACT.traps[Inexact] = True
 """Room for the sum of 10^40 values within DECIMAL; traps rather than round. Copied by localcontext()."""
 
+RATE_DIGITS: Final = 40
+"""Significant digits kept of a rate, more than twice those of a double, so that windows close in time whatever
+rates are sent. What is finer is rounded half even."""
+
 LIMIT: Final = (Decimal(MAX_UNITS) + Decimal("0.5")) / UNIT
 """A number between -LIMIT and LIMIT, both excluded, is within DECIMAL once rounded half even."""
 ONE: Final = Decimal(1)
@@ -58,6 +62,7 @@ ONE: Final = Decimal(1)
 
 _FINEST: Final = Decimal(1).scaleb(-MAX_DECIMALS)
 _ROUND: Final = Context(prec=MAX_DECIMALS + 60, rounding=ROUND_HALF_EVEN)
+_RATE: Final = Context(prec=RATE_DIGITS, rounding=ROUND_HALF_EVEN)
 _ZERO: Final = Decimal(0)
 
 # Possessive, so that no packet makes it slow.
@@ -243,6 +248,7 @@ def _rate(text: bytes) -> Decimal:
         raise Rejected("bad_rate") from None
     if not 0 < rate <= 1:
         raise Rejected("bad_rate")
+    rate = _RATE.plus(rate)
     return ONE if rate == 1 else rate
 
 

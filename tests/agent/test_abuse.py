@@ -1,0 +1,206 @@
+"""Real agents under abuse: memory below what docs/sockets.md says, the good counted beside the bad, all of it told."""
+
+import asyncio
+import os
+import random
+import re
+import resource
+import signal
+import socket
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.agent.fakes import RealCentre
+from tests.agent.process import AgentProcess, an_agent, balance
+
+MAX_NAMES = 5_000
+
+
+def bound(max_names: int) -> int:
+    """Bytes, from the sentence in the docs."""
+    text = (Path(__file__).parents[2] / "docs" / "sockets.md").read_text()
+    found = re.search(r"under (\d+) MiB\s+and (\d+) KiB for each of `FIESTA_AGENT_MAX_NAMES`", text)
+    assert found is not None
+    return (int(found[1]) << 20) + (int(found[2]) << 10) * max_names
+
+
+def most_memory(agent: AgentProcess) -> int:
+    """The most that was resident since the start, in bytes."""
+    status = Path(f"/proc/{agent.process.pid}/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) << 10
+
+
+def packets(lines: Iterable[bytes], size: int = 8_000) -> Iterator[bytes]:
+    packet: list[bytes] = []
+    length = 0
+    for line in lines:
+        packet.append(line)
+        length += len(line) + 1
+        if length >= size:
+            yield b"\n".join(packet) + b"\n"
+            packet, length = [], 0
+    yield b"\n".join(packet) + b"\n"
+
+
+def pour(port: int, lines: Iterable[bytes]) -> None:
+    """Send over TCP, which waits for the agent, and wait until it has read all."""
+    with socket.create_connection(("127.0.0.1", port)) as client:
+        for packet in packets(lines):
+            client.sendall(packet)
+        client.shutdown(socket.SHUT_WR)
+        assert client.recv(1) == b"", "the agent closes when it has read the end"
+
+
+async def fine(agent: AgentProcess) -> dict[str, int]:
+    """The dropped samples; the books balance and memory is within its bound."""
+    status = await agent.status()
+    assert balance(status) == 0
+    assert most_memory(agent) < bound(MAX_NAMES)
+    dropped: dict[str, int] = status["dropped"]
+    return dropped
+
+
+async def test_a_million_names_do_not_push_out_the_good_ones(tmp_path: Path) -> None:
+    good = [b"good.%d:1|c" % number for number in range(50)]
+
+    def flood() -> Iterator[bytes]:
+        for number in range(1_000_000):
+            yield b"junk.%d:1|c" % number
+            if number % 5_000 == 0:
+                yield from good
+
+    def good_is(count: int) -> bool:
+        return all(centre.total(f"good.{number}") == count for number in range(50))
+
+    async with (
+        RealCentre().serving() as centre,
+        an_agent(tmp_path, centre, TCP="127.0.0.1:0", MAX_NAMES=str(MAX_NAMES)) as agent,
+    ):
+        await asyncio.to_thread(pour, agent.tcp, good)
+        await centre.until(lambda: good_is(1))
+        await asyncio.to_thread(pour, agent.tcp, flood())
+        dropped = await fine(agent)
+        assert dropped["names_over_cap"] > 0
+        code, health = await agent.get("/health")
+        assert code == 503
+        assert "samples of new names were dropped" in health
+        await centre.until(lambda: good_is(201))
+        assert await agent.end(signal.SIGTERM) == 0
+
+
+LONG = b"x" * 230
+dice = random.Random(1)
+ATTACKS: dict[str, Callable[[], Iterable[bytes]]] = {
+    "random bytes": lambda: (dice.randbytes(200) for _ in range(15_000)),
+    "tiny lines": lambda: (b"%x" % number for number in range(200_000)),
+    "names of 255": lambda: (b"%s%d:%d|ms" % (LONG, number, number) for number in range(20_000)),
+    "gauges with 400 digits": lambda: (b"%s%d:1e-399|g" % (LONG, number) for number in range(20_000)),
+    "tags": lambda: (b"a:1|c|#%s:%d" % (b"t" * 2_000, number) for number in range(5_000)),
+    "names far too long": lambda: (b"%s%d:1|c" % (b"n" * 8_000, number) for number in range(3_000)),
+    "lines without an end": lambda: [b"e" * 10_000_000],
+    "members": lambda: (b"set%d:%d%s|s" % (number % 3, number, LONG) for number in range(150_000)),
+    "rates": lambda: (b"r%d:1|c|@0.%d1" % (n // 100, 10**300 + n % 100) for n in range(50_000)),
+    "packed values": lambda: (b"p%d:%s|ms" % (n, b":".join([b"1.5"] * 3_000)) for n in range(1_000)),
+    "long numbers": lambda: (b"l%d:0.%s1|ms" % (number, b"0" * 390) for number in range(15_000)),
+}
+
+
+async def test_whatever_is_sent_memory_stays_below_the_bound_and_the_good_is_counted(tmp_path: Path) -> None:
+    async with (
+        RealCentre().serving() as centre,
+        an_agent(tmp_path, centre, TCP="127.0.0.1:0", MAX_NAMES=str(MAX_NAMES)) as agent,
+    ):
+        await asyncio.to_thread(pour, agent.tcp, [b"good:1|c"])
+        await centre.until(lambda: centre.total("good") == 1)
+        for lines in ATTACKS.values():
+            await asyncio.to_thread(pour, agent.tcp, lines())
+            await asyncio.to_thread(pour, agent.tcp, [b"good:1|c"])
+            await fine(agent)
+        await centre.until(lambda: centre.total("good") == 1 + len(ATTACKS))
+        assert len(agent.log) < 40, "the log is no flood"
+        shown = [entry["message"] for entry in agent.log if entry["event"] == "bad_line"]
+        assert shown
+        assert all(message.isascii() and len(message) < 500 for message in shown)
+        assert len(await agent.get("/metrics")) < 20_000
+        assert await agent.end(signal.SIGTERM) == 0
+
+
+async def test_a_flood_of_datagrams_is_counted_or_counted_as_dropped_by_the_kernel(tmp_path: Path) -> None:
+    packet = b"\n".join(b"flood.%d:1|c" % number for number in range(30))
+    unix = str(tmp_path / "a.sock")
+    async with RealCentre().serving() as centre, an_agent(tmp_path / "spool", centre, UNIX=unix) as agent:
+        os.kill(agent.process.pid, signal.SIGSTOP)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as flood:
+            for _ in range(60_000):
+                flood.sendto(packet, ("127.0.0.1", agent.udp))
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as good:
+            good.sendto(b"good:1|c", unix)
+            os.kill(agent.process.pid, signal.SIGCONT)
+            for _ in range(500):
+                good.sendto(b"good:1|c", unix)
+
+        def udp(status: dict[str, Any]) -> dict[str, int]:
+            return next(facts for facts in status["sockets"] if facts["name"].startswith("UDP"))
+
+        async with asyncio.timeout(60):
+            while udp(status := await agent.status())["packets"] + udp(status)["kernel_drops"] < 60_000:
+                pass  # the agent's answer takes its turn with its reading
+        facts = udp(status)
+        assert facts["kernel_drops"] > 0
+        assert facts["packets"] + facts["kernel_drops"] == 60_000
+        assert status["received"] == 30 * facts["packets"] + 501
+        assert balance(status) == 0
+        code, health = await agent.get("/health")
+        assert code == 503
+        assert "dropped by the kernel" in health
+        assert await agent.end(signal.SIGTERM) == 0
+        assert centre.total("good") == 501
+        assert sum(centre.total(f"flood.{number}") for number in range(30)) == 30 * facts["packets"]
+
+
+async def test_an_agent_killed_in_a_flood_leaves_books_that_balance_for_the_next(tmp_path: Path) -> None:
+    lines = [b"n.%d:1|c" % number for number in range(100_000)]
+    async with RealCentre().serving() as centre:
+        async with an_agent(tmp_path, centre, TCP="127.0.0.1:0", MAX_NAMES=str(MAX_NAMES)) as agent:
+            flood = asyncio.to_thread(pour, agent.tcp, lines)
+            pouring = asyncio.create_task(flood)
+            await centre.until(lambda: len(centre.stored) > 0)
+            await agent.end(signal.SIGKILL)
+            with suppress(OSError):
+                await pouring
+        async with an_agent(tmp_path, centre, TCP="127.0.0.1:0", MAX_NAMES=str(MAX_NAMES)) as agent:
+            await asyncio.to_thread(pour, agent.tcp, [b"good:1|c"])
+            await centre.until(lambda: centre.total("good") == 1)
+            await fine(agent)
+            assert await agent.end(signal.SIGTERM) == 0
+        assert set(centre.times_stored().values()) <= {1, 2}
+        assert {path.suffix for path in (tmp_path / "queue").iterdir()} == set()
+
+
+async def test_too_many_connections_with_half_lines_starve_neither_memory_nor_the_spool(tmp_path: Path) -> None:
+    async with RealCentre().serving() as centre, an_agent(tmp_path, centre, TCP="127.0.0.1:0") as agent:
+        with ExitStack() as stack:
+            for _ in range(1_100):
+                with suppress(ConnectionError):
+                    client = stack.enter_context(socket.create_connection(("127.0.0.1", agent.tcp)))
+                    client.sendall(b"h" * 15_000)
+            agent.send(["good:1|c"])
+            await centre.until(lambda: centre.total("good") == 1)
+            status = await agent.status()
+            (tcp,) = (facts for facts in status["sockets"] if facts["name"].startswith("TCP"))
+            assert (tcp["connections"], tcp["refused"]) == (1_024, 76)
+            assert "connections were refused" in (await agent.get("/health"))[1]
+            assert most_memory(agent) < bound(0)
+        agent.send(["good:1|c"])
+        assert await agent.end(signal.SIGTERM) == 0
+        assert centre.total("good") == 2
+
+
+@pytest.fixture(autouse=True)
+def descriptors_for_a_thousand_connections() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 4_096), hard))
