@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from random import Random
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agent.retry import LONGEST, backoff
 from agent.schedule import PAST_WINDOWS, Schedule, share_of
@@ -243,3 +245,32 @@ def test_in_a_hurry_all_is_due() -> None:
     schedule.allowed(Allowance(10, 0, 60), 0.0)
     schedule.hurry()
     assert len(list(sends(schedule, index, 0.0, 1e-9))) == 6
+
+
+# --- whatever happens
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["close", "old", "fail", "low", "wait"]), st.integers(-6, 6)), max_size=60),
+    st.floats(0, 1, exclude_max=True),
+)
+def test_whatever_happens_everything_that_may_be_sent_is_sent(events: list[tuple[str, int]], share: float) -> None:
+    """Windows close in any order, old ones come back, attempts fail, keys run low: then all goes well, and all goes."""
+    schedule, index, now, part = Schedule(INTERVAL, share, longest), SpoolIndex(), 0.0, 0
+    for what, number in events:
+        start, part = number * INTERVAL, part + 1
+        if what == "close":
+            schedule.closed(start, now)
+        if what in {"close", "old"}:
+            index.add(entry(start, part))
+        if what == "low":
+            schedule.allowed(Allowance(100, 1, 30), now)
+        if what == "fail" and (chosen := schedule.choose(index, EVER, now)) is not None:
+            schedule.took(chosen, now)
+            schedule.failed()
+        now += abs(number) + 0.5
+    waiting = len(index)
+    left = list(sends(schedule, index, now, now + 90 + waiting * 1.5 * INTERVAL))
+    assert len(left) == waiting
+    assert len(index) == 0
+    assert schedule.wait(index, EVER, now) is None

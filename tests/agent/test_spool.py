@@ -3,6 +3,7 @@
 import stat
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from agent.spool import Spool, SpoolLimits
 from agent.spoolfolder import AsideLimits, SpoolFolder
 from agent.spoollist import replay
 from tests.agent.books import Books, names_in, queue, taken, the_oldest
-from tests.agent.fakes import FULL, NOW, FailingDisk, a_batch, a_spool, put
+from tests.agent.fakes import FULL, NOW, Crash, FailingDisk, a_batch, a_spool, put
 
 
 async def test_a_batch_is_a_file_before_it_can_be_sent_and_none_after(tmp_path: Path, books: Books) -> None:
@@ -421,3 +422,23 @@ async def test_a_disk_that_fails_leaves_a_batch_where_it_is(tmp_path: Path) -> N
     assert [entry.name for entry in spool.index] == [file_name(a_batch(1))]
     assert (ledger.in_spool, ledger.balance()) == (6, 0)
     spool.close()
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("call", range(5))
+async def test_a_crash_while_a_batch_moves_loses_it_nowhere(
+    tmp_path: Path, books: Books, call: int, after: bool
+) -> None:
+    """At any call of the disk: it is in its old place or its new one, or in both, under the one id."""
+    failing = FailingDisk(after=after)
+    spool, ledger = books.spool(tmp_path, failing.disk)
+    ledger.received = 6
+    spool.add([a_batch(1)], unsure_base=0.0)
+    await spool.persist()
+    failing._crash_at = failing.calls + call
+    with suppress(Crash):
+        spool.restamp(lambda base: 3_600)
+    again, recovered = books.restart(tmp_path)
+    found = [again.take(entry) for entry in again.index]
+    assert found in ([a_batch(1)], [a_batch(1).at(NOW + 3_590)], [a_batch(1), a_batch(1).at(NOW + 3_590)])
+    assert recovered.recovered == 6 * len(found)
