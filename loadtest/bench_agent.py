@@ -7,6 +7,7 @@ each daemon says it has counted must be what was sent.
 """
 
 import os
+import signal
 import socket
 import sys
 import tempfile
@@ -26,7 +27,7 @@ from loadtest.statsd_daemons import Agent, Daemon, cpu_seconds, resident_bytes
 
 FLUSH_SECONDS: Final = 5
 TURN_SECONDS: Final = 5.0
-IDLE_SECONDS: Final = 10.0
+IDLE_SECONDS: Final = 6.0
 ROUNDS: Final = 3
 FLOOD: Final = 500_000
 """Lines a second."""
@@ -70,7 +71,7 @@ def all_daemons() -> Iterator[tuple[Agent, list[Daemon]]]:
             ]
         for daemon in (ours, *others):
             wait_until_it_listens(daemon.port)
-        time.sleep(FLUSH_SECONDS)  # what they do once after the start is no part of what a line costs
+        time.sleep(2)  # what they do once after the start is no part of what a line costs
         yield ours, others
 
 
@@ -150,7 +151,7 @@ def measure(row: Row, workload: Workload, everyone: Sequence[Daemon], idle: dict
     before = {daemon.name: daemon.counted() for daemon in everyone}
     for _ in range(ROUNDS):
         turns.round(everyone)
-    time.sleep(2 * FLUSH_SECONDS + 1)
+    time.sleep(FLUSH_SECONDS + 2)
     lines, numbers = turns.sent(ROUNDS)
     shares = {}
     for daemon in everyone:
@@ -223,4 +224,5 @@ def main(chosen: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the daemons end too
     main(sys.argv[1:])
