@@ -75,8 +75,9 @@ soak: install ## Faults at random under load, judged by an oracle: MINUTES=5 STO
 	@sh scripts/ensure-apt.sh mariadb-server redis-server
 	$(BIN)/python -m tests.soak --minutes $(MINUTES) --store $(STORE) $(if $(SEED),--seed $(SEED))
 
-soak-agent: install ## An agent under mixed load, bursts and outages for MINUTES=60: memory flat, books exact, spool empty
-	$(BIN)/python -m loadtest.soak_agent --minutes $(if $(filter command\ line,$(origin MINUTES)),$(MINUTES),60)
+soak-agent: MINUTES = 60
+soak-agent: install ## An agent under mixed load, bursts and outages, MINUTES=60: memory flat, books exact, spool empty
+	$(BIN)/python -m loadtest.soak_agent --minutes $(MINUTES)
 
 loadtest: install ## The PRD's table against a whole stack with locust, MINUTES=5 (hours make a soak); report/loadtest/
 	@sh scripts/ensure-apt.sh mariadb-server redis-server
