@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import socket
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -126,7 +127,21 @@ def pypi_tcp(path: Path, port: int) -> None:
     client.close()
 
 
-@pytest.mark.parametrize("client", [datadog, pypi_tcp])
+NODE = Path(__file__).parents[1] / "end_to_end" / "node"
+HOT_SHOTS = """
+const StatsD = require('hot-shots');
+const client = new StatsD({host: '127.0.0.1', port: Number(process.argv[1]), protocol: 'tcp'});
+let open = 600;
+const sent = (error) => { if (error) throw error; open -= 1; if (open === 0) client.close(); };
+for (let i = 0; i < 300; i += 1) { client.increment('hits', 2, sent); client.timing('took', 5, sent); }
+"""
+
+
+def hot_shots_tcp(path: Path, port: int) -> None:
+    subprocess.run(["node", "-e", HOT_SHOTS, str(port)], cwd=NODE, check=True, timeout=60)
+
+
+@pytest.mark.parametrize("client", [datadog, pypi_tcp, hot_shots_tcp])
 async def test_a_real_client_over_unix_and_over_tcp(tmp_path: Path, client: Callable[[Path, int], None]) -> None:
     path = tmp_path / "a.sock"
     async with RealCentre().serving() as centre:
