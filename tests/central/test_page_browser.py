@@ -149,9 +149,7 @@ async def test_the_pointer_and_the_keyboard_read_the_same_windows(site: Site) ->
     async with window(site, ORDERS) as page:
         slider = page.get_by_role("slider", name="Chart of the metrics: time of the read-out")
         await expect(page.locator(".result .columns rect")).to_have_count(4)
-        box = await page.locator(".result .columns rect").nth(1).bounding_box()
-        assert box is not None
-        await page.mouse.move(box["x"] + box["width"] / 2, box["y"] - 20)
+        await page.locator(".result .columns rect").nth(1).hover(force=True)
         clock = format_time(site.minute + 60)[11:16]
         await expect(page.locator(".result .readout .time")).to_contain_text(clock)
         await expect(page.locator(".result .readout .value")).to_have_text("7")
