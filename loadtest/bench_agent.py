@@ -211,16 +211,21 @@ def flood(ours: Agent, workload: Workload) -> list[str]:
 
 def main(chosen: Sequence[str]) -> None:
     loads = workloads()
-    with all_daemons() as (ours, others):
-        everyone = [ours, *others]
-        idle, rows = at_rest(everyone)
-        for row in ROWS:
-            if not chosen or row.workload in chosen:
-                print(f"measuring {row.workload}", file=sys.stderr)
-                rows.append(measure(row, loads[row.workload], everyone, idle))
-        rows.append(flood(ours, loads["repeated counters"]))
-    title = f"The agent beside other StatsD daemons: medians of {ROUNDS} rounds, ratio to the best of the others"
-    show_table(title, ["", *(daemon.name for daemon in everyone), "ratio", "goal", ""], rows)
+    rows: list[list[str]] = []
+    names: list[str] = []
+    try:
+        with all_daemons() as (ours, others):
+            everyone = [ours, *others]
+            names = [daemon.name for daemon in everyone]
+            idle, rows = at_rest(everyone)
+            rows.append(flood(ours, loads["repeated counters"]))
+            for row in ROWS:
+                if not chosen or row.workload in chosen:
+                    print(f"measuring {row.workload}", file=sys.stderr)
+                    rows.append(measure(row, loads[row.workload], everyone, idle))
+    finally:  # what was measured is shown, also when the next could not be
+        title = f"The agent beside other StatsD daemons: medians of {ROUNDS} rounds, ratio to the best of the others"
+        show_table(title, ["", *names, "ratio", "goal", ""], rows)
 
 
 if __name__ == "__main__":

@@ -73,7 +73,7 @@ class Agent:
 
     def kernel_drops(self) -> int:
         """Datagrams."""
-        return int(_get_json(f"{self._url}/status")["kernel_drops"])
+        return sum(one["kernel_drops"] or 0 for one in _get_json(f"{self._url}/status")["sockets"])
 
 
 @contextmanager
