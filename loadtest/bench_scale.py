@@ -1,7 +1,7 @@
 """Queries, ingest and retention beside 100 million points: ``python -m loadtest.bench_scale duckdb|mysql [FOLDER]``.
 
 Loads what is not in the folder yet (some minutes), then measures through HTTP against real processes. Without FOLDER
-all is made in a temporary one. ``--load`` loads and does not measure.
+all is made in a temporary one.
 """
 
 import argparse
@@ -116,10 +116,11 @@ async def ingest(server: Server) -> paced.Result:
 
 
 async def read_meanwhile(server: Server, data: Dataset, question: Question, rate: float, stop: asyncio.Event) -> int:
-    """Ten readers that ask, together ``rate`` times a second, until ``stop``; how many answers they got."""
+    """Ten readers that ask in turn, together ``rate`` times a second, until ``stop``; how many answers they got."""
 
     async def reader(number: int) -> int:
         answers = 0
+        await asyncio.sleep(number / rate)
         while not stop.is_set():
             due = time.perf_counter() + READERS / rate
             targets = [get(server, path(question, data, number + answers * READERS))]
@@ -229,13 +230,18 @@ async def load(store: str, folder: Path, mariadb: MariaDB | None) -> dict[str, D
 
 
 async def measure(store: str, folder: Path, mariadb: MariaDB | None, sets: dict[str, Dataset]) -> None:
-    """Print the tables."""
+    """Print how long queries take."""
     async with serving(store, folder, "small", mariadb) as small, serving(store, folder, "large", mariadb) as large:
         servers = {"small": small, "large": large}
         for size in SETS:
             check(servers[size], sets[size])
         show(f"{store}: queries through HTTP", await questions(servers, sets))
-        show(f"{store}: ingest beside readers, 100 million points", await under_readers(large, sets["large"]))
+
+
+async def beside(store: str, folder: Path, mariadb: MariaDB | None, sets: dict[str, Dataset]) -> None:
+    """Print what readers cost the ingest."""
+    async with serving(store, folder, "large", mariadb) as server:
+        show(f"{store}: ingest beside readers, 100 million points", await under_readers(server, sets["large"]))
 
 
 async def drop(store: str, folder: Path, mariadb: MariaDB | None) -> None:
@@ -258,8 +264,10 @@ async def run(store: str, folder: Path, steps: list[str]) -> None:
         mariadb.start()
     try:
         sets = await load(store, folder, mariadb)
-        if "measure" in steps:
+        if "queries" in steps:
             await measure(store, folder, mariadb, sets)
+        if "readers" in steps:
+            await beside(store, folder, mariadb, sets)
         if "drop" in steps:
             await drop(store, folder, mariadb)
     finally:
@@ -272,7 +280,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("store", choices=("duckdb", "mysql"))
     parser.add_argument("folder", nargs="?", type=Path)
-    parser.add_argument("--steps", default="measure,drop", help="of measure and drop; empty: only load")
+    parser.add_argument("--steps", default="queries,readers,drop", help="which of these to measure; empty: only load")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         uvloop.run(run(given.store, given.folder or Path(temporary), given.steps.split(",")))
