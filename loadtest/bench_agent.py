@@ -151,7 +151,7 @@ def measure(row: Row, workload: Workload, everyone: Sequence[Daemon], idle: dict
     before = {daemon.name: daemon.counted() for daemon in everyone}
     for _ in range(ROUNDS):
         turns.round(everyone)
-    time.sleep(FLUSH_SECONDS + 2)
+    time.sleep(2 * FLUSH_SECONDS + 1)  # netdata shows a flush only after the next one
     lines, numbers = turns.sent(ROUNDS)
     shares = {}
     for daemon in everyone:
