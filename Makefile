@@ -60,7 +60,7 @@ $(BENCH_NODE)/node_modules/.installed: $(BENCH_NODE)/package-lock.json
 	cd $(BENCH_NODE) && npm ci --omit=optional --no-audit --no-fund --loglevel=error
 	@touch $@
 
-bench-scale: install ## 100 million points in each store: queries, ingest beside readers, retention (about ten minutes, 15 GB of disk)
+bench-scale: install ## 100 million points in each store: queries, ingest beside readers, retention (half an hour, some GB of disk)
 	@sh scripts/ensure-apt.sh mariadb-server
 	$(BIN)/python -m loadtest.bench_scale duckdb
 	$(BIN)/python -m loadtest.bench_scale mysql
