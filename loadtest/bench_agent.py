@@ -225,7 +225,8 @@ def main(chosen: Sequence[str]) -> None:
                     rows.append(measure(row, loads[row.workload], everyone, idle))
     finally:  # what was measured is shown, also when the next could not be
         title = f"The agent beside other StatsD daemons: medians of {ROUNDS} rounds, ratio to the best of the others"
-        show_table(title, ["", *names, "ratio", "goal", ""], rows)
+        if rows:
+            show_table(title, ["", *names, "ratio", "goal", ""], rows)
 
 
 if __name__ == "__main__":

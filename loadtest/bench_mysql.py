@@ -36,6 +36,7 @@ async def batches(ours: Tier, folder: Path) -> list[Line]:
         await _post(ours, bodies[:CLIENTS])  # names are made once
         before = ours.cpu()
         result = await _post(ours, bodies)
+        used = ours.cpu()
         points = NAMES * result.statuses[201]
         rate = points / result.seconds
         bulk = await asyncio.to_thread(_bulk, ours, folder, f"{prefix}.%")
@@ -45,7 +46,7 @@ async def batches(ours: Tier, folder: Path) -> list[Line]:
             ("  LOAD DATA of the same raw rows, one session, two: rows/s", "", "{:,.0f}, {:,.0f}".format(*bulk), None),
             ("  ratio to the faster one", f"{RATIO_GOAL}", f"{ratio:.2f}", ratio >= RATIO_GOAL),
             ("  p50, p99 of a batch", "", f"{result.percentile(0.5):.0f}, {result.percentile(0.99):.0f} ms", None),
-            ("  CPU a point", "", _costs(before, ours.cpu(), points), None),
+            ("  CPU a point", "", _costs(before, used, points), None),
             ("  answers other than 201", "0", str(BATCHES - result.statuses[201]), result.statuses[201] == BATCHES),
         ]
     return lines
