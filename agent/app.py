@@ -116,6 +116,7 @@ class Agent:
             for receiver in self._receivers:
                 receiver.stop()
             for receiver in self._receivers:
+                receiver.refuse()
                 receiver.drain()
                 receiver.close()
             await self._close_window()

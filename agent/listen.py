@@ -30,6 +30,9 @@ class Receiver(Protocol):
     def stop(self) -> None:
         """Receive no more; what comes waits in the kernel."""
 
+    def refuse(self) -> None:
+        """Take nothing new where senders can be told so, and the socket is ours alone. After ``stop``."""
+
     def drain(self) -> int:
         """Take what waits in the kernel. After ``stop``."""
 
@@ -69,11 +72,11 @@ def open_receivers(
             keep(StreamReceiver(one.sock, taker, wanted.limits, name))
         elif one.kind == "unix":
             prepare_unix(one.sock)
-            keep(DatagramReceiver(one.sock, read_unix, name))
+            keep(DatagramReceiver(one.sock, read_unix, name, ours=False))
         else:
             if granted_buffer(one.sock) < RECEIVE_BUFFER:
                 ask_buffer(one.sock, RECEIVE_BUFFER)
-            keep(DatagramReceiver(one.sock, read_udp, name))
+            keep(DatagramReceiver(one.sock, read_udp, name, ours=False))
     if "UDP" not in kinds:
         with starting(f"UDP {join_address(*wanted.udp)}", "stop what listens there, or set UDP to another port"):
             keep(DatagramReceiver(open_udp(*wanted.udp), read_udp))

@@ -27,6 +27,7 @@ PAUSE_SECONDS: Final = 0.001
 A unix socket is read without a pause: it holds ten datagrams on many systems, and then its senders wait."""
 SMALLEST_BUFFER: Final = 208 << 10
 LONGEST_PAUSE_SECONDS: Final = 0.01
+_LOOPBACK: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - looked up, not bound
 _NO_FAULT: Final = (0, errno.EAGAIN, errno.EINTR)
 _SO_RCVBUFFORCE: Final = 33  # Linux; the socket module has no name for it
 _SMALLEST_PACKET: Final = 512
@@ -66,6 +67,20 @@ def ask_buffer(sock: socket.socket, size: int) -> None:
 def granted_buffer(sock: socket.socket) -> int:
     """Bytes of receive buffer granted, as asked for: the kernel says twice that, to cover its own costs."""
     return sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 2
+
+
+def refuse_new(sock: socket.socket) -> None:
+    """Let a bound datagram socket take nothing new: its senders are told so, and what waits can still be read.
+
+    Not for a socket that another process holds too: it is the socket that changes. A UDP socket that is connected takes
+    datagrams of its peer alone, and the peer it gets is itself.
+    """
+    with suppress(OSError):  # then what comes until the close is lost as it is with any program that ends
+        if sock.family == socket.AF_UNIX:
+            sock.shutdown(socket.SHUT_RD)
+            return
+        host, port = sock.getsockname()[:2]
+        sock.connect((_LOOPBACK.get(host, host), port))
 
 
 class Taken(NamedTuple):
@@ -130,12 +145,12 @@ def read_batches(core: "Core", settle_when_due: Callable[[], None]) -> Read:
 
 
 class DatagramReceiver:
-    """Calls ``read`` for a bound, non-blocking socket when it must. Owns the socket.
+    """Calls ``read`` for a bound, non-blocking socket when it must. Owns the socket, or shares it where not ``ours``.
 
     ``packets``, ``bytes`` and ``errors`` (of the socket) are counted since the start.
     """
 
-    def __init__(self, sock: socket.socket, read: Read, name: str = "") -> None:
+    def __init__(self, sock: socket.socket, read: Read, name: str = "", *, ours: bool = True) -> None:
         self.name = name or socket_name(sock)
         self.packets = 0
         self.bytes = 0
@@ -143,6 +158,7 @@ class DatagramReceiver:
         self.truncated = 0
         self.granted = granted_buffer(sock)
         self._sock = sock
+        self._ours = ours
         self._read_socket = read
         fits = min(LONGEST_PAUSE_SECONDS, PAUSE_SECONDS * self.granted / SMALLEST_BUFFER)
         self._pause = 0 if sock.family == socket.AF_UNIX else fits
@@ -185,10 +201,15 @@ class DatagramReceiver:
             self._loop.remove_reader(self._sock.fileno())
             self._loop = None
 
+    def refuse(self) -> None:
+        """Take nothing new; what waits can still be read. Nothing changes where another process holds the socket."""
+        if self._ours:
+            refuse_new(self._sock)
+
     def drain(self) -> int:
         """Read what waits in the socket until nothing does; the number of packets. For after ``stop``.
 
-        Under a flood it ends once everything that waited at the beginning must have been read.
+        Under a flood that is not refused it ends once everything that waited at the beginning must have been read.
         """
         return self._read(2 * self.granted // _SMALLEST_PACKET)
 

@@ -147,6 +147,9 @@ class StreamReceiver:
             self._loop.remove_reader(number)
         self._loop = None
 
+    def refuse(self) -> None:
+        """Nothing: a connection that is closed tells its client."""
+
     def drain(self) -> int:
         """Read what waits in the kernel now, also of connections not accepted yet; the bytes. For after ``stop``."""
         before = self.bytes

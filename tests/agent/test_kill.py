@@ -1,7 +1,10 @@
 """Real agents, killed at every kind of moment: what was spooled is stored once."""
 
 import asyncio
+import json
 import signal
+import socket
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -91,6 +94,50 @@ async def test_sigterm_loses_nothing_that_was_received(tmp_path: Path) -> None:
         assert agent.log[-1]["event"] == "stopped"
         assert sum(centre.times_stored().values()) == 500
         assert names_in_queue(tmp_path) == set()
+
+
+def send_until_refused(family: socket.AddressFamily, address: object, line: bytes, begun: Callable[[], object]) -> int:
+    """Send a line over and over; how many the kernel took for the receiver. Paced, so that no buffer overflows."""
+    with socket.socket(family, socket.SOCK_DGRAM) as sock:
+        sock.connect(address)  # type: ignore[arg-type]
+        sent = 0
+        try:
+            while True:
+                sock.send(line)
+                sent += 1
+                if sent % 20 == 0:
+                    time.sleep(0.0005)
+                if sent == 1000:
+                    begun()
+        except (ConnectionRefusedError, BrokenPipeError):
+            return sent - (family == socket.AF_INET)  # of UDP the kernel tells with the next datagram
+
+
+async def test_what_is_sent_while_it_stops_is_counted_or_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.sock"
+    async with an_agent(tmp_path, "http://127.0.0.1:1", FLUSH_INTERVAL="60", UNIX=str(path)) as agent:
+        loop, begun = asyncio.get_running_loop(), asyncio.Semaphore(0)
+
+        def tell() -> None:
+            loop.call_soon_threadsafe(begun.release)
+
+        ways = {
+            "udp": (socket.AF_INET, ("127.0.0.1", agent.udp)),
+            "unix": (socket.AF_UNIX, str(path)),
+        }
+        senders = [
+            asyncio.create_task(asyncio.to_thread(send_until_refused, *way, f"through.{name}:1|c".encode(), tell))
+            for name, way in ways.items()
+        ]
+        for _ in ways:
+            await begun.acquire()
+        assert await agent.end(signal.SIGTERM) == 0
+        taken = dict(zip(ways, await asyncio.gather(*senders), strict=True))
+    spooled = dict.fromkeys(ways, 0)
+    for file in (tmp_path / "queue").glob("*.batch"):
+        for item in map(json.loads, decode(file.name, file.read_bytes()).items):
+            spooled[item["name"].removeprefix("through.")] += item["value"]
+    assert spooled == taken
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

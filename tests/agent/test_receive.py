@@ -100,6 +100,34 @@ async def test_stop_holds_between_two_turns_too(
     assert inbox.packets == [b"first", b"second"]
 
 
+@pytest.mark.parametrize(
+    ("bound", "target"),
+    [("127.0.0.1", "127.0.0.1"), ("0.0.0.0", "127.0.0.1"), ("::1", "::1"), ("::", "::1"), ("::", "127.0.0.1")],
+)
+async def test_once_refused_nothing_new_comes_in_and_what_waited_is_read(inbox: Inbox, bound: str, target: str) -> None:
+    receiver = DatagramReceiver(open_udp(bound, 0), read_each(inbox.feed))
+    family = socket.AF_INET6 if ":" in target else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as sender:
+        sender.connect((target, receiver.address[1]))
+        sender.send(b"before")
+        receiver.refuse()
+        sender.send(b"after")
+        with pytest.raises(ConnectionRefusedError):
+            sender.send(b"the kernel answers the one before")
+    assert receiver.drain() == 1
+    assert inbox.packets == [b"before"]
+    receiver.close()
+
+
+async def test_a_socket_that_another_process_holds_goes_on_taking(inbox: Inbox) -> None:
+    receiver = DatagramReceiver(open_udp("127.0.0.1", 0), read_each(inbox.feed), ours=False)
+    receiver.refuse()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        sender.sendto(b"for the next agent", receiver.address)
+    assert receiver.drain() == 1
+    receiver.close()
+
+
 async def test_a_socket_that_fails_is_counted_and_not_raised(receiver: DatagramReceiver) -> None:
     receiver._sock.close()
     assert receiver.drain() == 0

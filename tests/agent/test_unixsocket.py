@@ -52,6 +52,19 @@ def test_a_datagram_that_is_too_long_is_cut_and_counted_with_its_whole_length(tm
     receiver.close()
 
 
+def test_once_refused_a_sender_is_told_and_what_waited_is_read(tmp_path: Path) -> None:
+    path, taken = tmp_path / "a.sock", Taken()
+    receiver = taken.receiver(open_unix(path))
+    send(path, b"a:1|c", b"b:2|c")
+    receiver.refuse()
+    with pytest.raises(BrokenPipeError):
+        send(path, b"c:3|c")
+    assert receiver.drain() == 2
+    assert receiver.drain() == 0
+    assert taken.whole == [b"a:1|c", b"b:2|c"]
+    receiver.close()
+
+
 def test_every_user_may_send(tmp_path: Path) -> None:
     with open_unix(tmp_path / "a.sock"):
         assert stat.S_IMODE((tmp_path / "a.sock").stat().st_mode) == 0o666
