@@ -60,6 +60,24 @@ async def test_points_and_minutes_go_at_once_and_hours_in_slices(store: DuckStor
     ]
 
 
+@pytest.mark.parametrize("piece", [1, 3, 7, 1_000])
+async def test_a_drop_takes_the_oldest_part_and_all_are_gone_in_the_end(
+    store: DuckStore, monkeypatch: pytest.MonkeyPatch, piece: int
+) -> None:
+    monkeypatch.setattr("central.store.duck_retention.PIECE_ROWS", piece)
+    metric = await name(store, "a")
+    old = [plain(metric, value, LINE - seconds) for value, seconds in enumerate((1, 1, 1, 2, 60, 3600, 7 * DAY), 1)]
+    kept_rows = [plain(metric, 1, LINE), plain(metric, 2, LINE + 1)]
+    await store.commit(group([*old, *kept_rows]))
+    await store.tidy(idle=True)
+    removed = 0
+    while (gone := await store.retention.drop(LINE)) is not None and gone.what == "metric_points":
+        removed += gone.rows
+    assert removed == len(old)
+    await swept(store, LINE)
+    await assert_levels_agree(store, [metric.id], kept_rows)
+
+
 async def test_points_that_were_not_folded_yet_go_too(store: DuckStore) -> None:
     metric = await name(store, "a")
     await store.commit(group([plain(metric, 1, LINE - 1), plain(metric, 2, LINE)]))
