@@ -40,7 +40,8 @@ def render(status: Mapping[str, Any]) -> str:
 def one_line(status: Mapping[str, Any]) -> str:
     """What matters most of the JSON of /status."""
     state = f"UNHEALTHY: {'; '.join(status['health'])}" if status["health"] else "healthy"
-    return f"{state}. {status['received']:,} samples received, {status['in_spool']:,} in the spool. {_lost(status)}"
+    received = _counted(status["received"], "sample")
+    return f"{state}. {received} received, {status['in_spool']:,} in the spool. {_lost(status)}"
 
 
 def _row(name: str, count: int | None, remark: str) -> str:
@@ -66,6 +67,10 @@ def _centre(status: Mapping[str, Any]) -> str:
     return "the centre has taken no batch yet" if age is None else f"the centre took a batch {age:.0f} s ago"
 
 
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
 def _lost(status: Mapping[str, Any]) -> str:
     """One line: was anything lost, and where, in the order of the data's way."""
     places = []
@@ -76,7 +81,7 @@ def _lost(status: Mapping[str, Any]) -> str:
     samples: Counter[str] = Counter()
     for reason, count in status["dropped"].items():
         samples[place(reason)] += count
-    places += [f"{samples[where]:,} samples {where}" for where in PLACES if samples[where]]
+    places += [f"{_counted(samples[where], 'sample')} {where}" for where in PLACES if samples[where]]
     if status["corrupt_files"]:
         places.append(f"{status['corrupt_files']:,} damaged spool files (see corrupt/)")
     return f"LOST: {'; '.join(places)}" if places else "nothing was lost"

@@ -53,7 +53,7 @@ async def test_ready_then_alive_with_each_window_then_stopping(tmp_path: Path) -
         for times in (1, 2, 3):
             agent.ticks.tick()
             await heard.until("WATCHDOG=1", times)
-        await heard.until("STATUS=healthy. 1 samples received, 1 in the spool. nothing was lost")
+        await heard.until("STATUS=healthy. 1 sample received, 1 in the spool. nothing was lost")
         assert "STOPPING=1" not in heard
     assert heard[-1] == "STOPPING=1"
 

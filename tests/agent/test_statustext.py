@@ -21,7 +21,7 @@ from tests.agent.test_report import FINE, TCP, UDP, UNIX, but
         (but(dropped={"client_telemetry": 4}, corrupt_files=0), "nothing was lost"),
         (but(dropped={"client_telemetry": 4}), "no metrics, left out on purpose"),
         (but(dropped={"rejected_INVALID_NAME": 4}, corrupt_files=0), "LOST: 4 samples refused by the centre"),
-        (but(dropped={"spool_age": 2, "names_over_cap": 1}), "1 samples in windows that were full; 2 samples in the s"),
+        (but(dropped={"spool_age": 2, "names_over_cap": 1}), "1 sample in windows that were full; 2 samples in the s"),
         (FINE, "the centre took a batch 4 s ago"),
         (but(dropped={}, corrupt_files=0), "nothing was lost"),
         (but(notes={}, last_success_age=None), "the centre has taken no batch yet"),
