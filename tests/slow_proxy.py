@@ -13,28 +13,40 @@ class SlowProxy:
         self.port = 0
         self._target = target
         self._lines: set[asyncio.Task[None]] = set()
+        self._ends: list[asyncio.StreamWriter] = []
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One connection, until either side closes it."""
-        line = asyncio.current_task()
-        assert line is not None
+    def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """A client has come. Not a coroutine: so that ``close`` knows of it whenever that comes."""
+        self._ends.append(writer)
+        line = asyncio.create_task(self._serve(reader, writer))
         self._lines.add(line)
-        answers, server = await asyncio.open_connection("127.0.0.1", self._target)
+        line.add_done_callback(self._lines.discard)
+
+    async def close(self) -> None:
+        """Cut every line."""
+        lines = list(self._lines)
+        for line in lines:
+            line.cancel()
+        if lines:
+            await asyncio.wait(lines)
+        for end in self._ends:
+            end.transport.abort()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One connection, until either side closes it."""
+        try:
+            answers, server = await asyncio.open_connection("127.0.0.1", self._target)
+        except ConnectionError:
+            writer.transport.abort()
+            return
+        self._ends.append(server)
         try:
             async with asyncio.TaskGroup() as both:
                 both.create_task(self._carry(reader, server, late=False))
                 both.create_task(self._carry(answers, writer, late=True))
         finally:
-            self._lines.discard(line)
             for end in (server, writer):
                 end.transport.abort()
-
-    async def close(self) -> None:
-        """Cut every line."""
-        for line in self._lines:
-            line.cancel()
-        if self._lines:
-            await asyncio.wait(self._lines)
 
     async def _carry(self, source: asyncio.StreamReader, target: asyncio.StreamWriter, *, late: bool) -> None:
         with suppress(ConnectionError):
@@ -50,7 +62,7 @@ class SlowProxy:
 async def slow_proxy(target: int) -> AsyncIterator[SlowProxy]:
     """A proxy before the server at port ``target``."""
     proxy = SlowProxy(target)
-    async with await asyncio.start_server(proxy.serve, "127.0.0.1", 0) as listener:
+    async with await asyncio.start_server(proxy.accept, "127.0.0.1", 0) as listener:
         proxy.port = listener.sockets[0].getsockname()[1]
         try:
             yield proxy

@@ -27,6 +27,8 @@ async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, statu
             if CANARY.encode() in head:
                 asked.set()
     except (asyncio.IncompleteReadError, ConnectionError):
+        pass
+    finally:
         writer.close()
 
 
