@@ -14,11 +14,12 @@ from protocol.lines import LIMIT, Value
 
 _PLAIN: Final = b"0123456789.+-:\n"
 _FINE: Final = re.compile(rb"\.[0-9]{7}")
-# Possessive, so that no packet makes them slow. The short form is within DECIMAL whatever its digits.
-_SHORT_NUMBER: Final = rb"[+-]?+[0-9]{1,15}+(?:\.[0-9]{0,6}+)?+"
-_LONG_NUMBER: Final = rb"[+-]?+(?:[0-9]{1,15}+(?:\.[0-9]{0,20}+)?+|\.[0-9]{1,20}+)(?:[eE][+-]?+[0-9]{1,2}+)?+"
-_SHORT: Final = re.compile(rb"%b(?:[:\n]%b)*+" % (_SHORT_NUMBER, _SHORT_NUMBER))
-_LONG: Final = re.compile(rb"%b(?:[:\n]%b)*+" % (_LONG_NUMBER, _LONG_NUMBER))
+# Possessive but for groups (see protocol/lines.py), so that no packet makes them slow. The short form is within DECIMAL
+# whatever its digits.
+_SHORT_NUMBER: Final = rb"[+-]?+[0-9]{1,15}+(?:\.[0-9]{0,6}+)?"
+_LONG_NUMBER: Final = rb"[+-]?+(?:[0-9]{1,15}+(?:\.[0-9]{0,20}+)?|\.[0-9]{1,20}+)(?:[eE][+-]?+[0-9]{1,2}+)?"
+_SHORT: Final = re.compile(rb"%b(?:[:\n]%b)*" % (_SHORT_NUMBER, _SHORT_NUMBER))
+_LONG: Final = re.compile(rb"%b(?:[:\n]%b)*" % (_LONG_NUMBER, _LONG_NUMBER))
 _DECIMALS: Final = 6
 _MILLION: Final = 10**_DECIMALS
 _FINE_A_MILLIONTH: Final = 10**12

@@ -65,8 +65,8 @@ _ROUND: Final = Context(prec=MAX_DECIMALS + 60, rounding=ROUND_HALF_EVEN)
 _RATE: Final = Context(prec=RATE_DIGITS, rounding=ROUND_HALF_EVEN)
 _ZERO: Final = Decimal(0)
 
-# Possessive, so that no packet makes it slow.
-_NUMBER: Final = re.compile(rb"[+-]?(?:[0-9]++(?:\.[0-9]*+)?+|\.[0-9]++)(?:[eE][+-]?+([0-9]++))?+")
+# Possessive, so that no packet makes it slow. No group is: with one, Python 3.11.2 (Debian 12) takes "1e" for a number.
+_NUMBER: Final = re.compile(rb"[+-]?+(?:[0-9]++(?:\.[0-9]*+)?|\.[0-9]++)(?:[eE][+-]?+([0-9]++))?")
 _UNIX_TIME: Final = re.compile(rb"T[0-9]+")
 
 
