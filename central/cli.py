@@ -67,10 +67,10 @@ def serve() -> None:
       METRICS_LISTEN=127.0.0.1:9000 METRICS_DATA_DIR=/var/lib/fiesta fiesta-central serve
     """
     settings = _settings()
-    import uvloop  # noqa: PLC0415 - --help need not wait for the server's libraries
+    import uvloop
 
-    from central import app  # noqa: PLC0415
-    from central.notify import send_datagram  # noqa: PLC0415
+    from central import app
+    from central.notify import send_datagram
 
     with _logging(settings):
         notify = Notifier(os.environ, os.getpid(), send_datagram)
@@ -85,8 +85,8 @@ def migrate() -> None:
     first admin key where there is none.
     """
     settings = _settings()
-    from central import app  # noqa: PLC0415
-    from central.progress import working  # noqa: PLC0415
+    from central import app
+    from central.progress import working
 
     with working("migrating"), _logging(settings):
         applied = app.migrate(settings)
@@ -129,9 +129,9 @@ def create_key(name: str, rate_limit: int | None, scopes: tuple[str, ...]) -> No
 @keys.command("list")
 def list_keys() -> None:
     """List all keys, revoked ones too. Secrets are not kept, so they cannot be listed."""
-    from rich.console import Console  # noqa: PLC0415
+    from rich.console import Console
 
-    from central.show import show_table  # noqa: PLC0415
+    from central.show import show_table
 
     header = ["id", "name", "prefix", "scopes", "rate_limit", "created_at", "revoked_at"]
     rows = [
@@ -192,9 +192,9 @@ def query(**options: Any) -> None:
     if options["raw"]:
         click.echo(_ask(lambda client: client.get_text("/api/metrics/aggregate", parameters)))
         return
-    from rich.console import Console  # noqa: PLC0415
+    from rich.console import Console
 
-    from central.show import show_answer  # noqa: PLC0415
+    from central.show import show_answer
 
     answer = _ask(lambda client: client.get("/api/metrics/aggregate", parameters))
     show_answer(answer, Console())
@@ -211,7 +211,7 @@ def backup(file: Path) -> None:
     Example:
       fiesta-central backup metrics-2026-02-15.duckdb
     """
-    from central.progress import copying  # noqa: PLC0415
+    from central.progress import copying
 
     try:
         size = _ask(lambda client: client.download("/api/admin/backup", file, copying), timeout=BACKUP_TIMEOUT_SECONDS)
@@ -244,7 +244,7 @@ def show_retention(raw: bool) -> None:
 @retention.command("run")
 def run_retention() -> None:
     """Hide and remove what is due now; ends the hold of a restore."""
-    from central.progress import working  # noqa: PLC0415
+    from central.progress import working
 
     with working("hiding and removing"):
         answer = _ask(lambda client: client.post("/api/admin/retention/run"))
@@ -268,9 +268,9 @@ def restore(days: int | None) -> None:
 
 def _print_retention(answer: dict[str, Any]) -> None:
     """A line a fact, then the log as a table; what was done goes to stderr."""
-    from rich.console import Console  # noqa: PLC0415
+    from rich.console import Console
 
-    from central.show import show_table  # noqa: PLC0415
+    from central.show import show_table
 
     if "message" in answer:
         click.echo(answer["message"], err=True)
@@ -284,10 +284,10 @@ def _print_retention(answer: dict[str, Any]) -> None:
 @contextmanager
 def _logging(settings: Settings) -> Iterator[None]:
     """Logs to stderr inside the block; what ends it too early is one clear line and exit code 1."""
-    import structlog  # noqa: PLC0415
+    import structlog
 
-    from central.app import StartError  # noqa: PLC0415
-    from central.log import log_to  # noqa: PLC0415
+    from central.app import StartError
+    from central.log import log_to
 
     log_to(sys.stderr, settings.secrets)
     try:
@@ -312,7 +312,7 @@ def _settings() -> Settings:
 
 def _ask(question: Callable[["Client"], T], timeout: float | None = None) -> T:
     """The service's answer to ``question``, or one clear line and exit code 1."""
-    from central.client import TIMEOUT_SECONDS, Client, ClientError, target_of  # noqa: PLC0415
+    from central.client import TIMEOUT_SECONDS, Client, ClientError, target_of
 
     settings = _settings()
     try:

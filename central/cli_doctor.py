@@ -26,8 +26,8 @@ def doctor(raw: bool) -> None:
       fiesta-central doctor
       fiesta-central doctor --json | jq '.checks[] | select(.status != "ok")'
     """
-    from central.doctor import fails, worst  # noqa: PLC0415 - --help need not wait for the drivers
-    from central.settings import SettingsError, load_settings  # noqa: PLC0415
+    from central.doctor import fails, worst
+    from central.settings import SettingsError, load_settings
 
     try:
         settings = load_settings(os.environ)
@@ -48,9 +48,9 @@ def doctor(raw: bool) -> None:
 
 async def _examine(settings: Any, *, raw: bool) -> list[Any]:
     """All findings; shown one by one unless ``raw``."""
-    import structlog  # noqa: PLC0415
+    import structlog
 
-    from central.doctor_look import examine  # noqa: PLC0415
+    from central.doctor_look import examine
 
     structlog.configure(logger_factory=structlog.ReturnLoggerFactory())  # what parts would log the findings say
     findings = []
@@ -63,8 +63,8 @@ async def _examine(settings: Any, *, raw: bool) -> list[Any]:
 
 def _show(findings: list[Any]) -> None:
     """A line each, and the advice below; coloured on a terminal."""
-    from rich.console import Console  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
+    from rich.console import Console
+    from rich.text import Text
 
     console = Console(highlight=False, soft_wrap=True)
     for check, status, message, advice in findings:

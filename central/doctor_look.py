@@ -137,8 +137,8 @@ def _revoked_in_use(metrics: str) -> dict[int, int]:
 async def _ask_store(settings: Settings, heard: Heard | None) -> tuple[StoreFacts | None, list[Finding]]:
     """What is in it, and whether it can be reached at all."""
     if settings.db_connection == "mysql":
-        from central.store.mysql_connection import Server  # noqa: PLC0415 - a driver that others do not need
-        from central.store.mysql_look import look  # noqa: PLC0415
+        from central.store.mysql_connection import Server
+        from central.store.mysql_look import look
 
         server = Server(
             settings.db_host, settings.db_port, settings.db_database, settings.db_username, settings.db_password
@@ -147,8 +147,8 @@ async def _ask_store(settings: Settings, heard: Heard | None) -> tuple[StoreFact
         return await _looked(look(server), where)
     if heard is not None:
         return await asyncio.to_thread(_over_the_api, settings, (heard.ready.get("spill") or {}).get("rejected_points"))
-    from central.store.duck import FILE_NAME  # noqa: PLC0415
-    from central.store.duck_look import look as look_at_file  # noqa: PLC0415
+    from central.store.duck import FILE_NAME
+    from central.store.duck_look import look as look_at_file
 
     path = settings.data_dir / FILE_NAME
     if not path.exists():

@@ -10,6 +10,7 @@ import structlog
 
 from tests.central import browser
 from tests.central.harness import Central, running
+from tests.central.spill_help import Process, World, world
 
 
 @pytest.fixture
@@ -17,6 +18,19 @@ async def central(tmp_path: Path) -> AsyncIterator[Central]:
     """A service with default settings and an empty data folder."""
     async with running(tmp_path / "data") as made:
         yield made
+
+
+@pytest.fixture
+async def all_of(tmp_path: Path) -> AsyncIterator[World]:
+    """A store and a Redis that can be cut off, for writers with a spill."""
+    async with world(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+async def one(all_of: World) -> Process:
+    """A process that writes there."""
+    return all_of.process()
 
 
 @pytest.fixture

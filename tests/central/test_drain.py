@@ -2,8 +2,6 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
@@ -24,20 +22,9 @@ from central.store.base import (
 )
 from protocol.batch import Item
 from protocol.numbers import UNIT
-from tests.central.spill_help import Process, World, world
+from tests.central.spill_help import Process, World
 from tests.central.store_help import NOW, TODAY, group, name, plain
 from tests.central.write_help import item, sent, total
-
-
-@pytest.fixture
-async def all_of(tmp_path: Path) -> AsyncIterator[World]:
-    async with world(tmp_path) as made:
-        yield made
-
-
-@pytest.fixture
-async def one(all_of: World) -> Process:
-    return all_of.process()
 
 
 async def spill(process: Process, *submissions: Submission) -> None:

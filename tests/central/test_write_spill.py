@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
@@ -13,21 +11,10 @@ from central.errors import ApiError
 from central.store.base import OutcomeUnknown, Refused, StaleNames, StoreError
 from protocol.batch import Kind
 from protocol.numbers import UNIT
-from tests.central.spill_help import Process, World, world
+from tests.central.spill_help import Process, World
 from tests.central.write_help import REPLAYED, code, item, key_of, sent, sent_single, total
 
 HASTY = 0.05
-
-
-@pytest.fixture
-async def all_of(tmp_path: Path) -> AsyncIterator[World]:
-    async with world(tmp_path) as made:
-        yield made
-
-
-@pytest.fixture
-async def one(all_of: World) -> Process:
-    return all_of.process()
 
 
 def statuses(answers: list[Answer]) -> list[int]:
