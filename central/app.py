@@ -66,8 +66,8 @@ class Outside:
 
 _REAL: Final = Outside()
 _ASK_THE_DOCTOR: Final = (
-    "; is the server up, and are DB_HOST, DB_PORT, DB_DATABASE, DB_USERNAME and DB_PASSWORD right? "
-    "'fiesta-central doctor' looks"
+    "; is the server up, and are DB_HOST, DB_PORT, DB_DATABASE, DB_USERNAME and DB_PASSWORD right, "
+    "and has the user the rights in docs/operations.md? 'fiesta-central doctor' looks"
 )
 
 

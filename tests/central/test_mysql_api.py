@@ -1,6 +1,7 @@
 """The whole service on MariaDB: two processes' worth of it over one database."""
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator, Mapping
 from decimal import Decimal
@@ -19,6 +20,7 @@ from central.store.mysql_pool import run_commit
 from protocol.times import format_time
 from tests.central.harness import QUICK_HASH, Central, Clock, now_text, running
 from tests.central.mysql_help import environ_of, lost, until_waiting
+from tests.doc_pages import ROOT
 from tests.servers import MariaDB
 
 DAY = 86_400
@@ -122,6 +124,25 @@ async def test_a_retry_across_midnight_at_another_process_while_the_first_commit
         span = {"start": format_time(midnight - DAY), "end": format_time(midnight + DAY)}
         told = (await two.query("a", "sum", **span)).json["data"]
     assert sum(point["value"] for point in told) == 2
+
+
+OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
+
+
+async def test_the_rights_in_the_docs_are_enough(
+    mariadb: MariaDB, database: str, environ: dict[str, str], tmp_path: Path
+) -> None:
+    (grant,) = re.findall(r"```sql\n(GRANT [^;]*?)\nON metrics\.\* TO 'fiesta'@'%';\n```", OPERATIONS)
+    mariadb.run(f"CREATE USER '{database}'@'%' IDENTIFIED BY 'x'")
+    try:
+        mariadb.run(f"{grant} ON {database}.* TO '{database}'@'%'")
+        async with running(tmp_path, {**environ, "DB_USERNAME": database, "DB_PASSWORD": "x"}) as central:
+            assert (await central.counter("a")).status == 201
+            assert await central.total("a") == 1
+            assert (await central.ask("DELETE", "/api/admin/metrics/a")).status == 200
+            assert (await central.post("/api/admin/retention/run", {})).status in {200, 201}
+    finally:
+        mariadb.run(f"DROP USER '{database}'@'%'")
 
 
 ODD = ["a'b", 'a"b', "a\\b", "a\0b", "a b", "'; DROP TABLE metrics; -- ", "%s", "\u2028", "\U0001f600"]
