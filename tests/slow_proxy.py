@@ -1,15 +1,19 @@
-"""A TCP line to a server of loopback: what the server answers arrives late, as a test says."""
+"""A TCP line to a server of loopback: what the server answers arrives late, or anything when a test says so."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+
+Hold = Callable[[bytes, bool], Awaitable[object]]
 
 
 class SlowProxy:
-    """``delay`` is in seconds, for every piece that the server sends."""
+    """``delay`` is in seconds, for every piece that the server sends. ``hold`` is called with each piece, and whether
+    it is an answer, and awaited before it goes on."""
 
     def __init__(self, target: int) -> None:
         self.delay = 0.0
+        self.hold: Hold | None = None
         self.port = 0
         self._target = target
         self._lines: set[asyncio.Task[None]] = set()
@@ -51,6 +55,8 @@ class SlowProxy:
     async def _carry(self, source: asyncio.StreamReader, target: asyncio.StreamWriter, *, late: bool) -> None:
         with suppress(ConnectionError):
             while piece := await source.read(65_536):
+                if self.hold is not None:
+                    await self.hold(piece, late)
                 if late:
                     await asyncio.sleep(self.delay)
                 target.write(piece)
