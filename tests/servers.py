@@ -47,6 +47,7 @@ class MariaDB:
                 f"--datadir={self.folder}",
                 "--auth-root-authentication-method=normal",
                 "--skip-test-db",
+                "--force",  # even where the machine does not know its own name
                 *_as_root(),
             ],
             check=False,
@@ -70,7 +71,7 @@ class MariaDB:
                 "--pid-file=server.pid",
                 "--innodb-flush-log-at-trx-commit=1",
                 "--skip-log-bin",
-                "--skip-name-resolve",
+                "--force",  # even where the machine does not know its own name
                 *_as_root(),
                 *self._options,
             ],
