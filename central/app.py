@@ -54,7 +54,7 @@ class Outside:
     clock: Callable[[], float] = time.time
     """UTC seconds."""
     ticks: Callable[[], float] = time.monotonic
-    """Seconds for the age of what is cached."""
+    """Seconds for the age of what is cached, and for when a Redis that failed is asked for limits again."""
     bcrypt_cost: int = BCRYPT_COST
     wrap_store: Callable[[Any], Store] = lambda store: store
     body_seconds: float = BODY_SECONDS
@@ -86,7 +86,7 @@ async def serve(
     stop = stop or _stopped_by_signals()
     tls = _tls(settings)
     store = guarded(outside.wrap_store(await _open_store(settings)), settings)
-    redis = RedisParts(settings)
+    redis = RedisParts(settings, outside.ticks)
     service = _service(settings, store, redis, outside)
     runner = _runner(service, redis, settings.db_connection)
     # The writer's thread asks for the interpreter after each statement; the default makes it wait 5 ms each time.

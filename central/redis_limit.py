@@ -34,6 +34,8 @@ class LimitCounts:
 
     round_trips: int = 0
     failed_trips: int = 0
+    waits: int = 0
+    """Requests that waited for Redis, however that ended."""
     fallbacks: int = 0
     """Requests that were counted in this process alone."""
 
@@ -80,6 +82,7 @@ class RedisLimiter:
         if not passes:
             self.counts.fallbacks += 1
             return 0
+        self.counts.waits += 1
         waiter: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._gathered.setdefault((key_id, minute), []).append(waiter)
         if self._flight is None:

@@ -36,6 +36,7 @@ class RedisMeters(Collector):
             ("late_commits", "Commits that took too long to be waited for.", guard.late_commits if guard else 0),
             ("limit_round_trips", "Round trips to Redis for rate limits.", limits.round_trips),
             ("limit_trips_failed", "Of them those without an answer in time.", limits.failed_trips),
+            ("limit_waits", "Requests that waited for such a round trip.", limits.waits),
             ("limit_fallbacks", "Requests that were counted in this process alone.", limits.fallbacks),
             ("key_changes_heard", "Revoked and rotated keys heard of.", news.heard),
             ("key_changes_not_told", "Revoked and rotated keys that could not be announced.", news.not_told),

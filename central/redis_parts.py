@@ -3,6 +3,7 @@
 Without REDIS_HOST none of it is there: limits are counted in this process.
 """
 
+import time
 from collections.abc import Callable
 
 from central.auth import Auth
@@ -22,7 +23,7 @@ from central.write import GroupCommit
 class RedisParts:
     """All edges to Redis of one process. Owns them: ``start`` and ``close`` are for all."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, ticks: Callable[[], float] = time.monotonic) -> None:
         self._address: RedisAddress | None = None
         self.limits: RedisLimiter | None = None
         self.spill: Spill | None = None
@@ -30,7 +31,7 @@ class RedisParts:
         self.drain: Drain | None = None
         if settings.redis_host is not None:
             self._address = RedisAddress(settings.redis_host, settings.redis_port, settings.redis_password)
-            self.limits = RedisLimiter(self._address)
+            self.limits = RedisLimiter(self._address, clock=ticks)
             if settings.queue_connection == "redis":
                 self.spill = Spill(self._address, max_bytes=settings.spill_max_bytes)
 

@@ -9,7 +9,7 @@ import re
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -26,6 +26,7 @@ from protocol.times import format_time
 QUICK_HASH = 4
 """bcrypt's cheapest cost."""
 START_SECONDS = 60
+SERVE = ("-m", "central", "serve")
 
 
 class Reply(NamedTuple):
@@ -185,7 +186,7 @@ def _key(folder: Path, given: str | None) -> str:
 
 @dataclass
 class Process:
-    """``python -m central serve``. ``log`` grows as it writes; stdout and stderr are one."""
+    """A central service. ``log`` grows as it writes; stdout and stderr are one."""
 
     process: asyncio.subprocess.Process
     folder: Path
@@ -224,13 +225,11 @@ def process_environ(folder: Path, environ: Mapping[str, str]) -> dict[str, str]:
     return {**inherited, "METRICS_RATE_LIMIT_DEFAULT": "1000000000", **given}
 
 
-async def launch(folder: Path, **environ: str) -> Process:
+async def launch(folder: Path, program: Sequence[str] = SERVE, **environ: str) -> Process:
     """Start a service process and wait until it serves, or has ended."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        "-m",
-        "central",
-        "serve",
+        *program,
         env=process_environ(folder, environ),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
@@ -258,9 +257,11 @@ async def launch(folder: Path, **environ: str) -> Process:
 
 
 @asynccontextmanager
-async def process(folder: Path, **environ: str) -> AsyncIterator[tuple[Process, Central]]:
+async def process(
+    folder: Path, program: Sequence[str] = SERVE, **environ: str
+) -> AsyncIterator[tuple[Process, Central]]:
     """A service process and a client to it; killed at the end unless it has ended."""
-    made = await launch(folder, **environ)
+    made = await launch(folder, program, **environ)
     assert made.port, "".join(made.log)
     try:
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:

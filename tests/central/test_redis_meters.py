@@ -39,15 +39,15 @@ async def test_every_fact_is_told_once(tmp_path: Path) -> None:
     parts = RedisParts(load_settings({"REDIS_HOST": "127.0.0.1", "REDIS_PORT": "1", "QUEUE_CONNECTION": "redis"}))
     assert parts.limits is not None
     assert parts.spill is not None
-    parts.limits.counts = LimitCounts(round_trips=3, failed_trips=4, fallbacks=5)
+    parts.limits.counts = LimitCounts(round_trips=3, failed_trips=4, waits=5, fallbacks=6)
     parts.news = KeyNews(RedisAddress("127.0.0.1", 1), print)
-    parts.news.counts = KeyNewsCounts(told=0, not_told=7, heard=6)
-    parts.spill.counts = SpillCounts(put=0, refused=11, in_doubt=12)
+    parts.news.counts = KeyNewsCounts(told=0, not_told=8, heard=7)
+    parts.spill.counts = SpillCounts(put=0, refused=12, in_doubt=13)
     parts.spill.state = SpillState(entries=20, bytes=21, bad=22, lag_seconds=23.5, fault=None)
     parts.drain = Drain(parts.spill, store, names, GroupCommit(store, names).in_turn)
-    parts.drain.counts = DrainCounts(entries=13, points=14, left_out=15, rejected=16, bad=17, postponed=18)
-    samples = scrape(parts, WriteCounts(spilled_groups=8, spilled_requests=9, spilled_points=10), store)
-    assert [value for name, value in samples.items() if name not in GAUGES] == list(range(1, 19))
+    parts.drain.counts = DrainCounts(entries=14, points=15, left_out=16, rejected=17, bad=18, postponed=19)
+    samples = scrape(parts, WriteCounts(spilled_groups=9, spilled_requests=10, spilled_points=11), store)
+    assert [value for name, value in samples.items() if name not in GAUGES] == list(range(1, 20))
     assert {name: value for name, value in samples.items() if name in GAUGES} == {
         "store_down": 0,
         "limits_alone": 0,
