@@ -57,6 +57,12 @@ export async function send({ method = "GET", path, query = [], headers = [], bod
 /** No answer came at all. */
 export class Unreachable extends Error {}
 
+/** The signal for a request that is given up when it has no answer in this time; the aborter ends it at any time. */
+export function patience(milliseconds, aborter = new AbortController()) {
+  setTimeout(() => aborter.abort(new Unreachable(`nothing within ${milliseconds / 1000} s`)), milliseconds);
+  return aborter.signal;
+}
+
 function head(answer) {
   return { ok: answer.ok, status: answer.status, reason: answer.statusText, headers: answer.headers };
 }
@@ -79,7 +85,8 @@ export function explain(reply, hasKey) {
 }
 
 function words(status, said, retry, hasKey, fault) {
-  const again = retry ? `Next try in ${retry} s.` : "Try again in a moment.";
+  const when = retry ? `Try again in ${retry} s.` : "Try again in a moment.";
+  const again = /\btry again\b/i.test(said) ? "" : when;
   if (status === 401 && !hasKey) return { title: "A key is needed", text: "Paste your API key at the top of this page." };
   if (status === 401) return { title: "The service does not take this key", text: sentence(said, "Is it whole, and not revoked?") };
   if (status === 403) return { title: "This key may not do that", text: sentence(said, "Ask whoever runs the service for a key with that scope.") };

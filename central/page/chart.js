@@ -147,10 +147,11 @@ function frameOf({ series, start, end, columns, fromZero }, width, height, least
     }
   }
   if (low > high) [low, high] = [0, 1];
-  const far = !columns && !fromZero; // a line may leave zero out where all is far from it
+  const far = !columns && !fromZero && low < high; // a line may leave zero out where all is far from it
   if (!(far && low > high / 2)) low = Math.min(0, low);
   if (!(far && high < low / 2)) high = Math.max(0, high);
   high = Math.max(high, low >= 0 ? least : high);
+  if (low === high) high = 1; // all are zero
   const ticks = marks(low, high, Math.max(2, Math.floor((height - TOP - BOTTOM) / 44)));
   const labels = ticks.values.map((value) => short(value, ticks.step));
   const left = 14 + 7.2 * Math.max(...labels.map((label) => label.length));

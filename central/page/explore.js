@@ -1,6 +1,6 @@
 /** The quick look: asks what the controls say, draws the answer, says what went wrong, and asks again in time. */
 
-import { explain, send, unreachable } from "./api.js";
+import { explain, patience, send, unreachable } from "./api.js";
 import { createCommand, fixedCommand } from "./command.js";
 import { Controls } from "./controls.js";
 import { el, notice } from "./dom.js";
@@ -9,6 +9,7 @@ import { Result } from "./result.js";
 
 const REFRESH_MS = 10_000;
 const FIRST_LOOK_MS = 2_000;
+const PATIENCE_MS = 20_000; // the service gives up after 10 s
 
 /** The part `metrics` of the page. `spec` is the API's description: operations and windows are what it says. */
 export class Explore {
@@ -30,7 +31,7 @@ export class Explore {
     this.trouble = el("div", { role: "alert" });
     this.first = howToStart(say);
     this.whole = el("div", { hidden: true }, el("h1", { id: "metrics-title", class: "hidden" }, "Metrics"),
-      this.controls.node, this.trouble, this.first, this.result.node, this.made);
+      this.controls.node, this.trouble, this.first, this.result.node, this.result.waiting, this.made);
     host.replaceChildren(this.whole);
     session.onChange(() => this.run());
   }
@@ -64,7 +65,7 @@ export class Explore {
     this.result.busy(!quiet);
     let reply;
     try {
-      reply = await send(request, this.session.key, this.#aborter.signal);
+      reply = await send(request, this.session.key, patience(PATIENCE_MS, this.#aborter));
     } catch (error) {
       if (error.name !== "AbortError") this.#fail(unreachable(), quiet);
       return;
@@ -97,7 +98,7 @@ export class Explore {
   /** The list of metrics; undefined, and said why, when there is none. */
   async #list(query) {
     try {
-      const reply = await send({ path: LISTED, query }, this.session.key);
+      const reply = await send({ path: LISTED, query }, this.session.key, patience(PATIENCE_MS));
       if (reply.ok) return reply.json;
       this.#fail(explain(reply, Boolean(this.session.key)), true);
     } catch {
@@ -111,7 +112,8 @@ export class Explore {
     this.result.failed(quiet);
     const use = fault.fits && el("button", { type: "button", class: "quiet", onclick: () => this.#change({ window: fault.fits }) },
       `Use window ${fault.fits}`);
-    this.trouble.replaceChildren(notice(fault, use));
+    const text = fault.retry ? `${fault.text} This page asks again by itself.` : fault.text;
+    this.trouble.replaceChildren(notice({ ...fault, text }, use));
     if (fault.retry) this.#again(fault.retry * 1000);
   }
 

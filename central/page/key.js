@@ -1,7 +1,9 @@
 /** The first thing on the page: what this is, and the field for the key. With a key it is one line. */
 
-import { explain, keyIn, send, unreachable } from "./api.js";
+import { explain, keyIn, patience, send, unreachable } from "./api.js";
 import { el, field, notice } from "./dom.js";
+
+const PATIENCE_MS = 20_000;
 
 /** Draws into `host`. `session` keeps the key, `say` tells a screen reader. */
 export function showKey(host, { session, say }) {
@@ -66,7 +68,7 @@ function step(title, ...text) {
 async function refusal(key) {
   if (!/^[!-~]+$/.test(key)) return { title: "That is no key", text: "A key has letters, digits, _ and - only." };
   try {
-    const reply = await send({ path: "/api/metrics", query: [["limit", "1"]] }, key);
+    const reply = await send({ path: "/api/metrics", query: [["limit", "1"]] }, key, patience(PATIENCE_MS));
     return reply.ok || reply.status === 403 ? null : explain(reply, true);
   } catch {
     return unreachable();

@@ -24,6 +24,7 @@ export function digits(value) {
 
 /** A number short enough for an axis whose marks are `step` apart. */
 export function short(value, step) {
+  if (Math.abs(value) >= 1e15) return new Intl.NumberFormat("en", { notation: "scientific", maximumFractionDigits: 2 }).format(value);
   if (Math.abs(value) >= 10_000) {
     return new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 2 }).format(value);
   }

@@ -21,12 +21,14 @@ export class Result {
     this.title = el("h2", { class: "what" });
     this.note = el("div");
     this.under = el("p", { class: "hint" });
+    this.waiting = el("p", { class: "hint waiting", hidden: true }, "Asking the service…");
     this.node = el("div", { class: "card result", hidden: true }, this.title, this.note, this.chart.node, this.under, this.table.node);
   }
 
   /** Another answer is on its way. */
   busy(on) {
     this.node.toggleAttribute("aria-busy", on);
+    this.waiting.hidden = !on;
   }
 
   /** No answer came; `kept` leaves what is drawn. */

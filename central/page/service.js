@@ -1,6 +1,6 @@
 /** The service's own rates: /metrics asked every two seconds while the page is looked at, the last minutes drawn. */
 
-import { send } from "./api.js";
+import { patience, send } from "./api.js";
 import { Chart } from "./chart.js";
 import { el } from "./dom.js";
 import { short } from "./numbers.js";
@@ -11,6 +11,7 @@ const STEP = 2;
 const KEPT_SECONDS = 300;
 const LEAST_SECONDS = 60;
 const STALE_SECONDS = 20;
+const PATIENCE_MS = 5_000;
 const isApi = ({ route }) => route?.startsWith("/api/");
 const WRITES = ["counter", "value", "batch"].map((kind) => `/api/metrics/${kind}`);
 const isWriting = ({ route }) => WRITES.includes(route);
@@ -75,7 +76,8 @@ export class Service {
   /** The rates now, none without an answer; the facts and the sign are told. */
   async #ask() {
     try {
-      const [metrics, ready] = await Promise.all([send({ path: "/metrics" }), send({ path: "/ready" })]);
+      const signal = patience(PATIENCE_MS);
+      const [metrics, ready] = await Promise.all(["/metrics", "/ready"].map((path) => send({ path }, "", signal)));
       if (!metrics.ok) throw new Error(`/metrics answers ${metrics.status}`);
       const list = samples(metrics.text);
       this.#tell(ready, list);
@@ -96,8 +98,8 @@ export class Service {
       }));
       drawn.draw({ ...range, series });
     }
-    this.about.textContent = `The last ${KEPT_SECONDS / 60} minutes since this page was opened, from /metrics every ${STEP} s, of the API alone. `
-      + `Of several processes behind one address, those that answered are added up. Times: ${zoneName("local")}.`;
+    this.about.textContent = `From /metrics every ${STEP} s since this page was opened, for ${KEPT_SECONDS / 60} minutes at most. Requests are those under /api. `
+      + `Where several processes share this address, those that answered are added up. Times: ${zoneName("local")}.`;
   }
 
   #tell(ready, list) {

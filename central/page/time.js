@@ -11,10 +11,11 @@ export function iso(seconds) {
 
 /** The zone as one reads it: its name and its distance from UTC now. */
 export function zoneName(zone, now = new Date()) {
-  if (zone === "utc") return "UTC";
+  const place = zone === "utc" ? "UTC" : Intl.DateTimeFormat().resolvedOptions().timeZone;
+  if (place === "UTC") return place;
   const minutes = -now.getTimezoneOffset();
   const distance = `${pad(Math.floor(Math.abs(minutes) / 60))}:${pad(Math.abs(minutes) % 60)}`;
-  return `${Intl.DateTimeFormat().resolvedOptions().timeZone} (UTC${minutes < 0 ? "−" : "+"}${distance})`;
+  return `${place} (UTC${minutes < 0 ? "−" : "+"}${distance})`;
 }
 
 /** Date and time of day, for a person: "Tue 24 Nov 2026, 14:05"; with seconds where the step is under a minute. */

@@ -217,7 +217,8 @@ async def test_a_used_up_limit_says_when_to_go_on(site: Site) -> None:
     _, key = await site.central.new_key("query", rate_limit=1)
     async with window(site, key=key, refused={429}) as page:
         await expect(page.get_by_role("alert").get_by_text("This minute's requests are used up")).to_be_visible()
-        await expect(page.get_by_role("alert").get_by_text(re.compile(r"Next try in \d+ s\."))).to_be_visible()
+        words = re.compile(r"; try again in \d+ s\. This page asks again by itself\.$")
+        await expect(page.get_by_role("alert").get_by_text(words)).to_be_visible()
 
 
 async def test_a_key_that_may_not_ask_is_told_so(site: Site) -> None:
@@ -229,9 +230,25 @@ async def test_a_key_that_may_not_ask_is_told_so(site: Site) -> None:
 async def test_a_service_that_cannot_answer_is_asked_again(site: Site) -> None:
     busy = answering(503, fault("SERVICE_UNAVAILABLE", "the store is busy"), **{"Retry-After": "1"})
     async with window(site, ORDERS, refused={503}, blocked={"/api/metrics/aggregate?*": busy}) as page:
-        await expect(page.get_by_role("alert").get_by_text("The store is busy. Next try in 1 s.")).to_be_visible()
+        words = "The store is busy. Try again in 1 s. This page asks again by itself."
+        await expect(page.get_by_role("alert").get_by_text(words)).to_be_visible()
         await page.unroute_all()
         await expect(page.locator(".what")).to_be_visible()
+
+
+async def test_a_service_that_hangs_is_waited_for_with_words_and_not_for_ever(site: Site) -> None:
+    async with window(site, ORDERS) as page:
+        await expect(page.locator(".what")).to_be_visible()
+        await expect(page.get_by_text("Asking the service…")).to_be_hidden()
+        for path in ("/api/metrics/aggregate?*", "/metrics", "/ready"):
+            await page.route(f"{site.central.url}{path}", lambda route: None)
+        await page.clock.install()
+        await page.locator("label[for=operation-max]").click()
+        await expect(page.get_by_text("Asking the service…")).to_be_visible()
+        await page.clock.run_for(30_000)
+        await expect(page.get_by_role("alert").get_by_text("The service does not answer")).to_be_visible()
+        await expect(page.get_by_text("Asking the service…")).to_be_hidden()
+        await expect(page.locator("#state-text")).to_have_text("No answer")
 
 
 async def test_no_answer_at_all_is_said_in_words(site: Site) -> None:

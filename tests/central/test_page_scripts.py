@@ -92,6 +92,13 @@ async def test_marks_of_an_axis_are_round_and_hold_all_values(site: Site) -> Non
         assert all(abs(after - before - step) < step / 1e6 for before, after in pairwise(values))
 
 
+async def test_labels_of_an_axis_are_short(site: Site) -> None:
+    rows = [[0, 1], [0.0002, 0.0001], [1500, 500], [20_000, 10_000], [-2_500_000, 500_000], [8e14, 2e14], [1e16, 2e15]]
+    assert await run(site, "numbers.js", "m.short(...x)", *rows) == [
+        "0", "0.0002", "1,500", "20K", "-2.5M", "800T", "1E16",
+    ]  # fmt: skip
+
+
 async def test_marks_of_time_are_round_in_the_zone(site: Site) -> None:
     start = 1_796_083_200  # 2026-12-01T00:00:00Z, 05:30 in the browser's zone
     rows = [
