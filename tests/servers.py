@@ -71,7 +71,7 @@ class MariaDB:
                 "--pid-file=server.pid",
                 "--innodb-flush-log-at-trx-commit=1",
                 "--skip-log-bin",
-                "--force",  # even where the machine does not know its own name
+                "--skip-name-resolve",
                 *_as_root(),
                 *self._options,
             ],

@@ -38,8 +38,6 @@ class Disk:
         self._ballast = folder / "ballast"
         options = (*SMALL, STEP) if self.is_real else (*SMALL, STEP, BOUND)
         self.server = MariaDB(folder / "data", *options)
-        self.server.install()
-        self.server.start()
 
     def fill(self) -> None:
         """Until nothing fits: the file system, then what the server had in reserve."""
@@ -74,6 +72,8 @@ def disk(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Disk]:
         with capsys.disabled():
             print("\nno right to mount a small file system: the database's data file has a bound instead")
     try:
+        disk.server.install()
+        disk.server.start()
         disk.server.run("CREATE DATABASE full")
         disk.server.run("CREATE TABLE filler (x VARBINARY(8000)) ENGINE = InnoDB", "full")
         yield disk
