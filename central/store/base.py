@@ -23,6 +23,10 @@ class StoreUnavailable(StoreError):
     """The store cannot be asked now; it may be later."""
 
 
+class Unsupported(StoreError):
+    """This kind of store does not do it, now or later. The message says what does."""
+
+
 class Refused(StoreError):
     """The store judged a group and it is certainly not in; with ``again`` any other StoreError leaves a doubt."""
 
@@ -191,7 +195,10 @@ class Store(Protocol):
         """Exact summaries by name and window, only those with data, ordered by id and start; one snapshot."""
 
     async def delete_metric(self, name: str) -> bool:
-        """Remove a name with all of its points. False when there is none."""
+        """Remove a name, and with it all of its points from what can be seen. False when there is none."""
+
+    async def sweep(self) -> None:
+        """Remove what deleted names have left. May take long, and run beside commits."""
 
     async def find_key(self, public_id: str) -> KeyRow | None:
         """The key row of a public id, revoked or not."""

@@ -227,6 +227,9 @@ class DuckStore:
         """See Store."""
         return await self._engine.write(lambda handle: self._in_transaction(handle, duck_names.delete, name))
 
+    async def sweep(self) -> None:
+        """See Store; a name takes its points along."""
+
     def _in_transaction(self, handle: Connection, work: Callable[..., Any], *arguments: Any) -> Any:
         """Run ``work`` in a transaction. An unknown outcome breaks the handle and is a StoreUnavailable."""
         try:

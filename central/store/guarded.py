@@ -165,6 +165,11 @@ class Guarded:
         self._refuse_while_down()
         return await self._store.delete_metric(name)
 
+    async def sweep(self) -> None:
+        """See Store."""
+        self._refuse_while_down()
+        await self._store.sweep()
+
     async def list_keys(self) -> list[KeyRow]:
         """See Store."""
         self._refuse_while_down()

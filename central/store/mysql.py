@@ -31,6 +31,7 @@ from central.store.base import (
     StaleNames,
     StoreError,
     StoreUnavailable,
+    Unsupported,
 )
 from central.store.mysql_connection import (
     AGAIN,
@@ -116,8 +117,8 @@ class MySQLStore:
         await self._lookups.ask(lambda connection: connection.rows("SELECT 1"))
 
     async def backup(self, target: Path) -> None:
-        """See Store; the server's own tools do it, so this raises StoreError."""
-        raise StoreError(
+        """See Store; the server's own tools do it, so this raises Unsupported."""
+        raise Unsupported(
             "a MySQL database is backed up with the server's tools: mysqldump --single-transaction, or mariadb-backup"
         )
 
@@ -145,7 +146,7 @@ class MySQLStore:
                 _log.info("partitions_kept", made=len(made), ids_dropped=len(gone))
 
         await self._changers.ask(work)
-        await self._sweep()
+        await self.sweep()
         self._kept_day = today
 
     # --- groups and their ids
@@ -219,12 +220,11 @@ class MySQLStore:
         return await self._readers.ask(lambda connection: mysql_names.list_all(connection, prefix, after, limit))
 
     async def delete_metric(self, name: str) -> bool:
-        """See Store. What a failure leaves of the points goes with the next deletion or upkeep."""
-        found = await self._change(lambda connection: mysql_names.mark_deleted(connection, name))
-        await self._sweep()
-        return found
+        """See Store."""
+        return await self._change(lambda connection: mysql_names.mark_deleted(connection, name))
 
-    async def _sweep(self) -> None:
+    async def sweep(self) -> None:
+        """See Store. What a failure leaves goes with the next sweep or upkeep."""
         while await self._writers.ask(mysql_names.sweep):
             pass
 

@@ -17,13 +17,19 @@ from central.auth import DEFAULT_SCOPES, Key
 from central.body import decode_json
 from central.errors import ApiError, invalid, unavailable
 from central.request_id import HEADER, current_id
-from central.store.base import KeyRow, StoreError
+from central.store.base import KeyRow, StoreError, Unsupported
 from central.web.ingest import read_body
 from central.web.service import Endpoint, Handler, Service
 from protocol.batch import Fault
 from protocol.times import format_time
 
 _CHUNK: Final = 1 << 20
+_KEY_RULES: Final = {
+    "body": "the body must be a JSON object with at least a name",
+    "name": "name must be 1 to 255 characters, none of them a control character",
+    "rate_limit": "rate_limit must be a whole number from 1 to 1000000000",
+    "scopes": "scopes must be a list of one to three of ingest, query and admin",
+}
 _log = structlog.get_logger(__name__)
 
 
@@ -92,7 +98,10 @@ def rotate_key(service: Service) -> Endpoint:
 
 
 def delete_metric(service: Service) -> Endpoint:
-    """DELETE /api/admin/metrics/{name}: between two groups, so that no open group keeps the old id."""
+    """DELETE /api/admin/metrics/{name}: between two groups, so that no open group keeps the old id.
+
+    What takes long, the removal of its points, is done beside the groups.
+    """
 
     async def handle(request: web.Request, key: Key) -> Answer:
         name = request.match_info["name"]
@@ -103,7 +112,9 @@ def delete_metric(service: Service) -> Endpoint:
             finally:
                 service.names.forget(name)
 
-        if not await _asked(service.commits.exclusive(work)):
+        found = await _asked(service.commits.exclusive(work))
+        await _asked(service.store.sweep())  # also without a name: an earlier try may have left points
+        if not found:
             raise ApiError(404, "NOT_FOUND", "there is no metric of this name", details={"field": "name"})
         _log.info("metric_deleted", name=name, by=key.id)
         return _answer(200, {"message": "Metric deleted", "data": {"name": name}})
@@ -121,15 +132,16 @@ def backup(service: Service, guard: Handler) -> Handler:
         target = service.data_dir / f"backup-{secrets.token_hex(8)}.tmp"
         try:
             await _asked(service.store.backup(target))
-            return await _stream(request, target)
+            return await _stream(request, target, checked.headers)
         finally:
             target.unlink(missing_ok=True)
 
     return handle
 
 
-async def _stream(request: web.Request, path: Path) -> web.StreamResponse:
-    headers = {"Content-Type": "application/octet-stream", HEADER: current_id() or ""}
+async def _stream(request: web.Request, path: Path, limits: Mapping[str, str]) -> web.StreamResponse:
+    """The file as an answer; ``limits`` are the headers of the one that let it pass."""
+    headers = {**limits, "Content-Type": "application/octet-stream", HEADER: current_id() or ""}
     response = web.StreamResponse(headers=headers)
     with path.open("rb") as file:
         response.content_length = os.fstat(file.fileno()).st_size
@@ -146,16 +158,17 @@ def _new_key(raw: Any) -> NewKeyBody:
     except ValidationError as error:
         first = error.errors()[0]
         field = str(first["loc"][0])[:80] if first["loc"] else "body"
-        message = "unknown field" if first["type"] == "extra_forbidden" else first["msg"]
-        raise invalid(
-            Fault("VALIDATION_ERROR", field, f"{field}: {message}; the fields are name, rate_limit and scopes")
-        ) from None
+        rule = _KEY_RULES.get(field) or f"unknown field {field!r}; allowed are name, rate_limit and scopes"
+        message = f"{field} is required" if first["type"] == "missing" else rule
+        raise invalid(Fault("VALIDATION_ERROR", field, message)) from None
 
 
 async def _asked(answer: Any) -> Any:
-    """What the store says; 503 where it cannot."""
+    """What the store says; 503 where it cannot now, 404 where it never will."""
     try:
         return await answer
+    except Unsupported as error:
+        raise ApiError(404, "NOT_FOUND", str(error)) from error
     except StoreError as error:
         raise unavailable(f"the store could not do it: {error}") from error
 

@@ -114,6 +114,7 @@ class NamesContract:
             await store.tidy(idle=True)
         assert await store.delete_metric("a") is True
         assert await store.delete_metric("a") is False
+        await store.sweep()
         assert await store.find(["a", "b"]) == {"b": kept}
         await assert_levels_agree(store, [gone.id, kept.id], rows[1:])
         await store.close()

@@ -30,6 +30,7 @@ UNBOUND: dict[str, Call] = {
     "list_metrics": lambda store, _: store.list_metrics("", "", 5),
     "aggregate": lambda store, _: store.aggregate([1], 60, [Segment("raw", 0, 60)]),
     "delete_metric": lambda store, _: store.delete_metric("a"),
+    "sweep": lambda store, _: store.sweep(),
     "list_keys": lambda store, _: store.list_keys(),
     "create_key": lambda store, _: store.create_key(NewKey("i", "n", "h", frozenset({"query"}), 1), NOW),
     "revoke_key": lambda store, _: store.revoke_key(1, NOW),

@@ -126,6 +126,7 @@ async def test_a_deletion_waits_for_the_group_that_is_being_committed_and_takes_
     commits.coming = [commit_beside_a_deletion]
     await store.commit(wanted)
     assert await deleting[0] is True
+    await other.sweep()
     assert await ask(store, [metric.id]) == []
 
 
