@@ -30,7 +30,7 @@ from central.store.base import Caps, Store, StoreError
 from central.store.migrations import MigrationError
 from central.store.open import OpenStore, open_store
 from central.web.routes import application
-from central.web.runner import Runner
+from central.web.runner import MAX_HEADER, MAX_LINE, Runner
 from central.web.service import BODY_SECONDS, SLOW_SECONDS, Service
 from central.write import GroupCommit
 from protocol.notify import Notifier, silent
@@ -167,8 +167,8 @@ def _runner(service: Service, redis: RedisParts, store_name: str) -> Runner:
         application(service, registry, ours),
         access_log=None,
         auto_decompress=False,
-        max_line_size=32_768,
-        max_field_size=16_384,
+        max_line_size=MAX_LINE,
+        max_field_size=MAX_HEADER,
         shutdown_timeout=_CLOSE_SECONDS,
     )
 

@@ -1,5 +1,6 @@
 """A request's body: from bytes as sent to decoded JSON with exact numbers. No I/O."""
 
+import re
 import zlib
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
@@ -13,6 +14,9 @@ from protocol.limits import MAX_BODY_BYTES, MAX_EXPANDED_BYTES
 MAX_PARTS: Final = 100
 """Most gzip members or zstd frames in a body: each copies what follows it, so many tiny ones would cost seconds."""
 _NOT_A_NUMBER: Final = Decimal("NaN")
+_ZERO: Final = Decimal(0)
+_ENDLESS: Final = re.compile(rb"(?<=[\[:,\s])(-?[1-9]\d{999})\d+(?=[\s,\]}])")
+"""An integer of more than 1,000 digits. In a string no rule lets 1,000 digits pass, so it does not matter there."""
 
 
 def too_large() -> ApiError:
@@ -108,8 +112,9 @@ def _bad_encoding(message: str) -> ApiError:
 def _exact(text: str) -> Decimal:
     try:
         return Decimal(text)
-    except InvalidOperation:  # an exponent beyond Decimal's own range: the number rules say the rest
-        return _NOT_A_NUMBER
+    except InvalidOperation:  # an exponent beyond Decimal's own range: of a zero, tiny, or none the rules will have
+        digits, _, exponent = text.lower().partition("e")
+        return _ZERO if exponent.startswith("-") or not digits.strip("-0.") else _NOT_A_NUMBER
 
 
 _DECODER: Final = msgspec.json.Decoder(float_hook=_exact)
@@ -118,7 +123,10 @@ _DECODER: Final = msgspec.json.Decoder(float_hook=_exact)
 def decode_json(body: bytes) -> Any:
     """JSON with ints as int and every other number as an exact Decimal. Raises ApiError INVALID_JSON."""
     try:
-        return _DECODER.decode(body)
+        try:
+            return _DECODER.decode(body)
+        except msgspec.ValidationError:  # an integer of more digits than Python reads: its item's fault, no other's
+            return _DECODER.decode(_ENDLESS.sub(rb"\1", body))
     except RecursionError:
         raise ApiError(400, "INVALID_JSON", "the body is nested too deeply", details={"field": "body"}) from None
     except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:

@@ -62,7 +62,7 @@ def _operation(endpoint: Endpoint) -> Json:
         made["requestBody"] = endpoint.body
     if endpoint.scope is None:
         return {**made, "responses": endpoint.answers}
-    answers = {status: _limited(answer) for status, answer in endpoint.answers.items()}
+    answers = {status: answer if "$ref" in answer else _limited(answer) for status, answer in endpoint.answers.items()}
     errors = {str(status): ref("responses", parts.ERRORS[status]) for status in _errors(endpoint)}
     return {
         **made,

@@ -219,8 +219,8 @@ def _upkeep() -> list[Endpoint]:
             "/api/admin/backup",
             "backup",
             "Back up",
-            "A consistent copy of the embedded store, while writes go on.",
-            {"200": file},
+            "A consistent copy of the embedded store, while writes go on; 404 where the store is MySQL.",
+            {"200": file, "404": ref("responses", parts.ERRORS[404])},
         ),
     ]
 

@@ -5,18 +5,20 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from aiohttp import web
+from multidict import istr
 
 from central.answer import SINGLE_ANSWERS, Answer
 from central.auth import Key
 from central.body import decode_json, expand, too_large
 from central.errors import invalid, unavailable
-from central.ingest import Submission, batch, request_key, single
+from central.ingest import RequestKey, Submission, batch, request_key, single
 from central.web.service import Service
 from protocol.batch import Fault, Kind
 from protocol.limits import MAX_BODY_BYTES
 
 _TIME_CODES: Final = frozenset({"TIMESTAMP_TOO_OLD", "TIMESTAMP_IN_FUTURE"})
 _LARGE: Final = 65_536
+_KEY: Final = istr("Idempotency-Key")
 
 
 async def read_body(service: Service, request: web.Request) -> bytes:
@@ -50,7 +52,7 @@ def single_endpoint(service: Service, kind: Kind) -> Callable[[web.Request, Key]
 
     async def handle(request: web.Request, key: Key) -> Answer:
         body = await read_body(service, request)
-        wanted = request_key(key.id, request.headers.get("Idempotency-Key"), path, body)
+        wanted = _request_key(request, key, path, body)
         try:
             submission = single(decode_json(body), kind, key.id, service.clock(), service.skew)
         except Fault as fault:
@@ -72,12 +74,22 @@ def batch_endpoint(service: Service) -> Callable[[web.Request, Key], Any]:
 
     async def handle(request: web.Request, key: Key) -> Answer:
         body = await read_body(service, request)
-        wanted = request_key(key.id, request.headers.get("Idempotency-Key"), "/api/metrics/batch", body)
+        wanted = _request_key(request, key, "/api/metrics/batch", body)
         submission = batch(decode_json(body), key.id, service.clock(), service.skew)
         submission.request = wanted
         return await _submit(service, submission)
 
     return handle
+
+
+def _request_key(request: web.Request, key: Key, path: str, body: bytes) -> RequestKey | None:
+    """The ids of a request. Raises ApiError also for two keys: which of them its retry has nobody can know."""
+    given = request.headers.getall(_KEY, None)
+    if given is None:
+        return None
+    if len(given) > 1:
+        raise invalid(Fault("VALIDATION_ERROR", _KEY, "Idempotency-Key was given more than once; send one"))
+    return request_key(key.id, given[0], path, body)
 
 
 async def _submit(service: Service, submission: Submission) -> Answer:

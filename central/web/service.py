@@ -16,7 +16,7 @@ from central.answer import Answer, refused
 from central.auth import Auth, Key
 from central.errors import ApiError
 from central.histogram import SECONDS, Histogram
-from central.limit import Limiter
+from central.limit import Decision, Limiter
 from central.names import Names
 from central.redis_parts import RedisParts
 from central.request_id import HEADER, RequestIds
@@ -33,6 +33,8 @@ SLOW_SECONDS: Final = 0.5
 ABOUT: Final[web.RequestKey[Callable[[], dict[str, Any]]]] = web.RequestKey("about")
 """What a handler has to say about its request, should the log want it."""
 JSON: Final = "application/json; charset=utf-8"
+SERVER: Final = "fiesta-central"
+"""Instead of the versions of what it is made from."""
 _log = structlog.get_logger(__name__)
 
 
@@ -90,24 +92,14 @@ class Service:
 
 
 def guarded(service: Service, scope: str, endpoint: Endpoint) -> Handler:
-    """``endpoint`` behind key, scope and rate limit; its answer as a response."""
+    """``endpoint`` behind key, limit and scope; its answer as a response. Every request with a good key counts."""
     auth, limiter, clock = service.auth, service.limiter, service.clock
 
     async def handle(request: web.Request) -> web.StreamResponse:
         key = await auth.authenticate(request.headers.get("X-API-Key"))
-        if scope not in key.scopes:
-            raise ApiError(
-                403, "FORBIDDEN", f"this key lacks the scope {scope!r}; it has {', '.join(sorted(key.scopes))}"
-            )
         decision = await limiter.hit(key.id, key.rate_limit, clock())
-        if not decision.allowed:
-            raise ApiError(
-                429,
-                "RATE_LIMITED",
-                f"this key may send {decision.limit} requests a minute; try again in {decision.reset} s",
-                headers=decision.headers(),
-            )
         try:
+            _check(key, scope, decision)
             answer = await endpoint(request, key)
         except ApiError as error:
             answer = refused(error)
@@ -118,6 +110,16 @@ def guarded(service: Service, scope: str, endpoint: Endpoint) -> Handler:
         )
 
     return handle
+
+
+def _check(key: Key, scope: str, decision: Decision) -> None:
+    """Raises ApiError: 429 beyond the limit, 403 without the scope."""
+    if not decision.allowed:
+        message = f"this key may send {decision.limit} requests a minute; try again in {decision.reset} s"
+        raise ApiError(429, "RATE_LIMITED", message)
+    if scope not in key.scopes:
+        message = f"this key lacks the scope {scope!r}; it has {', '.join(sorted(key.scopes))}"
+        raise ApiError(403, "FORBIDDEN", message)
 
 
 def error_response(error: ApiError) -> web.Response:
@@ -179,6 +181,7 @@ async def careful(_: web.Request, response: web.StreamResponse) -> None:
     """Just before any answer goes: no browser guesses its type, and none keeps it unless it says otherwise itself."""
     response.headers.setdefault("X-Content-Type-Options", "nosniff")
     response.headers.setdefault("Cache-Control", "no-store")
+    response.headers["Server"] = SERVER
 
 
 def _no_such_route(
@@ -202,8 +205,11 @@ def _allow_origin(service: Service, request: web.Request, response: web.StreamRe
         return
     response.headers["Access-Control-Allow-Origin"] = origin
     response.headers["Access-Control-Allow-Methods"] = "GET, POST, DELETE"
-    response.headers["Access-Control-Allow-Headers"] = "X-API-Key, Idempotency-Key, Content-Type, Content-Encoding"
+    response.headers["Access-Control-Allow-Headers"] = (
+        "X-API-Key, Idempotency-Key, X-Request-Id, Content-Type, Content-Encoding"
+    )
     response.headers["Access-Control-Expose-Headers"] = (
-        "Idempotency-Replayed, Metrics-Complete, Retry-After, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset"
+        "Idempotency-Replayed, Metrics-Complete, Retry-After, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, "
+        "X-Request-Id"
     )
     response.headers["Access-Control-Max-Age"] = "600"

@@ -8,7 +8,7 @@ import pytest
 
 from central.auth import new_key
 from protocol.limits import MAX_BODY_BYTES
-from tests.central.harness import Central, running
+from tests.central.harness import Central, Overlay, faulty, running
 
 KEYS = "/api/admin/keys"
 UNAUTHORIZED = (401, "UNAUTHORIZED", None)
@@ -149,6 +149,10 @@ async def test_a_bad_body_for_a_key_is_refused_and_its_field_named(central: Cent
     }
     assert {sent: (await central.post(KEYS, sent)).error for sent in table} == table
     assert len((await central.ask("GET", KEYS)).json["data"]) == 1
+    told = {sent: (await central.post(KEYS, sent)).message for sent in table}
+    assert not [text for text in told.values() if re.search("Input should|String should|NewKeyBody|Field", text)]
+    assert told["{}"] == "name is required"
+    assert told['{"name":"n","rate_limit":1.5}'] == "rate_limit must be a whole number from 1 to 1000000000"
     assert (await central.post(KEYS, b" " * (MAX_BODY_BYTES + 1))).error == (413, "BODY_TOO_LARGE", "body")
 
 
@@ -227,6 +231,26 @@ async def test_a_name_deleted_while_others_write_to_it_never_mixes_old_and_new(c
     assert await central.total("a") == 0
 
 
+async def test_ingest_goes_on_while_the_points_of_a_deleted_name_are_removed(tmp_path: Path) -> None:
+    removing, go = asyncio.Event(), asyncio.Event()
+
+    class SlowToRemove(Overlay):
+        async def sweep(self) -> None:
+            removing.set()
+            await go.wait()
+
+    async with running(tmp_path, outside=faulty(SlowToRemove)) as central:
+        assert (await central.counter("a", "5")).status == 201
+        deleting = asyncio.create_task(central.ask("DELETE", "/api/admin/metrics/a"))
+        await removing.wait()
+        assert (await central.value("a", "7")).status == 201
+        assert await central.total("a") == 7
+        assert not deleting.done()
+        go.set()
+        assert (await deleting).status == 200
+        assert await central.total("a") == 7
+
+
 # --- backup
 
 
@@ -243,6 +267,7 @@ async def test_a_backup_taken_while_writes_go_on_opens_and_agrees(central: Centr
     writers = [asyncio.create_task(write()) for _ in range(4)]
     async with central.http.get(f"{central.url}/api/admin/backup", headers={"X-API-Key": central.key}) as answer:
         assert (answer.status, answer.content_type) == (200, "application/octet-stream")
+        assert "RateLimit-Remaining" in answer.headers
         copy = await answer.read()
     stop.set()
     await asyncio.gather(*writers)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import zstandard
+from multidict import CIMultiDict
 
 from central.app import Outside
 from central.store.base import Group, OutcomeUnknown, StoreUnavailable
@@ -166,6 +167,16 @@ async def test_a_bad_header_is_refused_and_named(central: Central, path: str, ba
     reply = await send(central, path, {"name": "a", "value": 1, "metrics": [ITEM]}, bad)
     assert reply.error == (400, "VALIDATION_ERROR", "Idempotency-Key")
     assert "printable ASCII" in reply.message
+
+
+@pytest.mark.parametrize("path", [COUNTER, VALUE, BATCH])
+async def test_two_headers_are_refused_though_they_be_alike(central: Central, path: str) -> None:
+    for second in ("one", "two"):
+        headers = CIMultiDict([("X-API-Key", central.key), ("Idempotency-Key", "one"), ("Idempotency-Key", second)])
+        async with central.http.post(central.url + path, data=b'{"name":"a","value":1}', headers=headers) as answer:
+            error = (await answer.json())["error"]
+        assert (answer.status, error["details"]["field"]) == (400, "Idempotency-Key")
+        assert "more than once" in error["message"]
 
 
 # --- at the same time

@@ -132,6 +132,21 @@ def test_an_exponent_beyond_all_bounds_is_no_number() -> None:
     assert decode_json(b"1e9999999999999999999").is_nan()
 
 
+@pytest.mark.parametrize(
+    "text", ["1e-9999999999999999999", "-7.5E-9999999999999999999", "0e9999999999999999999", "-0.0e9999999999999999999"]
+)
+def test_what_is_next_to_nothing_or_nothing_is_zero(text: str) -> None:
+    assert decode_json(text.encode()) == 0
+
+
+@pytest.mark.parametrize("digits", [1_001, 4_300, 4_301, 50_000])
+def test_an_integer_of_very_many_digits_harms_nothing_beside_it(digits: int) -> None:
+    nines = "9" * digits
+    found = decode_json(f'{{"a":[{nines}, -{nines},1],"b":"{nines}","c":0.{nines},"d": {nines}\n}}'.encode())
+    assert found["a"][0] > 10**999 and found["a"][1] < -(10**999) and found["d"] > 10**999
+    assert (found["a"][2], found["b"], found["c"]) == (1, nines, Decimal(f"0.{nines}"))
+
+
 @given(body=st.binary(max_size=100))
 def test_whatever_is_no_json_is_refused_in_our_words(body: bytes) -> None:
     assert code(lambda: decode_json(body)) in {"ok", "INVALID_JSON"}

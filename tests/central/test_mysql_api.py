@@ -58,6 +58,13 @@ async def test_points_come_back_exactly_and_a_key_is_good_in_both(central: Centr
         assert await service.total("b") == 2
 
 
+async def test_a_backup_is_not_to_be_had_and_the_answer_says_what_makes_one(central: Central) -> None:
+    reply = await central.ask("GET", "/api/admin/backup")
+    assert reply.error == (404, "NOT_FOUND", None)
+    assert "mysqldump --single-transaction" in reply.message
+    assert "Retry-After" not in reply.headers
+
+
 async def test_a_replay_at_the_other_process_stores_nothing(central: Central, other: Central) -> None:
     headers = {"Idempotency-Key": "the same"}
     first = await central.counter("a", headers=headers)
