@@ -33,7 +33,7 @@ from agent.settings import Settings, SettingsError, load_settings
 from agent.spoollist import list_spool
 from agent.spoollist import replay as replay_dead
 from agent.starting import StartError, starting
-from agent.statustext import render
+from agent.statustext import counted, render
 from protocol.notify import Notifier
 from protocol.times import format_time
 
@@ -90,9 +90,10 @@ def main() -> None:
 @main.command()
 @_settled
 def run(settings: Settings) -> None:
-    """Receive, keep and send until SIGTERM or Ctrl-C; then flush, send for up to 3 s and exit 0.
+    """Receive, keep and send until SIGTERM or Ctrl-C.
 
-    What the centre has not taken by then stays in the spool and goes out after the next start.
+    Then flush, send for up to 3 s and exit 0. What the centre has not taken by then stays in the spool and goes
+    out after the next start.
     """
     try:
         uvloop.run(_run(settings, _key(settings)))
@@ -113,9 +114,10 @@ async def _run(settings: Settings, key: ApiKey) -> None:
 @main.command()
 @_settled
 def check(settings: Settings) -> None:
-    """Look at settings, spool folder, the way to the centre, its clock and the key; exit 1 if any is not good.
+    """Check settings, spool, the way to the centre, clock and key.
 
-    Also says how many hosts can share the key; "warn" where this one alone may send more than it allows.
+    Exit code 1 if any is not good. Also says how many hosts can share the key; "warn" where this one alone may
+    send more than it allows.
     """
     findings = [Finding(True, "settings", "can be used"), check_spool(settings.spool_dir, Disk())]
     findings += asyncio.run(_ask_centre(settings, _key(settings)))
@@ -149,7 +151,7 @@ async def _names_now(settings: Settings) -> int | None:
 @main.command()
 @_settled
 def status(settings: Settings) -> None:
-    """Show the running agent's books: where every sample is, and whether any was lost."""
+    """Show where every sample is, and whether any was lost."""
     host, port = settings.http
     address = join_address(ANYWHERE.get(host, host), port)
     try:
@@ -173,14 +175,16 @@ async def _fetch(url: str) -> Any:
 @click.argument("lines", metavar="LINE...", nargs=-1, required=True)
 @_settled
 def send(settings: Settings, lines: tuple[str, ...]) -> None:
-    """Send StatsD lines to the agent; all are checked first, and if one is wrong none is sent.
+    """Send StatsD lines to the agent.
+
+    All are checked first; if one is wrong none is sent.
 
     \b
     Examples:
-      fiesta-agent send 'orders.paid:1|c'                count one
+      fiesta-agent send 'orders.paid:1|c'                     count one
       fiesta-agent send 'api.time:320|ms' 'api.time:18|ms'   two timings
-      fiesta-agent send 'queue.size:42|g'                a gauge
-      fiesta-agent send 'users:alice|s'                  a distinct member
+      fiesta-agent send 'queue.size:42|g'                     a gauge
+      fiesta-agent send 'users:alice|s'                       a distinct member
     """
     single = [line for text in lines for line in text.split("\n")]
     wrong = faults(single)
@@ -194,7 +198,7 @@ def send(settings: Settings, lines: tuple[str, ...]) -> None:
         _fail(
             f"UDP {address}: {error.strerror or error}; does the agent run, and is FIESTA_AGENT_UDP the same for both?"
         )
-    click.echo(f"sent {len(single)} line{'s' if len(single) > 1 else ''} to UDP {address}")
+    click.echo(f"sent {counted(len(single), 'line')} to UDP {address}")
 
 
 @main.group()
@@ -205,7 +209,7 @@ def spool() -> None:
 @spool.command("ls")
 @_settled
 def list_files(settings: Settings) -> None:
-    """List what waits, what the centre refused for good and why, and what was damaged."""
+    """List what waits, what was refused and why, and what was damaged."""
     try:
         files = list(list_spool(settings.spool_dir))
     except OSError as error:
@@ -216,21 +220,24 @@ def list_files(settings: Settings) -> None:
             f"{file.folder:<8}{start:<22}{file.items:>6} items {file.samples:>12,} samples "
             f"{file.size:>9,} bytes  {file.code or '-':<24} {file.name}"
         )
-    click.echo(f"{len(files)} files in {settings.spool_dir}")
+    click.echo(f"{counted(len(files), 'file')} in {settings.spool_dir}")
 
 
 @spool.command()
 @_settled
 def replay(settings: Settings) -> None:
-    """Send all dead letters again, once whatever the centre did not like about them is put right.
+    """Send all dead letters again.
 
-    A running agent fetches them with its next window, else it does when it starts. Those over 7 days old expire.
+    Do so once what the centre refused them for is put right. A running agent fetches them with its next window,
+    else it does when it starts. Those over 7 days old expire.
     """
     try:
         moved = replay_dead(settings.spool_dir, _bar)
     except OSError as error:
         _fail(f"the spool folder {settings.spool_dir} cannot be used: {error.strerror}")
-    click.echo(f"{moved} dead letters will be sent again: within {settings.flush_interval} s, or at the next start")
+    click.echo(
+        f"{counted(moved, 'dead letter')} will be sent again: within {settings.flush_interval} s, or at the next start"
+    )
 
 
 def _bar(paths: list[Path]) -> AbstractContextManager[Iterable[Path]]:

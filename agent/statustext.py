@@ -16,8 +16,12 @@ def render(status: Mapping[str, Any]) -> str:
         ("recovered", status["recovered"], "found in the spool at the start, or replayed"),
         ("", None, ""),
         ("acknowledged", status["acknowledged"], "stored by the centre"),
-        ("in window", status["in_window"], f"{status['names']:,} names"),
-        ("in spool", status["in_spool"], f"{status['spool_batches']:,} batches, {status['spool_bytes']:,} bytes"),
+        ("in window", status["in_window"], counted(status["names"], "name")),
+        (
+            "in spool",
+            status["in_spool"],
+            f"{counted(status['spool_batches'], 'batch', 'batches')}, {status['spool_bytes']:,} bytes",
+        ),
         ("dropped", sum(dropped.values()), ""),
         *(
             (f"  {reason}", count, "" if place(reason) else "no metrics, left out on purpose")
@@ -40,7 +44,7 @@ def render(status: Mapping[str, Any]) -> str:
 def one_line(status: Mapping[str, Any]) -> str:
     """What matters most of the JSON of /status."""
     state = f"UNHEALTHY: {'; '.join(status['health'])}" if status["health"] else "healthy"
-    received = _counted(status["received"], "sample")
+    received = counted(status["received"], "sample")
     return f"{state}. {received} received, {status['in_spool']:,} in the spool. {_lost(status)}"
 
 
@@ -52,7 +56,7 @@ def _socket(facts: Mapping[str, Any]) -> Iterator[str]:
     """A line of what came, and one of what waits, under it."""
     came = f"{facts['bytes']:,} bytes"
     if facts["packets"] is not None:
-        came = f"{facts['packets']:,} datagrams, {came}"
+        came = f"{counted(facts['packets'], 'datagram')}, {came}"
     if facts["accepted"] is not None:
         came = f"{facts['connections']:,} connections open of {facts['accepted']:,}, {came}"
     yield f"  {facts['name']:<28}  {came}"
@@ -67,8 +71,9 @@ def _centre(status: Mapping[str, Any]) -> str:
     return "the centre has taken no batch yet" if age is None else f"the centre took a batch {age:.0f} s ago"
 
 
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+def counted(count: int, noun: str, plural: str = "") -> str:
+    """The count and what is counted: ``1 sample``, ``1,000 samples``."""
+    return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"
 
 
 def _lost(status: Mapping[str, Any]) -> str:
@@ -81,7 +86,7 @@ def _lost(status: Mapping[str, Any]) -> str:
     samples: Counter[str] = Counter()
     for reason, count in status["dropped"].items():
         samples[place(reason)] += count
-    places += [f"{_counted(samples[where], 'sample')} {where}" for where in PLACES if samples[where]]
+    places += [f"{counted(samples[where], 'sample')} {where}" for where in PLACES if samples[where]]
     if status["corrupt_files"]:
         places.append(f"{status['corrupt_files']:,} damaged spool files (see corrupt/)")
     return f"LOST: {'; '.join(places)}" if places else "nothing was lost"

@@ -152,9 +152,10 @@ def revoke_key(key_id: int) -> None:
 @keys.command("rotate")
 @click.argument("key_id", metavar="ID", type=_KeyId(min=1))
 def rotate_key(key_id: int) -> None:
-    """Give the key with this ID a new secret and print the new key, alone, on stdout.
+    """Give the key with this ID a new secret and print it.
 
-    The old one stops working within 30 seconds. Name, scopes, rate limit and remembered requests stay.
+    The new key comes alone, on stdout. The old one stops working within 30 seconds. Name, scopes, rate limit and
+    remembered requests stay.
     """
     _print_key(_ask(lambda client: client.post(f"/api/admin/keys/{key_id}/rotate"))["data"])
 

@@ -1,5 +1,6 @@
 """Answers for people: a table and a plot on a terminal, tab-separated lines anywhere else. Numbers keep all digits."""
 
+import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -14,6 +15,8 @@ from protocol.times import parse_time
 PLOT_HEIGHT: Final = 16
 PLOT_MAX_WIDTH: Final = 100
 _TICKS: Final = 5
+_COLUMNS: Final = ("sum", "count")
+"""What adds up is drawn as columns from zero, where there is one series."""
 _NO_VALUE: Final = "-"
 
 
@@ -36,7 +39,9 @@ def show_answer(answer: Mapping[str, Any], console: Console) -> None:
     show_table(["timestamp", *series], rows, console, right_from=1)
     if console.is_terminal:
         title = f"{answer['operation']} by {answer['window']} (UTC)"
-        plot = draw(series, title, width=min(console.width, PLOT_MAX_WIDTH), colour=not console.no_color)
+        columns_drawn = len(series) == 1 and answer["operation"] in _COLUMNS
+        width = min(console.width, PLOT_MAX_WIDTH)
+        plot = draw(series, title, width=width, colour=not console.no_color, columns=columns_drawn)
         console.file.write(f"{plot}\n")
 
 
@@ -70,25 +75,37 @@ def show_table(header: Sequence[str], rows: Sequence[Sequence[str]], console: Co
     console.print(table, markup=False)
 
 
-def draw(series: Mapping[str, Sequence[Point]], title: str, *, width: int, colour: bool) -> str:
-    """A line plot of all series, ``width`` characters wide. Values are drawn as floats, which a picture can bear."""
+def draw(series: Mapping[str, Sequence[Point]], title: str, *, width: int, colour: bool, columns: bool = False) -> str:
+    """A plot of all series, lines or ``columns`` from zero, ``width`` characters wide.
+
+    Values are drawn as floats, which a picture can bear.
+    """
     figure = plotext.figure
     figure.clear()  # the library keeps one figure for the process
     figure.theme("simple" if colour else "colorless")
     figure.title(title)
     moments: set[int] = set()
+    heights = [0.0] if columns else []
     for name, points in series.items():
         known = [(parse_time(point.timestamp), float(point.value)) for point in points if point.value is not None]
         if not known:
             continue
         moments.update(moment for moment, _ in known)
+        heights += [value for _, value in known]
         signal = figure.signal([moment for moment, _ in known], [value for _, value in known])
-        signal.lines()
+        if columns:
+            signal.fillx()
+        else:
+            signal.lines()
         if len(series) > 1:
             signal.label(name)
         figure.draw(signal)
     positions = _ticks(sorted(moments))
     figure.ruler("x").ticks(positions, _tick_labels(positions))
+    if heights:
+        marks = _marks(min(heights), max(heights))
+        figure.ruler("y").lim(marks[0], marks[-1])
+        figure.ruler("y").ticks(marks, [f"{mark:,.12g}" for mark in marks])
     figure.plot_size(width, PLOT_HEIGHT)
     return str(figure.build().string(colorless=not colour))
 
@@ -99,6 +116,16 @@ def _ticks(moments: Sequence[int]) -> list[int]:
     if last < _TICKS:
         return list(moments)
     return [moments[round(last * step / (_TICKS - 1))] for step in range(_TICKS)]
+
+
+def _marks(low: float, high: float) -> list[float]:
+    """Multiples of 1, 2 or 5 times a power of ten, about _TICKS of them, that hold ``low`` to ``high``."""
+    rough = (high - low or abs(high) or 1.0) / (_TICKS - 1)
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * (1 - 1e-9))
+    first = math.floor(low / step + 1e-9)
+    last = max(first + 1, math.ceil(high / step - 1e-9))
+    return [index * step for index in range(first, last + 1)]
 
 
 def _tick_labels(positions: Sequence[int]) -> list[str]:

@@ -163,7 +163,7 @@ async def test_dead_letters_are_listed_and_replayed_beside_a_running_agent(tmp_p
             centre.answer = lambda request: None
             replayed = await fiesta(tmp_path, "spool", "replay")
             assert replayed.code == 0
-            assert replayed.out.startswith("1 dead letters will be sent again")
+            assert replayed.out.startswith("1 dead letter will be sent again")
             await centre.until(lambda: centre.total("foo") == 1)
 
 

@@ -108,5 +108,26 @@ def test_the_time_axis_has_few_labels_with_the_day_where_it_matters(data: list[A
     assert [label for label in labels if label in axis] == labels
 
 
+@pytest.mark.parametrize(
+    ("values", "columns", "marks"),
+    [
+        ([3], True, ["0", "1", "2", "3"]),
+        ([0], True, ["0", "0.5"]),
+        ([4329, 14673], True, ["0", "5,000", "10,000", "15,000"]),
+        ([-5, 3], True, ["-6", "-4", "-2", "0", "2", "4"]),
+        ([320, 411], False, ["300", "350", "400", "450"]),
+        ([7], False, ["6", "8"]),
+        ([Decimal("9999999999999999.9999")], True, ["0", "5e+15", "1e+16"]),
+    ],
+)
+def test_the_axis_of_values_has_round_marks_and_columns_stand_on_zero(
+    values: list[Any], columns: bool, marks: list[str]
+) -> None:
+    series = series_of(answer([point(minute, value) for minute, value in enumerate(values)]))
+    plot = draw(series, "title", width=60, colour=False, columns=columns)
+    shown = [line.split("┤")[0].strip() for line in plot.splitlines() if "┤" in line]
+    assert [mark for mark in marks if mark in shown] == marks
+
+
 def test_a_plot_of_gaps_alone_is_empty() -> None:
     assert "title" in draw(series_of(answer([point(0, None)])), "title", width=60, colour=False)
