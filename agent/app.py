@@ -109,6 +109,7 @@ class Agent:
             self._open_receivers(stack.enter_context(ExitStack()))
             forwarding = asyncio.create_task(self._forwarder.run())
             forwarding.add_done_callback(lambda _: stop.set())
+            self._tell_status()  # before READY: `systemctl start` returns with that, and then it is asked for
             self._outside.notify.ready()
             await self._close_windows(stop)
 

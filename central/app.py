@@ -107,8 +107,8 @@ async def serve(
         _log.info("serving", host=host, port=bound, tls=tls is not None, store=settings.db_connection)
         if ready is not None:
             ready(bound)
-        outside.notify.ready()
         outside.notify.status(f"serving {url_of(host, bound, tls=tls is not None)} from {settings.db_connection}")
+        outside.notify.ready()
         await show_life(outside.notify, lambda: service.commits.running, stop)
     finally:
         outside.notify.stopping()

@@ -1,16 +1,18 @@
 """What ``make run`` runs: central and an agent on this host, a key for the agent, and a word on what to try.
 
 The children run in sessions of their own, so that a terminal's Ctrl-C reaches only this process, which then stops
-the agent first: its last flush needs central.
+the agent first: its last flush needs central. Where it is killed they end by themselves, and so does it with make.
 """
 
 import asyncio
+import ctypes
 import os
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Final, NamedTuple
 
 import click
@@ -23,6 +25,8 @@ from central.settings import SettingsError, load_settings
 READY_TRIES: Final = 300
 READY_PAUSE_SECONDS: Final = 0.1
 STOP_SECONDS: Final = 25.0
+PR_SET_PDEATHSIG: Final = 1
+"""Of prctl(2): the signal that the calling process gets when its parent dies, however it dies."""
 
 
 class StartFailed(Exception):
@@ -47,7 +51,14 @@ def main() -> None:
     except PlanError as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(1)
+    if "MAKELEVEL" in os.environ:
+        _ends_with_parent()()
     sys.exit(asyncio.run(run(plan, os.environ)))
+
+
+def _ends_with_parent() -> Callable[[], object]:
+    """What a process calls to get SIGTERM when its parent dies. All it needs is loaded now: it runs after a fork."""
+    return partial(ctypes.CDLL(None).prctl, PR_SET_PDEATHSIG, signal.SIGTERM.value)
 
 
 async def run(plan: Plan, environ: Mapping[str, str]) -> int:
@@ -107,7 +118,10 @@ async def _start_and_watch(plan: Plan, environ: Mapping[str, str], children: lis
 
 async def _spawn(module: str, arguments: list[str], environ: Mapping[str, str], children: list[Child]) -> Child:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", module, *arguments, env=environ, start_new_session=True
+        *(sys.executable, "-m", module, *arguments),
+        env=environ,
+        start_new_session=True,
+        preexec_fn=_ends_with_parent(),
     )
     child = Child(module, process)
     children.append(child)

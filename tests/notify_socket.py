@@ -7,10 +7,14 @@ from pathlib import Path
 
 
 class NotifySocket:
-    """Bound to ``path``, or to an abstract name made of it. ``said`` grows by a word at a time."""
+    """Bound to ``path``, or to an abstract name made of it. ``said`` grows by a word at a time.
+
+    Read whenever the loop turns, as systemd does: the kernel holds ten datagrams, and a service does not wait long.
+    """
 
     def __init__(self, path: Path, *, abstract: bool = False) -> None:
         self.said: list[str] = []
+        self._news = asyncio.Event()
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.setblocking(False)
         name = f"fiesta-test-{os.getpid()}-{path.name}"
@@ -20,8 +24,9 @@ class NotifySocket:
     async def until(self, word: str) -> None:
         """Wait for a word that begins so; it may have been said before."""
         async with asyncio.timeout(60):
-            while not any(said.startswith(word) for said in self.said):
-                await self._hear()
+            while not any(said.startswith(word) for said in self.so_far()):
+                self._news.clear()
+                await self._news.wait()
 
     def so_far(self) -> list[str]:
         """All that was said."""
@@ -34,19 +39,18 @@ class NotifySocket:
         self.so_far().clear()
         await self.until(word)
 
-    async def _hear(self) -> None:
-        heard = await asyncio.get_running_loop().sock_recv(self._socket, 65_536)
-        self.said += heard.decode().split("\n")
-
     def _take(self) -> bool:
         try:
             self.said += self._socket.recv(65_536).decode().split("\n")
         except BlockingIOError:
             return False
+        self._news.set()
         return True
 
     def __enter__(self) -> "NotifySocket":
+        asyncio.get_running_loop().add_reader(self._socket, self._take)
         return self
 
     def __exit__(self, *_: object) -> None:
+        asyncio.get_running_loop().remove_reader(self._socket)
         self._socket.close()

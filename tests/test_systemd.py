@@ -78,6 +78,7 @@ def test_what_a_service_sets_are_settings_and_no_secrets(name: str) -> None:
     secrets = {variable.name for variable in VARIABLES if variable.secret} | {f"{ENV_PREFIX}API_KEY"}
     given = read_unit(name).environment({"%d": "/run/credentials/x", "%S": "/var/lib", "%i": "1"})
     assert given
+    assert given.pop("PYTHONFAULTHANDLER") == "1", "where the watchdog killed it must be in the journal"
     assert given.keys() <= {*names(), *(ENV_PREFIX + field.upper() for field in AGENT_DEFAULTS)}
     assert not given.keys() & secrets
 

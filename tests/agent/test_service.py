@@ -111,6 +111,14 @@ async def test_a_restart_after_a_kill_finds_what_waits_in_the_sockets(host: Host
             await centre.until(lambda: centre.total("foo") == 500)
 
 
+async def test_a_kill_by_the_watchdog_leaves_in_the_journal_where_the_agent_stood(host: Host) -> None:
+    async with RealCentre().serving() as centre, service(host, centre) as agent:
+        agent.process.send_signal(signal.SIGSTOP)
+        agent.process.send_signal(signal.SIGABRT)
+        assert await agent.end(signal.SIGCONT) == -signal.SIGABRT
+        assert agent.failed.startswith("Extension modules: "), "what faulthandler says after all stacks"
+
+
 def test_the_spool_of_version_1_can_be_read_for_ever(tmp_path: Path) -> None:
     """Files as version 1 wrote them: a batch, one half of another, a dead letter that is replayed, gauges."""
     shutil.copytree(SPOOL_OF_VERSION_1, tmp_path / "spool")

@@ -9,7 +9,7 @@ import stat
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -192,13 +192,16 @@ async def test_a_child_that_never_answers_is_given_up() -> None:
 # The whole, for real
 
 
+QUICKSTART = (sys.executable, "-m", "central.quickstart")
+
+
 class Running:
     """A quickstart in a folder of its own."""
 
-    def __init__(self, folder: Path, **environ: str) -> None:
+    def __init__(self, folder: Path, command: Sequence[str] = QUICKSTART, **environ: str) -> None:
         kept = {name: text for name, text in os.environ.items() if not name.startswith(("METRICS_", "FIESTA_", "DB_"))}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "central.quickstart"],
+            command,
             cwd=folder,
             env={**kept, **ANY_PORTS, "FIESTA_AGENT_FLUSH_INTERVAL": "1", **environ},
             stdout=subprocess.PIPE,
@@ -302,6 +305,23 @@ def test_when_one_child_dies_the_other_is_stopped(start: Start, victim: int, nam
     assert code == 1
     assert f"Error: {name} ended by itself (exit code -9)" in rest
     assert not any(alive(pid) for pid in children)
+
+
+def test_the_children_end_with_a_quickstart_that_is_killed(start: Start) -> None:
+    running = start()
+    running.read_until("curl -H")
+    running.process.kill()
+    code, rest = running.finish()  # the children hold the output: it ends with them
+    assert (code, rest.count('"event": "stopped"')) == (-signal.SIGKILL, 2), rest
+
+
+def test_all_end_with_a_make_that_is_killed(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "Makefile").write_text(f"run:\n\t@{shlex.join(QUICKSTART)}\n")
+    running = start(command=("make", "run"))
+    running.read_until("curl -H")
+    running.process.kill()
+    code, rest = running.finish()
+    assert (code, "Stopped. The data stays in data." in rest) == (-signal.SIGKILL, True), rest
 
 
 def test_an_agent_that_cannot_start_takes_central_with_it(start: Start) -> None:
