@@ -1,34 +1,20 @@
-"""The aggregate answer as CSV (RFC 4180): when a client wants it, and its text. Pure.
+"""The aggregate answer as CSV (RFC 4180): when a client wants it. Pure.
 
 A name needs no quotes: it has no comma, quote or line end. It is written as it is, also where a spreadsheet would read
 it as a formula ("-a1"): without brackets, blanks, "=", "!" and "|" such a formula can call and fetch nothing, and a
 changed name would no longer be the name.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
-
-from protocol.times import format_time
 
 CSV: Final = "text/csv; charset=utf-8; header=present"
 FORMATS: Final = ("json", "csv")
-_HEADER: Final = "name,timestamp,value\r\n"
-_EMPTY: Final = "null"
 
 
 def prefers_csv(accept: str) -> bool:
     """Whether an Accept header gives text/csv a higher quality than JSON, which is the default (RFC 9110, 12.5.1)."""
     return _quality(accept, "text/csv") > _quality(accept, "application/json")
-
-
-def csv_body(parts: Mapping[str, Sequence[tuple[int, str]]]) -> bytes:
-    """One line a window, names in the order asked, a window without data (``fill=null``) with an empty value."""
-    lines = [
-        f"{name},{format_time(start)},{'' if text == _EMPTY else text}\r\n"
-        for name, windows in parts.items()
-        for start, text in windows
-    ]
-    return (_HEADER + "".join(lines)).encode()
 
 
 def _quality(accept: str, wanted: str) -> float:

@@ -1,13 +1,10 @@
-"""The aggregate endpoint without HTTP: parameters in, answer out. Pure but for the store that is asked."""
+"""The parameters of the aggregate endpoint and of the list, checked. Pure."""
 
-import json
 import re
-from collections.abc import Callable, Mapping, Sequence
-from itertools import groupby
-from operator import itemgetter
+from collections.abc import Mapping, Sequence
 from typing import Final, Literal, NamedTuple, get_args
 
-from central.csv_answer import FORMATS, csv_body, prefers_csv
+from central.csv_answer import FORMATS, prefers_csv
 from central.errors import ApiError, invalid
 from central.plan import (
     MAX_WINDOWS_A_NAME,
@@ -16,15 +13,14 @@ from central.plan import (
     window_that_fits,
     windows_touched,
 )
-from central.store.base import Bucket
 from protocol.batch import Fault
 from protocol.names import NAME_RULE, is_name
-from protocol.numbers import UNIT, divide_half_even, units_to_text
-from protocol.times import format_time, parse_time
+from protocol.times import parse_time
 
 Operation = Literal["sum", "count", "avg", "min", "max"]
 OPERATIONS: Final = get_args(Operation)
-FILLS: Final = {"zero": "0", "null": "null"}
+Fill = Literal["zero", "null"]
+FILLS: Final = get_args(Fill)
 PARAMETERS: Final = frozenset({"name", "operation", "window", "start", "end", "fill", "format"})
 LIST_PARAMETERS: Final = frozenset({"prefix", "limit", "after"})
 LIST_LIMIT: Final = 100
@@ -36,7 +32,8 @@ _LOST_PLUS: Final = re.compile(r"\A(.{10}[Tt ]\d\d:\d\d\S*) (\d\d(?::?\d\d)?)\Z"
 class Query(NamedTuple):
     """A checked aggregate query over [start, end), times in whole seconds.
 
-    ``fill`` is the text of an empty window; ``csv``: that is how the answer is wanted, else as JSON.
+    ``fill``: what an empty window is given as, None for not at all; ``csv``: that is how the answer is wanted, else as
+    JSON.
     """
 
     names: tuple[str, ...]
@@ -63,7 +60,7 @@ def parse_query(parameters: Mapping[str, str], accept: str = "") -> Query:
     operation = _choice(parameters, "operation", OPERATIONS)
     window = _choice(parameters, "window", tuple(WINDOWS))
     start, end = _time(parameters, "start"), _time(parameters, "end")
-    fill = FILLS[_choice(parameters, "fill", tuple(FILLS))] if "fill" in parameters else None
+    fill = _choice(parameters, "fill", FILLS) if "fill" in parameters else None
     csv = _choice(parameters, "format", FORMATS) == "csv" if "format" in parameters else prefers_csv(accept)
     if start >= end:
         raise _fault("end", "end must be later than start; the range is start <= time < end")
@@ -82,59 +79,6 @@ def parse_list(parameters: Mapping[str, str]) -> tuple[str, str, int]:
     if not (limit.isascii() and limit.isdigit() and len(limit) <= 4 and 1 <= int(limit) <= LIST_MOST):
         raise _fault("limit", f"limit must be a whole number from 1 to {LIST_MOST}")
     return prefix, after, int(limit)
-
-
-def render(query: Query, ids: Mapping[str, int], buckets: Sequence[Bucket], *, partial: bool = False) -> bytes:
-    """The answer, JSON (PRD 4.1.2) or CSV, of the buckets found for the ids of those names that exist.
-
-    ``partial``: some acknowledged points are not in the store yet; JSON says ``"complete": false``.
-    """
-    value = _VALUES[query.operation]
-    by_id: dict[int, dict[int, str]] = {metric_id: {} for metric_id in ids.values()}
-    for metric_id, found in groupby(buckets, itemgetter(0)):
-        by_id[metric_id] = {bucket.start: value(bucket) for bucket in found}
-    series = {name: _windows(query, by_id[ids[name]] if name in ids else {}) for name in query.names}
-    if query.csv:
-        return csv_body(series)
-    parts = {name: _data(windows) for name, windows in series.items()}
-    if len(query.names) == 1:
-        data = parts[query.names[0]]
-    else:
-        data = "{" + ",".join(f'"{name}":{part}' for name, part in parts.items()) + "}"
-    head = {
-        "success": True,
-        "metric": ",".join(query.names),
-        "operation": query.operation,
-        "window": query.window,
-    }
-    if partial:
-        head["complete"] = False
-    return f'{json.dumps(head, separators=(",", ":"))[:-1]},"data":{data}}}'.encode()
-
-
-def _windows(query: Query, found: Mapping[int, str]) -> list[tuple[int, str]]:
-    """Start and text of each window of a name, with those that ``fill`` adds."""
-    if query.fill is None:
-        return list(found.items())
-    first = query.start // query.seconds * query.seconds
-    return [(start, found.get(start, query.fill)) for start in range(first, query.end, query.seconds)]
-
-
-def _data(windows: Sequence[tuple[int, str]]) -> str:
-    return "[" + ",".join([f'{{"timestamp":"{format_time(start)}","value":{text}}}' for start, text in windows]) + "]"
-
-
-def _average(bucket: Bucket) -> str:
-    return units_to_text(divide_half_even(bucket.total * UNIT, bucket.weight))
-
-
-_VALUES: Final[dict[str, Callable[[Bucket], str]]] = {
-    "sum": lambda bucket: units_to_text(bucket.total),
-    "count": lambda bucket: units_to_text(bucket.weight),
-    "avg": _average,
-    "min": lambda bucket: units_to_text(bucket.low),
-    "max": lambda bucket: units_to_text(bucket.high),
-}
 
 
 def _fault(field: str, message: str) -> ApiError:

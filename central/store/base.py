@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol, TypeVar
 
 from central.plan import Segment
+from central.store.buckets import Buckets
 from central.store.retention import RetentionStore
 from protocol.batch import Kind
 
@@ -116,17 +117,6 @@ class Group:
     rejected: list[RejectedPoint] = field(default_factory=list)
 
 
-class Bucket(NamedTuple):
-    """The summary of one name over one window; numbers in units."""
-
-    metric_id: int
-    start: int
-    weight: int
-    total: int
-    low: int
-    high: int
-
-
 class KeyRow(NamedTuple):
     """An API key as stored. ``hash`` is bcrypt's of the secret; times are whole seconds."""
 
@@ -191,8 +181,8 @@ class Store(Protocol):
     async def list_metrics(self, prefix: str, after: str, limit: int) -> list[tuple[str, Kind]]:
         """Names in byte order that start with ``prefix`` and come after ``after``."""
 
-    async def aggregate(self, metric_ids: Sequence[int], window: int, segments: Sequence[Segment]) -> list[Bucket]:
-        """Exact summaries by name and window, only those with data, ordered by id and start; one snapshot."""
+    async def aggregate(self, metric_ids: Sequence[int], window: int, segments: Sequence[Segment]) -> Buckets:
+        """Exact summaries by name and window, only those with data; one snapshot."""
 
     async def delete_metric(self, name: str) -> bool:
         """Remove a name, and with it all of its points from what can be seen. False when there is none."""

@@ -21,7 +21,6 @@ import structlog
 from central.plan import Segment
 from central.store import duck_keys, duck_names, duck_pack, duck_sql
 from central.store.base import (
-    Bucket,
     Caps,
     Group,
     KeyRow,
@@ -35,6 +34,7 @@ from central.store.base import (
     StoreError,
     StoreUnavailable,
 )
+from central.store.buckets import Buckets, wide_column
 from central.store.duck_retention import DuckRetention
 from central.store.engine import Connection, Engine, run_checkpoint
 from central.store.migrations import MigrationError, load, pending
@@ -247,7 +247,7 @@ class DuckStore:
 
     # --- queries
 
-    async def aggregate(self, metric_ids: Sequence[int], window: int, segments: Sequence[Segment]) -> list[Bucket]:
+    async def aggregate(self, metric_ids: Sequence[int], window: int, segments: Sequence[Segment]) -> Buckets:
         """See Store."""
         sql = duck_sql.aggregate(metric_ids, window, segments)
         return await self._engine.read(lambda cursor: _aggregate(cursor, sql))
@@ -313,12 +313,13 @@ def _aside(point: RejectedPoint) -> list[object]:
     return [point.name, point.kind, point.recorded_at, *decimals, point.reason]
 
 
-def _aggregate(cursor: Connection, sql: str) -> list[Bucket]:
+def _aggregate(cursor: Connection, sql: str) -> Buckets:
     buckets = duck_sql.buckets(cursor.execute(sql).fetchnumpy())
     if buckets is not None:
         return buckets
-    rows = cursor.execute(sql).fetchall()
-    return [Bucket(metric_id, start, *map(_units, numbers)) for metric_id, start, *numbers in rows]
+    metric_ids, starts, *numbers = zip(*cursor.execute(sql).fetchall(), strict=True)
+    wide = (wide_column([_units(number) for number in column]) for column in numbers)
+    return Buckets(np.array(metric_ids), np.array(starts), *wide)
 
 
 def _units(number: Decimal) -> int:

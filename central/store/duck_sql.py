@@ -10,7 +10,8 @@ from typing import Any, Final
 import numpy as np
 
 from central.plan import Segment
-from central.store.base import Bucket, RequestId, Row
+from central.store.base import RequestId, Row
+from central.store.buckets import Buckets
 from central.store.seen import Words
 from protocol.numbers import UNIT
 
@@ -141,7 +142,7 @@ def aggregate(metric_ids: Sequence[int], window: int, segments: Sequence[Segment
     )
 
 
-def buckets(columns: Mapping[str, Any]) -> list[Bucket] | None:
+def buckets(columns: Mapping[str, Any]) -> Buckets | None:
     """What ``aggregate`` selected, as columns of doubles; None where a number is too large for one to be exact.
 
     A tenth of the time of decimals as objects. A double is off by 2^-53 of itself and its product with 10,000 by
@@ -151,8 +152,7 @@ def buckets(columns: Mapping[str, Any]) -> list[Bucket] | None:
     units = [np.rint(column * UNIT) for column in numbers]
     if any(np.abs(column).max(initial=0) > _DOUBLE_END for column in units):
         return None
-    whole = (column.astype(np.int64).tolist() for column in (metric_ids, starts, *units))
-    return list(map(Bucket._make, zip(*whole, strict=True)))
+    return Buckets(*(column.astype(np.int64) for column in (metric_ids, starts, *units)))
 
 
 def _rollup(table: str, segment: Segment, metric_ids: Sequence[int]) -> str:

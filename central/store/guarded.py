@@ -14,7 +14,6 @@ import structlog
 
 from central.plan import Segment
 from central.store.base import (
-    Bucket,
     Caps,
     Group,
     KeyRow,
@@ -26,6 +25,7 @@ from central.store.base import (
     Store,
     StoreUnavailable,
 )
+from central.store.buckets import Buckets
 from central.store.retention import RetentionStore
 from protocol.batch import Kind
 
@@ -155,7 +155,7 @@ class Guarded:
         self._refuse_while_down()
         return await self._store.list_metrics(prefix, after, limit)
 
-    async def aggregate(self, metric_ids: Sequence[int], window: int, segments: Sequence[Segment]) -> list[Bucket]:
+    async def aggregate(self, metric_ids: Sequence[int], window: int, segments: Sequence[Segment]) -> Buckets:
         """See Store."""
         self._refuse_while_down()
         return await self._store.aggregate(metric_ids, window, segments)

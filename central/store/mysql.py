@@ -17,7 +17,6 @@ import structlog
 from central.plan import Segment
 from central.store import mysql_keys, mysql_migrate, mysql_names, mysql_partitions, mysql_sql
 from central.store.base import (
-    Bucket,
     Caps,
     Group,
     KeyRow,
@@ -33,6 +32,7 @@ from central.store.base import (
     StoreUnavailable,
     Unsupported,
 )
+from central.store.buckets import Buckets
 from central.store.mysql_connection import (
     AGAIN,
     DUPLICATE,
@@ -230,7 +230,7 @@ class MySQLStore:
 
     # --- queries
 
-    async def aggregate(self, metric_ids: Sequence[int], window: int, segments: Sequence[Segment]) -> list[Bucket]:
+    async def aggregate(self, metric_ids: Sequence[int], window: int, segments: Sequence[Segment]) -> Buckets:
         """See Store."""
         sql = mysql_sql.aggregate(metric_ids, window, segments)
         rows = await self._readers.ask(lambda connection: connection.rows(sql))

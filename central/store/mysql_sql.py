@@ -9,14 +9,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from operator import itemgetter
 from typing import Final
 
+import numpy as np
+
 from central.plan import Segment
-from central.store.base import Bucket, RejectedPoint, RequestId, Row, StoreError
+from central.store.base import RejectedPoint, RequestId, Row, StoreError
+from central.store.buckets import Buckets, no_buckets, wide_column
 from central.store.mysql_connection import PACKET_BYTES
 from central.store.mysql_partitions import day_text
 from protocol.numbers import UNIT
 
 _ROW_BITS: Final = 20
 MAX_ROWS: Final = 1 << _ROW_BITS
+_NARROW_END: Final = 1 << 62
 _FIRST, _LAST = 86_400, (1 << 31) - 1
 """What a TIMESTAMP can hold, less a day at its start; a query may ask for any year."""
 
@@ -121,18 +125,23 @@ def aggregate(metric_ids: Sequence[int], window: int, segments: Sequence[Segment
     )
 
 
-def buckets(rows: Iterable[tuple[int, int, str]]) -> list[Bucket]:
+def buckets(rows: Sequence[tuple[int, int, str]]) -> Buckets:
     """What ``aggregate`` selected. Raises StoreError where the server cut a text short.
 
     Every number but the start has four decimals, so its digits without the point are its units.
     """
-    found: list[Bucket] = []
-    for metric_id, count, text in rows:
-        lines = text.replace(".", "").split("\n")
-        if len(lines) != count:
-            raise StoreError("the database cut the answer short: raise its max_allowed_packet, or ask for less")
-        found += sorted(Bucket(metric_id, *map(int, line.split(" "))) for line in lines)
-    return found
+    if not rows:
+        return no_buckets()
+    metric_ids = np.repeat([metric_id for metric_id, _, _ in rows], [count for _, count, _ in rows])
+    text = "\n".join([text for _, _, text in rows]).replace(".", "")
+    numbers = np.fromstring(text, dtype=np.int64, sep=" ")
+    if len(numbers) != 5 * len(metric_ids) or any(text[-5:-4] != "." for _, _, text in rows):
+        raise StoreError("the database cut the answer short: raise its max_allowed_packet, or ask for less")
+    starts, *units = numbers.reshape(-1, 5).T
+    if np.any((numbers <= -_NARROW_END) | (numbers >= _NARROW_END)):  # what does not fit was given as a largest one
+        units = list(wide_column([int(number) for number in text.split()]).reshape(-1, 5).T[1:])
+    order = np.lexsort((starts, metric_ids))
+    return Buckets(metric_ids, starts[order], *(column[order] for column in units))
 
 
 def statements(head: str, tuples: Iterable[str]) -> Iterator[str]:

@@ -14,14 +14,16 @@ from central.auth import Key
 from central.csv_answer import CSV
 from central.errors import invalid, unavailable
 from central.plan import Segment, plan, windows_touched
-from central.query import Query, parse_list, parse_query, render
+from central.query import Query, parse_list, parse_query
+from central.series import render
 from central.store.base import StoreError
+from central.store.buckets import no_buckets
 from central.web.service import ABOUT, Endpoint, Service
 from protocol.batch import Fault
 from protocol.times import format_time
 
-_LARGE: Final = 200
-"""From here on an answer is written beside the loop: of ten that come at once none may hold up the ingest."""
+_LARGE: Final = 2_000
+"""From here on an answer is drawn beside the loop: of ten that come at once none may hold up the ingest."""
 _NAMES_TOLD: Final = 20
 
 
@@ -62,10 +64,12 @@ def aggregate_endpoint(service: Service) -> Endpoint:
             start = max(query.start, await service.retention.visible_from())
             ids = {name: metric.id for name, metric in (await service.names.find(query.names)).items()}
             told.segments = segments = plan(start, query.end, query.seconds) if ids else []
-            buckets = await service.store.aggregate(list(ids.values()), query.seconds, segments) if segments else []
+            buckets = no_buckets()
+            if segments:
+                buckets = await service.store.aggregate(list(ids.values()), query.seconds, segments)
         except StoreError as error:
             raise unavailable(f"the query could not be answered: {error}") from error
-        told.rows = windows = len(buckets)
+        told.rows = windows = len(buckets.starts)
         if query.fill is not None:
             windows = windows_touched(query.start, query.end, query.seconds) * len(query.names)
         draw = functools.partial(render, query, ids, buckets, partial=partial)

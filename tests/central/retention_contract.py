@@ -15,6 +15,7 @@ from tests.central.store_help import (
     Clock,
     OpenStore,
     ask,
+    ask_segments,
     assert_levels_agree,
     brute_force,
     group,
@@ -96,7 +97,7 @@ class RetentionContract:
         metric, rows = await filled(store)
         kept = [row for row in rows if row.recorded_at >= LINE]
         assert (await swept(store, LINE))[1] >= 3
-        found = await store.aggregate([metric.id], 60, [Segment(level, *FULL)])
+        found = await ask_segments(store, [metric.id], 60, [Segment(level, *FULL)])
         assert sum(bucket.total for bucket in found) == sum(row.value for row in kept)
         assert await ask(store, [metric.id], *FULL, 3600) == brute_force(kept, *FULL, 3600)
         assert await swept(store, LINE) == (0, 0)

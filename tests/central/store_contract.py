@@ -27,6 +27,7 @@ from tests.central.store_help import (
     OpenCopy,
     OpenStore,
     ask,
+    ask_segments,
     assert_levels_agree,
     brute_force,
     group,
@@ -250,7 +251,7 @@ class StoreContract(NumbersContract, GroupsContract, NamesContract, KeysContract
             assert bucket.total == 3 * bucket.weight, "a sum and its count are of two moments"
             levels: tuple[Level, ...] = ("raw", "minute", "hour")
             for level in levels:
-                assert await copy.aggregate([metric.id], DAY, [Segment(level, *FAR)]) == [bucket]
+                assert await ask_segments(copy, [metric.id], DAY, [Segment(level, *FAR)]) == [bucket]
             assert await name(copy, "a") == metric
         assert groups > 0
         assert 5000 * UNIT <= found[0].weight <= found[1].weight <= found[2].weight <= (5000 + groups * 10) * UNIT

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from central.plan import WINDOWS
 from central.store.base import (
-    Bucket,
     NewName,
     RejectedPoint,
     Remembered,
@@ -25,6 +24,7 @@ from tests.central.store_help import (
     FAR,
     NOW,
     TODAY,
+    Bucket,
     Clock,
     OpenStore,
     ask,

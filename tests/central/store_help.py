@@ -1,13 +1,16 @@
 """Rows, groups and answers for the tests of stores."""
 
+import functools
 import os
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
 
 from central.plan import Level, Segment, plan
 from central.store.base import (
-    Bucket,
     Caps,
     Group,
     Metric,
@@ -16,6 +19,7 @@ from central.store.base import (
     Row,
     Store,
 )
+from central.store.buckets import Buckets, wide_column
 from protocol.batch import Kind
 from protocol.numbers import UNIT
 
@@ -30,6 +34,17 @@ OpenStore = Callable[[], Awaitable[Store]]
 """Opens the store, the same one each time, with the test's clock. The fixture closes what is left open."""
 OpenCopy = Callable[[Path], Awaitable[Store]]
 """Opens a backup."""
+
+
+class Bucket(NamedTuple):
+    """The summary of one name over one window, as plain numbers in units."""
+
+    metric_id: int
+    start: int
+    weight: int
+    total: int
+    low: int
+    high: int
 
 
 @dataclass
@@ -86,11 +101,28 @@ async def ask(
     store: Store, ids: Iterable[int], start: int = FAR[0], end: int = FAR[1], window: int = DAY
 ) -> list[Bucket]:
     """The planned answer of the store."""
-    return await store.aggregate(list(ids), window, plan(start, end, window))
+    return await ask_segments(store, list(ids), window, plan(start, end, window))
+
+
+async def ask_segments(store: Store, ids: Sequence[int], window: int, segments: Sequence[Segment]) -> list[Bucket]:
+    """What the store answers, a row at a time."""
+    return as_rows(await store.aggregate(ids, window, segments))
+
+
+def as_rows(buckets: Buckets) -> list[Bucket]:
+    """A row a window."""
+    return list(map(Bucket._make, zip(*(column.tolist() for column in buckets), strict=True)))
+
+
+def columns(buckets: Sequence[Bucket], *, wide: bool = False) -> Buckets:
+    """The same as columns; ``wide``: of numbers of any size."""
+    ids, starts, *numbers = zip(*buckets, strict=True) if buckets else ((),) * 6
+    make = wide_column if wide else functools.partial(np.array, dtype=np.int64)
+    return Buckets(np.array(ids, np.int64), np.array(starts, np.int64), *(make(column) for column in numbers))
 
 
 async def assert_levels_agree(store: Store, ids: Sequence[int], rows: Sequence[Row]) -> None:
     """Raw points and both rollups say, each for itself, what the rows say."""
     levels: tuple[Level, ...] = ("raw", "minute", "hour")
     for level in levels:
-        assert await store.aggregate(ids, DAY, [Segment(level, *FAR)]) == brute_force(rows, *FAR, DAY), level
+        assert await ask_segments(store, ids, DAY, [Segment(level, *FAR)]) == brute_force(rows, *FAR, DAY), level

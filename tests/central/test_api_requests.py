@@ -13,7 +13,8 @@ import pytest
 from central.app import Outside
 from central.log import BURST, log_to
 from central.plan import Segment
-from central.store.base import Bucket, StoreUnavailable
+from central.store.base import StoreUnavailable
+from central.store.buckets import Buckets
 from protocol.times import format_time
 from tests.central.harness import QUICK_HASH, Central, Overlay, Reply, faulty, now_text, running
 from tests.central.test_api_service import exchange
@@ -38,14 +39,14 @@ def log(logging_as_it_was: None) -> Log:
 class NoQueries(Overlay):
     """A store that answers no query."""
 
-    async def aggregate(self, metric_ids: Sequence[int], window: int, segments: Sequence[Segment]) -> list[Bucket]:
+    async def aggregate(self, metric_ids: Sequence[int], window: int, segments: Sequence[Segment]) -> Buckets:
         raise StoreUnavailable("the disk is on fire")
 
 
 class Broken(Overlay):
     """A store with a fault of ours in it."""
 
-    async def aggregate(self, metric_ids: Sequence[int], window: int, segments: Sequence[Segment]) -> list[Bucket]:
+    async def aggregate(self, metric_ids: Sequence[int], window: int, segments: Sequence[Segment]) -> Buckets:
         raise RuntimeError("a fault of ours")
 
 

@@ -11,7 +11,7 @@ from central.plan import Segment
 from central.store.base import Store
 from central.store.duck import DuckStore
 from tests.central.commit_forever import numbered_group
-from tests.central.store_help import DAY, FAR, Clock, assert_levels_agree, brute_force
+from tests.central.store_help import DAY, FAR, Clock, ask_segments, assert_levels_agree, brute_force
 
 ROOT = Path(__file__).parents[2]
 
@@ -32,7 +32,7 @@ async def whole_groups(store: Store, numbers: Iterable[int]) -> set[int]:
     found = set()
     for number in numbers:
         wanted = numbered_group(number)
-        buckets = await store.aggregate([number + 1], DAY, [Segment("raw", *FAR)])
+        buckets = await ask_segments(store, [number + 1], DAY, [Segment("raw", *FAR)])
         assert buckets in ([], brute_force(wanted.rows, *FAR, DAY)), f"group {number} is torn"
         assert len(await store.recall([wanted.id])) == (1 if buckets else 0), f"group {number} and its id disagree"
         if buckets:

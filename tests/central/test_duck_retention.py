@@ -11,7 +11,7 @@ from central.store.duck import DuckStore, run_commit
 from central.store.duck_retention import SLICE_ROWS
 from central.store.retention import Entry, State
 from tests.central.retention_contract import FULL, LINE, RetentionContract, filled, swept
-from tests.central.store_help import DAY, NOW, Clock, OpenStore, assert_levels_agree, group, name, plain
+from tests.central.store_help import DAY, NOW, Clock, OpenStore, ask_segments, assert_levels_agree, group, name, plain
 from tests.central.test_duck import FAULTS, Fault, Script, fatal_kept, kept
 
 
@@ -82,7 +82,7 @@ async def test_points_that_were_not_folded_yet_go_too(store: DuckStore) -> None:
     metric = await name(store, "a")
     await store.commit(group([plain(metric, 1, LINE - 1), plain(metric, 2, LINE)]))
     assert await swept(store, LINE) == (1, 1)
-    found = await store.aggregate([metric.id], DAY, [Segment("minute", *FULL)])
+    found = await ask_segments(store, [metric.id], DAY, [Segment("minute", *FULL)])
     assert [(bucket.start, bucket.total) for bucket in found] == [(LINE, 2)]
     await store.tidy(idle=True)
     await assert_levels_agree(store, [metric.id], [plain(metric, 2, LINE)])

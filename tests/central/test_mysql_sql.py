@@ -5,12 +5,12 @@ import os
 import pytest
 
 from central.plan import Segment
-from central.store.base import Bucket, RequestId, Row, StoreError
+from central.store.base import RequestId, Row, StoreError
 from central.store.mysql_connection import PACKET_BYTES
 from central.store.mysql_partitions import add_sql, drop_sql, partition_day, partition_name
 from central.store.mysql_sql import aggregate, buckets, incoming, request_ids, stamp_text, statements
-from protocol.numbers import MAX_UNITS
-from tests.central.store_help import NOW, TODAY, plain
+from protocol.numbers import MAX_UNITS, UNIT
+from tests.central.store_help import NOW, TODAY, Bucket, as_rows, plain
 
 TEXT = stamp_text(NOW)
 
@@ -75,15 +75,32 @@ def test_ids_are_sorted_and_sent_as_hexadecimal() -> None:
 
 def test_buckets_come_from_text_as_units_in_order() -> None:
     text = "7200 1.0000 -0.5000 -0.5000 9999999999999999.9999\n3600 2.0000 3.2500 1.0000 2.2500"
-    assert buckets([(7, 2, text)]) == [
+    assert as_rows(buckets([(7, 2, text), (9, 1, "0 1.0000 2.0000 2.0000 2.0000")])) == [
         Bucket(7, 3600, 20_000, 32_500, 10_000, 22_500),
         Bucket(7, 7200, 10_000, -5_000, -5_000, MAX_UNITS),
+        Bucket(9, 0, 10_000, 20_000, 20_000, 20_000),
     ]
 
 
-def test_a_text_that_was_cut_short_is_an_error_and_no_answer() -> None:
+@pytest.mark.parametrize("units", [0, 1, *(1 << bits for bits in (61, 62, 63, 64)), (1 << 63) - 1, 10**38 - 1])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_number_of_any_size_comes_from_text(units: int, sign: int) -> None:
+    number = f"{'-' if sign < 0 else ''}{units // UNIT}.{units % UNIT:04d}"
+    text = f"3600 1.0000 {number} -0.0001 0.0001\n7200 1.0000 2.0000 2.0000 2.0000"
+    assert as_rows(buckets([(7, 2, text)])) == [
+        Bucket(7, 3600, UNIT, sign * units, -1, 1),
+        Bucket(7, 7200, UNIT, 2 * UNIT, 2 * UNIT, 2 * UNIT),
+    ]
+
+
+def test_no_rows_are_no_buckets() -> None:
+    assert as_rows(buckets([])) == []
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\n7200 2.0000 3.2500 1.0000", "\n7200 2.0000 3.2500 1.0000 2.25"])
+def test_a_text_that_was_cut_short_is_an_error_and_no_answer(end: str) -> None:
     with pytest.raises(StoreError, match="cut the answer short"):
-        buckets([(7, 2, "3600 2.0000 3.2500 1.0000 2.2500")])
+        buckets([(7, 2, "3600 2.0000 3.2500 1.0000 2.2500" + end)])
 
 
 def test_each_segment_asks_its_own_table() -> None:
