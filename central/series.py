@@ -49,20 +49,22 @@ def render(query: Query, ids: Mapping[str, int], buckets: Buckets, *, partial: b
     """
     series = _series(query, ids, buckets)
     if query.csv:
-        return _CSV_HEADER + b"".join(series.values())
-    parts = {name: b"[%b]" % text[:-1] for name, text in series.items()}
-    if len(query.names) == 1:
-        data = parts[query.names[0]]
-    else:
-        data = b"{%b}" % b",".join(b'"%b":%b' % (name.encode(), part) for name, part in parts.items())
+        return b"".join([_CSV_HEADER, *series.values()])
     head = {"success": True, "metric": ",".join(query.names), "operation": query.operation, "window": query.window}
     if partial:
         head["complete"] = False
-    return b'%b,"data":%b}' % (json.dumps(head, separators=(",", ":"))[:-1].encode(), data)
+    parts: list[bytes | memoryview] = [json.dumps(head, separators=(",", ":"))[:-1].encode(), b',"data":']
+    if len(series) == 1:
+        parts += [b"[", *series.values(), b"]}"]
+    else:
+        for at, (name, text) in enumerate(series.items()):
+            parts += [b'%b"%b":[' % (b"," if at else b"{", name.encode()), text, b"]"]
+        parts.append(b"}}")
+    return b"".join(parts)  # the only copy
 
 
-def _series(query: Query, ids: Mapping[str, int], buckets: Buckets) -> dict[str, bytes]:
-    """The text of each name's windows, in the order asked, with those that ``fill`` adds."""
+def _series(query: Query, ids: Mapping[str, int], buckets: Buckets) -> dict[str, memoryview]:
+    """The text of each name's windows as bytes, in the order asked, with those that ``fill`` adds."""
     found = {name: _rows_of(buckets, ids.get(name, -1)) for name in query.names}
     if query.fill is None:
         starts, places, shares, empty = buckets.starts, np.arange(len(buckets.starts)), found, b""
@@ -76,9 +78,11 @@ def _series(query: Query, ids: Mapping[str, int], buckets: Buckets) -> dict[str,
         empty = _EMPTY[query.fill][query.csv]
     frame = _Frame(b"\0" * (max(map(len, query.names)) + 1), b"Z,", b"\r\n") if query.csv else _JSON_FRAME
     drawn = _draw(frame, starts, places, _VALUES[query.operation](buckets), empty)
-    if query.csv:
-        for name, share in shares.items():
+    for name, share in shares.items():
+        if query.csv:
             drawn["before"][share] = b"%b," % name.encode()
+        else:
+            drawn["after"][share][-1:] = b"}"
     return {name: _text(drawn[share]) for name, share in shares.items()}
 
 
@@ -86,10 +90,9 @@ def _rows_of(buckets: Buckets, metric_id: int) -> slice:
     return slice(*np.searchsorted(buckets.metric_ids, (metric_id, metric_id + 1)).tolist())
 
 
-def _text(drawn: Column) -> bytes:
+def _text(drawn: Column) -> memoryview:
     places: npt.NDArray[np.uint8] = drawn.view(np.uint8)
-    text: bytes = places[places != 0].tobytes()
-    return text
+    return places[places != 0].data
 
 
 def _draw(frame: _Frame, starts: Column, places: Column, units: Column, empty: bytes) -> Column:
