@@ -92,7 +92,8 @@ def _rows_of(buckets: Buckets, metric_id: int) -> slice:
 
 def _text(drawn: Column) -> memoryview:
     places: npt.NDArray[np.uint8] = drawn.view(np.uint8)
-    return places[places != 0].data
+    text: memoryview = places[places != 0].data
+    return text
 
 
 def _draw(frame: _Frame, starts: Column, places: Column, units: Column, empty: bytes) -> Column:
