@@ -54,6 +54,7 @@ class RedisMeters(Collector):
         ):
             yield CounterMetricFamily(f"fiesta_{name}", text, value=value)
         state = parts.spill.state if parts.spill else SpillState(fault=None)
+        closed = parts.spill is not None and parts.spill.fault is not None
         alone = parts.limits is not None and parts.limits.alone
         for name, text, level in (
             ("store_down", "1 while the store is held to be down.", int(guard is not None and guard.down)),
@@ -62,6 +63,6 @@ class RedisMeters(Collector):
             ("spill_bytes", "Bytes in the spill.", state.bytes),
             ("spill_bad_entries", "Entries set aside since they could not be read.", state.bad),
             ("spill_lag_seconds", "Age of the oldest entry in the spill.", state.lag_seconds),
-            ("spill_closed", "1 while the spill takes nothing.", int(state.fault is not None)),
+            ("spill_closed", "1 while the spill takes nothing.", int(closed)),
         ):
             yield GaugeMetricFamily(f"fiesta_{name}", text, value=level)

@@ -39,8 +39,8 @@ class RedisParts:
         """What is wrong with Redis, where it is used; it is asked where it did not answer last."""
         if self.limits is not None and self.limits.alone:
             await self.limits.probe()
-        if self.spill is not None and self.spill.state.fault is not None:
-            return self.spill.state.fault
+        if self.spill is not None and self.spill.fault is not None:
+            return self.spill.fault
         if self.limits is not None and self.limits.alone:
             return "Redis does not answer in time: this process counts rate limits alone"
         return None

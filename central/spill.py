@@ -61,7 +61,7 @@ class SpillState:
     seen: bool = False
     """Whether it was looked at since the start."""
     fault: str | None = "Redis has not been asked yet"
-    """Why nothing can be put in; None when all is well."""
+    """Why this Redis may not keep what is put in; None when it does."""
 
 
 @dataclass(slots=True)
@@ -88,6 +88,14 @@ def durability_fault(info: Mapping[str, Any], fsync: str, policy: str) -> str | 
     return None
 
 
+def memory_fault(info: Mapping[str, Any]) -> str | None:
+    """Why this server takes nothing more; None when it does."""
+    most = info.get("maxmemory", 0)
+    if most and info["used_memory"] - info.get("mem_not_counted_for_evict", 0) > most:
+        return f"Redis is full: it uses more than its maxmemory, {most} bytes; raise that"
+    return None
+
+
 class Spill:
     """The stream and what is remembered beside it. Owns its connections."""
 
@@ -101,12 +109,19 @@ class Spill:
         self._ids = f"{prefix}:id:"
         self._added = 0
         self._looked_at = -math.inf
+        self._no_memory: str | None = None
+        self._no_room: str | None = None
         self.state = SpillState()
         self.counts = SpillCounts()
 
     async def close(self) -> None:
         """Close the connections."""
         await self._link.close()
+
+    @property
+    def fault(self) -> str | None:
+        """Why nothing can be put in; None when all is well."""
+        return self.state.fault or self._no_memory or self._no_room
 
     @property
     def holds(self) -> bool:
@@ -153,7 +168,9 @@ class Spill:
         except RedisDown as error:
             raise SpillInDoubt(f"it is not known whether Redis took the group: {error}") from error
         if not taken:
-            raise SpillRefused(f"the spill is full, METRICS_SPILL_MAX_BYTES is {self._max_bytes}")
+            self._no_room = f"the spill is full, METRICS_SPILL_MAX_BYTES is {self._max_bytes}"
+            raise SpillRefused(self._no_room)
+        self._no_room = None
         if synced and synced[0][0] < 1:
             raise SpillInDoubt("Redis did not sync its append-only file in time")
         self._added += 1
@@ -194,6 +211,8 @@ class Spill:
             return self.state
         if added != self._added:  # what we hear may be older than what we put in meanwhile
             entries, size = max(entries, self.state.entries), max(size, self.state.bytes)
+        if size < self.state.bytes or not size:
+            self._no_room = None
         self.state.entries, self.state.bytes, self.state.bad, self.state.seen = entries, size, bad, True
         self._looked_at = begun
         self.state.lag_seconds = max(0, now - int(oldest.split(b"-")[0])) / 1000 if oldest else 0.0
@@ -240,6 +259,7 @@ class Spill:
         if self.state.fault is not None:
             _log.info("spill_ready")
         self.state.fault = None
+        self._no_memory = memory_fault(info)
         major, minor, *_ = (int(part) for part in str(info["redis_version"]).split("."))
         return (major, minor) >= _WAITAOF_FROM
 

@@ -26,7 +26,7 @@ def ready(service: Service) -> Handler:
         if redis.used:
             asked["redis"] = await redis.fault() or "ok"
         whole = all(said == "ok" for said in asked.values())
-        good = asked["store"] == "ok" or (spill is not None and spill.state.fault is None)
+        good = asked["store"] == "ok" or (spill is not None and spill.fault is None)
         status = "ready" if whole else "degraded" if good else "not ready"
         body: dict[str, Any] = {"success": good, "status": status, "dependencies": asked}
         if spill is not None:

@@ -145,6 +145,35 @@ async def test_a_redis_that_may_forget_leaves_the_service_without_a_spill(one: H
     assert "set appendonly yes" in ready.json["dependencies"]["redis"]
 
 
+@pytest.mark.parametrize(
+    ("of", "reason"), [("spill", "the spill is full, METRICS_SPILL_MAX_BYTES is 1048576"), ("Redis", "Redis is full: ")]
+)
+async def test_a_spill_that_is_full_is_told_of_by_ready_until_there_is_room(
+    tmp_path: Path, server: RedisServer, of: str, reason: str
+) -> None:
+    async with host(tmp_path / "data", server, METRICS_SPILL_MAX_BYTES="1048576") as one:
+        central = one.central
+        assert (await central.counter("a")).status == 201
+        one.line.cut = True
+        taken = 0
+        if of == "Redis":
+            await server.set(maxmemory="1mb")
+        names = [f"{number}".ljust(200, "n") for number in range(1_000)]
+        items = [{"name": name, "type": "counter", "value": 1} for name in names]
+        while (await central.batch(*items)).status == 201:
+            taken += 1
+        ready = await central.ask("GET", "/ready", key=None)
+        assert (ready.status, ready.json["status"]) == (503, "not ready")
+        assert ready.json["dependencies"]["redis"].startswith(reason)
+        assert await central.meter("fiesta_spill_closed") == 1
+        await server.set(maxmemory="0")
+        await one.drained()
+        assert await central.total(names[0]) == taken
+        one.line.cut = True
+        assert (await central.counter("a")).status == 201
+        assert (await central.ask("GET", "/ready", key=None)).status == 200
+
+
 async def test_a_key_that_was_used_goes_on_without_the_database_and_others_get_503(one: Host) -> None:
     central = one.central
     _, used = await central.new_key("ingest")
