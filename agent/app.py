@@ -127,6 +127,10 @@ class Agent:
             with suppress(TimeoutError):
                 async with asyncio.timeout(LAST_SEND_SECONDS):
                     await self._forwarder.finish()
+            lost = await self._spool.last_persist()
+            if lost:
+                trouble = self._folder.counts.trouble
+                self._tell("samples_lost", f"{lost} samples: neither the disk nor the centre took them; {trouble}")
             self._tell("stopped", f"{self._ledger.in_spool} samples wait in the spool for the next start")
 
     def snapshot(self) -> Snapshot:

@@ -19,6 +19,7 @@ from agent.activation import ActivationError, passed_sockets
 from agent.app import Agent, Outside, steady_time
 from agent.check import Finding, Sends, check_centre, check_spool
 from agent.connection import Connection
+from agent.descriptors import keep_standard
 from agent.disk import Disk, FolderInUseError
 from agent.host import host_name
 from agent.key import ApiKey, BadKeyError
@@ -90,11 +91,12 @@ def main() -> None:
 @main.command()
 @_settled
 def run(settings: Settings) -> None:
-    """Receive, keep and send until SIGTERM or Ctrl-C.
+    """Receive, keep and send until SIGTERM, SIGHUP or Ctrl-C.
 
     Then flush, send for up to 3 s and exit 0. What the centre has not taken by then stays in the spool and goes
     out after the next start.
     """
+    keep_standard()
     try:
         uvloop.run(_run(settings, _key(settings)))
     except (FolderInUseError, StartError, ActivationError) as error:
@@ -103,7 +105,8 @@ def run(settings: Settings) -> None:
 
 async def _run(settings: Settings, key: ApiKey) -> None:
     stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    hangs_up = signal.getsignal(signal.SIGHUP) != signal.SIG_IGN  # not under nohup
+    for number in (signal.SIGTERM, signal.SIGINT, *([signal.SIGHUP] if hangs_up else [])):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     tell = not_too_often(log_to(sys.stderr), steady_time)
     passed = passed_sockets(os.environ, os.getpid())

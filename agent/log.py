@@ -16,19 +16,33 @@ BURST: Final = 5
 BURST_SECONDS: Final = 60.0
 
 
-def log_to(stream: TextIO) -> Told:
-    """A ``tell`` that writes to ``stream``: events that are no good news are warnings."""
+def log_to(stream: TextIO | None) -> Told:
+    """A ``tell`` that writes to ``stream``, if there is one: events that are no good news are warnings.
+
+    It raises nothing: whoever counts must not end because a disk is full or a reader went away. The next line that
+    can be written says how many before it could not.
+    """
+    if stream is None:
+        return lambda event, message: None
     person = stream.isatty()
+    unwritten = 0
 
     def tell(event: str, message: str) -> None:
-        shown = hide_keys(one_line(message))
+        nonlocal unwritten
+        missing = f" ({unwritten} lines before this one could not be written)" if unwritten else ""
+        shown = hide_keys(one_line(message)) + missing
         level = "info" if event in GOOD_NEWS else "warning"
         now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
         if person:
             line = f"{now} [{level:<7}] {event:<20} {shown}"
         else:
             line = json.dumps({"message": shown, "event": event, "level": level, "timestamp": now})
-        print(line, file=stream, flush=True)
+        try:
+            print(line, file=stream, flush=True)
+        except OSError:
+            unwritten += 1
+        else:
+            unwritten = 0
 
     return tell
 

@@ -17,7 +17,7 @@ MAX_SOCKET_PATH: Final = 107
 
 _WHOLE: Final = re.compile(r"[0-9]{1,18}")
 _ADDRESS: Final = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<host>[A-Za-z0-9._-]+)):(?P<port>[0-9]{1,5})")
-_HOST: Final = re.compile(r"[A-Za-z0-9._:-]+")
+_LABEL: Final = re.compile(r"[A-Za-z0-9_-]{1,63}")
 _FLAGS: Final = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 _SEPARATORS: Final = (".", "_", "-")
 
@@ -29,7 +29,7 @@ def url(given: Any) -> str:
         raise ValueError(problem)
     try:
         parts = urlsplit(given)
-        usable = parts.scheme in {"http", "https"} and _HOST.fullmatch(parts.hostname or "") and parts.port != 0
+        usable = parts.scheme in {"http", "https"} and _is_host(parts.hostname or "") and parts.port != 0
     except ValueError:
         usable = False
     if not usable or not given.isascii() or not given.isprintable() or " " in given:
@@ -42,7 +42,8 @@ def url(given: Any) -> str:
 def address(given: Any) -> tuple[str, int]:
     """``host:port``, ``[IPv6]:port``: host without brackets and port (0 is any free one)."""
     found = _ADDRESS.fullmatch(given) if isinstance(given, str) else None
-    if found is None or int(found["port"]) > 65_535 or (found["six"] and not _is_ip(found["six"])):
+    usable = found is not None and (_is_ip(found["six"]) if found["six"] else _is_host(found["host"]))
+    if found is None or not usable or int(found["port"]) > 65_535:
         raise ValueError(f"is {_quote(given)}; it must be host:port such as 127.0.0.1:8125 or [::1]:8125")
     return found["six"] or found["host"], int(found["port"])
 
@@ -101,7 +102,7 @@ def text(given: Any) -> str:
 
 def path(given: Any) -> Path:
     """A file or folder, ``~`` expanded; whether it can be used is seen when it is."""
-    if not isinstance(given, str) or "\0" in given:
+    if not isinstance(given, str) or not given or "\0" in given:
         raise ValueError(f"is {_quote(given)}; it must be a path")
     try:
         return Path(given).expanduser()
@@ -132,6 +133,11 @@ def prefix(given: Any) -> str:
 def is_loopback(host: str) -> bool:
     """Whether what is sent to ``host`` stays on this host. A name other than localhost could be anything."""
     return host.lower() == "localhost" or (_is_ip(host) and ipaddress.ip_address(host).is_loopback)
+
+
+def _is_host(text: str) -> bool:
+    """Whether it can be looked up: an IP address, or a name of labels, which the resolver would not take otherwise."""
+    return _is_ip(text) or all(map(_LABEL.fullmatch, text.removesuffix(".").split(".")))
 
 
 def _is_ip(host: str) -> bool:

@@ -185,6 +185,15 @@ class Spool:
             if seconds := shift(base):
                 self._move(name, seconds)
 
+    async def last_persist(self) -> int:
+        """Try once more to write what is in memory; returns the samples of what then ends with the process."""
+        await self.persist()
+        before = self._ledger.dropped["spool_write_failed"]
+        for name, batch in list(self._in_memory.items()):
+            if not all(map(self.folder.holds, child_names(name))):  # halves are sent in its place
+                self._drop(Entry(name, batch.start, batch.total, 0), "spool_write_failed")
+        return self._ledger.dropped["spool_write_failed"] - before
+
     def take_replays(self) -> None:
         """Take dead letters that were put into replay/ back into the queue."""
         for entry in self.folder.read_replays():

@@ -153,13 +153,25 @@ class SpoolFolder:
         self._cap(self._corrupt)
 
     def _cap(self, folder: Path) -> int:
-        """Unlink the oldest files of a folder until it is within limits; returns how many."""
-        files = sorted((path.lstat().st_mtime_ns, path.lstat().st_size, path) for path in folder.iterdir())
+        """Unlink the oldest files of a folder until it is within limits; returns how many.
+
+        Somebody else may take files out of it meanwhile, a replay or an administrator.
+        """
+        files = sorted(_aside(folder))
         size, removed = sum(size for _, size, _ in files), 0
         for _, file_size, path in files:
             if len(files) - removed <= self._aside.files and size <= self._aside.bytes:
                 break
-            if self.try_to(path.unlink):
+            if self.try_to(partial(self._disk.remove, path)):
                 size -= file_size
                 removed += 1
         return removed
+
+
+def _aside(folder: Path) -> Iterator[tuple[int, int, Path]]:
+    """When each file of a folder was changed, its bytes and its path."""
+    with suppress(FileNotFoundError):
+        for path in folder.iterdir():
+            with suppress(FileNotFoundError):
+                found = path.lstat()
+                yield found.st_mtime_ns, found.st_size, path

@@ -180,6 +180,20 @@ async def test_a_full_disk_is_told_and_loses_nothing_while_the_centre_is_there(t
         assert agent.agent.snapshot().disk_trouble is None
 
 
+async def test_what_neither_disk_nor_centre_took_by_the_end_is_counted_as_lost_and_told(tmp_path: Path) -> None:
+    failing = FailingDisk()
+    async with running(tmp_path, "http://127.0.0.1:1", failing.disk) as agent:
+        agent.send(["kept:1|c"])
+        agent.ticks.tick()
+        await agent.until("wait")
+        failing.fault = FULL
+        agent.send(["foo:1|c", "foo:x|c"])
+        await agent.end()
+        assert agent.told[-2:] == ["samples_lost", "stopped"]
+        assert agent.agent.snapshot().dropped == {"bad_number": 1, "spool_write_failed": 1}
+        assert agent.agent.snapshot().in_spool == 1
+
+
 async def test_what_the_last_run_left_is_sent_and_bad_files_are_told(tmp_path: Path) -> None:
     async with running(tmp_path, "http://127.0.0.1:1") as agent:
         agent.send(["foo:1|c"])

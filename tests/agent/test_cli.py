@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -11,8 +12,10 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
+from agent.spoollist import list_spool
 from tests.agent.fakes import KEY, RealCentre, a_batch, a_spool, put
 from tests.agent.process import AgentProcess, an_agent, environment
+from tests.notify_socket import NotifySocket
 
 
 class Run:
@@ -87,6 +90,39 @@ async def test_a_locked_spool_and_a_port_in_use_are_one_line(tmp_path: Path) -> 
         taken = await fiesta(tmp_path / "other", "run", HTTP=f"127.0.0.1:{agent.http}")
         assert (taken.code, len(taken.err.splitlines())) == (1, 1)
         assert f"HTTP 127.0.0.1:{agent.http} cannot be used: " in taken.err
+
+
+@pytest.mark.parametrize(
+    ("shell", "number", "goes_on"),
+    [
+        ("exec 2>/dev/full", signal.SIGTERM, False),
+        ("exec 2> >(:)", signal.SIGTERM, False),
+        ("exec <&- >&- 2>&-", signal.SIGTERM, False),
+        ("", signal.SIGHUP, False),
+        ("trap '' HUP", signal.SIGHUP, True),
+    ],
+    ids=["a full disk", "nobody", "nothing", "a terminal that went", "nohup"],
+)
+async def test_an_agent_works_whatever_is_behind_its_log_and_ends_in_order_with_its_terminal(
+    tmp_path: Path, shell: str, number: signal.Signals, goes_on: bool
+) -> None:
+    path = str(tmp_path / "lines")
+    with NotifySocket(tmp_path / "notify") as systemd:
+        process = await asyncio.create_subprocess_exec(
+            *("bash", "-c", f'{shell}\nexec "$0" -m agent run', sys.executable),
+            env=environment(tmp_path / "spool", "http://127.0.0.1:1", UNIX=path) | systemd.environ,
+        )
+        await systemd.until("READY=1")
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+            sender.sendto(b"a:1|c", path)
+        await systemd.until("STATUS=healthy. 1 sample received")
+        process.send_signal(number)
+        if goes_on:
+            await systemd.again("STATUS=")
+            process.terminate()
+        assert await process.wait() == 0
+    ((listed),) = list_spool(tmp_path / "spool")
+    assert listed.samples == 1
 
 
 async def test_a_config_file_is_read(tmp_path: Path) -> None:

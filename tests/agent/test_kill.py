@@ -140,7 +140,7 @@ async def test_what_is_sent_while_it_stops_is_counted_or_refused(tmp_path: Path)
     assert spooled == taken
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 async def test_a_stop_while_the_centre_is_down_keeps_everything_for_the_next_start(
     tmp_path: Path, number: signal.Signals
 ) -> None:

@@ -1,5 +1,6 @@
 """One line for each change of state, and no flood."""
 
+import errno
 import io
 import json
 
@@ -27,6 +28,35 @@ def test_a_person_gets_plain_lines() -> None:
     log_to(stream)("started", "on port 1")
     assert "started" in stream.getvalue()
     assert not stream.getvalue().startswith("{")
+
+
+class Full(io.StringIO):
+    """A stream that takes nothing while its disk is full."""
+
+    full = True
+
+    def flush(self) -> None:
+        if self.full:
+            self.truncate(self.seek(0))
+            raise OSError(errno.ENOSPC, "full")
+
+
+def test_a_log_that_cannot_be_written_stops_nobody_and_says_so_later() -> None:
+    stream = Full()
+    tell = log_to(stream)
+    for _ in range(3):
+        tell("wait", "no answer")
+    stream.full = False
+    tell("wait", "no answer")
+    tell("wait", "no answer")
+    assert [json.loads(line)["message"] for line in stream.getvalue().splitlines()] == [
+        "no answer (3 lines before this one could not be written)",
+        "no answer",
+    ]
+
+
+def test_without_a_stream_nothing_is_told() -> None:
+    log_to(None)("started", "on port 1")
 
 
 def test_one_event_is_told_a_few_times_a_minute_and_then_says_what_was_left_out() -> None:

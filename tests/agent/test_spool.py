@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from shutil import rmtree
 from typing import Any
 
 import pytest
@@ -335,6 +336,18 @@ async def test_dead_letters_are_capped_oldest_first(tmp_path: Path) -> None:
     assert spool.folder.counts.dead_letters_removed == 2
     assert ledger.dropped == Counter(dead_letter=24)
     spool.close()
+
+
+async def test_folders_that_somebody_removed_are_a_fault_of_the_disk_and_no_crash(tmp_path: Path, books: Books) -> None:
+    spool, ledger = books.spool(tmp_path)
+    await put(spool, ledger, a_batch(1), a_batch(2))
+    entry, batch = taken(spool)
+    rmtree(tmp_path)
+    spool.bury(entry, batch, "CODE")
+    assert spool.take(the_oldest(spool)) is None
+    await put(spool, ledger, a_batch(3))
+    assert spool.in_memory == 1
+    assert ledger.dropped == Counter(dead_letter=6, spool_corrupt=6)
 
 
 async def test_a_dead_letter_from_memory_is_written(tmp_path: Path, books: Books) -> None:
