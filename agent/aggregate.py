@@ -5,28 +5,33 @@
 
 With the compiled core most lines are counted as they come and only the others are kept. What comes out
 is the same; plain Python is what it is measured by.
+
+A window of many names is much work at once. So ``cut`` only marks its end, and ``settling`` counts in steps between
+which the caller can turn to others; what is fed meanwhile belongs to the next window.
 """
 
-from collections.abc import Callable, Mapping, Set
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import localcontext
 from functools import lru_cache
-from typing import Final, Literal, TypeAlias
+from itertools import islice
+from typing import Any, Final, Literal
 
 from agent.compiled import MaybeCore
 from agent.gather import Gatherer, Group, Meaning
-from agent.gauges import Gauges
 from agent.ledger import Ledger
-from agent.sets import Sets
+from agent.shelves import Shelves
 from agent.summary import Summary, from_fine, summarize, try_last, try_summarize, try_values
-from agent.tally import Tallies
 from agent.window import Window
-from protocol.lines import EXACT, ONE, MetricType, Note, Rejected, Tail, Value, parse_values
+from protocol.lines import EXACT, ONE, MetricType, Note, Rejected, Value, parse_values
 
 SETTLE_BYTES: Final = 1 << 20
 """Packets kept before they are counted: some 40,000 lines, 20 ms of work."""
 SETTLE_LINES: Final = 50_000
 """Lines gathered at once: as many as usual ones are, and a part of those that are a few bytes each."""
+STEP: Final = 1_000
+"""Sums of the core, or groups of lines, counted in one step: some 2 ms."""
 SHORT_VALUES: Final = 12
 REMEMBERED: Final = 4096
 """So many summaries of so few bytes are remembered: 1 is sent a lot."""
@@ -44,36 +49,23 @@ class AggregateOptions:
     max_members: int = 100_000
 
 
-Shelf: TypeAlias = "Tallies | Gauges | Sets"
-
-
 class Aggregator:
     """The open window. Synchronous, bounded, and the only writer of the ledger's ``in_window``, which is
-    exact after ``settle``, as is ``received``.
+    exact after ``settle``, as is ``received``; the books balance after every step.
 
-    Drops, beside the grammar's reasons: names_over_cap, rates_over_cap, members_over_cap. Names
-    already in the window go on being counted. In a full one a *known* name, one of the last window that
-    had room for all, takes the place of a name that is not: a flood of names does not push out those
-    that were there before it.
+    Drops, beside the grammar's reasons: names_over_cap, rates_over_cap, members_over_cap; see agent.shelves.
     """
 
     def __init__(self, options: AggregateOptions, ledger: Ledger, core: MaybeCore = None) -> None:
         self.core = core(self._learn) if core else None
-        self._max_names = options.max_names
         self._ledger = ledger
         self._packets: list[bytes] = []
         self._bytes = 0
         self._gatherer = Gatherer(options.prefix, options.tags == "append", ledger.reject)
-        self._counters = Tallies("counter", options.max_names)
-        self._timings = Tallies("value", options.max_names)
-        self._numbers: Mapping[MetricType, Tallies] = {"counter": self._counters, "timing": self._timings}
-        self._gauges = Gauges(options.max_names, options.gauges == "delta")
-        self._sets = Sets(options.max_members)
-        self._shelves: tuple[Shelf, ...] = (self._counters, self._timings, self._gauges, self._sets)
-        self._known: dict[Shelf, Set[str]] = {shelf: frozenset() for shelf in self._shelves}
-        self._overflowed = False
-        self._newcomers: list[tuple[Shelf, str]] | None = None
-        """Names of this window that are not known, once it is full and a known one comes."""
+        self._shelves = Shelves(options.max_names, options.max_members, options.gauges == "delta", ledger)
+        self._work: deque[Iterator[None]] = deque()
+        """What has been fed and is not counted yet, and the ends of windows, in order; each goes on by a step."""
+        self._closed: deque[Window] = deque()
         self._summaries = lru_cache(REMEMBERED)(try_summarize)
         self._count: Mapping[MetricType, Callable[[Group], None]] = {
             "counter": self._count_numbers,
@@ -98,53 +90,89 @@ class Aggregator:
 
     def settle(self) -> None:
         """Count everything fed so far. Call it before reading the ledger."""
-        sums, text = self.core.take() if self.core else ([], b"\n".join(self._packets) + b"\n")
-        self._packets.clear()
-        self._bytes = 0
-        with localcontext(EXACT):
-            for (name, tail, notes), count, *numbers in sums:
-                self._note(notes, count)
-                self._add(name, tail, from_fine(*numbers))
-            lines = _lines(text)
-            for first in range(0, len(lines), SETTLE_LINES):
-                for group in self._gatherer.gather(lines[first : first + SETTLE_LINES]):
-                    self._count[group.tail.type](group)
+        self._put_to_work()
+        while self._step():
+            pass
+
+    def settling(self) -> Iterator[None]:
+        """The same in steps; it ends when everything fed before is counted, by whomever."""
+        self._put_to_work()
+        while self._step():
+            yield
+
+    def cut(self, start: int) -> None:
+        """Everything fed so far is the window that began at ``start`` (whole seconds), all else is the next."""
+        self._put_to_work()
+        self._work.append(self._close(start))
+
+    def closed(self) -> Window:
+        """The window that was cut, in turn where several were; what is not counted of it yet is counted now.
+
+        The samples of an item are in ``ledger.in_window`` until it is made, see Shelves.close.
+        Raises IndexError when none was cut.
+        """
+        while not self._closed and self._step():
+            pass
+        return self._closed.popleft()
 
     def close(self, start: int) -> Window:
-        """Everything fed so far, as the window that began at ``start`` (whole seconds). A new one opens.
-
-        The samples leave ``ledger.in_window`` and are nowhere in the ledger until the caller, who now
-        owns them, adds them to ``in_spool`` or counts them dropped.
-        """
-        self.settle()
-        if not self._overflowed:
-            self._known = {shelf: set(shelf.names()) for shelf in self._shelves}
-        self._overflowed, self._newcomers = False, None
-        items = [item for shelf in self._shelves for item in shelf.close(start)]
-        self._ledger.in_window -= sum(item.samples for item in items)
-        if self._gauges.forgotten:
-            self._ledger.notes["gauges_forgotten"] += self._gauges.forgotten
-            self._gauges.forgotten = 0
-        return Window(start, items)
+        """Cut the window and take it, all at once."""
+        self.cut(start)
+        return self.closed()
 
     def live_names(self) -> int:
         """Names, by type, in the open window as of the last settle."""
-        return sum(map(len, self._shelves))
-
-    def gauges(self) -> dict[str, str]:
-        """Last values as exact decimal text as of the last settle; right after ``close`` they are its window's."""
-        return self._gauges.dump()
+        return self._shelves.live_names()
 
     def restore_gauges(self, texts: Mapping[str, str]) -> None:
-        """Start from what ``gauges`` said in an earlier run. Bad entries are left out and noted."""
-        bad = self._gauges.restore(texts)
+        """Start from the gauges of an earlier run's window, as exact decimal text. Bad ones are left out and noted."""
+        bad = self._shelves.gauges.restore(texts)
         if bad:
             self._ledger.notes["gauge_state_bad"] += bad
+
+    def _put_to_work(self) -> None:
+        sums, text = self.core.take() if self.core else (iter(()), b"\n".join(self._packets) + b"\n")
+        self._packets.clear()
+        self._bytes = 0
+        self._work.append(self._count_sums(sums))
+        self._work.append(self._count_lines(text))
+
+    def _step(self) -> bool:
+        """Do a little of what is to be done; False when nothing was left."""
+        with localcontext(EXACT):
+            while self._work:
+                for _ in self._work[0]:
+                    return True
+                self._work.popleft()
+        return False
+
+    def _count_sums(self, sums: Iterator[tuple[Any, int, int, int, int, int, bool]]) -> Iterator[None]:
+        add, note = self._shelves.add, self._note
+        while taken := list(islice(sums, STEP)):
+            for (name, tail, notes), lines, samples, total, low, high, fine in taken:
+                if notes:
+                    note(notes, lines)
+                numbers = from_fine(samples, total, low, high) if fine else Summary(samples, total, low, high)
+                add(name, tail, numbers)
+            yield
+
+    def _count_lines(self, text: bytes) -> Iterator[None]:
+        lines = _lines(text)
+        for first in range(0, len(lines), SETTLE_LINES):
+            groups = self._gatherer.gather(lines[first : first + SETTLE_LINES])
+            while taken := list(islice(groups, STEP)):
+                for group in taken:
+                    self._count[group.tail.type](group)
+                yield
+
+    def _close(self, start: int) -> Iterator[None]:
+        self._closed.append(self._shelves.close(start))
+        yield
 
     def _learn(self, raw: bytes, text: bytes) -> tuple[int, Meaning | None]:
         """For the core: what it may count by itself, and up to which value."""
         meaning = self._gatherer.meaning(raw, text)
-        if meaning is None or meaning.tail.type not in self._numbers:
+        if meaning is None or meaning.tail.type not in {"counter", "timing"}:
             return 0, None
         return int(meaning.tail.limit), meaning
 
@@ -160,13 +188,7 @@ class Aggregator:
             self._note(group.notes, (values.count(b"\n") + 1) * group.times)
         if group.times > 1:
             summary = summary.repeated(group.times)
-        self._add(group.name, tail, summary)
-
-    def _add(self, name: str, tail: Tail, summary: Summary) -> None:
-        tallies = self._numbers[tail.type]
-        if self._admit(tallies, name, summary.samples):
-            refused = tallies.add(name, tail.rate, summary)
-            self._keep(summary.samples, refused, "rates_over_cap")
+        self._shelves.add(group.name, tail, summary)
 
     def _count_gauge(self, group: Group) -> None:
         values, times = try_last(group.values)
@@ -176,10 +198,8 @@ class Aggregator:
             self._note(group.notes, (group.values.count(b"\n") + 1) * group.times)
         else:
             values = self._values(group)
-        samples = len(values) * times
-        if samples and self._admit(self._gauges, group.name, samples):
-            refused = self._gauges.apply(group.name, values, times)
-            self._keep(samples, refused, "out_of_range")
+        if values:
+            self._shelves.apply(group.name, values, times)
 
     def _count_set(self, group: Group) -> None:
         sent = group.values.split(b"\n")
@@ -187,10 +207,8 @@ class Aggregator:
         if len(members) < len(sent):
             self._ledger.reject("no_value", (len(sent) - len(members)) * group.times)
         self._note(group.notes, len(members) * group.times)
-        samples = len(members) * group.times
-        if samples and self._admit(self._sets, group.name, samples):
-            refused = self._sets.add(group.name, members, group.times)
-            self._keep(samples, refused, "members_over_cap")
+        if members:
+            self._shelves.add_members(group.name, members, group.times)
 
     def _values(self, group: Group) -> list[Value]:
         """The values of a group whose lines are looked at one by one; bad lines are rejected, good ones noted."""
@@ -207,36 +225,6 @@ class Aggregator:
     def _note(self, notes: tuple[Note, ...], lines: int) -> None:
         for note in notes:
             self._ledger.notes[note] += lines
-
-    def _admit(self, shelf: Shelf, name: str, samples: int) -> bool:
-        """Count samples as received; False, and they are dropped, when their name is one too many."""
-        self._ledger.received += samples
-        if name in shelf or self.live_names() < self._max_names:
-            return True
-        self._overflowed = True
-        if name in self._known[shelf] and self._try_make_room():
-            return True
-        self._ledger.drop("names_over_cap", samples)
-        return False
-
-    def _try_make_room(self) -> bool:
-        """Drop a name that is not known, with all its samples of this window."""
-        if self._newcomers is None:
-            self._newcomers = [
-                (shelf, name) for shelf in self._shelves for name in shelf.names() if name not in self._known[shelf]
-            ]
-        if not self._newcomers:
-            return False
-        shelf, name = self._newcomers.pop()
-        samples = shelf.remove(name)
-        self._ledger.in_window -= samples
-        self._ledger.drop("names_over_cap", samples)
-        return True
-
-    def _keep(self, samples: int, refused: int, reason: str) -> None:
-        self._ledger.in_window += samples - refused
-        if refused:
-            self._ledger.drop(reason, refused)
 
 
 def _lines(text: bytes) -> list[bytes]:

@@ -1,6 +1,7 @@
 """The agent, wired: the only file that knows every stage."""
 
 import asyncio
+import gc
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack, suppress
@@ -37,6 +38,8 @@ from agent.taker import LineTaker
 from agent.windows import seconds_left, window_start
 from protocol.notify import Notifier, silent
 
+_GC_THRESHOLD: Final = (10_000, 10, 100)
+"""Young objects are looked at often and quickly; all of them, which holds everybody up, hardly ever."""
 LAST_SEND_SECONDS: Final = 3.0
 """What a stop allows for sending; what is not sent by then is in the spool."""
 
@@ -109,7 +112,9 @@ class Agent:
             self._open_receivers(stack.enter_context(ExitStack()))
             forwarding = asyncio.create_task(self._forwarder.run())
             forwarding.add_done_callback(lambda _: stop.set())
-            self._tell_status()  # before READY: `systemctl start` returns with that, and then it is asked for
+            await self._tell_status()  # before READY: `systemctl start` returns with that, and then it is asked for
+            gc.freeze()
+            gc.set_threshold(*_GC_THRESHOLD)
             self._outside.notify.ready()
             await self._close_windows(stop)
 
@@ -133,9 +138,13 @@ class Agent:
                 self._tell("samples_lost", f"{lost} samples: neither the disk nor the centre took them; {trouble}")
             self._tell("stopped", f"{self._ledger.in_spool} samples wait in the spool for the next start")
 
+    async def settle(self) -> None:
+        """Count what has come so far. However much that is, the sockets have their turns meanwhile."""
+        for _ in self._aggregator.settling():
+            await asyncio.sleep(0)
+
     def snapshot(self) -> Snapshot:
-        """All numbers of one moment."""
-        self._aggregator.settle()
+        """All numbers of one moment, without what has come since the last ``settle``."""
         ledger, counts, forward = self._ledger, self._folder.counts, self._forwarder
         trouble, last = forward.trouble, forward.counts.last_success
         return Snapshot(
@@ -185,7 +194,7 @@ class Agent:
     async def _open_books(self, stack: AsyncExitStack) -> None:
         address = join_address(*self._settings.http)
         with starting(f"HTTP {address}", "stop what listens there, or set HTTP to another port"):
-            server, port = await serve(local_pages(self.snapshot), *self._settings.http)
+            server, port = await serve(local_pages(self.snapshot), *self._settings.http, self.settle)
         stack.callback(server.close)
         self._tell("books_open", f"http://{join_address(self._settings.http[0], port)}/metrics, /health and /status")
 
@@ -228,30 +237,42 @@ class Agent:
                 await self._outside.pace.pause(min(left, notify.pause), stop)
             else:
                 await self._close_window()
-                self._tell_status()
+                await self._tell_status()
             notify.alive()
 
-    def _tell_status(self) -> None:
+    async def _tell_status(self) -> None:
         if self._outside.notify.heard:
+            await self.settle()
             self._outside.notify.status(one_line(status(self.snapshot())))
 
     async def _close_window(self) -> None:
-        """Take the window out of the aggregate and make it durable: gauges first, see agent.gaugefile."""
-        base = self._window_base
-        window = self._aggregator.close(self._window + self._shift(base))
-        self._recent.turn(self._losses())
-        self._bad.arm(self._ledger.dropped)
-        gauges = self._aggregator.gauges()
-        self._forwarder.window_closed(window.start)
-        self._spool.add(batches(window), None if self._clock.sure else base)
-        self._open_window()
+        """Take the window out of the aggregate and make it durable: gauges first, see agent.gaugefile.
+
+        Of a window with many names a little is done at a time, and the sockets and all else have their turns between.
+        """
+        await self._spool_window()
         self._spool.take_replays()
-        try:
-            await asyncio.to_thread(self._gauges.save, gauges)
-        except OSError as error:
-            self._folder.failed(error)
         await self._spool.persist()
         self._forwarder.wake()
+
+    async def _spool_window(self) -> None:
+        base, unsure = self._window_base, not self._clock.sure
+        self._aggregator.cut(self._window + self._shift(base))
+        self._open_window()
+        await self.settle()
+        window = self._aggregator.closed()
+        self._recent.turn(self._losses())
+        self._bad.arm(self._ledger.dropped)
+        self._forwarder.window_closed(window.start)
+        for batch in batches(window):
+            late = unsure and self._clock.sure  # since a moment ago: what is in the spool by then has been moved
+            placed = batch.at(window.start + self._shift(base)) if late else batch
+            self._spool.add([placed], None if self._clock.sure else base)
+            await asyncio.sleep(0)
+        try:
+            await asyncio.to_thread(self._gauges.save, window.gauges)
+        except OSError as error:
+            self._folder.failed(error)
 
     def _open_window(self) -> None:
         self._window = window_start(self._window_clock.now(), self._settings.flush_interval)

@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Callable, Iterator
+from itertools import count, islice
 from typing import NamedTuple
 
 from agent.window import Window
@@ -56,13 +57,16 @@ def random_id() -> str:
 
 
 def batches(window: Window, new_id: Callable[[], str] = random_id) -> Iterator[Batch]:
-    """The batches of a window, none for an empty one. Ids are given here, before anything is sent."""
-    for part, first in enumerate(range(0, len(window.items), MAX_BATCH_ITEMS)):
-        chosen = window.items[first : first + MAX_BATCH_ITEMS]
+    """The batches of a window, made one by one, none for an empty one. Ids are given here, before anything is sent."""
+    items, when = iter(window.items), format_time(window.start)
+    for part in count():
+        chosen = list(islice(items, MAX_BATCH_ITEMS))
+        if not chosen:
+            return
         yield Batch(
             new_id(),
             window.start,
             part,
             tuple(entry.samples for entry in chosen),
-            tuple(item_to_json(entry.item) for entry in chosen),
+            tuple(item_to_json(entry.item, when) for entry in chosen),
         )

@@ -1,6 +1,6 @@
 """The compiled core (native/): counts counters and timings in everyday forms, leaves all other lines alone."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 class Core:
@@ -22,8 +22,9 @@ class Core:
         Raises what ``learn`` raises.
         """
 
-    def take(self) -> tuple[list[tuple[Any, int, int, int, int, int]], bytes]:
+    def take(self) -> tuple[Iterator[tuple[Any, int, int, int, int, int, bool]], bytes]:
         """What was counted since the last take, and the lines left alone as sent, each with a newline.
 
-        Counted: what ``learn`` gave, lines, values, and their sum, smallest and largest in 10^-18.
+        Counted: what ``learn`` gave, lines, values, and their sum, smallest and largest in 10^-6, or in 10^-18
+        where the last is true. It is copied in one step, and made into objects one by one as the iterator goes on.
         """

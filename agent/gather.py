@@ -87,12 +87,12 @@ class Gatherer:
             return None
 
     def _groups(self, raw: bytes, rests: list[bytes]) -> Iterator[Group]:
-        head = self._heads[raw]
+        head, tails = self._heads[raw], self._tails  # which may be forgotten and learned again between two groups
         if isinstance(head, str):
             self._reject(head, len(rests))
             return
         for index, values, times in self._repeated(rests) or self._by_tail(rests):
-            tail = self._tails.meanings[index]
+            tail = tails.meanings[index]
             if isinstance(tail, str):
                 self._reject(tail, (values.count(b"\n") + 1) * times)
                 continue

@@ -7,6 +7,8 @@ was reported once is never forgotten by a later value.
 
 import json
 from collections.abc import Mapping
+from decimal import Decimal
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -14,15 +16,16 @@ from agent.disk import Disk
 from agent.sealed import seal, unseal
 
 _KIND: Final = "gauges"
+_AT_ONCE: Final = 1_000
 
 
 class GaugeFile:
-    """The file of one agent. Written only when a value changed."""
+    """The file of one agent. Written only when a value changed since the last ``save``."""
 
     def __init__(self, path: Path, disk: Disk) -> None:
         self._path = path
         self._disk = disk
-        self._saved: dict[str, str] = {}
+        self._saved: Mapping[str, Decimal] = {}
 
     def load(self) -> dict[str, str]:
         """Name -> exact decimal text; empty when there is no file yet. Raises ValueError when it is bad.
@@ -38,11 +41,18 @@ class GaugeFile:
         gauges = json.loads(unseal(_KIND, data))
         if not isinstance(gauges, dict) or not all(isinstance(text, str) for text in gauges.values()):
             raise ValueError("is not a table of gauges")
-        self._saved = gauges
-        return dict(gauges)
+        return gauges
 
-    def save(self, gauges: Mapping[str, str]) -> None:
-        """Keep ``gauges``. Raises OSError, and then the file is as it was."""
+    def save(self, gauges: Mapping[str, Decimal]) -> None:
+        """Keep ``gauges``. Raises OSError, and then the file is as it was. For a thread, which others wait for little:
+        no single call is long."""
         if gauges != self._saved:
-            self._disk.save(self._path, seal(_KIND, json.dumps(dict(gauges)).encode()))
-            self._saved = dict(gauges)
+            self._disk.save(self._path, seal(_KIND, _to_json(gauges)))
+            self._saved = gauges
+
+
+def _to_json(gauges: Mapping[str, Decimal]) -> bytes:
+    left, parts = iter(gauges.items()), []
+    while some := list(islice(left, _AT_ONCE)):
+        parts.append(json.dumps({name: format(value, "f") for name, value in some})[1:-1])
+    return f"{{{', '.join(parts)}}}".encode()

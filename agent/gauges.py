@@ -1,6 +1,6 @@
 """Gauges: the last value wins, a signed one is a delta, and values outlive their window."""
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from decimal import Decimal
 from typing import Final
 
@@ -71,21 +71,22 @@ class Gauges:
         """Gauges touched in this window, in the order they came."""
         return self._touched.keys()
 
-    def close(self, start: int) -> list[WindowItem]:
-        """One plain item for each gauge touched; values are kept, touches are not."""
-        items = [
-            WindowItem(Item(name, "value", to_units(self._last[name]), start), samples)
-            for name, samples in self._touched.items()
-        ]
-        self._touched.clear()
-        return items
+    def values(self) -> dict[str, Decimal]:
+        """A copy of every gauge's last value, longest untouched first."""
+        return self._last.copy()
 
-    def dump(self) -> dict[str, str]:
-        """Every gauge's last value as exact decimal text, longest untouched first."""
-        return {name: format(value, "f") for name, value in self._last.items()}
+    def close(self, start: int, values: Mapping[str, Decimal]) -> Iterator[WindowItem]:
+        """One plain item for each gauge touched, as it is asked for, of what ``values`` gave just before.
+
+        Touches are forgotten, values are not.
+        """
+        touched, self._touched = self._touched, {}
+        return (
+            WindowItem(Item(name, "value", to_units(values[name]), start), samples) for name, samples in touched.items()
+        )
 
     def restore(self, texts: Mapping[str, str]) -> int:
-        """Take over what ``dump`` gave, the latest first kept; returns how many entries were no good."""
+        """Take over values as exact decimal text, the latest first kept; returns how many entries were no good."""
         bad = 0
         for name, text in texts.items():
             try:

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from typing import Final, NamedTuple
 
@@ -50,13 +50,19 @@ def local_pages(take: Callable[[], Snapshot]) -> Pages:
     }
 
 
-async def serve(pages: Pages, host: str, port: int) -> tuple[asyncio.Server, int]:
-    """Listen; returns the server, to be closed by the caller, and the port. Raises OSError."""
+async def serve(
+    pages: Pages, host: str, port: int, before: Callable[[], Awaitable[None]]
+) -> tuple[asyncio.Server, int]:
+    """Listen; returns the server, to be closed by the caller, and the port. ``before`` is awaited before each answer.
+
+    Raises OSError.
+    """
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             async with asyncio.timeout(REQUEST_SECONDS):
                 head = await reader.readuntil(b"\r\n\r\n")
+                await before()
                 writer.write(respond(pages, head))
                 await writer.drain()
         except (TimeoutError, OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):

@@ -1,6 +1,6 @@
 """Sets: how many different members were seen under a name in the window."""
 
-from collections.abc import Set
+from collections.abc import Iterator, Set
 from hashlib import sha256
 from typing import Final
 
@@ -61,11 +61,10 @@ class Sets:
         """The sets of this window, in the order they came."""
         return self._members.keys()
 
-    def close(self, start: int) -> list[WindowItem]:
-        """One plain item a set, the number of its members; then there are none."""
-        items = [
-            WindowItem(Item(name, "value", len(members) * UNIT, start), self._samples[name])
-            for name, members in self._members.items()
-        ]
+    def close(self, start: int) -> Iterator[WindowItem]:
+        """One plain item a set, the number of its members, as it is asked for; then there are none."""
+        sets, samples = self._members, self._samples
         self._members, self._samples, self._room = {}, {}, self._capacity
-        return items
+        return (
+            WindowItem(Item(name, "value", len(sets.pop(name)) * UNIT, start), count) for name, count in samples.items()
+        )

@@ -6,7 +6,7 @@ they are exact. Rounding to units happens once, in ``Tally.items``.
 
 from collections.abc import Iterable, Iterator, Set
 from decimal import Decimal
-from typing import Final
+from typing import Final, TypeAlias
 
 from agent.summary import Millionths, Summary
 from agent.window import WindowItem
@@ -19,6 +19,11 @@ MAX_RATES: Final = 100
 
 _MILLION: Final = 1_000_000
 _MILLIONTHS_A_UNIT: Final = _MILLION // UNIT
+
+_Tally: TypeAlias = tuple[int, int, Millionths, Millionths, Millionths, dict[Decimal, tuple[int, Millionths]] | None]
+"""One name's samples as received, unweighted; how many of them have rate 1, and their sum; the smallest and the
+largest of all; and number and sum of those of other rates. Plain tuples of numbers are nothing that garbage collection
+looks at."""
 
 
 class Tallies:
@@ -38,73 +43,83 @@ class Tallies:
 
     def add(self, name: str, rate: Decimal, summary: Summary) -> int:
         """Add values of one rate; returns how many were refused: all when that is one rate too many."""
-        tally = self._tallies.get(name)
-        if tally is None:
-            tally = self._tallies[name] = _Tally(summary)
-        elif tally.by_rate and rate is not ONE and rate not in tally.by_rate:
-            if not self._room or len(tally.by_rate) >= MAX_RATES:
+        known = self._tallies.get(name)
+        if known is None:
+            self._tallies[name] = _first(rate, summary)
+            return 0
+        *_, by_rate = known
+        if by_rate is not None and rate is not ONE and rate not in by_rate:
+            if not self._room or len(by_rate) >= MAX_RATES:
                 return summary.samples
             self._room -= 1
-        tally.add(rate, summary)
+        self._tallies[name] = _sum(known, rate, summary)
         return 0
 
     def remove(self, name: str) -> int:
         """Forget a name of this window; returns how many samples go with it."""
-        tally = self._tallies.pop(name)
-        self._room += max(0, len(tally.by_rate) - 1)
-        return tally.samples
+        samples, *_, by_rate = self._tallies.pop(name)
+        self._room += len(by_rate) - 1 if by_rate else 0
+        return samples
 
     def names(self) -> Set[str]:
         """The names of this window, in the order they came."""
         return self._tallies.keys()
 
-    def close(self, start: int) -> list[WindowItem]:
-        """A plain item for a single sample of rate 1, else a summary; then there are none.
+    def close(self, start: int) -> Iterator[WindowItem]:
+        """A plain item for a single sample of rate 1, else a summary, as they are asked for; then there are none.
 
         A sum or a weight out of DECIMAL becomes several items within it that add up exactly.
         """
         tallies, self._tallies, self._room = self._tallies, {}, self._capacity
-        return [item for name, tally in tallies.items() for item in tally.items(name, self._kind, start)]
+        return (item for name in list(tallies) for item in _items(name, self._kind, start, tallies.pop(name)))
 
 
-class _Tally:
-    """One name's values. ``samples`` counts them as received, unweighted; those of rate 1 are in
-    ``plain`` and ``total``, those of other rates in ``by_rate``."""
+def _first(rate: Decimal, summary: Summary) -> _Tally:
+    samples, total, low, high = summary
+    if rate is ONE:
+        return samples, samples, total, low, high, None
+    return samples, 0, 0, low, high, {rate: (samples, total)}
 
-    __slots__ = ("by_rate", "high", "low", "plain", "samples", "total")
 
-    def __init__(self, first: Summary) -> None:
-        self.samples = self.plain = 0
-        self.total: Millionths = 0
-        self.low, self.high = first.low, first.high
-        self.by_rate: dict[Decimal, tuple[int, Millionths]] = {}
+def _sum(known: _Tally, rate: Decimal, summary: Summary) -> _Tally:
+    samples, plain, total, low, high, by_rate = known
+    if rate is ONE:
+        plain += summary.samples
+        total += summary.total
+    else:
+        by_rate = {} if by_rate is None else by_rate
+        count, rated = by_rate.get(rate, (0, 0))
+        by_rate[rate] = count + summary.samples, rated + summary.total
+    return samples + summary.samples, plain, total, min(low, summary.low), max(high, summary.high), by_rate
 
-    def add(self, rate: Decimal, summary: Summary) -> None:
-        """Add values of one rate."""
-        samples, total, low, high = summary
-        if rate is ONE:
-            self.plain += samples
-            self.total += total
-        else:
-            known, known_total = self.by_rate.get(rate, (0, 0))
-            self.by_rate[rate] = known + samples, known_total + total
-        self.samples += samples
-        self.low = min(self.low, low)
-        self.high = max(self.high, high)
 
-    def items(self, name: str, kind: Kind, start: int) -> Iterator[WindowItem]:
-        value = _units([(self.total, ONE), *((total, rate) for rate, (_, total) in self.by_rate.items())])
-        if self.samples == self.plain == 1:
-            yield WindowItem(Item(name, kind, value, start), 1)
-            return
-        counts = [(self.plain, ONE), *((count, rate) for rate, (count, _) in self.by_rate.items())]
+def _items(name: str, kind: Kind, start: int, tally: _Tally) -> Iterable[WindowItem]:
+    """At least one item."""
+    samples, plain, total, low, high, by_rate = tally
+    value, weight = _unit(total), plain * UNIT
+    if by_rate:
+        value = _units([(total, ONE), *((rated, rate) for rate, (_, rated) in by_rate.items())])
+        counts = [(plain, ONE), *((count, rate) for rate, (count, _) in by_rate.items())]
         weight = _units((count * _MILLION, rate) for count, rate in counts)
-        low, high = _units([(self.low, ONE)]), _units([(self.high, ONE)])
-        parts = max(-(-abs(value) // MAX_UNITS), -(-weight // MAX_UNITS))
-        for part_value, part_weight, samples in zip(
-            _spread(value, parts), _spread(weight, parts), _spread(self.samples, parts), strict=True
-        ):
-            yield WindowItem(Item(name, kind, part_value, start, part_weight, low, high), samples)
+    elif samples == 1:
+        return (WindowItem(Item(name, kind, value, start), 1),)
+    bounds = _unit(low), _unit(high)
+    if -MAX_UNITS <= value <= MAX_UNITS and weight <= MAX_UNITS:
+        return (WindowItem(Item(name, kind, value, start, weight, *bounds), samples),)
+    parts = max(-(-abs(value) // MAX_UNITS), -(-weight // MAX_UNITS))
+    return [
+        WindowItem(Item(name, kind, part_value, start, part_weight, *bounds), part_samples)
+        for part_value, part_weight, part_samples in zip(
+            _spread(value, parts), _spread(weight, parts), _spread(samples, parts), strict=True
+        )
+    ]
+
+
+def _unit(amount: Millionths) -> int:
+    """Units of an amount, rounded half even."""
+    if type(amount) is int:
+        return divide_half_even(amount, _MILLIONTHS_A_UNIT)
+    return _units([(amount, ONE)])
 
 
 def _units(parts: Iterable[tuple[Millionths, Decimal]]) -> int:

@@ -1,5 +1,8 @@
 """What aggregation hands to batching: one closed window of the wall clock."""
 
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from types import MappingProxyType
 from typing import NamedTuple
 
 from protocol.batch import Item
@@ -13,7 +16,11 @@ class WindowItem(NamedTuple):
 
 
 class Window(NamedTuple):
-    """A closed window: its start in whole seconds, aligned, and its items. May be empty."""
+    """A closed window: its start in whole seconds, aligned, and its items, which may be made as they are asked for.
+
+    ``gauges`` are the last values of all gauges at its end, those untouched for longest first.
+    """
 
     start: int
-    items: list[WindowItem]
+    items: Iterable[WindowItem]
+    gauges: Mapping[str, Decimal] = MappingProxyType({})

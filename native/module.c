@@ -1,15 +1,11 @@
 /* agent.core: the table for Python, and datagrams read and counted in batches. See agent/core.pyi. */
 #define _GNU_SOURCE
-#define PY_SSIZE_T_CLEAN
-#define Py_LIMITED_API 0x030b0000
-#include <Python.h>
+#include "sums.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/random.h>
 #include <sys/socket.h>
-
-#include "table.h"
 
 enum {
     PACKETS = 64, /* by one read */
@@ -21,6 +17,7 @@ typedef struct {
     PyObject_HEAD
     struct table table;
     PyObject *learn;
+    PyObject *sums_type;
     char *packets; /* room for PACKETS datagrams, made by the first read */
     int counting;
 } Core;
@@ -111,34 +108,6 @@ static PyObject *core_read(Core *self, PyObject *args)
     return Py_BuildValue("(iLi)", found, bytes, found < wanted ? EAGAIN : 0);
 }
 
-static PyObject *from_wide(wide number)
-{
-    if (number == (int64_t)number)
-        return PyLong_FromLongLong((int64_t)number);
-    PyObject *high = PyLong_FromLongLong((int64_t)(number >> 64)), *low = PyLong_FromUnsignedLongLong((uint64_t)number);
-    PyObject *bits = PyLong_FromLong(64), *shifted = NULL, *both = NULL;
-    if (high && low && bits && (shifted = PyNumber_Lshift(high, bits)))
-        both = PyNumber_Or(shifted, low);
-    Py_XDECREF(high);
-    Py_XDECREF(low);
-    Py_XDECREF(bits);
-    Py_XDECREF(shifted);
-    return both;
-}
-
-static PyObject *sums_of(const struct series *series)
-{
-    PyObject *total = from_wide(series->total), *low = from_wide(series->low), *high = from_wide(series->high);
-    if (total == NULL || low == NULL || high == NULL) {
-        Py_XDECREF(total);
-        Py_XDECREF(low);
-        Py_XDECREF(high);
-        return NULL;
-    }
-    return Py_BuildValue("(OLLNNN)", (PyObject *)series->meaning, (long long)series->lines,
-        (long long)series->samples, total, low, high);
-}
-
 static PyObject *core_take(Core *self, PyObject *Py_UNUSED(none))
 {
     struct table *table = &self->table;
@@ -146,13 +115,8 @@ static PyObject *core_take(Core *self, PyObject *Py_UNUSED(none))
         PyErr_SetString(PyExc_RuntimeError, "counting is not reentrant");
         return NULL;
     }
-    PyObject *sums = PyList_New(table->touched_count);
+    PyObject *sums = sums_of(self->sums_type, table);
     PyObject *left = PyBytes_FromStringAndSize(table->left, (Py_ssize_t)table->left_length);
-    for (uint32_t index = 0; sums && left && index < table->touched_count; index++) {
-        PyObject *one = sums_of(&table->series[table->touched[index]]);
-        if (one == NULL || PyList_SetItem(sums, index, one))
-            Py_CLEAR(sums);
-    }
     PyObject *taken = sums && left ? PyTuple_Pack(2, sums, left) : NULL;
     Py_XDECREF(sums);
     Py_XDECREF(left);
@@ -183,6 +147,10 @@ static PyObject *core_new(PyTypeObject *type, PyObject *args, PyObject *Py_UNUSE
         return NULL;
     Py_INCREF(learn);
     self->learn = learn;
+    if ((self->sums_type = sums_type()) == NULL) {
+        Py_DECREF(self);
+        return NULL;
+    }
     self->table.learn = ask;
     self->table.context = self;
     if (getrandom(&self->table.seed, sizeof self->table.seed, 0) != (ssize_t)sizeof self->table.seed) {
@@ -196,6 +164,7 @@ static int core_traverse(Core *self, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE((PyObject *)self));
     Py_VISIT(self->learn);
+    Py_VISIT(self->sums_type);
     for (uint32_t index = 0; index < self->table.series_count; index++)
         Py_VISIT((PyObject *)self->table.series[index].meaning);
     return 0;
@@ -205,6 +174,7 @@ static int core_clear(Core *self)
 {
     forget(self);
     Py_CLEAR(self->learn);
+    Py_CLEAR(self->sums_type);
     return 0;
 }
 

@@ -88,17 +88,13 @@ def parse_single(raw: object, kind: Kind, now: float, skew: float) -> Item:
     return Item(name, kind, value, _recorded_at(raw, now, skew))
 
 
-def item_to_json(item: Item) -> str:
-    """The JSON object of an item, exact to the last digit."""
+def item_to_json(item: Item, when: str) -> str:
+    """The JSON object of an item, exact to the last digit. ``when`` is its ``recorded_at`` as text (format_time)."""
+    name, kind, value, _, weight, low, high = item
     summary = ""
-    if item.weight is not None and item.low is not None and item.high is not None:
-        summary = (
-            f',"count":{units_to_text(item.weight)},"min":{units_to_text(item.low)},"max":{units_to_text(item.high)}'
-        )
-    return (
-        f'{{"name":"{item.name}","type":"{item.kind}","value":{units_to_text(item.value)}{summary}'
-        f',"recorded_at":"{format_time(item.recorded_at)}"}}'
-    )
+    if weight is not None and low is not None and high is not None:
+        summary = f',"count":{units_to_text(weight)},"min":{units_to_text(low)},"max":{units_to_text(high)}'
+    return f'{{"name":"{name}","type":"{kind}","value":{units_to_text(value)}{summary},"recorded_at":"{when}"}}'
 
 
 def _unknown(raw: Mapping[str, Any], allowed: frozenset[str]) -> Fault:

@@ -13,11 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent import aggregate
-from agent.aggregate import AggregateOptions, Aggregator
+from agent.aggregate import STEP, AggregateOptions, Aggregator
 from agent.compiled import MaybeCore
 from agent.gauges import Gauges
 from agent.ledger import Ledger
 from agent.tally import MAX_RATES
+from agent.window import Window
 from protocol.lines import EXACT
 from protocol.numbers import MAX_TEXT, MAX_UNITS, units_to_text
 from tests.agent.cores import CORES, each_core
@@ -47,10 +48,11 @@ def run_one(core: MaybeCore, packets: Iterable[bytes], options: Any) -> tuple[li
 
 def close(aggregator: Aggregator, ledger: Ledger) -> list[Row]:
     window = aggregator.close(1_000)
-    ledger.in_spool += sum(item.samples for item in window.items)
+    items = list(window.items)
+    ledger.in_spool += sum(item.samples for item in items)
     assert (ledger.balance(), ledger.in_window, window.start) == (0, 0, 1_000)
     rows = []
-    for item, _ in window.items:
+    for item, _ in items:
         assert item.recorded_at == 1_000
         summary = () if item.weight is None else (item.weight, item.low, item.high)
         rows.append(
@@ -149,6 +151,10 @@ def test_tags_are_appended_when_asked() -> None:
     assert not ledger.notes
 
 
+def as_texts(window: Window) -> dict[str, str]:
+    return {name: format(value, "f") for name, value in window.gauges.items()}
+
+
 def test_a_sign_is_just_a_sign_for_absolute_gauges() -> None:
     assert run(b"a:5|g\na:-3|g", gauges="absolute")[0] == [("value", "a", "-3")]
 
@@ -170,9 +176,9 @@ def test_a_weight_out_of_range_becomes_items_in_range_that_add_up(core: MaybeCor
     ledger = Ledger()
     aggregator = Aggregator(AggregateOptions(), ledger, core)
     aggregator.feed(b"a:0|ms|@0.0000000000000002\n" * 3)
-    window = aggregator.close(0)
-    assert [item.weight for item, _ in window.items] == [75 * 10**18] * 2
-    assert [samples for _, samples in window.items] == [2, 1]
+    items = list(aggregator.close(0).items)
+    assert [item.weight for item, _ in items] == [75 * 10**18] * 2
+    assert [samples for _, samples in items] == [2, 1]
 
 
 @each_core
@@ -186,6 +192,50 @@ def test_nothing_is_lost_between_windows(core: MaybeCore) -> None:
     aggregator.feed(b"x:+1|g")
     assert close(aggregator, ledger) == [("value", "x", "10")]
     assert close(aggregator, ledger) == []
+
+
+@each_core
+def test_what_comes_while_a_window_is_counted_belongs_to_the_next(core: MaybeCore) -> None:
+    ledger = Ledger()
+    aggregator = Aggregator(AggregateOptions(), ledger, core)
+    for kind in ("c", "ms", "g", "s"):
+        for number in range(STEP + 500):
+            aggregator.feed(f"{kind}{number}:5|{kind}".encode())
+    aggregator.cut(1_000)
+    steps = 0
+    for step in aggregator.settling():
+        assert step is None
+        assert (ledger.balance(), ledger.received == ledger.in_window) == (0, True)
+        steps += 1
+        aggregator.feed(b"g0:+1|g\nc0:1|c")
+    assert steps >= 6
+    assert ledger.received == 4 * (STEP + 500)
+    first = aggregator.closed()
+    left = [item.item.name for item in first.items if (item.item.value, item.samples) == (50_000, 1)]
+    assert (len(left), first.gauges["g0"]) == (3 * (STEP + 500), Decimal(5))
+    assert ledger.in_window == 0
+    assert [item.item[:3] for item in aggregator.close(1_010).items] == [
+        ("c0", "counter", steps * 10_000),
+        ("g0", "value", (5 + steps) * 10_000),
+    ]
+
+
+@each_core
+def test_no_step_counts_more_than_it_may(core: MaybeCore) -> None:
+    ledger = Ledger()
+    aggregator = Aggregator(AggregateOptions(), ledger, core)
+    for number in range(3 * STEP):
+        aggregator.feed(f"a{number}:1|c\nb{number}:1|g".encode())
+    before = 0
+    for _ in aggregator.settling():
+        assert 0 <= ledger.received - before <= STEP
+        before = ledger.received
+    assert ledger.received == 6 * STEP
+
+
+def test_a_window_that_was_not_cut_cannot_be_taken() -> None:
+    with pytest.raises(IndexError):
+        Aggregator(AggregateOptions(), Ledger()).closed()
 
 
 @each_core
@@ -239,8 +289,7 @@ def test_a_long_member_is_as_distinct_as_a_short_one() -> None:
 def test_gauges_are_kept_over_restarts_exactly(core: MaybeCore) -> None:
     first = Aggregator(AggregateOptions(), Ledger(), core)
     first.feed(b"a:0.123456789|g\nb:-5|g\nc:9999999999999999|g")
-    first.close(0)
-    texts = first.gauges()
+    texts = as_texts(first.close(0))
     assert texts == {"a": "0.123456789", "b": "-5", "c": "9999999999999999"}
     ledger = Ledger()
     second = Aggregator(AggregateOptions(), ledger, core)
@@ -248,7 +297,7 @@ def test_gauges_are_kept_over_restarts_exactly(core: MaybeCore) -> None:
     assert ledger.notes == {"gauge_state_bad": 3}
     second.feed(b"a:+0.000000001|g\nb:+1|g")
     assert close(second, ledger) == [("value", "a", "0.1235"), ("value", "b", "-4")]
-    assert second.gauges() == {"c": "9999999999999999", "a": "0.123456790", "b": "-4"}
+    assert as_texts(second.close(0)) == {"c": "9999999999999999", "a": "0.123456790", "b": "-4"}
 
 
 @each_core
@@ -258,14 +307,14 @@ def test_the_gauge_untouched_for_longest_is_forgotten_for_a_new_one(core: MaybeC
     for packet in (b"a:1|g", b"b:2|g", b"a:+1|g", b"c:3|g"):
         aggregator.feed(packet)
         close(aggregator, ledger)
-    assert aggregator.gauges() == {"a": "2", "c": "3"}
+    assert as_texts(aggregator.close(0)) == {"a": "2", "c": "3"}
     assert ledger.notes == {"gauges_forgotten": 1}
 
 
 def test_only_the_latest_gauges_are_restored_where_there_is_no_room_for_all() -> None:
     gauges = Gauges(2)
     gauges.restore({"a": "1", "b": "2", "c": "3"})
-    assert gauges.dump() == {"b": "2", "c": "3"}
+    assert list(gauges.values()) == ["b", "c"]
 
 
 @each_core
@@ -497,5 +546,5 @@ def test_any_packets_give_what_the_reference_gives(packets: list[bytes], tags: A
         assert ledger.received == reference.received
         assert (ledger.dropped, ledger.notes) == (reference.dropped, reference.notes)
         assert ledger.in_window == reference.received - reference.dropped.total()
-        assert {name: Fraction(text) for name, text in aggregator.gauges().items()} == reference.gauges
         assert close(aggregator, ledger) == reference.rows()
+        assert {name: Fraction(value) for name, value in aggregator.close(0).gauges.items()} == reference.gauges

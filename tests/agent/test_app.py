@@ -4,14 +4,17 @@ import asyncio
 import json
 import socket
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
+from email.utils import formatdate
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
 
+from agent.aggregate import STEP
 from agent.app import Agent, Outside, steady_time
 from agent.batchfile import file_name
 from agent.compiled import CORE, MaybeCore
@@ -19,9 +22,11 @@ from agent.disk import Disk, FolderInUseError
 from agent.forward import Pace
 from agent.key import ApiKey
 from agent.receive import DatagramReceiver
+from agent.report import Snapshot
 from agent.setting_rules import join_address
 from agent.settings import load_settings
 from agent.starting import StartError
+from protocol.limits import MAX_BATCH_ITEMS
 from protocol.notify import Notifier, silent
 from tests.agent.cores import each_core
 from tests.agent.fakes import FULL, KEY, FailingDisk, RealCentre, Told, a_batch
@@ -70,6 +75,10 @@ class Running:
     async def until(self, event: str) -> None:
         await self.told.until(event)
 
+    async def snapshot(self) -> Snapshot:
+        await self.agent.settle()
+        return self.agent.snapshot()
+
     async def end(self) -> None:
         self.stop.set()
         await self.task
@@ -111,6 +120,13 @@ async def running(
             await one.end()
 
 
+async def turns_until(done: Callable[[], bool]) -> None:
+    """Ask at every turn of the loop."""
+    async with asyncio.timeout(60):
+        while not done():  # noqa: ASYNC110 - every turn is looked at
+            await asyncio.sleep(0)
+
+
 @each_core
 async def test_a_line_becomes_a_batch_at_the_centre(tmp_path: Path, core: MaybeCore) -> None:
     async with (
@@ -118,14 +134,53 @@ async def test_a_line_becomes_a_batch_at_the_centre(tmp_path: Path, core: MaybeC
         running(tmp_path, centre.url, core=core, PREFIX="web1", TAGS="append") as agent,
     ):
         agent.send(["foo:1|c|#a:b", "foo:2|c|#a:b"])
-        assert agent.agent.snapshot().in_window == 2
-        assert agent.agent.snapshot().compiled is (core is not None)
+        assert (await agent.snapshot()).in_window == 2
+        assert (await agent.snapshot()).compiled is (core is not None)
         agent.ticks.tick()
         await centre.until(lambda: centre.total("web1.foo.a.b") == 3)
         agent.send(["foo:4|c"])
         await agent.end()
         assert centre.total("web1.foo") == 4
         assert agent.told[-1] == "stopped"
+
+
+@each_core
+async def test_of_a_window_with_many_names_little_is_done_between_two_turns_of_the_loop(
+    tmp_path: Path, core: MaybeCore
+) -> None:
+    names, kinds = 2_000, ("c", "ms", "g", "s")
+    async with RealCentre().serving() as centre, running(tmp_path, centre.url, core=core) as agent:
+        ledger = agent.agent._ledger
+        for kind in kinds:
+            agent.send(["\n".join(f"{kind}{n}:1|{kind}" for n in range(at, at + 500)) for at in range(0, names, 500)])
+        asked = asyncio.create_task(agent.snapshot())
+        agent.ticks.tick()
+        turns = [(0, 0)]
+
+        def all_is_through() -> bool:
+            assert ledger.balance() == 0
+            turns.append((ledger.received, ledger.in_spool + ledger.acknowledged))
+            return ledger.acknowledged == names * len(kinds)
+
+        await turns_until(all_is_through)
+        counted, put = zip(*(((b[0] - a[0]), (b[1] - a[1])) for a, b in pairwise(turns)), strict=True)
+        assert max(counted) <= 2 * STEP, "who asks for the books counts, and so does the close"
+        assert max(put) <= MAX_BATCH_ITEMS
+        assert (await asked).received >= names * len(kinds)
+
+
+async def test_what_the_centre_says_of_the_time_while_a_window_is_closed_holds_for_all_of_it(tmp_path: Path) -> None:
+    async with RealCentre().serving() as centre, running(tmp_path, "http://127.0.0.1:1") as agent:
+        one, hour = agent.agent, 3_600
+        agent.send(["\n".join(f"a{n}:1|c" for n in range(at, at + 500)) for at in range(0, 3_000, 500)])
+        start = int(agent.ticks.wall())
+        agent.ticks.tick()
+        await turns_until(lambda: one._ledger.in_spool >= 1_000)
+        one._clock.learn(formatdate(agent.ticks.wall() + hour, usegmt=True), ours=True)
+        await turns_until(lambda: len(one._spool.index) == 3)
+        assert {entry.start for entry in one._spool.index} == {start + hour}
+        assert one._ledger.in_spool == 3_000
+        assert not centre.stored
 
 
 async def test_items_carry_their_windows_start(tmp_path: Path) -> None:
@@ -160,7 +215,7 @@ async def test_gauges_are_kept_over_a_restart_and_a_bad_gauge_file_is_told(tmp_p
         (tmp_path / "gauges.json").write_bytes(b"nonsense")
         async with running(tmp_path, centre.url) as agent:
             assert "gauges_lost" in agent.told
-            assert agent.agent.snapshot().notes == {"gauge_state_bad": 1}
+            assert (await agent.snapshot()).notes == {"gauge_state_bad": 1}
             agent.send(["depth:+1|g"])
         assert centre.total("depth") == 40 + 42 + 1
 
@@ -172,12 +227,12 @@ async def test_a_full_disk_is_told_and_loses_nothing_while_the_centre_is_there(t
         agent.send(["foo:1|c", "depth:1|g"])
         agent.ticks.tick()
         await centre.until(lambda: centre.total("foo") == 1)
-        assert "No space left" in str(agent.agent.snapshot().disk_trouble)
+        assert "No space left" in str((await agent.snapshot()).disk_trouble)
         failing.fault = None
         agent.send(["foo:1|c"])
         agent.ticks.tick()
         await centre.until(lambda: centre.total("foo") == 2)
-        assert agent.agent.snapshot().disk_trouble is None
+        assert (await agent.snapshot()).disk_trouble is None
 
 
 async def test_what_neither_disk_nor_centre_took_by_the_end_is_counted_as_lost_and_told(tmp_path: Path) -> None:
@@ -266,7 +321,7 @@ async def test_the_snapshot_says_what_is_wrong(tmp_path: Path) -> None:
         agent.send(["foo:1|c", "bad"])
         agent.ticks.tick()
         await agent.until("wait")
-        snapshot = agent.agent.snapshot()
+        snapshot = await agent.snapshot()
         assert snapshot.trouble is not None
         assert "Connection refused" in snapshot.trouble.message
         assert snapshot.dropped == {"no_type": 1}

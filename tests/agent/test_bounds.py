@@ -38,7 +38,7 @@ class Windows:
             self._aggregator.feed(line)
             self._aggregator.settle()
         assert self.ledger.balance() == 0
-        items = self._aggregator.close(0).items
+        items = list(self._aggregator.close(0).items)
         self.ledger.acknowledged += sum(item.samples for item in items)
         assert self.ledger.balance() == 0
         return {item.item.name: item.samples for item in items}
@@ -89,7 +89,7 @@ def test_a_gauge_that_is_pushed_out_is_forgotten_and_that_is_noted(core: MaybeCo
     windows = Windows(core, max_names=2)
     windows.window(b"a:1|c", b"b:1|c")
     assert windows.window(b"depth:40|g", b"x:1|c", b"a:1|c", b"b:1|c") == {"a": 1, "b": 1}
-    assert windows._aggregator.gauges() == {}
+    assert windows._aggregator.close(0).gauges == {}
     assert windows.ledger.notes == {"gauges_forgotten": 1}
 
 

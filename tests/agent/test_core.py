@@ -6,6 +6,7 @@ import json
 import socket
 import weakref
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +14,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent import aggregate
 from agent.aggregate import AggregateOptions, Aggregator
 from agent.compiled import CORE, MaybeCore
 from agent.ledger import Ledger
 from agent.receive import open_udp
+from tests.agent.cores import CORES
 from tests.agent.test_aggregate import LINES
 
 if TYPE_CHECKING:
@@ -30,6 +33,13 @@ STATSD = [row["line"].encode() for row in json.loads((Path(__file__).parents[1] 
 def a_core(learn: Callable[[bytes, bytes], tuple[int, Any]]) -> "Core":
     assert CORE is not None, "not built: gcc and python3.11-dev, then make install"
     return CORE(learn)
+
+
+def take(core: "Core") -> tuple[list[tuple[Any, ...]], bytes]:
+    """What the core gives, with all numbers in 10^-18."""
+    taken, left = core.take()
+    split = [(*one[:3], one[3:6], one[6]) for one in taken]
+    return [(*one, *(number * (1 if fine else 10**12) for number in numbers)) for *one, numbers, fine in split], left
 
 
 def learn(name: bytes, tail: bytes) -> tuple[int, Any]:
@@ -56,9 +66,9 @@ def learn(name: bytes, tail: bytes) -> tuple[int, Any]:
 def test_everyday_lines_are_counted(packet: bytes, sums: list[tuple[int, ...]]) -> None:
     core = a_core(learn)
     core.feed(packet)
-    taken, left = core.take()
+    taken, left = take(core)
     assert ([one[1:] for one in taken], left) == (sums, b"")
-    assert core.take() == ([], b"")
+    assert take(core) == ([], b"")
 
 
 @pytest.mark.parametrize(
@@ -106,7 +116,7 @@ def test_whatever_it_is_not_sure_of_is_left_as_sent(line: bytes) -> None:
     for packet in (line + b"\n", line + b"\r", line + b"\r\r\n\n" + line):
         core.feed(packet)
     assert core.left == len(line) * 4 + 7
-    assert core.take() == ([], line + b"\n" + line + b"\r\n" + line + b"\r\r\n" + line + b"\n")
+    assert take(core) == ([], line + b"\n" + line + b"\r\n" + line + b"\r\r\n" + line + b"\n")
     assert core.left == 0
 
 
@@ -120,7 +130,7 @@ def test_a_name_and_a_tail_are_learned_once() -> None:
     core = a_core(ask)
     for _ in range(3):
         core.feed(b"a:1|c\na:2|g\na:1|c|#t\nab:1|c\nab:1|\na:1|bc")
-        assert [one[0] for one in core.take()[0]] == [(b"a", b"c"), (b"a", b"c|#t"), (b"ab", b"c")]
+        assert [one[0] for one in take(core)[0]] == [(b"a", b"c"), (b"a", b"c|#t"), (b"ab", b"c")]
     assert asked == [(b"a", b"c"), (b"a", b"g"), (b"a", b"c|#t"), (b"ab", b"c"), (b"ab", b""), (b"a", b"bc")]
 
 
@@ -128,19 +138,19 @@ def test_names_without_end_are_left_alone_once_it_is_full_and_learned_anew_after
     core = a_core(learn)
     for first in range(0, 140_000, 1_000):
         core.feed(b"\n".join(b"name.%d:1|c" % number for number in range(first, first + 1_000)))
-    taken, left = core.take()
+    taken, left = take(core)
     assert 100_000 < len(taken) < 140_000
     assert len(taken) + left.count(b"\n") == 140_000
     assert {one[1:] for one in taken} == {(1, 1, ONE, ONE, ONE)}
     core.feed(b"name.139999:1|c\n" * 2)
-    assert core.take() == ([((b"name.139999", b"c"), 2, 2, 2 * ONE, ONE, ONE)], b"")
+    assert take(core) == ([((b"name.139999", b"c"), 2, 2, 2 * ONE, ONE, ONE)], b"")
 
 
 def test_the_names_own_bytes_are_bounded_too() -> None:
     core = a_core(learn)
     for number in range(20_000):
         core.feed(b"%d.%b:1|c" % (number, b"n" * 1_000))
-    taken, left = core.take()
+    taken, left = take(core)
     assert 10_000 < len(taken) < 20_000
     assert len(taken) + left.count(b"\n") == 20_000
 
@@ -150,7 +160,7 @@ def test_sums_go_beyond_64_bits() -> None:
     for _ in range(1_000):
         core.feed(b"a:999999999999.999999|c\nb:-999999999999.999999|c\n" * 20)
     high = 999_999_999_999_999_999 * 10**12
-    assert core.take()[0] == [
+    assert take(core)[0] == [
         (b"a", 20_000, 20_000, 20_000 * high, high, high),
         (b"b", 20_000, 20_000, -20_000 * high, -high, -high),
     ]
@@ -163,7 +173,7 @@ def test_an_answer_that_is_none_is_an_error_and_nothing_is_torn(answer: Any) -> 
     with pytest.raises(TypeError):
         core.feed(b"a:1|c")
     core.feed(b"a:1|c")
-    assert core.take() == ([(b"a", 1, 1, ONE, ONE, ONE)], b"")
+    assert take(core) == ([(b"a", 1, 1, ONE, ONE, ONE)], b"")
 
 
 def test_what_learn_raises_comes_out() -> None:
@@ -212,7 +222,7 @@ def test_datagrams_are_read_in_batches() -> None:
         assert core.read(sock.fileno(), 1) == (0, 0, errno.EAGAIN)
         closed = sock.fileno()
     assert core.read(closed, 1) == (0, 0, errno.EBADF)
-    assert core.take() == ([((b"a", b"c"), 100, 100, 4_950 * ONE, 0, 99 * ONE)], b"x" * 65_507 + b"\n")
+    assert take(core) == ([((b"a", b"c"), 100, 100, 4_950 * ONE, 0, 99 * ONE)], b"x" * 65_507 + b"\n")
 
 
 Books = tuple[int, int, dict[str, int], dict[str, int], list[Any], dict[str, str]]
@@ -228,8 +238,10 @@ def books(core: MaybeCore, windows: list[list[bytes]], options: AggregateOptions
             aggregator.feed(packet)
         aggregator.settle()
         received, in_window = ledger.received, ledger.in_window
-        items = sorted(aggregator.close(0).items, key=repr)
-        told.append((received, in_window, dict(ledger.dropped), dict(ledger.notes), items, aggregator.gauges()))
+        closed = aggregator.close(0)
+        items = sorted(closed.items, key=repr)
+        gauges = {name: str(value) for name, value in closed.gauges.items()}
+        told.append((received, in_window, dict(ledger.dropped), dict(ledger.notes), items, gauges))
     return told
 
 
@@ -258,3 +270,37 @@ def test_it_says_what_plain_python_says(windows: Any, tags: Any, gauges: Any, co
 def test_it_says_what_plain_python_says_of_every_line_of_the_peers() -> None:
     windows = [[line] * times for line in STATSD for times in (1, 2, 70)]
     assert books(CORE, windows, AggregateOptions()) == books(None, windows, AggregateOptions())
+
+
+def counted_in_steps(core: MaybeCore, windows: list[list[bytes]], options: AggregateOptions, steps: int) -> list[Any]:
+    """Items and gauges of each window, and the ledger; the next window's packets come while one is being counted."""
+    ledger = Ledger()
+    aggregator = Aggregator(options, ledger, core)
+    told = []
+    for number, window in enumerate([*windows, []]):
+        for packet in window:
+            aggregator.feed(packet)
+            for _ in islice(aggregator.settling(), steps):
+                assert ledger.balance() == 0
+        if number:
+            closed = aggregator.closed()
+            items = sorted(closed.items, key=repr)
+            ledger.acknowledged += sum(item.samples for item in items)
+            told.append((items, {name: str(value) for name, value in closed.gauges.items()}))
+        aggregator.cut(0)
+    return [*told, ledger.received, ledger.in_window, dict(ledger.dropped), dict(ledger.notes)]
+
+
+@settings(max_examples=150, deadline=None)
+@given(WINDOWS, st.sampled_from(["drop", "append"]), st.integers(1, 5), st.integers(0, 3))
+def test_counting_in_steps_says_the_same(windows: Any, tags: Any, copies: int, steps: int) -> None:
+    options, repeated = AggregateOptions(tags=tags), [window * copies for window in windows]
+    whole = books(None, repeated, options)
+    *_, (_, _, dropped, notes, _, _) = whole
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(aggregate, "STEP", 1)
+        for core in CORES:
+            *told, received, in_window, dropped_too, notes_too = counted_in_steps(core, repeated, options, steps)
+            assert told == [(items, gauges) for *_, items, gauges in whole]
+            assert (in_window, dropped_too, notes_too) == (0, dropped, notes)
+            assert received == whole[-1][0]

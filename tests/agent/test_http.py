@@ -11,12 +11,16 @@ from agent.report import Snapshot
 from tests.agent.test_report import FINE, but
 
 
+async def at_once() -> None:
+    """Nothing to wait for."""
+
+
 @pytest.mark.parametrize(
     ("snapshot", "status", "healthy"),
     [(FINE, 200, "healthy"), (but(spool_overflowing=True), 503, "unhealthy")],
 )
 async def test_the_three_pages(snapshot: Snapshot, status: int, healthy: str) -> None:
-    server, port = await serve(local_pages(lambda: snapshot), "127.0.0.1", 0)
+    server, port = await serve(local_pages(lambda: snapshot), "127.0.0.1", 0, at_once)
     base = f"http://127.0.0.1:{port}"
     async with aiohttp.ClientSession() as session:
         async with session.get(f"{base}/metrics") as answer:
@@ -36,9 +40,9 @@ async def test_the_three_pages(snapshot: Snapshot, status: int, healthy: str) ->
 
 
 async def test_a_port_in_use_is_an_oserror() -> None:
-    server, port = await serve(local_pages(lambda: FINE), "127.0.0.1", 0)
+    server, port = await serve(local_pages(lambda: FINE), "127.0.0.1", 0, at_once)
     with pytest.raises(OSError, match="in use"):
-        await serve(local_pages(lambda: FINE), "127.0.0.1", port)
+        await serve(local_pages(lambda: FINE), "127.0.0.1", port, at_once)
     server.close()
 
 
@@ -61,7 +65,7 @@ def test_any_request_has_an_answer(head: bytes, says: bytes) -> None:
 
 
 async def test_who_asks_nothing_or_without_end_is_not_waited_for() -> None:
-    server, port = await serve(local_pages(lambda: FINE), "127.0.0.1", 0)
+    server, port = await serve(local_pages(lambda: FINE), "127.0.0.1", 0, at_once)
     for sent in (b"GET /", b"x" * 100_000):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(sent)

@@ -80,7 +80,7 @@ async def test_a_flush_loop_that_hangs_is_not_alive_though_all_else_is(tmp_path:
         for _ in range(10):
             agent.ticks.tick()
             await asyncio.to_thread(agent.send, ["foo:1|c"])
-        assert agent.agent.snapshot().received == 11
+        assert (await agent.snapshot()).received == 11
         assert heard[before:] == []
         go.set()
         await heard.until("WATCHDOG=1", 2)

@@ -149,7 +149,8 @@ def test_batches_are_counted_as_single_datagrams_are(at_most: int) -> None:
     assert read(sock, 1) == Taken(0, 0)
     sock.close()
     assert read(sock, 1) == Taken(0, 0, failed=True)
-    ((name, lines, *_),), left = core.take()
+    taken, left = core.take()
+    ((name, lines, *_),) = taken
     assert (name, lines, left) == (b"a", 200, b"?\n" * 200)
     assert looks == sorted(looks)
     assert looks[-1] == 400

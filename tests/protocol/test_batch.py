@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from protocol.batch import Fault, Item, Kind, item_to_json, parse_item, parse_single
 from protocol.limits import MAX_AGE_SECONDS
 from protocol.numbers import MAX_UNITS
+from protocol.times import format_time
 
 NOW = 1_771_113_600.5  # 2026-02-15T00:00:00.5Z
 START = 1_771_113_600
@@ -140,5 +141,5 @@ SUMMARIES = st.builds(
 
 @given(st.one_of(PLAIN, SUMMARIES))
 def test_an_item_survives_the_wire(item: Item) -> None:
-    raw = json.loads(item_to_json(item), parse_float=Decimal)
+    raw = json.loads(item_to_json(item, format_time(item.recorded_at)), parse_float=Decimal)
     assert parse_item(raw, NOW, 5) == item

@@ -1,0 +1,18 @@
+/* What was counted up to one moment, as a Python iterator: made in one step, looked at a series at a time. */
+#ifndef FIESTA_SUMS_H
+#define FIESTA_SUMS_H
+
+#define PY_SSIZE_T_CLEAN
+#define Py_LIMITED_API 0x030b0000
+#include <Python.h>
+
+#include "table.h"
+
+/* The type of the iterators; a new reference, or NULL with an exception set. */
+PyObject *sums_type(void);
+
+/* The sums of all touched series, in the order of their first lines; a new reference, or NULL with an exception set.
+ * The table stays as it is. */
+PyObject *sums_of(PyObject *type, const struct table *table);
+
+#endif
