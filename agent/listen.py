@@ -69,7 +69,7 @@ def open_receivers(
 
     for one, name in zip(passed, _names(passed), strict=True):
         if one.kind == "TCP":
-            keep(StreamReceiver(one.sock, taker, wanted.limits, name))
+            keep(StreamReceiver(one.sock, taker, wanted.limits, name, ours=False))
         elif one.kind == "unix":
             prepare_unix(one.sock)
             keep(DatagramReceiver(one.sock, read_unix, name, ours=False))

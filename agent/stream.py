@@ -10,6 +10,7 @@ import fcntl
 import socket
 import struct
 import termios
+from array import array
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -23,6 +24,10 @@ READS_A_TURN: Final = 16
 """Read so often before the event loop gets its turn: 256 KiB, about 5 ms of counting."""
 NO_ROOM_SECONDS: Final = 1.0
 """How long nothing is accepted when the process has no descriptor left."""
+_SO_ATTACH_FILTER: Final = 26  # Linux; the socket module has no name for it
+_BPF_RETURN: Final = 6
+_RESET: Final = struct.pack("ii", 1, 0)
+"""Do not linger at the close."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +68,17 @@ def open_tcp(host: str, port: int) -> socket.socket:
         sock.close()
         raise
     return sock
+
+
+def refuse_connections(sock: socket.socket) -> None:
+    """Let a listening TCP socket take no new connection; those that wait can still be accepted.
+
+    Not for a socket that another process holds too: it is the socket that changes. A listener that is shut down
+    forgets the connections that wait, so it gets a packet filter that lets nothing pass.
+    """
+    nothing = array("B", struct.pack("HBBI", _BPF_RETURN, 0, 0, 0))
+    with suppress(OSError):  # then a connection made between the last accept and the close is lost
+        sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("HP", 1, nothing.buffer_info()[0]))
 
 
 class LineCutter:
@@ -106,9 +122,12 @@ class _Connection:
 
 
 class StreamReceiver:
-    """Accepts connections of a listening, non-blocking socket and hands their lines on. Owns the sockets."""
+    """Accepts connections of a listening, non-blocking socket and hands their lines on. Owns the sockets, or shares
+    the listening one where not ``ours``."""
 
-    def __init__(self, sock: socket.socket, taker: LineTaker, limits: StreamLimits, name: str = "") -> None:
+    def __init__(
+        self, sock: socket.socket, taker: LineTaker, limits: StreamLimits, name: str = "", *, ours: bool = True
+    ) -> None:
         self.name = name or socket_name(sock)
         self.bytes = 0
         self.errors = 0
@@ -116,6 +135,7 @@ class StreamReceiver:
         self.refused = 0
         self.idle_closed = 0
         self._sock = sock
+        self._ours = ours
         self._taker = taker
         self._limits = limits
         self._open: dict[int, _Connection] = {}  # by descriptor, longest idle first
@@ -148,10 +168,16 @@ class StreamReceiver:
         self._loop = None
 
     def refuse(self) -> None:
-        """Nothing: a connection that is closed tells its client."""
+        """Take no new connections; those that wait for us can still be accepted. Nothing changes where another
+        process holds the socket."""
+        if self._ours:
+            refuse_connections(self._sock)
 
     def drain(self) -> int:
-        """Read what waits in the kernel now, also of connections not accepted yet; the bytes. For after ``stop``."""
+        """End all connections, those not accepted yet too, and read what the kernel has taken of them; the bytes.
+
+        For after ``stop``. All that the kernel has acknowledged to a client is read, and it acknowledges no more.
+        """
         before = self.bytes
         self._accept()
         for connection in list(self._open.values()):
@@ -164,6 +190,8 @@ class StreamReceiver:
                 waiting -= self.bytes - had
             if connection.sock.fileno() >= 0 and not waiting:
                 self._read(connection)  # sees an end, if there is one
+            if connection.sock.fileno() >= 0:
+                self._end(connection)
         return self.bytes - before
 
     def close(self) -> None:
@@ -188,7 +216,7 @@ class StreamReceiver:
         )
 
     def _accept(self) -> None:
-        for _ in range(BACKLOG):
+        for _ in range(BACKLOG + 1):  # the kernel lets one more wait
             try:
                 sock, address = self._sock.accept()
             except BlockingIOError:
@@ -253,6 +281,22 @@ class StreamReceiver:
         if not data:
             self._leave(connection, whole=True)
             return
+        self._push(connection, data)
+
+    def _end(self, connection: _Connection) -> None:
+        """From the shutdown on the kernel takes nothing, and resets a client that goes on sending.
+
+        One that waits for room would not hear of that for a minute, so we reset it.
+        """
+        with suppress(OSError):  # the client was quicker
+            connection.sock.shutdown(socket.SHUT_RDWR)
+        with suppress(OSError):  # that is the client, reset
+            while data := connection.sock.recv(MAX_LINE):
+                self._push(connection, data)
+                connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        self._leave(connection, whole=False)
+
+    def _push(self, connection: _Connection, data: bytes) -> None:
         self.bytes += len(data)
         known = connection.cutter.too_long
         lines = connection.cutter.push(data)

@@ -14,6 +14,7 @@ from datadog.dogstatsd.base import DogStatsd
 
 from tests.agent.fakes import RealCentre
 from tests.agent.process import AgentProcess, an_agent, balance
+from tests.agent.test_stream import send_until_it_ends
 
 
 @pytest.fixture
@@ -150,6 +151,23 @@ async def test_a_real_client_over_unix_and_over_tcp(tmp_path: Path, client: Call
             await ended_well(agent)
         assert (centre.total("hits"), centre.total("took")) == (600, 1500)
         assert not path.exists(), "the socket is removed at the stop"
+
+
+async def test_at_a_stop_every_line_that_was_acknowledged_over_tcp_is_counted(tmp_path: Path) -> None:
+    line = b"hits:1|c\n"
+    async with RealCentre().serving() as centre:
+        async with an_agent(tmp_path / "spool", centre, TCP="127.0.0.1:0") as agent:
+            address = ("127.0.0.1", agent.tcp)
+            clients = [
+                asyncio.create_task(asyncio.to_thread(send_until_it_ends, address, line * lines))
+                for lines in (1, 10, 100)
+            ]
+            async with asyncio.timeout(60):
+                while centre.total("hits") < 10_000:
+                    await agent.status()
+            assert await agent.end(signal.SIGTERM) == 0
+            acknowledged = [acked for acked, _ in await asyncio.gather(*clients)]
+        assert centre.total("hits") == sum(acked // len(line) for acked in acknowledged)
 
 
 async def test_a_socket_file_left_by_a_killed_agent_is_taken_over_and_a_living_one_is_not(tmp_path: Path) -> None:

@@ -1,8 +1,10 @@
 """Lines over connections, cut wherever the network likes, and bounded."""
 
 import asyncio
+import errno
 import resource
 import socket
+import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from itertools import pairwise
@@ -12,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.stream import MAX_LINE, LineCutter, StreamLimits, StreamReceiver, open_tcp
+from agent.stream import MAX_LINE, LineCutter, StreamLimits, StreamReceiver, open_tcp, refuse_connections
 
 LONG = b"x" * (MAX_LINE + 1)
 LONGEST = b"y" * MAX_LINE
@@ -214,6 +216,54 @@ async def test_after_stop_drain_reads_what_waits_also_in_connections_not_yet_acc
             receiver.close()
             assert taken.gone == ["line_cut"]
         await ended(known)
+
+
+def send_until_it_ends(address: tuple[str, int], lines: bytes) -> tuple[int, int]:
+    """Bytes that our kernel had acknowledged when the connection ended, and that the client's had taken."""
+    sent = 0
+    with socket.socket() as client:
+        client.settimeout(60)
+        try:
+            client.connect(address)
+            while True:
+                sent += client.send(lines)
+        except ConnectionError:
+            acknowledged: int = struct.unpack_from(
+                "Q", client.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 192), 120
+            )[0]
+            return max(acknowledged - 1, 0), sent  # its SYN is one of them
+
+
+async def test_all_that_was_acknowledged_to_clients_who_go_on_sending_is_read_at_a_stop() -> None:
+    async with receiving() as (receiver, taken):
+        clients = [
+            asyncio.create_task(asyncio.to_thread(send_until_it_ends, receiver.address, b"a:1|c\n" * 10**power))
+            for power in (0, 0, 1, 2, 3)
+        ]
+        await taken.until(lambda: len(taken.found) > 10_000)
+        receiver.stop()
+        receiver.refuse()
+        receiver.drain()
+        receiver.close()
+        acknowledged, sent = map(sum, zip(*(await asyncio.gather(*clients)), strict=True))
+        assert receiver.bytes == acknowledged <= sent
+        assert set(taken.found) == {b"a:1|c"}
+        assert len(taken.found) * 6 <= receiver.bytes < (len(taken.found) + len(clients)) * 6
+        assert receiver.errors == 0
+        assert set(taken.gone) <= {"line_cut"}
+
+
+async def test_a_listener_that_refuses_takes_no_new_connection_and_keeps_those_that_wait() -> None:
+    with open_tcp("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()) as waits:
+        waits.sendall(b"a:1|c\n")
+        refuse_connections(listener)
+        with socket.socket() as late:
+            late.setblocking(False)
+            assert late.connect_ex(listener.getsockname()) == errno.EINPROGRESS
+            accepted, _ = listener.accept()
+            with accepted, pytest.raises(BlockingIOError):
+                assert accepted.recv(100) == b"a:1|c\n"
+                listener.accept()
 
 
 async def test_a_unix_stream_socket_serves_lines_too_and_knows_the_process(tmp_path: Path) -> None:
