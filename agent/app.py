@@ -107,7 +107,7 @@ class Agent:
         async with AsyncExitStack() as stack:
             self._open_spool()
             stack.callback(self._spool.close)
-            await self._open_books(stack)
+            self._open_books(stack)
             await stack.enter_async_context(self._sender)
             self._open_receivers(stack.enter_context(ExitStack()))
             forwarding = asyncio.create_task(self._forwarder.run())
@@ -191,12 +191,14 @@ class Agent:
             self._ledger.notes["gauge_state_bad"] += 1
             self._tell("gauges_lost", f"gauges.json {error}; gauges start from 0")
 
-    async def _open_books(self, stack: AsyncExitStack) -> None:
+    def _open_books(self, stack: AsyncExitStack) -> None:
         address = join_address(*self._settings.http)
         with starting(f"HTTP {address}", "stop what listens there, or set HTTP to another port"):
-            server, port = await serve(local_pages(self.snapshot), *self._settings.http, self.settle)
-        stack.callback(server.close)
-        self._tell("books_open", f"http://{join_address(self._settings.http[0], port)}/metrics, /health and /status")
+            server = serve(local_pages(self.snapshot), *self._settings.http, self.settle)
+        stack.push_async_callback(server.close)
+        self._tell(
+            "books_open", f"http://{join_address(self._settings.http[0], server.port)}/metrics, /health and /status"
+        )
 
     def _open_receivers(self, stack: ExitStack) -> None:
         """Open the first window with the sockets."""

@@ -2,16 +2,24 @@
 
 import asyncio
 import json
+import socket
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Final, NamedTuple
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from agent.report import AgentCollector, Snapshot, health, status
+from agent.stream import open_tcp
 
 REQUEST_SECONDS: Final = 10.0
 """Who has not asked by then is not waited for."""
+MAX_CONNECTIONS: Final = 32
+"""A few scrapers and a person; well within the descriptors that agent.descriptors keeps for such."""
+MAX_HEAD: Final = 16_384
+NO_ROOM_SECONDS: Final = 1.0
+"""How long nothing is accepted when the process has no descriptor left."""
 _JSON: Final = "application/json; charset=utf-8"
 _REASONS: Final = {
     200: "OK",
@@ -50,28 +58,70 @@ def local_pages(take: Callable[[], Snapshot]) -> Pages:
     }
 
 
-async def serve(
-    pages: Pages, host: str, port: int, before: Callable[[], Awaitable[None]]
-) -> tuple[asyncio.Server, int]:
-    """Listen; returns the server, to be closed by the caller, and the port. ``before`` is awaited before each answer.
+class LocalPort:
+    """Answers each connection once. At most ``room`` are open: where one more comes, the oldest is ended, so that
+    nobody keeps others out by holding them, or takes descriptors that the rest of the agent needs.
 
-    Raises OSError.
+    ``before`` is awaited before each answer; a connection has REQUEST_SECONDS from its first byte to its last.
     """
 
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            async with asyncio.timeout(REQUEST_SECONDS):
-                head = await reader.readuntil(b"\r\n\r\n")
-                await before()
-                writer.write(respond(pages, head))
-                await writer.drain()
-        except (TimeoutError, OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            pass  # who does not ask, or does not listen, gets no answer
-        finally:
-            writer.close()
+    def __init__(
+        self, sock: socket.socket, pages: Pages, before: Callable[[], Awaitable[None]], room: int = MAX_CONNECTIONS
+    ) -> None:
+        self.port: Final[int] = sock.getsockname()[1]
+        self._sock = sock
+        self._pages = pages
+        self._before = before
+        self._room = room
+        self._open: dict[asyncio.Task[None], None] = {}  # the oldest first
+        self._accepting = asyncio.create_task(self._accept())
 
-    server = await asyncio.start_server(answer, host, port)
-    return server, int(server.sockets[0].getsockname()[1])
+    async def close(self) -> None:
+        """End all connections and let go of the port."""
+        tasks = [self._accepting, *self._open]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._sock.close()
+
+    async def _accept(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                sock, _ = await loop.sock_accept(self._sock)
+            except OSError:  # mostly there is no descriptor left
+                await asyncio.sleep(NO_ROOM_SECONDS)
+                continue
+            while len(self._open) >= self._room:
+                oldest = next(iter(self._open))
+                oldest.cancel()
+                await asyncio.wait([oldest])
+                self._open.pop(oldest, None)
+            sock.setblocking(False)
+            task = loop.create_task(self._answer(sock))
+            self._open[task] = None
+            task.add_done_callback(lambda done: self._open.pop(done, None))
+
+    async def _answer(self, sock: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        with sock, suppress(TimeoutError, OSError):  # who does not ask, or does not listen, gets no answer
+            async with asyncio.timeout(REQUEST_SECONDS):
+                head = b""
+                while b"\r\n\r\n" not in head:
+                    data = await loop.sock_recv(sock, MAX_HEAD)
+                    head += data
+                    if not data or len(head) > MAX_HEAD:
+                        return
+                await self._before()
+                await loop.sock_sendall(sock, respond(self._pages, head))
+                sock.shutdown(socket.SHUT_WR)
+                while await loop.sock_recv(sock, MAX_HEAD):
+                    pass  # an answer is lost where we close with something unread
+
+
+def serve(pages: Pages, host: str, port: int, before: Callable[[], Awaitable[None]]) -> LocalPort:
+    """Listen and answer on the running loop, until it is closed. Raises OSError."""
+    return LocalPort(open_tcp(host, port), pages, before)
 
 
 def respond(pages: Pages, head: bytes) -> bytes:

@@ -34,6 +34,10 @@ def most_memory(agent: AgentProcess) -> int:
     return int(status.split("VmHWM:")[1].split()[0]) << 10
 
 
+def descriptors(agent: AgentProcess) -> int:
+    return len(list(Path(f"/proc/{agent.process.pid}/fd").iterdir()))
+
+
 def packets(lines: Iterable[bytes], size: int = 8_000) -> Iterator[bytes]:
     packet: list[bytes] = []
     length = 0
@@ -204,3 +208,19 @@ async def test_too_many_connections_with_half_lines_starve_neither_memory_nor_th
 def descriptors_for_a_thousand_connections() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 4_096), hard))
+
+
+async def test_idle_connections_to_the_local_port_take_no_descriptors_and_nothing_from_the_sockets(
+    tmp_path: Path,
+) -> None:
+    async with RealCentre().serving() as centre, an_agent(tmp_path, centre) as agent:
+        with ExitStack() as stack:
+            for number in range(600):
+                stack.enter_context(socket.create_connection(("127.0.0.1", agent.http)))
+                if number % 20 == 0:
+                    agent.send(["hits:1|c"] * 10)
+            assert descriptors(agent) < 32 + 32
+            assert balance(await agent.status()) == 0
+            assert (await agent.get("/health"))[0] == 200
+        assert await agent.end(signal.SIGTERM) == 0
+        assert centre.total("hits") == 300
