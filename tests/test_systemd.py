@@ -103,6 +103,17 @@ def test_the_agents_settings_hold_together_as_the_unit_gives_them(tmp_path: Path
     assert settings.spool_dir == Path("/var/lib") / unit.one("StateDirectory") / "spool"
 
 
+def test_commands_by_hand_get_what_the_units_give() -> None:
+    given: dict[str, str] = {}
+    for name in SERVICES:
+        given |= read_unit(name).environment({"%d": "/etc/fiesta", "%S": "/var/lib"})
+    commands = "\n".join(re.findall(r"```sh\n(.*?)```", DOCS, re.DOTALL))
+    by_hand = dict(re.findall(r"\b((?:FIESTA_AGENT|METRICS|DB|REDIS)_[A-Z_]+)=(\S+)", commands))
+    assert by_hand.items() <= given.items()
+    needed = {"METRICS_DATA_DIR", "DB_CONNECTION", "DB_PASSWORD_FILE"}
+    assert needed | {name for name in given if name.startswith(ENV_PREFIX)} <= by_hand.keys()
+
+
 def calls(group: str) -> set[str]:
     """The system calls of a group, and of the groups in it."""
     if not group.startswith("@"):
