@@ -249,8 +249,7 @@ class DuckStore:
 
     async def aggregate(self, metric_ids: Sequence[int], window: int, segments: Sequence[Segment]) -> Buckets:
         """See Store."""
-        sql = duck_sql.aggregate(metric_ids, window, segments)
-        return await self._engine.read(lambda cursor: _aggregate(cursor, sql))
+        return await self._engine.read(lambda cursor: _aggregate(cursor, metric_ids, window, segments))
 
     async def backup(self, target: Path) -> None:
         """See Store."""
@@ -313,13 +312,18 @@ def _aside(point: RejectedPoint) -> list[object]:
     return [point.name, point.kind, point.recorded_at, *decimals, point.reason]
 
 
-def _aggregate(cursor: Connection, sql: str) -> Buckets:
+def _aggregate(cursor: Connection, metric_ids: Sequence[int], window: int, segments: Sequence[Segment]) -> Buckets:
+    """The first of three ways that is exact for the numbers at hand: 1, 4 and 20 times the time."""
+    sql = duck_sql.aggregate(metric_ids, window, segments)
     buckets = duck_sql.buckets(cursor.execute(sql).fetchnumpy())
-    if buckets is not None:
-        return buckets
-    metric_ids, starts, *numbers = zip(*cursor.execute(sql).fetchall(), strict=True)
-    wide = (wide_column([_units(number) for number in column]) for column in numbers)
-    return Buckets(np.array(metric_ids), np.array(starts), *wide)
+    if buckets is None:
+        halves = duck_sql.aggregate(metric_ids, window, segments, halves=True)
+        buckets = duck_sql.buckets_of_halves(cursor.execute(halves).fetchnumpy())
+    if buckets is None:
+        ids, starts, *numbers = zip(*cursor.execute(sql).fetchall(), strict=True)
+        wide = (wide_column([_units(number) for number in column]) for column in numbers)
+        buckets = Buckets(np.array(ids), np.array(starts), *wide)
+    return buckets
 
 
 def _units(number: Decimal) -> int:

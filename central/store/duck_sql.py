@@ -11,7 +11,7 @@ import numpy as np
 
 from central.plan import Segment
 from central.store.base import RequestId, Row
-from central.store.buckets import Buckets
+from central.store.buckets import Buckets, Column
 from central.store.seen import Words
 from protocol.numbers import UNIT
 
@@ -19,6 +19,10 @@ _SPLIT: Final = 10**10
 _NARROW_END: Final = 10**14
 """Units of a group's rows that cross in 64 bits, and values of a rollup that fit into DECIMAL(18,4)."""
 _DOUBLE_END: Final = float(1 << 50)
+_LOW: Final = 10**8
+"""The lower digits of a number, before the point, that cross by themselves where a double cannot hold all."""
+_LOW_UNITS: Final = _LOW * UNIT
+_HALVES_END: Final = _LOW_UNITS * _DOUBLE_END / 2
 ROLLUPS: Final = {
     "minute": ("rollup_minute", "rollup_minute_packed", "rollup_minute_wide"),
     "hour": ("rollup_hour",),
@@ -127,8 +131,13 @@ def find_ids(tables: Sequence[str], keys: Sequence[bytes]) -> str:
     return " UNION ALL ".join(f"SELECT * FROM {table} WHERE high IN ({listed})" for table in tables)
 
 
-def aggregate(metric_ids: Sequence[int], window: int, segments: Sequence[Segment]) -> str:
-    """SELECT of exact summaries by name and window over all segments, in one statement and so one snapshot."""
+def aggregate(metric_ids: Sequence[int], window: int, segments: Sequence[Segment], *, halves: bool = False) -> str:
+    """SELECT of exact summaries by name and window over all segments, in one statement and so one snapshot.
+
+    ``halves``: each number is followed by its lower digits, for ``buckets_of_halves``.
+    """
+    numbers = [f"{{0}}, {{0}} % {_LOW}::DECIMAL(38,4)" if halves else "{0}"] * 4
+    sums = ", ".join(map(str.format, numbers, ("sum(samples)", "sum(total)", "min(low)", "max(high)")))
     tail = Segment("raw", segments[0].start, segments[-1].end)
     parts = [_raw("tail_points", tail, metric_ids)]
     for segment in segments:
@@ -137,7 +146,7 @@ def aggregate(metric_ids: Sequence[int], window: int, segments: Sequence[Segment
         else:
             parts += [_rollup(table, segment, metric_ids) for table in ROLLUPS[segment.level]]
     return (
-        f"SELECT metric_id, t // {window} * {window} AS start, sum(samples), sum(total), min(low), max(high)"
+        f"SELECT metric_id, t // {window} * {window} AS start, {sums}"
         f" FROM ({' UNION ALL '.join(parts)}) GROUP BY metric_id, start ORDER BY metric_id, start"
     )
 
@@ -145,14 +154,35 @@ def aggregate(metric_ids: Sequence[int], window: int, segments: Sequence[Segment
 def buckets(columns: Mapping[str, Any]) -> Buckets | None:
     """What ``aggregate`` selected, as columns of doubles; None where a number is too large for one to be exact.
 
-    A tenth of the time of decimals as objects. A double is off by 2^-53 of itself and its product with 10,000 by
-    as much again: below 2^50 units that is less than a quarter of one, so the nearest whole number is the one.
+    A double is off by 2^-53 of itself and its product with 10,000 by as much again: below 2^50 units that is less
+    than a quarter of one, so the nearest whole number is the one.
     """
     metric_ids, starts, *numbers = columns.values()
     units = [np.rint(column * UNIT) for column in numbers]
     if any(np.abs(column).max(initial=0) > _DOUBLE_END for column in units):
         return None
     return Buckets(*(column.astype(np.int64) for column in (metric_ids, starts, *units)))
+
+
+def buckets_of_halves(columns: Mapping[str, Any]) -> Buckets | None:
+    """What ``aggregate`` selected as halves; None where a number is too large for doubles even so.
+
+    The lower half is exact. What is left over it is the double's error, below half of what the upper half counts in.
+    """
+    metric_ids, starts, *numbers = columns.values()
+    if any(np.abs(column).max(initial=0) * UNIT > _HALVES_END for column in numbers):
+        return None
+    pairs = zip(numbers[::2], numbers[1::2], strict=True)
+    return Buckets(metric_ids.astype(np.int64), starts.astype(np.int64), *(_whole(*pair) for pair in pairs))
+
+
+def _whole(number: Column, low: Column) -> Column:
+    low = np.rint(low * UNIT)
+    high = np.rint((number * UNIT - low) / _LOW_UNITS)
+    small = np.abs(high).max(initial=0) < (1 << 62) // _LOW_UNITS - 1
+    kind = np.int64 if small else object
+    whole: Column = high.astype(np.int64).astype(kind) * _LOW_UNITS + low.astype(np.int64).astype(kind)
+    return whole
 
 
 def _rollup(table: str, segment: Segment, metric_ids: Sequence[int]) -> str:

@@ -8,12 +8,25 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from central.plan import Segment
 from central.store.base import Row
 from central.store.duck import FILE_NAME, DuckStore
 from central.store.duck_pack import CHECK_SECONDS, PAUSE_SECONDS, pack
 from central.store.migrations import load
 from protocol.numbers import UNIT
-from tests.central.store_help import DAY, FAR, NOW, Clock, ask, assert_levels_agree, brute_force, group, name, plain
+from tests.central.store_help import (
+    DAY,
+    FAR,
+    NOW,
+    Clock,
+    ask,
+    ask_segments,
+    assert_levels_agree,
+    brute_force,
+    group,
+    name,
+    plain,
+)
 
 NARROW = 10**14 * UNIT
 LAST = 10**20 - 1
@@ -97,6 +110,17 @@ async def test_answers_are_exact_at_any_size(store: DuckStore, values: list[int]
     await store.commit(group(rows))
     for window in (60, 86_400):
         assert await ask(store, [metric.id], window=window) == brute_force(rows, *FAR, window)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(0, 123).flatmap(lambda bits: st.lists(st.integers(-(2**bits), 2**bits), min_size=1, max_size=6)))
+async def test_sums_of_any_size_are_read_exactly(store: DuckStore, totals: list[int]) -> None:
+    numbers = [f"{'-' if units < 0 else ''}{abs(units) // UNIT}.{abs(units) % UNIT:04d}" for units in totals]
+    rows = ", ".join(f"(1, {NOW + 3600 * at}, 1, {number}, 0, 0)" for at, number in enumerate(numbers))
+    put = f"INSERT INTO rollup_hour VALUES {rows}"
+    await store._engine.write(lambda handle: handle.execute(f"DELETE FROM rollup_hour; {put}"))
+    found = await ask_segments(store, [1], 3600, [Segment("hour", *FAR)])
+    assert [bucket.total for bucket in found] == totals
 
 
 def days_ago(days: int, metric: int = 1, value: int = 1, second: int = 0) -> Row:
