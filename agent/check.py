@@ -1,14 +1,18 @@
 """Is everything as an agent needs it? One finding for each question, in the order of the data's way."""
 
-from collections.abc import AsyncIterator, Callable, Iterator
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from agent.clock import CLOCK_OFF_SECONDS, parse_http_date
 from agent.disk import Disk, FolderInUseError
 from agent.fleet import hosts_a_key, requests_a_minute
+from agent.receive import RECEIVE_BUFFER, ask_buffer, granted_buffer
 from agent.send import UnreachableError
+from agent.socketfacts import Limits
 from agent.spoolfolder import AsideLimits, SpoolFolder
+from agent.waiting import QUEUE, allowed_text, is_small, udp_waiting, unix_waiting
 from protocol.limits import MAX_BATCH_ITEMS
 from protocol.outcomes import Allowance, Answer, allowance, our_body
 
@@ -46,6 +50,59 @@ def check_spool(path: Path, disk: Disk) -> Finding:
     finally:
         folder.close()
     return Finding(True, what, "can be written, and no agent uses it")
+
+
+class Sockets(NamedTuple):
+    """The names of the sockets that the settings ask for, by kind."""
+
+    udp: str
+    unix: str | None
+    tcp: str | None
+
+
+def check_sockets(wanted: Sockets, running: Sequence[Mapping[str, Any]], allowed: Limits) -> Iterator[Finding]:
+    """A finding for each socket: of an agent that runs, from its status, else of one that would run as this user."""
+    if not running:
+        yield _udp(wanted.udp, {"buffer_asked": RECEIVE_BUFFER, "buffer_granted": _would_be_granted()}, allowed)
+        if wanted.unix is not None:
+            yield _unix(wanted.unix, {}, allowed)
+        if wanted.tcp is not None:
+            yield _stream(wanted.tcp, allowed)
+    for facts in running:
+        name: str = facts["name"]
+        if facts.get("buffer_granted") is not None:
+            yield _udp(name, facts, allowed)
+        elif facts.get("packets") is not None:
+            yield _unix(name, facts, allowed)
+        else:
+            yield _stream(name, allowed)
+
+
+def _udp(name: str, facts: Mapping[str, Any], allowed: Limits) -> Finding:
+    granted, asked, drops = facts["buffer_granted"], facts["buffer_asked"], facts.get("kernel_drops") or 0
+    told = f"receive buffer: {asked:,} bytes asked for, {granted:,} granted{allowed_text(allowed.rmem_max)}; "
+    told += udp_waiting(granted)
+    if drops:
+        told += f"; {drops:,} datagrams were dropped because it was full"
+    return Finding(True, name, told, doubt=is_small(granted) or drops > 0)
+
+
+def _unix(name: str, facts: Mapping[str, Any], allowed: Limits) -> Finding:
+    queue = facts.get("queue_limit") or allowed.dgram_queue
+    if queue is None:
+        return Finding(True, name, "the system does not say how many datagrams may wait (net.unix.max_dgram_qlen)")
+    return Finding(True, name, unix_waiting(queue), doubt=queue < QUEUE)
+
+
+def _stream(name: str, allowed: Limits) -> Finding:
+    most = "" if allowed.tcp_max is None or "unix" in name else f" up to {allowed.tcp_max:,} bytes (net.ipv4.tcp_rmem)"
+    return Finding(True, name, f"the kernel sizes each connection's buffer{most}; a sender waits while it is full")
+
+
+def _would_be_granted() -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        ask_buffer(sock, RECEIVE_BUFFER)
+        return granted_buffer(sock)
 
 
 class Sends(NamedTuple):

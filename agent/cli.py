@@ -17,7 +17,7 @@ import uvloop
 
 from agent.activation import ActivationError, passed_sockets
 from agent.app import Agent, Outside, steady_time
-from agent.check import Finding, Sends, check_centre, check_spool
+from agent.check import Finding, Sends, Sockets, check_centre, check_sockets, check_spool
 from agent.connection import Connection
 from agent.descriptors import keep_standard
 from agent.disk import Disk, FolderInUseError
@@ -31,6 +31,7 @@ from agent.sendlines import faults
 from agent.sendlines import send as send_lines
 from agent.setting_rules import join_address
 from agent.settings import Settings, SettingsError, load_settings
+from agent.socketfacts import limits
 from agent.spoollist import list_spool
 from agent.spoollist import replay as replay_dead
 from agent.starting import StartError, starting
@@ -117,13 +118,15 @@ async def _run(settings: Settings, key: ApiKey) -> None:
 @main.command()
 @_settled
 def check(settings: Settings) -> None:
-    """Check settings, spool, the way to the centre, clock and key.
+    """Check settings, spool, sockets, the way to the centre, clock and key.
 
     Exit code 1 if any is not good. Also says how many hosts can share the key; "warn" where this one alone may
-    send more than it allows.
+    send more than it allows, or little may wait in the kernel for a socket.
     """
     findings = [Finding(True, "settings", "can be used"), check_spool(settings.spool_dir, Disk())]
-    findings += asyncio.run(_ask_centre(settings, _key(settings)))
+    running = asyncio.run(_running(settings))
+    findings += check_sockets(_socket_names(settings), running.get("sockets", []), limits())
+    findings += asyncio.run(_ask_centre(settings, _key(settings), running.get("names")))
     for finding in findings:
         verdict = "FAIL" if not finding.good else "warn" if finding.doubt else "ok  "
         click.echo(f"{verdict}  {finding.what}: {finding.message}")
@@ -131,24 +134,33 @@ def check(settings: Settings) -> None:
         sys.exit(1)
 
 
-async def _ask_centre(settings: Settings, key: ApiKey) -> list[Finding]:
+async def _ask_centre(settings: Settings, key: ApiKey, names: int | None) -> list[Finding]:
     try:
         with starting(f"CA_FILE {settings.ca_file}", "it must be a PEM file of certificates"):
             sender = Sender(settings.central_url, key, settings.ca_file)
     except StartError as error:
         return [Finding(False, "certificates", str(error))]
-    sends = Sends(settings.flush_interval, settings.max_names, await _names_now(settings))
+    sends = Sends(settings.flush_interval, settings.max_names, names)
     async with sender:
         return [finding async for finding in check_centre(settings.central_url, sender, time.time, sends)]
 
 
-async def _names_now(settings: Settings) -> int | None:
-    """The names that a running agent counts now; None when none answers."""
+async def _running(settings: Settings) -> dict[str, Any]:
+    """What a running agent says of itself; nothing when none answers, or another program does."""
     host, port = settings.http
     try:
-        return int((await _fetch(f"http://{join_address(ANYWHERE.get(host, host), port)}"))["names"])
+        status = await _fetch(f"http://{join_address(ANYWHERE.get(host, host), port)}")
+        return {"sockets": [dict(one) for one in status["sockets"]], "names": int(status["names"])}
     except (OSError, ValueError, KeyError, TypeError):
-        return None
+        return {}
+
+
+def _socket_names(settings: Settings) -> Sockets:
+    return Sockets(
+        f"UDP {join_address(*settings.udp)}",
+        None if settings.unix is None else f"unix {settings.unix}",
+        None if settings.tcp is None else f"TCP {join_address(*settings.tcp)}",
+    )
 
 
 @main.command()

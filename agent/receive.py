@@ -8,9 +8,10 @@ import errno
 import socket
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from agent.socketfacts import SocketFacts, receive_memory, socket_name
+from agent.socketfacts import SocketFacts, limits, receive_memory, socket_name
 
 if TYPE_CHECKING:
     from agent.core import Core
@@ -157,6 +158,7 @@ class DatagramReceiver:
         self.errors = 0
         self.truncated = 0
         self.granted = granted_buffer(sock)
+        self._limits = limits()
         self._sock = sock
         self._ours = ours
         self._read_socket = read
@@ -220,18 +222,17 @@ class DatagramReceiver:
 
     def facts(self) -> SocketFacts:
         """The socket's numbers. A unix socket drops nothing and has no buffer of its own: its senders wait."""
-        unix = self._sock.family == socket.AF_UNIX
-        used, drops = (None, 0) if unix else receive_memory(self._sock)
-        return SocketFacts(
-            self.name,
-            self.bytes,
-            self.errors,
-            self.packets,
-            self.truncated,
-            drops,
-            None if unix else RECEIVE_BUFFER,
-            None if unix else self.granted,
-            used,
+        known = SocketFacts(self.name, self.bytes, self.errors, self.packets, self.truncated)
+        if self._sock.family == socket.AF_UNIX:
+            return replace(known, kernel_drops=0, queue_limit=self._limits.dgram_queue)
+        used, drops = receive_memory(self._sock)
+        return replace(
+            known,
+            kernel_drops=drops,
+            buffer_asked=RECEIVE_BUFFER,
+            buffer_granted=self.granted,
+            buffer_used=used,
+            buffer_limit=self._limits.rmem_max,
         )
 
     def _read(self, at_most: int) -> int:

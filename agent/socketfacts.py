@@ -2,7 +2,9 @@
 
 import socket
 import struct
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, NamedTuple
 
 from agent.setting_rules import join_address
@@ -31,6 +33,10 @@ class SocketFacts:
     buffer_asked: int | None = None
     buffer_granted: int | None = None
     buffer_used: int | None = None
+    buffer_limit: int | None = None
+    """What one gets without a right to more (net.core.rmem_max)."""
+    queue_limit: int | None = None
+    """Unix datagrams that may wait, as it was when the agent started (net.unix.max_dgram_qlen)."""
     connections: int | None = None
     accepted: int | None = None
     refused: int | None = None
@@ -43,6 +49,22 @@ class Memory(NamedTuple):
 
     used: int | None
     drops: int | None
+
+
+class Limits(NamedTuple):
+    """What the system allows; None where it does not say."""
+
+    rmem_max: int | None
+    """Bytes of the largest receive buffer that one gets without a right to more, as asked for."""
+    dgram_queue: int | None
+    """Unix datagrams that may wait in a socket."""
+    tcp_max: int | None
+    """Bytes of the largest receive buffer of a TCP connection."""
+
+
+def limits(proc: Path = Path("/proc/sys/net")) -> Limits:
+    """Those of this host, or of this container."""
+    return Limits(_last(proc / "core/rmem_max"), _last(proc / "unix/max_dgram_qlen"), _last(proc / "ipv4/tcp_rmem"))
 
 
 def socket_name(sock: socket.socket) -> str:
@@ -73,3 +95,9 @@ def sender_name(address: object, credentials: bytes) -> str:
         return path.strip()
     process, user, _ = CREDENTIALS.unpack(credentials)
     return f"{path}pid {process}, uid {user}"
+
+
+def _last(path: Path) -> int | None:
+    with suppress(OSError, ValueError, IndexError):
+        return int(path.read_text(encoding="ascii").split()[-1])
+    return None

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from agent.losses import PLACES, place
 from agent.report import counted_by
+from agent.waiting import allowed_text, is_small, udp_waiting, unix_waiting
 
 
 def render(status: Mapping[str, Any]) -> str:
@@ -62,8 +63,13 @@ def _socket(facts: Mapping[str, Any]) -> Iterator[str]:
     yield f"  {facts['name']:<28}  {came}"
     if facts["buffer_granted"] is not None:
         waiting = "" if facts["buffer_used"] is None else f"{facts['buffer_used']:,} bytes used of "
-        asked = "" if facts["buffer_granted"] >= facts["buffer_asked"] else f", {facts['buffer_asked']:,} asked for"
+        less = facts["buffer_granted"] < facts["buffer_asked"]
+        asked = f", {facts['buffer_asked']:,} asked for{allowed_text(facts['buffer_limit'])}" if less else ""
         yield f"  {'':<28}  receive buffer: {waiting}{facts['buffer_granted']:,}{asked}"
+        if is_small(facts["buffer_granted"]):
+            yield f"  {'':<28}  {udp_waiting(facts['buffer_granted'])}"
+    if facts["queue_limit"] is not None:
+        yield f"  {'':<28}  {unix_waiting(facts['queue_limit'])}"
 
 
 def _centre(status: Mapping[str, Any]) -> str:

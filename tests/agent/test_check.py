@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
-from agent.check import Sends, check_centre, check_spool
+from agent.check import Sends, Sockets, check_centre, check_sockets, check_spool
 from agent.disk import Disk
+from agent.receive import granted_buffer, open_udp
+from agent.socketfacts import Limits, limits
 from protocol.outcomes import Answer
 from tests.agent.fakes import FULL, NETWORK, NOW, FailingDisk, a_spool, ours, page, refused
 
@@ -54,6 +56,65 @@ async def test_the_centre(health: Any, key: Any, now: float, good: list[bool], s
     findings = [finding async for finding in check_centre("http://c", Asked(health, key), lambda: now, SENDS)]
     assert [finding.good for finding in findings] == good
     assert any(says in finding.message for finding in findings)
+
+
+WANTED = Sockets("UDP 127.0.0.1:8125", "unix /run/a.sock", "TCP 127.0.0.1:8125")
+UNKNOWN = Limits(None, None, None)
+LITTLE, MUCH = Limits(212_992, 10, 6_291_456), Limits(16 << 20, 512, 6_291_456)
+UDP_FACTS = {"name": "UDP [::]:8125", "packets": 5, "buffer_asked": 8 << 20, "buffer_granted": 8 << 20}
+UNIX_FACTS = {"name": "unix /run/b.sock", "packets": 5, "buffer_granted": None, "queue_limit": 10}
+TCP_FACTS = {"name": "TCP [::]:8125", "packets": None, "buffer_granted": None}
+
+
+@pytest.mark.parametrize(
+    ("facts", "allowed", "doubt", "says"),
+    [
+        (UDP_FACTS, MUCH, False, "8,388,608 bytes asked for, 8,388,608 granted, net.core.rmem_max allows 16,777,216"),
+        (UDP_FACTS, MUCH, False, "it holds some 13,107 datagrams of 200 bytes, 1,310 ms of 10,000 a second"),
+        (UDP_FACTS | {"buffer_granted": 212_992}, LITTLE, True, "; sysctl -w net.core.rmem_max=8388608, then restart"),
+        (
+            UDP_FACTS | {"buffer_granted": 640_000},
+            Limits(None, None, None),
+            False,
+            "640,000 granted; it holds some 1,000",
+        ),
+        (UDP_FACTS | {"kernel_drops": 7}, MUCH, True, "7 datagrams were dropped because it was full"),
+        (UNIX_FACTS, MUCH, True, "10 datagrams may wait (net.unix.max_dgram_qlen), then a sender has to, and clients"),
+        (UNIX_FACTS, MUCH, True, "drop: sysctl -w net.unix.max_dgram_qlen=512, then restart"),
+        (UNIX_FACTS | {"queue_limit": 512}, LITTLE, False, "512 datagrams may wait"),
+        (UNIX_FACTS | {"queue_limit": None}, UNKNOWN, False, "does not say"),
+        (TCP_FACTS, LITTLE, False, "up to 6,291,456 bytes (net.ipv4.tcp_rmem); a sender waits while it is full"),
+        (TCP_FACTS | {"name": "unix stream /s"}, LITTLE, False, "each connection's buffer; a sender waits"),
+    ],
+)
+def test_how_much_may_wait_in_a_socket_of_an_agent_that_runs(
+    facts: dict[str, Any], allowed: Limits, doubt: bool, says: str
+) -> None:
+    (finding,) = check_sockets(WANTED, [facts], allowed)
+    assert (finding.good, finding.doubt, finding.what) == (True, doubt, facts["name"])
+    assert says in finding.message
+
+
+def test_how_much_may_wait_in_the_sockets_of_the_settings_while_none_runs() -> None:
+    findings = list(check_sockets(WANTED, [], LITTLE))
+    assert [finding.what for finding in findings] == list(WANTED)
+    assert [finding.doubt for finding in findings[1:]] == [True, False]
+    with open_udp("127.0.0.1", 0) as sock:
+        assert f"8,388,608 bytes asked for, {granted_buffer(sock):,} granted" in findings[0].message
+    assert len(list(check_sockets(Sockets("UDP 127.0.0.1:8125", None, None), [], LITTLE))) == 1
+
+
+def test_what_the_system_says_is_read_and_may_be_missing(tmp_path: Path) -> None:
+    assert limits(tmp_path) == UNKNOWN
+    for name, text in (
+        ("core/rmem_max", "212992"),
+        ("unix/max_dgram_qlen", "10"),
+        ("ipv4/tcp_rmem", "4096\t131072\t99"),
+    ):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text(text + "\n")
+    assert limits(tmp_path) == Limits(212_992, 10, 99)
+    assert limits().dgram_queue
 
 
 def limited(limit: int, remaining: int = 0, answer: Answer = EMPTY) -> Answer:
