@@ -33,8 +33,8 @@ lint: install ## Style and types
 
 NODE := tests/end_to_end/node
 $(NODE)/node_modules/.installed: $(NODE)/package-lock.json
-	@sh scripts/ensure-apt.sh nodejs npm
-	cd $(NODE) && npm ci --omit=optional --no-audit --no-fund --loglevel=error
+	@sh scripts/ensure-apt.sh nodejs npm g++ make # the last two, with node's headers in /usr, for hot-shots' unix sockets
+	cd $(NODE) && npm_config_nodedir=/usr npm ci --no-audit --no-fund --loglevel=error
 	@touch $@
 
 test: install $(NODE)/node_modules/.installed ## Run every test and check the coverage

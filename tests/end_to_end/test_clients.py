@@ -1,15 +1,27 @@
 """What real clients sent is what the query says, to the last digit."""
 
+import signal
 import subprocess
+from collections.abc import Callable
+from contextlib import ExitStack
 from decimal import Decimal
 from pathlib import Path
 
+import pytest
 import statsd
 from datadog.dogstatsd.base import DogStatsd
 
-from tests.end_to_end.conftest import Agent, Central, early_in_a_window, eventually
+from tests.end_to_end.conftest import Agent, Central, early_in_a_window, eventually, free_port
 
 NODE = Path(__file__).parent / "node"
+
+
+class LocalAgent(Agent):
+    """One with a unix socket and a TCP port too."""
+
+    def __init__(self, folder: Path, central: Central) -> None:
+        self.path, self.tcp = folder.with_suffix(".sock"), free_port()
+        super().__init__(folder, central, FIESTA_AGENT_UNIX=str(self.path), FIESTA_AGENT_TCP=f"127.0.0.1:{self.tcp}")
 
 
 class Recorder(statsd.StatsClient):  # type: ignore[misc]  # the client ships no types
@@ -118,3 +130,60 @@ def test_npm_hot_shots(central: Central, agent: Agent) -> None:
     assert central.ask("node.size", "count") == 40
     assert central.ask("node.buffered", "sum") == 500
     assert central.ask("node.with_telemetry", "sum") == 10
+
+
+def dog_over_unix(agent: LocalAgent) -> None:
+    """Buffered: it does not wait where net.unix.max_dgram_qlen datagrams wait already, and drops."""
+    path = f"unix://{agent.path}"
+    client = DogStatsd(socket_path=path, namespace="local", disable_buffering=False, disable_telemetry=True)
+    for _ in range(300):
+        client.increment("hits", 2)
+        client.timing("took", 5)
+        client.histogram("size", 0.1, tags=["kind:small"])
+    client.flush_buffered_metrics()
+    client.stop()
+
+
+def pypi_over_tcp(agent: LocalAgent) -> None:
+    client = statsd.TCPStatsClient("127.0.0.1", agent.tcp, prefix="local")
+    for _ in range(300):
+        client.incr("hits", 2)
+        client.timing("took", 5)
+    with client.pipeline() as pipeline:
+        for _ in range(300):
+            pipeline.timing("size", 0.1)
+    client.close()
+
+
+def node_over(protocol: str) -> Callable[[LocalAgent], None]:
+    def send(agent: LocalAgent) -> None:
+        where = str(agent.path if protocol == "uds" else agent.tcp)
+        subprocess.run(["node", str(NODE / "send_local.js"), protocol, where], check=True, timeout=60)
+
+    return send
+
+
+@pytest.mark.parametrize(
+    "send",
+    [
+        pytest.param(dog_over_unix, id="datadog over unix"),
+        pytest.param(node_over("uds"), id="hot-shots over unix"),
+        pytest.param(pypi_over_tcp, id="statsd over TCP"),
+        pytest.param(node_over("tcp"), id="hot-shots over TCP"),
+    ],
+)
+def test_unix_datagrams_and_tcp(
+    tmp_path: Path, central: Central, processes: ExitStack, send: Callable[[LocalAgent], None]
+) -> None:
+    agent = LocalAgent(tmp_path / "local", central)
+    processes.callback(agent.close)
+    agent.start()
+    send(agent)
+    agent.settled(900)
+    assert agent.ledger()["dropped"] == 0
+    assert central.ask("local.hits", "sum") == 600
+    assert central.ask("local.took", "sum") == 1_500
+    assert central.ask("local.took", "count") == 300
+    assert central.ask("local.size", "sum") == 30
+    assert agent.end(signal.SIGTERM) == 0
+    assert not agent.path.exists()
