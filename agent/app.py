@@ -31,7 +31,7 @@ from agent.setting_rules import join_address
 from agent.settings import Settings
 from agent.spool import Spool, SpoolLimits
 from agent.spoolfolder import AsideLimits, SpoolFolder
-from agent.starting import starting
+from agent.starting import OTHER_ADDRESS, starting
 from agent.statustext import one_line
 from agent.stream import StreamLimits
 from agent.taker import LineTaker
@@ -87,7 +87,7 @@ class Agent:
         self._clock = CentreClock(outside.wall, outside.steady)
         self._window_clock = WindowClock(self._clock)
         self._clock.when_sure = lambda: self._spool.restamp(self._shift)
-        with starting(f"CA_FILE {settings.ca_file}", "it must be a PEM file of certificates"):
+        with starting(f"FIESTA_AGENT_CA_FILE {settings.ca_file}", "it must be a PEM file of certificates"):
             self._sender = Sender(settings.central_url, key, settings.ca_file)
         pace = replace(outside.pace, interval=settings.flush_interval, share=outside.share)
         self._forwarder = Forwarder(self._spool, self._sender, self._clock, pace, tell)
@@ -178,7 +178,7 @@ class Agent:
         )
 
     def _open_spool(self) -> None:
-        with starting(f"the spool folder {self._folder.path}", "make it writable or set SPOOL_DIR"):
+        with starting(f"the spool folder {self._folder.path}", "make it writable or set FIESTA_AGENT_SPOOL_DIR"):
             self._spool.open()
         counts = self._folder.counts
         if counts.corrupt_files:
@@ -193,7 +193,7 @@ class Agent:
 
     def _open_books(self, stack: AsyncExitStack) -> None:
         address = join_address(*self._settings.http)
-        with starting(f"HTTP {address}", "stop what listens there, or set HTTP to another port"):
+        with starting(f"FIESTA_AGENT_HTTP {address}", OTHER_ADDRESS):
             server = serve(local_pages(self.snapshot), *self._settings.http, self.settle)
         stack.push_async_callback(server.close)
         self._tell(

@@ -16,7 +16,7 @@ from agent.waiting import QUEUE, allowed_text, is_small, udp_waiting, unix_waiti
 from protocol.limits import MAX_BATCH_ITEMS
 from protocol.outcomes import Allowance, Answer, allowance, our_body
 
-_MAKE_ONE: Final = "make one with `fiesta-central keys create NAME --scope ingest` and set API_KEY_FILE"
+_MAKE_ONE: Final = "make one with `fiesta-central keys create NAME --scope ingest` and set FIESTA_AGENT_API_KEY_FILE"
 
 
 class Finding(NamedTuple):
@@ -46,7 +46,9 @@ def check_spool(path: Path, disk: Disk) -> Finding:
     except FolderInUseError:
         return Finding(True, what, "in use by a running agent")
     except OSError as error:
-        return Finding(False, what, f"{error.strerror or error}; give it room, make it writable, or set SPOOL_DIR")
+        return Finding(
+            False, what, f"{error.strerror or error}; give it room and rights, or set FIESTA_AGENT_SPOOL_DIR"
+        )
     finally:
         folder.close()
     return Finding(True, what, "can be written, and no agent uses it")
@@ -125,8 +127,8 @@ async def check_centre(url: str, centre: Asked, wall: Callable[[], float], sends
             yield Finding(
                 False,
                 "centre",
-                f"{url}/health answered {answer.status}, and not as the centre does; is CENTRAL_URL right, "
-                "or is there a proxy in between?",
+                f"{url}/health answered {answer.status}, and not as the centre does; "
+                "is FIESTA_AGENT_CENTRAL_URL right, or is there a proxy in between?",
             )
             return
         yield _clock(answer, wall())
@@ -137,7 +139,7 @@ async def check_centre(url: str, centre: Asked, wall: Callable[[], float], sends
             for finding in _fleet(allowed, sends):
                 yield finding
     except UnreachableError as error:
-        yield Finding(False, "way to the centre", f"{error}; is CENTRAL_URL right, and does the service run?")
+        yield Finding(False, "way to the centre", f"{error}; is FIESTA_AGENT_CENTRAL_URL right, does the service run?")
 
 
 def _clock(answer: Answer, now: float) -> Finding:

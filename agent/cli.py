@@ -136,7 +136,7 @@ def check(settings: Settings) -> None:
 
 async def _ask_centre(settings: Settings, key: ApiKey, names: int | None) -> list[Finding]:
     try:
-        with starting(f"CA_FILE {settings.ca_file}", "it must be a PEM file of certificates"):
+        with starting(f"FIESTA_AGENT_CA_FILE {settings.ca_file}", "it must be a PEM file of certificates"):
             sender = Sender(settings.central_url, key, settings.ca_file)
     except StartError as error:
         return [Finding(False, "certificates", str(error))]
@@ -228,7 +228,7 @@ def list_files(settings: Settings) -> None:
     try:
         files = list(list_spool(settings.spool_dir))
     except OSError as error:
-        _fail(f"the spool folder {settings.spool_dir} cannot be read: {error.strerror}")
+        _no_spool(settings, error)
     for file in files:
         start = "-" if file.start is None else format_time(file.start)
         click.echo(
@@ -249,9 +249,15 @@ def replay(settings: Settings) -> None:
     try:
         moved = replay_dead(settings.spool_dir, _bar)
     except OSError as error:
-        _fail(f"the spool folder {settings.spool_dir} cannot be used: {error.strerror}")
-    click.echo(
-        f"{counted(moved, 'dead letter')} will be sent again: within {settings.flush_interval} s, or at the next start"
+        _no_spool(settings, error)
+    when = f"within {settings.flush_interval} s, or at the next start"
+    click.echo(f"{counted(moved, 'dead letter')} will be sent again: {when}" if moved else "there are no dead letters")
+
+
+def _no_spool(settings: Settings, error: OSError) -> NoReturn:
+    _fail(
+        f"the spool folder {settings.spool_dir} cannot be used: {error.strerror}; "
+        "is FIESTA_AGENT_SPOOL_DIR the same as the agent's?"
     )
 
 

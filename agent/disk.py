@@ -83,7 +83,8 @@ def lock_folder(folder: Path) -> int:
     except BlockingIOError:
         os.close(descriptor)
         raise FolderInUseError(
-            f"the spool folder {folder} is in use by another agent: stop that one, or set SPOOL_DIR to another folder"
+            f"the spool folder {folder} is in use by another agent: "
+            "stop that one, or set FIESTA_AGENT_SPOOL_DIR to another folder"
         ) from None
     except OSError:
         os.close(descriptor)

@@ -167,7 +167,7 @@ class Forwarder:
             return self._failed(Outcome(Action.WAIT, "network", str(error)), None)
         ours = our_body(answer)
         if ours is not None and answer.status == 404:
-            message = "the centre knows no /health under CENTRAL_URL: is there a path too many in it?"
+            message = "the centre knows no /health under FIESTA_AGENT_CENTRAL_URL: is there a path too many in it?"
             return self._failed(Outcome(Action.SHOUT, "http_404", message), answer)
         self._clock.learn(answer.date, ours is not None)
         if self._clock.age():

@@ -19,7 +19,7 @@ class ApiKey:
         if file is not None:
             self.value = _read(file)
         elif given is not None:
-            self.value = _checked(given, "API_KEY")
+            self.value = _checked(given, "FIESTA_AGENT_API_KEY")
         else:
             raise BadKeyError(
                 "there is no API key: set FIESTA_AGENT_API_KEY, or FIESTA_AGENT_API_KEY_FILE to a file that holds it "
@@ -41,10 +41,10 @@ def _read(file: Path) -> str:
     try:
         text = file.read_text("ascii")
     except OSError as error:
-        raise BadKeyError(f"API_KEY_FILE: {file} cannot be read: {error.strerror}") from None
+        raise BadKeyError(f"FIESTA_AGENT_API_KEY_FILE: {file} cannot be read: {error.strerror}") from None
     except ValueError:
-        raise BadKeyError(f"API_KEY_FILE: {file} must hold a key in plain ASCII") from None
-    return _checked(text.strip(), f"API_KEY_FILE: {file}")
+        raise BadKeyError(f"FIESTA_AGENT_API_KEY_FILE: {file} must hold a key in plain ASCII") from None
+    return _checked(text.strip(), f"FIESTA_AGENT_API_KEY_FILE: {file}")
 
 
 def _checked(key: str, where: str) -> str:

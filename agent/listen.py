@@ -13,7 +13,7 @@ from agent.forward import Told
 from agent.receive import RECEIVE_BUFFER, DatagramReceiver, Read, ask_buffer, granted_buffer, open_udp
 from agent.setting_rules import join_address
 from agent.socketfacts import SocketFacts, socket_name
-from agent.starting import starting
+from agent.starting import OTHER_ADDRESS, starting
 from agent.stream import StreamLimits, StreamReceiver, open_tcp
 from agent.taker import LineTaker
 from agent.unixsocket import open_unix, prepare_unix, read_whole, remove_own
@@ -78,15 +78,17 @@ def open_receivers(
                 ask_buffer(one.sock, RECEIVE_BUFFER)
             keep(DatagramReceiver(one.sock, read_udp, name, ours=False))
     if "UDP" not in kinds:
-        with starting(f"UDP {join_address(*wanted.udp)}", "stop what listens there, or set UDP to another port"):
+        with starting(f"FIESTA_AGENT_UDP {join_address(*wanted.udp)}", OTHER_ADDRESS):
             keep(DatagramReceiver(open_udp(*wanted.udp), read_udp))
     if wanted.unix is not None and "unix" not in kinds:
-        with starting(f"UNIX {wanted.unix}", "make its folder, stop what listens there, or set UNIX to another path"):
+        with starting(
+            f"FIESTA_AGENT_UNIX {wanted.unix}", "make its folder, stop what listens there, or choose another path"
+        ):
             sock = open_unix(wanted.unix)
             stack.callback(partial(remove_own, wanted.unix, wanted.unix.lstat().st_ino))
         keep(DatagramReceiver(sock, read_unix))
     if wanted.tcp is not None and "TCP" not in kinds:
-        with starting(f"TCP {join_address(*wanted.tcp)}", "stop what listens there, or set TCP to another port"):
+        with starting(f"FIESTA_AGENT_TCP {join_address(*wanted.tcp)}", OTHER_ADDRESS):
             keep(StreamReceiver(open_tcp(*wanted.tcp), taker, wanted.limits))
     return found
 

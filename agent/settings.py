@@ -103,14 +103,14 @@ def _together(settings: Settings) -> list[str]:
     url, parts = settings.central_url, urlsplit(settings.central_url)
     faults = []
     if settings.api_key is not None and settings.api_key_file is not None:
-        faults.append("API_KEY and API_KEY_FILE are both set; leave one of them out")
+        faults.append(f"{ENV_PREFIX}API_KEY and {ENV_PREFIX}API_KEY_FILE are both set; leave one of them out")
     if parts.scheme == "http" and not rules.is_loopback(parts.hostname or "") and not settings.allow_plaintext:
         faults.append(
-            f"CENTRAL_URL is {url}, and the key would travel in the clear; use https://, or set ALLOW_PLAINTEXT=true "
-            "where the network is trusted"
+            f"{ENV_PREFIX}CENTRAL_URL is {url}, and the key would travel in the clear; use https://, "
+            f"or set {ENV_PREFIX}ALLOW_PLAINTEXT=true where the network is trusted"
         )
     if settings.ca_file is not None and parts.scheme == "http":
-        faults.append("CA_FILE is set, but CENTRAL_URL is plain http; use https:// or leave CA_FILE out")
+        faults.append(f"{ENV_PREFIX}CA_FILE is set, but {ENV_PREFIX}CENTRAL_URL is plain http; use https:// or drop it")
     return faults
 
 

@@ -24,7 +24,8 @@ class Listed(NamedTuple):
 
 
 def list_spool(folder: Path) -> Iterator[Listed]:
-    """Every file of the queue, replay/, dead/ and corrupt/. Raises OSError when the folder cannot be read."""
+    """Every file of the queue, replay/, dead/ and corrupt/. Raises OSError when there is no such folder to read."""
+    folder.stat()
     for part in ("queue", "replay", "dead", "corrupt"):
         where = folder / part
         for path in sorted(where.iterdir()) if where.is_dir() else ():
@@ -37,8 +38,10 @@ def list_spool(folder: Path) -> Iterator[Listed]:
 def replay(folder: Path, watch: Callable[[list[Path]], AbstractContextManager[Iterable[Path]]] = nullcontext) -> int:
     """Move every dead letter to where the agent fetches it from; returns how many. ``watch`` shows how far it is.
 
-    One rename each, so that a running agent may fetch, and remove, at the same time. Raises OSError.
+    One rename each, so that a running agent may fetch, and remove, at the same time. Raises OSError, also where there
+    is no such folder.
     """
+    folder.stat()
     moved = 0
     with watch(sorted((folder / "dead").glob("*.dead"))) as paths:
         for path in paths:

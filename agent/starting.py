@@ -1,7 +1,11 @@
 """Why an agent cannot start, in words for whoever starts it."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
+
+OTHER_ADDRESS: Final = "choose another address, of this host, where nothing listens yet"
 
 
 class StartError(Exception):
@@ -15,4 +19,6 @@ def starting(what: str, advice: str) -> Iterator[None]:
         yield
     except OSError as error:
         fault = error.strerror or str(error)
+        if fault.startswith("error while attempting"):  # asyncio, which tells the address once more
+            fault = os.strerror(error.errno or 0)
         raise StartError(f"{what} cannot be used: {fault}; {advice}") from None

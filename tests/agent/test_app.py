@@ -288,7 +288,7 @@ async def test_a_port_in_use_is_told_by_name(tmp_path: Path) -> None:
             http = join_address(*taken.getsockname())
             for name, address in (("UDP", udp), ("HTTP", http)):
                 settings = settings_for(tmp_path / "two", "http://127.0.0.1:1", **{name: address})
-                with pytest.raises(StartError, match=f"^{name} {address} cannot be used: .*in use"):
+                with pytest.raises(StartError, match=f"^FIESTA_AGENT_{name} {address} cannot be used: .*in use"):
                     await Agent(settings, ApiKey(KEY, None), Told(), Outside()).run(asyncio.Event())
 
 

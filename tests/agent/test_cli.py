@@ -208,6 +208,7 @@ async def test_dead_letters_are_listed_and_replayed_beside_a_running_agent(tmp_p
             replayed = await fiesta(tmp_path, "spool", "replay")
             assert replayed.code == 0
             assert replayed.out.startswith("1 dead letter will be sent again")
+            assert (await fiesta(tmp_path, "spool", "replay")).out == "there are no dead letters\n"
             await centre.until(lambda: centre.total("foo") == 1)
 
 
@@ -220,10 +221,11 @@ async def test_a_spool_folder_that_cannot_be_listed_is_told(tmp_path: Path) -> N
     (tmp_path / "dead" / entry.name.replace(".batch", ".X.dead")).mkdir()
     (tmp_path / "replay").rmdir()
     (tmp_path / "replay").write_text("")
-    for command in ("ls", "replay"):
-        run = await fiesta(tmp_path, "spool", command)
-        assert run.code == 1
-        assert "cannot be" in run.err
+    for folder in (tmp_path, tmp_path / "none"):
+        for command in ("ls", "replay"):
+            run = await fiesta(folder, "spool", command)
+            assert run.code == 1
+            assert f"the spool folder {folder} cannot be used" in run.err
 
 
 def test_the_console_script_is_there() -> None:

@@ -77,13 +77,16 @@ def test_a_passed_udp_socket_gets_our_receive_buffer() -> None:
 def test_what_is_in_the_way_is_told_with_the_settings_name_and_nothing_stays_open(tmp_path: Path) -> None:
     path = tmp_path / "none" / "a.sock"
     with (
-        pytest.raises(StartError, match=f"^UNIX {path} cannot be used: No such file.*; make its folder"),
+        pytest.raises(StartError, match=f"^FIESTA_AGENT_UNIX {path} cannot be used: No such file.*; make its folder"),
         ExitStack() as s,
     ):
         open_all(wanted(path), s)
     with open_tcp(*ANY) as taken:
         address = taken.getsockname()
-        with pytest.raises(StartError, match=f"^TCP 127.0.0.1:{address[1]} cannot be used: .*in use"), ExitStack() as s:
+        with (
+            pytest.raises(StartError, match=f"^FIESTA_AGENT_TCP .*:{address[1]} cannot be used: .*in use"),
+            ExitStack() as s,
+        ):
             open_all(wanted(tmp_path / "a.sock", address), s)
     assert not (tmp_path / "a.sock").exists()
 

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from agent.batchfile import dead_name, file_name
 from agent.spoollist import list_spool, replay
 from tests.agent.fakes import NOW, a_batch, a_spool, put
@@ -43,9 +45,13 @@ async def test_a_damaged_file_is_listed_as_such(tmp_path: Path) -> None:
     assert next(list_spool(tmp_path)).code == "damaged"
 
 
-def test_no_folder_is_an_empty_list(tmp_path: Path) -> None:
-    assert list(list_spool(tmp_path / "none")) == []
-    assert replay(tmp_path / "none") == 0
+def test_an_empty_folder_is_an_empty_list_and_no_folder_is_told(tmp_path: Path) -> None:
+    assert list(list_spool(tmp_path)) == []
+    assert replay(tmp_path) == 0
+    with pytest.raises(FileNotFoundError):
+        list(list_spool(tmp_path / "none"))
+    with pytest.raises(FileNotFoundError):
+        replay(tmp_path / "none")
 
 
 def test_a_file_that_is_sent_meanwhile_is_left_out(tmp_path: Path) -> None:
