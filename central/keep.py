@@ -13,7 +13,7 @@ import structlog
 from central.histogram import SECONDS, Histogram
 from central.spill import Spill, SpillInDoubt, SpillRefused
 from central.spill_record import SpilledGroup
-from central.store.base import Group, OutcomeUnknown, Refused, Remembered, Store, StoreError
+from central.store.base import Group, NotStored, OutcomeUnknown, Refused, Remembered, Store, StoreError
 
 REQUESTS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 POINTS: Final = (1, 4, 16, 64, 256, 1_000, 2_500, 5_000, 10_000)
@@ -112,7 +112,7 @@ class Keep:
                 self._counts.unknown_outcomes += 1
                 _log.error("commit_in_doubt_asking_again", error=str(error), group=group.id.hex())
             except StoreError as error:
-                if not doubts or isinstance(error, Refused):
+                if not doubts or isinstance(error, Refused | NotStored):
                     raise
                 _log.error("commit_still_in_doubt", error=str(error), group=group.id.hex(), next_try_seconds=pause)
             doubts += 1

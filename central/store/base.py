@@ -24,12 +24,16 @@ class StoreUnavailable(StoreError):
     """The store cannot be asked now; it may be later."""
 
 
+class NotStored(StoreUnavailable):
+    """A COMMIT failed again, and the group was looked for and is certainly not in: as with Refused no doubt is left."""
+
+
 class Unsupported(StoreError):
     """This kind of store does not do it, now or later. The message says what does."""
 
 
 class Refused(StoreError):
-    """The store judged a group and it is certainly not in; with ``again`` any other StoreError leaves a doubt."""
+    """The store judged a group and it is certainly not in; with ``again`` most other StoreErrors leave a doubt."""
 
 
 class StaleNames(Refused):
@@ -159,7 +163,8 @@ class Store(Protocol):
         """Store the group, ids and points and rollups, in one transaction.
 
         Raises OutcomeUnknown when it may or may not be in, and StoreError when it is certainly not.
-        With ``again`` the group may be in already: then this returns and stores nothing; only Refused is certain then.
+        With ``again`` the group may be in already: then this returns and stores nothing; only Refused and NotStored
+        are certain then.
         Raises StaleNames when ``names_version`` is not the store's any more.
         """
 

@@ -27,6 +27,7 @@ from central.store.base import (
     Metric,
     NewKey,
     NewName,
+    NotStored,
     OutcomeUnknown,
     RejectedPoint,
     Remembered,
@@ -121,8 +122,15 @@ class DuckStore:
         """See Store."""
         own = RequestId(group.id, bytes(16), None)
         ids = list({entry.id: entry for entry in (own, *group.ids)}.values())
-        if await self._engine.write(lambda handle: self._write_group(handle, group, ids, again=again)):
-            self._tail_rows += len(group.rows)
+        try:
+            if await self._engine.write(lambda handle: self._write_group(handle, group, ids, again=again)):
+                self._tail_rows += len(group.rows)
+        except OutcomeUnknown as error:
+            if not again:
+                raise
+            # Not by chance, then: on a full disk it would go on for ever. The file, opened again, knows.
+            if not await self._engine.write(lambda handle: self._has(handle, group)):
+                raise NotStored(f"the group was not stored: {error}") from error
         self._seen.setdefault(group.day, Seen()).add(entry.id for entry in ids)
         for entry in group.ids:
             self._recent[entry.id] = Remembered(entry.fingerprint, entry.answer)
@@ -151,6 +159,15 @@ class DuckStore:
             self._engine.break_handle()
             raise OutcomeUnknown(str(error)) from error
         return True
+
+    def _has(self, handle: Connection, group: Group) -> bool:
+        if group.day not in self._seen:  # read anew when the file was opened
+            return False
+        try:
+            found = handle.execute(duck_sql.find_ids([_table(group.day)], [group.id])).fetchall()
+        except duckdb.Error as error:
+            raise StoreUnavailable(f"the group cannot be looked for: {error}") from error
+        return bool(found)
 
     def _fold(self, handle: Connection) -> None:
         """Move the tail into points and rollups in one transaction. A failure is logged and tried again later."""

@@ -7,6 +7,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
+from central.errors import RETRY_SECONDS
 from central.spill import Spill
 from central.store.base import Store, StoreError
 from central.web.service import JSON, Handler, Service
@@ -31,7 +32,8 @@ def ready(service: Service) -> Handler:
         body: dict[str, Any] = {"success": good, "status": status, "dependencies": asked}
         if spill is not None:
             body["spill"] = await _waiting(spill, service.store)
-        return web.Response(status=200 if good else 503, body=json.dumps(body).encode(), headers={"Content-Type": JSON})
+        headers = {"Content-Type": JSON} if good else {"Content-Type": JSON, "Retry-After": str(RETRY_SECONDS)}
+        return web.Response(status=200 if good else 503, body=json.dumps(body).encode(), headers=headers)
 
     return handle
 

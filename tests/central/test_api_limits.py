@@ -139,6 +139,7 @@ async def test_while_the_store_is_down_known_keys_are_good_and_answers_are_503(t
             False,
             {"store": "the disk is gone"},
         )
+        assert int(ready.headers["Retry-After"]) > 0
         assert (await central.ask("GET", "/health", key=None)).status == 200
         Breakable.down = False
         assert (await central.counter("a", key=key)).status == 201
