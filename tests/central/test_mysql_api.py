@@ -139,7 +139,7 @@ OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
 async def test_the_rights_in_the_docs_are_enough(
     mariadb: MariaDB, database: str, environ: dict[str, str], tmp_path: Path
 ) -> None:
-    (grant,) = re.findall(r"```sql\n(GRANT [^;]*?)\nON metrics\.\* TO 'fiesta'@'%';\n```", OPERATIONS)
+    (grant,) = re.findall(r"```sql\n(GRANT [^;]*?)\nON metrics\.\* TO 'metrics'@'%';\n```", OPERATIONS)
     mariadb.run(f"CREATE USER '{database}'@'%' IDENTIFIED BY 'x'")
     try:
         mariadb.run(f"{grant} ON {database}.* TO '{database}'@'%'")
