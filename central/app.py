@@ -29,6 +29,7 @@ from central.settings import Settings, url_of
 from central.store.base import Caps, Store, StoreError
 from central.store.migrations import MigrationError
 from central.store.open import OpenStore, open_store
+from central.web.handshakes import count_handshakes
 from central.web.routes import application
 from central.web.runner import MAX_HEADER, MAX_LINE, Runner
 from central.web.service import BODY_SECONDS, SLOW_SECONDS, Service
@@ -88,6 +89,7 @@ async def serve(
     store = guarded(outside.wrap_store(await _open_store(settings)), settings)
     redis = RedisParts(settings, outside.ticks)
     service = _service(settings, store, redis, outside)
+    count_handshakes(tls, service.handshakes)
     runner = _runner(service, redis, settings.db_connection)
     # The writer's thread asks for the interpreter after each statement; the default makes it wait 5 ms each time.
     sys.setswitchinterval(_SWITCH_SECONDS)
@@ -160,11 +162,14 @@ def _runner(service: Service, redis: RedisParts, store_name: str) -> Runner:
     registry.register(
         Meters(commits.counts, service.auth.counts, lambda: commits.waiting, store=store_name, version=ours)
     )
-    registry.register(RequestMeters(service.requests, service.seconds, service.rejected))
+    registry.register(
+        RequestMeters(service.requests, service.seconds, service.rejected, service.unreadable, service.handshakes)
+    )
     registry.register(RetentionMeters(service.retention.counts))
     registry.register(RedisMeters(redis, commits.counts, service.store))
     return Runner(
         application(service, registry, ours),
+        service.unreadable,
         access_log=None,
         auto_decompress=False,
         max_line_size=MAX_LINE,

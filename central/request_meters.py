@@ -9,14 +9,23 @@ from central.histogram import Histogram
 
 
 class RequestMeters(Collector):
-    """Answers by route and status, their times by route, rejected items by code; names are in docs/metrics.md."""
+    """Answers by route and status, their times by route, and what got no further; names are in docs/metrics.md."""
 
     def __init__(
-        self, requests: Mapping[tuple[str, int], int], seconds: Mapping[str, Histogram], rejected: Mapping[str, int]
+        self,
+        requests: Mapping[tuple[str, int], int],
+        seconds: Mapping[str, Histogram],
+        rejected: Mapping[str, int],
+        unreadable: Mapping[str, int],
+        handshakes: Mapping[str, int],
     ) -> None:
         self._requests = requests
         self._seconds = seconds
-        self._rejected = rejected
+        self._by_reason = (
+            ("items_rejected", "Items that were not stored, by code.", "code", rejected),
+            ("unreadable_requests", "What was no HTTP, by why.", "reason", unreadable),
+            ("tls_failures", "TLS handshakes that failed, by why.", "reason", handshakes),
+        )
 
     def collect(self) -> Iterable[Metric]:
         """See Collector."""
@@ -28,7 +37,8 @@ class RequestMeters(Collector):
         for route, times in sorted(self._seconds.items()):
             seconds.add_metric([route], times.buckets(), times.total)
         yield seconds
-        rejected = CounterMetricFamily("fiesta_items_rejected", "Items that were not stored, by code.", labels=["code"])
-        for code, count in sorted(self._rejected.items()):
-            rejected.add_metric([code], count)
-        yield rejected
+        for name, text, label, counts in self._by_reason:
+            family = CounterMetricFamily(f"fiesta_{name}", text, labels=[label])
+            for reason, count in sorted(counts.items()):
+                family.add_metric([reason], count)
+            yield family

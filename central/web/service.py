@@ -87,6 +87,9 @@ class Service:
     requests: Counter[tuple[str, int]] = field(default_factory=Counter)
     """Answers by route and status; the ``items`` rejected in batches by code are in ``rejected``."""
     rejected: Counter[str] = field(default_factory=Counter)
+    unreadable: Counter[str] = field(default_factory=Counter)
+    """What was no HTTP at all, by why; TLS handshakes that failed are in ``handshakes``."""
+    handshakes: Counter[str] = field(default_factory=Counter)
     seconds: defaultdict[str, Histogram] = field(default_factory=lambda: defaultdict(lambda: Histogram(SECONDS)))
     """From the request's head to its answer, by route."""
 

@@ -8,8 +8,9 @@ import pytest
 import pytest_asyncio
 import structlog
 
+from central.log import log_to
 from tests.central import browser
-from tests.central.harness import Central, running
+from tests.central.harness import Central, Log, running
 from tests.central.spill_help import Process, World, world
 
 
@@ -42,6 +43,14 @@ def logging_as_it_was() -> Iterator[None]:
     root.handlers[:] = handlers
     root.setLevel(level)
     structlog.reset_defaults()
+
+
+@pytest.fixture
+def log(logging_as_it_was: None) -> Log:
+    """What this process logs."""
+    stream = Log()
+    log_to(stream)
+    return stream
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -131,6 +131,13 @@ class Overlay:
         return getattr(self.real, name)
 
 
+class Log(io.StringIO):
+    """What is logged, as events."""
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        return [event for event in map(json.loads, self.getvalue().splitlines()) if event["event"] == name]
+
+
 @dataclass
 class Clock:
     """UTC seconds that move when a test says so."""

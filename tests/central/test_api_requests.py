@@ -1,39 +1,23 @@
 """Ids of requests, and the log lines about those that were slow or failed, through a real server."""
 
-import io
 import json
 import re
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from central.app import Outside
-from central.log import BURST, log_to
+from central.log import BURST
 from central.plan import Segment
 from central.store.base import StoreUnavailable
 from central.store.buckets import Buckets
 from protocol.times import format_time
-from tests.central.harness import QUICK_HASH, Central, Overlay, Reply, faulty, now_text, running
+from tests.central.harness import QUICK_HASH, Central, Log, Overlay, Reply, faulty, now_text, running
 from tests.central.test_api_service import exchange
 
 ALL_SLOW = Outside(bcrypt_cost=QUICK_HASH, slow_seconds=0.0)
-
-
-class Log(io.StringIO):
-    """What is logged, as events."""
-
-    def events(self, name: str) -> list[dict[str, Any]]:
-        return [event for event in map(json.loads, self.getvalue().splitlines()) if event["event"] == name]
-
-
-@pytest.fixture
-def log(logging_as_it_was: None) -> Log:
-    stream = Log()
-    log_to(stream)
-    return stream
 
 
 class NoQueries(Overlay):

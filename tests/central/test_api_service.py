@@ -4,6 +4,7 @@ import asyncio
 import json
 import ssl
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
@@ -133,8 +134,8 @@ async def test_with_a_certificate_it_speaks_tls_of_1_2_and_up(tmp_path: Path) ->
 
 async def exchange(central: Central, sent: bytes, *, hang_up: bool = False) -> bytes:
     """Send bytes, and read all that comes until the service closes."""
-    host, port = central.url.removeprefix("http://").split(":")
-    reader, writer = await asyncio.open_connection(host, int(port))
+    address = urlsplit(central.url)
+    reader, writer = await asyncio.open_connection(address.hostname, address.port)
     writer.write(sent)
     if hang_up:
         writer.write_eof()

@@ -31,7 +31,11 @@ def scrape() -> str:
     seconds.observe(0.25)
     registry.register(RetentionMeters(RetentionCounts(runs=15, failures=16, rows=17, parts=18, line=19, dropped=20)))
     registry.register(Meters(writes, auth, lambda: 14, store="duckdb", version="1.2.3"))
-    registry.register(RequestMeters({("/health", 200): 12}, {"/health": seconds}, {"INVALID_NAME": 13}))
+    registry.register(
+        RequestMeters(
+            {("/health", 200): 12}, {"/health": seconds}, {"INVALID_NAME": 13}, {"method": 24}, {"version": 25}
+        )
+    )
     return generate_latest(registry).decode()
 
 
@@ -68,6 +72,8 @@ def test_every_fact_is_told_once() -> None:
         "fiesta_retention_parts_total": "18.0",
         "fiesta_retention_line_seconds": "19.0",
         "fiesta_retention_dropped_seconds": "20.0",
+        'fiesta_unreadable_requests_total{reason="method"}': "24.0",
+        'fiesta_tls_failures_total{reason="version"}': "25.0",
     }
     assert samples['fiesta_request_seconds_bucket{le="0.2",route="/health"}'] == "0.0"
     assert samples['fiesta_request_seconds_bucket{le="0.5",route="/health"}'] == "1.0"
