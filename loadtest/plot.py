@@ -9,6 +9,7 @@ Points = Sequence[tuple[float, float]]
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 860, 260, 64, 170, 34, 30
 COLOURS: Final = ("#2f6fde", "#d1602c", "#2a9461", "#9255c9", "#b8891b")
+_STEPS: Final = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14_400, 28_800, 86_400)
 STYLE: Final = """
 :root { color-scheme: light dark; --ink: #222; --faint: #ccc; --paper: #fff; --good: #1a7f43; --bad: #b3261e; }
 @media (prefers-color-scheme: dark) {
@@ -16,7 +17,8 @@ STYLE: Final = """
 body { font: 15px/1.45 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 60rem;
   margin: 2rem auto; padding: 0 1rem; }
 table { border-collapse: collapse; width: 100%; } th, td { text-align: left; padding: .3rem .6rem;
-  border-bottom: 1px solid var(--faint); } td:nth-child(2), td:nth-child(3) { text-align: right; }
+  border-bottom: 1px solid var(--faint); } :is(th, td):nth-child(2), :is(th, td):nth-child(3) { text-align: right; }
+.charts { overflow-x: auto; } .charts svg { min-width: 40rem; } @media (max-width: 30rem) { th, td { padding: .3rem; } }
 .pass { color: var(--good); } .fail { color: var(--bad); font-weight: bold; }
 svg { width: 100%; height: auto; margin-top: 1.2rem; } svg text { fill: var(--ink); font: 12px system-ui, sans-serif; }
 svg .title { font-weight: 600; font-size: 14px; } svg .grid { stroke: var(--faint); } svg polyline { fill: none;
@@ -34,9 +36,8 @@ def chart(title: str, series: Mapping[str, Points]) -> str:
         y = _y(most_y * step / 4, most_y)
         parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
         parts.append(f'<text x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{most_y * step / 4:g}</text>')
-    for step in range(6):
-        x = _x(most_x * step / 5, most_x)
-        label = f"{most_x * step / 5 / 60:.2g} min"
+    for seconds, label in time_marks(most_x):
+        x = _x(seconds, most_x)
         parts.append(f'<text x="{x:.1f}" y="{HEIGHT - 10}" text-anchor="middle">{label}</text>')
     for number, (name, points) in enumerate(known.items()):
         colour = COLOURS[number % len(COLOURS)]
@@ -47,6 +48,13 @@ def chart(title: str, series: Mapping[str, Points]) -> str:
         parts.append(f'<text x="{WIDTH - RIGHT + 30}" y="{at}">{escape(name)}: {points[-1][1]:.4g}</text>')
     body = "\n".join(parts)
     return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">\n{body}\n</svg>'
+
+
+def time_marks(most: float) -> list[tuple[int, str]]:
+    """Round times from 0 to ``most`` seconds, seven at the most, each with its label."""
+    step = next((step for step in _STEPS if most / step <= 6), _STEPS[-1])
+    unit, name = (3600, "h") if step % 3600 == 0 else (60, "min") if step % 60 == 0 else (1, "s")
+    return [(seconds, f"{seconds // unit} {name}") for seconds in range(0, int(most) + 1, step)]
 
 
 def page(title: str, lines: Sequence[tuple[str, str, str, bool | None]], charts: Sequence[str], below: str) -> str:
@@ -63,7 +71,7 @@ def page(title: str, lines: Sequence[tuple[str, str, str, bool | None]], charts:
 <table><tr><th>What</th><th>Goal</th><th>Measured</th><th></th></tr>
 {rows}
 </table>
-{"".join(charts)}
+<div class="charts" tabindex="0" role="group" aria-label="Charts">{"".join(charts)}</div>
 {below}
 </body></html>
 """

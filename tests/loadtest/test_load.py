@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from loadtest.load import Result, growth, table
-from loadtest.plot import chart, page
+from loadtest.plot import chart, page, time_marks
 from loadtest.watch import HANDLES, LAG, MEMORY, Watch
 
 
@@ -79,3 +79,16 @@ def test_the_report_escapes_what_it_shows_and_asks_nobody() -> None:
     assert "<td>&lt;b&gt;</td>" in text
     assert "FAIL" in text
     assert "http" not in text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "labels"),
+    [
+        (0.5, ["0 s"]),
+        (59.8, ["0 s", "10 s", "20 s", "30 s", "40 s", "50 s"]),
+        (617, ["0 min", "2 min", "4 min", "6 min", "8 min", "10 min"]),
+        (14_400, ["0 h", "1 h", "2 h", "3 h", "4 h"]),
+    ],
+)
+def test_marks_of_time_are_round(seconds: float, labels: list[str]) -> None:
+    assert [label for _, label in time_marks(seconds)] == labels
