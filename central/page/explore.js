@@ -31,7 +31,7 @@ export class Explore {
     this.trouble = el("div", { role: "alert" });
     this.first = howToStart(say);
     this.whole = el("div", { hidden: true }, el("h1", { id: "metrics-title", class: "hidden" }, "Metrics"),
-      this.controls.node, this.trouble, this.first, this.result.node, this.result.waiting, this.made);
+      this.controls.node, this.result.waiting, this.trouble, this.first, this.result.node, this.made);
     host.replaceChildren(this.whole);
     session.onChange(() => this.run());
   }
