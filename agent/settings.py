@@ -94,8 +94,10 @@ def _rules() -> dict[str, Callable[[Any], Any]]:
 def _unknown(key: str, name: str, known: list[str]) -> str:
     near = get_close_matches(key, known, n=1)
     # As the user would write it: in the environment's way or the file's.
-    written = ENV_PREFIX + near[0].upper() if near and name.startswith(ENV_PREFIX) else "".join(near)
-    return f"{name} is not a setting; " + (f"did you mean {written}?" if near else f"there are {', '.join(known)}")
+    environment = name.startswith(ENV_PREFIX)
+    written = ENV_PREFIX + near[0].upper() if near and environment else "".join(near)
+    others = "docs/settings.md lists them all; unset it" if environment else f"there are {', '.join(known)}"
+    return f"{name} is not a setting; " + (f"did you mean {written}?" if near else others)
 
 
 def _together(settings: Settings) -> list[str]:

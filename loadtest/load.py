@@ -317,7 +317,9 @@ def _stored(server: Server, names: list[str]) -> Counter[str]:
 def main() -> None:
     """``--minutes N``. Exit code 1 where a row fails."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
-    parser.add_argument("--minutes", type=float, default=5.0)
+    parser.add_argument(
+        "--minutes", type=float, default=5.0, help="how long (5); from 10 on memory and handles count too"
+    )
     lines = uvloop.run(run(parser.parse_args().minutes))
     print(f"report: {REPORT.resolve() / 'index.html'}")
     sys.exit(any(holds is False for *_, holds in lines))

@@ -174,7 +174,7 @@ def soak(minutes: float, flush_interval: int = 10, flat_mb: float = FLAT_MB) -> 
 def main() -> None:
     """``--minutes N``. Exit code 1 where a row fails."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
-    parser.add_argument("--minutes", type=float, default=60.0)
+    parser.add_argument("--minutes", type=float, default=60.0, help="how long (60)")
     rows = soak(parser.parse_args().minutes)
     for what, goal, measured, holds in rows:
         print(f"{'ok  ' if holds else 'FAIL'}  {what:<44}{goal:>14}{measured:>16}")

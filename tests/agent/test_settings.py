@@ -164,6 +164,13 @@ def test_a_bad_file_is_told(tmp_path: Path, text: str, fault: str) -> None:
     assert "agent.toml" in str(caught.value)
 
 
+def test_an_unknown_variable_is_told_as_it_is_written() -> None:
+    with pytest.raises(SettingsError, match=r"^FIESTA_AGENT_ZZZ is not a setting; docs/settings\.md lists them all"):
+        load_settings({"FIESTA_AGENT_ZZZ": "1"})
+    with pytest.raises(SettingsError, match=r"did you mean FIESTA_AGENT_UDP\?$"):
+        load_settings({"FIESTA_AGENT_UDPP": "1"})
+
+
 def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="No such file"):
         load_settings({}, tmp_path / "none.toml")
