@@ -16,11 +16,11 @@ $(LOCKED): requirements/dev.txt
 	$(BIN)/pip install --quiet --require-hashes --no-deps -r requirements/dev.txt
 	@touch $@
 
-$(STAMP): $(LOCKED) pyproject.toml hatch_build.py $(wildcard native/*)
-	@sh scripts/ensure-apt.sh gcc python3-dev || true # for the agent's core, which it can do without
+$(STAMP): $(LOCKED) pyproject.toml hatch_build.py $(wildcard native/*/*)
+	@sh scripts/ensure-apt.sh gcc python3-dev || true # for the compiled cores, which it can do without
 	$(BIN)/pip install --quiet --no-build-isolation --no-deps --editable .
-	@ls agent/core.abi3.so >/dev/null 2>&1 || \
-	echo "The agent's core is not compiled: plain Python does the same work for several times the CPU"
+	@ls agent/core.abi3.so central/core.abi3.so >/dev/null 2>&1 || \
+	echo "The cores are not compiled: plain Python does the same work for several times the CPU"
 	@touch $@
 
 run: install ## Start central and an agent on this host; Ctrl-C stops both

@@ -1,4 +1,4 @@
-"""Builds the agent's compiled core where a C compiler and Python's headers are; else the wheel is plain Python."""
+"""Builds the compiled cores where a C compiler and Python's headers are; else the wheel is plain Python."""
 
 import os
 import shlex
@@ -14,39 +14,39 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 MODULE: Final = "core.abi3.so"
 """One file for every CPython from 3.11 on."""
+PACKAGES: Final = ("agent", "central")
 COMPILERS: Final = ("cc", "gcc", "clang")
 
 
 class CustomBuildHook(BuildHookInterface[Any]):
-    """An editable installation gets the module in ``agent/``, a wheel its own copy and the tag of its platform."""
+    """An editable installation gets the modules in its folders, a wheel its own copies and the tag of its platform."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         root = Path(self.root)
-        if version == "editable":
-            (root / "agent" / MODULE).unlink(missing_ok=True)
-            self._tell(compile_core(root / "native", root / "agent" / MODULE))
-            return
         self._folder = tempfile.TemporaryDirectory()
-        module = Path(self._folder.name) / MODULE
-        fault = compile_core(root / "native", module)
-        self._tell(fault)
-        if fault is None:
-            build_data["force_include"][str(module)] = f"agent/{MODULE}"
+        for package in PACKAGES:
+            module = root / package / MODULE
+            if version == "editable":
+                module.unlink(missing_ok=True)
+            else:
+                module = Path(self._folder.name) / f"{package}.so"
+            fault = compile_core(root / "native" / package, module)
+            if fault is not None:
+                self.app.display_warning(f"The cores are not compiled, plain Python does their work: {fault}")
+                return
+            if version != "editable":
+                build_data["force_include"][str(module)] = f"{package}/{MODULE}"
+        if version != "editable":
             build_data["pure_python"] = False
             platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
             build_data["tag"] = f"cp311-abi3-{platform}"
 
     def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
-        if version != "editable":
-            self._folder.cleanup()
-
-    def _tell(self, fault: str | None) -> None:
-        if fault is not None:
-            self.app.display_warning(f"The agent's core is not compiled, plain Python does its work: {fault}")
+        self._folder.cleanup()
 
 
 def compile_core(sources: Path, module: Path) -> str | None:
-    """Compile ``native/*.c`` into ``module``; why not, where that cannot be done. CC and CFLAGS are honoured."""
+    """Compile a package's sources into ``module``; why not, where that cannot be done. CC and CFLAGS are honoured."""
     if not sys.platform.startswith("linux"):
         return "it is for Linux"
     compiler = shlex.split(os.environ.get("CC", "")) or list(filter(shutil.which, COMPILERS))[:1]

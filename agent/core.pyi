@@ -1,4 +1,4 @@
-"""The compiled core (native/): counts counters and timings in everyday forms, leaves all other lines alone."""
+"""The compiled core (native/agent/): counts counters and timings in everyday forms, leaves all other lines alone."""
 
 from collections.abc import Callable, Iterator
 from typing import Any

@@ -16,6 +16,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry, ProcessCollector
 
 from central.auth import ALL_SCOPES, BCRYPT_COST, Auth, new_key, parse_key
+from central.compiled import CORE
 from central.keyfile import read_key, write_key
 from central.meters import Meters
 from central.names import Names
@@ -106,7 +107,14 @@ async def serve(
         site = web.TCPSite(runner, host, port, ssl_context=tls, backlog=1024, reuse_port=settings.reuse_port or None)
         await site.start()
         bound = runner.addresses[0][1]
-        _log.info("serving", host=host, port=bound, tls=tls is not None, store=settings.db_connection)
+        _log.info(
+            "serving",
+            host=host,
+            port=bound,
+            tls=tls is not None,
+            store=settings.db_connection,
+            compiled=CORE is not None,
+        )
         if ready is not None:
             ready(bound)
         outside.notify.status(f"serving {url_of(host, bound, tls=tls is not None)} from {settings.db_connection}")

@@ -2,12 +2,15 @@
 
 import hashlib
 from dataclasses import dataclass, field
+from types import ModuleType
 from typing import Any, Final, NamedTuple
 
 from central.answer import SINGLE_ANSWERS, Answer, Rejected, batch_body, recorded, refused_item
+from central.body import decode_json
+from central.compiled import CORE
 from central.errors import ApiError, invalid
 from protocol.batch import Fault, Item, Kind, parse_item, parse_single
-from protocol.limits import MAX_BATCH_ITEMS, MAX_IDEMPOTENCY_KEY
+from protocol.limits import MAX_AGE_SECONDS, MAX_BATCH_ITEMS, MAX_IDEMPOTENCY_KEY
 
 _NAME_ECHO: Final = 255
 
@@ -23,7 +26,7 @@ class RequestKey(NamedTuple):
 class Submission:
     """One request's share of a group: what to store, and how to answer once that is durable.
 
-    ``places`` are the items' indexes in the batch; None for a single metric.
+    ``places`` are the items' indexes in the batch; None where they are the items' own.
     """
 
     key_id: int
@@ -99,6 +102,15 @@ def batch(raw: Any, key_id: int, now: float, skew: float) -> Submission:
             submission.rejected.append(Rejected(index, name[:_NAME_ECHO] if type(name) is str else None, fault))
     submission.places = places
     return submission
+
+
+def batch_of(body: bytes, key_id: int, now: float, skew: float, core: ModuleType | None = CORE) -> Submission:
+    """A batch's body: by the compiled core, where there is one and nothing in it is unusual. Raises ApiError."""
+    if core is not None:
+        items = core.items(body, Item, now - MAX_AGE_SECONDS, now + skew, int(now), MAX_BATCH_ITEMS)
+        if items is not None:
+            return Submission(key_id, items, None, len(items))
+    return batch(decode_json(body), key_id, now, skew)
 
 
 def request_key(key_id: int, header: str | None, path: str, body: bytes) -> RequestKey | None:

@@ -1,4 +1,4 @@
-"""Wheels: with the agent's compiled core where there is a C compiler, of plain Python where there is none."""
+"""Wheels: with the compiled cores where there is a C compiler, of plain Python where there is none."""
 
 import os
 import subprocess
@@ -14,8 +14,8 @@ ROOT = Path(__file__).parents[1]
 @pytest.mark.parametrize(
     ("compiler", "tag", "core", "says"),
     [
-        ("gcc", "cp311-abi3-linux_", ["agent/core.abi3.so"], ""),
-        ("no-such-compiler", "py3-none-any", [], "The agent's core is not compiled, plain Python does its work: "),
+        ("gcc", "cp311-abi3-linux_", ["agent/core.abi3.so", "central/core.abi3.so"], ""),
+        ("no-such-compiler", "py3-none-any", [], "The cores are not compiled, plain Python does their work: "),
     ],
 )
 def test_a_wheel_needs_no_compiler(tmp_path: Path, compiler: str, tag: str, core: list[str], says: str) -> None:
@@ -33,6 +33,7 @@ def test_a_wheel_needs_no_compiler(tmp_path: Path, compiler: str, tag: str, core
     assert says in built.stdout + built.stderr
 
 
-def test_the_core_is_built_here() -> None:
+@pytest.mark.parametrize("package", ["agent", "central"])
+def test_the_core_is_built_here(package: str) -> None:
     """Else the tests of it would prove nothing."""
-    assert (ROOT / "agent/core.abi3.so").exists(), "install gcc and python3.11-dev, then: make clean install"
+    assert (ROOT / package / "core.abi3.so").exists(), "install gcc and python3.11-dev, then: make clean install"

@@ -37,6 +37,7 @@ from central.store.mysql_connection import (
     AGAIN,
     DUPLICATE,
     NO_PARTITION,
+    NOT_LOADED,
     Connection,
     Server,
     ServerError,
@@ -45,6 +46,7 @@ from central.store.mysql_connection import (
 )
 from central.store.mysql_pool import Commit, Pool, run_commit
 from central.store.mysql_retention import MySQLRetention
+from central.store.mysql_rows import MAX_ROWS, Lines, lines
 from central.store.retention import RetentionStore
 from protocol.batch import Kind
 from protocol.limits import ID_DAYS
@@ -56,6 +58,8 @@ LOOKUPS: Final = 2
 READERS: Final = 4
 _DAY: Final = 86_400
 _LARGE: Final = 500
+_LOADED: Final = range(_LARGE, 50_001)
+"""Points of a group for LOAD DATA: fewer go with all else in one packet, more might fill a table in memory."""
 _UPKEEP_PAUSE: Final = 60
 _RECALL_CHUNK: Final = 1_000
 _log = structlog.get_logger(__name__)
@@ -90,7 +94,7 @@ class MySQLStore:
         self._server = server
         self._commit = commit
         self._clock = clock
-        writing = Session(limits.lock, prepare=(mysql_sql.CREATE_INCOMING,))
+        writing = Session(limits.lock, prepare=mysql_sql.CREATE_SUMS)
         self._writers = Pool(lambda: connect(server, writing), WRITERS, limits.write)
         self._lookups = Pool(lambda: connect(server, Session(limits.lock)), LOOKUPS, limits.lookup)
         reading = Session(limits.lock, select_seconds=int(limits.read) or 1)
@@ -153,19 +157,22 @@ class MySQLStore:
 
     async def commit(self, group: Group, *, again: bool = False) -> None:
         """See Store."""
-        if len(group.rows) > mysql_sql.MAX_ROWS:
-            raise StoreError(f"a group holds at most {mysql_sql.MAX_ROWS} points, this one {len(group.rows)}")
-        if len(group.rows) < _LARGE:
-            statements = mysql_sql.incoming(group.id, group.rows)
-        else:
-            statements = await asyncio.to_thread(mysql_sql.incoming, group.id, group.rows)
+        if len(group.rows) > MAX_ROWS:
+            raise StoreError(f"a group holds at most {MAX_ROWS} points, this one {len(group.rows)}")
+        rows = await _off_loop(len(group.rows), lambda: lines(group.id, group.rows))
+        by_load = len(group.rows) in _LOADED
 
         async def mend(error: ServerError) -> bool:
+            nonlocal by_load
+            if by_load and error.code in NOT_LOADED:
+                _log.warning("load_data_did_not_do", error=str(error), group=group.id.hex())
+                by_load = False
+                return True
             return error.code == NO_PARTITION and await self._mend_partitions(group)
 
         try:
             await self._writers.transact(
-                lambda connection: _put_group(connection, group, statements, again=again),
+                lambda connection: _put_group(connection, group, rows, again=again, by_load=by_load),
                 commit=self._commit,
                 mend=mend,
             )
@@ -234,9 +241,7 @@ class MySQLStore:
         """See Store."""
         sql = mysql_sql.aggregate(metric_ids, window, segments)
         rows = await self._readers.ask(lambda connection: connection.rows(sql))
-        if sum(count for _, count, _ in rows) < _LARGE:
-            return mysql_sql.buckets(rows)
-        return await asyncio.to_thread(mysql_sql.buckets, rows)
+        return await _off_loop(sum(count for _, count, _ in rows), lambda: mysql_sql.buckets(rows))
 
     # --- keys
 
@@ -273,7 +278,7 @@ class MySQLStore:
             raise StoreUnavailable(f"it is not known whether the change was stored: {error}") from error
 
 
-async def _put_group(connection: Connection, group: Group, incoming: Sequence[str], *, again: bool) -> None:
+async def _put_group(connection: Connection, group: Group, rows: Lines, *, again: bool, by_load: bool) -> None:
     """A group's statements up to its COMMIT; none of them does anything where an earlier attempt has stored it."""
     statements = mysql_sql.request_ids(group.day, [RequestId(group.id, bytes(16), None)])
     statements.append(mysql_sql.CHECK_NAMES)
@@ -281,14 +286,18 @@ async def _put_group(connection: Connection, group: Group, incoming: Sequence[st
     looks = mysql_sql.other_day(group.day, group.ids)
     looked_at = len(statements)
     statements += looks + mysql_sql.rejected(group.rejected)
-    if incoming:
-        statements += [mysql_sql.CLEAR_INCOMING, *incoming, mysql_sql.PUT_POINTS, *mysql_sql.PUT_ROLLUPS]
+    texts: list[bytes] = []
+    if by_load and connection.loads:
+        loads, texts = mysql_sql.loads(rows)
+        statements += loads
+    else:
+        statements += await _off_loop(len(group.rows), lambda: mysql_sql.inserts(rows))
     try:
-        answers = await connection.run_all(statements)
+        answers = await connection.run_all(statements, texts)
     except ServerError as error:
         if error.at == 0 and error.code == DUPLICATE and again:
             return
-        if error.at == 0 or error.code in AGAIN or error.code == NO_PARTITION:
+        if error.at == 0 or error.code in AGAIN | NOT_LOADED or error.code == NO_PARTITION:
             raise
         raise Refused(f"the group was not stored: {error}") from error
     ((version,),) = answers[1]
@@ -296,3 +305,8 @@ async def _put_group(connection: Connection, group: Group, incoming: Sequence[st
         raise Refused("a request in the group was stored on another day: look its id up again")
     if group.names_version is not None and version != group.names_version:
         raise StaleNames("a name was deleted meanwhile: resolve the names again")
+
+
+async def _off_loop(size: int, work: Callable[[], T]) -> T:
+    """What ``work`` gives, made beside the event loop where it takes long."""
+    return work() if size < _LARGE else await asyncio.to_thread(work)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import aiomysql  # type: ignore[import-untyped]
+from aiomysql.connection import MySQLResult  # type: ignore[import-untyped]
 from pymysql.constants import FIELD_TYPE  # type: ignore[import-untyped]
 from pymysql.converters import decoders  # type: ignore[import-untyped]
 from pymysql.err import MySQLError  # type: ignore[import-untyped]
@@ -19,6 +20,10 @@ DUPLICATE: Final = 1062
 NO_PARTITION: Final = 1526
 AGAIN: Final = frozenset({1205, 1213, 1412})
 """Lock wait timeout, deadlock, table definition changed: the same transaction may go through next time."""
+LEFT_OUT: Final = -1
+"""LOAD DATA LOCAL did not store a text as it was."""
+NOT_LOADED: Final = frozenset({LEFT_OUT, 1148, 3948})
+"""The same, or the server takes no LOAD DATA LOCAL any more: an INSERT goes through, or tells why not."""
 _GONE: Final = frozenset({1053, 1080, 1152, 1153, 1158, 1159, 1160, 1161, 1184, 1927, 3169, 4031})
 """Errors after which the server ends the session: shutdown, killed, a broken packet, rested too long."""
 _NO_SUCH_COMMAND: Final = 2000
@@ -31,6 +36,8 @@ PACKET_BYTES: Final = 512 * 1024
 """What is sent at once ends about here, far below any server's max_allowed_packet."""
 _WAIT_SECONDS: Final = 120
 """How long a session may rest: the server ends it then, so that none whose client vanished keeps its locks."""
+_MAY_LOAD: Final = "SHOW VARIABLES WHERE Variable_name IN ('local_infile', 'wsrep_load_data_splitting')"
+"""The second: a cluster that commits a LOAD DATA in parts."""
 _SQL_MODE: Final = "STRICT_ALL_TABLES,STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION"
 
 
@@ -77,11 +84,42 @@ class _Cursor(aiomysql.Cursor):  # type: ignore[misc]
         """Ask for none: in strict mode what matters is an error, and it would cost a round trip."""
 
 
+class _Result(MySQLResult):  # type: ignore[misc]
+    """What one statement gave. LOAD DATA LOCAL gets the next of the texts that we mean to send, and never a file."""
+
+    async def _read_load_local_packet(self, first_packet: Any) -> None:
+        raw = self.connection
+        text = raw.texts.pop(0) if raw.texts else b""
+        for at in range(0, len(text), PACKET_BYTES):
+            raw.write_packet(text[at : at + PACKET_BYTES])
+        raw.write_packet(b"")
+        self._read_ok_packet(await raw._read_packet())
+        raw.left_out |= self.affected_rows != text.count(b"\n") or self.warning_count > 0
+
+
+class _Raw(aiomysql.Connection):  # type: ignore[misc]
+    texts: Sequence[bytes] = ()
+    """What LOAD DATA LOCAL gets, in order."""
+    left_out = False
+    """Whether one of them did not become as many rows, or not as it was: LOAD DATA LOCAL makes warnings of errors."""
+
+    async def _read_query_result(self, unbuffered: bool = False) -> None:
+        self._result = None
+        result = _Result(self)
+        await result.read()
+        self._result = result
+        self._affected_rows = result.affected_rows
+        if result.server_status is not None:
+            self.server_status = result.server_status
+
+
 class Connection:
     """A session. Made by ``connect``; whoever has it closes it."""
 
     def __init__(self, raw: Any) -> None:
         self._raw = raw
+        self.loads = False
+        """Whether the server takes LOAD DATA LOCAL, and in the open transaction."""
 
     @property
     def closed(self) -> bool:
@@ -104,12 +142,15 @@ class Connection:
         except Exception as error:
             raise self._told(error) from error
 
-    async def run_all(self, statements: Sequence[str]) -> list[list[tuple[Any, ...]]]:
+    async def run_all(self, statements: Sequence[str], texts: Sequence[bytes] = ()) -> list[list[tuple[Any, ...]]]:
         """Run statements without parameters, as many in one packet as should be; the rows of each.
 
+        ``texts`` are what each LOAD DATA LOCAL among them takes for its file, a row a line. Where one of them did not
+        become what it says this raises ServerError with LEFT_OUT; an INSERT of the same would tell why.
         The server stops at the first that it refuses. A round trip less is much where the loop has other work.
         """
         answers: list[list[tuple[Any, ...]]] = []
+        self._raw.texts, self._raw.left_out = list(texts), False
         try:
             for packet in _packets(statements):
                 cursor = await self._raw.cursor(_Cursor)
@@ -122,6 +163,8 @@ class Connection:
             if isinstance(told, ServerError):
                 told.at = len(answers)
             raise told from error
+        if self._raw.left_out:
+            raise ServerError(LEFT_OUT, "LOAD DATA left something out")
         return answers
 
     async def rows(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
@@ -157,7 +200,7 @@ class Connection:
 
 async def connect(server: Server, session: Session) -> Connection:
     """Log in and pin the session. Raises StoreUnavailable; the caller bounds the time."""
-    raw = aiomysql.Connection(
+    raw = _Raw(
         host=server.host,
         port=server.port,
         user=server.user,
@@ -166,12 +209,15 @@ async def connect(server: Server, session: Session) -> Connection:
         charset="utf8mb4",
         autocommit=None,
         conv=_DECODERS,
+        local_infile=True,  # without a text of ours the server gets nothing, whatever file it asks for
     )
     connection = Connection(raw)
     try:
         await raw.ping(reconnect=True)  # logs in; what aiomysql.connect makes is lost where that is cancelled
         for statement in _pins(session, is_mariadb=connection.is_mariadb) + session.prepare:
             await connection.run(statement)
+        found = dict(await connection.rows(_MAY_LOAD))
+        connection.loads = found.get("local_infile") == "ON" and found.get("wsrep_load_data_splitting", "OFF") == "OFF"
     except StoreError as error:
         connection.close()
         raise StoreUnavailable(str(error)) from error

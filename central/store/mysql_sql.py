@@ -1,68 +1,65 @@
 """The SQL of groups and queries, pure. Only our own numbers are put into it, and bytes as hexadecimal.
 
-A group's rows are sent once, into the session's table ``incoming``, and the server makes points and both rollups from
-there: docs/decisions/0004-incoming.md.
+How a group's rows get there: docs/decisions/0004-groups-in-mysql.md.
 """
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from operator import itemgetter
 from typing import Final
 
 import numpy as np
 
 from central.plan import Segment
-from central.store.base import RejectedPoint, RequestId, Row, StoreError
+from central.store.base import RejectedPoint, RequestId, StoreError
 from central.store.buckets import Buckets, no_buckets, wide_column
 from central.store.mysql_connection import PACKET_BYTES
 from central.store.mysql_partitions import day_text
-from protocol.numbers import UNIT
+from central.store.mysql_rows import Lines, decimal, nullable
 
-_ROW_BITS: Final = 20
-MAX_ROWS: Final = 1 << _ROW_BITS
 _NARROW_END: Final = 1 << 62
 _FIRST, _LAST = 86_400, (1 << 31) - 1
 """What a TIMESTAMP can hold, less a day at its start; a query may ask for any year."""
 
-CREATE_INCOMING: Final = (
-    "CREATE TEMPORARY TABLE incoming (metric_id BIGINT UNSIGNED NOT NULL, recorded_at TIMESTAMP NOT NULL,"
-    " id BIGINT UNSIGNED NOT NULL, value DECIMAL(20, 4) NOT NULL, samples DECIMAL(20, 4), min_value DECIMAL(20, 4),"
-    " max_value DECIMAL(20, 4)) ENGINE = MEMORY"
+_ROLLUPS: Final = ("minute", "hour")
+_SUMS: Final = "metric_id, bucket, samples, total, min_value, max_value"
+_POINT: Final = "metric_id, recorded_at, id, value"
+_SUMMARY: Final = ", samples, min_value, max_value"
+_ADD: Final = (
+    " ON DUPLICATE KEY UPDATE samples = rollup_{0}.samples + VALUES(samples), total = rollup_{0}.total + VALUES(total),"
+    " min_value = LEAST(rollup_{0}.min_value, VALUES(min_value)),"
+    " max_value = GREATEST(rollup_{0}.max_value, VALUES(max_value))"
 )
-CLEAR_INCOMING: Final = "DELETE FROM incoming"
-_COLUMNS: Final = "metric_id, recorded_at, id, value, samples, min_value, max_value"
-PUT_POINTS: Final = f"INSERT INTO metric_points ({_COLUMNS}) SELECT {_COLUMNS} FROM incoming"
-# Sorted by key, so that two groups that meet in the same buckets wait for each other and never in a circle.
-PUT_ROLLUPS: Final = tuple(
-    f"INSERT INTO rollup_{level} (metric_id, bucket, samples, total, min_value, max_value)"
-    f" SELECT metric_id, FROM_UNIXTIME(UNIX_TIMESTAMP(recorded_at) DIV {seconds} * {seconds}) AS bucket,"
-    " SUM(COALESCE(samples, 1)), SUM(value), MIN(COALESCE(min_value, value)), MAX(COALESCE(max_value, value))"
-    " FROM incoming GROUP BY 1, 2 ORDER BY 1, 2 ON DUPLICATE KEY UPDATE"
-    " samples = samples + VALUES(samples), total = total + VALUES(total),"
-    " min_value = LEAST(min_value, VALUES(min_value)), max_value = GREATEST(max_value, VALUES(max_value))"
-    for level, seconds in (("minute", 60), ("hour", 3600))
+_LOAD: Final = "LOAD DATA LOCAL INFILE '{0}' INTO TABLE {0} FIELDS TERMINATED BY ',' OPTIONALLY ENCLOSED BY '\"' ({1})"
+CREATE_SUMS: Final = tuple(
+    f"CREATE TEMPORARY TABLE {level}_sums (metric_id BIGINT UNSIGNED NOT NULL, bucket DATETIME NOT NULL,"
+    " samples DECIMAL(38, 4) NOT NULL, total DECIMAL(38, 4) NOT NULL, min_value DECIMAL(20, 4) NOT NULL,"
+    " max_value DECIMAL(20, 4) NOT NULL) ENGINE = MEMORY"
+    for level in _ROLLUPS
 )
+"""Tables of the session that ``loads`` fills."""
 CHECK_NAMES: Final = "SELECT version FROM name_changes LOCK IN SHARE MODE"
 
 
-def incoming(group_id: bytes, rows: Sequence[Row]) -> list[str]:
-    """Statements that bring a group's rows into ``incoming``, in the order of the points' primary key.
+def inserts(lines: Lines) -> list[str]:
+    """Statements that store a group's points and add to its rollups."""
+    columns = _POINT + (_SUMMARY if lines.summaries else "")
+    found = list(statements(f"INSERT INTO metric_points ({columns}) VALUES ", _tuples(lines.points)))
+    for level, sums in zip(_ROLLUPS, (lines.minutes, lines.hours), strict=True):
+        head, tail = f"INSERT INTO rollup_{level} ({_SUMS}) VALUES ", _ADD.format(level)
+        found += [statement + tail for statement in statements(head, _tuples(sums))]
+    return found
 
-    A row's id is 43 bits of the group's id and its own number, hence the same when the group is sent again.
-    """
-    base = int.from_bytes(group_id[:8], "big") >> (_ROW_BITS + 1) << _ROW_BITS
-    stamps: dict[int, str] = {}
-    tuples = []
-    for number, (metric_id, recorded_at, value, weight, low, high) in enumerate(sorted(rows, key=_BY_KEY), base):
-        stamp = stamps.get(recorded_at)
-        if stamp is None:
-            stamp = stamps[recorded_at] = stamp_text(recorded_at)
-        if weight is None:
-            tuples.append(f"({metric_id},{stamp},{number},{_decimal(value)},NULL,NULL,NULL)")
-        else:
-            summary = f"{_decimal(weight)},{_nullable(low)},{_nullable(high)}"
-            tuples.append(f"({metric_id},{stamp},{number},{_decimal(value)},{summary})")
-    return list(statements("INSERT INTO incoming VALUES ", tuples))
+
+def loads(lines: Lines) -> tuple[list[str], list[bytes]]:
+    """The same by LOAD DATA LOCAL, which parses text for less, and the files that it asks for, in order."""
+    columns = _POINT + (_SUMMARY if lines.summaries else "")
+    found = [
+        *(f"DELETE FROM {level}_sums" for level in _ROLLUPS),
+        _LOAD.format("metric_points", columns),
+        *(_LOAD.format(f"{level}_sums", _SUMS) for level in _ROLLUPS),
+        *(f"INSERT INTO rollup_{level} ({_SUMS}) SELECT * FROM {level}_sums{_ADD.format(level)}" for level in _ROLLUPS),
+    ]
+    return found, [text.encode() for text in (lines.points, lines.minutes, lines.hours)]
 
 
 def request_ids(day: int, entries: Iterable[RequestId]) -> list[str]:
@@ -78,7 +75,7 @@ def rejected(points: Iterable[RejectedPoint]) -> list[str]:
     """Statements that keep rejected points aside. Their texts are checked names and codes, sent as hexadecimal."""
     tuples = [
         f"(CONVERT(X'{point.name.encode().hex()}' USING ascii),'{point.kind}',{stamp_text(point.recorded_at)},"
-        f"{_decimal(point.value)},{_nullable(point.weight)},{_nullable(point.low)},{_nullable(point.high)},"
+        f"{decimal(point.value)},{nullable(point.weight)},{nullable(point.low)},{nullable(point.high)},"
         f"CONVERT(X'{point.reason.encode().hex()}' USING utf8mb4))"
         for point in points
     ]
@@ -163,9 +160,6 @@ def stamp_text(seconds: int) -> str:
     return time.strftime("'%Y-%m-%d %H:%M:%S'", time.gmtime(seconds))
 
 
-_BY_KEY: Final = itemgetter(0, 1)
-
-
 def _segment(segment: Segment, listed: str) -> str:
     start, end = (stamp_text(min(max(edge, _FIRST), _LAST)) for edge in (segment.start, segment.end))
     within = f"metric_id IN ({listed}) AND {{0}} >= {start} AND {{0}} < {end}"
@@ -181,14 +175,8 @@ def _segment(segment: Segment, listed: str) -> str:
     )
 
 
-def _decimal(units: int) -> str:
-    whole, part = divmod(abs(units), UNIT)
-    sign = "-" if units < 0 else ""
-    return f"{sign}{whole}.{part:04d}" if part else f"{sign}{whole}"
-
-
-def _nullable(units: int | None) -> str:
-    return "NULL" if units is None else _decimal(units)
+def _tuples(lines: str) -> list[str]:
+    return [f"({line})" for line in lines.splitlines()]
 
 
 def _blob(content: bytes | None) -> str:

@@ -11,7 +11,7 @@ from central.answer import SINGLE_ANSWERS, Answer
 from central.auth import Key
 from central.body import decode_json, expand, too_large
 from central.errors import invalid, unavailable
-from central.ingest import RequestKey, Submission, batch, request_key, single
+from central.ingest import RequestKey, Submission, batch_of, request_key, single
 from central.web.service import Service
 from protocol.batch import Fault, Kind
 from protocol.limits import MAX_BODY_BYTES
@@ -75,7 +75,7 @@ def batch_endpoint(service: Service) -> Callable[[web.Request, Key], Any]:
     async def handle(request: web.Request, key: Key) -> Answer:
         body = await read_body(service, request)
         wanted = _request_key(request, key, "/api/metrics/batch", body)
-        submission = batch(decode_json(body), key.id, service.clock(), service.skew)
+        submission = batch_of(body, key.id, service.clock(), service.skew)
         submission.request = wanted
         return await _submit(service, submission)
 

@@ -1,15 +1,18 @@
 """central/ingest.py: from a decoded body to a submission."""
 
 import json
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from types import ModuleType
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from central.compiled import CORE
 from central.errors import ApiError
-from central.ingest import RequestKey, Submission, batch, request_key, single
+from central.ingest import RequestKey, Submission, batch, batch_of, request_key, single
 from protocol.batch import Fault, Item
 from protocol.limits import MAX_BATCH_ITEMS
 from protocol.numbers import UNIT
@@ -209,3 +212,140 @@ def test_a_bad_header_is_named(header: str) -> None:
 @pytest.mark.parametrize("header", ["k", "k" * 255, " a ", "~!"])
 def test_a_good_header_is_taken(header: str) -> None:
     assert request_key(1, header, "/p", b"x") is not None
+
+
+# --- bodies, read by the compiled core and by plain Python
+
+EVERYDAY = [
+    b'{"metrics":[{"name":"a","type":"value","value":1}]}',
+    b' { "metrics" : [ { "name" : "a.B_9-" , "type" : "counter" , "value" : -0.5 } ] }\r\n\t ',
+    b'{"metrics":[{"value":0,"name":"a","type":"value"},{"type":"counter","name":"b","value":-0.0}]}',
+    b'{"metrics":[{"name":"a","type":"value","value":99999999999999.9999,"recorded_at":"2026-02-15T00:00:00Z"}]}',
+    b'{"metrics":[{"name":"a","type":"value","value":1.23456789012345678901234567890123456789}]}',
+    b'{"metrics":[{"name":"a","type":"value","value":12.5,"count":3,"min":1,"max":10.25}]}',
+    b'{"metrics":[{"name":"%s","type":"value","value":1}]}' % (b"n" * 255),
+    *(
+        b'{"metrics":[{"name":"a","type":"value","value":%s}]}' % number
+        for number in (b"0.00005", b"0.00015", b"0.000050", b"0.000051", b"-0.00015", b"0.99995", b"1.00004999", b"7.0")
+    ),
+    *(
+        b'{"metrics":[{"name":"a","type":"value","value":1,"recorded_at":"2026-02-%s"}]}' % time
+        for time in (b"14T23:59:59Z", b"08T00:00:00Z", b"15T00:00:05Z")
+    ),
+]
+UNUSUAL = [
+    b"",
+    b"{}",
+    b"[]",
+    b'{"metrics":[]}',
+    b'{"metrics":[{}]}',
+    b'{"metrics":[{"name":"a","type":"value","value":1}],"more":1}',
+    b'{"metrics":[{"name":"a","type":"value","value":1}]} x',
+    b'{"metrics":[{"name":"a","type":"value","value":1}',
+    b'{"metrics":[{"name":"a","type":"value","value":1},]}',
+    b'{"metrics":[{"name":"a","type":"value","value":1,}]}',
+    b'{"metrics":[{"name":"a","type":"value","value":1,"value":2}]}',
+    b'{"metrics":[{"name":"a","type":"value","value":1,"unit":"s"}]}',
+    b'{"metrics":[{"name":"a","type":"gauge","value":1}]}',
+    b'{"metrics":[{"name":"a b","type":"value","value":1}]}',
+    b'{"metrics":[{"name":"","type":"value","value":1}]}',
+    b'{"metrics":[{"name":"\\u0061","type":"value","value":1}]}',
+    '{"metrics":[{"name":"\u00e4","type":"value","value":1}]}'.encode(),
+    b'{"metrics":[{"name":"%s","type":"value","value":1}]}' % (b"n" * 256),
+    b'{"metrics":[{"name":"a","type":"value"}]}',
+    b'{"metrics":[{"type":"value","value":1}]}',
+    b'{"metrics":[{"name":"a","value":1}]}',
+    b'{"metrics":[{"name":"a","type":"value","value":1,"count":1}]}',
+    b'{"metrics":[{"name":"a","type":"value","value":1,"count":0,"min":1,"max":1}]}',
+    b'{"metrics":[{"name":"a","type":"value","value":1,"count":1,"min":2,"max":1}]}',
+    *(
+        b'{"metrics":[{"name":"a","type":"value","value":%s}]}' % number
+        for number in (
+            *(b"1e3", b"1E3", b"01", b"+1", b".5", b"1.", b"-", b"true", b"null", b'"1"', b"NaN", b"1_0", b"0x1"),
+            *(b"999999999999999", b"9999999999999999.9999", b"10000000000000000", b"1e999999999999999999999"),
+        )
+    ),
+    *(
+        b'{"metrics":[{"name":"a","type":"value","value":1,"recorded_at":"%s"}]}' % time
+        for time in (
+            *(b"2026-02-15", b"2026-02-15T00:00:00", b"2026-02-15T01:00:00+01:00", b"2026-02-15T00:00:00.5Z"),
+            *(b"2026-02-15t00:00:00z", b"2026-02-30T00:00:00Z", b"2026-13-01T00:00:00Z", b"2026-02-14T24:00:00Z"),
+            *(b"2026-02-14T23:60:00Z", b"2026-02-14T23:59:60Z", b"0000-01-01T00:00:00Z", b"2026-02-07T23:59:59Z"),
+            *(b"2026-02-15T00:00:06Z", b"20260215T000000Z", b"2026-02-1xT00:00:00Z", b""),
+        )
+    ),
+]
+
+
+def outcome(given: bytes, core: ModuleType | None, now: float = NOW) -> object:
+    """All that can be seen of a body's submission, or of its refusal."""
+    try:
+        made = batch_of(given, 7, now, 5, core)
+    except ApiError as error:
+        return error.status, error.body()
+    return made.items, made.key_id, made.total, made.kind, made.answer(), [type(item) for item in made.items]
+
+
+@pytest.mark.parametrize("given", EVERYDAY)
+def test_the_core_reads_what_is_everyday_and_says_what_plain_python_says(given: bytes) -> None:
+    assert CORE is not None
+    assert CORE.items(given, Item, NOW - 7 * 86_400, NOW + 5, NOW, MAX_BATCH_ITEMS)
+    assert outcome(given, CORE) == outcome(given, None)
+
+
+@pytest.mark.parametrize("given", UNUSUAL)
+def test_the_core_leaves_all_else_to_plain_python(given: bytes) -> None:
+    assert CORE is not None
+    assert CORE.items(given, Item, NOW - 7 * 86_400, NOW + 5, NOW, MAX_BATCH_ITEMS) is None
+    assert outcome(given, CORE) == outcome(given, None)
+
+
+@pytest.mark.parametrize(("count", "read"), [(MAX_BATCH_ITEMS, True), (MAX_BATCH_ITEMS + 1, False)])
+def test_the_core_reads_as_many_items_as_a_batch_holds(count: int, read: bool) -> None:
+    given = json.dumps({"metrics": [GOOD] * count}).encode()
+    assert CORE is not None
+    assert (CORE.items(given, Item, 0, NOW, NOW, MAX_BATCH_ITEMS) is not None) == read
+    assert outcome(given, CORE) == outcome(given, None)
+
+
+DAYS = st.datetimes(datetime(2026, 2, 7), datetime(2026, 2, 16)).map(lambda day: day.strftime("%Y-%m-%dT%H:%M:%SZ"))
+NUMBERS = st.one_of(
+    *(st.decimals(-(10**17), 10**17, places=places).map(str) for places in (0, 1, 4, 5, 6, 9)),
+    st.from_regex(r"-?(0|[1-9][0-9]{0,16})(\.[0-9]{1,9})?([eE][+-]?[0-9]{1,2})?", fullmatch=True),
+)
+
+
+@st.composite
+def bodies(draw: st.DrawFn) -> bytes:
+    """Batches that are nearly, or quite, everyday ones."""
+    items = []
+    for _ in range(draw(st.integers(1, 3))):
+        fields = {
+            "name": json.dumps(draw(st.text("aZ09._- \u00e4", min_size=0, max_size=5))),
+            "type": draw(st.sampled_from(['"value"', '"counter"', '"valu"'])),
+            "value": draw(NUMBERS),
+            "recorded_at": json.dumps(draw(DAYS | st.text(max_size=3))),
+            **{field: draw(NUMBERS) for field in draw(st.sampled_from([(), ("count", "min", "max"), ("min",)]))},
+        }
+        kept = draw(st.permutations(list(fields)))[: draw(st.integers(3, 7))]
+        items.append("{" + ",".join(f'"{field}":{fields[field]}' for field in kept) + "}")
+    whole = f'{{"metrics":[{",".join(items)}]}}'.encode()
+    at = draw(st.none() | st.integers(0, len(whole) - 1))
+    return whole if at is None else whole[:at] + draw(st.binary(max_size=2)) + whole[at + draw(st.integers(0, 2)) :]
+
+
+@settings(max_examples=500, deadline=None)
+@given(bodies() | st.binary(max_size=40), st.floats(NOW - 86_400, NOW + 86_400))
+def test_the_core_is_never_of_another_opinion(given: bytes, now: float) -> None:
+    assert outcome(given, CORE, now) == outcome(given, None, now)
+
+
+@settings(deadline=None)
+@given(st.dates(date(1, 1, 1), date(9999, 12, 31)), st.integers(0, 86_399))
+def test_the_core_knows_the_calendar(day: date, second: int) -> None:
+    at = datetime.combine(day, datetime.min.time(), UTC) + timedelta(seconds=second)
+    given = json.dumps({"metrics": [GOOD | {"recorded_at": at.strftime("%Y-%m-%dT%H:%M:%SZ").rjust(20, "0")}]}).encode()
+    assert CORE is not None
+    items = CORE.items(given, Item, -1e12, 1e12, 0, 1)
+    assert items is not None
+    assert datetime.fromtimestamp(0, UTC) + timedelta(seconds=items[0].recorded_at) == at

@@ -5,52 +5,44 @@ import os
 import pytest
 
 from central.plan import Segment
-from central.store.base import RequestId, Row, StoreError
+from central.store.base import RequestId, StoreError
 from central.store.mysql_connection import PACKET_BYTES
 from central.store.mysql_partitions import add_sql, drop_sql, partition_day, partition_name
-from central.store.mysql_sql import aggregate, buckets, incoming, request_ids, stamp_text, statements
+from central.store.mysql_rows import Lines, lines
+from central.store.mysql_sql import aggregate, buckets, inserts, loads, request_ids, statements
 from protocol.numbers import MAX_UNITS, UNIT
-from tests.central.store_help import NOW, TODAY, Bucket, as_rows, plain
-
-TEXT = stamp_text(NOW)
+from tests.central.store_help import TODAY, Bucket, as_rows, plain
 
 
-@pytest.mark.parametrize(
-    ("row", "expected"),
-    [
-        (plain(7, 0), "0,NULL,NULL,NULL"),
-        (plain(7, 1), "0.0001,NULL,NULL,NULL"),
-        (plain(7, -1), "-0.0001,NULL,NULL,NULL"),
-        (plain(7, 15_000), "1.5000,NULL,NULL,NULL"),
-        (plain(7, -120_000), "-12,NULL,NULL,NULL"),
-        (plain(7, MAX_UNITS), "9999999999999999.9999,NULL,NULL,NULL"),
-        (Row(7, NOW, 5, 33_333, -5, 0), "0.0005,3.3333,-0.0005,0"),
-    ],
-)
-def test_a_row_becomes_exact_digits(row: Row, expected: str) -> None:
-    (statement,) = incoming(bytes(16), [row])
-    assert statement == f"INSERT INTO incoming VALUES (7,{TEXT},0,{expected})"
+@pytest.mark.parametrize(("summaries", "columns"), [(False, 4), (True, 7)])
+def test_points_and_sums_are_inserted_into_their_tables(summaries: bool, columns: int) -> None:
+    points, minute, hour = inserts(Lines(summaries, "1,2\n3,4\n", "5,6\n", "7,8\n"))
+    into, values = points.split(" VALUES ")
+    assert into.startswith("INSERT INTO metric_points (metric_id, recorded_at, id, value")
+    assert into.count(",") == columns - 1
+    assert values == "(1,2),(3,4)"
+    assert "INTO rollup_minute" in minute
+    assert "VALUES (5,6) ON DUPLICATE KEY UPDATE samples = rollup_minute.samples + VALUES(samples)" in minute
+    assert "INTO rollup_hour" in hour
+    assert "VALUES (7,8) ON DUPLICATE KEY UPDATE samples = rollup_hour.samples + VALUES(samples)" in hour
 
 
-def test_rows_are_sorted_by_the_points_key_and_numbered_from_the_groups_id() -> None:
-    rows = [plain(2, 1, NOW), plain(1, 2, NOW + 1), plain(1, 3, NOW)]
-    (statement,) = incoming(b"\xff" * 16, rows)
-    base = (2**43 - 1) << 20
-    assert [part.split(",")[:3] for part in statement.partition(" VALUES (")[2].split("),(")] == [
-        ["1", TEXT, str(base)],
-        ["1", stamp_text(NOW + 1), str(base + 1)],
-        ["2", TEXT, str(base + 2)],
-    ]
-    assert base + 2**20 <= 2**63
-    assert incoming(b"\xff" * 16, rows) == [statement], "a group sent again has the same points"
+def test_nothing_is_inserted_where_nothing_is() -> None:
+    assert inserts(Lines(False, "", "", "")) == []
 
 
 def test_a_large_group_is_cut_into_statements_of_bounded_size() -> None:
-    rows = [plain(number, MAX_UNITS) for number in range(20_000)]
-    cut = incoming(os.urandom(16), rows)
-    assert len(cut) > 1
-    assert all(len(statement) < PACKET_BYTES + 100 for statement in cut)
-    assert sum(statement.count("(") for statement in cut) == 20_000
+    cut = inserts(lines(os.urandom(16), [plain(number, MAX_UNITS) for number in range(20_000)]))
+    assert len(cut) > 3
+    assert all(len(statement) < PACKET_BYTES + 500 for statement in cut)
+    assert sum(statement.count("),(") + 1 for statement in cut) == 60_000
+
+
+def test_each_load_has_its_text() -> None:
+    statements, texts = loads(Lines(False, "1,2\n", "5,6\n", "7,8\n"))
+    loading = [statement.split()[7] for statement in statements if statement.startswith("LOAD DATA LOCAL INFILE")]
+    assert loading == ["metric_points", "minute_sums", "hour_sums"]
+    assert texts == [b"1,2\n", b"5,6\n", b"7,8\n"]
 
 
 @pytest.mark.parametrize(

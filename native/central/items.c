@@ -1,0 +1,233 @@
+#include "items.h"
+
+#include <stddef.h>
+#include <string.h>
+
+enum {
+    MAX_NAME = 255,
+    MAX_WHOLE_DIGITS = 14, /* so that units fit into 64 bits whatever they are */
+    DECIMALS = 4,
+    UNIT = 10000,
+    TIME_LENGTH = 20,
+};
+
+enum field { NAME = 1, TYPE = 2, VALUE = 4, TIME = 8, COUNT = 16, LOW = 32, HIGH = 64 };
+static const struct {
+    const char *text;
+    int length;
+    enum field field;
+} FIELDS[] = {
+    {"name", 4, NAME}, {"type", 4, TYPE}, {"value", 5, VALUE}, {"recorded_at", 11, TIME},
+    {"count", 5, COUNT}, {"min", 3, LOW}, {"max", 3, HIGH},
+};
+
+/* Every reader below gives the first byte after what it read, or NULL. */
+
+static inline const char *skip(const char *at, const char *end)
+{
+    while (at < end && (*at == ' ' || *at == '\n' || *at == '\r' || *at == '\t'))
+        at++;
+    return at;
+}
+
+static inline const char *expect(const char *at, const char *end, char wanted)
+{
+    at = skip(at, end);
+    return at < end && *at == wanted ? at + 1 : NULL;
+}
+
+static inline const char *read_string(const char *at, const char *end, const char **text, int *length)
+{
+    at = expect(at, end, '"');
+    if (at == NULL)
+        return NULL;
+    const char *begin = at;
+    while (at < end && *at != '"' && *at != '\\' && (unsigned char)*at >= ' ' && (unsigned char)*at < 127)
+        at++;
+    if (at == end || *at != '"' || at - begin > MAX_NAME)
+        return NULL;
+    *text = begin;
+    *length = (int)(at - begin);
+    return at + 1;
+}
+
+static inline int is_digit(char byte)
+{
+    return (unsigned char)(byte - '0') <= 9;
+}
+
+static inline const char *read_units(const char *at, const char *end, int64_t *units)
+{
+    at = skip(at, end);
+    int negative = at < end && *at == '-';
+    const char *begin = at += negative;
+    int64_t number = 0;
+    while (at < end && is_digit(*at) && at - begin <= MAX_WHOLE_DIGITS)
+        number = number * 10 + (*at++ - '0');
+    ptrdiff_t whole = at - begin;
+    if (whole == 0 || whole > MAX_WHOLE_DIGITS || (whole > 1 && *begin == '0'))
+        return NULL;
+    int decimals = 0, next = 0, more = 0; /* half even: the first digit too many, and whether any follows but 0 */
+    if (at < end && *at == '.') {
+        const char *dot = at++;
+        for (; at < end && is_digit(*at); at++) {
+            int digit = *at - '0';
+            if (decimals < DECIMALS) {
+                number = number * 10 + digit;
+                decimals++;
+            } else if (at - dot == DECIMALS + 1)
+                next = digit;
+            else
+                more |= digit;
+        }
+        if (at == dot + 1)
+            return NULL;
+    }
+    if (at == end || *at == 'e' || *at == 'E')
+        return NULL;
+    for (; decimals < DECIMALS; decimals++)
+        number *= 10;
+    number += next > 5 || (next == 5 && (more || (number & 1)));
+    *units = negative ? -number : number;
+    return at;
+}
+
+static int two_digits(const char *at, int least, int most)
+{
+    int number = is_digit(at[0]) && is_digit(at[1]) ? (at[0] - '0') * 10 + at[1] - '0' : -1;
+    return number < least || number > most ? -1 : number;
+}
+
+/* Days since the epoch of a date of the Gregorian calendar; March is the first month of the year here. */
+static int64_t days_of(int year, int month, int day)
+{
+    year -= month <= 2;
+    int era = year / 400, of_era = year - era * 400;
+    int of_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
+    return (int64_t)era * 146097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719468;
+}
+
+static int days_in(int year, int month)
+{
+    if (month == 2)
+        return year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) ? 29 : 28;
+    return month == 4 || month == 6 || month == 9 || month == 11 ? 30 : 31;
+}
+
+static int read_time(const char *text, int length, int64_t *seconds)
+{
+    if (length != TIME_LENGTH || text[4] != '-' || text[7] != '-' || text[10] != 'T' || text[13] != ':'
+        || text[16] != ':' || text[19] != 'Z')
+        return 0;
+    int century = two_digits(text, 0, 99), of_century = two_digits(text + 2, 0, 99);
+    int month = two_digits(text + 5, 1, 12);
+    if (century < 0 || of_century < 0 || month < 0 || century + of_century == 0)
+        return 0;
+    int year = century * 100 + of_century, day = two_digits(text + 8, 1, days_in(year, month));
+    int hour = two_digits(text + 11, 0, 23), minute = two_digits(text + 14, 0, 59), second = two_digits(text + 17, 0, 59);
+    if (day < 0 || hour < 0 || minute < 0 || second < 0)
+        return 0;
+    *seconds = days_of(year, month, day) * 86400 + hour * 3600 + minute * 60 + second;
+    return 1;
+}
+
+static int is_name(const char *text, int length)
+{
+    for (int index = 0; index < length; index++) {
+        char byte = text[index];
+        if (!((byte >= 'a' && byte <= 'z') || (byte >= '0' && byte <= '9') || byte == '.' || byte == '_'
+                || (byte >= 'A' && byte <= 'Z') || byte == '-'))
+            return 0;
+    }
+    return length > 0;
+}
+
+static enum field field_of(const char *text, int length)
+{
+    for (size_t index = 0; index < sizeof FIELDS / sizeof *FIELDS; index++)
+        if (length == FIELDS[index].length && memcmp(text, FIELDS[index].text, (size_t)length) == 0)
+            return FIELDS[index].field;
+    return 0;
+}
+
+static const char *read_field(const char *at, const char *end, enum field field, struct item *item)
+{
+    const char *text;
+    int length;
+    switch (field) {
+    case VALUE: return read_units(at, end, &item->value);
+    case COUNT: return read_units(at, end, &item->weight);
+    case LOW: return read_units(at, end, &item->low);
+    case HIGH: return read_units(at, end, &item->high);
+    default: break;
+    }
+    at = read_string(at, end, &text, &length);
+    if (at == NULL)
+        return NULL;
+    if (field == NAME) {
+        item->name = text;
+        item->name_length = length;
+        return is_name(text, length) ? at : NULL;
+    }
+    if (field == TIME)
+        return read_time(text, length, &item->recorded_at) ? at : NULL;
+    item->is_counter = length == 7 && memcmp(text, "counter", 7) == 0;
+    return item->is_counter || (length == 5 && memcmp(text, "value", 5) == 0) ? at : NULL;
+}
+
+static const char *read_item(const char *at, const char *end, const struct bounds *bounds, struct item *item)
+{
+    unsigned seen = 0;
+    at = expect(at, end, '{');
+    while (at != NULL) {
+        const char *text;
+        int length;
+        at = read_string(at, end, &text, &length);
+        if (at == NULL)
+            return NULL;
+        enum field field = field_of(text, length);
+        if (field == 0 || seen & field || (at = expect(at, end, ':')) == NULL)
+            return NULL;
+        seen |= field;
+        at = read_field(at, end, field, item);
+        if (at == NULL || (at = skip(at, end)) == end)
+            return NULL;
+        if (*at == '}')
+            break;
+        at = expect(at, end, ',');
+    }
+    unsigned summary = seen & (COUNT | LOW | HIGH);
+    if (at == NULL || (seen & (NAME | TYPE | VALUE)) != (NAME | TYPE | VALUE))
+        return NULL;
+    item->is_summary = summary != 0;
+    if (summary && (summary != (COUNT | LOW | HIGH) || item->weight <= 0 || item->low > item->high))
+        return NULL;
+    if (!(seen & TIME))
+        item->recorded_at = bounds->now;
+    else if ((double)item->recorded_at < bounds->oldest || (double)item->recorded_at > bounds->newest)
+        return NULL;
+    return at + 1;
+}
+
+int read_items(const char *at, const char *end, const struct bounds *bounds, struct item *items)
+{
+    const char *text;
+    int length, count = 0;
+    at = expect(at, end, '{');
+    if (at == NULL || (at = read_string(at, end, &text, &length)) == NULL || length != 7 || memcmp(text, "metrics", 7) != 0
+        || (at = expect(at, end, ':')) == NULL || (at = expect(at, end, '[')) == NULL)
+        return 0;
+    while (count < bounds->most && (at = read_item(at, end, bounds, &items[count])) != NULL) {
+        count++;
+        at = skip(at, end);
+        if (at == end || (*at != ',' && *at != ']'))
+            return 0;
+        if (*at++ == ']')
+            break;
+        if (count == bounds->most)
+            return 0;
+    }
+    if (at == NULL || (at = expect(at, end, '}')) == NULL)
+        return 0;
+    return skip(at, end) == end ? count : 0;
+}

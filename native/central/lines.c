@@ -1,0 +1,226 @@
+#include "lines.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+typedef __int128 wide; /* 10^18 rows of 64 bits can be summed in it */
+
+enum { UNIT = 10000, DECIMALS = 4, LONGEST = 256 /* no line is as long */ };
+
+static const int64_t FIRST_SECOND = -62135596800LL, LAST_SECOND = 253402300799LL; /* of the years 1 to 9999 */
+
+struct sums {
+    int64_t metric_id, bucket;
+    wide samples, total;
+    int64_t low, high;
+};
+
+static int reserve(struct text *text)
+{
+    if (text->room - text->length >= LONGEST)
+        return 0;
+    size_t room = text->room ? text->room * 2 : 65536;
+    char *larger = realloc(text->bytes, room);
+    if (larger == NULL)
+        return -1;
+    text->bytes = larger;
+    text->room = room;
+    return 0;
+}
+
+/* The writers below have room, and give where the next byte goes. */
+
+static char *put_whole(char *to, unsigned __int128 number)
+{
+    char digits[40], *at = digits + sizeof digits;
+    while (number > UINT64_MAX) {
+        *--at = (char)('0' + (int)(number % 10));
+        number /= 10;
+    }
+    for (uint64_t rest = (uint64_t)number; rest || at == digits + sizeof digits; rest /= 10)
+        *--at = (char)('0' + rest % 10);
+    size_t length = (size_t)(digits + sizeof digits - at);
+    memcpy(to, at, length);
+    return to + length;
+}
+
+static char *put_fixed(char *to, uint64_t number, int length)
+{
+    for (int place = length - 1; place >= 0; place--, number /= 10)
+        to[place] = (char)('0' + number % 10);
+    return to + length;
+}
+
+static char *put_units(char *to, wide units)
+{
+    unsigned __int128 size = units < 0 ? -(unsigned __int128)units : (unsigned __int128)units;
+    if (units < 0)
+        *to++ = '-';
+    unsigned __int128 whole = size <= UINT64_MAX ? (uint64_t)size / UNIT : size / UNIT;
+    uint64_t part = (uint64_t)(size - whole * UNIT);
+    to = put_whole(to, whole);
+    if (part) {
+        *to++ = '.';
+        to = put_fixed(to, part, DECIMALS);
+    }
+    return to;
+}
+
+/* YYYYMMDDhhmmss of seconds since the epoch; March is the first month of the year here. */
+static char *put_stamp(char *to, int64_t seconds)
+{
+    int64_t days = seconds / 86400, second = seconds % 86400;
+    if (second < 0) {
+        second += 86400;
+        days--;
+    }
+    days += 719468;
+    int64_t era = (days >= 0 ? days : days - 146096) / 146097, of_era = days - era * 146097;
+    int64_t year = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
+    int64_t of_year = of_era - (365 * year + year / 4 - year / 100), shifted = (5 * of_year + 2) / 153;
+    int64_t day = of_year - (153 * shifted + 2) / 5 + 1, month = shifted < 10 ? shifted + 3 : shifted - 9;
+    to = put_fixed(to, (uint64_t)(year + era * 400 + (month <= 2)), 4);
+    to = put_fixed(to, (uint64_t)month, 2);
+    to = put_fixed(to, (uint64_t)day, 2);
+    return put_fixed(to, (uint64_t)(second / 3600 * 10000 + second % 3600 / 60 * 100 + second % 60), 6);
+}
+
+static char *put_null(char *to)
+{
+    memcpy(to, ",NULL", 5);
+    return to + 5;
+}
+
+static char *put_field(char *to, wide units)
+{
+    *to++ = ',';
+    return put_units(to, units);
+}
+
+static char *put_key(char *to, int64_t metric_id, int64_t seconds)
+{
+    if (metric_id < 0)
+        *to++ = '-';
+    to = put_whole(to, (unsigned __int128)(metric_id < 0 ? -(wide)metric_id : metric_id));
+    *to++ = ',';
+    return put_stamp(to, seconds);
+}
+
+static int write_point(struct text *text, const struct row *row, uint64_t id, int summaries)
+{
+    if (reserve(text))
+        return -1;
+    char *to = put_key(text->bytes + text->length, row->metric_id, row->recorded_at);
+    *to++ = ',';
+    to = put_field(put_whole(to, id), row->value);
+    if (row->is_summary)
+        to = put_field(put_field(put_field(to, row->weight), row->low), row->high);
+    else if (summaries)
+        to = put_null(put_null(put_null(to)));
+    *to++ = '\n';
+    text->length = (size_t)(to - text->bytes);
+    return 0;
+}
+
+static int write_sums(struct text *text, const struct sums *sums)
+{
+    if (reserve(text))
+        return -1;
+    char *to = put_key(text->bytes + text->length, sums->metric_id, sums->bucket);
+    to = put_field(put_field(put_field(put_field(to, sums->samples), sums->total), sums->low), sums->high);
+    *to++ = '\n';
+    text->length = (size_t)(to - text->bytes);
+    return 0;
+}
+
+static int64_t bucket_of(int64_t seconds, int64_t width)
+{
+    int64_t rest = seconds % width;
+    return seconds - (rest < 0 ? rest + width : rest);
+}
+
+/* One line a bucket: the rows of each lie together. */
+static int write_rollup(struct text *text, const struct row *rows, size_t count, int64_t width)
+{
+    struct sums sums = {0};
+    for (size_t index = 0; index < count; index++) {
+        const struct row *row = &rows[index];
+        int64_t bucket = bucket_of(row->recorded_at, width);
+        int64_t low = row->is_summary ? row->low : row->value, high = row->is_summary ? row->high : row->value;
+        int64_t weight = row->is_summary ? row->weight : UNIT;
+        if (index && row->metric_id == sums.metric_id && bucket == sums.bucket) {
+            sums.samples += weight;
+            sums.total += row->value;
+            sums.low = low < sums.low ? low : sums.low;
+            sums.high = high > sums.high ? high : sums.high;
+            continue;
+        }
+        if (index && write_sums(text, &sums))
+            return -1;
+        sums = (struct sums){row->metric_id, bucket, weight, row->value, low, high};
+    }
+    return count ? write_sums(text, &sums) : 0;
+}
+
+struct place {
+    int64_t metric_id, recorded_at;
+    size_t index;
+};
+
+static int compare(const void *left, const void *right)
+{
+    const struct place *a = left, *b = right;
+    if (a->metric_id != b->metric_id)
+        return a->metric_id < b->metric_id ? -1 : 1;
+    if (a->recorded_at != b->recorded_at)
+        return a->recorded_at < b->recorded_at ? -1 : 1;
+    return a->index < b->index ? -1 : a->index > b->index;
+}
+
+/* By metric and time; rows of the same second stay in their order. */
+static int sort_rows(struct group *group)
+{
+    size_t count = group->count;
+    struct place *places = malloc(count * sizeof *places);
+    struct row *sorted = malloc(count * sizeof *sorted);
+    if (places && sorted) {
+        for (size_t index = 0; index < count; index++)
+            places[index] = (struct place){group->rows[index].metric_id, group->rows[index].recorded_at, index};
+        qsort(places, count, sizeof *places, compare);
+        for (size_t index = 0; index < count; index++)
+            sorted[index] = group->rows[places[index].index];
+        memcpy(group->rows, sorted, count * sizeof *sorted);
+    }
+    int result = places && sorted ? 0 : -1;
+    free(places);
+    free(sorted);
+    return result;
+}
+
+int write_lines(struct group *group)
+{
+    if (group->count == 0)
+        return 0;
+    for (size_t index = 0; index < group->count; index++) {
+        const struct row *row = &group->rows[index];
+        if (row->recorded_at < FIRST_SECOND || row->recorded_at > LAST_SECOND)
+            return 1;
+        group->summaries |= row->is_summary;
+    }
+    if (sort_rows(group))
+        return -1;
+    for (size_t index = 0; index < group->count; index++)
+        if (write_point(&group->points, &group->rows[index], group->base + index, group->summaries))
+            return -1;
+    return write_rollup(&group->minutes, group->rows, group->count, 60)
+            || write_rollup(&group->hours, group->rows, group->count, 3600)
+        ? -1
+        : 0;
+}
+
+void free_lines(struct group *group)
+{
+    free(group->points.bytes);
+    free(group->minutes.bytes);
+    free(group->hours.bytes);
+}

@@ -1,0 +1,11 @@
+"""The ways there are to read batches and to write groups: plain Python, and the compiled core where it was built."""
+
+from types import ModuleType
+
+import pytest
+
+from central.compiled import CORE
+
+CORES: list[ModuleType | None] = [None, *([CORE] if CORE else [])]
+
+each_core = pytest.mark.parametrize("core", CORES, ids=lambda core: "compiled" if core else "plain")
