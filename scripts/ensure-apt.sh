@@ -23,6 +23,10 @@ for package in "$@"; do
     esac
 done
 [ -n "$missing" ] || exit 0
+if ! command -v apt-get >/dev/null 2>&1; then
+    echo "Missing, by their names in Debian:$missing. Install them with this system's own package manager" >&2
+    exit 1
+fi
 if [ "$(id -u)" = 0 ]; then
     sudo=""
 elif command -v sudo >/dev/null 2>&1 && sudo -n true 2>/dev/null; then
