@@ -31,7 +31,8 @@ def ready(service: Service) -> Handler:
         status = "ready" if whole else "degraded" if good else "not ready"
         body: dict[str, Any] = {"success": good, "status": status, "dependencies": asked}
         if spill is not None:
-            body["spill"] = await _waiting(spill, service.store)
+            # A store that did not answer is not waited for twice: probes have little patience.
+            body["spill"] = _waiting(spill, await _rejected(service.store) if asked["store"] == "ok" else None)
         headers = {"Content-Type": JSON} if good else {"Content-Type": JSON, "Retry-After": str(RETRY_SECONDS)}
         return web.Response(status=200 if good else 503, body=json.dumps(body).encode(), headers=headers)
 
@@ -46,13 +47,16 @@ async def _said_by(store: Store) -> str:
     return "ok"
 
 
-async def _waiting(spill: Spill, store: Store) -> dict[str, Any]:
+async def _rejected(store: Store) -> int | None:
+    try:
+        return await store.count_rejected()
+    except StoreError:
+        return None
+
+
+def _waiting(spill: Spill, rejected: int | None) -> dict[str, Any]:
     """What waits in the spill, and what came out of it that nobody could store; null where the store does not say."""
     state = spill.state
-    try:
-        rejected = await store.count_rejected()
-    except StoreError:
-        rejected = None
     return {
         "entries": state.entries,
         "bytes": state.bytes,

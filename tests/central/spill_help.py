@@ -34,6 +34,7 @@ class Line:
         self.cut = False
         self.go = asyncio.Event()
         self.go.set()
+        self.asked: set[str] = set()
         self.entered = asyncio.Event()
         self.script: list[tuple[Exception, bool]] = []
         self.version: int | None = None
@@ -49,6 +50,7 @@ class Line:
             return method
 
         async def call(*arguments: Any, **options: Any) -> Any:
+            self.asked.add(name)
             if self.cut:
                 raise StoreUnavailable("the line is cut")
             self.entered.set()

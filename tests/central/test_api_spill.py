@@ -86,6 +86,15 @@ async def test_the_database_away_writes_go_on_queries_wait_and_afterwards_it_is_
     assert await central.meter("fiesta_drained_points_total") == 3
 
 
+async def test_a_probe_waits_for_a_database_that_does_not_answer_once_and_not_twice(one: Host) -> None:
+    one.line.cut = True
+    one.line.asked.clear()
+    ready = await one.central.ask("GET", "/ready", key=None)
+    assert (ready.status, ready.json["status"], ready.json["spill"]["rejected_points"]) == (200, "degraded", None)
+    assert "ping" in one.line.asked
+    assert "count_rejected" not in one.line.asked
+
+
 async def test_until_the_spill_is_empty_answers_say_that_they_are_not_complete(one: Host, server: RedisServer) -> None:
     central = one.central
     await central.counter("a")
