@@ -97,6 +97,7 @@ class Agent:
         self._recent = Recent()
         self._window = 0
         self._window_base = 0.0
+        self._disk_fails = False
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until ``stop`` is set, then stop so that nothing received is lost.
@@ -255,7 +256,17 @@ class Agent:
         await self._spool_window()
         self._spool.take_replays()
         await self._spool.persist()
+        self._tell_disk()
         self._forwarder.wake()
+
+    def _tell_disk(self) -> None:
+        """Say so once when the disk begins to fail, and when it works again."""
+        trouble, told = self._folder.counts.trouble, self._disk_fails
+        self._disk_fails = trouble is not None
+        if trouble is not None and not told:
+            self._tell("disk_fails", f"{trouble}; what it does not take is kept in memory, as far as that goes")
+        elif told and trouble is None:
+            self._tell("disk_works_again", "the spool can be written again")
 
     async def _spool_window(self) -> None:
         base, unsure = self._window_base, not self._clock.sure

@@ -10,7 +10,10 @@ from agent.forward import Told
 from protocol.logtext import hide_keys, one_line
 
 GOOD_NEWS: Final = frozenset(
-    {"books_open", "started", "stopped", "forwarding_again", "held_no_more", "sockets_passed", "spool_recovered"}
+    {
+        *("books_open", "started", "stopped", "sockets_passed", "spool_recovered"),
+        *("forwarding_again", "held_no_more", "disk_works_again"),
+    }
 )
 BURST: Final = 5
 BURST_SECONDS: Final = 60.0

@@ -92,7 +92,7 @@ def _rules() -> dict[str, Callable[[Any], Any]]:
 
 
 def _unknown(key: str, name: str, known: list[str]) -> str:
-    near = get_close_matches(key, known, n=1)
+    near = get_close_matches(key.lower(), known, n=1)
     # As the user would write it: in the environment's way or the file's.
     environment = name.startswith(ENV_PREFIX)
     written = ENV_PREFIX + near[0].upper() if near and environment else "".join(near)
@@ -118,8 +118,10 @@ def _together(settings: Settings) -> list[str]:
 
 def _read(config: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(config.read_text("utf-8"))
+        return tomllib.loads(config.read_text("utf-8-sig"))  # some editors begin a file with a mark
     except OSError as error:
         raise SettingsError(f"the settings file {config} cannot be read: {error.strerror}") from None
     except ValueError as error:
         raise SettingsError(f"the settings file {config} is not TOML: {error}") from None
+    except RecursionError:
+        raise SettingsError(f"the settings file {config} is no file of settings: its values lie too deep") from None

@@ -228,11 +228,14 @@ async def test_a_full_disk_is_told_and_loses_nothing_while_the_centre_is_there(t
         agent.ticks.tick()
         await centre.until(lambda: centre.total("foo") == 1)
         assert "No space left" in str((await agent.snapshot()).disk_trouble)
+        await agent.until("disk_fails")
         failing.fault = None
         agent.send(["foo:1|c"])
         agent.ticks.tick()
         await centre.until(lambda: centre.total("foo") == 2)
         assert (await agent.snapshot()).disk_trouble is None
+        await agent.until("disk_works_again")
+        assert agent.told.count("disk_fails") == 1
 
 
 async def test_what_neither_disk_nor_centre_took_by_the_end_is_counted_as_lost_and_told(tmp_path: Path) -> None:

@@ -141,6 +141,10 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
     assert settings.allow_plaintext
 
 
+def test_a_file_may_begin_with_the_mark_of_some_editors(tmp_path: Path) -> None:
+    assert load_settings({}, write(tmp_path, "\ufeffmax_names = 5\r\n")).max_names == 5
+
+
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
@@ -151,7 +155,9 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
         ("api_key = 5", "api_key (in "),
         ("central_url = 5", "central_url (in "),
         ("flush_intervall = 10", "did you mean flush_interval?"),
-        ("UDP = '127.0.0.1:1'", "not a setting"),
+        ("UDP = '127.0.0.1:1'", "did you mean udp?"),
+        ("spool_dir = ''", "spool_dir (in "),
+        (f"udp = {'[' * 3_000}", "too deep"),
         ("zzz = 1", "there are allow_plaintext"),
         ("[table]\nudp = '127.0.0.1:1'", "not a setting"),
         ("udp = ", "is not TOML"),
