@@ -1,12 +1,14 @@
 """Where the agent says what it does: a line for each change of state, JSON unless a person is watching."""
 
 import json
+import os
 from collections import defaultdict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Final, TextIO
 
 from agent.forward import Told
+from protocol.journal import journal_reads, mark
 from protocol.logtext import hide_keys, one_line
 
 GOOD_NEWS: Final = frozenset(
@@ -19,7 +21,7 @@ BURST: Final = 5
 BURST_SECONDS: Final = 60.0
 
 
-def log_to(stream: TextIO | None) -> Told:
+def log_to(stream: TextIO | None, environ: Mapping[str, str] = os.environ) -> Told:
     """A ``tell`` that writes to ``stream``, if there is one: events that are no good news are warnings.
 
     It raises nothing: whoever counts must not end because a disk is full or a reader went away. The next line that
@@ -27,7 +29,7 @@ def log_to(stream: TextIO | None) -> Told:
     """
     if stream is None:
         return lambda event, message: None
-    person = stream.isatty()
+    person, journal = stream.isatty(), _in_journal(stream, environ)
     unwritten = 0
 
     def tell(event: str, message: str) -> None:
@@ -40,6 +42,8 @@ def log_to(stream: TextIO | None) -> Told:
             line = f"{now} [{level:<7}] {event:<20} {shown}"
         else:
             line = json.dumps({"message": shown, "event": event, "level": level, "timestamp": now})
+        if journal:
+            line = mark(level) + line
         try:
             print(line, file=stream, flush=True)
         except OSError:
@@ -48,6 +52,14 @@ def log_to(stream: TextIO | None) -> Told:
             unwritten = 0
 
     return tell
+
+
+def _in_journal(stream: TextIO, environ: Mapping[str, str]) -> bool:
+    try:
+        found = os.fstat(stream.fileno())
+    except (OSError, ValueError):  # closed, or no file at all
+        return False
+    return journal_reads(environ, found.st_dev, found.st_ino)
 
 
 def not_too_often(tell: Told, steady: Callable[[], float]) -> Told:

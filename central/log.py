@@ -6,15 +6,17 @@ the next one says how many were left out.
 
 import json
 import logging
+import os
 import re
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, MutableMapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from typing import Any, Final, TextIO
 
 import structlog
 
 from central.request_id import add_request_id
+from protocol.journal import journal_reads, mark
 from protocol.logtext import HIDDEN, hide_keys, one_line
 
 BURST: Final = 20
@@ -26,14 +28,18 @@ MIN_SECRET: Final = 6
 _PEERS_FAULT: Final = "aiohttp.server"
 """Logs requests that are no HTTP, each with a traceback, which anybody could fill a disk with."""
 Event = MutableMapping[str, Any]
+Render = Callable[[Any, str, Event], Any]
 
 
-def log_to(stream: TextIO, secrets: Iterable[str | None] = ()) -> None:
+def log_to(stream: TextIO, secrets: Iterable[str | None] = (), environ: Mapping[str, str] = os.environ) -> None:
     """Set up structlog for this process: a line an event, with its time in UTC; libraries' warnings as well.
 
     ``secrets`` are texts that no line may hold, wherever they come from; nor does any hold an API key.
     """
-    rendered: list[Any] = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    render: Render = structlog.processors.JSONRenderer()
+    if _in_journal(stream, environ):
+        render = _marked(render)
+    rendered: list[Any] = [structlog.processors.format_exc_info, render]
     if stream.isatty():
         # The renderer's own choice of traceback shows local variables, and with them keys.
         rendered = [_one_line, structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
@@ -89,6 +95,19 @@ class Redacted:
         if self._secrets is not None:
             line = self._secrets.sub(HIDDEN, line)
         return hide_keys(line)
+
+
+def _in_journal(stream: TextIO, environ: Mapping[str, str]) -> bool:
+    try:
+        found = os.fstat(stream.fileno())
+    except (OSError, ValueError):  # closed, or no file at all
+        return False
+    return journal_reads(environ, found.st_dev, found.st_ino)
+
+
+def _marked(render: Render) -> Render:
+    """``render``, with the mark that tells the journal a line's level."""
+    return lambda logger, method, event: mark(str(event["level"])) + str(render(logger, method, event))
 
 
 def _one_line(_: object, __: str, event: Event) -> Event:

@@ -3,6 +3,8 @@
 import errno
 import io
 import json
+import os
+from pathlib import Path
 
 from agent.log import BURST, BURST_SECONDS, log_to, not_too_often
 
@@ -53,6 +55,16 @@ def test_a_log_that_cannot_be_written_stops_nobody_and_says_so_later() -> None:
         "no answer (3 lines before this one could not be written)",
         "no answer",
     ]
+
+
+def test_the_journal_is_told_the_level(tmp_path: Path) -> None:
+    with (tmp_path / "journal").open("w+") as stream:
+        found = os.fstat(stream.fileno())
+        tell = log_to(stream, {"JOURNAL_STREAM": f"{found.st_dev}:{found.st_ino}"})
+        tell("started", "on port 1")
+        tell("hold", "the key is refused")
+        stream.seek(0)
+        assert [line.partition("{")[0] for line in stream] == ["<6>", "<4>"]
 
 
 def test_without_a_stream_nothing_is_told() -> None:

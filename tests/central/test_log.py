@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import os
 import re
 from pathlib import Path
 
@@ -43,6 +44,21 @@ def test_an_event_is_one_line_of_json(lines: io.StringIO) -> None:
     event = json.loads(lines.getvalue())
     assert (event["event"], event["port"], event["level"]) == ("serving", 8080, "info")
     assert event["timestamp"].endswith("Z")
+
+
+def test_the_journal_is_told_the_level(tmp_path: Path) -> None:
+    with (tmp_path / "journal").open("w+") as stream:
+        found = os.fstat(stream.fileno())
+        log_to(stream, SECRETS, {"JOURNAL_STREAM": f"{found.st_dev}:{found.st_ino}"})
+        log = structlog.get_logger("x")
+        log.info("serving")
+        log.warning("slow_query", leaked=KEY)
+        log.exception("crashed", exc_info=RuntimeError("correct-horse"))
+        logging.getLogger("asyncio").critical("broken")
+        stream.seek(0)
+        lines = stream.readlines()
+    assert [line.partition("{")[0] for line in lines] == ["<6>", "<4>", "<3>", "<2>"]
+    assert not any(secret in line for line in lines for secret in (KEY, "correct-horse"))
 
 
 def test_what_is_no_http_is_one_line_without_a_traceback(lines: io.StringIO) -> None:
