@@ -207,6 +207,30 @@ def test_an_aggregator_with_a_core_can_be_collected() -> None:
     assert gone() is None
 
 
+def test_sums_outlive_the_core_and_let_go_of_what_was_learned() -> None:
+    class Meaning:
+        pass
+
+    kept: list[weakref.ref[Meaning]] = []
+
+    def learn_new(name: bytes, tail: bytes) -> tuple[int, Meaning]:
+        meaning = Meaning()
+        kept.append(weakref.ref(meaning))
+        return 10, meaning
+
+    core = a_core(learn_new)
+    core.feed(b"a:1|c\nb:2|c\nc:3|c")
+    sums, _ = core.take()
+    assert next(sums)[1:] == (1, 1, 1_000_000, 1_000_000, 1_000_000, False)
+    core.feed(b"b:5|c")
+    del core
+    gc.collect()
+    assert [one() is None for one in kept] == [True, False, False]
+    assert next(sums)[3] == 2_000_000, "what comes after the take is not in it"
+    del sums
+    assert [one() is None for one in kept] == [True, True, True]
+
+
 def test_datagrams_are_read_in_batches() -> None:
     core = a_core(learn)
     with open_udp("127.0.0.1", 0) as sock, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
