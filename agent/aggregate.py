@@ -66,6 +66,10 @@ class Aggregator:
         self._work: deque[Iterator[None]] = deque()
         """What has been fed and is not counted yet, and the ends of windows, in order; each goes on by a step."""
         self._closed: deque[Window] = deque()
+        self._behind = False
+        """Whether packets that were due wait in ``_work``."""
+        self.when_due: Callable[[], object] = self.settle
+        """Called when so much waits that it should be counted: at once, or by ``step`` until nothing is left."""
         self._summaries = lru_cache(REMEMBERED)(try_summarize)
         self._count: Mapping[MetricType, Callable[[Group], None]] = {
             "counter": self._count_numbers,
@@ -84,21 +88,40 @@ class Aggregator:
         self.settle_when_due()
 
     def settle_when_due(self) -> None:
-        """Bound the packets that are kept. For whoever reads from a socket straight into the core."""
-        if (self.core.left if self.core else self._bytes) >= SETTLE_BYTES:
+        """Bound the packets that are kept. For whoever reads from a socket straight into the core.
+
+        They are counted when it suits, see ``when_due``; but where as many have come meanwhile, at once.
+        """
+        if (self.core.left if self.core else self._bytes) < SETTLE_BYTES:
+            return
+        behind, self._behind = self._behind, True
+        self._put_to_work()
+        self._work.append(self._catch_up())
+        if behind:
             self.settle()
+        else:
+            self.when_due()
 
     def settle(self) -> None:
         """Count everything fed so far. Call it before reading the ledger."""
         self._put_to_work()
-        while self._step():
+        while self.step():
             pass
 
     def settling(self) -> Iterator[None]:
         """The same in steps; it ends when everything fed before is counted, by whomever."""
         self._put_to_work()
-        while self._step():
+        while self.step():
             yield
+
+    def step(self) -> bool:
+        """Do a little of what is to be done; False when nothing was left."""
+        with localcontext(EXACT):
+            while self._work:
+                for _ in self._work[0]:
+                    return True
+                self._work.popleft()
+        return False
 
     def cut(self, start: int) -> None:
         """Everything fed so far is the window that began at ``start`` (whole seconds), all else is the next."""
@@ -111,7 +134,7 @@ class Aggregator:
         The samples of an item are in ``ledger.in_window`` until it is made, see Shelves.close.
         Raises IndexError when none was cut.
         """
-        while not self._closed and self._step():
+        while not self._closed and self.step():
             pass
         return self._closed.popleft()
 
@@ -137,15 +160,6 @@ class Aggregator:
         self._work.append(self._count_sums(sums))
         self._work.append(self._count_lines(text))
 
-    def _step(self) -> bool:
-        """Do a little of what is to be done; False when nothing was left."""
-        with localcontext(EXACT):
-            while self._work:
-                for _ in self._work[0]:
-                    return True
-                self._work.popleft()
-        return False
-
     def _count_sums(self, sums: Iterator[tuple[Any, int, int, int, int, int, bool]]) -> Iterator[None]:
         add, note = self._shelves.add, self._note
         while taken := list(islice(sums, STEP)):
@@ -167,6 +181,10 @@ class Aggregator:
 
     def _close(self, start: int) -> Iterator[None]:
         self._closed.append(self._shelves.close(start))
+        yield
+
+    def _catch_up(self) -> Iterator[None]:
+        self._behind = False
         yield
 
     def _learn(self, raw: bytes, text: bytes) -> tuple[int, Meaning | None]:

@@ -210,6 +210,7 @@ class Agent:
         )
         core = self._aggregator.core
         read = read_batches(core, self._aggregator.settle_when_due) if core else read_each(self._aggregator.feed)
+        self._aggregator.when_due = self._count_later
         self._receivers = open_receivers(wanted, self._passed, taker, taker.watching(read), stack)
         tell_passed(self._passed, wanted, self._tell)
         self._open_window()
@@ -217,6 +218,11 @@ class Agent:
             receiver.start(asyncio.get_running_loop())
         names = ", ".join(receiver.name for receiver in self._receivers)
         self._tell("started", f"StatsD on {names}, counted by {counted_by(core is not None)}")
+
+    def _count_later(self) -> None:
+        """A step in each turn of the loop, so that others have theirs."""
+        if self._aggregator.step():
+            asyncio.get_running_loop().call_soon(self._count_later)
 
     def _losses(self) -> Mapping[str, int]:
         """Losses that /health speaks of while they grow, since the start."""

@@ -250,6 +250,29 @@ def test_packets_are_settled_by_themselves_when_enough_wait(monkeypatch: pytest.
 
 
 @each_core
+def test_packets_that_are_due_are_counted_in_steps_and_at_once_where_as_many_came_meanwhile(
+    monkeypatch: pytest.MonkeyPatch, core: MaybeCore
+) -> None:
+    monkeypatch.setattr(aggregate, "SETTLE_BYTES", 20)
+    monkeypatch.setattr(aggregate, "STEP", 1)
+    ledger, due = Ledger(), []
+    aggregator = Aggregator(AggregateOptions(), ledger, core)
+    aggregator.when_due = lambda: due.append(ledger.received)
+    four = b"a:1|g\nb:1|g\nc:1|g\nd:1|g"
+    aggregator.feed(four)
+    assert (due, ledger.received) == ([0], 0)
+    assert [aggregator.step() and ledger.received for _ in range(3)] == [1, 2, 3]
+    aggregator.feed(four)
+    assert (due, ledger.received) == ([0], 8)
+    aggregator.feed(four)
+    assert (due, ledger.received) == ([0, 8], 8)
+    while aggregator.step():
+        pass
+    aggregator.feed(four)
+    assert (due, ledger.received, ledger.balance()) == ([0, 8, 12], 12, 0)
+
+
+@each_core
 def test_names_over_the_cap_are_dropped_and_known_ones_go_on(core: MaybeCore) -> None:
     ledger = Ledger()
     aggregator = Aggregator(AggregateOptions(max_names=3), ledger, core)

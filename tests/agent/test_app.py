@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from agent.aggregate import STEP
+from agent.aggregate import SETTLE_BYTES, STEP
 from agent.app import Agent, Outside, steady_time
 from agent.batchfile import file_name
 from agent.compiled import CORE, MaybeCore
@@ -167,6 +167,22 @@ async def test_of_a_window_with_many_names_little_is_done_between_two_turns_of_t
         assert max(counted) <= 2 * STEP, "who asks for the books counts, and so does the close"
         assert max(put) <= MAX_BATCH_ITEMS
         assert (await asked).received >= names * len(kinds)
+
+
+@each_core
+async def test_of_many_gauges_few_are_counted_between_two_turns_of_the_loop(tmp_path: Path, core: MaybeCore) -> None:
+    async with running(tmp_path, "http://127.0.0.1:1", core=core) as agent:
+        ledger, gauges, turns = agent.agent._ledger, SETTLE_BYTES // 40, [0]
+        lines = [f"gauge.{'x' * 30}.{number}:1|g" for number in range(gauges)]
+        for at in range(0, gauges, 500):
+            agent.agent._aggregator.feed("\n".join(lines[at : at + 500]).encode())
+
+        def all_are_counted() -> bool:
+            turns.append(ledger.received)
+            return ledger.received > SETTLE_BYTES // 50
+
+        await turns_until(all_are_counted)
+        assert max(after - before for before, after in pairwise(turns)) <= STEP
 
 
 async def test_what_the_centre_says_of_the_time_while_a_window_is_closed_holds_for_all_of_it(tmp_path: Path) -> None:
