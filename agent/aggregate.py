@@ -173,11 +173,13 @@ class Aggregator:
     def _count_lines(self, text: bytes) -> Iterator[None]:
         lines = _lines(text)
         for first in range(0, len(lines), SETTLE_LINES):
-            groups = self._gatherer.gather(lines[first : first + SETTLE_LINES])
-            while taken := list(islice(groups, STEP)):
-                for group in taken:
+            counted = 0
+            for group in self._gatherer.gather(lines[first : first + SETTLE_LINES]):
+                if group is not None:
                     self._count[group.tail.type](group)
-                yield
+                    counted += 1
+                if group is None or counted % STEP == 0:
+                    yield
 
     def _close(self, start: int) -> Iterator[None]:
         self._closed.append(self._shelves.close(start))

@@ -14,6 +14,8 @@ MAX_MEANINGS: Final = 100_000
 """Names and tails whose meaning is remembered. Beyond it all are forgotten and learned again,"""
 MAX_MEANING_BYTES: Final = 16 << 20
 """and so they are when they are longer than this together."""
+NAMES_A_STEP: Final = 500
+"""Names looked at before the caller may do something else: some 3 ms where all are new."""
 _SAMPLE: Final = 64
 
 
@@ -48,8 +50,8 @@ class Gatherer:
         self._heads = _Heads()
         self._tails = _Tails(append_tags)
 
-    def gather(self, lines: list[bytes]) -> Iterator[Group]:
-        """Groups that hold every line that has a meaning; empty lines are skipped.
+    def gather(self, lines: list[bytes]) -> Iterator[Group | None]:
+        """Groups that hold every line that has a meaning; empty lines are skipped. None says that work was done.
 
         The order of a gauge's values is that of the lines, within its groups and from one to the next;
         other types keep no order.
@@ -59,7 +61,9 @@ class Gatherer:
             raw, _, rest = line.partition(b":")
             by_name[raw].append(rest)
         gauges: defaultdict[str, list[tuple[bytes, Group]]] = defaultdict(list)
-        for raw, rests in by_name.items():
+        for number, (raw, rests) in enumerate(by_name.items(), 1):
+            if number % NAMES_A_STEP == 0:
+                yield None
             for group in self._groups(raw, rests):
                 if group.tail.type == "gauge":
                     gauges[group.name].append((raw, group))
