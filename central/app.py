@@ -28,7 +28,7 @@ from central.retention import Policy, Retention
 from central.retention_meters import RetentionMeters
 from central.settings import Settings, url_of
 from central.store.base import Caps, Store, StoreError
-from central.store.migrations import MigrationError
+from central.store.migrations import MigrationError, Told
 from central.store.open import OpenStore, open_store
 from central.web.handshakes import count_handshakes
 from central.web.routes import application
@@ -186,13 +186,13 @@ def _runner(service: Service, redis: RedisParts, store_name: str) -> Runner:
     )
 
 
-def migrate(settings: Settings) -> list[str]:
+def migrate(settings: Settings, told: Told | None = None) -> list[str]:
     """Bring the store up to date and make the first admin key; returns the migrations applied. Raises StartError."""
-    return asyncio.run(_migrate(settings))
+    return asyncio.run(_migrate(settings, told))
 
 
-async def _migrate(settings: Settings) -> list[str]:
-    store = await _open_store(settings)
+async def _migrate(settings: Settings, told: Told | None) -> list[str]:
+    store = await _open_store(settings, told)
     auth = Auth(store)
     try:
         await ensure_admin_key(auth, store, settings)
@@ -227,7 +227,7 @@ async def _ensure_admin_key(auth: Auth, store: Store, settings: Settings) -> Non
     _log.info("admin_key_made", file=str(path))
 
 
-async def _open_store(settings: Settings) -> OpenStore:
+async def _open_store(settings: Settings, told: Told | None = None) -> OpenStore:
     try:
         settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         for left in settings.data_dir.glob("backup-*.tmp*"):
@@ -238,7 +238,7 @@ async def _open_store(settings: Settings) -> OpenStore:
             "name one that this user may make and write"
         ) from error
     try:
-        return await open_store(settings)
+        return await open_store(settings, told)
     except MigrationError as error:
         raise StartError(str(error)) from error
     except StoreError as error:

@@ -86,10 +86,10 @@ def migrate() -> None:
     """
     settings = _settings()
     from central import app
-    from central.progress import working
+    from central.progress import stepping
 
-    with working("migrating"), _logging(settings):
-        applied = app.migrate(settings)
+    with stepping("migrating") as told, _logging(settings):
+        applied = app.migrate(settings, told)
     for name in applied:
         click.echo(name)
     click.echo(f"{len(applied)} applied" if applied else "nothing to apply: the database is up to date", err=True)

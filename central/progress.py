@@ -1,10 +1,18 @@
-"""Signs of life for long work, on a terminal; anywhere else nothing, where it would be noise in a log."""
+"""Signs of life for long work on stderr: on a terminal a bar that goes; elsewhere a plain line a step, or nothing."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
 
 Told = Callable[[int], object]
 """Called with the number of bytes that were done just now."""
@@ -18,6 +26,22 @@ def working(text: str, console: Console | None = None) -> Iterator[None]:
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as shown:
         shown.add_task(text, total=None)
         yield
+
+
+@contextmanager
+def stepping(text: str, console: Console | None = None) -> Iterator[Callable[[str, int, int], object]]:
+    """``text``, which step is being done and of how many; tell what ``Told`` of central.store.migrations does."""
+    console = console or Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as shown:
+        task = shown.add_task(text, total=None)
+
+        def tell(step: str, place: int, of: int) -> None:
+            shown.update(task, description=f"{text} {step}", completed=place - 1, total=of)
+            if not console.is_terminal:
+                console.print(f"{text} {place} of {of}: {step}", highlight=False, soft_wrap=True)
+
+        yield tell
 
 
 @contextmanager

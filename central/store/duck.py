@@ -38,7 +38,7 @@ from central.store.base import (
 from central.store.buckets import Buckets, wide_column
 from central.store.duck_retention import DuckRetention
 from central.store.engine import Connection, Engine, run_checkpoint
-from central.store.migrations import MigrationError, load, pending
+from central.store.migrations import MigrationError, Told, load, one_by_one, pending
 from central.store.retention import RetentionStore
 from central.store.seen import Seen
 from protocol.batch import Kind
@@ -85,11 +85,13 @@ class DuckStore:
         self._recent: dict[bytes, Remembered] = {}
         self._tail_rows = 0
         self._pack_at = 0.0
+        self._told: Told | None = None
         self.applied: list[str] = []
         """Migrations that the opening of the file applied."""
 
-    async def open(self) -> None:
+    async def open(self, told: Told | None = None) -> None:
         """Open the file, made and migrated where needed. Raises StoreUnavailable or MigrationError."""
+        self._told = told
         await self._engine.write(lambda _: None)
 
     async def close(self) -> None:
@@ -303,7 +305,7 @@ class DuckStore:
     # --- opening
 
     def _on_open(self, handle: Connection) -> None:
-        self.applied += _migrate(handle, int(self._clock()))
+        self.applied += _migrate(handle, int(self._clock()), self._told)
         self._seen = _load_seen(handle)
         (self._tail_rows,) = handle.execute("SELECT count(*) FROM tail_points").fetchone() or (0,)
         self._recent = {}
@@ -360,11 +362,11 @@ def _copy(cursor: Connection, target: Path) -> None:
             cursor.execute(f"DETACH {name}")
 
 
-def _migrate(handle: Connection, now: int) -> list[str]:
+def _migrate(handle: Connection, now: int, told: Told | None) -> list[str]:
     handle.execute("CREATE TABLE IF NOT EXISTS migrations (name VARCHAR, checksum VARCHAR, applied_at BIGINT)")
     applied = dict(handle.execute("SELECT name, checksum FROM migrations").fetchall())
     todo = pending(load("duckdb"), applied)
-    for migration in todo:
+    for migration in one_by_one(todo, told):
         try:
             handle.execute(f"BEGIN; {migration.sql}")
             handle.execute("INSERT INTO migrations VALUES (?, ?, ?)", [migration.name, migration.checksum, now])

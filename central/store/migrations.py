@@ -1,11 +1,14 @@
 """Plain numbered SQL, forward only, each file once, checked by its checksum."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import NamedTuple
+
+Told = Callable[[str, int, int], object]
+"""Called before each migration: its name, its place among those to be applied, from 1, and how many these are."""
 
 
 class MigrationError(Exception):
@@ -46,3 +49,11 @@ def pending(known: list[Migration], applied: Mapping[str, str]) -> list[Migratio
         if applied.get(migration.name, migration.checksum) != migration.checksum:
             raise MigrationError(f"migration {migration.name} was changed after it was applied: restore the file")
     return [migration for migration in known if migration.name not in applied]
+
+
+def one_by_one(todo: Sequence[Migration], told: Told | None) -> Iterator[Migration]:
+    """Each in turn, told of first."""
+    for place, migration in enumerate(todo, 1):
+        if told is not None:
+            told(migration.name, place, len(todo))
+        yield migration

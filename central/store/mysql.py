@@ -33,6 +33,7 @@ from central.store.base import (
     Unsupported,
 )
 from central.store.buckets import Buckets
+from central.store.migrations import Told
 from central.store.mysql_connection import (
     AGAIN,
     DUPLICATE,
@@ -106,9 +107,11 @@ class MySQLStore:
         self.applied: list[str] = []
         """Migrations that ``open`` applied."""
 
-    async def open(self) -> None:
+    async def open(self, told: Told | None = None) -> None:
         """Migrate and make partitions where needed. Raises StoreUnavailable or MigrationError."""
-        self.applied = await mysql_migrate.migrate(lambda: connect(self._server, Session()), int(self._clock()))
+        self.applied = await mysql_migrate.migrate(
+            lambda: connect(self._server, Session()), int(self._clock()), told=told
+        )
         await self.upkeep()
 
     async def close(self) -> None:

@@ -13,7 +13,7 @@ from typing import Final
 import structlog
 
 from central.store.base import StoreError, StoreUnavailable
-from central.store.migrations import Migration, MigrationError, load, pending
+from central.store.migrations import Migration, MigrationError, Told, load, one_by_one, pending
 from central.store.mysql_connection import AGAIN, Connection, ServerError
 from central.store.mysql_names import take_lock
 
@@ -43,6 +43,7 @@ async def migrate(
     now: int,
     *,
     known: list[Migration] | None = None,
+    told: Told | None = None,
     wait_seconds: float = WAIT_SECONDS,
 ) -> list[str]:
     """Apply what is pending; returns the names. Raises MigrationError and StoreUnavailable.
@@ -52,7 +53,7 @@ async def migrate(
     async with locked(connect, wait_seconds):
         worker = await connect()
         try:
-            return await _apply(worker, load("mysql") if known is None else known, now)
+            return await _apply(worker, load("mysql") if known is None else known, now, told)
         finally:
             worker.close()
 
@@ -86,11 +87,11 @@ async def _lock(keeper: Connection, seconds: float) -> None:
             _log.info("waiting_for_another_process_that_migrates")
 
 
-async def _apply(worker: Connection, known: list[Migration], now: int) -> list[str]:
+async def _apply(worker: Connection, known: list[Migration], now: int, told: Told | None) -> list[str]:
     await worker.run(_CREATE_MIGRATIONS)
     applied: dict[str, str] = dict(await worker.rows("SELECT name, checksum FROM migrations"))
     todo = pending(known, applied)
-    for migration in todo:
+    for migration in one_by_one(todo, told):
         try:
             for statement in split(migration.sql):
                 await worker.run(statement)

@@ -5,6 +5,7 @@ from typing import Protocol
 from central.settings import Settings
 from central.store.base import Store
 from central.store.duck import DuckStore
+from central.store.migrations import Told
 from central.store.mysql import MySQLStore
 from central.store.mysql_connection import Server
 
@@ -16,11 +17,14 @@ class OpenStore(Store, Protocol):
     """Migrations that the opening applied."""
 
 
-async def open_store(settings: Settings) -> OpenStore:
-    """The store of ``DB_CONNECTION``, migrated. Raises StoreError and MigrationError; then nothing is left open."""
+async def open_store(settings: Settings, told: Told | None = None) -> OpenStore:
+    """The store of ``DB_CONNECTION``, migrated; ``told`` hears how far that is.
+
+    Raises StoreError and MigrationError; then nothing is left open.
+    """
     store = _mysql(settings) if settings.db_connection == "mysql" else DuckStore(settings.data_dir)
     try:
-        await store.open()
+        await store.open(told)
     except BaseException:
         await store.close()
         raise

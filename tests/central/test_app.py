@@ -130,7 +130,9 @@ async def test_a_signal_during_the_start_is_not_lost(tmp_path: Path) -> None:
 
 def test_migrate_brings_the_store_up_to_date_and_makes_the_first_key(tmp_path: Path) -> None:
     made = settings(tmp_path / "data")
-    assert migrate(made) == [migration.name for migration in load("duckdb")]
+    names, told = [migration.name for migration in load("duckdb")], []
+    assert migrate(made, lambda *step: told.append(step)) == names
+    assert told == [(name, place, len(names)) for place, name in enumerate(names, 1)]
     assert migrate(made) == []
     parse_key((tmp_path / "data" / ADMIN_KEY_FILE).read_text().strip())
 

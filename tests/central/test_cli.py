@@ -372,14 +372,14 @@ def test_serve_ends_well(run: Run, app: types.ModuleType) -> None:
 def test_migrate_prints_what_it_applied(
     run: Run, app: types.ModuleType, applied: list[str], stdout: str, stderr: str
 ) -> None:
-    app.migrate = lambda _: applied  # type: ignore[attr-defined]
+    app.migrate = lambda *_: applied  # type: ignore[attr-defined]
     result = run("migrate")
     assert (result.exit_code, result.stdout, result.stderr) == (0, stdout, stderr)
 
 
 @pytest.mark.parametrize("error", [StartError("locked"), OSError(errno.EACCES, "no", "/data")])
 def test_migrate_says_in_one_line_why_it_cannot(run: Run, app: types.ModuleType, error: Exception) -> None:
-    def migrate(_: object) -> list[str]:
+    def migrate(*_: object) -> list[str]:
         raise error
 
     app.migrate = migrate  # type: ignore[attr-defined]

@@ -214,7 +214,9 @@ async def test_a_database_that_goes_away_is_503_and_comes_back(mariadb: MariaDB,
 
 def test_migrate_makes_tables_and_key_once(tmp_path: Path, environ: Mapping[str, str]) -> None:
     settings = load_settings({**environ, "METRICS_DATA_DIR": str(tmp_path)})
-    assert migrate(settings) == [migration.name for migration in load("mysql")]
+    names, told = [migration.name for migration in load("mysql")], []
+    assert migrate(settings, lambda *step: told.append(step)) == names
+    assert told == [(name, place, len(names)) for place, name in enumerate(names, 1)]
     assert migrate(settings) == []
     assert (tmp_path / "admin.key").stat().st_mode & 0o777 == 0o600
 

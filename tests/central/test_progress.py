@@ -4,7 +4,7 @@ import io
 
 from rich.console import Console
 
-from central.progress import copying, working
+from central.progress import copying, stepping, working
 
 
 def terminal(*, person: bool) -> tuple[Console, io.StringIO]:
@@ -17,6 +17,23 @@ def test_a_person_sees_what_is_done() -> None:
     with working("migrating", console):
         pass
     assert "migrating" in text.getvalue()
+
+
+def test_a_person_sees_which_step_of_how_many() -> None:
+    console, text = terminal(person=True)
+    with stepping("migrating", console) as tell:
+        tell("0001_first", 1, 2)
+        tell("0002_second", 2, 2)
+    assert "migrating 0002_second" in text.getvalue()
+    assert "1/2" in text.getvalue()
+
+
+def test_a_log_gets_a_plain_line_a_step() -> None:
+    console, text = terminal(person=False)
+    with stepping("migrating", console) as tell:
+        tell("0001_first", 1, 2)
+        tell("0002_second", 2, 2)
+    assert text.getvalue() == "migrating 1 of 2: 0001_first\nmigrating 2 of 2: 0002_second\n"
 
 
 def test_a_person_sees_how_much_is_copied() -> None:

@@ -9,6 +9,7 @@ from typing import Any, Final
 import aiohttp
 import duckdb
 
+from central.store.duck_sql import ROLLUPS
 from protocol.numbers import UNIT
 from protocol.times import format_time
 from tests.servers import MariaDB
@@ -22,9 +23,10 @@ _LEVELS: Final = {
     "minute": "SELECT metric_id, samples, total, min_value AS low, max_value AS high FROM {minute}",
     "hour": "SELECT metric_id, samples, total, min_value AS low, max_value AS high FROM {hour}",
 }
+_ROLLUP: Final = "SELECT metric_id, samples, total, min_value, max_value FROM "
 _TAIL: Final = (
-    "(SELECT metric_id, samples, total, min_value, max_value FROM {table} UNION ALL SELECT metric_id,"
-    " COALESCE(samples, 1), value, COALESCE(min_value, value), COALESCE(max_value, value) FROM tail_points)"
+    " UNION ALL SELECT metric_id, COALESCE(samples, 1), value, COALESCE(min_value, value),"
+    " COALESCE(max_value, value) FROM tail_points"
 )
 
 
@@ -58,8 +60,7 @@ def in_duckdb(path: Path) -> dict[str, dict[str, Sums]]:
     """What each table and the tail hold, by level; the service must not run."""
     tables = {
         "points": "(SELECT * FROM metric_points UNION ALL SELECT * FROM tail_points)",
-        "minute": _TAIL.format(table="rollup_minute"),
-        "hour": _TAIL.format(table="rollup_hour"),
+        **{level: f"({' UNION ALL '.join(_ROLLUP + table for table in ROLLUPS[level])}{_TAIL})" for level in ROLLUPS},
     }
     with duckdb.connect(str(path)) as connection:
         return {level: _sums(connection.execute(_query(level, tables)).fetchall()) for level in _LEVELS}
