@@ -1,6 +1,7 @@
 """From a decoded body to a submission for the group commit: validation, pure."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, Final, NamedTuple
@@ -57,15 +58,13 @@ class Submission:
 
     def reject(self, faults: dict[int, Fault]) -> None:
         """Take out the items at these positions."""
-        places = self.places
+        places: Sequence[int] = range(len(self.items)) if self.places is None else self.places
         for position, fault in faults.items():
-            index = position if places is None else places[position]
-            self.rejected.append(Rejected(index, self.items[position].name, fault))
+            self.rejected.append(Rejected(places[position], self.items[position].name, fault))
         self.rejected.sort(key=lambda entry: entry.place)
         keep = [position for position in range(len(self.items)) if position not in faults]
         self.items = [self.items[position] for position in keep]
-        if places is not None:
-            self.places = [places[position] for position in keep]
+        self.places = [places[position] for position in keep]
 
 
 def single(raw: Any, kind: Kind, key_id: int, now: float, skew: float) -> Submission:

@@ -17,6 +17,7 @@ from protocol.batch import Fault, Item
 from protocol.limits import MAX_BATCH_ITEMS
 from protocol.numbers import UNIT
 from protocol.times import format_time
+from tests.central.cores import each_core
 
 NOW = 1_771_113_600
 GOOD = {"name": "a", "type": "value", "value": 1}
@@ -349,3 +350,14 @@ def test_the_core_knows_the_calendar(day: date, second: int) -> None:
     items = CORE.items(given, Item, -1e12, 1e12, 0, 1)
     assert items is not None
     assert datetime.fromtimestamp(0, UTC) + timedelta(seconds=items[0].recorded_at) == at
+
+
+@each_core
+def test_items_taken_out_in_two_goes_keep_their_places(core: ModuleType | None) -> None:
+    items = ",".join(f'{{"name":"n{place}","type":"counter","value":1}}' for place in range(4))
+    submission = batch_of(f'{{"metrics":[{items}]}}'.encode(), 1, NOW, 5, core)
+    fault = Fault("TOO_MANY_METRICS", "name", "full")
+    submission.reject({1: fault})
+    submission.reject({1: fault})
+    assert [(entry.place, entry.name) for entry in submission.rejected] == [(1, "n1"), (2, "n2")]
+    assert [item.name for item in submission.items] == ["n0", "n3"]
