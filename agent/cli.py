@@ -19,8 +19,8 @@ from agent.activation import ActivationError, passed_sockets
 from agent.app import Agent, Outside, steady_time
 from agent.check import Finding, Sends, Sockets, check_centre, check_sockets, check_spool
 from agent.connection import Connection
-from agent.descriptors import keep_standard
 from agent.disk import Disk, FolderInUseError
+from agent.forward import Told
 from agent.host import host_name
 from agent.key import ApiKey, BadKeyError
 from agent.log import log_to, not_too_often
@@ -36,6 +36,7 @@ from agent.spoollist import list_spool
 from agent.spoollist import replay as replay_dead
 from agent.starting import StartError, starting
 from agent.statustext import counted, render
+from protocol.logstream import standard_error
 from protocol.notify import Notifier
 from protocol.times import format_time
 
@@ -97,19 +98,18 @@ def run(settings: Settings) -> None:
     Then flush, send for up to 3 s and exit 0. What the centre has not taken by then stays in the spool and goes
     out after the next start.
     """
-    keep_standard()
     try:
-        uvloop.run(_run(settings, _key(settings)))
+        uvloop.run(_run(settings, _key(settings), log_to(standard_error())))
     except (FolderInUseError, StartError, ActivationError) as error:
         _fail(str(error))
 
 
-async def _run(settings: Settings, key: ApiKey) -> None:
+async def _run(settings: Settings, key: ApiKey, log: Told) -> None:
     stop = asyncio.Event()
     hangs_up = signal.getsignal(signal.SIGHUP) != signal.SIG_IGN  # not under nohup
     for number in (signal.SIGTERM, signal.SIGINT, *([signal.SIGHUP] if hangs_up else [])):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    tell = not_too_often(log_to(sys.stderr), steady_time)
+    tell = not_too_often(log, steady_time)
     passed = passed_sockets(os.environ, os.getpid())
     notify = Notifier(os.environ, os.getpid(), send_datagram)
     await Agent(settings, key, tell, Outside(notify=notify, share=share_of(host_name())), passed).run(stop)

@@ -9,6 +9,7 @@ from typing import Final, TextIO
 
 from agent.forward import Told
 from protocol.journal import journal_reads, mark
+from protocol.logstream import Lines
 from protocol.logtext import hide_keys, one_line
 
 GOOD_NEWS: Final = frozenset(
@@ -21,20 +22,16 @@ BURST: Final = 5
 BURST_SECONDS: Final = 60.0
 
 
-def log_to(stream: TextIO | None, environ: Mapping[str, str] = os.environ) -> Told:
-    """A ``tell`` that writes to ``stream``, if there is one: events that are no good news are warnings.
+def log_to(stream: TextIO, environ: Mapping[str, str] = os.environ) -> Told:
+    """A ``tell`` that writes to ``stream``, and raises nothing: events that are no good news are warnings.
 
-    It raises nothing: whoever counts must not end because a disk is full or a reader went away. The next line that
-    can be written says how many before it could not.
+    The next line that can be written says how many before it could not.
     """
-    if stream is None:
-        return lambda event, message: None
     person, journal = stream.isatty(), _in_journal(stream, environ)
-    unwritten = 0
+    lines = Lines(stream)
 
     def tell(event: str, message: str) -> None:
-        nonlocal unwritten
-        missing = f" ({unwritten} lines before this one could not be written)" if unwritten else ""
+        missing = f" ({lines.unwritten} lines before this one could not be written)" if lines.unwritten else ""
         shown = hide_keys(one_line(message)) + missing
         level = "info" if event in GOOD_NEWS else "warning"
         now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
@@ -44,12 +41,7 @@ def log_to(stream: TextIO | None, environ: Mapping[str, str] = os.environ) -> To
             line = json.dumps({"message": shown, "event": event, "level": level, "timestamp": now})
         if journal:
             line = mark(level) + line
-        try:
-            print(line, file=stream, flush=True)
-        except OSError:
-            unwritten += 1
-        else:
-            unwritten = 0
+        lines.write(f"{line}\n")
 
     return tell
 

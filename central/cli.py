@@ -2,7 +2,6 @@
 
 import errno
 import os
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -289,8 +288,9 @@ def _logging(settings: Settings) -> Iterator[None]:
 
     from central.app import StartError
     from central.log import log_to
+    from protocol.logstream import standard_error
 
-    log_to(sys.stderr, settings.secrets)
+    log_to(standard_error(), settings.secrets)
     try:
         yield
     except StartError as error:

@@ -1,7 +1,7 @@
 """Where the service says what it does: stderr, JSON unless a person is watching.
 
 No line holds a secret, no line is two lines, and no event floods: of each at most BURST lines in BURST_SECONDS, and
-the next one says how many were left out.
+the next one says how many were left out. A line that cannot be written stops nobody.
 """
 
 import json
@@ -17,6 +17,7 @@ import structlog
 
 from central.request_id import add_request_id
 from protocol.journal import journal_reads, mark
+from protocol.logstream import Lines
 from protocol.logtext import HIDDEN, hide_keys, one_line
 
 BURST: Final = 20
@@ -36,6 +37,12 @@ def log_to(stream: TextIO, secrets: Iterable[str | None] = (), environ: Mapping[
 
     ``secrets`` are texts that no line may hold, wherever they come from; nor does any hold an API key.
     """
+    lines = Lines(stream)
+
+    def add_unwritten(_: object, __: str, event: Event) -> Event:
+        """The next line that can be written says how many before it could not."""
+        return {**event, "unwritten": lines.unwritten} if lines.unwritten else event
+
     render: Render = structlog.processors.JSONRenderer()
     if _in_journal(stream, environ):
         render = _marked(render)
@@ -48,11 +55,12 @@ def log_to(stream: TextIO, secrets: Iterable[str | None] = (), environ: Mapping[
             structlog.processors.add_log_level,
             NotTooOften(time.monotonic),
             add_request_id,
+            add_unwritten,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             *rendered,
             Redacted(secrets),
         ],
-        logger_factory=structlog.PrintLoggerFactory(stream),
+        logger_factory=structlog.WriteLoggerFactory(lines),  # type: ignore[arg-type]
         cache_logger_on_first_use=False,
     )
     logging.basicConfig(handlers=[_OneLine()], level=logging.WARNING, force=True)

@@ -1,12 +1,12 @@
 """One line for each change of state, and no flood."""
 
-import errno
 import io
 import json
 import os
 from pathlib import Path
 
 from agent.log import BURST, BURST_SECONDS, log_to, not_too_often
+from tests.full_disk import FullDisk
 
 
 class Terminal(io.StringIO):
@@ -32,19 +32,8 @@ def test_a_person_gets_plain_lines() -> None:
     assert not stream.getvalue().startswith("{")
 
 
-class Full(io.StringIO):
-    """A stream that takes nothing while its disk is full."""
-
-    full = True
-
-    def flush(self) -> None:
-        if self.full:
-            self.truncate(self.seek(0))
-            raise OSError(errno.ENOSPC, "full")
-
-
 def test_a_log_that_cannot_be_written_stops_nobody_and_says_so_later() -> None:
-    stream = Full()
+    stream = FullDisk()
     tell = log_to(stream)
     for _ in range(3):
         tell("wait", "no answer")
@@ -65,10 +54,6 @@ def test_the_journal_is_told_the_level(tmp_path: Path) -> None:
         tell("hold", "the key is refused")
         stream.seek(0)
         assert [line.partition("{")[0] for line in stream] == ["<6>", "<4>"]
-
-
-def test_without_a_stream_nothing_is_told() -> None:
-    log_to(None)("started", "on port 1")
 
 
 def test_one_event_is_told_a_few_times_a_minute_and_then_says_what_was_left_out() -> None:

@@ -388,12 +388,12 @@ def test_migrate_says_in_one_line_why_it_cannot(run: Run, app: types.ModuleType,
 
 
 def test_what_nobody_foresaw_is_one_line_of_the_log_without_secrets(
-    logging_as_it_was: None, capsys: pytest.CaptureFixture[str]
+    logging_as_it_was: None, capfd: pytest.CaptureFixture[str]
 ) -> None:
     settings = load_settings({"DB_PASSWORD": "canary of the database", "METRICS_ADMIN_KEY": "canary" * 6})
     with pytest.raises(SystemExit) as ended, cli._logging(settings):
         raise RuntimeError(f"{settings.db_password}, {settings.admin_key}")
-    (line,) = capsys.readouterr().err.splitlines()
+    (line,) = capfd.readouterr().err.splitlines()
     told = json.loads(line)
     assert (ended.value.code, told["event"], told["level"]) == (1, "crashed", "error")
     assert "RuntimeError: ***, ***" in told["exception"]

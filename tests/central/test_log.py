@@ -1,20 +1,27 @@
 """One line an event, and no traceback for what a stranger sent."""
 
+import asyncio
 import io
 import json
 import logging
 import os
 import re
+import sys
 from pathlib import Path
 
+import aiohttp
 import pytest
 import structlog
 from aiohttp.http_exceptions import BadHttpMessage
 
 from central.log import BURST, BURST_SECONDS, NotTooOften, log_to
+from tests.central.harness import Central, process_environ
+from tests.full_disk import FullDisk
+from tests.notify_socket import NotifySocket
 
 pytestmark = pytest.mark.usefixtures("logging_as_it_was")
 KEY = "gf_q7w3k9x2m5ab_" + "S3cr-t_" * 6 + "x"
+ADMIN_KEY = "canary-admin-0123456789abcdefghijkl"
 SECRETS = ['p\'ass "word" é', None, "short", "correct-horse"]
 
 
@@ -145,6 +152,35 @@ def test_an_event_that_comes_too_often_is_left_out_and_counted() -> None:
     ticks[0] = BURST_SECONDS
     assert passes("a") == {"event": "a", "left_out": 3}
     assert passes("a") == {"event": "a"}
+
+
+def test_a_line_that_cannot_be_written_stops_nobody_and_the_next_says_so() -> None:
+    stream = FullDisk()
+    log_to(stream)
+    for _ in range(3):
+        structlog.get_logger("x").info("serving")
+    stream.full = False
+    structlog.get_logger("x").info("serving")
+    structlog.get_logger("x").info("serving")
+    assert [json.loads(line).get("unwritten") for line in stream.getvalue().splitlines()] == [3, None]
+
+
+@pytest.mark.parametrize(
+    "shell", ["exec 2>/dev/full", "exec 2> >(:)", "exec <&- >&- 2>&-"], ids=["a full disk", "nobody", "nothing"]
+)
+async def test_a_service_works_whatever_is_behind_its_log(tmp_path: Path, shell: str) -> None:
+    with NotifySocket(tmp_path / "notify") as systemd:
+        environ = process_environ(tmp_path / "data", {"METRICS_ADMIN_KEY": ADMIN_KEY, **systemd.environ})
+        program = f'{shell}\nexec "$0" -m central serve'
+        service = await asyncio.create_subprocess_exec("bash", "-c", program, sys.executable, env=environ)
+        await systemd.until("READY=1")
+        (url,) = [word.split(" ")[1] for word in systemd.said if word.startswith("STATUS=serving ")]
+        async with aiohttp.ClientSession() as http:
+            central = Central(url, tmp_path, ADMIN_KEY, http)
+            assert (await central.counter("a")).status == 201
+            assert (await central.ask("DELETE", "/api/admin/metrics/a")).status == 200
+        service.terminate()
+        assert await service.wait() == 0
 
 
 def test_what_an_auditor_asks_for_is_never_left_out(lines: io.StringIO) -> None:
