@@ -109,6 +109,7 @@ async def test_an_agent_works_whatever_is_behind_its_log_and_ends_in_order_with_
     path = str(tmp_path / "lines")
     with NotifySocket(tmp_path / "notify") as systemd:
         process = await asyncio.create_subprocess_exec(
+            *("env", "--default-signal=HUP"),  # the tests may themselves run under nohup
             *("bash", "-c", f'{shell}\nexec "$0" -m agent run', sys.executable),
             env=environment(tmp_path / "spool", "http://127.0.0.1:1", UNIX=path) | systemd.environ,
         )
@@ -120,7 +121,8 @@ async def test_an_agent_works_whatever_is_behind_its_log_and_ends_in_order_with_
         if goes_on:
             await systemd.again("STATUS=")
             process.terminate()
-        assert await process.wait() == 0
+        async with asyncio.timeout(60):
+            assert await process.wait() == 0
     ((listed),) = list_spool(tmp_path / "spool")
     assert listed.samples == 1
 
