@@ -21,22 +21,26 @@ from tests.soak.stored import in_mariadb
 
 COMMIT = b"\x07\x00\x00\x00\x03COMMIT"
 """As it goes over the line: its length, its number in the exchange, the command for a query, the query."""
+POINTS = b"INSERT INTO metric_points"
+PATIENCE_SECONDS = 120
 ADMIN_KEY = "given-by-an-operator-0123456789abcdef"
 
 
 @dataclass
 class StopAtCommit:
-    """Holds the line to the server, and stops the server at the next COMMIT: before that is read, or, where it
-    ``is_answered``, when it is done and the answer, which then never comes, is on its way."""
+    """Holds the line to the server, and stops the server at the next COMMIT of points: before that is read, or, where
+    it ``is_answered``, when it is done and the answer, which then never comes, is on its way."""
 
     mariadb: MariaDB
     is_answered: bool
     stopped: asyncio.Event = field(default_factory=asyncio.Event)
     gone_on: asyncio.Event = field(default_factory=asyncio.Event)
+    _has_points: bool = False
     _begun: bool = False
 
     async def __call__(self, piece: bytes, is_answer: bool) -> None:
-        self._begun |= piece == COMMIT
+        self._has_points |= POINTS in piece
+        self._begun |= self._has_points and piece == COMMIT
         if self._begun and is_answer == self.is_answered and not self.stopped.is_set():
             self.mariadb.pause()
             self.stopped.set()
@@ -58,6 +62,10 @@ class Pair:
 
     async def settle(self) -> None:
         """Return when both have all they need, and nothing waits in the spill."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await self._settle()
+
+    async def _settle(self) -> None:
         for central in (self.one, self.two):
             while not _at_rest((await central.ask("GET", "/ready", key=None)).json):
                 pass
@@ -105,11 +113,13 @@ async def given_up_and_sent_again(
     pair.line.hold = stop
     first = asyncio.create_task(pair.one.counter(name, headers=headers))
     try:
-        await stop.stopped.wait()
-        first.cancel()
-        again = [asyncio.create_task(until_stored(one, name, headers, stop.gone_on)) for one in (pair.one, pair.two)]
-        while await pair.one.meter("fiesta_late_commits_total") == before:
-            pass
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await stop.stopped.wait()
+            first.cancel()
+            both = (pair.one, pair.two)
+            again = [asyncio.create_task(until_stored(one, name, headers, stop.gone_on)) for one in both]
+            while await pair.one.meter("fiesta_late_commits_total") == before:
+                pass
         if with_spill:
             await asyncio.wait(again)
     finally:
