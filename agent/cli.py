@@ -36,7 +36,7 @@ from agent.spoollist import list_spool
 from agent.spoollist import replay as replay_dead
 from agent.starting import StartError, starting
 from agent.statustext import counted, render
-from protocol.logstream import standard_error
+from agent.stderr import standard_error
 from protocol.notify import Notifier
 from protocol.times import format_time
 

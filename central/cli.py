@@ -288,7 +288,7 @@ def _logging(settings: Settings) -> Iterator[None]:
 
     from central.app import StartError
     from central.log import log_to
-    from protocol.logstream import standard_error
+    from central.stderr import standard_error
 
     log_to(standard_error(), settings.secrets)
     try:

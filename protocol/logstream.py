@@ -1,29 +1,6 @@
-"""The end of a log: descriptor 2, which may be full, gone or closed without anybody's work ending with it."""
+"""A log that may be full or gone without anybody's work ending with it."""
 
-import io
-import os
-from typing import Final, TextIO
-
-LAST_STANDARD: Final = 2
-
-
-def keep_standard() -> None:
-    """Put /dev/null where standard input, output or errors are closed, so that no socket or file gets their numbers.
-
-    A line meant for a terminal would go into it, and the event loop does not stand it.
-    """
-    while (number := os.open(os.devnull, os.O_RDWR)) <= LAST_STANDARD:
-        pass
-    os.close(number)
-
-
-def standard_error() -> TextIO:
-    """Descriptor 2, open, and without a buffer: Python's own tries a line that could not be written again at the end,
-    and makes a failure of an orderly exit.
-    """
-    keep_standard()
-    raw = io.FileIO(LAST_STANDARD, "w", closefd=False)
-    return io.TextIOWrapper(raw, encoding="utf-8", errors="backslashreplace", write_through=True)
+from typing import TextIO
 
 
 class Lines:
