@@ -60,7 +60,7 @@ def log_to(stream: TextIO, secrets: Iterable[str | None] = (), environ: Mapping[
             *rendered,
             Redacted(secrets),
         ],
-        logger_factory=structlog.WriteLoggerFactory(lines),  # type: ignore[arg-type]
+        logger_factory=structlog.WriteLoggerFactory(lines),  # type: ignore[arg-type]  # it asks a stream for write and flush alone
         cache_logger_on_first_use=False,
     )
     logging.basicConfig(handlers=[_OneLine()], level=logging.WARNING, force=True)

@@ -106,8 +106,10 @@ class MariaDB:
         self._end(signal.SIGKILL)
 
     def pause(self) -> None:
-        """SIGSTOP: it holds its connections and answers nothing."""
+        """SIGSTOP, until each of its threads stands: it holds its connections and answers nothing."""
         os.kill(self.pid, signal.SIGSTOP)
+        while not all(_stands(thread) for thread in Path(f"/proc/{self.pid}/task").iterdir()):
+            pass
 
     def resume(self) -> None:
         """SIGCONT."""
@@ -172,6 +174,11 @@ def program(name: str) -> str:
     found = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin")  # not in the path of a plain user
     assert found, f"{name} not found: run make test, or apt-get install --yes mariadb-server"
     return found
+
+
+def _stands(thread: Path) -> bool:
+    """Whether a thread is stopped: the kernel stops them one after the other, and one may still end what it does."""
+    return (thread / "stat").read_text().rpartition(")")[2].split()[0] == "T"
 
 
 def _as_root() -> list[str]:

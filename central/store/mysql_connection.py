@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+# The driver has no types, hence the marks on its imports and on classes made from its own.
 import aiomysql  # type: ignore[import-untyped]
 from aiomysql.connection import MySQLResult  # type: ignore[import-untyped]
 from pymysql.constants import FIELD_TYPE  # type: ignore[import-untyped]

@@ -99,7 +99,7 @@ async def test_sigterm_loses_nothing_that_was_received(tmp_path: Path) -> None:
 def send_until_refused(family: socket.AddressFamily, address: object, line: bytes, begun: Callable[[], object]) -> int:
     """Send a line over and over; how many the kernel took for the receiver. Paced, so that no buffer overflows."""
     with socket.socket(family, socket.SOCK_DGRAM) as sock:
-        sock.connect(address)  # type: ignore[arg-type]
+        sock.connect(address)  # type: ignore[arg-type]  # a path or host and port, as the family wants
         sent = 0
         try:
             while True:

@@ -3,51 +3,38 @@
 The disk is a small file system in memory where we may mount one; else, and that is printed, ours fails.
 """
 
-import subprocess
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from tests.agent.books import Books, queue
 from tests.agent.fakes import FULL, FailingDisk, a_batch, put
+from tests.small_disk import SmallDisk
 
 
-class SmallDisk:
-    """A folder on a file system of 256 KiB that is filled and freed, or one whose writes are made to fail."""
+class SpoolDisk(SmallDisk):
+    """256 KiB, or writes that are made to fail."""
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir()
-        mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)]
-        self.is_real = subprocess.run(mount, check=False, capture_output=True).returncode == 0
-        self.folder = folder
+        super().__init__(folder, "256k")
         self.failing = FailingDisk()
-        self._ballast = folder / "ballast"
 
     def fill(self) -> None:
         """Until nothing fits."""
+        super().fill()
         if not self.is_real:
             self.failing.fault = FULL
-            return
-        with self._ballast.open("wb", buffering=0) as ballast, suppress(OSError):
-            while True:
-                ballast.write(bytes(4096))
 
     def free(self) -> None:
         """There is room again."""
         self.failing.fault = None
-        self._ballast.unlink(missing_ok=True)
-
-    def close(self) -> None:
-        """End the file system."""
-        if self.is_real:
-            subprocess.run(["umount", "--lazy", str(self.folder)], check=True)
+        super().free()
 
 
 @pytest.fixture
-def small(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[SmallDisk]:
-    disk = SmallDisk(tmp_path / "disk")
+def small(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[SpoolDisk]:
+    disk = SpoolDisk(tmp_path / "disk")
     if not disk.is_real:
         with capsys.disabled():
             print("\nno right to mount a small file system: the spool's disk is made to fail instead")
@@ -57,7 +44,7 @@ def small(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[SmallD
         disk.close()
 
 
-async def test_a_full_disk_keeps_batches_in_memory_until_there_is_room(small: SmallDisk, books: Books) -> None:
+async def test_a_full_disk_keeps_batches_in_memory_until_there_is_room(small: SpoolDisk, books: Books) -> None:
     spool, ledger = books.spool(small.folder / "spool", small.failing.disk)
     await put(spool, ledger, a_batch(1))
     before = queue(small.folder / "spool")

@@ -5,9 +5,7 @@ a bound, which it meets with the same error (1114).
 """
 
 import asyncio
-import subprocess
 from collections.abc import AsyncIterator, Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pymysql  # type: ignore[import-untyped]
@@ -18,6 +16,7 @@ from tests.central import mysql_help, redis_help
 from tests.central.harness import Central, running
 from tests.redis_server import redis_server
 from tests.servers import MariaDB
+from tests.small_disk import SmallDisk
 from tests.soak.oracle import Sums
 from tests.soak.stored import in_mariadb
 
@@ -27,24 +26,17 @@ STEP = "--innodb-autoextend-increment=1"
 ROWS = 500
 
 
-class Disk:
+class Disk(SmallDisk):
     """What a server stores on, and how it is filled and freed."""
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir()
-        mount = ["mount", "-t", "tmpfs", "-o", "size=170m", "tmpfs", str(folder)]
-        self.is_real = subprocess.run(mount, check=False, capture_output=True).returncode == 0
-        self._folder = folder
-        self._ballast = folder / "ballast"
+        super().__init__(folder, "170m")
         options = (*SMALL, STEP) if self.is_real else (*SMALL, STEP, BOUND)
         self.server = MariaDB(folder / "data", *options)
 
     def fill(self) -> None:
         """Until nothing fits: the file system, then what the server had in reserve."""
-        if self.is_real:
-            with self._ballast.open("wb", buffering=0) as ballast, suppress(OSError):
-                while True:
-                    ballast.write(bytes(1 << 16))
+        super().fill()
         with (
             self.server.connect("full") as connection,
             connection.cursor() as cursor,
@@ -55,14 +47,13 @@ class Disk:
 
     def free(self) -> None:
         """There is room again."""
-        self._ballast.unlink(missing_ok=True)
+        super().free()
         self.server.run("DROP TABLE filler", "full")
 
     def close(self) -> None:
         """End the server, and the file system."""
         self.server.stop()
-        if self.is_real:
-            subprocess.run(["umount", str(self._folder)], check=True)
+        super().close()
 
 
 @pytest.fixture

@@ -109,6 +109,7 @@ async def given_up_and_sent_again(
 ) -> int:
     """A client gives up on a request in whose COMMIT the server is stopped, and sends it again to both processes
     before the server goes on; how often these two got something else than 201."""
+    before = await pair.one.meter("fiesta_late_commits_total")
     pair.line.hold = stop
     first = asyncio.create_task(pair.one.counter(name, headers=headers))
     try:
@@ -117,7 +118,7 @@ async def given_up_and_sent_again(
             first.cancel()
             both = (pair.one, pair.two)
             again = [asyncio.create_task(until_stored(one, name, headers, stop.gone_on)) for one in both]
-            while not await pair.one.meter("fiesta_store_down"):
+            while await pair.one.meter("fiesta_late_commits_total") == before:
                 pass
         if with_spill:
             await asyncio.wait(again)
