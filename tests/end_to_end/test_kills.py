@@ -6,6 +6,7 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
+from agent.spoollist import list_spool
 from tests.end_to_end.conftest import Agent, Central, eventually
 
 
@@ -47,8 +48,10 @@ def test_a_killed_agent_stores_what_it_had_spooled_once(
 ) -> None:
     central.end(signal.SIGTERM)
     agent.send(*(b"killed.agent:1|c" for _ in range(1000)))
+    # The ledger has a batch in the spool already while its file is being written, and a kill takes it then.
     eventually(
-        lambda: agent.ledger()["in_spool"] == 1000 and agent.ledger()["in_window"] == 0, "all samples are spooled"
+        lambda: sum(listed.samples for listed in list_spool(tmp_path / "spool")) == 1000,
+        "all samples are in files",
     )
     agent.end(signal.SIGKILL)
     agent.start()
