@@ -5,6 +5,7 @@
 
 import re
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from typing import get_args
 
@@ -33,6 +34,13 @@ PROGRAMS: tuple[tuple[str, click.Command], ...] = (
     ("fiesta-central", central.cli.main),
     ("fiesta-agent", agent.cli.main),
 )
+DECISION = re.compile(
+    r"# (?P<number>\d+)\. (?P<title>.+)\n\n"
+    r"- Date: (?P<date>\d{4}-\d\d-\d\d)\n"
+    r"- Status: (?P<status>accepted|partly replaced|replaced)\n"
+    r"- Replaced by: (?P<by>—|\[\d+\]\(0\d{3}-[a-z0-9-]+\.md\))\n\n## Context\n"
+)
+"""How the page of a decision begins."""
 CLI_HELP = re.compile(r"^## `(?P<command>[^`]+)`\n\n```text\n(?P<help>.*?)```\n", re.DOTALL | re.MULTILINE)
 
 
@@ -49,6 +57,10 @@ def commands(name: str, command: click.Command) -> Iterator[tuple[str, str]]:
 
 def all_commands() -> dict[str, str]:
     return {name: text for program, command in PROGRAMS for name, text in commands(program, command)}
+
+
+def decisions() -> list[Path]:
+    return sorted((DOCS / "decisions").glob("0*.md"))
 
 
 def settings_sections() -> dict[str, str]:
@@ -156,8 +168,17 @@ def test_the_commands_shown_anywhere_are_commands() -> None:
 
 def test_the_index_of_decisions_has_each_of_them() -> None:
     assert (DOCS / "decisions" / "README.md").read_text() == index_of_decisions(), "run: python -m tests.test_docs"
-    numbers = [path.name[:4] for path in (DOCS / "decisions").glob("0*.md")]
+    numbers = [path.name[:4] for path in decisions()]
     assert len(set(numbers)) == len(numbers), "two decisions have one number: rename the newer one"
+
+
+@pytest.mark.parametrize("path", decisions(), ids=lambda path: path.name[:4])
+def test_a_decision_begins_with_its_date_status_and_successor(path: Path) -> None:
+    head = DECISION.match(path.read_text())
+    assert head, f"{path.name} must begin as the other decisions do"
+    assert int(head["number"]) == int(path.name[:4])
+    assert date.fromisoformat(head["date"])
+    assert (head["status"] == "accepted") == (head["by"] == "—"), "only a replaced decision has a successor"
 
 
 def all_pages() -> str:
@@ -166,11 +187,12 @@ def all_pages() -> str:
 
 def index_of_decisions() -> str:
     """The page that lists all decisions: its own words, then a row for each."""
-    own, line, _ = (DOCS / "decisions" / "README.md").read_text().partition("|---|---|\n")
+    own, line, _ = (DOCS / "decisions" / "README.md").read_text().partition("|---|---|---|---|\n")
     rows = []
-    for path in sorted((DOCS / "decisions").glob("0*.md")):
-        title = path.read_text().partition("\n")[0]
-        rows.append(f"| {path.name[:4]} | [{re.sub(r'^# [0-9]+. ', '', title)}]({path.name}) |\n")
+    for path in decisions():
+        if head := DECISION.match(path.read_text()):
+            status = head["status"] if head["by"] == "—" else f"{head['status']} by {head['by']}"
+            rows.append(f"| {path.name[:4]} | [{head['title']}]({path.name}) | {head['date']} | {status} |\n")
     return own + line + "".join(rows)
 
 
