@@ -7,7 +7,7 @@ RUN python -m venv /opt/fiesta \
     && /opt/fiesta/bin/pip install --no-cache-dir --require-hashes --no-deps -r requirements/run.txt \
     && python -m venv /opt/build \
     && /opt/build/bin/pip install --no-cache-dir --require-hashes --no-deps -r requirements/build.txt
-COPY pyproject.toml README.md hatch_build.py ./
+COPY pyproject.toml README.md LICENSE hatch_build.py ./
 COPY protocol protocol
 COPY agent agent
 COPY central central

@@ -1,6 +1,6 @@
 # Every target does its own set-up: python3.11 and make are all that a fresh Debian needs.
 .DEFAULT_GOAL := help
-.PHONY: help install run test guides lint bench bench-agent bench-scale soak soak-agent loadtest lock audit clean
+.PHONY: help install run test guides lint bench bench-agent bench-scale soak soak-agent loadtest hooks lock audit clean
 BIN := .venv/bin
 LOCKED := .venv/.locked
 STAMP := .venv/.installed
@@ -83,24 +83,26 @@ loadtest: install ## The PRD's table against a whole stack with locust, MINUTES=
 	@sh scripts/ensure-apt.sh mariadb-server redis-server
 	$(BIN)/python -m loadtest.load --minutes $(MINUTES)
 
-COMPILE := $(BIN)/uv pip compile --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
+TOOLS := .venv/tools
+$(TOOLS)/.installed: requirements/tools.txt | $(LOCKED)
+	python3.11 -m venv --clear $(TOOLS)
+	$(TOOLS)/bin/pip install --quiet --require-hashes --no-deps -r $<
+	@touch $@
+
+hooks: $(TOOLS)/.installed ## Have git run what lint runs before each commit
+	$(TOOLS)/bin/pre-commit install
+
+COMPILE := $(TOOLS)/bin/uv pip compile --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
 	--python-version 3.11
-lock: install ## Write requirements/*.txt anew: everything (dev), what runs in the image (run), what builds it (build)
-	$(BIN)/pip install --quiet uv
+lock: $(TOOLS)/.installed ## Write requirements/*.txt anew: all (dev), what runs in the image (run), what builds it (build), tools
 	$(COMPILE) pyproject.toml --extra dev --output-file requirements/dev.txt
 	$(COMPILE) pyproject.toml --extra central --constraint requirements/dev.txt --output-file requirements/run.txt
 	echo hatchling | $(COMPILE) - --constraint requirements/dev.txt --output-file requirements/build.txt
-	echo pip-audit | $(COMPILE) - --output-file requirements/audit.txt
+	printf '%s\n' pip-audit pre-commit uv | $(COMPILE) - --output-file requirements/tools.txt
 
-AUDIT := .venv/audit
-$(AUDIT)/.installed: requirements/audit.txt $(STAMP)
-	python3.11 -m venv $(AUDIT)
-	$(AUDIT)/bin/pip install --quiet --require-hashes --no-deps -r $<
-	@touch $@
-
-audit: $(AUDIT)/.installed ## Look up known vulnerabilities of every locked package (asks pypi.org and needs to reach it)
-	@for file in dev run build; do \
-	$(AUDIT)/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off -r requirements/$$file.txt || { \
+audit: $(TOOLS)/.installed ## Look up known vulnerabilities of every locked package (asks pypi.org and needs to reach it)
+	@for file in dev run build tools; do \
+	$(TOOLS)/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off -r requirements/$$file.txt || { \
 	echo "audit: not clean, or the database could not be asked (see above)" >&2; exit 1; }; done
 
 clean: ## Remove what make made, but not data/

@@ -157,10 +157,34 @@ def test_the_wheel_has_migrations_page_and_units_and_no_tests(wheel: Path) -> No
     }
 
 
+def test_every_package_of_the_wheel_says_that_it_is_typed(wheel: Path) -> None:
+    names = set(zipfile.ZipFile(wheel).namelist())
+    packages = {name.split("/")[0] for name in names if re.fullmatch(r"\w+/__init__\.py", name)}
+    assert {"agent", "central", "protocol"} <= packages
+    assert {f"{package}/py.typed" for package in packages} <= names
+
+
+def test_the_wheel_has_the_terms_and_names_them(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        names = {name.partition(".dist-info/")[2]: name for name in archive.namelist() if ".dist-info/" in name}
+        assert archive.read(names["licenses/LICENSE"]) == (ROOT / "LICENSE").read_bytes()
+        metadata = archive.read(names["METADATA"]).decode().partition("\n\n")[0].splitlines()
+    assert {"License-Expression: LicenseRef-Internal-Use", "License-File: LICENSE"} <= set(metadata)
+    assert not [line for line in metadata if line.startswith(("Project-URL", "Home-page"))]
+
+
 def test_the_sdist_has_what_a_build_and_a_reader_need(sdist: Path) -> None:
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    assert {"pyproject.toml", "hatch_build.py", "README.md", "CHANGELOG.md", "docs/README.md", "Makefile"} <= names
+    assert {
+        "pyproject.toml",
+        "hatch_build.py",
+        "README.md",
+        "LICENSE",
+        "CHANGELOG.md",
+        "docs/README.md",
+        "Makefile",
+    } <= names
     assert not [name for name in names if name.startswith((".venv", "data/")) or "node_modules" in name]
 
 

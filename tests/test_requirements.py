@@ -15,8 +15,8 @@ ROOT = Path(__file__).parents[1]
 FILES = sorted((ROOT / "requirements").glob("*.txt"))
 REQUIREMENT = re.compile(r"([a-z0-9-]+)(?:\[[a-z0-9,-]+\])?==([0-9][0-9A-Za-z.]*)(?: ; ([^\\]+?))? \\")
 HASH = re.compile(r"    --hash=sha256:[0-9a-f]{64}(?: \\)?")
-UNLOCKED = {"glowing-fiesta", "pip", "uv"}
-"""Ourselves, what came with the environment, and what ``make lock`` brings."""
+UNLOCKED = {"glowing-fiesta", "pip"}
+"""Ourselves, and what came with the environment."""
 
 
 def locked(path: Path) -> dict[str, str]:
@@ -31,7 +31,7 @@ def plain(name: str) -> str:
 
 
 def test_there_is_a_file_for_each_purpose() -> None:
-    assert [path.stem for path in FILES] == ["audit", "build", "dev", "run"]
+    assert [path.stem for path in FILES] == ["build", "dev", "run", "tools"]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -92,4 +92,20 @@ def test_every_package_of_node_has_its_hash() -> None:
 def test_make_installs_from_the_lock_file_only() -> None:
     makefile = (ROOT / "Makefile").read_text() + (ROOT / "Dockerfile").read_text()
     for line in re.findall(r"^.*\bpip install\b.*$", makefile, re.MULTILINE):
-        assert "--require-hashes" in line or "--no-deps" in line or line.strip().endswith("uv"), line
+        assert "--require-hashes" in line or "--no-deps" in line, line
+
+
+def test_every_tool_that_make_brings_is_locked() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    for variable, file in (("BIN", "dev"), ("TOOLS", "tools")):
+        run = set(re.findall(rf"\$\({variable}\)(?:/bin)?/([a-z][a-z-]+)", makefile)) - {"pip", "python", "bin"}
+        assert run, variable
+        assert run <= set(locked(ROOT / "requirements" / f"{file}.txt")), file
+
+
+def test_make_lock_writes_hashes_and_no_index() -> None:
+    """What ``make lock`` resolves names no index: where packages come from is for the machine to say."""
+    (compile_command,) = re.findall(
+        r"^COMPILE := (.+?[^\\])$", (ROOT / "Makefile").read_text(), re.MULTILINE | re.DOTALL
+    )
+    assert {"--generate-hashes", "--no-emit-index-url", "--no-emit-find-links"} <= set(compile_command.split())
