@@ -21,13 +21,6 @@ MAX_HEAD: Final = 16_384
 NO_ROOM_SECONDS: Final = 1.0
 """How long nothing is accepted when the process has no descriptor left."""
 _JSON: Final = "application/json; charset=utf-8"
-_REASONS: Final = {
-    200: "OK",
-    400: "Bad Request",
-    404: "Not Found",
-    405: "Method Not Allowed",
-    503: "Service Unavailable",
-}
 
 
 class Page(NamedTuple):

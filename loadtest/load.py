@@ -46,8 +46,6 @@ SOAK_MINUTES: Final = 10
 """From this length on memory and handles are judged."""
 GROWTH_MB: Final = 8
 GROWTH_HANDLES: Final = 10
-TENTHS: Final = 10_000
-"""Tenths of a millisecond in a second."""
 
 
 class Stack(NamedTuple):

@@ -1,7 +1,7 @@
 """Stores on the tests' MariaDB, and COMMITs that go wrong."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,8 +14,6 @@ from central.store.mysql_connection import Connection, Lost, Server
 from central.store.mysql_pool import Commit, run_commit
 from tests.central.store_help import Clock
 from tests.servers import MariaDB
-
-Opener = Callable[[], Awaitable[MySQLStore]]
 
 
 def server_of(mariadb: MariaDB, database: str) -> Server:
