@@ -63,13 +63,14 @@ class RedisLink:
         self.client: Redis = Redis(connection_pool=self._pool)
 
     async def run(self, work: Callable[[Redis], Awaitable[T]], seconds: float | None = None) -> T:
-        """What ``work`` returns. Raises RedisRefused (not done) or RedisDown (not known)."""
+        """What ``work`` returns; it has ``seconds``, or else the link's. Raises RedisRefused or RedisDown."""
+        limit = self.seconds if seconds is None else seconds
         try:
-            async with asyncio.timeout(self.seconds if seconds is None else seconds):
+            async with asyncio.timeout(limit):
                 result = await work(self.client)
         except TimeoutError:
             self.breaker.bad()
-            raise RedisDown(f"no answer within {self.seconds:g} s") from None
+            raise RedisDown(f"no answer within {limit:g} s") from None
         except (redis.ConnectionError, redis.TimeoutError, OSError) as error:
             self.breaker.bad()
             if isinstance(error, redis.AuthenticationError | redis.BusyLoadingError):
