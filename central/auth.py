@@ -17,12 +17,14 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 import bcrypt
 
 from central.errors import ApiError, unauthorized, unavailable
 from central.store.base import KeyRow, NewKey, Store, StoreError
+
+T = TypeVar("T")
 
 SCOPES: Final = ("ingest", "query", "admin")
 DEFAULT_SCOPES: Final = frozenset({"ingest", "query"})
@@ -32,6 +34,7 @@ BCRYPT_COST: Final = 10
 BCRYPT_THREADS: Final = 2
 MAX_QUEUE_PER_ID: Final = 8
 MAX_CACHED: Final = 10_000
+"""Good keys that are remembered, and as many bad ones."""
 _BAD_SECONDS: Final = 30.0
 _KEY: Final = re.compile(r"gf_([a-z0-9]{12})_([A-Za-z0-9_-]{43})", re.ASCII)
 _ALPHABET: Final = string.ascii_lowercase + string.digits
@@ -196,10 +199,8 @@ class Auth:
         """Cache a verified key, unless one was revoked since its row was read: it may be this one."""
         if forgotten != self._forgotten:
             return Key(row.id, row.rate_limit, row.scopes)
-        if len(self._cache) >= MAX_CACHED:
-            del self._cache[next(iter(self._cache))]
         key = Key(row.id, row.rate_limit, row.scopes)
-        self._cache[digest] = _Verified(key, row.public_id, row.hash, self._clock())
+        _remember(self._cache, digest, _Verified(key, row.public_id, row.hash, self._clock()))
         return key
 
     async def _compare(self, digest: bytes, fresh: FreshKey, row: KeyRow) -> None:
@@ -225,9 +226,7 @@ class Auth:
                 self._queues[row.public_id] = (lock, queued - 1)
         self.counts.verified += 1
         if not good:
-            if len(self._bad) >= MAX_CACHED:
-                self._bad.clear()
-            self._bad[digest] = self._clock() + _BAD_SECONDS
+            _remember(self._bad, digest, self._clock() + _BAD_SECONDS)
             raise self._refuse()
 
     async def _hash(self, secret: str) -> str:
@@ -239,6 +238,14 @@ class Auth:
     def _refuse(self) -> ApiError:
         self.counts.refused += 1
         return unauthorized("this API key is not valid; ask an operator for a key")
+
+
+def _remember(cache: dict[bytes, T], digest: bytes, value: T) -> None:
+    """Put ``value`` in as the newest. Where there are MAX_CACHED others, the oldest of them goes."""
+    cache.pop(digest, None)
+    if len(cache) >= MAX_CACHED:
+        del cache[next(iter(cache))]
+    cache[digest] = value
 
 
 def _be_nice() -> None:

@@ -1,7 +1,7 @@
 """central/auth.py with a store in memory: who gets in, what it costs, and what a flood of bad keys can do."""
 
 import asyncio
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -12,7 +12,6 @@ from central.auth import (
     ALL_SCOPES,
     DEFAULT_SCOPES,
     FRESH_SECONDS,
-    MAX_CACHED,
     MAX_QUEUE_PER_ID,
     Auth,
     FreshKey,
@@ -332,22 +331,55 @@ async def test_the_attacked_key_itself_works_again_once_its_queue_is_empty(scene
     assert await status(scene.auth.authenticate(text)) == 200
 
 
-async def test_remembering_bad_secrets_has_a_bound(scene: Scene) -> None:
+async def tried(scene: Scene, keys: Iterable[str]) -> list[int]:
+    """How many comparisons each of these keys cost, tried in turn."""
+    costs = []
+    for key in keys:
+        before = scene.compared
+        await status(scene.auth.authenticate(key))
+        costs.append(scene.compared - before)
+    return costs
+
+
+@pytest.fixture
+def three_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("central.auth.MAX_CACHED", 3)
+
+
+@pytest.mark.usefixtures("three_are_remembered")
+async def test_one_bad_secret_too_many_costs_the_oldest_its_place(scene: Scene) -> None:
     text = await scene.key()
-    scene.auth._bad.update({number.to_bytes(4, "big"): 1e9 for number in range(MAX_CACHED)})
-    assert await status(scene.auth.authenticate(with_bad_secret(text))) == 401
-    assert len(scene.auth._bad) == 1
+    first, *others = (with_bad_secret(text, number) for number in range(4))
+    assert await tried(scene, (first, *others)) == [1, 1, 1, 1]
+    assert await tried(scene, others) == [0, 0, 0]
+    assert await tried(scene, (first,)) == [1]
 
 
-async def test_remembering_good_keys_has_a_bound(scene: Scene) -> None:
-    texts = [await scene.key() for _ in range(2)]
-    await scene.auth.authenticate(texts[0])
-    entry = next(iter(scene.auth._cache.values()))
-    scene.auth._cache.update({number.to_bytes(4, "big"): entry for number in range(MAX_CACHED - 1)})
-    await scene.auth.authenticate(texts[1])
-    assert len(scene.auth._cache) == MAX_CACHED
-    assert await status(scene.auth.authenticate(texts[1])) == 200
-    assert scene.compared == 2
+@pytest.mark.usefixtures("three_are_remembered")
+async def test_a_bad_secret_that_is_tried_again_in_time_is_among_the_newest(scene: Scene) -> None:
+    text = await scene.key()
+    again, *others = (with_bad_secret(text, number) for number in range(5))
+    await tried(scene, (again, *others[:2]))
+    scene.clock.now += FRESH_SECONDS + 1
+    assert await tried(scene, (again, *others[2:])) == [1, 1, 1]
+    assert await tried(scene, (again, *others[2:])) == [0, 0, 0]
+
+
+@pytest.mark.usefixtures("three_are_remembered")
+async def test_one_good_key_too_many_costs_the_oldest_its_place(scene: Scene) -> None:
+    first, *others = [await scene.key() for _ in range(4)]
+    assert await tried(scene, (first, *others)) == [1, 1, 1, 1]
+    assert await tried(scene, others) == [0, 0, 0]
+    assert await tried(scene, (first,)) == [1]
+
+
+@pytest.mark.usefixtures("three_are_remembered")
+async def test_a_good_key_that_is_looked_up_again_costs_no_other_its_place(scene: Scene) -> None:
+    keys = [await scene.key() for _ in range(3)]
+    await tried(scene, keys)
+    scene.clock.now += FRESH_SECONDS
+    assert await tried(scene, reversed(keys)) == [0, 0, 0]
+    assert await tried(scene, keys) == [0, 0, 0]
 
 
 def hash_of(key: FreshKey, cost: int = QUICK_HASH) -> str:
