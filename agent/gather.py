@@ -160,6 +160,7 @@ class Gatherer:
                     yield Group(name, tail, head.notes + tail.notes, values)
 
     def _forget(self) -> None:
+        # All at once, since groups hold indexes of tails. It parses at most twice what it parsed since the last time.
         many = len(self._heads) + len(self._tails) > MAX_MEANINGS
         if many or self._heads.size + self._tails.size > MAX_MEANING_BYTES:
             self._heads = _Heads()

@@ -1,1 +1,4 @@
-"""Where points live: one small protocol (base), its embedded implementation (duck)."""
+"""Where points live: one protocol (base), and two stores that pass its tests.
+
+These are DuckDB in one file (duck), for one process, and MySQL or MariaDB (mysql), for many.
+"""

@@ -152,7 +152,7 @@ class Caps(NamedTuple):
 
 
 class Store(Protocol):
-    """Every method may raise StoreUnavailable; ``delete_metric`` and ``tidy`` never run beside a commit."""
+    """Every method may raise StoreUnavailable. A process calls ``delete_metric`` and ``tidy`` between its commits."""
 
     writers: int
     """How many commits may run at once."""
@@ -160,7 +160,7 @@ class Store(Protocol):
     """Where old points are hidden and removed."""
 
     async def commit(self, group: Group, *, again: bool = False) -> None:
-        """Store the group, ids and points and rollups, in one transaction.
+        """Store the group, its ids, points and rejected points, in one transaction. Later queries have its points.
 
         Raises OutcomeUnknown when it may or may not be in, and StoreError when it is certainly not.
         With ``again`` the group may be in already: then this returns and stores nothing; only Refused and NotStored

@@ -1,8 +1,10 @@
 """The embedded store: DuckDB in one file, for one central process. See base.Store for the promises.
 
-One writer, so a group's ids are judged in memory first (``seen``, then the day's table). A group's points go to
-the *tail*, a small table that every query reads beside the rollups; when it is large enough it is folded into
-points and rollups in one transaction. So an answer is exact at once and a small commit stays cheap: see
+There is one writer, so no index judges the ids: ``recall`` looks at the newest in memory, then at each day's filter
+(``seen``), and in the tables only for what a filter has probably seen.
+
+A group's points go to the *tail*, a small table that every query reads beside the rollups. When it is large enough it
+is folded into points and rollups in one transaction. So an answer is exact at once and a small commit stays cheap: see
 docs/decisions/0002-request-ids-without-an-index.md and 0003-the-tail.md.
 """
 
@@ -103,13 +105,13 @@ class DuckStore:
         await self._engine.read(lambda cursor: cursor.execute("SELECT 1").fetchall(), seconds=5)
 
     async def tidy(self, *, idle: bool) -> None:
-        """See Store. Folds the tail, drops the ids of days gone by, packs their minutes, lets the engine checkpoint."""
+        """See Store. Drops old ids, folds the tail, packs the minutes of days gone by, lets the engine checkpoint."""
         oldest = int(self._clock() // _DAY) - ID_DAYS
         try:
             for day in [day for day in self._seen if day < oldest]:
                 await self._engine.write(lambda handle, day=day: handle.execute(f"DROP TABLE {_table(day)}"))  # type: ignore[misc]
                 del self._seen[day]
-                self._recent.clear()
+                self._recent.clear()  # once a day; what is asked for again is found in its day's table
             if self._tail_rows >= self._fold_at:
                 await self._engine.write(self._fold)
             if self._clock() >= self._pack_at:

@@ -1,7 +1,7 @@
 """The embedded store's SQL, and the arrays that carry a group's rows into it.
 
-Numbers cross as whole units. A product with the exact decimal 0.0001 makes them DECIMAL(20,4)
-again; a division would go through binary floats.
+Numbers cross as whole units. A product with the exact decimal 0.0001 makes them decimals with four places again;
+a division would go through binary floats.
 """
 
 from collections.abc import Mapping, Sequence

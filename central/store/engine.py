@@ -1,7 +1,7 @@
 """The embedded database as a machine: one writer thread, two readers, its own checkpoints.
 
-It knows files, threads and healing, and nothing of metrics. A handle that broke is closed and opened
-again by the next write; what is durable is then what the write-ahead log says.
+It knows files, threads and healing, and nothing of metrics. A handle that broke is closed, and the next call opens
+the file again; what is durable is then what the write-ahead log says.
 """
 
 import asyncio
@@ -87,7 +87,8 @@ class Engine:
     async def read(self, work: Callable[[Connection], T], *, seconds: float | None = None) -> T:
         """Run ``work`` on a cursor of its own, at most two at once, and interrupt it after its time.
 
-        Raises StoreUnavailable when there is no handle or the time is over.
+        Raises StoreUnavailable when the file cannot be opened, its handle broke meanwhile or the time is over, and
+        StoreError when a statement failed.
         """
         if self._closed:
             raise StoreUnavailable("the store is closed")
@@ -136,7 +137,7 @@ class Engine:
         self._readers.shutdown()
 
     def break_handle(self) -> None:
-        """Drop a handle whose state is in doubt; the next write opens the file again. Writer's thread only."""
+        """Drop a handle whose state is in doubt; the next call opens the file again. Writer's thread only."""
         with self._gate:
             handle, self._handle = self._handle, None
             patience = time.monotonic() + self._read_seconds

@@ -1,7 +1,7 @@
 """A growing Bloom filter of 16-byte ids, so that a new request costs no search on disk.
 
-False means certainly not seen. True means probably seen (about 1 in 40,000 when it is wrong), and then the
-table is asked. Ids are hashes already, so their own bits are the positions.
+False means certainly not seen. True means probably seen, and then the table is asked: a full block is wrong about
+1 in 40,000 times. Ids are hashes already, so their own bits are the positions.
 """
 
 from collections.abc import Iterable
@@ -19,7 +19,7 @@ _LOW: Final = (1 << 64) - 1
 
 
 class Seen:
-    """The ids of one day: about 4 to 8 bytes an id, in blocks that double."""
+    """The ids of one day, in blocks that double: 4 bytes per id in a full one, up to 16 in one that ``load`` made."""
 
     def __init__(self) -> None:
         self._blocks: list[tuple[bytearray, int]] = []
