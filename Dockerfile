@@ -8,6 +8,7 @@ RUN python -m venv /opt/fiesta \
     && python -m venv /opt/build \
     && /opt/build/bin/pip install --no-cache-dir --require-hashes --no-deps -r requirements/build.txt
 COPY pyproject.toml README.md LICENSE hatch_build.py ./
+COPY runtime runtime
 COPY protocol protocol
 COPY agent agent
 COPY central central

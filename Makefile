@@ -19,12 +19,12 @@ $(LOCKED): requirements/dev.txt
 $(STAMP): $(LOCKED) pyproject.toml hatch_build.py $(wildcard native/*/*)
 	@sh scripts/ensure-apt.sh gcc python3-dev || true # for the compiled cores, which it can do without
 	$(BIN)/pip install --quiet --no-build-isolation --no-deps --editable .
-	@ls agent/core.abi3.so central/core.abi3.so >/dev/null 2>&1 || \
+	@ls agent/aggregate/core.abi3.so central/core.abi3.so >/dev/null 2>&1 || \
 	echo "The cores are not compiled: plain Python does the same work for several times the CPU"
 	@touch $@
 
 run: install ## Start central and an agent on this host; Ctrl-C stops both
-	@$(BIN)/python -m central.quickstart
+	@$(BIN)/python -m quickstart.run
 
 lint: install ## Style and types
 	$(BIN)/ruff check .

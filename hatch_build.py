@@ -14,7 +14,8 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 MODULE: Final = "core.abi3.so"
 """One file for every CPython from 3.11 on."""
-PACKAGES: Final = ("agent", "central")
+CORES: Final = {"agent": "agent/aggregate", "central": "central"}
+"""Folder of native/ -> the package that imports its module."""
 COMPILERS: Final = ("cc", "gcc", "clang")
 
 
@@ -24,13 +25,13 @@ class CustomBuildHook(BuildHookInterface[Any]):
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         root = Path(self.root)
         self._folder = tempfile.TemporaryDirectory()
-        for package in PACKAGES:
+        for core, package in CORES.items():
             module = root / package / MODULE
             if version == "editable":
                 module.unlink(missing_ok=True)
             else:
-                module = Path(self._folder.name) / f"{package}.so"
-            fault = compile_core(root / "native" / package, module)
+                module = Path(self._folder.name) / f"{core}.so"
+            fault = compile_core(root / "native" / core, module)
             if fault is not None:
                 self.app.display_warning(f"The cores are not compiled, plain Python does their work: {fault}")
                 return

@@ -1,6 +1,6 @@
 """`python -m agent` is `fiesta-agent`."""
 
-from agent.cli import main
+from agent.commands.main import main
 
 if __name__ == "__main__":
     main(prog_name="fiesta-agent")

@@ -8,35 +8,32 @@ from contextlib import AsyncExitStack, ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from agent.activation import Passed
-from agent.aggregate import AggregateOptions, Aggregator
-from agent.badlines import BadLines
-from agent.batch import batches
+from agent.aggregate.aggregator import AggregateOptions, Aggregator
+from agent.aggregate.compiled import CORE, MaybeCore
+from agent.aggregate.window import seconds_left, window_start
 from agent.clock import CentreClock, WindowClock
-from agent.compiled import CORE, MaybeCore
-from agent.descriptors import room_for_connections
-from agent.disk import Disk
-from agent.forward import Forwarder, Pace, Told
-from agent.gaugefile import GaugeFile
-from agent.http import local_pages, serve
-from agent.key import ApiKey
-from agent.ledger import Ledger
-from agent.listen import Receiver, Wanted, open_receivers, tell_passed
-from agent.losses import OVER_CAP
-from agent.receive import read_batches, read_each
-from agent.recent import Recent
-from agent.report import Snapshot, TroubleFacts, counted_by, status
-from agent.send import Sender
+from agent.forward.api_key import ApiKey
+from agent.forward.forwarder import Forwarder, Pace, Told
+from agent.forward.send import Sender
+from agent.ledger import OVER_CAP, Ledger
+from agent.receive.activation import Passed
+from agent.receive.bad_lines import BadLines
+from agent.receive.datagrams import read_batches, read_each
+from agent.receive.intake import LineTaker
+from agent.receive.sockets import Receiver, Wanted, open_receivers, room_for_connections, tell_passed
+from agent.receive.streams import StreamLimits
 from agent.setting_rules import join_address
 from agent.settings import Settings
-from agent.spool import Spool, SpoolLimits
-from agent.spoolfolder import AsideLimits, SpoolFolder
-from agent.starting import OTHER_ADDRESS, starting
-from agent.statustext import one_line
-from agent.stream import StreamLimits
-from agent.taker import LineTaker
-from agent.windows import seconds_left, window_start
-from protocol.notify import Notifier, silent
+from agent.spool.batch import batches
+from agent.spool.disk import Disk
+from agent.spool.folder import AsideLimits, SpoolFolder
+from agent.spool.gauge_file import GaugeFile
+from agent.spool.spool import Spool, SpoolLimits
+from agent.telemetry.local_http import local_pages, serve
+from agent.telemetry.snapshot import Recent, Snapshot, TroubleFacts, counted_by, status
+from agent.telemetry.status_text import one_line
+from runtime.start_error import OTHER_ADDRESS, starting
+from runtime.systemd import Notifier, silent
 
 _GC_THRESHOLD: Final = (10_000, 10, 100)
 """Young objects are looked at often and quickly; all of them, which holds everybody up, hardly ever."""
@@ -60,7 +57,7 @@ class Outside:
     core: MaybeCore = CORE
     notify: Notifier = field(default_factory=silent)
     share: float = 0.0
-    """This host's place among others, see agent.schedule."""
+    """This host's place among others, see agent.forward.schedule."""
 
 
 class Agent:
@@ -255,7 +252,7 @@ class Agent:
             self._outside.notify.status(one_line(status(self.snapshot())))
 
     async def _close_window(self) -> None:
-        """Take the window out of the aggregate and make it durable: gauges first, see agent.gaugefile.
+        """Take the window out of the aggregate and make it durable: gauges first, see agent.spool.gauge_file.
 
         Of a window with many names a little is done at a time, and the sockets and all else have their turns between.
         """

@@ -1,5 +1,5 @@
 """``python -m central`` is ``fiesta-central``."""
 
-from central.cli import main
+from central.commands.main import main
 
 main(prog_name="fiesta-central")

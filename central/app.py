@@ -15,12 +15,11 @@ import structlog
 from aiohttp import web
 from prometheus_client import CollectorRegistry, ProcessCollector
 
-from central.auth import ALL_SCOPES, BCRYPT_COST, Auth, new_key, parse_key
+from central.access.auth import ALL_SCOPES, BCRYPT_COST, Auth, new_key, parse_key
+from central.access.key_file import read_key, write_key
 from central.compiled import CORE
-from central.keyfile import read_key, write_key
+from central.ingest.names import Names
 from central.meters import Meters
-from central.names import Names
-from central.notify import show_life
 from central.redis_meters import RedisMeters
 from central.redis_parts import RedisParts, guarded
 from central.request_meters import RequestMeters
@@ -30,12 +29,12 @@ from central.settings import Settings, url_of
 from central.store.base import Caps, Store, StoreError
 from central.store.migrations import MigrationError, Told
 from central.store.open import OpenStore, open_store
-from central.web.handshakes import count_handshakes
 from central.web.routes import application
-from central.web.runner import MAX_HEADER, MAX_LINE, Runner
+from central.web.server import MAX_HEADER, MAX_LINE, Runner
 from central.web.service import BODY_SECONDS, SLOW_SECONDS, Service
-from central.write import GroupCommit
-from protocol.notify import Notifier, silent
+from central.web.tls_failures import count_handshakes
+from central.write.group_commit import GroupCommit
+from runtime.systemd import Notifier, show_life, silent
 
 ADMIN_KEY_FILE: Final = "admin.key"
 DRAIN_SECONDS: Final = 15.0

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from protocol.batch import Fault
+from protocol.item import Fault
 
 RETRY_SECONDS: Final = 2
 """Retry-After of a 503."""

@@ -16,9 +16,9 @@ from typing import Any, Final, TextIO
 import structlog
 
 from central.request_id import add_request_id
-from protocol.journal import journal_reads, mark
-from protocol.logstream import Lines
-from protocol.logtext import HIDDEN, hide_keys, one_line
+from runtime.redact import HIDDEN, hide_keys, one_line
+from runtime.stderr import Lines
+from runtime.systemd import journal_reads, mark
 
 BURST: Final = 20
 BURST_SECONDS: Final = 60.0

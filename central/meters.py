@@ -12,8 +12,8 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from central.auth import AuthCounts
-from central.keep import WriteCounts
+from central.access.auth import AuthCounts
+from central.write.store_or_spill import WriteCounts
 
 
 class Meters(Collector):

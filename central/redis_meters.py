@@ -5,14 +5,14 @@ from collections.abc import Iterable
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from central.drain import DrainCounts
-from central.keep import WriteCounts
-from central.redis_keys import KeyNewsCounts
-from central.redis_limit import LimitCounts
+from central.access.redis_key_news import KeyNewsCounts
+from central.access.redis_limit import LimitCounts
 from central.redis_parts import RedisParts
-from central.spill import SpillCounts, SpillState
+from central.spill.drain import DrainCounts
+from central.spill.spill import SpillCounts, SpillState
 from central.store.base import Store
-from central.store.guarded import Guarded
+from central.store.outage_guard import Guarded
+from central.write.store_or_spill import WriteCounts
 
 
 class RedisMeters(Collector):

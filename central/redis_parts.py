@@ -6,18 +6,18 @@ Without REDIS_HOST none of it is there: limits are counted in this process.
 import time
 from collections.abc import Callable
 
-from central.auth import Auth
-from central.drain import Drain
-from central.limit import Limiter, LocalLimiter
-from central.names import Names
-from central.redis_keys import KeyNews
-from central.redis_limit import RedisLimiter
+from central.access.auth import Auth
+from central.access.limit import Limiter, LocalLimiter
+from central.access.redis_key_news import KeyNews
+from central.access.redis_limit import RedisLimiter
+from central.ingest.names import Names
 from central.redis_link import RedisAddress
 from central.settings import Settings
-from central.spill import Spill
+from central.spill.drain import Drain
+from central.spill.spill import Spill
 from central.store.base import Store
-from central.store.guarded import Guarded
-from central.write import GroupCommit
+from central.store.outage_guard import Guarded
+from central.write.group_commit import GroupCommit
 
 
 class RedisParts:

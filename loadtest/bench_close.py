@@ -19,10 +19,10 @@ from typing import Final, NamedTuple
 
 import uvloop
 
+from agent.aggregate.window import seconds_left, window_start
 from agent.app import Agent, Outside
-from agent.key import ApiKey
+from agent.forward.api_key import ApiKey
 from agent.settings import load_settings
-from agent.windows import seconds_left, window_start
 from loadtest.report import show_table
 from loadtest.servers import Server, central
 

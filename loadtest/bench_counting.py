@@ -13,8 +13,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from agent.aggregate import AggregateOptions, Aggregator
-from agent.compiled import CORE, MaybeCore
+from agent.aggregate.aggregator import AggregateOptions, Aggregator
+from agent.aggregate.compiled import CORE, MaybeCore
 from agent.ledger import Ledger
 from loadtest.lines import Workload, workloads
 from loadtest.report import show_table

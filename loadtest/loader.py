@@ -12,12 +12,12 @@ from typing import Final
 import duckdb
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from central.store import duck_sql
 from central.store.base import Caps, NewName, Store
-from central.store.duck import FILE_NAME, TAIL_ROWS, DuckStore
-from central.store.duck_pack import pack
-from central.store.mysql import MySQLStore
-from central.store.mysql_connection import Server
+from central.store.duck import sql as duck_sql
+from central.store.duck.pack import pack
+from central.store.duck.store import FILE_NAME, TAIL_ROWS, DuckStore
+from central.store.mysql.connection import Server
+from central.store.mysql.store import MySQLStore
 from loadtest.dataset import DAY, Dataset, value
 from protocol.limits import ID_DAYS
 from tests.servers import MariaDB

@@ -11,10 +11,13 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-import agent.cli
-import central.cli
+import agent.commands.main as agent_cli
+import central.commands.main as central_cli
 
-PROGRAMS: dict[str, click.Command] = {"fiesta-central": central.cli.main, "fiesta-agent": agent.cli.main}
+PROGRAMS: dict[str, click.Command] = {
+    "fiesta-central": central_cli.main,
+    "fiesta-agent": agent_cli.main,
+}
 ARGUMENTS = {
     "create": ["a"],
     "revoke": ["1"],

@@ -14,25 +14,25 @@ import pytest
 from click.testing import CliRunner
 from prometheus_client import CollectorRegistry
 
-import agent.cli
-import central.cli
-import tests.agent.test_report
-from agent.losses import CUT_LINES, DEAD_LETTER, OVER_CAP, SPOOL_REASONS
-from agent.report import AgentCollector
+import agent.commands.main
+import central.commands.main
+import tests.agent.telemetry.test_snapshot
+from agent.ledger import CUT_LINES, DEAD_LETTER, OVER_CAP, SPOOL_REASONS
 from agent.settings import DEFAULTS as AGENT_DEFAULTS
 from agent.settings import ENV_PREFIX
-from central.openapi import openapi
-from central.openapi_parts import CODES
+from agent.telemetry.snapshot import AgentCollector
 from central.setting_rules import join_address
 from central.settings import OF_CLIENTS, VARIABLES, Variable, names
-from protocol.lines import Reason
+from central.web.openapi.components import CODES
+from central.web.openapi.document import openapi
+from protocol.statsd import Reason
 from tests.doc_pages import pages
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PROGRAMS: tuple[tuple[str, click.Command], ...] = (
-    ("fiesta-central", central.cli.main),
-    ("fiesta-agent", agent.cli.main),
+    ("fiesta-central", central.commands.main.main),
+    ("fiesta-agent", agent.commands.main.main),
 )
 DECISION = re.compile(
     r"# (?P<number>\d+)\. (?P<title>.+)\n\n"
@@ -108,7 +108,7 @@ def test_every_metric_of_the_agent_is_documented_with_its_type_and_labels() -> N
     text = (DOCS / "agent-metrics.md").read_text()
     rows = re.findall(r"^\| `(fiesta_agent_\w+)` \| (\w+) \| (?:`(\w+)`)? ?\| (?!\|)", text, re.MULTILINE)
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(AgentCollector(lambda: tests.agent.test_report.FINE))
+    registry.register(AgentCollector(lambda: tests.agent.telemetry.test_snapshot.FINE))
     known = {
         (
             family.name + "_total" * (family.type == "counter"),
@@ -124,7 +124,7 @@ def test_every_reason_of_a_drop_is_documented() -> None:
     text = (DOCS / "agent-metrics.md").read_text().partition("## Reasons")[2]
     reasons = {*get_args(Reason), *CUT_LINES, *OVER_CAP, *SPOOL_REASONS, DEAD_LETTER}
     assert {name for name in re.findall(r"`([a-z_]+)`", text) if name != "rejected_"} == reasons
-    used = "".join((ROOT / "agent" / name).read_text() for name in ("spool.py", "spoolindex.py"))
+    used = "".join((ROOT / "agent" / "spool" / name).read_text() for name in ("spool.py", "index.py"))
     assert set(re.findall(r'"(spool_\w+|dead_\w+)"', used)) == {*SPOOL_REASONS, DEAD_LETTER}
 
 

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import yaml  # type: ignore[import-untyped] # it ships no types
 
-from central.plan import WINDOWS
-from central.query import OPERATIONS
+from central.query.parameters import OPERATIONS
+from central.store.plan import WINDOWS
 from protocol.times import format_time, parse_time
 from tests.central.harness import Central, running
 

@@ -1,6 +1,7 @@
 """Who may import whom: the end of STYLE, as a test."""
 
 import ast
+import sys
 from collections.abc import Iterator
 from fnmatch import fnmatch
 from pathlib import Path
@@ -8,18 +9,20 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-OURS = ("agent", "central", "protocol", "loadtest", "tests")
+OURS = ("agent", "central", "protocol", "runtime", "quickstart", "loadtest", "tests")
 
 MAY_IMPORT = {
+    "runtime": {"runtime"},
     "protocol": {"protocol"},
-    "agent": {"agent", "protocol"},
-    "central": {"central", "protocol"},
+    "agent": {"agent", "protocol", "runtime"},
+    "central": {"central", "protocol", "runtime"},
+    "quickstart": {"quickstart", "agent", "central", "protocol", "runtime"},
 }
 """Which of ours a package may import."""
 
 ONLY_IN = {
-    "duckdb": ("central/store/duck*.py", "central/store/engine.py"),
-    "aiomysql": ("central/store/mysql*.py",),
+    "duckdb": ("central/store/duck/*.py",),
+    "aiomysql": ("central/store/mysql/*.py",),
     "redis": ("central/redis*.py", "central/*/redis*.py"),
     "aiohttp.web": ("central/web/*.py", "central/app.py"),
 }
@@ -64,6 +67,16 @@ def test_edges_of_central_stay_in_their_files(module: str) -> None:
         for name in imports(path)
         if (name == module or name.startswith(f"{module}."))
         and not any(fnmatch(str(path.relative_to(ROOT)), pattern) for pattern in ONLY_IN[module])
+    ]
+    assert wrong == []
+
+
+def test_the_cellar_is_of_the_standard_library() -> None:
+    wrong = [
+        f"{path.name} imports {name}"
+        for path in files("runtime")
+        for name in imports(path)
+        if name.split(".")[0] not in sys.stdlib_module_names and name.split(".")[0] != "runtime"
     ]
     assert wrong == []
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
 
-from agent.losses import CUT_LINES, DEAD_LETTER, OVER_CAP, SPOOL_REASONS
+from agent.ledger import CUT_LINES, DEAD_LETTER, OVER_CAP, SPOOL_REASONS
 from agent.settings import load_settings
-from protocol.lines import Reason
+from protocol.statsd import Reason
 from tests.doc_pages import ROOT, blocks
 
 OPERATIONS = "".join((ROOT / "docs" / page).read_text() for page in ("operations.md", "logs.md"))
@@ -42,7 +42,7 @@ def test_every_event_of_the_agent_is_explained() -> None:
 
 
 def test_every_reason_of_an_unhealthy_agent_is_explained() -> None:
-    source = (ROOT / "agent" / "report.py").read_text()
+    source = (ROOT / "agent" / "telemetry" / "snapshot.py").read_text()
     reasons = re.findall(r'reasons\.append\(\s*f?"([^{"]+)', source.replace("(held_message(", "("))
     assert len(reasons) >= 4
     for reason in reasons:

@@ -154,6 +154,7 @@ def test_the_wheel_has_migrations_page_and_units_and_no_tests(wheel: Path) -> No
         "agent",
         "central",
         "protocol",
+        "runtime",
     }
 
 

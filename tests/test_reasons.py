@@ -6,16 +6,16 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from central.redis_limit import LIMIT_SECONDS
-from central.spill import SECONDS, SpillState
-from central.store.guarded import LATE_SECONDS
-from central.write import WAIT_SECONDS
+from central.access.redis_limit import LIMIT_SECONDS
+from central.spill.spill import SECONDS, SpillState
+from central.store.outage_guard import LATE_SECONDS
+from central.write.group_commit import WAIT_SECONDS
 from tests.central.harness import running
 from tests.central.redis_help import environ_of
 from tests.doc_pages import ROOT
 from tests.redis_server import redis_server
 
-STORES = ("guarded.py", "mysql_pool.py", "mysql_connection.py", "engine.py")
+STORES = ("outage_guard.py", "mysql/pool.py", "mysql/connection.py", "duck/engine.py")
 """Where a store that is asked whether it is there gets its words from."""
 READY = (ROOT / "docs" / "operations.md").read_text().partition("### `/ready` of the service")[2].partition("\n### ")[0]
 
@@ -69,9 +69,13 @@ def reasons() -> set[str]:
         for call in calls(f"store/{name}", "StoreUnavailable", "StoreError", "Lost", "_went_down")
         for text in texts(call.args[:1])
     }
-    of_redis = texts(argument for call in calls("spill.py", "_closed") for argument in call.args)
-    of_redis |= {str(SpillState().fault), *assigned("spill.py", "_no_room")}
-    for path, function in (("spill", "durability_fault"), ("spill", "memory_fault"), ("redis_parts", "fault")):
+    of_redis = texts(argument for call in calls("spill/spill.py", "_closed") for argument in call.args)
+    of_redis |= {str(SpillState().fault), *assigned("spill/spill.py", "_no_room")}
+    for path, function in (
+        ("spill/spill", "durability_fault"),
+        ("spill/spill", "memory_fault"),
+        ("redis_parts", "fault"),
+    ):
         of_redis |= returned(f"{path}.py", function)
     of_redis |= texts(argument for call in calls("redis_link.py", "RedisDown") for argument in call.args)
     return of_stores | of_redis
@@ -101,7 +105,7 @@ async def test_what_ready_and_health_answer_is_explained(tmp_path: Path) -> None
     assert f"200 with `{health.text}`" in READY
     named = {f"{outer}.{inner}" for outer in ("dependencies", "spill") for inner in ready[outer]}
     assert named == set(re.findall(r"`((?:dependencies|spill)\.\w+)", READY))
-    states = assigned("web/open.py", "status")
+    states = assigned("web/probes.py", "status")
     assert "not ready" in states
     assert [state for state in states if f"`{state}`" not in READY] == []
 
@@ -112,8 +116,8 @@ async def test_what_ready_and_health_answer_is_explained(tmp_path: Path) -> None
 def checks() -> dict[str, set[str]]:
     """What each check of the doctor can be, by its name as in the code, X where a value goes."""
     found: defaultdict[str, set[str]] = defaultdict(set)
-    for name in ("doctor.py", "doctor_look.py", "cli_doctor.py"):
-        for function in ast.walk(ast.parse((ROOT / "central" / name).read_text())):
+    for name in ("judge.py", "probe.py", "command.py"):
+        for function in ast.walk(ast.parse((ROOT / "central" / "doctor" / name).read_text())):
             if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
                 continue
             parts = list(ast.walk(function))

@@ -1,4 +1,5 @@
-"""Where points live: one protocol (base), and two stores that pass its tests.
+"""Where points live. In: groups of points with their ids. Out: buckets of count, sum, min and max per window.
 
-These are DuckDB in one file (duck), for one process, and MySQL or MariaDB (mysql), for many.
+base says what a store promises; duck is the embedded store, mysql the one for many processes. outage_guard stands
+before both.
 """

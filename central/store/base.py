@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, Protocol, TypeVar
 
-from central.plan import Segment
 from central.store.buckets import Buckets
+from central.store.plan import Segment
 from central.store.retention import RetentionStore
-from protocol.batch import Kind
+from protocol.item import Kind
 
 T = TypeVar("T")
 

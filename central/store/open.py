@@ -4,10 +4,10 @@ from typing import Protocol
 
 from central.settings import Settings
 from central.store.base import Store
-from central.store.duck import DuckStore
+from central.store.duck.store import DuckStore
 from central.store.migrations import Told
-from central.store.mysql import MySQLStore
-from central.store.mysql_connection import Server
+from central.store.mysql.connection import Server
+from central.store.mysql.store import MySQLStore
 
 
 class OpenStore(Store, Protocol):

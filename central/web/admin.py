@@ -12,15 +12,15 @@ import structlog
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from central.answer import Answer
-from central.auth import DEFAULT_SCOPES, Key
-from central.body import decode_json
+from central.access.auth import DEFAULT_SCOPES, Key
 from central.errors import ApiError, invalid, unavailable
+from central.ingest.answers import Answer
+from central.ingest.body import decode_json
 from central.request_id import HEADER, current_id
 from central.store.base import KeyRow, StoreError, Unsupported
 from central.web.ingest import read_body
 from central.web.service import Endpoint, Handler, Service
-from protocol.batch import Fault
+from protocol.item import Fault
 from protocol.times import format_time
 
 _CHUNK: Final = 1 << 20

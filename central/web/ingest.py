@@ -7,13 +7,13 @@ from typing import Any, Final
 from aiohttp import web
 from multidict import istr
 
-from central.answer import SINGLE_ANSWERS, Answer
-from central.auth import Key
-from central.body import decode_json, expand, too_large
+from central.access.auth import Key
 from central.errors import invalid, unavailable
-from central.ingest import RequestKey, Submission, batch_of, request_key, single
+from central.ingest.answers import SINGLE_ANSWERS, Answer
+from central.ingest.body import decode_json, expand, too_large
+from central.ingest.submission import RequestKey, Submission, batch_of, request_key, single
 from central.web.service import Service
-from protocol.batch import Fault, Kind
+from protocol.item import Fault, Kind
 from protocol.limits import MAX_BODY_BYTES
 
 _TIME_CODES: Final = frozenset({"TIMESTAMP_TOO_OLD", "TIMESTAMP_IN_FUTURE"})

@@ -9,17 +9,17 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from central.answer import Answer
-from central.auth import Key
-from central.csv_answer import CSV
+from central.access.auth import Key
 from central.errors import invalid, unavailable
-from central.plan import Segment, plan, windows_touched
-from central.query import Query, parse_list, parse_query
-from central.series import render
+from central.ingest.answers import Answer
+from central.query.formats import CSV
+from central.query.parameters import Query, parse_list, parse_query
+from central.query.render import render
 from central.store.base import StoreError
 from central.store.buckets import no_buckets
+from central.store.plan import Segment, plan, windows_touched
 from central.web.service import ABOUT, Endpoint, Service
-from protocol.batch import Fault
+from protocol.item import Fault
 from protocol.times import format_time
 
 _LARGE: Final = 2_000

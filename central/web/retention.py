@@ -7,15 +7,15 @@ from typing import Any, Final, TypeVar
 
 from aiohttp import web
 
-from central.answer import Answer
-from central.auth import Key
-from central.body import decode_json
+from central.access.auth import Key
 from central.errors import invalid, unavailable
+from central.ingest.answers import Answer
+from central.ingest.body import decode_json
 from central.retention import BusyError, RestoreError
 from central.store.base import StoreError
 from central.web.ingest import read_body
 from central.web.service import Endpoint, Service
-from protocol.batch import Fault
+from protocol.item import Fault
 
 T = TypeVar("T")
 RUN_SECONDS: Final = 20.0

@@ -5,10 +5,12 @@ import json
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
-from central.answer import Answer
-from central.auth import Key
-from central.openapi import openapi
-from central.web import admin, ingest, open, page, query, retention
+from central.access.auth import Key
+from central.ingest.answers import Answer
+from central.web import admin, ingest, query, retention
+from central.web import probes as open
+from central.web import static_page as page
+from central.web.openapi.document import openapi
 from central.web.service import Service, careful, guarded, middleware
 from protocol.limits import MAX_BODY_BYTES
 

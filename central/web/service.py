@@ -12,17 +12,17 @@ from typing import Any, Final
 import structlog
 from aiohttp import web
 
-from central.answer import Answer, refused
-from central.auth import Auth, Key
+from central.access.auth import Auth, Key
+from central.access.limit import Decision, Limiter
 from central.errors import ApiError
 from central.histogram import SECONDS, Histogram
-from central.limit import Decision, Limiter
-from central.names import Names
+from central.ingest.answers import Answer, refused
+from central.ingest.names import Names
 from central.redis_parts import RedisParts
 from central.request_id import HEADER, RequestIds
 from central.retention import Retention
 from central.store.base import Store
-from central.write import GroupCommit
+from central.write.group_commit import GroupCommit
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Endpoint = Callable[[web.Request, Key], Awaitable[Answer]]

@@ -1,4 +1,4 @@
-/* agent.core: the table for Python, and datagrams read and counted in batches. See agent/core.pyi. */
+/* agent.aggregate.core: the table for Python, and datagrams read and counted in batches. See agent/aggregate/core.pyi. */
 #define _GNU_SOURCE
 #include "sums.h"
 
@@ -207,7 +207,7 @@ static PyType_Slot slots[] = {
     {0, NULL},
 };
 static PyType_Spec spec = {
-    .name = "agent.core.Core",
+    .name = "agent.aggregate.core.Core",
     .basicsize = sizeof(Core),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
     .slots = slots,
@@ -224,7 +224,7 @@ static int fill(PyObject *module)
 }
 
 static PyModuleDef_Slot module_slots[] = {{Py_mod_exec, fill}, {0, NULL}};
-static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, .m_name = "agent.core", .m_slots = module_slots};
+static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, .m_name = "agent.aggregate.core", .m_slots = module_slots};
 
 PyMODINIT_FUNC PyInit_core(void)
 {

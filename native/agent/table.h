@@ -1,7 +1,7 @@
 /* Counters and timings in everyday forms, summed by name and tail as sent. Knows nothing of Python.
  *
  * Whatever it is not sure of it leaves, line by line and in order, to whoever knows the whole grammar
- * (protocol/lines.py): so it can only be quicker, and never of another opinion.
+ * (protocol/statsd.py): so it can only be quicker, and never of another opinion.
  */
 #ifndef FIESTA_TABLE_H
 #define FIESTA_TABLE_H

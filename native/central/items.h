@@ -1,7 +1,7 @@
 /* The body of a batch in everyday form: JSON without escapes, plain numbers, times as 2026-02-15T00:00:00Z. Knows nothing
  * of Python.
  *
- * Whatever it is not sure of, and whatever breaks a rule, is left to whoever knows all rules (protocol/batch.py), the
+ * Whatever it is not sure of, and whatever breaks a rule, is left to whoever knows all rules (protocol/item.py), the
  * whole batch: so it can only be quicker, and never of another opinion.
  */
 #ifndef FIESTA_ITEMS_H

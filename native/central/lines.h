@@ -1,4 +1,4 @@
-/* A group's rows as lines of text, and their sums by minute and hour: what central/store/mysql_rows.py makes, byte for
+/* A group's rows as lines of text, and their sums by minute and hour: what central/store/mysql/rows.py makes, byte for
  * byte. Knows nothing of Python. */
 #ifndef FIESTA_LINES_H
 #define FIESTA_LINES_H

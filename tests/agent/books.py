@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from agent.batch import Batch
 from agent.ledger import Ledger
-from agent.spool import Spool
-from agent.spoolindex import Entry
+from agent.spool.batch import Batch
+from agent.spool.index import Entry
+from agent.spool.spool import Spool
 from tests.agent.fakes import NOW, FailingDisk, ScriptedCentre, Time, a_batch, a_forwarder, a_spool, put
 
 

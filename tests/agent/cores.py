@@ -2,7 +2,7 @@
 
 import pytest
 
-from agent.compiled import CORE, MaybeCore
+from agent.aggregate.compiled import CORE, MaybeCore
 
 CORES: list[MaybeCore] = [None, *([CORE] if CORE else [])]
 

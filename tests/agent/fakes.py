@@ -13,17 +13,17 @@ from typing import Any
 
 from aiohttp import web
 
-from agent.batch import Batch, batches
+from agent.aggregate.window import Window, WindowItem
 from agent.clock import CentreClock
-from agent.disk import Disk
-from agent.forward import Forwarder, Pace
+from agent.forward.forwarder import Forwarder, Pace
+from agent.forward.outcome import Answer
+from agent.forward.send import UnreachableError
 from agent.ledger import Ledger
-from agent.send import UnreachableError
-from agent.spool import Spool, SpoolLimits
-from agent.spoolfolder import AsideLimits, SpoolFolder
-from agent.window import Window, WindowItem
-from protocol.batch import Item
-from protocol.outcomes import Answer
+from agent.spool.batch import Batch, batches
+from agent.spool.disk import Disk
+from agent.spool.folder import AsideLimits, SpoolFolder
+from agent.spool.spool import Spool, SpoolLimits
+from protocol.item import Item
 
 NOW = 1_771_113_600
 """2026-02-15T00:00:00Z."""

@@ -10,9 +10,9 @@ from pathlib import Path
 import uvloop
 
 from agent.app import Agent, Outside
-from agent.key import ApiKey
-from agent.log import log_to
+from agent.forward.api_key import ApiKey
 from agent.settings import load_settings
+from agent.telemetry.log import log_to
 
 
 async def run(step: Path) -> None:

@@ -14,20 +14,20 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from agent.aggregate import SETTLE_BYTES, STEP
+from agent.aggregate.aggregator import SETTLE_BYTES, STEP
+from agent.aggregate.compiled import CORE, MaybeCore
 from agent.app import Agent, Outside, steady_time
-from agent.batchfile import file_name
-from agent.compiled import CORE, MaybeCore
-from agent.disk import Disk, FolderInUseError
-from agent.forward import Pace
-from agent.key import ApiKey
-from agent.receive import DatagramReceiver
-from agent.report import Snapshot
+from agent.forward.api_key import ApiKey
+from agent.forward.forwarder import Pace
+from agent.receive.datagrams import DatagramReceiver
 from agent.setting_rules import join_address
 from agent.settings import load_settings
-from agent.starting import StartError
+from agent.spool.batch_file import file_name
+from agent.spool.disk import Disk, FolderInUseError
+from agent.telemetry.snapshot import Snapshot
 from protocol.limits import MAX_BATCH_ITEMS
-from protocol.notify import Notifier, silent
+from runtime.start_error import StartError
+from runtime.systemd import Notifier, silent
 from tests.agent.cores import each_core
 from tests.agent.fakes import FULL, KEY, FailingDisk, RealCentre, Told, a_batch
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from agent.batchfile import decode
+from agent.spool.batch_file import decode
 from tests.agent.fakes import RealCentre
 from tests.agent.process import an_agent, balance
 

@@ -11,15 +11,15 @@ from pathlib import Path
 import pytest
 
 from agent.app import Agent, Outside
-from agent.disk import Disk
-from agent.key import ApiKey
-from agent.starting import StartError
-from agent.statustext import one_line
-from protocol.notify import Notifier
+from agent.forward.api_key import ApiKey
+from agent.spool.disk import Disk
+from agent.telemetry.status_text import one_line
+from runtime.start_error import StartError
+from runtime.systemd import Notifier
 from tests.agent.fakes import KEY, RealCentre, Told
 from tests.agent.process import an_agent
+from tests.agent.telemetry.test_snapshot import UDP
 from tests.agent.test_app import running, settings_for
-from tests.agent.test_report import UDP
 from tests.notify_socket import NotifySocket
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from agent.disk import Disk
-from agent.gaugefile import GaugeFile
-from agent.spoollist import replay
+from agent.spool.browse import replay
+from agent.spool.disk import Disk
+from agent.spool.gauge_file import GaugeFile
 from tests.agent.fakes import KEY, RealCentre, a_batch, a_spool
 from tests.agent.process import AgentProcess, an_agent
 from tests.notify_socket import NotifySocket

@@ -11,7 +11,7 @@ from itertools import count
 from pathlib import Path
 
 from central.store.base import Group, RequestId, Row
-from central.store.duck import DuckStore
+from central.store.duck.store import DuckStore
 from tests.central.store_help import DAY, NOW, TODAY, plain
 
 

@@ -9,8 +9,8 @@ import pytest_asyncio
 import structlog
 
 from central.log import log_to
-from tests.central import browser
 from tests.central.harness import Central, Log, running
+from tests.central.page import browser
 from tests.central.spill_help import Process, World, world
 
 

@@ -20,7 +20,7 @@ import aiohttp
 
 from central.app import ADMIN_KEY_FILE, Outside, serve
 from central.settings import load_settings
-from central.store.duck import DuckStore
+from central.store.duck.store import DuckStore
 from protocol.times import format_time
 
 QUICK_HASH = 4

@@ -9,9 +9,9 @@ from typing import Any
 import pymysql  # type: ignore[import-untyped]
 
 from central.store.base import Group, OutcomeUnknown, Store
-from central.store.mysql import Limits, MySQLStore
-from central.store.mysql_connection import Connection, Lost, Server
-from central.store.mysql_pool import Commit, run_commit
+from central.store.mysql.connection import Connection, Lost, Server
+from central.store.mysql.pool import Commit, run_commit
+from central.store.mysql.store import Limits, MySQLStore
 from tests.central.store_help import Clock
 from tests.servers import MariaDB
 

@@ -5,9 +5,9 @@ from typing import Final
 
 import pytest
 
-from central.plan import Level, Segment
 from central.retention import Policy, Retention
 from central.store.base import Metric, Row, Store
+from central.store.plan import Level, Segment
 from central.store.retention import Entry, Move, State
 from tests.central.store_help import (
     DAY,

@@ -7,15 +7,15 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from central.answer import Answer
-from central.drain import Drain
-from central.ingest import Submission
-from central.names import Names
-from central.spill import Spill
+from central.ingest.answers import Answer
+from central.ingest.names import Names
+from central.ingest.submission import Submission
+from central.spill.drain import Drain
+from central.spill.spill import Spill
 from central.store.base import Caps, StoreUnavailable
-from central.store.duck import DuckStore
-from central.store.guarded import Guarded
-from central.write import GroupCommit
+from central.store.duck.store import DuckStore
+from central.store.outage_guard import Guarded
+from central.write.group_commit import GroupCommit
 from tests.central.redis_help import address
 from tests.central.store_help import CAPS, Clock
 from tests.redis_server import RedisServer, redis_server

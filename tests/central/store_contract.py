@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from central.plan import Level, Segment
 from central.store.base import (
     Caps,
     NewKey,
@@ -16,6 +15,7 @@ from central.store.base import (
     StoreError,
     StoreUnavailable,
 )
+from central.store.plan import Level, Segment
 from protocol.numbers import MAX_UNITS, UNIT
 from tests.central.store_contract_data import GroupsContract, NumbersContract
 from tests.central.store_help import (

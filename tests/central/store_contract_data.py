@@ -7,7 +7,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from central.plan import WINDOWS
 from central.store.base import (
     NewName,
     RejectedPoint,
@@ -17,6 +16,7 @@ from central.store.base import (
     Store,
     StoreError,
 )
+from central.store.plan import WINDOWS
 from protocol.numbers import MAX_UNITS, UNIT
 from tests.central.store_help import (
     CAPS,

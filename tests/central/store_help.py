@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from central.plan import Level, Segment, plan
 from central.store.base import (
     Caps,
     Group,
@@ -20,7 +19,8 @@ from central.store.base import (
     Store,
 )
 from central.store.buckets import Buckets, wide_column
-from protocol.batch import Kind
+from central.store.plan import Level, Segment, plan
+from protocol.item import Kind
 from protocol.numbers import UNIT
 
 DAY = 86_400

@@ -13,8 +13,8 @@ import aiohttp
 import duckdb
 import pytest
 
+from central.access.auth import parse_key
 from central.app import ADMIN_KEY_FILE, Outside, StartError, migrate, serve
-from central.auth import parse_key
 from central.settings import Settings, load_settings
 from central.store.base import Group
 from central.store.migrations import load

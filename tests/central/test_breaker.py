@@ -1,6 +1,6 @@
 """central/breaker.py, as a table of what happened and what may pass."""
 
-from central.breaker import Breaker
+from central.redis_link import Breaker
 from tests.central.redis_help import Ticks
 
 

@@ -8,13 +8,13 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 
-from central.auth import AuthCounts
+from central.access.auth import AuthCounts
 from central.histogram import SECONDS, Histogram
-from central.keep import WriteCounts
 from central.meters import Meters
 from central.request_meters import RequestMeters
 from central.retention import RetentionCounts
 from central.retention_meters import RetentionMeters
+from central.write.store_or_spill import WriteCounts
 from tests.central.harness import Central
 
 DOCS = Path(__file__).parents[2] / "docs" / "metrics.md"

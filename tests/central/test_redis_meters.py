@@ -5,19 +5,19 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 
-from central.drain import Drain, DrainCounts
-from central.keep import WriteCounts
-from central.names import Names
-from central.redis_keys import KeyNews, KeyNewsCounts
-from central.redis_limit import LimitCounts
+from central.access.redis_key_news import KeyNews, KeyNewsCounts
+from central.access.redis_limit import LimitCounts
+from central.ingest.names import Names
 from central.redis_link import RedisAddress
 from central.redis_meters import RedisMeters
 from central.redis_parts import RedisParts
 from central.settings import load_settings
-from central.spill import SpillCounts, SpillState
-from central.store.duck import DuckStore
-from central.store.guarded import Guarded
-from central.write import GroupCommit
+from central.spill.drain import Drain, DrainCounts
+from central.spill.spill import SpillCounts, SpillState
+from central.store.duck.store import DuckStore
+from central.store.outage_guard import Guarded
+from central.write.group_commit import GroupCommit
+from central.write.store_or_spill import WriteCounts
 from tests.central.store_help import CAPS
 
 GAUGES = {"store_down", "limits_alone", *(f"spill_{name}" for name in ("entries", "bytes", "bad_entries"))}

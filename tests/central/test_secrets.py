@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from central.openapi import openapi
+from central.web.openapi.document import openapi
 from tests.central.harness import Central, Process, Reply, launch, process
 from tests.central.mysql_help import environ_of
-from tests.central.test_api_service import exchange
+from tests.central.web.test_api_service import exchange
 from tests.redis_server import PASSWORD, RedisServer, redis_server
 from tests.servers import MariaDB, free_port
 
@@ -180,7 +180,9 @@ async def test_every_admin_call_needs_the_admin_scope(central: Central) -> None:
 COMPARED = re.compile(r"secret|password|api_?key|admin_key|digest|\bheader\b|pepper|token|\btext\b")
 
 
-@pytest.mark.parametrize("path", ["central/auth.py", "central/keyfile.py", "central/web/service.py", "central/app.py"])
+@pytest.mark.parametrize(
+    "path", ["central/access/auth.py", "central/access/key_file.py", "central/web/service.py", "central/app.py"]
+)
 def test_no_secret_is_compared_byte_by_byte(path: str) -> None:
     """Only hmac.compare_digest and bcrypt.checkpw may; the cache is looked up by a hash whose key nobody knows."""
     tree = ast.parse((ROOT / path).read_text())
@@ -195,6 +197,6 @@ def test_no_secret_is_compared_byte_by_byte(path: str) -> None:
 
 
 def test_the_given_key_and_the_stored_ones_are_compared_in_constant_time() -> None:
-    source = (ROOT / "central/auth.py").read_text()
+    source = (ROOT / "central/access/auth.py").read_text()
     assert "hmac.compare_digest(self._given, digest)" in source
     assert "bcrypt.checkpw, fresh.secret.encode(), row.hash.encode()" in source

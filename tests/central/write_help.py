@@ -6,13 +6,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from central.answer import Answer
-from central.ingest import RequestKey, Submission, batch, request_key, single
-from central.names import Names
+from central.ingest.answers import Answer
+from central.ingest.names import Names
+from central.ingest.submission import RequestKey, Submission, batch, request_key, single
 from central.store.base import Group
-from central.store.duck import DuckStore
-from central.write import WAIT_SECONDS, GroupCommit
-from protocol.batch import Kind
+from central.store.duck.store import DuckStore
+from central.write.group_commit import WAIT_SECONDS, GroupCommit
+from protocol.item import Kind
 from protocol.numbers import UNIT
 from tests.central.store_help import CAPS, NOW, Clock, ask
 

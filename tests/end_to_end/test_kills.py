@@ -6,7 +6,7 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from agent.spoollist import list_spool
+from agent.spool.browse import list_spool
 from tests.end_to_end.conftest import Agent, Central, eventually
 
 

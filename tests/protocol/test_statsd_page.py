@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from protocol.lines import TYPES, Rejected, Sample, parse_line
+from protocol.statsd import TYPES, Rejected, Sample, parse_line
 from tests.doc_pages import ROOT, blocks
 
 LINES = [
@@ -44,7 +44,7 @@ def test_the_page_shows_every_type_and_every_reason_to_refuse() -> None:
     shown = {line.split("|")[1] for line, meaning in LINES if ": " in meaning}
     assert shown == {kind.decode() for kind in TYPES}
     reasons = {meaning for _, meaning in LINES if ": " not in meaning}
-    source = (ROOT / "protocol" / "lines.py").read_text()
+    source = (ROOT / "protocol" / "statsd.py").read_text()
     listed = re.search(r"^Reason = Literal\[(.+?)\]", source, re.DOTALL | re.MULTILINE)
     assert listed
     assert reasons == set(re.findall(r'"(\w+)"', listed[1]))

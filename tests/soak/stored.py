@@ -9,7 +9,7 @@ from typing import Any, Final
 import aiohttp
 import duckdb
 
-from central.store.duck_sql import ROLLUPS
+from central.store.duck.sql import ROLLUPS
 from protocol.numbers import UNIT
 from protocol.times import format_time
 from tests.servers import MariaDB

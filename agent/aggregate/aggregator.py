@@ -1,0 +1,252 @@
+"""Packets in, one closed window out: every sample is in an item or in a counted drop.
+
+``feed`` only keeps the packet. Some forty thousand lines later, or when somebody wants to know,
+``settle`` counts them together, since most of the work is then done once for many lines.
+
+With the compiled core most lines are counted as they come and only the others are kept. What comes out
+is the same; plain Python is what it is measured by.
+
+A window of many names is much work at once. So ``cut`` only marks its end, and ``settling`` counts in steps between
+which the caller can turn to others; what is fed meanwhile belongs to the next window.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from decimal import localcontext
+from functools import lru_cache
+from itertools import islice
+from typing import Any, Final, Literal
+
+from agent.aggregate.compiled import MaybeCore
+from agent.aggregate.grouping import Gatherer, Group, Meaning
+from agent.aggregate.open_window import Shelves
+from agent.aggregate.values import Summary, from_fine, summarize, try_last, try_summarize, try_values
+from agent.aggregate.window import Window
+from agent.ledger import Ledger
+from protocol.statsd import EXACT, ONE, MetricType, Note, Rejected, Value, parse_values
+
+SETTLE_BYTES: Final = 1 << 20
+"""Packets kept before they are counted: some 40,000 lines, 20 ms of work."""
+SETTLE_LINES: Final = 50_000
+"""Lines gathered at once: as many as usual ones are, and a part of those that are a few bytes each."""
+STEP: Final = 1_000
+"""Sums of the core, or groups of lines, counted in one step: some 2 ms."""
+SHORT_VALUES: Final = 12
+REMEMBERED: Final = 4096
+"""So many summaries of so few bytes are remembered: 1 is sent a lot."""
+
+
+@dataclass(frozen=True, slots=True)
+class AggregateOptions:
+    """``max_names`` bounds the live names of a window (name and type) and the gauges remembered,
+    ``max_members`` the members of all sets of a window together; ``prefix`` goes before every name."""
+
+    max_names: int = 100_000
+    prefix: str = ""
+    tags: Literal["drop", "append"] = "drop"
+    gauges: Literal["delta", "absolute"] = "delta"
+    max_members: int = 100_000
+
+
+class Aggregator:
+    """The open window. Synchronous, bounded, and the only writer of the ledger's ``in_window``, which is
+    exact after ``settle``, as is ``received``; the books balance after every step.
+
+    Drops, beside the grammar's reasons: names_over_cap, rates_over_cap, members_over_cap;
+    see agent.aggregate.open_window.
+    """
+
+    def __init__(self, options: AggregateOptions, ledger: Ledger, core: MaybeCore = None) -> None:
+        self.core = core(self._learn) if core else None
+        self._ledger = ledger
+        self._packets: list[bytes] = []
+        self._bytes = 0
+        self._gatherer = Gatherer(options.prefix, options.tags == "append", ledger.reject)
+        self._shelves = Shelves(options.max_names, options.max_members, options.gauges == "delta", ledger)
+        self._work: deque[Iterator[None]] = deque()
+        """What has been fed and is not counted yet, and the ends of windows, in order; each goes on by a step."""
+        self._closed: deque[Window] = deque()
+        self._behind = False
+        """Whether packets that were due wait in ``_work``."""
+        self.when_due: Callable[[], object] = self.settle
+        """Called when so much waits that it should be counted: at once, or by ``step`` until nothing is left."""
+        self._summaries = lru_cache(REMEMBERED)(try_summarize)
+        self._count: Mapping[MetricType, Callable[[Group], None]] = {
+            "counter": self._count_numbers,
+            "timing": self._count_numbers,
+            "gauge": self._count_gauge,
+            "set": self._count_set,
+        }
+
+    def feed(self, packet: bytes) -> None:
+        """Take one datagram, or a chunk of whole lines. Whatever is in it, nothing is raised."""
+        if self.core:
+            self.core.feed(packet)
+        else:
+            self._packets.append(packet)
+            self._bytes += len(packet) + 1
+        self.settle_when_due()
+
+    def settle_when_due(self) -> None:
+        """Bound the packets that are kept. For whoever reads from a socket straight into the core.
+
+        They are counted when it suits, see ``when_due``; but where as many have come meanwhile, at once.
+        """
+        if (self.core.left if self.core else self._bytes) < SETTLE_BYTES:
+            return
+        behind, self._behind = self._behind, True
+        self._put_to_work()
+        self._work.append(self._catch_up())
+        if behind:
+            self.settle()
+        else:
+            self.when_due()
+
+    def settle(self) -> None:
+        """Count everything fed so far. Call it before reading the ledger."""
+        self._put_to_work()
+        while self.step():
+            pass
+
+    def settling(self) -> Iterator[None]:
+        """The same in steps; it ends when everything fed before is counted, by whomever."""
+        self._put_to_work()
+        while self.step():
+            yield
+
+    def step(self) -> bool:
+        """Do a little of what is to be done; False when nothing was left."""
+        with localcontext(EXACT):
+            while self._work:
+                for _ in self._work[0]:
+                    return True
+                self._work.popleft()
+        return False
+
+    def cut(self, start: int) -> None:
+        """Everything fed so far is the window that began at ``start`` (whole seconds), all else is the next."""
+        self._put_to_work()
+        self._work.append(self._close(start))
+
+    def closed(self) -> Window:
+        """The window that was cut, in turn where several were; what is not counted of it yet is counted now.
+
+        The samples of an item are in ``ledger.in_window`` until it is made, see Shelves.close.
+        Raises IndexError when none was cut.
+        """
+        while not self._closed and self.step():
+            pass
+        return self._closed.popleft()
+
+    def close(self, start: int) -> Window:
+        """Cut the window and take it, all at once."""
+        self.cut(start)
+        return self.closed()
+
+    def live_names(self) -> int:
+        """Names, by type, in the open window as of the last settle."""
+        return self._shelves.live_names()
+
+    def restore_gauges(self, texts: Mapping[str, str]) -> None:
+        """Start from the gauges of an earlier run's window, as exact decimal text. Bad ones are left out and noted."""
+        bad = self._shelves.gauges.restore(texts)
+        if bad:
+            self._ledger.notes["gauge_state_bad"] += bad
+
+    def _put_to_work(self) -> None:
+        sums, text = self.core.take() if self.core else (iter(()), b"\n".join(self._packets) + b"\n")
+        self._packets.clear()
+        self._bytes = 0
+        self._work.append(self._count_sums(sums))
+        self._work.append(self._count_lines(text))
+
+    def _count_sums(self, sums: Iterator[tuple[Any, int, int, int, int, int, bool]]) -> Iterator[None]:
+        add, note = self._shelves.add, self._note
+        while taken := list(islice(sums, STEP)):
+            for (name, tail, notes), lines, samples, total, low, high, fine in taken:
+                if notes:
+                    note(notes, lines)
+                numbers = from_fine(samples, total, low, high) if fine else Summary(samples, total, low, high)
+                add(name, tail, numbers)
+            yield
+
+    def _count_lines(self, text: bytes) -> Iterator[None]:
+        lines = _lines(text)
+        for first in range(0, len(lines), SETTLE_LINES):
+            counted = 0
+            for group in self._gatherer.gather(lines[first : first + SETTLE_LINES]):
+                if group is not None:
+                    self._count[group.tail.type](group)
+                    counted += 1
+                if group is None or counted % STEP == 0:
+                    yield
+
+    def _close(self, start: int) -> Iterator[None]:
+        self._closed.append(self._shelves.close(start))
+        yield
+
+    def _catch_up(self) -> Iterator[None]:
+        self._behind = False
+        yield
+
+    def _learn(self, raw: bytes, text: bytes) -> tuple[int, Meaning | None]:
+        """For the core: what it may count by itself, and up to which value."""
+        meaning = self._gatherer.meaning(raw, text)
+        if meaning is None or meaning.tail.type not in {"counter", "timing"}:
+            return 0, None
+        return int(meaning.tail.limit), meaning
+
+    def _count_numbers(self, group: Group) -> None:
+        values, tail = group.values, group.tail
+        summary = self._summaries(values) if len(values) <= SHORT_VALUES else try_summarize(values)
+        if summary is None or (tail.rate is not ONE and not summary.is_within(tail.limit)):
+            numbers = [value.number for value in self._values(group)]
+            if not numbers:
+                return
+            summary = summarize(numbers)
+        elif group.notes:
+            self._note(group.notes, (values.count(b"\n") + 1) * group.times)
+        if group.times > 1:
+            summary = summary.repeated(group.times)
+        self._shelves.add(group.name, tail, summary)
+
+    def _count_gauge(self, group: Group) -> None:
+        values, times = try_last(group.values)
+        if not values:
+            values, times = try_values(group.values), 1
+        if values:
+            self._note(group.notes, (group.values.count(b"\n") + 1) * group.times)
+        else:
+            values = self._values(group)
+        if values:
+            self._shelves.apply(group.name, values, times)
+
+    def _count_set(self, group: Group) -> None:
+        sent = group.values.split(b"\n")
+        members = [member for member in sent if member]
+        if len(members) < len(sent):
+            self._ledger.reject("no_value", (len(sent) - len(members)) * group.times)
+        self._note(group.notes, len(members) * group.times)
+        if members:
+            self._shelves.add_members(group.name, members, group.times)
+
+    def _values(self, group: Group) -> list[Value]:
+        """The values of a group whose lines are looked at one by one; bad lines are rejected, good ones noted."""
+        values: list[Value] = []
+        for line in group.values.split(b"\n"):
+            try:
+                values += parse_values(line, group.tail.limit)
+            except Rejected as rejected:
+                self._ledger.reject(rejected.reason, group.times)
+            else:
+                self._note(group.notes, group.times)
+        return values
+
+    def _note(self, notes: tuple[Note, ...], lines: int) -> None:
+        for note in notes:
+            self._ledger.notes[note] += lines
+
+
+def _lines(text: bytes) -> list[bytes]:
+    return (text.replace(b"\r\n", b"\n") if b"\r" in text else text).split(b"\n")

@@ -1,0 +1,102 @@
+"""Gauges: the last value wins, a signed one is a delta, and values outlive their window."""
+
+from collections.abc import Iterator, Mapping, Sequence, Set
+from decimal import Decimal
+from typing import Final
+
+from agent.aggregate.window import WindowItem
+from protocol.item import Item
+from protocol.names import is_name
+from protocol.numbers import to_units
+from protocol.statsd import LIMIT, Rejected, Value, parse_values
+
+_ZERO: Final = Decimal(0)
+
+
+class Gauges:
+    """The last value of at most ``capacity`` gauges, and which were touched in the open window.
+
+    When a new gauge finds no room, the one untouched for longest is forgotten, as one that is removed is: its
+    next delta starts from 0. With ``deltas`` False a sign is just a sign. The caller sees to it that fewer than
+    ``capacity`` names are touched before a new one is, and works inside localcontext(EXACT).
+    """
+
+    def __init__(self, capacity: int, deltas: bool = True) -> None:
+        self.forgotten = 0
+        self._capacity = capacity
+        self._deltas = deltas
+        self._last: dict[str, Decimal] = {}  # longest untouched first
+        self._touched: dict[str, int] = {}  # name -> samples of this window
+
+    def __len__(self) -> int:
+        """Gauges touched in this window."""
+        return len(self._touched)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._touched
+
+    def apply(self, name: str, values: Sequence[Value], times: int = 1) -> int:
+        """Set or change the gauge by each value in turn; returns how many were refused.
+
+        A delta is refused, and changes nothing, when its result would leave DECIMAL. ``times`` is how
+        many samples each value stands for; more than one only for values that set.
+        """
+        value = self._last.get(name, _ZERO)
+        taken = 0
+        for number, signed in values:
+            result = value + number if signed and self._deltas else number
+            if -LIMIT < result < LIMIT:
+                value = result
+                taken += times
+        if taken:
+            self._touch(name, value, taken)
+        return len(values) * times - taken
+
+    def _touch(self, name: str, value: Decimal, samples: int) -> None:
+        if name not in self._touched:
+            self._last.pop(name, None)
+            if len(self._last) >= self._capacity:
+                del self._last[next(iter(self._last))]
+                self.forgotten += 1
+        self._last[name] = value
+        self._touched[name] = self._touched.get(name, 0) + samples
+
+    def remove(self, name: str) -> int:
+        """Forget a gauge of this window; returns how many samples go with it."""
+        del self._last[name]
+        self.forgotten += 1
+        return self._touched.pop(name)
+
+    def names(self) -> Set[str]:
+        """Gauges touched in this window, in the order they came."""
+        return self._touched.keys()
+
+    def values(self) -> dict[str, Decimal]:
+        """A copy of every gauge's last value, longest untouched first."""
+        return self._last.copy()
+
+    def close(self, start: int, values: Mapping[str, Decimal]) -> Iterator[WindowItem]:
+        """One plain item for each gauge touched, as it is asked for, of what ``values`` gave just before.
+
+        Touches are forgotten, values are not.
+        """
+        touched, self._touched = self._touched, {}
+        return (
+            WindowItem(Item(name, "value", to_units(values[name]), start), samples) for name, samples in touched.items()
+        )
+
+    def restore(self, texts: Mapping[str, str]) -> int:
+        """Take over values as exact decimal text, the latest first kept; returns how many entries were no good."""
+        bad = 0
+        for name, text in texts.items():
+            try:
+                (value,) = parse_values(str(text).encode())
+                if not is_name(name):
+                    raise ValueError(name)
+            except (Rejected, ValueError):
+                bad += 1
+                continue
+            self._last[name] = value.number
+        while len(self._last) > self._capacity:
+            del self._last[next(iter(self._last))]
+        return bad

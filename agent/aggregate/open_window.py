@@ -1,0 +1,116 @@
+"""The names of the open window: what is counted under each, and which have a place when there are too many."""
+
+from collections.abc import Iterator, Mapping, Sequence, Set
+from typing import Final, TypeAlias
+
+from agent.aggregate.gauges import Gauges
+from agent.aggregate.sets import Sets
+from agent.aggregate.sums import Tallies
+from agent.aggregate.values import Summary
+from agent.aggregate.window import Window, WindowItem
+from agent.ledger import Ledger
+from protocol.statsd import MetricType, Tail, Value
+
+Shelf: TypeAlias = "Tallies | Gauges | Sets"
+
+
+class Shelves:
+    """A shelf for each kind of metric, and at most ``max_names`` names on all of them.
+
+    Names already in the window go on being counted. In a full one a *known* name, one of the last window that
+    had room for all, takes the place of a name that is not: a flood of names does not push out those
+    that were there before it. The caller works inside localcontext(EXACT).
+    """
+
+    def __init__(self, max_names: int, max_members: int, deltas: bool, ledger: Ledger) -> None:
+        self.gauges: Final = Gauges(max_names, deltas)
+        self._max_names = max_names
+        self._ledger = ledger
+        self._counters = Tallies("counter", max_names)
+        self._timings = Tallies("value", max_names)
+        self._numbers: Mapping[MetricType, Tallies] = {"counter": self._counters, "timing": self._timings}
+        self._sets = Sets(max_members)
+        self._shelves: tuple[Shelf, ...] = (self._counters, self._timings, self.gauges, self._sets)
+        self._known: dict[Shelf, Set[str]] = {shelf: frozenset() for shelf in self._shelves}
+        self._overflowed = False
+        self._newcomers: list[tuple[Shelf, str]] | None = None
+        """Names of this window that are not known, once it is full and a known one comes."""
+
+    def add(self, name: str, tail: Tail, summary: Summary) -> None:
+        """Count values of a counter or a timing."""
+        tallies = self._numbers[tail.type]
+        if self._admit(tallies, name, summary.samples):
+            self._keep(summary.samples, tallies.add(name, tail.rate, summary), "rates_over_cap")
+
+    def apply(self, name: str, values: Sequence[Value], times: int) -> None:
+        """Set or change a gauge by at least one value, see Gauges.apply."""
+        samples = len(values) * times
+        if self._admit(self.gauges, name, samples):
+            self._keep(samples, self.gauges.apply(name, values, times), "out_of_range")
+
+    def add_members(self, name: str, members: list[bytes], times: int) -> None:
+        """Add at least one member to a set, each sent ``times`` times."""
+        samples = len(members) * times
+        if self._admit(self._sets, name, samples):
+            self._keep(samples, self._sets.add(name, members, times), "members_over_cap")
+
+    def live_names(self) -> int:
+        """Names, by type."""
+        return len(self._counters) + len(self._timings) + len(self.gauges) + len(self._sets)
+
+    def close(self, start: int) -> Window:
+        """All of the window that began at ``start``, its items made as they are asked for; another one begins.
+
+        The samples of an item leave ``in_window`` with it, and are nowhere in the ledger until the caller, who now
+        owns them, adds them to ``in_spool`` or counts them dropped.
+        """
+        if not self._overflowed:
+            self._known = {shelf: set(shelf.names()) for shelf in self._shelves}
+        self._overflowed, self._newcomers = False, None
+        if self.gauges.forgotten:
+            self._ledger.notes["gauges_forgotten"] += self.gauges.forgotten
+            self.gauges.forgotten = 0
+        gauges = self.gauges.values()
+        kinds = (
+            self._counters.close(start),
+            self._timings.close(start),
+            self.gauges.close(start, gauges),
+            self._sets.close(start),
+        )
+        return Window(start, self._leaving(kinds), gauges)
+
+    def _leaving(self, kinds: tuple[Iterator[WindowItem], ...]) -> Iterator[WindowItem]:
+        for items in kinds:
+            for item in items:
+                self._ledger.in_window -= item.samples
+                yield item
+
+    def _admit(self, shelf: Shelf, name: str, samples: int) -> bool:
+        """Count samples as received; False, and they are dropped, when their name is one too many."""
+        self._ledger.received += samples
+        if name in shelf or self.live_names() < self._max_names:
+            return True
+        self._overflowed = True
+        if name in self._known[shelf] and self._try_make_room():
+            return True
+        self._ledger.drop("names_over_cap", samples)
+        return False
+
+    def _try_make_room(self) -> bool:
+        """Drop a name that is not known, with all its samples of this window."""
+        if self._newcomers is None:
+            self._newcomers = [
+                (shelf, name) for shelf in self._shelves for name in shelf.names() if name not in self._known[shelf]
+            ]
+        if not self._newcomers:
+            return False
+        shelf, name = self._newcomers.pop()
+        samples = shelf.remove(name)
+        self._ledger.in_window -= samples
+        self._ledger.drop("names_over_cap", samples)
+        return True
+
+    def _keep(self, samples: int, refused: int, reason: str) -> None:
+        self._ledger.in_window += samples - refused
+        if refused:
+            self._ledger.drop(reason, refused)

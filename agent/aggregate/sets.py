@@ -1,0 +1,70 @@
+"""Sets: how many different members were seen under a name in the window."""
+
+from collections.abc import Iterator, Set
+from hashlib import sha256
+from typing import Final
+
+from agent.aggregate.window import WindowItem
+from protocol.item import Item
+from protocol.numbers import UNIT
+
+LONG_MEMBER: Final = 64
+"""Members of more bytes are kept as their SHA-256, so that memory is bounded by their number."""
+
+
+SMALL_SET: Final = 100
+
+
+class Sets:
+    """The sets of the open window. ``capacity`` bounds the members of all of them together.
+
+    The last fifth of it is for sets of less than SMALL_SET members, so that a few huge ones leave room for them.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self._room = self._capacity = capacity
+        self._spare = capacity // 5
+        self._members: dict[str, set[bytes]] = {}
+        self._samples: dict[str, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._members
+
+    def add(self, name: str, members: list[bytes], times: int = 1) -> int:
+        """Add members, each sent ``times`` times; returns how many samples found no room for a new member."""
+        known: Set[bytes] = self._members.get(name, frozenset())
+        taken = 0
+        new: set[bytes] = set()
+        for sent in members:
+            member = sent if len(sent) <= LONG_MEMBER else sha256(sent).digest()
+            if member not in known and member not in new:
+                spare = 0 if len(known) + len(new) < SMALL_SET else self._spare
+                if len(new) >= self._room - spare:
+                    continue
+                new.add(member)
+            taken += times
+        if taken:
+            self._members.setdefault(name, set()).update(new)
+            self._samples[name] = self._samples.get(name, 0) + taken
+            self._room -= len(new)
+        return len(members) * times - taken
+
+    def remove(self, name: str) -> int:
+        """Forget a set of this window; returns how many samples go with it."""
+        self._room += len(self._members.pop(name))
+        return self._samples.pop(name)
+
+    def names(self) -> Set[str]:
+        """The sets of this window, in the order they came."""
+        return self._members.keys()
+
+    def close(self, start: int) -> Iterator[WindowItem]:
+        """One plain item a set, the number of its members, as it is asked for; then there are none."""
+        sets, samples = self._members, self._samples
+        self._members, self._samples, self._room = {}, {}, self._capacity
+        return (
+            WindowItem(Item(name, "value", len(sets.pop(name)) * UNIT, start), count) for name, count in samples.items()
+        )

@@ -1,0 +1,116 @@
+"""Many values at once, exactly: the quick way for values in everyday forms.
+
+``values`` is the values of one or more lines as they were sent, a line each, packed ones with their
+colons. Whoever gets None looks at each line by itself (protocol.statsd.parse_values).
+"""
+
+import re
+from collections.abc import Sequence
+from decimal import Decimal
+from math import fsum
+from typing import Final, NamedTuple
+
+from protocol.statsd import LIMIT, Value
+
+_PLAIN: Final = b"0123456789.+-:\n"
+_FINE: Final = re.compile(rb"\.[0-9]{7}")
+# Possessive but for groups (see protocol/statsd.py), so that no packet makes them slow. The short form is within
+# DECIMAL whatever its digits.
+_SHORT_NUMBER: Final = rb"[+-]?+[0-9]{1,15}+(?:\.[0-9]{0,6}+)?"
+_LONG_NUMBER: Final = rb"[+-]?+(?:[0-9]{1,15}+(?:\.[0-9]{0,20}+)?|\.[0-9]{1,20}+)(?:[eE][+-]?+[0-9]{1,2}+)?"
+_SHORT: Final = re.compile(rb"%b(?:[:\n]%b)*" % (_SHORT_NUMBER, _SHORT_NUMBER))
+_LONG: Final = re.compile(rb"%b(?:[:\n]%b)*" % (_LONG_NUMBER, _LONG_NUMBER))
+_DECIMALS: Final = 6
+_MILLION: Final = 10**_DECIMALS
+_FINE_A_MILLIONTH: Final = 10**12
+_FLOAT_ERROR: Final = 2.0**-51
+
+Millionths = int | Decimal
+"""A number of millionths, exact: an int if it is whole, mostly, else a Decimal. The two mix freely."""
+
+
+class Summary(NamedTuple):
+    """Values of one rate: how many, their sum, the smallest and the largest, all as sent."""
+
+    samples: int
+    total: Millionths
+    low: Millionths
+    high: Millionths
+
+    def is_within(self, limit: Decimal) -> bool:
+        """Whether every value is between -limit and limit, both excluded."""
+        limit = limit.scaleb(_DECIMALS)
+        return -limit < self.low and self.high < limit
+
+    def repeated(self, times: int) -> "Summary":
+        """The summary of the same values, each ``times`` times."""
+        return Summary(self.samples * times, self.total * times, self.low, self.high)
+
+
+def summarize(numbers: Sequence[Decimal]) -> Summary:
+    """The summary of at least one number."""
+    total = sum(numbers, start=Decimal(0))
+    return Summary(
+        len(numbers), total.scaleb(_DECIMALS), min(numbers).scaleb(_DECIMALS), max(numbers).scaleb(_DECIMALS)
+    )
+
+
+def from_fine(samples: int, total: int, low: int, high: int) -> Summary:
+    """The summary of ``samples`` values by the compiled core, whose numbers are in 10^-18."""
+    return Summary(samples, _coarse(total), _coarse(low), _coarse(high))
+
+
+def try_summarize(values: bytes) -> Summary | None:
+    """The summary of all values, if each is in an everyday form and within DECIMAL."""
+    if not values.translate(None, _PLAIN) and not _FINE.search(values):
+        summary = _try_floats(values)
+        if summary is not None:
+            return summary
+    if not _LONG.fullmatch(values):
+        return None
+    summary = summarize(list(map(Decimal, _split(values))))
+    return summary if summary.is_within(LIMIT) else None
+
+
+def try_last(values: bytes) -> tuple[list[Value], int]:
+    """The last value and how many there are, if each is in a short form and has no sign; else none."""
+    if b"+" in values or b"-" in values or not _SHORT.fullmatch(values):
+        return [], 0
+    texts = _split(values)
+    return [Value(Decimal(texts[-1]), False)], len(texts)
+
+
+def try_values(values: bytes) -> list[Value]:
+    """All values in order, if each is in a short form; else none."""
+    if not _SHORT.fullmatch(values):
+        return []
+    texts = _split(values)
+    known = {text: Value(Decimal(text), text[0] in "+-") for text in set(texts)}
+    return [known[text] for text in texts]
+
+
+def _coarse(fine: int) -> Millionths:
+    whole, rest = divmod(fine, _FINE_A_MILLIONTH)
+    return Decimal(fine).scaleb(-12) if rest else whole
+
+
+def _split(values: bytes) -> list[str]:
+    return values.replace(b":", b"\n").decode("ascii").split("\n")
+
+
+def _try_floats(values: bytes) -> Summary | None:
+    """The exact summary of numbers of at most six decimals by way of floats, or None where that could err.
+
+    float() reads what is made of digits, dots and signs just as the grammar does. A float is off its
+    decimal by 2^-53 of it at most, fsum's result by as much again, and so is its product with a
+    million. All told, n numbers up to m are off by less than n * m * 2^-51; below a quarter of a
+    millionth, the nearest whole number of millionths is the true sum.
+    """
+    try:
+        floats = list(map(float, values.replace(b":", b"\n").split(b"\n")))
+    except ValueError:
+        return None
+    low, high = min(floats), max(floats)
+    if len(floats) * max(-low, high) * _FLOAT_ERROR * _MILLION >= 0.25:
+        return None
+    return Summary(len(floats), round(fsum(floats) * _MILLION), round(low * _MILLION), round(high * _MILLION))

@@ -1,0 +1,40 @@
+"""Windows of the wall clock: where one starts, how long it stays open, and what a closed one holds."""
+
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from types import MappingProxyType
+from typing import NamedTuple
+
+from protocol.item import Item
+
+
+class WindowItem(NamedTuple):
+    """An item for the centre and how many samples (unweighted, as received) it stands for."""
+
+    item: Item
+    samples: int
+
+
+class Window(NamedTuple):
+    """A closed window: its start in whole seconds, aligned, and its items, which may be made as they are asked for.
+
+    ``gauges`` are the last values of all gauges at its end, those untouched for longest first.
+    """
+
+    start: int
+    items: Iterable[WindowItem]
+    gauges: Mapping[str, Decimal] = MappingProxyType({})
+
+
+def window_start(now: float, interval: int) -> int:
+    """The start, in whole seconds, of the window that ``now`` is in: a multiple of ``interval``."""
+    return int(now // interval) * interval
+
+
+def seconds_left(start: int, interval: int, now: float) -> float:
+    """Until the window that was opened at ``start`` closes; 0 when it is over.
+
+    A clock set back to before the window's start ends it too: what follows belongs to another window.
+    A clock set back within it makes it longer, so that no window is opened twice.
+    """
+    return max(0.0, start + interval - now) if now >= start else 0.0

@@ -1,0 +1,1 @@
+"""`fiesta-agent`. In: arguments and settings. Out: text for people, JSON for programs, an exit code."""

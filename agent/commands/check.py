@@ -1,0 +1,194 @@
+"""Is everything as an agent needs it? One finding for each question, in the order of the data's way."""
+
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple, Protocol
+
+from agent.clock import CLOCK_OFF_SECONDS, parse_http_date
+from agent.forward.outcome import Allowance, Answer, allowance, our_body
+from agent.forward.schedule import hosts_a_key, requests_a_minute
+from agent.forward.send import UnreachableError
+from agent.receive.datagrams import RECEIVE_BUFFER, ask_buffer, granted_buffer
+from agent.receive.kernel_buffers import QUEUE, allowed_text, is_small, udp_waiting, unix_waiting
+from agent.receive.socket_facts import Limits
+from agent.spool.disk import Disk, FolderInUseError
+from agent.spool.folder import AsideLimits, SpoolFolder
+from protocol.limits import MAX_BATCH_ITEMS
+
+_MAKE_ONE: Final = "make one with `fiesta-central keys create NAME --scope ingest` and set FIESTA_AGENT_API_KEY_FILE"
+
+
+class Finding(NamedTuple):
+    """``good`` or not, what was looked at, and what was found or is to be done; ``doubt`` where it may go wrong yet."""
+
+    good: bool
+    what: str
+    message: str
+    doubt: bool = False
+
+
+class Asked(Protocol):
+    """The centre, see agent.forward.send. Both raise UnreachableError."""
+
+    async def health(self) -> Answer: ...
+    async def try_key(self) -> Answer: ...
+
+
+def check_spool(path: Path, disk: Disk) -> Finding:
+    """Can the folder be made, locked and written?"""
+    what = f"spool folder {path}"
+    folder = SpoolFolder(path, disk, AsideLimits())
+    try:
+        folder.open()
+        disk.save(path / "check", b"")
+        disk.remove(path / "check")
+    except FolderInUseError:
+        return Finding(True, what, "in use by a running agent")
+    except OSError as error:
+        return Finding(
+            False, what, f"{error.strerror or error}; give it room and rights, or set FIESTA_AGENT_SPOOL_DIR"
+        )
+    finally:
+        folder.close()
+    return Finding(True, what, "can be written, and no agent uses it")
+
+
+class Sockets(NamedTuple):
+    """The names of the sockets that the settings ask for, by kind."""
+
+    udp: str
+    unix: str | None
+    tcp: str | None
+
+
+def check_sockets(wanted: Sockets, running: Sequence[Mapping[str, Any]], allowed: Limits) -> Iterator[Finding]:
+    """A finding for each socket: of an agent that runs, from its status, else of one that would run as this user."""
+    if not running:
+        yield _udp(wanted.udp, {"buffer_asked": RECEIVE_BUFFER, "buffer_granted": _would_be_granted()}, allowed)
+        if wanted.unix is not None:
+            yield _unix(wanted.unix, {}, allowed)
+        if wanted.tcp is not None:
+            yield _stream(wanted.tcp, allowed)
+    for facts in running:
+        name: str = facts["name"]
+        if facts.get("buffer_granted") is not None:
+            yield _udp(name, facts, allowed)
+        elif facts.get("packets") is not None:
+            yield _unix(name, facts, allowed)
+        else:
+            yield _stream(name, allowed)
+
+
+def _udp(name: str, facts: Mapping[str, Any], allowed: Limits) -> Finding:
+    granted, asked, drops = facts["buffer_granted"], facts["buffer_asked"], facts.get("kernel_drops") or 0
+    told = f"receive buffer: {asked:,} bytes asked for, {granted:,} granted{allowed_text(allowed.rmem_max)}; "
+    told += udp_waiting(granted)
+    if drops:
+        told += f"; {drops:,} datagrams were dropped because it was full"
+    return Finding(True, name, told, doubt=is_small(granted) or drops > 0)
+
+
+def _unix(name: str, facts: Mapping[str, Any], allowed: Limits) -> Finding:
+    queue = facts.get("queue_limit") or allowed.dgram_queue
+    if queue is None:
+        return Finding(True, name, "the system does not say how many datagrams may wait (net.unix.max_dgram_qlen)")
+    return Finding(True, name, unix_waiting(queue), doubt=queue < QUEUE)
+
+
+def _stream(name: str, allowed: Limits) -> Finding:
+    most = "" if allowed.tcp_max is None or "unix" in name else f" up to {allowed.tcp_max:,} bytes (net.ipv4.tcp_rmem)"
+    return Finding(True, name, f"the kernel sizes each connection's buffer{most}; a sender waits while it is full")
+
+
+def _would_be_granted() -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        ask_buffer(sock, RECEIVE_BUFFER)
+        return granted_buffer(sock)
+
+
+class Sends(NamedTuple):
+    """What decides how much this host sends: seconds of a window, the most names, and those it has now, if it runs."""
+
+    interval: int
+    max_names: int
+    names: int | None = None
+
+
+async def check_centre(url: str, centre: Asked, wall: Callable[[], float], sends: Sends) -> AsyncIterator[Finding]:
+    """Can the centre be reached, does its clock agree, does it take the key, how many hosts is the key good for?
+
+    Ends at the first that fails.
+    """
+    try:
+        answer = await centre.health()
+        yield Finding(True, "way to the centre", f"{url} answers")
+        if our_body(answer) is None or answer.status >= 400:
+            yield Finding(
+                False,
+                "centre",
+                f"{url}/health answered {answer.status}, and not as the centre does; "
+                "is FIESTA_AGENT_CENTRAL_URL right, or is there a proxy in between?",
+            )
+            return
+        yield _clock(answer, wall())
+        answer = await centre.try_key()
+        yield _key(answer)
+        allowed = allowance(answer)
+        if allowed is not None:
+            for finding in _fleet(allowed, sends):
+                yield finding
+    except UnreachableError as error:
+        yield Finding(False, "way to the centre", f"{error}; is FIESTA_AGENT_CENTRAL_URL right, does the service run?")
+
+
+def _clock(answer: Answer, now: float) -> Finding:
+    told = parse_http_date(answer.date)
+    if told is None:
+        return Finding(False, "clock", "the centre tells no time; a proxy in between must pass its Date header on")
+    ahead = now - told
+    if abs(ahead) > CLOCK_OFF_SECONDS:
+        way = "ahead of" if ahead > 0 else "behind"
+        return Finding(False, "clock", f"this host is {abs(ahead):.0f} s {way} the centre; set it right")
+    return Finding(True, "clock", "agrees with the centre's")
+
+
+def _key(answer: Answer) -> Finding:
+    body = our_body(answer)
+    if body is None:
+        return Finding(
+            False, "key", f"an answer {answer.status} that is not the centre's; is there a proxy in between?"
+        )
+    if answer.status == 401:
+        return Finding(False, "key", f"refused; {_MAKE_ONE}")
+    if answer.status == 403:
+        return Finding(False, "key", f"known, but it may not send; {_MAKE_ONE}")
+    if answer.status in {400, 429}:
+        # 400: may send, but this was nothing. 429: known, and busy.
+        return Finding(True, "key", "accepted")
+    return Finding(False, "key", f"the centre answered {answer.status}; look at its /ready")
+
+
+def _fleet(allowed: Allowance, sends: Sends) -> Iterator[Finding]:
+    """How many hosts can share the key, and whether this one alone may be too much for it."""
+    names = max(sends.names or 0, 1)
+    host = "a host with up to 1,000 names" if names <= MAX_BATCH_ITEMS else f"a host with {names:,} names, as this now,"
+    each = requests_a_minute(names, sends.interval)
+    hosts = hosts_a_key(allowed.limit, names, sends.interval)
+    yield Finding(
+        True,
+        "fleet",
+        f"the key has {allowed.limit:,} requests a minute, {allowed.remaining:,} left of this one; {host} sends "
+        f"{each:,}, so it is enough for {hosts:,} such hosts (half of it is kept for the way back after an outage)",
+        doubt=hosts == 0,
+    )
+    most = requests_a_minute(sends.max_names, sends.interval)
+    if most > allowed.limit:
+        yield Finding(
+            True,
+            "fleet",
+            f"this host alone may send {most:,} requests a minute, with {sends.max_names:,} names (MAX_NAMES) in "
+            f"windows of {sends.interval} s; use a key with a higher --rate-limit, a longer FLUSH_INTERVAL, or a lower "
+            "MAX_NAMES",
+            doubt=True,
+        )

@@ -1,0 +1,277 @@
+"""The command line: reads arguments, calls, prints. Exit codes: 1 when something does not work, 2 for wrong input."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from functools import wraps
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+import uvloop
+
+from agent.app import Agent, Outside, steady_time
+from agent.commands.check import Finding, Sends, Sockets, check_centre, check_sockets, check_spool
+from agent.commands.send_lines import faults
+from agent.commands.send_lines import send as send_lines
+from agent.forward.api_key import ApiKey, BadKeyError
+from agent.forward.forwarder import Told
+from agent.forward.http_connection import Connection
+from agent.forward.schedule import host_name, share_of
+from agent.forward.send import Sender
+from agent.receive.activation import ActivationError, passed_sockets
+from agent.receive.socket_facts import limits
+from agent.setting_rules import join_address
+from agent.settings import Settings, SettingsError, load_settings
+from agent.spool.browse import list_spool
+from agent.spool.browse import replay as replay_dead
+from agent.spool.disk import Disk, FolderInUseError
+from agent.telemetry.log import log_to, not_too_often
+from agent.telemetry.status_text import counted, render
+from protocol.times import format_time
+from runtime.start_error import StartError, starting
+from runtime.stderr import standard_error
+from runtime.systemd import Notifier, send_datagram
+
+ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
+"""Addresses that mean all of a host's own, and where one reaches them."""
+
+_config = click.option(
+    "--config",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="A TOML file of settings; FIESTA_AGENT_* variables win over it.",
+)
+
+
+def _settled(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command its settings in place of --config; faults end it with a line each."""
+
+    @_config
+    @wraps(command)
+    def wrapped(config: Path | None, **rest: Any) -> Any:
+        try:
+            settings = load_settings(os.environ, config)
+        except SettingsError as error:
+            _fail(str(error), code=2)
+        return command(settings, **rest)
+
+    return wrapped
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="glowing-fiesta")
+def main() -> None:
+    """The metrics agent of this host: takes StatsD lines, keeps them safe, sends them to the central service.
+
+    \b
+    Settings are environment variables, or lower-case keys of a TOML file (--config):
+      FIESTA_AGENT_CENTRAL_URL    where the service is      http://127.0.0.1:8080
+      FIESTA_AGENT_API_KEY_FILE   a file with the key       (or the key itself in API_KEY)
+      FIESTA_AGENT_UDP            where StatsD lines come   127.0.0.1:8125
+      FIESTA_AGENT_UNIX           and also there, a path    none
+      FIESTA_AGENT_TCP            and there                 none
+      FIESTA_AGENT_HTTP           metrics and health        127.0.0.1:9126
+      FIESTA_AGENT_SPOOL_DIR      what is not sent yet      data/spool
+    docs/settings.md has them all; docs/README.md is the way on.
+
+    \b
+    Try:
+      fiesta-agent check                     is everything as it must be?
+      fiesta-agent run                       work until SIGTERM
+      fiesta-agent send 'orders.paid:1|c'    count one
+      fiesta-agent status                    where is every sample?
+    """
+
+
+@main.command()
+@_settled
+def run(settings: Settings) -> None:
+    """Receive, keep and send until SIGTERM, SIGHUP or Ctrl-C.
+
+    Then flush, send for up to 3 s and exit 0. What the centre has not taken by then stays in the spool and goes
+    out after the next start.
+    """
+    try:
+        uvloop.run(_run(settings, _key(settings), log_to(standard_error())))
+    except (FolderInUseError, StartError, ActivationError) as error:
+        _fail(str(error))
+
+
+async def _run(settings: Settings, key: ApiKey, log: Told) -> None:
+    stop = asyncio.Event()
+    hangs_up = signal.getsignal(signal.SIGHUP) != signal.SIG_IGN  # not under nohup
+    for number in (signal.SIGTERM, signal.SIGINT, *([signal.SIGHUP] if hangs_up else [])):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    tell = not_too_often(log, steady_time)
+    passed = passed_sockets(os.environ, os.getpid())
+    notify = Notifier(os.environ, os.getpid(), send_datagram)
+    await Agent(settings, key, tell, Outside(notify=notify, share=share_of(host_name())), passed).run(stop)
+
+
+@main.command()
+@_settled
+def check(settings: Settings) -> None:
+    """Check settings, spool, sockets, the way to the centre, clock and key.
+
+    Exit code 1 if any is not good. Also says how many hosts can share the key; "warn" where this one alone may
+    send more than it allows, or little may wait in the kernel for a socket.
+    """
+    findings = [Finding(True, "settings", "can be used"), check_spool(settings.spool_dir, Disk())]
+    running = asyncio.run(_running(settings))
+    findings += check_sockets(_socket_names(settings), running.get("sockets", []), limits())
+    findings += asyncio.run(_ask_centre(settings, _key(settings), running.get("names")))
+    for finding in findings:
+        verdict = "FAIL" if not finding.good else "warn" if finding.doubt else "ok  "
+        click.echo(f"{verdict}  {finding.what}: {finding.message}")
+    if not all(finding.good for finding in findings):
+        sys.exit(1)
+
+
+async def _ask_centre(settings: Settings, key: ApiKey, names: int | None) -> list[Finding]:
+    try:
+        with starting(f"FIESTA_AGENT_CA_FILE {settings.ca_file}", "it must be a PEM file of certificates"):
+            sender = Sender(settings.central_url, key, settings.ca_file)
+    except StartError as error:
+        return [Finding(False, "certificates", str(error))]
+    sends = Sends(settings.flush_interval, settings.max_names, names)
+    async with sender:
+        return [finding async for finding in check_centre(settings.central_url, sender, time.time, sends)]
+
+
+async def _running(settings: Settings) -> dict[str, Any]:
+    """What a running agent says of itself; nothing when none answers, or another program does."""
+    host, port = settings.http
+    try:
+        status = await _fetch(f"http://{join_address(ANYWHERE.get(host, host), port)}")
+        return {"sockets": [dict(one) for one in status["sockets"]], "names": int(status["names"])}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def _socket_names(settings: Settings) -> Sockets:
+    return Sockets(
+        f"UDP {join_address(*settings.udp)}",
+        None if settings.unix is None else f"unix {settings.unix}",
+        None if settings.tcp is None else f"TCP {join_address(*settings.tcp)}",
+    )
+
+
+@main.command()
+@_settled
+def status(settings: Settings) -> None:
+    """Show where every sample is, and whether any was lost."""
+    host, port = settings.http
+    address = join_address(ANYWHERE.get(host, host), port)
+    try:
+        click.echo(render(asyncio.run(_fetch(f"http://{address}"))))
+    except OSError:
+        _fail(f"no agent answers on http://{address}; is it running, and is FIESTA_AGENT_HTTP the same for both?")
+    except (ValueError, KeyError, TypeError):
+        _fail(f"what answers on http://{address} is not an agent; is FIESTA_AGENT_HTTP right?")
+
+
+async def _fetch(url: str) -> Any:
+    connection = Connection(url)
+    try:
+        async with asyncio.timeout(5):
+            return json.loads((await connection.request("GET", "/status", {})).body)
+    finally:
+        await connection.close()
+
+
+@main.command()
+@click.argument("lines", metavar="LINE...", nargs=-1, required=True)
+@_settled
+def send(settings: Settings, lines: tuple[str, ...]) -> None:
+    """Send StatsD lines to the agent.
+
+    All are checked first; if one is wrong none is sent.
+
+    \b
+    Examples:
+      fiesta-agent send 'orders.paid:1|c'                     count one
+      fiesta-agent send 'api.time:320|ms' 'api.time:18|ms'   two timings
+      fiesta-agent send 'queue.size:42|g'                     a gauge
+      fiesta-agent send 'users:alice|s'                       a distinct member
+    """
+    single = [line for text in lines for line in text.split("\n")]
+    wrong = faults(single)
+    if wrong:
+        _fail("\n".join([*wrong, "nothing was sent"]), code=2)
+    host, port = settings.udp
+    address = join_address(ANYWHERE.get(host, host), port)
+    try:
+        send_lines(single, ANYWHERE.get(host, host), port)
+    except OSError as error:
+        _fail(
+            f"UDP {address}: {error.strerror or error}; does the agent run, and is FIESTA_AGENT_UDP the same for both?"
+        )
+    click.echo(f"sent {counted(len(single), 'line')} to UDP {address}")
+
+
+@main.group()
+def spool() -> None:
+    """Look into the spool folder, or send dead letters again."""
+
+
+@spool.command("ls")
+@_settled
+def list_files(settings: Settings) -> None:
+    """List what waits, what was refused and why, and what was damaged."""
+    try:
+        files = list(list_spool(settings.spool_dir))
+    except OSError as error:
+        _no_spool(settings, error)
+    for file in files:
+        start = "-" if file.start is None else format_time(file.start)
+        click.echo(
+            f"{file.folder:<8}{start:<22}{file.items:>6} items {file.samples:>12,} samples "
+            f"{file.size:>9,} bytes  {file.code or '-':<24} {file.name}"
+        )
+    click.echo(f"{counted(len(files), 'file')} in {settings.spool_dir}")
+
+
+@spool.command()
+@_settled
+def replay(settings: Settings) -> None:
+    """Send all dead letters again.
+
+    Do so once what the centre refused them for is put right. A running agent fetches them with its next window,
+    else it does when it starts. Those over 7 days old expire.
+    """
+    try:
+        moved = replay_dead(settings.spool_dir, _bar)
+    except OSError as error:
+        _no_spool(settings, error)
+    when = f"within {settings.flush_interval} s, or at the next start"
+    click.echo(f"{counted(moved, 'dead letter')} will be sent again: {when}" if moved else "there are no dead letters")
+
+
+def _no_spool(settings: Settings, error: OSError) -> NoReturn:
+    _fail(
+        f"the spool folder {settings.spool_dir} cannot be used: {error.strerror}; "
+        "is FIESTA_AGENT_SPOOL_DIR the same as the agent's?"
+    )
+
+
+def _bar(paths: list[Path]) -> AbstractContextManager[Iterable[Path]]:
+    """How far it is, on a terminal; nothing anywhere else."""
+    return click.progressbar(paths, label="dead letters", file=sys.stderr, hidden=not sys.stderr.isatty())
+
+
+def _key(settings: Settings) -> ApiKey:
+    try:
+        return ApiKey(settings.api_key, settings.api_key_file)
+    except BadKeyError as error:
+        _fail(str(error), code=2)
+
+
+def _fail(message: str, code: int = 1) -> NoReturn:
+    for line in message.split("\n"):
+        click.echo(f"fiesta-agent: {line}", err=True)
+    sys.exit(code)

@@ -1,0 +1,271 @@
+"""From the spool to the centre: which batch next, what its answer means, and how long to wait.
+
+One request is in flight; agent.forward.schedule says of which batch, and how fast a backlog goes. All state is in
+memory and may be lost: a retry after a restart has the same id and the same bytes.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from random import uniform
+from typing import Final, NamedTuple, Protocol
+
+from agent.clock import CentreClock, parse_http_date
+from agent.forward.backoff import Uniform, backoff, retry_after
+from agent.forward.outcome import Action, Answer, Outcome, allowance, our_body, outcome
+from agent.forward.schedule import Schedule
+from agent.forward.send import UnreachableError
+from agent.spool.batch import Batch
+from agent.spool.index import Entry
+from agent.spool.spool import Spool
+
+KEY_REFUSED_SECONDS: Final = 60.0
+CLOCK_SECONDS: Final = 600.0
+"""After so long without an answer the time is asked again before a batch is sent,"""
+HELD_CLOCK_SECONDS: Final = 60.0
+"""and after so long while batches are held because of it."""
+
+MAX_ANSWERS: Final = 100
+"""Kinds of answers counted apart."""
+
+_AT_ONCE: Final = 0.0
+
+
+class Centre(Protocol):
+    """What agent.forward.send does for us, and a test's stand-in. post and health raise UnreachableError."""
+
+    async def post(self, batch_id: str, body: bytes) -> Answer: ...
+    async def health(self) -> Answer: ...
+    def try_new_key(self) -> bool: ...
+
+
+class Told(Protocol):
+    """Hears of each change of state, once: a short event and a sentence."""
+
+    def __call__(self, event: str, message: str) -> None: ...
+
+
+async def pause(seconds: float | None, wake: asyncio.Event) -> None:
+    """Wait so long, or until woken; None is for ever."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await wake.wait()
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Waiting and chance, passed in so that no test waits; and how this host keeps out of the others' way.
+
+    ``interval`` is that of the windows in seconds; 0 is for no pace at all. ``share`` see agent.forward.schedule.
+    """
+
+    pause: Callable[[float | None, asyncio.Event], Awaitable[None]] = pause
+    uniform: Uniform = uniform
+    interval: float = 0.0
+    share: float = 0.0
+
+
+class Trouble(NamedTuple):
+    """Why nothing goes through: what to do about it, in words, and since when on the steady clock."""
+
+    action: Action
+    reason: str
+    message: str
+    since: float
+
+
+@dataclass(slots=True)
+class ForwardCounts:
+    """Facts since the start, for whoever renders them."""
+
+    answers: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """Attempts by (action, reason)."""
+    retries: int = 0
+    last_success: float | None = None
+    """On the steady clock, in seconds."""
+
+
+class Forwarder:
+    """``tell`` hears of state changes, not of retries. Run ``run`` as the only task that sends."""
+
+    def __init__(self, spool: Spool, centre: Centre, clock: CentreClock, pace: Pace, tell: Told) -> None:
+        self.counts: Final = ForwardCounts()
+        self.trouble: Trouble | None = None
+        self._spool = spool
+        self._centre = centre
+        self._clock = clock
+        self._pace = pace
+        self._tell = tell
+        self._schedule = Schedule(pace.interval, pace.share, pace.uniform)
+        self._failures = 0
+        self._was_held = False
+        self._new_work = asyncio.Event()
+
+    def window_closed(self, start: int) -> None:
+        """Say that a window has closed, before its batches are in the spool: they are due in this host's time."""
+        self._schedule.closed(start, self._clock.steady())
+
+    def wake(self) -> None:
+        """Say that there is something new in the spool; ends an idle wait, not a back-off."""
+        self._new_work.set()
+
+    async def run(self) -> None:
+        """Send for ever."""
+        self._schedule.started(self._clock.steady())
+        while True:
+            self._new_work.clear()
+            delay = await self.step()
+            if delay is None:
+                await self._pace.pause(self.idle_seconds(), self._new_work)
+            elif delay:
+                await self._pace.pause(delay, asyncio.Event())
+
+    async def finish(self) -> None:
+        """Send what can be sent, at no pace; ends at the first attempt that does not work."""
+        self._schedule.hurry()
+        while await self.step() == _AT_ONCE:
+            pass
+
+    async def step(self) -> float | None:
+        """One attempt. Returns the seconds to wait before the next; None when there is nothing to send now."""
+        self._spool.expire(self._clock.earliest_start())
+        held = self.held()
+        entry = self._schedule.choose(self._spool.index, self._latest(), self._clock.steady())
+        if (entry or held) and self._clock.age() > (HELD_CLOCK_SECONDS if held else CLOCK_SECONDS):
+            return await self._ask_the_time()
+        self._note_held()
+        if entry is None:
+            return None
+        self._schedule.took(entry, self._clock.steady())
+        batch = self._spool.take(entry)
+        if batch is None:
+            self._tell("batch_corrupt", f"{entry.name} had gone bad in the spool and was moved to corrupt/")
+            return _AT_ONCE
+        try:
+            if self._spool.must_split(entry):
+                return self._split(entry, batch)
+            return await self._send(entry, batch)
+        finally:
+            self._spool.keep()
+
+    def held(self) -> int:
+        """Batches that the centre would call future: this host's clock is, or was, ahead."""
+        index = self._spool.index
+        return len(index) - index.count(self._clock.latest_start()) if self._clock.known else 0
+
+    def _latest(self) -> float:
+        """No window that starts later can be sent now. While the time is unknown any may be, once it is asked."""
+        return self._clock.latest_start() if self._clock.known else float("inf")
+
+    async def _ask_the_time(self) -> float:
+        """Learn the centre's time before anything can be refused for a wrong one."""
+        try:
+            answer = await self._centre.health()
+        except UnreachableError as error:
+            return self._failed(Outcome(Action.WAIT, "network", str(error)), None)
+        ours = our_body(answer)
+        if ours is not None and answer.status == 404:
+            message = "the centre knows no /health under FIESTA_AGENT_CENTRAL_URL: is there a path too many in it?"
+            return self._failed(Outcome(Action.SHOUT, "http_404", message), answer)
+        self._clock.learn(answer.date, ours is not None)
+        if self._clock.age():
+            self._clock.assume()  # no Date, or a stranger's
+        return _AT_ONCE
+
+    async def _send(self, entry: Entry, batch: Batch) -> float:
+        try:
+            answer = await self._centre.post(batch.id, batch.body())
+        except UnreachableError as error:
+            return self._failed(Outcome(Action.WAIT, "network", str(error)), None)
+        if our_body(answer) is not None:
+            self._clock.learn(answer.date, ours=True)
+            allowed = allowance(answer)
+            if allowed is not None:
+                self._schedule.allowed(allowed, self._clock.steady())
+        result = outcome(answer, len(batch.items))
+        if result.action is Action.ACK:
+            self._spool.acknowledge(entry, _samples_by_code(batch, result))
+            return self._succeeded(result)
+        if result.action is Action.SPLIT and len(batch.items) > 1:
+            self._count(result)
+            return self._split(entry, batch)
+        if result.action in {Action.SPLIT, Action.DEAD}:
+            self._spool.bury(entry, batch, result.reason)
+            self._tell("dead_letter", f"the centre refused {entry.name} for good: {result.reason}: {result.message}")
+            return self._succeeded(result)
+        return self._failed(result, answer)
+
+    def _split(self, entry: Entry, batch: Batch) -> float:
+        if self._spool.try_split(entry, batch):
+            self._failures = 0
+            return _AT_ONCE
+        return self._failed(Outcome(Action.WAIT, "split_failed", "a batch cannot be split: the disk fails"), None)
+
+    def _succeeded(self, result: Outcome) -> float:
+        self._count(result)
+        self._failures = 0
+        self.counts.last_success = self._clock.steady()
+        if self.trouble is not None:
+            self._tell("forwarding_again", f"the centre takes batches again; {len(self._spool.index)} wait")
+            self.trouble = None
+        return _AT_ONCE
+
+    def _failed(self, result: Outcome, answer: Answer | None) -> float:
+        """Note the trouble and return how long to wait; the batch stays where it is."""
+        self._count(result)
+        self.counts.retries += 1
+        self._failures += 1
+        self._schedule.failed()
+        known = self.trouble
+        if known is None or (known.action, known.reason) != (result.action, result.reason):
+            since = known.since if known is not None else self._clock.steady()
+            self.trouble = Trouble(result.action, result.reason, result.message, since)
+            self._tell(str(result.action), result.message)
+        if result.action is Action.HOLD:
+            return _AT_ONCE if self._centre.try_new_key() else KEY_REFUSED_SECONDS
+        asked = None
+        if answer is not None:
+            sent_at = parse_http_date(answer.date)
+            asked = retry_after(answer.retry_after, self._clock.now() if sent_at is None else sent_at)
+        if asked is None:
+            return backoff(self._failures, self._pace.uniform)
+        return asked + self._pace.uniform(0.0, min(asked, self._pace.interval))  # it asked others for the same
+
+    def _count(self, result: Outcome) -> None:
+        answers, key = self.counts.answers, (str(result.action), result.reason)
+        known = key in answers or len(answers) < MAX_ANSWERS  # a stranger's answers do not grow without bound
+        answers[key if known else (key[0], "other")] += 1
+
+    def _note_held(self) -> None:
+        held = self.held()
+        if held and not self._was_held:
+            self._tell("held_for_clock", held_message(held, self._clock.ahead()))
+        elif self._was_held and not held:
+            self._tell("held_no_more", "no batch is in the future of the centre any more")
+        self._was_held = bool(held)
+
+    def idle_seconds(self) -> float | None:
+        """While there is nothing to send now: until there may be, or the time should be asked; None for never."""
+        index, latest = self._spool.index, self._latest()
+        waits = [self._schedule.wait(index, latest, self._clock.steady())]
+        first_held = index.after(latest) if self.held() else None
+        if first_held is not None:
+            waits.append(max(1.0, min(first_held.start - latest, HELD_CLOCK_SECONDS)))
+        return min((wait for wait in waits if wait is not None), default=None)
+
+
+def held_message(held: int, ahead: float) -> str:
+    """What a person should know about batches that wait for the clock."""
+    return (
+        f"{held} batches wait because the centre would call them future: "
+        f"this host's clock is {ahead:.0f} s ahead of the centre's; set it right, nothing is lost"
+    )
+
+
+def _samples_by_code(batch: Batch, result: Outcome) -> Counter[str]:
+    rejected: Counter[str] = Counter()
+    for index, code in result.rejected:
+        rejected[code] += batch.samples[index]
+    return rejected

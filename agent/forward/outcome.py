@@ -1,0 +1,166 @@
+"""What an answer of the centre means for the batch that was sent (DESIGN, "Forward").
+
+One table for all statuses. Only an answer in our own JSON shape may end a batch's life: whatever stands
+between agent and centre (a captive portal, a proxy's error page) can delay data, never lose it.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any, Final, NamedTuple
+
+from runtime.redact import hide_keys, one_line
+
+
+class Action(StrEnum):
+    """What the sender does with the batch."""
+
+    ACK = "ack"
+    """Stored: forget it; ``Outcome.rejected`` says which items the centre refused."""
+    WAIT = "wait"
+    """Keep it and try again with back-off."""
+    HOLD = "hold"
+    """The key is refused: keep everything, try slowly, tell somebody."""
+    SPLIT = "split"
+    """Too large: send its two halves instead."""
+    DEAD = "dead"
+    """The centre will never take it: set it aside and go on."""
+    SHOUT = "wait_and_shout"
+    """Not our centre's words: keep it, back off, tell somebody to look at the way there."""
+
+
+class Answer(NamedTuple):
+    """What came back. Header fields are as sent, None where there was none."""
+
+    status: int
+    content_type: str = ""
+    body: bytes = b""
+    retry_after: str | None = None
+    date: str | None = None
+    rate_limit: str | None = None
+    """RateLimit-Limit: requests a minute of the key."""
+    rate_remaining: str | None = None
+    """RateLimit-Remaining in this minute."""
+    rate_reset: str | None = None
+    """RateLimit-Reset: seconds to the next."""
+
+
+class Allowance(NamedTuple):
+    """What a key may do: requests a minute, how many are left of this one, and the seconds until the next."""
+
+    limit: int
+    remaining: int
+    reset: int
+
+
+def allowance(answer: Answer) -> Allowance | None:
+    """What the RateLimit headers say; None where they do not say all of it."""
+    said = (answer.rate_limit, answer.rate_remaining, answer.rate_reset)
+    numbers = [int(text) for text in said if text is not None and text.isascii() and text.isdigit() and len(text) < 12]
+    if len(numbers) != len(said) or not numbers[0]:
+        return None
+    limit, remaining, reset = numbers
+    return Allowance(limit, remaining, min(reset, 60))
+
+
+class Outcome(NamedTuple):
+    """``reason`` is a short word for counters, ``message`` a sentence for people.
+
+    ``rejected`` is (index of the item, error code) for each item refused in a batch that was stored.
+    """
+
+    action: Action
+    reason: str
+    message: str
+    rejected: tuple[tuple[int, str], ...] = ()
+
+
+_BY_STATUS: Final[Mapping[int, Action]] = {
+    401: Action.HOLD,
+    403: Action.HOLD,
+    408: Action.WAIT,
+    413: Action.SPLIT,
+    425: Action.WAIT,
+    429: Action.WAIT,
+}
+"""Statuses that mean the same whoever said them. 2xx, 5xx and other 4xx are decided below."""
+
+_CODE: Final = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
+
+
+def outcome(answer: Answer, items: int) -> Outcome:
+    """What ``answer`` to a batch of ``items`` items means."""
+    status = answer.status
+    body = our_body(answer)
+    code, message = _error(body)
+    said = message or f"the centre answered {status}"
+    if 200 <= status < 300:
+        return _success(status, body, items)
+    if status in _BY_STATUS:
+        return Outcome(_BY_STATUS[status], code or f"http_{status}", said)
+    if status >= 500:
+        return Outcome(Action.WAIT, code or f"http_{status}", said)
+    if status >= 400 and code:
+        return Outcome(Action.DEAD, code, said)
+    return Outcome(
+        Action.SHOUT,
+        f"http_{status}",
+        f"an answer {status} that is not the centre's: is CENTRAL_URL right, or is there a proxy in between?",
+    )
+
+
+def our_body(answer: Answer) -> dict[str, Any] | None:
+    """The JSON object of an answer in our shape (``success`` is true or false), else None."""
+    if answer.content_type.partition(";")[0].strip().lower() != "application/json":
+        return None
+    try:
+        body = json.loads(answer.body)
+    except (ValueError, RecursionError):
+        return None
+    if isinstance(body, dict) and isinstance(body.get("success"), bool):
+        return body
+    return None
+
+
+def _success(status: int, body: dict[str, Any] | None, items: int) -> Outcome:
+    if status == 201 and body is not None and body["success"]:
+        rejected = _rejected(body, items)
+        if rejected is not None:
+            return Outcome(Action.ACK, "stored", "stored", rejected)
+    return Outcome(
+        Action.WAIT,
+        "not_ours",
+        f"an answer {status} that is not the centre's acknowledgement: is there a login page or a proxy in between?",
+    )
+
+
+def _rejected(body: dict[str, Any], items: int) -> tuple[tuple[int, str], ...] | None:
+    """The items refused; None unless the numbers add up to ``items`` with one error for each refused."""
+    accepted, refused, errors = body.get("accepted"), body.get("rejected"), body.get("errors")
+    if type(accepted) is not int or type(refused) is not int or not isinstance(errors, list):
+        return None
+    if accepted < 0 or refused != len(errors) or accepted + refused != items:
+        return None
+    found: dict[int, str] = {}
+    for error in errors:
+        index = error.get("index") if isinstance(error, dict) else None
+        if type(index) is not int or not 0 <= index < items:
+            return None
+        found[index] = _code(error.get("code")) or "UNKNOWN"
+    return tuple(found.items()) if len(found) == refused else None
+
+
+def _error(body: dict[str, Any] | None) -> tuple[str | None, str | None]:
+    """Code and message of our JSON error shape, (None, None) for anything else."""
+    error = body.get("error") if body is not None and not body["success"] else None
+    if isinstance(error, dict) and isinstance(error.get("message"), str):
+        code = _code(error.get("code"))
+        if code:
+            return code, hide_keys(one_line(error["message"][:500]))
+    return None, None
+
+
+def _code(code: object) -> str | None:
+    """An error code that is safe as a label: foreign words would grow the counters without bound."""
+    return code if isinstance(code, str) and _CODE.fullmatch(code) else None

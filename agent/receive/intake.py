@@ -1,0 +1,69 @@
+"""Where all sockets bring their lines: to the aggregate, past the eyes of those who look for bad ones."""
+
+import socket
+from collections.abc import Callable
+from typing import Final
+
+from agent.ledger import Ledger
+from agent.receive.bad_lines import BadLines
+from agent.receive.datagrams import MAX_DATAGRAM, Read, Taken
+from agent.receive.socket_facts import CREDENTIALS, sender_name
+
+_CONTROL: Final = socket.CMSG_SPACE(CREDENTIALS.size)
+
+
+class LineTaker:
+    """``feed`` takes a datagram, or whole lines; the rest is for what needs a closer look."""
+
+    def __init__(self, feed: Callable[[bytes], None], ledger: Ledger, bad: BadLines) -> None:
+        self.feed = feed
+        self._ledger = ledger
+        self._bad = bad
+
+    def lines(self, lines: bytes, sender: str) -> None:
+        """Take lines whose sender is known."""
+        self.feed(lines)
+        if self._bad.armed:
+            self._bad.look(lines, sender)
+
+    def lost(self, reason: str, lines: int, sample: bytes, sender: str = "") -> None:
+        """Count lines that cannot be taken; ``sample`` is of one of them."""
+        self._ledger.reject(reason, lines)
+        self._bad.show(reason, sample, sender)
+
+    def cut(self, packet: bytes, sender: str = "") -> None:
+        """Take what the kernel left of a datagram that was too long; its last line is counted as ``truncated``."""
+        whole, newline, begun = packet.rpartition(b"\n")
+        if newline:
+            self.lines(whole, sender)
+        self.lost("truncated", 1, begun, sender)
+
+    def watching(self, read: Read) -> Read:
+        """``read``, but while bad lines are looked for each datagram is taken with its sender."""
+
+        def watched(sock: socket.socket, at_most: int) -> Taken:
+            taken = Taken(0, 0)
+            while self._bad.armed and taken.packets < at_most:
+                one = self._take_one(sock)
+                taken = taken.plus(one)
+                if not one.packets:
+                    return taken
+            if taken.packets < at_most:
+                taken = taken.plus(read(sock, at_most - taken.packets))
+            return taken
+
+        return watched
+
+    def _take_one(self, sock: socket.socket) -> Taken:
+        try:
+            packet, control, flags, address = sock.recvmsg(MAX_DATAGRAM, _CONTROL)
+        except BlockingIOError:
+            return Taken(0, 0)
+        except OSError:
+            return Taken(0, 0, failed=True)
+        sender = sender_name(address, control[0][2] if control else b"")
+        if flags & socket.MSG_TRUNC:
+            self.cut(packet, sender)
+        else:
+            self.lines(packet, sender)
+        return Taken(1, len(packet), truncated=int(bool(flags & socket.MSG_TRUNC)))

@@ -1,0 +1,127 @@
+"""Every socket an agent receives on: those that a parent passed, and those that the settings ask for."""
+
+import asyncio
+import resource
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import Final, NamedTuple, Protocol
+
+from agent.forward.forwarder import Told
+from agent.receive.activation import Kind, Passed
+from agent.receive.datagrams import RECEIVE_BUFFER, DatagramReceiver, Read, ask_buffer, granted_buffer, open_udp
+from agent.receive.intake import LineTaker
+from agent.receive.socket_facts import SocketFacts, socket_name
+from agent.receive.streams import StreamLimits, StreamReceiver, open_tcp
+from agent.receive.unix import open_unix, prepare_unix, read_whole, remove_own
+from agent.setting_rules import join_address
+from runtime.start_error import OTHER_ADDRESS, starting
+
+MAX_CONNECTIONS: Final = 1_024
+RESERVED: Final = 128
+"""Descriptors for all else: sockets, the spool, the way to the centre, the local HTTP port."""
+
+
+class Receiver(Protocol):
+    """One socket, from its first line to its last."""
+
+    name: str
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Receive from now on."""
+
+    def stop(self) -> None:
+        """Receive no more; what comes waits in the kernel."""
+
+    def refuse(self) -> None:
+        """Take nothing new where senders can be told so, and the socket is ours alone. After ``stop``."""
+
+    def drain(self) -> int:
+        """Take what waits in the kernel. After ``stop``."""
+
+    def close(self) -> None:
+        """Let go of the socket. May be called again."""
+
+    def facts(self) -> SocketFacts:
+        """Its numbers."""
+
+
+class Wanted(NamedTuple):
+    """The sockets that the settings ask for."""
+
+    udp: tuple[str, int]
+    unix: Path | None
+    tcp: tuple[str, int] | None
+    limits: StreamLimits
+
+
+def open_receivers(
+    wanted: Wanted, passed: Sequence[Passed], taker: LineTaker, read_udp: Read, stack: ExitStack
+) -> list[Receiver]:
+    """All receivers, none started; ``stack`` closes them and removes what was made for them.
+
+    A kind of socket that was passed is not opened again. Raises StartError.
+    """
+    kinds = {one.kind for one in passed}
+    read_unix = taker.watching(read_whole(taker.feed, taker.cut))
+    found: list[Receiver] = []
+
+    def keep(receiver: Receiver) -> None:
+        stack.callback(receiver.close)
+        found.append(receiver)
+
+    for one, name in zip(passed, _names(passed), strict=True):
+        if one.kind == "TCP":
+            keep(StreamReceiver(one.sock, taker, wanted.limits, name, ours=False))
+        elif one.kind == "unix":
+            prepare_unix(one.sock)
+            keep(DatagramReceiver(one.sock, read_unix, name, ours=False))
+        else:
+            if granted_buffer(one.sock) < RECEIVE_BUFFER:
+                ask_buffer(one.sock, RECEIVE_BUFFER)
+            keep(DatagramReceiver(one.sock, read_udp, name, ours=False))
+    if "UDP" not in kinds:
+        with starting(f"FIESTA_AGENT_UDP {join_address(*wanted.udp)}", OTHER_ADDRESS):
+            keep(DatagramReceiver(open_udp(*wanted.udp), read_udp))
+    if wanted.unix is not None and "unix" not in kinds:
+        with starting(
+            f"FIESTA_AGENT_UNIX {wanted.unix}", "make its folder, stop what listens there, or choose another path"
+        ):
+            sock = open_unix(wanted.unix)
+            stack.callback(partial(remove_own, wanted.unix, wanted.unix.lstat().st_ino))
+        keep(DatagramReceiver(sock, read_unix))
+    if wanted.tcp is not None and "TCP" not in kinds:
+        with starting(f"FIESTA_AGENT_TCP {join_address(*wanted.tcp)}", OTHER_ADDRESS):
+            keep(StreamReceiver(open_tcp(*wanted.tcp), taker, wanted.limits))
+    return found
+
+
+def tell_passed(passed: Sequence[Passed], wanted: Wanted, tell: Told) -> None:
+    """Say which sockets came from the parent, and which settings are therefore not used."""
+    asked: dict[Kind, bool] = {"UDP": True, "unix": wanted.unix is not None, "TCP": wanted.tcp is not None}
+    for kind, is_asked in asked.items():
+        names = [name for one, name in zip(passed, _names(passed), strict=True) if one.kind == kind]
+        if names:
+            ignored = f"; FIESTA_AGENT_{kind.upper()} is not used" if is_asked else ""
+            tell("sockets_passed", f"{', '.join(names)} came from the process that started us{ignored}")
+
+
+def _names(passed: Sequence[Passed]) -> Iterator[str]:
+    """A name for each, no two the same: several sockets may share an address."""
+    seen: Counter[str] = Counter()
+    for one in passed:
+        name = socket_name(one.sock)
+        seen[name] += 1
+        yield name if seen[name] == 1 else f"{name} #{seen[name]}"
+
+
+def room_for_connections() -> int:
+    """MAX_CONNECTIONS, or fewer where the system's limit is small. Raises the process's own limit as far as it must."""
+    wanted = MAX_CONNECTIONS + RESERVED
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if 0 <= soft < wanted:
+        soft = wanted if hard < 0 else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return MAX_CONNECTIONS if soft < 0 else max(1, min(MAX_CONNECTIONS, soft - RESERVED))

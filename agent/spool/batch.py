@@ -1,0 +1,72 @@
+"""A closed window becomes batches: what one request carries, and whose samples it stands for."""
+
+import secrets
+from collections.abc import Callable, Iterator
+from itertools import count, islice
+from typing import NamedTuple
+
+from agent.aggregate.window import Window
+from protocol.item import item_to_json
+from protocol.limits import MAX_BATCH_ITEMS
+from protocol.times import format_time
+
+
+class Batch(NamedTuple):
+    """At most MAX_BATCH_ITEMS items of one window, and never anything else: a retry sends the same bytes.
+
+    ``id`` is the Idempotency-Key: 32 hex digits, a half's followed by ``.0`` or ``.1`` for each split.
+    ``start`` is the window's start in whole seconds, ``part`` the batch's place in its window, ``items``
+    the JSON objects as text and ``samples`` how many samples each item stands for.
+    An item is under 460 bytes, so the largest body, 460 kB, is below every limit of the wire.
+    """
+
+    id: str
+    start: int
+    part: int
+    samples: tuple[int, ...]
+    items: tuple[str, ...]
+
+    @property
+    def total(self) -> int:
+        """Samples in the whole batch."""
+        return sum(self.samples)
+
+    def body(self) -> bytes:
+        """The request body, before compression."""
+        return f'{{"metrics":[{",".join(self.items)}]}}'.encode()
+
+    def at(self, start: int) -> "Batch":
+        """The same for a window that started at another time."""
+        old, new = (f'"recorded_at":"{format_time(seconds)}"' for seconds in (self.start, start))
+        return self._replace(start=start, items=tuple(item.replace(old, new) for item in self.items))
+
+    def halves(self) -> "tuple[Batch, Batch] | None":
+        """The two batches sent in its place when it is too large; None for a single item."""
+        if len(self.items) < 2:
+            return None
+        middle = (len(self.items) + 1) // 2
+        return (
+            self._replace(id=f"{self.id}.0", samples=self.samples[:middle], items=self.items[:middle]),
+            self._replace(id=f"{self.id}.1", samples=self.samples[middle:], items=self.items[middle:]),
+        )
+
+
+def random_id() -> str:
+    """128 random bits as 32 hex digits."""
+    return secrets.token_hex(16)
+
+
+def batches(window: Window, new_id: Callable[[], str] = random_id) -> Iterator[Batch]:
+    """The batches of a window, made one by one, none for an empty one. Ids are given here, before anything is sent."""
+    items, when = iter(window.items), format_time(window.start)
+    for part in count():
+        chosen = list(islice(items, MAX_BATCH_ITEMS))
+        if not chosen:
+            return
+        yield Batch(
+            new_id(),
+            window.start,
+            part,
+            tuple(entry.samples for entry in chosen),
+            tuple(item_to_json(entry.item, when) for entry in chosen),
+        )

@@ -1,0 +1,80 @@
+"""A batch as a file: its name, which sorts by window, and its bytes, which can be read with a pager.
+
+After the header of agent.spool.checksummed comes one JSON line about the batch, then one line for each item.
+Dead letters keep the name and add why: ``START-PART-ID.CODE.dead``.
+"""
+
+import json
+import re
+from typing import Final, NamedTuple
+
+from agent.spool.batch import Batch
+from agent.spool.checksummed import seal, unseal
+from protocol.limits import MAX_BATCH_ITEMS
+
+_KIND: Final = "batch"
+_STEM: Final = r"(?P<start>[0-9]{12})-(?P<part>[0-9]{5})-(?P<id>[0-9a-f]{32}(?:\.[01])*)"
+_BATCH: Final = re.compile(_STEM + r"\.batch")
+_DEAD: Final = re.compile(rf"(?P<stem>{_STEM})\.(?P<code>\w+)\.dead", re.ASCII)
+
+
+class Dead(NamedTuple):
+    """What a dead letter's file name says."""
+
+    batch_name: str
+    code: str
+
+
+def file_name(batch: Batch) -> str:
+    """Sorts by window, then by place in it; a half comes after its parent."""
+    return f"{batch.start:012d}-{batch.part:05d}-{batch.id}.batch"
+
+
+def is_batch_name(name: str) -> bool:
+    """Whether a file of this name is a batch of ours."""
+    return _BATCH.fullmatch(name) is not None
+
+
+def parent_name(name: str) -> str | None:
+    """The file name of the batch that this one is a half of, if it is one."""
+    stem = name.removesuffix(".batch")
+    return f"{stem[:-2]}.batch" if stem[-2:] in {".0", ".1"} else None
+
+
+def child_names(name: str) -> tuple[str, str]:
+    """The file names of a batch's two halves."""
+    stem = name.removesuffix(".batch")
+    return f"{stem}.0.batch", f"{stem}.1.batch"
+
+
+def dead_name(name: str, code: str) -> str:
+    """The dead letter of the batch file ``name``."""
+    return f"{name.removesuffix('.batch')}.{code}.dead"
+
+
+def parse_dead_name(name: str) -> Dead | None:
+    """What ``dead_name`` was told, or None for a file of another kind."""
+    match = _DEAD.fullmatch(name)
+    return Dead(f"{match['stem']}.batch", match["code"]) if match else None
+
+
+def encode(batch: Batch) -> bytes:
+    """The bytes of a batch's file."""
+    about = json.dumps({"id": batch.id, "start": batch.start, "part": batch.part, "samples": batch.samples})
+    return seal(_KIND, "\n".join((about, *batch.items, "")).encode())
+
+
+def decode(name: str, data: bytes) -> Batch:
+    """The batch in a file called ``name``. Raises ValueError unless it is whole and its own."""
+    about, *items = unseal(_KIND, data).decode().removesuffix("\n").split("\n")
+    try:
+        fields = json.loads(about)
+        batch = Batch(fields["id"], fields["start"], fields["part"], tuple(fields["samples"]), tuple(items))
+        named = file_name(batch)
+    except (KeyError, TypeError) as error:
+        raise ValueError("is not a batch") from error
+    if named != name or len(batch.samples) != len(items) or not 0 < len(items) <= MAX_BATCH_ITEMS:
+        raise ValueError("is not the batch that its name says")
+    if not all(type(count) is int and count >= 0 for count in batch.samples):
+        raise ValueError("does not say how many samples it holds")
+    return batch

@@ -1,0 +1,177 @@
+"""The spool's folder: where its files are and how they move. Knows no samples; agent.spool.spool does the books.
+
+SPOOL_DIR/lock           held while an agent runs
+         /gauges.json    agent.spool.gauge_file
+         /queue/         batches to send, one immutable file each
+         /dead/          batches the centre refused for good, capped
+         /replay/        dead letters to send again; a running agent looks there at each window
+         /corrupt/       files that are not what we wrote, capped
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from agent.spool.batch import Batch
+from agent.spool.batch_file import dead_name, decode, encode, is_batch_name
+from agent.spool.disk import TEMPORARY, Disk, lock_folder
+from agent.spool.index import Entry
+
+
+@dataclass(frozen=True, slots=True)
+class AsideLimits:
+    """How much may lie in dead/, and in corrupt/; the oldest files go first."""
+
+    bytes: int = 64 << 20
+    files: int = 1_000
+
+
+@dataclass(slots=True)
+class FolderCounts:
+    """Facts since the start."""
+
+    corrupt_files: int = 0
+    dead_letters: int = 0
+    dead_letters_removed: int = 0
+    disk_failures: int = 0
+    trouble: str | None = None
+    """Why the disk failed the last time, None once a write has worked again."""
+
+
+class SpoolFolder:
+    """Call ``open`` first. The event loop's, but for ``save``, which may run in a thread."""
+
+    def __init__(self, path: Path, disk: Disk, aside: AsideLimits) -> None:
+        self.path: Final = path
+        self.counts: Final = FolderCounts()
+        self._disk = disk
+        self._aside = aside
+        self._lock: int | None = None
+        self._queue, self._dead, self._replay, self._corrupt = (
+            path / name for name in ("queue", "dead", "replay", "corrupt")
+        )
+
+    def open(self) -> None:
+        """Take the folder. Raises FolderInUseError, and OSError when it cannot be made."""
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._lock = lock_folder(self.path)
+        for folder in (self._queue, self._dead, self._replay, self._corrupt):
+            folder.mkdir(mode=0o700, exist_ok=True)
+        for folder in (self.path, self.path.parent):
+            self.try_to(partial(self._disk.sync_folder, folder))
+
+    def close(self) -> None:
+        """Let go of the folder; the files stay for the next run."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def try_to(self, change: Callable[[], object]) -> bool:
+        """Whether a change on the disk worked; a failure is counted and remembered as ``trouble``."""
+        try:
+            change()
+        except OSError as error:
+            self.failed(error)
+            return False
+        return True
+
+    def failed(self, error: OSError) -> None:
+        """Count a failure of the disk."""
+        self.counts.disk_failures += 1
+        self.counts.trouble = f"{error.strerror or error} in {self.path}"
+
+    def read_queue(self) -> Iterator[Entry]:
+        """What the last run left, read whole but one at a time. Temporary files go, bad ones are put aside."""
+        for path in sorted(self._queue.iterdir()):
+            if path.name.endswith(TEMPORARY):
+                self.try_to(path.unlink)
+            elif (batch := self._read(path)) is not None:
+                yield Entry(path.name, batch.start, batch.total, path.stat().st_size)
+
+    def read_replays(self) -> Iterator[Entry]:
+        """What is in replay/; ``take_replay`` moves one into the queue."""
+        for path in sorted(self._replay.glob("*.batch")):
+            batch = self._read(path)
+            if batch is not None:
+                yield Entry(path.name, batch.start, batch.total, path.stat().st_size)
+
+    def take_replay(self, name: str) -> bool:
+        """Whether a batch could be moved from replay/ to the queue; what lies there under its name is replaced."""
+        return self.try_to(lambda: self._disk.move(self._replay / name, self._queue / name))
+
+    def load(self, name: str) -> Batch | None:
+        """A batch of the queue; None when its file has gone bad, and then it is put aside."""
+        return self._read(self._queue / name)
+
+    def save(self, name: str, data: bytes) -> None:
+        """Put a batch's bytes into the queue, durably. Raises OSError: then it may not outlive a crash."""
+        self._disk.save(self._queue / name, data)
+
+    def forget(self, name: str) -> None:
+        """Unlink a batch. A crash may undo it; then it is sent again under its id, which stores nothing twice."""
+        self.try_to(lambda: self._disk.remove(self._queue / name))
+
+    def remove_for_good(self, name: str) -> None:
+        """Unlink a batch so that no crash brings it back. Raises OSError: then it may be there or not."""
+        self._disk.remove(self._queue / name)
+        self._disk.sync_folder(self._queue)
+
+    def holds(self, name: str) -> bool:
+        """Whether the queue has a file of that name."""
+        return (self._queue / name).exists()
+
+    def bury(self, name: str, batch: Batch, code: str) -> None:
+        """Make a batch a dead letter, from the queue or from memory. Where the disk fails, it is gone."""
+        target = self._dead / dead_name(name, code)
+        if self.holds(name):
+            buried = self.try_to(lambda: self._disk.move(self._queue / name, target))
+        else:
+            buried = self.try_to(lambda: self._disk.save(target, encode(batch)))
+        if not buried:
+            self.forget(name)
+        self.counts.dead_letters += 1
+        self.counts.dead_letters_removed += self._cap(self._dead)
+
+    def _read(self, path: Path) -> Batch | None:
+        try:
+            if not is_batch_name(path.name):
+                raise ValueError("has a name that is not ours")
+            return decode(path.name, path.read_bytes())
+        except (OSError, ValueError):
+            self._put_aside(path)
+            return None
+
+    def _put_aside(self, path: Path) -> None:
+        """Move a bad file to corrupt/. Where even that fails it stays, counted and unused."""
+        self.counts.corrupt_files += 1
+        with suppress(FileNotFoundError):
+            self.try_to(lambda: self._disk.move(path, self._corrupt / path.name))
+        self._cap(self._corrupt)
+
+    def _cap(self, folder: Path) -> int:
+        """Unlink the oldest files of a folder until it is within limits; returns how many.
+
+        Somebody else may take files out of it meanwhile, a replay or an administrator.
+        """
+        files = sorted(_aside(folder))
+        size, removed = sum(size for _, size, _ in files), 0
+        for _, file_size, path in files:
+            if len(files) - removed <= self._aside.files and size <= self._aside.bytes:
+                break
+            if self.try_to(partial(self._disk.remove, path)):
+                size -= file_size
+                removed += 1
+        return removed
+
+
+def _aside(folder: Path) -> Iterator[tuple[int, int, Path]]:
+    """When each file of a folder was changed, its bytes and its path."""
+    with suppress(FileNotFoundError):
+        for path in folder.iterdir():
+            with suppress(FileNotFoundError):
+                found = path.lstat()
+                yield found.st_mtime_ns, found.st_size, path

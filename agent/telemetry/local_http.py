@@ -1,0 +1,143 @@
+"""The local HTTP port: /metrics, /health and /status. Reads, and changes nothing."""
+
+import asyncio
+import json
+import socket
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from http import HTTPStatus
+from typing import Final, NamedTuple
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+
+from agent.receive.streams import open_tcp
+from agent.telemetry.snapshot import AgentCollector, Snapshot, health, status
+
+REQUEST_SECONDS: Final = 10.0
+"""Who has not asked by then is not waited for."""
+MAX_CONNECTIONS: Final = 32
+"""A few scrapers and a person; well within the descriptors that agent.receive.sockets keeps for such."""
+MAX_HEAD: Final = 16_384
+NO_ROOM_SECONDS: Final = 1.0
+"""How long nothing is accepted when the process has no descriptor left."""
+_JSON: Final = "application/json; charset=utf-8"
+
+
+class Page(NamedTuple):
+    """An answer: its status, its type and its body."""
+
+    status: int
+    type: str
+    body: bytes
+
+
+Pages = Mapping[str, Callable[[], Page]]
+
+
+def local_pages(take: Callable[[], Snapshot]) -> Pages:
+    """The three pages by path; ``take`` is called once for each request."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(AgentCollector(take))
+
+    def healthy() -> Page:
+        reasons = health(take())
+        answer = {"status": "unhealthy" if reasons else "healthy", "reasons": reasons}
+        return _json(503 if reasons else 200, answer)
+
+    return {
+        "/metrics": lambda: Page(200, CONTENT_TYPE_LATEST, generate_latest(registry)),
+        "/health": healthy,
+        "/status": lambda: _json(200, status(take())),
+    }
+
+
+class LocalPort:
+    """Answers each connection once. At most ``room`` are open: where one more comes, the oldest is ended, so that
+    nobody keeps others out by holding them, or takes descriptors that the rest of the agent needs.
+
+    ``before`` is awaited before each answer; a connection has REQUEST_SECONDS from its first byte to its last.
+    """
+
+    def __init__(
+        self, sock: socket.socket, pages: Pages, before: Callable[[], Awaitable[None]], room: int = MAX_CONNECTIONS
+    ) -> None:
+        self.port: Final[int] = sock.getsockname()[1]
+        self._sock = sock
+        self._pages = pages
+        self._before = before
+        self._room = room
+        self._open: dict[asyncio.Task[None], None] = {}  # the oldest first
+        self._accepting = asyncio.create_task(self._accept())
+
+    async def close(self) -> None:
+        """End all connections and let go of the port."""
+        tasks = [self._accepting, *self._open]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._sock.close()
+
+    async def _accept(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                sock, _ = await loop.sock_accept(self._sock)
+            except OSError:  # mostly there is no descriptor left
+                await asyncio.sleep(NO_ROOM_SECONDS)
+                continue
+            while len(self._open) >= self._room:
+                oldest = next(iter(self._open))
+                oldest.cancel()
+                await asyncio.wait([oldest])
+                self._open.pop(oldest, None)
+            sock.setblocking(False)
+            task = loop.create_task(self._answer(sock))
+            self._open[task] = None
+            task.add_done_callback(lambda done: self._open.pop(done, None))
+
+    async def _answer(self, sock: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        with sock, suppress(TimeoutError, OSError):  # who does not ask, or does not listen, gets no answer
+            async with asyncio.timeout(REQUEST_SECONDS):
+                head = b""
+                while b"\r\n\r\n" not in head:
+                    data = await loop.sock_recv(sock, MAX_HEAD)
+                    head += data
+                    if not data or len(head) > MAX_HEAD:
+                        return
+                await self._before()
+                await loop.sock_sendall(sock, respond(self._pages, head))
+                sock.shutdown(socket.SHUT_WR)
+                while await loop.sock_recv(sock, MAX_HEAD):
+                    pass  # an answer is lost where we close with something unread
+
+
+def serve(pages: Pages, host: str, port: int, before: Callable[[], Awaitable[None]]) -> LocalPort:
+    """Listen and answer on the running loop, until it is closed. Raises OSError."""
+    return LocalPort(open_tcp(host, port), pages, before)
+
+
+def respond(pages: Pages, head: bytes) -> bytes:
+    """The whole answer to a request of which ``head`` is all up to the empty line. One request a connection."""
+    method, _, rest = head.partition(b"\r\n")[0].decode("latin-1").partition(" ")
+    path = rest.partition(" ")[0].partition("?")[0]
+    if not rest.endswith((" HTTP/1.1", " HTTP/1.0")):
+        page = _json(400, {"error": "this is not HTTP/1.1"})
+    elif path not in pages:
+        page = _json(404, {"error": f"there are {', '.join(pages)}"})
+    elif method not in {"GET", "HEAD"}:
+        page = _json(405, {"error": "only GET and HEAD"})
+    else:
+        page = pages[path]()
+    lines = (
+        f"HTTP/1.1 {page.status} {HTTPStatus(page.status).phrase}",
+        f"Content-Type: {page.type}",
+        f"Content-Length: {len(page.body)}",
+        *(["Allow: GET, HEAD"] if page.status == 405 else []),
+        "Connection: close\r\n\r\n",
+    )
+    return "\r\n".join(lines).encode("latin-1") + (b"" if method == "HEAD" else page.body)
+
+
+def _json(status_code: int, body: object) -> Page:
+    return Page(status_code, _JSON, json.dumps(body).encode())

@@ -1,0 +1,71 @@
+"""Where the agent says what it does: a line for each change of state, JSON unless a person is watching."""
+
+import json
+import os
+from collections import defaultdict, deque
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Final, TextIO
+
+from agent.forward.forwarder import Told
+from runtime.redact import hide_keys, one_line
+from runtime.stderr import Lines
+from runtime.systemd import journal_reads, mark
+
+GOOD_NEWS: Final = frozenset(
+    {
+        *("books_open", "started", "stopped", "sockets_passed", "spool_recovered"),
+        *("forwarding_again", "held_no_more", "disk_works_again"),
+    }
+)
+BURST: Final = 5
+BURST_SECONDS: Final = 60.0
+
+
+def log_to(stream: TextIO, environ: Mapping[str, str] = os.environ) -> Told:
+    """A ``tell`` that writes to ``stream``, and raises nothing: events that are no good news are warnings.
+
+    The next line that can be written says how many before it could not.
+    """
+    person, journal = stream.isatty(), _in_journal(stream, environ)
+    lines = Lines(stream)
+
+    def tell(event: str, message: str) -> None:
+        missing = f" ({lines.unwritten} lines before this one could not be written)" if lines.unwritten else ""
+        shown = hide_keys(one_line(message)) + missing
+        level = "info" if event in GOOD_NEWS else "warning"
+        now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        if person:
+            line = f"{now} [{level:<7}] {event:<20} {shown}"
+        else:
+            line = json.dumps({"message": shown, "event": event, "level": level, "timestamp": now})
+        if journal:
+            line = mark(level) + line
+        lines.write(f"{line}\n")
+
+    return tell
+
+
+def _in_journal(stream: TextIO, environ: Mapping[str, str]) -> bool:
+    try:
+        found = os.fstat(stream.fileno())
+    except (OSError, ValueError):  # closed, or no file at all
+        return False
+    return journal_reads(environ, found.st_dev, found.st_ino)
+
+
+def not_too_often(tell: Told, steady: Callable[[], float]) -> Told:
+    """``tell``, but at most BURST lines of one event in BURST_SECONDS; the next one says how many were left out."""
+    told: defaultdict[str, deque[float]] = defaultdict(lambda: deque(maxlen=BURST))
+    left_out: defaultdict[str, int] = defaultdict(int)
+
+    def limited(event: str, message: str) -> None:
+        now, recent = steady(), told[event]
+        if len(recent) == BURST and now - recent[0] < BURST_SECONDS:
+            left_out[event] += 1
+            return
+        recent.append(now)
+        missing = left_out.pop(event, 0)
+        tell(event, f"{message} ({missing} more like this were left out)" if missing else message)
+
+    return limited

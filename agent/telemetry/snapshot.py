@@ -1,0 +1,241 @@
+"""What the agent says about itself: Prometheus families, health and status, all from one snapshot.
+
+A snapshot is taken between two turns of the event loop, so that the books add up in every answer.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Final, NamedTuple
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from agent.clock import CLOCK_OFF_SECONDS
+from agent.forward.forwarder import held_message
+from agent.forward.outcome import Action
+from agent.receive.socket_facts import SocketFacts
+
+WAITING_SECONDS: Final = 60.0
+"""An outage that is shorter is no news: that is what the spool is for."""
+
+
+@dataclass(frozen=True, slots=True)
+class TroubleFacts:
+    """Why nothing goes through, and for how many seconds."""
+
+    action: str
+    message: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Samples first, then files and bytes, then times in seconds. Totals are since the start."""
+
+    received: int
+    recovered: int
+    acknowledged: int
+    dropped: Mapping[str, int]
+    in_window: int
+    in_spool: int
+    notes: Mapping[str, int]
+    names: int
+    compiled: bool
+    """Whether the compiled core counts, or plain Python."""
+    spool_batches: int
+    spool_bytes: int
+    spool_in_memory: int
+    spool_overflowing: bool
+    held: int
+    corrupt_files: int
+    dead_letters: int
+    dead_letters_removed: int
+    replayed: int
+    disk_failures: int
+    disk_trouble: str | None
+    answers: Mapping[str, int]
+    """By ``action/reason``."""
+    retries: int
+    trouble: TroubleFacts | None
+    last_success_age: float | None
+    clock_ahead: float | None
+    """How far this host is ahead of the centre; None while the centre has not told the time."""
+    sockets: Sequence[SocketFacts]
+    lately: Mapping[str, int]
+    """Losses since the last window began, see agent.telemetry.snapshot; those in LATELY matter for the health."""
+
+
+LATELY: Final[Mapping[str, str]] = {
+    "kernel_drops": "datagrams were dropped by the kernel: more came than this host can read, or its receive buffer is "
+    "small (net.core.rmem_max)",
+    "truncated": "datagrams were cut: they were over 65,536 bytes",
+    "refused": "connections were refused: as many as there may be are open",
+    "names_over_cap": "samples of new names were dropped: the window has MAX_NAMES of them; does somebody put ids into "
+    "names?",
+    "rates_over_cap": "samples were dropped: too many different sample rates",
+    "members_over_cap": "samples of sets were dropped: the window has no room for more members",
+}
+"""What to say of a loss that grows, after its number."""
+
+
+def counted_by(compiled: bool) -> str:
+    """Which of the two ways there are to count, in words."""
+    return "the compiled core" if compiled else "plain Python"
+
+
+def health(snapshot: Snapshot) -> list[str]:
+    """What is wrong just now, a sentence each; empty when nothing is."""
+    reasons = []
+    trouble = snapshot.trouble
+    if trouble is not None and (trouble.action != Action.WAIT or trouble.seconds >= WAITING_SECONDS):
+        reasons.append(
+            f"nothing goes through for {trouble.seconds:.0f} s: {trouble.message}; "
+            f"{snapshot.spool_batches} batches are kept"
+        )
+    if snapshot.held:
+        reasons.append(held_message(snapshot.held, snapshot.clock_ahead or 0))
+    elif snapshot.clock_ahead is not None and abs(snapshot.clock_ahead) > CLOCK_OFF_SECONDS:
+        way = "ahead of" if snapshot.clock_ahead > 0 else "behind"
+        off = f"{abs(snapshot.clock_ahead):.0f} s {way} the centre's"
+        reasons.append(f"this host's clock is {off}, by whose time windows go meanwhile; set it right")
+    if snapshot.disk_trouble is not None:
+        reasons.append(
+            f"the disk fails: {snapshot.disk_trouble}; {snapshot.spool_in_memory} batches are in memory only"
+        )
+    if snapshot.spool_overflowing:
+        reasons.append("the spool is full: its oldest batches are being dropped")
+    reasons += [
+        f"lately {snapshot.lately[loss]:,} {text}" for loss, text in LATELY.items() if snapshot.lately.get(loss)
+    ]
+    return reasons
+
+
+def status(snapshot: Snapshot) -> dict[str, Any]:
+    """The snapshot and the health as JSON can carry it."""
+    return {"health": health(snapshot), **asdict(snapshot)}
+
+
+class _Number(NamedTuple):
+    name: str
+    help: str
+    read: Callable[[Snapshot], float | None]
+
+
+_COUNTERS: Final = (
+    _Number("samples_received", "Samples received since the start", lambda s: s.received),
+    _Number("samples_recovered", "Samples found in the spool or replayed", lambda s: s.recovered),
+    _Number("samples_acknowledged", "Samples the centre has stored", lambda s: s.acknowledged),
+    _Number("spool_corrupt_files", "Spool files that were not what we wrote", lambda s: s.corrupt_files),
+    _Number("dead_letters", "Batches the centre refused for good", lambda s: s.dead_letters),
+    _Number("dead_letters_removed", "Dead letters removed to make room", lambda s: s.dead_letters_removed),
+    _Number("dead_letters_replayed", "Dead letters taken back to be sent again", lambda s: s.replayed),
+    _Number("disk_failures", "Writes, renames and unlinks that failed", lambda s: s.disk_failures),
+    _Number("forward_retries", "Attempts that have to be made again", lambda s: s.retries),
+)
+_GAUGES: Final = (
+    _Number("samples_in_window", "Samples in the open window", lambda s: s.in_window),
+    _Number("samples_in_spool", "Samples waiting to be acknowledged", lambda s: s.in_spool),
+    _Number("names", "Names in the open window", lambda s: s.names),
+    _Number("compiled", "1 when the compiled core counts, 0 when plain Python does", lambda s: s.compiled),
+    _Number("spool_batches", "Batches in the spool that can be sent", lambda s: s.spool_batches),
+    _Number("spool_bytes", "Bytes of the batches in the spool", lambda s: s.spool_bytes),
+    _Number("spool_batches_in_memory", "Batches that are not on disk", lambda s: s.spool_in_memory),
+    _Number("spool_batches_held", "Batches that wait because they are in the centre's future", lambda s: s.held),
+    _Number("last_success_age_seconds", "Seconds since the centre took a batch", lambda s: s.last_success_age),
+    _Number("clock_ahead_seconds", "How far this host's clock is ahead of the centre's", lambda s: s.clock_ahead),
+    _Number("healthy", "1 when /health answers 200", lambda s: not health(s)),
+)
+
+
+class _SocketNumber(NamedTuple):
+    name: str
+    help: str
+    read: Callable[[SocketFacts], int | None]
+
+
+_SOCKET_COUNTERS: Final = (
+    _SocketNumber("received_packets", "Datagrams received", lambda s: s.packets),
+    _SocketNumber("received_bytes", "Bytes received", lambda s: s.bytes),
+    _SocketNumber("truncated_datagrams", "Datagrams longer than 65,536 bytes, which were cut", lambda s: s.truncated),
+    _SocketNumber(
+        "kernel_drops", "Datagrams the kernel dropped because the receive buffer was full", lambda s: s.kernel_drops
+    ),
+    _SocketNumber("socket_errors", "Reads and accepts that failed", lambda s: s.errors),
+    _SocketNumber("connections_accepted", "Connections accepted", lambda s: s.accepted),
+    _SocketNumber("connections_refused", "Connections closed at once, being too many", lambda s: s.refused),
+    _SocketNumber("connections_idle_closed", "Connections closed for sending nothing", lambda s: s.idle_closed),
+)
+_SOCKET_GAUGES: Final = (
+    _SocketNumber("receive_buffer_asked_bytes", "Receive buffer asked for", lambda s: s.buffer_asked),
+    _SocketNumber("receive_buffer_granted_bytes", "Receive buffer granted by the kernel", lambda s: s.buffer_granted),
+    _SocketNumber("receive_buffer_used_bytes", "Receive buffer in use: what waits to be read", lambda s: s.buffer_used),
+    _SocketNumber("connections", "Connections open", lambda s: s.connections),
+)
+
+
+class AgentCollector(Collector):
+    """Reads plain numbers when Prometheus asks. Register it in a registry of one's own."""
+
+    def __init__(self, take: Callable[[], Snapshot]) -> None:
+        self._take = take
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing: registering must not read."""
+        return []
+
+    def collect(self) -> Iterable[Metric]:
+        """Every family, from one snapshot."""
+        snapshot = self._take()
+        for counter in _COUNTERS:
+            count = counter.read(snapshot)
+            if count is not None:
+                yield CounterMetricFamily(f"fiesta_agent_{counter.name}", counter.help, value=count)
+        for gauge in _GAUGES:
+            value = gauge.read(snapshot)
+            if value is not None:
+                yield GaugeMetricFamily(f"fiesta_agent_{gauge.name}", gauge.help, value=float(value))
+        yield from _by_socket(CounterMetricFamily, _SOCKET_COUNTERS, snapshot.sockets)
+        yield from _by_socket(GaugeMetricFamily, _SOCKET_GAUGES, snapshot.sockets)
+        yield _labelled("samples_dropped", "Samples lost, by reason", "reason", snapshot.dropped)
+        yield _labelled("notes", "Things worth knowing that lose nothing", "note", snapshot.notes)
+        yield _labelled("forward_attempts", "Answers of the centre, by what they meant", "outcome", snapshot.answers)
+
+
+def _labelled(name: str, text: str, label: str, counts: Mapping[str, int]) -> CounterMetricFamily:
+    family = CounterMetricFamily(f"fiesta_agent_{name}", text, labels=[label])
+    for value, count in sorted(counts.items()):
+        family.add_metric([value], count)
+    return family
+
+
+def _by_socket(
+    family: type[CounterMetricFamily | GaugeMetricFamily],
+    numbers: Iterable[_SocketNumber],
+    facts: Sequence[SocketFacts],
+) -> Iterable[Metric]:
+    """A family for each number that any socket has."""
+    for number in numbers:
+        found = [(one.name, value) for one in facts if (value := number.read(one)) is not None]
+        if found:
+            metric = family(f"fiesta_agent_{number.name}", number.help, labels=["socket"])
+            for name, value in found:
+                metric.add_metric([name], value)
+            yield metric
+
+
+class Recent:
+    """Compares totals that only grow with what they were."""
+
+    def __init__(self) -> None:
+        self._before: Mapping[str, int] = {}
+        self._older: Mapping[str, int] = {}
+
+    def turn(self, totals: Mapping[str, int]) -> None:
+        """Note the totals at a window's end."""
+        self._older, self._before = self._before, dict(totals)
+
+    def grown(self, totals: Mapping[str, int]) -> dict[str, int]:
+        """By how much each has grown since the last window began; those that have not are left out."""
+        return {
+            name: total - self._older.get(name, 0) for name, total in totals.items() if total > self._older.get(name, 0)
+        }

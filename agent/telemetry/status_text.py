@@ -1,0 +1,105 @@
+"""The agent's books as a person wants to read them."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from agent.ledger import PLACES, place
+from agent.receive.kernel_buffers import allowed_text, is_small, udp_waiting, unix_waiting
+from agent.telemetry.snapshot import counted_by
+
+
+def render(status: Mapping[str, Any]) -> str:
+    """The text of `fiesta-agent status` from the JSON of /status. Raises KeyError when it is another program's."""
+    dropped = status["dropped"]
+    rows = [
+        ("received", status["received"], ""),
+        ("recovered", status["recovered"], "found in the spool at the start, or replayed"),
+        ("", None, ""),
+        ("acknowledged", status["acknowledged"], "stored by the centre"),
+        ("in window", status["in_window"], counted(status["names"], "name")),
+        (
+            "in spool",
+            status["in_spool"],
+            f"{counted(status['spool_batches'], 'batch', 'batches')}, {status['spool_bytes']:,} bytes",
+        ),
+        ("dropped", sum(dropped.values()), ""),
+        *(
+            (f"  {reason}", count, "" if place(reason) else "no metrics, left out on purpose")
+            for reason, count in sorted(dropped.items(), key=lambda row: -row[1])
+        ),
+    ]
+    lines = ["samples", *(_row(*row) for row in rows), "", "sockets"]
+    lines += [line for facts in status["sockets"] for line in _socket(facts)]
+    if status["notes"]:
+        lines += [
+            "",
+            "notes (nothing lost)",
+            *(_row(f"  {name}", n, "") for name, n in sorted(status["notes"].items())),
+        ]
+    lines += ["", f"lines are counted by {counted_by(status['compiled'])}", _centre(status), _lost(status)]
+    lines += [f"UNHEALTHY: {reason}" for reason in status["health"]] or ["healthy"]
+    return "\n".join(lines)
+
+
+def one_line(status: Mapping[str, Any]) -> str:
+    """What matters most of the JSON of /status."""
+    state = f"UNHEALTHY: {'; '.join(status['health'])}" if status["health"] else "healthy"
+    received = counted(status["received"], "sample")
+    return f"{state}. {received} received, {status['in_spool']:,} in the spool. {_lost(status)}"
+
+
+def _row(name: str, count: int | None, remark: str) -> str:
+    return "" if count is None else f"  {name:<28}{count:>15,}  {remark}".rstrip()
+
+
+def _socket(facts: Mapping[str, Any]) -> Iterator[str]:
+    """A line of what came, and one of what waits, under it."""
+    came = f"{facts['bytes']:,} bytes"
+    if facts["packets"] is not None:
+        came = f"{counted(facts['packets'], 'datagram')}, {came}"
+    if facts["accepted"] is not None:
+        came = f"{facts['connections']:,} connections open of {facts['accepted']:,}, {came}"
+    yield f"  {facts['name']:<28}  {came}"
+    if facts["buffer_granted"] is not None:
+        waiting = "" if facts["buffer_used"] is None else f"{facts['buffer_used']:,} bytes used of "
+        less = facts["buffer_granted"] < facts["buffer_asked"]
+        asked = f", {facts['buffer_asked']:,} asked for{allowed_text(facts['buffer_limit'])}" if less else ""
+        yield f"  {'':<28}  receive buffer: {waiting}{facts['buffer_granted']:,}{asked}"
+        if is_small(facts["buffer_granted"]):
+            yield f"  {'':<28}  {udp_waiting(facts['buffer_granted'])}"
+    if facts["queue_limit"] is not None:
+        yield f"  {'':<28}  {unix_waiting(facts['queue_limit'])}"
+
+
+def _centre(status: Mapping[str, Any]) -> str:
+    age = status["last_success_age"]
+    return "the centre has taken no batch yet" if age is None else f"the centre took a batch {age:.0f} s ago"
+
+
+def counted(count: int, noun: str, plural: str = "") -> str:
+    """The count and what is counted: ``1 sample``, ``1,000 samples``."""
+    return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"
+
+
+def _lost(status: Mapping[str, Any]) -> str:
+    """One line: was anything lost, and where, in the order of the data's way."""
+    places = []
+    for facts in status["sockets"]:
+        for what, count in _SOCKET_LOSSES.items():
+            if facts[count]:
+                places.append(f"{facts[count]:,} {what} {facts['name']}")
+    samples: Counter[str] = Counter()
+    for reason, count in status["dropped"].items():
+        samples[place(reason)] += count
+    places += [f"{counted(samples[where], 'sample')} {where}" for where in PLACES if samples[where]]
+    if status["corrupt_files"]:
+        places.append(f"{status['corrupt_files']:,} damaged spool files (see corrupt/)")
+    return f"LOST: {'; '.join(places)}" if places else "nothing was lost"
+
+
+_SOCKET_LOSSES: Final = {
+    "datagrams in the kernel, the receive buffer being full, at": "kernel_drops",
+    "datagrams cut, being over 65,536 bytes, at": "truncated",
+    "connections refused, being too many, at": "refused",
+}

@@ -1,0 +1,111 @@
+"""Revoked and rotated keys, told to every central process at once.
+
+A message is lost on who is not connected: then the rule of central.access.auth holds, that a key's row is read again
+after 30 seconds.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+
+from central.redis_link import RedisAddress, RedisDown, RedisLink, RedisRefused
+
+CHANNEL: Final = "fiesta:keys"
+SECONDS: Final = 2.0
+LISTEN_SECONDS: Final = 10.0
+"""How long a silent server is believed to be there before it is asked."""
+_PAUSE_FIRST: Final = 0.1
+_PAUSE_MOST: Final = 5.0
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class KeyNewsCounts:
+    """Facts since the start; plain ints, read at scrape."""
+
+    told: int = 0
+    not_told: int = 0
+    """Changes that could not be published: other processes learn of them from the store, within 30 s."""
+    heard: int = 0
+
+
+class KeyNews:
+    """Publishes the ids of changed keys, and calls ``forget`` with each that is heard. Owns its connections."""
+
+    def __init__(
+        self, address: RedisAddress, forget: Callable[[int], None], *, listen_seconds: float = LISTEN_SECONDS
+    ) -> None:
+        self._link = RedisLink(address, seconds=SECONDS, connections=2)
+        self._forget = forget
+        self._listen_seconds = listen_seconds
+        self._task: asyncio.Task[None] | None = None
+        self.counts = KeyNewsCounts()
+        self.listening = asyncio.Event()
+        """Set while subscribed; ``away`` while not."""
+        self.away = asyncio.Event()
+        self.away.set()
+
+    def start(self) -> None:
+        """Begin to listen, and to connect again whenever that ends."""
+        self._task = asyncio.create_task(self._run(), name="key-news")
+
+    async def close(self) -> None:
+        """Stop listening and close the connections."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+        await self._link.close()
+
+    async def tell(self, key_id: int) -> None:
+        """Publish that a key was revoked or rotated, after that is durable. Never raises."""
+        try:
+            await self._link.run(lambda client: client.publish(CHANNEL, str(key_id)))
+            self.counts.told += 1
+        except (RedisDown, RedisRefused) as error:
+            self.counts.not_told += 1
+            _log.warning("key_change_not_told", id=key_id, error=str(error), others_learn_within_seconds=30)
+
+    async def _run(self) -> None:
+        pause = _PAUSE_FIRST
+        while True:
+            try:
+                await self._link.run(lambda client: client.ping())
+                pause = _PAUSE_FIRST
+                await self._listen()
+            except (RedisDown, RedisRefused) as error:
+                _log.warning("key_news_interrupted", error=str(error), next_try_seconds=pause)
+            self.listening.clear()
+            self.away.set()
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, _PAUSE_MOST)
+
+    async def _listen(self) -> None:
+        """Hear until the server is silent, also when it is asked. Raises RedisDown."""
+        async with contextlib.aclosing(self._link.client.pubsub()) as channel:
+            await self._link.run(lambda _: channel.subscribe(CHANNEL))
+            asked = False
+            while True:
+                message = await self._link.run(
+                    lambda _: channel.get_message(timeout=self._listen_seconds), self._listen_seconds + SECONDS
+                )
+                if message is None and asked:
+                    raise RedisDown(f"nothing heard for {2 * self._listen_seconds:g} s")
+                if message is None:
+                    asked = True
+                    await self._link.run(lambda _: channel.ping())
+                    continue
+                asked = False
+                self._heard(message)
+
+    def _heard(self, message: dict[str, object]) -> None:
+        data = message["data"]
+        if message["type"] == "subscribe":
+            self.away.clear()
+            self.listening.set()
+        elif message["type"] == "message" and isinstance(data, bytes) and data.isdigit():
+            self.counts.heard += 1
+            self._forget(int(data))

@@ -1,0 +1,140 @@
+"""Rate limits shared by all central processes: ``rl:{key}:{minute}`` in Redis, one round trip for many requests.
+
+While a pipeline is in flight, further hits gather; each key that they are of is one INCRBY by their number. Redis
+slow or down: this process counts alone. It always does, so that a change of counter in mid-minute gives nobody a
+second limit: **no process lets more than the limit pass in a minute, and all together no more than the limit while
+Redis answers, than limit times processes while it does not.**
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable
+from contextvars import Context
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+from redis.asyncio import Redis
+
+from central.access.limit import Decision, LocalLimiter, decide
+from central.redis_link import PROBE_SECONDS, Breaker, RedisAddress, RedisDown, RedisLink, RedisRefused
+
+LIMIT_SECONDS: Final = 0.05
+"""The longest that one round trip may take; a request waits for two at most, the one in flight and its own."""
+_KEEP_SECONDS: Final = 120
+_Slot = tuple[int, int]
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class LimitCounts:
+    """Facts since the start; plain ints, read at scrape."""
+
+    round_trips: int = 0
+    failed_trips: int = 0
+    waits: int = 0
+    """Requests that waited for Redis, however that ended."""
+    fallbacks: int = 0
+    """Requests that were counted in this process alone."""
+
+
+class RedisLimiter:
+    """central.access.limit.Limiter over Redis. Owns its connection; ``close`` when nobody asks any more."""
+
+    def __init__(
+        self, address: RedisAddress, *, seconds: float = LIMIT_SECONDS, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._link = RedisLink(address, seconds=seconds, connections=1, breaker=Breaker(PROBE_SECONDS, clock))
+        self._local = LocalLimiter()
+        self._gathered: dict[_Slot, list[asyncio.Future[int]]] = {}
+        self._flight: asyncio.Task[None] | None = None
+        self.counts = LimitCounts()
+
+    @property
+    def alone(self) -> bool:
+        """Whether this process counts alone, since Redis does not answer."""
+        return self._link.breaker.open
+
+    async def hit(self, key_id: int, limit: int, now: float) -> Decision:
+        """See Limiter."""
+        count = self._local.count(key_id, now)
+        if count <= limit:  # else it is over the limit already, whatever Redis says
+            count = max(count, await self._shared_count(key_id, int(now // 60)))
+        return decide(count, limit, now)
+
+    async def probe(self) -> None:
+        """Ask Redis whether it is back, where nobody's request does. Never raises."""
+        with contextlib.suppress(RedisDown, RedisRefused):
+            await self._link.run(lambda client: client.ping())
+
+    async def close(self) -> None:
+        """Let go of the connection; hits that wait are counted here."""
+        if self._flight is not None:
+            self._flight.cancel()
+            await asyncio.wait([self._flight])
+        await self._link.close()
+
+    async def _shared_count(self, key_id: int, minute: int) -> int:
+        """How many requests of all processes this one makes; 0 where Redis does not say in time."""
+        passes = self._link.breaker.try_pass() if self._flight is None else not self.alone
+        if not passes:
+            self.counts.fallbacks += 1
+            return 0
+        self.counts.waits += 1
+        waiter: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._gathered.setdefault((key_id, minute), []).append(waiter)
+        if self._flight is None:
+            self._flight = asyncio.create_task(self._fly(), name="rate-limits", context=Context())
+        return await waiter
+
+    async def _fly(self) -> None:
+        """Round trips until nobody waits."""
+        taken: dict[_Slot, list[asyncio.Future[int]]] = {}
+        try:
+            while self._gathered:
+                taken, self._gathered = self._gathered, {}
+                await self._trip(taken)
+        finally:
+            self._flight = None
+            left, self._gathered = self._gathered, {}
+            for waiters in (*taken.values(), *left.values()):
+                self._alone(waiters)
+
+    async def _trip(self, slots: dict[_Slot, list[asyncio.Future[int]]]) -> None:
+        was_alone = self.alone
+        try:
+            totals = await self._link.run(lambda client: _add(client, slots))
+        except (RedisDown, RedisRefused) as error:
+            self.counts.failed_trips += 1
+            if not was_alone:
+                _log.warning("rate_limits_counted_alone", error=str(error))
+            for waiters in (*slots.values(), *self._gathered.values()):
+                self._alone(waiters)
+            self._gathered = {}
+            return
+        self.counts.round_trips += 1
+        if was_alone:
+            _log.info("rate_limits_shared_again")
+        for ((key_id, minute), waiters), total in zip(slots.items(), totals, strict=True):
+            self._local.learn(key_id, total, minute)
+            for count, waiter in enumerate(waiters, total - len(waiters) + 1):
+                if not waiter.done():
+                    waiter.set_result(count)
+
+    def _alone(self, waiters: list[asyncio.Future[int]]) -> None:
+        for waiter in waiters:
+            if not waiter.done():
+                self.counts.fallbacks += 1
+                waiter.set_result(0)
+
+
+async def _add(client: Redis, slots: dict[_Slot, list[asyncio.Future[int]]]) -> list[int]:
+    """The counts after adding to each key and minute the number of its waiters."""
+    pipeline = client.pipeline(transaction=True)  # no count without its end, also when the server dies in between
+    for (key_id, minute), waiters in slots.items():
+        key = f"rl:{key_id}:{minute}"
+        pipeline.incrby(key, len(waiters))
+        pipeline.expire(key, _KEEP_SECONDS)
+    replies: list[int] = await pipeline.execute()
+    return replies[::2]

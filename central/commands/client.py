@@ -1,0 +1,213 @@
+"""The CLI's way to the running service: one request at a time over the REST API, exact numbers, clear errors."""
+
+import http.client
+import json
+import os
+import re
+import ssl
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+from urllib.parse import urlencode, urlsplit
+
+from central.access.key_file import read_key
+from central.settings import Settings
+
+TIMEOUT_SECONDS: Final = 60.0
+_CHUNK: Final = 1 << 20
+_FIRST_CERTIFICATE: Final = re.compile("-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
+
+
+Watch = Callable[[int | None], AbstractContextManager[Callable[[int], object]]]
+
+
+def _unwatched(_: int | None) -> AbstractContextManager[Callable[[int], object]]:
+    return nullcontext(lambda done: None)
+
+
+class ClientError(Exception):
+    """The service did not do what was asked. The message is one line that says what to do."""
+
+
+class Target(NamedTuple):
+    """Where the service is, the key to show it (empty for none) and the certificate it must show us."""
+
+    url: str
+    key: str
+    key_source: str
+    certificate: Path | None = None
+
+
+def target_of(settings: Settings) -> Target:
+    """The service these settings start, with its admin key. Raises ClientError when there is no key."""
+    if settings.listen[1] == 0:
+        raise ClientError("METRICS_LISTEN has port 0, which tells nobody where the service is; set the port it uses")
+    if settings.admin_key is not None:
+        return Target(settings.url, settings.admin_key, "METRICS_ADMIN_KEY", settings.tls_cert)
+    path = settings.data_dir / "admin.key"
+    return Target(settings.url, _admin_key(path), str(path), settings.tls_cert)
+
+
+def _admin_key(path: Path) -> str:
+    try:
+        return read_key(path)
+    except FileNotFoundError:
+        raise ClientError(
+            f"no admin key at {path}: start the service once ('fiesta-central serve' writes it), run this where it "
+            "runs, or set METRICS_DATA_DIR or METRICS_ADMIN_KEY"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise ClientError(f"the admin key at {path} cannot be read: {error}") from None
+
+
+class Client:
+    """Requests to one service. Opens a connection a request and keeps nothing."""
+
+    def __init__(self, target: Target, *, timeout: float = TIMEOUT_SECONDS) -> None:
+        self._target = target
+        self._timeout = timeout
+
+    def get(self, path: str, query: Mapping[str, str] | None = None) -> Any:
+        """The decoded answer of a GET; numbers with a point are Decimal. Raises ClientError."""
+        return self._json("GET", f"{path}?{urlencode(query)}" if query else path)
+
+    def post(self, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        """The decoded answer of a POST. Raises ClientError."""
+        return self._json("POST", path, body)
+
+    def delete(self, path: str) -> Any:
+        """The decoded answer of a DELETE. Raises ClientError."""
+        return self._json("DELETE", path)
+
+    def get_text(self, path: str, query: Mapping[str, str]) -> str:
+        """The answer of a GET as it came. Raises ClientError."""
+        with self._request("GET", f"{path}?{urlencode(query)}") as response:
+            return response.read().decode()
+
+    def status(self, path: str) -> tuple[str, Any]:
+        """The Date header and the decoded answer of a GET, whatever its status. Raises ClientError."""
+        with self._request("GET", path, refused=False) as response:
+            try:
+                return response.headers["Date"], json.loads(response.read())
+            except ValueError:
+                raise self._foreign() from None
+
+    def download(self, path: str, target: Path, watch: Watch = _unwatched) -> int:
+        """Write the answer of a GET to a new file ``target`` (mode 0600), whole or not at all; its size in bytes.
+
+        ``watch`` is entered with the size that is promised, and what it gives is told of each piece.
+
+        Raises ClientError, and FileExistsError when ``target`` is there already.
+        """
+        if target.exists():
+            raise FileExistsError(target)
+        partial = target.with_name(f"{target.name}.part")
+        with self._request("GET", path) as response:
+            try:
+                size = _save(response, partial, watch)
+                partial.rename(target)
+            finally:
+                partial.unlink(missing_ok=True)
+        return size
+
+    def _json(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        with self._request(method, path, body) as response:
+            try:
+                return json.loads(response.read(), parse_float=Decimal)
+            except ValueError:
+                raise self._foreign() from None
+
+    @contextmanager
+    def _request(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, *, refused: bool = True
+    ) -> Iterator[http.client.HTTPResponse]:
+        connection = self._connection()
+        headers = {"X-API-Key": self._target.key} if self._target.key else {}
+        try:
+            self._connect(connection)
+            connection.request(method, path, None if body is None else json.dumps(body), headers)
+            with connection.getresponse() as response:
+                if refused and response.status >= 300:
+                    raise self._refusal(response)
+                yield response
+        except TimeoutError:
+            raise ClientError(f"{self._target.url} did not answer within {self._timeout:g} s: see its log") from None
+        except http.client.IncompleteRead:
+            raise ClientError("the service broke off in the middle of its answer: see its log, try again") from None
+        except (http.client.HTTPException, ConnectionError):
+            raise self._foreign() from None
+        finally:
+            connection.close()
+
+    def _connect(self, connection: http.client.HTTPConnection) -> None:
+        try:
+            connection.connect()
+        except ssl.SSLError as error:
+            raise ClientError(
+                f"{self._target.url} does not show the certificate of METRICS_TLS_CERT: {error}"
+            ) from None
+        except OSError as error:
+            raise ClientError(
+                f"no service answers at {self._target.url} ({error.strerror or error}): start it with "
+                "'fiesta-central serve', or set METRICS_LISTEN to the address it listens on"
+            ) from None
+
+    def _connection(self) -> http.client.HTTPConnection:
+        parts = urlsplit(self._target.url)
+        host = parts.hostname or ""
+        if self._target.certificate is None:
+            return http.client.HTTPConnection(host, parts.port, timeout=self._timeout)
+        return http.client.HTTPSConnection(
+            host, parts.port, timeout=self._timeout, context=_trust_only(self._target.certificate)
+        )
+
+    def _refusal(self, response: http.client.HTTPResponse) -> ClientError:
+        try:
+            error = json.loads(response.read())["error"]
+            code, message = str(error["code"]), str(error["message"])
+        except (ValueError, KeyError, TypeError):
+            return self._foreign()
+        if response.status == 401:
+            return ClientError(
+                f"the service does not accept the key of {self._target.key_source}: check that METRICS_DATA_DIR and "
+                "METRICS_ADMIN_KEY are those of the running service"
+            )
+        if response.status in (429, 503) and (seconds := response.headers.get("Retry-After")):
+            message = f"{message}; try again in {seconds} s"
+        return ClientError(f"{message} ({code})")
+
+    def _foreign(self) -> ClientError:
+        return ClientError(f"what answers at {self._target.url} is not the service: check METRICS_LISTEN")
+
+
+def _save(response: http.client.HTTPResponse, path: Path, watch: Watch) -> int:
+    """Write the body durably. A body cut short raises IncompleteRead, also where http.client would be silent."""
+    size = 0
+    text = response.headers.get("Content-Length")
+    promised = None if text is None else int(text)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        with watch(promised) as tell:
+            while chunk := response.read(_CHUNK):
+                size += file.write(chunk)
+                tell(len(chunk))
+        if promised is not None and size != promised:
+            raise http.client.IncompleteRead(b"", promised - size)
+        file.flush()
+        os.fsync(file.fileno())
+    return size
+
+
+def _trust_only(certificate: Path) -> ssl.SSLContext:
+    """A context that accepts the service's own certificate and no other.
+
+    That is stricter than a chain and a name, and needs neither: the certificate need not name a loopback address.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.check_hostname = False
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    leaf = _FIRST_CERTIFICATE.search(certificate.read_text(encoding="ascii", errors="replace"))
+    context.load_verify_locations(cadata=leaf[0] if leaf else "")
+    return context

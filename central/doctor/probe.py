@@ -1,0 +1,234 @@
+"""Asks everything that the service depends on, with the service's own settings, and judges what it hears.
+
+Each question has a time limit, changes nothing, and works whether or not the service runs; the embedded store is
+locked to a running one, which is then asked over its API.
+"""
+
+import asyncio
+import os
+import shutil
+import time
+from collections.abc import AsyncIterator, Awaitable, Iterator
+from email.utils import parsedate_to_datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final, NamedTuple, TypeVar
+
+from cryptography import x509
+
+from central.access.auth import parse_key
+from central.access.key_file import read_key
+from central.commands.client import Client, ClientError, Target, target_of
+from central.doctor import judge as doctor
+from central.doctor.judge import Finding, fails, ok, warning
+from central.redis_link import RedisAddress, RedisDown, RedisLink, RedisRefused
+from central.settings import Settings
+from central.spill.spill import Spill
+from central.store.base import StoreError
+from central.store.inspection import KeyFact, StoreFacts
+from central.store.migrations import MigrationError
+from protocol.times import parse_time
+
+T = TypeVar("T")
+
+SECONDS: Final = 5.0
+"""How long one dependency may take to answer."""
+_USED: Final = "fiesta_revoked_key_requests_total"
+
+
+class Heard(NamedTuple):
+    """What the running service said: the body of /ready, its version, its metrics as text."""
+
+    ready: dict[str, Any]
+    version: str
+    metrics: str
+
+
+async def examine(settings: Settings) -> AsyncIterator[Finding]:
+    """All findings in the order of the data's way; each as soon as it is known."""
+    yield ok("settings", "can be used" + _kinds(settings))
+    for finding in doctor.data_folder(_folder(settings.data_dir)):
+        yield finding
+    yield _certificate(settings, time.time())
+    heard, of_service = await asyncio.to_thread(_ask_service, settings)
+    for finding in of_service:
+        yield finding
+    facts, of_store = await _ask_store(settings, heard)
+    for finding in of_store:
+        yield finding
+    given = settings.admin_key is not None
+    yield doctor.admin_key_file(_key_file(settings.data_dir / "admin.key"), facts.keys if facts else None, given=given)
+    if facts is not None:
+        for finding in _judged(facts, heard, settings):
+            yield finding
+    if settings.redis_host is not None:
+        for finding in await _ask_redis(settings):
+            yield finding
+
+
+def _kinds(settings: Settings) -> str:
+    redis = "no Redis" if settings.redis_host is None else f"Redis for limits, queue {settings.queue_connection}"
+    return f": store {settings.db_connection}, {redis}, {settings.url}"
+
+
+# --- this host
+
+
+def _folder(path: Path) -> doctor.Folder:
+    there = path if path.exists() else next(parent for parent in path.absolute().parents if parent.exists())
+    mode = path.stat().st_mode & 0o777 if path.exists() else None
+    return doctor.Folder(str(path), mode, os.access(there, os.W_OK | os.X_OK), shutil.disk_usage(there).free)
+
+
+def _key_file(path: Path) -> doctor.KeyFile:
+    try:
+        mode = path.stat().st_mode & 0o777
+    except OSError:
+        return doctor.KeyFile(str(path))
+    try:
+        return doctor.KeyFile(str(path), mode, parse_key(read_key(path)).public_id)
+    except OSError as error:
+        return doctor.KeyFile(str(path), mode, fault=f"cannot be read: {error.strerror}")
+    except ValueError:
+        return doctor.KeyFile(str(path), mode, fault="does not hold a key")
+
+
+def _certificate(settings: Settings, now: float) -> Finding:
+    if settings.tls_cert is None:
+        return doctor.certificate(None, None, now)
+    first = x509.load_pem_x509_certificates(settings.tls_cert.read_bytes())[0]
+    return doctor.certificate(first.not_valid_after_utc.timestamp(), first.not_valid_before_utc.timestamp(), now)
+
+
+# --- the running service
+
+
+def _ask_service(settings: Settings) -> tuple[Heard | None, list[Finding]]:
+    """What it says, and what that means."""
+    if settings.listen[1] == 0:
+        return None, [warning("service", "METRICS_LISTEN has port 0: it cannot be found", "set the port it uses")]
+    client = Client(Target(settings.url, "", "", settings.tls_cert), timeout=SECONDS)
+    try:
+        date, body = client.status("/ready")
+        # The Date header has whole seconds: half a second more is the best guess.
+        ahead = parsedate_to_datetime(date).timestamp() + 0.5 - time.time()
+        ours = str(client.get("/openapi.json")["info"]["version"])
+        heard = Heard(body, ours, client.get_text("/metrics", {}))
+        findings = list(doctor.service(heard.ready, heard.version, version("glowing-fiesta")))
+    except ClientError as error:
+        if "no service answers" in str(error):
+            return None, [warning("service", f"none runs at {settings.url}", "start it: fiesta-central serve")]
+        return None, [fails("service", str(error), "see the service's log")]
+    except (KeyError, TypeError, ValueError, AttributeError):
+        what = f"what answers at {settings.url} is not the service"
+        return None, [fails("service", what, "set METRICS_LISTEN, or stop the other program")]
+    return heard, [*findings, doctor.clock("the service", ahead, settings.clock_skew_seconds)]
+
+
+def _revoked_in_use(metrics: str) -> dict[int, int]:
+    """Requests with a revoked key, by its id."""
+    samples = (line.rpartition(" ") for line in metrics.splitlines() if line.startswith(f"{_USED}{{"))
+    return {int(name.partition('"')[2].partition('"')[0]): int(float(value)) for name, _, value in samples}
+
+
+# --- the store
+
+
+async def _ask_store(settings: Settings, heard: Heard | None) -> tuple[StoreFacts | None, list[Finding]]:
+    """What is in it, and whether it can be reached at all."""
+    if settings.db_connection == "mysql":
+        from central.store.mysql.connection import Server
+        from central.store.mysql.inspect import look
+
+        server = Server(
+            settings.db_host, settings.db_port, settings.db_database, settings.db_username, settings.db_password
+        )
+        where = f"DB_HOST, DB_PORT, DB_DATABASE, DB_USERNAME and DB_PASSWORD; the server at {settings.db_host}"
+        return await _looked(look(server), where)
+    if heard is not None:
+        return await asyncio.to_thread(_over_the_api, settings, (heard.ready.get("spill") or {}).get("rejected_points"))
+    from central.store.duck.inspect import look as look_at_file
+    from central.store.duck.store import FILE_NAME
+
+    path = settings.data_dir / FILE_NAME
+    if not path.exists():
+        return None, [ok("store", f"{path} is not there yet; the first start makes it")]
+    return await _looked(asyncio.to_thread(look_at_file, path), "that no other process has it open, and who owns it")
+
+
+async def _looked(look: Awaitable[StoreFacts], where: str) -> tuple[StoreFacts | None, list[Finding]]:
+    try:
+        async with asyncio.timeout(SECONDS):
+            facts = await look
+    except TimeoutError:
+        return None, [fails("store", f"no answer within {SECONDS:g} s", f"check {where}")]
+    except MigrationError as error:
+        return None, [fails("migrations", str(error), "start the version that belongs to this database")]
+    except StoreError as error:
+        return None, [fails("store", str(error), f"check {where}")]
+    return facts, [ok("store", f"{facts.version} answers"), doctor.migrations(facts)]
+
+
+def _over_the_api(settings: Settings, rejected: int | None) -> tuple[StoreFacts | None, list[Finding]]:
+    """The embedded store of a running service."""
+    try:
+        client = Client(target_of(settings), timeout=SECONDS)
+        keys = [
+            KeyFact(row["id"], row["prefix"][3:], row["name"], frozenset(row["scopes"]), row["revoked_at"] is not None)
+            for row in client.get("/api/admin/keys")["data"]
+        ]
+        last_run = client.get("/api/admin/retention")["data"]["last_run"]
+    except ClientError as error:
+        advice = "see admin.key and service; the service must be the one of this data folder"
+        return None, [fails("store", f"open in the service, which does not tell: {error}", advice)]
+    facts = StoreFacts("the embedded store", [], keys, parse_time(last_run) if last_run else 0, rejected)
+    return facts, [ok("store", "open in the running service, and answers")]
+
+
+def _judged(facts: StoreFacts, heard: Heard | None, settings: Settings) -> Iterator[Finding]:
+    """All that is about what is in the store."""
+    now = time.time()
+    if facts.ahead is not None:
+        yield doctor.clock("the database", facts.ahead, settings.clock_skew_seconds)
+    if facts.variables:
+        yield from doctor.mysql_settings(facts.variables)
+    if facts.pending:
+        return
+    if facts.last_partition:
+        yield doctor.partitions(facts.last_partition, now)
+    yield doctor.admin_keys(facts.keys, given=settings.admin_key is not None)
+    if heard is not None:
+        yield doctor.revoked_in_use(facts.keys, _revoked_in_use(heard.metrics))
+    yield doctor.retention(facts.last_run, now, running=heard is not None)
+    yield doctor.rejected_points(facts.rejected)
+
+
+# --- Redis
+
+
+async def _ask_redis(settings: Settings) -> list[Finding]:
+    address = RedisAddress(settings.redis_host or "", settings.redis_port, settings.redis_password)
+    link, spill = RedisLink(address, seconds=SECONDS), None
+    advice = f"check REDIS_HOST, REDIS_PORT and REDIS_PASSWORD; the server at {address.host}:{address.port}"
+    try:
+        info = await link.run(lambda client: client.info())
+        asked = time.time()
+        seconds, micros = await link.run(lambda client: client.time())
+        ahead = seconds + micros / 1e6 - (asked + time.time()) / 2
+        told = doctor.RedisFacts(str(info["redis_version"]), None, info["used_memory"], info.get("maxmemory", 0))
+        if settings.queue_connection == "redis":
+            spill = Spill(address, max_bytes=settings.spill_max_bytes)
+            state = await spill.refresh()
+            told = doctor.RedisFacts(
+                told.version, state.fault, told.used, told.most, state.entries, state.bad, state.lag_seconds
+            )
+    except (RedisDown, RedisRefused) as error:
+        return [fails("redis", str(error), advice)]
+    finally:
+        await link.close()
+        if spill is not None:
+            await spill.close()
+    return [
+        *doctor.redis_server(told, settings.spill_max_bytes if spill is not None else None),
+        doctor.clock("Redis", ahead, settings.clock_skew_seconds),
+    ]

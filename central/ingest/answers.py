@@ -1,0 +1,56 @@
+"""Answers of the ingest endpoints as bytes, made by plain functions so that a replay gives the same ones."""
+
+import json
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from central.errors import ApiError, invalid
+from protocol.item import Fault
+
+SINGLE_ANSWERS: Final = {
+    "counter": b'{"success":true,"message":"Counter metric recorded"}',
+    "value": b'{"success":true,"message":"Value metric recorded"}',
+}
+
+
+class Answer(NamedTuple):
+    """A response: status, JSON body, headers beside the usual ones."""
+
+    status: int
+    body: bytes
+    headers: dict[str, str]
+
+
+class Rejected(NamedTuple):
+    """An item of a batch that was not stored."""
+
+    place: int
+    name: str | None
+    fault: Fault
+
+
+def recorded(body: bytes, *, replayed: bool = False) -> Answer:
+    """201 for what is durable now, or was before."""
+    return Answer(201, body, {"Idempotency-Replayed": "true"} if replayed else {})
+
+
+def refused(error: ApiError) -> Answer:
+    """The answer of an error."""
+    return Answer(error.status, json.dumps(error.body(), ensure_ascii=False).encode(), error.headers)
+
+
+def refused_item(fault: Fault) -> Answer:
+    """The answer to a single metric that broke a rule."""
+    return refused(invalid(fault))
+
+
+def batch_body(items: int, rejected: Sequence[Rejected]) -> bytes:
+    """The body of a batch's 201: how many were accepted, and one error for each that was not."""
+    if not rejected:
+        return b'{"success":true,"accepted":%d,"rejected":0,"errors":[]}' % items
+    errors = [
+        {"index": entry.place, "name": entry.name, "code": entry.fault.code, "message": entry.fault.message}
+        for entry in rejected
+    ]
+    body = {"success": True, "accepted": items - len(errors), "rejected": len(errors), "errors": errors}
+    return json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()

@@ -1,0 +1,136 @@
+"""The parameters of the aggregate endpoint and of the list, checked. Pure."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Final, Literal, NamedTuple, get_args
+
+from central.errors import ApiError, invalid
+from central.query.formats import FORMATS, prefers_csv
+from central.store.plan import (
+    MAX_WINDOWS_A_NAME,
+    MAX_WINDOWS_AN_ANSWER,
+    WINDOWS,
+    window_that_fits,
+    windows_touched,
+)
+from protocol.item import Fault
+from protocol.names import NAME_RULE, is_name
+from protocol.times import parse_time
+
+Operation = Literal["sum", "count", "avg", "min", "max"]
+OPERATIONS: Final = get_args(Operation)
+Fill = Literal["zero", "null"]
+FILLS: Final = get_args(Fill)
+PARAMETERS: Final = frozenset({"name", "operation", "window", "start", "end", "fill", "format"})
+LIST_PARAMETERS: Final = frozenset({"prefix", "limit", "after"})
+LIST_LIMIT: Final = 100
+LIST_MOST: Final = 1_000
+# A '+' that was not percent-encoded arrives as a blank: 00:00:00+02:00 is meant by "00:00:00 02:00".
+_LOST_PLUS: Final = re.compile(r"\A(.{10}[Tt ]\d\d:\d\d\S*) (\d\d(?::?\d\d)?)\Z", re.ASCII)
+
+
+class Query(NamedTuple):
+    """A checked aggregate query over [start, end), times in whole seconds.
+
+    ``fill``: what an empty window is given as, None for not at all; ``csv``: that is how the answer is wanted, else as
+    JSON.
+    """
+
+    names: tuple[str, ...]
+    operation: str
+    window: str
+    start: int
+    end: int
+    fill: str | None
+    csv: bool = False
+
+    @property
+    def seconds(self) -> int:
+        """The window in seconds."""
+        return WINDOWS[self.window]
+
+
+def parse_query(parameters: Mapping[str, str], accept: str = "") -> Query:
+    """Check the parameters; ``accept`` is the header, which counts where they name no format.
+
+    Raises ApiError 400 that names the one at fault.
+    """
+    _known(parameters, PARAMETERS)
+    names = _names(_required(parameters, "name"))
+    operation = _choice(parameters, "operation", OPERATIONS)
+    window = _choice(parameters, "window", tuple(WINDOWS))
+    start, end = _time(parameters, "start"), _time(parameters, "end")
+    fill = _choice(parameters, "fill", FILLS) if "fill" in parameters else None
+    csv = _choice(parameters, "format", FORMATS) == "csv" if "format" in parameters else prefers_csv(accept)
+    if start >= end:
+        raise _fault("end", "end must be later than start; the range is start <= time < end")
+    _check_size(start, end, window, len(names))
+    return Query(names, operation, window, start, end, fill, csv)
+
+
+def parse_list(parameters: Mapping[str, str]) -> tuple[str, str, int]:
+    """prefix, after and limit of the list of metrics. Raises ApiError 400."""
+    _known(parameters, LIST_PARAMETERS)
+    prefix, after = parameters.get("prefix", ""), parameters.get("after", "")
+    for field, text in (("prefix", prefix), ("after", after)):
+        if text and not is_name(text):
+            raise invalid(Fault("INVALID_NAME", field, f"{field} {NAME_RULE}"))
+    limit = parameters.get("limit", str(LIST_LIMIT))
+    if not (limit.isascii() and limit.isdigit() and len(limit) <= 4 and 1 <= int(limit) <= LIST_MOST):
+        raise _fault("limit", f"limit must be a whole number from 1 to {LIST_MOST}")
+    return prefix, after, int(limit)
+
+
+def _fault(field: str, message: str) -> ApiError:
+    return invalid(Fault("VALIDATION_ERROR", field, message))
+
+
+def _known(parameters: Mapping[str, str], allowed: frozenset[str]) -> None:
+    for name in parameters:
+        if name not in allowed:
+            raise _fault(name[:80], f"unknown parameter {name[:80]!r}; allowed are {', '.join(sorted(allowed))}")
+
+
+def _required(parameters: Mapping[str, str], field: str) -> str:
+    text = parameters.get(field)
+    if not text:
+        raise _fault(field, f"{field} is required")
+    return text
+
+
+def _choice(parameters: Mapping[str, str], field: str, allowed: Sequence[str]) -> str:
+    text = _required(parameters, field)
+    if text not in allowed:
+        raise _fault(field, f"{field} must be one of {', '.join(allowed)}")
+    return text
+
+
+def _names(text: str) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(text.split(",")))
+    for name in names:
+        if not is_name(name):
+            raise invalid(Fault("INVALID_NAME", "name", f"name: each of the comma-separated names {NAME_RULE}"))
+    return names
+
+
+def _time(parameters: Mapping[str, str], field: str) -> int:
+    text = _required(parameters, field)
+    try:
+        return parse_time(_LOST_PLUS.sub(r"\1+\2", text))
+    except ValueError as error:
+        raise invalid(Fault("INVALID_TIMESTAMP", field, f"{field} {error}")) from None
+
+
+def _check_size(start: int, end: int, window: str, names: int) -> None:
+    touched = windows_touched(start, end, WINDOWS[window])
+    if touched <= MAX_WINDOWS_A_NAME and touched * names <= MAX_WINDOWS_AN_ANSWER:
+        return
+    fits = window_that_fits(start, end, names)
+    advice = f"window={fits} would fit" if fits else "no window fits: ask for a shorter range or fewer names"
+    raise ApiError(
+        400,
+        "RANGE_TOO_LARGE",
+        f"the range holds {touched} windows of {window} a name; at most {MAX_WINDOWS_A_NAME} a name and"
+        f" {MAX_WINDOWS_AN_ANSWER} an answer are given: {advice}",
+        details={"field": "window", "windows": touched * names, "fits": fits},
+    )

@@ -1,0 +1,255 @@
+"""From the spill into the store, each entry exactly once, oldest first, in one process at a time.
+
+An entry's group id goes into the store with its points, in one transaction, and is looked up before: so an entry that
+comes twice, is drained by two at once, or whose removal failed, is stored once. A request that reached the store by
+itself (its client asked again) is left out. What cannot be read is set aside; what the store refuses stays, and holds
+up nothing behind it.
+"""
+
+import asyncio
+import contextlib
+import os
+import time
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import structlog
+
+from central.ingest.names import Known, Names
+from central.ingest.submission import Submission
+from central.redis_link import RedisDown, RedisRefused
+from central.spill.record import BadRecord, SpilledGroup, SpilledRequest, decode, submission_of
+from central.spill.spill import Entry, Spill
+from central.store.base import (
+    Group,
+    OutcomeUnknown,
+    Refused,
+    RejectedPoint,
+    Remembered,
+    RequestId,
+    Row,
+    StaleNames,
+    Store,
+    StoreError,
+    StoreUnavailable,
+)
+from protocol.limits import ID_DAYS
+
+PAUSE_SECONDS: Final = 1.0
+LEASE_SECONDS: Final = 15.0
+MAX_ROWS: Final = 10_000
+_TRIES: Final = 3
+_DAY: Final = 86_400
+_NO_FINGERPRINT: Final = bytes(16)
+_log = structlog.get_logger(__name__)
+
+
+class Read(NamedTuple):
+    """An entry and what it says."""
+
+    entry: Entry
+    group: SpilledGroup
+
+
+@dataclass(slots=True)
+class DrainCounts:
+    """Facts since the start; plain ints, read at scrape."""
+
+    entries: int = 0
+    points: int = 0
+    left_out: int = 0
+    """Requests that were in the store already."""
+    rejected: int = 0
+    """Points whose name has another type or is over a cap; they are in ``rejected_points``."""
+    bad: int = 0
+    """Entries that could not be read; they are in the stream of bad ones."""
+    postponed: int = 0
+    """Times that the store refused an entry; it stays."""
+
+
+class Drain:
+    """Looks at the spill every ``pause`` seconds. ``in_turn`` runs a commit in the place of a group."""
+
+    def __init__(
+        self,
+        spill: Spill,
+        store: Store,
+        names: Names,
+        in_turn: Callable[[Callable[[], Awaitable[None]]], Awaitable[None]],
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._spill = spill
+        self._store = store
+        self._names = names
+        self._in_turn = in_turn
+        self._clock = clock
+        self._token = os.urandom(16).hex()
+        self._task: asyncio.Task[None] | None = None
+        self._closing = asyncio.Event()
+        self.counts = DrainCounts()
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._task = asyncio.create_task(self._run(), name="drain")
+
+    async def close(self) -> None:
+        """Let the commit under way end, and let another process go on at once."""
+        self._closing.set()
+        if self._task is not None:
+            await self._task
+        with contextlib.suppress(RedisDown, RedisRefused):
+            await self._spill.release(self._token)
+
+    async def _run(self) -> None:
+        while not self._closing.is_set():
+            try:
+                await self.round()
+            except Exception:  # whatever it is, the next round may do
+                _log.exception("drain_crashed")
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(PAUSE_SECONDS):
+                    await self._closing.wait()
+
+    async def round(self) -> None:
+        """Look, and store what there is, as far as Redis and the store go along."""
+        state = await self._spill.refresh()
+        if not state.entries:
+            return
+        try:
+            await self._store.ping()
+            await self._drain_all()
+        except (RedisDown, RedisRefused, StoreUnavailable) as error:
+            _log.warning("drain_interrupted", reason=str(error), entries=state.entries)
+        await self._spill.refresh()
+
+    async def _drain_all(self) -> None:
+        after = b""
+        while entries := await self._spill.read(after):
+            after = entries[-1].id
+            for bunch in bunches([read for entry in entries if (read := await self._read(entry)) is not None]):
+                if self._closing.is_set() or not await self._spill.try_lease(self._token, LEASE_SECONDS):
+                    return
+                await self._store_bunch(bunch)
+
+    async def _read(self, entry: Entry) -> Read | None:
+        try:
+            return Read(entry, decode(entry.content))
+        except BadRecord as error:
+            _log.error("spill_entry_set_aside", id=entry.id.decode(), reason=str(error))
+            await self._spill.set_aside(entry, str(error))
+            self.counts.bad += 1
+            return None
+
+    async def _store_bunch(self, bunch: list[Read]) -> None:
+        """Store entries in one transaction, or one by one where that is refused, and forget them."""
+        try:
+            await self._in_turn(lambda: self._commit([read.group for read in bunch]))
+        except StoreUnavailable:
+            raise
+        except StoreError as error:
+            if len(bunch) == 1:
+                self.counts.postponed += 1
+                _log.error("spill_entry_refused_it_stays", id=bunch[0].entry.id.decode(), error=str(error))
+                return
+            for read in bunch:
+                await self._store_bunch([read])
+            return
+        self.counts.entries += len(bunch)
+        ids = (request.id for read in bunch for request in read.group.requests if request.id is not None)
+        await self._spill.remove([read.entry for read in bunch], ids)
+
+    async def _commit(self, groups: list[SpilledGroup]) -> None:
+        """Returns when all of it is in the store. Raises StoreError."""
+        for tries_left in reversed(range(_TRIES)):
+            try:
+                await self._try_commit(groups)
+                return
+            except OutcomeUnknown as error:  # the ids tell, in the next round
+                raise StoreUnavailable(f"it is not known whether a group of the spill was stored: {error}") from error
+            except Refused as error:
+                if isinstance(error, StaleNames):
+                    self._names.forget_all()
+                if not tries_left:
+                    raise
+
+    async def _try_commit(self, groups: list[SpilledGroup]) -> None:
+        ids = [group.id for group in groups]
+        ids += [request.id for group in groups for request in group.requests if request.id is not None]
+        known = await self._store.recall(ids)
+        new, requests = still_missing(groups, known)
+        if not new:
+            self.counts.left_out += sum(len(group.requests) for group in groups)
+            return
+        now = int(self._clock())
+        submissions = [submission_of(request) for request in requests]
+        settled = await self._names.settle(submissions, now)
+        day = max(groups[0].day, now // _DAY - ID_DAYS)
+        made = Group(os.urandom(16), day, names_version=settled.version)
+        made.ids += [RequestId(group_id, _NO_FINGERPRINT, None) for group_id in new]
+        for request, submission in zip(requests, submissions, strict=True):
+            _add(made, request, submission, settled)
+        await self._store.commit(made)
+        self.counts.points += len(made.rows)
+        self.counts.left_out += sum(len(group.requests) for group in groups) - len(requests)
+        if made.rejected:
+            self.counts.rejected += len(made.rejected)
+            _log.error("spilled_points_rejected", points=len(made.rejected), example=made.rejected[0]._asdict())
+
+
+def bunches(reads: Iterable[Read]) -> Iterator[list[Read]]:
+    """Entries that go into one transaction: of one day, in all at most MAX_ROWS points unless one has more."""
+    bunch: list[Read] = []
+    rows = 0
+    for read in reads:
+        if bunch and (rows + read.group.rows > MAX_ROWS or read.group.day != bunch[0].group.day):
+            yield bunch
+            bunch, rows = [], 0
+        bunch.append(read)
+        rows += read.group.rows
+    if bunch:
+        yield bunch
+
+
+def still_missing(
+    groups: Iterable[SpilledGroup], known: dict[bytes, Remembered]
+) -> tuple[list[bytes], list[SpilledRequest]]:
+    """The ids of the groups that are not stored yet, and their requests that are not.
+
+    A request whose key is known with another body was acknowledged like any other: its points count, its id is taken.
+    """
+    seen = {key: found.fingerprint for key, found in known.items()}
+    new: list[bytes] = []
+    requests: list[SpilledRequest] = []
+    for group in groups:
+        if group.id in seen:
+            continue
+        seen[group.id] = _NO_FINGERPRINT
+        new.append(group.id)
+        for request in group.requests:
+            if request.id is None or request.fingerprint is None:
+                requests.append(SpilledRequest(request.key, request.points))
+            elif request.id not in seen:
+                seen[request.id] = request.fingerprint
+                requests.append(request)
+            elif seen[request.id] != request.fingerprint:
+                requests.append(SpilledRequest(request.key, request.points))
+    return new, requests
+
+
+def _add(group: Group, request: SpilledRequest, submission: Submission, known: Known) -> None:
+    """A request's rows, its id, and its points that cannot be stored."""
+    group.rows += [
+        Row(known.metrics[item.name].id, item.recorded_at, item.value, item.weight, item.low, item.high)
+        for item in submission.items
+    ]
+    for entry in submission.rejected:
+        item = request.points[entry.place]
+        group.rejected.append(
+            RejectedPoint(
+                item.name, item.kind, item.recorded_at, item.value, item.weight, item.low, item.high, entry.fault.code
+            )
+        )
+    if request.id is not None and request.fingerprint is not None:
+        group.ids.append(RequestId(request.id, request.fingerprint, request.answer))

@@ -1,0 +1,300 @@
+"""Where groups wait while the database is away: one Redis stream, durable and bounded, or closed.
+
+An entry is acknowledged only after a server that fsyncs before it answers has taken it, and which throws nothing away
+when its memory is full; that is looked at before each entry. The bound is on bytes; nothing is ever trimmed.
+"""
+
+import math
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+import structlog
+
+from central.redis_link import RedisAddress, RedisDown, RedisLink, RedisRefused
+from central.spill.record import SpilledGroup, encode
+from central.spill.redis_scripts import PUT, RELEASE, REMOVE, RENEW, SET_ASIDE, STATE
+from central.store.base import Remembered
+from protocol.limits import ID_DAYS
+
+PREFIX: Final = "fiesta:spill"
+SECONDS: Final = 1.0
+"""The longest that one call may take."""
+LOOK_SECONDS: Final = 3.0
+"""How old a look may be to tell that there is nothing; a look is taken once a second."""
+READ_ENTRIES: Final = 256
+READ_BYTES: Final = 4 << 20
+_ID_BYTES: Final = 200
+"""What Redis needs, about, to remember one request id."""
+_ID_SECONDS: Final = (ID_DAYS + 1) * 86_400
+_WAITAOF_FROM: Final = (7, 2)
+_log = structlog.get_logger(__name__)
+
+
+class SpillRefused(Exception):
+    """The group is not in the spill: it is full, not durable, or does not answer."""
+
+
+class SpillInDoubt(Exception):
+    """The group may be in the spill. To put it again is harmless: its id is the judge when it is drained."""
+
+
+class Entry(NamedTuple):
+    """An entry as read: its id in the stream, the size it counts for, its content."""
+
+    id: bytes
+    size: int
+    content: bytes
+
+
+@dataclass(slots=True)
+class SpillState:
+    """What is in the spill, as last heard; plain ints, read at scrape."""
+
+    entries: int = 0
+    bytes: int = 0
+    bad: int = 0
+    """Entries that could not be read, set aside in a stream of their own."""
+    lag_seconds: float = 0.0
+    """Age of the oldest entry."""
+    seen: bool = False
+    """Whether it was looked at since the start."""
+    fault: str | None = "Redis has not been asked yet"
+    """Why this Redis may not keep what is put in; None when it does."""
+
+
+@dataclass(slots=True)
+class SpillCounts:
+    """Facts since the start; plain ints, read at scrape."""
+
+    put: int = 0
+    refused: int = 0
+    in_doubt: int = 0
+
+
+def durability_fault(info: Mapping[str, Any], fsync: str, policy: str) -> str | None:
+    """Why this server may not keep what it acknowledged, and what would be right; None when it does."""
+    if not info.get("aof_enabled"):
+        return "Redis is not durable: it has no append-only file; set appendonly yes"
+    if fsync != "always":
+        return f"Redis is not durable: its appendfsync is {fsync}; set appendfsync always"
+    if policy != "noeviction":
+        return f"Redis may throw entries away: its maxmemory-policy is {policy}; set maxmemory-policy noeviction"
+    if info.get("aof_last_write_status", "ok") != "ok":
+        return "Redis cannot write its append-only file; see its log"
+    if info.get("role", "master") != "master":
+        return "this Redis is a replica; give the address of the primary"
+    return None
+
+
+def memory_fault(info: Mapping[str, Any]) -> str | None:
+    """Why this server takes nothing more; None when it does."""
+    most = info.get("maxmemory", 0)
+    if most and info["used_memory"] - info.get("mem_not_counted_for_evict", 0) > most:
+        return f"Redis is full: it uses more than its maxmemory, {most} bytes; raise that"
+    return None
+
+
+class Spill:
+    """The stream and what is remembered beside it. Owns its connections."""
+
+    def __init__(
+        self, address: RedisAddress, *, max_bytes: int, seconds: float = SECONDS, prefix: str = PREFIX
+    ) -> None:
+        self._link = RedisLink(address, seconds=seconds)
+        self._max_bytes = max_bytes
+        self._keys = [f"{prefix}:groups", f"{prefix}:bytes", f"{prefix}:groups:bad"]
+        self._lease = f"{prefix}:lease"
+        self._ids = f"{prefix}:id:"
+        self._added = 0
+        self._looked_at = -math.inf
+        self._no_memory: str | None = None
+        self._no_room: str | None = None
+        self.state = SpillState()
+        self.counts = SpillCounts()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._link.close()
+
+    @property
+    def fault(self) -> str | None:
+        """Why nothing can be put in; None when all is well."""
+        return self.state.fault or self._no_memory or self._no_room
+
+    @property
+    def holds(self) -> bool:
+        """Whether something is in the spill, as it was last seen; also while it was never seen."""
+        return self.state.entries > 0 or not self.state.seen
+
+    @property
+    def may_hide(self) -> bool:
+        """Whether something acknowledged may be in here and not in the store: unless a fresh look showed nothing.
+
+        A process that was stopped for a while, or cannot ask Redis, does not know what others have put in.
+        """
+        return self.holds or time.monotonic() - self._looked_at > LOOK_SECONDS
+
+    async def put(self, group: SpilledGroup) -> None:
+        """Take a group, durably. Raises SpillRefused or SpillInDoubt."""
+        try:
+            await self._put(group)
+        except SpillRefused:
+            self.counts.refused += 1
+            raise
+        except SpillInDoubt:
+            self.counts.in_doubt += 1
+            raise
+        self.counts.put += 1
+
+    async def _put(self, group: SpilledGroup) -> None:
+        if not self._link.breaker.try_pass():
+            raise SpillRefused("Redis does not answer")
+        wait = await self._check()
+        entry = encode(group)
+        ids = [
+            part
+            for request in group.requests
+            if request.id is not None
+            for part in (request.id.hex(), (request.fingerprint or b"") + (request.answer or b""))
+        ]
+        size = len(entry) + _ID_BYTES * len(ids) // 2
+        arguments = [entry, size, self._max_bytes, _ID_SECONDS, self._ids, *ids]
+        try:
+            taken, *synced = await self._link.run(lambda client: self._send(client, arguments, wait=wait))
+        except RedisRefused as error:
+            raise SpillRefused(f"Redis refused the group: {error}") from error
+        except RedisDown as error:
+            raise SpillInDoubt(f"it is not known whether Redis took the group: {error}") from error
+        if not taken:
+            self._no_room = f"the spill is full, METRICS_SPILL_MAX_BYTES is {self._max_bytes}"
+            raise SpillRefused(self._no_room)
+        self._no_room = None
+        if synced and synced[0][0] < 1:
+            raise SpillInDoubt("Redis did not sync its append-only file in time")
+        self._added += 1
+        self.state.entries += 1
+        self.state.bytes += size
+
+    async def recall(self, ids: Sequence[bytes]) -> dict[bytes, Remembered]:
+        """Which of these request ids wait in the spill, with what was answered. Raises SpillRefused.
+
+        Ask before the store: what has left the spill by now is found there.
+        """
+        if not ids:
+            return {}
+        if not self._link.breaker.try_pass():
+            raise SpillRefused("Redis does not answer")
+        try:
+            values = await self._link.run(lambda client: _get(client, [self._ids + key.hex() for key in ids]))
+        except (RedisDown, RedisRefused) as error:
+            raise SpillRefused(f"Redis cannot be asked: {error}") from error
+        return {
+            key: Remembered(value[:16], value[16:] or None)
+            for key, value in zip(ids, values, strict=True)
+            if value is not None
+        }
+
+    # --- for the drain
+
+    async def refresh(self) -> SpillState:
+        """Look at it. Without an answer the state keeps what was known, with the fault."""
+        added, begun = self._added, time.monotonic()
+        try:
+            await self._check()
+            entries, size, bad, oldest, now = await self._link.script(STATE, self._keys)
+        except SpillRefused:
+            return self.state
+        except (RedisDown, RedisRefused) as error:
+            self._closed(str(error))
+            return self.state
+        if added != self._added:  # what we hear may be older than what we put in meanwhile
+            entries, size = max(entries, self.state.entries), max(size, self.state.bytes)
+        if size < self.state.bytes or not size:
+            self._no_room = None
+        self.state.entries, self.state.bytes, self.state.bad, self.state.seen = entries, size, bad, True
+        self._looked_at = begun
+        self.state.lag_seconds = max(0, now - int(oldest.split(b"-")[0])) / 1000 if oldest else 0.0
+        return self.state
+
+    async def read(self, after: bytes) -> list[Entry]:
+        """The next entries, oldest first; ``after`` is an entry's id, empty for the start. Raises as the link."""
+        mean = self.state.bytes // max(self.state.entries, 1) + 1
+        count = max(1, min(READ_ENTRIES, READ_BYTES // mean))
+        start = b"(" + after if after else "-"
+        return await self._link.run(lambda client: _read(client, self._keys[0], start, count))
+
+    async def remove(self, entries: Sequence[Entry], ids: Iterable[bytes]) -> None:
+        """Forget entries that are in the store, and their request ids. Raises as the link."""
+        pairs = [part for entry in entries for part in (entry.id, entry.size)]
+        removed = await self._link.script(
+            REMOVE, self._keys, self._ids, len(entries), *pairs, *(key.hex() for key in ids)
+        )
+        self.state.entries = max(0, self.state.entries - removed)
+
+    async def set_aside(self, entry: Entry, reason: str) -> None:
+        """Move an entry that cannot be read to the stream of bad ones. Raises as the link."""
+        await self._link.script(SET_ASIDE, self._keys, entry.id, entry.size, entry.content, reason)
+
+    async def try_lease(self, token: str, seconds: float) -> bool:
+        """Take the drain's lease, or keep it. Raises as the link."""
+        return bool(await self._link.script(RENEW, [self._lease], token, int(seconds * 1000)))
+
+    async def release(self, token: str) -> None:
+        """Give the lease back. Raises as the link."""
+        await self._link.script(RELEASE, [self._lease], token)
+
+    # ---
+
+    async def _check(self) -> bool:
+        """Whether WAITAOF is to be asked. Raises SpillRefused when the server is not durable or does not say."""
+        try:
+            info, fsync, policy = await self._link.run(_configuration)
+        except (RedisDown, RedisRefused) as error:
+            raise self._closed(f"Redis does not say whether it is durable: {error}") from error
+        fault = durability_fault(info, fsync["appendfsync"], policy["maxmemory-policy"])
+        if fault is not None:
+            raise self._closed(fault)
+        if self.state.fault is not None:
+            _log.info("spill_ready")
+        self.state.fault = None
+        self._no_memory = memory_fault(info)
+        major, minor, *_ = (int(part) for part in str(info["redis_version"]).split("."))
+        return (major, minor) >= _WAITAOF_FROM
+
+    async def _send(self, client: Any, arguments: list[Any], *, wait: bool) -> list[Any]:
+        pipeline = client.pipeline(transaction=False)
+        pipeline.eval(PUT, len(self._keys), *self._keys, *arguments)
+        if wait:
+            pipeline.execute_command("WAITAOF", 1, 0, int(self._link.seconds * 1000))
+        replies: list[Any] = await pipeline.execute()
+        return replies
+
+    def _closed(self, fault: str) -> SpillRefused:
+        if fault != self.state.fault:
+            _log.error("spill_closed", reason=fault)
+        self.state.fault = fault
+        return SpillRefused(fault)
+
+
+async def _get(client: Any, keys: list[str]) -> list[bytes | None]:
+    values: list[bytes | None] = await client.mget(keys)
+    return values
+
+
+async def _read(client: Any, key: str, start: bytes | str, count: int) -> list[Entry]:
+    entries = []
+    for entry_id, fields in await client.xrange(key, start, "+", count):
+        size = fields.get(b"size", b"")
+        entries.append(Entry(entry_id, int(size) if size.isdigit() else 0, fields.get(b"group", b"")))
+    return entries
+
+
+async def _configuration(client: Any) -> list[Any]:
+    pipeline = client.pipeline(transaction=False)
+    pipeline.info()
+    pipeline.config_get("appendfsync")
+    pipeline.config_get("maxmemory-policy")
+    replies: list[Any] = await pipeline.execute()
+    return replies

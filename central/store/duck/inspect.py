@@ -1,0 +1,28 @@
+"""A look at the embedded store's file while no service has it open: read-only, the log is read and not folded in."""
+
+from pathlib import Path
+
+import duckdb
+
+from central.store.base import StoreUnavailable
+from central.store.duck import keys as duck_keys
+from central.store.inspection import KeyFact, StoreFacts
+from central.store.migrations import load, pending
+
+
+def look(path: Path) -> StoreFacts:
+    """What is in the file. Raises StoreUnavailable when it cannot be read, and MigrationError."""
+    try:
+        with duckdb.connect(str(path), read_only=True, config={"threads": 1}) as handle:
+            version = f"DuckDB {duckdb.__version__}"
+            applied = dict(handle.execute("SELECT name, checksum FROM migrations").fetchall())
+            missing = [migration.name for migration in pending(load("duckdb"), applied)]
+            if missing:
+                return StoreFacts(version, missing)
+            ((last_run,),) = handle.execute("SELECT last_run FROM retention").fetchall()
+            ((rejected,),) = handle.execute("SELECT count(*) FROM rejected_points").fetchall()
+            keys = duck_keys.list_all(handle)
+    except duckdb.Error as error:
+        raise StoreUnavailable(f"{path} cannot be read: {error}") from error
+    shown = [KeyFact(row.id, row.public_id, row.name, row.scopes, row.revoked_at is not None) for row in keys]
+    return StoreFacts(version, [], shown, last_run, rejected)

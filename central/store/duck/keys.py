@@ -1,0 +1,67 @@
+"""API keys in the embedded store: plain statements on a handle, inside the caller's transaction."""
+
+from central.store.base import KeyRow, NewKey
+from central.store.duck.engine import Connection
+
+_COLUMNS = "id, public_id, name, hash, scopes, rate_limit, created_at, revoked_at"
+_Fields = tuple[int, str, str, str, str, int, int, int | None]
+
+
+def find(cursor: Connection, public_id: str) -> KeyRow | None:
+    """The key with this public id."""
+    return _one(cursor, "public_id", public_id)
+
+
+def list_all(cursor: Connection) -> list[KeyRow]:
+    """Every key by id."""
+    return [_row(fields) for fields in cursor.execute(f"SELECT {_COLUMNS} FROM api_keys ORDER BY id").fetchall()]
+
+
+def create(handle: Connection, key: NewKey, now: int) -> KeyRow:
+    """Insert a key under the next id."""
+    key_id = last_id(handle, "api_keys") + 1
+    set_last_id(handle, "api_keys", key_id)
+    scopes = ",".join(sorted(key.scopes))
+    handle.execute(
+        "INSERT INTO api_keys VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL)",
+        [key_id, key.public_id, key.name, key.hash, scopes, key.rate_limit, now, now],
+    )
+    return KeyRow(key_id, key.public_id, key.name, key.hash, key.scopes, key.rate_limit, now, None)
+
+
+def revoke(handle: Connection, key_id: int, now: int) -> KeyRow | None:
+    """Set revoked_at where it is not set."""
+    handle.execute(
+        "UPDATE api_keys SET revoked_at = ?, updated_at = ? WHERE id = ? AND revoked_at IS NULL", [now, now, key_id]
+    )
+    return _one(handle, "id", key_id)
+
+
+def rotate(handle: Connection, key_id: int, hashed: str, now: int) -> KeyRow | None:
+    """Replace the hash of a key that is not revoked."""
+    key = _one(handle, "id", key_id)
+    if key is None or key.revoked_at is not None:
+        return None
+    handle.execute("UPDATE api_keys SET hash = ?, updated_at = ? WHERE id = ?", [hashed, now, key_id])
+    return key._replace(hash=hashed)
+
+
+def last_id(handle: Connection, table: str) -> int:
+    """The highest id ever given in ``table``."""
+    (found,) = handle.execute("SELECT id FROM last_ids WHERE of_table = ?", [table]).fetchall()
+    return int(found[0])
+
+
+def set_last_id(handle: Connection, table: str, key: int) -> None:
+    """Remember the highest id given in ``table``."""
+    handle.execute("UPDATE last_ids SET id = ? WHERE of_table = ?", [key, table])
+
+
+def _one(handle: Connection, column: str, value: object) -> KeyRow | None:
+    found = handle.execute(f"SELECT {_COLUMNS} FROM api_keys WHERE {column} = ?", [value]).fetchone()
+    return None if found is None else _row(found)
+
+
+def _row(fields: _Fields) -> KeyRow:
+    key_id, public_id, name, hashed, scopes, rate_limit, created_at, revoked_at = fields
+    return KeyRow(key_id, public_id, name, hashed, frozenset(scopes.split(",")), rate_limit, created_at, revoked_at)

@@ -1,0 +1,66 @@
+"""A look at the database as a session of the service sees it. Changes nothing."""
+
+import time
+from typing import Final
+
+from central.store.inspection import KeyFact, StoreFacts
+from central.store.migrations import load, pending
+from central.store.mysql import keys as mysql_keys
+from central.store.mysql import partitions as mysql_partitions
+from central.store.mysql.connection import Connection, Server, Session, connect
+
+VARIABLES: Final = (
+    "version",
+    "innodb_flush_log_at_trx_commit",
+    "innodb_doublewrite",
+    "log_bin",
+    "sync_binlog",
+    "binlog_format",
+    "max_allowed_packet",
+    "read_only",
+)
+
+
+async def look(server: Server) -> StoreFacts:
+    """What is there. Raises StoreUnavailable when it cannot be reached, StoreError and MigrationError."""
+    connection = await connect(server, Session())
+    try:
+        return await _look(connection)
+    finally:
+        connection.close()
+
+
+async def _look(connection: Connection) -> StoreFacts:
+    names = ", ".join(f"'{name}'" for name in VARIABLES)
+    rows = await connection.rows(f"SHOW GLOBAL VARIABLES WHERE Variable_name IN ({names})")
+    variables = {str(name): str(value) for name, value in rows}
+    asked = time.time()
+    ((milliseconds,),) = await connection.rows("SELECT CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)")
+    ahead = milliseconds / 1000 - (asked + time.time()) / 2
+    kind = "MariaDB" if connection.is_mariadb else "MySQL"
+    version = f"{kind} {variables['version'].partition('-')[0]}"
+    missing = [migration.name for migration in pending(load("mysql"), await _applied(connection))]
+    if missing:
+        return StoreFacts(version, missing, ahead=ahead, variables=variables)
+    ((last_run,),) = await connection.rows("SELECT last_run FROM retention")
+    ((rejected,),) = await connection.rows("SELECT COUNT(*) FROM rejected_points")
+    keys = await mysql_keys.list_all(connection)
+    days = {table: await mysql_partitions.existing(connection, table) for table in mysql_partitions.TABLES}
+    return StoreFacts(
+        version,
+        [],
+        [KeyFact(row.id, row.public_id, row.name, row.scopes, row.revoked_at is not None) for row in keys],
+        last_run,
+        rejected,
+        ahead,
+        variables,
+        {table: max(found, default=0) for table, found in days.items()},
+    )
+
+
+async def _applied(connection: Connection) -> dict[str, str]:
+    """Checksum by name; nothing in a new database."""
+    there = "SELECT 1 FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = 'migrations'"
+    if not await connection.rows(there):
+        return {}
+    return dict(await connection.rows("SELECT name, checksum FROM migrations"))

@@ -1,0 +1,106 @@
+"""Applies migrations/mysql under a lock that every process respects.
+
+DDL commits by itself and would let go of a lock in its own session, so the lock is a row held by a second session. When
+the process dies the server ends both.
+"""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Final
+
+import structlog
+
+from central.store.base import StoreError, StoreUnavailable
+from central.store.migrations import Migration, MigrationError, Told, load, one_by_one, pending
+from central.store.mysql.connection import AGAIN, Connection, ServerError
+from central.store.mysql.names import take_lock
+
+LOCK: Final = "migrations"
+WAIT_SECONDS: Final = 60.0
+_COMMENT: Final = re.compile(r"^\s*--.*$", re.MULTILINE)
+_END: Final = re.compile(r";\s*$", re.MULTILINE)
+_CREATE_LOCKS: Final = (
+    "CREATE TABLE IF NOT EXISTS locks (name VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL PRIMARY KEY)"
+    " ENGINE = InnoDB"
+)
+_CREATE_MIGRATIONS: Final = (
+    "CREATE TABLE IF NOT EXISTS migrations ("
+    "name VARCHAR(255) CHARACTER SET ascii COLLATE ascii_bin NOT NULL PRIMARY KEY,"
+    " checksum CHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL, applied_at TIMESTAMP NOT NULL) ENGINE = InnoDB"
+)
+_log = structlog.get_logger(__name__)
+
+
+def split(sql: str) -> list[str]:
+    """The statements of a file: each ends with a semicolon that ends a line; comments have their own lines."""
+    return [part.strip() for part in _END.split(_COMMENT.sub("", sql)) if part.strip()]
+
+
+async def migrate(
+    connect: Callable[[], Awaitable[Connection]],
+    now: int,
+    *,
+    known: list[Migration] | None = None,
+    told: Told | None = None,
+    wait_seconds: float = WAIT_SECONDS,
+) -> list[str]:
+    """Apply what is pending; returns the names. Raises MigrationError and StoreUnavailable.
+
+    A file whose application breaks off is applied from its start the next time: its statements allow that.
+    """
+    async with locked(connect, wait_seconds):
+        worker = await connect()
+        try:
+            return await _apply(worker, load("mysql") if known is None else known, now, told)
+        finally:
+            worker.close()
+
+
+@asynccontextmanager
+async def locked(
+    connect: Callable[[], Awaitable[Connection]], wait_seconds: float = WAIT_SECONDS
+) -> AsyncIterator[None]:
+    """Of all processes only this one is in the block. Raises StoreUnavailable where another one stays in it long."""
+    keeper = await connect()
+    try:
+        await _lock(keeper, wait_seconds)
+        yield
+    finally:
+        keeper.close()
+
+
+async def _lock(keeper: Connection, seconds: float) -> None:
+    await keeper.run(_CREATE_LOCKS)
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + seconds
+    while True:
+        try:
+            await keeper.run("BEGIN")
+            await take_lock(keeper, LOCK)
+            return
+        except ServerError as error:
+            if error.code not in AGAIN or loop.time() >= deadline:
+                raise StoreUnavailable(f"another process has been migrating the database: {error}") from error
+            await keeper.run("ROLLBACK")
+            _log.info("waiting_for_another_process_that_migrates")
+
+
+async def _apply(worker: Connection, known: list[Migration], now: int, told: Told | None) -> list[str]:
+    await worker.run(_CREATE_MIGRATIONS)
+    applied: dict[str, str] = dict(await worker.rows("SELECT name, checksum FROM migrations"))
+    todo = pending(known, applied)
+    for migration in one_by_one(todo, told):
+        try:
+            for statement in split(migration.sql):
+                await worker.run(statement)
+            await worker.change(
+                "INSERT INTO migrations (name, checksum, applied_at) VALUES (%s, %s, FROM_UNIXTIME(%s))",
+                (migration.name, migration.checksum, now),
+            )
+        except StoreUnavailable:
+            raise
+        except StoreError as error:
+            raise MigrationError(f"migration {migration.name} failed: {error}") from error
+    return [migration.name for migration in todo]

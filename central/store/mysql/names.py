@@ -1,0 +1,124 @@
+"""Names in MySQL: plain statements on a session; those that change something run inside the caller's transaction.
+
+All who create or delete names wait for one row of ``locks``, in whichever process they are: so caps hold. Ids come
+from AUTO_INCREMENT, which both servers keep over restarts, so none is given twice.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final
+
+from central.store.base import Caps, Metric, NewName
+from central.store.mysql.connection import Connection
+from protocol.item import Kind
+
+LOCK: Final = "names"
+_CHUNK: Final = 1_000
+DELETE_ROWS: Final = 5_000
+"""Rows of a deleted name that one transaction removes."""
+_POINT_TABLES: Final = ("metric_points", "rollup_minute", "rollup_hour")
+
+
+async def find(connection: Connection, names: Sequence[str]) -> dict[str, Metric]:
+    """The metrics of those names that exist."""
+    found: dict[str, Metric] = {}
+    known = sorted({name for name in names if name.isascii()})  # the column holds nothing else
+    for at in range(0, len(known), _CHUNK):
+        chunk = known[at : at + _CHUNK]
+        rows = await connection.rows(f"SELECT name, id, type FROM metrics WHERE name IN ({_marks(chunk)})", chunk)
+        found.update((name, Metric(key, kind)) for name, key, kind in rows)
+    return found
+
+
+async def create(connection: Connection, wanted: Sequence[NewName], caps: Caps, now: int) -> dict[str, Metric]:
+    """The metrics of these names, those missing made where the caps allow it."""
+    await take_lock(connection, LOCK)
+    found = await find(connection, [new.name for new in wanted])
+    missing = sorted({new.name: new for new in reversed(wanted) if new.name not in found}.values())
+    counts: dict[int, int] = dict(await connection.rows("SELECT created_by, names FROM name_counts"))
+    total, made = sum(counts.values()), []
+    for new in missing:
+        count = counts.get(new.key_id, 0)
+        if total < caps.names and count < caps.names_per_key:
+            total, counts[new.key_id] = total + 1, count + 1
+            made.append(new)
+    for at in range(0, len(made), _CHUNK):
+        chunk = made[at : at + _CHUNK]
+        marks = ", ".join(["(%s, %s, %s, FROM_UNIXTIME(%s), FROM_UNIXTIME(%s))"] * len(chunk))
+        await connection.change(
+            f"INSERT INTO metrics (name, type, created_by, created_at, updated_at) VALUES {marks}",
+            [value for new in chunk for value in (*new, now, now)],
+        )
+    for key_id, names in sorted(Counter(new.key_id for new in made).items()):
+        await count_names(connection, key_id, names)
+    return found | await find(connection, [new.name for new in made])
+
+
+async def mark_deleted(connection: Connection, name: str) -> bool:
+    """Take a name away and note that its points have to go. False when there is none.
+
+    Every group that is being committed ends first, and every later one sees that the names changed.
+    """
+    await take_lock(connection, LOCK)
+    rows = (
+        await connection.rows("SELECT id, created_by FROM metrics WHERE name = %s", (name,)) if name.isascii() else []
+    )
+    if not rows:
+        return False
+    ((metric_id, key_id),) = rows
+    await connection.change("DELETE FROM metrics WHERE id = %s", (metric_id,))
+    await connection.change("INSERT INTO deleted_metrics (id, name) VALUES (%s, %s)", (metric_id, name))
+    await count_names(connection, key_id, -1)
+    await connection.run("UPDATE name_changes SET version = version + 1")
+    return True
+
+
+async def sweep(connection: Connection) -> bool:
+    """Remove some rows of a name that is gone, outside of any transaction. False when nothing is left of any."""
+    rows = await connection.rows("SELECT id FROM deleted_metrics ORDER BY id LIMIT 1")
+    if not rows:
+        return False
+    ((metric_id,),) = rows
+    for table in _POINT_TABLES:
+        if await connection.change(f"DELETE FROM {table} WHERE metric_id = %s LIMIT {DELETE_ROWS}", (metric_id,)):
+            return True
+    await connection.change("DELETE FROM deleted_metrics WHERE id = %s", (metric_id,))
+    return True
+
+
+async def version(connection: Connection) -> int:
+    """What ``mark_deleted`` adds to."""
+    ((found,),) = await connection.rows("SELECT version FROM name_changes")
+    return int(found)
+
+
+async def list_all(connection: Connection, prefix: str, after: str, limit: int) -> list[tuple[str, Kind]]:
+    """Names in byte order, by a range of the index: LIKE would give ``_`` and ``%`` a meaning."""
+    rows = await connection.rows(
+        "SELECT name, type FROM metrics WHERE name >= %s AND name > %s AND name < %s ORDER BY name LIMIT %s",
+        (prefix, after, _end_of(prefix), limit),
+    )
+    return [(name, kind) for name, kind in rows]
+
+
+async def count_names(connection: Connection, key_id: int, names: int) -> None:
+    """Add to the number of names of a key."""
+    await connection.change(
+        "INSERT INTO name_counts (created_by, names) VALUES (%s, %s)"
+        " ON DUPLICATE KEY UPDATE names = names + VALUES(names)",
+        (key_id, names),
+    )
+
+
+async def take_lock(connection: Connection, name: str) -> None:
+    """Hold a row of ``locks`` until the transaction ends. Raises ServerError (1205) when another keeps it long."""
+    await connection.change("INSERT INTO locks (name) VALUES (%s) ON DUPLICATE KEY UPDATE name = VALUES(name)", (name,))
+
+
+def _end_of(prefix: str) -> str:
+    """The first text after all that start with ``prefix``."""
+    return prefix[:-1] + chr(ord(prefix[-1]) + 1) if prefix else "\x7f"
+
+
+def _marks(values: Sequence[object]) -> str:
+    return ", ".join(["%s"] * len(values))

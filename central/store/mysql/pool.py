@@ -1,0 +1,175 @@
+"""A few sessions to one database, and how a transaction runs on them.
+
+A session on which anything broke, timed out or was cancelled is closed and never used again; one that rested long is
+closed before the server does it. Nothing here knows metrics.
+"""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Final, TypeVar
+
+import structlog
+
+from central.store.base import OutcomeUnknown, StoreError, StoreUnavailable
+from central.store.mysql.connection import AGAIN, Connection, Lost, ServerError
+
+T = TypeVar("T")
+Work = Callable[[Connection], Awaitable[T]]
+Commit = Callable[[Connection], Awaitable[None]]
+
+ATTEMPTS: Final = 5
+"""How often a transaction is run that a lock, or a session that had died unnoticed, got in the way of."""
+_PAUSE: Final = 0.01
+_REST_SECONDS: Final = 30.0
+_ROLLBACK_SECONDS: Final = 5.0
+_log = structlog.get_logger(__name__)
+
+
+async def run_commit(connection: Connection) -> None:
+    """Make the open transaction durable."""
+    await connection.run("COMMIT")
+
+
+class Pool:
+    """At most ``size`` sessions. Owns those at rest; a borrower owns his until he gives it back."""
+
+    def __init__(self, connect: Callable[[], Awaitable[Connection]], size: int, seconds: float) -> None:
+        self._connect = connect
+        self._seconds = seconds
+        self._slots = asyncio.Semaphore(size)
+        self._resting: list[tuple[Connection, float]] = []
+        self._closed = False
+
+    async def ask(self, work: Work[T], seconds: float | None = None) -> T:
+        """Run ``work``, which changes nothing; once more where its session turns out to have died at rest.
+
+        Raises StoreUnavailable, also when ``seconds`` are over, and StoreError for a statement that was refused.
+        """
+        deadline = self._deadline(seconds)
+        try:
+            return await self._ask_once(work, deadline)
+        except Lost:
+            self.forget()
+        return await self._ask_once(work, deadline)
+
+    async def transact(
+        self,
+        work: Work[T],
+        *,
+        commit: Commit = run_commit,
+        mend: Callable[[ServerError], Awaitable[bool]] | None = None,
+    ) -> T:
+        """Run ``work`` in a transaction, anew where the server asks for that or ``mend`` says that it helped.
+
+        Raises OutcomeUnknown when COMMIT did not return well; after any other error nothing was stored.
+        """
+        deadline = self._deadline(None)
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                return await self._transact_once(work, commit, deadline)
+            except ServerError as error:
+                if not (error.code in AGAIN or (mend is not None and await mend(error))) or attempt == ATTEMPTS:
+                    raise
+                _log.info("transaction_run_again", error=str(error), attempt=attempt)
+            except Lost:
+                self.forget()
+                if attempt == ATTEMPTS:
+                    raise
+            await asyncio.sleep(random.uniform(0, _PAUSE * 2**attempt))  # noqa: S311
+        raise AssertionError("the last attempt returns or raises")
+
+    async def _ask_once(self, work: Work[T], deadline: float) -> T:
+        async with self._session(deadline) as connection, _until(deadline):
+            return await work(connection)
+
+    async def _transact_once(self, work: Work[T], commit: Commit, deadline: float) -> T:
+        async with self._session(deadline) as connection:
+            async with _until(deadline):
+                await connection.run("BEGIN")
+                result = await work(connection)
+            try:
+                async with asyncio.timeout(self._seconds):  # its own time: what it leaves behind is a doubt
+                    await commit(connection)
+            except Exception as error:
+                connection.close()
+                raise OutcomeUnknown(f"COMMIT did not return well: {error!r}") from error
+            return result
+
+    @asynccontextmanager
+    async def _session(self, deadline: float) -> AsyncIterator[Connection]:
+        """A session for the block. It lives on only if the block ended well, or with something refused."""
+        connection = await self._take(deadline)
+        try:
+            yield connection
+        except StoreError as error:
+            if isinstance(error, StoreUnavailable):
+                connection.close()
+            else:
+                await _roll_back(connection)
+            raise
+        except BaseException:
+            connection.close()
+            raise
+        finally:
+            self._slots.release()
+            if self._closed or connection.closed:
+                connection.close()
+            else:
+                self._resting.append((connection, asyncio.get_running_loop().time()))
+
+    async def _take(self, deadline: float) -> Connection:
+        async with _until(deadline):
+            await self._slots.acquire()
+            try:
+                return self._rested() or await self._connect()
+            except BaseException:
+                self._slots.release()
+                raise
+
+    def _deadline(self, seconds: float | None) -> float:
+        return asyncio.get_running_loop().time() + (self._seconds if seconds is None else seconds)
+
+    def forget(self) -> None:
+        """Close all that rest: where one session died unnoticed the others most likely did."""
+        while self._resting:
+            self._resting.pop()[0].close()
+
+    def close(self) -> None:
+        """Close what rests now and what is given back later."""
+        self._closed = True
+        self.forget()
+
+    def _rested(self) -> Connection | None:
+        if self._closed:
+            raise StoreUnavailable("the store is closed")
+        now = asyncio.get_running_loop().time()
+        while self._resting:
+            connection, since = self._resting.pop()
+            if now - since < _REST_SECONDS and not connection.closed:
+                return connection
+            connection.close()
+        return None
+
+
+@asynccontextmanager
+async def _until(deadline: float) -> AsyncIterator[None]:
+    """Ends the block at ``deadline``. Raises StoreUnavailable then."""
+    try:
+        async with asyncio.timeout_at(deadline):
+            yield
+    except TimeoutError:
+        raise StoreUnavailable("the database did not answer in time") from None
+
+
+async def _roll_back(connection: Connection) -> None:
+    """Best effort: a session that cannot do this is closed, and the server rolls back by itself."""
+    try:
+        async with asyncio.timeout(_ROLLBACK_SECONDS):
+            await connection.run("ROLLBACK")
+    except (StoreError, TimeoutError):
+        connection.close()
+    except BaseException:
+        connection.close()
+        raise

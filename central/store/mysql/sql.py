@@ -1,0 +1,183 @@
+"""The SQL of groups and queries, pure. Only our own numbers are put into it, and bytes as hexadecimal.
+
+How a group's rows get there: docs/decisions/0004-groups-in-mysql.md.
+"""
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
+
+import numpy as np
+
+from central.store.base import RejectedPoint, RequestId, StoreError
+from central.store.buckets import Buckets, no_buckets, wide_column
+from central.store.mysql.connection import PACKET_BYTES
+from central.store.mysql.partitions import day_text
+from central.store.mysql.rows import Lines, decimal, nullable
+from central.store.plan import Segment
+
+_NARROW_END: Final = 1 << 62
+_FIRST, _LAST = 86_400, (1 << 31) - 1
+"""What a TIMESTAMP can hold, less a day at its start; a query may ask for any year."""
+
+_ROLLUPS: Final = ("minute", "hour")
+_SUMS: Final = "metric_id, bucket, samples, total, min_value, max_value"
+_POINT: Final = "metric_id, recorded_at, id, value"
+_SUMMARY: Final = ", samples, min_value, max_value"
+_ADD: Final = (
+    " ON DUPLICATE KEY UPDATE samples = rollup_{0}.samples + VALUES(samples), total = rollup_{0}.total + VALUES(total),"
+    " min_value = LEAST(rollup_{0}.min_value, VALUES(min_value)),"
+    " max_value = GREATEST(rollup_{0}.max_value, VALUES(max_value))"
+)
+_LOAD: Final = "LOAD DATA LOCAL INFILE '{0}' INTO TABLE {0} FIELDS TERMINATED BY ',' OPTIONALLY ENCLOSED BY '\"' ({1})"
+CREATE_SUMS: Final = tuple(
+    f"CREATE TEMPORARY TABLE {level}_sums (metric_id BIGINT UNSIGNED NOT NULL, bucket DATETIME NOT NULL,"
+    " samples DECIMAL(38, 4) NOT NULL, total DECIMAL(38, 4) NOT NULL, min_value DECIMAL(20, 4) NOT NULL,"
+    " max_value DECIMAL(20, 4) NOT NULL) ENGINE = MEMORY"
+    for level in _ROLLUPS
+)
+"""Tables of the session that ``loads`` fills."""
+CHECK_NAMES: Final = "SELECT version FROM name_changes LOCK IN SHARE MODE"
+
+
+def inserts(lines: Lines) -> list[str]:
+    """Statements that store a group's points and add to its rollups."""
+    columns = _POINT + (_SUMMARY if lines.summaries else "")
+    found = list(statements(f"INSERT INTO metric_points ({columns}) VALUES ", _tuples(lines.points)))
+    for level, sums in zip(_ROLLUPS, (lines.minutes, lines.hours), strict=True):
+        head, tail = f"INSERT INTO rollup_{level} ({_SUMS}) VALUES ", _ADD.format(level)
+        found += [statement + tail for statement in statements(head, _tuples(sums))]
+    return found
+
+
+def loads(lines: Lines) -> tuple[list[str], list[bytes]]:
+    """The same by LOAD DATA LOCAL, which parses text for less, and the files that it asks for, in order."""
+    columns = _POINT + (_SUMMARY if lines.summaries else "")
+    found = [
+        *(f"DELETE FROM {level}_sums" for level in _ROLLUPS),
+        _LOAD.format("metric_points", columns),
+        *(_LOAD.format(f"{level}_sums", _SUMS) for level in _ROLLUPS),
+        *(f"INSERT INTO rollup_{level} ({_SUMS}) SELECT * FROM {level}_sums{_ADD.format(level)}" for level in _ROLLUPS),
+    ]
+    return found, [text.encode() for text in (lines.points, lines.minutes, lines.hours)]
+
+
+def request_ids(day: int, entries: Iterable[RequestId]) -> list[str]:
+    """Statements that store ids of a day, sorted, so that two groups never wait for each other in a circle."""
+    tuples = [
+        f"(X'{entry.id.hex()}','{day_text(day)}',X'{entry.fingerprint.hex()}',{_blob(entry.answer)})"
+        for entry in sorted(entries)
+    ]
+    return list(statements("INSERT INTO request_ids (id, day, fingerprint, answer) VALUES ", tuples))
+
+
+def rejected(points: Iterable[RejectedPoint]) -> list[str]:
+    """Statements that keep rejected points aside. Their texts are checked names and codes, sent as hexadecimal."""
+    tuples = [
+        f"(CONVERT(X'{point.name.encode().hex()}' USING ascii),'{point.kind}',{stamp_text(point.recorded_at)},"
+        f"{decimal(point.value)},{nullable(point.weight)},{nullable(point.low)},{nullable(point.high)},"
+        f"CONVERT(X'{point.reason.encode().hex()}' USING utf8mb4))"
+        for point in points
+    ]
+    columns = "name, type, recorded_at, value, samples, min_value, max_value, reason"
+    return list(statements(f"INSERT INTO rejected_points ({columns}) VALUES ", tuples))
+
+
+def other_day(day: int, entries: Iterable[RequestId]) -> list[str]:
+    """SELECT of how many of these ids the days beside ``day`` have; waits for those that are being stored there.
+
+    The table's key holds an id back in its own day only. With this, after their own ids went in, two attempts on both
+    sides of midnight see each other, or one of them ends in a deadlock and comes again.
+    """
+    listed = ",".join(f"X'{entry.id.hex()}'" for entry in entries)
+    if not listed:
+        return []
+    days = f"'{day_text(day - 1)}','{day_text(day + 1)}'"
+    return [f"SELECT COUNT(*) FROM request_ids WHERE id IN ({listed}) AND day IN ({days}) LOCK IN SHARE MODE"]
+
+
+def recall(keys: Iterable[bytes], oldest: int) -> str:
+    """SELECT of what is known of these ids since day ``oldest``."""
+    listed = ",".join(f"X'{key.hex()}'" for key in keys)
+    return (
+        f"SELECT id, fingerprint, answer FROM request_ids WHERE id IN ({listed}) AND day >= '{day_text(oldest)}'"
+        " ORDER BY day DESC"
+    )
+
+
+def aggregate(metric_ids: Sequence[int], window: int, segments: Sequence[Segment]) -> str:
+    """SELECT of exact summaries by name and window over all segments, in one statement and so one snapshot.
+
+    One row a name, for ``buckets``: the driver takes 8 us for a row, and an answer has up to 50,000 windows.
+    """
+    listed = ",".join(map(str, metric_ids))
+    parts = " UNION ALL ".join(_segment(segment, listed) for segment in segments)
+    windows = (
+        f"SELECT metric_id, t DIV {window} * {window} AS start, SUM(samples) AS samples, SUM(total) AS total,"
+        f" MIN(low) AS low, MAX(high) AS high FROM ({parts}) AS parts GROUP BY metric_id, start"
+    )
+    return (
+        "SELECT metric_id, COUNT(*), GROUP_CONCAT(start, ' ', samples, ' ', total, ' ', low, ' ', high SEPARATOR '\n')"
+        f" FROM ({windows}) AS windows GROUP BY metric_id ORDER BY metric_id"
+    )
+
+
+def buckets(rows: Sequence[tuple[int, int, str]]) -> Buckets:
+    """What ``aggregate`` selected. Raises StoreError where the server cut a text short.
+
+    Every number but the start has four decimals, so its digits without the point are its units.
+    """
+    if not rows:
+        return no_buckets()
+    metric_ids = np.repeat([metric_id for metric_id, _, _ in rows], [count for _, count, _ in rows])
+    text = "\n".join([text for _, _, text in rows]).replace(".", "")
+    numbers = np.fromstring(text, dtype=np.int64, sep=" ")
+    if len(numbers) != 5 * len(metric_ids) or any(text[-5:-4] != "." for _, _, text in rows):
+        raise StoreError("the database cut the answer short: raise its max_allowed_packet, or ask for less")
+    starts, *units = numbers.reshape(-1, 5).T
+    if np.any((numbers <= -_NARROW_END) | (numbers >= _NARROW_END)):  # what does not fit was given as a largest one
+        units = list(wide_column([int(number) for number in text.split()]).reshape(-1, 5).T[1:])
+    order = np.lexsort((starts, metric_ids))
+    return Buckets(metric_ids, starts[order], *(column[order] for column in units))
+
+
+def statements(head: str, tuples: Iterable[str]) -> Iterator[str]:
+    """``head`` with as many of the tuples as one statement should hold, again and again until all are in one."""
+    parts: list[str] = []
+    size = 0
+    for part in tuples:
+        if parts and size + len(part) > PACKET_BYTES:
+            yield head + ",".join(parts)
+            parts, size = [], 0
+        parts.append(part)
+        size += len(part) + 1
+    if parts:
+        yield head + ",".join(parts)
+
+
+def stamp_text(seconds: int) -> str:
+    """UTC seconds as a quoted literal, right in a session whose time zone is UTC."""
+    return time.strftime("'%Y-%m-%d %H:%M:%S'", time.gmtime(seconds))
+
+
+def _segment(segment: Segment, listed: str) -> str:
+    start, end = (stamp_text(min(max(edge, _FIRST), _LAST)) for edge in (segment.start, segment.end))
+    within = f"metric_id IN ({listed}) AND {{0}} >= {start} AND {{0}} < {end}"
+    if segment.level == "raw":
+        return (
+            "SELECT metric_id, UNIX_TIMESTAMP(recorded_at) AS t, COALESCE(samples, 1) AS samples, value AS total,"
+            " COALESCE(min_value, value) AS low, COALESCE(max_value, value) AS high"
+            f" FROM metric_points WHERE {within.format('recorded_at')}"
+        )
+    return (
+        "SELECT metric_id, UNIX_TIMESTAMP(bucket) AS t, samples, total, min_value AS low, max_value AS high"
+        f" FROM rollup_{segment.level} WHERE {within.format('bucket')}"
+    )
+
+
+def _tuples(lines: str) -> list[str]:
+    return [f"({line})" for line in lines.splitlines()]
+
+
+def _blob(content: bytes | None) -> str:
+    return "NULL" if content is None else f"X'{content.hex()}'"

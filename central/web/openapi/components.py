@@ -1,0 +1,318 @@
+"""The pieces of the API description that endpoints share: error codes, schemas, headers, answers.
+
+Every function returns a new value, so that nobody can change another's description.
+"""
+
+from typing import Any, Final, NamedTuple
+
+from central.access.auth import SCOPES
+from protocol.limits import MAX_BATCH_ITEMS, MAX_BODY_BYTES, MAX_EXPANDED_BYTES, MAX_IDEMPOTENCY_KEY, MAX_NAME_LENGTH
+
+Json = dict[str, Any]
+
+MAX_RATE_LIMIT: Final = 1_000_000_000
+NAME_PATTERN: Final = rf"^[A-Za-z0-9._-]{{1,{MAX_NAME_LENGTH}}}$"
+NAMES_PATTERN: Final = rf"^[A-Za-z0-9._-]{{1,{MAX_NAME_LENGTH}}}(,[A-Za-z0-9._-]{{1,{MAX_NAME_LENGTH}}})*$"
+_CLOCK: Final = r"([01][0-9]|2[0-3])"
+TIME_PATTERN: Final = (
+    r"^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
+    rf"([Tt ]{_CLOCK}:[0-5][0-9](:[0-5][0-9]([.,][0-9]{{1,9}})?)?([Zz]|[+-]{_CLOCK}(:?[0-5][0-9])?)?)?$"
+)
+_BOUND: Final = 10**16
+
+
+class Code(NamedTuple):
+    """An error code: the status it comes with, what it means, and what to do."""
+
+    status: int
+    meaning: str
+
+
+CODES: Final = {
+    "VALIDATION_ERROR": Code(400, "A field, parameter or header is missing, unknown or not what it must be."),
+    "INVALID_JSON": Code(400, "The body is not JSON in UTF-8, or nested too deeply."),
+    "INVALID_NAME": Code(400, f"A name is not 1 to {MAX_NAME_LENGTH} characters of A-Z, a-z, 0-9, '.', '_' and '-'."),
+    "INVALID_VALUE": Code(400, "A number is no JSON number, or outside ±9999999999999999.9999."),
+    "INVALID_TIMESTAMP": Code(400, "A time is not ISO 8601, or no date of the calendar."),
+    "TIMESTAMP_TOO_OLD": Code(400, "recorded_at is older than 7 days."),
+    "TIMESTAMP_IN_FUTURE": Code(400, "recorded_at is in the future beyond the tolerated clock skew (5 s)."),
+    "METRIC_TYPE_CONFLICT": Code(400, "The name exists with the other type; a name keeps its type."),
+    "TOO_MANY_METRICS": Code(400, "The name is new, and the number of names has reached its cap."),
+    "BATCH_TOO_LARGE": Code(400, f"More than {MAX_BATCH_ITEMS:,} items: send the batch in parts."),
+    "IDEMPOTENCY_KEY_REUSED": Code(400, "This Idempotency-Key came before with another body or path: use a new one."),
+    "RANGE_TOO_LARGE": Code(400, "The answer would hold too many windows; the message says which window fits."),
+    "UNAUTHORIZED": Code(401, "No API key, or none that is valid."),
+    "FORBIDDEN": Code(403, "The key lacks the scope that this endpoint needs."),
+    "NOT_FOUND": Code(404, "No such path, key or metric."),
+    "METHOD_NOT_ALLOWED": Code(405, "The path has other methods; the Allow header names them."),
+    "BODY_TOO_LARGE": Code(
+        413, f"The body is over {MAX_BODY_BYTES >> 20} MiB as sent, or over {MAX_EXPANDED_BYTES >> 20} MiB expanded."
+    ),
+    "RATE_LIMITED": Code(429, "The key has used its requests of this minute; Retry-After says when to go on."),
+    "INTERNAL_ERROR": Code(500, "A fault of the service. Nothing was acknowledged; try again with the same key."),
+    "SERVICE_UNAVAILABLE": Code(503, "Busy or not ready; try again after Retry-After with the same Idempotency-Key."),
+}
+
+ERRORS: Final = {
+    400: "BadRequest",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "NotFound",
+    413: "BodyTooLarge",
+    429: "RateLimited",
+    500: "InternalError",
+    503: "ServiceUnavailable",
+}
+
+
+def ref(kind: str, name: str) -> Json:
+    """A reference to a component."""
+    return {"$ref": f"#/components/{kind}/{name}"}
+
+
+def schema(name: str) -> Json:
+    """A reference to a schema."""
+    return ref("schemas", name)
+
+
+def record(required: Json, optional: Json | None = None, *, closed: bool = False) -> Json:
+    """An object with these properties; ``closed`` refuses others."""
+    made: Json = {"type": "object", "required": list(required), "properties": {**required, **(optional or {})}}
+    return {**made, "additionalProperties": False} if closed else made
+
+
+def success(properties: Json, optional: Json | None = None) -> Json:
+    """The body of a success: ``success`` and what comes beside it."""
+    return record({"success": {"type": "boolean", "const": True}, **properties}, optional)
+
+
+def schemas() -> Json:
+    """components/schemas."""
+    return {**_sent_schemas(), **_answer_schemas(), **_admin_schemas()}
+
+
+def _sent_schemas() -> Json:
+    number = {
+        "type": "number",
+        "exclusiveMinimum": -_BOUND,
+        "exclusiveMaximum": _BOUND,
+        "description": "Exact decimal of up to 16 + 4 digits; more than four decimals are rounded half even.",
+    }
+    name = {"type": "string", "pattern": NAME_PATTERN, "description": "Letters, digits, '.', '_', '-'. Case matters."}
+    recorded_at = {
+        "type": "string",
+        "pattern": TIME_PATTERN,
+        "description": "ISO 8601, any offset, UTC without one. Up to 7 days back, not in the future. Default: now.",
+    }
+    kind = {"type": "string", "enum": ["counter", "value"], "description": "A name keeps its type for ever."}
+    counted = {**number, "description": f"Default 1. {number['description']}"}
+    summary = {
+        "count": {
+            **number,
+            "exclusiveMinimum": 0,
+            "description": "How many samples the value is the sum of; with min and max, or not at all.",
+        },
+        "min": {**number, "description": "The smallest of them."},
+        "max": {**number, "description": "The largest of them."},
+    }
+    items = {"type": "array", "minItems": 1, "maxItems": MAX_BATCH_ITEMS, "items": schema("Item")}
+    items["description"] = "Samples, and summaries of several samples, in any mix."
+    return {
+        "Counter": record({"name": name}, {"value": counted, "recorded_at": recorded_at}, closed=True),
+        "Value": record({"name": name, "value": number}, {"recorded_at": recorded_at}, closed=True),
+        "Item": {
+            **record(
+                {"name": name, "type": kind, "value": number}, {**summary, "recorded_at": recorded_at}, closed=True
+            ),
+            "dependentRequired": {"count": ["min", "max"], "min": ["count", "max"], "max": ["count", "min"]},
+            "description": "A sample, or with count, min and max a summary of several whose sum is value.",
+        },
+        "Batch": record({"metrics": items}, closed=True),
+    }
+
+
+def _answer_schemas() -> Json:
+    return {
+        "Recorded": success({"message": {"type": "string"}}),
+        "BatchResult": success(
+            {
+                "accepted": {"type": "integer", "minimum": 0, "description": "Items that are durable now."},
+                "rejected": {"type": "integer", "minimum": 0},
+                "errors": {"type": "array", "items": schema("ItemError"), "description": "One for each rejected."},
+            }
+        ),
+        "ItemError": record(
+            {
+                "index": {"type": "integer", "minimum": 0, "description": "Place in metrics, from 0."},
+                "name": {"type": ["string", "null"]},
+                "code": {"type": "string", "enum": list(CODES)},
+                "message": {"type": "string"},
+            }
+        ),
+        "Point": record(
+            {
+                "timestamp": {"type": "string", "format": "date-time", "description": "Start of the window, UTC."},
+                "value": {"type": ["number", "null"], "description": "null only with fill=null."},
+            }
+        ),
+        "Error": {
+            **record(
+                {
+                    "success": {"type": "boolean", "const": False},
+                    "error": record(
+                        {
+                            "code": {"type": "string", "enum": list(CODES)},
+                            "message": {"type": "string", "description": "What is wrong and what would be right."},
+                            "details": {"type": "object", "description": "field names the one at fault."},
+                        }
+                    ),
+                }
+            ),
+            "x-codes": {code: entry._asdict() for code, entry in CODES.items()},
+        },
+    }
+
+
+def _admin_schemas() -> Json:
+    scopes = {"type": "array", "minItems": 1, "maxItems": 3, "items": {"type": "string", "enum": list(SCOPES)}}
+    limit = {"type": "integer", "minimum": 1, "maximum": MAX_RATE_LIMIT, "description": "Requests a minute."}
+    key_name = {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": 255,
+        "pattern": r"^[^\x00-\x1f\x7f]+$",
+        "description": "Who uses it; any text without control characters.",
+    }
+    key = {
+        "id": {"type": "integer", "minimum": 1},
+        "name": {"type": "string"},
+        "prefix": {"type": "string", "description": "The public part of the key."},
+        "scopes": scopes,
+        "rate_limit": limit,
+        "created_at": {"type": "string", "format": "date-time"},
+        "revoked_at": {"type": ["string", "null"], "format": "date-time"},
+    }
+    return {
+        "Key": record(key),
+        "FreshKey": record({**key, "key": {"type": "string", "description": "The key itself, shown this once."}}),
+        "NewKey": record(
+            {"name": key_name},
+            {
+                "rate_limit": {**limit, "type": ["integer", "null"]},
+                "scopes": {**scopes, "type": ["array", "null"], "description": "Default: ingest and query."},
+            },
+            closed=True,
+        ),
+        "Metric": record({"name": {"type": "string"}, "type": {"type": "string", "enum": ["counter", "value"]}}),
+        **_retention_schemas(),
+    }
+
+
+def _retention_schemas() -> Json:
+    days = {"type": "integer", "minimum": 0}
+    count = {"type": "integer", "minimum": 0}
+
+    def moment(text: str) -> Json:
+        return {"type": ["string", "null"], "format": "date-time", "description": text}
+
+    return {
+        "Retention": record(
+            {
+                "retention_days": days,
+                "grace_days": days,
+                "line": moment("Points before it are hidden; null: none."),
+                "drop_line": moment("Points before it are removed; null: none."),
+                "held_until": moment("Until then the daily run leaves the line where it is; null: no hold."),
+                "last_run": moment("When the last run ended."),
+                "log": {"type": "array", "items": schema("RetentionEntry"), "description": "The newest 50 first."},
+            }
+        ),
+        "RetentionEntry": record(
+            {
+                "at": {"type": "string", "format": "date-time"},
+                "action": {"type": "string", "enum": ["hide", "restore", "drop"]},
+                "line": {"type": "string", "format": "date-time"},
+                "actor": {"type": "string", "description": "daily, or the key that asked."},
+                "rows": {**count, "description": "Rows removed."},
+                "parts": {**count, "description": "Partitions or slices removed."},
+            }
+        ),
+        "Restore": record(
+            {},
+            {"days": {"type": ["integer", "null"], "minimum": 1, "maximum": 36_500, "description": "Default: all."}},
+            closed=True,
+        ),
+    }
+
+
+def headers() -> Json:
+    """components/headers."""
+    seconds = {"schema": {"type": "integer", "minimum": 0}}
+    return {
+        "Idempotency-Replayed": {
+            "description": "true when this is the answer to an earlier request and nothing was stored again.",
+            "schema": {"type": "string", "enum": ["true"]},
+        },
+        "Metrics-Complete": {
+            "description": "false while points that were acknowledged wait in the spill: they are not in the answer.",
+            "schema": {"type": "string", "enum": ["false"]},
+        },
+        "Retry-After": {"description": "Seconds to wait before the next try.", **seconds},
+        "RateLimit-Limit": {"description": "Requests a minute of this key.", **seconds},
+        "RateLimit-Remaining": {"description": "Requests left in this minute.", **seconds},
+        "RateLimit-Reset": {"description": "Seconds until the next minute starts.", **seconds},
+        "WWW-Authenticate": {"description": "ApiKey.", "schema": {"type": "string"}},
+        "X-Request-Id": {
+            "description": "The id that was sent in this header, or a new one; the service's log has it.",
+            "schema": {"type": "string"},
+        },
+    }
+
+
+def idempotency_key(example: str) -> Json:
+    """The header that makes a retry harmless."""
+    return {
+        "name": "Idempotency-Key",
+        "in": "header",
+        "required": False,
+        "description": (
+            "Any text that is new for each request, such as a UUID. The same key and body again give the first "
+            "answer and store nothing, for 8 days. Without it a retry may count twice."
+        ),
+        "schema": {"type": "string", "pattern": rf"^[ -~]{{1,{MAX_IDEMPOTENCY_KEY}}}$"},
+        "example": example,
+    }
+
+
+def rate_headers() -> Json:
+    """The RateLimit headers of an answer to a known key."""
+    return {name: ref("headers", name) for name in ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset")}
+
+
+def id_header() -> Json:
+    """The header that every answer has."""
+    return {"X-Request-Id": ref("headers", "X-Request-Id")}
+
+
+def responses() -> Json:
+    """components/responses: the errors by status."""
+    made = {}
+    for status, name in ERRORS.items():
+        codes = {code: entry for code, entry in CODES.items() if entry.status == status}
+        extra = {**id_header(), **(rate_headers() if status == 429 else {})}
+        if status in (429, 503):
+            extra["Retry-After"] = ref("headers", "Retry-After")
+        if status == 401:
+            extra["WWW-Authenticate"] = ref("headers", "WWW-Authenticate")
+        made[name] = {
+            "description": " ".join(f"{code}: {entry.meaning}" for code, entry in codes.items()),
+            "content": {"application/json": {"schema": schema("Error"), "example": _error_example(next(iter(codes)))}},
+            "headers": extra,
+        }
+    return made
+
+
+def _error_example(code: str) -> Json:
+    details = {"field": "value"} if code == "VALIDATION_ERROR" else {}
+    message = "value is required" if details else CODES[code].meaning
+    return {"success": False, "error": {"code": code, "message": message, "details": details}}

@@ -1,0 +1,85 @@
+"""The API in OpenAPI 3.1: what /openapi.json serves, what the reference page is made from, what tests are run from."""
+
+from typing import Any, Final
+
+from central.web.openapi import components as parts
+from central.web.openapi.components import Json, ref
+from central.web.openapi.endpoints import Endpoint, endpoints
+
+TAGS: Final = {
+    "Ingest": "Send metrics. A 201 means: durable. Scope ingest.",
+    "Query": "Ask for exact answers. Scope query.",
+    "Admin": "Keys, deletion and backup. Scope admin.",
+    "Service": "For probes, scrapers and readers. No key needed.",
+}
+_INTRO: Final = (
+    "Counters and values in, exact sums, counts, averages, minima and maxima by time window out. "
+    "Every endpoint under /api needs an API key in the X-API-Key header. Numbers are exact decimals and plain JSON "
+    "numbers, so read them as decimals where the last digit matters. Times are ISO 8601 and come back in UTC. "
+    "Every error has the same shape: success, and error with code, message and details."
+)
+
+
+def openapi(version: str) -> dict[str, Any]:
+    """The whole description, a new one each time, as plain JSON values."""
+    paths: dict[str, Json] = {}
+    for endpoint in endpoints():
+        paths.setdefault(endpoint.path, {})[endpoint.method] = _operation(endpoint)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Glowing Fiesta", "version": version, "description": _INTRO},
+        "servers": [{"url": "/"}],
+        "tags": [{"name": name, "description": text} for name, text in TAGS.items()],
+        "paths": paths,
+        "components": {
+            "securitySchemes": {
+                "ApiKey": {
+                    "type": "apiKey",
+                    "in": "header",
+                    "name": "X-API-Key",
+                    "description": "gf_, 12 of a-z and 0-9, _ and a secret of 43 characters.",
+                }
+            },
+            "schemas": parts.schemas(),
+            "headers": parts.headers(),
+            "responses": parts.responses(),
+        },
+    }
+
+
+def _operation(endpoint: Endpoint) -> Json:
+    """The operation object. With a scope come the key, the errors that a key and a request can meet, and the limits."""
+    made: Json = {
+        "operationId": endpoint.id,
+        "tags": [endpoint.tag],
+        "summary": endpoint.summary,
+        "description": endpoint.text,
+        "security": [],
+    }
+    if endpoint.parameters:
+        made["parameters"] = list(endpoint.parameters)
+    if endpoint.body is not None:
+        made["requestBody"] = endpoint.body
+    if endpoint.scope is None:
+        return {**made, "responses": endpoint.answers}
+    answers = {status: answer if "$ref" in answer else _limited(answer) for status, answer in endpoint.answers.items()}
+    errors = {str(status): ref("responses", parts.ERRORS[status]) for status in _errors(endpoint)}
+    return {
+        **made,
+        "security": [{"ApiKey": []}],
+        "x-required-scope": endpoint.scope,
+        "responses": dict(sorted({**answers, **errors}.items())),
+    }
+
+
+def _limited(answer: Json) -> Json:
+    return {**answer, "headers": {**answer.get("headers", {}), **parts.rate_headers(), **parts.id_header()}}
+
+
+def _errors(endpoint: Endpoint) -> list[int]:
+    statuses = [400, 401, 403, 429, 500, 503]
+    if "{" in endpoint.path:
+        statuses.append(404)
+    if endpoint.body is not None:
+        statuses.append(413)
+    return statuses

@@ -1,0 +1,329 @@
+"""Every endpoint as a row: its path, what it does in words, what it takes, what it answers, and an example of each."""
+
+from collections.abc import Iterable
+from functools import partial
+from typing import Final, NamedTuple
+
+from central.query.formats import FORMATS
+from central.query.parameters import FILLS, LIST_LIMIT, LIST_MOST, OPERATIONS
+from central.store.plan import MAX_WINDOWS_A_NAME, MAX_WINDOWS_AN_ANSWER, WINDOWS
+from central.web.openapi import components as parts
+from central.web.openapi.components import Json, ref, schema, success
+
+_TEXT: Final[Json] = {"type": "string"}
+_MESSAGE: Final[Json] = {"message": _TEXT}
+_KEY: Final[Json] = {
+    "id": 2,
+    "name": "checkout",
+    "prefix": "gf_q7w3k9x2m5ab",
+    "scopes": ["ingest", "query"],
+    "rate_limit": 1000,
+    "created_at": "2026-02-15T00:00:00Z",
+    "revoked_at": None,
+}
+_FRESH_KEY: Final[Json] = {**_KEY, "key": f"gf_q7w3k9x2m5ab_{'x' * 43}"}
+
+
+class Endpoint(NamedTuple):
+    """A method of a path. ``scope`` is what its key needs, None for no key. ``answers`` are its successes by status."""
+
+    tag: str
+    method: str
+    path: str
+    id: str
+    summary: str
+    text: str
+    answers: Json
+    scope: str | None = None
+    parameters: tuple[Json, ...] = ()
+    body: Json | None = None
+
+
+_admin: Final = partial(Endpoint, "Admin", scope="admin")
+
+
+def endpoints() -> list[Endpoint]:
+    """All endpoints, in the order of the reference."""
+    return [*_ingest(), _aggregate(), _list(), *_keys(), *_upkeep(), *_retention(), *_service()]
+
+
+def _ingest() -> list[Endpoint]:
+    def post(kind: str, summary: str, text: str, example: Json, answer: Json) -> Endpoint:
+        is_batch = kind == "batch"
+        stored = _json("Durable.", schema("BatchResult" if is_batch else "Recorded"), {"success": True, **answer})
+        stored["headers"] = {"Idempotency-Replayed": ref("headers", "Idempotency-Replayed")}
+        name = kind.capitalize()
+        return Endpoint(
+            "Ingest",
+            "post",
+            f"/api/metrics/{kind}",
+            f"record{name}",
+            summary,
+            f"{text} The body may be compressed: Content-Encoding gzip or zstd.",
+            {"201": stored},
+            "ingest",
+            (parts.idempotency_key(f"order-4711-{kind}"),),
+            _body(name, example),
+        )
+
+    batch = [
+        {"name": "api.requests", "type": "counter", "value": 3},
+        {"name": "db.query_time", "type": "value", "value": 30.5, "count": 3, "min": 8, "max": 12.75},
+    ]
+    return [
+        post(
+            "counter",
+            "Count something",
+            "Adds to a counter, by 1 unless told otherwise.",
+            {"name": "api.requests", "value": 1},
+            {"message": "Counter metric recorded"},
+        ),
+        post(
+            "value",
+            "Record a measurement",
+            "Records one value of a measurement: a duration, a size, a temperature.",
+            {"name": "db.query_time", "value": 12.75},
+            {"message": "Value metric recorded"},
+        ),
+        post(
+            "batch",
+            "Send many at once",
+            "1 to 1,000 items. Those that are right are stored together; each that is not gets one error. "
+            "The answer is 201 also when all are rejected: read rejected.",
+            {"metrics": batch},
+            {"accepted": 2, "rejected": 0, "errors": []},
+        ),
+    ]
+
+
+def _aggregate() -> Endpoint:
+    time = {"type": "string", "pattern": parts.TIME_PATTERN}
+    names = {"type": "string", "pattern": parts.NAMES_PATTERN}
+    points = {"type": "array", "items": schema("Point")}
+    answer = {
+        "metric": {**_TEXT, "description": "The names, with commas between."},
+        "operation": _enum(OPERATIONS),
+        "window": _enum(WINDOWS),
+        "data": {
+            "description": "The windows of the name; with several names an object of them by name.",
+            "oneOf": [points, {"type": "object", "additionalProperties": points}],
+        },
+    }
+    data = [
+        {"timestamp": "2026-02-15T00:00:00Z", "value": 1500},
+        {"timestamp": "2026-02-15T01:00:00Z", "value": 1450.25},
+    ]
+    partly = {
+        "type": "boolean",
+        "const": False,
+        "description": "Only while points that were acknowledged wait in the spill: they are not in the answer yet.",
+    }
+    example = {"success": True, "metric": "api.requests", "operation": "sum", "window": "1h", "data": data}
+    windows = _json("The windows.", success(answer, {"complete": partly}), example)
+    lines = "".join(f"api.requests,{point['timestamp']},{point['value']}\r\n" for point in data)
+    windows["content"]["text/csv"] = {"schema": _TEXT, "example": f"name,timestamp,value\r\n{lines}"}
+    windows["headers"] = {"Metrics-Complete": ref("headers", "Metrics-Complete")}
+    return Endpoint(
+        "Query",
+        "get",
+        "/api/metrics/aggregate",
+        "aggregate",
+        "Aggregate by time window",
+        "The operation over each window of start <= time < end. Windows are aligned to UTC and named by their start, "
+        "which may precede start; only those with data come back unless fill is given. At most "
+        f"{MAX_WINDOWS_A_NAME:,} windows a name and {MAX_WINDOWS_AN_ANSWER:,} an answer. A name that nobody has sent "
+        "has no data. As JSON, or as CSV with format=csv or Accept: text/csv; errors are JSON either way.",
+        {"200": windows},
+        "query",
+        (
+            _parameter("name", names, "Name, or several with commas between.", "api.requests"),
+            _parameter("operation", _enum(OPERATIONS), "avg is sum / count, to four decimals.", "sum"),
+            _parameter("window", _enum(WINDOWS), "Width of a window.", "1h"),
+            _parameter("start", time, "First moment, ISO 8601.", "2026-02-15T00:00:00Z"),
+            _parameter("end", time, "First moment after; may be in the future.", "2026-02-16T00:00:00Z"),
+            _optional("fill", _enum(FILLS), "Give windows without data too, as 0 or as null (in CSV: empty)."),
+            _optional("format", _enum(FORMATS), "Of the answer; without it what Accept prefers, else json."),
+        ),
+    )
+
+
+def _list() -> Endpoint:
+    some_name = {"type": "string", "pattern": parts.NAME_PATTERN.replace("{1,", "{0,")}
+    limit = {"type": "integer", "minimum": 1, "maximum": LIST_MOST, "default": LIST_LIMIT}
+    page = {"data": {"type": "array", "items": schema("Metric")}, "next": {"type": ["string", "null"]}}
+    example = {"success": True, "data": [{"name": "api.requests", "type": "counter"}], "next": None}
+    return Endpoint(
+        "Query",
+        "get",
+        "/api/metrics",
+        "listMetrics",
+        "List metrics",
+        "Names in byte order. Where next is not null, send it as after to go on.",
+        {"200": _json("A page of names.", success(page), example)},
+        "query",
+        (
+            _optional("prefix", some_name, "Only names that start so."),
+            _optional("limit", limit, f"How many at most; {LIST_LIMIT} unless given."),
+            _optional("after", some_name, "Only names after this one."),
+        ),
+    )
+
+
+def _keys() -> list[Endpoint]:
+    path = "/api/admin/keys"
+    key_id = {**_parameter("id", {"type": "integer", "minimum": 1}, "The key's id.", 2), "in": "path"}
+    listed = success({"data": {"type": "array", "items": schema("Key")}})
+    fresh = success({**_MESSAGE, "data": schema("FreshKey")})
+
+    def made(message: str) -> Json:
+        example = {"success": True, "message": message, "data": _FRESH_KEY}
+        return {"201": _json("The key, shown this once.", fresh, example)}
+
+    created = made("Key created; it is shown this once")
+    rotated = made("Key rotated; the old one is dead, the new one is shown this once")
+    revoked = _json("Revoked.", success(_MESSAGE), {"success": True, "message": "Key revoked"})
+    all_keys = _json("The keys.", listed, {"success": True, "data": [_KEY]})
+    new_key = _body("NewKey", {"name": "checkout", "scopes": ["ingest", "query"], "rate_limit": 1000})
+    once = "The answer shows the key this once; only a hash of it is kept."
+    secrets = "All keys, revoked ones too, without their secrets."
+    soon = "It stops working within 30 seconds, for good."
+    rotation = (
+        "A new secret; the old one stops working within 30 seconds. Name, scopes, limit and remembered requests stay."
+    )
+    one = f"{path}/{{id}}"
+    return [
+        _admin("get", path, "listKeys", "List keys", secrets, {"200": all_keys}),
+        _admin("post", path, "createKey", "Make a key", once, created, body=new_key),
+        _admin("delete", one, "revokeKey", "Revoke a key", soon, {"200": revoked}, parameters=(key_id,)),
+        _admin("post", f"{one}/rotate", "rotateKey", "Rotate a key", rotation, rotated, parameters=(key_id,)),
+    ]
+
+
+def _upkeep() -> list[Endpoint]:
+    name = {**_parameter("name", {"type": "string", "pattern": parts.NAME_PATTERN}, "The name.", "typo"), "in": "path"}
+    deleted = success({**_MESSAGE, "data": parts.record({"name": _TEXT})})
+    example = {"success": True, "message": "Metric deleted", "data": {"name": "typo"}}
+    file = {"description": "The database file.", "content": {"application/octet-stream": {}}}
+    return [
+        _admin(
+            "delete",
+            "/api/admin/metrics/{name}",
+            "deleteMetric",
+            "Delete a metric",
+            "Removes the name with all of its points; it may then come back with either type.",
+            {"200": _json("Deleted.", deleted, example)},
+            parameters=(name,),
+        ),
+        _admin(
+            "get",
+            "/api/admin/backup",
+            "backup",
+            "Back up",
+            "A consistent copy of the embedded store, while writes go on; 404 where the store is MySQL.",
+            {"200": file, "404": ref("responses", parts.ERRORS[404])},
+        ),
+    ]
+
+
+def _retention() -> list[Endpoint]:
+    path = "/api/admin/retention"
+    data: Json = {
+        "retention_days": 90,
+        "grace_days": 7,
+        "line": "2025-11-17T00:00:00Z",
+        "drop_line": "2025-11-10T00:00:00Z",
+        "held_until": None,
+        "last_run": "2026-02-15T00:00:40Z",
+        "log": [
+            {
+                "at": "2026-02-15T00:00:41Z",
+                "action": "drop",
+                "line": "2025-11-10T00:00:00Z",
+                "actor": "daily",
+                "rows": 1440,
+                "parts": 3,
+            }
+        ],
+    }
+    shown = _json("Where it stands.", success({"data": schema("Retention")}), {"success": True, "data": data})
+
+    def done(message: str) -> Json:
+        example = {"success": True, "data": data, "message": message}
+        return {"201": _json("Done; where it stands now.", success({**_MESSAGE, "data": schema("Retention")}), example)}
+
+    run = (
+        "What the service does by itself once a day (UTC): moves the line, which hides what is older, and removes what "
+        "has been hidden for the grace time. Ends a hold. While removing takes long the answer comes before its end."
+    )
+    restore = (
+        "Moves the line back, so that the last days days are in sight again, or all that are not removed yet; held "
+        "there for the grace time, or until a run is asked for."
+    )
+    body, moved = {**_body("Restore", {"days": 97}), "required": False}, done("Line moved back")
+    return [
+        _admin("get", path, "showRetention", "Show retention", "Line, hold, last run and log.", {"200": shown}),
+        _admin("post", f"{path}/run", "runRetention", "Run retention now", run, done("Retention ran")),
+        _admin("post", f"{path}/restore", "restoreRetention", "Show old days again", restore, moved, body=body),
+    ]
+
+
+def _service() -> list[Endpoint]:
+    def page(path: str, operation: str, summary: str, text: str, answers: Json) -> Endpoint:
+        return Endpoint("Service", "get", path, operation, summary, text, answers)
+
+    alive = parts.success({"status": _TEXT})
+    asked = parts.record(
+        {"success": {"type": "boolean"}, "status": _TEXT, "dependencies": {"type": "object"}},
+        {"spill": {"type": "object", "description": "What waits in the spill, where there is one."}},
+    )
+    good = {"success": True, "status": "ready", "dependencies": {"store": "ok"}}
+    bad = {"success": False, "status": "not ready", "dependencies": {"store": "the store is being opened again"}}
+    answers = {
+        "200": _json("Writes can be acknowledged: ready, or degraded.", asked, good),
+        "503": _json("Not ready; the body says why.", asked, bad),
+    }
+
+    def text(media: str) -> Json:
+        return {"200": {"description": "The text.", "content": {media: {}}}}
+
+    return [
+        page(
+            "/health",
+            "health",
+            "Is it alive?",
+            "Answers as long as the process does.",
+            {"200": _json("Yes.", alive, {"success": True, "status": "ok"})},
+        ),
+        page("/ready", "ready", "Is it ready?", "Asks each dependency.", answers),
+        page("/metrics", "metrics", "Metrics of the service itself", "In Prometheus' text format.", text("text/plain")),
+        page("/openapi.json", "openapi", "This description", "OpenAPI 3.1.", text("application/json")),
+        page("/docs", "docs", "This reference", "The page at /, opened at its reference.", text("text/html")),
+    ]
+
+
+def _body(name: str, example: Json) -> Json:
+    return {"required": True, "content": {"application/json": {"schema": schema(name), "example": example}}}
+
+
+def _json(text: str, answer: Json, example: Json) -> Json:
+    return {"description": text, "content": {"application/json": {"schema": answer, "example": example}}}
+
+
+def _parameter(name: str, described: Json, text: str, example: object) -> Json:
+    """A required parameter of the query."""
+    return {
+        "name": name,
+        "in": "query",
+        "required": True,
+        "description": text,
+        "schema": described,
+        "example": example,
+    }
+
+
+def _optional(name: str, described: Json, text: str) -> Json:
+    return {"name": name, "in": "query", "required": False, "description": text, "schema": described}
+
+
+def _enum(values: Iterable[str]) -> Json:
+    return {"type": "string", "enum": list(values)}

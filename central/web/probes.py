@@ -1,0 +1,75 @@
+"""What a probe or a scraper asks, without a key: liveness, readiness, Prometheus metrics."""
+
+import json
+from typing import Any
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from central.errors import RETRY_SECONDS
+from central.spill.spill import Spill
+from central.store.base import Store, StoreError
+from central.web.service import JSON, Handler, Service
+
+
+async def health(_: web.Request) -> web.StreamResponse:
+    """Live: the process answers."""
+    return web.Response(body=b'{"success":true,"status":"ok"}', headers={"Content-Type": JSON})
+
+
+def ready(service: Service) -> Handler:
+    """What each dependency said; 200 while what is sent can be acknowledged, else 503."""
+
+    async def handle(_: web.Request) -> web.StreamResponse:
+        redis, spill = service.redis, service.redis.spill
+        asked = {"store": await _said_by(service.store)}
+        if redis.used:
+            asked["redis"] = await redis.fault() or "ok"
+        whole = all(said == "ok" for said in asked.values())
+        good = asked["store"] == "ok" or (spill is not None and spill.fault is None)
+        status = "ready" if whole else "degraded" if good else "not ready"
+        body: dict[str, Any] = {"success": good, "status": status, "dependencies": asked}
+        if spill is not None:
+            # A store that did not answer is not waited for twice: probes have little patience.
+            body["spill"] = _waiting(spill, await _rejected(service.store) if asked["store"] == "ok" else None)
+        headers = {"Content-Type": JSON} if good else {"Content-Type": JSON, "Retry-After": str(RETRY_SECONDS)}
+        return web.Response(status=200 if good else 503, body=json.dumps(body).encode(), headers=headers)
+
+    return handle
+
+
+async def _said_by(store: Store) -> str:
+    try:
+        await store.ping()
+    except StoreError as error:
+        return str(error)
+    return "ok"
+
+
+async def _rejected(store: Store) -> int | None:
+    try:
+        return await store.count_rejected()
+    except StoreError:
+        return None
+
+
+def _waiting(spill: Spill, rejected: int | None) -> dict[str, Any]:
+    """What waits in the spill, and what came out of it that nobody could store; null where the store does not say."""
+    state = spill.state
+    return {
+        "entries": state.entries,
+        "bytes": state.bytes,
+        "lag_seconds": round(state.lag_seconds, 3),
+        "bad_entries": state.bad,
+        "rejected_points": rejected,
+    }
+
+
+def metrics(registry: CollectorRegistry) -> Handler:
+    """Prometheus text."""
+
+    async def handle(_: web.Request) -> web.StreamResponse:
+        return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    return handle

@@ -1,0 +1,116 @@
+"""Runs the application. What is no HTTP is answered in our own shape: aiohttp's answer quotes it, and with it a key."""
+
+from collections import Counter
+from http import HTTPStatus
+from typing import Any, Final, cast
+
+import structlog
+from aiohttp import http_exceptions as faults
+from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
+
+from central.errors import ApiError, invalid
+from central.request_id import HEADER, RequestIds
+from central.web.service import SERVER, error_response
+from protocol.item import Fault
+
+MAX_LINE: Final = 32_768
+"""Bytes of the request line."""
+MAX_HEADER: Final = 16_384
+"""Bytes of one header."""
+TLS: Final = "tls"
+EXPECT: Final = "expect"
+KINDS: Final[tuple[tuple[type[Exception], str], ...]] = (
+    (faults.BadHttpMethod, "method"),
+    (faults.BadStatusLine, "request_line"),
+    (faults.InvalidURLError, "url"),
+    (faults.LineTooLong, "too_long"),
+    (Exception, "message"),
+)
+"""Why it was no HTTP: the first that fits; or one of the two above."""
+_HELLO: Final = "Received HTTPS"
+"""How aiohttp's parser says so."""
+_log = structlog.get_logger(__name__)
+
+
+class Runner(web.AppRunner):
+    """An AppRunner whose connections are of our kind. ``unreadable`` counts what was no HTTP, by why."""
+
+    def __init__(self, app: web.Application, unreadable: Counter[str], **options: Any) -> None:
+        super().__init__(app, **options)
+        unreadable.update(dict.fromkeys((TLS, EXPECT, *dict(KINDS).values()), 0))
+        self._unreadable = unreadable
+
+    async def _make_server(self) -> web.Server:
+        server = await super()._make_server()
+        server.__class__ = _Server
+        cast(_Server, server).unreadable = self._unreadable
+        return server
+
+
+class _Server(web.Server):
+    unreadable: Counter[str]
+
+    def __call__(self) -> RequestHandler:
+        return _Peer(self, loop=self._loop, **self._kwargs)
+
+
+class _Peer(RequestHandler):
+    """A connection."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answer and close. What was sent is in no line of the log."""
+        request_id = RequestIds().begin(None)
+        if status == HTTPStatus.BAD_REQUEST:
+            self._tell(_reason(exc), type(exc).__name__, request)
+            error = ApiError(400, "VALIDATION_ERROR", _told(exc))
+        else:
+            super().handle_error(request, status, exc, message)
+            error = ApiError(500, "INTERNAL_ERROR", "something broke here; it is logged")
+        response = error_response(error)
+        response.headers.update({HEADER: request_id, "Server": SERVER})
+        response.force_close()
+        return response
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Send the answer; aiohttp's own to an Expect, which comes before any handler, in our shape."""
+        if isinstance(resp, web.HTTPExpectationFailed):
+            resp = error_response(
+                invalid(Fault("VALIDATION_ERROR", "Expect", "Expect must be 100-continue, or left out"))
+            )
+            resp.headers[HEADER] = RequestIds().begin(request.headers.get(HEADER))
+            self._tell(EXPECT, "HTTPExpectationFailed", request)
+        return await super().finish_response(request, resp, start_time)
+
+    def _tell(self, reason: str, cause: str, request: web.BaseRequest) -> None:
+        """Of a request that reaches no handler: those count theirs."""
+        cast(_Server, self._manager).unreadable[reason] += 1
+        _log.info("request_is_no_http", reason=reason, cause=cause, peer=request.remote)
+
+
+def _reason(error: BaseException | None) -> str:
+    if isinstance(error, faults.BadHttpMethod) and error.message.startswith(_HELLO):
+        return TLS
+    return next((kind for fault, kind in KINDS if isinstance(error, fault)), "message")
+
+
+def _told(error: BaseException | None) -> str:
+    if isinstance(error, faults.LineTooLong):
+        return (
+            f"the request line may have {MAX_LINE} bytes and each header {MAX_HEADER}; this is longer: "
+            "ask for fewer names at once"
+        )
+    if _reason(error) == TLS:
+        return "this port speaks plain HTTP and not TLS: ask for http://, or set METRICS_TLS_CERT and METRICS_TLS_KEY"
+    what = type(error).__name__ if error is not None else "BadHttpMessage"
+    return f"this is no HTTP request that can be read ({what})"

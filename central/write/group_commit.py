@@ -1,0 +1,365 @@
+"""Group commit: requests join the open group, which commits when the previous commit returns.
+
+Each request waits for its own result. A group that certainly failed is run again one by one, so
+that only the offender fails. One whose outcome is unknown is never answered from: it is run again under its
+id until the store tells, while its requests wait, or leave with 503 and may ask again.
+
+With a spill a group that the store does not take, or not in time, goes there under the same id, and is acknowledged.
+"""
+
+import asyncio
+import contextlib
+import os
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Final, TypeVar
+
+import structlog
+
+from central.errors import ApiError, unavailable
+from central.ingest.answers import Answer, refused
+from central.ingest.names import Known, Names
+from central.ingest.submission import RequestKey, Submission
+from central.spill.record import SpilledGroup, spilled
+from central.spill.spill import Spill, SpillInDoubt, SpillRefused
+from central.store.base import (
+    Group,
+    Refused,
+    Remembered,
+    RequestId,
+    Row,
+    StaleNames,
+    Store,
+    StoreError,
+    StoreUnavailable,
+)
+from central.write.store_or_spill import Keep, WriteCounts
+from central.write.turns import Turns
+from central.write.waiting import Waiting, replayed, reused
+
+T = TypeVar("T")
+
+MAX_REQUESTS: Final = 256
+MAX_ROWS: Final = 10_000
+MAX_WAITING_ROWS: Final = 200_000
+MAX_WAITING_REQUESTS: Final = 20_000
+WAIT_SECONDS: Final = 10.0
+TURN_SECONDS: Final = 2.0
+"""How long a group that could be spilled waits for its turn."""
+GATHER_SECONDS: Final = 0.005
+"""Under load a group opens this long after the one before, or when that is done: fewer commits for the same rows."""
+IDLE_SECONDS: Final = 1.0
+TIDY_SECONDS: Final = 60.0
+"""How often several writers stop for the store's upkeep."""
+_TRIES: Final = 3
+_DAY: Final = 86_400
+_row: Final = tuple.__new__  # Row without its Python-level constructor: 140 ns and not 310
+_log = structlog.get_logger(__name__)
+
+
+class GroupCommit:
+    """The only writer of points. Owns the queue and the requests in flight."""
+
+    def __init__(
+        self,
+        store: Store,
+        names: Names,
+        *,
+        spill: Spill | None = None,
+        clock: Callable[[], float] = time.time,
+        wait_seconds: float = WAIT_SECONDS,
+    ) -> None:
+        self.counts = WriteCounts()
+        self._store = store
+        self._names = names
+        self._keep = Keep(store, spill, self.counts)
+        self._clock = clock
+        self._wait_seconds = wait_seconds
+        self._queue: deque[Waiting] = deque()
+        self._queued_rows = 0
+        self._in_flight: dict[bytes, Waiting] = {}
+        self._deadlines: deque[tuple[float, asyncio.Future[Answer]]] = deque()
+        self._turns = Turns(store.writers)
+        self._tidied = 0.0
+        self._wake = asyncio.Event()
+        self._closing = False
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Begin to commit."""
+        self._tasks = [
+            asyncio.create_task(self._release_late(), name="group-commit-deadlines"),
+            *(asyncio.create_task(self._run(writer), name="group-commit") for writer in range(self._store.writers)),
+        ]
+
+    async def close(self) -> None:
+        """Commit what waits, then end. Nothing may be submitted any more."""
+        self._closing = True
+        self._wake.set()
+        if self._tasks:
+            deadlines, *writers = self._tasks
+            await asyncio.gather(*writers)
+            deadlines.cancel()
+            await asyncio.wait([deadlines])
+
+    @property
+    def running(self) -> bool:
+        """Whether every one of its loops runs: one that broke off would let requests wait for ever."""
+        return bool(self._tasks) and not any(task.done() for task in self._tasks)
+
+    @property
+    def waiting(self) -> int:
+        """Requests in the queue."""
+        return len(self._queue)
+
+    async def submit(self, submission: Submission) -> Answer:
+        """Store a submission and answer once it is durable. Raises ApiError 503 when too many wait.
+
+        A request whose key is in flight waits for the first and gets its answer as a replay.
+        """
+        request = submission.request
+        if request is not None and (first := self._in_flight.get(request.id)) is not None:
+            return await self._join(request, first)
+        if not submission.items and request is None:
+            return submission.answer()
+        rows = len(submission.items)
+        if len(self._queue) >= MAX_WAITING_REQUESTS or self._queued_rows + rows > MAX_WAITING_ROWS or self._closing:
+            self.counts.turned_away += 1
+            raise unavailable("too many requests are waiting to be stored; nothing was stored, try again")
+        waiting = Waiting(submission, [])
+        if request is not None:
+            self._in_flight[request.id] = waiting
+        self._queue.append(waiting)
+        self._queued_rows += rows
+        self._wake.set()
+        return await self._wait(waiting)
+
+    async def replay(self, request: RequestKey, submission_body: Callable[[], bytes]) -> Answer | None:
+        """The first answer to a request that is stored or in flight; None for a new one.
+
+        ``submission_body`` gives the plain body. Raises ApiError for a key that came with another body.
+        """
+        if (first := self._in_flight.get(request.id)) is not None:
+            return await self._join(request, first)
+        try:
+            known = await self._keep.recall([request.id])
+        except StoreError as error:
+            raise unavailable(f"the store cannot be asked: {error}") from error
+        found = known.get(request.id)
+        return None if found is None else replayed(request, found, submission_body)
+
+    async def exclusive(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Run ``work`` while no group is open: for changes that none may straddle."""
+        async with self._turns.all():
+            return await work()
+
+    async def in_turn(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Run ``work`` in the place of a group."""
+        async with self._turns.one():
+            return await work()
+
+    async def _join(self, request: RequestKey, first: Waiting) -> Answer:
+        if first.submission.request is None or first.submission.request.fingerprint != request.fingerprint:
+            raise reused()
+        return await self._wait(first)
+
+    def _wait(self, waiting: Waiting) -> asyncio.Future[Answer]:
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[Answer] = loop.create_future()
+        waiting.waiters.append(waiter)
+        self._deadlines.append((loop.time() + self._wait_seconds, waiter))
+        return waiter
+
+    async def _release_late(self) -> None:
+        """Send those away who waited too long; what they sent goes on and its key stays in flight.
+
+        One look a second over a queue in order of time: a timer for each request would cost more than its commit.
+        """
+        late = refused(unavailable("storing takes too long; send it again with the same Idempotency-Key"))
+        while True:
+            now = asyncio.get_running_loop().time()
+            while self._deadlines and (self._deadlines[0][1].done() or self._deadlines[0][0] <= now):
+                _, waiter = self._deadlines.popleft()
+                if not waiter.done():
+                    self.counts.turned_away += 1
+                    waiter.set_result(late)
+            await asyncio.sleep(min(1.0, self._wait_seconds))
+
+    # --- the loop
+
+    async def _run(self, writer: int) -> None:
+        while True:
+            if self._queue:
+                opened = time.monotonic()
+                members = self._take()
+                await self._run_group(members)
+                await self._tidy(writer)
+                if len(members) > 1:
+                    await asyncio.sleep(max(0.0, opened + GATHER_SECONDS - time.monotonic()))
+            elif self._closing:
+                return
+            else:
+                await self._rest(writer)
+
+    async def _tidy(self, writer: int) -> None:
+        """The store's upkeep: after each group of a single writer, now and then where others have to stop for it."""
+        now = time.monotonic()
+        if self._store.writers == 1 or (writer == 0 and now - self._tidied > TIDY_SECONDS):
+            self._tidied = now
+            async with self._turns.all():
+                await self._store.tidy(idle=False)
+
+    async def _rest(self, writer: int) -> None:
+        """Wait for a request; when none comes for a while, let the store tidy up once."""
+        self._wake.clear()
+        try:
+            async with asyncio.timeout(IDLE_SECONDS if writer == 0 else None):
+                await self._wake.wait()
+        except TimeoutError:
+            async with self._turns.all():
+                await self._store.tidy(idle=True)
+            if not self._queue and not self._closing:
+                await self._wake.wait()
+
+    def _take(self) -> list[Waiting]:
+        taken: list[Waiting] = []
+        rows = 0
+        while self._queue and len(taken) < MAX_REQUESTS:
+            more = len(self._queue[0].submission.items)
+            if taken and rows + more > MAX_ROWS:
+                break
+            taken.append(self._queue.popleft())
+            rows += more
+        self._queued_rows -= rows
+        return taken
+
+    async def _run_group(self, members: list[Waiting]) -> None:
+        """Store or spill the members; every one is answered afterwards."""
+        try:
+            await self._store_group(members)
+        except StoreUnavailable as error:
+            self.counts.failed_groups += 1
+            await self._spill_group(_open(members), error)
+        except StoreError as error:
+            self.counts.failed_groups += 1
+            if len(members) == 1:
+                self._turn_away(members, f"the store did not take it: {error}")
+                return
+            _log.warning("group_failed_run_one_by_one", error=str(error), requests=len(members))
+            for member in _open(members):
+                await self._run_group([member])
+        except Exception:
+            _log.exception("group_crashed", requests=len(members))
+            self._finish(members, refused(ApiError(500, "INTERNAL_ERROR", "something broke here; it is logged")))
+
+    async def _store_group(self, members: list[Waiting]) -> None:
+        """Raises StoreError when it is certain that nothing of those who are not answered is stored."""
+        group_id = os.urandom(16)
+        async with contextlib.AsyncExitStack() as stack:
+            try:
+                await stack.enter_async_context(self._turns.one(TURN_SECONDS if self._keep.has_spill else None))
+            except TimeoutError:
+                raise StoreUnavailable("the groups before do not end") from None
+            for tries_left in reversed(range(_TRIES)):
+                try:
+                    await self._try_group(group_id, _open(members))
+                    return
+                except Refused as error:  # a deleted name or an id that another process stored: look again
+                    if isinstance(error, StaleNames):
+                        self._names.forget_all()
+                    if not tries_left:
+                        raise
+
+    async def _try_group(self, group_id: bytes, members: list[Waiting]) -> None:
+        fresh = self._answer_known(members, await self._keep.recall(_ids(members)))
+        now = self._clock()
+        known = await self._names.settle((member.submission for member in fresh), int(now))
+        group = self._group(group_id, int(now // _DAY), fresh, known)
+        if group.rows or group.ids:
+            started = time.perf_counter()
+            stored = await self._keep.commit(group, lambda: _record(group.id, group.day, fresh))
+            self.counts.commit_seconds.observe(time.perf_counter() - started)
+            if stored:
+                self._count(fresh, len(group.rows))
+        for member in fresh:
+            self._finish([member], member.submission.answer())
+
+    def _count(self, members: list[Waiting], rows: int) -> None:
+        counts = self.counts
+        counts.group_requests.observe(len(members))
+        counts.group_points.observe(rows)
+        counts.points += rows
+        counts.counters += sum([item[1] for item in member.submission.items].count("counter") for member in members)
+
+    async def _spill_group(self, members: list[Waiting], reason: StoreError) -> None:
+        """Put the members in the spill as a group of their own; every one is answered afterwards."""
+        try:
+            fresh = self._answer_known(members, await self._keep.recall_spilled(_ids(members)))
+            self._names.settle_known(member.submission for member in fresh)
+            await self._keep.spill(_record(os.urandom(16), int(self._clock() // _DAY), fresh))
+        except SpillRefused as error:
+            self._turn_away(members, f"neither the store nor the spill took it: {reason}; {error}")
+        except SpillInDoubt as error:
+            _log.error("group_in_doubt", error=str(error), requests=len(members))
+            text = "it is not known whether it was stored; send it again with the same Idempotency-Key"
+            self._finish(members, refused(unavailable(text)))
+        else:
+            for member in fresh:
+                self._finish([member], member.submission.answer())
+
+    # --- answers
+
+    def _answer_known(self, members: list[Waiting], known: dict[bytes, Remembered]) -> list[Waiting]:
+        """Answer those whose key is known; return the others."""
+        if not known:
+            return members
+        fresh = []
+        for member in members:
+            answer = member.known_answer(known)
+            if answer is None:
+                fresh.append(member)
+                continue
+            self.counts.replays += answer.status == 201
+            self._finish([member], answer)
+        return fresh
+
+    def _turn_away(self, members: list[Waiting], reason: str) -> None:
+        _log.error("group_not_stored", error=reason, requests=len(members))
+        self._finish(members, refused(unavailable("the store did not take it; nothing was stored, try again")))
+
+    def _finish(self, members: list[Waiting], answer: Answer) -> None:
+        for member in members:
+            if not member.answered:
+                self.counts.replays += member.finish(answer)
+                if member.submission.request is not None:
+                    self._in_flight.pop(member.submission.request.id, None)
+
+    def _group(self, group_id: bytes, day: int, members: Iterable[Waiting], known: Known) -> Group:
+        metrics = known.metrics
+        group = Group(group_id, day, names_version=known.version)
+        for submission in (member.submission for member in members):
+            group.rows.extend(
+                [
+                    _row(Row, (metrics[name].id, recorded_at, value, weight, low, high))
+                    for name, _, value, recorded_at, weight, low, high in submission.items
+                ]
+            )
+            if submission.request is not None and submission.remembers():
+                answer = submission.body() if submission.rejected else None
+                group.ids.append(RequestId(submission.request.id, submission.request.fingerprint, answer))
+        return group
+
+
+def _open(members: list[Waiting]) -> list[Waiting]:
+    """Those who have no answer yet."""
+    return [member for member in members if not member.answered]
+
+
+def _ids(members: list[Waiting]) -> list[bytes]:
+    return [member.submission.request.id for member in members if member.submission.request is not None]
+
+
+def _record(group_id: bytes, day: int, members: list[Waiting]) -> SpilledGroup:
+    submissions = (member.submission for member in members)
+    return spilled(group_id, day, [given for given in submissions if given.items or given.remembers()])

@@ -1,0 +1,60 @@
+"""Requests on their way to a group: who waits for each, and how a request that came before is answered."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from central.errors import ApiError
+from central.ingest.answers import Answer, recorded, refused
+from central.ingest.submission import RequestKey, Submission
+from central.store.base import Remembered
+
+
+@dataclass(slots=True, eq=False)
+class Waiting:
+    """A submission on its way. The first of the waiters sent it; the others came with the same key."""
+
+    submission: Submission
+    waiters: list[asyncio.Future[Answer]]
+    answered: bool = False
+
+    def finish(self, answer: Answer) -> int:
+        """Give every waiter its answer; returns how many got it as a replay."""
+        self.answered = True
+        first, *others = self.waiters
+        if not first.done():
+            first.set_result(answer)
+        if others and answer.status == 201:
+            answer = recorded(answer.body, replayed=True)
+        for waiter in others:
+            if not waiter.done():
+                waiter.set_result(answer)
+        return len(others) if answer.status == 201 else 0
+
+    def known_answer(self, known: Mapping[bytes, Remembered]) -> Answer | None:
+        """The answer, where the request is among those that are known."""
+        request = self.submission.request
+        found = None if request is None else known.get(request.id)
+        if request is None or found is None:
+            return None
+        try:
+            return replayed(request, found, self.submission.plain_body)
+        except ApiError as error:
+            return refused(error)
+
+
+def replayed(request: RequestKey, found: Remembered, plain_body: Callable[[], bytes]) -> Answer:
+    """The first answer again. Raises ApiError when the key came with another body."""
+    if found.fingerprint != request.fingerprint:
+        raise reused()
+    return recorded(plain_body() if found.answer is None else found.answer, replayed=True)
+
+
+def reused() -> ApiError:
+    """400: one Idempotency-Key for two requests."""
+    return ApiError(
+        400,
+        "IDEMPOTENCY_KEY_REUSED",
+        "this Idempotency-Key came before with another path or body; make a new key for each new request",
+        details={"field": "Idempotency-Key"},
+    )

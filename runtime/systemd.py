@@ -1,0 +1,111 @@
+"""What a service says to systemd, and what systemd says to it.
+
+sd_notify(3): ready, alive, stopping; where that goes and how often a sign of life is wanted is in the environment.
+The journal takes a line's level from a mark at its start and leaves the mark out, so that `journalctl -p warning` shows
+warnings: sd-daemon(3), and JOURNAL_STREAM in systemd.exec(5).
+"""
+
+import asyncio
+import socket
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Final
+
+SEND_SECONDS: Final = 0.1
+"""systemd reads at once; where it does not, our work goes on."""
+_PRIORITIES: Final = {"critical": 2, "error": 3, "warning": 4, "info": 6, "debug": 7}
+
+SendDatagram = Callable[[str, bytes], None]
+"""Sends to the unix datagram socket of an address. May raise OSError; must not wait for long."""
+
+
+class Notifier:
+    """Tells whoever started us how we are; silent where nobody asked to be told. ``pid`` is our process id.
+
+    What cannot be delivered is left out: then systemd hears nothing and does what its unit says.
+    """
+
+    def __init__(self, environ: Mapping[str, str], pid: int, send: SendDatagram) -> None:
+        self._address: Final = _address(environ.get("NOTIFY_SOCKET", ""))
+        self._send: Final = send
+        self.watchdog: Final = _watchdog(environ, pid) if self._address else None
+        """Seconds within which a sign of life is wanted; None when none is."""
+
+    @property
+    def heard(self) -> bool:
+        """Whether anybody listens."""
+        return self._address is not None
+
+    @property
+    def pause(self) -> float:
+        """Seconds between two signs of life, so that one may be late; an hour when none is wanted."""
+        return 3_600.0 if self.watchdog is None else self.watchdog / 3
+
+    def ready(self) -> None:
+        """We can be used."""
+        self._tell("READY=1")
+
+    def alive(self) -> None:
+        """What does our work has just gone round. To be called from there, at least every ``pause`` seconds."""
+        if self.watchdog is not None:
+            self._tell("WATCHDOG=1")
+
+    def status(self, text: str) -> None:
+        """One line for `systemctl status`."""
+        self._tell(f"STATUS={' '.join(text.split())}")
+
+    def stopping(self) -> None:
+        """We have begun to stop."""
+        self._tell("STOPPING=1")
+
+    def _tell(self, fact: str) -> None:
+        if self._address is not None:
+            with suppress(OSError):
+                self._send(self._address, fact.encode())
+
+
+def silent() -> Notifier:
+    """A notifier that nobody hears."""
+    return Notifier({}, 0, lambda address, message: None)
+
+
+def _address(text: str) -> str | None:
+    """A path, or the name of an abstract socket, which begins with a NUL and is written with an ``@``."""
+    if text.startswith("/"):
+        return text
+    return f"\0{text[1:]}" if text.startswith("@") and len(text) > 1 else None
+
+
+def _watchdog(environ: Mapping[str, str], pid: int) -> float | None:
+    """WATCHDOG_USEC in seconds, when it is meant for us and not for a process above us."""
+    wanted, of = environ.get("WATCHDOG_USEC", ""), environ.get("WATCHDOG_PID", "")
+    if not (wanted.isascii() and wanted.isdigit() and int(wanted)) or (of and of != str(pid)):
+        return None
+    return int(wanted) / 1_000_000
+
+
+def send_datagram(address: str, message: bytes) -> None:
+    """One datagram to a unix socket, a path or abstract. Raises OSError."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.settimeout(SEND_SECONDS)
+        sock.sendto(message, address)
+
+
+async def show_life(notify: Notifier, running: Callable[[], bool], stop: asyncio.Event) -> None:
+    """Until ``stop``, tell the watchdog that the event loop turns; nothing while what matters is not ``running``."""
+    while not stop.is_set():
+        if running():
+            notify.alive()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(notify.pause):
+                await stop.wait()
+
+
+def journal_reads(environ: Mapping[str, str], device: int, inode: int) -> bool:
+    """Whether the file of these numbers goes to the journal, as our output does until it is turned elsewhere."""
+    return environ.get("JOURNAL_STREAM") == f"{device}:{inode}"
+
+
+def mark(level: str) -> str:
+    """What says that a line is of ``level``, a name of logging's in lower case."""
+    return f"<{_PRIORITIES[level]}>"

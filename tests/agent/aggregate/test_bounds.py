@@ -1,0 +1,171 @@
+"""What grows with input, and where it ends; and that the good go on beside the bad."""
+
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+from decimal import Decimal
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.aggregate import grouping as gather
+from agent.aggregate.aggregator import AggregateOptions, Aggregator
+from agent.aggregate.compiled import MaybeCore
+from agent.aggregate.grouping import Gatherer
+from agent.aggregate.sets import SMALL_SET, Sets
+from agent.aggregate.sums import MAX_RATES, Tallies
+from agent.aggregate.values import summarize
+from agent.ledger import MAX_REASONS, OTHER_REASON, Ledger
+from agent.receive.sockets import MAX_CONNECTIONS, RESERVED, room_for_connections
+from protocol.numbers import UNIT
+from protocol.statsd import RATE_DIGITS, parse_tail
+from tests.agent.cores import each_core
+
+
+class Windows:
+    """One aggregator, window by window; its books must balance after each."""
+
+    def __init__(self, core: MaybeCore, max_names: int, max_members: int = 100) -> None:
+        self.ledger = Ledger()
+        options = AggregateOptions(max_names=max_names, max_members=max_members)
+        self._aggregator = Aggregator(options, self.ledger, core)
+
+    def window(self, *lines: bytes) -> dict[str, int]:
+        """Samples by name."""
+        for line in lines:
+            self._aggregator.feed(line)
+            self._aggregator.settle()
+        assert self.ledger.balance() == 0
+        items = list(self._aggregator.close(0).items)
+        self.ledger.acknowledged += sum(item.samples for item in items)
+        assert self.ledger.balance() == 0
+        return {item.item.name: item.samples for item in items}
+
+
+def flood(kind: bytes, count: int = 20) -> list[bytes]:
+    return [b"junk%d:1|%s" % (number, kind) for number in range(count)]
+
+
+GOOD = {b"c": "counter", b"ms": "timing", b"g": "gauge", b"s": "set"}
+
+
+@each_core
+@pytest.mark.parametrize("kind", GOOD)
+@pytest.mark.parametrize("bad", GOOD)
+def test_a_flood_of_names_does_not_push_out_those_that_were_there_before(
+    core: MaybeCore, kind: bytes, bad: bytes
+) -> None:
+    windows = Windows(core, max_names=5)
+    assert windows.window(b"good:1|%s" % kind) == {"good": 1}
+    for _ in range(3):
+        counted = windows.window(*flood(bad), b"good:1:1|%s" % kind if kind in (b"c", b"ms") else b"good:1|%s" % kind)
+        assert len(counted) == 5
+        assert counted["good"] == (2 if kind in (b"c", b"ms") else 1)
+    assert windows.ledger.dropped == {"names_over_cap": 3 * 16}
+
+
+@each_core
+def test_as_many_known_names_as_fit_are_all_counted_and_new_ones_wait(core: MaybeCore) -> None:
+    windows = Windows(core, max_names=3)
+    known = [b"a:1|c", b"b:1|ms", b"c:1|g"]
+    windows.window(*known)
+    assert windows.window(b"x:1|c", b"x:1|c", b"y:1|s", *known, b"z:1|c") == {"a": 1, "b": 1, "c": 1}
+    assert windows.ledger.dropped == {"names_over_cap": 4}
+    assert windows.window(b"x:1|c") == {"x": 1}
+
+
+@each_core
+def test_what_a_flood_brought_is_not_known_afterwards(core: MaybeCore) -> None:
+    windows = Windows(core, max_names=5)
+    windows.window(b"good:1|c")
+    windows.window(*flood(b"c"))
+    assert "good" in windows.window(*flood(b"c"), b"good:1|c")
+
+
+@each_core
+def test_a_gauge_that_is_pushed_out_is_forgotten_and_that_is_noted(core: MaybeCore) -> None:
+    windows = Windows(core, max_names=2)
+    windows.window(b"a:1|c", b"b:1|c")
+    assert windows.window(b"depth:40|g", b"x:1|c", b"a:1|c", b"b:1|c") == {"a": 1, "b": 1}
+    assert windows._aggregator.close(0).gauges == {}
+    assert windows.ledger.notes == {"gauges_forgotten": 1}
+
+
+def test_rates_of_all_names_share_a_room_and_the_first_of_each_needs_none() -> None:
+    tallies, one = Tallies("counter", 3), summarize([Decimal(1)])
+    rates = [Decimal(number) / 100 for number in range(1, 60)]
+    assert [tallies.add(f"n{number}", rates[number], one) for number in range(9)] == [0] * 9
+    assert [tallies.add("n0", rate, one) for rate in rates[10:14]] == [0, 0, 0, 1]
+    assert tallies.add("n1", rates[20], one) == 1
+    assert tallies.add("n1", rates[1], one) == 0
+    assert tallies.remove("n0") == 4
+    assert tallies.add("n1", rates[20], one) == 0
+    tallies.close(0)
+    for rate in rates[:4]:
+        assert tallies.add("n0", rate, one) == 0
+    assert MAX_RATES > 4
+
+
+@given(
+    st.lists(st.tuples(st.integers(-(10**12), 10**12), st.decimals("0.01", "0.99", places=6)), min_size=1, max_size=30)
+)
+def test_a_sum_over_many_rates_is_exact_whatever_order_it_is_added_in(parts: list[tuple[int, Decimal]]) -> None:
+    tallies = Tallies("counter", 100)
+    for amount, rate in parts:
+        tallies.add("a", rate, summarize([Decimal(amount)]))
+    (item, *_), exact = tallies.close(0), sum(Fraction(amount) / Fraction(rate) for amount, rate in parts)
+    assert abs(Fraction(item.item.value, UNIT) - exact) <= Fraction(1, 2 * UNIT)
+
+
+def test_a_rate_is_taken_to_forty_digits() -> None:
+    assert parse_tail(b"c|@0.1" + b"0" * 50 + b"1") == parse_tail(b"c|@0.1")
+    assert parse_tail(b"c|@0." + b"9" * 50) == parse_tail(b"c")
+    assert parse_tail(b"c|@0.1" + b"0" * (RATE_DIGITS - 2) + b"1") != parse_tail(b"c|@0.1")
+
+
+def test_huge_sets_leave_room_for_small_ones() -> None:
+    sets = Sets(1_000)
+    assert sets.add("huge", [b"%d" % number for number in range(2_000)]) == 1_200
+    assert sets.add("other", [b"%d" % number for number in range(2_000)]) == 2_000 - SMALL_SET
+    assert sets.add("small", [b"%d" % number for number in range(50)]) == 0
+    assert sets.remove("huge") == 800
+    assert sets.add("more", [b"%d" % number for number in range(2_000)]) == 2_000 - 650
+
+
+@pytest.mark.parametrize("line", [b"%s%d:1|c", b"a:1|c|#%s:%d"])
+def test_long_names_and_tails_are_not_remembered_for_ever(line: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gather, "MAX_MEANING_BYTES", 100_000)
+    gatherer = Gatherer("", False, lambda reason, lines: None)
+    for number in range(50):
+        list(gatherer.gather([line % (b"x" * 8_000, number)]))
+        assert sum(map(len, [*gatherer._heads, *gatherer._tails])) < 110_000
+
+
+def test_reasons_that_a_stranger_makes_up_are_counted_under_one_name() -> None:
+    ledger = Ledger()
+    for number in range(1_000):
+        ledger.reject(f"rejected_CODE_{number}", 2)
+    assert len(ledger.dropped) == MAX_REASONS + 1
+    assert ledger.dropped[OTHER_REASON] == 2 * (1_000 - MAX_REASONS)
+    assert ledger.balance() == 0
+
+
+@contextmanager
+def descriptors(soft: int) -> Iterator[None]:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_connections_leave_descriptors_for_the_spool() -> None:
+    with descriptors(512):
+        assert room_for_connections() == MAX_CONNECTIONS
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == MAX_CONNECTIONS + RESERVED
+    with descriptors(MAX_CONNECTIONS * 2):
+        assert room_for_connections() == MAX_CONNECTIONS
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == MAX_CONNECTIONS * 2

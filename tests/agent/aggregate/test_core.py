@@ -1,0 +1,330 @@
+"""The compiled core: what it counts and what it leaves alone, and never another opinion than plain Python's."""
+
+import errno
+import gc
+import json
+import socket
+import weakref
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agent.aggregate import aggregator as aggregate
+from agent.aggregate.aggregator import AggregateOptions, Aggregator
+from agent.aggregate.compiled import CORE, MaybeCore
+from agent.ledger import Ledger
+from agent.receive.datagrams import open_udp
+from tests.agent.aggregate.test_aggregator import LINES
+from tests.agent.cores import CORES
+
+if TYPE_CHECKING:
+    from agent.aggregate.core import Core
+
+ONE = 10**18
+"""What the core calls 1."""
+STATSD = [row["line"].encode() for row in json.loads((Path(__file__).parents[2] / "data/statsd.json").read_text())]
+
+
+def a_core(learn: Callable[[bytes, bytes], tuple[int, Any]]) -> "Core":
+    assert CORE is not None, "not built: gcc and python3.11-dev, then make install"
+    return CORE(learn)
+
+
+def take(core: "Core") -> tuple[list[tuple[Any, ...]], bytes]:
+    """What the core gives, with all numbers in 10^-18."""
+    taken, left = core.take()
+    split = [(*one[:3], one[3:6], one[6]) for one in taken]
+    return [(*one, *(number * (1 if fine else 10**12) for number in numbers)) for *one, numbers, fine in split], left
+
+
+def learn(name: bytes, tail: bytes) -> tuple[int, Any]:
+    """Counters of values below 1,000 are counted, the rest is left alone."""
+    return (1_000, (name, tail)) if tail.startswith(b"c") else (0, None)
+
+
+@pytest.mark.parametrize(
+    ("packet", "sums"),
+    [
+        (b"a:1|c", [(1, 1, ONE, ONE, ONE)]),
+        (b"a:1|c\n\n\r\na:-2.5|c\r\n", [(2, 2, -3 * ONE // 2, -5 * ONE // 2, ONE)]),
+        (b"a:1:+2:3.|c", [(1, 3, 6 * ONE, ONE, 3 * ONE)]),
+        (b"a:.5|c", [(1, 1, ONE // 2, ONE // 2, ONE // 2)]),
+        (b"a:-0|c", [(1, 1, 0, 0, 0)]),
+        (b"a:000000000001|c", [(1, 1, ONE, ONE, ONE)]),
+        (b"a:0.000000000000000001|c", [(1, 1, 1, 1, 1)]),
+        (b"a:999.9999999999999999|c", [(1, 1, *[1000 * ONE - 100] * 3)]),
+        (b"a:1|c|@0.1|#x:y", [(1, 1, ONE, ONE, ONE)]),
+        (b":1|c", [(1, 1, ONE, ONE, ONE)]),
+        (b"a\x00b:1|c\x00", [(1, 1, ONE, ONE, ONE)]),
+    ],
+)
+def test_everyday_lines_are_counted(packet: bytes, sums: list[tuple[int, ...]]) -> None:
+    core = a_core(learn)
+    core.feed(packet)
+    taken, left = take(core)
+    assert ([one[1:] for one in taken], left) == (sums, b"")
+    assert take(core) == ([], b"")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"a:1|g",
+        b"a:1000|c",
+        b"a:-1000|c",
+        b"a:1:1000|c",
+        b"a:1000000000000|c",
+        b"a:0000000000001|c",
+        b"a:0.0000000000000000001|c",
+        b"a:1.0000000000000000000|c",
+        b"a:12.000000000000000000|c",
+        b"a:" + b"9" * 100 + b"|c",
+        b"a:." + b"9" * 100 + b"|c",
+        b"a:1e2|c",
+        b"a:1:|c",
+        b"a::1|c",
+        b"a:|c",
+        b"a:.|c",
+        b"a:+|c",
+        b"a:--1|c",
+        b"a: 1|c",
+        b"a:1_0|c",
+        b"a:\xd9\xa1|c",
+        b"a:1",
+        b"a:1.",
+        b"a:1:",
+        b"a:-",
+        b"a:",
+        b":",
+        b"a",
+        b"|",
+        b"a|b:1",
+        b"\x00",
+        b"n" * 1_024 + b":1|c",
+        b"n:1|c" + b"x" * 65_500,
+        b":" * 65_507,
+        b"a:" + b"1:" * 32_000,
+    ],
+)
+def test_whatever_it_is_not_sure_of_is_left_as_sent(line: bytes) -> None:
+    core = a_core(learn)
+    for packet in (line + b"\n", line + b"\r", line + b"\r\r\n\n" + line):
+        core.feed(packet)
+    assert core.left == len(line) * 4 + 7
+    assert take(core) == ([], line + b"\n" + line + b"\r\n" + line + b"\r\r\n" + line + b"\n")
+    assert core.left == 0
+
+
+def test_a_name_and_a_tail_are_learned_once() -> None:
+    asked = []
+
+    def ask(name: bytes, tail: bytes) -> tuple[int, Any]:
+        asked.append((name, tail))
+        return learn(name, tail)
+
+    core = a_core(ask)
+    for _ in range(3):
+        core.feed(b"a:1|c\na:2|g\na:1|c|#t\nab:1|c\nab:1|\na:1|bc")
+        assert [one[0] for one in take(core)[0]] == [(b"a", b"c"), (b"a", b"c|#t"), (b"ab", b"c")]
+    assert asked == [(b"a", b"c"), (b"a", b"g"), (b"a", b"c|#t"), (b"ab", b"c"), (b"ab", b""), (b"a", b"bc")]
+
+
+def test_names_without_end_are_left_alone_once_it_is_full_and_learned_anew_after_that() -> None:
+    core = a_core(learn)
+    for first in range(0, 140_000, 1_000):
+        core.feed(b"\n".join(b"name.%d:1|c" % number for number in range(first, first + 1_000)))
+    taken, left = take(core)
+    assert 100_000 < len(taken) < 140_000
+    assert len(taken) + left.count(b"\n") == 140_000
+    assert {one[1:] for one in taken} == {(1, 1, ONE, ONE, ONE)}
+    core.feed(b"name.139999:1|c\n" * 2)
+    assert take(core) == ([((b"name.139999", b"c"), 2, 2, 2 * ONE, ONE, ONE)], b"")
+
+
+def test_the_names_own_bytes_are_bounded_too() -> None:
+    core = a_core(learn)
+    for number in range(20_000):
+        core.feed(b"%d.%b:1|c" % (number, b"n" * 1_000))
+    taken, left = take(core)
+    assert 10_000 < len(taken) < 20_000
+    assert len(taken) + left.count(b"\n") == 20_000
+
+
+def test_sums_go_beyond_64_bits() -> None:
+    core = a_core(lambda name, tail: (10**16, name))
+    for _ in range(1_000):
+        core.feed(b"a:999999999999.999999|c\nb:-999999999999.999999|c\n" * 20)
+    high = 999_999_999_999_999_999 * 10**12
+    assert take(core)[0] == [
+        (b"a", 20_000, 20_000, 20_000 * high, high, high),
+        (b"b", 20_000, 20_000, -20_000 * high, -high, -high),
+    ]
+
+
+@pytest.mark.parametrize("answer", [None, (1,), ("x", 1), (1, 2, 3)])
+def test_an_answer_that_is_none_is_an_error_and_nothing_is_torn(answer: Any) -> None:
+    answers = [answer]
+    core = a_core(lambda name, tail: answers.pop() if answers else (10, name))
+    with pytest.raises(TypeError):
+        core.feed(b"a:1|c")
+    core.feed(b"a:1|c")
+    assert take(core) == ([(b"a", 1, 1, ONE, ONE, ONE)], b"")
+
+
+def test_what_learn_raises_comes_out() -> None:
+    def fail(name: bytes, tail: bytes) -> tuple[int, Any]:
+        raise ValueError(name)
+
+    with pytest.raises(ValueError, match="a"):
+        a_core(fail).feed(b"a:1|c")
+
+
+def test_learning_may_not_count() -> None:
+    calls: list[Callable[[], object]] = []
+    core = a_core(lambda name, tail: (1, calls[0]()))
+    for call in (lambda: core.feed(b"b:1|c"), core.take):
+        calls[:] = [call]
+        with pytest.raises(RuntimeError, match="not reentrant"):
+            core.feed(b"a:1|c")
+
+
+def test_only_bytes_are_fed() -> None:
+    with pytest.raises(TypeError):
+        a_core(learn).feed("a:1|c")  # type: ignore[arg-type]
+
+
+def test_an_aggregator_with_a_core_can_be_collected() -> None:
+    aggregator = Aggregator(AggregateOptions(), Ledger(), CORE)
+    aggregator.feed(b"a:1|c")
+    gone = weakref.ref(aggregator)
+    del aggregator
+    gc.collect()
+    assert gone() is None
+
+
+def test_sums_outlive_the_core_and_let_go_of_what_was_learned() -> None:
+    class Meaning:
+        pass
+
+    kept: list[weakref.ref[Meaning]] = []
+
+    def learn_new(name: bytes, tail: bytes) -> tuple[int, Meaning]:
+        meaning = Meaning()
+        kept.append(weakref.ref(meaning))
+        return 10, meaning
+
+    core = a_core(learn_new)
+    core.feed(b"a:1|c\nb:2|c\nc:3|c")
+    sums, _ = core.take()
+    assert next(sums)[1:] == (1, 1, 1_000_000, 1_000_000, 1_000_000, False)
+    core.feed(b"b:5|c")
+    del core
+    gc.collect()
+    assert [one() is None for one in kept] == [True, False, False]
+    assert next(sums)[3] == 2_000_000, "what comes after the take is not in it"
+    del sums
+    assert [one() is None for one in kept] == [True, True, True]
+
+
+def test_datagrams_are_read_in_batches() -> None:
+    core = a_core(learn)
+    with open_udp("127.0.0.1", 0) as sock, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        for number in range(100):
+            sender.sendto(b"a:%02d|c" % number, sock.getsockname())
+        sender.sendto(b"", sock.getsockname())
+        sender.sendto(b"x" * 65_507, sock.getsockname())
+        assert core.read(sock.fileno(), 10) == (10, 60, 0)
+        packets, length, fault = core.read(sock.fileno(), 1_000)
+        assert (length, fault) == (packets * 6, 0)
+        rest = 100 - 10 - packets
+        assert core.read(sock.fileno(), 1_000) == (rest + 2, rest * 6 + 65_507, errno.EAGAIN)
+        assert core.read(sock.fileno(), 1) == (0, 0, errno.EAGAIN)
+        closed = sock.fileno()
+    assert core.read(closed, 1) == (0, 0, errno.EBADF)
+    assert take(core) == ([((b"a", b"c"), 100, 100, 4_950 * ONE, 0, 99 * ONE)], b"x" * 65_507 + b"\n")
+
+
+Books = tuple[int, int, dict[str, int], dict[str, int], list[Any], dict[str, str]]
+
+
+def books(core: MaybeCore, windows: list[list[bytes]], options: AggregateOptions) -> list[Books]:
+    """All that is known after each window."""
+    ledger = Ledger()
+    aggregator = Aggregator(options, ledger, core)
+    told = []
+    for window in windows:
+        for packet in window:
+            aggregator.feed(packet)
+        aggregator.settle()
+        received, in_window = ledger.received, ledger.in_window
+        closed = aggregator.close(0)
+        items = sorted(closed.items, key=repr)
+        gauges = {name: str(value) for name, value in closed.gauges.items()}
+        told.append((received, in_window, dict(ledger.dropped), dict(ledger.notes), items, gauges))
+    return told
+
+
+NASTY = st.one_of(
+    st.sampled_from(STATSD),
+    LINES,
+    st.builds(lambda line, at, byte: line[:at] + byte + line[at + 1 :], st.sampled_from(STATSD), st.integers(0, 20),
+              st.binary(max_size=2)),
+    st.text(alphabet="a1:|c.-+@#\r\n\x00e9", max_size=30).map(str.encode),
+    st.builds(lambda digits, dot, kind: b"a:%b.%b|%b" % (digits[:dot], digits[dot:], kind),
+              st.text(alphabet="0123456789", min_size=1, max_size=40).map(str.encode), st.integers(0, 40),
+              st.sampled_from([b"c", b"ms", b"h|@0.1", b"ms|@0.0000001", b"g"])),
+    st.binary(max_size=40),
+)  # fmt: skip
+WINDOWS = st.lists(st.lists(st.lists(NASTY, max_size=6).map(b"\n".join), max_size=6), min_size=1, max_size=3)
+
+
+@settings(max_examples=300, deadline=None)
+@given(WINDOWS, st.sampled_from(["drop", "append"]), st.sampled_from(["delta", "absolute"]), st.integers(1, 20))
+def test_it_says_what_plain_python_says(windows: Any, tags: Any, gauges: Any, copies: int) -> None:
+    options = AggregateOptions(prefix="p.", tags=tags, gauges=gauges)
+    repeated = [window * copies for window in windows]
+    assert books(CORE, repeated, options) == books(None, repeated, options)
+
+
+def test_it_says_what_plain_python_says_of_every_line_of_the_peers() -> None:
+    windows = [[line] * times for line in STATSD for times in (1, 2, 70)]
+    assert books(CORE, windows, AggregateOptions()) == books(None, windows, AggregateOptions())
+
+
+def counted_in_steps(core: MaybeCore, windows: list[list[bytes]], options: AggregateOptions, steps: int) -> list[Any]:
+    """Items and gauges of each window, and the ledger; the next window's packets come while one is being counted."""
+    ledger = Ledger()
+    aggregator = Aggregator(options, ledger, core)
+    told = []
+    for number, window in enumerate([*windows, []]):
+        for packet in window:
+            aggregator.feed(packet)
+            for _ in islice(aggregator.settling(), steps):
+                assert ledger.balance() == 0
+        if number:
+            closed = aggregator.closed()
+            items = sorted(closed.items, key=repr)
+            ledger.acknowledged += sum(item.samples for item in items)
+            told.append((items, {name: str(value) for name, value in closed.gauges.items()}))
+        aggregator.cut(0)
+    return [*told, ledger.received, ledger.in_window, dict(ledger.dropped), dict(ledger.notes)]
+
+
+@settings(max_examples=150, deadline=None)
+@given(WINDOWS, st.sampled_from(["drop", "append"]), st.integers(1, 5), st.integers(0, 3))
+def test_counting_in_steps_says_the_same(windows: Any, tags: Any, copies: int, steps: int) -> None:
+    options, repeated = AggregateOptions(tags=tags), [window * copies for window in windows]
+    whole = books(None, repeated, options)
+    *_, (_, _, dropped, notes, _, _) = whole
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(aggregate, "STEP", 1)
+        for core in CORES:
+            *told, received, in_window, dropped_too, notes_too = counted_in_steps(core, repeated, options, steps)
+            assert told == [(items, gauges) for *_, items, gauges in whole]
+            assert (in_window, dropped_too, notes_too) == (0, dropped, notes)
+            assert received == whole[-1][0]

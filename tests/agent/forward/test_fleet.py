@@ -1,0 +1,47 @@
+"""Requests a minute of a host, and hosts a key."""
+
+from pathlib import Path
+
+import pytest
+
+from agent.forward.schedule import host_name, hosts_a_key, requests_a_minute
+from protocol.limits import MAX_BATCH_ITEMS
+
+
+@pytest.mark.parametrize(
+    ("names", "interval", "requests"),
+    [
+        (0, 10, 6),
+        (1, 10, 6),
+        (1_000, 10, 6),
+        (1_001, 10, 12),
+        (5_000, 10, 30),
+        (100_000, 10, 600),
+        (1, 60, 1),
+        (1, 1, 60),
+    ],
+)
+def test_requests_of_a_host(names: int, interval: int, requests: int) -> None:
+    assert requests_a_minute(names, interval) == requests
+
+
+@pytest.mark.parametrize(
+    ("limit", "names", "interval", "hosts"),
+    [
+        (1_000, 1_000, 10, 83),
+        (1_000, 1_000, 60, 500),
+        (1_000, 5_000, 10, 16),
+        (60_000, 1_000, 10, 5_000),
+        (11, 1, 10, 0),
+    ],
+)
+def test_hosts_of_a_key(limit: int, names: int, interval: int, hosts: int) -> None:
+    assert MAX_BATCH_ITEMS == 1_000
+    assert hosts_a_key(limit, names, interval) == hosts
+
+
+def test_the_name_of_a_host_is_its_own_and_stays(tmp_path: Path) -> None:
+    (tmp_path / "id").write_text("0123\n")
+    assert host_name(tmp_path / "id").endswith(" 0123")
+    assert host_name(tmp_path / "none") == host_name(tmp_path / "none")
+    assert host_name() == host_name()

@@ -1,0 +1,100 @@
+"""Which sockets are opened, under which names, and what is left when they close."""
+
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from agent.ledger import Ledger
+from agent.receive.activation import Kind, Passed
+from agent.receive.bad_lines import BadLines
+from agent.receive.datagrams import open_udp, read_each
+from agent.receive.intake import LineTaker
+from agent.receive.sockets import Receiver, Wanted, open_receivers, tell_passed
+from agent.receive.streams import StreamLimits, open_tcp
+from agent.receive.unix import open_unix
+from runtime.start_error import StartError
+
+ANY = ("127.0.0.1", 0)
+
+
+def open_all(wanted: Wanted, stack: ExitStack, *passed: Passed) -> list[Receiver]:
+    lines: list[bytes] = []
+    taker = LineTaker(lines.append, Ledger(), BadLines(lambda event, message: None, lambda: 0.0))
+    return open_receivers(wanted, passed, taker, read_each(lines.append), stack)
+
+
+def wanted(unix: Path | None = None, tcp: tuple[str, int] | None = None) -> Wanted:
+    return Wanted(ANY, unix, tcp, StreamLimits())
+
+
+def kinds(receivers: list[Receiver]) -> list[str]:
+    return [receiver.name.split()[0] for receiver in receivers]
+
+
+def test_udp_alone_unless_more_is_asked_for(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        assert kinds(open_all(wanted(), stack)) == ["UDP"]
+        assert kinds(open_all(wanted(tmp_path / "a.sock", ANY), stack)) == ["UDP", "unix", "TCP"]
+        assert (tmp_path / "a.sock").is_socket()
+    assert not (tmp_path / "a.sock").exists()
+
+
+def test_a_socket_that_was_passed_wins_over_the_setting_of_its_kind_only(tmp_path: Path) -> None:
+    path = tmp_path / "passed.sock"
+    told: list[str] = []
+    asked = wanted(tmp_path / "a.sock", ANY)
+    with ExitStack() as stack:
+        passed = [
+            Passed("unix", open_unix(path), ""),
+            Passed("TCP", open_tcp(*ANY), ""),
+            Passed("TCP", open_tcp("::1", 0), ""),
+        ]
+        tell_passed(passed, asked, lambda event, message: told.append(message))
+        assert kinds(open_all(asked, stack, *passed)) == ["unix", "TCP", "TCP", "UDP"]
+        assert not (tmp_path / "a.sock").exists()
+    assert path.exists(), "a socket of somebody else keeps its path"
+    assert told[0] == f"unix {path} came from the process that started us; FIESTA_AGENT_UNIX is not used"
+    assert told[1].startswith("TCP 127.0.0.1:")
+    assert told[1].count("TCP") == 3
+    assert len(told) == 2
+
+
+def test_several_sockets_of_one_address_have_different_names() -> None:
+    with ExitStack() as stack:
+        one = open_udp(*ANY)
+        receivers = open_all(wanted(), stack, Passed("UDP", one, ""), Passed("UDP", one.dup(), ""))
+        assert receivers[1].name == f"{receivers[0].name} #2"
+
+
+def test_a_passed_udp_socket_gets_our_receive_buffer() -> None:
+    with ExitStack() as stack:
+        small = open_udp("127.0.0.1", 0, 4_096)
+        (receiver,) = open_all(wanted(), stack, Passed("UDP", small, ""))
+        assert (receiver.facts().buffer_granted or 0) > 4_096
+
+
+def test_what_is_in_the_way_is_told_with_the_settings_name_and_nothing_stays_open(tmp_path: Path) -> None:
+    path = tmp_path / "none" / "a.sock"
+    with (
+        pytest.raises(StartError, match=f"^FIESTA_AGENT_UNIX {path} cannot be used: No such file.*; make its folder"),
+        ExitStack() as s,
+    ):
+        open_all(wanted(path), s)
+    with open_tcp(*ANY) as taken:
+        address = taken.getsockname()
+        with (
+            pytest.raises(StartError, match=f"^FIESTA_AGENT_TCP .*:{address[1]} cannot be used: .*in use"),
+            ExitStack() as s,
+        ):
+            open_all(wanted(tmp_path / "a.sock", address), s)
+    assert not (tmp_path / "a.sock").exists()
+
+
+@pytest.mark.parametrize("kind", ["UDP", "TCP"])
+def test_one_passed_socket_of_a_default_kind(kind: Kind) -> None:
+    told: list[str] = []
+    sock = open_udp(*ANY) if kind == "UDP" else open_tcp(*ANY)
+    with sock:
+        tell_passed([Passed(kind, sock, "")], wanted(), lambda event, message: told.append(message))
+    assert ("is not used" in told[0]) == (kind == "UDP")

@@ -1,0 +1,126 @@
+"""Unix datagram sockets: whose path it is, and that nothing is cut in silence."""
+
+import errno
+import socket
+import stat
+from pathlib import Path
+
+import pytest
+
+from agent.receive.datagrams import MAX_DATAGRAM, DatagramReceiver
+from agent.receive.unix import open_unix, read_whole, remove_own
+
+
+class Taken:
+    def __init__(self) -> None:
+        self.whole: list[bytes] = []
+        self.cut: list[bytes] = []
+
+    def receiver(self, sock: socket.socket) -> DatagramReceiver:
+        return DatagramReceiver(sock, read_whole(self.whole.append, self.cut.append))
+
+
+def send(path: Path, *packets: bytes) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+        sender.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+        for packet in packets:
+            sender.sendto(packet, str(path))
+
+
+def test_datagrams_are_fed_whole_and_in_order_and_the_facts_say_so(tmp_path: Path) -> None:
+    path, taken = tmp_path / "a.sock", Taken()
+    receiver = taken.receiver(open_unix(path))
+    sent = [b"a:1|c", b"", b"x" * MAX_DATAGRAM, b"b:2|c\n"]
+    send(path, *sent)
+    assert receiver.drain() == 4
+    assert (taken.whole, taken.cut) == (sent, [])
+    facts = receiver.facts()
+    assert facts.name == f"unix {path}"
+    assert (facts.packets, facts.bytes, facts.truncated, facts.kernel_drops) == (4, 11 + MAX_DATAGRAM, 0, 0)
+    assert facts.buffer_granted is None
+    receiver.close()
+
+
+def test_a_datagram_that_is_too_long_is_cut_and_counted_with_its_whole_length(tmp_path: Path) -> None:
+    path, taken = tmp_path / "a.sock", Taken()
+    receiver = taken.receiver(open_unix(path))
+    send(path, b"y" * (MAX_DATAGRAM + 1), b"a:1|c", b"z" * 200_000)
+    receiver.drain()
+    assert taken.whole == [b"a:1|c"]
+    assert taken.cut == [b"y" * MAX_DATAGRAM, b"z" * MAX_DATAGRAM]
+    assert (receiver.truncated, receiver.bytes) == (2, MAX_DATAGRAM + 1 + 5 + 200_000)
+    receiver.close()
+
+
+def test_once_refused_a_sender_is_told_and_what_waited_is_read(tmp_path: Path) -> None:
+    path, taken = tmp_path / "a.sock", Taken()
+    receiver = taken.receiver(open_unix(path))
+    send(path, b"a:1|c", b"b:2|c")
+    receiver.refuse()
+    with pytest.raises(BrokenPipeError):
+        send(path, b"c:3|c")
+    assert receiver.drain() == 2
+    assert receiver.drain() == 0
+    assert taken.whole == [b"a:1|c", b"b:2|c"]
+    receiver.close()
+
+
+def test_every_user_may_send(tmp_path: Path) -> None:
+    with open_unix(tmp_path / "a.sock"):
+        assert stat.S_IMODE((tmp_path / "a.sock").stat().st_mode) == 0o666
+
+
+def test_a_path_that_a_dead_agent_left_is_taken_over(tmp_path: Path) -> None:
+    path = tmp_path / "a.sock"
+    open_unix(path).close()
+    with open_unix(path) as again:
+        again.setblocking(True)
+        send(path, b"a:1|c")
+        assert again.recv(10) == b"a:1|c"
+
+
+@pytest.mark.parametrize("kind", [socket.SOCK_DGRAM, socket.SOCK_STREAM])
+def test_a_path_that_somebody_listens_on_is_left_to_them(tmp_path: Path, kind: socket.SocketKind) -> None:
+    path = tmp_path / "a.sock"
+    with socket.socket(socket.AF_UNIX, kind) as theirs:
+        theirs.bind(str(path))
+        if kind == socket.SOCK_STREAM:
+            theirs.listen()
+        with pytest.raises(OSError, match="listens there") as raised:
+            open_unix(path)
+        assert raised.value.errno == errno.EADDRINUSE
+        assert path.exists()
+
+
+def test_a_file_that_is_no_socket_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "a.sock"
+    path.write_text("precious")
+    with pytest.raises(OSError, match="no socket"):
+        open_unix(path)
+    assert path.read_text() == "precious"
+
+
+def test_a_missing_folder_is_an_os_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        open_unix(tmp_path / "none" / "a.sock")
+
+
+def test_only_our_own_file_is_removed(tmp_path: Path) -> None:
+    path = tmp_path / "a.sock"
+    with open_unix(path):
+        ours = path.stat().st_ino
+        path.rename(tmp_path / "moved")
+        with open_unix(path):
+            remove_own(path, ours)
+            assert path.exists()
+            remove_own(path, path.stat().st_ino)
+    assert not path.exists()
+    remove_own(path, ours)
+
+
+def test_a_socket_that_fails_is_counted_and_not_raised(tmp_path: Path) -> None:
+    sock = open_unix(tmp_path / "a.sock")
+    receiver = Taken().receiver(sock)
+    sock.close()
+    assert receiver.drain() == 0
+    assert receiver.errors == 1

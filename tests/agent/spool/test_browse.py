@@ -1,0 +1,81 @@
+"""What lies in a spool folder."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from agent.spool.batch_file import dead_name, file_name
+from agent.spool.browse import list_spool, replay
+from tests.agent.fakes import NOW, a_batch, a_spool, put
+
+
+async def a_folder(path: Path) -> None:
+    spool, ledger = a_spool(path)
+    spool.open()
+    await put(spool, ledger, a_batch(1), a_batch(2), a_batch(3))
+    for number in (1, 2):
+        entry = spool.index.oldest()
+        assert entry is not None
+        batch = spool.take(entry)
+        assert batch is not None
+        spool.bury(entry, batch, "INVALID_JSON" if number == 1 else "BODY_TOO_LARGE")
+    spool.close()
+    (path / "corrupt" / "what").write_bytes(b"???")
+    (path / "dead" / "what").write_bytes(b"???")
+
+
+async def test_every_file_is_listed_with_what_is_in_it(tmp_path: Path) -> None:
+    await a_folder(tmp_path)
+    listed = list(list_spool(tmp_path))
+    found = [(file.folder, file.start, file.items, file.samples, file.code) for file in listed]
+    assert found == [
+        ("queue", NOW - 10, 3, 6, ""),
+        ("dead", NOW - 10, 3, 6, "INVALID_JSON"),
+        ("dead", NOW - 10, 3, 6, "BODY_TOO_LARGE"),
+        ("dead", None, 0, 0, ""),
+        ("corrupt", None, 0, 0, ""),
+    ]
+
+
+async def test_a_damaged_file_is_listed_as_such(tmp_path: Path) -> None:
+    await a_folder(tmp_path)
+    (tmp_path / "queue" / file_name(a_batch(3))).write_bytes(b"x")
+    assert next(list_spool(tmp_path)).code == "damaged"
+
+
+def test_an_empty_folder_is_an_empty_list_and_no_folder_is_told(tmp_path: Path) -> None:
+    assert list(list_spool(tmp_path)) == []
+    assert replay(tmp_path) == 0
+    with pytest.raises(FileNotFoundError):
+        list(list_spool(tmp_path / "none"))
+    with pytest.raises(FileNotFoundError):
+        replay(tmp_path / "none")
+
+
+def test_a_file_that_is_sent_meanwhile_is_left_out(tmp_path: Path) -> None:
+    (tmp_path / "queue").mkdir()
+    (tmp_path / "queue" / file_name(a_batch(1))).symlink_to(tmp_path / "gone")
+    assert list(list_spool(tmp_path)) == []
+
+
+async def test_dead_letters_are_moved_to_be_fetched(tmp_path: Path) -> None:
+    await a_folder(tmp_path)
+    assert replay(tmp_path) == 2
+    assert sorted(path.name for path in (tmp_path / "replay").iterdir()) == [file_name(a_batch(n)) for n in (1, 2)]
+    assert not (tmp_path / "dead" / dead_name(file_name(a_batch(1)), "INVALID_JSON")).exists()
+    assert replay(tmp_path) == 0
+
+
+async def test_a_replay_shows_what_it_works_on(tmp_path: Path) -> None:
+    await a_folder(tmp_path)
+    seen: list[Path] = []
+
+    @contextmanager
+    def watch(paths: list[Path]) -> Iterator[list[Path]]:
+        seen.extend(paths)
+        yield paths
+
+    assert replay(tmp_path, watch) == 2
+    assert {path.parent for path in seen} == {tmp_path / "dead"}

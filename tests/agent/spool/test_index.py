@@ -1,0 +1,73 @@
+"""The order of what can be sent."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.spool.index import Entry, SpoolIndex
+
+
+def entry(start: int, size: int = 10, part: int = 0) -> Entry:
+    return Entry(f"{start:012d}-{part:05d}", start, 1, size)
+
+
+def an_index(*entries: Entry) -> SpoolIndex:
+    index = SpoolIndex()
+    for each in entries:
+        index.add(each)
+    return index
+
+
+def test_oldest_and_newest_by_window() -> None:
+    index = an_index(entry(30), entry(10), entry(20))
+    assert index.oldest() == entry(10)
+    assert index.newest(99) == entry(30)
+    assert index.newest(25) == entry(20)
+    assert index.newest(9) is None
+    assert index.count(20) == 2
+    assert list(index) == [entry(10), entry(20), entry(30)]
+
+
+def test_an_empty_index_has_neither() -> None:
+    index = an_index()
+    assert (index.oldest(), index.newest(99), len(index), index.size) == (None, None, 0, 0)
+
+
+def test_one_of_the_same_name_is_replaced() -> None:
+    index = an_index(entry(10, size=5), entry(10, size=7))
+    assert (len(index), index.size) == (1, 7)
+    assert entry(10).name in index
+    assert 10 not in index
+
+
+def test_the_pinned_one_is_neither_pushed_out_nor_expired() -> None:
+    index = an_index(entry(10), entry(20))
+    index.pinned = entry(10)
+    assert index.older_than(15) == []
+    assert next(index.beyond(0, 9)) == ("spool_bytes", entry(20))
+    index.remove(entry(20))
+    assert list(index.beyond(0, 9)) == []
+    index.remove(entry(10))
+    assert index.pinned is None
+
+
+def test_removing_what_is_not_there_changes_nothing() -> None:
+    index = an_index(entry(10))
+    index.remove(entry(11))
+    assert (len(index), index.size) == (1, 10)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 50), st.integers(1, 100)), unique_by=lambda pair: pair[0]),
+    st.integers(0, 500),
+    st.integers(0, 20),
+)
+def test_the_oldest_go_until_the_rest_fits(given_entries: list[tuple[int, int]], size: int, count: int) -> None:
+    index = an_index(*(entry(start, size_) for start, size_ in given_entries))
+    gone = []
+    for _, old in index.beyond(size, count):
+        gone.append(old)
+        index.remove(old)
+    assert index.size <= size
+    assert len(index) <= count
+    assert index.size == sum(each.size for each in index)
+    assert all(old < kept for old in gone for kept in index)

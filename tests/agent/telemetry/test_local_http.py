@@ -1,0 +1,130 @@
+"""The local HTTP port, for real."""
+
+import asyncio
+import socket
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from agent.receive.streams import open_tcp
+from agent.telemetry.local_http import LocalPort, Page, local_pages, respond, serve
+from agent.telemetry.snapshot import Snapshot
+from tests.agent.telemetry.test_snapshot import FINE, but
+
+
+async def at_once() -> None:
+    """Nothing to wait for."""
+
+
+@pytest.mark.parametrize(
+    ("snapshot", "status", "healthy"),
+    [(FINE, 200, "healthy"), (but(spool_overflowing=True), 503, "unhealthy")],
+)
+async def test_the_three_pages(snapshot: Snapshot, status: int, healthy: str) -> None:
+    server = serve(local_pages(lambda: snapshot), "127.0.0.1", 0, at_once)
+    base = f"http://127.0.0.1:{server.port}"
+    async with aiohttp.ClientSession() as session:
+        async with session.get(f"{base}/metrics") as answer:
+            assert answer.status == 200
+            assert answer.headers["Content-Type"].startswith("text/plain; version=")
+            assert "fiesta_agent_samples_received_total 100.0" in await answer.text()
+        async with session.get(f"{base}/health") as answer:
+            assert answer.status == status
+            body = await answer.json()
+            assert body["status"] == healthy
+            assert len(body["reasons"]) == (status != 200)
+        async with session.get(f"{base}/status") as answer:
+            assert (await answer.json())["received"] == 100
+        async with session.get(f"{base}/nothing") as answer:
+            assert answer.status == 404
+    await server.close()
+
+
+async def test_a_port_in_use_is_an_oserror() -> None:
+    server = serve(local_pages(lambda: FINE), "127.0.0.1", 0, at_once)
+    with pytest.raises(OSError, match="in use"):
+        serve(local_pages(lambda: FINE), "127.0.0.1", server.port, at_once)
+    await server.close()
+
+
+@pytest.mark.parametrize(
+    ("head", "says"),
+    [
+        (b"GET /health?x=1 HTTP/1.1\r\n\r\n", b"HTTP/1.1 200 OK\r\n"),
+        (b"HEAD /health HTTP/1.0\r\n\r\n", b"HTTP/1.1 200 OK\r\n"),
+        (b"POST /health HTTP/1.1\r\n\r\n", b"HTTP/1.1 405 Method Not Allowed\r\n"),
+        (b"GET /x HTTP/1.1\r\n\r\n", b"HTTP/1.1 404 Not Found\r\n"),
+        (b"GET /health\r\n\r\n", b"HTTP/1.1 400 Bad Request\r\n"),
+        (b"\xff\r\n\r\n", b"HTTP/1.1 400 Bad Request\r\n"),
+        (b"\r\n\r\n", b"HTTP/1.1 400 Bad Request\r\n"),
+    ],
+)
+def test_any_request_has_an_answer(head: bytes, says: bytes) -> None:
+    answer = respond(local_pages(lambda: FINE), head)
+    assert answer.startswith(says)
+    assert answer.endswith(b"\r\n\r\n") is head.startswith(b"HEAD")
+
+
+def descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+async def ask(port: int) -> bytes:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"GET /health HTTP/1.1\r\n\r\n")
+    answer = await reader.read()
+    writer.close()
+    await writer.wait_closed()
+    return answer
+
+
+async def test_connections_that_ask_nothing_keep_nobody_out_and_take_no_more_descriptors() -> None:
+    server = LocalPort(open_tcp("127.0.0.1", 0), local_pages(lambda: FINE), at_once, room=4)
+    before = descriptors()
+    with ExitStack() as stack:
+        idle = []
+        for _ in range(20):
+            idle.append(stack.enter_context(socket.create_connection(("127.0.0.1", server.port))))
+            assert (await ask(server.port)).startswith(b"HTTP/1.1 200")
+        assert descriptors() - before <= 20 + 4
+        for one in idle[:16]:
+            assert one.recv(1) == b"", "the oldest make room"
+    await server.close()
+
+
+async def test_who_does_not_read_the_answer_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.telemetry.local_http.REQUEST_SECONDS", 0.2)
+    pages = {"/large": lambda: Page(200, "text/plain", b"x" * (32 << 20))}
+    server = serve(pages, "127.0.0.1", 0, at_once)
+    with socket.create_connection(("127.0.0.1", server.port)) as client:
+        client.sendall(b"GET /large HTTP/1.1\r\n\r\n")
+        async with asyncio.timeout(10):
+            while not server._open:  # noqa: ASYNC110 - the next turn of the loop accepts it
+                await asyncio.sleep(0)
+            await asyncio.wait(server._open)
+    await server.close()
+
+
+async def test_the_answer_comes_through_where_more_was_sent_than_is_read() -> None:
+    server = serve(local_pages(lambda: FINE), "127.0.0.1", 0, at_once)
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(b"POST /health HTTP/1.1\r\nContent-Length: 500000\r\n\r\n" + b"x" * 500_000)
+    assert (await reader.read()).startswith(b"HTTP/1.1 405")
+    writer.close()
+    await writer.wait_closed()
+    await server.close()
+
+
+async def test_who_asks_nothing_or_without_end_is_not_waited_for() -> None:
+    server = serve(local_pages(lambda: FINE), "127.0.0.1", 0, at_once)
+    for sent in (b"GET /", b"x" * 100_000):
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(sent)
+        if writer.can_write_eof():
+            writer.write_eof()
+        with suppress(ConnectionError):  # closed before all was read
+            assert await asyncio.wait_for(reader.read(), 10) == b""
+        writer.close()
+    await server.close()

@@ -1,0 +1,16 @@
+"""What has grown in the open window and the one before."""
+
+from agent.telemetry.snapshot import Recent
+
+
+def test_growth_is_seen_for_the_open_window_and_the_one_before() -> None:
+    recent = Recent()
+    assert recent.grown({"a": 3, "b": 0}) == {"a": 3}
+    recent.turn({"a": 3})
+    assert recent.grown({"a": 3}) == {"a": 3}
+    recent.turn({"a": 3})
+    assert recent.grown({"a": 3}) == {}
+    assert recent.grown({"a": 5, "b": 1}) == {"a": 2, "b": 1}
+    recent.turn({"a": 5})
+    recent.turn({"a": 5})
+    assert recent.grown({"a": 5}) == {}

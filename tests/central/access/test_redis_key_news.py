@@ -1,0 +1,102 @@
+"""central/access/redis_key_news.py: a revoked key is dead in every process at once."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from central.access.redis_key_news import CHANNEL, KeyNews
+from tests.central.redis_help import address
+from tests.redis_server import RedisServer, redis_server
+
+
+@pytest.fixture
+async def server(tmp_path: Path) -> AsyncIterator[RedisServer]:
+    async with redis_server(tmp_path / "redis") as server:
+        yield server
+
+
+class Heard:
+    """What one process's ``forget`` was called with."""
+
+    def __init__(self) -> None:
+        self.ids: asyncio.Queue[int] = asyncio.Queue()
+
+    def __call__(self, key_id: int) -> None:
+        self.ids.put_nowait(key_id)
+
+
+@asynccontextmanager
+async def process(server: RedisServer, listen_seconds: float = 60) -> AsyncIterator[tuple[KeyNews, Heard]]:
+    """One central process that listens."""
+    heard = Heard()
+    news = KeyNews(address(server), heard, listen_seconds=listen_seconds)
+    news.start()
+    await news.listening.wait()
+    try:
+        yield news, heard
+    finally:
+        await news.close()
+
+
+async def test_every_process_hears_of_a_change_and_so_does_the_one_that_made_it(server: RedisServer) -> None:
+    async with process(server) as (one, heard_one), process(server) as (two, heard_two):
+        await one.tell(7)
+        await two.tell(8)
+        for heard in (heard_one, heard_two):
+            assert [await heard.ids.get(), await heard.ids.get()] == [7, 8]
+        assert (one.counts.told, two.counts.told, one.counts.heard, two.counts.heard) == (1, 1, 2, 2)
+
+
+async def test_nonsense_on_the_channel_is_ignored(server: RedisServer) -> None:
+    async with process(server) as (news, heard):
+        for text in ("", "x", "-1", "7;drop", b"\xff"):
+            await server.client.publish(CHANNEL, text)
+        await news.tell(7)
+        assert await heard.ids.get() == 7
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+async def test_it_listens_again_after_redis_was_away(server: RedisServer, number: int) -> None:
+    async with process(server) as (news, heard):
+        await server.end(number)
+        await news.tell(6)
+        assert (news.counts.told, news.counts.not_told) == (0, 1)
+        await news.away.wait()
+        await server.start()
+        await news.listening.wait()
+        await news.tell(7)
+        assert await heard.ids.get() == 7
+
+
+async def test_a_silent_server_is_asked_and_one_that_stays_silent_is_connected_again(server: RedisServer) -> None:
+    async with process(server, listen_seconds=0.05) as (news, heard):
+        while (await server.client.info("commandstats"))["cmdstat_ping"]["calls"] < 5:
+            assert news.listening.is_set()
+        server.pause()
+        await news.away.wait()
+        server.go_on()
+        await news.listening.wait()
+        await news.tell(7)
+        assert await heard.ids.get() == 7
+
+
+async def test_a_start_without_redis_listens_as_soon_as_it_is_there(tmp_path: Path) -> None:
+    async with redis_server(tmp_path / "redis") as server:
+        await server.kill()
+        heard = Heard()
+        news = KeyNews(address(server), heard)
+        news.start()
+        await news.tell(1)
+        await server.start()
+        await news.listening.wait()
+        await news.tell(7)
+        assert await heard.ids.get() == 7
+        await news.close()
+
+
+async def test_close_without_start_is_nothing(server: RedisServer) -> None:
+    await KeyNews(address(server), Heard()).close()

@@ -1,0 +1,401 @@
+"""The command line against a small fake service: what it asks, what it shows and what it says on a failure."""
+
+import errno
+import json
+import socket
+import stat
+import sys
+import threading
+import types
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from central.access import auth
+from central.access.key_file import write_key
+from central.commands import main as cli
+from central.settings import load_settings
+from runtime.systemd import Notifier
+from tests.central.fake_service import FakeService, serving
+
+TLS = Path(__file__).parents[2] / "data" / "tls"
+ADMIN_KEY = "a" * 40
+KEY: dict[str, Any] = {
+    "id": 7,
+    "name": "checkout",
+    "prefix": "gf_q7w3k9x2m5ab",
+    "scopes": ["ingest", "query"],
+    "rate_limit": 60,
+    "created_at": "2026-02-15T00:00:00Z",
+    "revoked_at": None,
+}
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def fake() -> Iterator[FakeService]:
+    with serving() as service:
+        yield service
+
+
+@pytest.fixture
+def run(fake: FakeService, tmp_path: Path) -> Run:
+    """Run a command against the fake service; keywords are more environment, None takes a variable away."""
+
+    def command(*arguments: str, **environ: str | None) -> Result:
+        settings: dict[str, str | None] = {
+            "METRICS_LISTEN": f"127.0.0.1:{fake.port}",
+            "METRICS_DATA_DIR": str(tmp_path),
+            "METRICS_ADMIN_KEY": ADMIN_KEY,
+            **environ,
+        }
+        return CliRunner().invoke(cli.main, arguments, env=settings)
+
+    return command
+
+
+def ok(**body: object) -> bytes:
+    return json.dumps({"success": True, **body}).encode()
+
+
+def refusal(code: str, message: str) -> bytes:
+    return json.dumps({"success": False, "error": {"code": code, "message": message, "details": {}}}).encode()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+# keys
+
+
+@pytest.mark.parametrize(
+    ("arguments", "body"),
+    [
+        ([], {"name": "checkout"}),
+        (["--rate-limit", "60"], {"name": "checkout", "rate_limit": 60}),
+        (["--scope", "query", "--scope", "admin"], {"name": "checkout", "scopes": ["query", "admin"]}),
+    ],
+)
+def test_keys_create_prints_the_key_alone_on_stdout(
+    run: Run, fake: FakeService, arguments: list[str], body: dict[str, Any]
+) -> None:
+    fake.answer("POST /api/admin/keys", 201, ok(data={**KEY, "key": "gf_secret"}))
+    result = run("keys", "create", "checkout", *arguments)
+    assert (result.exit_code, result.stdout) == (0, "gf_secret\n")
+    assert "key 7 (checkout): ingest, query; 60 requests a minute" in result.stderr
+    ((method, path, key, sent),) = fake.asked
+    assert (method, path, key, json.loads(sent)) == ("POST", "/api/admin/keys", ADMIN_KEY, body)
+
+
+def test_keys_rotate_prints_the_new_key_alone(run: Run, fake: FakeService) -> None:
+    fake.answer("POST /api/admin/keys/7/rotate", 201, ok(data={**KEY, "key": "gf_new"}))
+    assert run("keys", "rotate", "7").stdout == "gf_new\n"
+
+
+def test_keys_revoke_says_when_it_takes_effect(run: Run, fake: FakeService) -> None:
+    fake.answer("DELETE /api/admin/keys/7", 200, ok(message="Key revoked"))
+    result = run("keys", "revoke", "7")
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "", "key 7 revoked; it stops working within 30 s\n")
+
+
+def test_keys_list_is_a_line_a_key_with_tabs(run: Run, fake: FakeService) -> None:
+    revoked = {**KEY, "id": 8, "revoked_at": "2026-02-16T00:00:00Z"}
+    fake.answer("GET /api/admin/keys", 200, ok(data=[KEY, revoked]))
+    rows = [line.split("\t") for line in run("keys", "list").stdout.splitlines()]
+    assert rows == [
+        ["id", "name", "prefix", "scopes", "rate_limit", "created_at", "revoked_at"],
+        ["7", "checkout", "gf_q7w3k9x2m5ab", "ingest,query", "60", "2026-02-15T00:00:00Z", "-"],
+        ["8", "checkout", "gf_q7w3k9x2m5ab", "ingest,query", "60", "2026-02-15T00:00:00Z", "2026-02-16T00:00:00Z"],
+    ]
+
+
+@pytest.mark.parametrize(
+    "arguments", [["keys", "revoke", "x"], ["keys", "create", "a", "--scope", "root"], ["keys", "create"], ["query"]]
+)
+def test_bad_arguments_are_usage_errors(run: Run, fake: FakeService, arguments: list[str]) -> None:
+    result = run(*arguments)
+    assert (result.exit_code, fake.asked) == (2, [])
+    assert "Usage:" in result.stderr
+
+
+def test_the_scopes_offered_are_those_of_the_service() -> None:
+    assert cli.SCOPES == auth.SCOPES
+
+
+# query
+
+ANSWER = (
+    b'{"success":true,"metric":"a","operation":"sum","window":"1m",'
+    b'"data":[{"timestamp":"2026-02-15T00:00:00Z","value":9999999999999999.9999}]}'
+)
+
+
+def test_query_asks_for_the_last_hour_by_default_and_shows_every_digit(run: Run, fake: FakeService) -> None:
+    fake.answer("GET /api/metrics/aggregate", 200, ANSWER)
+    result = run("query", "a")
+    assert result.stdout == "timestamp\ta\n2026-02-15T00:00:00Z\t9999999999999999.9999\n"
+    path = fake.asked[0][1]
+    assert path.startswith("/api/metrics/aggregate?name=a&operation=sum&window=1m&start=20")
+    assert "fill" not in path
+
+
+def test_query_sends_what_was_asked_for(run: Run, fake: FakeService) -> None:
+    fake.answer("GET /api/metrics/aggregate", 200, ANSWER)
+    times = ["--start", "2026-02-14", "--end", "2026-02-15T12:00:00+02:00"]
+    run("query", "a,b", "--operation", "avg", "--window", "1d", "--fill", "null", *times)
+    assert fake.asked[0][1] == (
+        "/api/metrics/aggregate?name=a%2Cb&operation=avg&window=1d"
+        "&start=2026-02-14T00%3A00%3A00Z&end=2026-02-15T10%3A00%3A00Z&fill=null"
+    )
+
+
+def test_query_json_is_the_answer_as_it_came(run: Run, fake: FakeService) -> None:
+    fake.answer("GET /api/metrics/aggregate", 200, ANSWER)
+    assert run("query", "a", "--json").stdout == ANSWER.decode() + "\n"
+
+
+def test_query_with_a_bad_time_says_what_would_be_right(run: Run, fake: FakeService) -> None:
+    result = run("query", "a", "--start", "yesterday")
+    assert (result.exit_code, fake.asked) == (2, [])
+    assert "'yesterday' is no time; give 'now', a time back such as -1h, or 2026-02-15T00:00:00Z" in result.stderr
+
+
+# backup
+
+
+def test_backup_writes_the_file_whole_and_private(run: Run, fake: FakeService, tmp_path: Path) -> None:
+    fake.answer("GET /api/admin/backup", 200, b"database" * 1000)
+    target = tmp_path / "copy"
+    result = run("backup", str(target))
+    assert (result.exit_code, result.stderr) == (0, f"8000 bytes written to {target}\n")
+    assert target.read_bytes() == b"database" * 1000
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
+
+
+def test_backup_cut_short_leaves_nothing(run: Run, fake: FakeService, tmp_path: Path) -> None:
+    fake.answer("GET /api/admin/backup", 200, b"half", Content_Length="8")
+    result = run("backup", str(tmp_path / "copy"))
+    assert (result.exit_code, list(tmp_path.iterdir())) == (1, [])
+    assert "broke off in the middle" in result.stderr
+
+
+def test_backup_never_replaces_a_file(run: Run, fake: FakeService, tmp_path: Path) -> None:
+    target = tmp_path / "copy"
+    target.write_text("mine")
+    result = run("backup", str(target))
+    assert (result.exit_code, target.read_text(), fake.asked) == (1, "mine", [])
+    assert "is there already: name a new file" in result.stderr
+
+
+def test_backup_into_a_folder_that_is_not_there(run: Run, fake: FakeService, tmp_path: Path) -> None:
+    fake.answer("GET /api/admin/backup", 200, b"database")
+    result = run("backup", str(tmp_path / "no" / "copy"))
+    assert result.exit_code == 1
+    assert "cannot be written: No such file or directory" in result.stderr
+
+
+# what can go wrong
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "says"),
+    [
+        (401, refusal("UNAUTHORIZED", "no"), "does not accept the key of METRICS_ADMIN_KEY: check that"),
+        (403, refusal("FORBIDDEN", "this key lacks the scope"), "this key lacks the scope (FORBIDDEN)"),
+        (429, refusal("RATE_LIMITED", "too many"), "too many; try again in 9 s (RATE_LIMITED)"),
+        (503, refusal("SERVICE_UNAVAILABLE", "busy"), "busy; try again in 9 s"),
+        (502, b"<html>proxy</html>", "is not the service: check METRICS_LISTEN"),
+        (404, b'{"error":"other"}', "is not the service: check METRICS_LISTEN"),
+        (200, b"<html>", "is not the service: check METRICS_LISTEN"),
+        (302, b"", "is not the service: check METRICS_LISTEN"),
+    ],
+)
+def test_a_refusal_is_one_clear_line(run: Run, fake: FakeService, status: int, body: bytes, says: str) -> None:
+    fake.answer("GET /api/admin/keys", status, body, Retry_After="9", Location="/elsewhere")
+    result = run("keys", "list")
+    assert (result.exit_code, result.stdout, len(result.stderr.splitlines())) == (1, "", 1)
+    assert result.stderr.startswith("Error: ")
+    assert says in result.stderr
+
+
+def test_no_service_at_the_address(run: Run) -> None:
+    result = run("keys", "list", METRICS_LISTEN=f"127.0.0.1:{free_port()}")
+    assert result.exit_code == 1
+    assert "start it with 'fiesta-central serve'" in result.stderr
+
+
+def test_something_that_does_not_speak_http(run: Run) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+
+        def hang_up() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(b"SSH-2.0-OpenSSH\r\n")
+
+        thread = threading.Thread(target=hang_up)
+        thread.start()
+        result = run("keys", "list", METRICS_LISTEN=f"127.0.0.1:{port}")
+        thread.join()
+    assert (result.exit_code, "is not the service" in result.stderr) == (1, True)
+
+
+def test_the_key_comes_from_the_data_folder(run: Run, fake: FakeService, tmp_path: Path) -> None:
+    fake.answer("GET /api/admin/keys", 200, ok(data=[]))
+    write_key(tmp_path / "admin.key", "gf_from_the_file")
+    assert run("keys", "list", METRICS_ADMIN_KEY=None).exit_code == 0
+    assert fake.asked[0][2] == "gf_from_the_file"
+
+
+def test_no_key_file(run: Run) -> None:
+    result = run("keys", "list", METRICS_ADMIN_KEY=None)
+    assert result.exit_code == 1
+    assert "start the service once ('fiesta-central serve' writes it)" in result.stderr
+
+
+def test_a_key_file_that_holds_no_text(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "admin.key").write_bytes(b"\xff\xfe")
+    result = run("keys", "list", METRICS_ADMIN_KEY=None)
+    assert (result.exit_code, "cannot be read" in result.stderr) == (1, True)
+
+
+def test_port_0_tells_nobody_where_the_service_is(run: Run) -> None:
+    assert "set the port it uses" in run("keys", "list", METRICS_LISTEN="127.0.0.1:0").stderr
+
+
+def test_bad_settings_are_listed_and_the_exit_code_is_2(run: Run) -> None:
+    result = run("serve", METRICS_LISTEN="x", METRICS_MAX_NAMES="0")
+    assert result.exit_code == 2
+    assert [line.split()[:2] for line in result.stderr.splitlines()] == [
+        ["Error:", "METRICS_LISTEN"],
+        ["Error:", "METRICS_MAX_NAMES"],
+    ]
+
+
+# TLS
+
+
+def test_the_service_is_known_by_its_own_certificate(run: Run) -> None:
+    ours = (TLS / "cert.pem", TLS / "key.pem")
+    with serving(tls=ours) as secure:
+        secure.answer("GET /api/admin/keys", 200, ok(data=[]))
+        result = run(
+            "keys",
+            "list",
+            METRICS_LISTEN=f"127.0.0.1:{secure.port}",
+            METRICS_TLS_CERT=str(ours[0]),
+            METRICS_TLS_KEY=str(ours[1]),
+        )
+    assert result.exit_code == 0, result.stderr
+
+
+def test_another_certificate_never_sees_the_key(run: Run) -> None:
+    with serving(tls=(TLS / "other_cert.pem", TLS / "other_key.pem")) as other:
+        result = run(
+            "keys",
+            "list",
+            METRICS_LISTEN=f"127.0.0.1:{other.port}",
+            METRICS_TLS_CERT=str(TLS / "cert.pem"),
+            METRICS_TLS_KEY=str(TLS / "key.pem"),
+        )
+    assert (result.exit_code, other.asked) == (1, [])
+    assert "does not show the certificate of METRICS_TLS_CERT" in result.stderr
+
+
+# serve and migrate
+
+
+class StartError(Exception):
+    pass
+
+
+@pytest.fixture
+def app(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
+    """In the place of central.app: its contract without its work."""
+    module = types.ModuleType("central.app")
+    module.StartError = StartError  # type: ignore[attr-defined]
+    module.Outside = lambda notify: notify  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "central.app", module)
+    monkeypatch.setattr("central.app", module, raising=False)
+    return module
+
+
+def raising(error: Exception) -> Callable[..., Any]:
+    async def serve(_: object, *, outside: Notifier) -> None:
+        raise error
+
+    return serve
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (StartError("the folder is in use"), "the folder is in use"),
+        (OSError(errno.EADDRINUSE, "taken"), "is in use by another program: stop it, or choose another address with"),
+        (OSError(errno.EADDRNOTAVAIL, "not here"), "is no address of this host"),
+        (OSError(errno.EACCES, "Permission denied", "/data"), "/data: Permission denied: check METRICS_DATA_DIR"),
+        (OSError(errno.EACCES, "Permission denied"), "cannot start on 127.0.0.1:"),
+    ],
+)
+def test_serve_says_in_one_line_why_it_cannot(run: Run, app: types.ModuleType, error: Exception, says: str) -> None:
+    app.serve = raising(error)  # type: ignore[attr-defined]
+    result = run("serve")
+    assert (result.exit_code, len(result.stderr.splitlines())) == (1, 1)
+    assert says in result.stderr
+
+
+def test_serve_ends_well(run: Run, app: types.ModuleType) -> None:
+    seen = []
+
+    async def serve(settings: object, *, outside: Notifier) -> None:
+        seen.append(settings)
+        assert not outside.heard
+
+    app.serve = serve  # type: ignore[attr-defined]
+    assert (run("serve").exit_code, len(seen)) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("applied", "stdout", "stderr"),
+    [
+        (["0001_initial", "0002_more"], "0001_initial\n0002_more\n", "2 applied\n"),
+        ([], "", "nothing to apply: the database is up to date\n"),
+    ],
+)
+def test_migrate_prints_what_it_applied(
+    run: Run, app: types.ModuleType, applied: list[str], stdout: str, stderr: str
+) -> None:
+    app.migrate = lambda *_: applied  # type: ignore[attr-defined]
+    result = run("migrate")
+    assert (result.exit_code, result.stdout, result.stderr) == (0, stdout, stderr)
+
+
+@pytest.mark.parametrize("error", [StartError("locked"), OSError(errno.EACCES, "no", "/data")])
+def test_migrate_says_in_one_line_why_it_cannot(run: Run, app: types.ModuleType, error: Exception) -> None:
+    def migrate(*_: object) -> list[str]:
+        raise error
+
+    app.migrate = migrate  # type: ignore[attr-defined]
+    result = run("migrate")
+    assert (result.exit_code, len(result.stderr.splitlines())) == (1, 1)
+
+
+def test_what_nobody_foresaw_is_one_line_of_the_log_without_secrets(
+    logging_as_it_was: None, capfd: pytest.CaptureFixture[str]
+) -> None:
+    settings = load_settings({"DB_PASSWORD": "canary of the database", "METRICS_ADMIN_KEY": "canary" * 6})
+    with pytest.raises(SystemExit) as ended, cli._logging(settings):
+        raise RuntimeError(f"{settings.db_password}, {settings.admin_key}")
+    (line,) = capfd.readouterr().err.splitlines()
+    told = json.loads(line)
+    assert (ended.value.code, told["event"], told["level"]) == (1, "crashed", "error")
+    assert "RuntimeError: ***, ***" in told["exception"]
+    assert "canary" not in line

@@ -1,0 +1,133 @@
+"""central/commands/show.py: what people and other programs see of an answer."""
+
+import io
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from central.commands.show import PLOT_HEIGHT, draw, number, series_of, show_answer, show_table
+
+
+def console(*, terminal: bool, width: int = 80, colour: bool = True) -> Console:
+    return Console(file=io.StringIO(), force_terminal=terminal, width=width, no_color=not colour, _environ={})
+
+
+def printed(answer: dict[str, Any], where: Console) -> str:
+    show_answer(answer, where)
+    assert isinstance(where.file, io.StringIO)
+    return where.file.getvalue()
+
+
+def point(minute: int, value: object) -> dict[str, Any]:
+    return {"timestamp": f"2026-02-15T00:{minute:02d}:00Z", "value": value}
+
+
+def answer(data: object, metric: str = "a") -> dict[str, Any]:
+    return {"success": True, "metric": metric, "operation": "sum", "window": "1m", "data": data}
+
+
+SEVERAL = answer({"a": [point(0, 1), point(2, Decimal("9999999999999999.9999"))], "b": [point(1, None)]}, "a,b")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (1500, "1500"),
+        (0, "0"),
+        (Decimal("9999999999999999.9999"), "9999999999999999.9999"),
+        (Decimal("-0.0001"), "-0.0001"),
+        (Decimal("1E+3"), "1000"),
+        (None, "-"),
+    ],
+)
+def test_numbers_keep_all_digits(value: int | Decimal | None, text: str) -> None:
+    assert number(value) == text
+
+
+def test_other_programs_get_lines_with_tabs() -> None:
+    assert printed(SEVERAL, console(terminal=False)) == (
+        "timestamp\ta\tb\n"
+        "2026-02-15T00:00:00Z\t1\t-\n"
+        "2026-02-15T00:01:00Z\t-\t-\n"
+        "2026-02-15T00:02:00Z\t9999999999999999.9999\t-\n"
+    )
+
+
+def test_no_data_is_said_to_people_and_is_an_empty_table_for_programs() -> None:
+    assert printed(answer([]), console(terminal=True, colour=False)) == "No data in this time range.\n"
+    assert printed(answer([]), console(terminal=False)) == "timestamp\ta\n"
+    assert printed(answer({"a": [], "b": []}, "a,b"), console(terminal=False)) == "timestamp\ta\tb\n"
+
+
+def test_a_terminal_gets_a_table_and_a_plot() -> None:
+    shown = printed(SEVERAL, console(terminal=True, width=90))
+    assert "9999999999999999.9999" in shown
+    assert "sum by 1m (UTC)" in shown
+    assert "\x1b[" in shown
+    assert "00:00" in shown
+    assert "00:02" in shown
+
+
+def test_without_colour_there_are_no_colour_codes() -> None:
+    plot = draw(series_of(SEVERAL), "title", width=60, colour=False)
+    assert "\x1b" not in plot
+    assert len(plot.splitlines()) == PLOT_HEIGHT
+    assert {len(line) for line in plot.splitlines()} == {60}
+
+
+def test_a_narrow_terminal_folds_digits_and_cuts_none() -> None:
+    where = console(terminal=True, width=30, colour=False)
+    show_table(["timestamp", "a"], [["2026-02-15T00:00:00Z", "9999999999999999.9999"]], where, right_from=1)
+    assert isinstance(where.file, io.StringIO)
+    digits = "".join(line.split("│")[2].strip() for line in where.file.getvalue().splitlines() if "│" in line)
+    assert digits == "9999999999999999.9999"
+
+
+def test_a_name_in_brackets_is_text_and_no_markup() -> None:
+    where = console(terminal=True)
+    show_table(["name"], [["[red]x[/red]"]], where)
+    assert isinstance(where.file, io.StringIO)
+    assert "[red]x[/red]" in where.file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("data", "labels"),
+    [
+        ([point(0, 5)], ["00:00"]),
+        ([point(minute, minute) for minute in range(60)], ["00:00", "00:15", "00:30", "00:44", "00:59"]),
+        (
+            [point(0, 1), {"timestamp": "2026-02-16T12:00:00Z", "value": 2}],
+            ["02-15 00:00", "02-16 12:00"],
+        ),
+    ],
+)
+def test_the_time_axis_has_few_labels_with_the_day_where_it_matters(data: list[Any], labels: list[str]) -> None:
+    axis = draw(series_of(answer(data)), "title", width=90, colour=False).splitlines()[-1]
+    assert [label for label in labels if label in axis] == labels
+
+
+@pytest.mark.parametrize(
+    ("values", "columns", "marks"),
+    [
+        ([3], True, ["0", "1", "2", "3"]),
+        ([0], True, ["0", "0.5"]),
+        ([4329, 14673], True, ["0", "5,000", "10,000", "15,000"]),
+        ([-5, 3], True, ["-6", "-4", "-2", "0", "2", "4"]),
+        ([320, 411], False, ["300", "350", "400", "450"]),
+        ([7], False, ["6", "8"]),
+        ([Decimal("9999999999999999.9999")], True, ["0", "5e+15", "1e+16"]),
+    ],
+)
+def test_the_axis_of_values_has_round_marks_and_columns_stand_on_zero(
+    values: list[Any], columns: bool, marks: list[str]
+) -> None:
+    series = series_of(answer([point(minute, value) for minute, value in enumerate(values)]))
+    plot = draw(series, "title", width=60, colour=False, columns=columns)
+    shown = [line.split("┤")[0].strip() for line in plot.splitlines() if "┤" in line]
+    assert [mark for mark in marks if mark in shown] == marks
+
+
+def test_a_plot_of_gaps_alone_is_empty() -> None:
+    assert "title" in draw(series_of(answer([point(0, None)])), "title", width=60, colour=False)

@@ -1,0 +1,297 @@
+"""The page in a real Chromium before a real service: what it shows is right, and it does nothing it should not."""
+
+import json
+import re
+from typing import Any
+
+import pytest
+from playwright.async_api import Page, Route, expect
+
+from central.query.parameters import OPERATIONS
+from central.store.plan import WINDOWS
+from protocol.times import format_time
+from tests.central.page.browser import EXACT, WAIT_MS, ZONE, Site, shell, window
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+expect.set_options(timeout=WAIT_MS)
+BOTH = "/#metrics?name=shop.orders,shop.refunds&operation=sum&window=1m&zone=utc"
+ORDERS = "/#metrics?name=shop.orders&operation=sum&window=1m&zone=utc"
+EVIL = "<img src=x onerror=alert(1)>"
+
+
+async def table(page: Page) -> list[list[str]]:
+    """The rows of the table beside the chart, newest first."""
+    await page.locator(".as-table summary").click()
+    await expect(page.locator(".as-table tbody tr").first).to_be_visible()
+    rows = await page.locator(".as-table tbody tr").all()
+    return [await row.locator("th, td").all_inner_texts() for row in rows]
+
+
+def answering(status: int, body: Any, **headers: str) -> Any:
+    """A stand-in for an answer of the service."""
+
+    async def answer(route: Route) -> None:
+        await route.fulfill(status=status, json=body, headers=headers)
+
+    return answer
+
+
+def fault(code: str, message: str, **details: Any) -> dict[str, Any]:
+    return {"success": False, "error": {"code": code, "message": message, "details": details}}
+
+
+# --- from nothing to a chart
+
+
+async def test_a_pasted_key_gives_a_chart_and_is_kept_in_the_tab_alone(site: Site) -> None:
+    async with window(site, key=None) as page:
+        await expect(page.get_by_role("heading", level=1)).to_have_text("See what your applications count.")
+        await expect(page.locator("#key-input")).to_be_focused()
+        await page.keyboard.insert_text(f"  API key      {site.key} ")
+        await page.keyboard.press("Enter")
+        await expect(page.locator(".what")).to_have_text("avg of big.number per minute")
+        await expect(page.locator(".result .line circle")).to_be_visible()
+        assert site.key not in page.url
+        assert await page.evaluate("[Object.values(sessionStorage), Object.values(localStorage), document.cookie]") == [
+            [site.key],
+            [],
+            "",
+        ]
+        assert site.key not in await page.content()
+        await page.reload()
+        await expect(page.locator(".what")).to_have_text("avg of big.number per minute")
+        await page.get_by_role("button", name="Forget it").click()
+        await expect(page.locator("#key-input")).to_be_focused()
+        await expect(page.locator(".what")).to_be_hidden()
+        assert await page.evaluate("sessionStorage.length") == 0
+
+
+async def test_before_anything_was_sent_the_page_says_how_and_then_draws_it(site: Site) -> None:
+    async with window(
+        site, blocked={"/api/metrics?*": answering(200, {"success": True, "data": [], "next": None})}
+    ) as page:
+        await expect(page.get_by_role("heading", name="Nothing has been counted yet")).to_be_visible()
+        await expect(page.get_by_text(".venv/bin/fiesta-agent send 'foo:1|c'")).to_be_visible()
+        await page.unroute_all()
+        await expect(page.locator(".what")).to_have_text("avg of big.number per minute")
+
+
+async def test_names_are_picked_as_one_types_and_options_are_those_of_the_service(site: Site) -> None:
+    async with window(site, ORDERS) as page:
+        await page.locator("#names-input").fill("shop.")
+        await expect(page.locator("#names-list [role=option]")).to_have_text(["shop.refundsvalue"])
+        await page.locator("#names-list [role=option]").click()
+        await expect(page.locator(".what")).to_have_text("sum of shop.orders, shop.refunds per minute")
+        await expect(page.locator(".readout").first.locator(".name")).to_have_text(["shop.orders", "shop.refunds"])
+        assert await page.get_by_role("radio").evaluate_all("all => all.map((one) => one.value)") == [
+            *OPERATIONS,
+            *("15m", "1h", "6h", "24h", "7d", ""),
+            *("local", "utc"),
+        ]
+        assert await page.get_by_label("Window", exact=True).locator("option").evaluate_all(
+            "all => all.map((o) => o.value)"
+        ) == [
+            "",
+            *WINDOWS,
+        ]
+        await page.get_by_role("button", name="Remove shop.orders").click()
+        await expect(page.locator(".what")).to_have_text("sum of shop.refunds per minute")
+        assert "name=shop.refunds&operation=sum" in page.url
+
+
+# --- the chart
+
+
+async def test_the_chart_the_table_and_the_curl_say_what_the_service_says(site: Site) -> None:
+    async with window(site, BOTH) as page:
+        rows = await table(page)
+        both = ("shop.orders", "shop.refunds")
+        orders, refunds = (site.points()[name] for name in both)
+        times = sorted({*orders, *refunds}, reverse=True)
+        assert [row[0][-5:] for row in rows] == [format_time(at)[11:16] for at in times]
+        shown = [[cell.replace(",", "").replace("\u2013", "none") for cell in row[1:]] for row in rows]
+        assert shown == [[orders.get(at, "none"), refunds.get(at, "none")] for at in times]
+        lines = page.locator(".result .line path")
+        drawn = [await line.get_attribute("d") or "" for line in await lines.all()]
+        assert [re.findall("[ML]", line) for line in drawn] == [["M", "L", "M", "L"], ["M", "M"]]  # broken at gaps
+
+        said = json.loads(shell(await page.locator(".made code").inner_text(), METRICS_KEY=site.key))
+        answered = {name: {point["timestamp"]: point["value"] for point in said["data"][name]} for name in both}
+        for name, values in zip(both, (orders, refunds), strict=True):
+            assert answered[name] == {format_time(at): float(value) for at, value in values.items()}
+        await page.locator(".made").get_by_role("button", name="Copy with key").click()
+        await expect(page.get_by_role("button", name="Copied")).to_be_visible()
+        copied = await page.evaluate("navigator.clipboard.readText()")
+        assert json.loads(shell(copied)) == said
+        assert site.key in copied
+        assert site.key not in await page.content()
+
+
+async def test_columns_stand_for_their_values(site: Site) -> None:
+    async with window(site, ORDERS) as page:
+        columns = page.locator(".result .columns rect")
+        await expect(columns).to_have_count(4)
+        heights = [float(await column.get_attribute("height") or 0) for column in await columns.all()]
+        assert heights[3] / heights[1] == pytest.approx(1200 / 7, rel=0.05)
+        assert (await page.locator(".result svg[role=img]").get_attribute("aria-label") or "").endswith(
+            "shop.orders: 4 windows with data, from 4.5 to 1,200, latest 1,200."
+        )
+
+
+async def test_all_digits_are_shown(site: Site) -> None:
+    async with window(site, "/#metrics?name=big.number&operation=max&window=1m") as page:
+        await expect(page.locator(".readout .value").first).to_have_text("9,999,999,999,999,999.9999")
+        ((_, cell),) = await table(page)
+        assert cell.replace(",", "") == EXACT
+
+
+async def test_the_pointer_and_the_keyboard_read_the_same_windows(site: Site) -> None:
+    async with window(site, ORDERS) as page:
+        slider = page.get_by_role("slider", name="Chart of the metrics: time of the read-out")
+        await expect(page.locator(".result .columns rect")).to_have_count(4)
+        await page.locator(".result .columns rect").nth(1).hover(force=True)
+        clock = format_time(site.minute + 60)[11:16]
+        await expect(page.locator(".result .readout .time")).to_contain_text(clock)
+        await expect(page.locator(".result .readout .value")).to_have_text("7")
+        await expect(page.locator(".result .cursor circle")).to_have_count(1)
+        await page.mouse.move(5, 5)
+        await expect(page.locator(".result .readout .value")).to_have_text("1,200")
+        await slider.focus()
+        for key, value in {"ArrowLeft": "4.5", "ArrowRight": "1,200", "Home": "no data"}.items():
+            await page.keyboard.press(key)
+            await expect(page.locator(".result .readout .value")).to_have_text(value)
+            assert (await slider.get_attribute("aria-valuetext") or "").endswith(f": shop.orders {value}")
+
+
+async def test_times_are_local_or_utc_and_the_page_says_which(site: Site) -> None:
+    async with window(site, ORDERS) as page:
+        shown = page.locator(".result .readout .time")
+        await expect(shown).to_contain_text(format_time(site.minute + 240)[11:16])
+        await expect(page.locator(".result > .hint")).to_contain_text("Times: UTC.")
+        await page.get_by_text("Local", exact=True).click()
+        await expect(shown).to_contain_text(format_time(site.minute + 240 + 19_800)[11:16])
+        await expect(page.locator(".result > .hint")).to_contain_text("(UTC+05:30)")
+        assert ZONE == "Asia/Kolkata"
+
+
+async def test_a_range_from_to_is_asked_as_it_was_given(site: Site) -> None:
+    async with window(site, ORDERS) as page:
+        await page.get_by_text("Custom", exact=True).click()
+        await page.get_by_label("From", exact=True).fill(format_time(site.minute)[:16])
+        await page.get_by_label("To", exact=True).fill(format_time(site.minute + 120)[:16])
+        await page.get_by_label("To", exact=True).press("Tab")
+        await expect(page.locator(".result .columns rect")).to_have_count(2)
+        command = page.locator(".made code")
+        await expect(command).to_contain_text(f"start={format_time(site.minute)}")
+        await expect(command).to_contain_text(f"end={format_time(site.minute + 120)}")
+        await page.reload()
+        await expect(page.locator(".result .columns rect")).to_have_count(2)
+
+
+# --- errors in words
+
+
+async def test_a_key_that_is_not_taken_is_said_in_words(site: Site) -> None:
+    async with window(site, key=None, refused={401}) as page:
+        for wrong, words in {
+            "é": "That is no key",
+            f"gf_aaaaaaaaaaaa_{'x' * 43}": "The service does not take this key",
+        }.items():
+            await page.locator("#key-input").fill(wrong)
+            await page.get_by_role("button", name="Use this key").click()
+            await expect(page.get_by_role("alert").get_by_text(words)).to_be_visible()
+            await expect(page.locator("#key-input")).to_be_focused()
+
+
+async def test_a_range_that_is_too_long_says_which_window_fits_and_offers_it(site: Site) -> None:
+    async with window(
+        site, "/#metrics?name=a,b,c,d,e,shop.orders&operation=sum&window=1m&last=7d", refused={400}
+    ) as page:
+        await expect(page.get_by_role("alert").get_by_text("window=5m would fit")).to_be_visible()
+        await page.get_by_role("button", name="Use window 5m").click()
+        await expect(page.locator(".what")).to_have_text("sum of 6 metrics per 5 minutes")
+        await expect(page.get_by_text("Too many windows for one answer")).to_be_hidden()
+
+
+async def test_a_used_up_limit_says_when_to_go_on(site: Site) -> None:
+    _, key = await site.central.new_key("query", rate_limit=1)
+    async with window(site, key=key, refused={429}) as page:
+        await expect(page.get_by_role("alert").get_by_text("This minute's requests are used up")).to_be_visible()
+        words = re.compile(r"; try again in \d+ s\. This page asks again by itself\.$")
+        await expect(page.get_by_role("alert").get_by_text(words)).to_be_visible()
+
+
+async def test_a_key_that_may_not_ask_is_told_so(site: Site) -> None:
+    _, key = await site.central.new_key("ingest")
+    async with window(site, key=key, refused={403}) as page:
+        await expect(page.get_by_role("alert").get_by_text("This key may not do that")).to_be_visible()
+
+
+async def test_a_service_that_cannot_answer_is_asked_again(site: Site) -> None:
+    busy = answering(503, fault("SERVICE_UNAVAILABLE", "the store is busy"), **{"Retry-After": "1"})
+    async with window(site, ORDERS, refused={503}, blocked={"/api/metrics/aggregate?*": busy}) as page:
+        words = "The store is busy. Try again in 1 s. This page asks again by itself."
+        await expect(page.get_by_role("alert").get_by_text(words)).to_be_visible()
+        await page.unroute_all()
+        await expect(page.locator(".what")).to_be_visible()
+
+
+async def test_a_service_that_hangs_is_waited_for_with_words_and_not_for_ever(site: Site) -> None:
+    async with window(site, ORDERS) as page:
+        await expect(page.locator(".what")).to_be_visible()
+        await expect(page.get_by_text("Asking the service…")).to_be_hidden()
+        for path in ("/api/metrics/aggregate?*", "/metrics", "/ready"):
+            await page.route(f"{site.central.url}{path}", lambda route: None)
+        await page.clock.install()
+        await page.locator("label[for=operation-max]").click()
+        await expect(page.get_by_text("Asking the service…")).to_be_visible()
+        await page.clock.run_for(30_000)
+        await expect(page.get_by_role("alert").get_by_text("The service does not answer")).to_be_visible()
+        await expect(page.get_by_text("Asking the service…")).to_be_hidden()
+        await expect(page.locator("#state-text")).to_have_text("No answer")
+
+
+async def test_no_answer_at_all_is_said_in_words(site: Site) -> None:
+    async with window(site, ORDERS, blocked={"/api/metrics/aggregate?*": lambda route: route.abort()}) as page:
+        await expect(page.get_by_role("alert").get_by_text("The service does not answer")).to_be_visible()
+
+
+# --- nothing that comes from outside becomes markup
+
+
+async def test_hostile_names_and_messages_are_shown_as_text(site: Site) -> None:
+    names = {"success": True, "data": [{"name": EVIL, "type": EVIL}], "next": None}
+    blocked = {"/api/metrics?*": answering(200, names), "/api/metrics/aggregate?*": answering(400, fault("X", EVIL))}
+    async with window(site, refused={400}, blocked=blocked) as page:
+        await expect(page.get_by_role("alert").get_by_text(EVIL)).to_be_visible()
+        await expect(page.locator(".chips span")).to_have_text([EVIL])
+        await page.locator("#names-input").press("Backspace")
+        assert await page.locator("main img, main script").count() == 0
+    async with window(site, f"/#metrics?name={EVIL}&operation=sum", refused={400}) as page:
+        await expect(page.locator(".chips span")).to_have_text([EVIL])
+        await expect(page.get_by_role("alert").get_by_text("Please check: name")).to_be_visible()
+        shown = json.loads(shell(await page.locator(".made code").inner_text(), METRICS_KEY=site.key))
+        assert shown["error"]["details"] == {"field": "name"}
+    spec = json.loads((await site.central.ask("GET", "/openapi.json", key=None)).text)
+    spec["info"]["description"] = spec["paths"]["/health"]["get"]["summary"] = EVIL
+    async with window(site, "/docs", blocked={"/openapi.json": answering(200, spec)}) as page:
+        await expect(page.locator("#op-health h3")).to_have_text(EVIL)
+        assert await page.locator("main img, main script").count() == 0
+
+
+async def test_the_policy_holds_in_the_browser(site: Site) -> None:
+    async with window(site, strict=False) as page:
+        tried = """async () => {
+          const told = [];
+          document.addEventListener('securitypolicyviolation', (event) => told.push(event.effectiveDirective));
+          try { document.body.innerHTML = '<b>x</b>'; } catch { told.push('refused'); }
+          const style = document.createElement('style');
+          style.textContent = 'body { color: red }';
+          document.head.append(style);
+          const image = new Image(); image.src = 'http://other.invalid/x.png'; document.body.append(image);
+          await fetch('http://other.invalid/').catch(() => told.push('not sent'));
+          await new Promise((done) => setTimeout(done, 50));
+          return told;
+        }"""
+        told = await page.evaluate(tried)
+        assert {"refused", "style-src-elem", "img-src", "connect-src", "not sent"} <= set(told)

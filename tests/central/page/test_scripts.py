@@ -1,0 +1,180 @@
+"""The pure parts of central/page, run in a real browser as it loads them: tables of inputs and outcomes."""
+
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from protocol.times import format_time
+from tests.central.page.browser import Site, shell, window
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def run(site: Site, module: str, expression: str, *rows: Any) -> list[Any]:
+    """The value of ``expression``, in which ``m`` is the module and ``x`` a row, for each row."""
+    async with window(site, "/health", key=None, csp=False) as page:
+        script = (
+            f"async (rows) => {{ const m = await import('/page/{module}'); return rows.map((x) => {expression}); }}"
+        )
+        found = await page.evaluate(script, list(rows))
+    assert isinstance(found, list)
+    return found
+
+
+NASTY = [
+    "plain",
+    "",
+    "a b",
+    "it's",
+    "''",
+    '"$(id)" `id` $HOME \\',
+    "two\nlines",
+    "@/etc/passwd",
+    "-X",
+    "é😀",
+    "!!",
+    "a;b&c|d>e<f",
+    "*?[x]{y,z}~",
+    "\t#",
+]
+
+
+async def test_a_quoted_word_is_one_word_for_a_shell(site: Site) -> None:
+    quoted = await run(site, "shell.js", "m.quote(x)", *NASTY)
+    assert [shell(f"printf %s {word}") for word in quoted] == NASTY
+
+
+async def test_a_curl_says_the_same_to_a_shell_as_the_request(site: Site) -> None:
+    nasty = 'it\'s "$(id)" `id`\n@x'
+    flat = nasty.replace("\n", "")
+    requests = [
+        {"url": "http://h/a"},
+        {"url": "http://h/a", "query": [["name", nasty]], "headers": [["X", flat]]},
+        {"url": "http://h/a", "method": "POST", "body": nasty},
+        {"url": "http://h/a", "method": "POST", "keyless": True},
+        {"url": "http://h/it's", "method": "DELETE", "file": "a b"},
+    ]
+    wanted = [
+        ["http://h/a", "-H", "X-API-Key: it's"],
+        ["-G", "http://h/a", "-H", "X-API-Key: it's", "-H", f"X: {flat}", "--data-urlencode", f"name={nasty}"],
+        ["http://h/a", "-H", "X-API-Key: it's", "--data-raw", nasty],
+        ["-X", "POST", "http://h/a"],
+        ["-X", "DELETE", "http://h/it's", "-H", "X-API-Key: it's", "-o", "a b"],
+    ]
+    for with_key in ("", "it's"):  # the variable stands for it, or the key is in it
+        commands = await run(site, "shell.js", f'm.curl(x, "{with_key}")', *requests)
+        said = [shell("curl() { printf '%s\\0' \"$@\"; }\n" + command, METRICS_KEY="it's") for command in commands]
+        assert [words.split("\0")[:-1] for words in said] == wanted
+
+
+async def test_a_key_is_found_in_what_is_pasted(site: Site) -> None:
+    key = f"gf_q7w3k9x2m5ab_{'x' * 40}-_A"
+    rows = [key, f"  API key      {key}\n", f"curl -H 'X-API-Key: {key}' 'http://h/'", " other-key "]
+    assert await run(site, "api.js", "m.keyIn(x)", *rows) == [key, key, key, "other-key"]
+
+
+async def test_numbers_keep_their_digits_and_get_groups(site: Site) -> None:
+    texts = ["0", "-5", "1234567", "-1234.5", "9999999999999999.9999", "-9999999999999999.9999", "0.0001", "999"]
+    shown = ["0", "-5", "1,234,567", "-1,234.5", "9,999,999,999,999,999.9999", "-9,999,999,999,999,999.9999", "0.0001"]
+    assert await run(site, "numbers.js", "m.digits(JSON.parse(x, m.exact))", *texts) == [*shown, "999"]
+
+
+async def test_marks_of_an_axis_are_round_and_hold_all_values(site: Site) -> None:
+    rows: list[tuple[float, float, int]] = [(0, 1, 4), (0, 141, 4), (-2.25, 7, 4), (3, 3, 4)]
+    rows += [(0, 1e16, 4), (0.0001, 0.0003, 4), (-5, -5, 2), (0, 0, 4)]
+    for (low, high, count), found in zip(rows, await run(site, "numbers.js", "m.marks(...x)", *rows), strict=True):
+        values, step = found["values"], found["step"]
+        assert values[0] <= low
+        assert high <= values[-1]
+        assert 2 <= len(values) <= count * 2 + 3
+        assert f"{step:e}"[0] in "125"
+        assert all(abs(after - before - step) < step / 1e6 for before, after in pairwise(values))
+
+
+async def test_labels_of_an_axis_are_short(site: Site) -> None:
+    rows = [[0, 1], [0.0002, 0.0001], [1500, 500], [20_000, 10_000], [-2_500_000, 500_000], [8e14, 2e14], [1e16, 2e15]]
+    assert await run(site, "numbers.js", "m.short(...x)", *rows) == [
+        "0", "0.0002", "1,500", "20K", "-2.5M", "800T", "1E16",
+    ]  # fmt: skip
+
+
+async def test_marks_of_time_are_round_in_the_zone(site: Site) -> None:
+    start = 1_796_083_200  # 2026-12-01T00:00:00Z, 05:30 in the browser's zone
+    rows = [
+        [start, start + 3600, 6, "utc"],
+        [start, start + 3600, 6, "local"],
+        [start, start + 86_400, 4, "utc"],
+        [start, start + 86_400, 4, "local"],
+        [start, start + 7 * 86_400, 7, "local"],
+    ]
+    found = await run(site, "time.js", "m.timeMarks(...x).map((mark) => mark.label)", *rows)
+    assert found == [
+        ["1 Dec", "00:10", "00:20", "00:30", "00:40", "00:50"],
+        ["05:30", "05:40", "05:50", "06:00", "06:10", "06:20"],
+        ["1 Dec", "06:00", "12:00", "18:00"],
+        ["06:00", "12:00", "18:00", "2 Dec"],
+        ["2 Dec", "3 Dec", "4 Dec", "5 Dec", "6 Dec", "7 Dec", "8 Dec"],
+    ]
+
+
+async def test_times_come_back_from_a_control_as_they_went_in(site: Site) -> None:
+    now = 1_796_083_260
+    rows = [[now, "utc"], [now, "local"]]
+    assert await run(site, "time.js", "m.fromControl(m.toControl(...x), x[1])", *rows) == [now, now]
+    assert await run(site, "time.js", "m.toControl(...x)", *rows) == ["2026-12-01T00:01", "2026-12-01T05:31"]
+    assert await run(site, "time.js", "m.iso(x)", now) == [format_time(now)]
+    assert await run(site, "time.js", "m.moment(...x)", *rows) == ["Tue 1 Dec 2026, 00:01", "Tue 1 Dec 2026, 05:31"]
+    assert await run(site, "time.js", "m.zoneName(x)", "utc", "local") == ["UTC", "Asia/Calcutta (UTC+05:30)"]
+
+
+async def test_a_question_survives_its_address(site: Site) -> None:
+    plain = {"names": ["a", "b"], "operation": "max", "chosen": True, "window": "5m", "last": "24h"}
+    rows = [
+        {**plain, "from": 0, "to": 0, "zone": "local"},
+        {**plain, "last": "", "from": 1_796_083_260, "to": 1_796_083_320, "zone": "utc", "window": ""},
+    ]
+    allowed = '["sum","max"], ["1m","5m"]'
+    assert await run(site, "question.js", f"m.fromHash(m.toHash(x), {allowed})", *rows) == rows
+    (found,) = await run(
+        site, "question.js", f"m.fromHash(x, {allowed})", "#metrics?operation=drop&window=9y&last=x&from=z"
+    )
+    assert (found["names"], found["operation"], found["window"], found["last"]) == ([], "sum", "", "1h")
+
+
+async def test_a_range_is_whole_windows_and_ends_with_the_one_that_is_open(site: Site) -> None:
+    now = 1_796_083_260 + 30
+    rows = [["15m", "1m"], ["1h", "1m"], ["24h", "15m"], ["7d", "1h"], ["15m", "1d"]]
+    found = await run(site, "question.js", f"m.rangeOf({{ last: x[0] }}, x[1], {now})", *rows)
+    for (last, _), span in zip(rows, found, strict=True):
+        assert span["start"] % span["step"] == span["end"] % span["step"] == 0
+        assert now < span["end"] <= now + span["step"]
+        seconds = {"15m": 900, "1h": 3600, "24h": 86_400, "7d": 604_800}[last]
+        assert span["end"] - span["start"] == max(seconds, span["step"])
+
+
+async def test_prometheus_text_is_read_with_its_labels(site: Site) -> None:
+    text = (
+        '# HELP a b\n# TYPE a counter\na_total{route="/x",status="200"} 3.0\n'
+        'a_total{route="q\\"\\\\\\n}",status="500"} 1e3\n'
+        'b 2\nc_bucket{le="+Inf"} +Inf\n\n'
+    )
+    (found,) = await run(site, "prometheus.js", "m.samples(x)", text)
+    assert found == [
+        {"name": "a_total", "labels": {"route": "/x", "status": "200"}, "value": 3},
+        {"name": "a_total", "labels": {"route": 'q"\\\n}', "status": "500"}, "value": 1000},
+        {"name": "b", "labels": {}, "value": 2},
+        {"name": "c_bucket", "labels": {"le": "+Inf"}, "value": float("inf")},
+    ]
+    rows = [[0, 10, 2], [10, 10, 2], [10, 3, 2], [None, 3, 2], [1, 2, 0]]
+    assert await run(site, "prometheus.js", "m.rate(x[0] ?? undefined, x[1], x[2])", *rows) == [5, 0, None, None, None]
+
+
+async def test_json_is_laid_out_with_its_digits(site: Site) -> None:
+    rows = ['{"a":[1,{"b":9999999999999999.9999}],"c":"x:{,}\\"[","e":{}}', "[]", "1"]
+    found = await run(site, "schema.js", "m.pretty(x)", *rows)
+    assert found == [
+        '{\n  "a": [\n    1,\n    {\n      "b": 9999999999999999.9999\n    }\n  ],\n  "c": "x:{,}\\"[",\n  "e": {}\n}',
+        "[]",
+        "1",
+    ]

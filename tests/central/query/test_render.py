@@ -1,0 +1,264 @@
+"""central/query/render.py: buckets in, text out, byte for byte what plain Python would write."""
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from decimal import ROUND_HALF_EVEN, Decimal, localcontext
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from central.query.parameters import OPERATIONS, Query
+from central.query.render import render
+from central.store.plan import WINDOWS
+from protocol.numbers import MAX_UNITS, UNIT, divide_half_even, units_to_text
+from protocol.times import format_time, parse_time
+from tests.central.store_help import Bucket, columns
+
+START = 1_771_027_200
+H = 3600
+Ids = Mapping[str, int]
+
+
+def query(names: str = "a", operation: str = "sum", window: str = "1h", **changes: Any) -> Query:
+    """A query of the 14th of February 2026 unless told otherwise."""
+    return Query(tuple(names.split(",")), operation, window, START, START + 24 * H, None)._replace(**changes)
+
+
+def draw(asked: Query, buckets: Sequence[Bucket], ids: Ids | None = None, *, partial: bool = False) -> bytes:
+    return render(asked, {"a": 1} if ids is None else ids, columns(buckets), partial=partial)
+
+
+def answer(asked: Query, buckets: Sequence[Bucket], ids: Ids | None = None) -> Any:
+    return json.loads(draw(asked, buckets, ids), parse_float=Decimal)
+
+
+def value(operation: str, bucket: Bucket, *, wide: bool = False) -> str:
+    """The text of the value of a single bucket."""
+    text = render(query(operation=operation), {"a": 1}, columns([bucket], wide=wide)).decode()
+    return text.split('"value":')[1].split("}")[0]
+
+
+def test_an_answer_of_one_name_is_a_list() -> None:
+    buckets = [Bucket(1, START, 2 * UNIT, 15_000_000, 0, 0), Bucket(1, START + H, UNIT, 1, 0, 0)]
+    assert answer(query(), buckets) == {
+        "success": True,
+        "metric": "a",
+        "operation": "sum",
+        "window": "1h",
+        "data": [
+            {"timestamp": "2026-02-14T00:00:00Z", "value": 1500},
+            {"timestamp": "2026-02-14T01:00:00Z", "value": Decimal("0.0001")},
+        ],
+    }
+
+
+def test_an_answer_of_several_names_is_an_object_and_an_unknown_name_is_empty() -> None:
+    buckets = [Bucket(1, START, UNIT, UNIT, 0, 0), Bucket(2, START, UNIT, 2 * UNIT, 0, 0)]
+    found = answer(query("b,none,a"), buckets, {"a": 1, "b": 2})
+    assert found["metric"] == "b,none,a"
+    assert list(found["data"].items()) == [
+        ("b", [{"timestamp": "2026-02-14T00:00:00Z", "value": 2}]),
+        ("none", []),
+        ("a", [{"timestamp": "2026-02-14T00:00:00Z", "value": 1}]),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("operation", "text"),
+    [("sum", "-0.5"), ("count", "2.5"), ("avg", "-0.2"), ("min", "-9"), ("max", "9999999999999999.9999")],
+)
+def test_each_operation_reads_its_number(operation: str, text: str) -> None:
+    assert value(operation, Bucket(1, START, 25_000, -5_000, -90_000, MAX_UNITS), wide=True) == text
+
+
+@pytest.mark.parametrize("wide", [True, False])
+@pytest.mark.parametrize(
+    ("units", "text"),
+    [
+        (0, "0"),
+        (1, "0.0001"),
+        (-1, "-0.0001"),
+        (1_000, "0.1"),
+        (-9_999, "-0.9999"),
+        (UNIT, "1"),
+        (9_999 * UNIT, "9999"),
+        (10_000 * UNIT, "10000"),
+        (-10_000 * UNIT - 10, "-10000.001"),
+        (100_000_000 * UNIT, "100000000"),
+        (100_010_000 * UNIT + 1_200, "100010000.12"),
+        (2**62 - 1, "461168601842738.7903"),
+        (1 - 2**62, "-461168601842738.7903"),
+    ],
+)
+def test_a_number_has_all_its_digits_and_none_to_spare(units: int, text: str, wide: bool) -> None:
+    assert value("sum", Bucket(1, START, UNIT, units, 0, 0), wide=wide) == text
+
+
+@pytest.mark.parametrize("wide", [True, False])
+@pytest.mark.parametrize(
+    ("total", "weight", "text"),
+    [
+        (1, 2 * UNIT, "0"),
+        (3, 2 * UNIT, "0.0002"),
+        (-1, 2 * UNIT, "0"),
+        (-3, 2 * UNIT, "-0.0002"),
+        (10 * UNIT, 3 * UNIT, "3.3333"),
+        (20 * UNIT, 3 * UNIT, "6.6667"),
+        (UNIT, 3_333, "3.0003"),
+        (2**62 - 1, 1, "4611686018427387903"),
+        (2**62 - 1, UNIT, "461168601842738.7903"),
+        (2**62 - 1, 2**62 - 1, "1"),
+        (1 - 2**62, 2**63 // (2 * UNIT) - 1, "-10000"),
+        (1 - 2**62, 2**63 // (2 * UNIT), "-10000"),
+    ],
+)
+def test_an_average_is_rounded_half_even_to_four_decimals(total: int, weight: int, text: str, wide: bool) -> None:
+    assert value("avg", Bucket(1, START, weight, total, 0, 0), wide=wide) == text
+
+
+def test_an_average_beyond_64_bits() -> None:
+    bucket = Bucket(1, START, 3000 * UNIT, 3000 * MAX_UNITS, 0, 0)
+    assert value("avg", bucket, wide=True) == "9999999999999999.9999"
+
+
+@given(st.integers(-(10**26), 10**26), st.integers(1, 10**24))
+def test_an_average_is_what_decimal_says(total: int, weight: int) -> None:
+    with localcontext(prec=120):
+        exact = (Decimal(total) / Decimal(weight)).quantize(Decimal("0.0001"), ROUND_HALF_EVEN)
+    assert Decimal(value("avg", Bucket(1, START, weight, total, 0, 0), wide=True)) == exact
+
+
+@pytest.mark.parametrize(("fill", "empty"), [("zero", 0), ("null", None)])
+def test_empty_windows_are_filled_from_the_first_that_the_range_touches(fill: str, empty: object) -> None:
+    asked = query("a,b", fill=fill, start=START + H // 2, end=START + 3 * H + 1)
+    found = answer(asked, [Bucket(1, START + H, UNIT, UNIT, 0, 0)])
+    assert [(point["timestamp"][11:13], point["value"]) for point in found["data"]["a"]] == [
+        ("00", empty),
+        ("01", 1),
+        ("02", empty),
+        ("03", empty),
+    ]
+    assert [point["value"] for point in found["data"]["b"]] == [empty] * 4
+
+
+@pytest.mark.parametrize(("start", "end"), [("0001-01-01", "0001-01-03"), ("9999-12-30", "9999-12-31T23:59:59Z")])
+def test_the_ends_of_the_calendar_can_be_asked(start: str, end: str) -> None:
+    asked = query(window="1d", fill="zero", start=parse_time(start), end=parse_time(end))
+    points = answer(asked, [])["data"]
+    assert (points[0]["timestamp"][:10], len(points)) == (start, 2)
+
+
+# --- CSV
+
+
+def test_csv_is_a_line_a_window_ended_as_the_rfc_says() -> None:
+    buckets = [Bucket(1, 0, UNIT, MAX_UNITS, 0, 0), Bucket(1, 60, UNIT, -5_000, 0, 0), Bucket(2, 60, UNIT, 0, 0, 0)]
+    asked = query("a,none,-b", window="1m", csv=True)
+    assert render(asked, {"a": 1, "-b": 2}, columns(buckets, wide=True)) == (
+        b"name,timestamp,value\r\n"
+        b"a,1970-01-01T00:00:00Z,9999999999999999.9999\r\n"
+        b"a,1970-01-01T00:01:00Z,-0.5\r\n"
+        b"-b,1970-01-01T00:01:00Z,0\r\n"
+    )
+
+
+@pytest.mark.parametrize(("fill", "empty"), [("zero", b"0"), ("null", b"")])
+def test_csv_of_an_empty_window(fill: str, empty: bytes) -> None:
+    assert draw(query(csv=True, fill=fill, start=0, end=1), []).split(b"\r\n") == [
+        b"name,timestamp,value",
+        b"a,1970-01-01T00:00:00Z,%b" % empty,
+        b"",
+    ]
+
+
+def test_csv_of_no_data_is_the_header_alone() -> None:
+    assert draw(query("a,b", csv=True), []) == b"name,timestamp,value\r\n"
+
+
+# --- against plain Python, a window at a time
+
+
+def plainly(asked: Query, ids: Ids, buckets: Sequence[Bucket], *, partial: bool) -> bytes:
+    """The answer as its rules are written down."""
+
+    def number(bucket: Bucket) -> int:
+        return {
+            "sum": bucket.total,
+            "count": bucket.weight,
+            "avg": divide_half_even(bucket.total * UNIT, bucket.weight),
+            "min": bucket.low,
+            "max": bucket.high,
+        }[asked.operation]
+
+    series = {}
+    for name in asked.names:
+        texts = {one.start: units_to_text(number(one)) for one in buckets if one.metric_id == ids.get(name)}
+        if asked.fill is not None:
+            first = asked.start // asked.seconds * asked.seconds
+            empty = {"zero": "0", "null": "null"}[asked.fill]
+            texts = {start: texts.get(start, empty) for start in range(first, asked.end, asked.seconds)}
+        series[name] = texts
+    if asked.csv:
+        lines = [["name", "timestamp", "value"]]
+        lines += [
+            [name, format_time(start), "" if text == "null" else text]
+            for name, texts in series.items()
+            for start, text in texts.items()
+        ]
+        file = io.StringIO(newline="")
+        csv.writer(file).writerows(lines)
+        return file.getvalue().encode()
+    data = {
+        name: "[" + ",".join(f'{{"timestamp":"{format_time(at)}","value":{text}}}' for at, text in texts.items()) + "]"
+        for name, texts in series.items()
+    }
+    several = "{" + ",".join(f'"{name}":{text}' for name, text in data.items()) + "}"
+    complete = ',"complete":false' if partial else ""
+    return (
+        f'{{"success":true,"metric":"{",".join(asked.names)}","operation":"{asked.operation}",'
+        f'"window":"{asked.window}"{complete},"data":{several if len(data) > 1 else data[asked.names[0]]}}}'
+    ).encode()
+
+
+NAMES = st.lists(st.from_regex(r"\A[A-Za-z0-9._-]{1,20}\Z"), min_size=1, max_size=4, unique=True)
+
+
+def numbers(bits: int) -> st.SearchStrategy[int]:
+    """Numbers of any length up to so many bits, also negative ones."""
+    return st.integers(0, bits).flatmap(lambda most: st.integers(-(2**most) + 1, 2**most - 1))
+
+
+@st.composite
+def asked_and_found(draw: st.DrawFn) -> tuple[Query, dict[str, int], list[Bucket], bool]:
+    """A query, ids of some of its names, buckets of its windows in order, whether they are wide."""
+    names, wide = draw(NAMES), draw(st.booleans())
+    ids = {name: draw(st.integers(1, 2**31)) for name in names if draw(st.booleans())}
+    ids = {name: number for name, number in ids.items() if list(ids.values()).count(number) == 1}
+    window = draw(st.sampled_from(sorted(WINDOWS)))
+    start = draw(st.integers(-62_135_596_800, 250_000_000_000))
+    end = start + draw(st.integers(1, 40 * WINDOWS[window]))
+    touched = range(start // WINDOWS[window] * WINDOWS[window], end, WINDOWS[window])
+    sizes, counts = numbers(100 if wide else 62), st.integers(1, 2 ** draw(st.integers(0, 90 if wide else 62)) - 1 or 1)
+    keys = [(number, at) for number in sorted(ids.values()) for at in touched if draw(st.booleans())]
+    buckets = [Bucket(*key, draw(counts), *(draw(sizes) for _ in range(3))) for key in keys]
+    asked = Query(tuple(names), draw(st.sampled_from(OPERATIONS)), window, start, end, None)
+    return (
+        asked._replace(fill=draw(st.sampled_from([None, "zero", "null"])), csv=draw(st.booleans())),
+        ids,
+        buckets,
+        wide,
+    )
+
+
+@settings(max_examples=300, deadline=None)
+@given(asked_and_found(), st.booleans())
+def test_every_byte_is_what_plain_python_writes(
+    given: tuple[Query, dict[str, int], list[Bucket], bool], partial: bool
+) -> None:
+    asked, ids, buckets, wide = given
+    drawn = render(asked, ids, columns(buckets, wide=wide), partial=partial)
+    assert drawn == plainly(asked, ids, buckets, partial=partial)

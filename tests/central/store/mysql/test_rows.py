@@ -1,0 +1,108 @@
+"""central/store/mysql/rows.py: the lines of a group, without a server."""
+
+from types import ModuleType
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from central.compiled import CORE
+from central.store.base import Row
+from central.store.mysql.rows import lines, stamp
+from protocol.numbers import MAX_UNITS
+from tests.central.cores import each_core
+from tests.central.store_help import NOW, plain
+
+HOUR = NOW // 3600 * 3600
+TEXT = stamp(NOW)
+
+
+@pytest.mark.parametrize(
+    ("row", "point", "sums"),
+    [
+        (plain(7, 0), "0", "1,0,0,0"),
+        (plain(7, 1), "0.0001", "1,0.0001,0.0001,0.0001"),
+        (plain(7, -1), "-0.0001", "1,-0.0001,-0.0001,-0.0001"),
+        (plain(7, 15_000), "1.5000", "1,1.5000,1.5000,1.5000"),
+        (plain(7, -120_000), "-12", "1,-12,-12,-12"),
+        (plain(7, MAX_UNITS), "9999999999999999.9999", f"1{',9999999999999999.9999' * 3}"),
+        (Row(7, NOW, 5, 33_333, -5, 0), "0.0005,3.3333,-0.0005,0", "3.3333,0.0005,-0.0005,0"),
+    ],
+)
+@each_core
+def test_a_row_becomes_exact_digits(core: ModuleType | None, row: Row, point: str, sums: str) -> None:
+    made = lines(bytes(16), [row], core)
+    assert made == (row.weight is not None, f"7,{TEXT},0,{point}\n", f"7,{TEXT},{sums}\n", f"7,{stamp(HOUR)},{sums}\n")
+
+
+@each_core
+def test_a_plain_row_among_summaries_has_none(core: ModuleType | None) -> None:
+    made = lines(bytes(16), [plain(7, 10_000), Row(8, NOW, 20_000, 10_000, 20_000, 20_000)], core)
+    assert made.points == f"7,{TEXT},0,1,NULL,NULL,NULL\n8,{TEXT},1,2,1,2,2\n"
+
+
+@each_core
+def test_rows_are_sorted_by_the_points_key_and_numbered_from_the_groups_id(core: ModuleType | None) -> None:
+    rows = [plain(2, 1, NOW), plain(1, 2, NOW + 1), plain(1, 3, NOW)]
+    made = lines(b"\xff" * 16, rows, core)
+    base = (2**43 - 1) << 20
+    assert [line.split(",")[:3] for line in made.points.splitlines()] == [
+        ["1", TEXT, str(base)],
+        ["1", stamp(NOW + 1), str(base + 1)],
+        ["2", TEXT, str(base + 2)],
+    ]
+    assert base + 2**20 <= 2**63
+    assert lines(b"\xff" * 16, rows, core) == made, "a group sent again has the same points"
+
+
+@each_core
+def test_buckets_are_summed_exactly_and_sorted_by_their_key(core: ModuleType | None) -> None:
+    rows = [
+        plain(2, MAX_UNITS, HOUR + 59),
+        plain(2, MAX_UNITS, HOUR),
+        Row(2, HOUR + 60, -30_000, 25_000, -50_000, 10_000),
+        plain(1, 5, HOUR + 3600),
+    ]
+    made = lines(bytes(16), rows, core)
+    most = "9999999999999999.9999"
+    assert made.minutes.splitlines() == [
+        f"1,{stamp(HOUR + 3600)},1,0.0005,0.0005,0.0005",
+        f"2,{stamp(HOUR)},2,19999999999999999.9998,{most},{most}",
+        f"2,{stamp(HOUR + 60)},2.5000,-3,-5,1",
+    ]
+    assert made.hours.splitlines() == [
+        f"1,{stamp(HOUR + 3600)},1,0.0005,0.0005,0.0005",
+        f"2,{stamp(HOUR)},4.5000,19999999999999996.9998,-5,{most}",
+    ]
+
+
+@each_core
+def test_a_group_without_points_has_no_lines(core: ModuleType | None) -> None:
+    assert lines(bytes(16), [], core) == (False, "", "", "")
+
+
+WIDE = st.integers(-MAX_UNITS, MAX_UNITS) | st.integers(-(2**63), 2**63 - 1) | st.integers(-100_000, 100_000)
+TIMES = st.integers(NOW - 120, NOW + 4000) | st.integers(-62_135_596_800, 253_402_300_799)
+PLAIN = st.builds(lambda metric_id, at, value: plain(metric_id, value, at), st.integers(0, 3), TIMES, WIDE)
+SUMMARY = st.builds(Row, st.integers(0, 2**63 - 1), TIMES, WIDE, st.integers(1, MAX_UNITS), WIDE, WIDE)
+
+
+@settings(deadline=None)
+@given(st.binary(min_size=16, max_size=16), st.lists(PLAIN, max_size=30) | st.lists(PLAIN | SUMMARY, max_size=30))
+def test_the_core_says_what_plain_python_says(group_id: bytes, rows: list[Row]) -> None:
+    assert lines(group_id, rows, CORE) == lines(group_id, rows, None)
+
+
+@pytest.mark.parametrize(
+    "row", [plain(7, 2**63), plain(7, -(2**63) - 1), plain(2**64, 1), plain(7, 1, 253_402_300_800)]
+)
+def test_the_core_leaves_what_does_not_fit_to_plain_python(row: Row) -> None:
+    assert CORE is not None
+    assert CORE.lines([row], 0) is None
+
+
+@pytest.mark.parametrize("row", [(), (1, 2), (1, 2, None, None), ("1", 2, 3, None), 7])
+def test_the_core_takes_rows_only(row: object) -> None:
+    assert CORE is not None
+    with pytest.raises((TypeError, IndexError, SystemError)):
+        CORE.lines([row], 0)

@@ -1,0 +1,73 @@
+"""The words to systemd, from environments as it makes them."""
+
+import pytest
+
+from runtime.systemd import Notifier, silent
+
+
+class Heard(list[tuple[str, bytes]]):
+    """What was sent, with where to."""
+
+    def __call__(self, address: str, message: bytes) -> None:
+        self.append((address, message))
+
+
+@pytest.mark.parametrize(
+    ("path", "address"),
+    [
+        ("/run/systemd/notify", "/run/systemd/notify"),
+        ("@/org/abstract", "\0/org/abstract"),
+        ("@a", "\0a"),
+        ("@", None),
+        ("", None),
+        ("relative", None),
+        ("vsock:2:1", None),
+    ],
+)
+def test_where_words_go(path: str, address: str | None) -> None:
+    heard = Heard()
+    notifier = Notifier({"NOTIFY_SOCKET": path}, 7, heard)
+    notifier.ready()
+    assert heard == ([(address, b"READY=1")] if address else [])
+    assert notifier.heard == (address is not None)
+
+
+@pytest.mark.parametrize(
+    ("environ", "watchdog"),
+    [
+        ({"WATCHDOG_USEC": "30000000"}, 30.0),
+        ({"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": "7"}, 30.0),
+        ({"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": "8"}, None),
+        ({"WATCHDOG_USEC": "500000", "WATCHDOG_PID": ""}, 0.5),
+        ({"WATCHDOG_USEC": "0"}, None),
+        ({"WATCHDOG_USEC": "-1"}, None),
+        ({"WATCHDOG_USEC": "soon"}, None),
+        ({"WATCHDOG_USEC": "٣"}, None),
+        ({"WATCHDOG_PID": "7"}, None),
+        ({}, None),
+    ],
+)
+def test_when_signs_of_life_are_wanted(environ: dict[str, str], watchdog: float | None) -> None:
+    heard = Heard()
+    notifier = Notifier({"NOTIFY_SOCKET": "/s", **environ}, 7, heard)
+    assert notifier.watchdog == watchdog
+    assert notifier.pause == (3_600 if watchdog is None else watchdog / 3)
+    notifier.alive()
+    assert heard == ([("/s", b"WATCHDOG=1")] if watchdog else [])
+    assert Notifier(environ, 7, heard).watchdog is None, "nobody to tell"
+
+
+def test_a_status_is_one_line_whatever_is_in_it() -> None:
+    heard = Heard()
+    notifier = Notifier({"NOTIFY_SOCKET": "/s"}, 7, heard)
+    notifier.status("the centre said\n\nREADY=1\r STOPPING=1")
+    notifier.stopping()
+    assert [message for _, message in heard] == [b"STATUS=the centre said READY=1 STOPPING=1", b"STOPPING=1"]
+
+
+def test_what_cannot_be_delivered_harms_nobody() -> None:
+    def gone(address: str, message: bytes) -> None:
+        raise FileNotFoundError
+
+    Notifier({"NOTIFY_SOCKET": "/gone"}, 7, gone).ready()
+    silent().ready()
