@@ -170,7 +170,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
             ["multi-user.target.wants/fiesta-agent.service", "sockets.target.wants/fiesta-agent.socket"],
         ),
         (
-            "Central: several processes on one port",
+            "The service: several processes on one port",
             ["db_password", "central.env"],
             ["multi-user.target.wants/fiesta-central@1.service", "multi-user.target.wants/fiesta-central@2.service"],
         ),
