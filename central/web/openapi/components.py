@@ -35,7 +35,7 @@ CODES: Final = {
     "INVALID_VALUE": Code(400, "A number is no JSON number, or outside ±9999999999999999.9999."),
     "INVALID_TIMESTAMP": Code(400, "A time is not ISO 8601, or no date of the calendar."),
     "TIMESTAMP_TOO_OLD": Code(400, "recorded_at is older than 7 days."),
-    "TIMESTAMP_IN_FUTURE": Code(400, "recorded_at is in the future beyond the tolerated clock skew (5 s)."),
+    "TIMESTAMP_IN_FUTURE": Code(400, "recorded_at is in the future by more than METRICS_CLOCK_SKEW_SECONDS."),
     "METRIC_TYPE_CONFLICT": Code(400, "The name exists with the other type; a name keeps its type."),
     "TOO_MANY_METRICS": Code(400, "The name is new, and the number of names has reached its cap."),
     "BATCH_TOO_LARGE": Code(400, f"More than {MAX_BATCH_ITEMS:,} items: send the batch in parts."),

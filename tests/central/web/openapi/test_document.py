@@ -85,6 +85,13 @@ def test_it_names_every_code_the_service_can_answer() -> None:
     assert {"RATE_LIMITED", "INVALID_NAME"} <= set(raised) <= set(CODES)
 
 
+def test_no_code_gives_the_default_of_a_setting_for_its_value() -> None:
+    """The clock skew is the one rule of a point that an operator can set: its name is right whatever it is set to."""
+    meaning = CODES["TIMESTAMP_IN_FUTURE"].meaning
+    assert "METRICS_CLOCK_SKEW_SECONDS" in meaning
+    assert not re.search(r"\d", meaning)
+
+
 @pytest.mark.parametrize(("path", "method", "operation"), OPERATIONS)
 def test_every_example_meets_its_schema(path: str, method: str, operation: dict[str, Any]) -> None:
     media = [operation.get("requestBody", {})]
