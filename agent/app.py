@@ -11,15 +11,15 @@ from typing import Final
 from agent.aggregate.aggregator import AggregateOptions, Aggregator
 from agent.aggregate.compiled import CORE, MaybeCore
 from agent.aggregate.window import seconds_left, window_start
-from agent.clock import CentreClock, WindowClock
+from agent.clock import CentralClock, WindowClock
 from agent.forward.api_key import ApiKey
-from agent.forward.forwarder import Forwarder, Pace, Told
+from agent.forward.forwarder import Forwarder, Pace, Tell
 from agent.forward.send import Sender
 from agent.ledger import OVER_CAP, Ledger
 from agent.receive.activation import Passed
 from agent.receive.bad_lines import BadLines
 from agent.receive.datagrams import read_batches, read_each
-from agent.receive.intake import LineTaker
+from agent.receive.intake import Intake
 from agent.receive.sockets import Receiver, Wanted, open_receivers, room_for_connections, tell_passed
 from agent.receive.streams import StreamLimits
 from agent.setting_rules import join_address
@@ -30,7 +30,7 @@ from agent.spool.folder import AsideLimits, SpoolFolder
 from agent.spool.gauge_file import GaugeFile
 from agent.spool.spool import Spool, SpoolLimits
 from agent.telemetry.local_http import local_pages, serve
-from agent.telemetry.snapshot import Recent, Snapshot, TroubleFacts, counted_by, status
+from agent.telemetry.snapshot import RecentGrowth, Snapshot, TroubleStatus, counted_by, status
 from agent.telemetry.status_text import one_line
 from runtime.start_error import OTHER_ADDRESS, starting
 from runtime.systemd import Notifier, silent
@@ -64,7 +64,7 @@ class Agent:
     """One agent. ``run`` it once. ``tell`` hears of changes of state; ``passed`` are a parent's sockets, ours now."""
 
     def __init__(
-        self, settings: Settings, key: ApiKey, tell: Told, outside: Outside, passed: Sequence[Passed] = ()
+        self, settings: Settings, key: ApiKey, tell: Tell, outside: Outside, passed: Sequence[Passed] = ()
     ) -> None:
         self._settings = settings
         self._tell = tell
@@ -81,7 +81,7 @@ class Agent:
         self._gauges = GaugeFile(settings.spool_dir / "gauges.json", outside.disk)
         limits = SpoolLimits(settings.spool_max_bytes, settings.spool_max_files)
         self._spool = Spool(self._folder, self._ledger, limits)
-        self._clock = CentreClock(outside.wall, outside.steady)
+        self._clock = CentralClock(outside.wall, outside.steady)
         self._window_clock = WindowClock(self._clock)
         self._clock.when_sure = lambda: self._spool.restamp(self._shift)
         with starting(f"FIESTA_AGENT_CA_FILE {settings.ca_file}", "it must be a PEM file of certificates"):
@@ -91,7 +91,7 @@ class Agent:
         self._bad = BadLines(tell, outside.steady, settings.prefix, settings.tags == "append")
         self._passed = passed
         self._receivers: list[Receiver] = []
-        self._recent = Recent()
+        self._recent = RecentGrowth()
         self._window = 0
         self._window_base = 0.0
         self._disk_fails = False
@@ -133,7 +133,7 @@ class Agent:
             lost = await self._spool.last_persist()
             if lost:
                 trouble = self._folder.counts.trouble
-                self._tell("samples_lost", f"{lost} samples: neither the disk nor the centre took them; {trouble}")
+                self._tell("samples_lost", f"{lost} samples: neither the disk nor the service took them; {trouble}")
             self._tell("stopped", f"{self._ledger.in_spool} samples wait in the spool for the next start")
 
     async def settle(self) -> None:
@@ -168,10 +168,10 @@ class Agent:
             disk_trouble=counts.trouble,
             answers={f"{action}/{reason}": count for (action, reason), count in forward.counts.answers.items()},
             retries=forward.counts.retries,
-            trouble=trouble and TroubleFacts(trouble.action, trouble.message, self._outside.steady() - trouble.since),
+            trouble=trouble and TroubleStatus(trouble.action, trouble.message, self._outside.steady() - trouble.since),
             last_success_age=None if last is None else self._outside.steady() - last,
             clock_ahead=self._clock.ahead() if self._clock.known else None,
-            sockets=[receiver.facts() for receiver in self._receivers],
+            sockets=[receiver.status() for receiver in self._receivers],
             lately=self._recent.grown(self._losses()),
         )
 
@@ -201,14 +201,14 @@ class Agent:
     def _open_receivers(self, stack: ExitStack) -> None:
         """Open the first window with the sockets."""
         settings = self._settings
-        taker = LineTaker(self._aggregator.feed, self._ledger, self._bad)
+        intake = Intake(self._aggregator.feed, self._ledger, self._bad)
         wanted = Wanted(
             settings.udp, settings.unix, settings.tcp, StreamLimits(room_for_connections(), settings.tcp_idle)
         )
         core = self._aggregator.core
         read = read_batches(core, self._aggregator.settle_when_due) if core else read_each(self._aggregator.feed)
         self._aggregator.when_due = self._count_later
-        self._receivers = open_receivers(wanted, self._passed, taker, taker.watching(read), stack)
+        self._receivers = open_receivers(wanted, self._passed, intake, intake.watching(read), stack)
         tell_passed(self._passed, wanted, self._tell)
         self._open_window()
         for receiver in self._receivers:
@@ -223,7 +223,7 @@ class Agent:
 
     def _losses(self) -> Mapping[str, int]:
         """Losses that /health speaks of while they grow, since the start."""
-        facts = [receiver.facts() for receiver in self._receivers]
+        facts = [receiver.status() for receiver in self._receivers]
         return {
             "kernel_drops": sum(one.kernel_drops or 0 for one in facts),
             "refused": sum(one.refused or 0 for one in facts),

@@ -1,4 +1,4 @@
-"""The centre's clock, as far as its Date headers tell: it decides what is too old and what is in the future.
+"""Central's clock, as far as its Date headers tell: it decides what is too old and what is in the future.
 
 It is kept against a clock that nobody sets, so that a step of this host's wall clock does not move it.
 """
@@ -23,20 +23,20 @@ def parse_http_date(text: str | None) -> float | None:
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
-class CentreClock:
+class CentralClock:
     """``wall`` is this host's time in seconds since the epoch, ``steady`` never steps."""
 
     def __init__(self, wall: Callable[[], float], steady: Callable[[], float]) -> None:
         self.wall: Final = wall
         self.steady: Final = steady
         self.sure = False
-        """Whether the time came from the centre itself, not from what stands before it."""
+        """Whether the time came from central itself, not from what stands before it."""
         self.when_sure: Callable[[], None] = lambda: None
         """Called once, when it first has."""
         self._learned: tuple[float, float] | None = None
 
     def learn(self, date: str | None, ours: bool) -> None:
-        """Take the Date of an answer that has just come. A stranger's counts only until the centre's own."""
+        """Take the Date of an answer that has just come. A stranger's counts only until central's own."""
         seconds = parse_http_date(date)
         if seconds is not None and (ours or not self.sure):
             self._learned = seconds, self.steady()
@@ -58,14 +58,14 @@ class CentreClock:
         return self.steady() - self._learned[1] if self._learned else float("inf")
 
     def now(self) -> float:
-        """The centre's time, at most a second and the way back behind it; this host's while unknown."""
+        """Central's time, at most a second and the way back behind it; this host's while unknown."""
         if self._learned is None:
             return self.wall()
         told, at = self._learned
         return told + self.steady() - at
 
     def ahead(self) -> float:
-        """How many seconds this host is ahead of the centre; a second or so is noise."""
+        """How many seconds this host is ahead of central; a second or so is noise."""
         return self.wall() - self.now()
 
     def latest_start(self) -> float:
@@ -78,31 +78,31 @@ class CentreClock:
 
 
 class WindowClock:
-    """The time that windows go by: this host's, unless the centre itself has told that it is far off.
+    """The time that windows go by: this host's, unless central itself has told that it is far off.
 
-    Then the windows go on as they did, or by the centre's time where they were wrong from the start. So a clock that
-    somebody sets wrong, by an hour or by a year, moves no window to where the centre would not take it.
+    Then the windows go on as they did, or by central's time where they were wrong from the start. So a clock that
+    somebody sets wrong, by an hour or by a year, moves no window to where central would not take it.
     ``base`` is what this time had before the steady one at the last look: windows that were recorded under another
     base are moved to the true one once it is known, see ``shift``.
     """
 
-    def __init__(self, centre: CentreClock) -> None:
-        self._centre = centre
-        self.base = centre.wall() - centre.steady()
+    def __init__(self, central: CentralClock) -> None:
+        self._central = central
+        self.base = central.wall() - central.steady()
 
     def now(self) -> float:
         """Seconds since the epoch."""
-        centre = self._centre
-        wall, steady = centre.wall(), centre.steady()
-        if not centre.sure or abs(centre.ahead()) <= CLOCK_OFF_SECONDS:
+        central = self._central
+        wall, steady = central.wall(), central.steady()
+        if not central.sure or abs(central.ahead()) <= CLOCK_OFF_SECONDS:
             self.base = wall - steady
             return wall
-        if abs(self.base + steady - centre.now()) > CLOCK_OFF_SECONDS:
-            self.base = centre.now() - steady
+        if abs(self.base + steady - central.now()) > CLOCK_OFF_SECONDS:
+            self.base = central.now() - steady
         return self.base + steady
 
     def shift(self, base: float, interval: int) -> int:
         """By how many seconds, whole windows, one recorded under ``base`` must move; 0 while the truth is not known."""
         self.now()
         off = self.base - base
-        return int(off // interval) * interval if self._centre.sure and abs(off) > CLOCK_OFF_SECONDS else 0
+        return int(off // interval) * interval if self._central.sure and abs(off) > CLOCK_OFF_SECONDS else 0

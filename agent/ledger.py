@@ -12,7 +12,7 @@ from protocol.statsd import Reason
 
 MAX_REASONS: Final = 100
 OTHER_REASON: Final = "rejected_OTHER"
-"""For error codes of the centre beyond as many: it has some twenty."""
+"""For error codes of central beyond as many: it has some twenty."""
 
 NO_METRICS: Final = frozenset({"event", "service_check", "client_telemetry"})
 """Lines that are something else: left out on purpose, and so not lost."""
@@ -28,7 +28,7 @@ DEAD_LETTER: Final = "dead_letter"
 UNREADABLE: Final = "in lines that could not be read"
 FULL: Final = "in windows that were full"
 SPOOL: Final = "in the spool"
-REFUSED: Final = "refused by the centre"
+REFUSED: Final = "refused by the service"
 DEAD: Final = "in dead letters (`fiesta-agent spool ls` shows why, `spool replay` sends them again)"
 PLACES: Final = (UNREADABLE, FULL, SPOOL, REFUSED, DEAD)
 """In the order of the data's way."""

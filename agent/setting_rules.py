@@ -23,7 +23,7 @@ _SEPARATORS: Final = (".", "_", "-")
 
 
 def url(given: Any) -> str:
-    """Where the centre is: scheme, host, perhaps a port and a path; no trailing slash."""
+    """Where central is: scheme, host, perhaps a port and a path; no trailing slash."""
     problem = f"is {_quote(given)}; it must be a URL such as https://metrics.internal or http://127.0.0.1:8080"
     if not isinstance(given, str):
         raise ValueError(problem)

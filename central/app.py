@@ -21,13 +21,13 @@ from central.compiled import CORE
 from central.ingest.names import Names
 from central.meters import Meters
 from central.redis_meters import RedisMeters
-from central.redis_parts import RedisParts, guarded
+from central.redis_services import RedisServices, with_outage_guard
 from central.request_meters import RequestMeters
 from central.retention import Policy, Retention
 from central.retention_meters import RetentionMeters
 from central.settings import Settings, url_of
 from central.store.base import Caps, Store, StoreError
-from central.store.migrations import MigrationError, Told
+from central.store.migrations import MigrationError, OnMigration
 from central.store.open import OpenStore, open_store
 from central.web.routes import application
 from central.web.server import MAX_HEADER, MAX_LINE, Runner
@@ -86,8 +86,8 @@ async def serve(
     """
     stop = stop or _stopped_by_signals()
     tls = _tls(settings)
-    store = guarded(outside.wrap_store(await _open_store(settings)), settings)
-    redis = RedisParts(settings, outside.ticks)
+    store = with_outage_guard(outside.wrap_store(await _open_store(settings)), settings)
+    redis = RedisServices(settings, outside.ticks)
     service = _service(settings, store, redis, outside)
     count_handshakes(tls, service.handshakes)
     runner = _runner(service, redis, settings.db_connection)
@@ -130,7 +130,7 @@ async def serve(
         _log.info("stopped")
 
 
-def _service(settings: Settings, store: Store, redis: RedisParts, outside: Outside) -> Service:
+def _service(settings: Settings, store: Store, redis: RedisServices, outside: Outside) -> Service:
     names = Names(store, Caps(settings.max_names, settings.max_names_per_key))
     return Service(
         store=store,
@@ -161,7 +161,7 @@ def _service(settings: Settings, store: Store, redis: RedisParts, outside: Outsi
     )
 
 
-def _runner(service: Service, redis: RedisParts, store_name: str) -> Runner:
+def _runner(service: Service, redis: RedisServices, store_name: str) -> Runner:
     commits = service.commits
     ours = version("glowing-fiesta")
     registry = CollectorRegistry()
@@ -185,12 +185,12 @@ def _runner(service: Service, redis: RedisParts, store_name: str) -> Runner:
     )
 
 
-def migrate(settings: Settings, told: Told | None = None) -> list[str]:
+def migrate(settings: Settings, told: OnMigration | None = None) -> list[str]:
     """Bring the store up to date and make the first admin key; returns the migrations applied. Raises StartError."""
     return asyncio.run(_migrate(settings, told))
 
 
-async def _migrate(settings: Settings, told: Told | None) -> list[str]:
+async def _migrate(settings: Settings, told: OnMigration | None) -> list[str]:
     store = await _open_store(settings, told)
     auth = Auth(store)
     try:
@@ -226,7 +226,7 @@ async def _ensure_admin_key(auth: Auth, store: Store, settings: Settings) -> Non
     _log.info("admin_key_made", file=str(path))
 
 
-async def _open_store(settings: Settings, told: Told | None = None) -> OpenStore:
+async def _open_store(settings: Settings, told: OnMigration | None = None) -> OpenStore:
     try:
         settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         for left in settings.data_dir.glob("backup-*.tmp*"):

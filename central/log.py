@@ -17,7 +17,7 @@ import structlog
 
 from central.request_id import add_request_id
 from runtime.redact import HIDDEN, hide_keys, one_line
-from runtime.stderr import Lines
+from runtime.stderr import LogLines
 from runtime.systemd import journal_reads, mark
 
 BURST: Final = 20
@@ -37,7 +37,7 @@ def log_to(stream: TextIO, secrets: Iterable[str | None] = (), environ: Mapping[
 
     ``secrets`` are texts that no line may hold, wherever they come from; nor does any hold an API key.
     """
-    lines = Lines(stream)
+    lines = LogLines(stream)
 
     def add_unwritten(_: object, __: str, event: Event) -> Event:
         """The next line that can be written says how many before it could not."""

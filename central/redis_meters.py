@@ -7,7 +7,7 @@ from prometheus_client.registry import Collector
 
 from central.access.redis_key_news import KeyNewsCounts
 from central.access.redis_limit import LimitCounts
-from central.redis_parts import RedisParts
+from central.redis_services import RedisServices
 from central.spill.drain import DrainCounts
 from central.spill.spill import SpillCounts, SpillState
 from central.store.base import Store
@@ -18,7 +18,7 @@ from central.write.store_or_spill import WriteCounts
 class RedisMeters(Collector):
     """One family a fact, all there from the first scrape; every name is in docs/metrics.md."""
 
-    def __init__(self, parts: RedisParts, writes: WriteCounts, store: Store) -> None:
+    def __init__(self, parts: RedisServices, writes: WriteCounts, store: Store) -> None:
         self._parts = parts
         self._writes = writes
         self._guard = store if isinstance(store, Guarded) else None

@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 import structlog
 
 from central.store.base import StoreError
-from central.store.retention import Entry, Move, RetentionStore, State
+from central.store.retention import LogEntry, Move, RetentionStore, State
 from protocol.times import format_time
 
 DAY: Final = 86_400
@@ -174,10 +174,10 @@ class Retention:
     async def restore(self, actor: str, days: int | None) -> None:
         """Move the line back to ``days`` ago, None for as far as there are data. Raises RestoreError and StoreError."""
 
-        def decide(state: State) -> tuple[State, list[Entry]]:
+        def decide(state: State) -> tuple[State, list[LogEntry]]:
             now = self._now()
             new = restored(state, self.policy, now, days)
-            return new, [Entry(now, "restore", new.line, actor)]
+            return new, [LogEntry(now, "restore", new.line, actor)]
 
         state = await self._change(decide)
         _log.info("retention_line_restored", line=format_time(state.line), by=actor)
@@ -200,13 +200,13 @@ class Retention:
 
     # --- steps
 
-    def _advance(self, state: State, actor: str, *, forced: bool) -> tuple[State, list[Entry]]:
+    def _advance(self, state: State, actor: str, *, forced: bool) -> tuple[State, list[LogEntry]]:
         now = self._now()
         new = advanced(state, self.policy, now, forced=forced)
         if new.line == state.line:
             return new, []
         _log.info("retention_line_moved", line=format_time(new.line), was=format_time(state.line), by=actor)
-        return new, [Entry(now, "hide" if new.line > state.line else "restore", new.line, actor)]
+        return new, [LogEntry(now, "hide" if new.line > state.line else "restore", new.line, actor)]
 
     async def _sweep(self, before: int, actor: str) -> None:
         """Remove piece by piece; what was removed is logged also when it is broken off."""
@@ -223,14 +223,14 @@ class Retention:
         finally:
             if parts:
                 _log.info("retention_dropped", before=format_time(before), rows=rows, parts=parts, by=actor)
-                done = Entry(self._now(), "drop", before, actor, rows, parts)
+                done = LogEntry(self._now(), "drop", before, actor, rows, parts)
                 await self._change(lambda state: (state, [done]))
 
-    def _release(self, state: State) -> tuple[State, list[Entry]]:
+    def _release(self, state: State) -> tuple[State, list[LogEntry]]:
         mine = state.lease_owner == self._owner
         return (state._replace(lease_owner="", lease_until=0) if mine else state), []
 
-    async def _change(self, decide: Callable[[State], tuple[State, list[Entry]]]) -> State:
+    async def _change(self, decide: Callable[[State], tuple[State, list[LogEntry]]]) -> State:
         """Write what ``decide`` makes of the state; decide again when another process wrote meanwhile."""
         while True:
             old = await self._store.state()

@@ -61,9 +61,9 @@ def all_daemons() -> Iterator[tuple[Agent, list[Daemon]]]:
         folders = [folder / name for name in ("central", "agent", "collectd", "netdata", "statsd")]
         for each in folders:
             each.mkdir()
-        centre = stack.enter_context(central(folders[0]))
+        service = stack.enter_context(central(folders[0]))
         with on_core(-1):
-            ours = stack.enter_context(daemons.agent(folders[1], centre, FLUSH_SECONDS))
+            ours = stack.enter_context(daemons.agent(folders[1], service, FLUSH_SECONDS))
             others: list[Daemon] = [
                 stack.enter_context(daemons.collectd(folders[2], FLUSH_SECONDS)),
                 stack.enter_context(daemons.netdata(folders[3], FLUSH_SECONDS)),

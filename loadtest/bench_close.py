@@ -84,9 +84,9 @@ async def one_window(agent: Agent, names: int, number: int) -> Closed:
     return Closed(watcher.work, watcher.waited, cpu / names * 1e6)
 
 
-async def measure(centre: Server, folder: Path, names: int) -> Closed:
+async def measure(service: Server, folder: Path, names: int) -> Closed:
     """The worst holds and the median CPU of a few windows."""
-    settings = {"CENTRAL_URL": centre.url, "UDP": "127.0.0.1:0", "HTTP": "127.0.0.1:0", "SPOOL_DIR": str(folder)}
+    settings = {"CENTRAL_URL": service.url, "UDP": "127.0.0.1:0", "HTTP": "127.0.0.1:0", "SPOOL_DIR": str(folder)}
     loaded = load_settings({f"FIESTA_AGENT_{name}": value for name, value in settings.items()})
     started, stop = asyncio.Event(), asyncio.Event()
 
@@ -94,7 +94,7 @@ async def measure(centre: Server, folder: Path, names: int) -> Closed:
         if event == "started":
             started.set()
 
-    agent = Agent(loaded, ApiKey(centre.key, None), tell, Outside())
+    agent = Agent(loaded, ApiKey(service.key, None), tell, Outside())
     running = asyncio.create_task(agent.run(stop))
     await started.wait()
     gc.collect()
@@ -110,10 +110,10 @@ def main() -> None:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-close-")))
         (folder / "central").mkdir()
-        centre = stack.enter_context(central(folder / "central"))
+        service = stack.enter_context(central(folder / "central"))
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
         for names in map(int, sys.argv[1:] or ["10000", "100000"]):
-            found = uvloop.run(measure(centre, folder / f"agent-{names}", names))
+            found = uvloop.run(measure(service, folder / f"agent-{names}", names))
             rows.append([f"{names:,}", *(f"{held * 1e3:.0f} ms" for held in found[:2]), f"{found.cpu:.1f} us"])
     show_table("Closing a window", ["names", "longest hold of the loop: work", "by the clock", "CPU a name"], rows)
 

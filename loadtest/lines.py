@@ -18,7 +18,7 @@ class Workload(NamedTuple):
 
 
 class _Pick:
-    """Lines at random, and what they add up to. A name has one type: the centre wants that."""
+    """Lines at random, and what they add up to. A name has one type: central wants that."""
 
     def __init__(self) -> None:
         self.random = random.Random(1)

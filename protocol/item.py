@@ -1,4 +1,4 @@
-"""One item on the wire between agent (or anyone) and centre, and the rules it must meet.
+"""One item on the wire between agent (or anyone) and central, and the rules it must meet.
 
     {"name": "api.requests", "type": "counter", "value": 12.5,
      "count": 3, "min": 1, "max": 10.25,            all three or none: a pre-aggregated summary

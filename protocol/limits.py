@@ -13,7 +13,7 @@ MAX_EXPANDED_BYTES: Final = 8 << 20
 MAX_AGE_SECONDS: Final = 7 * 86_400
 """How far back ``recorded_at`` may lie."""
 CLOCK_SKEW_SECONDS: Final = 5
-"""How far ahead ``recorded_at`` may lie, unless the centre is told otherwise."""
+"""How far ahead ``recorded_at`` may lie, unless central is told otherwise."""
 ID_DAYS: Final = 8
 """How long an Idempotency-Key is remembered; longer than MAX_AGE_SECONDS so that no retry outlives it."""
 MAX_IDEMPOTENCY_KEY: Final = 255

@@ -1,4 +1,4 @@
-"""Metric names: what the centre accepts and how the agent cleans what applications send (PRD 4.3.1)."""
+"""Metric names: what central accepts and how the agent cleans what applications send (PRD 4.3.1)."""
 
 import re
 from typing import Final
@@ -12,7 +12,7 @@ NAME_RULE: Final = f"must be 1 to {MAX_NAME_LENGTH} characters of A-Z, a-z, 0-9,
 
 
 def is_name(text: str) -> bool:
-    """Whether the centre accepts ``text`` as the name of a metric; case matters."""
+    """Whether central accepts ``text`` as the name of a metric; case matters."""
     return _NAME(text) is not None
 
 

@@ -70,7 +70,7 @@ _NUMBER: Final = re.compile(rb"[+-]?+(?:[0-9]++(?:\.[0-9]*+)?|\.[0-9]++)(?:[eE][
 _UNIX_TIME: Final = re.compile(rb"T[0-9]+")
 
 
-class Rejected(Exception):
+class BadLineError(Exception):
     """A line that is not counted, and why."""
 
     def __init__(self, reason: Reason) -> None:
@@ -79,7 +79,7 @@ class Rejected(Exception):
 
 
 class Head(NamedTuple):
-    """A name as the centre accepts it, without prefix and tags."""
+    """A name as central accepts it, without prefix and tags."""
 
     name: str
     notes: tuple[Note, ...] = ()
@@ -139,17 +139,17 @@ def parse_head(raw: bytes) -> Head:
     Each foreign character, and each byte that is no UTF-8, becomes one ``_`` (``/`` becomes ``-``).
     """
     if raw.startswith(b"_e{"):
-        raise Rejected("event")
+        raise BadLineError("event")
     if raw.startswith(b"_sc|"):
-        raise Rejected("service_check")
+        raise BadLineError("service_check")
     if raw.startswith(b"datadog.dogstatsd.client."):
-        raise Rejected("client_telemetry")
+        raise BadLineError("client_telemetry")
     if b"|" in raw:
-        raise Rejected("no_value")
+        raise BadLineError("no_value")
     text = raw.decode("utf-8", "surrogateescape")
     name = clean_name(text)
     if not 0 < len(name) <= MAX_NAME_LENGTH:
-        raise Rejected("bad_name")
+        raise BadLineError("bad_name")
     return Head(name) if name == text else Head(name, ("name_cleaned",))
 
 
@@ -161,14 +161,14 @@ def parse_tail(text: bytes, append_tags: bool = False) -> Tail:
     type_text, *fields = text.split(b"|")
     metric_type = TYPES.get(type_text)
     if metric_type is None:
-        raise Rejected("unknown_type" if type_text else "no_type")
+        raise BadLineError("unknown_type" if type_text else "no_type")
     rate: Decimal | None = None
     tags: list[bytes] = []
     notes: list[Note] = []
     for field in fields:
         if field.startswith(b"@"):
             if rate is not None:
-                raise Rejected("duplicate_rate")
+                raise BadLineError("duplicate_rate")
             rate = _rate(field[1:])
         elif field.startswith(b"#"):
             tags += filter(None, field[1:].split(b","))
@@ -183,7 +183,7 @@ def parse_tail(text: bytes, append_tags: bool = False) -> Tail:
         return Tail(metric_type, suffix=suffix, notes=tuple(notes))
     limit = EXACT.multiply(LIMIT, rate)
     if limit <= 1:  # a single sample would weigh 1/rate, more than DECIMAL holds
-        raise Rejected("out_of_range")
+        raise BadLineError("out_of_range")
     return Tail(metric_type, rate, limit, suffix, tuple(notes))
 
 
@@ -192,10 +192,10 @@ def parse_values(values: bytes, limit: Decimal = LIMIT) -> tuple[Value, ...]:
     found = []
     for text in values.split(b":"):
         if not text:
-            raise Rejected("no_value")
+            raise BadLineError("no_value")
         number = parse_number(text)
         if not -limit < number < limit:
-            raise Rejected("out_of_range")
+            raise BadLineError("out_of_range")
         found.append(Value(number, text[0] in b"+-"))
     return tuple(found)
 
@@ -203,7 +203,7 @@ def parse_values(values: bytes, limit: Decimal = LIMIT) -> tuple[Value, ...]:
 def parse_member(values: bytes) -> bytes:
     """The member of a set. Raises Rejected when it is empty."""
     if not values:
-        raise Rejected("no_value")
+        raise BadLineError("no_value")
     return values
 
 
@@ -211,7 +211,7 @@ def parse_number(text: bytes) -> Decimal:
     """An ASCII number, exact to MAX_DECIMALS. Raises Rejected: bad_number, or out_of_range from 10^16 on."""
     match = _NUMBER.fullmatch(text)
     if match is None:
-        raise Rejected("bad_number")
+        raise BadLineError("bad_number")
     exponent = match[1]
     if exponent is not None and len(exponent) > 6:
         # Longer than any mantissa could make up for; Decimal itself refuses exponents of 19 digits.
@@ -220,7 +220,7 @@ def parse_number(text: bytes) -> Decimal:
     if not number:
         return _ZERO
     if number.adjusted() > 15:
-        raise Rejected("out_of_range")
+        raise BadLineError("out_of_range")
     if exponent is not None or len(text) > MAX_DECIMALS:
         number = _not_too_fine(number)
     return number
@@ -230,7 +230,7 @@ def full_name(prefix: str, head: Head, tail: Tail) -> str:
     """The name under which a line is counted. Raises Rejected when it is too long."""
     name = f"{prefix}{head.name}{tail.suffix}"
     if len(name) > MAX_NAME_LENGTH:
-        raise Rejected("bad_name")
+        raise BadLineError("bad_name")
     return name
 
 
@@ -244,10 +244,10 @@ def _not_too_fine(number: Decimal) -> Decimal:
 def _rate(text: bytes) -> Decimal:
     try:
         rate = parse_number(text)
-    except Rejected:
-        raise Rejected("bad_rate") from None
+    except BadLineError:
+        raise BadLineError("bad_rate") from None
     if not 0 < rate <= 1:
-        raise Rejected("bad_rate")
+        raise BadLineError("bad_rate")
     rate = _RATE.plus(rate)
     return ONE if rate == 1 else rate
 

@@ -21,7 +21,7 @@ def standard_error() -> TextIO:
     return io.TextIOWrapper(raw, encoding="utf-8", errors="backslashreplace", write_through=True)
 
 
-class Lines:
+class LogLines:
     """Writes lines to ``stream`` and raises nothing: whoever counts must not end because a disk is full.
 
     ``unwritten`` lines before the next one could not be written; say so in it.

@@ -74,7 +74,7 @@ def reasons() -> set[str]:
     for path, function in (
         ("spill/spill", "durability_fault"),
         ("spill/spill", "memory_fault"),
-        ("redis_parts", "fault"),
+        ("redis_services", "fault"),
     ):
         of_redis |= returned(f"{path}.py", function)
     of_redis |= texts(argument for call in calls("redis_link.py", "RedisDown") for argument in call.args)

@@ -19,12 +19,12 @@ from itertools import islice
 from typing import Any, Final, Literal
 
 from agent.aggregate.compiled import MaybeCore
-from agent.aggregate.grouping import Gatherer, Group, Meaning
-from agent.aggregate.open_window import Shelves
+from agent.aggregate.grouping import Gatherer, LineGroup, Meaning
+from agent.aggregate.open_window import OpenWindow
 from agent.aggregate.values import Summary, from_fine, summarize, try_last, try_summarize, try_values
 from agent.aggregate.window import Window
 from agent.ledger import Ledger
-from protocol.statsd import EXACT, ONE, MetricType, Note, Rejected, Value, parse_values
+from protocol.statsd import EXACT, ONE, BadLineError, MetricType, Note, Value, parse_values
 
 SETTLE_BYTES: Final = 1 << 20
 """Packets kept before they are counted: some 40,000 lines, 20 ms of work."""
@@ -63,7 +63,7 @@ class Aggregator:
         self._packets: list[bytes] = []
         self._bytes = 0
         self._gatherer = Gatherer(options.prefix, options.tags == "append", ledger.reject)
-        self._shelves = Shelves(options.max_names, options.max_members, options.gauges == "delta", ledger)
+        self._tables = OpenWindow(options.max_names, options.max_members, options.gauges == "delta", ledger)
         self._work: deque[Iterator[None]] = deque()
         """What has been fed and is not counted yet, and the ends of windows, in order; each goes on by a step."""
         self._closed: deque[Window] = deque()
@@ -72,7 +72,7 @@ class Aggregator:
         self.when_due: Callable[[], object] = self.settle
         """Called when so much waits that it should be counted: at once, or by ``step`` until nothing is left."""
         self._summaries = lru_cache(REMEMBERED)(try_summarize)
-        self._count: Mapping[MetricType, Callable[[Group], None]] = {
+        self._count: Mapping[MetricType, Callable[[LineGroup], None]] = {
             "counter": self._count_numbers,
             "timing": self._count_numbers,
             "gauge": self._count_gauge,
@@ -146,11 +146,11 @@ class Aggregator:
 
     def live_names(self) -> int:
         """Names, by type, in the open window as of the last settle."""
-        return self._shelves.live_names()
+        return self._tables.live_names()
 
     def restore_gauges(self, texts: Mapping[str, str]) -> None:
         """Start from the gauges of an earlier run's window, as exact decimal text. Bad ones are left out and noted."""
-        bad = self._shelves.gauges.restore(texts)
+        bad = self._tables.gauges.restore(texts)
         if bad:
             self._ledger.notes["gauge_state_bad"] += bad
 
@@ -162,7 +162,7 @@ class Aggregator:
         self._work.append(self._count_lines(text))
 
     def _count_sums(self, sums: Iterator[tuple[Any, int, int, int, int, int, bool]]) -> Iterator[None]:
-        add, note = self._shelves.add, self._note
+        add, note = self._tables.add, self._note
         while taken := list(islice(sums, STEP)):
             for (name, tail, notes), lines, samples, total, low, high, fine in taken:
                 if notes:
@@ -183,7 +183,7 @@ class Aggregator:
                     yield
 
     def _close(self, start: int) -> Iterator[None]:
-        self._closed.append(self._shelves.close(start))
+        self._closed.append(self._tables.close(start))
         yield
 
     def _catch_up(self) -> Iterator[None]:
@@ -197,7 +197,7 @@ class Aggregator:
             return 0, None
         return int(meaning.tail.limit), meaning
 
-    def _count_numbers(self, group: Group) -> None:
+    def _count_numbers(self, group: LineGroup) -> None:
         values, tail = group.values, group.tail
         summary = self._summaries(values) if len(values) <= SHORT_VALUES else try_summarize(values)
         if summary is None or (tail.rate is not ONE and not summary.is_within(tail.limit)):
@@ -209,9 +209,9 @@ class Aggregator:
             self._note(group.notes, (values.count(b"\n") + 1) * group.times)
         if group.times > 1:
             summary = summary.repeated(group.times)
-        self._shelves.add(group.name, tail, summary)
+        self._tables.add(group.name, tail, summary)
 
-    def _count_gauge(self, group: Group) -> None:
+    def _count_gauge(self, group: LineGroup) -> None:
         values, times = try_last(group.values)
         if not values:
             values, times = try_values(group.values), 1
@@ -220,24 +220,24 @@ class Aggregator:
         else:
             values = self._values(group)
         if values:
-            self._shelves.apply(group.name, values, times)
+            self._tables.apply(group.name, values, times)
 
-    def _count_set(self, group: Group) -> None:
+    def _count_set(self, group: LineGroup) -> None:
         sent = group.values.split(b"\n")
         members = [member for member in sent if member]
         if len(members) < len(sent):
             self._ledger.reject("no_value", (len(sent) - len(members)) * group.times)
         self._note(group.notes, len(members) * group.times)
         if members:
-            self._shelves.add_members(group.name, members, group.times)
+            self._tables.add_members(group.name, members, group.times)
 
-    def _values(self, group: Group) -> list[Value]:
+    def _values(self, group: LineGroup) -> list[Value]:
         """The values of a group whose lines are looked at one by one; bad lines are rejected, good ones noted."""
         values: list[Value] = []
         for line in group.values.split(b"\n"):
             try:
                 values += parse_values(line, group.tail.limit)
-            except Rejected as rejected:
+            except BadLineError as rejected:
                 self._ledger.reject(rejected.reason, group.times)
             else:
                 self._note(group.notes, group.times)

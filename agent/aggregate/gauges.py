@@ -8,7 +8,7 @@ from agent.aggregate.window import WindowItem
 from protocol.item import Item
 from protocol.names import is_name
 from protocol.numbers import to_units
-from protocol.statsd import LIMIT, Rejected, Value, parse_values
+from protocol.statsd import LIMIT, BadLineError, Value, parse_values
 
 _ZERO: Final = Decimal(0)
 
@@ -93,7 +93,7 @@ class Gauges:
                 (value,) = parse_values(str(text).encode())
                 if not is_name(name):
                     raise ValueError(name)
-            except (Rejected, ValueError):
+            except (BadLineError, ValueError):
                 bad += 1
                 continue
             self._last[name] = value.number

@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
-from protocol.statsd import Head, Note, Reason, Rejected, Tail, full_name, parse_head, parse_tail
+from protocol.statsd import BadLineError, Head, Note, Reason, Tail, full_name, parse_head, parse_tail
 
 MAX_MEANINGS: Final = 100_000
 """Names and tails whose meaning is remembered. Beyond it all are forgotten and learned again,"""
@@ -27,7 +27,7 @@ class Meaning(NamedTuple):
     notes: tuple[Note, ...]
 
 
-class Group(NamedTuple):
+class LineGroup(NamedTuple):
     """Lines counted under one name with one meaning.
 
     ``values`` are what stood between name and type, a line each, in the order sent. Each of the lines
@@ -50,7 +50,7 @@ class Gatherer:
         self._heads = _Heads()
         self._tails = _Tails(append_tags)
 
-    def gather(self, lines: list[bytes]) -> Iterator[Group | None]:
+    def gather(self, lines: list[bytes]) -> Iterator[LineGroup | None]:
         """Groups that hold every line that has a meaning; empty lines are skipped. None says that work was done.
 
         The order of a gauge's values is that of the lines, within its groups and from one to the next;
@@ -60,7 +60,7 @@ class Gatherer:
         for line in filter(None, lines):
             raw, _, rest = line.partition(b":")
             by_name[raw].append(rest)
-        gauges: defaultdict[str, list[tuple[bytes, Group]]] = defaultdict(list)
+        gauges: defaultdict[str, list[tuple[bytes, LineGroup]]] = defaultdict(list)
         for number, (raw, rests) in enumerate(by_name.items(), 1):
             if number % NAMES_A_STEP == 0:
                 yield None
@@ -87,10 +87,10 @@ class Gatherer:
             return None
         try:
             return Meaning(full_name(self._prefix, head, tail), tail, head.notes + tail.notes)
-        except Rejected:
+        except BadLineError:
             return None
 
-    def _groups(self, raw: bytes, rests: list[bytes]) -> Iterator[Group]:
+    def _groups(self, raw: bytes, rests: list[bytes]) -> Iterator[LineGroup]:
         head, tails = self._heads[raw], self._tails  # which may be forgotten and learned again between two groups
         if isinstance(head, str):
             self._reject(head, len(rests))
@@ -102,10 +102,10 @@ class Gatherer:
                 continue
             try:
                 name = full_name(self._prefix, head, tail) if self._prefix or tail.suffix else head.name
-            except Rejected as rejected:
+            except BadLineError as rejected:
                 self._reject(rejected.reason, (values.count(b"\n") + 1) * times)
                 continue
-            yield Group(name, tail, head.notes + tail.notes, values, times)
+            yield LineGroup(name, tail, head.notes + tail.notes, values, times)
 
     def _repeated(self, rests: list[bytes]) -> list[tuple[int, bytes, int]]:
         """Each different line once with its number, where a few are sent over and over; else nothing.
@@ -146,7 +146,7 @@ class Gatherer:
             by_tail[tails[text]].append(value)
         return [(index, b"\n".join(values), 1) for index, values in by_tail.items()]
 
-    def _in_order(self, lines: list[bytes], raws: set[bytes], names: set[str]) -> Iterator[Group]:
+    def _in_order(self, lines: list[bytes], raws: set[bytes], names: set[str]) -> Iterator[LineGroup]:
         """A group a line for gauges that are sent by several names or tails. These were all good before."""
         for line in lines:
             raw, _, rest = line.partition(b":")
@@ -157,7 +157,7 @@ class Gatherer:
             if isinstance(head, Head) and isinstance(tail, Tail) and tail.type == "gauge":
                 name = f"{self._prefix}{head.name}{tail.suffix}"
                 if name in names:
-                    yield Group(name, tail, head.notes + tail.notes, values)
+                    yield LineGroup(name, tail, head.notes + tail.notes, values)
 
     def _forget(self) -> None:
         # All at once, since groups hold indexes of tails. It parses at most twice what it parsed since the last time.
@@ -178,7 +178,7 @@ class _Heads(dict[bytes, Head | Reason]):
         self.size += len(raw)
         try:
             head: Head | Reason = parse_head(raw)
-        except Rejected as rejected:
+        except BadLineError as rejected:
             head = rejected.reason
         self[raw] = head
         return head
@@ -202,7 +202,7 @@ class _Tails(dict[bytes, int]):
         self.size += len(text)
         try:
             tail: Tail | Reason = parse_tail(text, self._append_tags)
-        except Rejected as rejected:
+        except BadLineError as rejected:
             tail = rejected.reason
         index = self._indexes.setdefault(tail, len(self.meanings))
         if index == len(self.meanings):

@@ -5,17 +5,17 @@ from typing import Final, TypeAlias
 
 from agent.aggregate.gauges import Gauges
 from agent.aggregate.sets import Sets
-from agent.aggregate.sums import Tallies
+from agent.aggregate.sums import SumsByRate
 from agent.aggregate.values import Summary
 from agent.aggregate.window import Window, WindowItem
 from agent.ledger import Ledger
 from protocol.statsd import MetricType, Tail, Value
 
-Shelf: TypeAlias = "Tallies | Gauges | Sets"
+NameTable: TypeAlias = "SumsByRate | Gauges | Sets"
 
 
-class Shelves:
-    """A shelf for each kind of metric, and at most ``max_names`` names on all of them.
+class OpenWindow:
+    """A table for each kind of metric, and at most ``max_names`` names on all of them.
 
     Names already in the window go on being counted. In a full one a *known* name, one of the last window that
     had room for all, takes the place of a name that is not: a flood of names does not push out those
@@ -26,21 +26,21 @@ class Shelves:
         self.gauges: Final = Gauges(max_names, deltas)
         self._max_names = max_names
         self._ledger = ledger
-        self._counters = Tallies("counter", max_names)
-        self._timings = Tallies("value", max_names)
-        self._numbers: Mapping[MetricType, Tallies] = {"counter": self._counters, "timing": self._timings}
+        self._counters = SumsByRate("counter", max_names)
+        self._timings = SumsByRate("value", max_names)
+        self._numbers: Mapping[MetricType, SumsByRate] = {"counter": self._counters, "timing": self._timings}
         self._sets = Sets(max_members)
-        self._shelves: tuple[Shelf, ...] = (self._counters, self._timings, self.gauges, self._sets)
-        self._known: dict[Shelf, Set[str]] = {shelf: frozenset() for shelf in self._shelves}
+        self._tables: tuple[NameTable, ...] = (self._counters, self._timings, self.gauges, self._sets)
+        self._known: dict[NameTable, Set[str]] = {table: frozenset() for table in self._tables}
         self._overflowed = False
-        self._newcomers: list[tuple[Shelf, str]] | None = None
+        self._newcomers: list[tuple[NameTable, str]] | None = None
         """Names of this window that are not known, once it is full and a known one comes."""
 
     def add(self, name: str, tail: Tail, summary: Summary) -> None:
         """Count values of a counter or a timing."""
-        tallies = self._numbers[tail.type]
-        if self._admit(tallies, name, summary.samples):
-            self._keep(summary.samples, tallies.add(name, tail.rate, summary), "rates_over_cap")
+        sums = self._numbers[tail.type]
+        if self._admit(sums, name, summary.samples):
+            self._keep(summary.samples, sums.add(name, tail.rate, summary), "rates_over_cap")
 
     def apply(self, name: str, values: Sequence[Value], times: int) -> None:
         """Set or change a gauge by at least one value, see Gauges.apply."""
@@ -65,7 +65,7 @@ class Shelves:
         owns them, adds them to ``in_spool`` or counts them dropped.
         """
         if not self._overflowed:
-            self._known = {shelf: set(shelf.names()) for shelf in self._shelves}
+            self._known = {table: set(table.names()) for table in self._tables}
         self._overflowed, self._newcomers = False, None
         if self.gauges.forgotten:
             self._ledger.notes["gauges_forgotten"] += self.gauges.forgotten
@@ -85,13 +85,13 @@ class Shelves:
                 self._ledger.in_window -= item.samples
                 yield item
 
-    def _admit(self, shelf: Shelf, name: str, samples: int) -> bool:
+    def _admit(self, table: NameTable, name: str, samples: int) -> bool:
         """Count samples as received; False, and they are dropped, when their name is one too many."""
         self._ledger.received += samples
-        if name in shelf or self.live_names() < self._max_names:
+        if name in table or self.live_names() < self._max_names:
             return True
         self._overflowed = True
-        if name in self._known[shelf] and self._try_make_room():
+        if name in self._known[table] and self._try_make_room():
             return True
         self._ledger.drop("names_over_cap", samples)
         return False
@@ -100,12 +100,12 @@ class Shelves:
         """Drop a name that is not known, with all its samples of this window."""
         if self._newcomers is None:
             self._newcomers = [
-                (shelf, name) for shelf in self._shelves for name in shelf.names() if name not in self._known[shelf]
+                (table, name) for table in self._tables for name in table.names() if name not in self._known[table]
             ]
         if not self._newcomers:
             return False
-        shelf, name = self._newcomers.pop()
-        samples = shelf.remove(name)
+        table, name = self._newcomers.pop()
+        samples = table.remove(name)
         self._ledger.in_window -= samples
         self._ledger.drop("names_over_cap", samples)
         return True

@@ -20,20 +20,20 @@ MAX_RATES: Final = 100
 _MILLION: Final = 1_000_000
 _MILLIONTHS_A_UNIT: Final = _MILLION // UNIT
 
-_Tally: TypeAlias = tuple[int, int, Millionths, Millionths, Millionths, dict[Decimal, tuple[int, Millionths]] | None]
+_Sums: TypeAlias = tuple[int, int, Millionths, Millionths, Millionths, dict[Decimal, tuple[int, Millionths]] | None]
 """One name's samples as received, unweighted; how many of them have rate 1, and their sum; the smallest and the
 largest of all; and number and sum of those of other rates. Plain tuples of numbers are nothing that garbage collection
 looks at."""
 
 
-class Tallies:
+class SumsByRate:
     """The counters, or the timings, of the open window. ``capacity`` bounds the rates of all names together,
     the first of each left out."""
 
     def __init__(self, kind: Kind, capacity: int) -> None:
         self._kind: Kind = kind
         self._room = self._capacity = capacity
-        self._tallies: dict[str, _Tally] = {}
+        self._tallies: dict[str, _Sums] = {}
 
     def __len__(self) -> int:
         return len(self._tallies)
@@ -70,18 +70,18 @@ class Tallies:
 
         A sum or a weight out of DECIMAL becomes several items within it that add up exactly.
         """
-        tallies, self._tallies, self._room = self._tallies, {}, self._capacity
-        return (item for name in list(tallies) for item in _items(name, self._kind, start, tallies.pop(name)))
+        sums, self._tallies, self._room = self._tallies, {}, self._capacity
+        return (item for name in list(sums) for item in _items(name, self._kind, start, sums.pop(name)))
 
 
-def _first(rate: Decimal, summary: Summary) -> _Tally:
+def _first(rate: Decimal, summary: Summary) -> _Sums:
     samples, total, low, high = summary
     if rate is ONE:
         return samples, samples, total, low, high, None
     return samples, 0, 0, low, high, {rate: (samples, total)}
 
 
-def _sum(known: _Tally, rate: Decimal, summary: Summary) -> _Tally:
+def _sum(known: _Sums, rate: Decimal, summary: Summary) -> _Sums:
     samples, plain, total, low, high, by_rate = known
     if rate is ONE:
         plain += summary.samples
@@ -93,9 +93,9 @@ def _sum(known: _Tally, rate: Decimal, summary: Summary) -> _Tally:
     return samples + summary.samples, plain, total, min(low, summary.low), max(high, summary.high), by_rate
 
 
-def _items(name: str, kind: Kind, start: int, tally: _Tally) -> Iterable[WindowItem]:
+def _items(name: str, kind: Kind, start: int, sums: _Sums) -> Iterable[WindowItem]:
     """At least one item."""
-    samples, plain, total, low, high, by_rate = tally
+    samples, plain, total, low, high, by_rate = sums
     value, weight = _unit(total), plain * UNIT
     if by_rate:
         value = _units([(total, ONE), *((rated, rate) for rate, (_, rated) in by_rate.items())])

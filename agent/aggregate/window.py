@@ -9,7 +9,7 @@ from protocol.item import Item
 
 
 class WindowItem(NamedTuple):
-    """An item for the centre and how many samples (unweighted, as received) it stands for."""
+    """An item for central and how many samples (unweighted, as received) it stands for."""
 
     item: Item
     samples: int

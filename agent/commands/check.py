@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
 
 from agent.clock import CLOCK_OFF_SECONDS, parse_http_date
-from agent.forward.outcome import Allowance, Answer, allowance, our_body
+from agent.forward.outcome import Allowance, Reply, allowance, our_body
 from agent.forward.schedule import hosts_a_key, requests_a_minute
 from agent.forward.send import UnreachableError
 from agent.receive.datagrams import RECEIVE_BUFFER, ask_buffer, granted_buffer
 from agent.receive.kernel_buffers import QUEUE, allowed_text, is_small, udp_waiting, unix_waiting
-from agent.receive.socket_facts import Limits
+from agent.receive.socket_status import KernelLimits
 from agent.spool.disk import Disk, FolderInUseError
 from agent.spool.folder import AsideLimits, SpoolFolder
 from protocol.limits import MAX_BATCH_ITEMS
@@ -29,10 +29,10 @@ class Finding(NamedTuple):
 
 
 class Asked(Protocol):
-    """The centre, see agent.forward.send. Both raise UnreachableError."""
+    """Central, see agent.forward.send. Both raise UnreachableError."""
 
-    async def health(self) -> Answer: ...
-    async def try_key(self) -> Answer: ...
+    async def health(self) -> Reply: ...
+    async def try_key(self) -> Reply: ...
 
 
 def check_spool(path: Path, disk: Disk) -> Finding:
@@ -62,7 +62,7 @@ class Sockets(NamedTuple):
     tcp: str | None
 
 
-def check_sockets(wanted: Sockets, running: Sequence[Mapping[str, Any]], allowed: Limits) -> Iterator[Finding]:
+def check_sockets(wanted: Sockets, running: Sequence[Mapping[str, Any]], allowed: KernelLimits) -> Iterator[Finding]:
     """A finding for each socket: of an agent that runs, from its status, else of one that would run as this user."""
     if not running:
         yield _udp(wanted.udp, {"buffer_asked": RECEIVE_BUFFER, "buffer_granted": _would_be_granted()}, allowed)
@@ -80,7 +80,7 @@ def check_sockets(wanted: Sockets, running: Sequence[Mapping[str, Any]], allowed
             yield _stream(name, allowed)
 
 
-def _udp(name: str, facts: Mapping[str, Any], allowed: Limits) -> Finding:
+def _udp(name: str, facts: Mapping[str, Any], allowed: KernelLimits) -> Finding:
     granted, asked, drops = facts["buffer_granted"], facts["buffer_asked"], facts.get("kernel_drops") or 0
     told = f"receive buffer: {asked:,} bytes asked for, {granted:,} granted{allowed_text(allowed.rmem_max)}; "
     told += udp_waiting(granted)
@@ -89,14 +89,14 @@ def _udp(name: str, facts: Mapping[str, Any], allowed: Limits) -> Finding:
     return Finding(True, name, told, doubt=is_small(granted) or drops > 0)
 
 
-def _unix(name: str, facts: Mapping[str, Any], allowed: Limits) -> Finding:
+def _unix(name: str, facts: Mapping[str, Any], allowed: KernelLimits) -> Finding:
     queue = facts.get("queue_limit") or allowed.dgram_queue
     if queue is None:
         return Finding(True, name, "the system does not say how many datagrams may wait (net.unix.max_dgram_qlen)")
     return Finding(True, name, unix_waiting(queue), doubt=queue < QUEUE)
 
 
-def _stream(name: str, allowed: Limits) -> Finding:
+def _stream(name: str, allowed: KernelLimits) -> Finding:
     most = "" if allowed.tcp_max is None or "unix" in name else f" up to {allowed.tcp_max:,} bytes (net.ipv4.tcp_rmem)"
     return Finding(True, name, f"the kernel sizes each connection's buffer{most}; a sender waits while it is full")
 
@@ -115,49 +115,49 @@ class Sends(NamedTuple):
     names: int | None = None
 
 
-async def check_centre(url: str, centre: Asked, wall: Callable[[], float], sends: Sends) -> AsyncIterator[Finding]:
-    """Can the centre be reached, does its clock agree, does it take the key, how many hosts is the key good for?
+async def check_central(url: str, central: Asked, wall: Callable[[], float], sends: Sends) -> AsyncIterator[Finding]:
+    """Can central be reached, does its clock agree, does it take the key, how many hosts is the key good for?
 
     Ends at the first that fails.
     """
     try:
-        answer = await centre.health()
-        yield Finding(True, "way to the centre", f"{url} answers")
+        answer = await central.health()
+        yield Finding(True, "way to the service", f"{url} answers")
         if our_body(answer) is None or answer.status >= 400:
             yield Finding(
                 False,
-                "centre",
-                f"{url}/health answered {answer.status}, and not as the centre does; "
+                "service",
+                f"{url}/health answered {answer.status}, and not as the service does; "
                 "is FIESTA_AGENT_CENTRAL_URL right, or is there a proxy in between?",
             )
             return
         yield _clock(answer, wall())
-        answer = await centre.try_key()
+        answer = await central.try_key()
         yield _key(answer)
         allowed = allowance(answer)
         if allowed is not None:
             for finding in _fleet(allowed, sends):
                 yield finding
     except UnreachableError as error:
-        yield Finding(False, "way to the centre", f"{error}; is FIESTA_AGENT_CENTRAL_URL right, does the service run?")
+        yield Finding(False, "way to the service", f"{error}; is FIESTA_AGENT_CENTRAL_URL right, does the service run?")
 
 
-def _clock(answer: Answer, now: float) -> Finding:
+def _clock(answer: Reply, now: float) -> Finding:
     told = parse_http_date(answer.date)
     if told is None:
-        return Finding(False, "clock", "the centre tells no time; a proxy in between must pass its Date header on")
+        return Finding(False, "clock", "the service tells no time; a proxy in between must pass its Date header on")
     ahead = now - told
     if abs(ahead) > CLOCK_OFF_SECONDS:
         way = "ahead of" if ahead > 0 else "behind"
-        return Finding(False, "clock", f"this host is {abs(ahead):.0f} s {way} the centre; set it right")
-    return Finding(True, "clock", "agrees with the centre's")
+        return Finding(False, "clock", f"this host is {abs(ahead):.0f} s {way} the service; set it right")
+    return Finding(True, "clock", "agrees with the service's")
 
 
-def _key(answer: Answer) -> Finding:
+def _key(answer: Reply) -> Finding:
     body = our_body(answer)
     if body is None:
         return Finding(
-            False, "key", f"an answer {answer.status} that is not the centre's; is there a proxy in between?"
+            False, "key", f"an answer {answer.status} that is not the service's; is there a proxy in between?"
         )
     if answer.status == 401:
         return Finding(False, "key", f"refused; {_MAKE_ONE}")
@@ -166,7 +166,7 @@ def _key(answer: Answer) -> Finding:
     if answer.status in {400, 429}:
         # 400: may send, but this was nothing. 429: known, and busy.
         return Finding(True, "key", "accepted")
-    return Finding(False, "key", f"the centre answered {answer.status}; look at its /ready")
+    return Finding(False, "key", f"the service answered {answer.status}; look at its /ready")
 
 
 def _fleet(allowed: Allowance, sends: Sends) -> Iterator[Finding]:

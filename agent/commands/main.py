@@ -16,16 +16,16 @@ import click
 import uvloop
 
 from agent.app import Agent, Outside, steady_time
-from agent.commands.check import Finding, Sends, Sockets, check_centre, check_sockets, check_spool
+from agent.commands.check import Finding, Sends, Sockets, check_central, check_sockets, check_spool
 from agent.commands.send_lines import faults
 from agent.commands.send_lines import send as send_lines
 from agent.forward.api_key import ApiKey, BadKeyError
-from agent.forward.forwarder import Told
-from agent.forward.http_connection import Connection
+from agent.forward.forwarder import Tell
+from agent.forward.http_connection import HttpConnection
 from agent.forward.schedule import host_name, share_of
 from agent.forward.send import Sender
 from agent.receive.activation import ActivationError, passed_sockets
-from agent.receive.socket_facts import limits
+from agent.receive.socket_status import limits
 from agent.setting_rules import join_address
 from agent.settings import Settings, SettingsError, load_settings
 from agent.spool.browse import list_spool
@@ -93,7 +93,7 @@ def main() -> None:
 def run(settings: Settings) -> None:
     """Receive, keep and send until SIGTERM, SIGHUP or Ctrl-C.
 
-    Then flush, send for up to 3 s and exit 0. What the centre has not taken by then stays in the spool and goes
+    Then flush, send for up to 3 s and exit 0. What central has not taken by then stays in the spool and goes
     out after the next start.
     """
     try:
@@ -102,7 +102,7 @@ def run(settings: Settings) -> None:
         _fail(str(error))
 
 
-async def _run(settings: Settings, key: ApiKey, log: Told) -> None:
+async def _run(settings: Settings, key: ApiKey, log: Tell) -> None:
     stop = asyncio.Event()
     hangs_up = signal.getsignal(signal.SIGHUP) != signal.SIG_IGN  # not under nohup
     for number in (signal.SIGTERM, signal.SIGINT, *([signal.SIGHUP] if hangs_up else [])):
@@ -116,7 +116,7 @@ async def _run(settings: Settings, key: ApiKey, log: Told) -> None:
 @main.command()
 @_settled
 def check(settings: Settings) -> None:
-    """Check settings, spool, sockets, the way to the centre, clock and key.
+    """Check settings, spool, sockets, the way to central, clock and key.
 
     Exit code 1 if any is not good. Also says how many hosts can share the key; "warn" where this one alone may
     send more than it allows, or little may wait in the kernel for a socket.
@@ -124,7 +124,7 @@ def check(settings: Settings) -> None:
     findings = [Finding(True, "settings", "can be used"), check_spool(settings.spool_dir, Disk())]
     running = asyncio.run(_running(settings))
     findings += check_sockets(_socket_names(settings), running.get("sockets", []), limits())
-    findings += asyncio.run(_ask_centre(settings, _key(settings), running.get("names")))
+    findings += asyncio.run(_ask_central(settings, _key(settings), running.get("names")))
     for finding in findings:
         verdict = "FAIL" if not finding.good else "warn" if finding.doubt else "ok  "
         click.echo(f"{verdict}  {finding.what}: {finding.message}")
@@ -132,7 +132,7 @@ def check(settings: Settings) -> None:
         sys.exit(1)
 
 
-async def _ask_centre(settings: Settings, key: ApiKey, names: int | None) -> list[Finding]:
+async def _ask_central(settings: Settings, key: ApiKey, names: int | None) -> list[Finding]:
     try:
         with starting(f"FIESTA_AGENT_CA_FILE {settings.ca_file}", "it must be a PEM file of certificates"):
             sender = Sender(settings.central_url, key, settings.ca_file)
@@ -140,7 +140,7 @@ async def _ask_centre(settings: Settings, key: ApiKey, names: int | None) -> lis
         return [Finding(False, "certificates", str(error))]
     sends = Sends(settings.flush_interval, settings.max_names, names)
     async with sender:
-        return [finding async for finding in check_centre(settings.central_url, sender, time.time, sends)]
+        return [finding async for finding in check_central(settings.central_url, sender, time.time, sends)]
 
 
 async def _running(settings: Settings) -> dict[str, Any]:
@@ -176,7 +176,7 @@ def status(settings: Settings) -> None:
 
 
 async def _fetch(url: str) -> Any:
-    connection = Connection(url)
+    connection = HttpConnection(url)
     try:
         async with asyncio.timeout(5):
             return json.loads((await connection.request("GET", "/status", {})).body)
@@ -241,7 +241,7 @@ def list_files(settings: Settings) -> None:
 def replay(settings: Settings) -> None:
     """Send all dead letters again.
 
-    Do so once what the centre refused them for is put right. A running agent fetches them with its next window,
+    Do so once what central refused them for is put right. A running agent fetches them with its next window,
     else it does when it starts. Those over 7 days old expire.
     """
     try:

@@ -4,7 +4,7 @@ import socket
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from protocol.statsd import Reason, Rejected, parse_line
+from protocol.statsd import BadLineError, Reason, parse_line
 
 PACKET_BYTES: Final = 1_400
 """Fits an Ethernet frame, so that no packet is cut into fragments."""
@@ -31,7 +31,7 @@ def faults(lines: Iterable[str]) -> list[str]:
         try:
             if parse_line(line.encode("utf-8", "surrogateescape")) is None:
                 found.append(f"{line!r}: is empty; a line is NAME:VALUE|TYPE such as foo:1|c")
-        except Rejected as rejected:
+        except BadLineError as rejected:
             found.append(f"{line!r}: {ADVICE[rejected.reason]}")
     return found
 

@@ -1,4 +1,4 @@
-"""The API key: given, or in a file that is read again when the centre refuses it."""
+"""The API key: given, or in a file that is read again when central refuses it."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""From the spool to the centre: which batch next, what its answer means, and how long to wait.
+"""From the spool to central: which batch next, what its answer means, and how long to wait.
 
 One request is in flight; agent.forward.schedule says of which batch, and how fast a backlog goes. All state is in
 memory and may be lost: a retry after a restart has the same id and the same bytes.
@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from random import uniform
 from typing import Final, NamedTuple, Protocol
 
-from agent.clock import CentreClock, parse_http_date
+from agent.clock import CentralClock, parse_http_date
 from agent.forward.backoff import Uniform, backoff, retry_after
-from agent.forward.outcome import Action, Answer, Outcome, allowance, our_body, outcome
+from agent.forward.outcome import Action, Outcome, Reply, allowance, our_body, outcome
 from agent.forward.schedule import Schedule
 from agent.forward.send import UnreachableError
 from agent.spool.batch import Batch
-from agent.spool.index import Entry
+from agent.spool.index import IndexEntry
 from agent.spool.spool import Spool
 
 KEY_REFUSED_SECONDS: Final = 60.0
@@ -33,15 +33,15 @@ MAX_ANSWERS: Final = 100
 _AT_ONCE: Final = 0.0
 
 
-class Centre(Protocol):
+class Central(Protocol):
     """What agent.forward.send does for us, and a test's stand-in. post and health raise UnreachableError."""
 
-    async def post(self, batch_id: str, body: bytes) -> Answer: ...
-    async def health(self) -> Answer: ...
+    async def post(self, batch_id: str, body: bytes) -> Reply: ...
+    async def health(self) -> Reply: ...
     def try_new_key(self) -> bool: ...
 
 
-class Told(Protocol):
+class Tell(Protocol):
     """Hears of each change of state, once: a short event and a sentence."""
 
     def __call__(self, event: str, message: str) -> None: ...
@@ -90,11 +90,11 @@ class ForwardCounts:
 class Forwarder:
     """``tell`` hears of state changes, not of retries. Run ``run`` as the only task that sends."""
 
-    def __init__(self, spool: Spool, centre: Centre, clock: CentreClock, pace: Pace, tell: Told) -> None:
+    def __init__(self, spool: Spool, central: Central, clock: CentralClock, pace: Pace, tell: Tell) -> None:
         self.counts: Final = ForwardCounts()
         self.trouble: Trouble | None = None
         self._spool = spool
-        self._centre = centre
+        self._central = central
         self._clock = clock
         self._pace = pace
         self._tell = tell
@@ -151,7 +151,7 @@ class Forwarder:
             self._spool.keep()
 
     def held(self) -> int:
-        """Batches that the centre would call future: this host's clock is, or was, ahead."""
+        """Batches that central would call future: this host's clock is, or was, ahead."""
         index = self._spool.index
         return len(index) - index.count(self._clock.latest_start()) if self._clock.known else 0
 
@@ -160,23 +160,23 @@ class Forwarder:
         return self._clock.latest_start() if self._clock.known else float("inf")
 
     async def _ask_the_time(self) -> float:
-        """Learn the centre's time before anything can be refused for a wrong one."""
+        """Learn central's time before anything can be refused for a wrong one."""
         try:
-            answer = await self._centre.health()
+            answer = await self._central.health()
         except UnreachableError as error:
             return self._failed(Outcome(Action.WAIT, "network", str(error)), None)
         ours = our_body(answer)
         if ours is not None and answer.status == 404:
-            message = "the centre knows no /health under FIESTA_AGENT_CENTRAL_URL: is there a path too many in it?"
+            message = "the service knows no /health under FIESTA_AGENT_CENTRAL_URL: is there a path too many in it?"
             return self._failed(Outcome(Action.SHOUT, "http_404", message), answer)
         self._clock.learn(answer.date, ours is not None)
         if self._clock.age():
             self._clock.assume()  # no Date, or a stranger's
         return _AT_ONCE
 
-    async def _send(self, entry: Entry, batch: Batch) -> float:
+    async def _send(self, entry: IndexEntry, batch: Batch) -> float:
         try:
-            answer = await self._centre.post(batch.id, batch.body())
+            answer = await self._central.post(batch.id, batch.body())
         except UnreachableError as error:
             return self._failed(Outcome(Action.WAIT, "network", str(error)), None)
         if our_body(answer) is not None:
@@ -193,11 +193,11 @@ class Forwarder:
             return self._split(entry, batch)
         if result.action in {Action.SPLIT, Action.DEAD}:
             self._spool.bury(entry, batch, result.reason)
-            self._tell("dead_letter", f"the centre refused {entry.name} for good: {result.reason}: {result.message}")
+            self._tell("dead_letter", f"the service refused {entry.name} for good: {result.reason}: {result.message}")
             return self._succeeded(result)
         return self._failed(result, answer)
 
-    def _split(self, entry: Entry, batch: Batch) -> float:
+    def _split(self, entry: IndexEntry, batch: Batch) -> float:
         if self._spool.try_split(entry, batch):
             self._failures = 0
             return _AT_ONCE
@@ -208,11 +208,11 @@ class Forwarder:
         self._failures = 0
         self.counts.last_success = self._clock.steady()
         if self.trouble is not None:
-            self._tell("forwarding_again", f"the centre takes batches again; {len(self._spool.index)} wait")
+            self._tell("forwarding_again", f"the service takes batches again; {len(self._spool.index)} wait")
             self.trouble = None
         return _AT_ONCE
 
-    def _failed(self, result: Outcome, answer: Answer | None) -> float:
+    def _failed(self, result: Outcome, answer: Reply | None) -> float:
         """Note the trouble and return how long to wait; the batch stays where it is."""
         self._count(result)
         self.counts.retries += 1
@@ -224,7 +224,7 @@ class Forwarder:
             self.trouble = Trouble(result.action, result.reason, result.message, since)
             self._tell(str(result.action), result.message)
         if result.action is Action.HOLD:
-            return _AT_ONCE if self._centre.try_new_key() else KEY_REFUSED_SECONDS
+            return _AT_ONCE if self._central.try_new_key() else KEY_REFUSED_SECONDS
         asked = None
         if answer is not None:
             sent_at = parse_http_date(answer.date)
@@ -243,7 +243,7 @@ class Forwarder:
         if held and not self._was_held:
             self._tell("held_for_clock", held_message(held, self._clock.ahead()))
         elif self._was_held and not held:
-            self._tell("held_no_more", "no batch is in the future of the centre any more")
+            self._tell("held_no_more", "no batch is in the future of the service any more")
         self._was_held = bool(held)
 
     def idle_seconds(self) -> float | None:
@@ -259,8 +259,8 @@ class Forwarder:
 def held_message(held: int, ahead: float) -> str:
     """What a person should know about batches that wait for the clock."""
     return (
-        f"{held} batches wait because the centre would call them future: "
-        f"this host's clock is {ahead:.0f} s ahead of the centre's; set it right, nothing is lost"
+        f"{held} batches wait because the service would call them future: "
+        f"this host's clock is {ahead:.0f} s ahead of the service's; set it right, nothing is lost"
     )
 
 

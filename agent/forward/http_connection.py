@@ -31,7 +31,7 @@ class Reply(NamedTuple):
     body: bytes
 
 
-class Connection:
+class HttpConnection:
     """Opened by the first request and again when it must be. ``close`` it at the end."""
 
     def __init__(self, url: str, tls: ssl.SSLContext | None = None, now: Callable[[], float] = time.monotonic) -> None:

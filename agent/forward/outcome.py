@@ -1,7 +1,7 @@
-"""What an answer of the centre means for the batch that was sent (DESIGN, "Forward").
+"""What an answer of central means for the batch that was sent (DESIGN, "Forward").
 
 One table for all statuses. Only an answer in our own JSON shape may end a batch's life: whatever stands
-between agent and centre (a captive portal, a proxy's error page) can delay data, never lose it.
+between agent and central (a captive portal, a proxy's error page) can delay data, never lose it.
 """
 
 import json
@@ -17,7 +17,7 @@ class Action(StrEnum):
     """What the sender does with the batch."""
 
     ACK = "ack"
-    """Stored: forget it; ``Outcome.rejected`` says which items the centre refused."""
+    """Stored: forget it; ``Outcome.rejected`` says which items central refused."""
     WAIT = "wait"
     """Keep it and try again with back-off."""
     HOLD = "hold"
@@ -25,12 +25,12 @@ class Action(StrEnum):
     SPLIT = "split"
     """Too large: send its two halves instead."""
     DEAD = "dead"
-    """The centre will never take it: set it aside and go on."""
+    """Central will never take it: set it aside and go on."""
     SHOUT = "wait_and_shout"
-    """Not our centre's words: keep it, back off, tell somebody to look at the way there."""
+    """Not our central's words: keep it, back off, tell somebody to look at the way there."""
 
 
-class Answer(NamedTuple):
+class Reply(NamedTuple):
     """What came back. Header fields are as sent, None where there was none."""
 
     status: int
@@ -54,7 +54,7 @@ class Allowance(NamedTuple):
     reset: int
 
 
-def allowance(answer: Answer) -> Allowance | None:
+def allowance(answer: Reply) -> Allowance | None:
     """What the RateLimit headers say; None where they do not say all of it."""
     said = (answer.rate_limit, answer.rate_remaining, answer.rate_reset)
     numbers = [int(text) for text in said if text is not None and text.isascii() and text.isdigit() and len(text) < 12]
@@ -89,12 +89,12 @@ _BY_STATUS: Final[Mapping[int, Action]] = {
 _CODE: Final = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
 
 
-def outcome(answer: Answer, items: int) -> Outcome:
+def outcome(answer: Reply, items: int) -> Outcome:
     """What ``answer`` to a batch of ``items`` items means."""
     status = answer.status
     body = our_body(answer)
     code, message = _error(body)
-    said = message or f"the centre answered {status}"
+    said = message or f"the service answered {status}"
     if 200 <= status < 300:
         return _success(status, body, items)
     if status in _BY_STATUS:
@@ -106,11 +106,11 @@ def outcome(answer: Answer, items: int) -> Outcome:
     return Outcome(
         Action.SHOUT,
         f"http_{status}",
-        f"an answer {status} that is not the centre's: is CENTRAL_URL right, or is there a proxy in between?",
+        f"an answer {status} that is not the service's: is CENTRAL_URL right, or is there a proxy in between?",
     )
 
 
-def our_body(answer: Answer) -> dict[str, Any] | None:
+def our_body(answer: Reply) -> dict[str, Any] | None:
     """The JSON object of an answer in our shape (``success`` is true or false), else None."""
     if answer.content_type.partition(";")[0].strip().lower() != "application/json":
         return None
@@ -131,7 +131,7 @@ def _success(status: int, body: dict[str, Any] | None, items: int) -> Outcome:
     return Outcome(
         Action.WAIT,
         "not_ours",
-        f"an answer {status} that is not the centre's acknowledgement: is there a login page or a proxy in between?",
+        f"an answer {status} that is not the service's acknowledgement: is there a login page or a proxy in between?",
     )
 
 

@@ -1,4 +1,4 @@
-"""What is sent when, so that a fleet is a steady stream to its centre. Pure: clocks and chance are passed in.
+"""What is sent when, so that a fleet is a steady stream to its service. Pure: clocks and chance are passed in.
 
 All agents close their windows at the same moment. The window that has just closed, the *fresh* one, is due after
 this host's own share of the interval; then it is the *present*, and goes at once. All else is the *past*: what an
@@ -13,7 +13,7 @@ from typing import Final
 
 from agent.forward.backoff import Uniform
 from agent.forward.outcome import Allowance
-from agent.spool.index import Entry, SpoolIndex
+from agent.spool.index import IndexEntry, SpoolIndex
 from protocol.limits import MAX_BATCH_ITEMS
 
 PAST_WINDOWS: Final = 4
@@ -62,7 +62,7 @@ class Schedule:
         """All is due at once from now on: there may be no later."""
         self._hurried = True
 
-    def choose(self, index: SpoolIndex, latest: float, now: float) -> Entry | None:
+    def choose(self, index: SpoolIndex, latest: float, now: float) -> IndexEntry | None:
         """What to send now; None when there is nothing, or not yet. No window that starts after ``latest`` is meant."""
         self._come_due(float("inf") if self._hurried else now)
         present = self._end(index, self._present, latest)
@@ -73,7 +73,7 @@ class Schedule:
             return past
         return present
 
-    def took(self, entry: Entry, now: float) -> None:
+    def took(self, entry: IndexEntry, now: float) -> None:
         """What was chosen is being sent."""
         self._past_next = entry.start == self._present
         self._tried_oldest = self._oldest_next
@@ -88,7 +88,7 @@ class Schedule:
         self._oldest_next = not self._tried_oldest
 
     def allowed(self, allowance: Allowance, now: float) -> None:
-        """What the centre says is left of the key's minute. The second half of it is for the present, of all hosts."""
+        """What central says is left of the key's minute. The second half of it is for the present, of all hosts."""
         if allowance.remaining * 2 < allowance.limit:
             self._past = None
             until = now + allowance.reset + self._uniform(0.0, self._interval)
@@ -119,7 +119,7 @@ class Schedule:
             entry = index.after(entry.start) if self._oldest_next else index.newest(entry.start - 1)
         return entry.start if entry is not None and entry.start <= latest else None
 
-    def _end(self, index: SpoolIndex, start: int | None, latest: float) -> Entry | None:
+    def _end(self, index: SpoolIndex, start: int | None, latest: float) -> IndexEntry | None:
         """The first batch of a window, or its last, in turn."""
         ends = index.ends(start) if start is not None and start <= latest else None
         return ends[not self._oldest_next] if ends else None

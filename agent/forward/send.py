@@ -1,4 +1,4 @@
-"""The HTTP edge: one request to the centre, one Answer or Unreachable. Decides nothing."""
+"""The HTTP edge: one request to central, one Answer or Unreachable. Decides nothing."""
 
 import asyncio
 import gzip
@@ -11,13 +11,13 @@ from types import TracebackType
 from typing import Final, Self
 
 from agent.forward.api_key import ApiKey
-from agent.forward.http_connection import Connection
-from agent.forward.outcome import Answer
+from agent.forward.http_connection import HttpConnection
+from agent.forward.outcome import Reply
 
 TIMEOUT_SECONDS: Final = 10.0
 GZIP_LEVEL: Final = 1
 """1,000 items, 161 kB: gzip 1 makes 32 kB in 0.9 ms, gzip 6 26 kB in 2.6 ms, zstd 1 24 kB in 0.3 ms. At a batch
-or two in ten seconds that is all the same, and what stands between agent and centre understands gzip."""
+or two in ten seconds that is all the same, and what stands between agent and central understands gzip."""
 
 _HEADERS: Final = {
     "User-Agent": f"glowing-fiesta-agent/{version('glowing-fiesta')}",
@@ -27,21 +27,21 @@ _HEADERS: Final = {
 
 
 class UnreachableError(Exception):
-    """No answer: no connection, no TLS, or nothing in time. Whether the centre has stored the batch is unknown."""
+    """No answer: no connection, no TLS, or nothing in time. Whether central has stored the batch is unknown."""
 
 
 class Sender:
-    """One connection to the centre, used inside ``async with``. Redirects are never followed."""
+    """One connection to central, used inside ``async with``. Redirects are never followed."""
 
     def __init__(self, url: str, key: ApiKey, ca_file: Path | None = None, timeout: float = TIMEOUT_SECONDS) -> None:
         self._url = url.rstrip("/")
         self._key = key
         self._tls = tls_context(ca_file) if self._url.startswith("https:") else None
         self._timeout = timeout
-        self._connection: Connection | None = None
+        self._connection: HttpConnection | None = None
 
     async def __aenter__(self) -> Self:
-        self._connection = Connection(self._url, self._tls)
+        self._connection = HttpConnection(self._url, self._tls)
         return self
 
     async def __aexit__(
@@ -50,7 +50,7 @@ class Sender:
         if self._connection is not None:
             await self._connection.close()
 
-    async def post(self, batch_id: str, body: bytes) -> Answer:
+    async def post(self, batch_id: str, body: bytes) -> Reply:
         """Send a batch under its id. Raises UnreachableError."""
         headers = {
             "X-API-Key": self._key.value,
@@ -60,11 +60,11 @@ class Sender:
         }
         return await self._request("POST", "/api/metrics/batch", headers, gzip.compress(body, GZIP_LEVEL))
 
-    async def health(self) -> Answer:
-        """Ask whether the centre is there, for its Date; carries no key. Raises UnreachableError."""
+    async def health(self) -> Reply:
+        """Ask whether central is there, for its Date; carries no key. Raises UnreachableError."""
         return await self._request("GET", "/health", {"Cache-Control": "no-cache"})
 
-    async def try_key(self) -> Answer:
+    async def try_key(self) -> Reply:
         """A batch of nothing: needs a key that may send, and is refused as empty. Raises UnreachableError."""
         headers = {"X-API-Key": self._key.value, "Content-Type": "application/json"}
         return await self._request("POST", "/api/metrics/batch", headers, b'{"metrics":[]}')
@@ -73,7 +73,7 @@ class Sender:
         """Whether there is another key now than the one last used."""
         return self._key.try_reread()
 
-    async def _request(self, method: str, path: str, headers: Mapping[str, str], body: bytes = b"") -> Answer:
+    async def _request(self, method: str, path: str, headers: Mapping[str, str], body: bytes = b"") -> Reply:
         if self._connection is None:
             raise RuntimeError("a Sender works inside async with")
         try:
@@ -84,7 +84,7 @@ class Sender:
         except (OSError, ValueError) as error:
             raise UnreachableError(f"{self._url} cannot be reached: {_plain(error)}") from None
         told = reply.headers
-        return Answer(
+        return Reply(
             reply.status,
             told.get("content-type", ""),
             reply.body,

@@ -10,7 +10,7 @@ from typing import Final, Literal, NamedTuple
 
 FIRST: Final = 3
 
-Kind = Literal["UDP", "unix", "TCP"]
+SocketKind = Literal["UDP", "unix", "TCP"]
 """The kinds of sockets, as the settings are named."""
 
 _INTERNET: Final = frozenset({socket.AF_INET, socket.AF_INET6})
@@ -26,7 +26,7 @@ class Passed(NamedTuple):
     A unix stream socket counts as TCP: lines come over it in the same way.
     """
 
-    kind: Kind
+    kind: SocketKind
     sock: socket.socket
     name: str
 
@@ -66,7 +66,7 @@ def _passed(number: int, name: str) -> Passed:
     return Passed(kind, sock, name)
 
 
-def _kind(sock: socket.socket) -> Kind | None:
+def _kind(sock: socket.socket) -> SocketKind | None:
     internet = sock.family in _INTERNET
     if sock.type == socket.SOCK_DGRAM:
         if internet:

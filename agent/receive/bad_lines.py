@@ -7,9 +7,9 @@ host is all of them, and for more of them when lines were rejected since. All el
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from agent.forward.forwarder import Told
+from agent.forward.forwarder import Tell
 from agent.ledger import BAD_LINES
-from protocol.statsd import Rejected, parse_line
+from protocol.statsd import BadLineError, parse_line
 
 SHOWN_BYTES: Final = 80
 A_FEW: Final = 200
@@ -27,7 +27,7 @@ def shown(line: bytes) -> str:
 class BadLines:
     """Tells of at most one line a reason in a minute. ``look`` at lines only while ``armed``."""
 
-    def __init__(self, tell: Told, steady: Callable[[], float], prefix: str = "", append_tags: bool = False) -> None:
+    def __init__(self, tell: Tell, steady: Callable[[], float], prefix: str = "", append_tags: bool = False) -> None:
         self._tell = tell
         self._steady = steady
         self._prefix = prefix
@@ -53,7 +53,7 @@ class BadLines:
             self._left -= 1
             try:
                 parse_line(line, self._prefix, self._append_tags)
-            except Rejected as rejected:
+            except BadLineError as rejected:
                 if rejected.reason in BAD_LINES:
                     self.show(rejected.reason, line, sender)
 

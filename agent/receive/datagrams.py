@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from agent.receive.socket_facts import SocketFacts, limits, receive_memory, socket_name
+from agent.receive.socket_status import SocketStatus, limits, receive_memory, socket_name
 
 if TYPE_CHECKING:
     from agent.aggregate.core import Core
@@ -220,9 +220,9 @@ class DatagramReceiver:
         self.stop()
         self._sock.close()
 
-    def facts(self) -> SocketFacts:
+    def status(self) -> SocketStatus:
         """The socket's numbers. A unix socket drops nothing and has no buffer of its own: its senders wait."""
-        known = SocketFacts(self.name, self.bytes, self.errors, self.packets, self.truncated)
+        known = SocketStatus(self.name, self.bytes, self.errors, self.packets, self.truncated)
         if self._sock.family == socket.AF_UNIX:
             return replace(known, kernel_drops=0, queue_limit=self._limits.dgram_queue)
         used, drops = receive_memory(self._sock)

@@ -7,12 +7,12 @@ from typing import Final
 from agent.ledger import Ledger
 from agent.receive.bad_lines import BadLines
 from agent.receive.datagrams import MAX_DATAGRAM, Read, Taken
-from agent.receive.socket_facts import CREDENTIALS, sender_name
+from agent.receive.socket_status import CREDENTIALS, sender_name
 
 _CONTROL: Final = socket.CMSG_SPACE(CREDENTIALS.size)
 
 
-class LineTaker:
+class Intake:
     """``feed`` takes a datagram, or whole lines; the rest is for what needs a closer look."""
 
     def __init__(self, feed: Callable[[bytes], None], ledger: Ledger, bad: BadLines) -> None:

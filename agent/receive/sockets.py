@@ -9,11 +9,11 @@ from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
-from agent.forward.forwarder import Told
-from agent.receive.activation import Kind, Passed
+from agent.forward.forwarder import Tell
+from agent.receive.activation import Passed, SocketKind
 from agent.receive.datagrams import RECEIVE_BUFFER, DatagramReceiver, Read, ask_buffer, granted_buffer, open_udp
-from agent.receive.intake import LineTaker
-from agent.receive.socket_facts import SocketFacts, socket_name
+from agent.receive.intake import Intake
+from agent.receive.socket_status import SocketStatus, socket_name
 from agent.receive.streams import StreamLimits, StreamReceiver, open_tcp
 from agent.receive.unix import open_unix, prepare_unix, read_whole, remove_own
 from agent.setting_rules import join_address
@@ -21,7 +21,7 @@ from runtime.start_error import OTHER_ADDRESS, starting
 
 MAX_CONNECTIONS: Final = 1_024
 RESERVED: Final = 128
-"""Descriptors for all else: sockets, the spool, the way to the centre, the local HTTP port."""
+"""Descriptors for all else: sockets, the spool, the way to central, the local HTTP port."""
 
 
 class Receiver(Protocol):
@@ -44,7 +44,7 @@ class Receiver(Protocol):
     def close(self) -> None:
         """Let go of the socket. May be called again."""
 
-    def facts(self) -> SocketFacts:
+    def status(self) -> SocketStatus:
         """Its numbers."""
 
 
@@ -58,14 +58,14 @@ class Wanted(NamedTuple):
 
 
 def open_receivers(
-    wanted: Wanted, passed: Sequence[Passed], taker: LineTaker, read_udp: Read, stack: ExitStack
+    wanted: Wanted, passed: Sequence[Passed], intake: Intake, read_udp: Read, stack: ExitStack
 ) -> list[Receiver]:
     """All receivers, none started; ``stack`` closes them and removes what was made for them.
 
     A kind of socket that was passed is not opened again. Raises StartError.
     """
     kinds = {one.kind for one in passed}
-    read_unix = taker.watching(read_whole(taker.feed, taker.cut))
+    read_unix = intake.watching(read_whole(intake.feed, intake.cut))
     found: list[Receiver] = []
 
     def keep(receiver: Receiver) -> None:
@@ -74,7 +74,7 @@ def open_receivers(
 
     for one, name in zip(passed, _names(passed), strict=True):
         if one.kind == "TCP":
-            keep(StreamReceiver(one.sock, taker, wanted.limits, name, ours=False))
+            keep(StreamReceiver(one.sock, intake, wanted.limits, name, ours=False))
         elif one.kind == "unix":
             prepare_unix(one.sock)
             keep(DatagramReceiver(one.sock, read_unix, name, ours=False))
@@ -94,13 +94,13 @@ def open_receivers(
         keep(DatagramReceiver(sock, read_unix))
     if wanted.tcp is not None and "TCP" not in kinds:
         with starting(f"FIESTA_AGENT_TCP {join_address(*wanted.tcp)}", OTHER_ADDRESS):
-            keep(StreamReceiver(open_tcp(*wanted.tcp), taker, wanted.limits))
+            keep(StreamReceiver(open_tcp(*wanted.tcp), intake, wanted.limits))
     return found
 
 
-def tell_passed(passed: Sequence[Passed], wanted: Wanted, tell: Told) -> None:
+def tell_passed(passed: Sequence[Passed], wanted: Wanted, tell: Tell) -> None:
     """Say which sockets came from the parent, and which settings are therefore not used."""
-    asked: dict[Kind, bool] = {"UDP": True, "unix": wanted.unix is not None, "TCP": wanted.tcp is not None}
+    asked: dict[SocketKind, bool] = {"UDP": True, "unix": wanted.unix is not None, "TCP": wanted.tcp is not None}
     for kind, is_asked in asked.items():
         names = [name for one, name in zip(passed, _names(passed), strict=True) if one.kind == kind]
         if names:

@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from agent.receive.socket_facts import CREDENTIALS, SocketFacts, sender_name, socket_name
+from agent.receive.socket_status import CREDENTIALS, SocketStatus, sender_name, socket_name
 
 MAX_LINE: Final = 16_384
 """Bytes of a line, its end left out; also what is read at once."""
@@ -41,7 +41,7 @@ class StreamLimits:
     idle_seconds: float = 300.0
 
 
-class LineTaker(Protocol):
+class LineSink(Protocol):
     """Where lines go."""
 
     def lines(self, lines: bytes, sender: str) -> None:
@@ -126,7 +126,7 @@ class StreamReceiver:
     the listening one where not ``ours``."""
 
     def __init__(
-        self, sock: socket.socket, taker: LineTaker, limits: StreamLimits, name: str = "", *, ours: bool = True
+        self, sock: socket.socket, intake: LineSink, limits: StreamLimits, name: str = "", *, ours: bool = True
     ) -> None:
         self.name = name or socket_name(sock)
         self.bytes = 0
@@ -136,7 +136,7 @@ class StreamReceiver:
         self.idle_closed = 0
         self._sock = sock
         self._ours = ours
-        self._taker = taker
+        self._taker = intake
         self._limits = limits
         self._open: dict[int, _Connection] = {}  # by descriptor, longest idle first
         self._reads_left = READS_A_TURN
@@ -201,9 +201,9 @@ class StreamReceiver:
             self._leave(connection, whole=False)
         self._sock.close()
 
-    def facts(self) -> SocketFacts:
+    def status(self) -> SocketStatus:
         """The sockets' numbers; ``buffer_used`` is what waits in all connections."""
-        return SocketFacts(
+        return SocketStatus(
             self.name,
             self.bytes,
             self.errors,

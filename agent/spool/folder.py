@@ -3,7 +3,7 @@
 SPOOL_DIR/lock           held while an agent runs
          /gauges.json    agent.spool.gauge_file
          /queue/         batches to send, one immutable file each
-         /dead/          batches the centre refused for good, capped
+         /dead/          batches central refused for good, capped
          /replay/        dead letters to send again; a running agent looks there at each window
          /corrupt/       files that are not what we wrote, capped
 """
@@ -19,7 +19,7 @@ from typing import Final
 from agent.spool.batch import Batch
 from agent.spool.batch_file import dead_name, decode, encode, is_batch_name
 from agent.spool.disk import TEMPORARY, Disk, lock_folder
-from agent.spool.index import Entry
+from agent.spool.index import IndexEntry
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,20 +84,20 @@ class SpoolFolder:
         self.counts.disk_failures += 1
         self.counts.trouble = f"{error.strerror or error} in {self.path}"
 
-    def read_queue(self) -> Iterator[Entry]:
+    def read_queue(self) -> Iterator[IndexEntry]:
         """What the last run left, read whole but one at a time. Temporary files go, bad ones are put aside."""
         for path in sorted(self._queue.iterdir()):
             if path.name.endswith(TEMPORARY):
                 self.try_to(path.unlink)
             elif (batch := self._read(path)) is not None:
-                yield Entry(path.name, batch.start, batch.total, path.stat().st_size)
+                yield IndexEntry(path.name, batch.start, batch.total, path.stat().st_size)
 
-    def read_replays(self) -> Iterator[Entry]:
+    def read_replays(self) -> Iterator[IndexEntry]:
         """What is in replay/; ``take_replay`` moves one into the queue."""
         for path in sorted(self._replay.glob("*.batch")):
             batch = self._read(path)
             if batch is not None:
-                yield Entry(path.name, batch.start, batch.total, path.stat().st_size)
+                yield IndexEntry(path.name, batch.start, batch.total, path.stat().st_size)
 
     def take_replay(self, name: str) -> bool:
         """Whether a batch could be moved from replay/ to the queue; what lies there under its name is replaced."""

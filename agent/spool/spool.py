@@ -1,4 +1,4 @@
-"""Batches between their window and the centre's 201. Does the ledger's books for all that is in the spool.
+"""Batches between their window and central's 201. Does the ledger's books for all that is in the spool.
 
 A batch's samples are ours from ``add`` on. ``persist`` makes it durable, and only then can it be sent.
 Where the disk fails it stays in memory, can be sent from there, and is written as soon as the disk
@@ -14,7 +14,7 @@ from agent.ledger import Ledger
 from agent.spool.batch import Batch
 from agent.spool.batch_file import child_names, encode, file_name, parent_name
 from agent.spool.folder import SpoolFolder
-from agent.spool.index import Entry, SpoolIndex
+from agent.spool.index import IndexEntry, SpoolIndex
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +105,11 @@ class Spool:
             if self._in_memory.pop(name, None) is None:
                 self.folder.forget(name)  # settled from memory while it was being written
                 continue
-            self.index.add(Entry(name, batch.start, batch.total, len(data)))
+            self.index.add(IndexEntry(name, batch.start, batch.total, len(data)))
             self.folder.counts.trouble = None
         self._trim()
 
-    def take(self, entry: Entry) -> Batch | None:
+    def take(self, entry: IndexEntry) -> Batch | None:
         """The batch to send; nothing pushes it out until one of the calls below settles it, or ``keep``.
 
         None when its file has gone bad: it is put aside and its samples are counted.
@@ -127,25 +127,25 @@ class Spool:
         """The batch taken stays where it is."""
         self.index.pinned = None
 
-    def acknowledge(self, entry: Entry, rejected: Mapping[str, int]) -> None:
-        """The centre has it. ``rejected``: samples refused, by error code."""
+    def acknowledge(self, entry: IndexEntry, rejected: Mapping[str, int]) -> None:
+        """Central has it. ``rejected``: samples refused, by error code."""
         self._leave(entry)
         self._ledger.acknowledged += entry.samples - sum(rejected.values())
         for code, samples in rejected.items():
             self._ledger.drop(f"rejected_{code}", samples)
         self.folder.forget(entry.name)
 
-    def bury(self, entry: Entry, batch: Batch, code: str) -> None:
-        """The centre will never take it: a dead letter, counted as dropped until somebody replays it."""
+    def bury(self, entry: IndexEntry, batch: Batch, code: str) -> None:
+        """Central will never take it: a dead letter, counted as dropped until somebody replays it."""
         self._leave(entry)
         self._ledger.drop("dead_letter", entry.samples)
         self.folder.bury(entry.name, batch, code)
 
-    def must_split(self, entry: Entry) -> bool:
+    def must_split(self, entry: IndexEntry) -> bool:
         """Whether a split of it was begun, so that only its halves may be sent."""
         return entry.name in self._splitting
 
-    def try_split(self, entry: Entry, batch: Batch) -> bool:
+    def try_split(self, entry: IndexEntry, batch: Batch) -> bool:
         """Put its halves in its place; False when the disk failed, then try again.
 
         Both are durable before the parent goes, and the parent's going is durable before either can be
@@ -169,12 +169,12 @@ class Spool:
             return False
         self._remove(entry)
         for name, half, data in encoded:
-            self.index.add(Entry(name, half.start, half.total, len(data)))
+            self.index.add(IndexEntry(name, half.start, half.total, len(data)))
         self.folder.counts.trouble = None
         return True
 
     def expire(self, before: float) -> None:
-        """Drop batches whose window started before ``before``, in seconds: too old for the centre."""
+        """Drop batches whose window started before ``before``, in seconds: too old for central."""
         for entry in self.index.older_than(before):
             self._drop(entry, "spool_age")
 
@@ -191,7 +191,7 @@ class Spool:
         before = self._ledger.dropped["spool_write_failed"]
         for name, batch in list(self._in_memory.items()):
             if not all(map(self.folder.holds, child_names(name))):  # halves are sent in its place
-                self._drop(Entry(name, batch.start, batch.total, 0), "spool_write_failed")
+                self._drop(IndexEntry(name, batch.start, batch.total, 0), "spool_write_failed")
         return self._ledger.dropped["spool_write_failed"] - before
 
     def take_replays(self) -> None:
@@ -227,9 +227,9 @@ class Spool:
             self.folder.forget(name)
         if entry is not None:
             self.index.remove(entry)
-            self.index.add(Entry(file_name(moved), moved.start, moved.total, len(data)))
+            self.index.add(IndexEntry(file_name(moved), moved.start, moved.total, len(data)))
 
-    def _recover(self, entry: Entry) -> None:
+    def _recover(self, entry: IndexEntry) -> None:
         self.index.add(entry)
         self._ledger.recovered += entry.samples
         self._ledger.in_spool += entry.samples
@@ -238,7 +238,7 @@ class Spool:
         """Let what the disk would not take be sent as it is; the oldest that memory cannot hold are dropped."""
         size = 0
         for name, batch in reversed(list(self._in_memory.items())):
-            entry = Entry(name, batch.start, batch.total, len(encode(batch)))
+            entry = IndexEntry(name, batch.start, batch.total, len(encode(batch)))
             self.index.add(entry)
             size += entry.size
             if size > self._limits.memory_bytes and entry != self.index.pinned:
@@ -250,7 +250,7 @@ class Spool:
             self.overflowing = True
             self._drop(entry, reason)
 
-    def _drop(self, entry: Entry, reason: str) -> None:
+    def _drop(self, entry: IndexEntry, reason: str) -> None:
         """Count its samples as lost. Halves go first: a crash between leaves a parent that is whole."""
         if entry.name in self._splitting:
             for half in child_names(entry.name):
@@ -259,11 +259,11 @@ class Spool:
         self._leave(entry)
         self._ledger.drop(reason, entry.samples)
 
-    def _leave(self, entry: Entry) -> None:
+    def _leave(self, entry: IndexEntry) -> None:
         self._remove(entry)
         self._ledger.in_spool -= entry.samples
 
-    def _remove(self, entry: Entry) -> None:
+    def _remove(self, entry: IndexEntry) -> None:
         self.index.remove(entry)
         self._in_memory.pop(entry.name, None)
         self._unsure.pop(entry.name, None)

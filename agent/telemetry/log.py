@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Final, TextIO
 
-from agent.forward.forwarder import Told
+from agent.forward.forwarder import Tell
 from runtime.redact import hide_keys, one_line
-from runtime.stderr import Lines
+from runtime.stderr import LogLines
 from runtime.systemd import journal_reads, mark
 
 GOOD_NEWS: Final = frozenset(
@@ -22,13 +22,13 @@ BURST: Final = 5
 BURST_SECONDS: Final = 60.0
 
 
-def log_to(stream: TextIO, environ: Mapping[str, str] = os.environ) -> Told:
+def log_to(stream: TextIO, environ: Mapping[str, str] = os.environ) -> Tell:
     """A ``tell`` that writes to ``stream``, and raises nothing: events that are no good news are warnings.
 
     The next line that can be written says how many before it could not.
     """
     person, journal = stream.isatty(), _in_journal(stream, environ)
-    lines = Lines(stream)
+    lines = LogLines(stream)
 
     def tell(event: str, message: str) -> None:
         missing = f" ({lines.unwritten} lines before this one could not be written)" if lines.unwritten else ""
@@ -54,7 +54,7 @@ def _in_journal(stream: TextIO, environ: Mapping[str, str]) -> bool:
     return journal_reads(environ, found.st_dev, found.st_ino)
 
 
-def not_too_often(tell: Told, steady: Callable[[], float]) -> Told:
+def not_too_often(tell: Tell, steady: Callable[[], float]) -> Tell:
     """``tell``, but at most BURST lines of one event in BURST_SECONDS; the next one says how many were left out."""
     told: defaultdict[str, deque[float]] = defaultdict(lambda: deque(maxlen=BURST))
     left_out: defaultdict[str, int] = defaultdict(int)

@@ -13,14 +13,14 @@ from prometheus_client.registry import Collector
 from agent.clock import CLOCK_OFF_SECONDS
 from agent.forward.forwarder import held_message
 from agent.forward.outcome import Action
-from agent.receive.socket_facts import SocketFacts
+from agent.receive.socket_status import SocketStatus
 
 WAITING_SECONDS: Final = 60.0
 """An outage that is shorter is no news: that is what the spool is for."""
 
 
 @dataclass(frozen=True, slots=True)
-class TroubleFacts:
+class TroubleStatus:
     """Why nothing goes through, and for how many seconds."""
 
     action: str
@@ -56,11 +56,11 @@ class Snapshot:
     answers: Mapping[str, int]
     """By ``action/reason``."""
     retries: int
-    trouble: TroubleFacts | None
+    trouble: TroubleStatus | None
     last_success_age: float | None
     clock_ahead: float | None
-    """How far this host is ahead of the centre; None while the centre has not told the time."""
-    sockets: Sequence[SocketFacts]
+    """How far this host is ahead of central; None while central has not told the time."""
+    sockets: Sequence[SocketStatus]
     lately: Mapping[str, int]
     """Losses since the last window began, see agent.telemetry.snapshot; those in LATELY matter for the health."""
 
@@ -96,7 +96,7 @@ def health(snapshot: Snapshot) -> list[str]:
         reasons.append(held_message(snapshot.held, snapshot.clock_ahead or 0))
     elif snapshot.clock_ahead is not None and abs(snapshot.clock_ahead) > CLOCK_OFF_SECONDS:
         way = "ahead of" if snapshot.clock_ahead > 0 else "behind"
-        off = f"{abs(snapshot.clock_ahead):.0f} s {way} the centre's"
+        off = f"{abs(snapshot.clock_ahead):.0f} s {way} the service's"
         reasons.append(f"this host's clock is {off}, by whose time windows go meanwhile; set it right")
     if snapshot.disk_trouble is not None:
         reasons.append(
@@ -124,9 +124,9 @@ class _Number(NamedTuple):
 _COUNTERS: Final = (
     _Number("samples_received", "Samples received since the start", lambda s: s.received),
     _Number("samples_recovered", "Samples found in the spool or replayed", lambda s: s.recovered),
-    _Number("samples_acknowledged", "Samples the centre has stored", lambda s: s.acknowledged),
+    _Number("samples_acknowledged", "Samples the service has stored", lambda s: s.acknowledged),
     _Number("spool_corrupt_files", "Spool files that were not what we wrote", lambda s: s.corrupt_files),
-    _Number("dead_letters", "Batches the centre refused for good", lambda s: s.dead_letters),
+    _Number("dead_letters", "Batches the service refused for good", lambda s: s.dead_letters),
     _Number("dead_letters_removed", "Dead letters removed to make room", lambda s: s.dead_letters_removed),
     _Number("dead_letters_replayed", "Dead letters taken back to be sent again", lambda s: s.replayed),
     _Number("disk_failures", "Writes, renames and unlinks that failed", lambda s: s.disk_failures),
@@ -140,9 +140,9 @@ _GAUGES: Final = (
     _Number("spool_batches", "Batches in the spool that can be sent", lambda s: s.spool_batches),
     _Number("spool_bytes", "Bytes of the batches in the spool", lambda s: s.spool_bytes),
     _Number("spool_batches_in_memory", "Batches that are not on disk", lambda s: s.spool_in_memory),
-    _Number("spool_batches_held", "Batches that wait because they are in the centre's future", lambda s: s.held),
-    _Number("last_success_age_seconds", "Seconds since the centre took a batch", lambda s: s.last_success_age),
-    _Number("clock_ahead_seconds", "How far this host's clock is ahead of the centre's", lambda s: s.clock_ahead),
+    _Number("spool_batches_held", "Batches that wait because they are in the service's future", lambda s: s.held),
+    _Number("last_success_age_seconds", "Seconds since the service took a batch", lambda s: s.last_success_age),
+    _Number("clock_ahead_seconds", "How far this host's clock is ahead of the service's", lambda s: s.clock_ahead),
     _Number("healthy", "1 when /health answers 200", lambda s: not health(s)),
 )
 
@@ -150,7 +150,7 @@ _GAUGES: Final = (
 class _SocketNumber(NamedTuple):
     name: str
     help: str
-    read: Callable[[SocketFacts], int | None]
+    read: Callable[[SocketStatus], int | None]
 
 
 _SOCKET_COUNTERS: Final = (
@@ -198,7 +198,7 @@ class AgentCollector(Collector):
         yield from _by_socket(GaugeMetricFamily, _SOCKET_GAUGES, snapshot.sockets)
         yield _labelled("samples_dropped", "Samples lost, by reason", "reason", snapshot.dropped)
         yield _labelled("notes", "Things worth knowing that lose nothing", "note", snapshot.notes)
-        yield _labelled("forward_attempts", "Answers of the centre, by what they meant", "outcome", snapshot.answers)
+        yield _labelled("forward_attempts", "Answers of the service, by what they meant", "outcome", snapshot.answers)
 
 
 def _labelled(name: str, text: str, label: str, counts: Mapping[str, int]) -> CounterMetricFamily:
@@ -211,7 +211,7 @@ def _labelled(name: str, text: str, label: str, counts: Mapping[str, int]) -> Co
 def _by_socket(
     family: type[CounterMetricFamily | GaugeMetricFamily],
     numbers: Iterable[_SocketNumber],
-    facts: Sequence[SocketFacts],
+    facts: Sequence[SocketStatus],
 ) -> Iterable[Metric]:
     """A family for each number that any socket has."""
     for number in numbers:
@@ -223,7 +223,7 @@ def _by_socket(
             yield metric
 
 
-class Recent:
+class RecentGrowth:
     """Compares totals that only grow with what they were."""
 
     def __init__(self) -> None:

@@ -16,7 +16,7 @@ def render(status: Mapping[str, Any]) -> str:
         ("received", status["received"], ""),
         ("recovered", status["recovered"], "found in the spool at the start, or replayed"),
         ("", None, ""),
-        ("acknowledged", status["acknowledged"], "stored by the centre"),
+        ("acknowledged", status["acknowledged"], "stored by the service"),
         ("in window", status["in_window"], counted(status["names"], "name")),
         (
             "in spool",
@@ -30,14 +30,14 @@ def render(status: Mapping[str, Any]) -> str:
         ),
     ]
     lines = ["samples", *(_row(*row) for row in rows), "", "sockets"]
-    lines += [line for facts in status["sockets"] for line in _socket(facts)]
+    lines += [line for socket in status["sockets"] for line in _socket(socket)]
     if status["notes"]:
         lines += [
             "",
             "notes (nothing lost)",
             *(_row(f"  {name}", n, "") for name, n in sorted(status["notes"].items())),
         ]
-    lines += ["", f"lines are counted by {counted_by(status['compiled'])}", _centre(status), _lost(status)]
+    lines += ["", f"lines are counted by {counted_by(status['compiled'])}", _central(status), _lost(status)]
     lines += [f"UNHEALTHY: {reason}" for reason in status["health"]] or ["healthy"]
     return "\n".join(lines)
 
@@ -53,28 +53,28 @@ def _row(name: str, count: int | None, remark: str) -> str:
     return "" if count is None else f"  {name:<28}{count:>15,}  {remark}".rstrip()
 
 
-def _socket(facts: Mapping[str, Any]) -> Iterator[str]:
+def _socket(socket: Mapping[str, Any]) -> Iterator[str]:
     """A line of what came, and one of what waits, under it."""
-    came = f"{facts['bytes']:,} bytes"
-    if facts["packets"] is not None:
-        came = f"{counted(facts['packets'], 'datagram')}, {came}"
-    if facts["accepted"] is not None:
-        came = f"{facts['connections']:,} connections open of {facts['accepted']:,}, {came}"
-    yield f"  {facts['name']:<28}  {came}"
-    if facts["buffer_granted"] is not None:
-        waiting = "" if facts["buffer_used"] is None else f"{facts['buffer_used']:,} bytes used of "
-        less = facts["buffer_granted"] < facts["buffer_asked"]
-        asked = f", {facts['buffer_asked']:,} asked for{allowed_text(facts['buffer_limit'])}" if less else ""
-        yield f"  {'':<28}  receive buffer: {waiting}{facts['buffer_granted']:,}{asked}"
-        if is_small(facts["buffer_granted"]):
-            yield f"  {'':<28}  {udp_waiting(facts['buffer_granted'])}"
-    if facts["queue_limit"] is not None:
-        yield f"  {'':<28}  {unix_waiting(facts['queue_limit'])}"
+    came = f"{socket['bytes']:,} bytes"
+    if socket["packets"] is not None:
+        came = f"{counted(socket['packets'], 'datagram')}, {came}"
+    if socket["accepted"] is not None:
+        came = f"{socket['connections']:,} connections open of {socket['accepted']:,}, {came}"
+    yield f"  {socket['name']:<28}  {came}"
+    if socket["buffer_granted"] is not None:
+        waiting = "" if socket["buffer_used"] is None else f"{socket['buffer_used']:,} bytes used of "
+        less = socket["buffer_granted"] < socket["buffer_asked"]
+        asked = f", {socket['buffer_asked']:,} asked for{allowed_text(socket['buffer_limit'])}" if less else ""
+        yield f"  {'':<28}  receive buffer: {waiting}{socket['buffer_granted']:,}{asked}"
+        if is_small(socket["buffer_granted"]):
+            yield f"  {'':<28}  {udp_waiting(socket['buffer_granted'])}"
+    if socket["queue_limit"] is not None:
+        yield f"  {'':<28}  {unix_waiting(socket['queue_limit'])}"
 
 
-def _centre(status: Mapping[str, Any]) -> str:
+def _central(status: Mapping[str, Any]) -> str:
     age = status["last_success_age"]
-    return "the centre has taken no batch yet" if age is None else f"the centre took a batch {age:.0f} s ago"
+    return "the service has taken no batch yet" if age is None else f"the service took a batch {age:.0f} s ago"
 
 
 def counted(count: int, noun: str, plural: str = "") -> str:
@@ -85,10 +85,10 @@ def counted(count: int, noun: str, plural: str = "") -> str:
 def _lost(status: Mapping[str, Any]) -> str:
     """One line: was anything lost, and where, in the order of the data's way."""
     places = []
-    for facts in status["sockets"]:
+    for socket in status["sockets"]:
         for what, count in _SOCKET_LOSSES.items():
-            if facts[count]:
-                places.append(f"{facts[count]:,} {what} {facts['name']}")
+            if socket[count]:
+                places.append(f"{socket[count]:,} {what} {socket['name']}")
     samples: Counter[str] = Counter()
     for reason, count in status["dropped"].items():
         samples[place(reason)] += count

@@ -14,7 +14,7 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-Told = Callable[[int], object]
+OnProgress = Callable[[int], object]
 """Called with the number of bytes that were done just now."""
 
 
@@ -45,7 +45,7 @@ def stepping(text: str, console: Console | None = None) -> Iterator[Callable[[st
 
 
 @contextmanager
-def copying(total: int | None, console: Console | None = None) -> Iterator[Told]:
+def copying(total: int | None, console: Console | None = None) -> Iterator[OnProgress]:
     """A bar of bytes on stderr; ``total`` None is not known."""
     console = console or Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeElapsedColumn())

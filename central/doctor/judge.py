@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple
 
 from central.retention import DAY
-from central.store.inspection import KeyFact, StoreFacts
+from central.store.inspection import KeyState, StoreState
 from protocol.times import format_time
 
 Status = Literal["ok", "warning", "fails"]
@@ -101,7 +101,7 @@ class KeyFile:
     fault: str | None = None
 
 
-def admin_key_file(file: KeyFile, keys: Sequence[KeyFact] | None, *, given: bool) -> Finding:
+def admin_key_file(file: KeyFile, keys: Sequence[KeyState] | None, *, given: bool) -> Finding:
     """The key that the command line shows. ``keys`` is None where the store does not tell."""
     check = "admin.key"
     if file.mode is None:
@@ -157,7 +157,7 @@ def clock(whose: str, difference: float, skew: float) -> Finding:
 # --- the store
 
 
-def migrations(facts: StoreFacts) -> Finding:
+def migrations(facts: StoreState) -> Finding:
     """Whether the tables are this version's."""
     if facts.pending:
         advice = "start the service, or run fiesta-central migrate"
@@ -219,7 +219,7 @@ def partitions(last: Mapping[str, int], now: float) -> Finding:
     return ok("partitions", f"{ahead} days ahead")
 
 
-def admin_keys(keys: Sequence[KeyFact], *, given: bool) -> Finding:
+def admin_keys(keys: Sequence[KeyState], *, given: bool) -> Finding:
     """Whether somebody can still make keys."""
     live = [key for key in keys if "admin" in key.scopes and not key.revoked]
     if live:
@@ -230,7 +230,7 @@ def admin_keys(keys: Sequence[KeyFact], *, given: bool) -> Finding:
     return (fails if keys else warning)("admin keys", "none lives: nobody can make or revoke keys", advice)
 
 
-def revoked_in_use(keys: Sequence[KeyFact] | None, used: Mapping[int, int]) -> Finding:
+def revoked_in_use(keys: Sequence[KeyState] | None, used: Mapping[int, int]) -> Finding:
     """Requests with revoked keys since the running process started, by the key's id."""
     check = "revoked keys"
     if not used:

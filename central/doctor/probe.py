@@ -25,7 +25,7 @@ from central.redis_link import RedisAddress, RedisDown, RedisLink, RedisRefused
 from central.settings import Settings
 from central.spill.spill import Spill
 from central.store.base import StoreError
-from central.store.inspection import KeyFact, StoreFacts
+from central.store.inspection import KeyState, StoreState
 from central.store.migrations import MigrationError
 from protocol.times import parse_time
 
@@ -134,7 +134,7 @@ def _revoked_in_use(metrics: str) -> dict[int, int]:
 # --- the store
 
 
-async def _ask_store(settings: Settings, heard: Heard | None) -> tuple[StoreFacts | None, list[Finding]]:
+async def _ask_store(settings: Settings, heard: Heard | None) -> tuple[StoreState | None, list[Finding]]:
     """What is in it, and whether it can be reached at all."""
     if settings.db_connection == "mysql":
         from central.store.mysql.connection import Server
@@ -156,7 +156,7 @@ async def _ask_store(settings: Settings, heard: Heard | None) -> tuple[StoreFact
     return await _looked(asyncio.to_thread(look_at_file, path), "that no other process has it open, and who owns it")
 
 
-async def _looked(look: Awaitable[StoreFacts], where: str) -> tuple[StoreFacts | None, list[Finding]]:
+async def _looked(look: Awaitable[StoreState], where: str) -> tuple[StoreState | None, list[Finding]]:
     try:
         async with asyncio.timeout(SECONDS):
             facts = await look
@@ -169,23 +169,23 @@ async def _looked(look: Awaitable[StoreFacts], where: str) -> tuple[StoreFacts |
     return facts, [ok("store", f"{facts.version} answers"), doctor.migrations(facts)]
 
 
-def _over_the_api(settings: Settings, rejected: int | None) -> tuple[StoreFacts | None, list[Finding]]:
+def _over_the_api(settings: Settings, rejected: int | None) -> tuple[StoreState | None, list[Finding]]:
     """The embedded store of a running service."""
     try:
         client = Client(target_of(settings), timeout=SECONDS)
         keys = [
-            KeyFact(row["id"], row["prefix"][3:], row["name"], frozenset(row["scopes"]), row["revoked_at"] is not None)
+            KeyState(row["id"], row["prefix"][3:], row["name"], frozenset(row["scopes"]), row["revoked_at"] is not None)
             for row in client.get("/api/admin/keys")["data"]
         ]
         last_run = client.get("/api/admin/retention")["data"]["last_run"]
     except ClientError as error:
         advice = "see admin.key and service; the service must be the one of this data folder"
         return None, [fails("store", f"open in the service, which does not tell: {error}", advice)]
-    facts = StoreFacts("the embedded store", [], keys, parse_time(last_run) if last_run else 0, rejected)
+    facts = StoreState("the embedded store", [], keys, parse_time(last_run) if last_run else 0, rejected)
     return facts, [ok("store", "open in the running service, and answers")]
 
 
-def _judged(facts: StoreFacts, heard: Heard | None, settings: Settings) -> Iterator[Finding]:
+def _judged(facts: StoreState, heard: Heard | None, settings: Settings) -> Iterator[Finding]:
     """All that is about what is in the store."""
     now = time.time()
     if facts.ahead is not None:

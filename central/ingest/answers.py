@@ -21,7 +21,7 @@ class Answer(NamedTuple):
     headers: dict[str, str]
 
 
-class Rejected(NamedTuple):
+class RejectedItem(NamedTuple):
     """An item of a batch that was not stored."""
 
     place: int
@@ -44,7 +44,7 @@ def refused_item(fault: Fault) -> Answer:
     return refused(invalid(fault))
 
 
-def batch_body(items: int, rejected: Sequence[Rejected]) -> bytes:
+def batch_body(items: int, rejected: Sequence[RejectedItem]) -> bytes:
     """The body of a batch's 201: how many were accepted, and one error for each that was not."""
     if not rejected:
         return b'{"success":true,"accepted":%d,"rejected":0,"errors":[]}' % items

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from central.compiled import CORE
 from central.errors import ApiError, invalid
-from central.ingest.answers import SINGLE_ANSWERS, Answer, Rejected, batch_body, recorded, refused_item
+from central.ingest.answers import SINGLE_ANSWERS, Answer, RejectedItem, batch_body, recorded, refused_item
 from central.ingest.body import decode_json
 from protocol.item import Fault, Item, Kind, parse_item, parse_single
 from protocol.limits import MAX_AGE_SECONDS, MAX_BATCH_ITEMS, MAX_IDEMPOTENCY_KEY
@@ -36,7 +36,7 @@ class Submission:
     total: int
     kind: Kind | None = None
     request: RequestKey | None = None
-    rejected: list[Rejected] = field(default_factory=list)
+    rejected: list[RejectedItem] = field(default_factory=list)
 
     def plain_body(self) -> bytes:
         """The body of the 201 when nothing was rejected."""
@@ -60,7 +60,7 @@ class Submission:
         """Take out the items at these positions."""
         places: Sequence[int] = range(len(self.items)) if self.places is None else self.places
         for position, fault in faults.items():
-            self.rejected.append(Rejected(places[position], self.items[position].name, fault))
+            self.rejected.append(RejectedItem(places[position], self.items[position].name, fault))
         self.rejected.sort(key=lambda entry: entry.place)
         keep = [position for position in range(len(self.items)) if position not in faults]
         self.items = [self.items[position] for position in keep]
@@ -98,7 +98,7 @@ def batch(raw: Any, key_id: int, now: float, skew: float) -> Submission:
             places.append(index)
         except Fault as fault:
             name = entry.get("name") if type(entry) is dict else None
-            submission.rejected.append(Rejected(index, name[:_NAME_ECHO] if type(name) is str else None, fault))
+            submission.rejected.append(RejectedItem(index, name[:_NAME_ECHO] if type(name) is str else None, fault))
     submission.places = places
     return submission
 

@@ -20,7 +20,7 @@ from central.ingest.names import Known, Names
 from central.ingest.submission import Submission
 from central.redis_link import RedisDown, RedisRefused
 from central.spill.record import BadRecord, SpilledGroup, SpilledRequest, decode, submission_of
-from central.spill.spill import Entry, Spill
+from central.spill.spill import Spill, SpillEntry
 from central.store.base import (
     Group,
     OutcomeUnknown,
@@ -48,7 +48,7 @@ _log = structlog.get_logger(__name__)
 class Read(NamedTuple):
     """An entry and what it says."""
 
-    entry: Entry
+    entry: SpillEntry
     group: SpilledGroup
 
 
@@ -133,7 +133,7 @@ class Drain:
                     return
                 await self._store_bunch(bunch)
 
-    async def _read(self, entry: Entry) -> Read | None:
+    async def _read(self, entry: SpillEntry) -> Read | None:
         try:
             return Read(entry, decode(entry.content))
         except BadRecord as error:

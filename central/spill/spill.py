@@ -40,7 +40,7 @@ class SpillInDoubt(Exception):
     """The group may be in the spill. To put it again is harmless: its id is the judge when it is drained."""
 
 
-class Entry(NamedTuple):
+class SpillEntry(NamedTuple):
     """An entry as read: its id in the stream, the size it counts for, its content."""
 
     id: bytes
@@ -218,14 +218,14 @@ class Spill:
         self.state.lag_seconds = max(0, now - int(oldest.split(b"-")[0])) / 1000 if oldest else 0.0
         return self.state
 
-    async def read(self, after: bytes) -> list[Entry]:
+    async def read(self, after: bytes) -> list[SpillEntry]:
         """The next entries, oldest first; ``after`` is an entry's id, empty for the start. Raises as the link."""
         mean = self.state.bytes // max(self.state.entries, 1) + 1
         count = max(1, min(READ_ENTRIES, READ_BYTES // mean))
         start = b"(" + after if after else "-"
         return await self._link.run(lambda client: _read(client, self._keys[0], start, count))
 
-    async def remove(self, entries: Sequence[Entry], ids: Iterable[bytes]) -> None:
+    async def remove(self, entries: Sequence[SpillEntry], ids: Iterable[bytes]) -> None:
         """Forget entries that are in the store, and their request ids. Raises as the link."""
         pairs = [part for entry in entries for part in (entry.id, entry.size)]
         removed = await self._link.script(
@@ -233,7 +233,7 @@ class Spill:
         )
         self.state.entries = max(0, self.state.entries - removed)
 
-    async def set_aside(self, entry: Entry, reason: str) -> None:
+    async def set_aside(self, entry: SpillEntry, reason: str) -> None:
         """Move an entry that cannot be read to the stream of bad ones. Raises as the link."""
         await self._link.script(SET_ASIDE, self._keys, entry.id, entry.size, entry.content, reason)
 
@@ -283,11 +283,11 @@ async def _get(client: Any, keys: list[str]) -> list[bytes | None]:
     return values
 
 
-async def _read(client: Any, key: str, start: bytes | str, count: int) -> list[Entry]:
+async def _read(client: Any, key: str, start: bytes | str, count: int) -> list[SpillEntry]:
     entries = []
     for entry_id, fields in await client.xrange(key, start, "+", count):
         size = fields.get(b"size", b"")
-        entries.append(Entry(entry_id, int(size) if size.isdigit() else 0, fields.get(b"group", b"")))
+        entries.append(SpillEntry(entry_id, int(size) if size.isdigit() else 0, fields.get(b"group", b"")))
     return entries
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 
-class KeyFact(NamedTuple):
+class KeyState(NamedTuple):
     """An API key, without anything secret."""
 
     id: int
@@ -15,13 +15,13 @@ class KeyFact(NamedTuple):
 
 
 @dataclass(frozen=True)
-class StoreFacts:
+class StoreState:
     """What is in a store. Times are UTC seconds; ``None`` where the store does not tell."""
 
     version: str
     pending: list[str]
     """Migrations that are still to be applied; the rest is empty then."""
-    keys: list[KeyFact] = field(default_factory=list)
+    keys: list[KeyState] = field(default_factory=list)
     last_run: int | None = None
     """When retention ran last; 0 for never."""
     rejected: int | None = None

@@ -7,7 +7,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import NamedTuple
 
-Told = Callable[[str, int, int], object]
+OnMigration = Callable[[str, int, int], object]
 """Called before each migration: its name, its place among those to be applied, from 1, and how many these are."""
 
 
@@ -51,7 +51,7 @@ def pending(known: list[Migration], applied: Mapping[str, str]) -> list[Migratio
     return [migration for migration in known if migration.name not in applied]
 
 
-def one_by_one(todo: Sequence[Migration], told: Told | None) -> Iterator[Migration]:
+def one_by_one(todo: Sequence[Migration], told: OnMigration | None) -> Iterator[Migration]:
     """Each in turn, told of first."""
     for place, migration in enumerate(todo, 1):
         if told is not None:

@@ -5,7 +5,7 @@ from typing import Protocol
 from central.settings import Settings
 from central.store.base import Store
 from central.store.duck.store import DuckStore
-from central.store.migrations import Told
+from central.store.migrations import OnMigration
 from central.store.mysql.connection import Server
 from central.store.mysql.store import MySQLStore
 
@@ -17,7 +17,7 @@ class OpenStore(Store, Protocol):
     """Migrations that the opening applied."""
 
 
-async def open_store(settings: Settings, told: Told | None = None) -> OpenStore:
+async def open_store(settings: Settings, told: OnMigration | None = None) -> OpenStore:
     """The store of ``DB_CONNECTION``, migrated; ``told`` hears how far that is.
 
     Raises StoreError and MigrationError; then nothing is left open.

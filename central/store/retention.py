@@ -17,7 +17,7 @@ class Move(NamedTuple):
     line: int
 
 
-class Entry(NamedTuple):
+class LogEntry(NamedTuple):
     """A line of the log: what was done, by whom, and what a drop removed (rows, and partitions or slices of them)."""
 
     at: int
@@ -60,13 +60,13 @@ class RetentionStore(Protocol):
     async def state(self) -> State:
         """The row and the moves of the line, of one moment."""
 
-    async def replace(self, old: State, new: State, entries: Sequence[Entry] = ()) -> bool:
+    async def replace(self, old: State, new: State, entries: Sequence[LogEntry] = ()) -> bool:
         """Write ``new`` and the log entries in one durable transaction, if the row is still at ``old.version``.
 
         False, and nothing is written, when somebody else was faster. The version written is ``old.version + 1``.
         """
 
-    async def log(self, limit: int) -> list[Entry]:
+    async def log(self, limit: int) -> list[LogEntry]:
         """The newest entries, newest first."""
 
     async def drop(self, before: int) -> Piece | None:

@@ -11,7 +11,7 @@ from central.web import admin, ingest, query, retention
 from central.web import probes as open
 from central.web import static_page as page
 from central.web.openapi.document import openapi
-from central.web.service import Service, careful, guarded, middleware
+from central.web.service import Service, careful, gated, middleware
 from protocol.limits import MAX_BODY_BYTES
 
 
@@ -21,20 +21,20 @@ def application(service: Service, registry: CollectorRegistry, version: str) -> 
     app.on_response_prepare.append(careful)
     route = app.router
     for kind in ("counter", "value"):
-        route.add_post(f"/api/metrics/{kind}", guarded(service, "ingest", ingest.single_endpoint(service, kind)))
-    route.add_post("/api/metrics/batch", guarded(service, "ingest", ingest.batch_endpoint(service)))
-    route.add_get("/api/metrics/aggregate", guarded(service, "query", query.aggregate_endpoint(service)))
-    route.add_get("/api/metrics", guarded(service, "query", query.list_endpoint(service)))
+        route.add_post(f"/api/metrics/{kind}", gated(service, "ingest", ingest.single_endpoint(service, kind)))
+    route.add_post("/api/metrics/batch", gated(service, "ingest", ingest.batch_endpoint(service)))
+    route.add_get("/api/metrics/aggregate", gated(service, "query", query.aggregate_endpoint(service)))
+    route.add_get("/api/metrics", gated(service, "query", query.list_endpoint(service)))
 
-    route.add_get("/api/admin/keys", guarded(service, "admin", admin.list_keys(service)))
-    route.add_post("/api/admin/keys", guarded(service, "admin", admin.create_key(service)))
-    route.add_delete("/api/admin/keys/{id:[0-9]{1,18}}", guarded(service, "admin", admin.revoke_key(service)))
-    route.add_post("/api/admin/keys/{id:[0-9]{1,18}}/rotate", guarded(service, "admin", admin.rotate_key(service)))
-    route.add_delete("/api/admin/metrics/{name}", guarded(service, "admin", admin.delete_metric(service)))
-    route.add_get("/api/admin/backup", admin.backup(service, guarded(service, "admin", _pass)), allow_head=False)
-    route.add_get("/api/admin/retention", guarded(service, "admin", retention.show(service)))
-    route.add_post("/api/admin/retention/run", guarded(service, "admin", retention.run(service)))
-    route.add_post("/api/admin/retention/restore", guarded(service, "admin", retention.restore(service)))
+    route.add_get("/api/admin/keys", gated(service, "admin", admin.list_keys(service)))
+    route.add_post("/api/admin/keys", gated(service, "admin", admin.create_key(service)))
+    route.add_delete("/api/admin/keys/{id:[0-9]{1,18}}", gated(service, "admin", admin.revoke_key(service)))
+    route.add_post("/api/admin/keys/{id:[0-9]{1,18}}/rotate", gated(service, "admin", admin.rotate_key(service)))
+    route.add_delete("/api/admin/metrics/{name}", gated(service, "admin", admin.delete_metric(service)))
+    route.add_get("/api/admin/backup", admin.backup(service, gated(service, "admin", _pass)), allow_head=False)
+    route.add_get("/api/admin/retention", gated(service, "admin", retention.show(service)))
+    route.add_post("/api/admin/retention/run", gated(service, "admin", retention.run(service)))
+    route.add_post("/api/admin/retention/restore", gated(service, "admin", retention.restore(service)))
 
     route.add_get("/health", open.health)
     route.add_get("/ready", open.ready(service))

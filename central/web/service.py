@@ -18,7 +18,7 @@ from central.errors import ApiError
 from central.histogram import SECONDS, Histogram
 from central.ingest.answers import Answer, refused
 from central.ingest.names import Names
-from central.redis_parts import RedisParts
+from central.redis_services import RedisServices
 from central.request_id import HEADER, RequestIds
 from central.retention import Retention
 from central.store.base import Store
@@ -77,7 +77,7 @@ class Service:
     data_dir: Path
     skew: float
     rate_limit_default: int
-    redis: RedisParts
+    redis: RedisServices
     cors_origins: tuple[str, ...] = ()
     clock: Callable[[], float] = time.time
     body_seconds: float = BODY_SECONDS
@@ -94,7 +94,7 @@ class Service:
     """From the request's head to its answer, by route."""
 
 
-def guarded(service: Service, scope: str, endpoint: Endpoint) -> Handler:
+def gated(service: Service, scope: str, endpoint: Endpoint) -> Handler:
     """``endpoint`` behind key, limit and scope; its answer as a response. Every request with a good key counts."""
     auth, limiter, clock = service.auth, service.limiter, service.clock
 

@@ -34,8 +34,8 @@ from central.store.base import (
     StoreError,
     StoreUnavailable,
 )
+from central.write.slots import WriteSlots
 from central.write.store_or_spill import Keep, WriteCounts
-from central.write.turns import Turns
 from central.write.waiting import Waiting, replayed, reused
 
 T = TypeVar("T")
@@ -80,7 +80,7 @@ class GroupCommit:
         self._queued_rows = 0
         self._in_flight: dict[bytes, Waiting] = {}
         self._deadlines: deque[tuple[float, asyncio.Future[Answer]]] = deque()
-        self._turns = Turns(store.writers)
+        self._turns = WriteSlots(store.writers)
         self._tidied = 0.0
         self._wake = asyncio.Event()
         self._closing = False

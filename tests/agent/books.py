@@ -7,9 +7,9 @@ import pytest
 
 from agent.ledger import Ledger
 from agent.spool.batch import Batch
-from agent.spool.index import Entry
+from agent.spool.index import IndexEntry
 from agent.spool.spool import Spool
-from tests.agent.fakes import NOW, FailingDisk, ScriptedCentre, Time, a_batch, a_forwarder, a_spool, put
+from tests.agent.fakes import NOW, FailingDisk, ScriptedCentral, Time, a_batch, a_forwarder, a_spool, put
 
 
 class Books:
@@ -31,13 +31,13 @@ class Books:
         return self.spool(path)
 
 
-def the_oldest(spool: Spool) -> Entry:
+def the_oldest(spool: Spool) -> IndexEntry:
     entry = spool.index.oldest()
     assert entry is not None
     return entry
 
 
-def taken(spool: Spool) -> tuple[Entry, Batch]:
+def taken(spool: Spool) -> tuple[IndexEntry, Batch]:
     entry = the_oldest(spool)
     batch = spool.take(entry)
     assert batch is not None
@@ -66,11 +66,11 @@ class Bench:
         share: float = 0,
     ) -> None:
         self.time = Time()
-        self.centre = ScriptedCentre(self.time, offset)
+        self.central = ScriptedCentral(self.time, offset)
         self.spool, self.ledger = a_spool(path, disk.disk if disk else None)
         self.spool.open()
         self.forwarder, self.clock, self.told = a_forwarder(
-            self.spool, self.time, self.centre, wall_ahead, (interval, share)
+            self.spool, self.time, self.central, wall_ahead, (interval, share)
         )
 
     async def put(self, *numbers: int, start: int = NOW - 1_000, items: int = 3) -> None:
@@ -89,4 +89,4 @@ class Bench:
 
     def ids(self) -> list[int]:
         """Numbers of the batches sent, in order, probes left out."""
-        return [int(asked.split(".")[0], 16) for asked in self.centre.asked if asked != "health"]
+        return [int(asked.split(".")[0], 16) for asked in self.central.asked if asked != "health"]

@@ -1,4 +1,4 @@
-"""What agent tests share: a time that stands still, a scripted centre, a real one on port 0, a disk that fails."""
+"""What agent tests share: a time that stands still, a scripted central, a real one on port 0, a disk that fails."""
 
 import asyncio
 import errno
@@ -14,9 +14,9 @@ from typing import Any
 from aiohttp import web
 
 from agent.aggregate.window import Window, WindowItem
-from agent.clock import CentreClock
+from agent.clock import CentralClock
 from agent.forward.forwarder import Forwarder, Pace
-from agent.forward.outcome import Answer
+from agent.forward.outcome import Reply
 from agent.forward.send import UnreachableError
 from agent.ledger import Ledger
 from agent.spool.batch import Batch, batches
@@ -81,8 +81,8 @@ async def put(spool: Spool, ledger: Ledger, *given: Batch) -> None:
     await spool.persist()
 
 
-def stored(items: int, rejected: Sequence[tuple[int, str]] = (), date: float | None = NOW) -> Answer:
-    """The centre's 201."""
+def stored(items: int, rejected: Sequence[tuple[int, str]] = (), date: float | None = NOW) -> Reply:
+    """Central's 201."""
     body = {
         "success": True,
         "accepted": items - len(rejected),
@@ -92,53 +92,53 @@ def stored(items: int, rejected: Sequence[tuple[int, str]] = (), date: float | N
     return ours(201, body, date)
 
 
-def ours(status: int, body: dict[str, Any], date: float | None = NOW, retry_after: str | None = None) -> Answer:
+def ours(status: int, body: dict[str, Any], date: float | None = NOW, retry_after: str | None = None) -> Reply:
     told = None if date is None else formatdate(date, usegmt=True)
-    return Answer(status, "application/json; charset=utf-8", json.dumps(body).encode(), retry_after, told)
+    return Reply(status, "application/json; charset=utf-8", json.dumps(body).encode(), retry_after, told)
 
 
-def refused(status: int, code: str, date: float | None = NOW, retry_after: str | None = None) -> Answer:
-    """The centre's error shape."""
+def refused(status: int, code: str, date: float | None = NOW, retry_after: str | None = None) -> Reply:
+    """Central's error shape."""
     return ours(status, {"success": False, "error": {"code": code, "message": "no"}}, date, retry_after)
 
 
-def page(status: int, date: float | None = None) -> Answer:
+def page(status: int, date: float | None = None) -> Reply:
     """Somebody else's HTML."""
     told = None if date is None else formatdate(date, usegmt=True)
-    return Answer(status, "text/html", b"<html>log in</html>", None, told)
+    return Reply(status, "text/html", b"<html>log in</html>", None, told)
 
 
-class ScriptedCentre:
-    """A centre with the true time that answers as told; what it acknowledged is in ``stored``, once for each id."""
+class ScriptedCentral:
+    """A service with the true time that answers as told; what it acknowledged is in ``stored``, once for each id."""
 
     def __init__(self, time: Time, offset: float = 0.0) -> None:
         self.time = time
         self.offset = offset
         """Its clock minus the agent's."""
-        self.answers: list[Answer | Callable[[str, bytes], Answer] | Exception] = []
+        self.answers: list[Reply | Callable[[str, bytes], Reply] | Exception] = []
         """The next answers to batches; when there are none left, batches are stored."""
         self.asked: list[str] = []
         """Ids of batches, and "health"."""
         self.stored: dict[str, bytes] = {}
         self.new_keys = 0
-        self.health_answer: Callable[[], Answer] | None = None
+        self.health_answer: Callable[[], Reply] | None = None
 
     def now(self) -> float:
         return self.time.steady - 1_000.0 + NOW + self.offset
 
-    async def post(self, batch_id: str, body: bytes) -> Answer:
+    async def post(self, batch_id: str, body: bytes) -> Reply:
         self.asked.append(batch_id)
         answer = self.answers.pop(0) if self.answers else self.store
         if isinstance(answer, Exception):
             raise answer
-        return answer if isinstance(answer, Answer) else answer(batch_id, body)
+        return answer if isinstance(answer, Reply) else answer(batch_id, body)
 
-    def store(self, batch_id: str, body: bytes) -> Answer:
+    def store(self, batch_id: str, body: bytes) -> Reply:
         known = self.stored.setdefault(batch_id, body)
         assert known == body, "a retry must send the same bytes"
         return stored(len(json.loads(body)["metrics"]), date=self.now())
 
-    async def health(self) -> Answer:
+    async def health(self) -> Reply:
         self.asked.append("health")
         if self.health_answer is not None:
             return self.health_answer()
@@ -180,15 +180,15 @@ class Told(list[str]):
 def a_forwarder(
     spool: Spool,
     time: Time,
-    centre: ScriptedCentre,
+    central: ScriptedCentral,
     wall_ahead: float = 0.0,
     interval_and_share: tuple[float, float] = (0.0, 0.0),
-) -> tuple[Forwarder, CentreClock, Told]:
+) -> tuple[Forwarder, CentralClock, Told]:
     """A forwarder whose jitter is always the longest; without an interval it keeps no pace."""
-    clock = CentreClock(lambda: time.wall + wall_ahead, lambda: time.steady)
+    clock = CentralClock(lambda: time.wall + wall_ahead, lambda: time.steady)
     told = Told()
     pace = Pace(time.pause, lambda low, high: high, *interval_and_share)
-    return Forwarder(spool, centre, clock, pace, told), clock, told
+    return Forwarder(spool, central, clock, pace, told), clock, told
 
 
 NETWORK = UnreachableError("no way there")
@@ -235,8 +235,8 @@ class FailingDisk:
 FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-class RealCentre:
-    """A small centre over real HTTP: deduplicates by Idempotency-Key, records, and answers as ``answer`` says."""
+class RealCentral:
+    """A small central over real HTTP: deduplicates by Idempotency-Key, records, and answers as ``answer`` says."""
 
     def __init__(self) -> None:
         self.url = ""
@@ -291,7 +291,7 @@ class RealCentre:
             await self.changed.wait_for(reached)
 
     @asynccontextmanager
-    async def serving(self, **site: Any) -> AsyncIterator["RealCentre"]:
+    async def serving(self, **site: Any) -> AsyncIterator["RealCentral"]:
         app = web.Application()
         app.add_routes(
             [

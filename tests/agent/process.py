@@ -14,7 +14,7 @@ from typing import Any
 
 import aiohttp
 
-from tests.agent.fakes import KEY, RealCentre
+from tests.agent.fakes import KEY, RealCentral
 
 
 def environment(folder: Path, url: str, **settings: str) -> dict[str, str]:
@@ -115,7 +115,7 @@ os.execv(sys.executable, [sys.executable, "-m", "agent", "run"])
 @asynccontextmanager
 async def an_agent(
     folder: Path,
-    centre: RealCentre | str,
+    central: RealCentral | str,
     passed: Sequence[socket.socket] = (),
     *,
     around: Mapping[str, str] | None = None,
@@ -123,7 +123,7 @@ async def an_agent(
 ) -> AsyncIterator[AgentProcess]:
     """A running agent, killed at the end if it still runs. It gets the sockets ``passed`` as systemd would do it;
     ``around`` is what else is in its environment."""
-    url = centre if isinstance(centre, str) else centre.url
+    url = central if isinstance(central, str) else central.url
     numbers = [sock.fileno() for sock in passed]
     process = await asyncio.create_subprocess_exec(
         sys.executable,

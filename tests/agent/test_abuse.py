@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.agent.fakes import RealCentre
+from tests.agent.fakes import RealCentral
 from tests.agent.process import AgentProcess, an_agent, balance
 
 MAX_NAMES = 5_000
@@ -78,21 +78,21 @@ async def test_a_million_names_do_not_push_out_the_good_ones(tmp_path: Path) -> 
                 yield from good
 
     def good_is(count: int) -> bool:
-        return all(centre.total(f"good.{number}") == count for number in range(50))
+        return all(central.total(f"good.{number}") == count for number in range(50))
 
     async with (
-        RealCentre().serving() as centre,
-        an_agent(tmp_path, centre, TCP="127.0.0.1:0", MAX_NAMES=str(MAX_NAMES)) as agent,
+        RealCentral().serving() as central,
+        an_agent(tmp_path, central, TCP="127.0.0.1:0", MAX_NAMES=str(MAX_NAMES)) as agent,
     ):
         await asyncio.to_thread(pour, agent.tcp, good)
-        await centre.until(lambda: good_is(1))
+        await central.until(lambda: good_is(1))
         await asyncio.to_thread(pour, agent.tcp, flood())
         dropped = await fine(agent)
         assert dropped["names_over_cap"] > 0
         code, health = await agent.get("/health")
         assert code == 503
         assert "samples of new names were dropped" in health
-        await centre.until(lambda: good_is(201))
+        await central.until(lambda: good_is(201))
         assert await agent.end(signal.SIGTERM) == 0
 
 
@@ -126,13 +126,13 @@ async def test_whatever_is_sent_memory_stays_below_the_bound_and_the_good_is_cou
             yield line
 
     async with (
-        RealCentre().serving() as centre,
-        an_agent(tmp_path, centre, TCP="127.0.0.1:0", MAX_NAMES=str(MAX_NAMES)) as agent,
+        RealCentral().serving() as central,
+        an_agent(tmp_path, central, TCP="127.0.0.1:0", MAX_NAMES=str(MAX_NAMES)) as agent,
     ):
         for lines in ATTACKS.values():
             await asyncio.to_thread(pour, agent.tcp, with_good(lines()))
             await fine(agent)
-        await centre.until(lambda: centre.total("good") == sent)
+        await central.until(lambda: central.total("good") == sent)
         assert len(agent.log) < 40, "the log is no flood"
         shown = [entry["message"] for entry in agent.log if entry["event"] == "bad_line"]
         assert shown
@@ -144,7 +144,7 @@ async def test_whatever_is_sent_memory_stays_below_the_bound_and_the_good_is_cou
 async def test_a_flood_of_datagrams_is_counted_or_counted_as_dropped_by_the_kernel(tmp_path: Path) -> None:
     packet = b"\n".join(b"flood.%d:1|c" % number for number in range(30))
     unix = str(tmp_path / "a.sock")
-    async with RealCentre().serving() as centre, an_agent(tmp_path / "spool", centre, UNIX=unix) as agent:
+    async with RealCentral().serving() as central, an_agent(tmp_path / "spool", central, UNIX=unix) as agent:
         os.kill(agent.process.pid, signal.SIGSTOP)
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as flood:
             for _ in range(60_000):
@@ -176,38 +176,38 @@ async def test_a_flood_of_datagrams_is_counted_or_counted_as_dropped_by_the_kern
         assert code == 503
         assert "dropped by the kernel" in health
         assert await agent.end(signal.SIGTERM) == 0
-        assert centre.total("good") == 501
-        assert sum(centre.total(f"flood.{number}") for number in range(30)) == 30 * facts["packets"]
+        assert central.total("good") == 501
+        assert sum(central.total(f"flood.{number}") for number in range(30)) == 30 * facts["packets"]
 
 
 async def test_an_agent_killed_in_a_flood_leaves_books_that_balance_for_the_next(tmp_path: Path) -> None:
     lines = [b"n.%d:1|c" % number for number in range(100_000)]
-    async with RealCentre().serving() as centre:
-        async with an_agent(tmp_path, centre, TCP="127.0.0.1:0", MAX_NAMES=str(MAX_NAMES)) as agent:
+    async with RealCentral().serving() as central:
+        async with an_agent(tmp_path, central, TCP="127.0.0.1:0", MAX_NAMES=str(MAX_NAMES)) as agent:
             flood = asyncio.to_thread(pour, agent.tcp, lines)
             pouring = asyncio.create_task(flood)
-            await centre.until(lambda: len(centre.stored) > 0)
+            await central.until(lambda: len(central.stored) > 0)
             await agent.end(signal.SIGKILL)
             with suppress(OSError):
                 await pouring
-        async with an_agent(tmp_path, centre, TCP="127.0.0.1:0", MAX_NAMES=str(MAX_NAMES)) as agent:
+        async with an_agent(tmp_path, central, TCP="127.0.0.1:0", MAX_NAMES=str(MAX_NAMES)) as agent:
             await asyncio.to_thread(pour, agent.tcp, [b"good:1|c"])
-            await centre.until(lambda: centre.total("good") == 1)
+            await central.until(lambda: central.total("good") == 1)
             await fine(agent)
             assert await agent.end(signal.SIGTERM) == 0
-        assert set(centre.times_stored().values()) <= {1, 2}
+        assert set(central.times_stored().values()) <= {1, 2}
         assert {path.suffix for path in (tmp_path / "queue").iterdir()} == set()
 
 
 async def test_too_many_connections_with_half_lines_starve_neither_memory_nor_the_spool(tmp_path: Path) -> None:
-    async with RealCentre().serving() as centre, an_agent(tmp_path, centre, TCP="127.0.0.1:0") as agent:
+    async with RealCentral().serving() as central, an_agent(tmp_path, central, TCP="127.0.0.1:0") as agent:
         with ExitStack() as stack:
             for _ in range(1_100):
                 with suppress(ConnectionError):
                     client = stack.enter_context(socket.create_connection(("127.0.0.1", agent.tcp)))
                     client.sendall(b"h" * 15_000)
             agent.send(["good:1|c"])
-            await centre.until(lambda: centre.total("good") == 1)
+            await central.until(lambda: central.total("good") == 1)
             status = await agent.status()
             (tcp,) = (facts for facts in status["sockets"] if facts["name"].startswith("TCP"))
             assert (tcp["connections"], tcp["refused"]) == (1_024, 76)
@@ -215,7 +215,7 @@ async def test_too_many_connections_with_half_lines_starve_neither_memory_nor_th
             assert most_memory(agent) < bound(0)
         agent.send(["good:1|c"])
         assert await agent.end(signal.SIGTERM) == 0
-        assert centre.total("good") == 2
+        assert central.total("good") == 2
 
 
 @pytest.fixture(autouse=True)
@@ -227,7 +227,7 @@ def descriptors_for_a_thousand_connections() -> None:
 async def test_idle_connections_to_the_local_port_take_no_descriptors_and_nothing_from_the_sockets(
     tmp_path: Path,
 ) -> None:
-    async with RealCentre().serving() as centre, an_agent(tmp_path, centre) as agent:
+    async with RealCentral().serving() as central, an_agent(tmp_path, central) as agent:
         with ExitStack() as stack:
             for number in range(600):
                 stack.enter_context(socket.create_connection(("127.0.0.1", agent.http)))
@@ -237,4 +237,4 @@ async def test_idle_connections_to_the_local_port_take_no_descriptors_and_nothin
             assert balance(await agent.status()) == 0
             assert (await agent.get("/health"))[0] == 200
         assert await agent.end(signal.SIGTERM) == 0
-        assert centre.total("hits") == 300
+        assert central.total("hits") == 300

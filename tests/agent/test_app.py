@@ -1,4 +1,4 @@
-"""The whole agent in this process, against a real centre and with windows that close when a test says so."""
+"""The whole agent in this process, against a real central and with windows that close when a test says so."""
 
 import asyncio
 import json
@@ -29,7 +29,7 @@ from protocol.limits import MAX_BATCH_ITEMS
 from runtime.start_error import StartError
 from runtime.systemd import Notifier, silent
 from tests.agent.cores import each_core
-from tests.agent.fakes import FULL, KEY, FailingDisk, RealCentre, Told, a_batch
+from tests.agent.fakes import FULL, KEY, FailingDisk, RealCentral, Told, a_batch
 
 
 class Ticks:
@@ -128,19 +128,19 @@ async def turns_until(done: Callable[[], bool]) -> None:
 
 
 @each_core
-async def test_a_line_becomes_a_batch_at_the_centre(tmp_path: Path, core: MaybeCore) -> None:
+async def test_a_line_becomes_a_batch_at_the_service(tmp_path: Path, core: MaybeCore) -> None:
     async with (
-        RealCentre().serving() as centre,
-        running(tmp_path, centre.url, core=core, PREFIX="web1", TAGS="append") as agent,
+        RealCentral().serving() as central,
+        running(tmp_path, central.url, core=core, PREFIX="web1", TAGS="append") as agent,
     ):
         agent.send(["foo:1|c|#a:b", "foo:2|c|#a:b"])
         assert (await agent.snapshot()).in_window == 2
         assert (await agent.snapshot()).compiled is (core is not None)
         agent.ticks.tick()
-        await centre.until(lambda: centre.total("web1.foo.a.b") == 3)
+        await central.until(lambda: central.total("web1.foo.a.b") == 3)
         agent.send(["foo:4|c"])
         await agent.end()
-        assert centre.total("web1.foo") == 4
+        assert central.total("web1.foo") == 4
         assert agent.told[-1] == "stopped"
 
 
@@ -149,7 +149,7 @@ async def test_of_a_window_with_many_names_little_is_done_between_two_turns_of_t
     tmp_path: Path, core: MaybeCore
 ) -> None:
     names, kinds = 2_000, ("c", "ms", "g", "s")
-    async with RealCentre().serving() as centre, running(tmp_path, centre.url, core=core) as agent:
+    async with RealCentral().serving() as central, running(tmp_path, central.url, core=core) as agent:
         ledger = agent.agent._ledger
         for kind in kinds:
             agent.send(["\n".join(f"{kind}{n}:1|{kind}" for n in range(at, at + 500)) for at in range(0, names, 500)])
@@ -185,8 +185,8 @@ async def test_of_many_gauges_few_are_counted_between_two_turns_of_the_loop(tmp_
         assert max(after - before for before, after in pairwise(turns)) <= STEP
 
 
-async def test_what_the_centre_says_of_the_time_while_a_window_is_closed_holds_for_all_of_it(tmp_path: Path) -> None:
-    async with RealCentre().serving() as centre, running(tmp_path, "http://127.0.0.1:1") as agent:
+async def test_what_the_service_says_of_the_time_while_a_window_is_closed_holds_for_all_of_it(tmp_path: Path) -> None:
+    async with RealCentral().serving() as central, running(tmp_path, "http://127.0.0.1:1") as agent:
         one, hour = agent.agent, 3_600
         agent.send(["\n".join(f"a{n}:1|c" for n in range(at, at + 500)) for at in range(0, 3_000, 500)])
         start = int(agent.ticks.wall())
@@ -196,65 +196,65 @@ async def test_what_the_centre_says_of_the_time_while_a_window_is_closed_holds_f
         await turns_until(lambda: len(one._spool.index) == 3)
         assert {entry.start for entry in one._spool.index} == {start + hour}
         assert one._ledger.in_spool == 3_000
-        assert not centre.stored
+        assert not central.stored
 
 
 async def test_items_carry_their_windows_start(tmp_path: Path) -> None:
-    async with RealCentre().serving() as centre, running(tmp_path, centre.url) as agent:
+    async with RealCentral().serving() as central, running(tmp_path, central.url) as agent:
         opened = agent.ticks.wall()
         agent.send(["foo:1|c"])
         agent.ticks.tick()
-        await centre.until(lambda: len(centre.stored) == 1)
+        await central.until(lambda: len(central.stored) == 1)
         agent.send(["foo:1|c"])
         await agent.end()
-        times = [item["recorded_at"] for items in centre.stored.values() for item in items]
+        times = [item["recorded_at"] for items in central.stored.values() for item in items]
         assert times == [time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(opened + step)) for step in (0, 1)]
 
 
 async def test_a_clock_set_back_or_ahead_by_an_hour_loses_and_doubles_nothing(tmp_path: Path) -> None:
-    async with RealCentre().serving() as centre, running(tmp_path, centre.url) as agent:
+    async with RealCentral().serving() as central, running(tmp_path, central.url) as agent:
         for step in (0.0, -3_600.0, 3_600.0):
             agent.ticks._now += step
             agent.send(["foo:1|c"])
             agent.ticks.tick()
         await agent.end()
-        assert centre.total("foo") == 3
+        assert central.total("foo") == 3
         assert agent.agent._ledger.acknowledged == 3
 
 
 async def test_gauges_are_kept_over_a_restart_and_a_bad_gauge_file_is_told(tmp_path: Path) -> None:
-    async with RealCentre().serving() as centre:
+    async with RealCentral().serving() as central:
         for value in ("40", "+2"):
-            async with running(tmp_path, centre.url) as agent:
+            async with running(tmp_path, central.url) as agent:
                 agent.send([f"depth:{value}|g"])
-        assert centre.total("depth") == 40 + 42
+        assert central.total("depth") == 40 + 42
         (tmp_path / "gauges.json").write_bytes(b"nonsense")
-        async with running(tmp_path, centre.url) as agent:
+        async with running(tmp_path, central.url) as agent:
             assert "gauges_lost" in agent.told
             assert (await agent.snapshot()).notes == {"gauge_state_bad": 1}
             agent.send(["depth:+1|g"])
-        assert centre.total("depth") == 40 + 42 + 1
+        assert central.total("depth") == 40 + 42 + 1
 
 
-async def test_a_full_disk_is_told_and_loses_nothing_while_the_centre_is_there(tmp_path: Path) -> None:
+async def test_a_full_disk_is_told_and_loses_nothing_while_the_service_is_there(tmp_path: Path) -> None:
     failing = FailingDisk()
-    async with RealCentre().serving() as centre, running(tmp_path, centre.url, failing.disk) as agent:
+    async with RealCentral().serving() as central, running(tmp_path, central.url, failing.disk) as agent:
         failing.fault = FULL
         agent.send(["foo:1|c", "depth:1|g"])
         agent.ticks.tick()
-        await centre.until(lambda: centre.total("foo") == 1)
+        await central.until(lambda: central.total("foo") == 1)
         assert "No space left" in str((await agent.snapshot()).disk_trouble)
         await agent.until("disk_fails")
         failing.fault = None
         agent.send(["foo:1|c"])
         agent.ticks.tick()
-        await centre.until(lambda: centre.total("foo") == 2)
+        await central.until(lambda: central.total("foo") == 2)
         assert (await agent.snapshot()).disk_trouble is None
         await agent.until("disk_works_again")
         assert agent.told.count("disk_fails") == 1
 
 
-async def test_what_neither_disk_nor_centre_took_by_the_end_is_counted_as_lost_and_told(tmp_path: Path) -> None:
+async def test_what_neither_disk_nor_service_took_by_the_end_is_counted_as_lost_and_told(tmp_path: Path) -> None:
     failing = FailingDisk()
     async with running(tmp_path, "http://127.0.0.1:1", failing.disk) as agent:
         agent.send(["kept:1|c"])
@@ -272,25 +272,25 @@ async def test_what_the_last_run_left_is_sent_and_bad_files_are_told(tmp_path: P
     async with running(tmp_path, "http://127.0.0.1:1") as agent:
         agent.send(["foo:1|c"])
     (tmp_path / "queue" / file_name(a_batch())).write_bytes(b"nonsense")
-    async with RealCentre().serving() as centre, running(tmp_path, centre.url) as agent:
+    async with RealCentral().serving() as central, running(tmp_path, central.url) as agent:
         assert agent.told[:2] == ["spool_corrupt", "spool_recovered"]
-        await centre.until(lambda: centre.total("foo") == 1)
+        await central.until(lambda: central.total("foo") == 1)
 
 
 async def test_a_html_200_and_a_redirect_are_no_acknowledgement(tmp_path: Path) -> None:
-    async with RealCentre().serving() as centre, running(tmp_path, centre.url) as agent:
+    async with RealCentral().serving() as central, running(tmp_path, central.url) as agent:
         strange = [
             web.Response(status=307, headers={"Location": "/elsewhere"}),
             web.Response(text="<html>log in</html>", content_type="text/html"),
         ]
-        centre.answer = lambda request: strange.pop() if strange else None
+        central.answer = lambda request: strange.pop() if strange else None
         agent.send(["foo:1|c"])
         agent.ticks.tick()
         for event in ("wait", "wait_and_shout"):
             await agent.until(event)
             agent.ticks.tick()
-        await centre.until(lambda: len(centre.stored) == 1)
-        assert list(centre.seen.values()) == [3]
+        await central.until(lambda: len(central.stored) == 1)
+        assert list(central.seen.values()) == [3]
 
 
 async def test_a_second_agent_on_the_folder_does_not_start(tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
-"""The centre's clock as its answers tell it."""
+"""Central's clock as its answers tell it."""
 
 import pytest
 
-from agent.clock import CentreClock, WindowClock, parse_http_date
+from agent.clock import CentralClock, WindowClock, parse_http_date
 from protocol.limits import MAX_AGE_SECONDS
 from tests.agent.fakes import NOW, Time
 
@@ -25,8 +25,8 @@ def test_http_dates(text: str | None, seconds: float | None) -> None:
     assert parse_http_date(text) == seconds
 
 
-def a_clock(time: Time, ahead: float = 0.0) -> CentreClock:
-    return CentreClock(lambda: time.wall + ahead, lambda: time.steady)
+def a_clock(time: Time, ahead: float = 0.0) -> CentralClock:
+    return CentralClock(lambda: time.wall + ahead, lambda: time.steady)
 
 
 def test_before_the_first_answer_the_time_is_ours_and_nothing_is_too_old() -> None:
@@ -37,7 +37,7 @@ def test_before_the_first_answer_the_time_is_ours_and_nothing_is_too_old() -> No
     assert clock.earliest_start() == float("-inf")
 
 
-def test_the_centre_tells_the_time() -> None:
+def test_the_service_tells_the_time() -> None:
     time = Time()
     clock = a_clock(time, ahead=3_600)
     clock.learn(DATE, ours=True)
@@ -49,7 +49,7 @@ def test_the_centre_tells_the_time() -> None:
     assert clock.earliest_start() == NOW + 7 - MAX_AGE_SECONDS
 
 
-def test_a_step_of_this_hosts_clock_does_not_move_the_centres() -> None:
+def test_a_step_of_this_hosts_clock_does_not_move_the_services() -> None:
     time = Time()
     clock = a_clock(time)
     clock.learn(DATE, ours=True)
@@ -58,7 +58,7 @@ def test_a_step_of_this_hosts_clock_does_not_move_the_centres() -> None:
     assert clock.ahead() == 86_400
 
 
-def test_a_stranger_counts_only_until_the_centre_speaks_and_makes_nothing_too_old() -> None:
+def test_a_stranger_counts_only_until_the_service_speaks_and_makes_nothing_too_old() -> None:
     clock = a_clock(Time(NOW - 50))
     clock.learn(DATE, ours=False)
     assert clock.now() == NOW
@@ -106,7 +106,7 @@ def test_windows_go_on_when_a_clock_that_was_right_is_set_wrong(step: float) -> 
 
 
 @pytest.mark.parametrize("off", [-YEAR, -HOUR, HOUR, YEAR])
-def test_a_clock_that_was_wrong_from_the_start_is_left_once_the_centre_has_told(off: float) -> None:
+def test_a_clock_that_was_wrong_from_the_start_is_left_once_the_service_has_told(off: float) -> None:
     time = Time()
     clock = a_clock(time, off)
     windows = WindowClock(clock)
@@ -128,7 +128,7 @@ def test_a_clock_that_is_about_right_is_followed_to_the_split_second(off: float)
     assert windows.now() == NOW + off + 0.25
 
 
-def test_an_hour_between_agent_and_centre_is_followed_when_the_centre_is_set_right() -> None:
+def test_an_hour_between_agent_and_service_is_followed_when_the_service_is_set_right() -> None:
     time = Time()
     clock = a_clock(time)
     windows = WindowClock(clock)

@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 
 from agent.spool.batch_file import decode
-from tests.agent.fakes import RealCentre
+from tests.agent.fakes import RealCentral
 from tests.agent.process import an_agent, balance
 
 
@@ -36,10 +36,10 @@ def names(prefix: str, count: int = 40) -> set[str]:
 MOMENTS = ["as a request comes", "stored but not answered", "just answered", "just received"]
 
 
-async def kill_at(moment: str, round_: str, folder: Path, centre: RealCentre) -> set[str]:
+async def kill_at(moment: str, round_: str, folder: Path, central: RealCentral) -> set[str]:
     """Run an agent that is killed at ``moment``; returns the names that were in its spool then."""
     killed = asyncio.Event()
-    async with an_agent(folder, centre) as agent:
+    async with an_agent(folder, central) as agent:
 
         def kill() -> None:
             if not killed.is_set():
@@ -47,7 +47,7 @@ async def kill_at(moment: str, round_: str, folder: Path, centre: RealCentre) ->
                 killed.set()
 
         def answer(request: web.Request) -> web.StreamResponse | None:
-            if not names(round_) <= names_in_queue(folder) | centre.times_stored().keys():
+            if not names(round_) <= names_in_queue(folder) | central.times_stored().keys():
                 return None  # a batch of an earlier run
             if moment == "as a request comes":
                 kill()
@@ -58,26 +58,26 @@ async def kill_at(moment: str, round_: str, folder: Path, centre: RealCentre) ->
                 asyncio.get_running_loop().call_later(0.002, kill)
             return None
 
-        centre.answer = answer
+        central.answer = answer
         agent.send(lines(round_))
         if moment == "just received":
             kill()
         await killed.wait()
         assert await agent.ended() == -signal.SIGKILL
-    centre.answer = lambda request: None
+    central.answer = lambda request: None
     return names_in_queue(folder)
 
 
 async def test_kill_9_at_any_moment_stores_what_was_spooled_once(tmp_path: Path) -> None:
-    async with RealCentre().serving() as centre:
+    async with RealCentral().serving() as central:
         spooled: set[str] = set()
         for number, moment in enumerate([*MOMENTS, *MOMENTS]):
-            spooled |= await kill_at(moment, f"round{number}", tmp_path, centre)
-        async with an_agent(tmp_path, centre) as agent:
+            spooled |= await kill_at(moment, f"round{number}", tmp_path, central)
+        async with an_agent(tmp_path, central) as agent:
             agent.send(lines("last"))
-            await centre.until(lambda: names("last") <= centre.times_stored().keys())
+            await central.until(lambda: names("last") <= central.times_stored().keys())
             assert await agent.end(signal.SIGTERM) == 0
-        stored = centre.times_stored()
+        stored = central.times_stored()
         assert spooled <= stored.keys()
         assert set(stored.values()) == {1}, "nothing is stored under two ids"
         for number, moment in enumerate([*MOMENTS, *MOMENTS]):
@@ -87,12 +87,12 @@ async def test_kill_9_at_any_moment_stores_what_was_spooled_once(tmp_path: Path)
 
 
 async def test_sigterm_loses_nothing_that_was_received(tmp_path: Path) -> None:
-    async with RealCentre().serving() as centre, an_agent(tmp_path, centre, FLUSH_INTERVAL="60") as agent:
+    async with RealCentral().serving() as central, an_agent(tmp_path, central, FLUSH_INTERVAL="60") as agent:
         for round_ in range(5):
             agent.send(lines(f"round{round_}", 100))
         assert await agent.end(signal.SIGTERM) == 0
         assert agent.log[-1]["event"] == "stopped"
-        assert sum(centre.times_stored().values()) == 500
+        assert sum(central.times_stored().values()) == 500
         assert names_in_queue(tmp_path) == set()
 
 
@@ -141,27 +141,27 @@ async def test_what_is_sent_while_it_stops_is_counted_or_refused(tmp_path: Path)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-async def test_a_stop_while_the_centre_is_down_keeps_everything_for_the_next_start(
+async def test_a_stop_while_the_service_is_down_keeps_everything_for_the_next_start(
     tmp_path: Path, number: signal.Signals
 ) -> None:
     async with an_agent(tmp_path, "http://127.0.0.1:1", FLUSH_INTERVAL="60") as agent:
         agent.send(lines("a"))
         assert await agent.end(number) == 0
     assert names_in_queue(tmp_path) == names("a")
-    async with RealCentre().serving() as centre, an_agent(tmp_path, centre) as agent:
-        await centre.until(lambda: names("a") <= centre.times_stored().keys())
+    async with RealCentral().serving() as central, an_agent(tmp_path, central) as agent:
+        await central.until(lambda: names("a") <= central.times_stored().keys())
         assert (await agent.status())["recovered"] == 40
 
 
 async def test_gauges_go_on_from_where_a_killed_agent_stood(tmp_path: Path) -> None:
-    async with RealCentre().serving() as centre:
-        async with an_agent(tmp_path, centre) as agent:
+    async with RealCentral().serving() as central:
+        async with an_agent(tmp_path, central) as agent:
             agent.send(["depth:40|g"])
-            await centre.until(lambda: centre.times_stored()["depth"] == 1)
+            await central.until(lambda: central.times_stored()["depth"] == 1)
             await agent.end(signal.SIGKILL)
-        async with an_agent(tmp_path, centre) as agent:
+        async with an_agent(tmp_path, central) as agent:
             agent.send(["depth:+2|g"])
-            await centre.until(lambda: centre.total("depth") == 82)
+            await central.until(lambda: central.total("depth") == 82)
 
 
 @pytest.mark.parametrize(
@@ -181,17 +181,17 @@ async def test_a_damaged_spool_file_stops_neither_the_agent_nor_the_others(
             await agent.end(signal.SIGTERM)
     damaged = next(path for path in (tmp_path / "queue").iterdir() if b'"a.0"' in path.read_bytes())
     damage(damaged)
-    async with RealCentre().serving() as centre, an_agent(tmp_path, centre) as agent:
-        await centre.until(lambda: names("b") <= centre.times_stored().keys())
+    async with RealCentral().serving() as central, an_agent(tmp_path, central) as agent:
+        await central.until(lambda: names("b") <= central.times_stored().keys())
         status = await agent.status()
         assert (status["corrupt_files"], status["recovered"], balance(status)) == (1, 40, 0)
         assert any(entry["event"] == "spool_corrupt" for entry in agent.log)
-        assert "a.0" not in centre.times_stored()
+        assert "a.0" not in central.times_stored()
 
 
 async def test_the_books_add_up_at_every_scrape_under_traffic(tmp_path: Path) -> None:
-    async with RealCentre().serving() as centre, an_agent(tmp_path, centre) as agent:
-        while not centre.stored:
+    async with RealCentral().serving() as central, an_agent(tmp_path, central) as agent:
+        while not central.stored:
             agent.send([*lines("a"), "bad line", "x:nan|c", "g:+1|g", "s:m|s"])
             assert balance(await agent.status()) == 0
         assert (await agent.get("/health"))[0] == 200

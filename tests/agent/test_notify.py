@@ -16,7 +16,7 @@ from agent.spool.disk import Disk
 from agent.telemetry.status_text import one_line
 from runtime.start_error import StartError
 from runtime.systemd import Notifier
-from tests.agent.fakes import KEY, RealCentre, Told
+from tests.agent.fakes import KEY, RealCentral, Told
 from tests.agent.process import an_agent
 from tests.agent.telemetry.test_snapshot import UDP
 from tests.agent.test_app import running, settings_for
@@ -107,7 +107,7 @@ async def test_ready_is_never_said_where_a_start_fails(tmp_path: Path) -> None:
 async def test_a_process_says_it_over_the_socket_it_was_given(tmp_path: Path, abstract: bool) -> None:
     with NotifySocket(tmp_path / "notify", abstract=abstract) as systemd:
         around = {**systemd.environ, "WATCHDOG_USEC": "300000"}
-        async with RealCentre().serving() as centre, an_agent(tmp_path / "spool", centre, around=around) as agent:
+        async with RealCentral().serving() as central, an_agent(tmp_path / "spool", central, around=around) as agent:
             await systemd.until("READY=1")
             agent.send(["foo:1|c"])
             await systemd.until("STATUS=healthy")

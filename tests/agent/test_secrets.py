@@ -1,4 +1,4 @@
-"""The agent's key is in no log line and on no page, also where the centre, or what stands for it, says it."""
+"""The agent's key is in no log line and on no page, also where central, or what stands for it, says it."""
 
 import asyncio
 import json
@@ -36,8 +36,10 @@ async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, statu
 async def test_the_key_comes_to_light_nowhere(tmp_path: Path, status: str) -> None:
     asked = asyncio.Event()
     async with (
-        await asyncio.start_server(lambda r, w: echo(r, w, status, asked), "127.0.0.1", 0) as centre,
-        an_agent(tmp_path / "spool", f"http://127.0.0.1:{centre.sockets[0].getsockname()[1]}", API_KEY=CANARY) as agent,
+        await asyncio.start_server(lambda r, w: echo(r, w, status, asked), "127.0.0.1", 0) as central,
+        an_agent(
+            tmp_path / "spool", f"http://127.0.0.1:{central.sockets[0].getsockname()[1]}", API_KEY=CANARY
+        ) as agent,
     ):
         agent.send(["a:1|c"])
         await asked.wait()

@@ -13,7 +13,7 @@ from aiohttp import web
 from agent.spool.browse import replay
 from agent.spool.disk import Disk
 from agent.spool.gauge_file import GaugeFile
-from tests.agent.fakes import KEY, RealCentre, a_batch, a_spool
+from tests.agent.fakes import KEY, RealCentral, a_batch, a_spool
 from tests.agent.process import AgentProcess, an_agent
 from tests.notify_socket import NotifySocket
 from tests.unit_file import listen, read_unit
@@ -58,14 +58,14 @@ def host(tmp_path: Path) -> Iterator[Host]:
 
 
 @asynccontextmanager
-async def service(host: Host, centre: RealCentre) -> AsyncIterator[AgentProcess]:
+async def service(host: Host, central: RealCentral) -> AsyncIterator[AgentProcess]:
     """Started, and ready as systemd understands it; stopped as systemctl stop does."""
     (host.folder / "notify").unlink(missing_ok=True)
     with NotifySocket(host.folder / "notify") as systemd:
         seconds = int(read_unit("fiesta-agent.service").one("WatchdogSec").removesuffix("s"))
         around = {**host.environ(), **systemd.environ, "WATCHDOG_USEC": str(seconds * 1_000_000)}
         sockets = list(host.sockets.values())
-        async with an_agent(host.folder, centre, sockets, around=around, API_KEY="", UDP="") as agent:
+        async with an_agent(host.folder, central, sockets, around=around, API_KEY="", UDP="") as agent:
             await systemd.until("READY=1")
             await systemd.until("WATCHDOG=1")
             yield agent
@@ -75,44 +75,44 @@ async def service(host: Host, centre: RealCentre) -> AsyncIterator[AgentProcess]
 
 
 async def test_all_sockets_of_the_unit_are_read_under_the_key_of_the_credential(host: Host) -> None:
-    async with RealCentre().serving() as centre:
-        async with service(host, centre):
+    async with RealCentral().serving() as central:
+        async with service(host, central):
             host.send(["udp:1|c"] * 5)
             host.send(["unix:1|c"] * 5, socket.AF_UNIX)
             host.stream(["tcp:1|c"] * 5)
-            await centre.until(lambda: all(centre.total(name) == 5 for name in ("udp", "unix", "tcp")))
+            await central.until(lambda: all(central.total(name) == 5 for name in ("udp", "unix", "tcp")))
         assert (host.folder / "state" / "fiesta-agent" / "spool" / "queue").is_dir()
 
 
 async def test_an_upgrade_and_its_rollback_lose_and_double_nothing(host: Host) -> None:
-    """Old, new and old again over the same sockets and spool; datagrams all the time, at first without a centre."""
-    async with RealCentre().serving() as centre:
-        centre.answer = lambda request: web.json_response({}, status=503)
+    """Old, new and old again over the same sockets and spool; datagrams all the time, at first without a service."""
+    async with RealCentral().serving() as central:
+        central.answer = lambda request: web.json_response({}, status=503)
         for version in ("old", "new", "old again"):
-            async with service(host, centre) as agent:
+            async with service(host, central) as agent:
                 host.send(["while.running:1|c", f"{version.replace(' ', '.')}:1|c"] * 50)
                 if version == "new":
-                    centre.answer = lambda request: None
-                    await centre.until(lambda: centre.total("while.stopped") >= 500)
+                    central.answer = lambda request: None
+                    await central.until(lambda: central.total("while.stopped") >= 500)
             assert agent.process.returncode == 0
             host.send(["while.stopped:1|c"] * 500)
-        async with service(host, centre):
-            await centre.until(lambda: centre.total("while.stopped") == 1_500)
-        assert centre.total("while.running") == 150
-        assert [centre.total(name) for name in ("old", "new", "old.again")] == [50, 50, 50]
+        async with service(host, central):
+            await central.until(lambda: central.total("while.stopped") == 1_500)
+        assert central.total("while.running") == 150
+        assert [central.total(name) for name in ("old", "new", "old.again")] == [50, 50, 50]
 
 
 async def test_a_restart_after_a_kill_finds_what_waits_in_the_sockets(host: Host) -> None:
-    async with RealCentre().serving() as centre:
-        async with service(host, centre) as agent:
+    async with RealCentral().serving() as central:
+        async with service(host, central) as agent:
             await agent.end(signal.SIGKILL)
         host.send(["foo:1|c"] * 500)
-        async with service(host, centre):
-            await centre.until(lambda: centre.total("foo") == 500)
+        async with service(host, central):
+            await central.until(lambda: central.total("foo") == 500)
 
 
 async def test_a_kill_by_the_watchdog_leaves_in_the_journal_where_the_agent_stood(host: Host) -> None:
-    async with RealCentre().serving() as centre, service(host, centre) as agent:
+    async with RealCentral().serving() as central, service(host, central) as agent:
         agent.process.send_signal(signal.SIGSTOP)
         agent.process.send_signal(signal.SIGABRT)
         assert await agent.end(signal.SIGCONT) == -signal.SIGABRT

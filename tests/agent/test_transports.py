@@ -12,7 +12,7 @@ import pytest
 import statsd
 from datadog.dogstatsd.base import DogStatsd
 
-from tests.agent.fakes import RealCentre
+from tests.agent.fakes import RealCentral
 from tests.agent.process import AgentProcess, an_agent, balance
 from tests.agent.receive.test_streams import send_until_it_ends
 
@@ -56,38 +56,40 @@ async def test_500_datagrams_that_a_parents_socket_kept_are_counted_by_the_next_
     tmp_path: Path, held: dict[str, socket.socket]
 ) -> None:
     udp, spool = held["udp"], tmp_path / "spool"
-    async with RealCentre().serving() as centre:
-        async with an_agent(spool, centre, [udp]) as agent:
+    async with RealCentral().serving() as central:
+        async with an_agent(spool, central, [udp]) as agent:
             send(udp, [b"hits:1|c"])
             await ended_well(agent)
         for round_ in range(2):
             send(udp, [b"hits:1|c"] * 500)
-            async with an_agent(spool, centre, [udp]) as agent:
+            async with an_agent(spool, central, [udp]) as agent:
                 assert agent.udp == udp.getsockname()[1]
                 if round_:
-                    await centre.until(lambda: centre.total("hits") == 1001)
+                    await central.until(lambda: central.total("hits") == 1001)
                 await ended_well(agent)
                 assert agent.log[-1]["message"].startswith("0 samples wait")
-        assert centre.total("hits") == 1001
+        assert central.total("hits") == 1001
 
 
 async def test_500_datagrams_outlive_an_agent_that_was_killed(tmp_path: Path, held: dict[str, socket.socket]) -> None:
     udp, spool = held["udp"], tmp_path / "spool"
-    async with RealCentre().serving() as centre:
-        async with an_agent(spool, centre, [udp]) as agent:
+    async with RealCentral().serving() as central:
+        async with an_agent(spool, central, [udp]) as agent:
             send(udp, [b"first:1|c"])
-            await centre.until(lambda: centre.total("first") == 1)
+            await central.until(lambda: central.total("first") == 1)
             await agent.end(signal.SIGKILL)
         send(udp, [b"hits:1|c"] * 500)
-        async with an_agent(spool, centre, [udp]) as agent:
-            await centre.until(lambda: centre.total("hits") == 500)
+        async with an_agent(spool, central, [udp]) as agent:
+            await central.until(lambda: central.total("hits") == 500)
             await ended_well(agent)
 
 
 async def test_every_kind_of_socket_can_be_passed_in_any_order(tmp_path: Path, held: dict[str, socket.socket]) -> None:
-    async with RealCentre().serving() as centre:
+    async with RealCentral().serving() as central:
         unwanted = str(tmp_path / "not.sock")
-        async with an_agent(tmp_path / "spool", centre, list(held.values()), UNIX=unwanted, TCP="127.0.0.1:0") as agent:
+        async with an_agent(
+            tmp_path / "spool", central, list(held.values()), UNIX=unwanted, TCP="127.0.0.1:0"
+        ) as agent:
             passed = [entry["message"] for entry in agent.log if entry["event"] == "sockets_passed"]
             assert [message.split("; ")[-1] for message in passed] == [
                 f"FIESTA_AGENT_{kind} is not used" for kind in ("UDP", "UNIX", "TCP")
@@ -95,7 +97,7 @@ async def test_every_kind_of_socket_can_be_passed_in_any_order(tmp_path: Path, h
             for name, sock in held.items():
                 send(sock, [f"{name}:1|c".encode()] * 20)
             await ended_well(agent)
-        assert {name: centre.total(name) for name in held} == dict.fromkeys(held, 20)
+        assert {name: central.total(name) for name in held} == dict.fromkeys(held, 20)
         assert not (tmp_path / "not.sock").exists()
         assert (tmp_path / "held.sock").exists()
 
@@ -145,48 +147,48 @@ def hot_shots_tcp(path: Path, port: int) -> None:
 @pytest.mark.parametrize("client", [datadog, pypi_tcp, hot_shots_tcp])
 async def test_a_real_client_over_unix_and_over_tcp(tmp_path: Path, client: Callable[[Path, int], None]) -> None:
     path = tmp_path / "a.sock"
-    async with RealCentre().serving() as centre:
-        async with an_agent(tmp_path / "spool", centre, UNIX=str(path), TCP="127.0.0.1:0") as agent:
+    async with RealCentral().serving() as central:
+        async with an_agent(tmp_path / "spool", central, UNIX=str(path), TCP="127.0.0.1:0") as agent:
             await asyncio.to_thread(client, path, agent.tcp)
             await ended_well(agent)
-        assert (centre.total("hits"), centre.total("took")) == (600, 1500)
+        assert (central.total("hits"), central.total("took")) == (600, 1500)
         assert not path.exists(), "the socket is removed at the stop"
 
 
 async def test_at_a_stop_every_line_that_was_acknowledged_over_tcp_is_counted(tmp_path: Path) -> None:
     line = b"hits:1|c\n"
-    async with RealCentre().serving() as centre:
-        async with an_agent(tmp_path / "spool", centre, TCP="127.0.0.1:0") as agent:
+    async with RealCentral().serving() as central:
+        async with an_agent(tmp_path / "spool", central, TCP="127.0.0.1:0") as agent:
             address = ("127.0.0.1", agent.tcp)
             clients = [
                 asyncio.create_task(asyncio.to_thread(send_until_it_ends, address, line * lines))
                 for lines in (1, 10, 100)
             ]
             async with asyncio.timeout(60):
-                while centre.total("hits") < 10_000:
+                while central.total("hits") < 10_000:
                     await agent.status()
             assert await agent.end(signal.SIGTERM) == 0
             acknowledged = [acked for acked, _ in await asyncio.gather(*clients)]
-        assert centre.total("hits") == sum(acked // len(line) for acked in acknowledged)
+        assert central.total("hits") == sum(acked // len(line) for acked in acknowledged)
 
 
 async def test_a_socket_file_left_by_a_killed_agent_is_taken_over_and_a_living_one_is_not(tmp_path: Path) -> None:
     path = str(tmp_path / "a.sock")
-    async with RealCentre().serving() as centre:
-        async with an_agent(tmp_path / "one", centre, UNIX=path) as agent:
+    async with RealCentral().serving() as central:
+        async with an_agent(tmp_path / "one", central, UNIX=path) as agent:
             with pytest.raises(ValueError, match=r"UNIX .*a\.sock cannot be used: somebody listens there"):
-                async with an_agent(tmp_path / "two", centre, UNIX=path):
+                async with an_agent(tmp_path / "two", central, UNIX=path):
                     pass
             await agent.end(signal.SIGKILL)
-        async with an_agent(tmp_path / "one", centre, UNIX=path) as agent:
+        async with an_agent(tmp_path / "one", central, UNIX=path) as agent:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as client:
                 client.sendto(b"hits:1|c", path)
             await ended_well(agent)
-        assert centre.total("hits") == 1
+        assert central.total("hits") == 1
 
 
 async def test_what_cannot_be_read_is_shown_with_its_sender_and_said_in_the_status(tmp_path: Path) -> None:
-    async with RealCentre().serving() as centre, an_agent(tmp_path, centre, TCP="127.0.0.1:0") as agent:
+    async with RealCentral().serving() as central, an_agent(tmp_path, central, TCP="127.0.0.1:0") as agent:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
             client.sendto(b"good:1|c\nbad\x1b[2J:1|what", ("127.0.0.1", agent.udp))
             sender = f"127.0.0.1:{client.getsockname()[1]}"

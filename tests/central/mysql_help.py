@@ -11,7 +11,7 @@ import pymysql  # type: ignore[import-untyped]
 from central.store.base import Group, OutcomeUnknown, Store
 from central.store.mysql.connection import Connection, Lost, Server
 from central.store.mysql.pool import Commit, run_commit
-from central.store.mysql.store import Limits, MySQLStore
+from central.store.mysql.store import MySQLStore, TimeLimits
 from tests.central.store_help import Clock
 from tests.servers import MariaDB
 
@@ -40,7 +40,7 @@ async def opened(
     *,
     commit: Commit = run_commit,
     clock: Clock | None = None,
-    limits: Limits | None = None,
+    limits: TimeLimits | None = None,
 ) -> AsyncIterator[MySQLStore]:
     """A store, as one central process has it."""
     store = MySQLStore(server_of(mariadb, database), commit=commit, clock=clock or Clock(), limits=limits)

@@ -8,7 +8,7 @@ import pytest
 from central.retention import Policy, Retention
 from central.store.base import Metric, Row, Store
 from central.store.plan import Level, Segment
-from central.store.retention import Entry, Move, State
+from central.store.retention import LogEntry, Move, State
 from tests.central.store_help import (
     DAY,
     NOW,
@@ -56,7 +56,7 @@ class RetentionContract:
     async def test_what_is_written_is_read_after_a_restart(self, open_store: OpenStore) -> None:
         store = await open_store()
         new = State(0, LINE, LINE - DAY, NOW + 9, NOW, "me", NOW + 60)
-        hidden, dropped = Entry(NOW, "hide", LINE, "daily"), Entry(NOW, "drop", LINE - DAY, "key 7", 1 << 40, 3)
+        hidden, dropped = LogEntry(NOW, "hide", LINE, "daily"), LogEntry(NOW, "drop", LINE - DAY, "key 7", 1 << 40, 3)
         assert await store.retention.replace(State(), new, [hidden, dropped])
         await store.close()
         retention = (await open_store()).retention
@@ -67,15 +67,15 @@ class RetentionContract:
 
     async def test_the_moves_of_the_line_are_in_the_order_they_were_made(self, open_store: OpenStore) -> None:
         retention = (await open_store()).retention
-        entries = [Entry(NOW + 5, "hide", 3, "x"), Entry(NOW, "restore", 1, "x"), Entry(NOW, "drop", 9, "x")]
-        assert await retention.replace(State(), State(), [*entries, Entry(NOW - 5, "hide", 2, "x")])
+        entries = [LogEntry(NOW + 5, "hide", 3, "x"), LogEntry(NOW, "restore", 1, "x"), LogEntry(NOW, "drop", 9, "x")]
+        assert await retention.replace(State(), State(), [*entries, LogEntry(NOW - 5, "hide", 2, "x")])
         assert (await retention.state()).moves == (Move(NOW + 5, 3), Move(NOW, 1), Move(NOW - 5, 2))
 
     async def test_who_comes_second_writes_nothing(self, open_store: OpenStore) -> None:
         retention = (await open_store()).retention
         old = await retention.state()
-        assert await retention.replace(old, old._replace(line=LINE), [Entry(NOW, "hide", LINE, "first")])
-        assert not await retention.replace(old, old._replace(line=7), [Entry(NOW, "hide", 7, "second")])
+        assert await retention.replace(old, old._replace(line=LINE), [LogEntry(NOW, "hide", LINE, "first")])
+        assert not await retention.replace(old, old._replace(line=7), [LogEntry(NOW, "hide", 7, "second")])
         assert await retention.line() == LINE
         assert [entry.actor for entry in await retention.log(9)] == ["first"]
 
@@ -83,7 +83,7 @@ class RetentionContract:
         retention = (await open_store()).retention
         old = await retention.state()
         wrote = await asyncio.gather(
-            *(retention.replace(old, old, [Entry(NOW, "hide", LINE, f"number {turn}")]) for turn in range(8))
+            *(retention.replace(old, old, [LogEntry(NOW, "hide", LINE, f"number {turn}")]) for turn in range(8))
         )
         assert sorted(wrote) == [False] * 7 + [True]
         assert len(await retention.log(9)) == 1

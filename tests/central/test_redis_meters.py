@@ -10,7 +10,7 @@ from central.access.redis_limit import LimitCounts
 from central.ingest.names import Names
 from central.redis_link import RedisAddress
 from central.redis_meters import RedisMeters
-from central.redis_parts import RedisParts
+from central.redis_services import RedisServices
 from central.settings import load_settings
 from central.spill.drain import Drain, DrainCounts
 from central.spill.spill import SpillCounts, SpillState
@@ -24,7 +24,7 @@ GAUGES = {"store_down", "limits_alone", *(f"spill_{name}" for name in ("entries"
 GAUGES |= {"spill_lag_seconds", "spill_closed"}
 
 
-def scrape(parts: RedisParts, writes: WriteCounts, store: Guarded) -> dict[str, float]:
+def scrape(parts: RedisServices, writes: WriteCounts, store: Guarded) -> dict[str, float]:
     registry = CollectorRegistry()
     registry.register(RedisMeters(parts, writes, store))
     lines = generate_latest(registry).decode().splitlines()
@@ -36,7 +36,7 @@ async def test_every_fact_is_told_once(tmp_path: Path) -> None:
     store = Guarded(DuckStore(tmp_path))
     store.outages, store.late_commits = 1, 2
     names = Names(store, CAPS)
-    parts = RedisParts(load_settings({"REDIS_HOST": "127.0.0.1", "REDIS_PORT": "1", "QUEUE_CONNECTION": "redis"}))
+    parts = RedisServices(load_settings({"REDIS_HOST": "127.0.0.1", "REDIS_PORT": "1", "QUEUE_CONNECTION": "redis"}))
     assert parts.limits is not None
     assert parts.spill is not None
     parts.limits.counts = LimitCounts(round_trips=3, failed_trips=4, waits=5, fallbacks=6)
@@ -63,7 +63,7 @@ async def test_every_fact_is_told_once(tmp_path: Path) -> None:
 
 async def test_what_is_wrong_is_1(tmp_path: Path) -> None:
     store = Guarded(DuckStore(tmp_path))
-    parts = RedisParts(load_settings({"REDIS_HOST": "127.0.0.1", "REDIS_PORT": "1", "QUEUE_CONNECTION": "redis"}))
+    parts = RedisServices(load_settings({"REDIS_HOST": "127.0.0.1", "REDIS_PORT": "1", "QUEUE_CONNECTION": "redis"}))
     assert parts.limits is not None
     await parts.limits.hit(1, 5, 0)
     store.up.clear()

@@ -15,7 +15,7 @@ from central.retention import (
     Retention,
 )
 from central.store.base import StoreError, StoreUnavailable
-from central.store.retention import LINE_MOVES, Entry, Move, Piece, State
+from central.store.retention import LINE_MOVES, LogEntry, Move, Piece, State
 from protocol.times import format_time
 from tests.central.store_help import Clock
 from tests.central.test_retention import DAY, NOW, POLICY, day
@@ -26,7 +26,7 @@ class Shelf:
     """A RetentionStore in memory. ``before_replace`` is what another process does in between, ``faults`` what fails."""
 
     row: State = field(default_factory=State)
-    entries: list[Entry] = field(default_factory=list)
+    entries: list[LogEntry] = field(default_factory=list)
     pieces: list[Piece] = field(default_factory=list)
     dropped: list[int] = field(default_factory=list)
     reads: int = 0
@@ -44,7 +44,7 @@ class Shelf:
         found = tuple(Move(entry.at, entry.line) for entry in self.entries if entry.action in LINE_MOVES)
         return self.row._replace(moves=found)
 
-    async def replace(self, old: State, new: State, entries: Sequence[Entry] = ()) -> bool:
+    async def replace(self, old: State, new: State, entries: Sequence[LogEntry] = ()) -> bool:
         if self.before_replace:
             self.before_replace.pop(0)()
         if old.version != self.row.version:
@@ -53,7 +53,7 @@ class Shelf:
         self.entries += entries
         return True
 
-    async def log(self, limit: int) -> list[Entry]:
+    async def log(self, limit: int) -> list[LogEntry]:
         return self.entries[::-1][:limit]
 
     async def drop(self, before: int) -> Piece | None:
@@ -94,9 +94,9 @@ async def test_a_run_moves_the_line_and_after_the_grace_time_removes(
     await job.run("two")
     assert (shelf.row.line, shelf.row.dropped, shelf.dropped) == (day(83), day(90), [day(90)] * 2)
     assert shelf.entries == [
-        Entry(NOW, "hide", day(90), "one"),
-        Entry(NOW + 7 * DAY, "hide", day(83), "two"),
-        Entry(NOW + 7 * DAY, "drop", day(90), "two", 30, 2),
+        LogEntry(NOW, "hide", day(90), "one"),
+        LogEntry(NOW + 7 * DAY, "hide", day(83), "two"),
+        LogEntry(NOW + 7 * DAY, "drop", day(90), "two", 30, 2),
     ]
     assert (job.counts.runs, job.counts.rows, job.counts.parts) == (2, 30, 2)
     assert (job.counts.line, job.counts.dropped, shelf.row.lease_owner) == (day(83), day(90), "")

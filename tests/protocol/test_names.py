@@ -8,13 +8,13 @@ from protocol.names import clean_name, is_name
 
 
 @pytest.mark.parametrize("name", ["a", "api.requests", "db_query_time", "order-count", "A.b-C_9", ".", "n" * 255])
-def test_a_name_of_the_centre(name: str) -> None:
+def test_a_name_of_the_service(name: str) -> None:
     assert is_name(name)
     assert clean_name(name) == name
 
 
 @pytest.mark.parametrize("text", ["", "a b", "a/b", "a\n", "\u00e9", "\u0661", "a:b", "n" * 256])
-def test_not_a_name_of_the_centre(text: str) -> None:
+def test_not_a_name_of_the_service(text: str) -> None:
     assert not is_name(text)
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from protocol.statsd import MAX_DECIMALS, Rejected, Sample, parse_line, parse_number, parse_tail
+from protocol.statsd import MAX_DECIMALS, BadLineError, Sample, parse_line, parse_number, parse_tail
 
 VECTORS: list[dict[str, Any]] = json.loads((Path(__file__).parent.parent / "data" / "statsd.json").read_text())
 
@@ -50,7 +50,7 @@ EXCEPTIONS: dict[str, tuple[str, str]] = {
 def verdict(line: bytes, **options: Any) -> Sample | str | None:
     try:
         return parse_line(line, **options)
-    except Rejected as rejected:
+    except BadLineError as rejected:
         return rejected.reason
 
 

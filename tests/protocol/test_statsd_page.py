@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from protocol.statsd import TYPES, Rejected, Sample, parse_line
+from protocol.statsd import TYPES, BadLineError, Sample, parse_line
 from tests.doc_pages import ROOT, blocks
 
 LINES = [
@@ -18,7 +18,7 @@ LINES = [
 def in_words(line: str) -> str:
     try:
         sample = parse_line(line.encode())
-    except Rejected as rejected:
+    except BadLineError as rejected:
         return rejected.reason
     assert sample is not None
     notes = f" ({', '.join(sample.notes)})" if sample.notes else ""

@@ -60,9 +60,9 @@ def test_when_signs_of_life_are_wanted(environ: dict[str, str], watchdog: float 
 def test_a_status_is_one_line_whatever_is_in_it() -> None:
     heard = Heard()
     notifier = Notifier({"NOTIFY_SOCKET": "/s"}, 7, heard)
-    notifier.status("the centre said\n\nREADY=1\r STOPPING=1")
+    notifier.status("the service said\n\nREADY=1\r STOPPING=1")
     notifier.stopping()
-    assert [message for _, message in heard] == [b"STATUS=the centre said READY=1 STOPPING=1", b"STOPPING=1"]
+    assert [message for _, message in heard] == [b"STATUS=the service said READY=1 STOPPING=1", b"STOPPING=1"]
 
 
 def test_what_cannot_be_delivered_harms_nobody() -> None:

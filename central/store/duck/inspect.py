@@ -6,11 +6,11 @@ import duckdb
 
 from central.store.base import StoreUnavailable
 from central.store.duck import keys as duck_keys
-from central.store.inspection import KeyFact, StoreFacts
+from central.store.inspection import KeyState, StoreState
 from central.store.migrations import load, pending
 
 
-def look(path: Path) -> StoreFacts:
+def look(path: Path) -> StoreState:
     """What is in the file. Raises StoreUnavailable when it cannot be read, and MigrationError."""
     try:
         with duckdb.connect(str(path), read_only=True, config={"threads": 1}) as handle:
@@ -18,11 +18,11 @@ def look(path: Path) -> StoreFacts:
             applied = dict(handle.execute("SELECT name, checksum FROM migrations").fetchall())
             missing = [migration.name for migration in pending(load("duckdb"), applied)]
             if missing:
-                return StoreFacts(version, missing)
+                return StoreState(version, missing)
             ((last_run,),) = handle.execute("SELECT last_run FROM retention").fetchall()
             ((rejected,),) = handle.execute("SELECT count(*) FROM rejected_points").fetchall()
             keys = duck_keys.list_all(handle)
     except duckdb.Error as error:
         raise StoreUnavailable(f"{path} cannot be read: {error}") from error
-    shown = [KeyFact(row.id, row.public_id, row.name, row.scopes, row.revoked_at is not None) for row in keys]
-    return StoreFacts(version, [], shown, last_run, rejected)
+    shown = [KeyState(row.id, row.public_id, row.name, row.scopes, row.revoked_at is not None) for row in keys]
+    return StoreState(version, [], shown, last_run, rejected)

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from central.store.duck.engine import Connection, Engine
 from central.store.duck.sql import ROLLUPS
-from central.store.retention import LINE_MOVES, Entry, Move, Piece, State
+from central.store.retention import LINE_MOVES, LogEntry, Move, Piece, State
 
 SLICE_ROWS: Final = 2_000
 PIECE_ROWS: Final = 500_000
@@ -39,17 +39,17 @@ class DuckRetention:
         """See RetentionStore."""
         return await self._engine.read(_state)
 
-    async def replace(self, old: State, new: State, entries: Sequence[Entry] = ()) -> bool:
+    async def replace(self, old: State, new: State, entries: Sequence[LogEntry] = ()) -> bool:
         """See RetentionStore."""
         return bool(await self._engine.write(lambda handle: self._in_transaction(handle, _replace, old, new, entries)))
 
-    async def log(self, limit: int) -> list[Entry]:
+    async def log(self, limit: int) -> list[LogEntry]:
         """See RetentionStore."""
         sql = (
             "SELECT done_at, action, line, actor, removed_rows, removed_parts FROM retention_log"
             f" ORDER BY id DESC LIMIT {limit}"
         )
-        return await self._engine.read(lambda cursor: [Entry(*row) for row in cursor.execute(sql).fetchall()])
+        return await self._engine.read(lambda cursor: [LogEntry(*row) for row in cursor.execute(sql).fetchall()])
 
     async def drop(self, before: int) -> Piece | None:
         """See RetentionStore."""
@@ -65,7 +65,7 @@ def _state(cursor: Connection) -> State:
     return State._make([*row[:-1], tuple(Move(*move) for move in row[-1])])
 
 
-def _replace(handle: Connection, old: State, new: State, entries: Sequence[Entry]) -> bool:
+def _replace(handle: Connection, old: State, new: State, entries: Sequence[LogEntry]) -> bool:
     updated = handle.execute(
         "UPDATE retention SET version = ?, line = ?, dropped = ?, held_until = ?, last_run = ?, lease_owner = ?,"
         " lease_until = ? WHERE version = ?",

@@ -43,7 +43,7 @@ from central.store.duck import sql as duck_sql
 from central.store.duck.bloom import Seen
 from central.store.duck.engine import Connection, Engine, run_checkpoint
 from central.store.duck.retention import DuckRetention
-from central.store.migrations import MigrationError, Told, load, one_by_one, pending
+from central.store.migrations import MigrationError, OnMigration, load, one_by_one, pending
 from central.store.plan import Segment
 from central.store.retention import RetentionStore
 from protocol.item import Kind
@@ -90,11 +90,11 @@ class DuckStore:
         self._recent: dict[bytes, Remembered] = {}
         self._tail_rows = 0
         self._pack_at = 0.0
-        self._told: Told | None = None
+        self._told: OnMigration | None = None
         self.applied: list[str] = []
         """Migrations that the opening of the file applied."""
 
-    async def open(self, told: Told | None = None) -> None:
+    async def open(self, told: OnMigration | None = None) -> None:
         """Open the file, made and migrated where needed. Raises StoreUnavailable or MigrationError."""
         self._told = told
         await self._engine.write(lambda _: None)
@@ -367,7 +367,7 @@ def _copy(cursor: Connection, target: Path) -> None:
             cursor.execute(f"DETACH {name}")
 
 
-def _migrate(handle: Connection, now: int, told: Told | None) -> list[str]:
+def _migrate(handle: Connection, now: int, told: OnMigration | None) -> list[str]:
     handle.execute("CREATE TABLE IF NOT EXISTS migrations (name VARCHAR, checksum VARCHAR, applied_at BIGINT)")
     applied = dict(handle.execute("SELECT name, checksum FROM migrations").fetchall())
     todo = pending(load("duckdb"), applied)

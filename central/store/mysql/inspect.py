@@ -3,7 +3,7 @@
 import time
 from typing import Final
 
-from central.store.inspection import KeyFact, StoreFacts
+from central.store.inspection import KeyState, StoreState
 from central.store.migrations import load, pending
 from central.store.mysql import keys as mysql_keys
 from central.store.mysql import partitions as mysql_partitions
@@ -21,7 +21,7 @@ VARIABLES: Final = (
 )
 
 
-async def look(server: Server) -> StoreFacts:
+async def look(server: Server) -> StoreState:
     """What is there. Raises StoreUnavailable when it cannot be reached, StoreError and MigrationError."""
     connection = await connect(server, Session())
     try:
@@ -30,7 +30,7 @@ async def look(server: Server) -> StoreFacts:
         connection.close()
 
 
-async def _look(connection: Connection) -> StoreFacts:
+async def _look(connection: Connection) -> StoreState:
     names = ", ".join(f"'{name}'" for name in VARIABLES)
     rows = await connection.rows(f"SHOW GLOBAL VARIABLES WHERE Variable_name IN ({names})")
     variables = {str(name): str(value) for name, value in rows}
@@ -41,15 +41,15 @@ async def _look(connection: Connection) -> StoreFacts:
     version = f"{kind} {variables['version'].partition('-')[0]}"
     missing = [migration.name for migration in pending(load("mysql"), await _applied(connection))]
     if missing:
-        return StoreFacts(version, missing, ahead=ahead, variables=variables)
+        return StoreState(version, missing, ahead=ahead, variables=variables)
     ((last_run,),) = await connection.rows("SELECT last_run FROM retention")
     ((rejected,),) = await connection.rows("SELECT COUNT(*) FROM rejected_points")
     keys = await mysql_keys.list_all(connection)
     days = {table: await mysql_partitions.existing(connection, table) for table in mysql_partitions.TABLES}
-    return StoreFacts(
+    return StoreState(
         version,
         [],
-        [KeyFact(row.id, row.public_id, row.name, row.scopes, row.revoked_at is not None) for row in keys],
+        [KeyState(row.id, row.public_id, row.name, row.scopes, row.revoked_at is not None) for row in keys],
         last_run,
         rejected,
         ahead,

@@ -13,7 +13,7 @@ from typing import Final
 import structlog
 
 from central.store.base import StoreError, StoreUnavailable
-from central.store.migrations import Migration, MigrationError, Told, load, one_by_one, pending
+from central.store.migrations import Migration, MigrationError, OnMigration, load, one_by_one, pending
 from central.store.mysql.connection import AGAIN, Connection, ServerError
 from central.store.mysql.names import take_lock
 
@@ -43,7 +43,7 @@ async def migrate(
     now: int,
     *,
     known: list[Migration] | None = None,
-    told: Told | None = None,
+    told: OnMigration | None = None,
     wait_seconds: float = WAIT_SECONDS,
 ) -> list[str]:
     """Apply what is pending; returns the names. Raises MigrationError and StoreUnavailable.
@@ -87,7 +87,7 @@ async def _lock(keeper: Connection, seconds: float) -> None:
             _log.info("waiting_for_another_process_that_migrates")
 
 
-async def _apply(worker: Connection, known: list[Migration], now: int, told: Told | None) -> list[str]:
+async def _apply(worker: Connection, known: list[Migration], now: int, told: OnMigration | None) -> list[str]:
     await worker.run(_CREATE_MIGRATIONS)
     applied: dict[str, str] = dict(await worker.rows("SELECT name, checksum FROM migrations"))
     todo = pending(known, applied)

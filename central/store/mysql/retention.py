@@ -11,7 +11,7 @@ from central.store.base import OutcomeUnknown, StoreUnavailable
 from central.store.mysql.connection import Connection
 from central.store.mysql.partitions import POINTS, drop_before, existing, partition_name
 from central.store.mysql.pool import Commit, Pool, run_commit
-from central.store.retention import LINE_MOVES, Entry, Move, Piece, State
+from central.store.retention import LINE_MOVES, LogEntry, Move, Piece, State
 
 TABLES: Final = (POINTS, "rollup_minute", "rollup_hour")
 DROP_SECONDS: Final = 60.0
@@ -45,27 +45,27 @@ class MySQLRetention:
         moves = tuple(Move(done_at, line) for *_, done_at, line in rows if done_at is not None)
         return State._make([*rows[0][:7], moves])
 
-    async def replace(self, old: State, new: State, entries: Sequence[Entry] = ()) -> bool:
+    async def replace(self, old: State, new: State, entries: Sequence[LogEntry] = ()) -> bool:
         """See RetentionStore."""
         try:
             return await self._pool.transact(lambda session: _replace(session, old, new, entries), commit=self._commit)
         except OutcomeUnknown as error:
             raise StoreUnavailable(f"it is not known whether the change was stored: {error}") from error
 
-    async def log(self, limit: int) -> list[Entry]:
+    async def log(self, limit: int) -> list[LogEntry]:
         """See RetentionStore."""
         sql = (
             "SELECT done_at, action, line, actor, removed_rows, removed_parts FROM retention_log"
             f" ORDER BY id DESC LIMIT {limit}"
         )
-        return [Entry(*row) for row in await self._pool.ask(lambda session: session.rows(sql))]
+        return [LogEntry(*row) for row in await self._pool.ask(lambda session: session.rows(sql))]
 
     async def drop(self, before: int) -> Piece | None:
         """See RetentionStore. The oldest partition of one table; the newest of a table always stays."""
         return await self._upkeep.ask(lambda session: _drop(session, before // _DAY), DROP_SECONDS)
 
 
-async def _replace(session: Connection, old: State, new: State, entries: Sequence[Entry]) -> bool:
+async def _replace(session: Connection, old: State, new: State, entries: Sequence[LogEntry]) -> bool:
     changed = await session.change(
         "UPDATE retention SET version = %s, line = %s, dropped = %s, held_until = %s, last_run = %s,"
         " lease_owner = %s, lease_until = %s WHERE id = 1 AND version = %s",

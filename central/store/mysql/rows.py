@@ -22,7 +22,7 @@ _BY_KEY: Final = itemgetter(0, 1)
 _Sums = dict[tuple[int, int], tuple[int, int, int, int]]
 
 
-class Lines(NamedTuple):
+class RowLines(NamedTuple):
     """``points`` are metric_id, recorded_at, id, value and, where ``summaries`` are among them, samples, min_value,
     max_value, each of which may be NULL. ``minutes`` and ``hours`` are metric_id, bucket, samples, total, min_value,
     max_value. Every line ends with a newline.
@@ -34,17 +34,17 @@ class Lines(NamedTuple):
     hours: str
 
 
-def lines(group_id: bytes, rows: list[Row], core: ModuleType | None = CORE) -> Lines:
+def lines(group_id: bytes, rows: list[Row], core: ModuleType | None = CORE) -> RowLines:
     """The lines of a group, by the compiled core where there is one and every number fits.
 
     A row's id is 43 bits of the group's id and its own number, hence the same when the group is sent again.
     """
     base = int.from_bytes(group_id[:8], "big") >> (ROW_BITS + 1) << ROW_BITS
     made = core.lines(rows, base) if core else None
-    return Lines(*made) if made else _plain_lines(base, rows)
+    return RowLines(*made) if made else _plain_lines(base, rows)
 
 
-def _plain_lines(base: int, rows: Sequence[Row]) -> Lines:
+def _plain_lines(base: int, rows: Sequence[Row]) -> RowLines:
     summaries = any(row.weight is not None for row in rows)
     ordered = sorted(rows, key=_BY_KEY)
     points = [
@@ -54,7 +54,7 @@ def _plain_lines(base: int, rows: Sequence[Row]) -> Lines:
     ]
     minutes = _summed(((row[0], row[1] // 60 * 60), _summary(row)) for row in ordered)
     hours = _summed(((metric_id, bucket // 3600 * 3600), sums) for (metric_id, bucket), sums in minutes.items())
-    return Lines(summaries, "".join(points), _rollup(minutes), _rollup(hours))
+    return RowLines(summaries, "".join(points), _rollup(minutes), _rollup(hours))
 
 
 def decimal(units: int) -> str:

@@ -13,7 +13,7 @@ from central.store.base import RejectedPoint, RequestId, StoreError
 from central.store.buckets import Buckets, no_buckets, wide_column
 from central.store.mysql.connection import PACKET_BYTES
 from central.store.mysql.partitions import day_text
-from central.store.mysql.rows import Lines, decimal, nullable
+from central.store.mysql.rows import RowLines, decimal, nullable
 from central.store.plan import Segment
 
 _NARROW_END: Final = 1 << 62
@@ -40,7 +40,7 @@ CREATE_SUMS: Final = tuple(
 CHECK_NAMES: Final = "SELECT version FROM name_changes LOCK IN SHARE MODE"
 
 
-def inserts(lines: Lines) -> list[str]:
+def inserts(lines: RowLines) -> list[str]:
     """Statements that store a group's points and add to its rollups."""
     columns = _POINT + (_SUMMARY if lines.summaries else "")
     found = list(statements(f"INSERT INTO metric_points ({columns}) VALUES ", _tuples(lines.points)))
@@ -50,7 +50,7 @@ def inserts(lines: Lines) -> list[str]:
     return found
 
 
-def loads(lines: Lines) -> tuple[list[str], list[bytes]]:
+def loads(lines: RowLines) -> tuple[list[str], list[bytes]]:
     """The same by LOAD DATA LOCAL, which parses text for less, and the files that it asks for, in order."""
     columns = _POINT + (_SUMMARY if lines.summaries else "")
     found = [

@@ -31,7 +31,7 @@ from central.store.base import (
     Unsupported,
 )
 from central.store.buckets import Buckets
-from central.store.migrations import Told
+from central.store.migrations import OnMigration
 from central.store.mysql import keys as mysql_keys
 from central.store.mysql import migrate as mysql_migrate
 from central.store.mysql import names as mysql_names
@@ -50,7 +50,7 @@ from central.store.mysql.connection import (
 )
 from central.store.mysql.pool import Commit, Pool, run_commit
 from central.store.mysql.retention import MySQLRetention
-from central.store.mysql.rows import MAX_ROWS, Lines, lines
+from central.store.mysql.rows import MAX_ROWS, RowLines, lines
 from central.store.plan import Segment
 from central.store.retention import RetentionStore
 from protocol.item import Kind
@@ -71,7 +71,7 @@ _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class TimeLimits:
     """Seconds that the database may take before we stop waiting for it."""
 
     write: float = 5.0
@@ -93,9 +93,9 @@ class MySQLStore:
         *,
         commit: Commit = run_commit,
         clock: Callable[[], float] = time.time,
-        limits: Limits | None = None,
+        limits: TimeLimits | None = None,
     ) -> None:
-        limits = limits or Limits()
+        limits = limits or TimeLimits()
         self._server = server
         self._commit = commit
         self._clock = clock
@@ -111,7 +111,7 @@ class MySQLStore:
         self.applied: list[str] = []
         """Migrations that ``open`` applied."""
 
-    async def open(self, told: Told | None = None) -> None:
+    async def open(self, told: OnMigration | None = None) -> None:
         """Migrate and make partitions where needed. Raises StoreUnavailable or MigrationError."""
         self.applied = await mysql_migrate.migrate(
             lambda: connect(self._server, Session()), int(self._clock()), told=told
@@ -285,7 +285,7 @@ class MySQLStore:
             raise StoreUnavailable(f"it is not known whether the change was stored: {error}") from error
 
 
-async def _put_group(connection: Connection, group: Group, rows: Lines, *, again: bool, by_load: bool) -> None:
+async def _put_group(connection: Connection, group: Group, rows: RowLines, *, again: bool, by_load: bool) -> None:
     """A group's statements up to its COMMIT; none of them does anything where an earlier attempt has stored it."""
     statements = mysql_sql.request_ids(group.day, [RequestId(group.id, bytes(16), None)])
     statements.append(mysql_sql.CHECK_NAMES)

@@ -15,7 +15,7 @@ from agent.aggregate.aggregator import AggregateOptions, Aggregator
 from agent.aggregate.compiled import MaybeCore
 from agent.aggregate.grouping import Gatherer
 from agent.aggregate.sets import SMALL_SET, Sets
-from agent.aggregate.sums import MAX_RATES, Tallies
+from agent.aggregate.sums import MAX_RATES, SumsByRate
 from agent.aggregate.values import summarize
 from agent.ledger import MAX_REASONS, OTHER_REASON, Ledger
 from agent.receive.sockets import MAX_CONNECTIONS, RESERVED, room_for_connections
@@ -94,7 +94,7 @@ def test_a_gauge_that_is_pushed_out_is_forgotten_and_that_is_noted(core: MaybeCo
 
 
 def test_rates_of_all_names_share_a_room_and_the_first_of_each_needs_none() -> None:
-    tallies, one = Tallies("counter", 3), summarize([Decimal(1)])
+    tallies, one = SumsByRate("counter", 3), summarize([Decimal(1)])
     rates = [Decimal(number) / 100 for number in range(1, 60)]
     assert [tallies.add(f"n{number}", rates[number], one) for number in range(9)] == [0] * 9
     assert [tallies.add("n0", rate, one) for rate in rates[10:14]] == [0, 0, 0, 1]
@@ -112,7 +112,7 @@ def test_rates_of_all_names_share_a_room_and_the_first_of_each_needs_none() -> N
     st.lists(st.tuples(st.integers(-(10**12), 10**12), st.decimals("0.01", "0.99", places=6)), min_size=1, max_size=30)
 )
 def test_a_sum_over_many_rates_is_exact_whatever_order_it_is_added_in(parts: list[tuple[int, Decimal]]) -> None:
-    tallies = Tallies("counter", 100)
+    tallies = SumsByRate("counter", 100)
     for amount, rate in parts:
         tallies.add("a", rate, summarize([Decimal(amount)]))
     (item, *_), exact = tallies.close(0), sum(Fraction(amount) / Fraction(rate) for amount, rate in parts)

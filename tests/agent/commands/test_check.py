@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from agent.commands.check import Sends, Sockets, check_centre, check_sockets, check_spool
-from agent.forward.outcome import Answer
+from agent.commands.check import Sends, Sockets, check_central, check_sockets, check_spool
+from agent.forward.outcome import Reply
 from agent.receive.datagrams import granted_buffer, open_udp
-from agent.receive.socket_facts import Limits, limits
+from agent.receive.socket_status import KernelLimits, limits
 from agent.spool.disk import Disk
 from tests.agent.fakes import FULL, NETWORK, NOW, FailingDisk, a_spool, ours, page, refused
 
@@ -21,16 +21,16 @@ class Asked:
     def __init__(self, health: Any, key: Any) -> None:
         self._health, self._key = health, key
 
-    async def health(self) -> Answer:
+    async def health(self) -> Reply:
         return self._told(self._health)
 
-    async def try_key(self) -> Answer:
+    async def try_key(self) -> Reply:
         return self._told(self._key)
 
-    def _told(self, answer: Any) -> Answer:
+    def _told(self, answer: Any) -> Reply:
         if isinstance(answer, Exception):
             raise answer
-        assert isinstance(answer, Answer)
+        assert isinstance(answer, Reply)
         return answer
 
 
@@ -52,15 +52,15 @@ class Asked:
         (NETWORK, EMPTY, NOW, [False], "does the service run?"),
     ],
 )
-async def test_the_centre(health: Any, key: Any, now: float, good: list[bool], says: str) -> None:
-    findings = [finding async for finding in check_centre("http://c", Asked(health, key), lambda: now, SENDS)]
+async def test_the_service(health: Any, key: Any, now: float, good: list[bool], says: str) -> None:
+    findings = [finding async for finding in check_central("http://c", Asked(health, key), lambda: now, SENDS)]
     assert [finding.good for finding in findings] == good
     assert any(says in finding.message for finding in findings)
 
 
 WANTED = Sockets("UDP 127.0.0.1:8125", "unix /run/a.sock", "TCP 127.0.0.1:8125")
-UNKNOWN = Limits(None, None, None)
-LITTLE, MUCH = Limits(212_992, 10, 6_291_456), Limits(16 << 20, 512, 6_291_456)
+UNKNOWN = KernelLimits(None, None, None)
+LITTLE, MUCH = KernelLimits(212_992, 10, 6_291_456), KernelLimits(16 << 20, 512, 6_291_456)
 UDP_FACTS = {"name": "UDP [::]:8125", "packets": 5, "buffer_asked": 8 << 20, "buffer_granted": 8 << 20}
 UNIX_FACTS = {"name": "unix /run/b.sock", "packets": 5, "buffer_granted": None, "queue_limit": 10}
 TCP_FACTS = {"name": "TCP [::]:8125", "packets": None, "buffer_granted": None}
@@ -74,7 +74,7 @@ TCP_FACTS = {"name": "TCP [::]:8125", "packets": None, "buffer_granted": None}
         (UDP_FACTS | {"buffer_granted": 212_992}, LITTLE, True, "; sysctl -w net.core.rmem_max=8388608, then restart"),
         (
             UDP_FACTS | {"buffer_granted": 640_000},
-            Limits(None, None, None),
+            KernelLimits(None, None, None),
             False,
             "640,000 granted; it holds some 1,000",
         ),
@@ -88,7 +88,7 @@ TCP_FACTS = {"name": "TCP [::]:8125", "packets": None, "buffer_granted": None}
     ],
 )
 def test_how_much_may_wait_in_a_socket_of_an_agent_that_runs(
-    facts: dict[str, Any], allowed: Limits, doubt: bool, says: str
+    facts: dict[str, Any], allowed: KernelLimits, doubt: bool, says: str
 ) -> None:
     (finding,) = check_sockets(WANTED, [facts], allowed)
     assert (finding.good, finding.doubt, finding.what) == (True, doubt, facts["name"])
@@ -113,11 +113,11 @@ def test_what_the_system_says_is_read_and_may_be_missing(tmp_path: Path) -> None
     ):
         (tmp_path / name).parent.mkdir()
         (tmp_path / name).write_text(text + "\n")
-    assert limits(tmp_path) == Limits(212_992, 10, 99)
+    assert limits(tmp_path) == KernelLimits(212_992, 10, 99)
     assert limits().dgram_queue
 
 
-def limited(limit: int, remaining: int = 0, answer: Answer = EMPTY) -> Answer:
+def limited(limit: int, remaining: int = 0, answer: Reply = EMPTY) -> Reply:
     return answer._replace(rate_limit=str(limit), rate_remaining=str(remaining), rate_reset="30")
 
 
@@ -140,8 +140,8 @@ def limited(limit: int, remaining: int = 0, answer: Answer = EMPTY) -> Answer:
         (limited(10), Sends(10, 1_000, 5), [True], "enough for 0 such hosts"),
     ],
 )
-async def test_how_many_hosts_share_a_key(answer: Answer, sends: Sends, doubts: list[bool], says: str) -> None:
-    findings = [finding async for finding in check_centre("http://c", Asked(OK, answer), lambda: NOW, sends)]
+async def test_how_many_hosts_share_a_key(answer: Reply, sends: Sends, doubts: list[bool], says: str) -> None:
+    findings = [finding async for finding in check_central("http://c", Asked(OK, answer), lambda: NOW, sends)]
     assert all(finding.good for finding in findings)
     assert [finding.doubt for finding in findings if finding.what == "fleet"] == doubts
     assert any(says in finding.message for finding in findings), findings

@@ -13,7 +13,7 @@ import pytest
 from aiohttp import web
 
 from agent.spool.browse import list_spool
-from tests.agent.fakes import KEY, RealCentre, a_batch, a_spool, put
+from tests.agent.fakes import KEY, RealCentral, a_batch, a_spool, put
 from tests.agent.process import AgentProcess, an_agent, environment
 from tests.notify_socket import NotifySocket
 
@@ -135,10 +135,10 @@ async def test_a_config_file_is_read(tmp_path: Path) -> None:
 
 
 async def test_from_send_to_status(tmp_path: Path) -> None:
-    async with RealCentre().serving() as centre, an_agent(tmp_path, centre) as agent:
+    async with RealCentral().serving() as central, an_agent(tmp_path, central) as agent:
         sent = await fiesta(tmp_path, "send", "foo:1|c", "bar:2|g\nbaz:3|ms", **at(agent))
         assert (sent.code, sent.out) == (0, f"sent 3 lines to UDP 127.0.0.1:{agent.udp}\n")
-        await centre.until(lambda: {"foo", "bar", "baz"} <= centre.times_stored().keys())
+        await central.until(lambda: {"foo", "bar", "baz"} <= central.times_stored().keys())
         shown = await fiesta(tmp_path, "status", **at(agent))
         assert shown.code == 0
         assert "nothing was lost" in shown.out
@@ -162,8 +162,8 @@ async def test_nobody_there_is_told(tmp_path: Path, free_port: int) -> None:
 
 
 async def test_status_of_something_else_is_told(tmp_path: Path) -> None:
-    async with RealCentre().serving() as centre:
-        run = await fiesta(tmp_path, "status", HTTP=centre.url.removeprefix("http://"))
+    async with RealCentral().serving() as central:
+        run = await fiesta(tmp_path, "status", HTTP=central.url.removeprefix("http://"))
     assert (run.code, "is not an agent" in run.err) == (1, True)
 
 
@@ -176,8 +176,8 @@ def verdicts(out: str) -> Iterator[str]:
 
 
 async def test_check_says_what_is_good(tmp_path: Path) -> None:
-    async with RealCentre().serving() as centre:
-        run = await fiesta(tmp_path, "check", url=centre.url)
+    async with RealCentral().serving() as central:
+        run = await fiesta(tmp_path, "check", url=central.url)
     assert run.code == 0
     # Windows of a second with up to 100,000 names could be more than a key has.
     assert [*verdicts(run.out)] == ["ok"] * 6 + ["warn"]
@@ -186,8 +186,8 @@ async def test_check_says_what_is_good(tmp_path: Path) -> None:
 
 async def test_check_says_what_is_not(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    async with RealCentre().serving() as centre:
-        run = await fiesta(tmp_path / "file", "check", url=centre.url, API_KEY="wrong")
+    async with RealCentral().serving() as central:
+        run = await fiesta(tmp_path / "file", "check", url=central.url, API_KEY="wrong")
         assert run.code == 1
         assert [*verdicts(run.out)] == ["ok", "FAIL", "ok", "ok", "FAIL"]
     run = await fiesta(tmp_path, "check", url="https://127.0.0.1:1", CA_FILE=str(tmp_path / "none"))
@@ -196,22 +196,22 @@ async def test_check_says_what_is_not(tmp_path: Path) -> None:
 
 
 async def test_dead_letters_are_listed_and_replayed_beside_a_running_agent(tmp_path: Path) -> None:
-    async with RealCentre().serving() as centre:
+    async with RealCentral().serving() as central:
         error = {"success": False, "error": {"code": "METRIC_TYPE_CONFLICT", "message": "no"}}
-        centre.answer = lambda request: web.json_response(error, status=400)
-        async with an_agent(tmp_path, centre) as agent:
+        central.answer = lambda request: web.json_response(error, status=400)
+        async with an_agent(tmp_path, central) as agent:
             agent.send(["foo:1|c"])
             await agent.until("dead_letter")
             listed = await fiesta(tmp_path, "spool", "ls")
             assert listed.code == 0
             assert "METRIC_TYPE_CONFLICT" in listed.out
             assert "dead_letter" in (await fiesta(tmp_path, "status", **at(agent))).out
-            centre.answer = lambda request: None
+            central.answer = lambda request: None
             replayed = await fiesta(tmp_path, "spool", "replay")
             assert replayed.code == 0
             assert replayed.out.startswith("1 dead letter will be sent again")
             assert (await fiesta(tmp_path, "spool", "replay")).out == "there are no dead letters\n"
-            await centre.until(lambda: centre.total("foo") == 1)
+            await central.until(lambda: central.total("foo") == 1)
 
 
 async def test_a_spool_folder_that_cannot_be_listed_is_told(tmp_path: Path) -> None:

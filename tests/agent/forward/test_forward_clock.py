@@ -1,4 +1,4 @@
-"""Forwarding by the centre's clock: a wrong one here delays and never loses."""
+"""Forwarding by central's clock: a wrong one here delays and never loses."""
 
 import json
 from collections import Counter
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.forward.outcome import Answer
+from agent.forward.outcome import Reply
 from protocol.limits import MAX_AGE_SECONDS
 from tests.agent.books import Bench
 from tests.agent.fakes import (
@@ -23,30 +23,30 @@ HOUR = 3_600
 async def test_the_time_is_asked_before_the_first_batch_and_then_comes_with_the_answers(bench: Bench) -> None:
     await bench.put(1, 2)
     await bench.until_empty()
-    assert bench.centre.asked[0] == "health"
-    assert bench.centre.asked.count("health") == 1
+    assert bench.central.asked[0] == "health"
+    assert bench.central.asked.count("health") == 1
     bench.time.pass_by(HOUR)
     await bench.put(3)
     await bench.until_empty()
-    assert bench.centre.asked.count("health") == 2, "after a long silence it is asked again"
+    assert bench.central.asked.count("health") == 2, "after a long silence it is asked again"
 
 
 async def test_an_idle_agent_asks_nothing(bench: Bench) -> None:
     assert await bench.forwarder.step() is None
-    assert bench.centre.asked == []
+    assert bench.central.asked == []
 
 
 async def test_an_agent_an_hour_ahead_loses_nothing_and_says_so(tmp_path: Path) -> None:
     bench = Bench(tmp_path, wall_ahead=HOUR)
     await bench.put(1, 2, start=NOW + HOUR - 30)  # windows by this host's clock
 
-    def refuse_the_future(batch_id: str, body: bytes) -> Answer:
+    def refuse_the_future(batch_id: str, body: bytes) -> Reply:
         recorded = json.loads(body)["metrics"][0]["recorded_at"]
         assert recorded.startswith("2026-02-15T00:59"), recorded
-        assert bench.centre.now() >= NOW + HOUR - 25, "it would have been refused"
-        return bench.centre.store(batch_id, body)
+        assert bench.central.now() >= NOW + HOUR - 25, "it would have been refused"
+        return bench.central.store(batch_id, body)
 
-    bench.centre.answers = [refuse_the_future] * 9
+    bench.central.answers = [refuse_the_future] * 9
     assert await bench.forwarder.step() == 0  # learns the time
     assert await bench.forwarder.step() is None
     assert bench.forwarder.held() == 2
@@ -71,11 +71,11 @@ async def test_batches_of_the_past_flow_while_those_of_the_future_are_held(bench
 
 
 async def test_a_clock_set_right_frees_what_was_held(bench: Bench) -> None:
-    bench.centre.offset = -HOUR
+    bench.central.offset = -HOUR
     await bench.put(1)
     assert await bench.forwarder.step() == 0
     assert await bench.forwarder.step() is None
-    bench.centre.offset = 0
+    bench.central.offset = 0
     bench.time.pass_by(61)
     await bench.until_empty()
     assert bench.ledger.acknowledged == 6
@@ -89,7 +89,7 @@ async def test_an_agent_an_hour_behind_is_fine(tmp_path: Path) -> None:
     bench.spool.close()
 
 
-async def test_batches_older_than_seven_days_by_the_centres_clock_expire(tmp_path: Path) -> None:
+async def test_batches_older_than_seven_days_by_the_services_clock_expire(tmp_path: Path) -> None:
     bench = Bench(tmp_path, wall_ahead=30 * 86_400)
     await bench.put(1, start=NOW - MAX_AGE_SECONDS)
     await bench.put(2, start=NOW - MAX_AGE_SECONDS - 60)
@@ -99,41 +99,41 @@ async def test_batches_older_than_seven_days_by_the_centres_clock_expire(tmp_pat
     bench.spool.close()
 
 
-async def test_nothing_expires_while_the_centre_has_not_told_the_time(bench: Bench) -> None:
+async def test_nothing_expires_while_the_service_has_not_told_the_time(bench: Bench) -> None:
     await bench.put(1, start=NOW - 30 * 86_400)
 
-    def unreachable() -> Answer:
+    def unreachable() -> Reply:
         raise NETWORK
 
-    bench.centre.health_answer = unreachable
+    bench.central.health_answer = unreachable
     assert await bench.forwarder.step() == 2
-    bench.centre.health_answer = lambda: page(200, NOW)
+    bench.central.health_answer = lambda: page(200, NOW)
     assert await bench.forwarder.step() == 0
-    bench.centre.answers = [page(200, NOW)]
+    bench.central.answers = [page(200, NOW)]
     assert await bench.forwarder.step() == 4
     assert bench.ledger.in_spool == 6
 
 
 @pytest.mark.parametrize("date", [None, NOW])
 async def test_where_health_is_blocked_on_the_way_batches_flow_all_the_same(bench: Bench, date: float | None) -> None:
-    bench.centre.health_answer = lambda: page(404, date)
+    bench.central.health_answer = lambda: page(404, date)
     await bench.put(1)
     await bench.until_empty()
     assert bench.ids() == [1]
     assert bench.clock.sure, "a batch's answer told the time"
 
 
-async def test_a_stranger_in_place_of_a_known_centre_is_asked_once_in_a_while_only(bench: Bench) -> None:
+async def test_a_stranger_in_place_of_a_known_service_is_asked_once_in_a_while_only(bench: Bench) -> None:
     await bench.put(1)
     await bench.until_empty()
-    bench.centre.health_answer = lambda: page(200)
+    bench.central.health_answer = lambda: page(200)
     await bench.put(2, start=NOW + 2 * HOUR)
     bench.time.pass_by(HOUR)
     assert [await bench.forwarder.step() for _ in range(2)] == [0, None]
 
 
 async def test_a_wrong_path_in_central_url_kills_no_batch(bench: Bench) -> None:
-    bench.centre.health_answer = lambda: refused(404, "NOT_FOUND")
+    bench.central.health_answer = lambda: refused(404, "NOT_FOUND")
     await bench.put(1)
     assert await bench.forwarder.step() == 2
     assert bench.ids() == []

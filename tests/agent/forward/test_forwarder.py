@@ -1,4 +1,4 @@
-"""From spool to centre against a scripted centre, with a time that does not pass by itself."""
+"""From spool to central against a scripted central, with a time that does not pass by itself."""
 
 import asyncio
 import json
@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.clock import CentreClock
+from agent.clock import CentralClock
 from agent.forward.forwarder import Forwarder, Pace
-from agent.forward.outcome import Answer
+from agent.forward.outcome import Reply
 from agent.spool.batch_file import file_name
 from tests.agent.books import Bench
 from tests.agent.fakes import (
@@ -17,7 +17,7 @@ from tests.agent.fakes import (
     NETWORK,
     NOW,
     FailingDisk,
-    ScriptedCentre,
+    ScriptedCentral,
     Told,
     a_batch,
     ours,
@@ -32,7 +32,7 @@ HOUR = 3_600
 async def test_a_batch_is_sent_and_forgotten(bench: Bench, tmp_path: Path) -> None:
     await bench.put(1)
     await bench.until_empty()
-    assert bench.centre.stored == {a_batch(1).id: a_batch(1, start=NOW - 990).body()}
+    assert bench.central.stored == {a_batch(1).id: a_batch(1, start=NOW - 990).body()}
     assert (bench.ledger.acknowledged, bench.ledger.in_spool) == (6, 0)
     assert list((tmp_path / "queue").iterdir()) == []
     assert bench.forwarder.trouble is None
@@ -63,10 +63,10 @@ async def test_oldest_first_then_newest_and_oldest_in_turn(bench: Bench) -> None
     ],
 )
 async def test_what_is_no_acknowledgement_is_tried_again_with_the_same_id_and_bytes(
-    bench: Bench, failure: Answer | Exception
+    bench: Bench, failure: Reply | Exception
 ) -> None:
     await bench.put(1)
-    bench.centre.answers = [failure] * 3
+    bench.central.answers = [failure] * 3
     await bench.until_empty()
     assert bench.ids() == [1, 1, 1, 1]
     assert bench.ledger.acknowledged == 6
@@ -76,11 +76,11 @@ async def test_what_is_no_acknowledgement_is_tried_again_with_the_same_id_and_by
 
 async def test_back_off_grows_to_a_minute_and_starts_anew_after_a_success(bench: Bench) -> None:
     await bench.put(1)
-    bench.centre.answers = [NETWORK] * 8
+    bench.central.answers = [NETWORK] * 8
     delays = [await bench.forwarder.step() for _ in range(10)]
     assert delays == [0, 2, 4, 8, 16, 32, 60, 60, 60, 0]
     await bench.put(2)
-    bench.centre.answers = [NETWORK]
+    bench.central.answers = [NETWORK]
     assert await bench.forwarder.step() == 2
 
 
@@ -91,15 +91,15 @@ async def test_back_off_grows_to_a_minute_and_starts_anew_after_a_success(bench:
 async def test_retry_after_wins_within_bounds(bench: Bench, retry_after: str | None, delay: float) -> None:
     await bench.put(1)
     await bench.forwarder.step()  # asks the time
-    bench.centre.answers = [refused(429, "RATE_LIMITED", retry_after=retry_after)]
+    bench.central.answers = [refused(429, "RATE_LIMITED", retry_after=retry_after)]
     assert await bench.forwarder.step() == delay
 
 
-async def test_a_retry_after_date_without_a_date_is_measured_by_the_centres_clock(bench: Bench) -> None:
+async def test_a_retry_after_date_without_a_date_is_measured_by_the_services_clock(bench: Bench) -> None:
     await bench.put(1)
     await bench.forwarder.step()
     bench.time.wall += HOUR
-    bench.centre.answers = [refused(503, "X", date=None, retry_after="Sun, 15 Feb 2026 00:00:30 GMT")]
+    bench.central.answers = [refused(503, "X", date=None, retry_after="Sun, 15 Feb 2026 00:00:30 GMT")]
     assert await bench.forwarder.step() == 30
 
 
@@ -109,7 +109,7 @@ async def test_what_was_asked_of_many_is_spread(tmp_path: Path, asked: str, long
     bench = Bench(tmp_path, interval=10)
     await bench.put(1)
     await bench.forwarder.step()
-    bench.centre.answers = [refused(429, "RATE_LIMITED", retry_after=asked)]
+    bench.central.answers = [refused(429, "RATE_LIMITED", retry_after=asked)]
     assert await bench.forwarder.step() == longest
     bench.spool.close()
 
@@ -134,7 +134,7 @@ async def test_a_backlog_leaves_half_of_the_keys_minute_to_the_present(tmp_path:
     bench = Bench(tmp_path, interval=10)
     await bench.put(1, 2)
     answer = stored(3)._replace(rate_limit="100", rate_remaining="49", rate_reset="20")
-    bench.centre.answers = [answer]
+    bench.central.answers = [answer]
     assert [await bench.forwarder.step() for _ in range(3)] == [0, 0, None]
     assert bench.forwarder.idle_seconds() == 30, "the next minute, and up to an interval more"
     bench.spool.close()
@@ -142,7 +142,7 @@ async def test_a_backlog_leaves_half_of_the_keys_minute_to_the_present(tmp_path:
 
 async def test_a_key_refused_for_an_hour_keeps_everything_and_shouts_once(bench: Bench) -> None:
     await bench.put(1, 2)
-    bench.centre.answers = [refused(401, "UNAUTHORIZED"), page(403)] * 30
+    bench.central.answers = [refused(401, "UNAUTHORIZED"), page(403)] * 30
     start = bench.time.steady
     while bench.time.steady < start + HOUR:
         bench.time.pass_by(await bench.forwarder.step() or 0)
@@ -156,8 +156,8 @@ async def test_a_key_refused_for_an_hour_keeps_everything_and_shouts_once(bench:
 
 async def test_a_rotated_key_heals_by_itself(bench: Bench) -> None:
     await bench.put(1)
-    bench.centre.answers = [refused(401, "UNAUTHORIZED")]
-    bench.centre.new_keys = 1
+    bench.central.answers = [refused(401, "UNAUTHORIZED")]
+    bench.central.new_keys = 1
     await bench.forwarder.step()
     assert await bench.forwarder.step() == 0
     await bench.until_empty()
@@ -166,9 +166,9 @@ async def test_a_rotated_key_heals_by_itself(bench: Bench) -> None:
 
 async def test_a_poison_batch_becomes_a_dead_letter_and_the_rest_flow(bench: Bench, tmp_path: Path) -> None:
     await bench.put(1, 2, 3)
-    bench.centre.answers = [refused(400, "INVALID_JSON")]
+    bench.central.answers = [refused(400, "INVALID_JSON")]
     await bench.until_empty()
-    assert len(bench.centre.stored) == 2
+    assert len(bench.central.stored) == 2
     assert bench.ledger.dropped == Counter(dead_letter=6)
     (dead,) = (tmp_path / "dead").iterdir()
     assert "INVALID_JSON" in dead.name
@@ -179,18 +179,18 @@ async def test_a_batch_that_always_fails_does_not_stop_the_others(bench: Bench) 
     await bench.put(1, 2, 3, 4)
     poison = a_batch(1).id
 
-    def fail_one(batch_id: str, body: bytes) -> Answer:
-        return page(500) if batch_id == poison else bench.centre.store(batch_id, body)
+    def fail_one(batch_id: str, body: bytes) -> Reply:
+        return page(500) if batch_id == poison else bench.central.store(batch_id, body)
 
-    bench.centre.answers = [fail_one] * 20
+    bench.central.answers = [fail_one] * 20
     while len(bench.spool.index) > 1:
         bench.time.pass_by(await bench.forwarder.step() or 0)
-    assert len(bench.centre.stored) == 3
+    assert len(bench.central.stored) == 3
 
 
 async def test_rejected_items_are_counted_with_their_samples(bench: Bench) -> None:
     await bench.put(1)
-    bench.centre.answers = [stored(3, [(0, "METRIC_TYPE_CONFLICT"), (2, "METRIC_TYPE_CONFLICT")])]
+    bench.central.answers = [stored(3, [(0, "METRIC_TYPE_CONFLICT"), (2, "METRIC_TYPE_CONFLICT")])]
     await bench.until_empty()
     assert bench.ledger.acknowledged == 2
     assert bench.ledger.dropped == Counter(rejected_METRIC_TYPE_CONFLICT=4)
@@ -199,14 +199,14 @@ async def test_rejected_items_are_counted_with_their_samples(bench: Bench) -> No
 async def test_a_lost_answer_stores_nothing_twice(bench: Bench) -> None:
     await bench.put(1)
 
-    def store_and_cut(batch_id: str, body: bytes) -> Answer:
-        bench.centre.store(batch_id, body)
+    def store_and_cut(batch_id: str, body: bytes) -> Reply:
+        bench.central.store(batch_id, body)
         raise NETWORK
 
-    bench.centre.answers = [store_and_cut]
+    bench.central.answers = [store_and_cut]
     await bench.until_empty()
     assert bench.ids() == [1, 1]
-    assert bench.centre.samples() == Counter(n0=2, n1=2, n2=2)
+    assert bench.central.samples() == Counter(n0=2, n1=2, n2=2)
 
 
 async def test_a_file_gone_bad_is_told_and_the_next_one_sent(bench: Bench, tmp_path: Path) -> None:
@@ -224,24 +224,24 @@ async def test_a_file_gone_bad_is_told_and_the_next_one_sent(bench: Bench, tmp_p
 async def test_a_batch_too_large_is_halved_until_it_fits(bench: Bench) -> None:
     await bench.put(1, items=9)
 
-    def two_at_most(batch_id: str, body: bytes) -> Answer:
+    def two_at_most(batch_id: str, body: bytes) -> Reply:
         large = len(json.loads(body)["metrics"]) > 2
-        return page(413) if large else bench.centre.store(batch_id, body)
+        return page(413) if large else bench.central.store(batch_id, body)
 
-    bench.centre.answers = [two_at_most] * 30
+    bench.central.answers = [two_at_most] * 30
     await bench.until_empty()
     assert bench.ledger.acknowledged == 18
-    assert bench.centre.samples() == Counter({f"n{i}": 2 for i in range(9)})
+    assert bench.central.samples() == Counter({f"n{i}": 2 for i in range(9)})
     assert bench.forwarder.counts.retries == 0
 
 
 async def test_a_single_item_too_large_is_a_dead_letter(bench: Bench) -> None:
     await bench.put(1, items=3)
 
-    def not_n1(batch_id: str, body: bytes) -> Answer:
-        return page(413) if b'"n1"' in body else bench.centre.store(batch_id, body)
+    def not_n1(batch_id: str, body: bytes) -> Reply:
+        return page(413) if b'"n1"' in body else bench.central.store(batch_id, body)
 
-    bench.centre.answers = [not_n1] * 10
+    bench.central.answers = [not_n1] * 10
     await bench.until_empty()
     assert bench.ledger.dropped == Counter(dead_letter=2)
     assert bench.ledger.acknowledged == 4
@@ -252,13 +252,13 @@ async def test_a_split_that_the_disk_refuses_is_finished_before_anything_of_it_i
     bench = Bench(tmp_path, disk)
     await bench.put(1)
     await bench.forwarder.step()
-    bench.centre.answers = [page(413)]
+    bench.central.answers = [page(413)]
     disk.fault = FULL
     assert await bench.forwarder.step() == 2
     assert await bench.forwarder.step() == 4
     disk.fault = None
     await bench.until_empty()
-    assert sorted(asked.partition(".")[2] for asked in bench.centre.asked if asked != "health") == ["", "0", "1"]
+    assert sorted(asked.partition(".")[2] for asked in bench.central.asked if asked != "health") == ["", "0", "1"]
     assert (bench.ledger.acknowledged, bench.ledger.balance()) == (6, 0)
     bench.spool.close()
 
@@ -277,11 +277,11 @@ async def test_run_waits_as_told_and_wakes_for_new_work(tmp_path: Path) -> None:
             paused.set()
             await wake.wait()
 
-    forwarder = Forwarder(bench.spool, bench.centre, bench.clock, Pace(pause, lambda low, high: high), Told())
+    forwarder = Forwarder(bench.spool, bench.central, bench.clock, Pace(pause, lambda low, high: high), Told())
     running = asyncio.create_task(forwarder.run())
     await paused.wait()
     paused.clear()
-    bench.centre.answers = [NETWORK]
+    bench.central.answers = [NETWORK]
     await bench.put(1)
     forwarder.wake()
     await paused.wait()
@@ -293,7 +293,7 @@ async def test_run_waits_as_told_and_wakes_for_new_work(tmp_path: Path) -> None:
 
 async def test_finish_sends_what_it_can_and_stops_at_the_first_failure(bench: Bench) -> None:
     await bench.put(1, 2, 3)
-    bench.centre.answers = [bench.centre.store, NETWORK]
+    bench.central.answers = [bench.central.store, NETWORK]
     await bench.forwarder.finish()
     assert bench.ids() == [1, 3]
     await bench.forwarder.finish()
@@ -304,13 +304,13 @@ async def test_an_attempt_cut_off_leaves_the_batch_in_place(tmp_path: Path) -> N
     bench = Bench(tmp_path)
     sending = asyncio.Event()
 
-    class SlowCentre(ScriptedCentre):
-        async def post(self, batch_id: str, body: bytes) -> Answer:
+    class SlowCentral(ScriptedCentral):
+        async def post(self, batch_id: str, body: bytes) -> Reply:
             sending.set()
             return await asyncio.Future()
 
-    slow = SlowCentre(bench.time)
-    clock = CentreClock(lambda: bench.time.wall, lambda: bench.time.steady)
+    slow = SlowCentral(bench.time)
+    clock = CentralClock(lambda: bench.time.wall, lambda: bench.time.steady)
     forwarder = Forwarder(bench.spool, slow, clock, Pace(), Told())
     await bench.put(1)
     running = asyncio.create_task(forwarder.run())

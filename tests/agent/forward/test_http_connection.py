@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from agent.forward.http_connection import IDLE_SECONDS, MAX_HEADERS, Connection, Reply
+from agent.forward.http_connection import IDLE_SECONDS, MAX_HEADERS, HttpConnection, Reply
 
 PLAIN = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
 
@@ -43,7 +43,7 @@ async def serving(*answers: bytes) -> AsyncIterator[Server]:
         yield one
 
 
-async def ask(connection: Connection) -> Reply:
+async def ask(connection: HttpConnection) -> Reply:
     return await asyncio.wait_for(connection.request("GET", "/x", {}), 10)
 
 
@@ -61,7 +61,7 @@ async def ask(connection: Connection) -> Reply:
 )
 async def test_an_answer_is_read_whole(answer: bytes, status: int, body: bytes) -> None:
     async with serving(answer) as server:
-        connection = Connection(server.url)
+        connection = HttpConnection(server.url)
         reply = await ask(connection)
         await connection.close()
     assert (reply.status, reply.body) == (status, body)
@@ -84,7 +84,7 @@ async def test_a_torn_or_false_answer_is_an_error_and_the_next_request_starts_an
     answer: bytes, error: type[Exception]
 ) -> None:
     async with serving(answer, PLAIN) as server:
-        connection = Connection(server.url)
+        connection = HttpConnection(server.url)
         with pytest.raises(error):
             await ask(connection)
         assert (await ask(connection)).body == b"hi"
@@ -94,7 +94,7 @@ async def test_a_torn_or_false_answer_is_an_error_and_the_next_request_starts_an
 
 async def test_one_connection_is_kept() -> None:
     async with serving(PLAIN, PLAIN, PLAIN) as server:
-        connection = Connection(server.url)
+        connection = HttpConnection(server.url)
         for _ in range(3):
             await ask(connection)
         await connection.close()
@@ -113,7 +113,7 @@ async def test_one_connection_is_kept() -> None:
 async def test_a_connection_that_idled_or_was_closed_is_not_used_again(first: bytes, wait: float) -> None:
     now = [0.0]
     async with serving(first, PLAIN) as server:
-        connection = Connection(server.url, now=lambda: now[0])
+        connection = HttpConnection(server.url, now=lambda: now[0])
         await ask(connection)
         now[0] += wait
         if first.endswith(b"CLOSE"):
@@ -126,7 +126,7 @@ async def test_a_connection_that_idled_or_was_closed_is_not_used_again(first: by
 
 async def test_a_request_that_is_given_up_takes_its_connection_along() -> None:
     async with serving(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", PLAIN) as server:
-        connection = Connection(server.url)
+        connection = HttpConnection(server.url)
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(connection.request("GET", "/x", {}), 0.05)
         assert (await ask(connection)).body == b"hi"
@@ -136,7 +136,7 @@ async def test_a_request_that_is_given_up_takes_its_connection_along() -> None:
 
 async def test_a_request_is_as_the_standard_wants_it() -> None:
     async with serving(PLAIN, PLAIN) as server:
-        connection = Connection(f"{server.url}/base/")
+        connection = HttpConnection(f"{server.url}/base/")
         await connection.request("POST", "/x?y=1", {"A": "b"}, b"")
         await connection.request("GET", "/x", {})
         await connection.close()

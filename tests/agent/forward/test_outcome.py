@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.forward.outcome import Action, Allowance, Answer, allowance, outcome
+from agent.forward.outcome import Action, Allowance, Reply, allowance, outcome
 
 JSON = "application/json"
 
@@ -65,7 +65,7 @@ def stored(accepted: Any = 3, rejected: Any = 0, errors: Any = (), success: Any 
         (401, JSON, error("UNAUTHORIZED"), Action.HOLD, "UNAUTHORIZED"),
         (401, "text/html", b"", Action.HOLD, "http_401"),
         (403, JSON, error("FORBIDDEN"), Action.HOLD, "FORBIDDEN"),
-        # Too large, for the centre or for a proxy.
+        # Too large, for central or for a proxy.
         (413, JSON, error("BODY_TOO_LARGE"), Action.SPLIT, "BODY_TOO_LARGE"),
         (413, "text/html", b"", Action.SPLIT, "http_413"),
         # Other 4xx: ours is for good, a stranger's is not.
@@ -88,21 +88,21 @@ def stored(accepted: Any = 3, rejected: Any = 0, errors: Any = (), success: Any 
     ],
 )
 def test_outcome_table(status: int, content_type: str, body: bytes, action: Action, reason: str) -> None:
-    result = outcome(Answer(status, content_type, body), items=3)
+    result = outcome(Reply(status, content_type, body), items=3)
     assert (result.action, result.reason) == (action, reason)
     assert result.message
 
 
 def test_rejected_items_come_with_their_codes() -> None:
     errors = [{"index": 2, "code": "METRIC_TYPE_CONFLICT"}, {"index": 0, "code": "<script>"}]
-    result = outcome(Answer(201, JSON, stored(1, 2, errors)), items=3)
+    result = outcome(Reply(201, JSON, stored(1, 2, errors)), items=3)
     assert result.action is Action.ACK
     assert result.rejected == ((2, "METRIC_TYPE_CONFLICT"), (0, "UNKNOWN"))
 
 
 @given(st.integers(100, 599), st.sampled_from([JSON, "text/html", ""]), st.binary(max_size=60))
 def test_nothing_but_our_201_acknowledges(status: int, content_type: str, body: bytes) -> None:
-    assert outcome(Answer(status, content_type, body), items=1).action is not Action.ACK
+    assert outcome(Reply(status, content_type, body), items=1).action is not Action.ACK
 
 
 @given(
@@ -119,7 +119,7 @@ def test_nothing_but_our_201_acknowledges(status: int, content_type: str, body: 
 )
 def test_any_json_has_an_outcome(body: Any) -> None:
     for status in (201, 400, 503):
-        assert outcome(Answer(status, JSON, json.dumps(body).encode()), items=2).reason
+        assert outcome(Reply(status, JSON, json.dumps(body).encode()), items=2).reason
 
 
 @pytest.mark.parametrize(
@@ -139,4 +139,4 @@ def test_any_json_has_an_outcome(body: Any) -> None:
 )
 def test_what_a_key_may_do(said: tuple[str | None, str | None, str | None], meant: Allowance | None) -> None:
     limit, remaining, reset = said
-    assert allowance(Answer(201, rate_limit=limit, rate_remaining=remaining, rate_reset=reset)) == meant
+    assert allowance(Reply(201, rate_limit=limit, rate_remaining=remaining, rate_reset=reset)) == meant

@@ -11,19 +11,19 @@ from hypothesis import strategies as st
 from agent.forward.backoff import LONGEST, backoff
 from agent.forward.outcome import Allowance
 from agent.forward.schedule import PAST_WINDOWS, Schedule, share_of
-from agent.spool.index import Entry, SpoolIndex
+from agent.spool.index import IndexEntry, SpoolIndex
 
 INTERVAL = 10
 HOSTS = 1_000
 EVER = float("inf")
 
 
-def entry(start: int, part: int = 0) -> Entry:
+def entry(start: int, part: int = 0) -> IndexEntry:
     """A batch of a window; in names, and so in the index, starts are after 1970."""
-    return Entry(f"{start + 10**10:012d}-{part:05d}", start, 1, 100)
+    return IndexEntry(f"{start + 10**10:012d}-{part:05d}", start, 1, 100)
 
 
-def index_of(*entries: Entry) -> SpoolIndex:
+def index_of(*entries: IndexEntry) -> SpoolIndex:
     index = SpoolIndex()
     for one in entries:
         index.add(one)
@@ -36,7 +36,7 @@ def longest(low: float, high: float) -> float:
 
 def sends(
     schedule: Schedule, index: SpoolIndex, now: float, until: float, latest: float = EVER
-) -> Iterator[tuple[float, Entry]]:
+) -> Iterator[tuple[float, IndexEntry]]:
     """What goes out from ``now`` to before ``until``, each send taking no time."""
     while now < until:
         chosen = schedule.choose(index, latest, now)
@@ -50,7 +50,7 @@ def sends(
 
 
 class Host:
-    """One agent that closes a window every interval, and a centre that takes what it sends while it is up."""
+    """One agent that closes a window every interval, and a service that takes what it sends while it is up."""
 
     def __init__(self, name: str) -> None:
         self.index = SpoolIndex()
@@ -74,7 +74,7 @@ class Host:
 def fleet(windows: int, outage: int) -> tuple[Counter[int], Counter[int], int]:
     """Requests in each second, and of them those of the present, of HOSTS agents; the last second with a backlog.
 
-    The centre is away for the first ``outage`` windows, and then takes all that comes.
+    Central is away for the first ``outage`` windows, and then takes all that comes.
     """
     hosts = [Host(f"web{number}.example.com") for number in range(HOSTS)]
     arrivals, present, late = Counter[int](), Counter[int](), 0
@@ -169,7 +169,7 @@ def test_a_window_of_the_past_goes_whole() -> None:
 
 
 def test_what_fails_again_and_again_does_not_stand_before_the_others() -> None:
-    """A batch that the centre cannot digest, in the oldest window."""
+    """A batch that central cannot digest, in the oldest window."""
     index = index_of(*(entry(start) for start in range(0, 50, INTERVAL)))
     schedule, now, sent = Schedule(INTERVAL, 0.0, longest), 0.0, set[int]()
     for _ in range(40):
@@ -229,7 +229,7 @@ def test_a_step_of_the_clock_delays_no_window_that_may_be_sent(step: int) -> Non
     assert {sent.start: at for at, sent in sends(schedule, index, 110.0, 130.0)} == {0: 110.0, step: 115.0}
 
 
-def test_windows_of_the_centres_future_are_left_out() -> None:
+def test_windows_of_the_services_future_are_left_out() -> None:
     index = index_of(entry(0), entry(3_600))
     schedule = Schedule(INTERVAL, 0.0, longest)
     schedule.closed(3_600, 0.0)

@@ -13,7 +13,7 @@ from agent.forward.api_key import ApiKey
 from agent.forward.http_connection import IDLE_SECONDS, MAX_ANSWER_BYTES
 from agent.forward.outcome import Action, Allowance, allowance, outcome
 from agent.forward.send import Sender, UnreachableError, tls_context
-from tests.agent.fakes import KEY, RealCentre, a_batch
+from tests.agent.fakes import KEY, RealCentral, a_batch
 
 TLS = Path(__file__).parents[2] / "data" / "tls"
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
@@ -36,13 +36,13 @@ def a_sender(url: str, ca_file: Path | None = None, timeout: float = 10) -> Send
 
 
 async def test_a_batch_arrives_as_the_public_api_wants_it() -> None:
-    async with RealCentre().serving() as centre, a_sender(centre.url) as sender:
+    async with RealCentral().serving() as central, a_sender(central.url) as sender:
         answer = await sender.post(a_batch(1).id, a_batch(1).body())
         assert outcome(answer, 3).action is Action.ACK
         assert answer.date is not None
-        (items,) = centre.stored.values()
+        (items,) = central.stored.values()
         assert [item["name"] for item in items] == ["n0", "n1", "n2"]
-        (headers,) = centre.headers
+        (headers,) = central.headers
         assert headers["X-API-Key"] == KEY
         assert headers["Idempotency-Key"] == a_batch(1).id
         assert headers["Content-Type"] == "application/json"
@@ -147,11 +147,11 @@ def server_tls() -> ssl.SSLContext:
 
 
 async def test_tls_with_our_own_authority() -> None:
-    async with RealCentre().serving(ssl_context=server_tls()) as centre:
-        async with a_sender(centre.url, TLS / "cert.pem") as sender:
+    async with RealCentral().serving(ssl_context=server_tls()) as central:
+        async with a_sender(central.url, TLS / "cert.pem") as sender:
             assert outcome(await sender.post("id", a_batch(1).body()), 3).action is Action.ACK
         for ca_file in (None, TLS / "other_cert.pem"):
-            async with a_sender(centre.url, ca_file) as sender:
+            async with a_sender(central.url, ca_file) as sender:
                 with pytest.raises(UnreachableError, match="certificate"):
                     await sender.post("id", b"{}")
 
@@ -162,7 +162,7 @@ async def test_tls_below_1_2_is_refused() -> None:
     with pytest.warns(DeprecationWarning):
         old.minimum_version = ssl.TLSVersion.TLSv1
         old.maximum_version = ssl.TLSVersion.TLSv1_1
-    async with RealCentre().serving(ssl_context=old) as centre, a_sender(centre.url, TLS / "cert.pem") as sender:
+    async with RealCentral().serving(ssl_context=old) as central, a_sender(central.url, TLS / "cert.pem") as sender:
         with pytest.raises(UnreachableError):
             await sender.health()
     assert tls_context(None).minimum_version == ssl.TLSVersion.TLSv1_2
@@ -177,7 +177,7 @@ def test_a_bad_ca_file_is_an_oserror(tmp_path: Path) -> None:
 
 async def test_a_new_key_in_the_file_is_used(tmp_path: Path) -> None:
     (tmp_path / "key").write_text("old")
-    async with RealCentre().serving() as centre, Sender(centre.url, ApiKey(None, tmp_path / "key")) as sender:
+    async with RealCentral().serving() as central, Sender(central.url, ApiKey(None, tmp_path / "key")) as sender:
         assert (await sender.try_key()).status == 401
         (tmp_path / "key").write_text(KEY)
         assert sender.try_new_key()
@@ -207,7 +207,7 @@ async def test_one_connection_serves_all_requests_and_is_kept_over_the_longest_i
     assert 60 < IDLE_SECONDS < 75, "longer than any flush interval, shorter than nginx waits"
 
 
-async def test_what_the_centre_says_of_the_keys_limit_is_read() -> None:
+async def test_what_the_service_says_of_the_keys_limit_is_read() -> None:
     async def handler(request: web.BaseRequest) -> web.Response:
         limits = {"RateLimit-Limit": "600", "RateLimit-Remaining": "7", "RateLimit-Reset": "59"}
         return web.json_response({"success": True}, headers=limits)

@@ -10,7 +10,7 @@ import pytest
 from agent.ledger import Ledger
 from agent.receive.bad_lines import A_FEW, BadLines
 from agent.receive.datagrams import MAX_DATAGRAM, DatagramReceiver, open_udp, read_each
-from agent.receive.intake import LineTaker
+from agent.receive.intake import Intake
 from agent.receive.unix import open_unix, read_whole
 
 
@@ -20,7 +20,7 @@ class Desk:
         self.ledger = Ledger()
         self.told: list[str] = []
         self.bad = BadLines(lambda event, message: self.told.append(message), lambda: 0.0)
-        self.taker = LineTaker(self.packets.append, self.ledger, self.bad)
+        self.taker = Intake(self.packets.append, self.ledger, self.bad)
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def test_a_cut_datagram_counts_its_whole_lines_and_the_last_as_truncated(
     unix.drain()
     assert desk.packets == [b"a:1|c\nb:1|c"]
     assert (desk.ledger.received, desk.ledger.dropped) == (2, {"truncated": 2})
-    assert unix.facts().truncated == 2
+    assert unix.status().truncated == 2
     sender = f"pid {os.getpid()}, uid {os.getuid()}" if armed else "an unknown sender"
     assert len(desk.told) == 1
     assert desk.told[0].endswith(sender)

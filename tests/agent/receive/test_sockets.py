@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from agent.ledger import Ledger
-from agent.receive.activation import Kind, Passed
+from agent.receive.activation import Passed, SocketKind
 from agent.receive.bad_lines import BadLines
 from agent.receive.datagrams import open_udp, read_each
-from agent.receive.intake import LineTaker
+from agent.receive.intake import Intake
 from agent.receive.sockets import Receiver, Wanted, open_receivers, tell_passed
 from agent.receive.streams import StreamLimits, open_tcp
 from agent.receive.unix import open_unix
@@ -20,7 +20,7 @@ ANY = ("127.0.0.1", 0)
 
 def open_all(wanted: Wanted, stack: ExitStack, *passed: Passed) -> list[Receiver]:
     lines: list[bytes] = []
-    taker = LineTaker(lines.append, Ledger(), BadLines(lambda event, message: None, lambda: 0.0))
+    taker = Intake(lines.append, Ledger(), BadLines(lambda event, message: None, lambda: 0.0))
     return open_receivers(wanted, passed, taker, read_each(lines.append), stack)
 
 
@@ -71,7 +71,7 @@ def test_a_passed_udp_socket_gets_our_receive_buffer() -> None:
     with ExitStack() as stack:
         small = open_udp("127.0.0.1", 0, 4_096)
         (receiver,) = open_all(wanted(), stack, Passed("UDP", small, ""))
-        assert (receiver.facts().buffer_granted or 0) > 4_096
+        assert (receiver.status().buffer_granted or 0) > 4_096
 
 
 def test_what_is_in_the_way_is_told_with_the_settings_name_and_nothing_stays_open(tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_what_is_in_the_way_is_told_with_the_settings_name_and_nothing_stays_ope
 
 
 @pytest.mark.parametrize("kind", ["UDP", "TCP"])
-def test_one_passed_socket_of_a_default_kind(kind: Kind) -> None:
+def test_one_passed_socket_of_a_default_kind(kind: SocketKind) -> None:
     told: list[str] = []
     sock = open_udp(*ANY) if kind == "UDP" else open_tcp(*ANY)
     with sock:

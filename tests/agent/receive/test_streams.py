@@ -135,7 +135,7 @@ async def test_lines_of_several_clients_are_taken_with_their_senders() -> None:
         await taken.until(lambda: len(taken.found) == 6)
         assert sorted(taken.found) == [b"a:0|c", b"a:1|c", b"a:2|c", b"b:1|c", b"b:1|c", b"b:1|c"]
         assert taken.senders == {f"127.0.0.1:{pipe[1].get_extra_info('sockname')[1]}" for pipe in pipes}
-        facts = receiver.facts()
+        facts = receiver.status()
         assert facts.name == f"TCP 127.0.0.1:{receiver.address[1]}"
         assert (facts.connections, facts.accepted, facts.bytes) == (3, 3, 3 * 17)
         for pipe in pipes:
@@ -153,7 +153,7 @@ async def test_a_connection_that_breaks_leaves_no_half_line() -> None:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # close resets
         await taken.until(lambda: taken.gone == ["line_cut"])
         assert taken.found == [b"a:1|c"]
-        assert (receiver.facts().connections, receiver.errors) == (0, 1)
+        assert (receiver.status().connections, receiver.errors) == (0, 1)
 
 
 async def test_a_line_that_is_too_long_is_counted_once_and_the_next_ones_are_taken() -> None:
@@ -192,7 +192,7 @@ async def test_an_idle_connection_is_closed_and_a_busy_one_is_not() -> None:
             await taken.until(lambda: taken.found.count(b"a:1|c") == count)  # noqa: B023
             await asyncio.sleep(0.001)
         await closed
-        assert (receiver.idle_closed, receiver.facts().connections) == (1, 1)
+        assert (receiver.idle_closed, receiver.status().connections) == (1, 1)
         assert b"last:1|c" in taken.found
         await ended(busy)
         assert receiver.idle_closed == 2
@@ -209,7 +209,7 @@ async def test_after_stop_drain_reads_what_waits_also_in_connections_not_yet_acc
             new.sendall(b"b:1|c\n" * 20_000 + b"begun")
             whole.sendall(b"c:1|c")
             whole.shutdown(socket.SHUT_WR)
-            assert receiver.facts().buffer_used == 0
+            assert receiver.status().buffer_used == 0
             assert receiver.drain() == 20_000 * 6 + 10
             assert taken.found.count(b"b:1|c") == 20_000
             assert taken.found[-1] == b"c:1|c"

@@ -34,7 +34,7 @@ def test_datagrams_are_fed_whole_and_in_order_and_the_facts_say_so(tmp_path: Pat
     send(path, *sent)
     assert receiver.drain() == 4
     assert (taken.whole, taken.cut) == (sent, [])
-    facts = receiver.facts()
+    facts = receiver.status()
     assert facts.name == f"unix {path}"
     assert (facts.packets, facts.bytes, facts.truncated, facts.kernel_drops) == (4, 11 + MAX_DATAGRAM, 0, 0)
     assert facts.buffer_granted is None

@@ -3,14 +3,14 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.spool.index import Entry, SpoolIndex
+from agent.spool.index import IndexEntry, SpoolIndex
 
 
-def entry(start: int, size: int = 10, part: int = 0) -> Entry:
-    return Entry(f"{start:012d}-{part:05d}", start, 1, size)
+def entry(start: int, size: int = 10, part: int = 0) -> IndexEntry:
+    return IndexEntry(f"{start:012d}-{part:05d}", start, 1, size)
 
 
-def an_index(*entries: Entry) -> SpoolIndex:
+def an_index(*entries: IndexEntry) -> SpoolIndex:
     index = SpoolIndex()
     for each in entries:
         index.add(each)

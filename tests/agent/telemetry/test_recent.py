@@ -1,10 +1,10 @@
 """What has grown in the open window and the one before."""
 
-from agent.telemetry.snapshot import Recent
+from agent.telemetry.snapshot import RecentGrowth
 
 
 def test_growth_is_seen_for_the_open_window_and_the_one_before() -> None:
-    recent = Recent()
+    recent = RecentGrowth()
     assert recent.grown({"a": 3, "b": 0}) == {"a": 3}
     recent.turn({"a": 3})
     assert recent.grown({"a": 3}) == {"a": 3}

@@ -8,12 +8,12 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from agent.receive.socket_facts import SocketFacts
-from agent.telemetry.snapshot import LATELY, AgentCollector, Snapshot, TroubleFacts, health, status
+from agent.receive.socket_status import SocketStatus
+from agent.telemetry.snapshot import LATELY, AgentCollector, Snapshot, TroubleStatus, health, status
 
-UDP = SocketFacts("UDP 127.0.0.1:8125", 700, 1, 60, 0, 0, 8, 4, 2)
-UNIX = SocketFacts("unix /run/a.sock", 80, packets=5, truncated=0, kernel_drops=0)
-TCP = SocketFacts("TCP [::1]:8125", 90, kernel_drops=0, connections=2, accepted=9, refused=0, idle_closed=3)
+UDP = SocketStatus("UDP 127.0.0.1:8125", 700, 1, 60, 0, 0, 8, 4, 2)
+UNIX = SocketStatus("unix /run/a.sock", 80, packets=5, truncated=0, kernel_drops=0)
+TCP = SocketStatus("TCP [::1]:8125", 90, kernel_drops=0, connections=2, accepted=9, refused=0, idle_closed=3)
 
 FINE = Snapshot(
     received=100,
@@ -50,8 +50,8 @@ def but(**changes: Any) -> Snapshot:
     return dataclasses.replace(FINE, **changes)
 
 
-def trouble(action: str, seconds: float) -> TroubleFacts:
-    return TroubleFacts(action, "the reason", seconds)
+def trouble(action: str, seconds: float) -> TroubleStatus:
+    return TroubleStatus(action, "the reason", seconds)
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def trouble(action: str, seconds: float) -> TroubleFacts:
         (but(trouble=trouble("wait", 61)), "nothing goes through for 61 s: the reason; 1 batches are kept"),
         (but(trouble=trouble("hold", 0)), "the reason"),
         (but(trouble=trouble("wait_and_shout", 0)), "the reason"),
-        (but(held=3, clock_ahead=3_600.2), "3 batches wait because the centre would call them future"),
+        (but(held=3, clock_ahead=3_600.2), "3 batches wait because the service would call them future"),
         (but(clock_ahead=3_600.2), "3600 s ahead of"),
         (but(clock_ahead=-3_600.2), "3600 s behind"),
         (but(clock_ahead=None, held=1), "1 batches"),

@@ -23,11 +23,11 @@ from tests.agent.telemetry.test_snapshot import FINE, TCP, UDP, UNIX, but
         (FINE, "  unix /run/a.sock              5 datagrams, 80 bytes"),
         (but(dropped={"client_telemetry": 4}, corrupt_files=0), "nothing was lost"),
         (but(dropped={"client_telemetry": 4}), "no metrics, left out on purpose"),
-        (but(dropped={"rejected_INVALID_NAME": 4}, corrupt_files=0), "LOST: 4 samples refused by the centre"),
+        (but(dropped={"rejected_INVALID_NAME": 4}, corrupt_files=0), "LOST: 4 samples refused by the service"),
         (but(dropped={"spool_age": 2, "names_over_cap": 1}), "1 sample in windows that were full; 2 samples in the s"),
-        (FINE, "the centre took a batch 4 s ago"),
+        (FINE, "the service took a batch 4 s ago"),
         (but(dropped={}, corrupt_files=0), "nothing was lost"),
-        (but(notes={}, last_success_age=None), "the centre has taken no batch yet"),
+        (but(notes={}, last_success_age=None), "the service has taken no batch yet"),
         (
             but(sockets=[replace(UDP, kernel_drops=5), replace(UNIX, truncated=2), replace(TCP, refused=1)]),
             "LOST: 5 datagrams in the kernel, the receive buffer being full, at UDP 127.0.0.1:8125; "

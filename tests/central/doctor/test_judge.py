@@ -7,7 +7,7 @@ import pytest
 
 from central.doctor import judge as doctor
 from central.doctor.judge import Finding, Folder, KeyFile, RedisFacts, worst
-from central.store.inspection import KeyFact, StoreFacts
+from central.store.inspection import KeyState, StoreState
 
 DAY = 86_400
 NOW = 1_771_113_600.0
@@ -20,8 +20,8 @@ GOOD_MYSQL = {
     "binlog_format": "ROW",
     "max_allowed_packet": "16777216",
 }
-ADMIN = KeyFact(1, "a" * 12, "admin", frozenset({"ingest", "query", "admin"}), revoked=False)
-SENDER = KeyFact(2, "b" * 12, "checkout", frozenset({"ingest"}), revoked=False)
+ADMIN = KeyState(1, "a" * 12, "admin", frozenset({"ingest", "query", "admin"}), revoked=False)
+SENDER = KeyState(2, "b" * 12, "checkout", frozenset({"ingest"}), revoked=False)
 
 
 def statuses(findings: Any) -> str:
@@ -61,7 +61,7 @@ def test_the_data_folder(folder: Folder, verdict: str) -> None:
         (KeyFile("k"), [ADMIN], True, "o"),
     ],
 )
-def test_the_file_of_the_admin_key(file: KeyFile, keys: list[KeyFact] | None, given: bool, verdict: str) -> None:
+def test_the_file_of_the_admin_key(file: KeyFile, keys: list[KeyState] | None, given: bool, verdict: str) -> None:
     assert statuses(doctor.admin_key_file(file, keys, given=given)) == verdict
 
 
@@ -125,7 +125,7 @@ def test_partitions_by_days_ahead_of_the_table_that_has_fewest(ahead: int, verdi
         ([], False, "w"),
     ],
 )
-def test_whether_somebody_can_still_make_keys(keys: list[KeyFact], given: bool, verdict: str) -> None:
+def test_whether_somebody_can_still_make_keys(keys: list[KeyState], given: bool, verdict: str) -> None:
     assert statuses(doctor.admin_keys(keys, given=given)) == verdict
 
 
@@ -153,8 +153,8 @@ def test_retention_by_its_last_run(last_run: float | None, running: bool, verdic
 
 
 def test_migrations_and_rejected_points() -> None:
-    assert statuses(doctor.migrations(StoreFacts("v", []))) == "o"
-    assert statuses(doctor.migrations(StoreFacts("v", ["0003_x"]))) == "w"
+    assert statuses(doctor.migrations(StoreState("v", []))) == "o"
+    assert statuses(doctor.migrations(StoreState("v", ["0003_x"]))) == "w"
     assert [statuses(doctor.rejected_points(count)) for count in (0, None, 3)] == ["o", "o", "w"]
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from central.errors import ApiError, unavailable
-from central.ingest.answers import Answer, Rejected, batch_body, recorded, refused, refused_item
+from central.ingest.answers import Answer, RejectedItem, batch_body, recorded, refused, refused_item
 from protocol.item import Fault
 
 FAULT = Fault("INVALID_NAME", "name", "name must be better")
@@ -17,7 +17,7 @@ FAULT = Fault("INVALID_NAME", "name", "name must be better")
         (3, [], {"success": True, "accepted": 3, "rejected": 0, "errors": []}),
         (
             3,
-            [Rejected(1, 'ü\n"', FAULT), Rejected(2, None, FAULT)],
+            [RejectedItem(1, 'ü\n"', FAULT), RejectedItem(2, None, FAULT)],
             {
                 "success": True,
                 "accepted": 1,
@@ -30,7 +30,7 @@ FAULT = Fault("INVALID_NAME", "name", "name must be better")
         ),
     ],
 )
-def test_the_body_of_a_batch(items: int, rejected: list[Rejected], expected: object) -> None:
+def test_the_body_of_a_batch(items: int, rejected: list[RejectedItem], expected: object) -> None:
     assert json.loads(batch_body(items, rejected)) == expected
 
 

@@ -8,7 +8,7 @@ import pytest
 from central.ingest.submission import Submission
 from central.spill.drain import MAX_ROWS, Read, bunches, still_missing
 from central.spill.record import SpilledGroup, SpilledRequest, decode
-from central.spill.spill import Entry
+from central.spill.spill import SpillEntry
 from central.store.base import (
     Caps,
     Group,
@@ -66,12 +66,12 @@ def keyed(key: bytes, body: bytes = b"b") -> SpilledRequest:
     ],
 )
 def test_entries_are_bunched_up_to_10_000_rows(sizes: list[int], expected: list[int]) -> None:
-    reads = [Read(Entry(b"1-1", 1, b""), record(size)) for size in sizes]
+    reads = [Read(SpillEntry(b"1-1", 1, b""), record(size)) for size in sizes]
     assert [len(bunch) for bunch in bunches(reads)] == expected
 
 
 def test_entries_of_two_days_are_not_bunched() -> None:
-    reads = [Read(Entry(b"1-1", 1, b""), record(1, day)) for day in (TODAY, TODAY, TODAY + 1, TODAY)]
+    reads = [Read(SpillEntry(b"1-1", 1, b""), record(1, day)) for day in (TODAY, TODAY, TODAY + 1, TODAY)]
     assert [len(bunch) for bunch in bunches(reads)] == [2, 1, 1]
 
 

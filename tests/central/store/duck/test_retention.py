@@ -9,7 +9,7 @@ from central.store.base import Store, StoreUnavailable
 from central.store.duck.retention import SLICE_ROWS
 from central.store.duck.store import DuckStore, run_commit
 from central.store.plan import Segment
-from central.store.retention import Entry, State
+from central.store.retention import LogEntry, State
 from tests.central.retention_contract import FULL, LINE, RetentionContract, filled, swept
 from tests.central.store.duck.test_store import FAULTS, Fault, Script, fatal_kept, kept
 from tests.central.store_help import DAY, NOW, Clock, OpenStore, ask_segments, assert_levels_agree, group, name, plain
@@ -105,7 +105,7 @@ async def test_a_change_whose_commit_fails_is_whole_or_not_there(
 ) -> None:
     commits.coming = [fault]
     with pytest.raises(StoreUnavailable, match="not known"):
-        await store.retention.replace(State(), State(line=LINE), [Entry(NOW, "hide", LINE, "x")])
+        await store.retention.replace(State(), State(line=LINE), [LogEntry(NOW, "hide", LINE, "x")])
     is_in = fault in {kept, fatal_kept}
     assert await store.retention.line() == (LINE if is_in else 0)
     assert len(await store.retention.log(9)) == is_in

@@ -17,7 +17,7 @@ from central.store.base import (
 )
 from central.store.mysql.connection import Connection
 from central.store.mysql.pool import Commit, run_commit
-from central.store.mysql.store import Limits, MySQLStore
+from central.store.mysql.store import MySQLStore, TimeLimits
 from tests.central.mysql_help import (
     FAULTS,
     Script,
@@ -44,7 +44,7 @@ from tests.central.store_help import (
 )
 from tests.servers import MariaDB
 
-SHORT = Limits(write=1.5, lookup=0.5, read=0.5, lock=1)
+SHORT = TimeLimits(write=1.5, lookup=0.5, read=0.5, lock=1)
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from central.store.mysql.partitions import partition_name
 from central.store.mysql.pool import Commit, Pool
 from central.store.mysql.retention import TABLES, MySQLRetention
 from central.store.mysql.store import MySQLStore
-from central.store.retention import Entry, State
+from central.store.retention import LogEntry, State
 from protocol.times import format_time
 from tests.central.harness import QUICK_HASH, Central, running
 from tests.central.mysql_help import environ_of, kept, lost, opened, server_of
@@ -193,6 +193,6 @@ async def test_a_change_in_doubt_is_unavailable_and_whole_or_not_there(
     pool = Pool(lambda: connect(server, Session()), 1, 5)
     retention = MySQLRetention(pool, pool, commit=commit)
     with pytest.raises(StoreUnavailable, match="not known"):
-        await retention.replace(State(), State(line=LINE), [Entry(NOW, "hide", LINE, "x")])
+        await retention.replace(State(), State(line=LINE), [LogEntry(NOW, "hide", LINE, "x")])
     assert (await store.retention.line(), len(await store.retention.log(9))) == ((LINE, 1) if is_in else (0, 0))
     pool.close()

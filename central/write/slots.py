@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 
-class Turns:
+class WriteSlots:
     """``count`` turns, given in the order in which they are asked for."""
 
     def __init__(self, count: int) -> None:

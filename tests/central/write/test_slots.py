@@ -1,14 +1,14 @@
-"""central/write/turns.py: so many at once, or one alone."""
+"""central/write/slots.py: so many at once, or one alone."""
 
 import asyncio
 
 import pytest
 
-from central.write.turns import Turns
+from central.write.slots import WriteSlots
 
 
 async def test_so_many_at_once_and_the_next_waits() -> None:
-    turns = Turns(2)
+    turns = WriteSlots(2)
     async with turns.one(), turns.one():
         with pytest.raises(TimeoutError):
             async with turns.one(0):
@@ -18,7 +18,7 @@ async def test_so_many_at_once_and_the_next_waits() -> None:
 
 
 async def test_all_waits_for_everybody_and_nobody_passes_it() -> None:
-    turns = Turns(2)
+    turns = WriteSlots(2)
     order: list[str] = []
 
     async def change() -> None:
@@ -40,7 +40,7 @@ async def test_all_waits_for_everybody_and_nobody_passes_it() -> None:
 
 
 async def test_two_changes_do_not_wait_for_each_other_for_ever() -> None:
-    turns = Turns(3)
+    turns = WriteSlots(3)
     done: list[int] = []
 
     async def change(number: int) -> None:
@@ -53,7 +53,7 @@ async def test_two_changes_do_not_wait_for_each_other_for_ever() -> None:
 
 
 async def test_a_change_that_is_given_up_gives_its_turns_back() -> None:
-    turns = Turns(2)
+    turns = WriteSlots(2)
     async with turns.one():
         waiting = asyncio.create_task(turns.all().__aenter__())
         await asyncio.sleep(0)

@@ -16,7 +16,7 @@ CREDENTIALS: Final = struct.Struct("3i")
 
 
 @dataclass(frozen=True, slots=True)
-class SocketFacts:
+class SocketStatus:
     """One socket's numbers since the start; None for what its kind does not have, or the kernel does not say.
 
     Buffers are in bytes as asked for: the kernel says twice that, to cover its own costs.
@@ -51,7 +51,7 @@ class Memory(NamedTuple):
     drops: int | None
 
 
-class Limits(NamedTuple):
+class KernelLimits(NamedTuple):
     """What the system allows; None where it does not say."""
 
     rmem_max: int | None
@@ -62,9 +62,11 @@ class Limits(NamedTuple):
     """Bytes of the largest receive buffer of a TCP connection."""
 
 
-def limits(proc: Path = Path("/proc/sys/net")) -> Limits:
+def limits(proc: Path = Path("/proc/sys/net")) -> KernelLimits:
     """Those of this host, or of this container."""
-    return Limits(_last(proc / "core/rmem_max"), _last(proc / "unix/max_dgram_qlen"), _last(proc / "ipv4/tcp_rmem"))
+    return KernelLimits(
+        _last(proc / "core/rmem_max"), _last(proc / "unix/max_dgram_qlen"), _last(proc / "ipv4/tcp_rmem")
+    )
 
 
 def socket_name(sock: socket.socket) -> str:

@@ -20,7 +20,7 @@ from central.store.outage_guard import Guarded
 from central.write.group_commit import GroupCommit
 
 
-class RedisParts:
+class RedisServices:
     """All edges to Redis of one process. Owns them: ``start`` and ``close`` are for all."""
 
     def __init__(self, settings: Settings, ticks: Callable[[], float] = time.monotonic) -> None:
@@ -76,7 +76,7 @@ class RedisParts:
                 await part.close()
 
 
-def guarded(store: Store, settings: Settings) -> Store:
+def with_outage_guard(store: Store, settings: Settings) -> Store:
     """The store, guarded where it may go away by itself or where there is another place to write to."""
     if settings.db_connection == "mysql" or settings.redis_host is not None:
         return Guarded(store)
