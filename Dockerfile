@@ -1,4 +1,4 @@
-# One image for the central service and the agent: what the lock file says, by hash, run by a user without rights.
+# One image for the service and the agent. Packages come from the lock file, by hash. The programs run as a user without rights.
 FROM python:3.11.11-slim-bookworm AS build
 WORKDIR /build
 RUN apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/*

@@ -54,6 +54,20 @@ def test_every_link_leads_to_a_page_and_a_heading_that_are_there(page: str) -> N
             assert anchor in anchors(str(found.relative_to(ROOT))), f"{page} links to {target}"
 
 
+FOLDERS = (
+    *("agent", "central", "protocol", "runtime", "quickstart", "native", "migrations", "loadtest"),
+    *("deploy", "systemd", "requirements", "scripts", "docs", "tests"),
+)
+NOT_IN_THE_REPOSITORY = {"deploy/tls/cert.pem", "deploy/tls/key.pem"}
+"""Files that an operator makes."""
+
+
+@pytest.mark.parametrize("page", [page for page in pages() if page != "CHANGELOG.md"])
+def test_every_file_that_a_page_names_is_there(page: str) -> None:
+    named = set(re.findall(rf"`((?:{'|'.join(FOLDERS)})/[\w./@-]+)", (ROOT / page).read_text()))
+    assert [path for path in sorted(named - NOT_IN_THE_REPOSITORY) if not (ROOT / path).exists()] == []
+
+
 def test_every_page_can_be_reached_from_the_readme() -> None:
     reached: set[str] = set()
     ahead = ["README.md"]
