@@ -73,11 +73,6 @@ class Engine:
         self._gate = threading.Condition()
         self._failed_checkpoints = 0
 
-    @property
-    def is_open(self) -> bool:
-        """Whether a working handle is there; False while it is broken."""
-        return self._handle is not None
-
     async def write(self, work: Callable[[Connection], T]) -> T:
         """Run ``work`` on the writer's thread. Raises StoreUnavailable when the file cannot be opened."""
         if self._closed:

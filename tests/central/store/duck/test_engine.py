@@ -40,9 +40,25 @@ def insert(handle: Connection) -> None:
     handle.execute("INSERT INTO t VALUES (1)")
 
 
+class Opened:
+    """Prepares a handle that was just opened, and counts how often that was."""
+
+    def __init__(self) -> None:
+        self.times = 0
+
+    def __call__(self, handle: Connection) -> None:
+        self.times += 1
+        prepare(handle)
+
+
 @pytest.fixture
-async def engine(tmp_path: Path) -> AsyncIterator[Engine]:
-    engine = Engine(tmp_path / "t.duckdb", prepare)
+def opened() -> Opened:
+    return Opened()
+
+
+@pytest.fixture
+async def engine(tmp_path: Path, opened: Opened) -> AsyncIterator[Engine]:
+    engine = Engine(tmp_path / "t.duckdb", opened)
     yield engine
     await engine.close()
 
@@ -65,19 +81,19 @@ def begun(work: Callable[[Connection], None]) -> tuple[Callable[[Connection], No
 # --- writes and reads
 
 
-async def test_the_first_call_opens_the_file(engine: Engine) -> None:
-    states = [engine.is_open]
+async def test_the_first_call_opens_the_file(engine: Engine, opened: Opened) -> None:
+    assert opened.times == 0
     assert await engine.read(count) == 0
-    states.append(engine.is_open)
     await engine.write(insert)
     assert await engine.read(count) == 1
-    assert states == [False, True]
+    assert opened.times == 1
 
 
-async def test_an_error_of_a_write_is_the_writers_and_the_handle_stays(engine: Engine) -> None:
+async def test_an_error_of_a_write_is_the_writers_and_the_handle_stays(engine: Engine, opened: Opened) -> None:
     with pytest.raises(duckdb.CatalogException):
         await engine.write(lambda handle: handle.execute("SELECT * FROM missing"))
-    assert engine.is_open
+    assert await engine.read(count) == 0
+    assert opened.times == 1
 
 
 async def test_an_error_of_a_read_is_a_store_error(engine: Engine) -> None:
@@ -160,7 +176,7 @@ async def test_a_query_whose_caller_has_gone_is_interrupted(engine: Engine) -> N
 # --- healing
 
 
-async def test_a_broken_handle_ends_its_queries_and_the_next_read_opens_it_again(engine: Engine) -> None:
+async def test_a_broken_handle_ends_its_queries_and_is_opened_again(engine: Engine, opened: Opened) -> None:
     await engine.write(insert)
     work, event = begun(slow)
     reading = asyncio.create_task(engine.read(work))
@@ -168,11 +184,13 @@ async def test_a_broken_handle_ends_its_queries_and_the_next_read_opens_it_again
     await engine.write(lambda _: engine.break_handle())
     with pytest.raises(StoreUnavailable, match="interrupted"):
         await reading
-    assert not engine.is_open
+    assert opened.times == 1
     assert await engine.read(count) == 1
+    assert opened.times == 2
     await engine.write(lambda _: engine.break_handle())
     await engine.write(insert)
     assert await engine.read(count) == 2
+    assert opened.times == 3
 
 
 async def test_a_handle_in_doubt_writes_nothing_when_it_is_dropped(engine: Engine) -> None:
@@ -199,7 +217,7 @@ async def test_a_read_that_cannot_be_interrupted_does_not_hold_a_broken_handle_f
 # --- closing
 
 
-async def test_close_ends_a_query_and_refuses_what_comes_after(engine: Engine) -> None:
+async def test_close_ends_a_query_and_refuses_what_comes_after(engine: Engine, opened: Opened) -> None:
     work, event = begun(slow)
     reading = asyncio.create_task(engine.read(work))
     await event.wait()
@@ -209,7 +227,7 @@ async def test_close_ends_a_query_and_refuses_what_comes_after(engine: Engine) -
     for call in (engine.read(count), engine.write(count)):
         with pytest.raises(StoreUnavailable, match="closed"):
             await call
-    assert not engine.is_open
+    assert opened.times == 1
 
 
 async def test_a_query_that_came_while_the_handle_was_opened_and_the_store_closed_is_refused(engine: Engine) -> None:
@@ -251,8 +269,8 @@ def checkpoints() -> Checkpoints:
 
 
 @pytest.fixture
-async def checked(tmp_path: Path, checkpoints: Checkpoints) -> AsyncIterator[Engine]:
-    engine = Engine(tmp_path / "t.duckdb", prepare, checkpoint=checkpoints)
+async def checked(tmp_path: Path, opened: Opened, checkpoints: Checkpoints) -> AsyncIterator[Engine]:
+    engine = Engine(tmp_path / "t.duckdb", opened, checkpoint=checkpoints)
     await engine.write(insert)
     yield engine
     checkpoints.error = None
@@ -276,22 +294,23 @@ async def test_a_large_log_is_moved_between_groups(
 
 
 async def test_a_checkpoint_that_others_stand_in_the_way_of_is_put_off_and_breaks_nothing(
-    checked: Engine, checkpoints: Checkpoints
+    checked: Engine, opened: Opened, checkpoints: Checkpoints
 ) -> None:
     checkpoints.error = duckdb.TransactionException("other transactions are active")
     await checked.tidy(idle=True)
-    assert checked.is_open
     assert checked.wal_bytes() > 0
+    assert await checked.read(count) == 1
+    assert opened.times == 1
 
 
 @pytest.mark.parametrize("error", [duckdb.FatalException("dead"), duckdb.IOException("full"), RuntimeError("odd")])
 async def test_a_checkpoint_that_fails_is_raised_to_nobody_and_the_file_is_opened_again(
-    checked: Engine, checkpoints: Checkpoints, error: Exception
+    checked: Engine, opened: Opened, checkpoints: Checkpoints, error: Exception
 ) -> None:
     checkpoints.error = error
     await checked.tidy(idle=True)
-    assert not checked.is_open
     assert await checked.read(count) == 1
+    assert opened.times == 2
 
 
 async def test_checkpoints_that_fail_are_not_tried_after_every_group(
