@@ -1,4 +1,4 @@
-# Every target does its own set-up: python3.11 and make are all that a fresh Debian needs.
+# Every target installs what it needs. A fresh Debian needs only python3.11 and make.
 .DEFAULT_GOAL := help
 .PHONY: help install run test guides lint bench bench-agent bench-scale soak soak-agent loadtest hooks lock audit clean
 BIN := .venv/bin
@@ -17,16 +17,16 @@ $(LOCKED): requirements/dev.txt
 	@touch $@
 
 $(STAMP): $(LOCKED) pyproject.toml hatch_build.py $(wildcard native/*/*)
-	@sh scripts/ensure-apt.sh gcc python3-dev || true # for the compiled cores, which it can do without
+	@sh scripts/ensure-apt.sh gcc python3-dev || true # for the compiled cores, which are optional
 	$(BIN)/pip install --quiet --no-build-isolation --no-deps --editable .
 	@ls agent/aggregate/core.abi3.so central/core.abi3.so >/dev/null 2>&1 || \
-	echo "The cores are not compiled: plain Python does the same work for several times the CPU"
+	echo "The cores are not compiled. Plain Python does the same work, and takes several times the CPU."
 	@touch $@
 
-run: install ## Start central and an agent on this host; Ctrl-C stops both
+run: install ## Start the service and an agent on this host; Ctrl-C stops both
 	@$(BIN)/python -m quickstart.run
 
-lint: install ## Style and types
+lint: install ## Check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -44,7 +44,7 @@ test: install $(NODE)/node_modules/.installed ## Run every test and check the co
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --skip-covered --fail-under=90
 
-guides: install $(NODE)/node_modules/.installed ## Run the guides of all languages, also those with heavy compilers
+guides: install $(NODE)/node_modules/.installed ## Run the guides of all languages, also those that need heavy compilers
 	@sh scripts/ensure-apt.sh curl nc php go java
 	EXAMPLES="sh python js php go java" $(BIN)/pytest tests/end_to_end/test_examples.py -k guide
 
@@ -60,26 +60,26 @@ $(BENCH_NODE)/node_modules/.installed: $(BENCH_NODE)/package-lock.json
 	cd $(BENCH_NODE) && npm ci --omit=optional --no-audit --no-fund --loglevel=error
 	@touch $@
 
-bench-scale: install ## 100 million points in each store: queries, ingest beside readers, retention (half an hour, some GB of disk)
+bench-scale: install ## Measure 100 million points in each store: queries, ingest beside readers, retention (half an hour, some GB of disk)
 	@sh scripts/ensure-apt.sh mariadb-server
 	$(BIN)/python -m loadtest.bench_scale duckdb
 	$(BIN)/python -m loadtest.bench_scale mysql
 
-bench-agent: install $(BENCH_NODE)/node_modules/.installed ## CPU of the agent a line beside collectd, netdata and statsd (about six minutes, on an idle machine)
+bench-agent: install $(BENCH_NODE)/node_modules/.installed ## Measure the agent's CPU per line beside collectd, netdata and statsd (about six minutes, on an idle machine)
 	@sh scripts/ensure-apt.sh collectd netdata
 	$(BIN)/python -m loadtest.bench_agent
 
 MINUTES ?= 5
 STORE ?= mysql
-soak: install ## Faults at random under load, judged by an oracle: MINUTES=5 STORE=mysql|duckdb SEED=
+soak: install ## Cause random faults under load and compare with an oracle: MINUTES=5 STORE=mysql|duckdb SEED=
 	@sh scripts/ensure-apt.sh mariadb-server redis-server
 	$(BIN)/python -m tests.soak --minutes $(MINUTES) --store $(STORE) $(if $(SEED),--seed $(SEED))
 
 soak-agent: MINUTES = 60
-soak-agent: install ## An agent under mixed load, bursts and outages, MINUTES=60: memory flat, books exact, spool empty
+soak-agent: install ## Run an agent under mixed load, bursts and outages, MINUTES=60: flat memory, exact ledger, empty spool
 	$(BIN)/python -m loadtest.soak_agent --minutes $(MINUTES)
 
-loadtest: install ## The PRD's table against a whole stack with locust, MINUTES=5 (hours make a soak); report/loadtest/
+loadtest: install ## Load a whole stack with locust and compare with the requirements, MINUTES=5; writes report/loadtest/
 	@sh scripts/ensure-apt.sh mariadb-server redis-server
 	$(BIN)/python -m loadtest.load --minutes $(MINUTES)
 
@@ -89,18 +89,18 @@ $(TOOLS)/.installed: requirements/tools.txt | $(LOCKED)
 	$(TOOLS)/bin/pip install --quiet --require-hashes --no-deps -r $<
 	@touch $@
 
-hooks: $(TOOLS)/.installed ## Have git run what lint runs before each commit
+hooks: $(TOOLS)/.installed ## Let git run the checks of lint before each commit
 	$(TOOLS)/bin/pre-commit install
 
 COMPILE := $(TOOLS)/bin/uv pip compile --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
 	--python-version 3.11
-lock: $(TOOLS)/.installed ## Write requirements/*.txt anew: all (dev), what runs in the image (run), what builds it (build), tools
+lock: $(TOOLS)/.installed ## Write requirements/*.txt: everything (dev), what runs in the image (run), what builds it (build), tools
 	$(COMPILE) pyproject.toml --extra dev --output-file requirements/dev.txt
 	$(COMPILE) pyproject.toml --extra central --constraint requirements/dev.txt --output-file requirements/run.txt
 	echo hatchling | $(COMPILE) - --constraint requirements/dev.txt --output-file requirements/build.txt
 	printf '%s\n' pip-audit pre-commit uv | $(COMPILE) - --output-file requirements/tools.txt
 
-audit: $(TOOLS)/.installed ## Look up known vulnerabilities of every locked package (asks pypi.org and needs to reach it)
+audit: $(TOOLS)/.installed ## Look up known vulnerabilities of every locked package (needs to reach pypi.org)
 	@for file in dev run build tools; do \
 	$(TOOLS)/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off -r requirements/$$file.txt || { \
 	echo "audit: not clean, or the database could not be asked (see above)" >&2; exit 1; }; done
