@@ -9,9 +9,13 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _SECOND: Final = timedelta(seconds=1)
 _ISO: Final = re.compile(
     r"\d{4}-\d\d-\d\d"
-    r"(?:[Tt ]\d\d:\d\d(?::\d\d(?:[.,]\d{1,9})?)?(?:[Zz]|[+-]\d\d(?::?\d\d)?)?)?",
+    r"(?:[Tt ]\d\d:\d\d(?::\d\d(?:[.,](?P<fraction>\d{1,9}))?)?(?:[Zz]|[+-]\d\d(?::?\d\d)?)?)?",
     re.ASCII,
 )
+NANOSECONDS: Final = 10**9
+"""In a second."""
+_LAST: Final = 253_402_300_799
+"""The last second of the calendar, 9999-12-31T23:59:59Z: there is no later bound."""
 _EXPECTED: Final = "must be an ISO 8601 time such as 2026-02-15T00:00:00Z"
 
 
@@ -21,14 +25,30 @@ def parse_time(text: str) -> int:
 
     Raises ValueError for anything else, bare numbers and the compact form ``20260215`` included.
     """
-    if not _ISO.fullmatch(text):
+    return parse_exact(text) // NANOSECONDS
+
+
+def parse_exact(text: str) -> int:
+    """The same with its fraction, in nanoseconds since the epoch. Raises ValueError."""
+    found = _ISO.fullmatch(text)
+    if not found:
         raise ValueError(_EXPECTED)
     try:
         moment = datetime.fromisoformat(text.upper())
         moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except (ValueError, OverflowError):  # the second: an offset that leads out of the years 1 to 9999
         raise ValueError(f"is no date of the calendar; it {_EXPECTED}") from None
-    return (moment - _EPOCH) // _SECOND
+    # The fraction is the text's own: datetime keeps no more than six digits of it.
+    return (moment - _EPOCH) // _SECOND * NANOSECONDS + int((found["fraction"] or "").ljust(9, "0"))
+
+
+def first_second(nanoseconds: int) -> int:
+    """The first whole second that is not before a moment: what bounds a half-open range of stored times.
+
+    Stored times are whole seconds. So a range that begins at 00:00:00.5 leaves 00:00:00 out, and one that ends at
+    23:59:59.999 holds 23:59:59.
+    """
+    return min(-(-nanoseconds // NANOSECONDS), _LAST)
 
 
 def format_time(seconds: int) -> str:

@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-from protocol.times import format_time, parse_time
+from protocol.times import first_second, format_time, parse_exact
 
 _BACK: Final = re.compile(r"-(\d{1,9})([smhdw])", re.ASCII)
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
@@ -12,6 +12,7 @@ _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 def resolve_time(text: str, now: float) -> str:
     """``text`` as ``2026-02-15T00:00:00Z``. ``now`` is the end of the running second, so that it is included.
 
+    Both ends of a range come here, so a time with a fraction is rounded up as the API does it.
     Raises ValueError that says what would be right.
     """
     if text == "now":
@@ -20,6 +21,6 @@ def resolve_time(text: str, now: float) -> str:
         seconds = int(now) - int(found[1]) * _SECONDS[found[2]]
         return format_time(max(seconds, 0))
     try:
-        return format_time(parse_time(text))
+        return format_time(first_second(parse_exact(text)))
     except ValueError:
         raise ValueError(f"{text!r} is no time; give 'now', a time back such as -1h, or 2026-02-15T00:00:00Z") from None

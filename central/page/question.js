@@ -13,7 +13,7 @@ const MOST_WINDOWS = 180;
 export function fromHash(hash, operations, windows) {
   const said = new URLSearchParams(hash.split("?")[1] ?? "");
   const oneOf = (name, known, otherwise) => (known.includes(said.get(name)) ? said.get(name) : otherwise);
-  const [from, to] = ["from", "to"].map((name) => Math.floor(Date.parse(said.get(name)) / 1000) || 0);
+  const [from, to] = ["from", "to"].map((name) => Math.ceil(Date.parse(said.get(name)) / 1000) || 0);
   return {
     names: (said.get("name") ?? "").split(",").filter(Boolean).slice(0, MOST_NAMES),
     operation: oneOf("operation", operations, operations[0]),

@@ -65,7 +65,7 @@ function label(at, step, zone) {
   return format(at, zone, { hour: "2-digit", minute: "2-digit", ...(step < 60 ? { second: "2-digit" } : {}), hourCycle: "h23" });
 }
 
-/** Seconds as a datetime-local control shows them, and back; NaN for none. */
+/** Seconds as a datetime-local control shows them, and back: a fraction is rounded up, as the API does. NaN for none. */
 export function toControl(seconds, zone) {
   const date = new Date(seconds * 1000);
   if (zone === "utc") return date.toISOString().slice(0, 16);
@@ -75,7 +75,7 @@ export function toControl(seconds, zone) {
 
 /** See toControl. */
 export function fromControl(text, zone) {
-  return Math.floor(new Date(zone === "utc" ? `${text}Z` : text).getTime() / 1000);
+  return Math.ceil(new Date(zone === "utc" ? `${text}Z` : text).getTime() / 1000);
 }
 
 function pad(number) {

@@ -15,7 +15,7 @@ from central.store.plan import (
 )
 from protocol.item import Fault
 from protocol.names import NAME_RULE, is_name
-from protocol.times import parse_time
+from protocol.times import first_second, parse_exact
 
 Operation = Literal["sum", "count", "avg", "min", "max"]
 OPERATIONS: Final = get_args(Operation)
@@ -30,7 +30,9 @@ _LOST_PLUS: Final = re.compile(r"\A(.{10}[Tt ]\d\d:\d\d\S*) (\d\d(?::?\d\d)?)\Z"
 
 
 class Query(NamedTuple):
-    """A checked aggregate query over [start, end), times in whole seconds.
+    """A checked aggregate query over [start, end), in whole seconds: a bound with a fraction was rounded up.
+
+    So both are the same where the range holds no whole second, and the answer is empty.
 
     ``fill``: what an empty window is given as, None for not at all; ``csv``: that is how the answer is wanted, else as
     JSON.
@@ -59,11 +61,12 @@ def parse_query(parameters: Mapping[str, str], accept: str = "") -> Query:
     names = _names(_required(parameters, "name"))
     operation = _choice(parameters, "operation", OPERATIONS)
     window = _choice(parameters, "window", tuple(WINDOWS))
-    start, end = _time(parameters, "start"), _time(parameters, "end")
+    begins, ends = _exact_time(parameters, "start"), _exact_time(parameters, "end")
     fill = _choice(parameters, "fill", FILLS) if "fill" in parameters else None
     csv = _choice(parameters, "format", FORMATS) == "csv" if "format" in parameters else prefers_csv(accept)
-    if start >= end:
+    if begins >= ends:
         raise _fault("end", "end must be later than start; the range is start <= time < end")
+    start, end = first_second(begins), first_second(ends)
     _check_size(start, end, window, len(names))
     return Query(names, operation, window, start, end, fill, csv)
 
@@ -113,10 +116,10 @@ def _names(text: str) -> tuple[str, ...]:
     return names
 
 
-def _time(parameters: Mapping[str, str], field: str) -> int:
+def _exact_time(parameters: Mapping[str, str], field: str) -> int:
     text = _required(parameters, field)
     try:
-        return parse_time(_LOST_PLUS.sub(r"\1+\2", text))
+        return parse_exact(_LOST_PLUS.sub(r"\1+\2", text))
     except ValueError as error:
         raise invalid(Fault("INVALID_TIMESTAMP", field, f"{field} {error}")) from None
 

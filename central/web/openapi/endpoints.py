@@ -139,8 +139,10 @@ def _aggregate() -> Endpoint:
             _parameter("name", names, "Name, or several with commas between.", "api.requests"),
             _parameter("operation", _enum(OPERATIONS), "avg is sum / count, to four decimals.", "sum"),
             _parameter("window", _enum(WINDOWS), "Width of a window.", "1h"),
-            _parameter("start", time, "First moment, ISO 8601.", "2026-02-15T00:00:00Z"),
-            _parameter("end", time, "First moment after; may be in the future.", "2026-02-16T00:00:00Z"),
+            _parameter("start", time, "First moment, ISO 8601; a fraction is rounded up.", "2026-02-15T00:00:00Z"),
+            _parameter(
+                "end", time, "First moment after, rounded up too; may be in the future.", "2026-02-16T00:00:00Z"
+            ),
             _optional("fill", _enum(FILLS), "Give windows without data too, as 0 or as null (in CSV: empty)."),
             _optional("format", _enum(FORMATS), "Of the answer; without it what Accept prefers, else json."),
         ),

@@ -123,6 +123,7 @@ async def test_times_come_back_from_a_control_as_they_went_in(site: Site) -> Non
     rows = [[now, "utc"], [now, "local"]]
     assert await run(site, "time.js", "m.fromControl(m.toControl(...x), x[1])", *rows) == [now, now]
     assert await run(site, "time.js", "m.toControl(...x)", *rows) == ["2026-12-01T00:01", "2026-12-01T05:31"]
+    assert await run(site, "time.js", "m.fromControl(x, 'utc')", "2026-12-01T00:01:00.250") == [now + 1]
     assert await run(site, "time.js", "m.iso(x)", now) == [format_time(now)]
     assert await run(site, "time.js", "m.moment(...x)", *rows) == ["Tue 1 Dec 2026, 00:01", "Tue 1 Dec 2026, 05:31"]
     assert await run(site, "time.js", "m.zoneName(x)", "utc", "local") == ["UTC", "Asia/Calcutta (UTC+05:30)"]
@@ -140,6 +141,13 @@ async def test_a_question_survives_its_address(site: Site) -> None:
         site, "question.js", f"m.fromHash(x, {allowed})", "#metrics?operation=drop&window=9y&last=x&from=z"
     )
     assert (found["names"], found["operation"], found["window"], found["last"]) == ([], "sum", "", "1h")
+    (found,) = await run(
+        site,
+        "question.js",
+        f"m.fromHash(x, {allowed})",
+        "#metrics?from=2026-12-01T00:01:00.5Z&to=2026-12-01T23:59:59.999Z",
+    )
+    assert (found["from"], found["to"]) == (1_796_083_261, 1_796_169_600)
 
 
 async def test_a_range_is_whole_windows_and_ends_with_the_one_that_is_open(site: Site) -> None:

@@ -43,11 +43,18 @@ def test_names_are_taken_in_their_order_and_once() -> None:
         ("2026-02-13T22:00:00-02:00", START),
         ("2026-02-14", START),
         ("2026-02-14 00:00:00", START),
-        ("2026-02-14T00:00:00.999Z", START),
+        ("2026-02-14T00:00:00.999Z", START + 1),
+        ("2026-02-13T23:59:59.999Z", START),
+        ("2026-02-14T01:59:59.5 02:00", START),
     ],
 )
 def test_start_in_any_form_of_iso_8601(text: str, seconds: int) -> None:
     assert query(start=text).start == seconds
+
+
+def test_a_range_between_two_seconds_is_empty_and_no_fault() -> None:
+    asked = query(start="2026-02-14T00:00:00.2Z", end="2026-02-14T00:00:00.8Z")
+    assert (asked.start, asked.end) == (START + 1, START + 1)
 
 
 @pytest.mark.parametrize(
@@ -67,6 +74,13 @@ def test_start_in_any_form_of_iso_8601(text: str, seconds: int) -> None:
         ({"end": "9999-12-31T23:59:59-14:00"}, "INVALID_TIMESTAMP", "end", "calendar"),
         ({"end": GOOD["start"]}, "VALIDATION_ERROR", "end", "later than start"),
         ({"end": "2026-02-13"}, "VALIDATION_ERROR", "end", "later than start"),
+        ({"end": "2026-02-13T23:59:59.999999999Z"}, "VALIDATION_ERROR", "end", "later than start"),
+        (
+            {"start": "2026-02-14T00:00:00.8Z", "end": "2026-02-14T00:00:00.2Z"},
+            "VALIDATION_ERROR",
+            "end",
+            "later than start",
+        ),
         ({"name": "a,,b"}, "INVALID_NAME", "name", "1 to 255 characters"),
         ({"name": "a, b"}, "INVALID_NAME", "name", "1 to 255 characters"),
         ({"name": "a" * 256}, "INVALID_NAME", "name", "1 to 255 characters"),

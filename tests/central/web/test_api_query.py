@@ -106,6 +106,42 @@ async def test_a_range_is_half_open_and_its_first_window_may_begin_before_it(sto
     assert await asked(at(0), at(0, 0, 1)) == [(at(0), 1000)]
 
 
+@pytest.mark.parametrize("wanted", ["json", "csv"])
+@pytest.mark.parametrize(
+    ("start", "end", "total"),
+    [
+        ("00:00:00", "23:59:59.999", 1000 + 500 + 1450 + 7 + 1),
+        ("00:00:00", "23:59:59.000000001", 1000 + 500 + 1450 + 7 + 1),
+        ("00:00:00", "23:59:59.000", 1000 + 500 + 1450 + 7),
+        ("00:00:00.5", "23:59:59", 500 + 1450 + 7),
+        ("00:00:00.000000001", "23:59:59.5", 500 + 1450 + 7 + 1),
+        ("00:00:00.2", "00:00:00.8", 0),
+        ("00:59:58.9", "00:59:59.1", 500),
+    ],
+)
+async def test_a_bound_with_a_fraction_is_rounded_up(
+    stored: Central, start: str, end: str, total: int, wanted: str
+) -> None:
+    day = at(0)[:10]
+    for offset in ("Z", "+00:00", "-00:00"):
+        reply = await stored.query(
+            "api.requests", "sum", "1d", start=f"{day}T{start}{offset}", end=f"{day}T{end}{offset}", format=wanted
+        )
+        assert reply.status == 200, reply.text
+        if wanted == "csv":
+            assert sum(int(line.split(",")[2]) for line in reply.text.splitlines()[1:]) == total
+        else:
+            assert sum(value for _, value in points(reply)) == total
+
+
+async def test_an_end_at_the_last_moment_of_the_calendar_is_no_fault(stored: Central) -> None:
+    for fill in ({}, {"fill": "zero"}):
+        reply = await stored.query(
+            "api.requests", "sum", "1d", start="9999-12-30T00:00:00Z", end="9999-12-31T23:59:59.999Z", **fill
+        )
+        assert (reply.status, len(points(reply))) == (200, 2 if fill else 0)
+
+
 async def test_an_end_in_the_future_is_no_fault(stored: Central) -> None:
     reply = await stored.query("db.time", "count", "1d", start=at(0), end=at(24 * 300))
     assert points(reply) == [(at(0), 4)]
