@@ -93,8 +93,8 @@ hooks: $(TOOLS)/.installed ## Let git run the checks of lint before each commit
 	$(TOOLS)/bin/pre-commit install
 
 COMPILE := $(TOOLS)/bin/uv pip compile --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
-	--python-version 3.11
-lock: $(TOOLS)/.installed ## Write requirements/*.txt: everything (dev), what runs in the image (run), what builds it (build), tools
+	--python-version 3.11 $(addprefix --upgrade-package ,$(UPGRADE))
+lock: $(TOOLS)/.installed ## Write requirements/*.txt for pyproject.toml; UPGRADE="aiohttp redis" takes their newest versions
 	$(COMPILE) pyproject.toml --extra dev --output-file requirements/dev.txt
 	$(COMPILE) pyproject.toml --extra central --constraint requirements/dev.txt --output-file requirements/run.txt
 	echo hatchling | $(COMPILE) - --constraint requirements/dev.txt --output-file requirements/build.txt

@@ -5,6 +5,7 @@
 
 import json
 import re
+import subprocess
 import tomllib
 from importlib.metadata import PackageNotFoundError, distributions, version
 from pathlib import Path
@@ -101,6 +102,19 @@ def test_every_tool_that_make_brings_is_locked() -> None:
         run = set(re.findall(rf"\$\({variable}\)(?:/bin)?/([a-z][a-z-]+)", makefile)) - {"pip", "python", "bin"}
         assert run, variable
         assert run <= set(locked(ROOT / "requirements" / f"{file}.txt")), file
+
+
+def test_make_lock_upgrades_the_packages_that_you_name_and_no_others() -> None:
+    def commands(*arguments: str) -> list[str]:
+        done = subprocess.run(
+            ["make", "--dry-run", "lock", *arguments], cwd=ROOT, capture_output=True, text=True, check=True
+        )
+        return [line for line in done.stdout.splitlines() if "--output-file" in line]
+
+    assert len(commands()) == len(FILES)
+    assert not [line for line in commands() if "--upgrade" in line]
+    upgrades = [re.findall(r"--upgrade\S* (\S+)", line) for line in commands("UPGRADE=aiohttp redis")]
+    assert upgrades == [["aiohttp", "redis"]] * len(FILES)
 
 
 def test_make_lock_writes_hashes_and_no_index() -> None:

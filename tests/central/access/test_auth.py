@@ -343,7 +343,7 @@ async def tried(scene: Scene, keys: Iterable[str]) -> list[int]:
 
 @pytest.fixture
 def three_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("central.auth.MAX_CACHED", 3)
+    monkeypatch.setattr("central.access.auth.MAX_CACHED", 3)
 
 
 @pytest.mark.usefixtures("three_are_remembered")
