@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -15,8 +16,8 @@ import structlog
 from aiohttp import web
 from prometheus_client import CollectorRegistry, ProcessCollector
 
-from central.access.auth import ALL_SCOPES, BCRYPT_COST, Auth, new_key, parse_key
-from central.access.key_file import read_key, write_key
+from central.access.auth import BCRYPT_COST, Auth
+from central.access.first_key import ensure_admin_key
 from central.compiled import CORE
 from central.ingest.names import Names
 from central.meters import Meters
@@ -29,14 +30,22 @@ from central.settings import Settings, url_of
 from central.store.base import Caps, Store, StoreError
 from central.store.migrations import MigrationError, OnMigration
 from central.store.open import OpenStore, open_store
-from central.web.routes import application
+from central.web import probes
+from central.web.admin import BackupEndpoint, MetricEndpoints
+from central.web.bodies import BODY_SECONDS, read_body
+from central.web.counts import RequestCounts
+from central.web.gate import Gate
+from central.web.ingest import IngestEndpoints
+from central.web.keys import KeyEndpoints
+from central.web.middleware import SLOW_SECONDS, MiddlewareOptions, middleware
+from central.web.open_requests import OpenRequests
+from central.web.query import QueryEndpoints
+from central.web.routes import Endpoints, application
 from central.web.server import MAX_HEADER, MAX_LINE, Runner
-from central.web.service import BODY_SECONDS, SLOW_SECONDS, Service
 from central.web.tls_failures import count_handshakes
 from central.write.group_commit import GroupCommit
 from runtime.systemd import Notifier, show_life, silent
 
-ADMIN_KEY_FILE: Final = "admin.key"
 DRAIN_SECONDS: Final = 15.0
 _CLOSE_SECONDS: Final = 1.0
 _SWITCH_SECONDS: Final = 0.0002
@@ -72,6 +81,31 @@ _ASK_THE_DOCTOR: Final = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class _Core:
+    """The parts behind the HTTP edge. ``serve`` starts them and closes them."""
+
+    store: Store
+    redis: RedisServices
+    auth: Auth
+    names: Names
+    commits: GroupCommit
+    retention: Retention
+
+    def start(self, clock: Callable[[], float]) -> None:
+        self.commits.start()
+        self.retention.start()
+        self.redis.start(self.auth, self.store, self.names, self.commits, clock)
+
+    async def close(self, seconds: float) -> None:
+        """After the last request: what was received is stored, then everything is let go."""
+        await self.retention.close()
+        await _drain(self.commits, seconds)
+        await self.redis.close()
+        self.auth.close()
+        await self.store.close()
+
+
 async def serve(
     settings: Settings,
     *,
@@ -87,20 +121,18 @@ async def serve(
     stop = stop or _stopped_by_signals()
     tls = _tls(settings)
     store = with_outage_guard(outside.wrap_store(await _open_store(settings)), settings)
-    redis = RedisServices(settings, outside.ticks)
-    service = _service(settings, store, redis, outside)
-    count_handshakes(tls, service.handshakes)
-    runner = _runner(service, redis, settings.db_connection)
+    core = _core(settings, store, outside)
+    open_requests, counts = OpenRequests(), RequestCounts()
+    count_handshakes(tls, counts.handshakes)
+    runner = _runner(settings, core, outside, open_requests, counts)
     # The writer's thread asks for the interpreter after each statement; the default makes it wait 5 ms each time.
     sys.setswitchinterval(_SWITCH_SECONDS)
     # A batch makes thousands of small objects that form no cycles: the default collects at every 700 of them.
     gc.freeze()
     gc.set_threshold(*_GC_THRESHOLD)
-    service.commits.start()
-    service.retention.start()
-    redis.start(service.auth, store, service.names, service.commits, outside.clock)
+    core.start(outside.clock)
     try:
-        await ensure_admin_key(service.auth, store, settings)
+        await ensure_admin_key(core.auth, store, settings.data_dir, settings.rate_limit_default)
         await runner.setup()
         host, port = settings.listen
         site = web.TCPSite(runner, host, port, ssl_context=tls, backlog=1024, reuse_port=settings.reuse_port or None)
@@ -118,71 +150,82 @@ async def serve(
             ready(bound)
         outside.notify.status(f"serving {url_of(host, bound, tls=tls is not None)} from {settings.db_connection}")
         outside.notify.ready()
-        await show_life(outside.notify, lambda: service.commits.running, stop)
+        await show_life(outside.notify, lambda: core.commits.running, stop)
     finally:
         outside.notify.stopping()
-        await _stop_listening(runner, service, outside.drain_seconds)
-        await service.retention.close()
-        await _drain(service.commits, outside.drain_seconds)
-        await redis.close()
-        service.auth.close()
-        await store.close()
+        await _stop_listening(runner, open_requests, outside.drain_seconds)
+        await core.close(outside.drain_seconds)
         _log.info("stopped")
 
 
-def _service(settings: Settings, store: Store, redis: RedisServices, outside: Outside) -> Service:
+def _core(settings: Settings, store: Store, outside: Outside) -> _Core:
+    redis = RedisServices(settings, outside.ticks)
     names = Names(store, Caps(settings.max_names, settings.max_names_per_key))
-    return Service(
-        store=store,
-        auth=Auth(
-            store,
-            given_admin_key=settings.admin_key,
-            rate_limit=settings.rate_limit_default,
-            clock=outside.ticks,
-            cost=outside.bcrypt_cost,
-        ),
-        limiter=redis.limiter,
-        names=names,
-        commits=GroupCommit(store, names, spill=redis.spill, clock=outside.clock),
-        redis=redis,
-        retention=Retention(
-            store.retention,
-            Policy(settings.retention_days, settings.retention_grace_days),
-            clock=outside.clock,
-            ticks=outside.ticks,
-        ),
-        data_dir=settings.data_dir,
-        skew=settings.clock_skew_seconds,
-        rate_limit_default=settings.rate_limit_default,
-        cors_origins=settings.cors_origins,
+    auth = Auth(
+        store,
+        given_admin_key=settings.admin_key,
+        rate_limit=settings.rate_limit_default,
+        clock=outside.ticks,
+        cost=outside.bcrypt_cost,
+    )
+    retention = Retention(
+        store.retention,
+        Policy(settings.retention_days, settings.retention_grace_days),
         clock=outside.clock,
-        body_seconds=outside.body_seconds,
-        slow_seconds=outside.slow_seconds,
+        ticks=outside.ticks,
     )
+    commits = GroupCommit(store, names, spill=redis.spill, clock=outside.clock)
+    return _Core(store, redis, auth, names, commits, retention)
 
 
-def _runner(service: Service, redis: RedisServices, store_name: str) -> Runner:
-    commits = service.commits
+def _runner(
+    settings: Settings, core: _Core, outside: Outside, open_requests: OpenRequests, counts: RequestCounts
+) -> Runner:
     ours = version("glowing-fiesta")
-    registry = CollectorRegistry()
-    ProcessCollector(registry=registry)
-    registry.register(
-        Meters(commits.counts, service.auth.counts, lambda: commits.waiting, store=store_name, version=ours)
-    )
-    registry.register(
-        RequestMeters(service.requests, service.seconds, service.rejected, service.unreadable, service.handshakes)
-    )
-    registry.register(RetentionMeters(service.retention.counts))
-    registry.register(RedisMeters(redis, commits.counts, service.store))
+    options = MiddlewareOptions(settings.cors_origins, outside.slow_seconds)
+    gate = Gate(core.auth, core.redis.limiter, outside.clock)
+    endpoints = _endpoints(settings, core, outside, counts, _registry(core, counts, settings.db_connection, ours))
     return Runner(
-        application(service, registry, ours),
-        service.unreadable,
+        application(endpoints, gate, middleware(options, counts, open_requests), ours),
+        counts.unreadable,
         access_log=None,
         auto_decompress=False,
         max_line_size=MAX_LINE,
         max_field_size=MAX_HEADER,
         shutdown_timeout=_CLOSE_SECONDS,
     )
+
+
+def _endpoints(
+    settings: Settings, core: _Core, outside: Outside, counts: RequestCounts, registry: CollectorRegistry
+) -> Endpoints:
+    """Each endpoint with what it needs, and nothing else."""
+    store, names, commits, redis = core.store, core.names, core.commits, core.redis
+    read = partial(read_body, seconds=outside.body_seconds)
+    return Endpoints(
+        ingest=IngestEndpoints(commits, read, outside.clock, settings.clock_skew_seconds, counts.rejected),
+        queries=QueryEndpoints(store, names, core.retention, redis.spill),
+        keys=KeyEndpoints(store, core.auth, redis.tell, read, outside.clock, settings.rate_limit_default),
+        metrics=MetricEndpoints(store, names, commits),
+        backup=BackupEndpoint(store, settings.data_dir),
+        retention=core.retention,
+        read_body=read,
+        ready=probes.ready(store, redis),
+        scrape=probes.metrics(registry),
+    )
+
+
+def _registry(core: _Core, counts: RequestCounts, store_name: str, ours: str) -> CollectorRegistry:
+    commits = core.commits
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    registry.register(Meters(commits.counts, core.auth.counts, lambda: commits.waiting, store=store_name, version=ours))
+    registry.register(
+        RequestMeters(counts.requests, counts.seconds, counts.rejected, counts.unreadable, counts.handshakes)
+    )
+    registry.register(RetentionMeters(core.retention.counts))
+    registry.register(RedisMeters(core.redis, commits.counts, core.store))
+    return registry
 
 
 def migrate(settings: Settings, told: OnMigration | None = None) -> list[str]:
@@ -194,36 +237,11 @@ async def _migrate(settings: Settings, told: OnMigration | None) -> list[str]:
     store = await _open_store(settings, told)
     auth = Auth(store)
     try:
-        await ensure_admin_key(auth, store, settings)
+        await ensure_admin_key(auth, store, settings.data_dir, settings.rate_limit_default)
         return store.applied
     finally:
         auth.close()
         await store.close()
-
-
-async def ensure_admin_key(auth: Auth, store: Store, settings: Settings) -> None:
-    """Make the first admin key, in ``<data_dir>/admin.key`` (mode 0600), when no key with that scope exists.
-
-    Of many processes that start at once one makes it. The file comes first: a crash between the two leaves a file
-    whose key the next start stores.
-    """
-    await store.alone(lambda: _ensure_admin_key(auth, store, settings))
-
-
-async def _ensure_admin_key(auth: Auth, store: Store, settings: Settings) -> None:
-    rows = await store.list_keys()
-    if any("admin" in row.scopes and row.revoked_at is None for row in rows):
-        return
-    path = settings.data_dir / ADMIN_KEY_FILE
-    try:
-        fresh = parse_key(read_key(path))
-        if any(row.public_id == fresh.public_id for row in rows):
-            raise ValueError("the key in the file was revoked")
-    except (OSError, ValueError):
-        fresh = new_key()
-        write_key(path, fresh.text)
-    await auth.store_key(fresh, "admin", ALL_SCOPES, settings.rate_limit_default, int(time.time()))
-    _log.info("admin_key_made", file=str(path))
 
 
 async def _open_store(settings: Settings, told: OnMigration | None = None) -> OpenStore:
@@ -268,11 +286,11 @@ def _stopped_by_signals() -> asyncio.Event:
     return stop
 
 
-async def _stop_listening(runner: web.AppRunner, service: Service, seconds: float) -> None:
+async def _stop_listening(runner: web.AppRunner, open_requests: OpenRequests, seconds: float) -> None:
     """No new connections; open requests are read to their end and get their answers."""
     for site in list(runner.sites):
         await site.stop()
-    await service.open_requests.end(seconds)
+    await open_requests.end(seconds)
     await runner.cleanup()
 
 

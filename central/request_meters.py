@@ -1,4 +1,4 @@
-"""Prometheus metrics of the HTTP edge: read at scrape from the counts of central.web.service."""
+"""Prometheus metrics of the HTTP edge: read at scrape from central.web.counts."""
 
 from collections.abc import Iterable, Mapping
 

@@ -1,85 +1,74 @@
 """POST /api/metrics/counter, /value and /batch."""
 
-import asyncio
+from collections import Counter
 from collections.abc import Callable
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Final
 
 from aiohttp import web
 from multidict import istr
 
 from central.access.auth import Key
-from central.errors import invalid, unavailable
+from central.errors import invalid
 from central.ingest.answers import SINGLE_ANSWERS, Answer
-from central.ingest.body import decode_json, expand, too_large
+from central.ingest.body import decode_json
 from central.ingest.submission import RequestKey, Submission, batch_of, request_key, single
-from central.web.service import Service
+from central.web.bodies import ReadBody
+from central.web.gate import Endpoint
+from central.write.group_commit import GroupCommit
 from protocol.item import Fault, Kind
-from protocol.limits import MAX_BODY_BYTES
 
 _TIME_CODES: Final = frozenset({"TIMESTAMP_TOO_OLD", "TIMESTAMP_IN_FUTURE"})
-_LARGE: Final = 65_536
 _KEY: Final = istr("Idempotency-Key")
 
 
-async def read_body(service: Service, request: web.Request) -> bytes:
-    """The body, expanded, within both bounds. Raises ApiError, also when it takes too long to come."""
-    length = request.content_length
-    if length is not None and length > MAX_BODY_BYTES:
-        raise too_large()
-    try:
-        # The application's client_max_size is MAX_BODY_BYTES. A body that is here already needs no timer.
-        if request.content.is_eof():
-            body = await request.read()
-        else:
-            async with asyncio.timeout(service.body_seconds):
-                body = await request.read()
-    except web.HTTPRequestEntityTooLarge:
-        raise too_large() from None
-    except TimeoutError:
-        raise unavailable(f"the body did not arrive within {service.body_seconds:g} s; send it again") from None
-    encoding = ", ".join(request.headers.getall("Content-Encoding", ()))
-    if not encoding:
-        return body
-    if len(body) < _LARGE:
-        return expand(body, encoding)
-    return await asyncio.get_running_loop().run_in_executor(None, expand, body, encoding)
+@dataclass(frozen=True, slots=True)
+class IngestEndpoints:
+    """``clock`` is UTC seconds, ``skew`` the seconds that a time may lie in the future. ``rejected`` counts by code."""
 
+    commits: GroupCommit
+    read_body: ReadBody
+    clock: Callable[[], float]
+    skew: float
+    rejected: Counter[str]
 
-def single_endpoint(service: Service, kind: Kind) -> Callable[[web.Request, Key], Any]:
-    """The handler of one counter or value."""
-    path = f"/api/metrics/{kind}"
-    plain = SINGLE_ANSWERS[kind]
+    def single(self, kind: Kind) -> Endpoint:
+        """The handler of one counter or value."""
+        path = f"/api/metrics/{kind}"
+        plain = SINGLE_ANSWERS[kind]
 
-    async def handle(request: web.Request, key: Key) -> Answer:
-        body = await read_body(service, request)
-        wanted = _request_key(request, key, path, body)
-        try:
-            submission = single(decode_json(body), kind, key.id, service.clock(), service.skew)
-        except Fault as fault:
-            # A retry of what was stored long ago is too old by now, and is answered all the same.
-            if wanted is not None and fault.code in _TIME_CODES:
-                answer = await service.commits.replay(wanted, lambda: plain)
-                if answer is not None:
-                    return answer
-            service.rejected[fault.code] += 1
-            raise invalid(fault) from None
-        submission.request = wanted
-        return await _submit(service, submission)
+        async def handle(request: web.Request, key: Key) -> Answer:
+            body = await self.read_body(request)
+            wanted = _request_key(request, key, path, body)
+            try:
+                submission = single(decode_json(body), kind, key.id, self.clock(), self.skew)
+            except Fault as fault:
+                # A retry of what was stored long ago is too old by now, and is answered all the same.
+                if wanted is not None and fault.code in _TIME_CODES:
+                    answer = await self.commits.replay(wanted, lambda: plain)
+                    if answer is not None:
+                        return answer
+                self.rejected[fault.code] += 1
+                raise invalid(fault) from None
+            submission.request = wanted
+            return await self._submit(submission)
 
-    return handle
+        return handle
 
-
-def batch_endpoint(service: Service) -> Callable[[web.Request, Key], Any]:
-    """The handler of a batch. Its ids are looked up with its group, so its times need no look-up before."""
-
-    async def handle(request: web.Request, key: Key) -> Answer:
-        body = await read_body(service, request)
+    async def batch(self, request: web.Request, key: Key) -> Answer:
+        """The handler of a batch. Its ids are looked up with its group, so its times need no look-up before."""
+        body = await self.read_body(request)
         wanted = _request_key(request, key, "/api/metrics/batch", body)
-        submission = batch_of(body, key.id, service.clock(), service.skew)
+        submission = batch_of(body, key.id, self.clock(), self.skew)
         submission.request = wanted
-        return await _submit(service, submission)
+        return await self._submit(submission)
 
-    return handle
+    async def _submit(self, submission: Submission) -> Answer:
+        answer = await self.commits.submit(submission)
+        if submission.rejected and "Idempotency-Replayed" not in answer.headers:
+            for entry in submission.rejected:
+                self.rejected[entry.fault.code] += 1
+        return answer
 
 
 def _request_key(request: web.Request, key: Key, path: str, body: bytes) -> RequestKey | None:
@@ -90,11 +79,3 @@ def _request_key(request: web.Request, key: Key, path: str, body: bytes) -> Requ
     if len(given) > 1:
         raise invalid(Fault("VALIDATION_ERROR", _KEY, "Idempotency-Key was given more than once; send one"))
     return request_key(key.id, given[0], path, body)
-
-
-async def _submit(service: Service, submission: Submission) -> Answer:
-    answer = await service.commits.submit(submission)
-    if submission.rejected and "Idempotency-Replayed" not in answer.headers:
-        for entry in submission.rejected:
-            service.rejected[entry.fault.code] += 1
-    return answer

@@ -8,9 +8,10 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from central.errors import RETRY_SECONDS
+from central.redis_services import RedisServices
 from central.spill.spill import Spill
 from central.store.base import Store, StoreError
-from central.web.service import JSON, Handler, Service
+from central.web.middleware import JSON, Handler
 
 
 async def health(_: web.Request) -> web.StreamResponse:
@@ -18,12 +19,12 @@ async def health(_: web.Request) -> web.StreamResponse:
     return web.Response(body=b'{"success":true,"status":"ok"}', headers={"Content-Type": JSON})
 
 
-def ready(service: Service) -> Handler:
+def ready(store: Store, redis: RedisServices) -> Handler:
     """What each dependency said; 200 while what is sent can be acknowledged, else 503."""
 
     async def handle(_: web.Request) -> web.StreamResponse:
-        redis, spill = service.redis, service.redis.spill
-        asked = {"store": await _said_by(service.store)}
+        spill = redis.spill
+        asked = {"store": await _said_by(store)}
         if redis.used:
             asked["redis"] = await redis.fault() or "ok"
         whole = all(said == "ok" for said in asked.values())
@@ -32,7 +33,7 @@ def ready(service: Service) -> Handler:
         body: dict[str, Any] = {"success": good, "status": status, "dependencies": asked}
         if spill is not None:
             # A store that did not answer is not waited for twice: probes have little patience.
-            body["spill"] = _waiting(spill, await _rejected(service.store) if asked["store"] == "ok" else None)
+            body["spill"] = _waiting(spill, await _rejected(store) if asked["store"] == "ok" else None)
         headers = {"Content-Type": JSON} if good else {"Content-Type": JSON, "Retry-After": str(RETRY_SECONDS)}
         return web.Response(status=200 if good else 503, body=json.dumps(body).encode(), headers=headers)
 

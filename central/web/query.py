@@ -12,13 +12,16 @@ from aiohttp import web
 from central.access.auth import Key
 from central.errors import invalid, unavailable
 from central.ingest.answers import Answer
+from central.ingest.names import Names
 from central.query.formats import CSV
 from central.query.parameters import Query, parse_list, parse_query
 from central.query.render import render
-from central.store.base import StoreError
+from central.retention import Retention
+from central.spill.spill import Spill
+from central.store.base import Store, StoreError
 from central.store.buckets import no_buckets
 from central.store.plan import Segment, plan, windows_touched
-from central.web.service import ABOUT, Endpoint, Service
+from central.web.middleware import ABOUT
 from protocol.item import Fault
 from protocol.times import format_time
 
@@ -28,7 +31,7 @@ _NAMES_TOLD: Final = 20
 
 
 @dataclass(slots=True)
-class _Told:
+class _Asked:
     """What the log says of a query that was slow or that failed; ``rows`` is None where the store gave none."""
 
     query: Query
@@ -50,23 +53,30 @@ class _Told:
         }
 
 
-def aggregate_endpoint(service: Service) -> Endpoint:
-    """The handler of an aggregate query."""
+@dataclass(frozen=True, slots=True)
+class QueryEndpoints:
+    """Reads. ``spill`` tells whether an answer may lack what waits there."""
 
-    async def handle(request: web.Request, key: Key) -> Answer:
+    store: Store
+    names: Names
+    retention: Retention
+    spill: Spill | None
+
+    async def aggregate(self, request: web.Request, key: Key) -> Answer:
+        """The handler of an aggregate query."""
         query = parse_query(_once(request), ",".join(request.headers.getall("Accept", [])))
-        told = _Told(query)
+        told = _Asked(query)
         request[ABOUT] = told.facts
-        spill = service.redis.spill
+        spill = self.spill
         partial = spill is not None and spill.may_hide  # looked at before: what is drained meanwhile may be missed
         try:
             # Points before the line are hidden. It is a day's start, so no window is cut in two.
-            start = max(query.start, await service.retention.visible_from())
-            ids = {name: metric.id for name, metric in (await service.names.find(query.names)).items()}
+            start = max(query.start, await self.retention.visible_from())
+            ids = {name: metric.id for name, metric in (await self.names.find(query.names)).items()}
             told.segments = segments = plan(start, query.end, query.seconds) if ids else []
             buckets = no_buckets()
             if segments:
-                buckets = await service.store.aggregate(list(ids.values()), query.seconds, segments)
+                buckets = await self.store.aggregate(list(ids.values()), query.seconds, segments)
         except StoreError as error:
             raise unavailable(f"the query could not be answered: {error}") from error
         told.rows = windows = len(buckets.starts)
@@ -77,26 +87,11 @@ def aggregate_endpoint(service: Service) -> Endpoint:
         body = await asyncio.get_running_loop().run_in_executor(None, draw) if large else draw()
         return Answer(200, body, _headers(csv=query.csv, partial=partial))
 
-    return handle
-
-
-def _headers(*, csv: bool, partial: bool) -> dict[str, str]:
-    """Headers of an answer. CSV has no place for "complete", so both formats say it here too."""
-    made = {"Vary": "Accept"}
-    if csv:
-        made["Content-Type"] = CSV
-    if partial:
-        made["Metrics-Complete"] = "false"
-    return made
-
-
-def list_endpoint(service: Service) -> Endpoint:
-    """The handler of the list of metrics."""
-
-    async def handle(request: web.Request, key: Key) -> Answer:
+    async def list(self, request: web.Request, key: Key) -> Answer:
+        """The handler of the list of metrics."""
         prefix, after, limit = parse_list(_once(request))
         try:
-            found = await service.store.list_metrics(prefix, after, limit + 1)
+            found = await self.store.list_metrics(prefix, after, limit + 1)
         except StoreError as error:
             raise unavailable(f"the list could not be read: {error}") from error
         page = found[:limit]
@@ -107,7 +102,15 @@ def list_endpoint(service: Service) -> Endpoint:
         }
         return Answer(200, json.dumps(body, separators=(",", ":")).encode(), {})
 
-    return handle
+
+def _headers(*, csv: bool, partial: bool) -> dict[str, str]:
+    """Headers of an answer. CSV has no place for "complete", so both formats say it here too."""
+    made = {"Vary": "Accept"}
+    if csv:
+        made["Content-Type"] = CSV
+    if partial:
+        made["Metrics-Complete"] = "false"
+    return made
 
 
 def _once(request: web.Request) -> Mapping[str, str]:

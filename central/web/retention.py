@@ -11,10 +11,10 @@ from central.access.auth import Key
 from central.errors import invalid, unavailable
 from central.ingest.answers import Answer
 from central.ingest.body import decode_json
-from central.retention import BusyError, RestoreError
+from central.retention import BusyError, RestoreError, Retention
 from central.store.base import StoreError
-from central.web.ingest import read_body
-from central.web.service import Endpoint, Service
+from central.web.bodies import ReadBody
+from central.web.gate import Endpoint
 from protocol.item import Fault
 
 T = TypeVar("T")
@@ -23,46 +23,46 @@ RUN_SECONDS: Final = 20.0
 MOST_DAYS: Final = 36_500
 
 
-def show(service: Service) -> Endpoint:
+def show(retention: Retention) -> Endpoint:
     """GET /api/admin/retention."""
 
     async def handle(request: web.Request, key: Key) -> Answer:
-        return await _shown(service, 200)
+        return await _shown(retention, 200)
 
     return handle
 
 
-def run(service: Service, *, seconds: float = RUN_SECONDS) -> Endpoint:
+def run(retention: Retention, *, seconds: float = RUN_SECONDS) -> Endpoint:
     """POST /api/admin/retention/run. Neither ``seconds`` gone by nor a client that goes away ends the run."""
     running: set[asyncio.Task[None]] = set()
 
     async def handle(request: web.Request, key: Key) -> Answer:
-        task = asyncio.create_task(service.retention.run(f"key {key.id}"))
+        task = asyncio.create_task(retention.run(f"key {key.id}"))
         running.add(task)
         task.add_done_callback(running.discard)
         task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())  # also when nobody waits for it
         done, _ = await asyncio.wait({task}, timeout=seconds)
         if not done:
-            return await _shown(service, 201, "Retention is running; removing goes on")
+            return await _shown(retention, 201, "Retention is running; removing goes on")
         await _asked(task)
-        return await _shown(service, 201, "Retention ran")
+        return await _shown(retention, 201, "Retention ran")
 
     return handle
 
 
-def restore(service: Service) -> Endpoint:
+def restore(retention: Retention, read_body: ReadBody) -> Endpoint:
     """POST /api/admin/retention/restore."""
 
     async def handle(request: web.Request, key: Key) -> Answer:
-        body = await read_body(service, request)
-        await _asked(service.retention.restore(f"key {key.id}", _days(decode_json(body) if body else {})))
-        return await _shown(service, 201, "Line moved back")
+        body = await read_body(request)
+        await _asked(retention.restore(f"key {key.id}", _days(decode_json(body) if body else {})))
+        return await _shown(retention, 201, "Line moved back")
 
     return handle
 
 
-async def _shown(service: Service, status: int, message: str | None = None) -> Answer:
-    body: dict[str, Any] = {"success": True, "data": await _asked(service.retention.show())}
+async def _shown(retention: Retention, status: int, message: str | None = None) -> Answer:
+    body: dict[str, Any] = {"success": True, "data": await _asked(retention.show())}
     if message is not None:
         body["message"] = message
     return Answer(status, json.dumps(body).encode(), {})

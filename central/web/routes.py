@@ -1,50 +1,77 @@
 """Every path of the service and what answers it."""
 
 import json
+from dataclasses import dataclass
+from typing import Any
 
 from aiohttp import web
-from prometheus_client import CollectorRegistry
 
-from central.access.auth import Key
-from central.ingest.answers import Answer
-from central.web import admin, ingest, query, retention
-from central.web import probes as open
-from central.web import static_page as page
+from central.retention import Retention
+from central.web import probes, retention, static_page
+from central.web.admin import BackupEndpoint, MetricEndpoints
+from central.web.bodies import ReadBody
+from central.web.gate import Gate
+from central.web.ingest import IngestEndpoints
+from central.web.keys import KeyEndpoints
+from central.web.middleware import Handler, careful
 from central.web.openapi.document import openapi
-from central.web.service import Service, careful, gated, middleware
+from central.web.query import QueryEndpoints
 from protocol.limits import MAX_BODY_BYTES
 
 
-def application(service: Service, registry: CollectorRegistry, version: str) -> web.Application:
-    """The aiohttp application of a service."""
-    app = web.Application(middlewares=[middleware(service)], client_max_size=MAX_BODY_BYTES)
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """What answers, each with what it needs. Made by central.app, which owns all that is behind it."""
+
+    ingest: IngestEndpoints
+    queries: QueryEndpoints
+    keys: KeyEndpoints
+    metrics: MetricEndpoints
+    backup: BackupEndpoint
+    retention: Retention
+    read_body: ReadBody
+    ready: Handler
+    scrape: Handler
+
+
+def application(endpoints: Endpoints, gate: Gate, middleware: Any, version: str) -> web.Application:
+    """The aiohttp application: every path behind the middleware, and those that need a key behind the gate."""
+    app = web.Application(middlewares=[middleware], client_max_size=MAX_BODY_BYTES)
     app.on_response_prepare.append(careful)
-    route = app.router
-    for kind in ("counter", "value"):
-        route.add_post(f"/api/metrics/{kind}", gated(service, "ingest", ingest.single_endpoint(service, kind)))
-    route.add_post("/api/metrics/batch", gated(service, "ingest", ingest.batch_endpoint(service)))
-    route.add_get("/api/metrics/aggregate", gated(service, "query", query.aggregate_endpoint(service)))
-    route.add_get("/api/metrics", gated(service, "query", query.list_endpoint(service)))
-
-    route.add_get("/api/admin/keys", gated(service, "admin", admin.list_keys(service)))
-    route.add_post("/api/admin/keys", gated(service, "admin", admin.create_key(service)))
-    route.add_delete("/api/admin/keys/{id:[0-9]{1,18}}", gated(service, "admin", admin.revoke_key(service)))
-    route.add_post("/api/admin/keys/{id:[0-9]{1,18}}/rotate", gated(service, "admin", admin.rotate_key(service)))
-    route.add_delete("/api/admin/metrics/{name}", gated(service, "admin", admin.delete_metric(service)))
-    route.add_get("/api/admin/backup", admin.backup(service, gated(service, "admin", _pass)), allow_head=False)
-    route.add_get("/api/admin/retention", gated(service, "admin", retention.show(service)))
-    route.add_post("/api/admin/retention/run", gated(service, "admin", retention.run(service)))
-    route.add_post("/api/admin/retention/restore", gated(service, "admin", retention.restore(service)))
-
-    route.add_get("/health", open.health)
-    route.add_get("/ready", open.ready(service))
-    route.add_get("/metrics", open.metrics(registry))
-    route.add_get("/openapi.json", page.document(json.dumps(openapi(version)).encode(), "application/json"))
-    route.add_get("/", page.page())
-    route.add_get("/docs", page.page())
-    route.add_get("/page/{file}", page.assets())
+    _add_metrics(app.router, endpoints, gate)
+    _add_admin(app.router, endpoints, gate)
+    _add_open(app.router, endpoints, version)
     return app
 
 
-async def _pass(_: web.Request, key: Key) -> Answer:
-    return Answer(200, b"", {})
+def _add_metrics(route: web.UrlDispatcher, endpoints: Endpoints, gate: Gate) -> None:
+    ingest, queries = endpoints.ingest, endpoints.queries
+    for kind in ("counter", "value"):
+        route.add_post(f"/api/metrics/{kind}", gate("ingest", ingest.single(kind)))
+    route.add_post("/api/metrics/batch", gate("ingest", ingest.batch))
+    route.add_get("/api/metrics/aggregate", gate("query", queries.aggregate))
+    route.add_get("/api/metrics", gate("query", queries.list))
+
+
+def _add_admin(route: web.UrlDispatcher, endpoints: Endpoints, gate: Gate) -> None:
+    keys, held = endpoints.keys, endpoints.retention
+    route.add_get("/api/admin/keys", gate("admin", keys.list))
+    route.add_post("/api/admin/keys", gate("admin", keys.create))
+    route.add_delete("/api/admin/keys/{id:[0-9]{1,18}}", gate("admin", keys.revoke))
+    route.add_post("/api/admin/keys/{id:[0-9]{1,18}}/rotate", gate("admin", keys.rotate))
+    route.add_delete("/api/admin/metrics/{name}", gate("admin", endpoints.metrics.delete))
+    route.add_get("/api/admin/backup", endpoints.backup.behind(gate), allow_head=False)
+    route.add_get("/api/admin/retention", gate("admin", retention.show(held)))
+    route.add_post("/api/admin/retention/run", gate("admin", retention.run(held)))
+    route.add_post("/api/admin/retention/restore", gate("admin", retention.restore(held, endpoints.read_body)))
+
+
+def _add_open(route: web.UrlDispatcher, endpoints: Endpoints, version: str) -> None:
+    """Those that need no key."""
+    route.add_get("/health", probes.health)
+    route.add_get("/ready", endpoints.ready)
+    route.add_get("/metrics", endpoints.scrape)
+    route.add_get("/openapi.json", static_page.document(json.dumps(openapi(version)).encode(), "application/json"))
+    route.add_get("/", static_page.page())
+    route.add_get("/docs", static_page.page())
+    route.add_get("/page/{file}", static_page.assets())

@@ -11,7 +11,7 @@ from aiohttp.web_protocol import RequestHandler
 
 from central.errors import ApiError, invalid
 from central.request_id import HEADER, RequestIds
-from central.web.service import SERVER, error_response
+from central.web.middleware import SERVER, error_response
 from protocol.item import Fault
 
 MAX_LINE: Final = 32_768

@@ -8,7 +8,7 @@ from typing import Final
 from aiohttp import web
 
 from central.errors import ApiError
-from central.web.service import Handler
+from central.web.middleware import Handler
 
 _POLICY: Final = {
     "default-src": "'none'",

@@ -18,7 +18,8 @@ from typing import Any, NamedTuple
 
 import aiohttp
 
-from central.app import ADMIN_KEY_FILE, Outside, serve
+from central.access.first_key import ADMIN_KEY_FILE
+from central.app import Outside, serve
 from central.settings import load_settings
 from central.store.duck.store import DuckStore
 from protocol.times import format_time

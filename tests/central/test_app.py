@@ -14,7 +14,8 @@ import duckdb
 import pytest
 
 from central.access.auth import parse_key
-from central.app import ADMIN_KEY_FILE, Outside, StartError, migrate, serve
+from central.access.first_key import ADMIN_KEY_FILE
+from central.app import Outside, StartError, migrate, serve
 from central.settings import Settings, load_settings
 from central.store.base import Group
 from central.store.migrations import load

@@ -4,7 +4,6 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -215,9 +214,9 @@ async def test_a_run_that_takes_long_is_answered_before_its_end_and_goes_on() ->
         async def show(self) -> dict[str, Any]:
             return {"line": None}
 
-    service: Any = SimpleNamespace(retention=Slow())
+    slow: Any = Slow()
     request: Any = None
-    answer = await retention.run(service, seconds=0)(request, Key(1, 1, ALL_SCOPES))
+    answer = await retention.run(slow, seconds=0)(request, Key(1, 1, ALL_SCOPES))
     assert (answer.status, json.loads(answer.body)["message"]) == (201, "Retention is running; removing goes on")
     let_go.set()
     await ended.wait()

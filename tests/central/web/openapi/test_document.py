@@ -174,7 +174,7 @@ def test_the_schemas_of_single_metrics_agree_with_the_rules(body: object) -> Non
 
 @pytest.mark.parametrize("limit", [0, 1, MAX_RATE_LIMIT, MAX_RATE_LIMIT + 1])
 def test_the_schema_of_a_new_key_agrees_with_the_rules(limit: int) -> None:
-    from central.web.admin import NewKeyBody  # noqa: PLC0415
+    from central.web.keys import NewKeyBody  # noqa: PLC0415
 
     body = {"name": "x", "rate_limit": limit}
     try:

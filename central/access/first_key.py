@@ -1,0 +1,39 @@
+"""The first admin key: made once, by whichever process comes first, and kept in a file of the data folder."""
+
+import time
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from central.access.auth import ALL_SCOPES, Auth, new_key, parse_key
+from central.access.key_file import read_key, write_key
+from central.store.base import Store
+
+ADMIN_KEY_FILE: Final = "admin.key"
+_log = structlog.get_logger(__name__)
+
+
+async def ensure_admin_key(auth: Auth, store: Store, data_dir: Path, rate_limit: int) -> None:
+    """Make the first admin key, in ``<data_dir>/admin.key`` (mode 0600), when no key with that scope exists.
+
+    Of many processes that start at once one makes it. The file comes first: a crash between the two leaves a file
+    whose key the next start stores.
+    """
+    await store.alone(lambda: _ensure_admin_key(auth, store, data_dir, rate_limit))
+
+
+async def _ensure_admin_key(auth: Auth, store: Store, data_dir: Path, rate_limit: int) -> None:
+    rows = await store.list_keys()
+    if any("admin" in row.scopes and row.revoked_at is None for row in rows):
+        return
+    path = data_dir / ADMIN_KEY_FILE
+    try:
+        fresh = parse_key(read_key(path))
+        if any(row.public_id == fresh.public_id for row in rows):
+            raise ValueError("the key in the file was revoked")
+    except (OSError, ValueError):
+        fresh = new_key()
+        write_key(path, fresh.text)
+    await auth.store_key(fresh, "admin", ALL_SCOPES, rate_limit, int(time.time()))
+    _log.info("admin_key_made", file=str(path))

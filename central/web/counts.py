@@ -1,0 +1,22 @@
+"""What the HTTP edge counts: plain numbers, kept here and read at scrape."""
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+
+from central.histogram import SECONDS, Histogram
+
+
+@dataclass(frozen=True, slots=True)
+class RequestCounts:
+    """Since the start. Each part of the edge adds to its own counter."""
+
+    requests: Counter[tuple[str, int]] = field(default_factory=Counter)
+    """Answers, by route and status."""
+    seconds: defaultdict[str, Histogram] = field(default_factory=lambda: defaultdict(lambda: Histogram(SECONDS)))
+    """From a request's head to its answer, by route."""
+    rejected: Counter[str] = field(default_factory=Counter)
+    """Items that were not accepted, by error code."""
+    unreadable: Counter[str] = field(default_factory=Counter)
+    """What was no HTTP at all, by why."""
+    handshakes: Counter[str] = field(default_factory=Counter)
+    """TLS handshakes that failed, by why."""

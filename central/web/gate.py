@@ -1,0 +1,52 @@
+"""What stands before an endpoint: the key, its scope and its limit."""
+
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from central.access.auth import Auth, Key
+from central.access.limit import Decision, Limiter
+from central.errors import ApiError
+from central.ingest.answers import Answer, refused
+from central.web.middleware import JSON, Handler
+
+Endpoint = Callable[[web.Request, Key], Awaitable[Answer]]
+
+
+class Gate:
+    """Lets a request through to an endpoint. Every request with a good key counts against its limit."""
+
+    def __init__(self, auth: Auth, limiter: Limiter, clock: Callable[[], float]) -> None:
+        self._auth = auth
+        self._limiter = limiter
+        self._clock = clock
+
+    def __call__(self, scope: str, endpoint: Endpoint) -> Handler:
+        """``endpoint`` behind the gate, its answer as a response."""
+        auth, limiter, clock = self._auth, self._limiter, self._clock
+
+        async def handle(request: web.Request) -> web.StreamResponse:
+            key = await auth.authenticate(request.headers.get("X-API-Key"))
+            decision = await limiter.hit(key.id, key.rate_limit, clock())
+            try:
+                _check(key, scope, decision)
+                answer = await endpoint(request, key)
+            except ApiError as error:
+                answer = refused(error)
+            return web.Response(
+                status=answer.status,
+                body=answer.body,
+                headers={"Content-Type": JSON, **decision.headers(), **answer.headers},
+            )
+
+        return handle
+
+
+def _check(key: Key, scope: str, decision: Decision) -> None:
+    """Raises ApiError: 429 beyond the limit, 403 without the scope."""
+    if not decision.allowed:
+        message = f"this key may send {decision.limit} requests a minute; try again in {decision.reset} s"
+        raise ApiError(429, "RATE_LIMITED", message)
+    if scope not in key.scopes:
+        message = f"this key lacks the scope {scope!r}; it has {', '.join(sorted(key.scopes))}"
+        raise ApiError(403, "FORBIDDEN", message)

@@ -1,0 +1,128 @@
+"""What every request passes on its way in and out: errors as JSON, counts, slow requests in the log, CORS."""
+
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import structlog
+from aiohttp import web
+
+from central.errors import ApiError
+from central.ingest.answers import refused
+from central.request_id import HEADER, RequestIds
+from central.web.counts import RequestCounts
+from central.web.open_requests import OpenRequests
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+SLOW_SECONDS: Final = 0.5
+"""A request that takes longer is named in the log: the PRD's promise for reads."""
+ABOUT: Final[web.RequestKey[Callable[[], dict[str, Any]]]] = web.RequestKey("about")
+"""What a handler has to say about its request, should the log want it."""
+JSON: Final = "application/json; charset=utf-8"
+SERVER: Final = "fiesta-central"
+"""Instead of the versions of what it is made from."""
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class MiddlewareOptions:
+    """Whose pages may ask (exact origins), and after how many seconds a request is slow."""
+
+    cors_origins: tuple[str, ...] = ()
+    slow_seconds: float = SLOW_SECONDS
+
+
+def error_response(error: ApiError) -> web.Response:
+    """An error as a response."""
+    answer = refused(error)
+    return web.Response(status=answer.status, body=answer.body, headers={**answer.headers, "Content-Type": JSON})
+
+
+def middleware(settings: MiddlewareOptions, counts: RequestCounts, open_requests: OpenRequests) -> Any:
+    """Errors become JSON answers, requests are counted, listed origins get their CORS headers."""
+
+    request_ids = RequestIds()
+
+    @web.middleware
+    async def handle(request: web.Request, handler: Handler) -> web.StreamResponse:
+        started = time.perf_counter()
+        request_id = request_ids.begin(request.headers.get(HEADER))
+        try:
+            with open_requests:
+                response = await handler(request)
+        except ApiError as error:
+            response = error_response(error)
+        except (web.HTTPNotFound, web.HTTPMethodNotAllowed) as error:
+            response = _no_such_route(settings.cors_origins, request, error)
+        except ConnectionError:  # the client went away in the middle of its own request
+            raise
+        except Exception:
+            _log.exception("request_crashed", method=request.method, path=request.path)
+            response = error_response(ApiError(500, "INTERNAL_ERROR", "something broke here; it is logged"))
+        resource = request.match_info.route.resource
+        route = resource.canonical if resource else "none"
+        seconds = time.perf_counter() - started
+        counts.requests[route, response.status] += 1
+        counts.seconds[route].observe(seconds)
+        if seconds >= settings.slow_seconds or response.status >= 500:
+            _tell(request, route, response, seconds)
+        if open_requests.closing:
+            response.force_close()
+        if not response.prepared:
+            response.headers[HEADER] = request_id
+        if settings.cors_origins and not response.prepared:
+            _allow_origin(settings.cors_origins, request, response)
+        return response
+
+    return handle
+
+
+def _tell(request: web.Request, route: str, response: web.StreamResponse, seconds: float) -> None:
+    """One line on a request that was slow or that we failed; a probe of /ready has failed nobody."""
+    facts = {"method": request.method, "route": route, "status": response.status, "seconds": round(seconds, 4)}
+    if (about := request.get(ABOUT)) is not None:
+        facts |= about()
+    if response.status >= 500 and route.startswith("/api/"):
+        body = response.body if isinstance(response, web.Response) else None
+        _log.error("request_failed", **facts, answer=body.decode()[:300] if isinstance(body, bytes) else None)
+    elif response.status < 500:
+        _log.warning("slow_request" if about is None else "slow_query", **facts)
+
+
+async def careful(_: web.Request, response: web.StreamResponse) -> None:
+    """Just before any answer goes: no browser guesses its type, and none keeps it unless it says otherwise itself."""
+    response.headers.setdefault("X-Content-Type-Options", "nosniff")
+    response.headers.setdefault("Cache-Control", "no-store")
+    response.headers["Server"] = SERVER
+
+
+def _no_such_route(
+    cors_origins: tuple[str, ...], request: web.Request, error: web.HTTPNotFound | web.HTTPMethodNotAllowed
+) -> web.StreamResponse:
+    """404 and 405 in our shape; a preflight of a listed origin passes."""
+    if isinstance(error, web.HTTPNotFound):
+        return error_response(ApiError(404, "NOT_FOUND", "there is nothing at this path; /docs lists all paths"))
+    if request.method == "OPTIONS" and request.headers.get("Origin") in cors_origins:
+        return web.Response(status=204)
+    allowed = ", ".join(sorted(error.allowed_methods))
+    message = f"{request.method[:20]} is not for this path; it takes {allowed}"
+    return error_response(ApiError(405, "METHOD_NOT_ALLOWED", message, headers={"Allow": allowed}))
+
+
+def _allow_origin(cors_origins: tuple[str, ...], request: web.Request, response: web.StreamResponse) -> None:
+    # For every origin, or a cache gives one the answer of another.
+    response.headers["Vary"] = ", ".join(filter(None, (response.headers.get("Vary"), "Origin")))
+    origin = request.headers.get("Origin")
+    if origin not in cors_origins:
+        return
+    response.headers["Access-Control-Allow-Origin"] = origin
+    response.headers["Access-Control-Allow-Methods"] = "GET, POST, DELETE"
+    response.headers["Access-Control-Allow-Headers"] = (
+        "X-API-Key, Idempotency-Key, X-Request-Id, Content-Type, Content-Encoding"
+    )
+    response.headers["Access-Control-Expose-Headers"] = (
+        "Idempotency-Replayed, Metrics-Complete, Retry-After, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, "
+        "X-Request-Id"
+    )
+    response.headers["Access-Control-Max-Age"] = "600"
