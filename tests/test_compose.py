@@ -1,6 +1,12 @@
 """docker-compose.yml, Dockerfile, .env.example and deploy/, as far as they can be checked without a Docker engine."""
 
+import os
 import re
+import shutil
+import subprocess
+import sys
+import tomllib
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -196,6 +202,25 @@ def test_what_the_image_copies_is_there_and_sent_to_the_builder() -> None:
         for source in sources.split():
             assert (ROOT / source).exists(), source
             assert source.split("/")[0] in allowed, source
+
+
+def test_the_wheel_of_the_image_is_built_from_what_the_image_copies(tmp_path: Path) -> None:
+    for sources in re.findall(r"^COPY (?!--from)(.+) \S+$", dockerfile(), re.MULTILINE):
+        for source in map(ROOT.joinpath, sources.split()):
+            target = tmp_path / source.relative_to(ROOT)
+            if source.is_dir():
+                shutil.copytree(source, target, ignore=shutil.ignore_patterns("*.so", "__pycache__"))
+            else:
+                target.parent.mkdir(exist_ok=True)
+                shutil.copy(source, target)
+    build = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", "dist"]
+    environ = os.environ | {"CC": "no-such-compiler"}
+    subprocess.run(build, cwd=tmp_path, env=environ, check=True, capture_output=True)
+    (wheel,) = (tmp_path / "dist").iterdir()
+    names = zipfile.ZipFile(wheel).namelist()
+    built = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    assert {f"{package}/py.typed" for package in built["packages"]} <= set(names)
+    assert [name for name in names if name.endswith(".dist-info/licenses/LICENSE")]
 
 
 def pins(name: str) -> dict[str, str]:
