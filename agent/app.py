@@ -22,7 +22,6 @@ from agent.receive.datagrams import read_batches, read_each
 from agent.receive.intake import Intake
 from agent.receive.sockets import Receiver, Wanted, open_receivers, room_for_connections, tell_passed
 from agent.receive.streams import StreamLimits
-from agent.setting_rules import join_address
 from agent.settings import Settings
 from agent.spool.batch import batches
 from agent.spool.disk import Disk
@@ -32,6 +31,7 @@ from agent.spool.spool import Spool, SpoolLimits
 from agent.telemetry.local_http import local_pages, serve
 from agent.telemetry.snapshot import RecentGrowth, Snapshot, TroubleStatus, counted_by, status
 from agent.telemetry.status_text import one_line
+from runtime.addresses import join_address
 from runtime.start_error import OTHER_ADDRESS, starting
 from runtime.systemd import Notifier, silent
 

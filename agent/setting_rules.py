@@ -3,7 +3,6 @@
 Each rule raises ValueError with the fault and what would be right, to be read after the setting's name.
 """
 
-import ipaddress
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -12,12 +11,11 @@ from urllib.parse import urlsplit
 
 from protocol.limits import MAX_NAME_LENGTH
 from protocol.names import is_name
+from runtime.addresses import is_host, split_address
 
 MAX_SOCKET_PATH: Final = 107
 
 _WHOLE: Final = re.compile(r"[0-9]{1,18}")
-_ADDRESS: Final = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<host>[A-Za-z0-9._-]+)):(?P<port>[0-9]{1,5})")
-_LABEL: Final = re.compile(r"[A-Za-z0-9_-]{1,63}")
 _FLAGS: Final = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 _SEPARATORS: Final = (".", "_", "-")
 
@@ -29,7 +27,7 @@ def url(given: Any) -> str:
         raise ValueError(problem)
     try:
         parts = urlsplit(given)
-        usable = parts.scheme in {"http", "https"} and _is_host(parts.hostname or "") and parts.port != 0
+        usable = parts.scheme in {"http", "https"} and is_host(parts.hostname or "") and parts.port != 0
     except ValueError:
         usable = False
     if not usable or not given.isascii() or not given.isprintable() or " " in given:
@@ -40,17 +38,11 @@ def url(given: Any) -> str:
 
 
 def address(given: Any) -> tuple[str, int]:
-    """``host:port``, ``[IPv6]:port``: host without brackets and port (0 is any free one)."""
-    found = _ADDRESS.fullmatch(given) if isinstance(given, str) else None
-    usable = found is not None and (_is_ip(found["six"]) if found["six"] else _is_host(found["host"]))
-    if found is None or not usable or int(found["port"]) > 65_535:
-        raise ValueError(f"is {_quote(given)}; it must be host:port such as 127.0.0.1:8125 or [::1]:8125")
-    return found["six"] or found["host"], int(found["port"])
-
-
-def join_address(host: str, port: int) -> str:
-    """``host:port``, with brackets where the host is an IPv6 address."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    """Host and port, see split_address."""
+    try:
+        return split_address(given if isinstance(given, str) else "")
+    except ValueError:
+        raise ValueError(f"is {_quote(given)}; it must be host:port such as 127.0.0.1:8125 or [::1]:8125") from None
 
 
 def whole(low: int, high: int) -> Callable[[Any], int]:
@@ -128,24 +120,6 @@ def prefix(given: Any) -> str:
     if not isinstance(given, str) or not is_name(given) or len(given) > MAX_NAME_LENGTH // 2:
         raise ValueError(f"is {_quote(given)}; it must be at most 127 of A-Z, a-z, 0-9, '.', '_' and '-'")
     return given if given.endswith(_SEPARATORS) else f"{given}."
-
-
-def is_loopback(host: str) -> bool:
-    """Whether what is sent to ``host`` stays on this host. A name other than localhost could be anything."""
-    return host.lower() == "localhost" or (_is_ip(host) and ipaddress.ip_address(host).is_loopback)
-
-
-def _is_host(text: str) -> bool:
-    """Whether it can be looked up: an IP address, or a name of labels, which the resolver would not take otherwise."""
-    return _is_ip(text) or all(map(_LABEL.fullmatch, text.removesuffix(".").split(".")))
-
-
-def _is_ip(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 def _int(given: Any) -> int | None:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final, Literal, get_type_hints
 from urllib.parse import urlsplit
 
 from agent import setting_rules as rules
+from runtime.addresses import is_loopback
 
 ENV_PREFIX: Final = "FIESTA_AGENT_"
 
@@ -106,7 +107,7 @@ def _together(settings: Settings) -> list[str]:
     faults = []
     if settings.api_key is not None and settings.api_key_file is not None:
         faults.append(f"{ENV_PREFIX}API_KEY and {ENV_PREFIX}API_KEY_FILE are both set; leave one of them out")
-    if parts.scheme == "http" and not rules.is_loopback(parts.hostname or "") and not settings.allow_plaintext:
+    if parts.scheme == "http" and not is_loopback(parts.hostname or "") and not settings.allow_plaintext:
         faults.append(
             f"{ENV_PREFIX}CENTRAL_URL is {url}, and the key would travel in the clear; use https://, "
             f"or set {ENV_PREFIX}ALLOW_PLAINTEXT=true where the network is trusted"

@@ -44,6 +44,7 @@ from central.web.routes import Endpoints, application
 from central.web.server import MAX_HEADER, MAX_LINE, Runner
 from central.web.tls_failures import count_handshakes
 from central.write.group_commit import GroupCommit
+from runtime.start_error import StartError, starting
 from runtime.systemd import Notifier, show_life, silent
 
 DRAIN_SECONDS: Final = 15.0
@@ -51,10 +52,6 @@ _CLOSE_SECONDS: Final = 1.0
 _SWITCH_SECONDS: Final = 0.0002
 _GC_THRESHOLD: Final = (100_000, 50, 100)
 _log = structlog.get_logger(__name__)
-
-
-class StartError(Exception):
-    """What an operator must mend before the service can start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,15 +242,10 @@ async def _migrate(settings: Settings, told: OnMigration | None) -> list[str]:
 
 
 async def _open_store(settings: Settings, told: OnMigration | None = None) -> OpenStore:
-    try:
+    with starting(f"METRICS_DATA_DIR {settings.data_dir}", "name one that this user may make and write"):
         settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         for left in settings.data_dir.glob("backup-*.tmp*"):
             left.unlink(missing_ok=True)
-    except OSError as error:
-        raise StartError(
-            f"METRICS_DATA_DIR {settings.data_dir} cannot be used: {error.strerror}; "
-            "name one that this user may make and write"
-        ) from error
     try:
         return await open_store(settings, told)
     except MigrationError as error:

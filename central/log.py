@@ -9,13 +9,13 @@ import logging
 import os
 import re
 import time
-from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from typing import Any, Final, TextIO
 
 import structlog
 
 from central.request_id import add_request_id
+from runtime.burst import BurstLimit
 from runtime.redact import HIDDEN, hide_keys, one_line
 from runtime.stderr import LogLines
 from runtime.systemd import journal_reads, mark
@@ -44,7 +44,7 @@ def log_to(stream: TextIO, secrets: Iterable[str | None] = (), environ: Mapping[
         return {**event, "unwritten": lines.unwritten} if lines.unwritten else event
 
     render: Render = structlog.processors.JSONRenderer()
-    if _in_journal(stream, environ):
+    if journal_reads(environ, stream):
         render = _marked(render)
     rendered: list[Any] = [structlog.processors.format_exc_info, render]
     if stream.isatty():
@@ -70,22 +70,18 @@ class NotTooOften:
     """A structlog processor that leaves out what comes too often; ``ticks`` are monotonic seconds."""
 
     def __init__(self, ticks: Callable[[], float]) -> None:
-        self._ticks = ticks
-        self._told: defaultdict[str, deque[float]] = defaultdict(lambda: deque(maxlen=BURST))
-        self._left_out: defaultdict[str, int] = defaultdict(int)
+        self._limit = BurstLimit(BURST, BURST_SECONDS, ticks)
 
     def __call__(self, _: object, __: str, event: Event) -> Event:
         """The event, or DropEvent."""
         name = str(event.get("event"))
         if name in AUDIT:
             return event
-        now, recent = self._ticks(), self._told[name]
-        if len(recent) == BURST and now - recent[0] < BURST_SECONDS:
-            self._left_out[name] += 1
+        left_out = self._limit.try_pass(name)
+        if left_out is None:
             raise structlog.DropEvent
-        recent.append(now)
-        if missing := self._left_out.pop(name, 0):
-            event["left_out"] = missing
+        if left_out:
+            event["left_out"] = left_out
         return event
 
 
@@ -103,14 +99,6 @@ class Redacted:
         if self._secrets is not None:
             line = self._secrets.sub(HIDDEN, line)
         return hide_keys(line)
-
-
-def _in_journal(stream: TextIO, environ: Mapping[str, str]) -> bool:
-    try:
-        found = os.fstat(stream.fileno())
-    except (OSError, ValueError):  # closed, or no file at all
-        return False
-    return journal_reads(environ, found.st_dev, found.st_ino)
 
 
 def _marked(render: Render) -> Render:

@@ -3,16 +3,15 @@
 Each rule raises ValueError with the fault and what would be right, to be read after the variable's name.
 """
 
-import ipaddress
 import os
 import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from runtime.addresses import is_host, split_address
+
 _WHOLE: Final = re.compile(r"\d{1,18}", re.ASCII)
-_ADDRESS: Final = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<host>[A-Za-z0-9._-]+)):(?P<port>\d{1,5})", re.ASCII)
-_HOST: Final = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,253}[A-Za-z0-9_.])?", re.ASCII)
 _ORIGIN: Final = re.compile(r"https?://(?:[a-z0-9-]+(?:\.[a-z0-9-]+)*|\[[0-9a-f:.]+\])(?::\d{1,5})?", re.ASCII)
 _KEY: Final = re.compile(r"[!-~]{32,72}")
 _FLAGS: Final = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
@@ -25,7 +24,7 @@ def text(given: str) -> str:
 
 def host(given: str) -> str:
     """A host's name or address, IPv6 without brackets. Never repeated in a fault: a URL would bring its password."""
-    if not (_HOST.fullmatch(given) or _is_address(given)):
+    if not is_host(given):
         raise ValueError(
             "is no host; it must be a name or an address alone, such as db.internal, 10.0.0.5 or ::1: no URL, user, "
             "password, port or path"
@@ -67,27 +66,14 @@ def queue(given: str) -> str:
     return given
 
 
-def split_address(given: str) -> tuple[str, int]:
-    """``host:port``, ``[IPv6]:port``: host without brackets and port (0 is any free one). Raises ValueError."""
-    found = _ADDRESS.fullmatch(given)
-    if found is None or int(found["port"]) > 65_535 or (found["six"] and not _is_address(found["six"])):
+def listen(given: str) -> tuple[str, int]:
+    """Host and port, see split_address."""
+    try:
+        return split_address(given)
+    except ValueError:
         raise ValueError(
             f"is {_quote(given)}; it must be host:port such as 127.0.0.1:8080, an IPv6 address in brackets ([::1]:8080)"
-        )
-    return found["six"] or found["host"], int(found["port"])
-
-
-listen = split_address
-
-
-def join_address(host: str, port: int) -> str:
-    """``host:port``, with brackets where the host is an IPv6 address."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this host can reach ``host``. A name other than localhost could be anything."""
-    return host.lower() == "localhost" or (_is_address(host) and ipaddress.ip_address(host).is_loopback)
+        ) from None
 
 
 def folder(given: str) -> Path:
@@ -152,14 +138,6 @@ def _path(given: str) -> Path:
     except RuntimeError as error:  # ~name, and no such user
         raise ValueError(f"is {_quote(given)}, which cannot be used: {error}") from None
     return path
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 def _quote(given: str) -> str:

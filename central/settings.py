@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 
 from central import setting_rules as rules
 from protocol.limits import CLOCK_SKEW_SECONDS, ID_DAYS
+from runtime.addresses import from_this_host, is_loopback, join_address
 
 
 class SettingsError(Exception):
@@ -144,8 +145,7 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
 
 def url_of(host: str, port: int, *, tls: bool) -> str:
     """The base URL for a client on this host; an address that means all of them becomes loopback."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
-    return f"{'https' if tls else 'http'}://{rules.join_address(host, port)}"
+    return f"{'https' if tls else 'http'}://{join_address(from_this_host(host), port)}"
 
 
 def _unknown(environ: Mapping[str, str]) -> list[str]:
@@ -180,7 +180,7 @@ def _together(values: Mapping[str, Any]) -> list[str]:
             "leave METRICS_REUSE_PORT out"
         )
     host = values["listen"][0]
-    if cert is None and not values["behind_proxy"] and not rules.is_loopback(host):
+    if cert is None and not values["behind_proxy"] and not is_loopback(host):
         faults.append(
             f"METRICS_LISTEN is {host}, which other hosts can reach, and keys would travel in the clear; set "
             "METRICS_TLS_CERT and METRICS_TLS_KEY, or METRICS_BEHIND_PROXY=true where a proxy ends TLS, or listen on "

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.parse import urlencode
 
-from central.setting_rules import join_address, split_address
 from central.settings import Settings, url_of
 from protocol.times import format_time
+from runtime.addresses import join_address, split_address
 
 AGENT_UDP: Final = "127.0.0.1:8125"
 AGENT_HTTP: Final = "127.0.0.1:9126"
@@ -124,10 +124,11 @@ Glowing Fiesta is running. Ctrl-C stops it; the data stays in {plan.settings.dat
 
 
 def _agent_address(environ: Mapping[str, str], setting: str, default: str, kind: socket.SocketKind) -> tuple[str, int]:
+    text = environ.get(setting) or default
     try:
-        address = split_address(environ.get(setting) or default)
-    except ValueError as error:
-        raise PlanError(f"{setting} {error}") from None
+        address = split_address(text)
+    except ValueError:
+        raise PlanError(f"{setting} is {text[:80]!r}; it must be host:port such as {default} or [::1]:8125") from None
     return _free(address, kind, setting)
 
 

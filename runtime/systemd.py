@@ -6,10 +6,11 @@ warnings: sd-daemon(3), and JOURNAL_STREAM in systemd.exec(5).
 """
 
 import asyncio
+import os
 import socket
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Final
+from typing import Final, TextIO
 
 SEND_SECONDS: Final = 0.1
 """systemd reads at once; where it does not, our work goes on."""
@@ -101,9 +102,13 @@ async def show_life(notify: Notifier, running: Callable[[], bool], stop: asyncio
                 await stop.wait()
 
 
-def journal_reads(environ: Mapping[str, str], device: int, inode: int) -> bool:
-    """Whether the file of these numbers goes to the journal, as our output does until it is turned elsewhere."""
-    return environ.get("JOURNAL_STREAM") == f"{device}:{inode}"
+def journal_reads(environ: Mapping[str, str], stream: TextIO) -> bool:
+    """Whether ``stream`` goes to the journal, as our output does until somebody turns it elsewhere."""
+    try:
+        found = os.fstat(stream.fileno())
+    except (OSError, ValueError):  # closed, or no file at all
+        return False
+    return environ.get("JOURNAL_STREAM") == f"{found.st_dev}:{found.st_ino}"
 
 
 def mark(level: str) -> str:

@@ -21,11 +21,11 @@ from agent.ledger import CUT_LINES, DEAD_LETTER, OVER_CAP, SPOOL_REASONS
 from agent.settings import DEFAULTS as AGENT_DEFAULTS
 from agent.settings import ENV_PREFIX
 from agent.telemetry.snapshot import AgentCollector
-from central.setting_rules import join_address
 from central.settings import OF_CLIENTS, VARIABLES, Variable, names
 from central.web.openapi.components import CODES
 from central.web.openapi.document import openapi
 from protocol.statsd import Reason
+from runtime.addresses import join_address
 from tests.doc_pages import pages
 
 ROOT = Path(__file__).parents[1]

@@ -26,7 +26,6 @@ from agent.forward.schedule import host_name, share_of
 from agent.forward.send import Sender
 from agent.receive.activation import ActivationError, passed_sockets
 from agent.receive.socket_status import limits
-from agent.setting_rules import join_address
 from agent.settings import Settings, SettingsError, load_settings
 from agent.spool.browse import list_spool
 from agent.spool.browse import replay as replay_dead
@@ -34,12 +33,10 @@ from agent.spool.disk import Disk, FolderInUseError
 from agent.telemetry.log import log_to, not_too_often
 from agent.telemetry.status_text import counted, render
 from protocol.times import format_time
+from runtime.addresses import from_this_host, join_address
 from runtime.start_error import StartError, starting
 from runtime.stderr import standard_error
 from runtime.systemd import Notifier, send_datagram
-
-ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
-"""Addresses that mean all of a host's own, and where one reaches them."""
 
 _config = click.option(
     "--config",
@@ -147,7 +144,7 @@ async def _running(settings: Settings) -> dict[str, Any]:
     """What a running agent says of itself; nothing when none answers, or another program does."""
     host, port = settings.http
     try:
-        status = await _fetch(f"http://{join_address(ANYWHERE.get(host, host), port)}")
+        status = await _fetch(f"http://{join_address(from_this_host(host), port)}")
         return {"sockets": [dict(one) for one in status["sockets"]], "names": int(status["names"])}
     except (OSError, ValueError, KeyError, TypeError):
         return {}
@@ -166,7 +163,7 @@ def _socket_names(settings: Settings) -> Sockets:
 def status(settings: Settings) -> None:
     """Show where every sample is, and whether any was lost."""
     host, port = settings.http
-    address = join_address(ANYWHERE.get(host, host), port)
+    address = join_address(from_this_host(host), port)
     try:
         click.echo(render(asyncio.run(_fetch(f"http://{address}"))))
     except OSError:
@@ -204,9 +201,9 @@ def send(settings: Settings, lines: tuple[str, ...]) -> None:
     if wrong:
         _fail("\n".join([*wrong, "nothing was sent"]), code=2)
     host, port = settings.udp
-    address = join_address(ANYWHERE.get(host, host), port)
+    address = join_address(from_this_host(host), port)
     try:
-        send_lines(single, ANYWHERE.get(host, host), port)
+        send_lines(single, from_this_host(host), port)
     except OSError as error:
         _fail(
             f"UDP {address}: {error.strerror or error}; does the agent run, and is FIESTA_AGENT_UDP the same for both?"

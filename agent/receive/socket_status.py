@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from agent.setting_rules import join_address
+from runtime.addresses import join_address
 
 _SO_MEMINFO: Final = 55  # Linux 4.12; the socket module has no name for it
 _MEMINFO: Final = struct.Struct("9I")

@@ -16,7 +16,7 @@ from agent.receive.intake import Intake
 from agent.receive.socket_status import SocketStatus, socket_name
 from agent.receive.streams import StreamLimits, StreamReceiver, open_tcp
 from agent.receive.unix import open_unix, prepare_unix, read_whole, remove_own
-from agent.setting_rules import join_address
+from runtime.addresses import join_address
 from runtime.start_error import OTHER_ADDRESS, starting
 
 MAX_CONNECTIONS: Final = 1_024

@@ -2,12 +2,12 @@
 
 import json
 import os
-from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Final, TextIO
 
 from agent.forward.forwarder import Tell
+from runtime.burst import BurstLimit
 from runtime.redact import hide_keys, one_line
 from runtime.stderr import LogLines
 from runtime.systemd import journal_reads, mark
@@ -27,7 +27,7 @@ def log_to(stream: TextIO, environ: Mapping[str, str] = os.environ) -> Tell:
 
     The next line that can be written says how many before it could not.
     """
-    person, journal = stream.isatty(), _in_journal(stream, environ)
+    person, journal = stream.isatty(), journal_reads(environ, stream)
     lines = LogLines(stream)
 
     def tell(event: str, message: str) -> None:
@@ -46,26 +46,13 @@ def log_to(stream: TextIO, environ: Mapping[str, str] = os.environ) -> Tell:
     return tell
 
 
-def _in_journal(stream: TextIO, environ: Mapping[str, str]) -> bool:
-    try:
-        found = os.fstat(stream.fileno())
-    except (OSError, ValueError):  # closed, or no file at all
-        return False
-    return journal_reads(environ, found.st_dev, found.st_ino)
-
-
 def not_too_often(tell: Tell, steady: Callable[[], float]) -> Tell:
     """``tell``, but at most BURST lines of one event in BURST_SECONDS; the next one says how many were left out."""
-    told: defaultdict[str, deque[float]] = defaultdict(lambda: deque(maxlen=BURST))
-    left_out: defaultdict[str, int] = defaultdict(int)
+    limit = BurstLimit(BURST, BURST_SECONDS, steady)
 
     def limited(event: str, message: str) -> None:
-        now, recent = steady(), told[event]
-        if len(recent) == BURST and now - recent[0] < BURST_SECONDS:
-            left_out[event] += 1
-            return
-        recent.append(now)
-        missing = left_out.pop(event, 0)
-        tell(event, f"{message} ({missing} more like this were left out)" if missing else message)
+        left_out = limit.try_pass(event)
+        if left_out is not None:
+            tell(event, f"{message} ({left_out} more like this were left out)" if left_out else message)
 
     return limited

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-OURS = ("central", "protocol")
+OURS = ("central", "protocol", "runtime")
 
 
 class NeedsExtra(click.Group):

@@ -14,9 +14,9 @@ from central.commands.extra import NeedsExtra
 from central.commands.relative_time import resolve_time
 from central.doctor.command import doctor
 from central.query.parameters import FILLS, OPERATIONS
-from central.setting_rules import join_address
 from central.settings import Settings, SettingsError, load_settings
 from central.store.plan import WINDOWS
+from runtime.addresses import join_address
 from runtime.systemd import Notifier
 
 if TYPE_CHECKING:
@@ -286,8 +286,8 @@ def _logging(settings: Settings) -> Iterator[None]:
     """Logs to stderr inside the block; what ends it too early is one clear line and exit code 1."""
     import structlog
 
-    from central.app import StartError
     from central.log import log_to
+    from runtime.start_error import StartError
     from runtime.stderr import standard_error
 
     log_to(standard_error(), settings.secrets)

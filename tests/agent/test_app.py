@@ -20,12 +20,12 @@ from agent.app import Agent, Outside, steady_time
 from agent.forward.api_key import ApiKey
 from agent.forward.forwarder import Pace
 from agent.receive.datagrams import DatagramReceiver
-from agent.setting_rules import join_address
 from agent.settings import load_settings
 from agent.spool.batch_file import file_name
 from agent.spool.disk import Disk, FolderInUseError
 from agent.telemetry.snapshot import Snapshot
 from protocol.limits import MAX_BATCH_ITEMS
+from runtime.addresses import join_address
 from runtime.start_error import StartError
 from runtime.systemd import Notifier, silent
 from tests.agent.cores import each_core

@@ -1,4 +1,4 @@
-"""central/redis_link.py: what a call on Redis raises, and what the error says."""
+"""central/redis_link.py: what a call on Redis raises and what the error says; when the breaker lets a call pass."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator
 import pytest
 import redis
 
-from central.redis_link import RedisAddress, RedisDown, RedisLink, RedisRefused
+from central.redis_link import Breaker, RedisAddress, RedisDown, RedisLink, RedisRefused
+from tests.central.redis_help import Ticks
 
 NOWHERE = RedisAddress("127.0.0.1", 1)
 """No call of these tests gets as far as a server."""
@@ -52,3 +53,34 @@ async def test_an_error_says_whether_the_call_may_have_been_done(
 
     with pytest.raises(kind, match=str(error)):
         await link.run(fail)
+
+
+# --- the breaker
+
+
+def test_a_breaker_opens_with_a_failure_and_closes_with_a_success() -> None:
+    """While it is open, one call per pause may try."""
+    ticks = Ticks()
+    breaker = Breaker(1.0, ticks)
+    assert [breaker.try_pass() for _ in range(3)] == [True] * 3
+    assert (breaker.bad(), breaker.bad(), breaker.open, breaker.opened) == (True, False, True, 1)
+    assert [breaker.try_pass() for _ in range(3)] == [False] * 3
+    ticks.now += 1
+    assert [breaker.try_pass() for _ in range(3)] == [True, False, False]
+    ticks.now += 0.9
+    assert not breaker.try_pass()
+    ticks.now += 0.1
+    assert breaker.try_pass()
+    assert (breaker.good(), breaker.good(), breaker.open) == (True, False, False)
+    assert [breaker.try_pass() for _ in range(3)] == [True] * 3
+
+
+def test_a_failure_while_a_breaker_is_open_begins_the_pause_again() -> None:
+    ticks = Ticks()
+    breaker = Breaker(1.0, ticks)
+    breaker.bad()
+    ticks.now += 0.9
+    breaker.bad()
+    ticks.now += 0.9
+    assert not breaker.try_pass()
+    assert breaker.opened == 1

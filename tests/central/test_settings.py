@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from central.setting_rules import is_loopback, join_address, split_address
 from central.settings import VARIABLES, Settings, SettingsError, load_settings
 
 TLS = Path(__file__).parents[1] / "data" / "tls"
@@ -185,16 +184,6 @@ def test_the_url_is_for_programs_on_this_host(environ: dict[str, str], url: str)
 
 def test_every_field_has_its_variable() -> None:
     assert sorted(variable.field for variable in VARIABLES) == sorted(Settings.__dataclass_fields__)
-
-
-@pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "localhost", "LOCALHOST"])
-def test_loopback(host: str) -> None:
-    assert is_loopback(host)
-
-
-@pytest.mark.parametrize("text", ["127.0.0.1:80", "[::1]:80", "name.example:0"])
-def test_an_address_survives_the_round_trip(text: str) -> None:
-    assert join_address(*split_address(text)) == text
 
 
 # --- secrets in files

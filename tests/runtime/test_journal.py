@@ -1,24 +1,36 @@
 """Which stream the journal reads, as systemd says it."""
 
+import io
+import os
+from pathlib import Path
+
 import pytest
 
 from runtime.systemd import journal_reads, mark
 
 
 @pytest.mark.parametrize(
-    ("environ", "reads"),
+    ("text", "reads"),
     [
-        ({"JOURNAL_STREAM": "8:1234"}, True),
-        ({"JOURNAL_STREAM": "8:123"}, False),
-        ({"JOURNAL_STREAM": "9:1234"}, False),
-        ({"JOURNAL_STREAM": ""}, False),
-        ({}, False),
+        ("{device}:{inode}", True),
+        ("{device}:1{inode}", False),
+        ("1{device}:{inode}", False),
+        ("", False),
+        (None, False),
     ],
 )
 def test_the_journal_reads_the_stream_that_it_was_connected_to_and_no_other(
-    environ: dict[str, str], reads: bool
+    tmp_path: Path, text: str | None, reads: bool
 ) -> None:
-    assert journal_reads(environ, 8, 1234) is reads
+    with (tmp_path / "journal").open("w") as stream:
+        found = os.fstat(stream.fileno())
+        environ = {} if text is None else {"JOURNAL_STREAM": text.format(device=found.st_dev, inode=found.st_ino)}
+        assert journal_reads(environ, stream) is reads
+    assert not journal_reads(environ, stream), "a closed stream goes nowhere"
+
+
+def test_a_stream_that_is_no_file_is_not_the_journal() -> None:
+    assert not journal_reads({"JOURNAL_STREAM": "8:1234"}, io.StringIO())
 
 
 def test_a_mark_is_the_number_that_syslog_has_for_the_level() -> None:

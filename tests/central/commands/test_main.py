@@ -18,6 +18,7 @@ from central.access import auth
 from central.access.key_file import write_key
 from central.commands import main as cli
 from central.settings import load_settings
+from runtime.start_error import StartError
 from runtime.systemd import Notifier
 from tests.central.fake_service import FakeService, serving
 
@@ -313,15 +314,10 @@ def test_another_certificate_never_sees_the_key(run: Run) -> None:
 # serve and migrate
 
 
-class StartError(Exception):
-    pass
-
-
 @pytest.fixture
 def app(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
     """In the place of central.app: its contract without its work."""
     module = types.ModuleType("central.app")
-    module.StartError = StartError  # type: ignore[attr-defined]
     module.Outside = lambda notify: notify  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "central.app", module)
     monkeypatch.setattr("central.app", module, raising=False)

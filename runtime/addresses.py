@@ -1,0 +1,54 @@
+"""Hosts and ports as people write them: ``127.0.0.1:8125``, ``[::1]:8125``, ``web1.internal:8125``."""
+
+import ipaddress
+import re
+from typing import Final
+
+MAX_HOST_LENGTH: Final = 253
+"""Of a name in the DNS."""
+MAX_PORT: Final = 65_535
+
+_ADDRESS: Final = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<host>[A-Za-z0-9._-]+)):(?P<port>[0-9]{1,5})")
+_LABEL: Final = re.compile(r"[A-Za-z0-9_-]{1,63}")
+_EVERY_ADDRESS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
+
+
+def split_address(text: str) -> tuple[str, int]:
+    """``host:port`` or ``[IPv6]:port`` as host without brackets and port. Port 0: any free one. Raises ValueError."""
+    found = _ADDRESS.fullmatch(text)
+    usable = found is not None and (is_ip(found["six"]) if found["six"] else is_host(found["host"]))
+    if found is None or not usable or int(found["port"]) > MAX_PORT:
+        raise ValueError(f"{text[:80]!r} is not host:port")
+    return found["six"] or found["host"], int(found["port"])
+
+
+def join_address(host: str, port: int) -> str:
+    """``host:port``, with brackets around an IPv6 address."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def from_this_host(host: str) -> str:
+    """Where a program on this host reaches what listens on ``host``: an address that means all of them is loopback."""
+    return _EVERY_ADDRESS.get(host, host)
+
+
+def is_host(text: str) -> bool:
+    """Whether the resolver would take it: an IP address without brackets, or a name of labels."""
+    if is_ip(text):
+        return True
+    labels = text.removesuffix(".").split(".")
+    return len(text) <= MAX_HOST_LENGTH and not text.startswith("-") and all(map(_LABEL.fullmatch, labels))
+
+
+def is_ip(text: str) -> bool:
+    """Whether it is an IPv4 or an IPv6 address."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def is_loopback(host: str) -> bool:
+    """Whether what is sent to ``host`` stays on this host. A name other than localhost could be anything."""
+    return host.lower() == "localhost" or (is_ip(host) and ipaddress.ip_address(host).is_loopback)
