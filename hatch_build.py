@@ -7,6 +7,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -46,23 +47,28 @@ class CustomBuildHook(BuildHookInterface[Any]):
         self._folder.cleanup()
 
 
-def compile_core(sources: Path, module: Path) -> str | None:
-    """Compile a package's sources into ``module``; why not, where that cannot be done. CC and CFLAGS are honoured."""
+def compile_core(
+    sources: Path, module: Path, compiler: Sequence[str] | None = None, flags: Sequence[str] | None = None
+) -> str | None:
+    """Compile a package's sources into ``module``; why not, where that cannot be done.
+
+    CC and CFLAGS are honoured where ``compiler`` and ``flags`` are not given.
+    """
     if not sys.platform.startswith("linux"):
         return "it is for Linux"
-    compiler = shlex.split(os.environ.get("CC", "")) or list(filter(shutil.which, COMPILERS))[:1]
+    compiler = compiler or shlex.split(os.environ.get("CC", "")) or list(filter(shutil.which, COMPILERS))[:1]
     if not compiler:
         return "there is no C compiler"
     command = [
         *compiler,
-        *("-O2", "-shared", "-fPIC", "-fvisibility=hidden", "-I", sysconfig.get_paths()["include"]),
-        *shlex.split(os.environ.get("CFLAGS", "")),
+        *("-O2", "-DNDEBUG", "-shared", "-fPIC", "-fvisibility=hidden", "-I", sysconfig.get_paths()["include"]),
+        *(shlex.split(os.environ.get("CFLAGS", "")) if flags is None else flags),
         *map(str, sorted(sources.glob("*.c"))),
         *("-o", str(module)),
     ]
     try:
         subprocess.run(command, check=True, capture_output=True, text=True)
     except (OSError, subprocess.CalledProcessError) as error:
-        said = str(getattr(error, "stderr", None) or error).strip()
-        return f"{compiler[0]} says: {said.splitlines()[0]}"
+        said = str(getattr(error, "stderr", None) or error).strip().splitlines()
+        return f"{compiler[0]} says: {next((line for line in said if ': error:' in line), said[0])}"
     return None

@@ -7,7 +7,7 @@ class Core:
     """``learn`` is asked once for each name and tail as sent: the limit of its values in whole numbers, both ends
     excluded, or 0 when its lines are to be left alone; and an object that stands for the two in ``take``."""
 
-    def __init__(self, learn: Callable[[bytes, bytes], tuple[int, Any]]) -> None: ...
+    def __init__(self, learn: Callable[[bytes, bytes], tuple[int, Any]], /) -> None: ...
     @property
     def left(self) -> int:
         """Bytes of the lines that were left alone."""
@@ -27,4 +27,5 @@ class Core:
 
         Counted: what ``learn`` gave, lines, values, and their sum, smallest and largest in 10^-6, or in 10^-18
         where the last is true. It is copied in one step, and made into objects one by one as the iterator goes on.
+        A MemoryError of the iterator loses nothing: the series is then the next one.
         """

@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "sums.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/random.h>
@@ -12,6 +13,8 @@ enum {
     MAX_DATAGRAM = 65536, /* more than any UDP datagram holds */
     STRIDE = MAX_DATAGRAM + 832, /* so that the beginnings of all do not share a few lines of the caches */
 };
+
+static_assert(STRIDE >= MAX_DATAGRAM, "a datagram stays in its own place");
 
 typedef struct {
     PyObject_HEAD
@@ -27,6 +30,8 @@ static int64_t ask(
     void *context, const char *name, size_t name_length, const char *tail, size_t tail_length, void **meaning)
 {
     Core *self = context;
+    assert(self->counting && !PyErr_Occurred());
+    assert(name_length <= UINT16_MAX && tail_length <= UINT16_MAX);
     PyObject *found = PyObject_CallFunction(
         self->learn, "y#y#", name, (Py_ssize_t)name_length, tail, (Py_ssize_t)tail_length);
     if (found == NULL)
@@ -44,54 +49,76 @@ static int64_t ask(
     }
     Py_INCREF(kept);
     Py_DECREF(found);
+    assert(kept != NULL);
     *meaning = kept;
-    return limit < 0 ? 0 : limit > 1000000000000LL ? 1000000000000LL : limit;
+    return limit < 0 ? 0 : limit > MAX_LIMIT ? MAX_LIMIT : limit;
 }
 
 static void forget(Core *self)
 {
+    assert(!self->counting);
     struct series *series = self->table.series;
     uint32_t series_count = self->table.series_count;
     self->table.series = NULL; /* out of the table first: to release an object may run any code */
     table_empty(&self->table);
-    for (uint32_t index = 0; index < series_count; index++)
-        Py_XDECREF((PyObject *)series[index].meaning);
+    for (uint32_t index = 0; index < series_count; index++) {
+        PyObject *meaning = series[index].meaning;
+        assert(meaning != NULL);
+        Py_DECREF(meaning);
+    }
     free(series);
+}
+
+/* For whoever would change the table, or the room for datagrams, while learn is being asked. */
+static int refuse_reentry(const Core *self)
+{
+    assert(self->counting == 0 || self->counting == 1);
+    assert(self->table.learn != NULL);
+    if (!self->counting)
+        return 0;
+    PyErr_SetString(PyExc_RuntimeError, "counting is not reentrant");
+    return -1;
 }
 
 static int count(Core *self, const char *text, size_t length)
 {
-    if (self->counting) {
-        PyErr_SetString(PyExc_RuntimeError, "counting is not reentrant");
-        return -1;
-    }
+    assert(!self->counting && self->table.context == self);
     self->counting = 1;
     int result = table_count(&self->table, text, length);
+    assert(self->counting);
     self->counting = 0;
     if (result && !PyErr_Occurred())
         PyErr_NoMemory();
     return result;
 }
 
-static PyObject *core_feed(Core *self, PyObject *packet)
+static PyObject *core_feed(PyObject *object, PyObject *packet)
 {
+    Core *self = (Core *)object;
     char *text;
     Py_ssize_t length;
-    if (PyBytes_AsStringAndSize(packet, &text, &length) || count(self, text, (size_t)length))
+    if (refuse_reentry(self) || PyBytes_AsStringAndSize(packet, &text, &length))
+        return NULL;
+    assert(text != NULL && length >= 0);
+    assert(text[length] == 0);
+    if (count(self, text, (size_t)length))
         return NULL;
     Py_RETURN_NONE;
 }
 
-static PyObject *core_read(Core *self, PyObject *args)
+static PyObject *core_read(PyObject *object, PyObject *args)
 {
+    Core *self = (Core *)object;
     int fd, at_most;
-    if (!PyArg_ParseTuple(args, "ii:read", &fd, &at_most))
-        return NULL;
+    if (!PyArg_ParseTuple(args, "ii:read", &fd, &at_most) || refuse_reentry(self))
+        return NULL; /* before anything is read: what was read and not counted would be lost */
     if (self->packets == NULL && (self->packets = malloc((size_t)PACKETS * STRIDE)) == NULL)
         return PyErr_NoMemory();
     struct iovec places[PACKETS];
     struct mmsghdr messages[PACKETS];
     int wanted = at_most < 1 ? 1 : at_most < PACKETS ? at_most : PACKETS;
+    assert(self->packets != NULL);
+    assert(wanted >= 1 && wanted <= PACKETS);
     for (int index = 0; index < wanted; index++) {
         places[index] = (struct iovec){self->packets + (size_t)index * STRIDE, MAX_DATAGRAM};
         messages[index] = (struct mmsghdr){.msg_hdr = {.msg_iov = &places[index], .msg_iovlen = 1}};
@@ -99,8 +126,10 @@ static PyObject *core_read(Core *self, PyObject *args)
     int found = recvmmsg(fd, messages, (unsigned)wanted, MSG_DONTWAIT, NULL);
     if (found < 0)
         return Py_BuildValue("(iLi)", 0, 0LL, errno);
+    assert(found <= wanted);
     long long bytes = 0;
     for (int index = 0; index < found; index++) {
+        assert(messages[index].msg_len <= MAX_DATAGRAM);
         bytes += messages[index].msg_len;
         if (count(self, places[index].iov_base, messages[index].msg_len))
             return NULL;
@@ -108,37 +137,55 @@ static PyObject *core_read(Core *self, PyObject *args)
     return Py_BuildValue("(iLi)", found, bytes, found < wanted ? EAGAIN : 0);
 }
 
-static PyObject *core_take(Core *self, PyObject *Py_UNUSED(none))
+/* Objects that the collector knows are made first: that may run any code, also code that feeds or takes. From the first
+ * look at the table until it is reset none runs, so that every line is in one take. */
+static PyObject *core_take(PyObject *object, PyObject *Py_UNUSED(none))
 {
+    Core *self = (Core *)object;
     struct table *table = &self->table;
-    if (self->counting) {
-        PyErr_SetString(PyExc_RuntimeError, "counting is not reentrant");
+    if (refuse_reentry(self))
+        return NULL;
+    assert(!PyErr_Occurred());
+    PyObject *taken = PyTuple_New(2);
+    PyObject *sums = taken ? sums_of(self->sums_type, table) : NULL;
+    PyObject *left = sums ? PyBytes_FromStringAndSize(table->left, (Py_ssize_t)table->left_length) : NULL;
+    if (left == NULL) {
+        Py_XDECREF(sums);
+        Py_XDECREF(taken);
         return NULL;
     }
-    PyObject *sums = sums_of(self->sums_type, table);
-    PyObject *left = PyBytes_FromStringAndSize(table->left, (Py_ssize_t)table->left_length);
-    PyObject *taken = sums && left ? PyTuple_Pack(2, sums, left) : NULL;
-    Py_XDECREF(sums);
-    Py_XDECREF(left);
-    if (taken == NULL)
+    if (PyTuple_SetItem(taken, 0, sums) || PyTuple_SetItem(taken, 1, left)) {
+        Py_DECREF(taken);
         return NULL;
-    for (uint32_t index = 0; index < table->touched_count; index++)
+    }
+    for (uint32_t index = 0; index < table->touched_count; index++) {
+        assert(table->touched[index] < table->series_count);
         table->series[table->touched[index]].lines = 0;
+    }
     table->touched_count = 0;
     table->left_length = 0;
+    assert(PyTuple_Size(taken) == 2);
     if (table->full)
         forget(self);
     return taken;
 }
 
-static PyObject *core_left(Core *self, void *Py_UNUSED(closure))
+static PyObject *core_left(PyObject *object, void *Py_UNUSED(closure))
 {
+    const Core *self = (Core *)object;
+    assert(self->table.left_length <= self->table.left_room);
+    assert(self->table.left != NULL || self->table.left_length == 0);
     return PyLong_FromSize_t(self->table.left_length);
 }
 
-static PyObject *core_new(PyTypeObject *type, PyObject *args, PyObject *Py_UNUSED(named))
+static PyObject *core_new(PyTypeObject *type, PyObject *args, PyObject *named)
 {
+    assert(type != NULL && args != NULL);
     PyObject *learn;
+    if (named != NULL && PyDict_Size(named) != 0) {
+        PyErr_SetString(PyExc_TypeError, "Core takes learn by its place and nothing else");
+        return NULL;
+    }
     if (!PyArg_ParseTuple(args, "O:Core", &learn))
         return NULL;
     allocfunc allocate = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
@@ -154,15 +201,21 @@ static PyObject *core_new(PyTypeObject *type, PyObject *args, PyObject *Py_UNUSE
     self->table.learn = ask;
     self->table.context = self;
     if (getrandom(&self->table.seed, sizeof self->table.seed, 0) != (ssize_t)sizeof self->table.seed) {
+        PyErr_SetFromErrno(PyExc_OSError); /* before other calls set errno */
         Py_DECREF(self);
-        return PyErr_SetFromErrno(PyExc_OSError);
+        return NULL;
     }
+    assert(self->table.series_count == 0 && !self->counting);
+    assert(self->packets == NULL);
     return (PyObject *)self;
 }
 
-static int core_traverse(Core *self, visitproc visit, void *arg)
+static int core_traverse(PyObject *object, visitproc visit, void *arg)
 {
-    Py_VISIT(Py_TYPE((PyObject *)self));
+    const Core *self = (Core *)object;
+    assert(visit != NULL);
+    assert(self->table.series != NULL || self->table.series_count == 0);
+    Py_VISIT(Py_TYPE(object));
     Py_VISIT(self->learn);
     Py_VISIT(self->sums_type);
     for (uint32_t index = 0; index < self->table.series_count; index++)
@@ -170,20 +223,25 @@ static int core_traverse(Core *self, visitproc visit, void *arg)
     return 0;
 }
 
-static int core_clear(Core *self)
+/* Lets go of what can lead back here. A type cannot, and whoever meets a core after this may still take. */
+static int core_clear(PyObject *object)
 {
+    Core *self = (Core *)object;
     forget(self);
     Py_CLEAR(self->learn);
-    Py_CLEAR(self->sums_type);
     return 0;
 }
 
-static void core_dealloc(Core *self)
+static void core_dealloc(PyObject *object)
 {
-    PyTypeObject *type = Py_TYPE((PyObject *)self);
-    PyObject_GC_UnTrack(self);
-    core_clear(self);
+    Core *self = (Core *)object;
+    PyTypeObject *type = Py_TYPE(object);
+    PyObject_GC_UnTrack(object);
+    core_clear(object);
+    Py_XDECREF(self->sums_type);
     table_free(&self->table);
+    assert(self->table.left == NULL && self->table.series == NULL);
+    assert(self->learn == NULL);
     free(self->packets);
     freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
     release(self);
@@ -191,12 +249,12 @@ static void core_dealloc(Core *self)
 }
 
 static PyMethodDef methods[] = {
-    {"feed", (PyCFunction)core_feed, METH_O, NULL},
-    {"read", (PyCFunction)core_read, METH_VARARGS, NULL},
-    {"take", (PyCFunction)core_take, METH_NOARGS, NULL},
+    {"feed", core_feed, METH_O, NULL},
+    {"read", core_read, METH_VARARGS, NULL},
+    {"take", core_take, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
-static PyGetSetDef attributes[] = {{"left", (getter)core_left, NULL, NULL, NULL}, {NULL, NULL, NULL, NULL, NULL}};
+static PyGetSetDef attributes[] = {{"left", core_left, NULL, NULL, NULL}, {NULL, NULL, NULL, NULL, NULL}};
 static PyType_Slot slots[] = {
     {Py_tp_new, core_new},
     {Py_tp_dealloc, core_dealloc},
@@ -215,10 +273,12 @@ static PyType_Spec spec = {
 
 static int fill(PyObject *module)
 {
-    PyObject *type = PyType_FromSpec(&spec);
+    PyObject *type = type_of(&spec);
     if (type == NULL)
         return -1;
+    assert(module != NULL);
     int result = PyModule_AddObjectRef(module, "Core", type);
+    assert(result == 0 || PyErr_Occurred());
     Py_DECREF(type);
     return result;
 }

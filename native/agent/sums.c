@@ -1,11 +1,14 @@
 #include "sums.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 static const int64_t MILLIONTH = 1000000000000LL; /* in 10^-18 */
 
+enum { FIELDS = 7 }; /* of the tuple that a series becomes */
+
 struct taken {
-    PyObject *meaning; /* ours; NULL once it is given away */
+    PyObject *meaning; /* ours until the series has been given */
     int64_t lines, samples;
     wide total, low, high;
 };
@@ -16,60 +19,102 @@ typedef struct {
     uint32_t next, count;
 } Sums;
 
+static_assert(sizeof(long long) == sizeof(int64_t), "Python's long long holds a count");
+
 static PyObject *from_wide(wide number)
 {
+    assert(!PyErr_Occurred());
     if (number == (int64_t)number)
         return PyLong_FromLongLong((int64_t)number);
-    PyObject *high = PyLong_FromLongLong((int64_t)(number >> 64)), *low = PyLong_FromUnsignedLongLong((uint64_t)number);
-    PyObject *bits = PyLong_FromLong(64), *shifted = NULL, *both = NULL;
-    if (high && low && bits && (shifted = PyNumber_Lshift(high, bits)))
+    PyObject *low = NULL, *bits = NULL, *shifted = NULL, *both = NULL;
+    PyObject *high = PyLong_FromLongLong((int64_t)(number >> 64));
+    if (high && (low = PyLong_FromUnsignedLongLong((uint64_t)number)) && (bits = PyLong_FromLong(64))
+        && (shifted = PyNumber_Lshift(high, bits)))
         both = PyNumber_Or(shifted, low);
     Py_XDECREF(high);
     Py_XDECREF(low);
     Py_XDECREF(bits);
     Py_XDECREF(shifted);
+    assert(both || PyErr_Occurred());
     return both;
 }
 
-/* Gives its reference to the meaning away, also when it fails. */
-static PyObject *tuple_of(struct taken *taken)
+/* Fills a new tuple; the reference to the meaning stays where it is, and the tuple has one of its own. */
+static int fill(PyObject *tuple, const struct taken *taken)
 {
+    assert(taken->lines > 0 && taken->samples >= taken->lines);
+    assert(taken->low <= taken->high);
     wide total = taken->total / MILLIONTH, low = taken->low / MILLIONTH, high = taken->high / MILLIONTH;
     int fine = total * MILLIONTH != taken->total || low * MILLIONTH != taken->low || high * MILLIONTH != taken->high;
-    PyObject *meaning = taken->meaning;
-    taken->meaning = NULL;
-    return Py_BuildValue("(NLLNNNN)", meaning, (long long)taken->lines, (long long)taken->samples,
-        from_wide(fine ? taken->total : total), from_wide(fine ? taken->low : low),
-        from_wide(fine ? taken->high : high), PyBool_FromLong(fine));
+    PyObject *fields[FIELDS] = {taken->meaning, PyLong_FromLongLong(taken->lines)};
+    if (fields[1] && (fields[2] = PyLong_FromLongLong(taken->samples))
+        && (fields[3] = from_wide(fine ? taken->total : total)) && (fields[4] = from_wide(fine ? taken->low : low)))
+        fields[5] = from_wide(fine ? taken->high : high);
+    fields[6] = fine ? Py_True : Py_False;
+    Py_INCREF(fields[0]);
+    Py_INCREF(fields[6]);
+    int result = 0;
+    for (int index = 0; index < FIELDS; index++)
+        if (fields[index] == NULL || PyTuple_SetItem(tuple, index, fields[index]))
+            result = -1;
+    assert(result == 0 || PyErr_Occurred());
+    return result;
 }
 
-static PyObject *sums_next(Sums *self)
+/* Lets go of the next meaning. No macro, which may look at its argument twice: Py_CLEAR does on Python 3.11. */
+static void release_next(Sums *self)
 {
+    assert(self->next < self->count);
+    PyObject *meaning = self->all[self->next++].meaning;
+    assert(meaning != NULL);
+    Py_DECREF(meaning); /* last: it may run any code, also code that asks for the next one */
+}
+
+static PyObject *sums_next(PyObject *object)
+{
+    Sums *self = (Sums *)object;
+    assert(self->next <= self->count);
+    assert(self->all != NULL);
     if (self->next == self->count)
         return NULL;
-    return tuple_of(&self->all[self->next++]);
+    PyObject *made = PyTuple_New(FIELDS); /* first: it may run any code, also code that asks for the next one */
+    if (made == NULL)
+        return NULL;
+    if (self->next == self->count || fill(made, &self->all[self->next])) {
+        Py_DECREF(made);
+        return NULL;
+    }
+    release_next(self);
+    return made;
 }
 
-static int sums_traverse(Sums *self, visitproc visit, void *arg)
+static int sums_traverse(PyObject *object, visitproc visit, void *arg)
 {
-    Py_VISIT(Py_TYPE((PyObject *)self));
+    const Sums *self = (Sums *)object;
+    assert(visit != NULL);
+    assert(self->next <= self->count);
+    Py_VISIT(Py_TYPE(object));
     for (uint32_t index = self->next; index < self->count; index++)
         Py_VISIT(self->all[index].meaning);
     return 0;
 }
 
-static int sums_clear(Sums *self)
+static int sums_clear(PyObject *object)
 {
+    Sums *self = (Sums *)object;
     while (self->next < self->count)
-        Py_CLEAR(self->all[self->next++].meaning);
+        release_next(self);
+    assert(self->next == self->count);
     return 0;
 }
 
-static void sums_dealloc(Sums *self)
+static void sums_dealloc(PyObject *object)
 {
-    PyTypeObject *type = Py_TYPE((PyObject *)self);
-    PyObject_GC_UnTrack(self);
-    sums_clear(self);
+    Sums *self = (Sums *)object;
+    PyTypeObject *type = Py_TYPE(object);
+    PyObject_GC_UnTrack(object);
+    sums_clear(object);
+    assert(self->all != NULL || self->count == 0);
     free(self->all);
     freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
     release(self);
@@ -91,13 +136,24 @@ static PyType_Spec spec = {
     .slots = slots,
 };
 
+PyObject *type_of(PyType_Spec *type_spec)
+{
+    assert(type_spec != NULL);
+    PyObject *type = PyType_FromSpec(type_spec);
+    if (type == NULL && !PyErr_Occurred())
+        PyErr_NoMemory(); /* what Python 3.11 leaves out */
+    assert(type == NULL || PyType_Check(type));
+    return type;
+}
+
 PyObject *sums_type(void)
 {
-    return PyType_FromSpec(&spec);
+    return type_of(&spec);
 }
 
 PyObject *sums_of(PyObject *type, const struct table *table)
 {
+    assert(type != NULL && table != NULL);
     allocfunc allocate = (allocfunc)PyType_GetSlot((PyTypeObject *)type, Py_tp_alloc);
     Sums *self = (Sums *)allocate((PyTypeObject *)type, 0);
     if (self == NULL)
@@ -109,9 +165,11 @@ PyObject *sums_of(PyObject *type, const struct table *table)
     }
     for (; self->count < table->touched_count; self->count++) {
         const struct series *series = &table->series[table->touched[self->count]];
+        assert(series->meaning != NULL && series->lines > 0);
         self->all[self->count] = (struct taken){series->meaning, series->lines, series->samples, series->total,
             series->low, series->high};
         Py_INCREF((PyObject *)series->meaning);
     }
+    assert(self->next == 0 && self->count == table->touched_count);
     return (PyObject *)self;
 }

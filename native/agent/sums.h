@@ -1,4 +1,5 @@
-/* What was counted up to one moment, as a Python iterator: made in one step, looked at a series at a time. */
+/* What was counted up to one moment, as a Python iterator: made in one step, looked at a series at a time. A series that
+ * it has no memory to give stays the next one. */
 #ifndef FIESTA_SUMS_H
 #define FIESTA_SUMS_H
 
@@ -8,11 +9,14 @@
 
 #include "table.h"
 
+/* A type made from its description; a new reference, or NULL with an exception set. */
+PyObject *type_of(PyType_Spec *type_spec);
+
 /* The type of the iterators; a new reference, or NULL with an exception set. */
 PyObject *sums_type(void);
 
 /* The sums of all touched series, in the order of their first lines; a new reference, or NULL with an exception set.
- * The table stays as it is. */
+ * The table stays as it is. No other code runs once the table is being looked at. */
 PyObject *sums_of(PyObject *type, const struct table *table);
 
 #endif

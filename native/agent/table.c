@@ -1,5 +1,6 @@
 #include "table.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,8 +12,13 @@ enum {
     MAX_WHOLE_DIGITS = 12,
     MAX_DECIMALS = 18,
     MAX_DIGITS = 19, /* what 64 bits hold whatever they are */
-    MAX_SAMPLES = 100000000, /* of a series between two takes, so that no total overflows */
+    MAX_SAMPLES = 100000000, /* of a series between two takes; one line more may come on top */
+    MAX_LINE = 1 << 20, /* bytes: no more values than half of them */
 };
+
+static_assert(MAX_KEY <= UINT16_MAX && MAX_KEYS <= UINT32_MAX, "a series holds its lengths and its place");
+static_assert((MAX_SERIES & (MAX_SERIES - 1)) == 0 && MAX_SERIES % FIRST_SERIES == 0, "rooms double up to the last");
+static_assert(MAX_SAMPLES + MAX_LINE / 2 < 170000000, "no total of values below 10^30 leaves 128 bits");
 
 static const uint64_t POWERS[MAX_DECIMALS + 1] = {
     1ULL, 10ULL, 100ULL, 1000ULL, 10000ULL, 100000ULL, 1000000ULL, 10000000ULL, 100000000ULL, 1000000000ULL,
@@ -28,6 +34,7 @@ struct sums {
  * The first byte after it, or NULL when it is none of these. */
 static inline const char *read_number(const char *at, const char *end, wide *number)
 {
+    assert(at <= end);
     int negative = 0;
     if (at < end && (*at == '-' || *at == '+'))
         negative = *at++ == '-';
@@ -47,6 +54,7 @@ static inline const char *read_number(const char *at, const char *end, wide *num
     }
     if (count == 0 || count > MAX_DIGITS || decimals > MAX_DECIMALS)
         return NULL;
+    assert(decimals >= 0 && count - decimals <= MAX_WHOLE_DIGITS);
     wide value = (wide)digits * POWERS[MAX_DECIMALS - decimals];
     *number = negative ? -value : value;
     return at;
@@ -72,6 +80,8 @@ static inline const char *read_values(const char *at, const char *end, struct su
         if (value > sums->high)
             sums->high = value;
     }
+    assert(at < end && sums->samples > 0);
+    assert(sums->low <= sums->high);
     return *at == '|' ? at + 1 : NULL;
 }
 
@@ -83,11 +93,13 @@ static inline uint64_t mix(uint64_t a, uint64_t b)
 
 static inline uint64_t hash_bytes(const char *bytes, size_t length, uint64_t hash)
 {
+    assert(bytes != NULL);
     uint64_t word;
     for (; length >= 8; bytes += 8, length -= 8) {
         memcpy(&word, bytes, 8);
         hash = mix(hash ^ word, 0x9e3779b97f4a7c15ULL);
     }
+    assert(length < sizeof word);
     word = 0;
     memcpy(&word, bytes, length);
     return mix(hash ^ word, 0xd6e8feb86659fd93ULL ^ length);
@@ -95,6 +107,8 @@ static inline uint64_t hash_bytes(const char *bytes, size_t length, uint64_t has
 
 static int grow(void **array, size_t size)
 {
+    assert(array != NULL);
+    assert(size > 0);
     void *larger = realloc(*array, size);
     if (larger == NULL)
         return -1;
@@ -104,6 +118,8 @@ static int grow(void **array, size_t size)
 
 static int grow_series(struct table *table)
 {
+    assert(table->series_count == table->series_room);
+    assert(table->series_room < MAX_SERIES);
     uint32_t room = table->series_room ? table->series_room * 2 : FIRST_SERIES;
     uint32_t *slots = calloc((size_t)room * 2, sizeof *slots);
     if (slots == NULL || grow((void **)&table->series, room * sizeof *table->series)
@@ -121,17 +137,20 @@ static int grow_series(struct table *table)
             slot = (slot + 1) & (table->slot_count - 1);
         slots[slot] = index + 1;
     }
+    assert((table->slot_count & (table->slot_count - 1)) == 0);
     return 0;
 }
 
 static int grow_keys(struct table *table, size_t length)
 {
+    assert(length <= MAX_KEY && table->keys_length + length <= MAX_KEYS);
     size_t room = table->keys_room ? table->keys_room : 1 << 14;
     while (room < table->keys_length + length)
         room *= 2;
     if (room > table->keys_room && grow((void **)&table->keys, room))
         return -1;
     table->keys_room = room;
+    assert(table->keys != NULL && table->keys_length + length <= table->keys_room);
     return 0;
 }
 
@@ -139,6 +158,7 @@ static int grow_keys(struct table *table, size_t length)
 static struct series *make_series(struct table *table, uint64_t hash, const char *name, size_t name_length,
     const char *tail, size_t tail_length, int *failed)
 {
+    assert(failed != NULL && !*failed);
     size_t length = name_length + tail_length;
     if (table->full || length > MAX_KEY)
         return NULL;
@@ -157,6 +177,8 @@ static struct series *make_series(struct table *table, uint64_t hash, const char
         *failed = 1;
         return NULL;
     }
+    assert(limit <= MAX_LIMIT && new.meaning != NULL);
+    assert(table->series_count < table->series_room); /* whatever learn did, it did not count */
     new.limit = (wide)limit * POWERS[MAX_DECIMALS];
     memcpy(table->keys + new.key, name, name_length);
     memcpy(table->keys + new.key + name_length, tail, tail_length);
@@ -172,11 +194,13 @@ static struct series *make_series(struct table *table, uint64_t hash, const char
 static inline struct series *find_series(struct table *table, const char *name, size_t name_length,
     const char *tail, size_t tail_length, int *failed)
 {
+    assert(table->slot_count == 0 || table->series_count <= table->slot_count / 2);
     uint64_t hash = hash_bytes(tail, tail_length, hash_bytes(name, name_length, table->seed));
     if (table->slot_count) {
         uint32_t mask = table->slot_count - 1, slot = (uint32_t)hash & mask, index;
         for (; (index = table->slots[slot]) != 0; slot = (slot + 1) & mask) {
             struct series *series = &table->series[index - 1];
+            assert(index <= table->series_count);
             const char *key = table->keys + series->key;
             if (series->hash == hash && series->name_length == name_length && series->tail_length == tail_length
                 && memcmp(key, name, name_length) == 0 && memcmp(key + name_length, tail, tail_length) == 0)
@@ -188,7 +212,9 @@ static inline struct series *find_series(struct table *table, const char *name, 
 
 static inline void add(struct table *table, struct series *series, const struct sums *sums)
 {
+    assert(series >= table->series && series < table->series + table->series_count);
     if (series->lines == 0) {
+        assert(table->touched_count < table->series_count);
         table->touched[table->touched_count++] = (uint32_t)(series - table->series);
         series->samples = 0;
         series->total = 0;
@@ -207,30 +233,37 @@ static inline void add(struct table *table, struct series *series, const struct 
 /* Whether the line was counted; ``end`` is where it ends, without its newline. */
 static inline int count_line(struct table *table, const char *line, const char *end, int *failed)
 {
+    assert(line < end);
     struct sums sums;
+    if (end - line > MAX_LINE)
+        return 0;
     const char *colon = memchr(line, ':', (size_t)(end - line));
     if (colon == NULL)
         return 0;
     const char *tail = read_values(colon + 1, end, &sums);
     if (tail == NULL)
         return 0;
+    assert(line <= colon && colon < tail && tail <= end);
     struct series *series
         = find_series(table, line, (size_t)(colon - line), tail, (size_t)(end - tail), failed);
     if (series == NULL || sums.low <= -series->limit || sums.high >= series->limit
         || (series->lines && series->samples >= MAX_SAMPLES))
         return 0;
     add(table, series, &sums);
+    assert(series->low > -series->limit && series->high < series->limit);
     return 1;
 }
 
 static int leave(struct table *table, const char *line, size_t length)
 {
+    assert(line != NULL && length > 0);
     if (table->left_length + length + 1 > table->left_room) {
         size_t room = (table->left_room + length + 1) * 2;
         if (grow((void **)&table->left, room))
             return -1;
         table->left_room = room;
     }
+    assert(table->left != NULL && table->left_length + length < table->left_room);
     memcpy(table->left + table->left_length, line, length);
     table->left_length += length;
     table->left[table->left_length++] = '\n';
@@ -239,7 +272,9 @@ static int leave(struct table *table, const char *line, size_t length)
 
 int table_count(struct table *table, const char *text, size_t length)
 {
-    const char *all = text + length;
+    assert(table->learn != NULL);
+    assert(text != NULL || length == 0);
+    const char *all = length ? text + length : text;
     int failed = 0;
     while (text < all) {
         const char *newline = memchr(text, '\n', (size_t)(all - text));
@@ -249,13 +284,16 @@ int table_count(struct table *table, const char *text, size_t length)
             if (failed || leave(table, text, (size_t)(after - text)))
                 return -1;
         }
-        text = after + 1;
+        text = newline ? newline + 1 : all;
     }
+    assert(text == all);
+    assert(table->touched_count <= table->series_count);
     return 0;
 }
 
 void table_empty(struct table *table)
 {
+    assert(table->touched_count <= table->series_room);
     free(table->series);
     free(table->slots);
     free(table->keys);
@@ -267,12 +305,15 @@ void table_empty(struct table *table)
     table->series_count = table->series_room = table->slot_count = table->touched_count = 0;
     table->keys_length = table->keys_room = 0;
     table->full = 0;
+    assert(table->slots == NULL && table->slot_count == 0);
 }
 
 void table_free(struct table *table)
 {
+    assert(table->left_length <= table->left_room);
     table_empty(table);
     free(table->left);
     table->left = NULL;
     table->left_length = table->left_room = 0;
+    assert(table->series == NULL && table->touched_count == 0);
 }

@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-typedef __int128 wide; /* 10^-18 units: 10^8 values below 10^12 fit */
+typedef __int128 wide; /* 10^-18 units: 1.7 * 10^8 values below 10^12 fit */
 
 struct series {
     uint64_t hash;
@@ -23,7 +23,9 @@ struct series {
     wide total, low, high;
 };
 
-/* The limit of a name and tail never seen before, in whole numbers, at most 10^12; 0 when their lines are
+static const int64_t MAX_LIMIT = 1000000000000LL;
+
+/* The limit of a name and tail never seen before, in whole numbers, at most MAX_LIMIT; 0 when their lines are
  * to be left alone, -1 after a failure, which ends the counting. ``meaning`` is kept for whoever takes. */
 typedef int64_t (*learn_fn)(
     void *context, const char *name, size_t name_length, const char *tail, size_t tail_length, void **meaning);

@@ -1,5 +1,6 @@
 #include "items.h"
 
+#include <assert.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -21,23 +22,31 @@ static const struct {
     {"count", 5, COUNT}, {"min", 3, LOW}, {"max", 3, HIGH},
 };
 
+static_assert(MAX_WHOLE_DIGITS + DECIMALS <= 18, "units and the digit that rounds them fit into 64 bits");
+static_assert(sizeof "2026-02-15T00:00:00Z" - 1 == TIME_LENGTH, "a time in everyday form");
+
 /* Every reader below gives the first byte after what it read, or NULL. */
 
 static inline const char *skip(const char *at, const char *end)
 {
+    assert(at <= end);
     while (at < end && (*at == ' ' || *at == '\n' || *at == '\r' || *at == '\t'))
         at++;
+    assert(at <= end);
     return at;
 }
 
 static inline const char *expect(const char *at, const char *end, char wanted)
 {
+    assert(at != NULL && at <= end);
+    assert(wanted > ' ');
     at = skip(at, end);
     return at < end && *at == wanted ? at + 1 : NULL;
 }
 
 static inline const char *read_string(const char *at, const char *end, const char **text, int *length)
 {
+    assert(text != NULL && length != NULL);
     at = expect(at, end, '"');
     if (at == NULL)
         return NULL;
@@ -48,6 +57,7 @@ static inline const char *read_string(const char *at, const char *end, const cha
         return NULL;
     *text = begin;
     *length = (int)(at - begin);
+    assert(*length >= 0 && *length <= MAX_NAME);
     return at + 1;
 }
 
@@ -58,6 +68,7 @@ static inline int is_digit(char byte)
 
 static inline const char *read_units(const char *at, const char *end, int64_t *units)
 {
+    assert(units != NULL);
     at = skip(at, end);
     int negative = at < end && *at == '-';
     const char *begin = at += negative;
@@ -65,6 +76,7 @@ static inline const char *read_units(const char *at, const char *end, int64_t *u
     while (at < end && is_digit(*at) && at - begin <= MAX_WHOLE_DIGITS)
         number = number * 10 + (*at++ - '0');
     ptrdiff_t whole = at - begin;
+    assert(whole >= 0 && whole <= MAX_WHOLE_DIGITS + 1);
     if (whole == 0 || whole > MAX_WHOLE_DIGITS || (whole > 1 && *begin == '0'))
         return NULL;
     int decimals = 0, next = 0, more = 0; /* half even: the first digit too many, and whether any follows but 0 */
@@ -87,6 +99,7 @@ static inline const char *read_units(const char *at, const char *end, int64_t *u
         return NULL;
     for (; decimals < DECIMALS; decimals++)
         number *= 10;
+    assert(number >= 0 && decimals == DECIMALS);
     number += next > 5 || (next == 5 && (more || (number & 1)));
     *units = negative ? -number : number;
     return at;
@@ -94,6 +107,8 @@ static inline const char *read_units(const char *at, const char *end, int64_t *u
 
 static int two_digits(const char *at, int least, int most)
 {
+    assert(least >= 0 && least <= most);
+    assert(most <= 99);
     int number = is_digit(at[0]) && is_digit(at[1]) ? (at[0] - '0') * 10 + at[1] - '0' : -1;
     return number < least || number > most ? -1 : number;
 }
@@ -101,14 +116,20 @@ static int two_digits(const char *at, int least, int most)
 /* Days since the epoch of a date of the Gregorian calendar; March is the first month of the year here. */
 static int64_t days_of(int year, int month, int day)
 {
+    assert(year >= 1 && year <= 9999);
+    assert(month >= 1 && month <= 12);
+    assert(day >= 1 && day <= 31);
     year -= month <= 2;
     int era = year / 400, of_era = year - era * 400;
     int of_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
+    assert(of_year >= 0 && of_year < 366);
     return (int64_t)era * 146097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719468;
 }
 
 static int days_in(int year, int month)
 {
+    assert(year >= 1 && year <= 9999);
+    assert(month >= 1 && month <= 12);
     if (month == 2)
         return year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) ? 29 : 28;
     return month == 4 || month == 6 || month == 9 || month == 11 ? 30 : 31;
@@ -116,6 +137,7 @@ static int days_in(int year, int month)
 
 static int read_time(const char *text, int length, int64_t *seconds)
 {
+    assert(text != NULL && length >= 0);
     if (length != TIME_LENGTH || text[4] != '-' || text[7] != '-' || text[10] != 'T' || text[13] != ':'
         || text[16] != ':' || text[19] != 'Z')
         return 0;
@@ -128,11 +150,14 @@ static int read_time(const char *text, int length, int64_t *seconds)
     if (day < 0 || hour < 0 || minute < 0 || second < 0)
         return 0;
     *seconds = days_of(year, month, day) * 86400 + hour * 3600 + minute * 60 + second;
+    assert(*seconds >= -62135596800LL && *seconds <= 253402300799LL);
     return 1;
 }
 
 static int is_name(const char *text, int length)
 {
+    assert(text != NULL);
+    assert(length >= 0 && length <= MAX_NAME);
     for (int index = 0; index < length; index++) {
         char byte = text[index];
         if (!((byte >= 'a' && byte <= 'z') || (byte >= '0' && byte <= '9') || byte == '.' || byte == '_'
@@ -144,6 +169,8 @@ static int is_name(const char *text, int length)
 
 static enum field field_of(const char *text, int length)
 {
+    assert(text != NULL);
+    assert(length >= 0 && length <= MAX_NAME);
     for (size_t index = 0; index < sizeof FIELDS / sizeof *FIELDS; index++)
         if (length == FIELDS[index].length && memcmp(text, FIELDS[index].text, (size_t)length) == 0)
             return FIELDS[index].field;
@@ -152,6 +179,7 @@ static enum field field_of(const char *text, int length)
 
 static const char *read_field(const char *at, const char *end, enum field field, struct item *item)
 {
+    assert(at <= end && item != NULL);
     const char *text;
     int length;
     switch (field) {
@@ -161,6 +189,7 @@ static const char *read_field(const char *at, const char *end, enum field field,
     case HIGH: return read_units(at, end, &item->high);
     default: break;
     }
+    assert(field == NAME || field == TYPE || field == TIME);
     at = read_string(at, end, &text, &length);
     if (at == NULL)
         return NULL;
@@ -177,6 +206,7 @@ static const char *read_field(const char *at, const char *end, enum field field,
 
 static const char *read_item(const char *at, const char *end, const struct bounds *bounds, struct item *item)
 {
+    assert(at <= end);
     unsigned seen = 0;
     at = expect(at, end, '{');
     while (at != NULL) {
@@ -188,6 +218,7 @@ static const char *read_item(const char *at, const char *end, const struct bound
         enum field field = field_of(text, length);
         if (field == 0 || seen & field || (at = expect(at, end, ':')) == NULL)
             return NULL;
+        assert((field & (field - 1)) == 0);
         seen |= field;
         at = read_field(at, end, field, item);
         if (at == NULL || (at = skip(at, end)) == end)
@@ -206,11 +237,14 @@ static const char *read_item(const char *at, const char *end, const struct bound
         item->recorded_at = bounds->now;
     else if ((double)item->recorded_at < bounds->oldest || (double)item->recorded_at > bounds->newest)
         return NULL;
+    assert(item->name_length > 0);
     return at + 1;
 }
 
 int read_items(const char *at, const char *end, const struct bounds *bounds, struct item *items)
 {
+    assert(at != NULL && at <= end);
+    assert(bounds != NULL && items != NULL);
     const char *text;
     int length, count = 0;
     at = expect(at, end, '{');
@@ -229,5 +263,6 @@ int read_items(const char *at, const char *end, const struct bounds *bounds, str
     }
     if (at == NULL || (at = expect(at, end, '}')) == NULL)
         return 0;
+    assert(count <= bounds->most);
     return skip(at, end) == end ? count : 0;
 }

@@ -1,5 +1,6 @@
 #include "lines.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,6 +10,8 @@ enum { UNIT = 10000, DECIMALS = 4, LONGEST = 256 /* no line is as long */ };
 
 static const int64_t FIRST_SECOND = -62135596800LL, LAST_SECOND = 253402300799LL; /* of the years 1 to 9999 */
 
+static_assert(LONGEST > 20 + 1 + 14 + 4 * (2 + 39 + 1), "a key and four sums of 128 bits are a line");
+
 struct sums {
     int64_t metric_id, bucket;
     wide samples, total;
@@ -17,6 +20,7 @@ struct sums {
 
 static int reserve(struct text *text)
 {
+    assert(text->length <= text->room);
     if (text->room - text->length >= LONGEST)
         return 0;
     size_t room = text->room ? text->room * 2 : 65536;
@@ -25,13 +29,23 @@ static int reserve(struct text *text)
         return -1;
     text->bytes = larger;
     text->room = room;
+    assert(text->room - text->length >= LONGEST);
     return 0;
+}
+
+/* What was written up to ``to`` belongs to the text. */
+static void keep(struct text *text, const char *to)
+{
+    assert(to > text->bytes + text->length && to[-1] == '\n');
+    assert(to - (text->bytes + text->length) <= LONGEST);
+    text->length = (size_t)(to - text->bytes);
 }
 
 /* The writers below have room, and give where the next byte goes. */
 
 static char *put_whole(char *to, unsigned __int128 number)
 {
+    assert(to != NULL);
     char digits[40], *at = digits + sizeof digits;
     while (number > UINT64_MAX) {
         *--at = (char)('0' + (int)(number % 10));
@@ -40,24 +54,29 @@ static char *put_whole(char *to, unsigned __int128 number)
     for (uint64_t rest = (uint64_t)number; rest || at == digits + sizeof digits; rest /= 10)
         *--at = (char)('0' + rest % 10);
     size_t length = (size_t)(digits + sizeof digits - at);
+    assert(length >= 1 && length <= 39);
     memcpy(to, at, length);
     return to + length;
 }
 
 static char *put_fixed(char *to, uint64_t number, int length)
 {
+    assert(length >= 1 && length <= 6);
     for (int place = length - 1; place >= 0; place--, number /= 10)
         to[place] = (char)('0' + number % 10);
+    assert(number == 0); /* else digits are missing */
     return to + length;
 }
 
 static char *put_units(char *to, wide units)
 {
+    assert(to != NULL);
     unsigned __int128 size = units < 0 ? -(unsigned __int128)units : (unsigned __int128)units;
     if (units < 0)
         *to++ = '-';
     unsigned __int128 whole = size <= UINT64_MAX ? (uint64_t)size / UNIT : size / UNIT;
     uint64_t part = (uint64_t)(size - whole * UNIT);
+    assert(part < UNIT);
     to = put_whole(to, whole);
     if (part) {
         *to++ = '.';
@@ -69,6 +88,7 @@ static char *put_units(char *to, wide units)
 /* YYYYMMDDhhmmss of seconds since the epoch; March is the first month of the year here. */
 static char *put_stamp(char *to, int64_t seconds)
 {
+    assert(seconds >= FIRST_SECOND && seconds <= LAST_SECOND);
     int64_t days = seconds / 86400, second = seconds % 86400;
     if (second < 0) {
         second += 86400;
@@ -79,6 +99,8 @@ static char *put_stamp(char *to, int64_t seconds)
     int64_t year = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
     int64_t of_year = of_era - (365 * year + year / 4 - year / 100), shifted = (5 * of_year + 2) / 153;
     int64_t day = of_year - (153 * shifted + 2) / 5 + 1, month = shifted < 10 ? shifted + 3 : shifted - 9;
+    assert(month >= 1 && month <= 12);
+    assert(day >= 1 && day <= 31);
     to = put_fixed(to, (uint64_t)(year + era * 400 + (month <= 2)), 4);
     to = put_fixed(to, (uint64_t)month, 2);
     to = put_fixed(to, (uint64_t)day, 2);
@@ -87,18 +109,21 @@ static char *put_stamp(char *to, int64_t seconds)
 
 static char *put_null(char *to)
 {
+    assert(to != NULL);
     memcpy(to, ",NULL", 5);
     return to + 5;
 }
 
 static char *put_field(char *to, wide units)
 {
+    assert(to != NULL);
     *to++ = ',';
     return put_units(to, units);
 }
 
 static char *put_key(char *to, int64_t metric_id, int64_t seconds)
 {
+    assert(to != NULL);
     if (metric_id < 0)
         *to++ = '-';
     to = put_whole(to, (unsigned __int128)(metric_id < 0 ? -(wide)metric_id : metric_id));
@@ -108,6 +133,8 @@ static char *put_key(char *to, int64_t metric_id, int64_t seconds)
 
 static int write_point(struct text *text, const struct row *row, uint64_t id, int summaries)
 {
+    assert(summaries || !row->is_summary);
+    assert(row->recorded_at >= FIRST_SECOND && row->recorded_at <= LAST_SECOND);
     if (reserve(text))
         return -1;
     char *to = put_key(text->bytes + text->length, row->metric_id, row->recorded_at);
@@ -118,30 +145,36 @@ static int write_point(struct text *text, const struct row *row, uint64_t id, in
     else if (summaries)
         to = put_null(put_null(put_null(to)));
     *to++ = '\n';
-    text->length = (size_t)(to - text->bytes);
+    keep(text, to);
     return 0;
 }
 
 static int write_sums(struct text *text, const struct sums *sums)
 {
+    assert(text != NULL);
+    assert(sums->bucket % 60 == 0);
     if (reserve(text))
         return -1;
     char *to = put_key(text->bytes + text->length, sums->metric_id, sums->bucket);
     to = put_field(put_field(put_field(put_field(to, sums->samples), sums->total), sums->low), sums->high);
     *to++ = '\n';
-    text->length = (size_t)(to - text->bytes);
+    keep(text, to);
     return 0;
 }
 
 static int64_t bucket_of(int64_t seconds, int64_t width)
 {
-    int64_t rest = seconds % width;
-    return seconds - (rest < 0 ? rest + width : rest);
+    assert(width > 0);
+    int64_t rest = seconds % width, bucket = seconds - (rest < 0 ? rest + width : rest);
+    assert(bucket <= seconds && bucket % width == 0);
+    return bucket;
 }
 
 /* One line a bucket: the rows of each lie together. */
 static int write_rollup(struct text *text, const struct row *rows, size_t count, int64_t width)
 {
+    assert(rows != NULL || count == 0);
+    assert(width == 60 || width == 3600);
     struct sums sums = {0};
     for (size_t index = 0; index < count; index++) {
         const struct row *row = &rows[index];
@@ -155,6 +188,7 @@ static int write_rollup(struct text *text, const struct row *rows, size_t count,
             sums.high = high > sums.high ? high : sums.high;
             continue;
         }
+        assert(!index || row->metric_id > sums.metric_id || (row->metric_id == sums.metric_id && bucket > sums.bucket));
         if (index && write_sums(text, &sums))
             return -1;
         sums = (struct sums){row->metric_id, bucket, weight, row->value, low, high};
@@ -170,6 +204,7 @@ struct place {
 static int compare(const void *left, const void *right)
 {
     const struct place *a = left, *b = right;
+    assert(a != NULL && b != NULL);
     if (a->metric_id != b->metric_id)
         return a->metric_id < b->metric_id ? -1 : 1;
     if (a->recorded_at != b->recorded_at)
@@ -181,6 +216,7 @@ static int compare(const void *left, const void *right)
 static int sort_rows(struct group *group)
 {
     size_t count = group->count;
+    assert(count > 0 && count <= SIZE_MAX / sizeof(struct row));
     struct place *places = malloc(count * sizeof *places);
     struct row *sorted = malloc(count * sizeof *sorted);
     if (places && sorted) {
@@ -189,6 +225,7 @@ static int sort_rows(struct group *group)
         qsort(places, count, sizeof *places, compare);
         for (size_t index = 0; index < count; index++)
             sorted[index] = group->rows[places[index].index];
+        assert(compare(&places[0], &places[count - 1]) <= 0);
         memcpy(group->rows, sorted, count * sizeof *sorted);
     }
     int result = places && sorted ? 0 : -1;
@@ -199,6 +236,9 @@ static int sort_rows(struct group *group)
 
 int write_lines(struct group *group)
 {
+    assert(group->rows != NULL || group->count == 0);
+    assert(group->points.length == 0 && group->minutes.length == 0 && group->hours.length == 0);
+    assert(group->count == 0 || group->base <= UINT64_MAX - (group->count - 1));
     if (group->count == 0)
         return 0;
     for (size_t index = 0; index < group->count; index++) {
@@ -220,7 +260,10 @@ int write_lines(struct group *group)
 
 void free_lines(struct group *group)
 {
+    assert(group->points.length <= group->points.room);
+    assert(group->minutes.length <= group->minutes.room && group->hours.length <= group->hours.room);
     free(group->points.bytes);
     free(group->minutes.bytes);
     free(group->hours.bytes);
+    group->points = group->minutes = group->hours = (struct text){0};
 }

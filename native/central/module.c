@@ -6,22 +6,16 @@
 #include "items.h"
 #include "lines.h"
 
-static PyObject *counter, *value;
+#include <assert.h>
 
-/* An Item without its Python-level constructor; every field of ``fields`` is taken over, also after a failure. */
-static PyObject *make_item(PyTypeObject *type, PyObject *fields[7])
-{
-    PyObject *made = ((allocfunc)PyType_GetSlot(type, Py_tp_alloc))(type, 7);
-    for (int index = 0; index < 7; index++) {
-        if (fields[index] == NULL)
-            Py_CLEAR(made);
-        if (made == NULL)
-            Py_XDECREF(fields[index]);
-        else
-            PyTuple_SetItem(made, index, fields[index]);
-    }
-    return made;
-}
+enum { ITEM_FIELDS = 7, ROW_FIELDS = 6 };
+
+static_assert(sizeof(long long) == sizeof(int64_t), "Python's long long holds a number of a row");
+
+/* Of a module: words that items share. */
+struct words {
+    PyObject *counter, *value;
+};
 
 static PyObject *none(void)
 {
@@ -29,11 +23,36 @@ static PyObject *none(void)
     return Py_None;
 }
 
-static PyObject *item_of(PyTypeObject *type, const struct item *item)
+/* An Item without its Python-level constructor; every field of ``fields`` is taken over, also after a failure. */
+static PyObject *make_item(PyTypeObject *type, PyObject *fields[ITEM_FIELDS])
 {
-    PyObject *kind = item->is_counter ? counter : value;
+    assert(type != NULL && fields != NULL);
+    PyObject *made = NULL;
+    int complete = 1;
+    for (int index = 0; index < ITEM_FIELDS; index++)
+        complete &= fields[index] != NULL;
+    assert(complete || PyErr_Occurred());
+    if (complete)
+        made = ((allocfunc)PyType_GetSlot(type, Py_tp_alloc))(type, ITEM_FIELDS);
+    assert(made == NULL || PyTuple_Size(made) == ITEM_FIELDS);
+    for (int index = 0; index < ITEM_FIELDS; index++) {
+        if (made == NULL)
+            Py_XDECREF(fields[index]);
+        else if (PyTuple_SetItem(made, index, fields[index])) {
+            Py_DECREF(made);
+            made = NULL;
+        }
+    }
+    return made;
+}
+
+static PyObject *item_of(PyTypeObject *type, const struct words *words, const struct item *item)
+{
+    assert(item->name != NULL && item->name_length > 0);
+    assert(!item->is_summary || (item->weight > 0 && item->low <= item->high));
+    PyObject *kind = item->is_counter ? words->counter : words->value;
     Py_INCREF(kind);
-    PyObject *fields[7] = {
+    PyObject *fields[ITEM_FIELDS] = {
         PyUnicode_FromStringAndSize(item->name, item->name_length),
         kind,
         PyLong_FromLongLong(item->value),
@@ -45,7 +64,22 @@ static PyObject *item_of(PyTypeObject *type, const struct item *item)
     return make_item(type, fields);
 }
 
-static PyObject *core_items(PyObject *Py_UNUSED(module), PyObject *args)
+static PyObject *list_of(PyTypeObject *type, const struct words *words, const struct item *items, int count)
+{
+    assert(count > 0 && words->counter != NULL && words->value != NULL);
+    PyObject *made = PyList_New(count);
+    for (int index = 0; made && index < count; index++) {
+        PyObject *item = item_of(type, words, &items[index]);
+        if (item == NULL || PyList_SetItem(made, index, item)) {
+            Py_DECREF(made);
+            made = NULL;
+        }
+    }
+    assert(made || PyErr_Occurred());
+    return made;
+}
+
+static PyObject *core_items(PyObject *module, PyObject *args)
 {
     const char *body;
     Py_ssize_t length;
@@ -58,89 +92,128 @@ static PyObject *core_items(PyObject *Py_UNUSED(module), PyObject *args)
         PyErr_SetString(PyExc_TypeError, "items become tuples of a type");
         return NULL;
     }
+    assert(body != NULL && length >= 0);
     bounds.now = now;
     struct item *items = PyMem_Malloc(sizeof *items * (size_t)(bounds.most > 0 ? bounds.most : 1));
     if (items == NULL)
         return PyErr_NoMemory();
     int count = read_items(body, body + length, &bounds, items);
-    PyObject *made = count > 0 ? PyList_New(count) : none();
-    for (int index = 0; made && index < count; index++) {
-        PyObject *item = item_of((PyTypeObject *)type, &items[index]);
-        if (item == NULL || PyList_SetItem(made, index, item))
-            Py_CLEAR(made);
-    }
+    assert(count >= 0 && (count == 0 || count <= bounds.most));
+    PyObject *made = count > 0 ? list_of((PyTypeObject *)type, PyModule_GetState(module), items, count) : none();
     PyMem_Free(items);
     return made;
 }
 
-/* 1: the number fits; 0: it does not, and plain Python has to do it all; -1: it is no number. */
+/* 1: the number fits; 0: it does not, and plain Python has to do it all; -1: it is no number. Runs no code of others,
+ * such as an __index__, which could take the row away. */
 static int number_of(PyObject *row, Py_ssize_t place, int64_t *number, int *there)
 {
+    assert(row != NULL && number != NULL);
+    assert(place >= 0 && place < ROW_FIELDS);
     PyObject *field = PyTuple_GetItem(row, place);
     int overflow = 0;
     if (field == NULL)
         return -1;
     if (there != NULL && (*there = field != Py_None) == 0)
         return 1;
+    if (!PyLong_Check(field)) {
+        PyErr_SetString(PyExc_TypeError, "the fields of a row are integers");
+        return -1;
+    }
     *number = PyLong_AsLongLongAndOverflow(field, &overflow);
-    if (overflow)
-        return 0;
-    return *number == -1 && PyErr_Occurred() ? -1 : 1;
+    assert(!PyErr_Occurred());
+    return overflow == 0;
 }
 
+/* As number_of, for a whole row: a summary has the last three fields, a plain sample none of them. */
 static int row_of(PyObject *tuple, struct row *row)
 {
-    int result, is_summary, there;
-    if ((result = number_of(tuple, 0, &row->metric_id, NULL)) < 1)
-        return result;
-    if ((result = number_of(tuple, 1, &row->recorded_at, NULL)) < 1)
-        return result;
-    if ((result = number_of(tuple, 2, &row->value, NULL)) < 1)
-        return result;
-    if ((result = number_of(tuple, 3, &row->weight, &is_summary)) < 1)
-        return result;
-    row->is_summary = is_summary;
-    if (!is_summary)
-        return 1;
-    if ((result = number_of(tuple, 4, &row->low, &there)) < 1 || !there)
-        return result < 0 ? -1 : 0;
-    if ((result = number_of(tuple, 5, &row->high, &there)) < 1 || !there)
-        return result < 0 ? -1 : 0;
-    return 1;
+    assert(tuple != NULL && row != NULL);
+    int64_t *const numbers[ROW_FIELDS] = {
+        &row->metric_id, &row->recorded_at, &row->value, &row->weight, &row->low, &row->high};
+    int there = 0;
+    for (int place = 0; place < ROW_FIELDS; place++) {
+        int is_there = 1, result = number_of(tuple, place, numbers[place], place < 3 ? NULL : &is_there);
+        if (result < 1)
+            return result;
+        there += is_there;
+    }
+    assert(there >= 3);
+    row->is_summary = there == ROW_FIELDS;
+    return there == 3 || row->is_summary;
 }
 
-#define TEXT(name) group.name.length ? group.name.bytes : "", (Py_ssize_t)group.name.length
+/* The same, for all rows. */
+static int rows_of(PyObject *list, struct row *rows, size_t count)
+{
+    assert(rows != NULL);
+    assert((size_t)PyList_Size(list) == count);
+    int fits = 1;
+    for (size_t index = 0; fits == 1 && index < count; index++)
+        fits = row_of(PyList_GetItem(list, (Py_ssize_t)index), &rows[index]);
+    return fits;
+}
+
+/* As number_of; the ids after ``base`` must fit too. */
+static int base_of(PyObject *number, struct group *group)
+{
+    assert(number != NULL);
+    assert(group->rows == NULL);
+    group->base = PyLong_AsUnsignedLongLong(number);
+    if (group->base == UINT64_MAX && PyErr_Occurred()) {
+        if (!PyErr_ExceptionMatches(PyExc_OverflowError))
+            return -1;
+        PyErr_Clear();
+        return 0;
+    }
+    return group->count == 0 || group->base <= UINT64_MAX - (group->count - 1);
+}
+
+static PyObject *text_of(const struct text *text)
+{
+    assert(text->bytes != NULL || text->length == 0);
+    assert(text->length == 0 || text->bytes[text->length - 1] == '\n');
+    assert(text->length <= text->room);
+    return PyUnicode_FromStringAndSize(text->length ? text->bytes : "", (Py_ssize_t)text->length);
+}
+
+static PyObject *texts_of(struct group *group)
+{
+    assert(!PyErr_Occurred());
+    int failed;
+    Py_BEGIN_ALLOW_THREADS
+    failed = write_lines(group);
+    Py_END_ALLOW_THREADS
+    assert(failed >= -1 && failed <= 1);
+    if (failed)
+        return failed > 0 ? none() : PyErr_NoMemory();
+    PyObject *points = text_of(&group->points), *minutes = NULL, *hours = NULL, *made = NULL;
+    if (points && (minutes = text_of(&group->minutes)) && (hours = text_of(&group->hours)))
+        made = PyTuple_Pack(4, group->summaries ? Py_True : Py_False, points, minutes, hours);
+    Py_XDECREF(points);
+    Py_XDECREF(minutes);
+    Py_XDECREF(hours);
+    return made;
+}
 
 static PyObject *core_lines(PyObject *Py_UNUSED(module), PyObject *args)
 {
-    PyObject *list;
+    PyObject *list, *base;
     struct group group = {0};
-    unsigned long long base;
-    if (!PyArg_ParseTuple(args, "O!K:lines", &PyList_Type, &list, &base))
+    if (!PyArg_ParseTuple(args, "O!O:lines", &PyList_Type, &list, &base))
         return NULL;
-    group.base = base;
+    assert(PyList_Check(list) && base != NULL);
     group.count = (size_t)PyList_Size(list);
+    int fits = base_of(base, &group);
+    if (fits < 1)
+        return fits == 0 ? none() : NULL;
     group.rows = PyMem_Malloc(sizeof *group.rows * (group.count ? group.count : 1));
     if (group.rows == NULL)
         return PyErr_NoMemory();
-    int fits = 1;
-    for (size_t index = 0; fits == 1 && index < group.count; index++)
-        fits = row_of(PyList_GetItem(list, (Py_ssize_t)index), &group.rows[index]);
-    int failed = 0;
-    if (fits == 1) {
-        Py_BEGIN_ALLOW_THREADS
-        failed = write_lines(&group);
-        Py_END_ALLOW_THREADS
-    }
-    PyObject *made = NULL;
-    if (fits == 0 || (fits == 1 && failed > 0))
-        made = none();
-    else if (fits == 1 && failed < 0)
-        made = PyErr_NoMemory();
-    else if (fits == 1)
-        made = Py_BuildValue("(Ns#s#s#)", PyBool_FromLong(group.summaries),
-            TEXT(points), TEXT(minutes),
-            TEXT(hours));
+    fits = rows_of(list, group.rows, group.count);
+    assert((fits < 0) == (PyErr_Occurred() != NULL));
+    assert(group.points.bytes == NULL);
+    PyObject *made = fits == 1 ? texts_of(&group) : fits == 0 ? none() : NULL;
     free_lines(&group);
     PyMem_Free(group.rows);
     return made;
@@ -152,16 +225,30 @@ static PyMethodDef methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
-static int fill(PyObject *Py_UNUSED(module))
+static int fill(PyObject *module)
 {
-    counter = PyUnicode_InternFromString("counter");
-    value = PyUnicode_InternFromString("value");
-    return counter && value ? 0 : -1;
+    struct words *words = PyModule_GetState(module);
+    assert(words != NULL && words->counter == NULL && words->value == NULL);
+    words->counter = PyUnicode_InternFromString("counter");
+    words->value = words->counter ? PyUnicode_InternFromString("value") : NULL;
+    assert(words->value || PyErr_Occurred());
+    return words->value ? 0 : -1;
+}
+
+/* Also of a module that could not be filled. */
+static void release(void *module)
+{
+    assert(module != NULL);
+    struct words *words = PyModule_GetState(module);
+    if (words == NULL)
+        return;
+    Py_CLEAR(words->counter);
+    Py_CLEAR(words->value);
 }
 
 static PyModuleDef_Slot module_slots[] = {{Py_mod_exec, fill}, {0, NULL}};
-static struct PyModuleDef definition = {
-    PyModuleDef_HEAD_INIT, .m_name = "central.core", .m_methods = methods, .m_slots = module_slots};
+static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, .m_name = "central.core", .m_size = sizeof(struct words),
+    .m_methods = methods, .m_slots = module_slots, .m_free = release};
 
 PyMODINIT_FUNC PyInit_core(void)
 {

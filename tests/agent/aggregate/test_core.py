@@ -187,10 +187,52 @@ def test_what_learn_raises_comes_out() -> None:
 def test_learning_may_not_count() -> None:
     calls: list[Callable[[], object]] = []
     core = a_core(lambda name, tail: (1, calls[0]()))
-    for call in (lambda: core.feed(b"b:1|c"), core.take):
-        calls[:] = [call]
-        with pytest.raises(RuntimeError, match="not reentrant"):
+    with open_udp("127.0.0.1", 0) as sock, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        sender.sendto(b"b:1|c", sock.getsockname())
+        for call in (lambda: core.feed(b"b:1|c"), core.take, lambda: core.read(sock.fileno(), 1)):
+            calls[:] = [call]
+            with pytest.raises(RuntimeError, match="not reentrant"):
+                core.feed(b"a:1|c")
+        assert sock.recv(10) == b"b:1|c", "a datagram that may not be counted stays in the socket"
+
+
+@pytest.mark.parametrize("threshold", range(1, 8))
+def test_a_line_fed_by_a_finalizer_within_take_is_counted_once(threshold: int) -> None:
+    """``take`` makes objects, and the collector may run whatever a finalizer does at each of them."""
+
+    class Circle:
+        def __init__(self) -> None:
+            self.me = self
+
+        def __del__(self) -> None:
             core.feed(b"a:1|c")
+
+    core = a_core(learn)
+    core.feed(b"a:1|c")
+    no_free_list = [(number, number) for number in range(3_000)]
+    usual = gc.get_threshold()
+    gc.collect()
+    gc.disable()
+    Circle()
+    gc.set_threshold(threshold)
+    gc.enable()
+    try:
+        sums, _ = core.take()
+    finally:
+        gc.set_threshold(*usual)
+    del no_free_list
+    first = [one[1] for one in sums]
+    gc.collect()
+    assert sum(first) + sum(one[1] for one in take(core)[0]) == 2
+
+
+@pytest.mark.parametrize("bad", [{"learn": learn}, {"learn": learn, "more": 1}])
+def test_a_core_takes_no_names(bad: dict[str, Any]) -> None:
+    assert CORE is not None
+    with pytest.raises(TypeError):
+        CORE(**bad)  # type: ignore[call-arg]
+    with pytest.raises(TypeError):
+        CORE(learn, **bad)
 
 
 def test_only_bytes_are_fed() -> None:
@@ -229,6 +271,44 @@ def test_sums_outlive_the_core_and_let_go_of_what_was_learned() -> None:
     assert next(sums)[3] == 2_000_000, "what comes after the take is not in it"
     del sums
     assert [one() is None for one in kept] == [True, True, True]
+
+
+@pytest.mark.parametrize("made", range(6))
+@pytest.mark.parametrize("looked_at", range(6))
+def test_sums_dropped_half_way_let_go_of_every_meaning(made: int, looked_at: int) -> None:
+    class Meaning:
+        pass
+
+    kept: list[weakref.ref[Meaning]] = []
+
+    def learn_new(name: bytes, tail: bytes) -> tuple[int, Meaning]:
+        meaning = Meaning()
+        kept.append(weakref.ref(meaning))
+        return 10, meaning
+
+    core = a_core(learn_new)
+    core.feed(b"\n".join(b"%d:1|c" % number for number in range(made)))
+    sums, _ = core.take()
+    assert len(list(islice(sums, looked_at))) == min(made, looked_at)
+    del sums, core
+    assert [one() for one in kept] == [None] * made
+
+
+def test_sums_in_a_circle_are_collected() -> None:
+    class Circle:
+        sums: Any
+
+        def learn(self, name: bytes, tail: bytes) -> tuple[int, Any]:
+            return 10, self
+
+    circle = Circle()
+    gone = weakref.ref(circle)
+    core = a_core(circle.learn)
+    core.feed(b"a:1|c\nb:1|c\nc:1|c")
+    circle.sums, _ = core.take()
+    del core, circle
+    gc.collect()
+    assert gone() is None
 
 
 def test_datagrams_are_read_in_batches() -> None:

@@ -101,6 +101,64 @@ def test_the_core_leaves_what_does_not_fit_to_plain_python(row: Row) -> None:
     assert CORE.lines([row], 0) is None
 
 
+@pytest.mark.parametrize("row", [Row(7, NOW, 1, None, 2, 3), Row(7, NOW, 1, 2, None, 3), Row(7, NOW, 1, 2, 3, None)])
+def test_the_core_leaves_half_a_summary_to_plain_python(row: Row) -> None:
+    assert CORE is not None
+    assert CORE.lines([row], 0) is None
+    assert lines(bytes(16), [row], CORE) == lines(bytes(16), [row], None)
+
+
+@pytest.mark.parametrize(
+    ("base", "rows", "written"),
+    [
+        (0, 1, True),
+        (2**64 - 1, 0, True),
+        (2**64 - 1, 1, True),
+        (2**64 - 2, 2, True),
+        (2**64 - 1, 2, False),
+        (2**64, 1, False),
+        (-1, 1, False),
+        (-(2**63), 1, False),
+        (2**100, 0, False),
+    ],
+)
+def test_the_core_writes_only_ids_that_fit(base: int, rows: int, written: bool) -> None:
+    assert CORE is not None
+    made = CORE.lines([plain(7, 1)] * rows, base)
+    assert (made is not None) == written
+    if made:
+        assert [int(line.split(",")[2]) for line in made[1].splitlines()] == list(range(base, base + rows))
+
+
+class Clears:
+    """Not an integer, and whoever takes it for one loses the rows."""
+
+    def __init__(self, rows: list[object]) -> None:
+        self.rows = rows
+
+    def __index__(self) -> int:
+        self.rows.clear()
+        return 5
+
+
+@pytest.mark.parametrize("place", range(6))
+def test_the_core_runs_no_code_of_a_row(place: int) -> None:
+    assert CORE is not None
+    rows: list[object] = []
+    fields = [7, NOW, 1, 10_000, 1, 1]
+    rows += [(*fields[:place], Clears(rows), *fields[place + 1 :]) for _ in range(9)]
+    with pytest.raises(TypeError, match="integers"):
+        CORE.lines(rows, 0)
+    assert len(rows) == 9
+
+
+@pytest.mark.parametrize("base", [None, "1", 1.0])
+def test_the_core_takes_an_integer_as_base(base: object) -> None:
+    assert CORE is not None
+    with pytest.raises(TypeError):
+        CORE.lines([plain(7, 1)], base)
+
+
 @pytest.mark.parametrize("row", [(), (1, 2), (1, 2, None, None), ("1", 2, 3, None), 7])
 def test_the_core_takes_rows_only(row: object) -> None:
     assert CORE is not None
