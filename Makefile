@@ -1,6 +1,6 @@
 # Every target installs what it needs. A fresh Debian needs only python3.11 and make.
 .DEFAULT_GOAL := help
-.PHONY: help install run test guides lint bench bench-agent bench-scale soak soak-agent loadtest hooks lock audit clean
+.PHONY: help install run test guides lint bench bench-agent bench-scale sanitize soak soak-agent loadtest hooks lock audit clean
 BIN := .venv/bin
 LOCKED := .venv/.locked
 STAMP := .venv/.installed
@@ -68,6 +68,11 @@ bench-scale: install ## Measure 100 million points in each store: queries, inges
 bench-agent: install $(BENCH_NODE)/node_modules/.installed ## Measure the agent's CPU per line beside collectd, netdata and statsd (about six minutes, on an idle machine)
 	@sh scripts/ensure-apt.sh collectd netdata
 	$(BIN)/python -m loadtest.bench_agent
+
+SECONDS ?= 60
+sanitize: install ## Test the compiled cores under sanitizers, then fuzz them: SECONDS=60 SEED=
+	@sh scripts/ensure-apt.sh gcc python3-dev
+	$(BIN)/python -m tests.native --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
 
 MINUTES ?= 5
 STORE ?= mysql

@@ -1,0 +1,200 @@
+"""When memory is out: an error, nothing torn, lost or leaked. Each allocation in turn is the one that fails.
+
+Runs in a process with the sanitized cores only, see ``run``; the leaks are looked for at its end.
+"""
+
+import gc
+import json
+import socket
+import weakref
+from collections.abc import Callable, Iterator
+from itertools import count
+from typing import Any, Final
+
+import pytest
+
+from protocol.item import Item
+from tests.native.sanitized import AGENT, CENTRAL, load, spec_of, with_failing_allocation
+
+HUGE: Final = 999_999_999_999
+LINES: Final = [b"a:1|c", b"b:%d|c" % HUGE, b"b:%d|c" % HUGE, b"d:0.00000000000001|c", b"odd", b"e:1|g"]
+SUMS: Final = [
+    ("a", 1, 1, 10**6, 10**6, 10**6, False),
+    ("b", 2, 2, 2 * HUGE * 10**6, HUGE * 10**6, HUGE * 10**6, False),
+    ("d", 1, 1, 10_000, 10_000, 10_000, True),
+]
+LEFT: Final = b"odd\ne:1|g\n"
+
+
+class Meaning:
+    def __init__(self, name: bytes) -> None:
+        self.name = name.decode()
+
+
+@pytest.fixture
+def meanings() -> Iterator[weakref.WeakSet[Meaning]]:
+    """All that were learned; none is left in the end."""
+    alive = weakref.WeakSet[Meaning]()
+    yield alive
+    gc.collect()
+    assert not alive
+
+
+def each_in_turn(core: Any, prepare: Callable[[], tuple[Callable[[], Any], Callable[[Any], None]]]) -> None:
+    """Let each allocation fail of what ``prepare`` gives first; what it gives second looks at the result."""
+    for nth in count(1):
+        call, check = prepare()
+        reached, result = with_failing_allocation(core, nth, call)
+        check(result)
+        if not reached:
+            assert nth > 1
+            return
+
+
+def new_core(alive: weakref.WeakSet[Meaning]) -> Any:
+    def learn(name: bytes, tail: bytes) -> tuple[int, object]:
+        if tail == b"g":
+            return 0, None
+        meaning = Meaning(name)
+        alive.add(meaning)
+        return 10**12, meaning
+
+    return AGENT.Core(learn)
+
+
+def seen(taken: Any) -> tuple[list[tuple[Any, ...]], bytes]:
+    return [(meaning.name, *numbers) for meaning, *numbers in taken[0]], taken[1]
+
+
+def test_a_core_is_made_or_not(meanings: weakref.WeakSet[Meaning]) -> None:
+    def prepare() -> Any:
+        def check(core: Any) -> None:
+            if core is not None:
+                core.feed(b"\n".join(LINES))
+                assert seen(core.take()) == (SUMS, LEFT)
+
+        return lambda: new_core(meanings), check
+
+    each_in_turn(AGENT, prepare)
+
+
+@pytest.mark.parametrize("names", [0, 1, 256, 512])
+@pytest.mark.parametrize("long", [0, 20_000])
+def test_what_feed_does_not_count_can_be_fed_again(meanings: weakref.WeakSet[Meaning], names: int, long: int) -> None:
+    """Lines are counted or left alone up to the one that had no memory."""
+    before = b"".join(b"before.%d:1|c\n" % number for number in range(names))
+    lines = [*LINES, b"x" * long] if long else LINES
+
+    def prepare() -> Any:
+        core = new_core(meanings)
+        core.feed(before)
+        core.take()
+
+        def check(_: object) -> None:
+            sums, left = core.take()
+            done = sum(one[1] for one in sums) + left.count(b"\n")
+            core.feed(b"\n".join(lines[done:]))
+            again, more = core.take()
+            assert sum(one[1] for one in again) + more.count(b"\n") == len(lines) - done
+            core.feed(b"\n".join(lines))
+            assert seen(core.take()) == (SUMS, b"".join(line + b"\n" for line in lines[4:]))
+
+        return lambda: core.feed(b"\n".join(lines)), check
+
+    each_in_turn(AGENT, prepare)
+
+
+def test_take_that_fails_takes_nothing(meanings: weakref.WeakSet[Meaning]) -> None:
+    def prepare() -> Any:
+        core = new_core(meanings)
+        core.feed(b"\n".join(LINES))
+        return core.take, lambda taken: check(core, taken)
+
+    def check(core: Any, taken: Any) -> None:
+        assert seen(taken or core.take()) == (SUMS, LEFT)
+        assert seen(core.take()) == ([], b"")
+
+    each_in_turn(AGENT, prepare)
+
+
+@pytest.mark.parametrize("place", range(len(SUMS)))
+def test_a_series_that_could_not_be_given_stays_the_next(meanings: weakref.WeakSet[Meaning], place: int) -> None:
+    def prepare() -> Any:
+        core = new_core(meanings)
+        core.feed(b"\n".join(LINES))
+        sums, left = core.take()
+        first = [next(sums) for _ in range(place)]
+
+        def check(one: Any) -> None:
+            assert seen(([*first, *([one] if one else []), *sums], left)) == (SUMS, LEFT)
+
+        return lambda: next(sums), check
+
+    each_in_turn(AGENT, prepare)
+
+
+def test_a_datagram_is_counted_once_or_waits(meanings: weakref.WeakSet[Meaning]) -> None:
+    """It is gone only when learning fails, and then the error says so."""
+    left, right = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+
+    def prepare() -> Any:
+        core = new_core(meanings)
+        core.feed(b"a:1|c")
+        core.take()
+        left.send(b"a:1|c")
+
+        def check(_: object) -> None:
+            core.read(right.fileno(), 2)
+            assert seen(core.take()) == (SUMS[:1], b"")
+
+        return lambda: core.read(right.fileno(), 2), check
+
+    with left, right:
+        each_in_turn(AGENT, prepare)
+
+
+BODY: Final = json.dumps(
+    {
+        "metrics": [
+            {"name": "a", "type": "counter", "value": 1},
+            {"name": "b", "type": "value", "value": 12345678901.5, "count": 300000, "min": 300000, "max": 400000},
+        ]
+    }
+).encode()
+ITEMS: Final = [
+    Item("a", "counter", 10_000, 10**10),
+    Item("b", "value", 123_456_789_015_000, 10**10, 3 * 10**9, 3 * 10**9, 4 * 10**9),
+]
+NOW: Final = 1_771_113_600
+ROWS: Final = [(number % 7, NOW + number, number, None, None, None) for number in range(3_000)]
+
+
+def test_items_are_made_all_or_none() -> None:
+    def read() -> Any:
+        return CENTRAL.items(BODY, Item, 0.0, 1e12, 10**10, 1_000)
+
+    def check(items: Any) -> None:
+        assert (items or read()) == ITEMS
+
+    each_in_turn(CENTRAL, lambda: (read, check))
+
+
+def test_lines_are_written_all_or_none() -> None:
+    whole = CENTRAL.lines(ROWS, 5)
+    assert len(whole[1]) > 65_536, "the text has to grow"
+
+    def check(made: Any) -> None:
+        assert made in (None, whole)
+
+    each_in_turn(CENTRAL, lambda: (lambda: CENTRAL.lines(ROWS, 5), check))
+
+
+@pytest.mark.parametrize(("core", "package"), [(AGENT, "agent"), (CENTRAL, "central")], ids=["agent", "central"])
+def test_a_module_is_loaded_or_not(core: Any, package: str) -> None:
+    spec = spec_of(package)
+
+    def check(module: Any) -> None:
+        if module is not None:
+            assert module.__name__ == spec.name
+
+    each_in_turn(core, lambda: (lambda: load(spec), check))

@@ -1,0 +1,52 @@
+"""Python processes with the sanitized cores in the place of the usual ones."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+from tests.native.build import ROOT
+
+FOLDER: Final = "FIESTA_TEST_CORES"
+"""The variable that says where the sanitized cores are."""
+TESTS: Final = (
+    *("pytest", "--quiet", "--capture=sys", "--hypothesis-seed=0", "--noconftest", "-p", "no:cacheprovider"),
+    *("-p", "pytest_asyncio.plugin", "-p", "_hypothesis_pytestplugin", "-p", "tests.native.sanitized"),
+    *("tests/agent/aggregate/test_core.py", "tests/central/ingest/test_submission.py"),
+    *("tests/central/store/mysql/test_rows.py", "tests/native/check_allocations.py"),
+)
+"""What pytest runs with them: the tests of the cores, and those that only such a process can run."""
+FUZZER: Final = ("tests.native.fuzz",)
+
+
+def run_sanitized(folder: Path, *arguments: str) -> tuple[int, str]:
+    """Run ``python -m ARGUMENTS`` with the cores in ``folder``: the exit code, and what it said."""
+    command = [sys.executable, "-m", *arguments]
+    run = subprocess.run(
+        command,
+        cwd=ROOT,
+        env=_environment(folder),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    return run.returncode, run.stdout
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    """Python's objects get blocks of their own, so that one is found that is used after its end.
+
+    The process asks for leaks itself, see ``sanitized``: at its end Python has forgotten much that is no leak.
+    """
+    library = subprocess.run(["gcc", "-print-file-name=libasan.so"], capture_output=True, text=True, check=True)
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
+    return kept | {
+        FOLDER: str(folder),
+        "LD_PRELOAD": library.stdout.strip(),
+        "PYTHONMALLOC": "malloc",
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # others cost seconds here
+        "ASAN_OPTIONS": "abort_on_error=1:detect_leaks=1:leak_check_at_exit=0:allocator_may_return_null=1",
+        "UBSAN_OPTIONS": "print_stacktrace=1",
+    }

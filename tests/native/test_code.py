@@ -1,0 +1,38 @@
+"""The C of the cores as it is written: no warnings, short functions, assertions."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from hatch_build import CORES
+from tests.native.build import ROOT, compile_strictly
+
+FILES = sorted((ROOT / "native").rglob("*.[ch]"))
+FUNCTION = re.compile(r"^\w[^;={}]*\)\n\{\n(?:.*\n)*?\}\n", re.MULTILINE)
+
+
+@pytest.mark.parametrize("core", CORES)
+def test_a_core_compiles_without_a_warning(core: str, tmp_path: Path) -> None:
+    """As it is for users; with its assertions it is compiled for the sanitizers, under the same flags."""
+    compile_strictly(ROOT / "native" / core, tmp_path / "core.so")
+
+
+def test_a_warning_is_an_error_that_is_named(tmp_path: Path) -> None:
+    (tmp_path / "bad.c").write_text("int narrow(long wide);\nint narrow(long wide) { return wide; }\n")
+    with pytest.raises(AssertionError, match=r"gcc says: .*bad\.c:2:\d+: error: .*-Werror=conversion"):
+        compile_strictly(tmp_path, tmp_path / "core.so")
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: "/".join(file.parts[-2:]))
+def test_files_and_functions_are_short(file: Path) -> None:
+    text = file.read_text()
+    long = [body.split("(")[0] for body in FUNCTION.findall(text) if body.count("\n") >= 60]
+    assert (long, text.count("\n") < 400) == ([], True)
+
+
+@pytest.mark.parametrize("core", CORES)
+def test_a_function_has_two_assertions_on_average(core: str) -> None:
+    functions = FUNCTION.findall("".join(file.read_text() for file in FILES if file.parent.name == core))
+    assert len(functions) > 30
+    assert len(re.findall(r"\bassert\(", "".join(functions))) >= 2 * len(functions)
