@@ -29,7 +29,9 @@ class Code(NamedTuple):
 
 
 CODES: Final = {
-    "VALIDATION_ERROR": Code(400, "A field, parameter or header is missing, unknown or not what it must be."),
+    "VALIDATION_ERROR": Code(
+        400, "A field, parameter or header is missing, unknown, given twice or not as it must be."
+    ),
     "INVALID_JSON": Code(400, "The body is not JSON in UTF-8, or nested too deeply."),
     "INVALID_NAME": Code(400, f"A name is not 1 to {MAX_NAME_LENGTH} characters of A-Z, a-z, 0-9, '.', '_' and '-'."),
     "INVALID_VALUE": Code(400, "A number is no JSON number, or outside ±9999999999999999.9999."),

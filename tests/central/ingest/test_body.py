@@ -170,6 +170,75 @@ def test_deep_nesting_is_refused(opening: bytes) -> None:
     assert (caught.value.code, caught.value.details) == ("INVALID_JSON", {"field": "body"})
 
 
+TWICE = {
+    "the list itself": ('{"metrics":[{"name":"a"}],"metrics":[{"name":"b"}]}', "metrics"),
+    "a field of an item": ('{"metrics":[{"name":"a","value":1,"value":2}]}', "value"),
+    "the same value": ('{"name":"a","name":"a"}', "name"),
+    "the last of many items": ('{"metrics":[' + '{"name":"a"},' * 99 + '{"name":"a","min":1,"min":1}]}', "min"),
+    "far apart": ('{"type":1,' + "".join(f'"n{at}":1,' for at in range(99)) + '"type":2}', "type"),
+    "blanks before the colons": ('{"name" :1,"name"\n:2,"x"\t:3,"y"\r:4}', "name"),
+    "an escaped name": ('{"value":1,"\\u0076alue":2}', "value"),
+    "an empty name": ('{"":1,"":2}', ""),
+    "a name like the syntax": ('{"\\":{":1,"\\":{":2}', '":{'),
+    "three times": ('{"a":1,"a":2,"a":3}', "a"),
+    "inside a value": ('{"metrics":[{"name":"a","value":{"b":[{"c":1,"c":2}]}}]}', "c"),
+    "inside a value that is repeated": ('{"a":{"b":1,"b":2},"a":3}', "b"),
+    "lists in lists": ('[[[[{"deep":1,"deep":1}]]]]', "deep"),
+    "beside strings that look like it": ('{"a":"\\"b\\":{","c":"x :y","d":[{"e":1,"e":":"}]}', "e"),
+    "a number too long to read": ('{"a":' + "9" * 5000 + ',"a":1}', "a"),
+    "a name too long to show": ('{"' + "n" * 999 + '":1,"' + "n" * 999 + '":2}', "n" * 80),
+}
+
+
+@pytest.mark.parametrize(("text", "field"), TWICE.values(), ids=TWICE)
+def test_a_field_given_twice_is_refused_and_named(text: str, field: str) -> None:
+    with pytest.raises(ApiError) as caught:
+        decode_json(text.encode())
+    assert (caught.value.status, caught.value.code) == (400, "VALIDATION_ERROR")
+    assert caught.value.details == {"field": field}
+    assert "is given twice in one object; give each field once" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"a":{"b":1},"c":{"b":2},"d":[{"b":3},{"b":4}]}',
+        '{"a":"\\"a\\":1","b":"{{{","c":"::: : :"}',
+        '{"a":":","b":" :"}',
+        '{"A":1,"a":2,"a ":3}',
+    ],
+)
+def test_one_name_in_several_objects_is_no_fault(text: str) -> None:
+    assert decode_json(text.encode()) == json.loads(text)
+
+
+@given(data=st.data())
+def test_every_repeated_field_is_found_wherever_it_is(data: st.DataObject) -> None:
+    names = st.text(alphabet='ab":{ \\\n', max_size=2)
+    leaf = st.integers(0, 9).map(str) | names.map(json.dumps)
+    member = st.tuples(names, st.sampled_from(["", " ", "\n"]))
+
+    def object_of(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+        pairs = st.lists(st.tuples(member, inner), max_size=3)
+        return pairs.map(
+            lambda found: "{" + ",".join(f"{json.dumps(name)}{gap}:{value}" for (name, gap), value in found) + "}"
+        )
+
+    def list_of(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+        return st.lists(inner, max_size=3).map(lambda found: "[" + ",".join(found) + "]")
+
+    text = data.draw(st.recursive(leaf, lambda inner: object_of(inner) | list_of(inner), max_leaves=8))
+    repeated = False
+
+    def look(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        nonlocal repeated
+        repeated |= len(dict(pairs)) < len(pairs)
+        return dict(pairs)
+
+    json.loads(text, object_pairs_hook=look)
+    assert code(lambda: decode_json(text.encode())) == ("VALIDATION_ERROR" if repeated else "ok")
+
+
 def test_an_empty_body_is_called_empty() -> None:
     with pytest.raises(ApiError, match="the body is empty"):
         decode_json(b"")

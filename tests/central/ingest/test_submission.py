@@ -246,6 +246,19 @@ UNUSUAL = [
     b'{"metrics":[{"name":"a","type":"value","value":1},]}',
     b'{"metrics":[{"name":"a","type":"value","value":1,}]}',
     b'{"metrics":[{"name":"a","type":"value","value":1,"value":2}]}',
+    b'{"metrics":[{"name":"a","type":"value","value":1,"value":1}]}',
+    b'{"metrics":[{"name":"a","type":"value","value":1}],"metrics":[{"name":"b","type":"value","value":1}]}',
+    b'{"metrics":[{"name":"a","type":"value","value":1}] , "metrics" : 1}',
+    b'{"metrics":[{"name":"a","type":"value","value":1,"val\\u0075e":2}]}',
+    b'{"metrics":[{"name":"a","type":"value","value":{"a":1,"a":1}}]}',
+    *(
+        b'{"metrics":[{"name":"a","type":"value","value":1},{"name":"a","type":"value","value":1,"count":1,"min":1,'
+        b'"max":1,"recorded_at":"2026-02-15T00:00:00Z",%s}]}' % again
+        for again in (
+            *(b'"name":"a"', b'"type":"value"', b'"value":1', b'"count":1', b'"min":1', b'"max":1'),
+            b'"recorded_at":"2026-02-15T00:00:00Z"',
+        )
+    ),
     b'{"metrics":[{"name":"a","type":"value","value":1,"unit":"s"}]}',
     b'{"metrics":[{"name":"a","type":"gauge","value":1}]}',
     b'{"metrics":[{"name":"a b","type":"value","value":1}]}',

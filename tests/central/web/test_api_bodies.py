@@ -9,11 +9,13 @@ import zstandard
 from multidict import CIMultiDict
 
 from protocol.limits import MAX_BODY_BYTES, MAX_EXPANDED_BYTES
-from tests.central.harness import Central, Reply, process
+from tests.central.harness import Central, Reply, now_text, process
 
 COUNTER = "/api/metrics/counter"
 VALUE = "/api/metrics/value"
 BATCH = "/api/metrics/batch"
+KEYS = "/api/admin/keys"
+RESTORE = "/api/admin/retention/restore"
 
 
 # --- bodies
@@ -48,6 +50,35 @@ async def test_a_body_that_is_no_json_is_refused(central: Central) -> None:
         assert {body[:40]: (await central.post(path, body)).error for body in table} == {
             body[:40]: error for body, error in table.items()
         }
+
+
+async def test_a_field_given_twice_is_refused_and_nothing_is_stored(central: Central) -> None:
+    good = '{"name":"twice","type":"counter","value":1}'
+    table = {
+        (COUNTER, '{"name":"twice","value":1,"value":1}'): "value",
+        (COUNTER, '{"name":"other","name":"twice"}'): "name",
+        (
+            VALUE,
+            '{"name":"twice","value":1,"recorded_at":"%s","recorded_at":"%s"}' % ((now_text(),) * 2),
+        ): "recorded_at",
+        (VALUE, '{"name":"twice","value":1,"value":{"a":1,"a":2}}'): "a",
+        (BATCH, f'{{"metrics":[{good}],"metrics":[{good}]}}'): "metrics",
+        (BATCH, f'{{"metrics":[{good},{good[:-1]},"value":2}}]}}'): "value",
+        (BATCH, f'{{"metrics":[{good},{{"a":{{"b":1,"b":1}}}}]}}'): "b",
+        (KEYS, '{"name":"n","name":"m"}'): "name",
+        (KEYS, '{"name":"n","scopes":["query"],"scopes":["admin"]}'): "scopes",
+        (RESTORE, '{"days":9,"days":95}'): "days",
+    }
+    for (path, body), field in table.items():
+        for options in (
+            {"data": body},
+            {"data": gzip.compress(body.encode()), "headers": {"Content-Encoding": "gzip"}},
+        ):
+            reply = await central.ask("POST", path, **options)
+            assert reply.error == (400, "VALIDATION_ERROR", field), (path, body, reply.text)
+            assert f"the field {field!r} is given twice" in reply.message
+    assert await central.total("twice") == 0
+    assert len((await central.ask("GET", KEYS)).json["data"]) == 1
 
 
 async def test_gzip_and_zstd_bodies_are_read(central: Central) -> None:
