@@ -69,7 +69,7 @@ static void forget(Core *self)
     free(series);
 }
 
-/* For whoever would change the table, or the room for datagrams, while learn is being asked. */
+/* -1 with an exception set while learn is being asked: nobody may then change the table, or the room for datagrams. */
 static int refuse_reentry(const Core *self)
 {
     assert(self->counting == 0 || self->counting == 1);
@@ -111,7 +111,7 @@ static PyObject *core_read(PyObject *object, PyObject *args)
     Core *self = (Core *)object;
     int fd, at_most;
     if (!PyArg_ParseTuple(args, "ii:read", &fd, &at_most) || refuse_reentry(self))
-        return NULL; /* before anything is read: what was read and not counted would be lost */
+        return NULL; /* before anything is read, because what is read and not counted is lost */
     if (self->packets == NULL && (self->packets = malloc((size_t)PACKETS * STRIDE)) == NULL)
         return PyErr_NoMemory();
     struct iovec places[PACKETS];
@@ -137,8 +137,8 @@ static PyObject *core_read(PyObject *object, PyObject *args)
     return Py_BuildValue("(iLi)", found, bytes, found < wanted ? EAGAIN : 0);
 }
 
-/* Objects that the collector knows are made first: that may run any code, also code that feeds or takes. From the first
- * look at the table until it is reset none runs, so that every line is in one take. */
+/* Makes the objects that the collector tracks first, because that may run any code, also code that feeds or takes. No
+ * other code runs from the first look at the table until it is reset, so that each line is in exactly one take. */
 static PyObject *core_take(PyObject *object, PyObject *Py_UNUSED(none))
 {
     Core *self = (Core *)object;
@@ -223,7 +223,7 @@ static int core_traverse(PyObject *object, visitproc visit, void *arg)
     return 0;
 }
 
-/* Lets go of what can lead back here. A type cannot, and whoever meets a core after this may still take. */
+/* Releases what can refer back to the core. A type cannot, so it stays, and the core can still be taken from. */
 static int core_clear(PyObject *object)
 {
     Core *self = (Core *)object;

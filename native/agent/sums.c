@@ -39,7 +39,7 @@ static PyObject *from_wide(wide number)
     return both;
 }
 
-/* Fills a new tuple; the reference to the meaning stays where it is, and the tuple has one of its own. */
+/* Fills a new tuple. It gets a reference of its own to the meaning, so that nothing is lost when this fails. */
 static int fill(PyObject *tuple, const struct taken *taken)
 {
     assert(taken->lines > 0 && taken->samples >= taken->lines);
@@ -61,13 +61,13 @@ static int fill(PyObject *tuple, const struct taken *taken)
     return result;
 }
 
-/* Lets go of the next meaning. No macro, which may look at its argument twice: Py_CLEAR does on Python 3.11. */
+/* Releases the next meaning. Py_CLEAR cannot do this: on Python 3.11 it evaluates its argument twice. */
 static void release_next(Sums *self)
 {
     assert(self->next < self->count);
     PyObject *meaning = self->all[self->next++].meaning;
     assert(meaning != NULL);
-    Py_DECREF(meaning); /* last: it may run any code, also code that asks for the next one */
+    Py_DECREF(meaning); /* last, because it may run any code, also code that asks for the next series */
 }
 
 static PyObject *sums_next(PyObject *object)
@@ -77,7 +77,7 @@ static PyObject *sums_next(PyObject *object)
     assert(self->all != NULL);
     if (self->next == self->count)
         return NULL;
-    PyObject *made = PyTuple_New(FIELDS); /* first: it may run any code, also code that asks for the next one */
+    PyObject *made = PyTuple_New(FIELDS); /* first, because it may run any code, also code that asks for the next series */
     if (made == NULL)
         return NULL;
     if (self->next == self->count || fill(made, &self->all[self->next])) {
@@ -141,7 +141,7 @@ PyObject *type_of(PyType_Spec *type_spec)
     assert(type_spec != NULL);
     PyObject *type = PyType_FromSpec(type_spec);
     if (type == NULL && !PyErr_Occurred())
-        PyErr_NoMemory(); /* what Python 3.11 leaves out */
+        PyErr_NoMemory(); /* Python 3.11 fails without an error when it has no memory for the name */
     assert(type == NULL || PyType_Check(type));
     return type;
 }

@@ -1,5 +1,5 @@
-/* What was counted up to one moment, as a Python iterator: made in one step, looked at a series at a time. A series that
- * it has no memory to give stays the next one. */
+/* What was counted up to one moment, as a Python iterator: made in one step, looked at a series at a time. If there is no memory
+ * to give a series, that series stays the next one. */
 #ifndef FIESTA_SUMS_H
 #define FIESTA_SUMS_H
 

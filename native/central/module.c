@@ -12,7 +12,7 @@ enum { ITEM_FIELDS = 7, ROW_FIELDS = 6 };
 
 static_assert(sizeof(long long) == sizeof(int64_t), "Python's long long holds a number of a row");
 
-/* Of a module: words that items share. */
+/* The state of a module: words that all items share. */
 struct words {
     PyObject *counter, *value;
 };
@@ -104,8 +104,8 @@ static PyObject *core_items(PyObject *module, PyObject *args)
     return made;
 }
 
-/* 1: the number fits; 0: it does not, and plain Python has to do it all; -1: it is no number. Runs no code of others,
- * such as an __index__, which could take the row away. */
+/* 1: the number fits; 0: it does not, and plain Python has to do it all; -1: it is no number. It never calls __index__,
+ * because that may run any code, also code that takes the row out of the list. */
 static int number_of(PyObject *row, Py_ssize_t place, int64_t *number, int *there)
 {
     assert(row != NULL && number != NULL);
@@ -235,7 +235,7 @@ static int fill(PyObject *module)
     return words->value ? 0 : -1;
 }
 
-/* Also of a module that could not be filled. */
+/* Also called for a module that could not be filled. */
 static void release(void *module)
 {
     assert(module != NULL);

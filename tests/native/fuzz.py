@@ -1,7 +1,7 @@
-"""``python -m tests.native.fuzz (--rounds N | --seconds N) [--seed N] [--first N]``: any input for the sanitized cores.
+"""``python -m tests.native.fuzz (--rounds N | --seconds N) [--seed N] [--first N]``: random input for the cores.
 
-The sanitizers judge the memory; plain Python, and a model of single steps, judge what comes out. A round goes by its
-number and the seed alone: --first starts with the one that failed. Started by ``run`` only.
+The sanitizers judge the memory. Plain Python, and a model of single steps, judge what comes out. A round depends on its
+number and the seed alone, so --first repeats one that failed. It works only in a process that ``run`` started.
 """
 
 import argparse

@@ -120,6 +120,27 @@ def test_whatever_it_is_not_sure_of_is_left_as_sent(line: bytes) -> None:
     assert core.left == 0
 
 
+@pytest.mark.parametrize(("name", "counted"), [(b"aa", True), (b"aaa", False)])
+def test_a_line_of_more_than_a_mebibyte_is_left_alone(name: bytes, counted: bool) -> None:
+    """So that no total overflows, whatever the limit."""
+    core = a_core(learn)
+    samples = (1 << 19) - 2
+    line = name + b":" + b":".join([b"1"] * samples) + b"|c"
+    core.feed(line)
+    assert len(line) == (1 << 20) + (not counted)
+    assert take(core) == (
+        ([((name, b"c"), 1, samples, samples * ONE, ONE, ONE)], b"") if counted else ([], line + b"\n")
+    )
+
+
+def test_a_series_of_a_hundred_million_samples_takes_no_more() -> None:
+    core = a_core(learn)
+    line = b"a:" + b":".join([b"1"] * 500_000) + b"|c"
+    for _ in range(202):
+        core.feed(line)
+    assert take(core) == ([((b"a", b"c"), 200, 10**8, 10**8 * ONE, ONE, ONE)], (line + b"\n") * 2)
+
+
 def test_a_name_and_a_tail_are_learned_once() -> None:
     asked = []
 
