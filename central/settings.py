@@ -1,54 +1,103 @@
-"""Settings of the central service: environment variables in, one frozen value out, every fault at once.
+"""Settings of the central service: METRICS_*, and DB_*, REDIS_* and QUEUE_* as other programs have them.
 
-A new setting is a field below, a row in VARIABLES and a heading in docs/settings.md (a test looks).
+How to add one: see runtime.settings.
 """
 
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Annotated, Final, Literal
 
-from central import setting_rules as rules
+from central import setting_rules as own
 from protocol.limits import CLOCK_SKEW_SECONDS, ID_DAYS
+from runtime import setting_rules as rules
 from runtime.addresses import from_this_host, is_loopback, join_address
+from runtime.settings import Naming, load
+
+OF_CLIENTS: Final = frozenset({"METRICS_URL", "METRICS_KEY"})
+"""What the examples for clients export. A shell that has them may start our programs all the same."""
+NAMING: Final = Naming("METRICS_", without_prefix=("db_", "redis_", "queue_"), of_others=OF_CLIENTS, secret_files=True)
 
 
-class SettingsError(Exception):
-    """The settings cannot be used. The message has one fault a line: the variable, the fault, what would be right."""
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """What an operator decided. Secrets never show in ``repr``."""
 
-    db_connection: str
-    db_host: str
-    db_port: int
-    db_database: str
-    db_username: str
-    db_password: str | None = field(repr=False)
-    redis_host: str | None
-    redis_port: int
-    redis_password: str | None = field(repr=False)
-    queue_connection: str
-    retention_days: int
-    retention_grace_days: int
-    rate_limit_default: int
-    listen: tuple[str, int]
-    """Host (a name or an address, IPv6 without brackets) and port; port 0 is any free one."""
-    data_dir: Path
-    admin_key: str | None = field(repr=False)
-    tls_cert: Path | None
-    tls_key: Path | None
-    behind_proxy: bool
-    reuse_port: bool
-    cors_origins: tuple[str, ...]
-    clock_skew_seconds: int
-    max_names: int
-    max_names_per_key: int
-    spill_max_bytes: int
+    listen: Annotated[
+        tuple[str, int],
+        rules.address("127.0.0.1:8080"),
+        "The address and port where the service listens, `host:port`.",
+    ] = ("127.0.0.1", 8080)
+    data_dir: Annotated[Path, own.folder, "The folder of the embedded store and of `admin.key`."] = Path("data")
+    admin_key: Annotated[
+        str | None,
+        own.admin_key,
+        "A key with all scopes, for automation: 32 to 72 printable ASCII characters without spaces.",
+    ] = field(default=None, repr=False)
+    tls_cert: Annotated[Path | None, own.readable_file, "A PEM file with the certificate and its chain."] = None
+    tls_key: Annotated[
+        Path | None, own.readable_file, "A PEM file with the certificate's private key, without a passphrase."
+    ] = None
+    behind_proxy: Annotated[
+        bool, rules.yes_or_no, "`true`, `1` or `yes`: a proxy in front of the service ends TLS."
+    ] = False
+    reuse_port: Annotated[
+        bool,
+        rules.yes_or_no,
+        "`true`: several processes of the same user may listen on the same port (`SO_REUSEPORT`), if all of them have "
+        "this setting.",
+    ] = False
+    cors_origins: Annotated[
+        tuple[str, ...],
+        own.origins,
+        "The web origins whose pages may read answers in a browser, such as `https://dash.example.com`.",
+    ] = ()
+    rate_limit_default: Annotated[
+        int, rules.whole(1, 1_000_000_000), "Requests per minute for a key that has no limit of its own."
+    ] = 1_000
+    retention_days: Annotated[
+        int,
+        rules.whole(ID_DAYS, 36_500, why="points up to 7 days old are accepted, and ids are kept 8 days"),
+        "The number of days that points are kept.",
+    ] = 90
+    retention_grace_days: Annotated[
+        int, rules.whole(0, 3_650), "The number of days between hiding old points and removing them."
+    ] = 7
+    clock_skew_seconds: Annotated[
+        int,
+        rules.whole(0, 3_600),
+        "How many seconds `recorded_at` may be in the future, because clocks differ a little.",
+    ] = CLOCK_SKEW_SECONDS
+    max_names: Annotated[int, rules.whole(1, 2_000_000_000), "The most metric names that there may be."] = 1_000_000
+    max_names_per_key: Annotated[int, rules.whole(1, 2_000_000_000), "The most names that one key may make."] = 100_000
+    spill_max_bytes: Annotated[
+        int, rules.whole(1 << 20, 1 << 50), "The most bytes that may wait in Redis while the database is down."
+    ] = 1 << 30
+    db_connection: Annotated[
+        Literal["duckdb", "mysql"],
+        rules.one_of("duckdb", "mysql", right="duckdb, or mysql for MySQL 8 and MariaDB"),
+        "The store.",
+    ] = "duckdb"
+    db_host: Annotated[str, own.host, "The host of the database server."] = "127.0.0.1"
+    db_port: Annotated[int, rules.whole(1, 65_535), "The port of the database server."] = 3_306
+    db_database: Annotated[str, rules.text, "The name of the database."] = "metrics"
+    db_username: Annotated[str, rules.text, "The user of the database."] = "metrics"
+    db_password: Annotated[str | None, rules.text, "The user's password."] = field(default=None, repr=False)
+    redis_host: Annotated[
+        str | None,
+        own.host,
+        "The host of a Redis server (6.2 or later) that all processes of the service share.",
+    ] = None
+    redis_port: Annotated[int, rules.whole(1, 65_535), "The port of the Redis server."] = 6_379
+    redis_password: Annotated[str | None, rules.text, "The password of the Redis server."] = field(
+        default=None, repr=False
+    )
+    queue_connection: Annotated[
+        Literal["redis", "none"],
+        rules.one_of("redis", "none"),
+        "Where writes wait while the database is down.",
+    ] = "none"
 
     @property
     def secrets(self) -> tuple[str | None, ...]:
@@ -61,86 +110,12 @@ class Settings:
         return url_of(*self.listen, tls=self.tls_cert is not None)
 
 
-class Variable(NamedTuple):
-    """One environment variable: the field it fills, its default as text, and the rule its text must meet.
-
-    ``parse`` raises ValueError with the fault and what would be right, to be read after the variable's name.
-    A secret may also be in a file, which the variable of the same name with ``_FILE`` behind it names.
-    """
-
-    name: str
-    field: str
-    default: str | None
-    parse: Callable[[str], Any]
-    secret: bool = False
-
-
-VARIABLES: Final = (
-    Variable("DB_CONNECTION", "db_connection", "duckdb", rules.store),
-    Variable("DB_HOST", "db_host", "127.0.0.1", rules.host),
-    Variable("DB_PORT", "db_port", "3306", rules.whole(1, 65_535)),
-    Variable("DB_DATABASE", "db_database", "metrics", rules.text),
-    Variable("DB_USERNAME", "db_username", "metrics", rules.text),
-    Variable("DB_PASSWORD", "db_password", None, rules.text, secret=True),
-    Variable("REDIS_HOST", "redis_host", None, rules.host),
-    Variable("REDIS_PORT", "redis_port", "6379", rules.whole(1, 65_535)),
-    Variable("REDIS_PASSWORD", "redis_password", None, rules.text, secret=True),
-    Variable("QUEUE_CONNECTION", "queue_connection", "none", rules.queue),
-    Variable(
-        "METRICS_RETENTION_DAYS",
-        "retention_days",
-        "90",
-        rules.whole(ID_DAYS, 36_500, why="points up to 7 days old are accepted, and ids are kept 8 days"),
-    ),
-    Variable("METRICS_RETENTION_GRACE_DAYS", "retention_grace_days", "7", rules.whole(0, 3_650)),
-    Variable("METRICS_RATE_LIMIT_DEFAULT", "rate_limit_default", "1000", rules.whole(1, 1_000_000_000)),
-    Variable("METRICS_LISTEN", "listen", "127.0.0.1:8080", rules.listen),
-    Variable("METRICS_DATA_DIR", "data_dir", "./data", rules.folder),
-    Variable("METRICS_ADMIN_KEY", "admin_key", None, rules.admin_key, secret=True),
-    Variable("METRICS_TLS_CERT", "tls_cert", None, rules.readable_file),
-    Variable("METRICS_TLS_KEY", "tls_key", None, rules.readable_file),
-    Variable("METRICS_BEHIND_PROXY", "behind_proxy", "false", rules.yes_or_no),
-    Variable("METRICS_REUSE_PORT", "reuse_port", "false", rules.yes_or_no),
-    Variable("METRICS_CORS_ORIGINS", "cors_origins", "", rules.origins),
-    Variable("METRICS_CLOCK_SKEW_SECONDS", "clock_skew_seconds", str(CLOCK_SKEW_SECONDS), rules.whole(0, 3_600)),
-    Variable("METRICS_MAX_NAMES", "max_names", "1000000", rules.whole(1, 2_000_000_000)),
-    Variable("METRICS_MAX_NAMES_PER_KEY", "max_names_per_key", "100000", rules.whole(1, 2_000_000_000)),
-    Variable("METRICS_SPILL_MAX_BYTES", "spill_max_bytes", "1073741824", rules.whole(1 << 20, 1 << 50)),
-)
-
-OF_CLIENTS: Final = frozenset({"METRICS_URL", "METRICS_KEY"})
-"""What the examples for clients export. A shell that has them may start our programs all the same."""
-
-
-def names() -> list[str]:
-    """Every variable there is, those that name a secret's file too."""
-    return [name for variable in VARIABLES for name in (variable.name, *([f"{variable.name}_FILE"] * variable.secret))]
-
-
 def load_settings(environ: Mapping[str, str]) -> Settings:
-    """The settings in ``environ``; an empty variable counts as unset. Raises SettingsError with all faults.
+    """The settings in ``environ``. Raises SettingsError with all faults.
 
     Reads secrets that are in files, and the certificate files to see that they can be used; changes nothing.
     """
-    values: dict[str, Any] = {}
-    faults = _unknown(environ)
-    for variable in VARIABLES:
-        name = variable.name
-        try:
-            text = environ.get(name) or variable.default
-            if variable.secret and (file := environ.get(f"{name}_FILE")):
-                if text:
-                    raise ValueError(f"and {name}_FILE are both set; leave one of them out")
-                name = f"{name}_FILE"
-                text = rules.secret_in(file)
-            values[variable.field] = None if text is None else variable.parse(text)
-        except ValueError as error:
-            faults.append(f"{name} {error}")
-    if not faults:
-        faults = _together(values)
-    if faults:
-        raise SettingsError("\n".join(faults))
-    return Settings(**values)
+    return load(Settings, NAMING, environ, check=_together)
 
 
 def url_of(host: str, port: int, *, tls: bool) -> str:
@@ -148,45 +123,32 @@ def url_of(host: str, port: int, *, tls: bool) -> str:
     return f"{'https' if tls else 'http'}://{join_address(from_this_host(host), port)}"
 
 
-def _unknown(environ: Mapping[str, str]) -> list[str]:
-    known = [name.removeprefix("METRICS_") for name in names() if name.startswith("METRICS_")]
-    faults = []
-    for name in sorted(environ):
-        if name.startswith("METRICS_") and name not in OF_CLIENTS and name.removeprefix("METRICS_") not in known:
-            # Without the prefix that they all share, or anything would look near.
-            near = [f"METRICS_{rest}" for rest in get_close_matches(name.removeprefix("METRICS_"), known, n=1)]
-            advice = f"did you mean {near[0]}?" if near else "docs/settings.md lists them all; unset it"
-            faults.append(f"{name} is not a setting; {advice}")
-    return faults
-
-
-def _together(values: Mapping[str, Any]) -> list[str]:
+def _together(settings: Settings) -> Iterator[str]:
     """Faults of settings that are right alone and wrong together."""
-    faults = []
-    cert, key = values["tls_cert"], values["tls_key"]
-    if (cert is None) != (key is None):
-        given, missing = ("METRICS_TLS_CERT", "METRICS_TLS_KEY")[:: 1 if cert else -1]
-        faults.append(f"{missing} is missing; {given} is set, and TLS needs both")
-    elif cert is not None and not _fit(cert, key):
-        faults.append(
+    cert, key = settings.tls_cert, settings.tls_key
+    if cert is None and key is not None:
+        yield "METRICS_TLS_CERT is missing; METRICS_TLS_KEY is set, and TLS needs both"
+    elif cert is not None and key is None:
+        yield "METRICS_TLS_KEY is missing; METRICS_TLS_CERT is set, and TLS needs both"
+    elif cert is not None and key is not None and not _fit(cert, key):
+        yield (
             "METRICS_TLS_KEY does not fit METRICS_TLS_CERT; they must be PEM files, a certificate (chain) and its "
             "private key without a passphrase"
         )
-    if values["queue_connection"] == "redis" and values["redis_host"] is None:
-        faults.append("QUEUE_CONNECTION is redis, which needs REDIS_HOST; set it, or set QUEUE_CONNECTION to none")
-    if values["reuse_port"] and values["db_connection"] == "duckdb":
-        faults.append(
+    if settings.queue_connection == "redis" and settings.redis_host is None:
+        yield "QUEUE_CONNECTION is redis, which needs REDIS_HOST; set it, or set QUEUE_CONNECTION to none"
+    if settings.reuse_port and settings.db_connection == "duckdb":
+        yield (
             "METRICS_REUSE_PORT is true, but the embedded store is for one process; set DB_CONNECTION to mysql, or "
             "leave METRICS_REUSE_PORT out"
         )
-    host = values["listen"][0]
-    if cert is None and not values["behind_proxy"] and not is_loopback(host):
-        faults.append(
+    host = settings.listen[0]
+    if cert is None and not settings.behind_proxy and not is_loopback(host):
+        yield (
             f"METRICS_LISTEN is {host}, which other hosts can reach, and keys would travel in the clear; set "
             "METRICS_TLS_CERT and METRICS_TLS_KEY, or METRICS_BEHIND_PROXY=true where a proxy ends TLS, or listen on "
             "127.0.0.1"
         )
-    return faults
 
 
 def _fit(cert: Path, key: Path) -> bool:

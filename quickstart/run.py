@@ -19,8 +19,9 @@ import click
 
 from central.access.key_file import read_key, write_key
 from central.commands.client import Client, ClientError, Target, target_of
-from central.settings import SettingsError, load_settings
+from central.settings import load_settings
 from quickstart.plan import Plan, PlanError, agent_settings, greeting, make_plan
+from runtime.settings import SettingsError
 
 READY_TRIES: Final = 300
 READY_PAUSE_SECONDS: Final = 0.1

@@ -13,16 +13,12 @@ from typing import Any
 import pytest
 import yaml  # type: ignore[import-untyped] # it ships no types
 
-from agent.settings import DEFAULTS as AGENT_DEFAULTS
-from agent.settings import ENV_PREFIX
 from agent.settings import load_settings as load_agent_settings
-from central.settings import VARIABLES
+from tests.every_setting import AGENT, CENTRAL
 
 ROOT = Path(__file__).parents[1]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-CENTRAL = {variable.name: variable for variable in VARIABLES}
-AGENT = {ENV_PREFIX + field.upper() for field in AGENT_DEFAULTS}
 OF_IMAGES = {
     "mysql": {"MYSQL_DATABASE", "MYSQL_USER", "MYSQL_PASSWORD", "MYSQL_RANDOM_ROOT_PASSWORD"},
     "redis": {"REDIS_PASSWORD"},  # read by the command that we give it
@@ -100,7 +96,7 @@ def test_the_stores_are_on_a_network_that_leads_nowhere_else() -> None:
 
 @services
 def test_every_variable_is_one_that_somebody_reads(name: str) -> None:
-    known = OF_IMAGES.get(name) or (AGENT if name == "agent" else set(CENTRAL))
+    known = OF_IMAGES.get(name) or (set(AGENT) if name == "agent" else set(CENTRAL))
     assert set(SERVICES[name].get("environment", {})) <= known
 
 
@@ -113,7 +109,7 @@ def test_what_compose_takes_from_the_environment_is_in_the_example() -> None:
 def test_the_example_has_the_names_of_the_requirements_and_only_settings() -> None:
     names = env_example().keys()
     assert names >= PRD
-    assert names <= CENTRAL.keys() | AGENT
+    assert names <= CENTRAL.keys() | AGENT.keys()
 
 
 def test_the_example_leaves_secrets_empty_and_its_other_values_are_good() -> None:
@@ -123,7 +119,7 @@ def test_the_example_leaves_secrets_empty_and_its_other_values_are_good() -> Non
     for name, value in filled_in().items():
         try:
             if name in CENTRAL:
-                CENTRAL[name].parse(value)
+                CENTRAL[name].rule(value)
         except ValueError as error:
             faults[name] = str(error)
     # Until this version knows them; nothing else may be wrong.
@@ -134,7 +130,7 @@ def test_the_example_leaves_secrets_empty_and_its_other_values_are_good() -> Non
 def test_the_settings_that_compose_gives_central_itself_are_good(name: str) -> None:
     assert SERVICES[name]["env_file"] == ".env"
     for variable, value in SERVICES[name]["environment"].items():
-        CENTRAL[variable].parse(value)
+        CENTRAL[variable].rule(value)
 
 
 def test_the_settings_that_compose_gives_the_agent_are_good() -> None:
@@ -263,4 +259,4 @@ def test_redis_is_set_up_to_keep_what_it_acknowledged_and_more_than_the_buffer_m
     assert given["maxmemory-policy"] == "noeviction"
     found = re.fullmatch(r"(\d+)mb", given["maxmemory"])
     assert found
-    assert int(found[1]) << 20 >= 1.25 * int(str(CENTRAL["METRICS_SPILL_MAX_BYTES"].default))
+    assert int(found[1]) << 20 >= 1.25 * CENTRAL["METRICS_SPILL_MAX_BYTES"].default

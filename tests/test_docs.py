@@ -18,15 +18,15 @@ import agent.commands.main
 import central.commands.main
 import tests.agent.telemetry.test_snapshot
 from agent.ledger import CUT_LINES, DEAD_LETTER, OVER_CAP, SPOOL_REASONS
-from agent.settings import DEFAULTS as AGENT_DEFAULTS
-from agent.settings import ENV_PREFIX
 from agent.telemetry.snapshot import AgentCollector
-from central.settings import OF_CLIENTS, VARIABLES, Variable, names
+from central.settings import OF_CLIENTS
 from central.web.openapi.components import CODES
 from central.web.openapi.document import openapi
 from protocol.statsd import Reason
 from runtime.addresses import join_address
+from runtime.settings import Setting
 from tests.doc_pages import pages
+from tests.every_setting import EVERY, EVERY_NAME
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -74,29 +74,30 @@ def default_of(section: str) -> str | None:
     return None if line == "none" else str(line).strip("`")
 
 
-def agent_default(value: object) -> str | None:
+def shown_default(value: object) -> str | None:
+    """A default as one would set it."""
+    if value in (None, "", ()):
+        return None
     if isinstance(value, tuple):
         return join_address(*value)
-    if isinstance(value, bool):
-        return str(value).lower()
-    return str(value) if value not in (None, "") else None
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def test_every_setting_has_a_section_and_no_section_is_of_another_time() -> None:
-    known = names()
-    known += [ENV_PREFIX + field.upper() for field in AGENT_DEFAULTS]
-    assert sorted(settings_sections()) == sorted(known)
+    assert sorted(settings_sections()) == sorted(EVERY_NAME)
 
 
-@pytest.mark.parametrize("variable", VARIABLES, ids=lambda variable: variable.name)
-def test_the_default_of_a_setting_is_the_one_in_the_docs(variable: Variable) -> None:
-    assert default_of(settings_sections()[variable.name]) == (variable.default or None)
+@pytest.mark.parametrize("setting", EVERY, ids=lambda setting: setting.variable)
+def test_the_section_of_a_setting_says_what_its_field_says(setting: Setting) -> None:
+    section = settings_sections()[setting.variable]
+    assert " ".join(section.split()).startswith(f"{setting.about} "), "the section begins with the field's sentence"
+    assert default_of(section) == shown_default(setting.default)
 
 
-@pytest.mark.parametrize("field", AGENT_DEFAULTS)
-def test_the_default_of_an_agent_setting_is_the_one_in_the_docs(field: str) -> None:
-    section = settings_sections()[ENV_PREFIX + field.upper()]
-    assert default_of(section) == agent_default(AGENT_DEFAULTS[field])
+@pytest.mark.parametrize("setting", EVERY, ids=lambda setting: setting.variable)
+def test_a_default_keeps_the_rule_of_its_setting(setting: Setting) -> None:
+    text = shown_default(setting.default)
+    assert text is None or setting.rule(text) == setting.default
 
 
 def test_every_error_code_is_documented_with_its_status_and_meaning() -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.settings import DEFAULTS as AGENT_DEFAULTS
-from agent.settings import ENV_PREFIX, load_settings
-from central.settings import VARIABLES, names
+from agent.settings import NAMING, Settings, load_settings
+from runtime.addresses import join_address
+from tests.every_setting import EVERY, EVERY_NAME
 from tests.unit_file import UNITS, Unit, read_unit
 
 ROOT = Path(__file__).parents[1]
@@ -67,20 +67,19 @@ def test_no_burst_of_failed_starts_closes_the_agents_sockets() -> None:
 
 def test_the_agents_sockets_are_those_its_settings_have() -> None:
     unit = read_unit("fiesta-agent.socket")
-    udp = AGENT_DEFAULTS["udp"]
-    assert unit.all("ListenDatagram")[0] == f"{udp[0]}:{udp[1]}"
+    udp = join_address(*Settings().udp)
+    assert unit.all("ListenDatagram")[0] == udp
     assert {address.startswith("/run/") for address in unit.all("ListenDatagram")} == {False, True}
-    assert unit.all("ListenStream") == [f"{udp[0]}:{udp[1]}"]
+    assert unit.all("ListenStream") == [udp]
 
 
 @pytest.mark.parametrize("name", SERVICES)
 def test_what_a_service_sets_are_settings_and_no_secrets(name: str) -> None:
-    secrets = {variable.name for variable in VARIABLES if variable.secret} | {f"{ENV_PREFIX}API_KEY"}
     given = read_unit(name).environment({"%d": "/run/credentials/x", "%S": "/var/lib", "%i": "1"})
     assert given
     assert given.pop("PYTHONFAULTHANDLER") == "1", "where the watchdog killed it must be in the journal"
-    assert given.keys() <= {*names(), *(ENV_PREFIX + field.upper() for field in AGENT_DEFAULTS)}
-    assert not given.keys() & secrets
+    assert given.keys() <= set(EVERY_NAME)
+    assert not given.keys() & {setting.variable for setting in EVERY if setting.secret}
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -111,7 +110,7 @@ def test_commands_by_hand_get_what_the_units_give() -> None:
     by_hand = dict(re.findall(r"\b((?:FIESTA_AGENT|METRICS|DB|REDIS)_[A-Z_]+)=(\S+)", commands))
     assert by_hand.items() <= given.items()
     needed = {"METRICS_DATA_DIR", "DB_CONNECTION", "DB_PASSWORD_FILE"}
-    assert needed | {name for name in given if name.startswith(ENV_PREFIX)} <= by_hand.keys()
+    assert needed | {name for name in given if name.startswith(NAMING.prefix)} <= by_hand.keys()
 
 
 def calls(group: str) -> set[str]:

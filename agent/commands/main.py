@@ -26,7 +26,7 @@ from agent.forward.schedule import host_name, share_of
 from agent.forward.send import Sender
 from agent.receive.activation import ActivationError, passed_sockets
 from agent.receive.socket_status import limits
-from agent.settings import Settings, SettingsError, load_settings
+from agent.settings import Settings, load_settings
 from agent.spool.browse import list_spool
 from agent.spool.browse import replay as replay_dead
 from agent.spool.disk import Disk, FolderInUseError
@@ -34,6 +34,7 @@ from agent.telemetry.log import log_to, not_too_often
 from agent.telemetry.status_text import counted, render
 from protocol.times import format_time
 from runtime.addresses import from_this_host, join_address
+from runtime.settings import SettingsError
 from runtime.start_error import StartError, starting
 from runtime.stderr import standard_error
 from runtime.systemd import Notifier, send_datagram

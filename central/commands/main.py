@@ -14,9 +14,10 @@ from central.commands.extra import NeedsExtra
 from central.commands.relative_time import resolve_time
 from central.doctor.command import doctor
 from central.query.parameters import FILLS, OPERATIONS
-from central.settings import Settings, SettingsError, load_settings
+from central.settings import Settings, load_settings
 from central.store.plan import WINDOWS
 from runtime.addresses import join_address
+from runtime.settings import SettingsError
 from runtime.systemd import Notifier
 
 if TYPE_CHECKING:

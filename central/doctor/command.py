@@ -27,7 +27,8 @@ def doctor(raw: bool) -> None:
       fiesta-central doctor --json | jq '.checks[] | select(.status != "ok")'
     """
     from central.doctor.judge import fails, worst
-    from central.settings import SettingsError, load_settings
+    from central.settings import load_settings
+    from runtime.settings import SettingsError
 
     try:
         settings = load_settings(os.environ)

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from agent.settings import Settings, SettingsError, load_settings
+from agent.settings import Settings, load_settings
+from runtime.settings import SettingsError
 from tests.agent.fakes import KEY
 
 
@@ -67,9 +68,9 @@ def test_a_variable(name: str, text: str, value: Any) -> None:
         ("TCP", f"{'a' * 64}.internal:8125", "127.0.0.1:8125"),
         ("CENTRAL_URL", "https://a..b", "https://metrics.internal"),
         ("CENTRAL_URL", f"https://{'a' * 64}", "https://metrics.internal"),
-        ("HTTP", "[zz]:1", "[::1]:8125"),
-        ("HTTP", "[ab]:1", "[::1]:8125"),
-        ("HTTP", "[::::]:1", "[::1]:8125"),
+        ("HTTP", "[zz]:1", "[::1]:9126"),
+        ("HTTP", "[ab]:1", "[::1]:9126"),
+        ("HTTP", "[::::]:1", "[::1]:9126"),
         ("FLUSH_INTERVAL", "7", "10, 12, 15"),
         ("FLUSH_INTERVAL", "0", "divides 60"),
         ("FLUSH_INTERVAL", "ten", "divides 60"),
