@@ -20,12 +20,9 @@ from central.access.auth import BCRYPT_COST, Auth
 from central.access.first_key import ensure_admin_key
 from central.compiled import CORE
 from central.ingest.names import Names
-from central.meters import Meters
-from central.redis_meters import RedisMeters
+from central.meters import Meters, Sources
 from central.redis_services import RedisServices, with_outage_guard
-from central.request_meters import RequestMeters
 from central.retention import Policy, Retention
-from central.retention_meters import RetentionMeters
 from central.settings import Settings, url_of
 from central.store.base import Caps, Store, StoreError
 from central.store.migrations import MigrationError, OnMigration
@@ -214,14 +211,20 @@ def _endpoints(
 
 def _registry(core: _Core, counts: RequestCounts, store_name: str, ours: str) -> CollectorRegistry:
     commits = core.commits
+    sources = Sources(
+        version=ours,
+        store_name=store_name,
+        store=core.store,
+        writes=commits.counts,
+        waiting=lambda: commits.waiting,
+        auth=core.auth.counts,
+        http=counts,
+        retention=core.retention.counts,
+        redis=core.redis,
+    )
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
-    registry.register(Meters(commits.counts, core.auth.counts, lambda: commits.waiting, store=store_name, version=ours))
-    registry.register(
-        RequestMeters(counts.requests, counts.seconds, counts.rejected, counts.unreadable, counts.handshakes)
-    )
-    registry.register(RetentionMeters(core.retention.counts))
-    registry.register(RedisMeters(core.redis, commits.counts, core.store))
+    registry.register(Meters(sources))
     return registry
 
 

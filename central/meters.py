@@ -1,7 +1,12 @@
-"""Prometheus metrics of the group commit and of keys: one collector that reads plain numbers at scrape."""
+"""Every Prometheus family of central as one table. A scrape reads plain numbers that their owners keep.
+
+How to add a family: a row in FAMILIES and a row in docs/metrics.md. A test compares them.
+"""
 
 import platform
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
 
 from prometheus_client.core import (
     CounterMetricFamily,
@@ -13,59 +18,283 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from central.access.auth import AuthCounts
+from central.access.redis_key_news import KeyNewsCounts
+from central.access.redis_limit import LimitCounts
+from central.histogram import Histogram
+from central.redis_services import RedisServices
+from central.retention import RetentionCounts
+from central.spill.drain import DrainCounts
+from central.spill.spill import SpillCounts, SpillState
+from central.store.base import Store
+from central.store.outage_guard import Guarded
+from central.web.counts import RequestCounts
 from central.write.store_or_spill import WriteCounts
 
 
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Who keeps the numbers. What a process does not use (Redis, the spill) counts 0."""
+
+    version: str
+    store_name: str
+    store: Store
+    writes: WriteCounts
+    waiting: Callable[[], int]
+    """Requests that wait for their group."""
+    auth: AuthCounts
+    http: RequestCounts
+    retention: RetentionCounts
+    redis: RedisServices
+
+    @property
+    def guard(self) -> Guarded | None:
+        """None where the store cannot go away by itself."""
+        return self.store if isinstance(self.store, Guarded) else None
+
+    @property
+    def limits(self) -> LimitCounts:
+        """Of rate limits that are shared."""
+        return self.redis.limits.counts if self.redis.limits else LimitCounts()
+
+    @property
+    def news(self) -> KeyNewsCounts:
+        """Of keys that another process changed."""
+        return self.redis.news.counts if self.redis.news else KeyNewsCounts()
+
+    @property
+    def puts(self) -> SpillCounts:
+        """Of groups that went to the spill."""
+        return self.redis.spill.counts if self.redis.spill else SpillCounts()
+
+    @property
+    def spill(self) -> SpillState:
+        """What is in the spill."""
+        return self.redis.spill.state if self.redis.spill else SpillState(fault=None)
+
+    @property
+    def drained(self) -> DrainCounts:
+        """Of groups that went from the spill to the store."""
+        return self.redis.drain.counts if self.redis.drain else DrainCounts()
+
+
+Value = float | Histogram | Mapping[str, str]
+"""A number, the text of an info, or the observations of a histogram."""
+
+
+Kind = type[InfoMetricFamily] | type[CounterMetricFamily] | type[GaugeMetricFamily] | type[HistogramMetricFamily]
+
+
+class Family(NamedTuple):
+    """One row: a family without labels has one value, one with labels has a value for each tuple of them."""
+
+    kind: Kind
+    name: str
+    """After ``fiesta_``."""
+    help: str
+    read: Callable[[Sources], Value | Iterable[tuple[tuple[str, ...], Value]]]
+    labels: tuple[str, ...] = ()
+
+
+def _by(counts: Mapping[Any, Value]) -> Iterator[tuple[tuple[str, ...], Value]]:
+    """Counts by one label, in its order."""
+    return (((str(label),), value) for label, value in sorted(counts.items()))
+
+
+_INFO: Final = InfoMetricFamily
+_COUNTER: Final = CounterMetricFamily
+_GAUGE: Final = GaugeMetricFamily
+_HISTOGRAM: Final = HistogramMetricFamily
+
+FAMILIES: Final = (
+    Family(
+        _INFO,
+        "build",
+        "What runs here.",
+        lambda s: {"version": s.version, "store": s.store_name, "python": platform.python_version()},
+    ),
+    # The group commit, and who may come to it.
+    Family(
+        _COUNTER,
+        "points_stored",
+        "Points that are durable, by store and type.",
+        lambda s: [
+            ((s.store_name, "counter"), s.writes.counters),
+            ((s.store_name, "value"), s.writes.points - s.writes.counters),
+        ],
+        ("store", "type"),
+    ),
+    Family(
+        _COUNTER,
+        "revoked_key_requests",
+        "Requests with a key that was revoked, by its id.",
+        lambda s: _by(s.auth.revoked),
+        ("key",),
+    ),
+    Family(_HISTOGRAM, "commit_seconds", "Time of a commit.", lambda s: s.writes.commit_seconds),
+    Family(_HISTOGRAM, "group_requests", "Requests in a group that was committed.", lambda s: s.writes.group_requests),
+    Family(_HISTOGRAM, "group_points", "Points in a group that was committed.", lambda s: s.writes.group_points),
+    Family(_COUNTER, "groups_failed", "Groups that were certainly not stored.", lambda s: s.writes.failed_groups),
+    Family(
+        _COUNTER,
+        "commits_unknown",
+        "Commits whose outcome was unknown at first.",
+        lambda s: s.writes.unknown_outcomes,
+    ),
+    Family(_COUNTER, "replays", "Requests answered from their Idempotency-Key.", lambda s: s.writes.replays),
+    Family(
+        _COUNTER,
+        "turned_away",
+        "Requests refused because too many waited or for too long.",
+        lambda s: s.writes.turned_away,
+    ),
+    Family(_COUNTER, "key_cache_hits", "Requests whose key was known.", lambda s: s.auth.hits),
+    Family(_COUNTER, "key_cache_misses", "Requests whose key had to be looked up.", lambda s: s.auth.misses),
+    Family(_COUNTER, "key_verifications", "bcrypt comparisons.", lambda s: s.auth.verified),
+    Family(_COUNTER, "key_refusals", "Requests without a valid key.", lambda s: s.auth.refused),
+    Family(_GAUGE, "requests_waiting", "Requests that wait for their group.", lambda s: s.waiting()),
+    Family(_GAUGE, "key_verifications_waiting", "bcrypt comparisons that run or wait.", lambda s: s.auth.comparing),
+    # The HTTP edge.
+    Family(
+        _COUNTER,
+        "requests",
+        "Answers by route and status.",
+        lambda s: (((route, str(status)), count) for (route, status), count in sorted(s.http.requests.items())),
+        ("route", "status"),
+    ),
+    Family(_HISTOGRAM, "request_seconds", "Time to an answer, by route.", lambda s: _by(s.http.seconds), ("route",)),
+    Family(
+        _COUNTER,
+        "items_rejected",
+        "Items that were not stored, by code.",
+        lambda s: _by(s.http.rejected),
+        ("code",),
+    ),
+    Family(_COUNTER, "unreadable_requests", "What was no HTTP, by why.", lambda s: _by(s.http.unreadable), ("reason",)),
+    Family(
+        _COUNTER,
+        "tls_failures",
+        "TLS handshakes that failed, by why.",
+        lambda s: _by(s.http.handshakes),
+        ("reason",),
+    ),
+    # Retention.
+    Family(_COUNTER, "retention_runs", "Runs that ended well.", lambda s: s.retention.runs),
+    Family(
+        _COUNTER,
+        "retention_failures",
+        "Daily runs that failed and will be done again.",
+        lambda s: s.retention.failures,
+    ),
+    Family(_COUNTER, "retention_rows", "Rows of points and rollups removed.", lambda s: s.retention.rows),
+    Family(_COUNTER, "retention_parts", "Pieces (partitions, slices) removed.", lambda s: s.retention.parts),
+    Family(
+        _GAUGE,
+        "retention_line_seconds",
+        "Points before this moment are hidden (Unix seconds; 0: none).",
+        lambda s: s.retention.line,
+    ),
+    Family(
+        _GAUGE,
+        "retention_dropped_seconds",
+        "Points before this moment are removed (Unix seconds; 0: none).",
+        lambda s: s.retention.dropped,
+    ),
+    # Outages, and what Redis is used for.
+    Family(
+        _COUNTER,
+        "store_outages",
+        "Times that the store was held to be down.",
+        lambda s: s.guard.outages if s.guard else 0,
+    ),
+    Family(
+        _COUNTER,
+        "late_commits",
+        "Commits that took too long to be waited for.",
+        lambda s: s.guard.late_commits if s.guard else 0,
+    ),
+    Family(_COUNTER, "limit_round_trips", "Round trips to Redis for rate limits.", lambda s: s.limits.round_trips),
+    Family(_COUNTER, "limit_trips_failed", "Of them those without an answer in time.", lambda s: s.limits.failed_trips),
+    Family(_COUNTER, "limit_waits", "Requests that waited for such a round trip.", lambda s: s.limits.waits),
+    Family(
+        _COUNTER,
+        "limit_fallbacks",
+        "Requests that were counted in this process alone.",
+        lambda s: s.limits.fallbacks,
+    ),
+    Family(_COUNTER, "key_changes_heard", "Revoked and rotated keys heard of.", lambda s: s.news.heard),
+    Family(
+        _COUNTER,
+        "key_changes_not_told",
+        "Revoked and rotated keys that could not be announced.",
+        lambda s: s.news.not_told,
+    ),
+    Family(_COUNTER, "spilled_groups", "Groups acknowledged from the spill.", lambda s: s.writes.spilled_groups),
+    Family(_COUNTER, "spilled_requests", "Requests acknowledged from the spill.", lambda s: s.writes.spilled_requests),
+    Family(_COUNTER, "spilled_points", "Points acknowledged from the spill.", lambda s: s.writes.spilled_points),
+    Family(_COUNTER, "spill_refused", "Groups that the spill did not take.", lambda s: s.puts.refused),
+    Family(
+        _COUNTER,
+        "spill_in_doubt",
+        "Groups of which it is not known whether the spill took them.",
+        lambda s: s.puts.in_doubt,
+    ),
+    Family(_COUNTER, "drained_entries", "Entries of the spill that are stored.", lambda s: s.drained.entries),
+    Family(_COUNTER, "drained_points", "Points of them.", lambda s: s.drained.points),
+    Family(_COUNTER, "drain_left_out", "Requests in the spill that were stored already.", lambda s: s.drained.left_out),
+    Family(
+        _COUNTER,
+        "drain_rejected",
+        "Points in the spill that were put into rejected_points.",
+        lambda s: s.drained.rejected,
+    ),
+    Family(_COUNTER, "drain_bad", "Entries that could not be read and were set aside.", lambda s: s.drained.bad),
+    Family(
+        _COUNTER,
+        "drain_postponed",
+        "Times that the store refused an entry, which stays.",
+        lambda s: s.drained.postponed,
+    ),
+    Family(
+        _GAUGE,
+        "store_down",
+        "1 while the store is held to be down.",
+        lambda s: s.guard is not None and s.guard.down,
+    ),
+    Family(
+        _GAUGE,
+        "limits_alone",
+        "1 while this process counts rate limits alone.",
+        lambda s: s.redis.limits is not None and s.redis.limits.alone,
+    ),
+    Family(_GAUGE, "spill_entries", "Entries in the spill.", lambda s: s.spill.entries),
+    Family(_GAUGE, "spill_bytes", "Bytes in the spill.", lambda s: s.spill.bytes),
+    Family(_GAUGE, "spill_bad_entries", "Entries set aside since they could not be read.", lambda s: s.spill.bad),
+    Family(_GAUGE, "spill_lag_seconds", "Age of the oldest entry in the spill.", lambda s: s.spill.lag_seconds),
+    Family(
+        _GAUGE,
+        "spill_closed",
+        "1 while the spill takes nothing.",
+        lambda s: s.redis.spill is not None and s.redis.spill.fault is not None,
+    ),
+)
+
+
 class Meters(Collector):
-    """Reads counts that their owners keep. ``store`` is the store's name, ``version`` our own."""
+    """Reads the table when Prometheus asks. Register it in a registry of one's own."""
 
-    def __init__(
-        self, writes: WriteCounts, auth: AuthCounts, waiting: Callable[[], int], *, store: str, version: str
-    ) -> None:
-        self._writes = writes
-        self._auth = auth
-        self._waiting = waiting
-        self._store = store
-        self._version = version
+    def __init__(self, sources: Sources) -> None:
+        self._sources = sources
 
-    def collect(self) -> Iterable[Metric]:
-        """One family a fact; every name is in docs/metrics.md."""
-        writes, auth = self._writes, self._auth
-        about = {"version": self._version, "store": self._store, "python": platform.python_version()}
-        yield InfoMetricFamily("fiesta_build", "What runs here.", value=about)
-        points = CounterMetricFamily(
-            "fiesta_points_stored", "Points that are durable, by store and type.", labels=["store", "type"]
-        )
-        points.add_metric([self._store, "counter"], writes.counters)
-        points.add_metric([self._store, "value"], writes.points - writes.counters)
-        yield points
-        revoked = CounterMetricFamily(
-            "fiesta_revoked_key_requests", "Requests with a key that was revoked, by its id.", labels=["key"]
-        )
-        for key_id, count in sorted(auth.revoked.items()):
-            revoked.add_metric([str(key_id)], count)
-        yield revoked
-        for name, text, times in (
-            ("commit_seconds", "Time of a commit.", writes.commit_seconds),
-            ("group_requests", "Requests in a group that was committed.", writes.group_requests),
-            ("group_points", "Points in a group that was committed.", writes.group_points),
-        ):
-            family = HistogramMetricFamily(f"fiesta_{name}", text)
-            family.add_metric([], times.buckets(), times.total)
+    def describe(self) -> Iterable[Metric]:
+        """Nothing: registering must not read."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """Every family; each is there from the first scrape, one with labels as soon as it has a value."""
+        for row in FAMILIES:
+            family: Any = row.kind(f"fiesta_{row.name}", row.help, labels=row.labels)
+            read: Any = row.read(self._sources)
+            for labels, value in read if row.labels else [((), read)]:
+                parts = (value.buckets(), value.total) if isinstance(value, Histogram) else (value,)
+                family.add_metric(labels, *parts)
             yield family
-        for name, text, value in (
-            ("groups_failed", "Groups that were certainly not stored.", writes.failed_groups),
-            ("commits_unknown", "Commits whose outcome was unknown at first.", writes.unknown_outcomes),
-            ("replays", "Requests answered from their Idempotency-Key.", writes.replays),
-            ("turned_away", "Requests refused because too many waited or for too long.", writes.turned_away),
-            ("key_cache_hits", "Requests whose key was known.", auth.hits),
-            ("key_cache_misses", "Requests whose key had to be looked up.", auth.misses),
-            ("key_verifications", "bcrypt comparisons.", auth.verified),
-            ("key_refusals", "Requests without a valid key.", auth.refused),
-        ):
-            yield CounterMetricFamily(f"fiesta_{name}", text, value=value)
-        for name, text, level in (
-            ("requests_waiting", "Requests that wait for their group.", self._waiting()),
-            ("key_verifications_waiting", "bcrypt comparisons that run or wait.", auth.comparing),
-        ):
-            yield GaugeMetricFamily(f"fiesta_{name}", text, value=level)

@@ -13,6 +13,11 @@ from central.ingest.body import decode_json
 from protocol.item import Fault, Item, Kind, parse_item, parse_single
 from protocol.limits import MAX_AGE_SECONDS, MAX_BATCH_ITEMS, MAX_IDEMPOTENCY_KEY
 
+ITEM_CODES: Final = (
+    *("VALIDATION_ERROR", "INVALID_NAME", "INVALID_VALUE", "INVALID_TIMESTAMP"),
+    *("TIMESTAMP_TOO_OLD", "TIMESTAMP_IN_FUTURE", "METRIC_TYPE_CONFLICT", "TOO_MANY_METRICS"),
+)
+"""Every code that one item can be rejected with."""
 _NAME_ECHO: Final = 255
 
 

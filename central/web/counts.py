@@ -4,6 +4,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
 from central.histogram import SECONDS, Histogram
+from central.ingest.submission import ITEM_CODES
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,8 +15,8 @@ class RequestCounts:
     """Answers, by route and status."""
     seconds: defaultdict[str, Histogram] = field(default_factory=lambda: defaultdict(lambda: Histogram(SECONDS)))
     """From a request's head to its answer, by route."""
-    rejected: Counter[str] = field(default_factory=Counter)
-    """Items that were not accepted, by error code."""
+    rejected: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys(ITEM_CODES, 0)))
+    """Items that were not accepted, by error code; each code is there from the start."""
     unreadable: Counter[str] = field(default_factory=Counter)
     """What was no HTTP at all, by why."""
     handshakes: Counter[str] = field(default_factory=Counter)

@@ -1,83 +1,213 @@
-"""central/meters.py: what /metrics says, and that docs/metrics.md says all of it."""
+"""central/meters.py: what /metrics says, each fact once from its owner, and that docs/metrics.md says all of it."""
 
 import platform
 import re
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 
 from central.access.auth import AuthCounts
+from central.access.redis_key_news import KeyNews, KeyNewsCounts
+from central.access.redis_limit import LimitCounts
 from central.histogram import SECONDS, Histogram
-from central.meters import Meters
-from central.request_meters import RequestMeters
+from central.ingest.names import Names
+from central.meters import Meters, Sources
+from central.redis_link import RedisAddress
+from central.redis_services import RedisServices
 from central.retention import RetentionCounts
-from central.retention_meters import RetentionMeters
+from central.settings import load_settings
+from central.spill.drain import Drain, DrainCounts
+from central.spill.spill import SpillCounts, SpillState
+from central.store.duck.store import DuckStore
+from central.store.outage_guard import Guarded
+from central.web.counts import RequestCounts
+from central.write.group_commit import GroupCommit
 from central.write.store_or_spill import WriteCounts
 from tests.central.harness import Central
+from tests.central.store_help import CAPS
 
-DOCS = Path(__file__).parents[2] / "docs" / "metrics.md"
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs" / "metrics.md"
 
 
-def scrape() -> str:
+@pytest.fixture
+async def sources(tmp_path: Path) -> AsyncIterator[Sources]:
+    """Of a process that uses a Redis which is not there. Nothing was counted yet."""
+    store = Guarded(DuckStore(tmp_path))
+    redis = RedisServices(load_settings({"REDIS_HOST": "127.0.0.1", "REDIS_PORT": "1", "QUEUE_CONNECTION": "redis"}))
+    yield sources_of(store, redis)
+    await redis.close()
+    await store.close()
+
+
+def sources_of(store: Guarded | DuckStore, redis: RedisServices) -> Sources:
+    return Sources(
+        version="1.2.3",
+        store_name="duckdb",
+        store=store,
+        writes=WriteCounts(),
+        waiting=lambda: 14,
+        auth=AuthCounts(),
+        http=RequestCounts(),
+        retention=RetentionCounts(),
+        redis=redis,
+    )
+
+
+def scrape(sources: Sources) -> dict[str, str]:
     registry = CollectorRegistry()
+    registry.register(Meters(sources))
+    lines = generate_latest(registry).decode().splitlines()
+    return dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+
+
+def without_buckets(samples: dict[str, str]) -> dict[str, float]:
+    return {name: float(value) for name, value in samples.items() if "_bucket" not in name}
+
+
+def test_every_number_of_one_process_is_told_once(sources: Sources) -> None:
     writes = WriteCounts(points=3, counters=1, replays=4, failed_groups=5, unknown_outcomes=6, turned_away=7)
     writes.group_requests.observe(2)
     writes.group_points.observe(3)
     writes.commit_seconds.observe(8.5)
-    auth = AuthCounts(hits=9, misses=21, verified=10, refused=11, comparing=22, revoked=Counter({3: 23}))
-    seconds = Histogram(SECONDS)
-    seconds.observe(0.25)
-    registry.register(RetentionMeters(RetentionCounts(runs=15, failures=16, rows=17, parts=18, line=19, dropped=20)))
-    registry.register(Meters(writes, auth, lambda: 14, store="duckdb", version="1.2.3"))
-    registry.register(
-        RequestMeters(
-            {("/health", 200): 12}, {"/health": seconds}, {"INVALID_NAME": 13}, {"method": 24}, {"version": 25}
+    seconds: defaultdict[str, Histogram] = defaultdict(lambda: Histogram(SECONDS))
+    seconds["/health"].observe(0.25)
+    http = RequestCounts(
+        requests=Counter({("/health", 200): 12}),
+        seconds=seconds,
+        rejected=Counter({"INVALID_NAME": 13}),
+        unreadable=Counter({"method": 24}),
+        handshakes=Counter({"version": 25}),
+    )
+    samples = scrape(
+        replace(
+            sources,
+            writes=writes,
+            auth=AuthCounts(hits=9, misses=21, verified=10, refused=11, comparing=22, revoked=Counter({3: 23})),
+            http=http,
+            retention=RetentionCounts(runs=15, failures=16, rows=17, parts=18, line=19, dropped=20),
+            redis=RedisServices(load_settings({})),
         )
     )
-    return generate_latest(registry).decode()
-
-
-def test_every_fact_is_told_once() -> None:
-    samples = dict(line.rsplit(" ", 1) for line in scrape().splitlines() if not line.startswith("#"))
-    assert {name: value for name, value in samples.items() if "_bucket" not in name} == {
-        f'fiesta_build_info{{python="{platform.python_version()}",store="duckdb",version="1.2.3"}}': "1.0",
-        'fiesta_requests_total{route="/health",status="200"}': "12.0",
-        'fiesta_request_seconds_count{route="/health"}': "1.0",
-        'fiesta_request_seconds_sum{route="/health"}': "0.25",
-        'fiesta_items_rejected_total{code="INVALID_NAME"}': "13.0",
-        'fiesta_points_stored_total{store="duckdb",type="counter"}': "1.0",
-        'fiesta_points_stored_total{store="duckdb",type="value"}': "2.0",
-        "fiesta_group_requests_count": "1.0",
-        "fiesta_group_requests_sum": "2.0",
-        "fiesta_group_points_count": "1.0",
-        "fiesta_group_points_sum": "3.0",
-        "fiesta_commit_seconds_count": "1.0",
-        "fiesta_commit_seconds_sum": "8.5",
-        "fiesta_groups_failed_total": "5.0",
-        "fiesta_commits_unknown_total": "6.0",
-        "fiesta_replays_total": "4.0",
-        "fiesta_turned_away_total": "7.0",
-        "fiesta_key_cache_hits_total": "9.0",
-        "fiesta_key_cache_misses_total": "21.0",
-        "fiesta_key_verifications_total": "10.0",
-        "fiesta_key_verifications_waiting": "22.0",
-        "fiesta_key_refusals_total": "11.0",
-        'fiesta_revoked_key_requests_total{key="3"}': "23.0",
-        "fiesta_requests_waiting": "14.0",
-        "fiesta_retention_runs_total": "15.0",
-        "fiesta_retention_failures_total": "16.0",
-        "fiesta_retention_rows_total": "17.0",
-        "fiesta_retention_parts_total": "18.0",
-        "fiesta_retention_line_seconds": "19.0",
-        "fiesta_retention_dropped_seconds": "20.0",
-        'fiesta_unreadable_requests_total{reason="method"}': "24.0",
-        'fiesta_tls_failures_total{reason="version"}': "25.0",
+    told = without_buckets(samples)
+    assert {name: value for name, value in told.items() if value} == {
+        f'fiesta_build_info{{python="{platform.python_version()}",store="duckdb",version="1.2.3"}}': 1,
+        'fiesta_requests_total{route="/health",status="200"}': 12,
+        'fiesta_request_seconds_count{route="/health"}': 1,
+        'fiesta_request_seconds_sum{route="/health"}': 0.25,
+        'fiesta_items_rejected_total{code="INVALID_NAME"}': 13,
+        'fiesta_points_stored_total{store="duckdb",type="counter"}': 1,
+        'fiesta_points_stored_total{store="duckdb",type="value"}': 2,
+        "fiesta_group_requests_count": 1,
+        "fiesta_group_requests_sum": 2,
+        "fiesta_group_points_count": 1,
+        "fiesta_group_points_sum": 3,
+        "fiesta_commit_seconds_count": 1,
+        "fiesta_commit_seconds_sum": 8.5,
+        "fiesta_groups_failed_total": 5,
+        "fiesta_commits_unknown_total": 6,
+        "fiesta_replays_total": 4,
+        "fiesta_turned_away_total": 7,
+        "fiesta_key_cache_hits_total": 9,
+        "fiesta_key_cache_misses_total": 21,
+        "fiesta_key_verifications_total": 10,
+        "fiesta_key_verifications_waiting": 22,
+        "fiesta_key_refusals_total": 11,
+        'fiesta_revoked_key_requests_total{key="3"}': 23,
+        "fiesta_requests_waiting": 14,
+        "fiesta_retention_runs_total": 15,
+        "fiesta_retention_failures_total": 16,
+        "fiesta_retention_rows_total": 17,
+        "fiesta_retention_parts_total": 18,
+        "fiesta_retention_line_seconds": 19,
+        "fiesta_retention_dropped_seconds": 20,
+        'fiesta_unreadable_requests_total{reason="method"}': 24,
+        'fiesta_tls_failures_total{reason="version"}': 25,
     }
     assert samples['fiesta_request_seconds_bucket{le="0.2",route="/health"}'] == "0.0"
     assert samples['fiesta_request_seconds_bucket{le="0.5",route="/health"}'] == "1.0"
     assert samples['fiesta_commit_seconds_bucket{le="+Inf"}'] == "1.0"
+
+
+def test_every_number_of_redis_and_outages_is_told_once(sources: Sources) -> None:
+    store, redis = sources.store, sources.redis
+    assert isinstance(store, Guarded)
+    assert redis.limits is not None
+    assert redis.spill is not None
+    store.outages, store.late_commits = 1, 2
+    names = Names(store, CAPS)
+    redis.limits.counts = LimitCounts(round_trips=3, failed_trips=4, waits=5, fallbacks=6)
+    redis.news = KeyNews(RedisAddress("127.0.0.1", 1), print)
+    redis.news.counts = KeyNewsCounts(told=0, not_told=8, heard=7)
+    redis.spill.counts = SpillCounts(put=0, refused=12, in_doubt=13)
+    redis.spill.state = SpillState(entries=20, bytes=21, bad=22, lag_seconds=23.5, fault=None)
+    redis.drain = Drain(redis.spill, store, names, GroupCommit(store, names).in_turn)
+    redis.drain.counts = DrainCounts(entries=14, points=15, left_out=16, rejected=17, bad=18, postponed=19)
+    writes = WriteCounts(spilled_groups=9, spilled_requests=10, spilled_points=11)
+    samples = without_buckets(scrape(replace(sources, writes=writes)))
+    table = {
+        "store_outages_total": 1,
+        "late_commits_total": 2,
+        "limit_round_trips_total": 3,
+        "limit_trips_failed_total": 4,
+        "limit_waits_total": 5,
+        "limit_fallbacks_total": 6,
+        "key_changes_heard_total": 7,
+        "key_changes_not_told_total": 8,
+        "spilled_groups_total": 9,
+        "spilled_requests_total": 10,
+        "spilled_points_total": 11,
+        "spill_refused_total": 12,
+        "spill_in_doubt_total": 13,
+        "drained_entries_total": 14,
+        "drained_points_total": 15,
+        "drain_left_out_total": 16,
+        "drain_rejected_total": 17,
+        "drain_bad_total": 18,
+        "drain_postponed_total": 19,
+        "spill_entries": 20,
+        "spill_bytes": 21,
+        "spill_bad_entries": 22,
+        "spill_lag_seconds": 23.5,
+        "store_down": 0,
+        "limits_alone": 0,
+        "spill_closed": 0,
+    }
+    assert {name: samples[f"fiesta_{name}"] for name in table} == table
+
+
+async def test_what_is_wrong_is_1(sources: Sources) -> None:
+    store, redis = sources.store, sources.redis
+    assert isinstance(store, Guarded)
+    assert redis.limits is not None
+    await redis.limits.hit(1, 5, 0)
+    store.up.clear()
+    samples = scrape(sources)
+    assert [samples[f"fiesta_{name}"] for name in ("store_down", "limits_alone", "spill_closed")] == ["1.0"] * 3
+
+
+async def test_what_a_process_does_not_use_counts_0(tmp_path: Path) -> None:
+    store = DuckStore(tmp_path)
+    samples = without_buckets(scrape(sources_of(store, RedisServices(load_settings({})))))
+    await store.close()
+    parts = ("store_", "late_", "limit", "key_changes", "spill", "drain")
+    unused = {name: value for name, value in samples.items() if name.removeprefix("fiesta_").startswith(parts)}
+    assert len(unused) == 26
+    assert set(unused.values()) == {0}
+
+
+def test_a_count_by_reason_is_there_from_the_start_for_every_reason(sources: Sources) -> None:
+    """Or its first burst would be invisible to ``increase()``."""
+    coded = "".join((ROOT / path).read_text() for path in ("protocol/item.py", "central/ingest/names.py"))
+    codes = set(re.findall(r'Fault\(\s*"([A-Z_]+)"', coded))
+    assert len(codes) > 4
+    told = {name: value for name, value in scrape(sources).items() if name.startswith("fiesta_items_rejected")}
+    assert told == {f'fiesta_items_rejected_total{{code="{code}"}}': "0.0" for code in codes}
 
 
 async def test_the_docs_have_every_metric_with_its_type_and_labels_and_no_other(central: Central) -> None:
