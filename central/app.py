@@ -154,9 +154,9 @@ async def serve(
 
 def _core(settings: Settings, store: Store, outside: Outside) -> _Core:
     redis = RedisServices(settings, outside.ticks)
-    names = Names(store, Caps(settings.max_names, settings.max_names_per_key))
+    names = Names(store.names, Caps(settings.max_names, settings.max_names_per_key))
     auth = Auth(
-        store,
+        store.keys,
         given_admin_key=settings.admin_key,
         rate_limit=settings.rate_limit_default,
         clock=outside.ticks,
@@ -235,7 +235,7 @@ def migrate(settings: Settings, told: OnMigration | None = None) -> list[str]:
 
 async def _migrate(settings: Settings, told: OnMigration | None) -> list[str]:
     store = await _open_store(settings, told)
-    auth = Auth(store)
+    auth = Auth(store.keys)
     try:
         await ensure_admin_key(auth, store, settings.data_dir, settings.rate_limit_default)
         return store.applied

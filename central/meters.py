@@ -26,7 +26,7 @@ from central.retention import RetentionCounts
 from central.spill.drain import DrainCounts
 from central.spill.spill import SpillCounts, SpillState
 from central.store.base import Store
-from central.store.outage_guard import Guarded
+from central.store.outage_guard import OutageGuard
 from central.web.counts import RequestCounts
 from central.write.store_or_spill import WriteCounts
 
@@ -47,9 +47,9 @@ class Sources:
     redis: RedisServices
 
     @property
-    def guard(self) -> Guarded | None:
+    def guard(self) -> OutageGuard | None:
         """None where the store cannot go away by itself."""
-        return self.store if isinstance(self.store, Guarded) else None
+        return self.store if isinstance(self.store, OutageGuard) else None
 
     @property
     def limits(self) -> LimitCounts:

@@ -16,7 +16,7 @@ from central.settings import Settings
 from central.spill.drain import Drain
 from central.spill.spill import Spill
 from central.store.base import Store
-from central.store.outage_guard import Guarded
+from central.store.outage_guard import OutageGuard
 from central.write.group_commit import GroupCommit
 
 
@@ -79,5 +79,5 @@ class RedisServices:
 def with_outage_guard(store: Store, settings: Settings) -> Store:
     """The store, guarded where it may go away by itself or where there is another place to write to."""
     if settings.db_connection == "mysql" or settings.redis_host is not None:
-        return Guarded(store)
+        return OutageGuard(store)
     return store

@@ -120,7 +120,7 @@ async def _make_names(store: Store, data: Dataset) -> None:
     for first in range(1, data.names + 1, 1_000):
         numbers = range(first, min(first + 1_000, data.names + 1))
         wanted = [NewName(data.name(number), "value", 1) for number in numbers]
-        found = await store.resolve(wanted, _CAPS, data.start)
+        found = await store.names.resolve(wanted, _CAPS, data.start)
         wrong = [new.name for number, new in zip(numbers, wanted, strict=True) if found[new.name].id != number]
         if wrong:
             raise RuntimeError(f"the store is not empty: {wrong[0]} has an id already")

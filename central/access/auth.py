@@ -22,7 +22,7 @@ from typing import Final, NamedTuple, TypeVar
 import bcrypt
 
 from central.errors import ApiError, unauthorized, unavailable
-from central.store.base import KeyRow, NewKey, Store, StoreError
+from central.store.base import KeyRow, KeyStore, NewKey, StoreError
 
 T = TypeVar("T")
 
@@ -97,14 +97,14 @@ class Auth:
 
     def __init__(
         self,
-        store: Store,
+        keys: KeyStore,
         *,
         given_admin_key: str | None = None,
         rate_limit: int = 1000,
         clock: Callable[[], float] = time.monotonic,
         cost: int = BCRYPT_COST,
     ) -> None:
-        self._store = store
+        self._keys = keys
         self._clock = clock
         self._cost = cost
         self._pepper = os.urandom(32)
@@ -146,12 +146,12 @@ class Auth:
     async def store_key(self, fresh: FreshKey, name: str, scopes: frozenset[str], rate_limit: int, now: int) -> KeyRow:
         """Store a key that is known in clear already."""
         hashed = await self._hash(fresh.secret)
-        return await self._store.create_key(NewKey(fresh.public_id, name, hashed, scopes, rate_limit), now)
+        return await self._keys.create(NewKey(fresh.public_id, name, hashed, scopes, rate_limit), now)
 
     async def rotate(self, key_id: int, now: int) -> tuple[KeyRow, str] | None:
         """A new secret for a key, the old one dead at once; None when there is no such live key."""
         fresh = new_key()
-        row = await self._store.rotate_key(key_id, await self._hash(fresh.secret), now)
+        row = await self._keys.rotate(key_id, await self._hash(fresh.secret), now)
         self.forget(key_id)
         return None if row is None else (row, f"gf_{row.public_id}_{fresh.secret}")
 
@@ -180,7 +180,7 @@ class Auth:
             raise self._refuse() from None
         cached, forgotten = self._cache.get(digest), self._forgotten
         try:
-            row = await self._store.find_key(fresh.public_id)
+            row = await self._keys.find(fresh.public_id)
         except StoreError as error:
             if cached is not None:
                 return cached.key  # nobody can revoke a key while the store cannot be asked

@@ -24,7 +24,7 @@ async def ensure_admin_key(auth: Auth, store: Store, data_dir: Path, rate_limit:
 
 
 async def _ensure_admin_key(auth: Auth, store: Store, data_dir: Path, rate_limit: int) -> None:
-    rows = await store.list_keys()
+    rows = await store.keys.list_all()
     if any("admin" in row.scopes and row.revoked_at is None for row in rows):
         return
     path = data_dir / ADMIN_KEY_FILE

@@ -7,7 +7,7 @@ from typing import Final
 import structlog
 
 from central.ingest.submission import Submission
-from central.store.base import Caps, Metric, NewName, Store
+from central.store.base import Caps, Metric, NameStore, NewName
 from protocol.item import Fault
 
 MAX_CACHED: Final = 1_000_000
@@ -25,7 +25,7 @@ class Known:
 class Names:
     """Ids and types by name. Entries come only from what the store has made durable."""
 
-    def __init__(self, store: Store, caps: Caps) -> None:
+    def __init__(self, store: NameStore, caps: Caps) -> None:
         self._store = store
         self._caps = caps
         self._known: Known | None = None
@@ -39,7 +39,7 @@ class Names:
         todo = list(submissions)
         known, missing = await self._resolve(todo, now)
         faults = [self._faults(submission, known.metrics, missing) for submission in todo]
-        if known.version is not None and any(faults) and await self._store.names_version() != known.version:
+        if known.version is not None and any(faults) and await self._store.version() != known.version:
             # What the cache holds against them may be a name that is gone.
             self.forget_all()
             known, missing = await self._resolve(todo, now)
@@ -90,7 +90,7 @@ class Names:
     async def _resolve(self, todo: list[Submission], now: int) -> tuple[Known, frozenset[str]]:
         """What is known of the names of these submissions, and those of them that are over a cap."""
         if self._known is None:
-            self._known = Known(await self._store.names_version())
+            self._known = Known(await self._store.version())
         known = self._known
         wanted = [
             NewName(item.name, item.kind, submission.key_id)

@@ -109,7 +109,7 @@ class Group:
     """What one transaction stores. ``id`` is 16 random bytes; ``day`` is days since the epoch.
 
     The group's own id is stored in any case, beside ``ids``, and found by ``recall`` with a fingerprint of zeros.
-    ``names_version`` is what Store.names_version gave before the first of the rows' names was resolved; None is not
+    ``names_version`` is what NameStore.version gave before the first of the rows' names was resolved; None is not
     checked. ``rejected`` is kept aside for an operator, in the same transaction.
     """
 
@@ -151,11 +151,60 @@ class Caps(NamedTuple):
     names_per_key: int
 
 
+class NameStore(Protocol):
+    """The names of metrics. Every method may raise StoreUnavailable."""
+
+    async def resolve(self, wanted: Sequence[NewName], caps: Caps, now: int) -> dict[str, Metric]:
+        """The metrics of these names, created where missing, durably; those over a cap are left out."""
+
+    async def find(self, names: Sequence[str]) -> dict[str, Metric]:
+        """The metrics of those names that exist."""
+
+    async def version(self) -> int | None:
+        """Changes whenever any process deletes a name; None where no other process can."""
+
+    async def page(self, prefix: str, after: str, limit: int) -> list[tuple[str, Kind]]:
+        """Names in byte order that start with ``prefix`` and come after ``after``."""
+
+    async def delete(self, name: str) -> bool:
+        """Remove a name, and with it all of its points from what can be seen. False when there is none.
+
+        A process calls it between its commits.
+        """
+
+    async def purge(self) -> None:
+        """Remove the points that deleted names have left. May take long, and run beside commits."""
+
+
+class KeyStore(Protocol):
+    """The API keys. Every method may raise StoreUnavailable."""
+
+    async def find(self, public_id: str) -> KeyRow | None:
+        """The key row of a public id, revoked or not."""
+
+    async def list_all(self) -> list[KeyRow]:
+        """All key rows by id."""
+
+    async def create(self, key: NewKey, now: int) -> KeyRow:
+        """Store a key durably."""
+
+    async def revoke(self, key_id: int, now: int) -> KeyRow | None:
+        """Mark a key as revoked, durably; None when there is none. Revoking twice keeps the first time."""
+
+    async def rotate(self, key_id: int, hashed: str, now: int) -> KeyRow | None:
+        """Replace the secret of a key that is not revoked, durably; None when there is none."""
+
+
 class Store(Protocol):
-    """Every method may raise StoreUnavailable. A process calls ``delete_metric`` and ``tidy`` between its commits."""
+    """Groups of points and what is asked about them; names, keys and retention are faces of their own.
+
+    Every method may raise StoreUnavailable. A process calls ``tidy`` between its commits.
+    """
 
     writers: int
     """How many commits may run at once."""
+    names: NameStore
+    keys: KeyStore
     retention: RetentionStore
     """Where old points are hidden and removed."""
 
@@ -168,47 +217,14 @@ class Store(Protocol):
         Raises StaleNames when ``names_version`` is not the store's any more.
         """
 
-    async def count_rejected(self) -> int:
-        """How many rejected points are kept aside."""
-
     async def recall(self, ids: Sequence[bytes]) -> dict[bytes, Remembered]:
         """Which of these request ids are stored, with what was answered."""
 
-    async def resolve(self, wanted: Sequence[NewName], caps: Caps, now: int) -> dict[str, Metric]:
-        """The metrics of these names, created where missing, durably; those over a cap are left out."""
-
-    async def names_version(self) -> int | None:
-        """Changes whenever any process deletes a name; None where no other process can."""
-
-    async def find(self, names: Sequence[str]) -> dict[str, Metric]:
-        """The metrics of those names that exist."""
-
-    async def list_metrics(self, prefix: str, after: str, limit: int) -> list[tuple[str, Kind]]:
-        """Names in byte order that start with ``prefix`` and come after ``after``."""
+    async def count_rejected(self) -> int:
+        """How many rejected points are kept aside."""
 
     async def aggregate(self, metric_ids: Sequence[int], window: int, segments: Sequence[Segment]) -> Buckets:
         """Exact summaries by name and window, only those with data; one snapshot."""
-
-    async def delete_metric(self, name: str) -> bool:
-        """Remove a name, and with it all of its points from what can be seen. False when there is none."""
-
-    async def sweep(self) -> None:
-        """Remove what deleted names have left. May take long, and run beside commits."""
-
-    async def find_key(self, public_id: str) -> KeyRow | None:
-        """The key row of a public id, revoked or not."""
-
-    async def list_keys(self) -> list[KeyRow]:
-        """All key rows by id."""
-
-    async def create_key(self, key: NewKey, now: int) -> KeyRow:
-        """Store a key durably."""
-
-    async def revoke_key(self, key_id: int, now: int) -> KeyRow | None:
-        """Mark a key as revoked, durably; None when there is none. Revoking twice keeps the first time."""
-
-    async def rotate_key(self, key_id: int, hashed: str, now: int) -> KeyRow | None:
-        """Replace the secret of a key that is not revoked, durably; None when there is none."""
 
     async def alone(self, work: Callable[[], Awaitable[T]]) -> T:
         """Run ``work`` while no other process migrates or runs anything so; it may use the store."""

@@ -2,33 +2,24 @@
 
 It is held to be down from a failure or a late answer on, until a ping in the background has been answered and no
 commit hangs any more. A commit is never cancelled: whether it happens is the store's to say.
+
+Every other call passes one of two doors. What every request needs goes ``in_time``: an answer soon, or the store is
+held to be down. The rest goes ``while_up``: it may take its time, and its failure says nothing about the store. Which
+call goes where stands in one table, in OutageGuard and its faces, a line per call. Why the doors stand here and not in
+the stores: docs/decisions/0013-the-guard-stands-before-the-store.md.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import Context
-from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, ParamSpec, TypeVar
 
 import structlog
 
-from central.store.base import (
-    Caps,
-    Group,
-    KeyRow,
-    Metric,
-    NewKey,
-    NewName,
-    OutcomeUnknown,
-    Remembered,
-    Store,
-    StoreUnavailable,
-)
-from central.store.buckets import Buckets
-from central.store.plan import Segment
+from central.store.base import Group, KeyStore, NameStore, OutcomeUnknown, Store, StoreUnavailable
 from central.store.retention import RetentionStore
-from protocol.item import Kind
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 LATE_SECONDS: Final = 2.0
@@ -37,22 +28,41 @@ _CLOSE_SECONDS: Final = 5.0
 _log = structlog.get_logger(__name__)
 
 
-class _Line:
-    """A RetentionStore whose line, which every query needs, is guarded too."""
+class _Names:
+    """NameStore behind the guard."""
 
-    def __init__(self, retention: RetentionStore, in_time: Callable[[Awaitable[int]], Awaitable[int]]) -> None:
-        self._retention = retention
-        self._in_time = in_time
-        self.state = retention.state
-        self.replace = retention.replace
-        self.log = retention.log
-        self.drop = retention.drop
-
-    async def line(self) -> int:
-        return await self._in_time(self._retention.line())
+    def __init__(self, names: NameStore, guard: "OutageGuard") -> None:
+        self.resolve = guard.in_time(names.resolve)
+        self.find = guard.in_time(names.find)
+        self.version = guard.in_time(names.version)
+        self.page = guard.while_up(names.page)
+        self.delete = guard.while_up(names.delete)
+        self.purge = guard.while_up(names.purge)
 
 
-class Guarded:
+class _Keys:
+    """KeyStore behind the guard."""
+
+    def __init__(self, keys: KeyStore, guard: "OutageGuard") -> None:
+        self.find = guard.in_time(keys.find)
+        self.list_all = guard.while_up(keys.list_all)
+        self.create = guard.while_up(keys.create)
+        self.revoke = guard.while_up(keys.revoke)
+        self.rotate = guard.while_up(keys.rotate)
+
+
+class _Retention:
+    """RetentionStore behind the guard's doors: every query needs its line."""
+
+    def __init__(self, retention: RetentionStore, guard: "OutageGuard") -> None:
+        self.line = guard.in_time(retention.line)
+        self.state = guard.while_up(retention.state)
+        self.replace = guard.while_up(retention.replace)
+        self.log = guard.while_up(retention.log)
+        self.drop = guard.while_up(retention.drop)
+
+
+class OutageGuard:
     """base.Store before another one. Owns it: ``close`` closes both."""
 
     def __init__(
@@ -65,35 +75,62 @@ class Guarded:
         self._hanging: set[asyncio.Task[None]] = set()
         self._probe: asyncio.Task[None] | None = None
         self.up = asyncio.Event()
+        """Set while the store is not held to be down."""
         self.up.set()
-        self.writers = store.writers
-        self.retention: RetentionStore = _Line(store.retention, self._in_time)
         self.outages = 0
         """How often it went down."""
         self.late_commits = 0
+        self.writers = store.writers
+        self.names: NameStore = _Names(store.names, self)
+        self.keys: KeyStore = _Keys(store.keys, self)
+        self.retention: RetentionStore = _Retention(store.retention, self)
+        self.recall = self.in_time(store.recall)
+        self.count_rejected = self.in_time(store.count_rejected)
+        self.aggregate = self.while_up(store.aggregate)
+        self.backup = self.while_up(store.backup)
 
     @property
     def down(self) -> bool:
         """Whether the store is held to be down."""
         return not self.up.is_set()
 
-    async def close(self) -> None:
-        """Wait a little for commits that hang, then close the store."""
-        if self._probe is not None:
-            self._probe.cancel()
-            await asyncio.wait([self._probe])
-        if self._running:
-            await asyncio.wait(self._running, timeout=_CLOSE_SECONDS)
-        await self._store.close()
+    def in_time(self, call: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
+        """The call behind the door for what every request needs: without an answer in time the store is down."""
+
+        async def pass_in_time(*args: P.args, **kwargs: P.kwargs) -> T:
+            self._refuse_while_down()
+            try:
+                async with asyncio.timeout(self._late_seconds):
+                    return await call(*args, **kwargs)
+            except TimeoutError:
+                self._went_down(f"no answer within {self._late_seconds:g} s")
+                raise StoreUnavailable(f"the store did not answer within {self._late_seconds:g} s") from None
+            except StoreUnavailable as error:
+                self._went_down(str(error))
+                raise
+
+        return pass_in_time
+
+    def while_up(self, call: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
+        """The call behind the door for what may take its time: it is refused while the store is down, and no more."""
+
+        async def pass_while_up(*args: P.args, **kwargs: P.kwargs) -> T:
+            self._refuse_while_down()
+            return await call(*args, **kwargs)
+
+        return pass_while_up
 
     async def commit(self, group: Group, *, again: bool = False) -> None:
         """See Store. Raises OutcomeUnknown when it takes too long; it goes on meanwhile."""
         self._refuse_while_down()
+        # A task of its own: neither the caller's end nor our impatience cancels it. A commit that was sent may be
+        # made in any case, so only its own answer, or the store's to the same group again, says what became of it.
         task = asyncio.create_task(self._store.commit(group, again=again))
         self._running.add(task)
         task.add_done_callback(self._ended)
         done, _ = await asyncio.wait([task], timeout=self._late_seconds)
         if not done:
+            # Held to be down until it ends, whatever a ping says: the next group might hang behind it.
             self.late_commits += 1
             self._hanging.add(task)
             self._went_down(f"a commit took longer than {self._late_seconds:g} s")
@@ -117,109 +154,28 @@ class Guarded:
             self.up.set()
             _log.info("store_up")
 
-    async def tidy(self, *, idle: bool) -> None:
-        """See Store. Waits for better times."""
-        if not self.down:
-            await self._store.tidy(idle=idle)
-
-    # --- what every request needs: an answer in time, or none
-
-    async def recall(self, ids: Sequence[bytes]) -> dict[bytes, Remembered]:
-        """See Store."""
-        return await self._in_time(self._store.recall(ids))
-
-    async def resolve(self, wanted: Sequence[NewName], caps: Caps, now: int) -> dict[str, Metric]:
-        """See Store."""
-        return await self._in_time(self._store.resolve(wanted, caps, now))
-
-    async def names_version(self) -> int | None:
-        """See Store."""
-        return await self._in_time(self._store.names_version())
-
-    async def find(self, names: Sequence[str]) -> dict[str, Metric]:
-        """See Store."""
-        return await self._in_time(self._store.find(names))
-
-    async def find_key(self, public_id: str) -> KeyRow | None:
-        """See Store."""
-        return await self._in_time(self._store.find_key(public_id))
-
-    async def count_rejected(self) -> int:
-        """See Store."""
-        return await self._in_time(self._store.count_rejected())
-
-    # --- what may take its time: only not while the store is down
-
-    async def list_metrics(self, prefix: str, after: str, limit: int) -> list[tuple[str, Kind]]:
-        """See Store."""
-        self._refuse_while_down()
-        return await self._store.list_metrics(prefix, after, limit)
-
-    async def aggregate(self, metric_ids: Sequence[int], window: int, segments: Sequence[Segment]) -> Buckets:
-        """See Store."""
-        self._refuse_while_down()
-        return await self._store.aggregate(metric_ids, window, segments)
-
-    async def delete_metric(self, name: str) -> bool:
-        """See Store."""
-        self._refuse_while_down()
-        return await self._store.delete_metric(name)
-
-    async def sweep(self) -> None:
-        """See Store."""
-        self._refuse_while_down()
-        await self._store.sweep()
-
-    async def list_keys(self) -> list[KeyRow]:
-        """See Store."""
-        self._refuse_while_down()
-        return await self._store.list_keys()
-
-    async def create_key(self, key: NewKey, now: int) -> KeyRow:
-        """See Store."""
-        self._refuse_while_down()
-        return await self._store.create_key(key, now)
-
-    async def revoke_key(self, key_id: int, now: int) -> KeyRow | None:
-        """See Store."""
-        self._refuse_while_down()
-        return await self._store.revoke_key(key_id, now)
-
-    async def rotate_key(self, key_id: int, hashed: str, now: int) -> KeyRow | None:
-        """See Store."""
-        self._refuse_while_down()
-        return await self._store.rotate_key(key_id, hashed, now)
-
     async def alone(self, work: Callable[[], Awaitable[T]]) -> T:
         """See Store."""
         self._refuse_while_down()
         return await self._store.alone(work)
 
-    async def backup(self, target: Path) -> None:
-        """See Store."""
-        self._refuse_while_down()
-        await self._store.backup(target)
+    async def tidy(self, *, idle: bool) -> None:
+        """See Store. Waits for better times."""
+        if not self.down:
+            await self._store.tidy(idle=idle)
 
-    # ---
+    async def close(self) -> None:
+        """Wait a little for commits that hang, then close the store."""
+        if self._probe is not None:
+            self._probe.cancel()
+            await asyncio.wait([self._probe])
+        if self._running:
+            await asyncio.wait(self._running, timeout=_CLOSE_SECONDS)
+        await self._store.close()
 
     def _refuse_while_down(self) -> None:
         if self.down:
             raise StoreUnavailable("the store is down")
-
-    async def _in_time(self, answer: Awaitable[T]) -> T:
-        if self.down:
-            if asyncio.iscoroutine(answer):
-                answer.close()
-            raise StoreUnavailable("the store is down")
-        try:
-            async with asyncio.timeout(self._late_seconds):
-                return await answer
-        except TimeoutError:
-            self._went_down(f"no answer within {self._late_seconds:g} s")
-            raise StoreUnavailable(f"the store did not answer within {self._late_seconds:g} s") from None
-        except StoreUnavailable as error:
-            self._went_down(str(error))
-            raise
 
     def _went_down(self, reason: str) -> None:
         if not self.down:
@@ -227,6 +183,7 @@ class Guarded:
             self.outages += 1
             _log.error("store_down", reason=reason)
             if self._probe is None or self._probe.done():
+                # A context of its own: the probe outlives the request that met the outage, and must not log its id.
                 self._probe = asyncio.create_task(self._probe_until_up(), name="store-probe", context=Context())
 
     async def _probe_until_up(self) -> None:

@@ -44,12 +44,12 @@ class MetricEndpoints:
 
         async def work() -> bool:
             try:
-                return await self.store.delete_metric(name)
+                return await self.store.names.delete(name)
             finally:
                 self.names.forget(name)
 
         found = await asked(self.commits.exclusive(work))
-        await asked(self.store.sweep())  # also without a name: an earlier try may have left points
+        await asked(self.store.names.purge())  # also without a name: an earlier try may have left points
         if not found:
             raise ApiError(404, "NOT_FOUND", "there is no metric of this name", details={"field": "name"})
         _log.info("metric_deleted", name=name, by=key.id)

@@ -51,7 +51,7 @@ class KeyEndpoints:
 
     async def list(self, request: web.Request, key: Key) -> Answer:
         """GET /api/admin/keys."""
-        return _answer(200, {"data": [_shown(row) for row in await asked(self.store.list_keys())]})
+        return _answer(200, {"data": [_shown(row) for row in await asked(self.store.keys.list_all())]})
 
     async def create(self, request: web.Request, key: Key) -> Answer:
         """POST /api/admin/keys."""
@@ -65,7 +65,7 @@ class KeyEndpoints:
     async def revoke(self, request: web.Request, key: Key) -> Answer:
         """DELETE /api/admin/keys/{id}."""
         key_id = int(request.match_info["id"])
-        row = await asked(self.store.revoke_key(key_id, int(self.clock())))
+        row = await asked(self.store.keys.revoke(key_id, int(self.clock())))
         self.auth.forget(key_id)
         if row is None:
             raise _no_key(key_id)

@@ -91,7 +91,7 @@ class QueryEndpoints:
         """The handler of the list of metrics."""
         prefix, after, limit = parse_list(_once(request))
         try:
-            found = await self.store.list_metrics(prefix, after, limit + 1)
+            found = await self.store.names.page(prefix, after, limit + 1)
         except StoreError as error:
             raise unavailable(f"the list could not be read: {error}") from error
         page = found[:limit]

@@ -123,10 +123,11 @@ class Central:
 
 
 class Overlay:
-    """A store some of whose methods a test puts its own in front of; ``real`` is behind them."""
+    """A store, or a face of one, some of whose methods a test puts its own in front of; ``real`` is behind them."""
 
-    def __init__(self, real: DuckStore) -> None:
+    def __init__(self, real: Any, **faces: Any) -> None:
         self.real = real
+        self.__dict__.update(faces)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.real, name)

@@ -14,7 +14,7 @@ from central.spill.drain import Drain
 from central.spill.spill import Spill
 from central.store.base import Caps, StoreUnavailable
 from central.store.duck.store import DuckStore
-from central.store.outage_guard import Guarded
+from central.store.outage_guard import OutageGuard
 from central.write.group_commit import GroupCommit
 from tests.central.redis_help import address
 from tests.central.store_help import CAPS, Clock
@@ -38,14 +38,16 @@ class Line:
         self.entered = asyncio.Event()
         self.script: list[tuple[Exception, bool]] = []
         self.version: int | None = None
-
-    async def names_version(self) -> int | None:
-        """What a test says, as if other processes could delete names."""
-        await self.__getattr__("names_version")()
-        return self.version
+        self.names: Any = LineToNames(self, real.names)
+        self.keys: Any = LineTo(self, real.keys)
+        self.retention: Any = LineTo(self, real.retention)
 
     def __getattr__(self, name: str) -> Any:
-        method = getattr(self.real, name)
+        return self.to(self.real, name)
+
+    def to(self, face: Any, name: str) -> Any:
+        """A method of the store or of one of its faces, over the line."""
+        method = getattr(face, name)
         if not inspect.iscoroutinefunction(method) or name == "close":
             return method
 
@@ -70,6 +72,24 @@ class Line:
         """The real store is the test's."""
 
 
+class LineTo:
+    """A face of the store over the line."""
+
+    def __init__(self, line: Line, face: Any) -> None:
+        self.over = line
+        self.face = face
+
+    def __getattr__(self, name: str) -> Any:
+        return self.over.to(self.face, name)
+
+
+class LineToNames(LineTo):
+    async def version(self) -> int | None:
+        """What a test says, as if other processes could delete names."""
+        await self.over.to(self.face, "version")()
+        return self.over.version
+
+
 class Process:
     """What one central process has of it all."""
 
@@ -78,8 +98,8 @@ class Process:
     ) -> None:
         clock = Clock()
         self.line = Line(store)
-        self.store = Guarded(self.line, late_seconds=late_seconds, probe_seconds=0.01)
-        self.names = Names(self.store, caps)
+        self.store = OutageGuard(self.line, late_seconds=late_seconds, probe_seconds=0.01)
+        self.names = Names(self.store.names, caps)
         self.spill = Spill(address(server), max_bytes=max_bytes, seconds=5)
         self.commits = GroupCommit(self.store, self.names, spill=self.spill, clock=clock)
         self.drain = Drain(self.spill, self.store, self.names, self.commits.in_turn, clock=clock)

@@ -42,44 +42,44 @@ class NamesContract:
 
     async def test_a_name_is_created_once(self, open_store: OpenStore) -> None:
         store = await open_store()
-        one = await store.resolve([NewName("a", "counter", 1), NewName("b", "value", 1)], CAPS, NOW)
-        two = await store.resolve([NewName("b", "counter", 2), NewName("c", "value", 2)], CAPS, NOW)
+        one = await store.names.resolve([NewName("a", "counter", 1), NewName("b", "value", 1)], CAPS, NOW)
+        two = await store.names.resolve([NewName("b", "counter", 2), NewName("c", "value", 2)], CAPS, NOW)
         assert (one["a"].kind, one["b"].kind, two["b"], two["c"].kind) == ("counter", "value", one["b"], "value")
         assert len({one["a"].id, one["b"].id, two["c"].id}) == 3
 
     async def test_of_two_types_asked_at_once_the_first_stays(self, open_store: OpenStore) -> None:
         store = await open_store()
-        found = await store.resolve([NewName("a", "value", 1), NewName("a", "counter", 1)], CAPS, NOW)
+        found = await store.names.resolve([NewName("a", "value", 1), NewName("a", "counter", 1)], CAPS, NOW)
         assert found["a"].kind == "value"
 
     async def test_case_and_dots_make_other_names(self, open_store: OpenStore) -> None:
         store = await open_store()
         texts = ["a", "A", "a."]
-        found = await store.resolve([NewName(text, "value", 1) for text in texts], CAPS, NOW)
+        found = await store.names.resolve([NewName(text, "value", 1) for text in texts], CAPS, NOW)
         assert len({metric.id for metric in found.values()}) == 3
-        assert await store.find([*texts, "b"]) == found
+        assert await store.names.find([*texts, "b"]) == found
 
     async def test_names_over_the_total_cap_are_left_out(self, open_store: OpenStore) -> None:
         store = await open_store()
         wanted = [NewName(text, "value", 1) for text in "abc"]
-        assert set(await store.resolve(wanted, Caps(2, 9), NOW)) == {"a", "b"}
-        assert set(await store.resolve([*wanted, NewName("d", "value", 2)], Caps(2, 9), NOW)) == {"a", "b"}
-        assert await store.delete_metric("a")
-        assert set(await store.resolve([NewName("d", "value", 2)], Caps(2, 9), NOW)) == {"d"}
+        assert set(await store.names.resolve(wanted, Caps(2, 9), NOW)) == {"a", "b"}
+        assert set(await store.names.resolve([*wanted, NewName("d", "value", 2)], Caps(2, 9), NOW)) == {"a", "b"}
+        assert await store.names.delete("a")
+        assert set(await store.names.resolve([NewName("d", "value", 2)], Caps(2, 9), NOW)) == {"d"}
 
     async def test_names_over_the_cap_of_one_key_are_left_out_and_other_keys_go_on(self, open_store: OpenStore) -> None:
         store = await open_store()
         caps = Caps(9, 2)
-        assert set(await store.resolve([NewName(text, "value", 1) for text in "abc"], caps, NOW)) == {"a", "b"}
+        assert set(await store.names.resolve([NewName(text, "value", 1) for text in "abc"], caps, NOW)) == {"a", "b"}
         wanted = [NewName("c", "value", 1), NewName("d", "value", 2), NewName("a", "value", 1)]
-        assert set(await store.resolve(wanted, caps, NOW)) == {"a", "d"}
+        assert set(await store.names.resolve(wanted, caps, NOW)) == {"a", "d"}
 
     async def test_names_are_listed_in_byte_order(self, open_store: OpenStore) -> None:
         store = await open_store()
         texts = sorted(["b", "a", "A", "a.b", "a-b", "a_b", "a1", "a.", "aB", "Z" * 255])
         for text in reversed(texts):
             await name(store, text, "counter" if text == "b" else "value")
-        listed = await store.list_metrics("", "", 1000)
+        listed = await store.names.page("", "", 1000)
         assert listed == [(text, "counter" if text == "b" else "value") for text in texts]
 
     @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ class NamesContract:
         store = await open_store()
         for text in ("a", "a.x", "a.y", "a_b", "a%b", "b"):
             await name(store, text)
-        assert [text for text, _ in await store.list_metrics(prefix, after, limit)] == expected
+        assert [text for text, _ in await store.names.page(prefix, after, limit)] == expected
 
     @pytest.mark.parametrize("settled", [True, False])
     async def test_a_deleted_name_takes_its_points_along_and_comes_back_with_another_type_and_id(
@@ -113,10 +113,10 @@ class NamesContract:
         await store.commit(group(rows))
         if settled:
             await store.tidy(idle=True)
-        assert await store.delete_metric("a") is True
-        assert await store.delete_metric("a") is False
-        await store.sweep()
-        assert await store.find(["a", "b"]) == {"b": kept}
+        assert await store.names.delete("a") is True
+        assert await store.names.delete("a") is False
+        await store.names.purge()
+        assert await store.names.find(["a", "b"]) == {"b": kept}
         await assert_levels_agree(store, [gone.id, kept.id], rows[1:])
         await store.close()
         store = await open_store()
@@ -130,7 +130,7 @@ class NamesContract:
         given = set()
         for _ in range(3):
             given.add((await name(store, "a")).id)
-            assert await store.delete_metric("a")
+            assert await store.names.delete("a")
             await store.close()
             store = await open_store()
         assert len(given) == 3
@@ -141,33 +141,33 @@ class KeysContract:
 
     async def test_a_key_is_created_found_and_listed(self, open_store: OpenStore) -> None:
         store = await open_store()
-        one = await store.create_key(NewKey("id1", "Zoë's team", "h1", frozenset({"ingest", "query"}), 1000), NOW)
-        two = await store.create_key(NewKey("id2", "x", "h2", frozenset({"admin"}), 5), NOW + 1)
+        one = await store.keys.create(NewKey("id1", "Zoë's team", "h1", frozenset({"ingest", "query"}), 1000), NOW)
+        two = await store.keys.create(NewKey("id2", "x", "h2", frozenset({"admin"}), 5), NOW + 1)
         assert one[1:] == ("id1", "Zoë's team", "h1", frozenset({"ingest", "query"}), 1000, NOW, None)
-        assert await store.list_keys() == [one, two]
-        assert (await store.find_key("id1"), await store.find_key("ID1")) == (one, None)
+        assert await store.keys.list_all() == [one, two]
+        assert (await store.keys.find("id1"), await store.keys.find("ID1")) == (one, None)
         await store.close()
         store = await open_store()
-        assert await store.list_keys() == [one, two]
+        assert await store.keys.list_all() == [one, two]
 
     async def test_revoking_twice_keeps_the_first_time(self, open_store: OpenStore) -> None:
         store = await open_store()
-        made = await store.create_key(NewKey("id1", "x", "h", frozenset({"query"}), 1), NOW)
+        made = await store.keys.create(NewKey("id1", "x", "h", frozenset({"query"}), 1), NOW)
         revoked = made._replace(revoked_at=NOW + 5)
-        assert await store.revoke_key(made.id, NOW + 5) == revoked
-        assert await store.revoke_key(made.id, NOW + 9) == revoked
-        assert await store.find_key("id1") == revoked
-        assert await store.revoke_key(made.id + 1, NOW) is None
+        assert await store.keys.revoke(made.id, NOW + 5) == revoked
+        assert await store.keys.revoke(made.id, NOW + 9) == revoked
+        assert await store.keys.find("id1") == revoked
+        assert await store.keys.revoke(made.id + 1, NOW) is None
 
     async def test_rotation_replaces_the_hash_of_a_live_key_only(self, open_store: OpenStore) -> None:
         store = await open_store()
-        made = await store.create_key(NewKey("id1", "x", "old", frozenset({"query"}), 1), NOW)
-        assert await store.rotate_key(made.id, "new", NOW + 1) == made._replace(hash="new")
-        assert await store.find_key("id1") == made._replace(hash="new")
-        await store.revoke_key(made.id, NOW + 2)
-        assert await store.rotate_key(made.id, "newer", NOW + 3) is None
-        assert await store.rotate_key(made.id + 1, "newer", NOW + 3) is None
-        assert await store.find_key("id1") == made._replace(hash="new", revoked_at=NOW + 2)
+        made = await store.keys.create(NewKey("id1", "x", "old", frozenset({"query"}), 1), NOW)
+        assert await store.keys.rotate(made.id, "new", NOW + 1) == made._replace(hash="new")
+        assert await store.keys.find("id1") == made._replace(hash="new")
+        await store.keys.revoke(made.id, NOW + 2)
+        assert await store.keys.rotate(made.id, "newer", NOW + 3) is None
+        assert await store.keys.rotate(made.id + 1, "newer", NOW + 3) is None
+        assert await store.keys.find("id1") == made._replace(hash="new", revoked_at=NOW + 2)
 
 
 class StoreContract(NumbersContract, GroupsContract, NamesContract, KeysContract):
@@ -184,15 +184,15 @@ class StoreContract(NumbersContract, GroupsContract, NamesContract, KeysContract
     async def test_everything_is_there_after_close_and_open(self, open_store: OpenStore) -> None:
         store = await open_store()
         metrics = {text: await name(store, text) for text in ("a", "b")}
-        key = await store.create_key(NewKey("id1", "x", "h", frozenset({"query"}), 1), NOW)
+        key = await store.keys.create(NewKey("id1", "x", "h", frozenset({"query"}), 1), NOW)
         entry, rows = request(b"answer"), [plain(metrics["a"], 5), plain(metrics["b"], -MAX_UNITS)]
         await store.commit(group(rows, [entry]))
         for idle in (False, True):
             await store.close()
             store = await open_store()
             await store.ping()
-            assert await store.find(["a", "b"]) == metrics
-            assert await store.list_keys() == [key]
+            assert await store.names.find(["a", "b"]) == metrics
+            assert await store.keys.list_all() == [key]
             assert await store.recall([entry.id]) == {entry.id: Remembered(entry.fingerprint, b"answer")}
             await assert_levels_agree(store, [metric.id for metric in metrics.values()], rows)
             await store.tidy(idle=idle)
@@ -205,16 +205,16 @@ class StoreContract(NumbersContract, GroupsContract, NamesContract, KeysContract
         await store.tidy(idle=True)
         calls: list[Awaitable[object]] = [
             store.commit(group([plain(1, 1)])),
-            store.find(["a"]),
-            store.resolve([NewName("b", "value", 1)], CAPS, NOW),
-            store.list_metrics("", "", 9),
+            store.names.find(["a"]),
+            store.names.resolve([NewName("b", "value", 1)], CAPS, NOW),
+            store.names.page("", "", 9),
             ask(store, [1]),
-            store.delete_metric("a"),
-            store.find_key("x"),
-            store.list_keys(),
-            store.create_key(NewKey("x", "x", "h", frozenset({"query"}), 1), NOW),
-            store.revoke_key(1, NOW),
-            store.rotate_key(1, "h", NOW),
+            store.names.delete("a"),
+            store.keys.find("x"),
+            store.keys.list_all(),
+            store.keys.create(NewKey("x", "x", "h", frozenset({"query"}), 1), NOW),
+            store.keys.revoke(1, NOW),
+            store.keys.rotate(1, "h", NOW),
             store.ping(),
         ]
         for call in calls:

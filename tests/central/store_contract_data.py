@@ -163,7 +163,7 @@ class NumbersContract:
         dice = random.Random(seed)
         store = await open_store()
         wanted = [NewName(f"n{number}", "value", 1) for number in range(1000)]
-        ids = [metric.id for metric in (await store.resolve(wanted, CAPS, NOW)).values()]
+        ids = [metric.id for metric in (await store.names.resolve(wanted, CAPS, NOW)).values()]
         rows: list[Row] = []
         for turn in range(150):
             among = dice.sample(ids, dice.choice((1, 2, 10, 100, 1000)))

@@ -74,7 +74,7 @@ def request(answer: bytes | None = None) -> RequestId:
 
 async def name(store: Store, text: str, kind: Kind = "value") -> Metric:
     """The metric of a name, made where it is missing."""
-    return (await store.resolve([NewName(text, kind, 1)], CAPS, NOW))[text]
+    return (await store.names.resolve([NewName(text, kind, 1)], CAPS, NOW))[text]
 
 
 def brute_force(rows: Iterable[Row], start: int, end: int, window: int) -> list[Bucket]:

@@ -24,7 +24,7 @@ from central.settings import load_settings
 from central.spill.drain import Drain, DrainCounts
 from central.spill.spill import SpillCounts, SpillState
 from central.store.duck.store import DuckStore
-from central.store.outage_guard import Guarded
+from central.store.outage_guard import OutageGuard
 from central.web.counts import RequestCounts
 from central.write.group_commit import GroupCommit
 from central.write.store_or_spill import WriteCounts
@@ -38,14 +38,14 @@ DOCS = ROOT / "docs" / "metrics.md"
 @pytest.fixture
 async def sources(tmp_path: Path) -> AsyncIterator[Sources]:
     """Of a process that uses a Redis which is not there. Nothing was counted yet."""
-    store = Guarded(DuckStore(tmp_path))
+    store = OutageGuard(DuckStore(tmp_path))
     redis = RedisServices(load_settings({"REDIS_HOST": "127.0.0.1", "REDIS_PORT": "1", "QUEUE_CONNECTION": "redis"}))
     yield sources_of(store, redis)
     await redis.close()
     await store.close()
 
 
-def sources_of(store: Guarded | DuckStore, redis: RedisServices) -> Sources:
+def sources_of(store: OutageGuard | DuckStore, redis: RedisServices) -> Sources:
     return Sources(
         version="1.2.3",
         store_name="duckdb",
@@ -136,11 +136,11 @@ def test_every_number_of_one_process_is_told_once(sources: Sources) -> None:
 
 def test_every_number_of_redis_and_outages_is_told_once(sources: Sources) -> None:
     store, redis = sources.store, sources.redis
-    assert isinstance(store, Guarded)
+    assert isinstance(store, OutageGuard)
     assert redis.limits is not None
     assert redis.spill is not None
     store.outages, store.late_commits = 1, 2
-    names = Names(store, CAPS)
+    names = Names(store.names, CAPS)
     redis.limits.counts = LimitCounts(round_trips=3, failed_trips=4, waits=5, fallbacks=6)
     redis.news = KeyNews(RedisAddress("127.0.0.1", 1), print)
     redis.news.counts = KeyNewsCounts(told=0, not_told=8, heard=7)
@@ -183,7 +183,7 @@ def test_every_number_of_redis_and_outages_is_told_once(sources: Sources) -> Non
 
 async def test_what_is_wrong_is_1(sources: Sources) -> None:
     store, redis = sources.store, sources.redis
-    assert isinstance(store, Guarded)
+    assert isinstance(store, OutageGuard)
     assert redis.limits is not None
     await redis.limits.hit(1, 5, 0)
     store.up.clear()

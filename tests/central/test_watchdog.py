@@ -50,7 +50,7 @@ async def test_the_watchdog_hears_from_a_turn_of_the_loop_only_while_the_work_go
 async def test_a_group_commit_that_broke_off_is_not_running(tmp_path: Path) -> None:
     store = BrokenStore(tmp_path)
     await store.open()
-    commits = GroupCommit(store, Names(store, CAPS))
+    commits = GroupCommit(store, Names(store.names, CAPS))
     seen = [commits.running]
     commits.start()
     seen.append(commits.running)
@@ -71,7 +71,7 @@ async def test_a_store_that_is_away_is_no_reason_to_be_killed(tmp_path: Path) ->
 
     store = Away(tmp_path)
     await store.open()
-    commits = GroupCommit(store, Names(store, CAPS))
+    commits = GroupCommit(store, Names(store.names, CAPS))
     commits.start()
     assert (await commits.submit(sent(item()))).status == 503
     assert commits.running

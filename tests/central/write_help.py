@@ -85,7 +85,7 @@ def code(answer: Answer) -> str:
 
 async def total(store: DuckStore, name: str = "a") -> int:
     """The sum of all values of a name, in whole numbers."""
-    found = await store.find([name])
+    found = await store.names.find([name])
     buckets = await ask(store, [metric.id for metric in found.values()]) if found else []
     return sum(bucket.total for bucket in buckets) // UNIT
 
@@ -126,7 +126,7 @@ async def write(folder: Path, wait_seconds: float = WAIT_SECONDS) -> AsyncIterat
     clock = Clock()
     store = HeldStore(folder, clock)
     await store.open()
-    names = Names(store, CAPS)
+    names = Names(store.names, CAPS)
     commits = GroupCommit(store, names, clock=clock, wait_seconds=wait_seconds)
     commits.start()
     try:

@@ -1,4 +1,4 @@
-"""The embedded database as a machine: one writer thread, two readers, its own checkpoints.
+"""The embedded database as a machine: one writer thread, two readers, transactions, its own checkpoints.
 
 It knows files, threads and healing, and nothing of metrics. A handle that broke is closed, and the next call opens
 the file again; what is durable is then what the write-ahead log says.
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Concatenate, Final, ParamSpec, TypeVar
 
 import duckdb
 import structlog
@@ -20,6 +20,7 @@ import structlog
 from central.store.base import StoreError, StoreUnavailable
 
 T = TypeVar("T")
+P = ParamSpec("P")
 Connection = duckdb.DuckDBPyConnection
 
 READERS: Final = 2
@@ -32,6 +33,11 @@ _SETTINGS: Final = (
     " PRAGMA disable_checkpoint_on_shutdown"  # a handle in doubt must not write when it is dropped
 )
 _log = structlog.get_logger(__name__)
+
+
+def run_commit(connection: Connection) -> None:
+    """Make the open transaction durable."""
+    connection.execute("COMMIT")
 
 
 def run_checkpoint(connection: Connection) -> None:
@@ -58,11 +64,13 @@ class Engine:
         path: Path,
         prepare: Callable[[Connection], None],
         *,
+        commit: Callable[[Connection], None] = run_commit,
         checkpoint: Callable[[Connection], None] = run_checkpoint,
         read_seconds: float = READ_SECONDS,
     ) -> None:
         self.path = path
         self._prepare = prepare
+        self.run_commit = commit
         self._checkpoint = checkpoint
         self._read_seconds = read_seconds
         self._handle: Connection | None = None
@@ -103,6 +111,39 @@ class Engine:
             if not future.done():
                 future.add_done_callback(lambda done: done.cancelled() or done.exception())
                 self._end(reading, future)
+
+    async def change(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run ``work`` in a transaction of its own on the writer's thread.
+
+        Raises StoreError when nothing of it is stored, and StoreUnavailable when that is not known: then the handle
+        is dropped, and to ask again must be harmless.
+        """
+        return await self.write(lambda handle: self._in_transaction(handle, lambda: work(handle, *args, **kwargs)))
+
+    def _in_transaction(self, handle: Connection, work: Callable[[], T]) -> T:
+        try:
+            handle.execute("BEGIN")
+            result = work()
+        except Exception as error:
+            self.undo(handle)
+            raise StoreError(str(error)) from error
+        try:
+            self.run_commit(handle)
+        except Exception as error:
+            # A COMMIT that failed may have reached the disk all the same. Only the file, opened again, knows.
+            self.break_handle()
+            raise StoreUnavailable(f"it is not known whether the change was stored: {error}") from error
+        return result
+
+    def undo(self, handle: Connection) -> None:
+        """Roll the open transaction back, if there is one. A handle that cannot is dropped. Writer's thread only."""
+        try:
+            handle.execute("ROLLBACK")
+        except duckdb.TransactionException:  # none was open
+            return
+        except duckdb.Error as error:
+            _log.error("store_handle_broken", error=str(error))
+            self.break_handle()
 
     async def tidy(self, *, idle: bool) -> None:
         """Checkpoint when the log is large, or not empty and nobody writes. Never raises.

@@ -1,15 +1,37 @@
-"""API keys in the embedded store: plain statements on a handle, inside the caller's transaction."""
+"""API keys in the embedded store."""
 
 from central.store.base import KeyRow, NewKey
-from central.store.duck.engine import Connection
+from central.store.duck.engine import Connection, Engine
 
 _COLUMNS = "id, public_id, name, hash, scopes, rate_limit, created_at, revoked_at"
 _Fields = tuple[int, str, str, str, str, int, int, int | None]
 
 
-def find(cursor: Connection, public_id: str) -> KeyRow | None:
-    """The key with this public id."""
-    return _one(cursor, "public_id", public_id)
+class DuckKeys:
+    """KeyStore on a DuckDB engine. A change is a transaction between two groups."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def find(self, public_id: str) -> KeyRow | None:
+        """See KeyStore."""
+        return await self._engine.read(lambda cursor: _one(cursor, "public_id", public_id))
+
+    async def list_all(self) -> list[KeyRow]:
+        """See KeyStore."""
+        return await self._engine.read(list_all)
+
+    async def create(self, key: NewKey, now: int) -> KeyRow:
+        """See KeyStore."""
+        return await self._engine.change(_create, key, now)
+
+    async def revoke(self, key_id: int, now: int) -> KeyRow | None:
+        """See KeyStore."""
+        return await self._engine.change(_revoke, key_id, now)
+
+    async def rotate(self, key_id: int, hashed: str, now: int) -> KeyRow | None:
+        """See KeyStore."""
+        return await self._engine.change(_rotate, key_id, hashed, now)
 
 
 def list_all(cursor: Connection) -> list[KeyRow]:
@@ -17,8 +39,7 @@ def list_all(cursor: Connection) -> list[KeyRow]:
     return [_row(fields) for fields in cursor.execute(f"SELECT {_COLUMNS} FROM api_keys ORDER BY id").fetchall()]
 
 
-def create(handle: Connection, key: NewKey, now: int) -> KeyRow:
-    """Insert a key under the next id."""
+def _create(handle: Connection, key: NewKey, now: int) -> KeyRow:
     key_id = last_id(handle, "api_keys") + 1
     set_last_id(handle, "api_keys", key_id)
     scopes = ",".join(sorted(key.scopes))
@@ -29,16 +50,14 @@ def create(handle: Connection, key: NewKey, now: int) -> KeyRow:
     return KeyRow(key_id, key.public_id, key.name, key.hash, key.scopes, key.rate_limit, now, None)
 
 
-def revoke(handle: Connection, key_id: int, now: int) -> KeyRow | None:
-    """Set revoked_at where it is not set."""
+def _revoke(handle: Connection, key_id: int, now: int) -> KeyRow | None:
     handle.execute(
         "UPDATE api_keys SET revoked_at = ?, updated_at = ? WHERE id = ? AND revoked_at IS NULL", [now, now, key_id]
     )
     return _one(handle, "id", key_id)
 
 
-def rotate(handle: Connection, key_id: int, hashed: str, now: int) -> KeyRow | None:
-    """Replace the hash of a key that is not revoked."""
+def _rotate(handle: Connection, key_id: int, hashed: str, now: int) -> KeyRow | None:
     key = _one(handle, "id", key_id)
     if key is None or key.revoked_at is not None:
         return None

@@ -1,26 +1,56 @@
-"""Names in the embedded store: plain statements on a handle, inside the caller's transaction."""
+"""Names in the embedded store."""
 
 import json
 from collections.abc import Sequence
 from typing import Final
 
 from central.store.base import Caps, Metric, NewName
-from central.store.duck.engine import Connection
+from central.store.duck.engine import Connection, Engine
 from central.store.duck.keys import last_id, set_last_id
 from central.store.duck.sql import ROLLUPS
+from protocol.item import Kind
 
 _NAMES: Final = "SELECT unnest(from_json(?, '[\"VARCHAR\"]'))"
 
 
-def find(cursor: Connection, names: Sequence[str]) -> dict[str, Metric]:
-    """The metrics of those names that exist."""
+class DuckNames:
+    """NameStore on a DuckDB engine. A change is a transaction between two groups."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def resolve(self, wanted: Sequence[NewName], caps: Caps, now: int) -> dict[str, Metric]:
+        """See NameStore."""
+        return await self._engine.change(_resolve, wanted, caps, now)
+
+    async def find(self, names: Sequence[str]) -> dict[str, Metric]:
+        """See NameStore."""
+        return await self._engine.read(lambda cursor: _find(cursor, names))
+
+    async def version(self) -> int | None:
+        """See NameStore: no other process has the file."""
+        return None
+
+    async def page(self, prefix: str, after: str, limit: int) -> list[tuple[str, Kind]]:
+        """See NameStore."""
+        sql = "SELECT name, type FROM metrics WHERE starts_with(name, ?) AND name > ? ORDER BY name LIMIT ?"
+        return await self._engine.read(lambda cursor: cursor.execute(sql, [prefix, after, limit]).fetchall())
+
+    async def delete(self, name: str) -> bool:
+        """See NameStore."""
+        return await self._engine.change(_delete, name)
+
+    async def purge(self) -> None:
+        """See NameStore. ``delete`` has removed the points already."""
+
+
+def _find(cursor: Connection, names: Sequence[str]) -> dict[str, Metric]:
     sql = f"SELECT name, id, type FROM metrics WHERE name IN ({_NAMES})"
     return {name: Metric(key, kind) for name, key, kind in cursor.execute(sql, [json.dumps(list(names))]).fetchall()}
 
 
-def resolve(handle: Connection, wanted: Sequence[NewName], caps: Caps, now: int) -> dict[str, Metric]:
-    """See Store.resolve."""
-    found = find(handle, [new.name for new in wanted])
+def _resolve(handle: Connection, wanted: Sequence[NewName], caps: Caps, now: int) -> dict[str, Metric]:
+    found = _find(handle, [new.name for new in wanted])
     missing = sorted({new.name: new for new in reversed(wanted) if new.name not in found}.values())
     if not missing:
         return found
@@ -45,9 +75,8 @@ def resolve(handle: Connection, wanted: Sequence[NewName], caps: Caps, now: int)
     return found
 
 
-def delete(handle: Connection, name: str) -> bool:
-    """See Store.delete_metric."""
-    metric = find(handle, [name]).get(name)
+def _delete(handle: Connection, name: str) -> bool:
+    metric = _find(handle, [name]).get(name)
     if metric is None:
         return False
     handle.execute("DELETE FROM metrics WHERE id = ?", [metric.id])

@@ -5,8 +5,8 @@ have a primary key, with which a row takes 2 to 7 us, so those go in slices by n
 would hold a commit up for half a second.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
 
 from central.store.duck.engine import Connection, Engine
 from central.store.duck.sql import ROLLUPS
@@ -20,15 +20,13 @@ _KEYLESS: Final = {
     "rollup_minute": [(table, "bucket") for table in ROLLUPS["minute"]],
 }
 """By what a piece is called: the tables without a key that it is of, and the column that says how old a row is."""
-InTransaction = Callable[..., Any]
 
 
 class DuckRetention:
-    """RetentionStore on a DuckDB engine. ``in_transaction`` runs a function on the handle and commits it."""
+    """RetentionStore on a DuckDB engine."""
 
-    def __init__(self, engine: Engine, in_transaction: InTransaction) -> None:
+    def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._in_transaction = in_transaction
 
     async def line(self) -> int:
         """See RetentionStore."""
@@ -41,7 +39,7 @@ class DuckRetention:
 
     async def replace(self, old: State, new: State, entries: Sequence[LogEntry] = ()) -> bool:
         """See RetentionStore."""
-        return bool(await self._engine.write(lambda handle: self._in_transaction(handle, _replace, old, new, entries)))
+        return await self._engine.change(_replace, old, new, entries)
 
     async def log(self, limit: int) -> list[LogEntry]:
         """See RetentionStore."""
@@ -53,9 +51,9 @@ class DuckRetention:
 
     async def drop(self, before: int) -> Piece | None:
         """See RetentionStore."""
-        piece = await self._engine.write(lambda handle: self._in_transaction(handle, _drop, before))
+        piece = await self._engine.change(_drop, before)
         await self._engine.tidy(idle=False)  # when nobody writes nobody else looks after the log
-        return piece  # type: ignore[no-any-return]
+        return piece
 
 
 def _state(cursor: Connection) -> State:

@@ -21,12 +21,9 @@ import numpy as np
 import structlog
 
 from central.store.base import (
-    Caps,
     Group,
-    KeyRow,
-    Metric,
-    NewKey,
-    NewName,
+    KeyStore,
+    NameStore,
     NotStored,
     OutcomeUnknown,
     RejectedPoint,
@@ -36,17 +33,16 @@ from central.store.base import (
     StoreUnavailable,
 )
 from central.store.buckets import Buckets, wide_column
-from central.store.duck import keys as duck_keys
-from central.store.duck import names as duck_names
 from central.store.duck import pack as duck_pack
 from central.store.duck import sql as duck_sql
 from central.store.duck.bloom import Seen
-from central.store.duck.engine import Connection, Engine, run_checkpoint
+from central.store.duck.engine import Connection, Engine, run_checkpoint, run_commit
+from central.store.duck.keys import DuckKeys
+from central.store.duck.names import DuckNames
 from central.store.duck.retention import DuckRetention
 from central.store.migrations import MigrationError, OnMigration, load, one_by_one, pending
 from central.store.plan import Segment
 from central.store.retention import RetentionStore
-from protocol.item import Kind
 from protocol.limits import ID_DAYS
 from protocol.numbers import DECIMALS
 
@@ -60,11 +56,6 @@ _DAY: Final = 86_400
 _BACKUP_SECONDS: Final = 3_600
 _EXACT: Final = Context(prec=60)
 _log = structlog.get_logger(__name__)
-
-
-def run_commit(connection: Connection) -> None:
-    """Make the open transaction durable."""
-    connection.execute("COMMIT")
 
 
 class DuckStore:
@@ -81,11 +72,12 @@ class DuckStore:
         clock: Callable[[], float] = time.time,
         tail_rows: int = TAIL_ROWS,
     ) -> None:
-        self._commit = commit
         self._clock = clock
         self._fold_at = tail_rows
-        self._engine = Engine(folder / FILE_NAME, self._on_open, checkpoint=checkpoint)
-        self.retention: RetentionStore = DuckRetention(self._engine, self._in_transaction)
+        self.engine = Engine(folder / FILE_NAME, self._on_open, commit=commit, checkpoint=checkpoint)
+        self.names: NameStore = DuckNames(self.engine)
+        self.keys: KeyStore = DuckKeys(self.engine)
+        self.retention: RetentionStore = DuckRetention(self.engine)
         self._seen: dict[int, Seen] = {}
         self._recent: dict[bytes, Remembered] = {}
         self._tail_rows = 0
@@ -97,31 +89,31 @@ class DuckStore:
     async def open(self, told: OnMigration | None = None) -> None:
         """Open the file, made and migrated where needed. Raises StoreUnavailable or MigrationError."""
         self._told = told
-        await self._engine.write(lambda _: None)
+        await self.engine.write(lambda _: None)
 
     async def close(self) -> None:
         """See Store."""
-        await self._engine.close()
+        await self.engine.close()
 
     async def ping(self) -> None:
         """See Store."""
-        await self._engine.read(lambda cursor: cursor.execute("SELECT 1").fetchall(), seconds=5)
+        await self.engine.read(lambda cursor: cursor.execute("SELECT 1").fetchall(), seconds=5)
 
     async def tidy(self, *, idle: bool) -> None:
         """See Store. Drops old ids, folds the tail, packs the minutes of days gone by, lets the engine checkpoint."""
         oldest = int(self._clock() // _DAY) - ID_DAYS
         try:
             for day in [day for day in self._seen if day < oldest]:
-                await self._engine.write(lambda handle, day=day: handle.execute(f"DROP TABLE {_table(day)}"))  # type: ignore[misc]
+                await self.engine.write(lambda handle, day=day: handle.execute(f"DROP TABLE {_table(day)}"))  # type: ignore[misc]
                 del self._seen[day]
                 self._recent.clear()  # once a day; what is asked for again is found in its day's table
             if self._tail_rows >= self._fold_at:
-                await self._engine.write(self._fold)
+                await self.engine.write(self._fold)
             if self._clock() >= self._pack_at:
                 await self._pack()
         except (duckdb.Error, StoreError) as error:
             _log.warning("upkeep_failed", error=str(error))
-        await self._engine.tidy(idle=idle)
+        await self.engine.tidy(idle=idle)
 
     # --- groups and their ids
 
@@ -130,13 +122,13 @@ class DuckStore:
         own = RequestId(group.id, bytes(16), None)
         ids = list({entry.id: entry for entry in (own, *group.ids)}.values())
         try:
-            if await self._engine.write(lambda handle: self._write_group(handle, group, ids, again=again)):
+            if await self.engine.write(lambda handle: self._write_group(handle, group, ids, again=again)):
                 self._tail_rows += len(group.rows)
         except OutcomeUnknown as error:
             if not again:
                 raise
             # Not by chance, then: on a full disk it would go on for ever. The file, opened again, knows.
-            if not await self._engine.write(lambda handle: self._has(handle, group)):
+            if not await self.engine.write(lambda handle: self._has(handle, group)):
                 raise NotStored(f"the group was not stored: {error}") from error
         self._seen.setdefault(group.day, Seen()).add(entry.id for entry in ids)
         for entry in group.ids:
@@ -157,13 +149,13 @@ class DuckStore:
             if group.rejected:
                 handle.executemany(duck_sql.PUT_REJECTED, [_aside(point) for point in group.rejected])
         except Exception as error:
-            self._undo(handle)
+            self.engine.undo(handle)
             raise StoreError(f"the group was not stored: {error}") from error
         try:
-            self._commit(handle)
+            self.engine.run_commit(handle)
         except Exception as error:
             _log.error("commit_outcome_unknown", error=str(error), group=group.id.hex())
-            self._engine.break_handle()
+            self.engine.break_handle()
             raise OutcomeUnknown(str(error)) from error
         return True
 
@@ -182,30 +174,21 @@ class DuckStore:
             handle.execute(duck_sql.FOLD)
         except duckdb.Error as error:
             _log.error("fold_failed", error=str(error))
-            self._undo(handle)
+            self.engine.undo(handle)
             return
         try:
-            self._commit(handle)
+            self.engine.run_commit(handle)
         except Exception as error:  # either way the store is whole; opening it again counts the tail
             _log.error("fold_outcome_unknown", error=str(error))
-            self._engine.break_handle()
+            self.engine.break_handle()
         else:
             self._tail_rows = 0
 
     async def _pack(self) -> None:
         today = int(self._clock() // _DAY) * _DAY
         self._pack_at = self._clock() + duck_pack.PAUSE_SECONDS
-        if not await self._engine.write(lambda handle: self._in_transaction(handle, duck_pack.pack, today)):
+        if not await self.engine.change(duck_pack.pack, today):
             self._pack_at = self._clock() + duck_pack.CHECK_SECONDS
-
-    def _undo(self, handle: Connection) -> None:
-        try:
-            handle.execute("ROLLBACK")
-        except duckdb.TransactionException:  # none was open
-            return
-        except duckdb.Error as error:
-            _log.error("store_handle_broken", error=str(error))
-            self._engine.break_handle()
 
     async def recall(self, ids: Sequence[bytes]) -> dict[bytes, Remembered]:
         """See Store. Costs no search on disk for ids that are new."""
@@ -213,7 +196,7 @@ class DuckStore:
         maybe = [key for key in ids if key not in found and any(key in seen for seen in self._seen.values())]
         if maybe:
             sql = duck_sql.find_ids([_table(day) for day in self._seen], maybe)
-            rows = await self._engine.read(lambda cursor: cursor.execute(sql).fetchall())
+            rows = await self.engine.read(lambda cursor: cursor.execute(sql).fetchall())
             wanted = set(maybe)
             for high, low, body_high, body_low, answer in rows:
                 key = high.to_bytes(8, "big") + low.to_bytes(8, "big")
@@ -224,88 +207,21 @@ class DuckStore:
     async def count_rejected(self) -> int:
         """See Store."""
         sql = "SELECT count(*) FROM rejected_points"
-        return int((await self._engine.read(lambda cursor: cursor.execute(sql).fetchall()))[0][0])
-
-    # --- names
-
-    async def names_version(self) -> int | None:
-        """See Store: no other process has the file."""
-        return None
-
-    async def resolve(self, wanted: Sequence[NewName], caps: Caps, now: int) -> dict[str, Metric]:
-        """See Store."""
-        return await self._engine.write(
-            lambda handle: self._in_transaction(handle, duck_names.resolve, wanted, caps, now)
-        )
-
-    async def find(self, names: Sequence[str]) -> dict[str, Metric]:
-        """See Store."""
-        return await self._engine.read(lambda cursor: duck_names.find(cursor, names))
-
-    async def list_metrics(self, prefix: str, after: str, limit: int) -> list[tuple[str, Kind]]:
-        """See Store."""
-        sql = "SELECT name, type FROM metrics WHERE starts_with(name, ?) AND name > ? ORDER BY name LIMIT ?"
-        return await self._engine.read(lambda cursor: cursor.execute(sql, [prefix, after, limit]).fetchall())
-
-    async def delete_metric(self, name: str) -> bool:
-        """See Store."""
-        return await self._engine.write(lambda handle: self._in_transaction(handle, duck_names.delete, name))
-
-    async def sweep(self) -> None:
-        """See Store; a name takes its points along."""
-
-    def _in_transaction(self, handle: Connection, work: Callable[..., Any], *arguments: Any) -> Any:
-        """Run ``work`` in a transaction. An unknown outcome breaks the handle and is a StoreUnavailable."""
-        try:
-            handle.execute("BEGIN")
-            result = work(handle, *arguments)
-        except Exception as error:
-            self._undo(handle)
-            raise StoreError(str(error)) from error
-        try:
-            self._commit(handle)
-        except Exception as error:
-            self._engine.break_handle()
-            raise StoreUnavailable(f"it is not known whether the change was stored: {error}") from error
-        return result
+        return int((await self.engine.read(lambda cursor: cursor.execute(sql).fetchall()))[0][0])
 
     # --- queries
 
     async def aggregate(self, metric_ids: Sequence[int], window: int, segments: Sequence[Segment]) -> Buckets:
         """See Store."""
-        return await self._engine.read(lambda cursor: _aggregate(cursor, metric_ids, window, segments))
+        return await self.engine.read(lambda cursor: _aggregate(cursor, metric_ids, window, segments))
 
     async def backup(self, target: Path) -> None:
         """See Store."""
-        await self._engine.read(lambda cursor: _copy(cursor, target), seconds=_BACKUP_SECONDS)
+        await self.engine.read(lambda cursor: _copy(cursor, target), seconds=_BACKUP_SECONDS)
 
     async def alone(self, work: Callable[[], Awaitable[T]]) -> T:
         """See Store; the file is this process's alone."""
         return await work()
-
-    # --- keys
-
-    async def find_key(self, public_id: str) -> KeyRow | None:
-        """See Store."""
-        return await self._engine.read(lambda cursor: duck_keys.find(cursor, public_id))
-
-    async def list_keys(self) -> list[KeyRow]:
-        """See Store."""
-        return await self._engine.read(duck_keys.list_all)
-
-    async def create_key(self, key: NewKey, now: int) -> KeyRow:
-        """See Store."""
-        return await self._engine.write(lambda handle: self._in_transaction(handle, duck_keys.create, key, now))
-
-    async def revoke_key(self, key_id: int, now: int) -> KeyRow | None:
-        """See Store."""
-        return await self._engine.write(lambda handle: self._in_transaction(handle, duck_keys.revoke, key_id, now))
-
-    async def rotate_key(self, key_id: int, hashed: str, now: int) -> KeyRow | None:
-        """See Store."""
-        return await self._engine.write(
-            lambda handle: self._in_transaction(handle, duck_keys.rotate, key_id, hashed, now)
-        )
 
     # --- opening
 

@@ -1,16 +1,42 @@
-"""API keys in MySQL: plain statements on a session, inside the caller's transaction where they change something."""
+"""API keys in MySQL."""
 
 from typing import Any
 
 from central.store.base import KeyRow, NewKey
 from central.store.mysql.connection import Connection
+from central.store.mysql.pool import Pool
 
 _COLUMNS = "id, public_id, name, `key`, scopes, rate_limit, UNIX_TIMESTAMP(created_at), UNIX_TIMESTAMP(revoked_at)"
 
 
-async def find(connection: Connection, public_id: str) -> KeyRow | None:
-    """The key with this public id."""
-    return await _one(connection, "public_id", public_id) if public_id.isascii() else None
+class MySQLKeys:
+    """KeyStore on two pools: for look-ups and for changes."""
+
+    def __init__(self, lookups: Pool, writers: Pool) -> None:
+        self._lookups = lookups
+        self._writers = writers
+
+    async def find(self, public_id: str) -> KeyRow | None:
+        """See KeyStore."""
+        if not public_id.isascii():  # the column holds nothing else
+            return None
+        return await self._lookups.ask(lambda connection: _one(connection, "public_id", public_id))
+
+    async def list_all(self) -> list[KeyRow]:
+        """See KeyStore."""
+        return await self._lookups.ask(list_all)
+
+    async def create(self, key: NewKey, now: int) -> KeyRow:
+        """See KeyStore."""
+        return await self._writers.change(lambda connection: _create(connection, key, now))
+
+    async def revoke(self, key_id: int, now: int) -> KeyRow | None:
+        """See KeyStore."""
+        return await self._writers.change(lambda connection: _revoke(connection, key_id, now))
+
+    async def rotate(self, key_id: int, hashed: str, now: int) -> KeyRow | None:
+        """See KeyStore."""
+        return await self._writers.change(lambda connection: _rotate(connection, key_id, hashed, now))
 
 
 async def list_all(connection: Connection) -> list[KeyRow]:
@@ -18,8 +44,7 @@ async def list_all(connection: Connection) -> list[KeyRow]:
     return [_row(fields) for fields in await connection.rows(f"SELECT {_COLUMNS} FROM api_keys ORDER BY id")]
 
 
-async def create(connection: Connection, key: NewKey, now: int) -> KeyRow:
-    """Insert a key."""
+async def _create(connection: Connection, key: NewKey, now: int) -> KeyRow:
     key_id = await connection.insert(
         "INSERT INTO api_keys (public_id, name, `key`, scopes, rate_limit, created_at, updated_at)"
         " VALUES (%s, %s, %s, %s, %s, FROM_UNIXTIME(%s), FROM_UNIXTIME(%s))",
@@ -28,8 +53,7 @@ async def create(connection: Connection, key: NewKey, now: int) -> KeyRow:
     return KeyRow(key_id, key.public_id, key.name, key.hash, key.scopes, key.rate_limit, now, None)
 
 
-async def revoke(connection: Connection, key_id: int, now: int) -> KeyRow | None:
-    """Set revoked_at where it is not set."""
+async def _revoke(connection: Connection, key_id: int, now: int) -> KeyRow | None:
     await connection.change(
         "UPDATE api_keys SET revoked_at = FROM_UNIXTIME(%s), updated_at = FROM_UNIXTIME(%s)"
         " WHERE id = %s AND revoked_at IS NULL",
@@ -38,8 +62,7 @@ async def revoke(connection: Connection, key_id: int, now: int) -> KeyRow | None
     return await _one(connection, "id", key_id)
 
 
-async def rotate(connection: Connection, key_id: int, hashed: str, now: int) -> KeyRow | None:
-    """Replace the hash of a key that is not revoked."""
+async def _rotate(connection: Connection, key_id: int, hashed: str, now: int) -> KeyRow | None:
     key = await _one(connection, "id", key_id, lock=True)
     if key is None or key.revoked_at is not None:
         return None

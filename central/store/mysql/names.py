@@ -1,4 +1,4 @@
-"""Names in MySQL: plain statements on a session; those that change something run inside the caller's transaction.
+"""Names in MySQL.
 
 All who create or delete names wait for one row of ``locks``, in whichever process they are: so caps hold. Ids come
 from AUTO_INCREMENT, which both servers keep over restarts, so none is given twice.
@@ -10,6 +10,7 @@ from typing import Final
 
 from central.store.base import Caps, Metric, NewName
 from central.store.mysql.connection import Connection
+from central.store.mysql.pool import Pool
 from protocol.item import Kind
 
 LOCK: Final = "names"
@@ -19,8 +20,47 @@ DELETE_ROWS: Final = 5_000
 _POINT_TABLES: Final = ("metric_points", "rollup_minute", "rollup_hour")
 
 
-async def find(connection: Connection, names: Sequence[str]) -> dict[str, Metric]:
-    """The metrics of those names that exist."""
+class MySQLNames:
+    """NameStore on three pools: for look-ups, for lists that users ask for, and for changes."""
+
+    def __init__(self, lookups: Pool, readers: Pool, writers: Pool) -> None:
+        self._lookups = lookups
+        self._readers = readers
+        self._writers = writers
+
+    async def resolve(self, wanted: Sequence[NewName], caps: Caps, now: int) -> dict[str, Metric]:
+        """See NameStore."""
+        found = await self.find([new.name for new in wanted])
+        if all(new.name in found for new in wanted):
+            return found
+        return await self._writers.change(lambda connection: _create(connection, wanted, caps, now))
+
+    async def find(self, names: Sequence[str]) -> dict[str, Metric]:
+        """See NameStore."""
+        return await self._lookups.ask(lambda connection: _find(connection, names))
+
+    async def version(self) -> int | None:
+        """See NameStore. ``delete`` adds to it."""
+        ((found,),) = await self._lookups.ask(lambda connection: connection.rows("SELECT version FROM name_changes"))
+        return int(found)
+
+    async def page(self, prefix: str, after: str, limit: int) -> list[tuple[str, Kind]]:
+        """See NameStore. By a range of the index: LIKE would give ``_`` and ``%`` a meaning."""
+        sql = "SELECT name, type FROM metrics WHERE name >= %s AND name > %s AND name < %s ORDER BY name LIMIT %s"
+        bounds = (prefix, after, _end_of(prefix), limit)
+        return [(name, kind) for name, kind in await self._readers.ask(lambda session: session.rows(sql, bounds))]
+
+    async def delete(self, name: str) -> bool:
+        """See NameStore."""
+        return await self._writers.change(lambda connection: _mark_deleted(connection, name))
+
+    async def purge(self) -> None:
+        """See NameStore. What a failure leaves goes with the next purge or upkeep."""
+        while await self._writers.ask(_purge_some):
+            pass
+
+
+async def _find(connection: Connection, names: Sequence[str]) -> dict[str, Metric]:
     found: dict[str, Metric] = {}
     known = sorted({name for name in names if name.isascii()})  # the column holds nothing else
     for at in range(0, len(known), _CHUNK):
@@ -30,10 +70,10 @@ async def find(connection: Connection, names: Sequence[str]) -> dict[str, Metric
     return found
 
 
-async def create(connection: Connection, wanted: Sequence[NewName], caps: Caps, now: int) -> dict[str, Metric]:
+async def _create(connection: Connection, wanted: Sequence[NewName], caps: Caps, now: int) -> dict[str, Metric]:
     """The metrics of these names, those missing made where the caps allow it."""
     await take_lock(connection, LOCK)
-    found = await find(connection, [new.name for new in wanted])
+    found = await _find(connection, [new.name for new in wanted])
     missing = sorted({new.name: new for new in reversed(wanted) if new.name not in found}.values())
     counts: dict[int, int] = dict(await connection.rows("SELECT created_by, names FROM name_counts"))
     total, made = sum(counts.values()), []
@@ -50,11 +90,11 @@ async def create(connection: Connection, wanted: Sequence[NewName], caps: Caps, 
             [value for new in chunk for value in (*new, now, now)],
         )
     for key_id, names in sorted(Counter(new.key_id for new in made).items()):
-        await count_names(connection, key_id, names)
-    return found | await find(connection, [new.name for new in made])
+        await _count_names(connection, key_id, names)
+    return found | await _find(connection, [new.name for new in made])
 
 
-async def mark_deleted(connection: Connection, name: str) -> bool:
+async def _mark_deleted(connection: Connection, name: str) -> bool:
     """Take a name away and note that its points have to go. False when there is none.
 
     Every group that is being committed ends first, and every later one sees that the names changed.
@@ -68,12 +108,12 @@ async def mark_deleted(connection: Connection, name: str) -> bool:
     ((metric_id, key_id),) = rows
     await connection.change("DELETE FROM metrics WHERE id = %s", (metric_id,))
     await connection.change("INSERT INTO deleted_metrics (id, name) VALUES (%s, %s)", (metric_id, name))
-    await count_names(connection, key_id, -1)
+    await _count_names(connection, key_id, -1)
     await connection.run("UPDATE name_changes SET version = version + 1")
     return True
 
 
-async def sweep(connection: Connection) -> bool:
+async def _purge_some(connection: Connection) -> bool:
     """Remove some rows of a name that is gone, outside of any transaction. False when nothing is left of any."""
     rows = await connection.rows("SELECT id FROM deleted_metrics ORDER BY id LIMIT 1")
     if not rows:
@@ -86,22 +126,7 @@ async def sweep(connection: Connection) -> bool:
     return True
 
 
-async def version(connection: Connection) -> int:
-    """What ``mark_deleted`` adds to."""
-    ((found,),) = await connection.rows("SELECT version FROM name_changes")
-    return int(found)
-
-
-async def list_all(connection: Connection, prefix: str, after: str, limit: int) -> list[tuple[str, Kind]]:
-    """Names in byte order, by a range of the index: LIKE would give ``_`` and ``%`` a meaning."""
-    rows = await connection.rows(
-        "SELECT name, type FROM metrics WHERE name >= %s AND name > %s AND name < %s ORDER BY name LIMIT %s",
-        (prefix, after, _end_of(prefix), limit),
-    )
-    return [(name, kind) for name, kind in rows]
-
-
-async def count_names(connection: Connection, key_id: int, names: int) -> None:
+async def _count_names(connection: Connection, key_id: int, names: int) -> None:
     """Add to the number of names of a key."""
     await connection.change(
         "INSERT INTO name_counts (created_by, names) VALUES (%s, %s)"

@@ -35,9 +35,12 @@ async def run_commit(connection: Connection) -> None:
 class Pool:
     """At most ``size`` sessions. Owns those at rest; a borrower owns his until he gives it back."""
 
-    def __init__(self, connect: Callable[[], Awaitable[Connection]], size: int, seconds: float) -> None:
+    def __init__(
+        self, connect: Callable[[], Awaitable[Connection]], size: int, seconds: float, *, commit: Commit = run_commit
+    ) -> None:
         self._connect = connect
         self._seconds = seconds
+        self._commit = commit
         self._slots = asyncio.Semaphore(size)
         self._resting: list[tuple[Connection, float]] = []
         self._closed = False
@@ -54,13 +57,7 @@ class Pool:
             self.forget()
         return await self._ask_once(work, deadline)
 
-    async def transact(
-        self,
-        work: Work[T],
-        *,
-        commit: Commit = run_commit,
-        mend: Callable[[ServerError], Awaitable[bool]] | None = None,
-    ) -> T:
+    async def transact(self, work: Work[T], *, mend: Callable[[ServerError], Awaitable[bool]] | None = None) -> T:
         """Run ``work`` in a transaction, anew where the server asks for that or ``mend`` says that it helped.
 
         Raises OutcomeUnknown when COMMIT did not return well; after any other error nothing was stored.
@@ -68,7 +65,7 @@ class Pool:
         deadline = self._deadline(None)
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                return await self._transact_once(work, commit, deadline)
+                return await self._transact_once(work, deadline)
             except ServerError as error:
                 if not (error.code in AGAIN or (mend is not None and await mend(error))) or attempt == ATTEMPTS:
                     raise
@@ -80,18 +77,28 @@ class Pool:
             await asyncio.sleep(random.uniform(0, _PAUSE * 2**attempt))  # noqa: S311
         raise AssertionError("the last attempt returns or raises")
 
+    async def change(self, work: Work[T]) -> T:
+        """Run ``work`` in a transaction, where to ask again is harmless. Raises StoreError.
+
+        Of those StoreUnavailable also means that it is not known whether the change was stored.
+        """
+        try:
+            return await self.transact(work)
+        except OutcomeUnknown as error:
+            raise StoreUnavailable(f"it is not known whether the change was stored: {error}") from error
+
     async def _ask_once(self, work: Work[T], deadline: float) -> T:
         async with self._session(deadline) as connection, _until(deadline):
             return await work(connection)
 
-    async def _transact_once(self, work: Work[T], commit: Commit, deadline: float) -> T:
+    async def _transact_once(self, work: Work[T], deadline: float) -> T:
         async with self._session(deadline) as connection:
             async with _until(deadline):
                 await connection.run("BEGIN")
                 result = await work(connection)
             try:
                 async with asyncio.timeout(self._seconds):  # its own time: what it leaves behind is a doubt
-                    await commit(connection)
+                    await self._commit(connection)
             except Exception as error:
                 connection.close()
                 raise OutcomeUnknown(f"COMMIT did not return well: {error!r}") from error

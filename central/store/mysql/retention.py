@@ -7,10 +7,9 @@ estimate: to count them would take as long as to delete them.
 from collections.abc import Sequence
 from typing import Final
 
-from central.store.base import OutcomeUnknown, StoreUnavailable
 from central.store.mysql.connection import Connection
 from central.store.mysql.partitions import POINTS, drop_before, existing, partition_name
-from central.store.mysql.pool import Commit, Pool, run_commit
+from central.store.mysql.pool import Pool
 from central.store.retention import LINE_MOVES, LogEntry, Move, Piece, State
 
 TABLES: Final = (POINTS, "rollup_minute", "rollup_hour")
@@ -24,8 +23,7 @@ _FIRST: Final = 0
 class MySQLRetention:
     """RetentionStore on two pools: one for small questions and changes, one whose sessions may alter tables."""
 
-    def __init__(self, pool: Pool, upkeep: Pool, *, commit: Commit = run_commit) -> None:
-        self._commit = commit
+    def __init__(self, pool: Pool, upkeep: Pool) -> None:
         self._pool = pool
         self._upkeep = upkeep
 
@@ -47,10 +45,7 @@ class MySQLRetention:
 
     async def replace(self, old: State, new: State, entries: Sequence[LogEntry] = ()) -> bool:
         """See RetentionStore."""
-        try:
-            return await self._pool.transact(lambda session: _replace(session, old, new, entries), commit=self._commit)
-        except OutcomeUnknown as error:
-            raise StoreUnavailable(f"it is not known whether the change was stored: {error}") from error
+        return await self._pool.change(lambda session: _replace(session, old, new, entries))
 
     async def log(self, limit: int) -> list[LogEntry]:
         """See RetentionStore."""

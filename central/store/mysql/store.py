@@ -15,26 +15,20 @@ from typing import Final, TypeVar
 import structlog
 
 from central.store.base import (
-    Caps,
     Group,
-    KeyRow,
-    Metric,
-    NewKey,
-    NewName,
+    KeyStore,
+    NameStore,
     OutcomeUnknown,
     Refused,
     Remembered,
     RequestId,
     StaleNames,
     StoreError,
-    StoreUnavailable,
     Unsupported,
 )
 from central.store.buckets import Buckets
 from central.store.migrations import OnMigration
-from central.store.mysql import keys as mysql_keys
 from central.store.mysql import migrate as mysql_migrate
-from central.store.mysql import names as mysql_names
 from central.store.mysql import partitions as mysql_partitions
 from central.store.mysql import sql as mysql_sql
 from central.store.mysql.connection import (
@@ -48,12 +42,13 @@ from central.store.mysql.connection import (
     Session,
     connect,
 )
+from central.store.mysql.keys import MySQLKeys
+from central.store.mysql.names import MySQLNames
 from central.store.mysql.pool import Commit, Pool, run_commit
 from central.store.mysql.retention import MySQLRetention
 from central.store.mysql.rows import MAX_ROWS, RowLines, lines
 from central.store.plan import Segment
 from central.store.retention import RetentionStore
-from protocol.item import Kind
 from protocol.limits import ID_DAYS
 
 T = TypeVar("T")
@@ -97,14 +92,15 @@ class MySQLStore:
     ) -> None:
         limits = limits or TimeLimits()
         self._server = server
-        self._commit = commit
         self._clock = clock
         writing = Session(limits.lock, prepare=mysql_sql.CREATE_SUMS)
-        self._writers = Pool(lambda: connect(server, writing), WRITERS, limits.write)
+        self._writers = Pool(lambda: connect(server, writing), WRITERS, limits.write, commit=commit)
         self._lookups = Pool(lambda: connect(server, Session(limits.lock)), LOOKUPS, limits.lookup)
         reading = Session(limits.lock, select_seconds=int(limits.read) or 1)
         self._readers = Pool(lambda: connect(server, reading), READERS, limits.read)
         self._changers = Pool(lambda: connect(server, Session(lock_seconds=1)), 1, _UPKEEP_PAUSE)
+        self.names: NameStore = MySQLNames(self._lookups, self._readers, self._writers)
+        self.keys: KeyStore = MySQLKeys(self._lookups, self._writers)
         self.retention: RetentionStore = MySQLRetention(self._lookups, self._changers)
         self._kept_day = 0
         self._next_upkeep = 0.0
@@ -157,7 +153,7 @@ class MySQLStore:
                 _log.info("partitions_kept", made=len(made), ids_dropped=len(gone))
 
         await self._changers.ask(work)
-        await self.sweep()
+        await self.names.purge()
         self._kept_day = today
 
     # --- groups and their ids
@@ -179,9 +175,7 @@ class MySQLStore:
 
         try:
             await self._writers.transact(
-                lambda connection: _put_group(connection, group, rows, again=again, by_load=by_load),
-                commit=self._commit,
-                mend=mend,
+                lambda connection: _put_group(connection, group, rows, again=again, by_load=by_load), mend=mend
             )
         except OutcomeUnknown as error:
             _log.error("commit_outcome_unknown", error=str(error), group=group.id.hex())
@@ -211,37 +205,6 @@ class MySQLStore:
         rows = await self._lookups.ask(lambda connection: connection.rows("SELECT COUNT(*) FROM rejected_points"))
         return int(rows[0][0])
 
-    # --- names
-
-    async def names_version(self) -> int | None:
-        """See Store."""
-        return await self._lookups.ask(mysql_names.version)
-
-    async def resolve(self, wanted: Sequence[NewName], caps: Caps, now: int) -> dict[str, Metric]:
-        """See Store."""
-        names = [new.name for new in wanted]
-        found = await self._lookups.ask(lambda connection: mysql_names.find(connection, names))
-        if all(name in found for name in names):
-            return found
-        return await self._change(lambda connection: mysql_names.create(connection, wanted, caps, now))
-
-    async def find(self, names: Sequence[str]) -> dict[str, Metric]:
-        """See Store."""
-        return await self._lookups.ask(lambda connection: mysql_names.find(connection, names))
-
-    async def list_metrics(self, prefix: str, after: str, limit: int) -> list[tuple[str, Kind]]:
-        """See Store."""
-        return await self._readers.ask(lambda connection: mysql_names.list_all(connection, prefix, after, limit))
-
-    async def delete_metric(self, name: str) -> bool:
-        """See Store."""
-        return await self._change(lambda connection: mysql_names.mark_deleted(connection, name))
-
-    async def sweep(self) -> None:
-        """See Store. What a failure leaves goes with the next sweep or upkeep."""
-        while await self._writers.ask(mysql_names.sweep):
-            pass
-
     # --- queries
 
     async def aggregate(self, metric_ids: Sequence[int], window: int, segments: Sequence[Segment]) -> Buckets:
@@ -250,39 +213,10 @@ class MySQLStore:
         rows = await self._readers.ask(lambda connection: connection.rows(sql))
         return await _off_loop(sum(count for _, count, _ in rows), lambda: mysql_sql.buckets(rows))
 
-    # --- keys
-
-    async def find_key(self, public_id: str) -> KeyRow | None:
-        """See Store."""
-        return await self._lookups.ask(lambda connection: mysql_keys.find(connection, public_id))
-
-    async def list_keys(self) -> list[KeyRow]:
-        """See Store."""
-        return await self._lookups.ask(mysql_keys.list_all)
-
-    async def create_key(self, key: NewKey, now: int) -> KeyRow:
-        """See Store."""
-        return await self._change(lambda connection: mysql_keys.create(connection, key, now))
-
-    async def revoke_key(self, key_id: int, now: int) -> KeyRow | None:
-        """See Store."""
-        return await self._change(lambda connection: mysql_keys.revoke(connection, key_id, now))
-
-    async def rotate_key(self, key_id: int, hashed: str, now: int) -> KeyRow | None:
-        """See Store."""
-        return await self._change(lambda connection: mysql_keys.rotate(connection, key_id, hashed, now))
-
     async def alone(self, work: Callable[[], Awaitable[T]]) -> T:
         """See Store."""
         async with mysql_migrate.locked(lambda: connect(self._server, Session())):
             return await work()
-
-    async def _change(self, work: Callable[[Connection], Awaitable[T]]) -> T:
-        """A transaction whose unknown outcome is a StoreUnavailable: asking again is harmless for all of these."""
-        try:
-            return await self._writers.transact(work, commit=self._commit)
-        except OutcomeUnknown as error:
-            raise StoreUnavailable(f"it is not known whether the change was stored: {error}") from error
 
 
 async def _put_group(connection: Connection, group: Group, rows: RowLines, *, again: bool, by_load: bool) -> None:

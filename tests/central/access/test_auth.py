@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 import bcrypt
 import pytest
@@ -19,7 +19,7 @@ from central.access.auth import (
     parse_key,
 )
 from central.errors import ApiError
-from central.store.base import KeyRow, NewKey, Store, StoreUnavailable
+from central.store.base import KeyRow, NewKey, StoreUnavailable
 from tests.central.harness import QUICK_HASH, Clock
 
 SLOW_HASH = 10
@@ -27,14 +27,14 @@ SLOW_HASH = 10
 
 @dataclass
 class Keys:
-    """The part of a store that Auth asks."""
+    """A KeyStore in memory."""
 
     rows: dict[str, KeyRow] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     down: bool = False
     gate: asyncio.Event | None = None
 
-    async def find_key(self, public_id: str) -> KeyRow | None:
+    async def find(self, public_id: str) -> KeyRow | None:
         self.asked.append(public_id)
         if self.gate is not None:
             await self.gate.wait()
@@ -42,16 +42,26 @@ class Keys:
             raise StoreUnavailable("down")
         return self.rows.get(public_id)
 
-    async def create_key(self, key: NewKey, now: int) -> KeyRow:
+    async def create(self, key: NewKey, now: int) -> KeyRow:
         self.rows[key.public_id] = KeyRow(
             len(self.rows) + 1, key.public_id, key.name, key.hash, key.scopes, key.rate_limit, now, None
         )
         return self.rows[key.public_id]
 
-    async def rotate_key(self, key_id: int, hashed: str, now: int) -> KeyRow | None:
+    async def rotate(self, key_id: int, hashed: str, now: int) -> KeyRow | None:
         for row in self.rows.values():
             if row.id == key_id and row.revoked_at is None:
                 self.rows[row.public_id] = row._replace(hash=hashed)
+                return self.rows[row.public_id]
+        return None
+
+    async def list_all(self) -> list[KeyRow]:
+        return list(self.rows.values())
+
+    async def revoke(self, key_id: int, now: int) -> KeyRow | None:
+        for row in self.rows.values():
+            if row.id == key_id:
+                self.change(row.public_id, revoked_at=row.revoked_at or now)
                 return self.rows[row.public_id]
         return None
 
@@ -65,9 +75,7 @@ class Scene:
     def __init__(self, given: str | None = None) -> None:
         self.store = Keys()
         self.clock = Clock(0.0)
-        self.auth = Auth(
-            cast(Store, self.store), given_admin_key=given, rate_limit=7, clock=self.clock, cost=QUICK_HASH
-        )
+        self.auth = Auth(self.store, given_admin_key=given, rate_limit=7, clock=self.clock, cost=QUICK_HASH)
 
     async def key(self, **fields: Any) -> str:
         return (await self.auth.create("k", fields.get("scopes", DEFAULT_SCOPES), fields.get("rate_limit", 5), 0))[1]

@@ -172,7 +172,7 @@ async def test_a_request_that_its_client_sent_again_meanwhile_is_left_out(all_of
     assert [answer.headers for answer in await two.send(again)] == [{"Idempotency-Replayed": "true"}]
     # A process that knows nothing of the spill stores it: what it commits is all that the drain can see of it.
     (stored,) = again.items
-    metrics = await all_of.store.resolve([NewName(stored.name, stored.kind, 1)], Caps(10, 10), stored.recorded_at)
+    metrics = await all_of.store.names.resolve([NewName(stored.name, stored.kind, 1)], Caps(10, 10), stored.recorded_at)
     row = Row(metrics[stored.name].id, stored.recorded_at, stored.value, None, None, None)
     known = RequestId(again.request.id, again.request.fingerprint, None)
     await all_of.store.commit(Group(bytes(16), stored.recorded_at // 86_400, [known], [row]))

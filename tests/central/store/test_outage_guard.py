@@ -2,41 +2,58 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from inspect import iscoroutinefunction
 from pathlib import Path
 
 import pytest
 
-from central.store.base import NewKey, NewName, OutcomeUnknown, StoreError, StoreUnavailable
+from central.store.base import KeyStore, NameStore, NewKey, NewName, OutcomeUnknown, Store, StoreError, StoreUnavailable
 from central.store.duck.store import DuckStore
-from central.store.outage_guard import Guarded
+from central.store.outage_guard import OutageGuard
 from central.store.plan import Segment
+from central.store.retention import RetentionStore, State
 from protocol.numbers import UNIT
 from tests.central.spill_help import Line
 from tests.central.store_help import CAPS, NOW, Clock, group, name, plain
 from tests.central.write_help import total
 
 LATE = 0.05
-Call = Callable[[Guarded, Path], Awaitable[object]]
+Call = Callable[[OutageGuard, Path], Awaitable[object]]
+
+
+async def nothing() -> None:
+    """Work that is done at once."""
+
 
 IN_TIME: dict[str, Call] = {
     "recall": lambda store, _: store.recall([bytes(16)]),
-    "resolve": lambda store, _: store.resolve([NewName("b", "value", 1)], CAPS, NOW),
-    "names_version": lambda store, _: store.names_version(),
-    "find": lambda store, _: store.find(["a"]),
-    "find_key": lambda store, _: store.find_key("x"),
+    "names.resolve": lambda store, _: store.names.resolve([NewName("b", "value", 1)], CAPS, NOW),
+    "names.version": lambda store, _: store.names.version(),
+    "names.find": lambda store, _: store.names.find(["a"]),
+    "keys.find": lambda store, _: store.keys.find("x"),
+    "retention.line": lambda store, _: store.retention.line(),
     "count_rejected": lambda store, _: store.count_rejected(),
 }
 UNBOUND: dict[str, Call] = {
-    "list_metrics": lambda store, _: store.list_metrics("", "", 5),
+    "names.page": lambda store, _: store.names.page("", "", 5),
     "aggregate": lambda store, _: store.aggregate([1], 60, [Segment("raw", 0, 60)]),
-    "delete_metric": lambda store, _: store.delete_metric("a"),
-    "sweep": lambda store, _: store.sweep(),
-    "list_keys": lambda store, _: store.list_keys(),
-    "create_key": lambda store, _: store.create_key(NewKey("i", "n", "h", frozenset({"query"}), 1), NOW),
-    "revoke_key": lambda store, _: store.revoke_key(1, NOW),
-    "rotate_key": lambda store, _: store.rotate_key(1, "h", NOW),
+    "names.delete": lambda store, _: store.names.delete("a"),
+    "names.purge": lambda store, _: store.names.purge(),
+    "keys.list_all": lambda store, _: store.keys.list_all(),
+    "keys.create": lambda store, _: store.keys.create(NewKey("i", "n", "h", frozenset({"query"}), 1), NOW),
+    "keys.revoke": lambda store, _: store.keys.revoke(1, NOW),
+    "keys.rotate": lambda store, _: store.keys.rotate(1, "h", NOW),
+    "retention.state": lambda store, _: store.retention.state(),
+    "retention.replace": lambda store, _: store.retention.replace(State(), State()),
+    "retention.log": lambda store, _: store.retention.log(9),
+    "retention.drop": lambda store, _: store.retention.drop(0),
+    "alone": lambda store, _: store.alone(nothing),
     "backup": lambda store, folder: store.backup(folder / "copy"),
 }
+
+
+BY_ITSELF = {"commit", "ping", "tidy", "close"}
+"""What passes neither door; each has its own tests below."""
 
 
 @pytest.fixture
@@ -54,31 +71,43 @@ async def line(real: DuckStore) -> Line:
 
 
 @pytest.fixture
-async def store(line: Line) -> AsyncIterator[Guarded]:
-    made = Guarded(line, late_seconds=5, probe_seconds=0.01)
+async def store(line: Line) -> AsyncIterator[OutageGuard]:
+    made = OutageGuard(line, late_seconds=5, probe_seconds=0.01)
     yield made
     line.go.set()
     await made.close()
 
 
 @pytest.fixture
-async def hasty(line: Line) -> AsyncIterator[Guarded]:
+async def hasty(line: Line) -> AsyncIterator[OutageGuard]:
     """A guard that waits hardly at all."""
-    made = Guarded(line, late_seconds=LATE, probe_seconds=0.01)
+    made = OutageGuard(line, late_seconds=LATE, probe_seconds=0.01)
     yield made
     line.go.set()
     await made.close()
 
 
+def test_every_call_of_a_store_is_in_one_of_the_tables() -> None:
+    faces = {"": Store, "names.": NameStore, "keys.": KeyStore, "retention.": RetentionStore}
+    promised = {
+        face + name
+        for face, promise in faces.items()
+        for name in vars(promise)
+        if iscoroutinefunction(vars(promise)[name])
+    }
+    assert promised == {*IN_TIME, *UNBOUND} | BY_ITSELF
+    assert not IN_TIME.keys() & UNBOUND.keys()
+
+
 @pytest.mark.parametrize("call", [*IN_TIME, *UNBOUND])
-async def test_what_the_store_says_is_passed_on(store: Guarded, tmp_path: Path, call: str) -> None:
+async def test_what_the_store_says_is_passed_on(store: OutageGuard, tmp_path: Path, call: str) -> None:
     await {**IN_TIME, **UNBOUND}[call](store, tmp_path)
     assert not store.down
 
 
 @pytest.mark.parametrize("call", IN_TIME)
 async def test_after_a_failure_nobody_asks_until_a_ping_is_answered(
-    store: Guarded, line: Line, tmp_path: Path, call: str
+    store: OutageGuard, line: Line, tmp_path: Path, call: str
 ) -> None:
     line.cut = True
     with pytest.raises(StoreUnavailable, match="cut"):
@@ -95,7 +124,7 @@ async def test_after_a_failure_nobody_asks_until_a_ping_is_answered(
 
 
 @pytest.mark.parametrize("call", IN_TIME)
-async def test_a_store_that_does_not_answer_is_down(hasty: Guarded, line: Line, tmp_path: Path, call: str) -> None:
+async def test_a_store_that_does_not_answer_is_down(hasty: OutageGuard, line: Line, tmp_path: Path, call: str) -> None:
     line.go.clear()
     with pytest.raises(StoreUnavailable, match=r"within 0\.05 s"):
         await IN_TIME[call](hasty, tmp_path)
@@ -106,7 +135,7 @@ async def test_a_store_that_does_not_answer_is_down(hasty: Guarded, line: Line, 
 
 @pytest.mark.parametrize("call", UNBOUND)
 async def test_a_query_that_fails_says_nothing_about_the_store(
-    store: Guarded, line: Line, tmp_path: Path, call: str
+    store: OutageGuard, line: Line, tmp_path: Path, call: str
 ) -> None:
     line.cut = True
     with pytest.raises(StoreUnavailable):
@@ -115,7 +144,7 @@ async def test_a_query_that_fails_says_nothing_about_the_store(
 
 
 async def test_a_commit_that_hangs_is_in_doubt_goes_on_and_keeps_the_store_down(
-    hasty: Guarded, line: Line, real: DuckStore
+    hasty: OutageGuard, line: Line, real: DuckStore
 ) -> None:
     made = group([plain(await name(real, "a"), UNIT)])
     line.go.clear()
@@ -130,7 +159,7 @@ async def test_a_commit_that_hangs_is_in_doubt_goes_on_and_keeps_the_store_down(
 
 
 async def test_a_caller_that_goes_away_leaves_its_commit_to_be_made(
-    store: Guarded, line: Line, real: DuckStore
+    store: OutageGuard, line: Line, real: DuckStore
 ) -> None:
     line.go.clear()
     task = asyncio.create_task(store.commit(group([plain(await name(real, "a"), UNIT)])))
@@ -144,14 +173,16 @@ async def test_a_caller_that_goes_away_leaves_its_commit_to_be_made(
 
 
 @pytest.mark.parametrize("error", [StoreError("odd"), OutcomeUnknown("2013")])
-async def test_an_error_of_one_group_says_nothing_about_the_store(store: Guarded, line: Line, error: Exception) -> None:
+async def test_an_error_of_one_group_says_nothing_about_the_store(
+    store: OutageGuard, line: Line, error: Exception
+) -> None:
     line.script = [(error, False)]
     with pytest.raises(type(error)):
         await store.commit(group())
     assert not store.down
 
 
-async def test_upkeep_waits_until_the_store_is_back(store: Guarded, line: Line) -> None:
+async def test_upkeep_waits_until_the_store_is_back(store: OutageGuard, line: Line) -> None:
     line.cut = True
     with pytest.raises(StoreUnavailable):
         await store.recall([bytes(16)])

@@ -235,11 +235,11 @@ async def test_ingest_goes_on_while_the_points_of_a_deleted_name_are_removed(tmp
     removing, go = asyncio.Event(), asyncio.Event()
 
     class SlowToRemove(Overlay):
-        async def sweep(self) -> None:
+        async def purge(self) -> None:
             removing.set()
             await go.wait()
 
-    async with running(tmp_path, outside=faulty(SlowToRemove)) as central:
+    async with running(tmp_path, outside=faulty(lambda real: Overlay(real, names=SlowToRemove(real.names)))) as central:
         assert (await central.counter("a", "5")).status == 201
         deleting = asyncio.create_task(central.ask("DELETE", "/api/admin/metrics/a"))
         await removing.wait()

@@ -69,14 +69,14 @@ async def test_floods_of_bad_keys_do_not_block_good_ones(tmp_path: Path) -> None
     class SlowToFind(Overlay):
         """Asked for an unknown id, it does not answer until the gate opens."""
 
-        async def find_key(self, public_id: str) -> KeyRow | None:
-            row: KeyRow | None = await self.real.find_key(public_id)
+        async def find(self, public_id: str) -> KeyRow | None:
+            row: KeyRow | None = await self.real.find(public_id)
             if row is None:
                 arrived.set()
                 await gate.wait()
             return row
 
-    async with running(tmp_path, outside=faulty(SlowToFind)) as central:
+    async with running(tmp_path, outside=faulty(lambda real: Overlay(real, keys=SlowToFind(real.keys)))) as central:
         _, good = await central.new_key("ingest")
         _, attacked = await central.new_key("ingest")
         assert (await central.counter("a", key=good)).status == 201
@@ -111,7 +111,9 @@ async def test_while_the_store_is_down_known_keys_are_good_and_answers_are_503(t
             return fail
 
     ticks = Clock(0.0)
-    outside = replace(faulty(Breakable), ticks=ticks)
+    outside = replace(
+        faulty(lambda real: Breakable(real, names=Breakable(real.names), keys=Breakable(real.keys))), ticks=ticks
+    )
     async with running(tmp_path, outside=outside) as central:
         _, key = await central.new_key("ingest", "query", "admin")
         _, unseen = await central.new_key("ingest")

@@ -241,7 +241,7 @@ async def test_a_name_deleted_between_groups_takes_no_point_of_a_waiting_request
     await writing.hold()
 
     async def delete() -> None:
-        await writing.store.delete_metric("a")
+        await writing.store.names.delete("a")
         writing.names.forget("a")
 
     exclusive = asyncio.create_task(writing.commits.exclusive(delete))
@@ -249,7 +249,7 @@ async def test_a_name_deleted_between_groups_takes_no_point_of_a_waiting_request
     await writing.waiting(1)
     assert [answer.status for answer in await writing.answers()] == [201]
     await exclusive
-    assert (await writing.store.find(["a"]))["a"].kind == "value"
+    assert (await writing.store.names.find(["a"]))["a"].kind == "value"
     assert await total(writing.store) == 1
 
 
@@ -281,5 +281,5 @@ async def test_close_commits_what_waits_and_takes_nothing_more(writing: Writing)
 
 async def test_close_without_start_is_nothing(tmp_path: Path) -> None:
     store = HeldStore(tmp_path, Clock())
-    await GroupCommit(store, Names(store, CAPS)).close()
+    await GroupCommit(store, Names(store.names, CAPS)).close()
     await store.close()

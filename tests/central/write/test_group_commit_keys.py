@@ -91,7 +91,7 @@ async def test_a_partly_rejected_batch_is_replayed_as_it_was_answered_though_all
     assert [entry["code"] for entry in json.loads(first.body)["errors"]] == ["METRIC_TYPE_CONFLICT", "VALIDATION_ERROR"]
 
     async def delete() -> None:
-        await store.delete_metric("b")
+        await store.names.delete("b")
         writing.names.forget("b")
 
     await commits.exclusive(delete)
@@ -124,7 +124,7 @@ async def test_a_single_of_the_wrong_type_is_refused_and_not_remembered(writing:
     answer = await commits.submit(wanted)
     assert (answer.status, code(answer)) == (400, "METRIC_TYPE_CONFLICT")
     assert await store.recall([key_of(wanted).id]) == {}
-    await store.delete_metric("a")
+    await store.names.delete("a")
     writing.names.forget("a")
     answer = await commits.submit(sent_single("a", "value", key="k"))
     assert (answer.status, answer.headers) == (201, {})

@@ -213,12 +213,12 @@ async def test_after_a_deletion_elsewhere_names_are_resolved_again_and_the_group
     one = all_of.process()
     one.line.version = 1
     await one.send(sent(item("a", kind=kind)))
-    await all_of.store.delete_metric("a")
+    await all_of.store.names.delete("a")
     one.line.version = 2
     one.line.script = [(StaleNames("deleted"), False)] * stale
     (answer,) = await one.send(sent(item("a"), key="k"))
     assert (answer.status, json.loads(answer.body)["errors"]) == (201, [])
-    assert (await all_of.store.find(["a"]))["a"].kind == "value"
+    assert (await all_of.store.names.find(["a"]))["a"].kind == "value"
     assert await total(all_of.store) == 1
 
 

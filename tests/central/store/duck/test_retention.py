@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from central.store.base import Store, StoreUnavailable
+from central.store.duck.engine import run_commit
 from central.store.duck.retention import SLICE_ROWS
-from central.store.duck.store import DuckStore, run_commit
+from central.store.duck.store import DuckStore
 from central.store.plan import Segment
 from central.store.retention import LogEntry, State
 from tests.central.retention_contract import FULL, LINE, RetentionContract, filled, swept

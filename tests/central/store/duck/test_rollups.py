@@ -39,6 +39,7 @@ TABLES = ("rollup_minute", "rollup_minute_wide", "rollup_hour")
 async def store(tmp_path: Path) -> AsyncIterator[DuckStore]:
     store = DuckStore(tmp_path, clock=Clock(), tail_rows=1)
     await store.open()
+    await store.tidy(idle=False)  # nothing to pack: it looks again in an hour, so from now on this only folds
     yield store
     await store.close()
 
@@ -46,7 +47,7 @@ async def store(tmp_path: Path) -> AsyncIterator[DuckStore]:
 async def rows_of(store: DuckStore, *tables: str) -> list[int]:
     """How many rows each table holds."""
     sql = "SELECT " + ", ".join(f"(SELECT count(*) FROM {table})" for table in tables or TABLES)
-    return list((await store._engine.read(lambda cursor: cursor.execute(sql).fetchall()))[0])
+    return list((await store.engine.read(lambda cursor: cursor.execute(sql).fetchall()))[0])
 
 
 def summary(value: int, weight: int, low: int, high: int) -> Row:
@@ -104,7 +105,7 @@ async def test_a_tail_that_is_not_full_stays_however_long_nobody_writes(tmp_path
 @given(st.lists(st.integers(-LAST, LAST) | st.integers(-(2**51), 2**51), min_size=1, max_size=6))
 async def test_answers_are_exact_at_any_size(store: DuckStore, values: list[int]) -> None:
     metric = await name(store, "a")
-    await store.delete_metric("a")
+    await store.names.delete("a")
     metric = await name(store, "a")
     rows = [plain(metric, value, NOW + number) for number, value in enumerate(values)]
     await store.commit(group(rows))
@@ -118,7 +119,7 @@ async def test_sums_of_any_size_are_read_exactly(store: DuckStore, totals: list[
     numbers = [f"{'-' if units < 0 else ''}{abs(units) // UNIT}.{abs(units) % UNIT:04d}" for units in totals]
     rows = ", ".join(f"(1, {NOW + 3600 * at}, 1, {number}, 0, 0)" for at, number in enumerate(numbers))
     put = f"INSERT INTO rollup_hour VALUES {rows}"
-    await store._engine.write(lambda handle: handle.execute(f"DELETE FROM rollup_hour; {put}"))
+    await store.engine.write(lambda handle: handle.execute(f"DELETE FROM rollup_hour; {put}"))
     found = await ask_segments(store, [1], 3600, [Segment("hour", *FAR)])
     assert [bucket.total for bucket in found] == totals
 
@@ -130,7 +131,7 @@ def days_ago(days: int, metric: int = 1, value: int = 1, second: int = 0) -> Row
 async def packed(store: DuckStore, before: int = NOW) -> int:
     """Pack all; how many slices there were."""
     slices = 0
-    while await store._engine.write(lambda handle: store._in_transaction(handle, pack, before)):
+    while await store.engine.change(pack, before):
         slices += 1
     return slices
 
@@ -142,14 +143,14 @@ async def test_minutes_of_days_gone_by_are_packed_and_an_answer_stays_what_it_wa
     for turn in range(3):
         rows += (fresh := [days_ago(day, metric, 5 - turn, 60 * day) for day in (0, 1, 2) for metric in (1, 2)])
         await store.commit(group(fresh))
-        await store._engine.write(store._fold)
+        await store.tidy(idle=False)
     before = [await rows_of(store, *MINUTES)]
     assert (before, await packed(store)) == ([[18, 0, 0]], 2)
     assert await rows_of(store, *MINUTES) == [6, 4, 0]
     await assert_levels_agree(store, [1, 2], rows)
     rows.append(late := days_ago(2))
     await store.commit(group([late]))
-    await store._engine.write(store._fold)
+    await store.tidy(idle=False)
     assert await packed(store) == 1
     assert await rows_of(store, *MINUTES) == [6, 5, 0]
     await assert_levels_agree(store, [1, 2], rows)
@@ -159,9 +160,9 @@ async def test_a_day_of_many_names_is_packed_in_slices_by_name(store: DuckStore)
     await name(store, "a")
     rows = [days_ago(1, metric, metric, 60 * minute) for metric in (1, 2, 3) for minute in range(700)]
     await store.commit(group(rows))
-    await store._engine.write(store._fold)
+    await store.tidy(idle=False)
     slices = []
-    while await store._engine.write(lambda handle: store._in_transaction(handle, pack, NOW, 1_000)):
+    while await store.engine.change(pack, NOW, 1_000):
         slices.append(await rows_of(store, *MINUTES))
     assert slices == [[700, 1_400, 0], [0, 2_100, 0]]
     await assert_levels_agree(store, [1, 2, 3], rows)
@@ -172,7 +173,7 @@ async def test_a_packed_minute_whose_sum_is_too_large_is_wide(store: DuckStore) 
     rows = [days_ago(1, value=NARROW - 1), days_ago(1, value=NARROW - 1)]
     for row in rows:
         await store.commit(group([row]))
-        await store._engine.write(store._fold)
+        await store.tidy(idle=False)
     assert await packed(store) == 1
     assert await rows_of(store, *MINUTES) == [0, 0, 1]
     await assert_levels_agree(store, [1], rows)

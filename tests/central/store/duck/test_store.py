@@ -13,8 +13,8 @@ import duckdb
 import pytest
 
 from central.store.base import Group, NewKey, NewName, NotStored, OutcomeUnknown, Store, StoreError, StoreUnavailable
-from central.store.duck.engine import READERS, Connection, run_checkpoint
-from central.store.duck.store import FILE_NAME, DuckStore, run_commit
+from central.store.duck.engine import READERS, Connection, run_checkpoint, run_commit
+from central.store.duck.store import FILE_NAME, DuckStore
 from central.store.migrations import MigrationError, load
 from tests.central.store_contract import StoreContract
 from tests.central.store_help import (
@@ -229,29 +229,29 @@ async def test_a_change_in_doubt_is_unavailable_and_not_made_twice(
 ) -> None:
     commits.coming = [fault]
     with pytest.raises(StoreUnavailable, match="not known"):
-        await store.resolve([NewName("a", "value", 1)], CAPS, NOW)
-    assert len(await store.find(["a"])) == (fault in KEPT)
+        await store.names.resolve([NewName("a", "value", 1)], CAPS, NOW)
+    assert len(await store.names.find(["a"])) == (fault in KEPT)
     metric = await name(store, "a")
-    assert await store.list_metrics("", "", 9) == [("a", "value")]
+    assert await store.names.page("", "", 9) == [("a", "value")]
     commits.coming = [fault]
     with pytest.raises(StoreUnavailable):
-        await store.delete_metric("a")
-    await store.delete_metric("a")
-    assert await store.find(["a"]) == {}
+        await store.names.delete("a")
+    await store.names.delete("a")
+    assert await store.names.find(["a"]) == {}
     assert (await name(store, "a")).id != metric.id
 
 
 async def test_a_key_that_breaks_a_rule_of_the_store_leaves_it_working(store: DuckStore) -> None:
     with pytest.raises(Exception, match="INT32"):
-        await store.create_key(NewKey("x", "x", "h", frozenset({"query"}), 10**15), NOW)
-    assert await store.list_keys() == []
-    assert (await store.create_key(NewKey("x", "x", "h", frozenset({"query"}), 1), NOW)).id == 1
+        await store.keys.create(NewKey("x", "x", "h", frozenset({"query"}), 10**15), NOW)
+    assert await store.keys.list_all() == []
+    assert (await store.keys.create(NewKey("x", "x", "h", frozenset({"query"}), 1), NOW)).id == 1
 
 
 async def test_a_handle_that_dies_amid_a_group_is_replaced_and_nothing_of_the_group_is_stored(store: DuckStore) -> None:
     metric = await name(store, "a")
     await store.commit(group([plain(metric, 1)]))
-    await store._engine.write(lambda handle: handle.close())
+    await store.engine.write(lambda handle: handle.close())
     entry = request()
     with pytest.raises(StoreError):
         await store.commit(group([plain(metric, 2)], [entry]))
@@ -304,9 +304,9 @@ async def test_upkeep_that_cannot_be_done_is_tried_again_later(store: DuckStore)
     metric = await name(store, "a")
     rows = [plain(metric, 5)]
     await store.commit(group(rows))
-    await store._engine.write(lambda handle: handle.execute("ALTER TABLE rollup_hour RENAME TO elsewhere"))
+    await store.engine.write(lambda handle: handle.execute("ALTER TABLE rollup_hour RENAME TO elsewhere"))
     await store.tidy(idle=True)
-    await store._engine.write(lambda handle: handle.execute("ALTER TABLE elsewhere RENAME TO rollup_hour"))
+    await store.engine.write(lambda handle: handle.execute("ALTER TABLE elsewhere RENAME TO rollup_hour"))
     assert await ask(store, [metric.id]) == brute_force(rows, *FAR, DAY)
     await store.tidy(idle=True)
     await assert_levels_agree(store, [metric.id], rows)
@@ -318,7 +318,7 @@ async def test_ids_whose_table_cannot_be_dropped_are_a_log_line_and_no_fault(tmp
     await store.open()
     await store.commit(group(ids=[request()], day=int(clock.now // DAY)))
     clock.now = NOW
-    await store._engine.write(lambda handle: handle.execute(f"DROP TABLE request_ids_{NOW // DAY - 20}"))
+    await store.engine.write(lambda handle: handle.execute(f"DROP TABLE request_ids_{NOW // DAY - 20}"))
     await store.tidy(idle=False)
     await store.commit(group(ids=[request()]))
     await store.close()
@@ -334,9 +334,9 @@ async def test_a_backup_leaves_nothing_attached_also_when_its_client_goes_away(
     await asyncio.sleep(0)
     gone.cancel()
     meeting = threading.Barrier(READERS)
-    await asyncio.gather(*(store._engine.read(lambda _: meeting.wait()) for _ in range(READERS)))
+    await asyncio.gather(*(store.engine.read(lambda _: meeting.wait()) for _ in range(READERS)))
     sql = "SELECT database_name FROM duckdb_databases() WHERE NOT internal"
-    assert await store._engine.read(lambda cursor: cursor.execute(sql).fetchall()) == [("fiesta",)]
+    assert await store.engine.read(lambda cursor: cursor.execute(sql).fetchall()) == [("fiesta",)]
 
 
 # --- opening
@@ -386,7 +386,7 @@ async def test_a_file_of_other_migrations_is_refused_and_released(tmp_path: Path
     store = DuckStore(tmp_path)
     await store.open()
     assert store.applied == [migration.name for migration in load("duckdb")]
-    await store._engine.write(lambda handle: handle.execute(sql))
+    await store.engine.write(lambda handle: handle.execute(sql))
     await store.close()
     again = DuckStore(tmp_path)
     with pytest.raises(MigrationError, match=message) as caught:

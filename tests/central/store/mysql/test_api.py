@@ -19,7 +19,7 @@ from central.store.mysql.pool import run_commit
 from central.store.mysql.store import MySQLStore
 from protocol.times import format_time
 from tests.central.harness import QUICK_HASH, Central, Clock, now_text, running
-from tests.central.mysql_help import environ_of, lost, until_waiting
+from tests.central.mysql_help import Script, environ_of, lost, server_of, until_waiting
 from tests.doc_pages import ROOT
 from tests.servers import MariaDB
 
@@ -96,7 +96,7 @@ async def test_two_processes_under_load_add_up(central: Central, other: Central)
 
 @pytest.mark.parametrize("goes_in", [True, False])
 async def test_a_retry_across_midnight_at_another_process_while_the_first_commit_hangs_counts_once(
-    tmp_path: Path, mariadb: MariaDB, environ: Mapping[str, str], goes_in: bool
+    tmp_path: Path, mariadb: MariaDB, database: str, environ: Mapping[str, str], goes_in: bool
 ) -> None:
     midnight = (int(time.time()) // DAY + 1) * DAY
     hangs, go = asyncio.Event(), asyncio.Event()
@@ -106,30 +106,31 @@ async def test_a_retry_across_midnight_at_another_process_while_the_first_commit
         await go.wait()
         await (run_commit if goes_in else lost)(connection)
 
-    def slow(store: MySQLStore) -> MySQLStore:
-        made.append(store)
-        return store
+    def scripted(store: MySQLStore) -> MySQLStore:
+        replaced.append(store)
+        return MySQLStore(server_of(mariadb, database), commit=commits, clock=Clock(midnight - 1))
 
-    made: list[MySQLStore] = []
+    commits = Script()
+    replaced: list[MySQLStore] = []
     given = {**environ, "METRICS_ADMIN_KEY": "k" * 40}
-    before = Outside(clock=Clock(midnight - 1), bcrypt_cost=QUICK_HASH, wrap_store=slow)
+    before = Outside(clock=Clock(midnight - 1), bcrypt_cost=QUICK_HASH, wrap_store=scripted)
     after = Outside(clock=Clock(midnight + 1), bcrypt_cost=QUICK_HASH)
     async with (
         running(tmp_path / "one", given, outside=before) as one,
         running(tmp_path / "two", given, outside=after) as two,
     ):
         assert (await one.counter("a")).status == 201
-        made[0]._commit = hang
+        commits.coming = [hang]
         headers = {"Idempotency-Key": "the same"}
         first = asyncio.create_task(one.counter("a", headers=headers))
         await hangs.wait()
         retry = asyncio.create_task(two.counter("a", headers=headers))
         await until_waiting(mariadb)
-        made[0]._commit = run_commit
         go.set()
         assert [(await reply).status for reply in (first, retry)] == [201, 201]
         span = {"start": format_time(midnight - DAY), "end": format_time(midnight + DAY)}
         told = (await two.query("a", "sum", **span)).json["data"]
+    await replaced[0].close()
     assert sum(point["value"] for point in told) == 2
 
 

@@ -98,14 +98,14 @@ async def test_a_change_in_doubt_is_unavailable_and_harmless_to_ask_again(
 ) -> None:
     commits.coming = [fault]
     with pytest.raises(StoreUnavailable, match="not known"):
-        await store.resolve([NewName("a", "value", 1)], CAPS, NOW)
+        await store.names.resolve([NewName("a", "value", 1)], CAPS, NOW)
     metric = await name(store, "a")
-    assert await store.list_metrics("", "", 9) == [("a", "value")]
+    assert await store.names.page("", "", 9) == [("a", "value")]
     commits.coming = [fault]
     with pytest.raises(StoreUnavailable):
-        await store.delete_metric("a")
-    await store.delete_metric("a")
-    assert await store.find(["a"]) == {}
+        await store.names.delete("a")
+    await store.names.delete("a")
+    assert await store.names.find(["a"]) == {}
     assert (await name(store, "a")).id != metric.id
 
 
@@ -168,7 +168,7 @@ async def test_a_server_stopped_before_commit_is_a_certain_failure(mariadb: Mari
     metric = await name(hasty, "a")
     wanted = group([plain(metric, 5)])
     with mariadb.paused():
-        for call in (hasty.commit(wanted), ask(hasty, [metric.id]), hasty.ping(), hasty.find(["a"])):
+        for call in (hasty.commit(wanted), ask(hasty, [metric.id]), hasty.ping(), hasty.names.find(["a"])):
             with pytest.raises(StoreUnavailable):
                 await call
     assert await ask(hasty, [metric.id]) == []
@@ -195,7 +195,7 @@ async def test_a_request_that_another_process_stored_meanwhile_is_refused_for_ce
 
 
 async def test_a_cancelled_commit_stores_nothing_and_its_session_is_not_used_again(
-    mariadb: MariaDB, store: MySQLStore
+    store: MySQLStore, commits: Script
 ) -> None:
     metric = await name(store, "a")
     begun = asyncio.Event()
@@ -204,7 +204,7 @@ async def test_a_cancelled_commit_stores_nothing_and_its_session_is_not_used_aga
         begun.set()
         await asyncio.Event().wait()
 
-    store._commit = wait_for_ever
+    commits.coming = [wait_for_ever] * 3
     for _ in range(3):
         running = asyncio.create_task(store.commit(group([plain(metric, 5)])))
         await begun.wait()
@@ -212,7 +212,6 @@ async def test_a_cancelled_commit_stores_nothing_and_its_session_is_not_used_aga
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
             await running
-    store._commit = run_commit
     await store.commit(group([plain(metric, 7)]))
     await assert_levels_agree(store, [metric.id], [plain(metric, 7)])
 
@@ -267,8 +266,8 @@ async def test_without_a_server_all_is_unavailable_and_says_where_it_was_looked_
         store.commit(wanted),
         store.commit(wanted, again=True),
         store.recall([wanted.id]),
-        store.find(["a"]),
-        store.find_key("x"),
+        store.names.find(["a"]),
+        store.keys.find("x"),
         store.ping(),
         ask(store, [metric.id]),
     ]

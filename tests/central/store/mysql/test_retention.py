@@ -190,8 +190,8 @@ async def test_two_services_on_one_database_hide_and_remove_the_same(
 async def test_a_change_in_doubt_is_unavailable_and_whole_or_not_there(
     server: Server, store: MySQLStore, commit: Commit, is_in: bool
 ) -> None:
-    pool = Pool(lambda: connect(server, Session()), 1, 5)
-    retention = MySQLRetention(pool, pool, commit=commit)
+    pool = Pool(lambda: connect(server, Session()), 1, 5, commit=commit)
+    retention = MySQLRetention(pool, pool)
     with pytest.raises(StoreUnavailable, match="not known"):
         await retention.replace(State(), State(line=LINE), [LogEntry(NOW, "hide", LINE, "x")])
     assert (await store.retention.line(), len(await store.retention.log(9))) == ((LINE, 1) if is_in else (0, 0))

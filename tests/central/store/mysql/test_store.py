@@ -94,16 +94,16 @@ class TestMySQLRetention(RetentionContract):
 async def test_a_group_of_names_older_than_a_deletion_is_refused_and_goes_in_with_new_ones(
     store: MySQLStore, other: MySQLStore
 ) -> None:
-    version = await store.names_version()
+    version = await store.names.version()
     gone, stays = await name(store, "a"), await name(store, "b")
     wanted = group([plain(gone, 5), plain(stays, 7)], [request()])
     wanted.names_version = version
-    assert await other.delete_metric("a")
+    assert await other.names.delete("a")
     for again in (False, True):
         with pytest.raises(StaleNames):
             await store.commit(wanted, again=again)
     assert await ask(store, [gone.id, stays.id]) == []
-    wanted.names_version = await store.names_version()
+    wanted.names_version = await store.names.version()
     assert wanted.names_version != version
     back = await name(store, "a", "counter")
     wanted.rows[0] = plain(back, 5)
@@ -116,25 +116,25 @@ async def test_a_deletion_waits_for_the_group_that_is_being_committed_and_takes_
 ) -> None:
     metric = await name(store, "a")
     wanted = group([plain(metric, 5)])
-    wanted.names_version = await store.names_version()
+    wanted.names_version = await store.names.version()
     deleting: list[asyncio.Task[bool]] = []
 
     async def commit_beside_a_deletion(connection: Connection) -> None:
-        deleting.append(asyncio.create_task(other.delete_metric("a")))
+        deleting.append(asyncio.create_task(other.names.delete("a")))
         await until_waiting(mariadb)
         await run_commit(connection)
 
     commits.coming = [commit_beside_a_deletion]
     await store.commit(wanted)
     assert await deleting[0] is True
-    await other.sweep()
+    await other.names.purge()
     assert await ask(store, [metric.id]) == []
 
 
 async def test_creating_names_does_not_make_names_stale(store: MySQLStore, other: MySQLStore) -> None:
-    version = await store.names_version()
+    version = await store.names.version()
     await name(other, "a")
-    assert await store.names_version() == version
+    assert await store.names.version() == version
 
 
 async def test_what_a_broken_deletion_leaves_is_never_shown_and_upkeep_removes_it(
@@ -145,8 +145,8 @@ async def test_what_a_broken_deletion_leaves_is_never_shown_and_upkeep_removes_i
     await store.commit(group(rows))
     commits.coming = [kept]
     with pytest.raises(StoreError):
-        await store.delete_metric("a")
-    assert await store.find(["a"]) == {}
+        await store.names.delete("a")
+    assert await store.names.find(["a"]) == {}
     left = f"SELECT COUNT(*) FROM {database}.metric_points"
     assert mariadb.run(left) == ((len(rows),),)
     await store.upkeep()
@@ -160,23 +160,23 @@ async def test_caps_hold_over_processes_that_create_at_once(
 ) -> None:
     async def create(which: MySQLStore, key_id: int) -> None:
         for turn in range(6):
-            await which.resolve([NewName(f"{key_id}.{turn}.{at}", "value", key_id) for at in range(5)], caps, NOW)
+            await which.names.resolve([NewName(f"{key_id}.{turn}.{at}", "value", key_id) for at in range(5)], caps, NOW)
 
     await asyncio.gather(create(store, 1), create(other, 2))
-    assert len(await store.list_metrics("", "", 1000)) == made
+    assert len(await store.names.page("", "", 1000)) == made
 
 
 async def test_processes_that_create_the_same_names_at_once_agree(store: MySQLStore, other: MySQLStore) -> None:
     wanted = [NewName(f"n{number}", "value", 1) for number in range(200)]
-    answers = await asyncio.gather(*(which.resolve(wanted, CAPS, NOW) for which in (store, other) * 4))
+    answers = await asyncio.gather(*(which.names.resolve(wanted, CAPS, NOW) for which in (store, other) * 4))
     assert all(answer == answers[0] for answer in answers)
 
 
 async def test_names_and_ids_beyond_one_statement(store: MySQLStore) -> None:
     wanted = [NewName(f"n{number}", "value", 1) for number in range(2_500)]
-    found = await store.resolve(wanted, CAPS, NOW)
+    found = await store.names.resolve(wanted, CAPS, NOW)
     assert len({metric.id for metric in found.values()}) == 2_500
-    assert await store.find([new.name for new in wanted]) == found
+    assert await store.names.find([new.name for new in wanted]) == found
     entries = [request(b"x" * 10_000 if number % 20 == 0 else None) for number in range(2_500)]
     await store.commit(group(ids=entries))
     assert len(await store.recall([entry.id for entry in entries])) == 2_500
@@ -189,28 +189,28 @@ async def test_names_and_ids_beyond_one_statement(store: MySQLStore) -> None:
     "text", ["a'b", 'a"b', "a\\", "a\\'; DROP TABLE metrics; --", "a\0b", "ä", "a%s", "a\nb", "\ud800"]
 )
 async def test_odd_texts_harm_nothing(store: MySQLStore, text: str) -> None:
-    assert await store.find([text]) == {}
-    assert await store.find_key(text) is None
-    assert await store.delete_metric(text) is False
+    assert await store.names.find([text]) == {}
+    assert await store.keys.find(text) is None
+    assert await store.names.delete(text) is False
     await name(store, "still.here")
-    assert set(await store.find(["still.here", text])) == {"still.here"}
+    assert set(await store.names.find(["still.here", text])) == {"still.here"}
 
 
 @pytest.mark.parametrize("text", ['Zoë\'s "team"', "back\\slash", "nul\0", "100 %s", "snow ☃ and 🐻", "x" * 255])
 async def test_the_name_of_a_key_comes_back_as_it_was(store: MySQLStore, text: str) -> None:
-    made = await store.create_key(NewKey("id1", text, "h", frozenset({"query"}), 4_000_000_000), NOW)
-    assert (await store.list_keys(), made.name) == ([made], text)
+    made = await store.keys.create(NewKey("id1", text, "h", frozenset({"query"}), 4_000_000_000), NOW)
+    assert (await store.keys.list_all(), made.name) == ([made], text)
 
 
 async def test_a_key_that_breaks_a_rule_of_the_store_leaves_it_working(store: MySQLStore) -> None:
     key = NewKey("x", "x", "h", frozenset({"query"}), 1)
     for wrong in (key._replace(rate_limit=10**15), key._replace(name="x" * 256)):
         with pytest.raises(StoreError):
-            await store.create_key(wrong, NOW)
-    assert await store.list_keys() == []
-    await store.create_key(key, NOW)
+            await store.keys.create(wrong, NOW)
+    assert await store.keys.list_all() == []
+    await store.keys.create(key, NOW)
     with pytest.raises(StoreError):
-        await store.create_key(key, NOW)
+        await store.keys.create(key, NOW)
 
 
 async def test_rejected_points_are_kept_aside_with_their_group_and_counted(
