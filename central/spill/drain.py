@@ -16,7 +16,8 @@ from typing import Final, NamedTuple
 
 import structlog
 
-from central.ingest.names import Known, Names
+from central.ingest.group import add, try_until_taken
+from central.ingest.names import Names
 from central.ingest.submission import Submission
 from central.redis_link import RedisDown, RedisRefused
 from central.spill.record import BadRecord, SpilledGroup, SpilledRequest, decode, submission_of
@@ -24,12 +25,9 @@ from central.spill.spill import Spill, SpillEntry
 from central.store.base import (
     Group,
     OutcomeUnknown,
-    Refused,
     RejectedPoint,
     Remembered,
     RequestId,
-    Row,
-    StaleNames,
     Store,
     StoreError,
     StoreUnavailable,
@@ -39,7 +37,6 @@ from protocol.limits import ID_DAYS
 PAUSE_SECONDS: Final = 1.0
 LEASE_SECONDS: Final = 15.0
 MAX_ROWS: Final = 10_000
-_TRIES: Final = 3
 _DAY: Final = 86_400
 _NO_FINGERPRINT: Final = bytes(16)
 _log = structlog.get_logger(__name__)
@@ -162,17 +159,10 @@ class Drain:
 
     async def _commit(self, groups: list[SpilledGroup]) -> None:
         """Returns when all of it is in the store. Raises StoreError."""
-        for tries_left in reversed(range(_TRIES)):
-            try:
-                await self._try_commit(groups)
-                return
-            except OutcomeUnknown as error:  # the ids tell, in the next round
-                raise StoreUnavailable(f"it is not known whether a group of the spill was stored: {error}") from error
-            except Refused as error:
-                if isinstance(error, StaleNames):
-                    self._names.forget_all()
-                if not tries_left:
-                    raise
+        try:
+            await try_until_taken(lambda: self._try_commit(groups), self._names)
+        except OutcomeUnknown as error:  # the ids tell, in the next round
+            raise StoreUnavailable(f"it is not known whether a group of the spill was stored: {error}") from error
 
     async def _try_commit(self, groups: list[SpilledGroup]) -> None:
         ids = [group.id for group in groups]
@@ -189,7 +179,8 @@ class Drain:
         made = Group(os.urandom(16), day, names_version=settled.version)
         made.ids += [RequestId(group_id, _NO_FINGERPRINT, None) for group_id in new]
         for request, submission in zip(requests, submissions, strict=True):
-            _add(made, request, submission, settled)
+            add(made, submission, settled, request.remembered)
+            made.rejected += _rejected(request, submission)
         await self._store.commit(made)
         self.counts.points += len(made.rows)
         self.counts.left_out += sum(len(group.requests) for group in groups) - len(requests)
@@ -238,18 +229,8 @@ def still_missing(
     return new, requests
 
 
-def _add(group: Group, request: SpilledRequest, submission: Submission, known: Known) -> None:
-    """A request's rows, its id, and its points that cannot be stored."""
-    group.rows += [
-        Row(known.metrics[item.name].id, item.recorded_at, item.value, item.weight, item.low, item.high)
-        for item in submission.items
-    ]
+def _rejected(request: SpilledRequest, submission: Submission) -> Iterator[RejectedPoint]:
+    """The request's points that cannot be stored under their names. They were acknowledged, so they are kept aside."""
     for entry in submission.rejected:
-        item = request.points[entry.place]
-        group.rejected.append(
-            RejectedPoint(
-                item.name, item.kind, item.recorded_at, item.value, item.weight, item.low, item.high, entry.fault.code
-            )
-        )
-    if request.id is not None and request.fingerprint is not None:
-        group.ids.append(RequestId(request.id, request.fingerprint, request.answer))
+        name, kind, value, recorded_at, weight, low, high = request.points[entry.place]
+        yield RejectedPoint(name, kind, recorded_at, value, weight, low, high, entry.fault.code)

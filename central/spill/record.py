@@ -10,7 +10,9 @@ from typing import Final
 import msgspec
 import zstandard
 
+from central.ingest.group import request_id
 from central.ingest.submission import RequestKey, Submission
+from central.store.base import RequestId
 from protocol.item import Item
 
 VERSION: Final = 1
@@ -30,6 +32,13 @@ class SpilledRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     fingerprint: bytes | None = None
     answer: bytes | None = None
     """The body of the 201, where it is not the plain one."""
+
+    @property
+    def remembered(self) -> RequestId | None:
+        """What the request is remembered by in the store."""
+        if self.id is None or self.fingerprint is None:
+            return None
+        return RequestId(self.id, self.fingerprint, self.answer)
 
 
 class SpilledGroup(msgspec.Struct, frozen=True):
@@ -75,14 +84,13 @@ def submission_of(request: SpilledRequest) -> Submission:
     """The request as it was, for names to be settled; ``places`` lead back to its points."""
     count = len(request.points)
     submission = Submission(request.key, list(request.points), list(range(count)), count)
-    if request.id is not None and request.fingerprint is not None:
-        submission.request = RequestKey(request.id, request.fingerprint)
+    if (known := request.remembered) is not None:
+        submission.request = RequestKey(known.id, known.fingerprint)
     return submission
 
 
 def _request(submission: Submission) -> SpilledRequest:
-    wanted = submission.request
-    if wanted is None or not submission.remembers():
+    remembered = request_id(submission)
+    if remembered is None:
         return SpilledRequest(submission.key_id, submission.items)
-    answer = submission.body() if submission.rejected else None
-    return SpilledRequest(submission.key_id, submission.items, wanted.id, wanted.fingerprint, answer)
+    return SpilledRequest(submission.key_id, submission.items, *remembered)

@@ -12,24 +12,21 @@ import contextlib
 import os
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
 import structlog
 
 from central.errors import ApiError, unavailable
 from central.ingest.answers import Answer, refused
-from central.ingest.names import Known, Names
+from central.ingest.group import add, request_id, try_until_taken
+from central.ingest.names import Names
 from central.ingest.submission import RequestKey, Submission
 from central.spill.record import SpilledGroup, spilled
 from central.spill.spill import Spill, SpillInDoubt, SpillRefused
 from central.store.base import (
     Group,
-    Refused,
     Remembered,
-    RequestId,
-    Row,
-    StaleNames,
     Store,
     StoreError,
     StoreUnavailable,
@@ -52,9 +49,7 @@ GATHER_SECONDS: Final = 0.005
 IDLE_SECONDS: Final = 1.0
 TIDY_SECONDS: Final = 60.0
 """How often several writers stop for the store's upkeep."""
-_TRIES: Final = 3
 _DAY: Final = 86_400
-_row: Final = tuple.__new__  # Row without its Python-level constructor: 140 ns and not 310
 _log = structlog.get_logger(__name__)
 
 
@@ -261,21 +256,15 @@ class GroupCommit:
                 await stack.enter_async_context(self._turns.one(TURN_SECONDS if self._keep.has_spill else None))
             except TimeoutError:
                 raise StoreUnavailable("the groups before do not end") from None
-            for tries_left in reversed(range(_TRIES)):
-                try:
-                    await self._try_group(group_id, _open(members))
-                    return
-                except Refused as error:  # a deleted name or an id that another process stored: look again
-                    if isinstance(error, StaleNames):
-                        self._names.forget_all()
-                    if not tries_left:
-                        raise
+            await try_until_taken(lambda: self._try_group(group_id, _open(members)), self._names)
 
     async def _try_group(self, group_id: bytes, members: list[Waiting]) -> None:
         fresh = self._answer_known(members, await self._keep.recall(_ids(members)))
         now = self._clock()
         known = await self._names.settle((member.submission for member in fresh), int(now))
-        group = self._group(group_id, int(now // _DAY), fresh, known)
+        group = Group(group_id, int(now // _DAY), names_version=known.version)
+        for member in fresh:
+            add(group, member.submission, known, request_id(member.submission))
         if group.rows or group.ids:
             started = time.perf_counter()
             stored = await self._keep.commit(group, lambda: _record(group.id, group.day, fresh))
@@ -334,21 +323,6 @@ class GroupCommit:
                 self.counts.replays += member.finish(answer)
                 if member.submission.request is not None:
                     self._in_flight.pop(member.submission.request.id, None)
-
-    def _group(self, group_id: bytes, day: int, members: Iterable[Waiting], known: Known) -> Group:
-        metrics = known.metrics
-        group = Group(group_id, day, names_version=known.version)
-        for submission in (member.submission for member in members):
-            group.rows.extend(
-                [
-                    _row(Row, (metrics[name].id, recorded_at, value, weight, low, high))
-                    for name, _, value, recorded_at, weight, low, high in submission.items
-                ]
-            )
-            if submission.request is not None and submission.remembers():
-                answer = submission.body() if submission.rejected else None
-                group.ids.append(RequestId(submission.request.id, submission.request.fingerprint, answer))
-        return group
 
 
 def _open(members: list[Waiting]) -> list[Waiting]:
