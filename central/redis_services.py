@@ -11,10 +11,10 @@ from central.access.limit import Limiter, LocalLimiter
 from central.access.redis_key_news import KeyNews
 from central.access.redis_limit import RedisLimiter
 from central.ingest.names import Names
-from central.redis_link import RedisAddress
+from central.redis_link import RedisAddress, RedisLink
 from central.settings import Settings
 from central.spill.drain import Drain
-from central.spill.spill import Spill
+from central.spill.spill import SECONDS, Spill
 from central.store.base import Store
 from central.store.outage_guard import OutageGuard
 from central.write.group_commit import GroupCommit
@@ -33,7 +33,7 @@ class RedisServices:
             self._address = RedisAddress(settings.redis_host, settings.redis_port, settings.redis_password)
             self.limits = RedisLimiter(self._address, clock=ticks)
             if settings.queue_connection == "redis":
-                self.spill = Spill(self._address, max_bytes=settings.spill_max_bytes)
+                self.spill = Spill(RedisLink(self._address, seconds=SECONDS), max_bytes=settings.spill_max_bytes)
 
     async def fault(self) -> str | None:
         """What is wrong with Redis, where it is used; it is asked where it did not answer last."""

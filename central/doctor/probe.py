@@ -208,7 +208,8 @@ def _judged(facts: StoreState, heard: Heard | None, settings: Settings) -> Itera
 
 async def _ask_redis(settings: Settings) -> list[Finding]:
     address = RedisAddress(settings.redis_host or "", settings.redis_port, settings.redis_password)
-    link, spill = RedisLink(address, seconds=SECONDS), None
+    link = RedisLink(address, seconds=SECONDS)
+    spill: Spill | None = None
     advice = f"check REDIS_HOST, REDIS_PORT and REDIS_PASSWORD; the server at {address.host}:{address.port}"
     try:
         info = await link.run(lambda client: client.info())
@@ -217,7 +218,7 @@ async def _ask_redis(settings: Settings) -> list[Finding]:
         ahead = seconds + micros / 1e6 - (asked + time.time()) / 2
         told = doctor.RedisFacts(str(info["redis_version"]), None, info["used_memory"], info.get("maxmemory", 0))
         if settings.queue_connection == "redis":
-            spill = Spill(address, max_bytes=settings.spill_max_bytes)
+            spill = Spill(link, max_bytes=settings.spill_max_bytes)
             state = await spill.refresh()
             told = doctor.RedisFacts(
                 told.version, state.fault, told.used, told.most, state.entries, state.bad, state.lag_seconds
@@ -226,8 +227,6 @@ async def _ask_redis(settings: Settings) -> list[Finding]:
         return [fails("redis", str(error), advice)]
     finally:
         await link.close()
-        if spill is not None:
-            await spill.close()
     return [
         *doctor.redis_server(told, settings.spill_max_bytes if spill is not None else None),
         doctor.clock("Redis", ahead, settings.clock_skew_seconds),

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 
 import structlog
 
-from central.redis_link import RedisAddress, RedisDown, RedisLink, RedisRefused
+from central.redis_link import RedisDown, RedisLink, RedisRefused
 from central.spill.record import SpilledGroup, encode
 from central.spill.redis_scripts import PUT, RELEASE, REMOVE, RENEW, SET_ASIDE, STATE
 from central.store.base import Remembered
@@ -20,7 +20,7 @@ from protocol.limits import ID_DAYS
 
 PREFIX: Final = "fiesta:spill"
 SECONDS: Final = 1.0
-"""The longest that one call may take."""
+"""The longest that one call over the link should take."""
 LOOK_SECONDS: Final = 3.0
 """How old a look may be to tell that there is nothing; a look is taken once a second."""
 READ_ENTRIES: Final = 256
@@ -97,12 +97,10 @@ def memory_fault(info: Mapping[str, Any]) -> str | None:
 
 
 class Spill:
-    """The stream and what is remembered beside it. Owns its connections."""
+    """The stream and what is remembered beside it. Owns its link."""
 
-    def __init__(
-        self, address: RedisAddress, *, max_bytes: int, seconds: float = SECONDS, prefix: str = PREFIX
-    ) -> None:
-        self._link = RedisLink(address, seconds=seconds)
+    def __init__(self, link: RedisLink, *, max_bytes: int, prefix: str = PREFIX) -> None:
+        self._link = link
         self._max_bytes = max_bytes
         self._keys = [f"{prefix}:groups", f"{prefix}:bytes", f"{prefix}:groups:bad"]
         self._lease = f"{prefix}:lease"

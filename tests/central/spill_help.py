@@ -10,13 +10,14 @@ from typing import Any
 from central.ingest.answers import Answer
 from central.ingest.names import Names
 from central.ingest.submission import Submission
+from central.redis_link import PROBE_SECONDS, Breaker, RedisLink
 from central.spill.drain import Drain
 from central.spill.spill import Spill
 from central.store.base import Caps, StoreUnavailable
 from central.store.duck.store import DuckStore
 from central.store.outage_guard import OutageGuard
 from central.write.group_commit import GroupCommit
-from tests.central.redis_help import address
+from tests.central.redis_help import Ticks, address
 from tests.central.store_help import CAPS, Clock
 from tests.redis_server import RedisServer, redis_server
 
@@ -100,7 +101,9 @@ class Process:
         self.line = Line(store)
         self.store = OutageGuard(self.line, late_seconds=late_seconds, probe_seconds=0.01)
         self.names = Names(self.store.names, caps)
-        self.spill = Spill(address(server), max_bytes=max_bytes, seconds=5)
+        self.ticks = Ticks()
+        link = RedisLink(address(server), seconds=5, breaker=Breaker(PROBE_SECONDS, self.ticks))
+        self.spill = Spill(link, max_bytes=max_bytes)
         self.commits = GroupCommit(self.store, self.names, spill=self.spill, clock=clock)
         self.drain = Drain(self.spill, self.store, self.names, self.commits.in_turn, clock=clock)
 

@@ -1,22 +1,24 @@
 """central/spill/spill.py over a real Redis: what it takes it keeps, what it cannot keep it does not take."""
 
-import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
+from central.redis_link import PROBE_SECONDS, Breaker, RedisLink
 from central.spill.record import SpilledGroup, SpilledRequest, decode, encode
 from central.spill.spill import Spill, SpillInDoubt, SpillRefused, durability_fault
 from central.store.base import Remembered
 from protocol.item import Item
 from protocol.numbers import UNIT
-from tests.central.redis_help import address
+from tests.central.redis_help import Ticks, address
 from tests.central.store_help import NOW, TODAY
 from tests.redis_server import DURABLE, RedisServer, redis_server
+
+T = TypeVar("T")
 
 MAX_BYTES = 1 << 20
 
@@ -29,7 +31,14 @@ async def server(tmp_path: Path) -> AsyncIterator[RedisServer]:
 
 @asynccontextmanager
 async def spilling(server: RedisServer, *, max_bytes: int = MAX_BYTES, seconds: float = 5) -> AsyncIterator[Spill]:
-    made = Spill(address(server), max_bytes=max_bytes, seconds=seconds)
+    async with linked(RedisLink(address(server), seconds=seconds), max_bytes) as made:
+        yield made
+
+
+@asynccontextmanager
+async def linked(link: RedisLink, max_bytes: int = MAX_BYTES) -> AsyncIterator[Spill]:
+    """A spill over a link that a test made."""
+    made = Spill(link, max_bytes=max_bytes)
     yield made
     await made.close()
 
@@ -185,15 +194,17 @@ async def test_a_redis_that_may_forget_is_refused_from_the_start_or_once_it_is_s
         assert "set " in ((await spill.refresh()).fault or "")
 
 
-async def test_a_full_memory_refuses_and_leaves_nothing_behind(spill: Spill, server: RedisServer) -> None:
-    await spill.put(group())
-    await server.set(maxmemory="1mb")
-    with pytest.raises(SpillRefused, match="maxmemory"):
-        await spill.put(group(b"x"))
-    await server.set(maxmemory="0")
-    assert (await spill.refresh()).entries == 1
-    spill._link.breaker.good()
-    assert await spill.recall([b"x" * 16]) == {}
+async def test_a_full_memory_refuses_and_leaves_nothing_behind(server: RedisServer) -> None:
+    ticks = Ticks()
+    async with linked(RedisLink(address(server), seconds=5, breaker=Breaker(PROBE_SECONDS, ticks))) as spill:
+        await spill.put(group())
+        await server.set(maxmemory="1mb")
+        with pytest.raises(SpillRefused, match="maxmemory"):
+            await spill.put(group(b"x"))
+        await server.set(maxmemory="0")
+        assert (await spill.refresh()).entries == 1
+        ticks.now += PROBE_SECONDS
+        assert await spill.recall([b"x" * 16]) == {}
 
 
 async def test_without_rights_to_ask_how_durable_it_is_nothing_is_taken(tmp_path: Path) -> None:
@@ -232,22 +243,29 @@ async def test_a_redis_that_does_not_answer_is_asked_once_a_second_and_the_rest_
         server.go_on()
 
 
+class StoppingLink(RedisLink):
+    """A link whose server stops right after its first answer, in which it says how durable it is."""
+
+    def __init__(self, server: RedisServer) -> None:
+        super().__init__(address(server), seconds=0.2)
+        self.server = server
+        self.stopped = False
+
+    async def run(self, work: Callable[[Any], Awaitable[T]], seconds: float | None = None) -> T:
+        answer = await super().run(work, seconds)
+        if not self.stopped:
+            self.server.pause()
+            self.stopped = True
+        return answer
+
+
 async def test_an_answer_that_does_not_come_leaves_a_doubt_and_the_group_may_be_put_again(server: RedisServer) -> None:
     made = group(b"x")
-    async with spilling(server, seconds=0.2) as hasty, spilling(server) as patient:
-        checked = asyncio.Event()
-        check = hasty._check
-
-        async def check_and_pause() -> bool:
-            wait = await check()
-            server.pause()
-            checked.set()
-            return wait
-
-        hasty._check = check_and_pause  # type: ignore[method-assign]
+    link = StoppingLink(server)
+    async with linked(link) as hasty, spilling(server) as patient:
         with pytest.raises(SpillInDoubt):
             await hasty.put(made)
-        assert (checked.is_set(), hasty.counts.in_doubt) == (True, 1)
+        assert (link.stopped, hasty.counts.in_doubt) == (True, 1)
         server.go_on()
         await patient.put(made)
         assert {read.id for read in await held(patient)} == {made.id}
@@ -261,22 +279,23 @@ async def test_flushall_of_an_empty_spill_is_harmless(spill: Spill, server: Redi
     assert ((await spill.refresh()).entries, len(await held(spill))) == (1, 1)
 
 
+class NewerLink(RedisLink):
+    """A link whose server says that it is 7.2."""
+
+    async def run(self, work: Callable[[Any], Awaitable[T]], seconds: float | None = None) -> T:
+        answer = await super().run(work, seconds)
+        if isinstance(answer, list) and isinstance(answer[0], dict) and "redis_version" in answer[0]:
+            answer[0]["redis_version"] = "7.2.0"
+        return answer
+
+
 @pytest.mark.parametrize("synced", [True, False])
-async def test_where_the_server_can_be_asked_it_must_have_synced(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, synced: bool
-) -> None:
+async def test_where_the_server_can_be_asked_it_must_have_synced(tmp_path: Path, synced: bool) -> None:
     """WAITAOF came with 7.2. An older server's SMISMEMBER under its name takes and answers numbers likewise."""
     async with redis_server(tmp_path / "redis", rename_command='SMISMEMBER" "WAITAOF') as server:
         if synced:
             await server.client.sadd("1", "0")
-        async with spilling(server) as spill:
-            check = spill._check
-
-            async def newer() -> bool:
-                await check()
-                return True
-
-            monkeypatch.setattr(spill, "_check", newer)
+        async with linked(NewerLink(address(server), seconds=5)) as spill:
             if synced:
                 await spill.put(group())
             else:

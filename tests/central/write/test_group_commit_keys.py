@@ -158,12 +158,12 @@ async def test_replay_refuses_another_body_in_flight_or_stored(writing: Writing)
         await writing.answers()
 
 
-async def test_replay_says_503_while_the_store_cannot_be_asked(writing: Writing) -> None:
-    store, commits = writing.store, writing.commits
+async def test_replay_says_503_while_the_store_cannot_be_asked(tmp_path: Path) -> None:
     wanted = sent(item(), key="k")
-    await commits.submit(wanted)
-    await store.close()
-    store._recent.clear()
-    with pytest.raises(ApiError) as caught:
-        await commits.replay(key_of(wanted), wanted.plain_body)
-    assert caught.value.status == 503
+    async with write(tmp_path) as before:
+        await before.commits.submit(wanted)
+    async with write(tmp_path) as writing:  # nothing is in memory now: the store has to be asked
+        await writing.store.close()
+        with pytest.raises(ApiError) as caught:
+            await writing.commits.replay(key_of(wanted), wanted.plain_body)
+        assert caught.value.status == 503

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from central.store.base import StoreError
-from central.store.mysql.partitions import TABLES, partition_name
+from central.store.mysql.partitions import AHEAD, TABLES, partition_name
 from central.store.mysql.store import MySQLStore
 from tests.central.mysql_help import disturbing, opened
 from tests.central.store_help import DAY, NOW, TODAY, Clock, ask, assert_levels_agree, group, name, plain, request
@@ -94,12 +94,17 @@ async def test_two_processes_that_make_partitions_at_once_both_succeed(
 async def test_upkeep_that_fails_is_a_log_line_and_is_tried_again_after_a_minute(
     mariadb: MariaDB, database: str, store: MySQLStore, clock: Clock
 ) -> None:
+    newest = (
+        "SELECT COUNT(*) FROM information_schema.PARTITIONS"
+        f" WHERE TABLE_SCHEMA = '{database}' AND TABLE_NAME = 'request_ids'"
+        f" AND PARTITION_NAME = '{partition_name(TODAY + 1 + AHEAD)}'"
+    )
     clock.now += DAY
     mariadb.run("RENAME TABLE request_ids TO elsewhere", database)
     await store.tidy(idle=True)
     mariadb.run("RENAME TABLE elsewhere TO request_ids", database)
     await store.tidy(idle=True)
-    assert store._kept_day == TODAY
+    assert mariadb.run(newest) == ((0,),)
     clock.now += 61
     await store.tidy(idle=True)
-    assert store._kept_day == TODAY + 1
+    assert mariadb.run(newest) == ((1,),)
