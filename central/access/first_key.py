@@ -20,7 +20,7 @@ async def ensure_admin_key(auth: Auth, store: Store, data_dir: Path, rate_limit:
     Of many processes that start at once one makes it. The file comes first: a crash between the two leaves a file
     whose key the next start stores.
     """
-    await store.alone(lambda: _ensure_admin_key(auth, store, data_dir, rate_limit))
+    await store.under_lock(lambda: _ensure_admin_key(auth, store, data_dir, rate_limit))
 
 
 async def _ensure_admin_key(auth: Auth, store: Store, data_dir: Path, rate_limit: int) -> None:

@@ -226,7 +226,7 @@ class Store(Protocol):
     async def aggregate(self, metric_ids: Sequence[int], window: int, segments: Sequence[Segment]) -> Buckets:
         """Exact summaries by name and window, only those with data; one snapshot."""
 
-    async def alone(self, work: Callable[[], Awaitable[T]]) -> T:
+    async def under_lock(self, work: Callable[[], Awaitable[T]]) -> T:
         """Run ``work`` while no other process migrates or runs anything so; it may use the store."""
 
     async def backup(self, target: Path) -> None:

@@ -154,10 +154,10 @@ class OutageGuard:
             self.up.set()
             _log.info("store_up")
 
-    async def alone(self, work: Callable[[], Awaitable[T]]) -> T:
+    async def under_lock(self, work: Callable[[], Awaitable[T]]) -> T:
         """See Store."""
         self._refuse_while_down()
-        return await self._store.alone(work)
+        return await self._store.under_lock(work)
 
     async def tidy(self, *, idle: bool) -> None:
         """See Store. Waits for better times."""

@@ -32,7 +32,7 @@ from central.store.base import (
     StoreUnavailable,
 )
 from central.write.slots import WriteSlots
-from central.write.store_or_spill import Keep, WriteCounts
+from central.write.store_or_spill import StoreOrSpill, WriteCounts
 from central.write.waiting import Waiting, replayed, reused
 
 T = TypeVar("T")
@@ -68,7 +68,7 @@ class GroupCommit:
         self.counts = WriteCounts()
         self._store = store
         self._names = names
-        self._keep = Keep(store, spill, self.counts)
+        self._store_or_spill = StoreOrSpill(store, spill, self.counts)
         self._clock = clock
         self._wait_seconds = wait_seconds
         self._queue: deque[Waiting] = deque()
@@ -138,7 +138,7 @@ class GroupCommit:
         if (first := self._in_flight.get(request.id)) is not None:
             return await self._join(request, first)
         try:
-            known = await self._keep.recall([request.id])
+            known = await self._store_or_spill.recall([request.id])
         except StoreError as error:
             raise unavailable(f"the store cannot be asked: {error}") from error
         found = known.get(request.id)
@@ -237,6 +237,8 @@ class GroupCommit:
             self.counts.failed_groups += 1
             await self._spill_group(_open(members), error)
         except StoreError as error:
+            # Nothing is stored, and the store is there: one of the requests is what it does not take. Each alone,
+            # only that one is turned away.
             self.counts.failed_groups += 1
             if len(members) == 1:
                 self._turn_away(members, f"the store did not take it: {error}")
@@ -253,13 +255,15 @@ class GroupCommit:
         group_id = os.urandom(16)
         async with contextlib.AsyncExitStack() as stack:
             try:
-                await stack.enter_async_context(self._turns.one(TURN_SECONDS if self._keep.has_spill else None))
+                patience = TURN_SECONDS if self._store_or_spill.has_spill else None
+                await stack.enter_async_context(self._turns.one(patience))
             except TimeoutError:
                 raise StoreUnavailable("the groups before do not end") from None
             await try_until_taken(lambda: self._try_group(group_id, _open(members)), self._names)
 
     async def _try_group(self, group_id: bytes, members: list[Waiting]) -> None:
-        fresh = self._answer_known(members, await self._keep.recall(_ids(members)))
+        # After an outage every group is full of requests that were stored already. One look answers them all.
+        fresh = self._answer_known(members, await self._store_or_spill.recall(_ids(members)))
         now = self._clock()
         known = await self._names.settle((member.submission for member in fresh), int(now))
         group = Group(group_id, int(now // _DAY), names_version=known.version)
@@ -267,10 +271,11 @@ class GroupCommit:
             add(group, member.submission, known, request_id(member.submission))
         if group.rows or group.ids:
             started = time.perf_counter()
-            stored = await self._keep.commit(group, lambda: _record(group.id, group.day, fresh))
+            stored = await self._store_or_spill.commit(group, lambda: _record(group.id, group.day, fresh))
             self.counts.commit_seconds.observe(time.perf_counter() - started)
             if stored:
                 self._count(fresh, len(group.rows))
+        # Durable from here on, in the store or in the spill. Nothing above has answered any of these.
         for member in fresh:
             self._finish([member], member.submission.answer())
 
@@ -284,9 +289,10 @@ class GroupCommit:
     async def _spill_group(self, members: list[Waiting], reason: StoreError) -> None:
         """Put the members in the spill as a group of their own; every one is answered afterwards."""
         try:
-            fresh = self._answer_known(members, await self._keep.recall_spilled(_ids(members)))
+            fresh = self._answer_known(members, await self._store_or_spill.recall_spilled(_ids(members)))
             self._names.settle_known(member.submission for member in fresh)
-            await self._keep.spill(_record(os.urandom(16), int(self._clock() // _DAY), fresh))
+            # A new id: the store has certainly not taken the group under the old one, and part of it may be answered.
+            await self._store_or_spill.spill(_record(os.urandom(16), int(self._clock() // _DAY), fresh))
         except SpillRefused as error:
             self._turn_away(members, f"neither the store nor the spill took it: {reason}; {error}")
         except SpillInDoubt as error:

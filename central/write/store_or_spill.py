@@ -52,7 +52,7 @@ class WriteCounts:
         return int(self.group_requests.total)
 
 
-class Keep:
+class StoreOrSpill:
     """A store, with or without a spill beside it."""
 
     def __init__(self, store: Store, spill: Spill | None, counts: WriteCounts) -> None:
@@ -115,6 +115,8 @@ class Keep:
                 if not doubts or isinstance(error, Refused | NotStored):
                     raise
                 _log.error("commit_still_in_doubt", error=str(error), group=group.id.hex(), next_try_seconds=pause)
+            # In doubt, and not to be answered from. The same group under the same id can be run or spilled as often as
+            # need be: whoever stores that id first has stored the group, and everyone after finds it there.
             doubts += 1
             if self._spill is not None and doubts > 1:
                 try:

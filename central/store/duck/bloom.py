@@ -18,7 +18,7 @@ _PROBES: Final = 6
 _LOW: Final = (1 << 64) - 1
 
 
-class Seen:
+class BloomFilter:
     """The ids of one day, in blocks that double: 4 bytes per id in a full one, up to 16 in one that ``load`` made."""
 
     def __init__(self) -> None:

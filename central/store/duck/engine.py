@@ -109,6 +109,8 @@ class Engine:
             raise StoreUnavailable(f"the query took longer than {limit:g} s; ask for less") from None
         finally:
             if not future.done():
+                # The caller has gone and the statement has not. It is ended, so that two of them do not hold both
+                # readers; what it raises then is nobody's.
                 future.add_done_callback(lambda done: done.cancelled() or done.exception())
                 self._end(reading, future)
 
@@ -175,6 +177,8 @@ class Engine:
     def break_handle(self) -> None:
         """Drop a handle whose state is in doubt; the next call opens the file again. Writer's thread only."""
         with self._gate:
+            # No reader begins on it from here on. Those at work keep the broken database open in this process, and
+            # to open the file beside them would give it back: so they are ended first, within a read's time.
             handle, self._handle = self._handle, None
             patience = time.monotonic() + self._read_seconds
             while self._readings and time.monotonic() < patience:
@@ -202,7 +206,7 @@ class Engine:
                     undo.pop_all()
             except duckdb.Error as error:
                 raise StoreUnavailable(f"the store file cannot be opened: {error}") from error
-            self._handle = handle
+            self._handle = handle  # last, so that a handle that is not prepared is never used
         return self._handle
 
     def _read(self, work: Callable[[Connection], T], reading: _Reading) -> T:

@@ -1,7 +1,7 @@
 """The embedded store: DuckDB in one file, for one central process. See base.Store for the promises.
 
 There is one writer, so no index judges the ids: ``recall`` looks at the newest in memory, then at each day's filter
-(``seen``), and in the tables only for what a filter has probably seen.
+(a Bloom filter), and in the tables only for what a filter has probably seen.
 
 A group's points go to the *tail*, a small table that every query reads beside the rollups. When it is large enough it
 is folded into points and rollups in one transaction. So an answer is exact at once and a small commit stays cheap: see
@@ -35,7 +35,7 @@ from central.store.base import (
 from central.store.buckets import Buckets, wide_column
 from central.store.duck import pack as duck_pack
 from central.store.duck import sql as duck_sql
-from central.store.duck.bloom import Seen
+from central.store.duck.bloom import BloomFilter
 from central.store.duck.engine import Connection, Engine, run_checkpoint, run_commit
 from central.store.duck.keys import DuckKeys
 from central.store.duck.names import DuckNames
@@ -78,7 +78,7 @@ class DuckStore:
         self.names: NameStore = DuckNames(self.engine)
         self.keys: KeyStore = DuckKeys(self.engine)
         self.retention: RetentionStore = DuckRetention(self.engine)
-        self._seen: dict[int, Seen] = {}
+        self._filters: dict[int, BloomFilter] = {}
         self._recent: dict[bytes, Remembered] = {}
         self._tail_rows = 0
         self._pack_at = 0.0
@@ -103,9 +103,9 @@ class DuckStore:
         """See Store. Drops old ids, folds the tail, packs the minutes of days gone by, lets the engine checkpoint."""
         oldest = int(self._clock() // _DAY) - ID_DAYS
         try:
-            for day in [day for day in self._seen if day < oldest]:
+            for day in [day for day in self._filters if day < oldest]:
                 await self.engine.write(lambda handle, day=day: handle.execute(f"DROP TABLE {_table(day)}"))  # type: ignore[misc]
-                del self._seen[day]
+                del self._filters[day]
                 self._recent.clear()  # once a day; what is asked for again is found in its day's table
             if self._tail_rows >= self._fold_at:
                 await self.engine.write(self._fold)
@@ -119,6 +119,7 @@ class DuckStore:
 
     async def commit(self, group: Group, *, again: bool = False) -> None:
         """See Store."""
+        # The group's own id goes in with its requests' ids: it tells, after a COMMIT in doubt, whether all is in.
         own = RequestId(group.id, bytes(16), None)
         ids = list({entry.id: entry for entry in (own, *group.ids)}.values())
         try:
@@ -130,18 +131,23 @@ class DuckStore:
             # Not by chance, then: on a full disk it would go on for ever. The file, opened again, knows.
             if not await self.engine.write(lambda handle: self._has(handle, group)):
                 raise NotStored(f"the group was not stored: {error}") from error
-        self._seen.setdefault(group.day, Seen()).add(entry.id for entry in ids)
+        # Only now, when it is durable. Where this is not reached the file is opened anew, and that reads all ids.
+        self._filters.setdefault(group.day, BloomFilter()).add(entry.id for entry in ids)
         for entry in group.ids:
             self._recent[entry.id] = Remembered(entry.fingerprint, entry.answer)
         while len(self._recent) > _RECENT:
             del self._recent[next(iter(self._recent))]
 
     def _write_group(self, handle: Connection, group: Group, ids: list[RequestId], *, again: bool) -> bool:
-        """Whether this call stored the group; False when an earlier one had."""
+        """Whether this call stored the group; False when an earlier one had. Writer's thread only.
+
+        Raises StoreError before COMMIT, when nothing is stored, and OutcomeUnknown from COMMIT on.
+        """
         table = _table(group.day)
         try:
-            if group.day not in self._seen:
+            if group.day not in self._filters:
                 handle.execute(duck_sql.CREATE_IDS.format(table=table))
+            # No other transaction runs, so the look here and the INSERT below are of one moment, without an index.
             if again and handle.execute(duck_sql.find_ids([table], [group.id])).fetchall():
                 return False
             put_points, points = duck_sql.point_columns(group.rows) if group.rows else ("", {})
@@ -154,13 +160,15 @@ class DuckStore:
         try:
             self.engine.run_commit(handle)
         except Exception as error:
+            # The write-ahead log may hold the group all the same, and this handle may not know. So nobody reads from
+            # it any more: the next call opens the file again and has what is durable.
             _log.error("commit_outcome_unknown", error=str(error), group=group.id.hex())
             self.engine.break_handle()
             raise OutcomeUnknown(str(error)) from error
         return True
 
     def _has(self, handle: Connection, group: Group) -> bool:
-        if group.day not in self._seen:  # read anew when the file was opened
+        if group.day not in self._filters:  # read anew when the file was opened
             return False
         try:
             found = handle.execute(duck_sql.find_ids([_table(group.day)], [group.id])).fetchall()
@@ -193,9 +201,10 @@ class DuckStore:
     async def recall(self, ids: Sequence[bytes]) -> dict[bytes, Remembered]:
         """See Store. Costs no search on disk for ids that are new."""
         found = {key: self._recent[key] for key in ids if key in self._recent}
-        maybe = [key for key in ids if key not in found and any(key in seen for seen in self._seen.values())]
+        filters = self._filters.values()
+        maybe = [key for key in ids if key not in found and any(key in day for day in filters)]
         if maybe:
-            sql = duck_sql.find_ids([_table(day) for day in self._seen], maybe)
+            sql = duck_sql.find_ids([_table(day) for day in self._filters], maybe)
             rows = await self.engine.read(lambda cursor: cursor.execute(sql).fetchall())
             wanted = set(maybe)
             for high, low, body_high, body_low, answer in rows:
@@ -219,7 +228,7 @@ class DuckStore:
         """See Store."""
         await self.engine.read(lambda cursor: _copy(cursor, target), seconds=_BACKUP_SECONDS)
 
-    async def alone(self, work: Callable[[], Awaitable[T]]) -> T:
+    async def under_lock(self, work: Callable[[], Awaitable[T]]) -> T:
         """See Store; the file is this process's alone."""
         return await work()
 
@@ -227,7 +236,7 @@ class DuckStore:
 
     def _on_open(self, handle: Connection) -> None:
         self.applied += _migrate(handle, int(self._clock()), self._told)
-        self._seen = _load_seen(handle)
+        self._filters = _load_filters(handle)
         (self._tail_rows,) = handle.execute("SELECT count(*) FROM tail_points").fetchone() or (0,)
         self._recent = {}
 
@@ -297,12 +306,12 @@ def _migrate(handle: Connection, now: int, told: OnMigration | None) -> list[str
     return [migration.name for migration in todo]
 
 
-def _load_seen(handle: Connection) -> dict[int, Seen]:
+def _load_filters(handle: Connection) -> dict[int, BloomFilter]:
     tables = handle.execute("SELECT table_name FROM duckdb_tables() WHERE NOT temporary").fetchall()
-    seen = {}
+    filters = {}
     for (table,) in tables:
         if table.startswith(duck_sql.ID_TABLE):
             columns = handle.execute(f"SELECT high, low FROM {table}").fetchnumpy()
-            day = seen[int(table.removeprefix(duck_sql.ID_TABLE))] = Seen()
-            day.load(columns["high"].astype(np.uint64), columns["low"].astype(np.uint64))
-    return seen
+            of_day = filters[int(table.removeprefix(duck_sql.ID_TABLE))] = BloomFilter()
+            of_day.load(columns["high"].astype(np.uint64), columns["low"].astype(np.uint64))
+    return filters

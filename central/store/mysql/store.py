@@ -159,13 +159,17 @@ class MySQLStore:
     # --- groups and their ids
 
     async def commit(self, group: Group, *, again: bool = False) -> None:
-        """See Store."""
+        """See Store.
+
+        Cancelled before COMMIT it stores nothing. Cancelled in COMMIT its outcome is unknown. Its session is closed.
+        """
         if len(group.rows) > MAX_ROWS:
             raise StoreError(f"a group holds at most {MAX_ROWS} points, this one {len(group.rows)}")
         rows = await _off_loop(len(group.rows), lambda: lines(group.id, group.rows))
         by_load = len(group.rows) in _LOADED
 
         async def mend(error: ServerError) -> bool:
+            # Both are no fault of the group's, and nothing of it is stored: the transaction was rolled back.
             nonlocal by_load
             if by_load and error.code in NOT_LOADED:
                 _log.warning("load_data_did_not_do", error=str(error), group=group.id.hex())
@@ -213,17 +217,25 @@ class MySQLStore:
         rows = await self._readers.ask(lambda connection: connection.rows(sql))
         return await _off_loop(sum(count for _, count, _ in rows), lambda: mysql_sql.buckets(rows))
 
-    async def alone(self, work: Callable[[], Awaitable[T]]) -> T:
+    async def under_lock(self, work: Callable[[], Awaitable[T]]) -> T:
         """See Store."""
         async with mysql_migrate.locked(lambda: connect(self._server, Session())):
             return await work()
 
 
 async def _put_group(connection: Connection, group: Group, rows: RowLines, *, again: bool, by_load: bool) -> None:
-    """A group's statements up to its COMMIT; none of them does anything where an earlier attempt has stored it."""
+    """A group's statements up to its COMMIT; none of them does anything where an earlier attempt has stored it.
+
+    Raises Refused when the group is certainly not in. Any other StoreError says so too, unless an earlier attempt is in
+    doubt; the transaction is rolled back in each case.
+    """
+    # The group's own id first. Its key is unique, so this INSERT waits for an earlier attempt that still runs and then
+    # tells what became of it: a duplicate is a group that is in. After it no earlier attempt can come in any more.
     statements = mysql_sql.request_ids(group.day, [RequestId(group.id, bytes(16), None)])
+    # A lock on the names' version: who deletes a name waits for this group, or this group sees that one is gone.
     statements.append(mysql_sql.CHECK_NAMES)
     statements += mysql_sql.request_ids(group.day, group.ids)
+    # A request's id is unique within a day's partition; an attempt before midnight is looked for by a statement.
     looks = mysql_sql.other_day(group.day, group.ids)
     looked_at = len(statements)
     statements += looks + mysql_sql.rejected(group.rejected)
@@ -238,6 +250,7 @@ async def _put_group(connection: Connection, group: Group, rows: RowLines, *, ag
     except ServerError as error:
         if error.at == 0 and error.code == DUPLICATE and again:
             return
+        # These say nothing about the group: either its own id is not in yet, or the same transaction may go through.
         if error.at == 0 or error.code in AGAIN | NOT_LOADED or error.code == NO_PARTITION:
             raise
         raise Refused(f"the group was not stored: {error}") from error

@@ -47,7 +47,7 @@ UNBOUND: dict[str, Call] = {
     "retention.replace": lambda store, _: store.retention.replace(State(), State()),
     "retention.log": lambda store, _: store.retention.log(9),
     "retention.drop": lambda store, _: store.retention.drop(0),
-    "alone": lambda store, _: store.alone(nothing),
+    "under_lock": lambda store, _: store.under_lock(nothing),
     "backup": lambda store, folder: store.backup(folder / "copy"),
 }
 

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from central.store.duck.bloom import Seen
+from central.store.duck.bloom import BloomFilter
 from central.store.duck.sql import words
 
 ids = st.binary(min_size=16, max_size=16)
@@ -14,7 +14,7 @@ ids = st.binary(min_size=16, max_size=16)
 
 @given(st.lists(ids), st.lists(ids, min_size=1))
 def test_what_was_added_or_loaded_is_always_seen(added: list[bytes], loaded: list[bytes]) -> None:
-    seen = Seen()
+    seen = BloomFilter()
     seen.load(*words(loaded))
     seen.add(added)
     assert all(key in seen for key in added + loaded)
@@ -22,7 +22,7 @@ def test_what_was_added_or_loaded_is_always_seen(added: list[bytes], loaded: lis
 
 @given(ids)
 def test_an_empty_filter_has_seen_nothing(key: bytes) -> None:
-    seen = Seen()
+    seen = BloomFilter()
     seen.load(np.array([], dtype=np.uint64), np.array([], dtype=np.uint64))
     assert key not in seen
 
@@ -30,7 +30,7 @@ def test_an_empty_filter_has_seen_nothing(key: bytes) -> None:
 def test_ids_are_rarely_seen_that_never_came_however_many_did() -> None:
     known = [os.urandom(16) for _ in range(60_000)]
     strangers = [os.urandom(16) for _ in range(20_000)]
-    grown, loaded = Seen(), Seen()
+    grown, loaded = BloomFilter(), BloomFilter()
     grown.add(known)
     loaded.load(*words(known[:30_000]))
     loaded.add(known[30_000:])
@@ -41,7 +41,7 @@ def test_ids_are_rarely_seen_that_never_came_however_many_did() -> None:
 
 def test_one_filter_loads_more_than_once() -> None:
     first, second = ([os.urandom(16) for _ in range(1000)] for _ in range(2))
-    seen = Seen()
+    seen = BloomFilter()
     seen.load(*words(first))
     seen.load(*words(second))
     assert all(key in seen for key in first + second)
