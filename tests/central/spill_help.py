@@ -39,18 +39,21 @@ class Line:
         self.entered = asyncio.Event()
         self.script: list[tuple[Exception, bool]] = []
         self.version: int | None = None
-        self.names: Any = LineToNames(self, real.names)
-        self.keys: Any = LineTo(self, real.keys)
-        self.retention: Any = LineTo(self, real.retention)
+        self.names: Any = LineToNames(self, "names")
+        self.keys: Any = LineTo(self, "keys")
+        self.retention: Any = LineTo(self, "retention")
 
     def __getattr__(self, name: str) -> Any:
-        return self.to(self.real, name)
+        return self.to(name)
 
-    def to(self, face: Any, name: str) -> Any:
-        """A method of the store or of one of its faces, over the line."""
-        method = getattr(face, name)
-        if not inspect.iscoroutinefunction(method) or name == "close":
-            return method
+    def to(self, name: str, face: str | None = None) -> Any:
+        """A method of the store or of one of its faces, over the line, to whatever is real when it is called."""
+
+        def method() -> Any:
+            return getattr(self.real if face is None else getattr(self.real, face), name)
+
+        if not inspect.iscoroutinefunction(method()) or name == "close":
+            return method()
 
         async def call(*arguments: Any, **options: Any) -> Any:
             self.asked.add(name)
@@ -58,7 +61,7 @@ class Line:
                 raise StoreUnavailable("the line is cut")
             self.entered.set()
             await self.go.wait()
-            return await method(*arguments, **options)
+            return await method()(*arguments, **options)
 
         return call
 
@@ -76,18 +79,18 @@ class Line:
 class LineTo:
     """A face of the store over the line."""
 
-    def __init__(self, line: Line, face: Any) -> None:
+    def __init__(self, line: Line, face: str) -> None:
         self.over = line
         self.face = face
 
     def __getattr__(self, name: str) -> Any:
-        return self.over.to(self.face, name)
+        return self.over.to(name, self.face)
 
 
 class LineToNames(LineTo):
     async def version(self) -> int | None:
         """What a test says, as if other processes could delete names."""
-        await self.over.to(self.face, "version")()
+        await self.over.to("version", self.face)()
         return self.over.version
 
 
