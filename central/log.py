@@ -15,9 +15,8 @@ from typing import Any, Final, TextIO
 import structlog
 
 from central.request_id import add_request_id
-from runtime.burst import BurstLimit
+from runtime.log_lines import BurstLimit, LogLines
 from runtime.redact import HIDDEN, hide_keys, one_line
-from runtime.stderr import LogLines
 from runtime.systemd import journal_reads, mark
 
 BURST: Final = 20

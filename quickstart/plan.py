@@ -18,6 +18,7 @@ from urllib.parse import urlencode
 from central.settings import Settings, url_of
 from protocol.times import format_time
 from runtime.addresses import join_address, split_address
+from runtime.start_error import StartError
 
 AGENT_UDP: Final = "127.0.0.1:8125"
 AGENT_HTTP: Final = "127.0.0.1:9126"
@@ -25,10 +26,6 @@ FLUSH_SECONDS: Final = "5"
 """Half of the agent's own default: what one tries out should answer soon."""
 KEY_FILE: Final = "quickstart.key"
 _DAY: Final = 86_400
-
-
-class PlanError(Exception):
-    """Something must be mended before anything is started. The message is one line."""
 
 
 class Plan(NamedTuple):
@@ -61,7 +58,7 @@ class Plan(NamedTuple):
 
 
 def make_plan(settings: Settings, environ: Mapping[str, str]) -> Plan:
-    """The plan for these settings. Raises PlanError for a port that is taken or an address that is none."""
+    """The plan for these settings. Raises StartError for a port that is taken or an address that is none."""
     listen = _free(settings.listen, socket.SOCK_STREAM, "METRICS_LISTEN")
     return Plan(
         replace(settings, listen=listen),
@@ -128,12 +125,12 @@ def _agent_address(environ: Mapping[str, str], setting: str, default: str, kind:
     try:
         address = split_address(text)
     except ValueError:
-        raise PlanError(f"{setting} is {text[:80]!r}; it must be host:port such as {default} or [::1]:8125") from None
+        raise StartError(f"{setting} is {text[:80]!r}; it must be host:port such as {default} or [::1]:8125") from None
     return _free(address, kind, setting)
 
 
 def _free(address: tuple[str, int], kind: socket.SocketKind, setting: str) -> tuple[str, int]:
-    """The address, found free by binding it for a moment; port 0 becomes a free one. Raises PlanError."""
+    """The address, found free by binding it for a moment; port 0 becomes a free one. Raises StartError."""
     host, port = address
     shown = join_address(host, port)
     try:
@@ -146,12 +143,14 @@ def _free(address: tuple[str, int], kind: socket.SocketKind, setting: str) -> tu
                 probe.listen(1)
             return host, probe.getsockname()[1]
     except socket.gaierror as error:
-        raise PlanError(f"{setting} {shown} is no address: {error.strerror}; give one such as 127.0.0.1:8080") from None
+        raise StartError(
+            f"{setting} {shown} is no address: {error.strerror}; give one such as 127.0.0.1:8080"
+        ) from None
     except OSError as error:
         taken = error.errno == errno.EADDRINUSE
         fault = "is in use: stop the program that has it, or" if taken else f"cannot be used ({error.strerror}):"
         other = join_address(host, port + 1 if port < 65_535 else port - 1)
-        raise PlanError(
+        raise StartError(
             f"port {port} ({shown}) {fault} choose another, for example: {setting}={other} make run"
         ) from None
 

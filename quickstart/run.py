@@ -20,18 +20,15 @@ import click
 from central.access.key_file import read_key, write_key
 from central.commands.client import Client, ClientError, Target, target_of
 from central.settings import load_settings
-from quickstart.plan import Plan, PlanError, agent_settings, greeting, make_plan
+from quickstart.plan import Plan, agent_settings, greeting, make_plan
 from runtime.settings import SettingsError
+from runtime.start_error import StartError
 
 READY_TRIES: Final = 300
 READY_PAUSE_SECONDS: Final = 0.1
 STOP_SECONDS: Final = 25.0
 PR_SET_PDEATHSIG: Final = 1
 """Of prctl(2): the signal that the calling process gets when its parent dies, however it dies."""
-
-
-class StartFailed(Exception):
-    """A child did not come up. The message is one line."""
 
 
 class Child(NamedTuple):
@@ -49,7 +46,7 @@ def main() -> None:
     except SettingsError as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(2)
-    except PlanError as error:
+    except StartError as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(1)
     if "MAKELEVEL" in os.environ:
@@ -72,7 +69,7 @@ async def run(plan: Plan, environ: Mapping[str, str]) -> int:
     try:
         await _until(stop, _start_and_watch(plan, environ, children))
         click.echo("\nStopping: the agent's last flush, then central.")
-    except (StartFailed, ClientError) as error:
+    except (StartError, ClientError) as error:
         click.echo(f"Error: {error}", err=True)
         code = 1
     finally:
@@ -98,7 +95,7 @@ async def _until(stop: asyncio.Event, work: Awaitable[None]) -> None:
 
 
 async def _start_and_watch(plan: Plan, environ: Mapping[str, str], children: list[Child]) -> None:
-    """Start both and print what to try; then watch. Raises StartFailed or ClientError; never returns otherwise."""
+    """Start both and print what to try; then watch. Raises StartError or ClientError; never returns otherwise."""
     central = await _spawn("central", ["serve"], {**environ, **plan.central_environ}, children)
     await answers(central, Target(plan.settings.url, "", "", plan.settings.tls_cert))
 
@@ -114,7 +111,7 @@ async def _start_and_watch(plan: Plan, environ: Mapping[str, str], children: lis
         for waiter in ended:
             waiter.cancel()
     child = ended[done.pop()]
-    raise StartFailed(f"{child.name} ended by itself (exit code {child.process.returncode}); its log is above")
+    raise StartError(f"{child.name} ended by itself (exit code {child.process.returncode}); its log is above")
 
 
 async def _spawn(module: str, arguments: list[str], environ: Mapping[str, str], children: list[Child]) -> Child:
@@ -130,16 +127,16 @@ async def _spawn(module: str, arguments: list[str], environ: Mapping[str, str], 
 
 
 async def answers(child: Child, target: Target, tries: int = READY_TRIES) -> None:
-    """Return when the child's /health says so. Raises StartFailed when it ends or stays silent."""
+    """Return when the child's /health says so. Raises StartError when it ends or stays silent."""
     client = Client(target)
     for _ in range(tries):
         if child.process.returncode is not None:
-            raise StartFailed(f"{child.name} did not start (exit code {child.process.returncode}); its log is above")
+            raise StartError(f"{child.name} did not start (exit code {child.process.returncode}); its log is above")
         with suppress(ClientError):
             await asyncio.to_thread(client.get, "/health")
             return
         await asyncio.sleep(READY_PAUSE_SECONDS)
-    raise StartFailed(f"{child.name} is not well at {target.url} after {tries * READY_PAUSE_SECONDS:g} s; see its log")
+    raise StartError(f"{child.name} is not well at {target.url} after {tries * READY_PAUSE_SECONDS:g} s; see its log")
 
 
 def _key(plan: Plan) -> str:

@@ -24,19 +24,19 @@ from agent.forward.forwarder import Tell
 from agent.forward.http_connection import HttpConnection
 from agent.forward.schedule import host_name, share_of
 from agent.forward.send import Sender
-from agent.receive.activation import ActivationError, passed_sockets
+from agent.receive.activation import passed_sockets
 from agent.receive.socket_status import limits
 from agent.settings import Settings, load_settings
 from agent.spool.browse import list_spool
 from agent.spool.browse import replay as replay_dead
-from agent.spool.disk import Disk, FolderInUseError
+from agent.spool.disk import Disk
 from agent.telemetry.log import log_to, not_too_often
 from agent.telemetry.status_text import counted, render
 from protocol.times import format_time
 from runtime.addresses import from_this_host, join_address
+from runtime.log_lines import standard_error
 from runtime.settings import SettingsError
 from runtime.start_error import StartError, starting
-from runtime.stderr import standard_error
 from runtime.systemd import Notifier, send_datagram
 
 _config = click.option(
@@ -96,7 +96,7 @@ def run(settings: Settings) -> None:
     """
     try:
         uvloop.run(_run(settings, _key(settings), log_to(standard_error())))
-    except (FolderInUseError, StartError, ActivationError) as error:
+    except StartError as error:
         _fail(str(error))
 
 

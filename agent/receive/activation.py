@@ -8,16 +8,14 @@ import socket
 from collections.abc import Mapping
 from typing import Final, Literal, NamedTuple
 
+from runtime.start_error import StartError
+
 FIRST: Final = 3
 
 SocketKind = Literal["UDP", "unix", "TCP"]
 """The kinds of sockets, as the settings are named."""
 
 _INTERNET: Final = frozenset({socket.AF_INET, socket.AF_INET6})
-
-
-class ActivationError(Exception):
-    """What was passed cannot be used; the message says which descriptor and why."""
 
 
 class Passed(NamedTuple):
@@ -34,14 +32,14 @@ class Passed(NamedTuple):
 def passed_sockets(environ: Mapping[str, str], pid: int, first: int = FIRST) -> list[Passed]:
     """The sockets meant for process ``pid``; none when there are none, or they are meant for another.
 
-    Raises ActivationError.
+    Raises StartError.
     """
     if environ.get("LISTEN_PID") != str(pid):
         return []
     try:
         count = int(environ.get("LISTEN_FDS", "0"))
     except ValueError:
-        raise ActivationError(f"LISTEN_FDS is {environ['LISTEN_FDS']!r}; it must be a number") from None
+        raise StartError(f"LISTEN_FDS is {environ['LISTEN_FDS']!r}; it must be a number") from None
     names = environ.get("LISTEN_FDNAMES", "").split(":")
     return [
         _passed(number, names[number - first] if number - first < len(names) else "")
@@ -54,11 +52,11 @@ def _passed(number: int, name: str) -> Passed:
     try:
         sock = socket.socket(fileno=number)
     except OSError:
-        raise ActivationError(f"{what} is no socket") from None
+        raise StartError(f"{what} is no socket") from None
     kind = _kind(sock)
     if kind is None:
         sock.detach()
-        raise ActivationError(
+        raise StartError(
             f"{what} is of no use: it must be a UDP, unix datagram or listening stream socket, bound to an address"
         )
     sock.setblocking(False)

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from runtime.start_error import StartError
+
 TEMPORARY: Final = ".tmp"
 
 
-class FolderInUseError(Exception):
+class FolderInUseError(StartError):
     """Another process holds the folder's lock."""
 
 

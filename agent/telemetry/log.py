@@ -7,9 +7,8 @@ from datetime import UTC, datetime
 from typing import Final, TextIO
 
 from agent.forward.forwarder import Tell
-from runtime.burst import BurstLimit
+from runtime.log_lines import BurstLimit, LogLines
 from runtime.redact import hide_keys, one_line
-from runtime.stderr import LogLines
 from runtime.systemd import journal_reads, mark
 
 GOOD_NEWS: Final = frozenset(

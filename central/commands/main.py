@@ -288,8 +288,8 @@ def _logging(settings: Settings) -> Iterator[None]:
     import structlog
 
     from central.log import log_to
+    from runtime.log_lines import standard_error
     from runtime.start_error import StartError
-    from runtime.stderr import standard_error
 
     log_to(standard_error(), settings.secrets)
     try:

@@ -19,8 +19,9 @@ import pytest
 
 from central.commands.client import Target
 from central.settings import load_settings
-from quickstart.plan import Plan, PlanError, agent_settings, greeting, make_plan
-from quickstart.run import Child, StartFailed, answers, stopped
+from quickstart.plan import Plan, agent_settings, greeting, make_plan
+from quickstart.run import Child, answers, stopped
+from runtime.start_error import StartError
 
 TLS = Path(__file__).parents[1] / "data" / "tls"
 ANY_PORTS = {
@@ -61,7 +62,7 @@ def test_a_port_in_use_is_named_with_the_setting_to_change(setting: str, kind: s
             taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(
-            PlanError, match=rf"port {port} \(127.0.0.1:{port}\) is in use: stop .*{setting}=127.0.0.1:"
+            StartError, match=rf"port {port} \(127.0.0.1:{port}\) is in use: stop .*{setting}=127.0.0.1:"
         ):
             plan_for(**{setting: f"127.0.0.1:{port}"})
 
@@ -74,7 +75,7 @@ def test_a_port_in_use_is_named_with_the_setting_to_change(setting: str, kind: s
     ],
 )
 def test_an_address_that_is_none_stops_before_anything_starts(environ: dict[str, str], says: str) -> None:
-    with pytest.raises(PlanError) as caught:
+    with pytest.raises(StartError) as caught:
         plan_for(**environ)
     assert says in str(caught.value)
 
@@ -84,7 +85,7 @@ def test_a_name_nobody_knows_is_no_address(monkeypatch: pytest.MonkeyPatch) -> N
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)  # without asking a name server
-    with pytest.raises(PlanError, match="METRICS_LISTEN localhost:0 is no address: Name or service not known"):
+    with pytest.raises(StartError, match="METRICS_LISTEN localhost:0 is no address: Name or service not known"):
         plan_for(METRICS_LISTEN="localhost:0")
 
 
@@ -183,7 +184,7 @@ async def test_a_child_that_never_answers_is_given_up() -> None:
     child = await child_of(STUBBORN)
     with closing(socket.socket()) as silent:
         silent.bind(("127.0.0.1", 0))  # bound and not listening: every try is refused
-        with pytest.raises(StartFailed, match="central is not well at http"):
+        with pytest.raises(StartError, match="central is not well at http"):
             await answers(child, Target(f"http://127.0.0.1:{silent.getsockname()[1]}", "", ""), tries=2)
     child.process.kill()
     await child.process.wait()

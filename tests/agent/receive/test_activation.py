@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.receive.activation import ActivationError, Passed, passed_sockets
+from agent.receive.activation import Passed, passed_sockets
+from runtime.start_error import StartError
 
 FIRST = 400
 """Descriptors from here on are the test's."""
@@ -79,20 +80,20 @@ def test_what_is_meant_for_another_process_is_not_touched(environ: dict[str, str
 )
 def test_a_socket_of_no_use_is_told_by_its_descriptor(parent: Parent, family: int, kind: int, bound: bool) -> None:
     parent.socket(family, kind, bound)
-    with pytest.raises(ActivationError, match=rf"descriptor {FIRST} \(mine\) is of no use: it must be"):
+    with pytest.raises(StartError, match=rf"descriptor {FIRST} \(mine\) is of no use: it must be"):
         parent.take(LISTEN_FDNAMES="mine")
 
 
 def test_what_is_no_socket_is_told(parent: Parent, tmp_path: Path) -> None:
     with (tmp_path / "file").open("w") as file:
         parent.give(file.fileno())
-        with pytest.raises(ActivationError, match=f"descriptor {FIRST} is no socket"):
+        with pytest.raises(StartError, match=f"descriptor {FIRST} is no socket"):
             parent.take()
     os.close(FIRST)
-    with pytest.raises(ActivationError, match=f"descriptor {FIRST} is no socket"):
+    with pytest.raises(StartError, match=f"descriptor {FIRST} is no socket"):
         parent.take()
 
 
 def test_a_count_that_is_no_number_is_told(parent: Parent) -> None:
-    with pytest.raises(ActivationError, match="LISTEN_FDS is 'many'"):
+    with pytest.raises(StartError, match="LISTEN_FDS is 'many'"):
         parent.take(LISTEN_FDS="many")

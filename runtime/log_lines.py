@@ -1,7 +1,9 @@
-"""Standard error, where the log goes: descriptor 2, and lines that stop nobody when they cannot be written."""
+"""Lines of a log: they go to standard error, stop nobody when they cannot be written, and never come as a flood."""
 
 import io
 import os
+from collections import defaultdict, deque
+from collections.abc import Callable
 from typing import Final, TextIO
 
 LAST_STANDARD: Final = 2
@@ -43,3 +45,25 @@ class LogLines:
 
     def flush(self) -> None:
         """Each line is written at once."""
+
+
+class BurstLimit:
+    """Lets ``lines`` lines of one event pass in ``seconds`` seconds, and counts those that it stops.
+
+    It keeps ``lines`` times per event, so the caller's events must be few. ``clock`` gives monotonic seconds.
+    """
+
+    def __init__(self, lines: int, seconds: float, clock: Callable[[], float]) -> None:
+        self._seconds = seconds
+        self._clock = clock
+        self._passed: defaultdict[str, deque[float]] = defaultdict(lambda: deque(maxlen=lines))
+        self._left_out: defaultdict[str, int] = defaultdict(int)
+
+    def try_pass(self, event: str) -> int | None:
+        """None when this line is one too many, else how many lines of the event were left out before it."""
+        now, passed = self._clock(), self._passed[event]
+        if len(passed) == passed.maxlen and now - passed[0] < self._seconds:
+            self._left_out[event] += 1
+            return None
+        passed.append(now)
+        return self._left_out.pop(event, 0)

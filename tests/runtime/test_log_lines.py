@@ -1,11 +1,11 @@
-"""runtime/burst.py: which lines of an event pass, and how many the next one says are missing."""
+"""runtime/log_lines.py: which lines of an event pass, and how many the next one says were left out."""
 
 from collections import Counter
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.burst import BurstLimit
+from runtime.log_lines import BurstLimit
 
 LINES, SECONDS = 3, 60.0
 
