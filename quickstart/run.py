@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 import click
 
 from central.access.key_file import read_key, write_key
-from central.commands.client import Client, ClientError, Target, target_of
+from central.client import Client, ClientError, Target, target_of
 from central.settings import load_settings
 from quickstart.plan import Plan, agent_settings, greeting, make_plan
 from runtime.settings import SettingsError

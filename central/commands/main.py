@@ -21,7 +21,7 @@ from runtime.settings import SettingsError
 from runtime.systemd import Notifier
 
 if TYPE_CHECKING:
-    from central.commands.client import Client
+    from central.client import Client
 
 T = TypeVar("T")
 SCOPES: Final = ("ingest", "query", "admin")
@@ -314,7 +314,7 @@ def _settings() -> Settings:
 
 def _ask(question: Callable[["Client"], T], timeout: float | None = None) -> T:
     """The service's answer to ``question``, or one clear line and exit code 1."""
-    from central.commands.client import TIMEOUT_SECONDS, Client, ClientError, target_of
+    from central.client import TIMEOUT_SECONDS, Client, ClientError, target_of
 
     settings = _settings()
     try:

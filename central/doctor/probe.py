@@ -18,7 +18,7 @@ from cryptography import x509
 
 from central.access.auth import parse_key
 from central.access.key_file import read_key
-from central.commands.client import Client, ClientError, Target, target_of
+from central.client import Client, ClientError, Target, target_of
 from central.doctor import judge as doctor
 from central.doctor.judge import Finding, fails, ok, warning
 from central.redis_link import RedisAddress, RedisDown, RedisLink, RedisRefused

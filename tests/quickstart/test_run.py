@@ -17,7 +17,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from central.commands.client import Target
+from central.client import Target
 from central.settings import load_settings
 from quickstart.plan import Plan, agent_settings, greeting, make_plan
 from quickstart.run import Child, answers, stopped
