@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 import click
 
-from central.commands.extra import NeedsExtra
 from central.commands.relative_time import resolve_time
 from central.doctor.command import doctor
 from central.query.parameters import FILLS, OPERATIONS
@@ -26,6 +25,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 SCOPES: Final = ("ingest", "query", "admin")
 BACKUP_TIMEOUT_SECONDS: Final = 600.0
+_OURS: Final = ("central", "protocol", "runtime")
+"""Packages that are always installed: that one of them is missing is a fault of ours."""
 
 
 class _KeyId(click.IntRange):
@@ -34,7 +35,24 @@ class _KeyId(click.IntRange):
     name = "number from the first column of 'fiesta-central keys list'"
 
 
-@click.group(cls=NeedsExtra, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class _NeedsExtra(click.Group):
+    """``fiesta-central``: installed with the agent, working with the extra ``central``."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; a missing package is one line and not a traceback."""
+        try:
+            return super().invoke(ctx)
+        except ModuleNotFoundError as error:
+            package = (error.name or "a package").partition(".")[0]
+            if package in _OURS:
+                raise
+            raise click.ClickException(
+                f"{package} is not installed, which the service needs and the agent does not; "
+                "install the extra: pip install 'glowing-fiesta[central]'"
+            ) from None
+
+
+@click.group(cls=_NeedsExtra, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="glowing-fiesta")
 def main() -> None:
     """The central service of Glowing Fiesta: start it, manage its keys, ask it questions.

@@ -21,7 +21,7 @@ from tests.native import sanitized  # first: it puts the cores where the next on
 # isort: split
 from agent.aggregate.aggregator import AggregateOptions
 from central.store.mysql.rows import lines
-from tests.agent.aggregate.test_core import books
+from tests.agent.aggregate.test_core_agrees import books
 from tests.central.ingest.test_submission import NOW, outcome
 from tests.native import fuzz_inputs
 from tests.native.model import Key, Model, Sums, limit_of

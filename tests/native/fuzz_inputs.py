@@ -5,7 +5,7 @@ from random import Random
 from typing import Final
 
 from central.store.base import Row
-from tests.agent.aggregate.test_core import STATSD
+from tests.agent.aggregate.test_core_agrees import STATSD
 from tests.central.ingest.test_submission import EVERYDAY, NOW, UNUSUAL
 
 _LINE_PIECES: Final = [

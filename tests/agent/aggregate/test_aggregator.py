@@ -1,9 +1,6 @@
 """Aggregation: tables of lines and items, and any packets at all against a slow, plain reference."""
 
-import re
-from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from decimal import Decimal, localcontext
 from fractions import Fraction
 from typing import Any
@@ -21,9 +18,8 @@ from agent.aggregate.window import Window
 from agent.ledger import Ledger
 from protocol.numbers import MAX_TEXT, MAX_UNITS, units_to_text
 from protocol.statsd import EXACT
+from tests.agent.aggregate.reference import PACKETS, Reference, Row
 from tests.agent.cores import CORES, each_core
-
-Row = tuple[Any, ...]
 
 
 def run(*packets: bytes, **options: Any) -> tuple[list[Row], Ledger]:
@@ -371,181 +367,6 @@ def test_sums_are_exact_whatever_way_they_are_made(values: list[str]) -> None:
     ]
     value, low, high = map(units_to_text, expected)
     assert rows == [("value", "a", value, str(len(values)), low, high)]
-
-
-# The reference: a line at a time, straight from the grammar, in fractions.
-
-NUMBER = re.compile(rb"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
-BOUND = Fraction(2 * MAX_UNITS + 1, 20_000)
-TYPES = {b"c": "counter", b"m": "counter", b"ms": "timing", b"h": "timing", b"d": "timing", b"g": "gauge", b"s": "set"}
-
-
-class Bad(Exception):
-    pass
-
-
-@dataclass
-class Reference:
-    options: AggregateOptions
-    received: int = 0
-    dropped: Counter[str] = field(default_factory=Counter)
-    notes: Counter[str] = field(default_factory=Counter)
-    numbers: dict[tuple[str, str], list[tuple[Fraction, Fraction]]] = field(default_factory=dict)
-    gauges: dict[str, Fraction] = field(default_factory=dict)
-    touched: set[str] = field(default_factory=set)
-    sets: dict[str, set[bytes]] = field(default_factory=dict)
-
-    def packet(self, packet: bytes) -> None:
-        for line in packet.split(b"\n"):
-            bare = line.removesuffix(b"\r")
-            if bare:
-                try:
-                    self.received += self.line(bare)
-                except Bad as bad:
-                    self.received += 1
-                    self.dropped[str(bad)] += 1
-
-    def line(self, line: bytes) -> int:
-        raw, _, rest = line.partition(b":")
-        values, _, tail = rest.partition(b"|")
-        notes: list[str] = []
-        name = self.name(raw, notes)
-        type_text, *fields = tail.split(b"|")
-        if type_text not in TYPES:
-            raise Bad("unknown_type" if type_text else "no_type")
-        rate, tags = self.fields(fields, notes)
-        metric_type = TYPES[type_text]
-        if metric_type in ("counter", "timing") and 1 / rate >= BOUND:
-            raise Bad("out_of_range")
-        if self.options.tags == "append":
-            name += "".join("." + tag for tag in sorted({self.tag(tag) for tag in tags}) if tag)
-        elif tags:
-            notes.append("tags_dropped")
-        name = self.options.prefix + name
-        if len(name) > 255:
-            raise Bad("bad_name")
-        if metric_type == "set":
-            if not values:
-                raise Bad("no_value")
-            self.sets.setdefault(name, set()).add(values)
-            self.notes.update(notes)
-            return 1
-        if metric_type == "gauge":
-            rate = Fraction(1)
-        texts = values.split(b":")
-        numbers = [self.number(text, rate) for text in texts]
-        self.notes.update(notes)
-        if metric_type == "gauge":
-            for text, number in zip(texts, numbers, strict=True):
-                self.gauge(name, number, self.options.gauges == "delta" and text[:1] in b"+-")
-        else:
-            self.numbers.setdefault((metric_type, name), []).extend((number, rate) for number in numbers)
-        return len(numbers)
-
-    def name(self, raw: bytes, notes: list[str]) -> str:
-        for start, reason in (
-            (b"_e{", "event"),
-            (b"_sc|", "service_check"),
-            (b"datadog.dogstatsd.client.", "client_telemetry"),
-        ):
-            if raw.startswith(start):
-                raise Bad(reason)
-        if b"|" in raw:
-            raise Bad("no_value")
-        name = self.clean(raw)
-        if not 0 < len(name) <= 255:
-            raise Bad("bad_name")
-        if name.encode() != raw:
-            notes.append("name_cleaned")
-        return name
-
-    def fields(self, fields: list[bytes], notes: list[str]) -> tuple[Fraction, list[bytes]]:
-        rates: list[Fraction] = []
-        tags: list[bytes] = []
-        for one in fields:
-            if one[:1] == b"@":
-                if rates:
-                    raise Bad("duplicate_rate")
-                if not NUMBER.fullmatch(one[1:]) or not 0 < Fraction(one[1:].decode()) <= 1:
-                    raise Bad("bad_rate")
-                rates.append(Fraction(one[1:].decode()))
-            elif one[:1] == b"#":
-                tags += [tag for tag in one[1:].split(b",") if tag]
-            elif re.fullmatch(rb"T\d+", one):
-                notes.append("timestamp_ignored")
-            elif one[:2] != b"c:":
-                notes.append("unknown_field")
-        return (rates or [Fraction(1)])[0], tags
-
-    def clean(self, raw: bytes) -> str:
-        return re.sub(r"[^A-Za-z0-9._-]", "_", raw.decode("utf-8", "surrogateescape").replace("/", "-"))
-
-    def tag(self, tag: bytes) -> str:
-        key, _, value = tag.partition(b":")
-        return ".".join(self.clean(part) for part in (key, value) if part)
-
-    def number(self, text: bytes, rate: Fraction) -> Fraction:
-        if not text:
-            raise Bad("no_value")
-        if not NUMBER.fullmatch(text):
-            raise Bad("bad_number")
-        number = Fraction(text.decode())
-        if abs(number / rate) >= BOUND:
-            raise Bad("out_of_range")
-        return number
-
-    def gauge(self, name: str, number: Fraction, delta: bool) -> None:
-        value = self.gauges.get(name, Fraction(0)) + number if delta else number
-        if abs(value) >= BOUND:
-            self.dropped["out_of_range"] += 1
-            return
-        self.gauges[name] = value
-        self.touched.add(name)
-
-    def rows(self) -> list[Row]:
-        rows: list[Row] = [("value", name, units(self.gauges[name])) for name in self.touched]
-        rows += [("value", name, units(Fraction(len(members)))) for name, members in self.sets.items()]
-        for (metric_type, name), pairs in self.numbers.items():
-            summary = (sum(1 / rate for _, rate in pairs), min(pairs)[0], max(pairs)[0])
-            row = [
-                sum(number / rate for number, rate in pairs),
-                *(summary if len(pairs) > 1 or summary[0] != 1 else ()),
-            ]
-            rows.append(
-                ("counter" if metric_type == "counter" else "value", name, *(units(Fraction(one)) for one in row))
-            )
-        return sorted(rows)
-
-
-def units(number: Fraction) -> str:
-    return units_to_text(round(number * 10_000))
-
-
-NAMES = st.sampled_from([b"a", b"b", b"a/x", b"a-x", b"a.k.v", b"\xc3\xa9", b"_e{1", b"", b"n" * 255, b"a|b", b"\r"])
-VALUES = st.one_of(
-    st.integers(-50, 50).map(lambda number: b"%d" % number),
-    st.decimals(-1000, 1000, places=4).map(lambda number: str(number).encode()),
-    st.decimals(-(10**9), 10**9, places=8).map(lambda number: str(number).encode()),
-    st.floats(allow_nan=False, min_value=-1e9, max_value=1e9).map(lambda number: repr(number).encode()),
-    st.sampled_from(
-        [b"1", b"+1", b"-1", b"0.5", b".5", b"5.", b"1e2", b"x", b"", b"nan", b"1_0", b"999999999", b"+.5", b"-"]
-    ),
-)
-FIELDS = st.sampled_from(
-    [b"@0.1", b"@0.3", b"@1", b"@1.0", b"@2", b"@x", b"#k:v", b"#", b"#b,a:1", b"T12", b"c:x", b"", b"zz"]
-)
-LINES = st.one_of(
-    st.builds(
-        lambda name, values, kind, fields: name + b":" + b":".join(values) + b"|" + b"|".join([kind, *fields]),
-        NAMES,
-        st.lists(VALUES, min_size=1, max_size=3),
-        st.sampled_from([b"c", b"ms", b"h", b"g", b"g", b"s", b"q", b""]),
-        st.lists(FIELDS, max_size=2),
-    ),
-    st.binary(max_size=12).map(lambda line: line.replace(b"\n", b"")),
-)
-REPEATED = st.tuples(LINES, st.integers(1, 4)).map(lambda pair: [pair[0]] * pair[1])
-PACKETS = st.lists(REPEATED, max_size=8).map(lambda groups: b"\n".join(line for group in groups for line in group))
 
 
 @settings(max_examples=150, deadline=None)

@@ -1,0 +1,83 @@
+"""An Auth with a store in memory and a clock, and what tests ask of it."""
+
+import asyncio
+from collections.abc import Awaitable
+from dataclasses import dataclass, field
+from typing import Any
+
+from central.access.auth import DEFAULT_SCOPES, Auth
+from central.errors import ApiError
+from central.store.base import KeyRow, NewKey, StoreUnavailable
+from tests.central.harness import QUICK_HASH, Clock
+
+
+@dataclass
+class Keys:
+    """A KeyStore in memory."""
+
+    rows: dict[str, KeyRow] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+    down: bool = False
+    gate: asyncio.Event | None = None
+
+    async def find(self, public_id: str) -> KeyRow | None:
+        self.asked.append(public_id)
+        if self.gate is not None:
+            await self.gate.wait()
+        if self.down:
+            raise StoreUnavailable("down")
+        return self.rows.get(public_id)
+
+    async def create(self, key: NewKey, now: int) -> KeyRow:
+        self.rows[key.public_id] = KeyRow(
+            len(self.rows) + 1, key.public_id, key.name, key.hash, key.scopes, key.rate_limit, now, None
+        )
+        return self.rows[key.public_id]
+
+    async def rotate(self, key_id: int, hashed: str, now: int) -> KeyRow | None:
+        for row in self.rows.values():
+            if row.id == key_id and row.revoked_at is None:
+                self.rows[row.public_id] = row._replace(hash=hashed)
+                return self.rows[row.public_id]
+        return None
+
+    async def list_all(self) -> list[KeyRow]:
+        return list(self.rows.values())
+
+    async def revoke(self, key_id: int, now: int) -> KeyRow | None:
+        for row in self.rows.values():
+            if row.id == key_id:
+                self.change(row.public_id, revoked_at=row.revoked_at or now)
+                return self.rows[row.public_id]
+        return None
+
+    def change(self, public_id: str, **fields: Any) -> None:
+        self.rows[public_id] = self.rows[public_id]._replace(**fields)
+
+
+class Scene:
+    """An Auth, its store and its clock."""
+
+    def __init__(self, given: str | None = None) -> None:
+        self.store = Keys()
+        self.clock = Clock(0.0)
+        self.auth = Auth(self.store, given_admin_key=given, rate_limit=7, clock=self.clock, cost=QUICK_HASH)
+
+    async def key(self, **fields: Any) -> str:
+        return (await self.auth.create("k", fields.get("scopes", DEFAULT_SCOPES), fields.get("rate_limit", 5), 0))[1]
+
+    @property
+    def compared(self) -> int:
+        return self.auth.counts.verified
+
+
+async def status(asked: Awaitable[Any]) -> int:
+    try:
+        await asked
+    except ApiError as error:
+        return error.status
+    return 200
+
+
+def with_bad_secret(text: str, number: int = 0) -> str:
+    return f"{text[:16]}{number:043}"

@@ -1,0 +1,62 @@
+"""How large a file and a function may be, and why a small file is one of its own."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+LARGEST_FILE = 400
+LARGEST_FUNCTION = 60
+SMALL_FILE = 30
+PROGRAMS = ("agent", "central", "protocol", "runtime", "quickstart", "loadtest")
+FILES = sorted(path for folder in (*PROGRAMS, "tests") for path in (ROOT / folder).rglob("*.py"))
+SMALL = {
+    "agent/aggregate/compiled.py": "the one place that asks whether the core was built",
+    "agent/spool/checksummed.py": "a file format of its own, for batches and for gauges",
+    "central/access/key_file.py": "a file format of its own, for central, the doctor and quickstart",
+    "central/commands/relative_time.py": "a pure rule with a table of tests",
+    "central/compiled.py": "the one place that asks whether the core was built",
+    "central/store/duck/inspect.py": "the counterpart of mysql/inspect.py",
+    "central/web/counts.py": "each part of the edge counts there, and the meters read it",
+    "central/web/store_answers.py": "three endpoints answer for a store in the same way",
+    "loadtest/bare.py": "a program of its own",
+    "protocol/limits.py": "what both ends of the wire agree on",
+    "protocol/names.py": "what both ends of the wire agree on",
+    "runtime/redact.py": "log lines and error messages go through it in both programs",
+    "runtime/start_error.py": "one class for every program",
+}
+"""Programs' files of fewer lines, each with its reason. Others belong to a neighbour."""
+
+
+def name(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def length(path: Path) -> int:
+    return len(path.read_text().splitlines())
+
+
+def test_no_file_is_two_stages() -> None:
+    assert [f"{name(path)}: {length(path)}" for path in FILES if length(path) > LARGEST_FILE] == []
+
+
+@pytest.mark.parametrize("folder", [*PROGRAMS, "tests"])
+def test_a_function_is_read_at_one_glance(folder: str) -> None:
+    large = [
+        f"{name(path)}: {node.name}"
+        for path in (ROOT / folder).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and (node.end_lineno or 0) - node.lineno >= LARGEST_FUNCTION
+    ]
+    assert large == []
+
+
+def test_a_small_file_has_a_reason() -> None:
+    small = {
+        name(path)
+        for path in FILES
+        if path.relative_to(ROOT).parts[0] in PROGRAMS and not path.stem.startswith("__") and length(path) < SMALL_FILE
+    }
+    assert small == set(SMALL)
