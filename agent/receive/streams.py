@@ -1,8 +1,11 @@
 """Lines over connections: TCP, or a unix stream socket.
 
 A line ends with ``\\n``. The last one of a connection that its client closes needs no end, as the last one of a
-datagram does not; a connection that is idle for too long is closed likewise. What a connection that breaks, or our
-own stop, cuts off is no line, since half a line may well read like another: it is counted as ``line_cut``.
+datagram does not. What another end cuts off is no line, since half a line may well read like another: a connection that
+breaks, one that is closed because it is idle, our own stop. It is counted as ``line_cut``.
+
+Once something is to be read of a connection it is read until nothing is left, and not until the loop speaks again:
+uvloop speaks of a reset once, whatever still waits before it. All that the kernel acknowledged waits there.
 """
 
 import asyncio
@@ -139,7 +142,8 @@ class StreamReceiver:
         self._taker = intake
         self._limits = limits
         self._open: dict[int, _Connection] = {}  # by descriptor, longest idle first
-        self._reads_left = READS_A_TURN
+        self._unread: dict[_Connection, None] = {}
+        """Connections of which something may be left to read, in turn."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._sweep: asyncio.TimerHandle | None = None
         self._accept_again: asyncio.TimerHandle | None = None
@@ -166,6 +170,7 @@ class StreamReceiver:
         for number in (self._sock.fileno(), *self._open):
             self._loop.remove_reader(number)
         self._loop = None
+        self._unread.clear()
 
     def refuse(self) -> None:
         """Take no new connections; those that wait for us can still be accepted. Nothing changes where another
@@ -181,17 +186,7 @@ class StreamReceiver:
         before = self.bytes
         self._accept()
         for connection in list(self._open.values()):
-            waiting = _waiting(connection.sock)
-            while waiting > 0 and connection.sock.fileno() >= 0:
-                had = self.bytes
-                self._read(connection)
-                if self.bytes == had:
-                    break
-                waiting -= self.bytes - had
-            if connection.sock.fileno() >= 0 and not waiting:
-                self._read(connection)  # sees an end, if there is one
-            if connection.sock.fileno() >= 0:
-                self._end(connection)
+            self._finish(connection)
         return self.bytes - before
 
     def close(self) -> None:
@@ -252,36 +247,53 @@ class StreamReceiver:
                 self._sweep = self._loop.call_later(self._limits.idle_seconds, self._close_idle)
 
     def _readable(self, connection: _Connection) -> None:
-        """Read once. Of many busy connections each has its turn, and so have the other sockets."""
-        if not self._reads_left:
-            return  # the loop comes back
+        """Have it read, in turn. The loop may call this again before that, and after an error never again."""
         loop = self._loop
+        if loop is None or connection in self._unread:
+            return
+        if not self._unread:
+            loop.call_soon(self._turn)
+        self._unread[connection] = None
+
+    def _turn(self) -> None:
+        """Read of many connections in turn, and leave the loop to the other sockets now and then."""
+        loop, unread = self._loop, self._unread
         if loop is None:
             return
-        if self._reads_left == READS_A_TURN:
-            loop.call_soon(self._next_turn)
-        self._reads_left -= 1
-        connection.last = loop.time()
-        number = connection.sock.fileno()
-        self._open[number] = self._open.pop(number)
-        self._read(connection)
+        for _ in range(min(READS_A_TURN, len(unread))):
+            connection = next(iter(unread))
+            del unread[connection]
+            if self._try_read(connection):
+                connection.last = loop.time()
+                number = connection.sock.fileno()
+                self._open[number] = self._open.pop(number)
+                unread[connection] = None
+        if unread:
+            loop.call_soon(self._turn)
 
-    def _next_turn(self) -> None:
-        self._reads_left = READS_A_TURN
-
-    def _read(self, connection: _Connection) -> None:
+    def _try_read(self, connection: _Connection) -> bool:
+        """Read once; False when nothing waits, or the connection has ended and is gone."""
         try:
             data = connection.sock.recv(MAX_LINE)
         except BlockingIOError:
-            return
+            return False
         except OSError:
             self.errors += 1
             self._leave(connection, whole=False)
-            return
+            return False
         if not data:
             self._leave(connection, whole=True)
-            return
+            return False
         self._push(connection, data)
+        return True
+
+    def _finish(self, connection: _Connection) -> None:
+        """Read what waits, and end the connection unless its client has."""
+        until = self.bytes + _waiting(connection.sock)  # it may go on for ever
+        while self._try_read(connection) and self.bytes <= until:
+            pass
+        if connection.sock.fileno() >= 0:
+            self._end(connection)
 
     def _end(self, connection: _Connection) -> None:
         """From the shutdown on the kernel takes nothing, and resets a client that goes on sending.
@@ -311,6 +323,7 @@ class StreamReceiver:
         if self._loop is not None:
             self._loop.remove_reader(number)
         del self._open[number]
+        self._unread.pop(connection, None)
         connection.sock.close()
         rest = connection.cutter.rest()
         if rest and whole:
@@ -330,7 +343,7 @@ class StreamReceiver:
                 self._sweep = loop.call_later(left, self._close_idle)
                 return
             self.idle_closed += 1
-            self._leave(connection, whole=True)
+            self._finish(connection)
 
 
 def _waiting(sock: socket.socket) -> int:

@@ -183,7 +183,7 @@ async def test_more_connections_than_allowed_are_closed_at_once() -> None:
 async def test_an_idle_connection_is_closed_and_a_busy_one_is_not() -> None:
     async with receiving(idle_seconds=0.2) as (receiver, taken):
         busy, idle = await connect(receiver), await connect(receiver)
-        idle[1].write(b"last:1|c")
+        idle[1].write(b"cut:1|c")
         closed = asyncio.create_task(ended(idle))
         count = 0
         while not closed.done():
@@ -193,7 +193,7 @@ async def test_an_idle_connection_is_closed_and_a_busy_one_is_not() -> None:
             await asyncio.sleep(0.001)
         await closed
         assert (receiver.idle_closed, receiver.status().connections) == (1, 1)
-        assert b"last:1|c" in taken.found
+        assert taken.gone == ["line_cut"], "half a line, as far as we know"
         await ended(busy)
         assert receiver.idle_closed == 2
 
