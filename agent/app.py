@@ -10,8 +10,8 @@ from typing import Final
 
 from agent.aggregate.aggregator import AggregateOptions, Aggregator
 from agent.aggregate.compiled import CORE, MaybeCore
-from agent.aggregate.window import seconds_left, window_start
-from agent.clock import CentralClock, WindowClock
+from agent.clock import CentralClock
+from agent.flush import Flush, FlushStages
 from agent.forward.api_key import ApiKey
 from agent.forward.forwarder import Forwarder, Pace, Tell
 from agent.forward.send import Sender
@@ -23,7 +23,6 @@ from agent.receive.intake import Intake
 from agent.receive.sockets import Receiver, Wanted, open_receivers, room_for_connections, tell_passed
 from agent.receive.streams import StreamLimits
 from agent.settings import Settings
-from agent.spool.batch import batches
 from agent.spool.disk import Disk
 from agent.spool.folder import AsideLimits, SpoolFolder
 from agent.spool.gauge_file import GaugeFile
@@ -82,8 +81,6 @@ class Agent:
         limits = SpoolLimits(settings.spool_max_bytes, settings.spool_max_files)
         self._spool = Spool(self._folder, self._ledger, limits)
         self._clock = CentralClock(outside.wall, outside.steady)
-        self._window_clock = WindowClock(self._clock)
-        self._clock.when_sure = lambda: self._spool.restamp(self._shift)
         with starting(f"FIESTA_AGENT_CA_FILE {settings.ca_file}", "it must be a PEM file of certificates"):
             self._sender = Sender(settings.central_url, key, settings.ca_file)
         pace = replace(outside.pace, interval=settings.flush_interval, share=outside.share)
@@ -92,9 +89,9 @@ class Agent:
         self._passed = passed
         self._receivers: list[Receiver] = []
         self._recent = RecentGrowth()
-        self._window = 0
-        self._window_base = 0.0
-        self._disk_fails = False
+        stages = FlushStages(self._aggregator, self._spool, self._folder, self._gauges, self._clock)
+        self._flush = Flush(stages, settings.flush_interval, self._window_closed, tell)
+        self._clock.when_sure = lambda: self._spool.restamp(self._flush.shift)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until ``stop`` is set, then stop so that nothing received is lost.
@@ -114,7 +111,7 @@ class Agent:
             gc.freeze()
             gc.set_threshold(*_GC_THRESHOLD)
             self._outside.notify.ready()
-            await self._close_windows(stop)
+            await self._flush_until(stop)
 
             self._outside.notify.stopping()
             for receiver in self._receivers:
@@ -123,7 +120,8 @@ class Agent:
                 receiver.refuse()
                 receiver.drain()
                 receiver.close()
-            await self._close_window()
+            await self._flush.close()
+            self._forwarder.wake()
             forwarding.cancel()
             with suppress(asyncio.CancelledError):
                 await forwarding  # raises what ended it, if that was not we
@@ -210,7 +208,7 @@ class Agent:
         self._aggregator.when_due = self._count_later
         self._receivers = open_receivers(wanted, self._passed, intake, intake.watching(read), stack)
         tell_passed(self._passed, wanted, self._tell)
-        self._open_window()
+        self._flush.open()
         for receiver in self._receivers:
             receiver.start(asyncio.get_running_loop())
         names = ", ".join(receiver.name for receiver in self._receivers)
@@ -231,68 +229,29 @@ class Agent:
             **{reason: self._ledger.dropped[reason] for reason in OVER_CAP},
         }
 
-    async def _close_windows(self, stop: asyncio.Event) -> None:
+    async def _flush_until(self, stop: asyncio.Event) -> None:
         """Close each window at its end, until ``stop``. The open one is left to the caller.
 
-        The watchdog hears from here and from nowhere else: when this hangs, it hears nothing.
+        The watchdog is told from here and from nowhere else: when this hangs, it is told nothing.
         """
-        interval, notify = self._settings.flush_interval, self._outside.notify
+        notify = self._outside.notify
         while not stop.is_set():
-            left = seconds_left(self._window, interval, self._window_clock.now())
+            left = self._flush.seconds_left()
             if left:
                 await self._outside.pace.pause(min(left, notify.pause), stop)
             else:
-                await self._close_window()
+                await self._flush.close()
+                self._forwarder.wake()
                 await self._tell_status()
             notify.alive()
+
+    def _window_closed(self, start: int) -> None:
+        """What others do with the end of the window that began at ``start``."""
+        self._recent.turn(self._losses())
+        self._bad.arm(self._ledger.dropped)
+        self._forwarder.window_closed(start)
 
     async def _tell_status(self) -> None:
         if self._outside.notify.heard:
             await self.settle()
             self._outside.notify.status(one_line(status(self.snapshot())))
-
-    async def _close_window(self) -> None:
-        """Take the window out of the aggregate and make it durable: gauges first, see agent.spool.gauge_file.
-
-        Of a window with many names a little is done at a time, and the sockets and all else have their turns between.
-        """
-        await self._spool_window()
-        self._spool.take_replays()
-        await self._spool.persist()
-        self._tell_disk()
-        self._forwarder.wake()
-
-    def _tell_disk(self) -> None:
-        """Say so once when the disk begins to fail, and when it works again."""
-        trouble, told = self._folder.counts.trouble, self._disk_fails
-        self._disk_fails = trouble is not None
-        if trouble is not None and not told:
-            self._tell("disk_fails", f"{trouble}; what it does not take is kept in memory, as far as that goes")
-        elif told and trouble is None:
-            self._tell("disk_works_again", "the spool can be written again")
-
-    async def _spool_window(self) -> None:
-        base, unsure = self._window_base, not self._clock.sure
-        self._aggregator.cut(self._window + self._shift(base))
-        self._open_window()
-        await self.settle()
-        window = self._aggregator.closed()
-        self._recent.turn(self._losses())
-        self._bad.arm(self._ledger.dropped)
-        self._forwarder.window_closed(window.start)
-        for batch in batches(window):
-            late = unsure and self._clock.sure  # since a moment ago: what is in the spool by then has been moved
-            placed = batch.at(window.start + self._shift(base)) if late else batch
-            self._spool.add([placed], None if self._clock.sure else base)
-            await asyncio.sleep(0)
-        try:
-            await asyncio.to_thread(self._gauges.save, window.gauges)
-        except OSError as error:
-            self._folder.failed(error)
-
-    def _open_window(self) -> None:
-        self._window = window_start(self._window_clock.now(), self._settings.flush_interval)
-        self._window_base = self._window_clock.base
-
-    def _shift(self, base: float) -> int:
-        return self._window_clock.shift(base, self._settings.flush_interval)
