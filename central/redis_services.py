@@ -61,7 +61,7 @@ class RedisServices:
             self.news = KeyNews(self._address, auth.forget)
             self.news.start()
         if self.spill is not None:
-            self.drain = Drain(self.spill, store, names, commits.in_turn, clock=clock)
+            self.drain = Drain(self.spill, store, names, commits.in_slot, clock=clock)
             self.drain.start()
 
     async def tell(self, key_id: int) -> None:

@@ -66,21 +66,21 @@ class DrainCounts:
 
 
 class Drain:
-    """Looks at the spill every ``pause`` seconds. ``in_turn`` runs a commit in the place of a group."""
+    """Looks at the spill every PAUSE_SECONDS. ``in_slot`` runs a commit in the place of a group."""
 
     def __init__(
         self,
         spill: Spill,
         store: Store,
         names: Names,
-        in_turn: Callable[[Callable[[], Awaitable[None]]], Awaitable[None]],
+        in_slot: Callable[[Callable[[], Awaitable[None]]], Awaitable[None]],
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._spill = spill
         self._store = store
         self._names = names
-        self._in_turn = in_turn
+        self._in_slot = in_slot
         self._clock = clock
         self._token = os.urandom(16).hex()
         self._task: asyncio.Task[None] | None = None
@@ -142,7 +142,7 @@ class Drain:
     async def _store_bunch(self, bunch: list[Read]) -> None:
         """Store entries in one transaction, or one by one where that is refused, and forget them."""
         try:
-            await self._in_turn(lambda: self._commit([read.group for read in bunch]))
+            await self._in_slot(lambda: self._commit([read.group for read in bunch]))
         except StoreUnavailable:
             raise
         except StoreError as error:
@@ -167,7 +167,7 @@ class Drain:
     async def _try_commit(self, groups: list[SpilledGroup]) -> None:
         ids = [group.id for group in groups]
         ids += [request.id for group in groups for request in group.requests if request.id is not None]
-        known = await self._store.recall(ids)
+        known = await self._store.find_requests(ids)
         new, requests = still_missing(groups, known)
         if not new:
             self.counts.left_out += sum(len(group.requests) for group in groups)

@@ -175,7 +175,7 @@ class Spill:
         self.state.entries += 1
         self.state.bytes += size
 
-    async def recall(self, ids: Sequence[bytes]) -> dict[bytes, Remembered]:
+    async def find_requests(self, ids: Sequence[bytes]) -> dict[bytes, Remembered]:
         """Which of these request ids wait in the spill, with what was answered. Raises SpillRefused.
 
         Ask before the store: what has left the spill by now is found there.

@@ -108,7 +108,7 @@ class RejectedPoint(NamedTuple):
 class Group:
     """What one transaction stores. ``id`` is 16 random bytes; ``day`` is days since the epoch.
 
-    The group's own id is stored in any case, beside ``ids``, and found by ``recall`` with a fingerprint of zeros.
+    The group's own id is stored in any case, beside ``ids``; ``find_requests`` finds it with a fingerprint of zeros.
     ``names_version`` is what NameStore.version gave before the first of the rows' names was resolved; None is not
     checked. ``rejected`` is kept aside for an operator, in the same transaction.
     """
@@ -217,7 +217,7 @@ class Store(Protocol):
         Raises StaleNames when ``names_version`` is not the store's any more.
         """
 
-    async def recall(self, ids: Sequence[bytes]) -> dict[bytes, Remembered]:
+    async def find_requests(self, ids: Sequence[bytes]) -> dict[bytes, Remembered]:
         """Which of these request ids are stored, with what was answered."""
 
     async def count_rejected(self) -> int:

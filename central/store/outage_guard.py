@@ -84,7 +84,7 @@ class OutageGuard:
         self.names: NameStore = _Names(store.names, self)
         self.keys: KeyStore = _Keys(store.keys, self)
         self.retention: RetentionStore = _Retention(store.retention, self)
-        self.recall = self.in_time(store.recall)
+        self.find_requests = self.in_time(store.find_requests)
         self.count_rejected = self.in_time(store.count_rejected)
         self.aggregate = self.while_up(store.aggregate)
         self.backup = self.while_up(store.backup)

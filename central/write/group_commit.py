@@ -42,9 +42,9 @@ MAX_ROWS: Final = 10_000
 MAX_WAITING_ROWS: Final = 200_000
 MAX_WAITING_REQUESTS: Final = 20_000
 WAIT_SECONDS: Final = 10.0
-TURN_SECONDS: Final = 2.0
-"""How long a group that could be spilled waits for its turn."""
-GATHER_SECONDS: Final = 0.005
+SLOT_SECONDS: Final = 2.0
+"""How long a group that could be spilled waits for a slot to write in."""
+GROUP_INTERVAL_SECONDS: Final = 0.005
 """Under load a group opens this long after the one before, or when that is done: fewer commits for the same rows."""
 IDLE_SECONDS: Final = 1.0
 TIDY_SECONDS: Final = 60.0
@@ -75,7 +75,7 @@ class GroupCommit:
         self._queued_rows = 0
         self._in_flight: dict[bytes, Waiting] = {}
         self._deadlines: deque[tuple[float, asyncio.Future[Answer]]] = deque()
-        self._turns = WriteSlots(store.writers)
+        self._slots = WriteSlots(store.writers)
         self._tidied = 0.0
         self._wake = asyncio.Event()
         self._closing = False
@@ -138,7 +138,7 @@ class GroupCommit:
         if (first := self._in_flight.get(request.id)) is not None:
             return await self._join(request, first)
         try:
-            known = await self._store_or_spill.recall([request.id])
+            known = await self._store_or_spill.find_requests([request.id])
         except StoreError as error:
             raise unavailable(f"the store cannot be asked: {error}") from error
         found = known.get(request.id)
@@ -146,12 +146,12 @@ class GroupCommit:
 
     async def exclusive(self, work: Callable[[], Awaitable[T]]) -> T:
         """Run ``work`` while no group is open: for changes that none may straddle."""
-        async with self._turns.all():
+        async with self._slots.all():
             return await work()
 
-    async def in_turn(self, work: Callable[[], Awaitable[T]]) -> T:
+    async def in_slot(self, work: Callable[[], Awaitable[T]]) -> T:
         """Run ``work`` in the place of a group."""
-        async with self._turns.one():
+        async with self._slots.one():
             return await work()
 
     async def _join(self, request: RequestKey, first: Waiting) -> Answer:
@@ -191,7 +191,7 @@ class GroupCommit:
                 await self._run_group(members)
                 await self._tidy(writer)
                 if len(members) > 1:
-                    await asyncio.sleep(max(0.0, opened + GATHER_SECONDS - time.monotonic()))
+                    await asyncio.sleep(max(0.0, opened + GROUP_INTERVAL_SECONDS - time.monotonic()))
             elif self._closing:
                 return
             else:
@@ -202,7 +202,7 @@ class GroupCommit:
         now = time.monotonic()
         if self._store.writers == 1 or (writer == 0 and now - self._tidied > TIDY_SECONDS):
             self._tidied = now
-            async with self._turns.all():
+            async with self._slots.all():
                 await self._store.tidy(idle=False)
 
     async def _rest(self, writer: int) -> None:
@@ -212,7 +212,7 @@ class GroupCommit:
             async with asyncio.timeout(IDLE_SECONDS if writer == 0 else None):
                 await self._wake.wait()
         except TimeoutError:
-            async with self._turns.all():
+            async with self._slots.all():
                 await self._store.tidy(idle=True)
             if not self._queue and not self._closing:
                 await self._wake.wait()
@@ -255,15 +255,15 @@ class GroupCommit:
         group_id = os.urandom(16)
         async with contextlib.AsyncExitStack() as stack:
             try:
-                patience = TURN_SECONDS if self._store_or_spill.has_spill else None
-                await stack.enter_async_context(self._turns.one(patience))
+                patience = SLOT_SECONDS if self._store_or_spill.has_spill else None
+                await stack.enter_async_context(self._slots.one(patience))
             except TimeoutError:
                 raise StoreUnavailable("the groups before do not end") from None
             await try_until_taken(lambda: self._try_group(group_id, _open(members)), self._names)
 
     async def _try_group(self, group_id: bytes, members: list[Waiting]) -> None:
         # After an outage every group is full of requests that were stored already. One look answers them all.
-        fresh = self._answer_known(members, await self._store_or_spill.recall(_ids(members)))
+        fresh = self._answer_known(members, await self._store_or_spill.find_requests(_ids(members)))
         now = self._clock()
         known = await self._names.settle((member.submission for member in fresh), int(now))
         group = Group(group_id, int(now // _DAY), names_version=known.version)
@@ -289,7 +289,7 @@ class GroupCommit:
     async def _spill_group(self, members: list[Waiting], reason: StoreError) -> None:
         """Put the members in the spill as a group of their own; every one is answered afterwards."""
         try:
-            fresh = self._answer_known(members, await self._store_or_spill.recall_spilled(_ids(members)))
+            fresh = self._answer_known(members, await self._store_or_spill.find_spilled_requests(_ids(members)))
             self._names.settle_known(member.submission for member in fresh)
             # A new id: the store has certainly not taken the group under the old one, and part of it may be answered.
             await self._store_or_spill.spill(_record(os.urandom(16), int(self._clock() // _DAY), fresh))

@@ -1,4 +1,4 @@
-"""Whose turn it is to write: so many commits at once, or one change that no commit may straddle."""
+"""Who may write: so many commits at once, or one change that no commit may straddle."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 
 class WriteSlots:
-    """``count`` turns, given in the order in which they are asked for."""
+    """``count`` slots, given in the order in which they are asked for."""
 
     def __init__(self, count: int) -> None:
         self._count = count
@@ -15,7 +15,7 @@ class WriteSlots:
 
     @asynccontextmanager
     async def one(self, seconds: float | None = None) -> AsyncIterator[None]:
-        """One turn. Raises TimeoutError when none is free within ``seconds``."""
+        """One slot. Raises TimeoutError when none is free within ``seconds``."""
         async with asyncio.timeout(seconds):
             await self._free.acquire()
         try:
@@ -25,7 +25,7 @@ class WriteSlots:
 
     @asynccontextmanager
     async def all(self) -> AsyncIterator[None]:
-        """Every turn: nobody else has one meanwhile."""
+        """Every slot: nobody else has one meanwhile."""
         async with AsyncExitStack() as stack:
             async with self._taking_all:
                 for _ in range(self._count):

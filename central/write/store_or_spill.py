@@ -65,7 +65,7 @@ class StoreOrSpill:
         """Whether there is a spill at all."""
         return self._spill is not None
 
-    async def recall(self, ids: Sequence[bytes]) -> dict[bytes, Remembered]:
+    async def find_requests(self, ids: Sequence[bytes]) -> dict[bytes, Remembered]:
         """Which requests are known. Raises StoreError when some cannot be looked for."""
         found: dict[bytes, Remembered] = {}
         asked = self._spill is not None and self._spill.holds
@@ -75,16 +75,16 @@ class StoreOrSpill:
         if not rest:
             return found
         try:
-            return found | await self._store.recall(rest)
+            return found | await self._store.find_requests(rest)
         except StoreError:
             late = {} if asked else await self._ask_spill(rest)
             if len(late) < len(rest):
                 raise
             return found | late
 
-    async def recall_spilled(self, ids: Sequence[bytes]) -> dict[bytes, Remembered]:
+    async def find_spilled_requests(self, ids: Sequence[bytes]) -> dict[bytes, Remembered]:
         """Which requests wait in the spill. Raises SpillRefused."""
-        return {} if self._spill is None else await self._spill.recall(ids)
+        return {} if self._spill is None else await self._spill.find_requests(ids)
 
     async def spill(self, record: SpilledGroup) -> None:
         """Put a group in the spill. Raises SpillRefused or SpillInDoubt."""
@@ -130,6 +130,6 @@ class StoreOrSpill:
     async def _ask_spill(self, ids: Sequence[bytes]) -> dict[bytes, Remembered]:
         """What the spill knows; nothing when it cannot be asked: then the drain leaves out what came twice."""
         try:
-            return await self.recall_spilled(ids)
+            return await self.find_spilled_requests(ids)
         except SpillRefused:
             return {}

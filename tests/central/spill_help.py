@@ -108,7 +108,7 @@ class Process:
         link = RedisLink(address(server), seconds=5, breaker=Breaker(PROBE_SECONDS, self.ticks))
         self.spill = Spill(link, max_bytes=max_bytes)
         self.commits = GroupCommit(self.store, self.names, spill=self.spill, clock=clock)
-        self.drain = Drain(self.spill, self.store, self.names, self.commits.in_turn, clock=clock)
+        self.drain = Drain(self.spill, self.store, self.names, self.commits.in_slot, clock=clock)
 
     async def send(self, *submissions: Submission) -> list[Answer]:
         """Submit all at once."""

@@ -193,7 +193,7 @@ class StoreContract(NumbersContract, GroupsContract, NamesContract, KeysContract
             await store.ping()
             assert await store.names.find(["a", "b"]) == metrics
             assert await store.keys.list_all() == [key]
-            assert await store.recall([entry.id]) == {entry.id: Remembered(entry.fingerprint, b"answer")}
+            assert await store.find_requests([entry.id]) == {entry.id: Remembered(entry.fingerprint, b"answer")}
             await assert_levels_agree(store, [metric.id for metric in metrics.values()], rows)
             await store.tidy(idle=idle)
 

@@ -191,10 +191,10 @@ class GroupsContract:
         with pytest.raises(StoreError):
             await store.commit(group([first, plain(metric, MAX_UNITS + 1)], [entry]))
         assert await ask(store, [metric.id]) == []
-        assert await store.recall([entry.id]) == {}
+        assert await store.find_requests([entry.id]) == {}
         await store.commit(group([first], [entry]))
         assert await ask(store, [metric.id]) == brute_force([first], *FAR, DAY)
-        assert await store.recall([entry.id]) == {entry.id: Remembered(entry.fingerprint, None)}
+        assert await store.find_requests([entry.id]) == {entry.id: Remembered(entry.fingerprint, None)}
 
     @pytest.mark.parametrize("with_ids", [True, False])
     @pytest.mark.parametrize("is_in", [True, False])
@@ -213,13 +213,13 @@ class GroupsContract:
         store = await open_store()
         await store.commit(wanted, again=True)
         assert await ask(store, [metric.id]) == brute_force(rows, *FAR, DAY)
-        assert set(await store.recall([entry.id for entry in wanted.ids])) == {entry.id for entry in wanted.ids}
+        assert set(await store.find_requests([entry.id for entry in wanted.ids])) == {entry.id for entry in wanted.ids}
 
     async def test_a_group_of_ids_alone_is_remembered(self, open_store: OpenStore) -> None:
         store = await open_store()
         entry = request(b'{"all": "rejected"}')
         await store.commit(group(ids=[entry]))
-        assert await store.recall([entry.id]) == {entry.id: Remembered(entry.fingerprint, entry.answer)}
+        assert await store.find_requests([entry.id]) == {entry.id: Remembered(entry.fingerprint, entry.answer)}
 
     async def test_rejected_points_are_kept_aside_once_with_their_group(self, open_store: OpenStore) -> None:
         store = await open_store()
@@ -243,20 +243,20 @@ class GroupsContract:
         await store.commit(group(ids=entries[1:]))
         unknown = os.urandom(16)
         expected = {entry.id: Remembered(entry.fingerprint, entry.answer) for entry in entries}
-        assert await store.recall([*expected, unknown]) == expected
+        assert await store.find_requests([*expected, unknown]) == expected
         await store.close()
         store = await open_store()
-        assert await store.recall([*expected, unknown]) == expected
-        assert await store.recall([unknown]) == {}
-        assert await store.recall([]) == {}
+        assert await store.find_requests([*expected, unknown]) == expected
+        assert await store.find_requests([unknown]) == {}
+        assert await store.find_requests([]) == {}
 
-    async def test_an_id_is_recalled_after_tens_of_thousands_of_others(self, open_store: OpenStore) -> None:
+    async def test_an_id_is_found_after_tens_of_thousands_of_others(self, open_store: OpenStore) -> None:
         store = await open_store()
         entry = request(b"answer")
         await store.commit(group(ids=[entry]))
         for _ in range(20):
             await store.commit(group(ids=[request() for _ in range(1000)]))
-        assert await store.recall([entry.id]) == {entry.id: Remembered(entry.fingerprint, b"answer")}
+        assert await store.find_requests([entry.id]) == {entry.id: Remembered(entry.fingerprint, b"answer")}
 
     async def test_ids_that_share_their_first_half_are_told_apart(self, open_store: OpenStore) -> None:
         store = await open_store()
@@ -265,10 +265,10 @@ class GroupsContract:
         await store.commit(group(ids=[one]))
         await store.close()
         store = await open_store()
-        assert set(await store.recall([one.id, other.id])) == {one.id}
+        assert set(await store.find_requests([one.id, other.id])) == {one.id}
 
     @pytest.mark.parametrize("reopened", [True, False])
-    async def test_ids_are_recalled_from_8_days_back_and_not_from_10(
+    async def test_ids_are_found_from_8_days_back_and_not_from_10(
         self, open_store: OpenStore, clock: Clock, reopened: bool
     ) -> None:
         clock.now = NOW - 10 * DAY
@@ -276,10 +276,10 @@ class GroupsContract:
         ten, eight, today = request(), request(), request()
         for entry, back in ((ten, 10), (eight, 8), (today, 0)):
             await store.commit(group(ids=[entry], day=TODAY - back))
-        assert len(await store.recall([ten.id, eight.id, today.id])) == 3
+        assert len(await store.find_requests([ten.id, eight.id, today.id])) == 3
         clock.now = NOW
         if reopened:
             await store.close()
             store = await open_store()
         await store.tidy(idle=False)
-        assert set(await store.recall([ten.id, eight.id, today.id])) == {eight.id, today.id}
+        assert set(await store.find_requests([ten.id, eight.id, today.id])) == {eight.id, today.id}

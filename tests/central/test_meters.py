@@ -148,7 +148,7 @@ def test_every_number_of_redis_and_outages_is_told_once(sources: Sources) -> Non
     redis.news.counts = KeyNewsCounts(told=0, not_told=8, heard=7)
     redis.spill.counts = SpillCounts(put=0, refused=12, in_doubt=13)
     redis.spill.state = SpillState(entries=20, bytes=21, bad=22, lag_seconds=23.5, fault=None)
-    redis.drain = Drain(redis.spill, store, names, GroupCommit(store, names).in_turn)
+    redis.drain = Drain(redis.spill, store, names, GroupCommit(store, names).in_slot)
     redis.drain.counts = DrainCounts(entries=14, points=15, left_out=16, rejected=17, bad=18, postponed=19)
     writes = WriteCounts(spilled_groups=9, spilled_requests=10, spilled_points=11)
     samples = without_buckets(scrape(replace(sources, writes=writes)))

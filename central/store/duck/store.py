@@ -1,7 +1,7 @@
 """The embedded store: DuckDB in one file, for one central process. See base.Store for the promises.
 
-There is one writer, so no index judges the ids: ``recall`` looks at the newest in memory, then at each day's filter
-(a Bloom filter), and in the tables only for what a filter has probably seen.
+There is one writer, so no index judges the ids: ``find_requests`` looks at the newest in memory, then at each day's
+Bloom filter, and in the tables only for what a filter has probably seen.
 
 A group's points go to the *tail*, a small table that every query reads beside the rollups. When it is large enough it
 is folded into points and rollups in one transaction. So an answer is exact at once and a small commit stays cheap: see
@@ -198,7 +198,7 @@ class DuckStore:
         if not await self.engine.change(duck_pack.pack, today):
             self._pack_at = self._clock() + duck_pack.CHECK_SECONDS
 
-    async def recall(self, ids: Sequence[bytes]) -> dict[bytes, Remembered]:
+    async def find_requests(self, ids: Sequence[bytes]) -> dict[bytes, Remembered]:
         """See Store. Costs no search on disk for ids that are new."""
         found = {key: self._recent[key] for key in ids if key in self._recent}
         filters = self._filters.values()

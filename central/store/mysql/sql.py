@@ -96,7 +96,7 @@ def other_day(day: int, entries: Iterable[RequestId]) -> list[str]:
     return [f"SELECT COUNT(*) FROM request_ids WHERE id IN ({listed}) AND day IN ({days}) LOCK IN SHARE MODE"]
 
 
-def recall(keys: Iterable[bytes], oldest: int) -> str:
+def find_requests(keys: Iterable[bytes], oldest: int) -> str:
     """SELECT of what is known of these ids since day ``oldest``."""
     listed = ",".join(f"X'{key.hex()}'" for key in keys)
     return (

@@ -61,7 +61,7 @@ _LARGE: Final = 500
 _LOADED: Final = range(_LARGE, 50_001)
 """Points of a group for LOAD DATA: fewer go with all else in one packet, more might fill a table in memory."""
 _UPKEEP_PAUSE: Final = 60
-_RECALL_CHUNK: Final = 1_000
+_IDS_CHUNK: Final = 1_000
 _log = structlog.get_logger(__name__)
 
 
@@ -194,12 +194,12 @@ class MySQLStore:
         _log.error("partitions_were_missing", made=made, day=mysql_partitions.day_text(needed))
         return needed <= last
 
-    async def recall(self, ids: Sequence[bytes]) -> dict[bytes, Remembered]:
+    async def find_requests(self, ids: Sequence[bytes]) -> dict[bytes, Remembered]:
         """See Store."""
         found: dict[bytes, Remembered] = {}
         oldest = int(self._clock() // _DAY) - ID_DAYS
-        for at in range(0, len(ids), _RECALL_CHUNK):
-            sql = mysql_sql.recall(ids[at : at + _RECALL_CHUNK], oldest)
+        for at in range(0, len(ids), _IDS_CHUNK):
+            sql = mysql_sql.find_requests(ids[at : at + _IDS_CHUNK], oldest)
             rows = await self._lookups.ask(lambda connection, sql=sql: connection.rows(sql))  # type: ignore[misc]
             found.update((key, Remembered(fingerprint, answer)) for key, fingerprint, answer in rows)
         return found

@@ -87,7 +87,7 @@ async def test_another_process_and_a_restart_know_the_requests_and_their_answers
     await server.kill()
     await server.start()
     async with spilling(server) as other:
-        assert await other.recall([b"x" * 16, b"y" * 16, b"z" * 16]) == {
+        assert await other.find_requests([b"x" * 16, b"y" * 16, b"z" * 16]) == {
             b"x" * 16: Remembered(b"f" * 16, None),
             b"y" * 16: Remembered(b"f" * 16, b"partly"),
         }
@@ -97,7 +97,7 @@ async def test_another_process_and_a_restart_know_the_requests_and_their_answers
 
 async def test_nothing_is_asked_for_no_ids(spill: Spill, server: RedisServer) -> None:
     await server.kill()
-    assert await spill.recall([]) == {}
+    assert await spill.find_requests([]) == {}
 
 
 async def test_the_lag_is_the_age_of_the_oldest_by_the_servers_clock(spill: Spill, server: RedisServer) -> None:
@@ -204,7 +204,7 @@ async def test_a_full_memory_refuses_and_leaves_nothing_behind(server: RedisServ
         await server.set(maxmemory="0")
         assert (await spill.refresh()).entries == 1
         ticks.now += PROBE_SECONDS
-        assert await spill.recall([b"x" * 16]) == {}
+        assert await spill.find_requests([b"x" * 16]) == {}
 
 
 async def test_without_rights_to_ask_how_durable_it_is_nothing_is_taken(tmp_path: Path) -> None:
@@ -239,7 +239,7 @@ async def test_a_redis_that_does_not_answer_is_asked_once_a_second_and_the_rest_
             with pytest.raises(SpillRefused, match="does not answer"):
                 await spill.put(group())
             with pytest.raises(SpillRefused, match="does not answer"):
-                await spill.recall([b"x" * 16])
+                await spill.find_requests([b"x" * 16])
         server.go_on()
 
 

@@ -26,7 +26,7 @@ async def nothing() -> None:
 
 
 IN_TIME: dict[str, Call] = {
-    "recall": lambda store, _: store.recall([bytes(16)]),
+    "find_requests": lambda store, _: store.find_requests([bytes(16)]),
     "names.resolve": lambda store, _: store.names.resolve([NewName("b", "value", 1)], CAPS, NOW),
     "names.version": lambda store, _: store.names.version(),
     "names.find": lambda store, _: store.names.find(["a"]),
@@ -185,7 +185,7 @@ async def test_an_error_of_one_group_says_nothing_about_the_store(
 async def test_upkeep_waits_until_the_store_is_back(store: OutageGuard, line: Line) -> None:
     line.cut = True
     with pytest.raises(StoreUnavailable):
-        await store.recall([bytes(16)])
+        await store.find_requests([bytes(16)])
     await store.tidy(idle=True)
     line.cut = False
     await store.up.wait()

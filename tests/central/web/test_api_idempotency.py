@@ -339,7 +339,7 @@ async def test_a_late_retry_of_one_in_flight_waits_for_it(tmp_path: Path) -> Non
 
 async def test_a_late_retry_while_the_store_is_down_is_a_503_and_no_refusal(tmp_path: Path) -> None:
     class Forgetful(Overlay):
-        async def recall(self, ids: Any) -> Any:
+        async def find_requests(self, ids: Any) -> Any:
             raise StoreUnavailable("not now")
 
     async with running(tmp_path, outside=faulty(Forgetful)) as central:

@@ -123,7 +123,7 @@ async def test_a_single_of_the_wrong_type_is_refused_and_not_remembered(writing:
     wanted = sent_single("a", "value", key="k")
     answer = await commits.submit(wanted)
     assert (answer.status, code(answer)) == (400, "METRIC_TYPE_CONFLICT")
-    assert await store.recall([key_of(wanted).id]) == {}
+    assert await store.find_requests([key_of(wanted).id]) == {}
     await store.names.delete("a")
     writing.names.forget("a")
     answer = await commits.submit(sent_single("a", "value", key="k"))

@@ -258,7 +258,7 @@ async def test_a_group_that_is_refused_again_and_again_is_run_one_by_one(all_of:
 async def test_a_change_that_does_not_end_sends_groups_to_the_spill(
     all_of: World, one: Process, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(write_module, "TURN_SECONDS", 0.01)
+    monkeypatch.setattr(write_module, "SLOT_SECONDS", 0.01)
     release = asyncio.Event()
     change = asyncio.create_task(one.commits.exclusive(release.wait))
     await asyncio.sleep(0)

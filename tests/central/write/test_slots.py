@@ -8,30 +8,30 @@ from central.write.slots import WriteSlots
 
 
 async def test_so_many_at_once_and_the_next_waits() -> None:
-    turns = WriteSlots(2)
-    async with turns.one(), turns.one():
+    slots = WriteSlots(2)
+    async with slots.one(), slots.one():
         with pytest.raises(TimeoutError):
-            async with turns.one(0):
-                raise AssertionError("a third turn")
-    async with turns.one(0):
+            async with slots.one(0):
+                raise AssertionError("a third slot")
+    async with slots.one(0):
         pass
 
 
 async def test_all_waits_for_everybody_and_nobody_passes_it() -> None:
-    turns = WriteSlots(2)
+    slots = WriteSlots(2)
     order: list[str] = []
 
     async def change() -> None:
-        async with turns.all():
+        async with slots.all():
             order.append("change")
             await asyncio.sleep(0)
             order.append("done")
 
     async def late() -> None:
-        async with turns.one():
+        async with slots.one():
             order.append("late")
 
-    async with turns.one():
+    async with slots.one():
         tasks = [asyncio.create_task(work()) for work in (change, late)]
         await asyncio.sleep(0)
         order.append("first")
@@ -40,11 +40,11 @@ async def test_all_waits_for_everybody_and_nobody_passes_it() -> None:
 
 
 async def test_two_changes_do_not_wait_for_each_other_for_ever() -> None:
-    turns = WriteSlots(3)
+    slots = WriteSlots(3)
     done: list[int] = []
 
     async def change(number: int) -> None:
-        async with turns.all():
+        async with slots.all():
             await asyncio.sleep(0)
             done.append(number)
 
@@ -52,13 +52,13 @@ async def test_two_changes_do_not_wait_for_each_other_for_ever() -> None:
     assert done == [0, 1, 2, 3, 4]
 
 
-async def test_a_change_that_is_given_up_gives_its_turns_back() -> None:
-    turns = WriteSlots(2)
-    async with turns.one():
-        waiting = asyncio.create_task(turns.all().__aenter__())
+async def test_a_change_that_is_given_up_gives_its_slots_back() -> None:
+    slots = WriteSlots(2)
+    async with slots.one():
+        waiting = asyncio.create_task(slots.all().__aenter__())
         await asyncio.sleep(0)
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
-        async with turns.one(0):
+        async with slots.one(0):
             pass

@@ -34,7 +34,9 @@ async def whole_groups(store: Store, numbers: Iterable[int]) -> set[int]:
         wanted = numbered_group(number)
         buckets = await ask_segments(store, [number + 1], DAY, [Segment("raw", *FAR)])
         assert buckets in ([], brute_force(wanted.rows, *FAR, DAY)), f"group {number} is torn"
-        assert len(await store.recall([wanted.id])) == (1 if buckets else 0), f"group {number} and its id disagree"
+        assert len(await store.find_requests([wanted.id])) == (1 if buckets else 0), (
+            f"group {number} and its id disagree"
+        )
         if buckets:
             found.add(number)
     return found

@@ -160,7 +160,7 @@ async def test_a_group_in_doubt_is_stored_once(
     commits.coming = []
     expected = brute_force([rows[0], *rows], *FAR, DAY)
     assert await ask(store, [metric.id]) == expected
-    assert len(await store.recall([entry.id for entry in entries])) == len(entries)
+    assert len(await store.find_requests([entry.id for entry in entries])) == len(entries)
     await store.close()
     again = DuckStore(tmp_path)
     await again.open()
@@ -193,7 +193,7 @@ async def test_a_read_after_a_commit_in_doubt_heals_the_store_and_says_what_is_d
         await store.commit(group([plain(metric, 5)], [entry]))
     is_in = fault in KEPT
     assert await ask(store, [metric.id]) == (brute_force([plain(metric, 5)], *FAR, DAY) if is_in else [])
-    assert set(await store.recall([entry.id])) == ({entry.id} if is_in else set())
+    assert set(await store.find_requests([entry.id])) == ({entry.id} if is_in else set())
 
 
 async def test_reads_while_commits_fail_are_whole_or_say_that_the_store_is_unavailable(
@@ -255,7 +255,7 @@ async def test_a_handle_that_dies_amid_a_group_is_replaced_and_nothing_of_the_gr
     entry = request()
     with pytest.raises(StoreError):
         await store.commit(group([plain(metric, 2)], [entry]))
-    assert await store.recall([entry.id]) == {}
+    assert await store.find_requests([entry.id]) == {}
     await store.commit(group([plain(metric, 4)], [entry]))
     await assert_levels_agree(store, [metric.id], [plain(metric, 1), plain(metric, 4)])
 

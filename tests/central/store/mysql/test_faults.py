@@ -70,7 +70,7 @@ async def test_a_group_in_doubt_is_stored_once(
     commits.coming = [*script]
     assert await commit_until_told(store, group(rows, entries)) == len(script)
     await assert_levels_agree(store, [metric.id], [rows[0], *rows])
-    assert set(await store.recall([entry.id for entry in entries])) == {entry.id for entry in entries}
+    assert set(await store.find_requests([entry.id for entry in entries])) == {entry.id for entry in entries}
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -171,7 +171,7 @@ async def test_a_request_that_another_process_stored_meanwhile_is_refused_for_ce
     for again in (True, False):
         with pytest.raises(Refused):
             await store.commit(wanted, again=again)
-    assert set(await store.recall([entry.id for entry in wanted.ids])) == {entry.id}
+    assert set(await store.find_requests([entry.id for entry in wanted.ids])) == {entry.id}
     await assert_levels_agree(store, [metric.id], [plain(metric, 7)])
 
 
@@ -246,7 +246,7 @@ async def test_without_a_server_all_is_unavailable_and_says_where_it_was_looked_
     calls = [
         store.commit(wanted),
         store.commit(wanted, again=True),
-        store.recall([wanted.id]),
+        store.find_requests([wanted.id]),
         store.names.find(["a"]),
         store.keys.find("x"),
         store.ping(),
@@ -304,7 +304,7 @@ async def test_kill_9_of_the_server_under_load_loses_nothing_that_was_acknowledg
     rows = [row for wanted in acknowledged for row in wanted.rows]
     await assert_levels_agree(hasty, [metric.id for metric in metrics], rows)
     ids = [entry.id for wanted in acknowledged for entry in wanted.ids]
-    assert set(await hasty.recall(ids)) == set(ids)
+    assert set(await hasty.find_requests(ids)) == set(ids)
 
 
 async def test_a_full_disk_is_unavailable_and_what_was_acknowledged_before_is_exact(tmp_path: Path) -> None:

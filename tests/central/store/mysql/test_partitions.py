@@ -35,7 +35,7 @@ async def test_a_missing_partition_heals_and_the_group_goes_in_once(
     wanted = group(rows, [request()])
     await store.commit(wanted)
     await assert_levels_agree(store, [metric.id], rows)
-    assert len(await store.recall([wanted.ids[0].id])) == 1
+    assert len(await store.find_requests([wanted.ids[0].id])) == 1
 
 
 @pytest.mark.parametrize("table", TABLES)

@@ -179,7 +179,7 @@ async def test_names_and_ids_beyond_one_statement(store: MySQLStore) -> None:
     assert await store.names.find([new.name for new in wanted]) == found
     entries = [request(b"x" * 10_000 if number % 20 == 0 else None) for number in range(2_500)]
     await store.commit(group(ids=entries))
-    assert len(await store.recall([entry.id for entry in entries])) == 2_500
+    assert len(await store.find_requests([entry.id for entry in entries])) == 2_500
 
 
 # --- texts and numbers
