@@ -17,7 +17,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry, ProcessCollector
 
 from central.access.auth import BCRYPT_COST, Auth
-from central.access.first_key import ensure_admin_key
+from central.access.first_key import ADMIN_KEY_FILE, ensure_admin_key
 from central.compiled import CORE
 from central.ingest.names import Names
 from central.meters import Meters, Sources
@@ -41,11 +41,14 @@ from central.web.routes import Endpoints, application
 from central.web.server import MAX_HEADER, MAX_LINE, Runner
 from central.web.tls_failures import count_handshakes
 from central.write.group_commit import GroupCommit
+from runtime.addresses import is_loopback
+from runtime.private_files import make_private_file, make_private_folder
 from runtime.start_error import StartError, starting
 from runtime.systemd import Notifier, show_life, silent
 
 DRAIN_SECONDS: Final = 15.0
 _CLOSE_SECONDS: Final = 1.0
+_HOLD_DATA: Final = ("fiesta.duckdb*", f"{ADMIN_KEY_FILE}*")
 _SWITCH_SECONDS: Final = 0.0002
 _GC_THRESHOLD: Final = (100_000, 50, 100)
 _log = structlog.get_logger(__name__)
@@ -177,10 +180,12 @@ def _runner(
 ) -> Runner:
     ours = version("glowing-fiesta")
     options = MiddlewareOptions(settings.cors_origins, outside.slow_seconds)
+    host = settings.listen[0]
+    loopback = host if is_loopback(host) and not settings.behind_proxy else None
     gate = Gate(core.auth, core.redis.limiter, outside.clock)
     endpoints = _endpoints(settings, core, outside, counts, _registry(core, counts, settings.db_connection, ours))
     return Runner(
-        application(endpoints, gate, middleware(options, counts, open_requests), ours),
+        application(endpoints, gate, middleware(options, counts, open_requests), ours, loopback),
         counts.unreadable,
         access_log=None,
         auto_decompress=False,
@@ -246,7 +251,10 @@ async def _migrate(settings: Settings, told: OnMigration | None) -> list[str]:
 
 async def _open_store(settings: Settings, told: OnMigration | None = None) -> OpenStore:
     with starting(f"METRICS_DATA_DIR {settings.data_dir}", "name one that this user may make and write"):
-        settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_folder(settings.data_dir)
+        for pattern in _HOLD_DATA:
+            for path in settings.data_dir.glob(pattern):
+                make_private_file(path)
         for left in settings.data_dir.glob("backup-*.tmp*"):
             left.unlink(missing_ok=True)
     try:

@@ -14,6 +14,7 @@ from urllib.parse import urlencode, urlsplit
 
 from central.access.key_file import read_key
 from central.settings import Settings
+from runtime.private_files import open_new
 
 TIMEOUT_SECONDS: Final = 60.0
 _CHUNK: Final = 1 << 20
@@ -187,7 +188,7 @@ def _save(response: http.client.HTTPResponse, path: Path, watch: Watch) -> int:
     size = 0
     text = response.headers.get("Content-Length")
     promised = None if text is None else int(text)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+    with os.fdopen(open_new(path), "wb") as file:
         with watch(promised) as tell:
             while chunk := response.read(_CHUNK):
                 size += file.write(chunk)

@@ -4,6 +4,7 @@ No line holds a secret, no line is two lines, and no event floods: of each at mo
 the next one says how many were left out. A line that cannot be written stops nobody.
 """
 
+import io
 import json
 import logging
 import os
@@ -48,7 +49,7 @@ def log_to(stream: TextIO, secrets: Iterable[str | None] = (), environ: Mapping[
     rendered: list[Any] = [structlog.processors.format_exc_info, render]
     if stream.isatty():
         # The renderer's own choice of traceback shows local variables, and with them keys.
-        rendered = [_one_line, structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+        rendered = [_one_line, structlog.dev.ConsoleRenderer(exception_formatter=_plain_traceback)]
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -111,6 +112,13 @@ def _one_line(_: object, __: str, event: Event) -> Event:
         if isinstance(value, str):
             event[name] = one_line(value)
     return event
+
+
+def _plain_traceback(stream: TextIO, exc_info: Any) -> None:
+    """A traceback whose lines are its own: the text of an error may hold what a client sent."""
+    text = io.StringIO()
+    structlog.dev.plain_traceback(text, exc_info)
+    stream.write("\n".join(map(one_line, text.getvalue().split("\n"))))
 
 
 class _OneLine(logging.Handler):

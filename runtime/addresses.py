@@ -9,6 +9,7 @@ MAX_HOST_LENGTH: Final = 253
 MAX_PORT: Final = 65_535
 
 _ADDRESS: Final = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<host>[A-Za-z0-9._-]+)):(?P<port>[0-9]{1,5})")
+_WITH_PORT: Final = re.compile(r"(?:\]|^[^:]*):[0-9]*$")
 _LABEL: Final = re.compile(r"[A-Za-z0-9_-]{1,63}")
 _EVERY_ADDRESS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 
@@ -47,6 +48,17 @@ def is_ip(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def may_mean_loopback(header: str, own: str) -> bool:
+    """Whether a request with this Host header may be meant for what listens on ``own``, a host that is loopback.
+
+    A browser that was led here by a name whose address changed (DNS rebinding) sends that name. So it must be
+    localhost, an IP address or ``own`` itself.
+    """
+    host = header.rpartition(":")[0] if _WITH_PORT.search(header) else header
+    host = host.removeprefix("[").removesuffix("]").removesuffix(".").lower()
+    return is_ip(host) or host in ("localhost", own.lower()) or host.endswith(".localhost")
 
 
 def is_loopback(host: str) -> bool:

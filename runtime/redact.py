@@ -5,7 +5,6 @@ from typing import Final
 
 HIDDEN: Final = "***"
 _KEY: Final = re.compile(r"(gf_[a-z0-9]{12}_)[A-Za-z0-9_-]+")
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def hide_keys(line: str) -> str:
@@ -14,5 +13,10 @@ def hide_keys(line: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """The text with control characters written as Python writes them."""
-    return _CONTROL.sub(lambda found: repr(found[0])[1:-1], text)
+    """The text with all that is not printable escaped as Python's ``repr`` escapes it.
+
+    That is what starts a line, drives a terminal, turns the direction of what follows (bidi), or shows as nothing.
+    """
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)

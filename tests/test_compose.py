@@ -83,6 +83,11 @@ def test_no_service_has_privileges(name: str) -> None:
 
 
 @services
+def test_no_service_can_take_the_memory_of_its_host(name: str) -> None:
+    assert re.fullmatch(r"256m|[124]g", SERVICES[name]["mem_limit"])
+
+
+@services
 def test_only_nginx_can_be_reached_from_other_hosts(name: str) -> None:
     public = [port for port in SERVICES[name].get("ports", []) if listens_publicly(port)]
     assert public == (["443:8443"] if name == "nginx" else [])

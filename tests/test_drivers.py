@@ -24,7 +24,6 @@ METHODS: tuple[tuple[type, str, str], ...] = (
     (web.AppRunner, "_make_server", "self"),
     (web.Server, "__call__", "self"),
     (web.RequestHandler, "handle_error", "self request status exc message"),
-    (web.RequestHandler, "finish_response", "self request resp start_time"),
     (aiomysql.Cursor, "_show_warnings", "self conn"),
     (aiomysql.Connection, "_read_query_result", "self unbuffered"),
     (aiomysql.Connection, "_read_packet", "self packet_type"),

@@ -60,6 +60,11 @@ def test_a_service_is_watched_and_comes_back_whatever_happens(name: str) -> None
     assert seconds(unit.one("RestartSec")) >= 1, "a service that cannot start must not take the host's time"
 
 
+@pytest.mark.parametrize("name", SERVICES)
+def test_no_service_can_take_the_memory_of_its_host(name: str) -> None:
+    assert re.fullmatch(r"[12]G", read_unit(name).one("MemoryMax"))
+
+
 def test_no_burst_of_failed_starts_closes_the_agents_sockets() -> None:
     assert read_unit("fiesta-agent.socket").one("TriggerLimitIntervalSec") == "0"
     assert read_unit("fiesta-agent.service").one("StartLimitIntervalSec") == "0"

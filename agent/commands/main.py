@@ -35,6 +35,7 @@ from agent.telemetry.status_text import counted, render
 from protocol.times import format_time
 from runtime.addresses import from_this_host, join_address
 from runtime.log_lines import standard_error
+from runtime.redact import one_line
 from runtime.settings import SettingsError
 from runtime.start_error import StartError, starting
 from runtime.systemd import Notifier, send_datagram
@@ -125,7 +126,7 @@ def check(settings: Settings) -> None:
     findings += asyncio.run(_ask_central(settings, _key(settings), running.get("names")))
     for finding in findings:
         verdict = "FAIL" if not finding.good else "warn" if finding.doubt else "ok  "
-        click.echo(f"{verdict}  {finding.what}: {finding.message}")
+        click.echo(one_line(f"{verdict}  {finding.what}: {finding.message}"))
     if not all(finding.good for finding in findings):
         sys.exit(1)
 
@@ -227,10 +228,11 @@ def list_files(settings: Settings) -> None:
         _no_spool(settings, error)
     for file in files:
         start = "-" if file.start is None else format_time(file.start)
-        click.echo(
+        line = (
             f"{file.folder:<8}{start:<22}{file.items:>6} items {file.samples:>12,} samples "
             f"{file.size:>9,} bytes  {file.code or '-':<24} {file.name}"
         )
+        click.echo(one_line(line))
     click.echo(f"{counted(len(files), 'file')} in {settings.spool_dir}")
 
 
@@ -271,5 +273,5 @@ def _key(settings: Settings) -> ApiKey:
 
 def _fail(message: str, code: int = 1) -> NoReturn:
     for line in message.split("\n"):
-        click.echo(f"fiesta-agent: {line}", err=True)
+        click.echo(f"fiesta-agent: {one_line(line)}", err=True)
     sys.exit(code)

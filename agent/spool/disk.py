@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from runtime.private_files import open_new
 from runtime.start_error import StartError
 
 TEMPORARY: Final = ".tmp"
@@ -34,7 +35,7 @@ class Disk:
         """
         temporary = path.with_name(path.name + TEMPORARY)
         try:
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            descriptor = open_new(temporary)
             try:
                 self._write_all(descriptor, data)
                 self.fsync(descriptor)
@@ -79,7 +80,7 @@ def lock_folder(folder: Path) -> int:
 
     The kernel lets go when the process ends, however it ends. Raises FolderInUseError, OSError.
     """
-    descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -20,6 +20,7 @@ from agent.spool.batch import Batch
 from agent.spool.batch_file import dead_name, decode, encode, is_batch_name
 from agent.spool.disk import TEMPORARY, Disk, lock_folder
 from agent.spool.index import IndexEntry
+from runtime.private_files import make_private_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +58,10 @@ class SpoolFolder:
 
     def open(self) -> None:
         """Take the folder. Raises FolderInUseError, and OSError when it cannot be made."""
-        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_folder(self.path)
         self._lock = lock_folder(self.path)
         for folder in (self._queue, self._dead, self._replay, self._corrupt):
-            folder.mkdir(mode=0o700, exist_ok=True)
+            make_private_folder(folder)
         for folder in (self.path, self.path.parent):
             self.try_to(partial(self._disk.sync_folder, folder))
 

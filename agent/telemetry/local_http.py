@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+import re
 import socket
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from http import HTTPStatus
 from typing import Final, NamedTuple
 
@@ -12,6 +14,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 
 from agent.receive.streams import open_tcp
 from agent.telemetry.snapshot import AgentCollector, Snapshot, health, status
+from runtime.addresses import is_loopback, may_mean_loopback
 
 REQUEST_SECONDS: Final = 10.0
 """Who has not asked by then is not waited for."""
@@ -20,6 +23,7 @@ MAX_CONNECTIONS: Final = 32
 MAX_HEAD: Final = 16_384
 NO_ROOM_SECONDS: Final = 1.0
 """How long nothing is accepted when the process has no descriptor left."""
+_HOST: Final = re.compile(rb"^host[ \t]*:[ \t]*(.*?)[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
 _JSON: Final = "application/json; charset=utf-8"
 
 
@@ -55,15 +59,20 @@ class LocalPort:
     """Answers each connection once. At most ``room`` are open: where one more comes, the oldest is ended, so that
     nobody keeps others out by holding them, or takes descriptors that the rest of the agent needs.
 
-    ``before`` is awaited before each answer; a connection has REQUEST_SECONDS from its first byte to its last.
+    ``answer`` gives the bytes for a request's head, and ``before`` is awaited before each. A connection has
+    REQUEST_SECONDS from its first byte to its last.
     """
 
     def __init__(
-        self, sock: socket.socket, pages: Pages, before: Callable[[], Awaitable[None]], room: int = MAX_CONNECTIONS
+        self,
+        sock: socket.socket,
+        answer: Callable[[bytes], bytes],
+        before: Callable[[], Awaitable[None]],
+        room: int = MAX_CONNECTIONS,
     ) -> None:
         self.port: Final[int] = sock.getsockname()[1]
         self._sock = sock
-        self._pages = pages
+        self._respond = answer
         self._before = before
         self._room = room
         self._open: dict[asyncio.Task[None], None] = {}  # the oldest first
@@ -106,23 +115,34 @@ class LocalPort:
                     if not data or len(head) > MAX_HEAD:
                         return
                 await self._before()
-                await loop.sock_sendall(sock, respond(self._pages, head))
+                await loop.sock_sendall(sock, self._respond(head))
                 sock.shutdown(socket.SHUT_WR)
                 while await loop.sock_recv(sock, MAX_HEAD):
                     pass  # an answer is lost where we close with something unread
 
 
 def serve(pages: Pages, host: str, port: int, before: Callable[[], Awaitable[None]]) -> LocalPort:
-    """Listen and answer on the running loop, until it is closed. Raises OSError."""
-    return LocalPort(open_tcp(host, port), pages, before)
+    """Listen and answer on the running loop, until it is closed. Raises OSError.
+
+    On a loopback ``host`` a request that names another host is refused: some page in a browser sent it.
+    """
+    answer = partial(respond, pages, loopback=host if is_loopback(host) else None)
+    return LocalPort(open_tcp(host, port), answer, before)
 
 
-def respond(pages: Pages, head: bytes) -> bytes:
-    """The whole answer to a request of which ``head`` is all up to the empty line. One request a connection."""
-    method, _, rest = head.partition(b"\r\n")[0].decode("latin-1").partition(" ")
+def respond(pages: Pages, head: bytes, *, loopback: str | None = None) -> bytes:
+    """The whole answer to a request of which ``head`` is all up to the empty line. One request a connection.
+
+    ``loopback`` is the host that we listen on, where it is one that this host alone reaches.
+    """
+    first, _, headers = head.partition(b"\r\n")
+    method, _, rest = first.decode("latin-1").partition(" ")
+    hosts = [found[1].decode("latin-1") for found in _HOST.finditer(headers)]
     path = rest.partition(" ")[0].partition("?")[0]
     if not rest.endswith((" HTTP/1.1", " HTTP/1.0")):
         page = _json(400, {"error": "this is not HTTP/1.1"})
+    elif loopback is not None and not all(may_mean_loopback(asked, loopback) for asked in hosts):
+        page = _json(403, {"error": f"this is {loopback}; ask for it by that name, or for localhost"})
     elif path not in pages:
         page = _json(404, {"error": f"there are {', '.join(pages)}"})
     elif method not in {"GET", "HEAD"}:

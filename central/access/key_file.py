@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from runtime.private_files import open_new
+
 
 def read_key(path: Path) -> str:
     """The key in the file. Raises OSError, and ValueError for a file that holds no ASCII text."""
@@ -12,9 +14,7 @@ def read_key(path: Path) -> str:
 def write_key(path: Path, key: str) -> None:
     """Put the key there durably, in place of an older one, with mode 0600. Raises OSError."""
     beside = path.with_name(f"{path.name}.tmp")
-    beside.unlink(missing_ok=True)
-    handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "w", encoding="ascii") as file:
+    with os.fdopen(open_new(beside), "w", encoding="ascii") as file:
         file.write(f"{key}\n")
         file.flush()
         os.fsync(file.fileno())

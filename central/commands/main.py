@@ -16,6 +16,7 @@ from central.query.parameters import FILLS, OPERATIONS
 from central.settings import Settings, load_settings
 from central.store.plan import WINDOWS
 from runtime.addresses import join_address
+from runtime.redact import one_line
 from runtime.settings import SettingsError
 from runtime.systemd import Notifier
 
@@ -27,6 +28,8 @@ SCOPES: Final = ("ingest", "query", "admin")
 BACKUP_TIMEOUT_SECONDS: Final = 600.0
 _OURS: Final = ("central", "protocol", "runtime")
 """Packages that are always installed: that one of them is missing is a fault of ours."""
+_PRIVATE: Final = 0o077
+"""The umask of what holds data: the embedded database makes its own files."""
 
 
 class _KeyId(click.IntRange):
@@ -85,6 +88,7 @@ def serve() -> None:
       METRICS_LISTEN=127.0.0.1:9000 METRICS_DATA_DIR=/var/lib/fiesta fiesta-central serve
     """
     settings = _settings()
+    os.umask(_PRIVATE)
     import uvloop
 
     from central import app
@@ -103,6 +107,7 @@ def migrate() -> None:
     first admin key where there is none.
     """
     settings = _settings()
+    os.umask(_PRIVATE)
     from central import app
     from central.commands.progress import stepping
 
@@ -344,8 +349,8 @@ def _ask(question: Callable[["Client"], T], timeout: float | None = None) -> T:
 def _print_key(key: dict[str, Any]) -> None:
     click.echo(key["key"])
     click.echo(
-        f"key {key['id']} ({key['name']}): {', '.join(key['scopes'])}; {key['rate_limit']} requests a minute. "
-        "It is shown this once.",
+        f"key {key['id']} ({one_line(key['name'])}): {', '.join(key['scopes'])}; {key['rate_limit']} "
+        "requests a minute. It is shown this once.",
         err=True,
     )
 
@@ -362,5 +367,5 @@ def _os_fault(error: OSError, settings: Settings) -> str:
 
 
 def _fail(message: str) -> NoReturn:
-    click.echo(f"Error: {message}", err=True)
+    click.echo(f"Error: {one_line(message)}", err=True)
     raise SystemExit(1)

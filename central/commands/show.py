@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from protocol.times import parse_time
+from runtime.redact import one_line
 
 PLOT_HEIGHT: Final = 16
 PLOT_MAX_WIDTH: Final = 100
@@ -59,12 +60,14 @@ def number(value: int | Decimal | None) -> str:
 
 def show_table(header: Sequence[str], rows: Sequence[Sequence[str]], console: Console, *, right_from: int = 99) -> None:
     """A table on a terminal; else a header and a line a row with tabs between, uncut, for other programs.
+    What is not printable in a cell is escaped.
 
     Columns from ``right_from`` on are set flush right, for numbers.
     """
+    rows = [list(map(one_line, row)) for row in rows]
     if not console.is_terminal:
-        for row in (header, *rows):
-            console.file.write("\t".join(row) + "\n")
+        for line in (header, *rows):
+            console.file.write("\t".join(line) + "\n")
         return
     table = Table(header_style="bold")
     for index, title in enumerate(header):

@@ -67,9 +67,11 @@ def _show(findings: list[Any]) -> None:
     from rich.console import Console
     from rich.text import Text
 
+    from runtime.redact import one_line
+
     console = Console(highlight=False, soft_wrap=True)
     for check, status, message, advice in findings:
         mark = Text(f"{status:<8}", style=_COLOURS[status])
-        console.print(mark, Text(f"{check}: {message}"), sep="", end="\n")
+        console.print(mark, Text(one_line(f"{check}: {message}")), sep="", end="\n")
         if advice:
-            console.print(Text(f"        -> {advice}", style="cyan"))
+            console.print(Text(f"        -> {one_line(advice)}", style="cyan"))

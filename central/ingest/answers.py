@@ -35,8 +35,9 @@ def recorded(body: bytes, *, replayed: bool = False) -> Answer:
 
 
 def refused(error: ApiError) -> Answer:
-    """The answer of an error."""
-    return Answer(error.status, json.dumps(error.body(), ensure_ascii=False).encode(), error.headers)
+    """The answer of an error. A half of a surrogate pair, which no UTF-8 holds, is written as JSON escapes it."""
+    body = json.dumps(error.body(), ensure_ascii=False).encode(errors="backslashreplace")
+    return Answer(error.status, body, error.headers)
 
 
 def refused_item(fault: Fault) -> Answer:

@@ -1,15 +1,18 @@
 """What stands before an endpoint: the key, its scope and its limit."""
 
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 from aiohttp import web
+from multidict import istr
 
 from central.access.auth import Auth, Key
 from central.access.limit import Decision, Limiter
-from central.errors import ApiError
+from central.errors import ApiError, unauthorized
 from central.ingest.answers import Answer, refused
 from central.web.middleware import JSON, Handler
 
+_KEY: Final = istr("X-API-Key")
 Endpoint = Callable[[web.Request, Key], Awaitable[Answer]]
 
 
@@ -26,7 +29,7 @@ class Gate:
         auth, limiter, clock = self._auth, self._limiter, self._clock
 
         async def handle(request: web.Request) -> web.StreamResponse:
-            key = await auth.authenticate(request.headers.get("X-API-Key"))
+            key = await auth.authenticate(_one_key(request))
             decision = await limiter.hit(key.id, key.rate_limit, clock())
             try:
                 _check(key, scope, decision)
@@ -40,6 +43,16 @@ class Gate:
             )
 
         return handle
+
+
+def _one_key(request: web.Request) -> str | None:
+    """The header's text. Raises ApiError for two: a proxy may judge one of them, and we the other."""
+    given = request.headers.getall(_KEY, None)
+    if given is None:
+        return None
+    if len(given) > 1:
+        raise unauthorized("X-API-Key was given more than once; send one")
+    return given[0]
 
 
 def _check(key: Key, scope: str, decision: Decision) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Literal
 
 import structlog
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from central.access.auth import DEFAULT_SCOPES, Auth, Key
 from central.errors import ApiError, invalid
@@ -21,11 +21,18 @@ from protocol.times import format_time
 
 _KEY_RULES: Final = {
     "body": "the body must be a JSON object with at least a name",
-    "name": "name must be 1 to 255 characters, none of them a control character",
+    "name": "name must be 1 to 255 printable characters; spaces are fine, tabs and invisible characters are not",
     "rate_limit": "rate_limit must be a whole number from 1 to 1000000000",
     "scopes": "scopes must be a list of one to three of ingest, query and admin",
 }
 _log = structlog.get_logger(__name__)
+
+
+def _printable(name: str) -> str:
+    """What looks like another name, or turns a terminal's text around, is no name. Raises ValueError."""
+    if not name.isprintable():
+        raise ValueError("not printable")
+    return name
 
 
 class NewKeyBody(BaseModel):
@@ -33,7 +40,7 @@ class NewKeyBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    name: Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]+$")]
+    name: Annotated[str, StringConstraints(min_length=1, max_length=255), AfterValidator(_printable)]
     rate_limit: Annotated[int, Field(ge=1, le=1_000_000_000)] | None = None
     scopes: Annotated[list[Literal["ingest", "query", "admin"]], Field(min_length=1, max_length=3)] | None = None
 

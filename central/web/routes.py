@@ -6,6 +6,7 @@ from typing import Any
 
 from aiohttp import web
 
+from central.errors import ApiError
 from central.retention import Retention
 from central.web import probes, retention, static_page
 from central.web.admin import BackupEndpoint, MetricEndpoints
@@ -17,6 +18,7 @@ from central.web.middleware import Handler, careful
 from central.web.openapi.document import openapi
 from central.web.query import QueryEndpoints
 from protocol.limits import MAX_BODY_BYTES
+from runtime.addresses import may_mean_loopback
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +36,18 @@ class Endpoints:
     scrape: Handler
 
 
-def application(endpoints: Endpoints, gate: Gate, middleware: Any, version: str) -> web.Application:
-    """The aiohttp application: every path behind the middleware, and those that need a key behind the gate."""
+def application(
+    endpoints: Endpoints, gate: Gate, middleware: Any, version: str, loopback: str | None = None
+) -> web.Application:
+    """The aiohttp application: every path behind the middleware, and those that need a key behind the gate.
+
+    ``loopback`` is the host that we listen on, where programs of this host alone reach it and no proxy does.
+    """
     app = web.Application(middlewares=[middleware], client_max_size=MAX_BODY_BYTES)
     app.on_response_prepare.append(careful)
     _add_metrics(app.router, endpoints, gate)
     _add_admin(app.router, endpoints, gate)
-    _add_open(app.router, endpoints, version)
+    _add_open(app.router, endpoints, version, loopback)
     return app
 
 
@@ -66,12 +73,32 @@ def _add_admin(route: web.UrlDispatcher, endpoints: Endpoints, gate: Gate) -> No
     route.add_post("/api/admin/retention/restore", gate("admin", retention.restore(held, endpoints.read_body)))
 
 
-def _add_open(route: web.UrlDispatcher, endpoints: Endpoints, version: str) -> None:
-    """Those that need no key."""
-    route.add_get("/health", probes.health)
-    route.add_get("/ready", endpoints.ready)
-    route.add_get("/metrics", endpoints.scrape)
-    route.add_get("/openapi.json", static_page.document(json.dumps(openapi(version)).encode(), "application/json"))
-    route.add_get("/", static_page.page())
-    route.add_get("/docs", static_page.page())
-    route.add_get("/page/{file}", static_page.assets())
+def _add_open(route: web.UrlDispatcher, endpoints: Endpoints, version: str, loopback: str | None) -> None:
+    """Those that need no key; on loopback they answer to a name of this host alone."""
+    description = static_page.document(json.dumps(openapi(version)).encode(), "application/json")
+    for path, handler in {
+        "/health": probes.health,
+        "/ready": endpoints.ready,
+        "/metrics": endpoints.scrape,
+        "/openapi.json": description,
+        "/": static_page.page(),
+        "/docs": static_page.page(),
+        "/page/{file}": static_page.assets(),
+    }.items():
+        route.add_get(path, handler if loopback is None else _meant_for(loopback, handler))
+
+
+def _meant_for(loopback: str, handler: Handler) -> Handler:
+    """``handler`` for requests whose Host may mean ``loopback``; others come from a page with a name of its own."""
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        asked = request.headers.get("Host", loopback)
+        if not may_mean_loopback(asked, loopback):
+            message = (
+                f"this service listens on {loopback}, and Host names {asked[:80]!r}; ask for localhost, or set "
+                "METRICS_BEHIND_PROXY=true where a proxy passes requests on"
+            )
+            raise ApiError(403, "FORBIDDEN", message, details={"field": "Host"})
+        return await handler(request)
+
+    return handle

@@ -1,12 +1,13 @@
 """Runs the application. What is no HTTP is answered in our own shape: aiohttp's answer quotes it, and with it a key."""
 
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Any, Final, cast
 
 import structlog
+from aiohttp import HttpVersion11, web
 from aiohttp import http_exceptions as faults
-from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
 from central.errors import ApiError, invalid
@@ -20,6 +21,7 @@ MAX_HEADER: Final = 16_384
 """Bytes of one header."""
 TLS: Final = "tls"
 EXPECT: Final = "expect"
+CONTINUE: Final = "100-continue"
 KINDS: Final[tuple[tuple[type[Exception], str], ...]] = (
     (faults.BadHttpMethod, "method"),
     (faults.BadStatusLine, "request_line"),
@@ -30,6 +32,7 @@ KINDS: Final[tuple[tuple[type[Exception], str], ...]] = (
 """Why it was no HTTP: the first that fits; or one of the two above."""
 _HELLO: Final = "Received HTTPS"
 """How aiohttp's parser says so."""
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 _log = structlog.get_logger(__name__)
 
 
@@ -45,7 +48,24 @@ class Runner(web.AppRunner):
         server = await super()._make_server()
         server.__class__ = _Server
         cast(_Server, server).unreadable = self._unreadable
+        server.request_handler = self._expects_what_we_know(server.request_handler)
         return server
+
+    def _expects_what_we_know(self, handler: Handler) -> Handler:
+        """``handler`` behind a look at Expect. aiohttp's own quotes the header, and fails where that is no UTF-8."""
+
+        async def handle(request: web.BaseRequest) -> web.StreamResponse:
+            expected = request.headers.get("Expect", CONTINUE)
+            if expected.lower() == CONTINUE or request.version < HttpVersion11:
+                return await handler(request)
+            self._unreadable[EXPECT] += 1
+            _log.info("request_is_no_http", reason=EXPECT, cause="Expect", peer=request.remote)
+            fault = Fault("VALIDATION_ERROR", "Expect", "Expect must be 100-continue, or left out")
+            response = error_response(invalid(fault))
+            response.headers.update({HEADER: RequestIds().begin(request.headers.get(HEADER)), "Server": SERVER})
+            return response
+
+        return handle
 
 
 class _Server(web.Server):
@@ -79,18 +99,6 @@ class _Peer(RequestHandler):
         response.headers.update({HEADER: request_id, "Server": SERVER})
         response.force_close()
         return response
-
-    async def finish_response(
-        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
-    ) -> tuple[web.StreamResponse, bool]:
-        """Send the answer; aiohttp's own to an Expect, which comes before any handler, in our shape."""
-        if isinstance(resp, web.HTTPExpectationFailed):
-            resp = error_response(
-                invalid(Fault("VALIDATION_ERROR", "Expect", "Expect must be 100-continue, or left out"))
-            )
-            resp.headers[HEADER] = RequestIds().begin(request.headers.get(HEADER))
-            self._tell(EXPECT, "HTTPExpectationFailed", request)
-        return await super().finish_response(request, resp, start_time)
 
     def _tell(self, reason: str, cause: str, request: web.BaseRequest) -> None:
         """Of a request that reaches no handler: those count theirs."""

@@ -61,6 +61,18 @@ async def test_the_first_start_makes_its_folder_and_a_key_that_only_its_owner_re
         assert (await central.counter("a")).status == 201
 
 
+async def test_what_others_could_read_is_private_after_a_start(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    async with process(folder) as (made, central):
+        await central.counter("a")
+        assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o600}
+        await made.end()
+    for path in (folder, *folder.iterdir()):
+        path.chmod(0o777)
+    async with running(folder):
+        assert {stat.S_IMODE(path.stat().st_mode) & 0o077 for path in (folder, *folder.iterdir())} == {0}
+
+
 async def test_a_second_start_keeps_the_key_and_the_data(tmp_path: Path) -> None:
     async with running(tmp_path) as central:
         await central.counter("a")

@@ -22,6 +22,8 @@ from tests.notify_socket import NotifySocket
 pytestmark = pytest.mark.usefixtures("logging_as_it_was")
 KEY = "gf_q7w3k9x2m5ab_" + "S3cr-t_" * 6 + "x"
 ADMIN_KEY = "canary-admin-0123456789abcdefghijkl"
+UNSEEN = [f"a{char}b" for char in "\u202a\u202e\u2066\u2069\u200e\u200f\u061c\u200b\ufeff\ud800\udcff\U000e0041"]
+"""Characters that turn text around, cannot be seen, or are half a character."""
 SECRETS = ['p\'ass "word" é', None, "short", "correct-horse"]
 
 
@@ -127,7 +129,15 @@ def test_a_traceback_on_a_terminal_shows_no_local_variables(watched: Terminal) -
     assert "a local secret" not in watched.getvalue().replace('broken("a local secret")', "")
 
 
-@pytest.mark.parametrize("text", ["a\nfake event", "a\r", "\x1b[2J", "a\x00", "a\u2028b", "a\x9bb"])
+def test_the_text_of_an_error_stays_in_its_line_of_the_traceback(watched: Terminal) -> None:
+    try:
+        raise ValueError("a\x1b[2Jb\u202ec\x85d")
+    except ValueError:
+        structlog.get_logger("x").exception("crashed")
+    assert "ValueError: a\\x1b[2Jb\\u202ec\\x85d\n" in watched.getvalue()
+
+
+@pytest.mark.parametrize("text", ["a\nfake event", "a\r", "\x1b[2J", "a\x00", "a\u2028b", "a\x9bb", *UNSEEN])
 def test_no_text_starts_a_line_or_drives_a_terminal(watched: Terminal, lines: io.StringIO, text: str) -> None:
     for stream in (watched, lines):
         log_to(stream)

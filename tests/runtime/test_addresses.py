@@ -4,7 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.addresses import from_this_host, is_host, is_ip, is_loopback, join_address, split_address
+from runtime.addresses import (
+    from_this_host,
+    is_host,
+    is_ip,
+    is_loopback,
+    join_address,
+    may_mean_loopback,
+    split_address,
+)
 
 
 @pytest.mark.parametrize(
@@ -33,6 +41,21 @@ def test_what_is_no_address_raises_and_is_quoted_in_short(text: str) -> None:
     with pytest.raises(ValueError, match=r"is not host:port$") as caught:
         split_address(text)
     assert len(str(caught.value)) < 200
+
+
+@pytest.mark.parametrize(
+    ("header", "own", "meant"),
+    [
+        *(("127.0.0.1", "127.0.0.1", True), ("127.0.0.1:8080", "127.0.0.1", True), ("[::1]:8080", "::1", True)),
+        *(("[::1]", "127.0.0.1", True), ("::1", "127.0.0.1", True), ("10.0.0.7:80", "127.0.0.1", True)),
+        *(("localhost", "127.0.0.1", True), ("LocalHost.:9126", "127.0.0.1", True), ("a.localhost", "::1", True)),
+        *(("evil.example", "127.0.0.1", False), ("evil.example:8080", "127.0.0.1", False), ("", "127.0.0.1", False)),
+        *(("127.0.0.1.nip.example", "127.0.0.1", False), ("notlocalhost", "127.0.0.1", False)),
+        *(("localhost:80:evil.example", "127.0.0.1", False), ("[evil.example]:80", "127.0.0.1", False)),
+    ],
+)
+def test_a_host_header_means_this_host_by_address_or_as_localhost(header: str, own: str, meant: bool) -> None:
+    assert may_mean_loopback(header, own) is meant
 
 
 @given(st.text())

@@ -44,7 +44,10 @@ CODES: Final = {
     "IDEMPOTENCY_KEY_REUSED": Code(400, "This Idempotency-Key came before with another body or path: use a new one."),
     "RANGE_TOO_LARGE": Code(400, "The answer would hold too many windows; the message says which window fits."),
     "UNAUTHORIZED": Code(401, "No API key, or none that is valid."),
-    "FORBIDDEN": Code(403, "The key lacks the scope that this endpoint needs."),
+    "FORBIDDEN": Code(
+        403,
+        "The key lacks the scope that this endpoint needs, or a page without a key was asked for by a foreign Host.",
+    ),
     "NOT_FOUND": Code(404, "No such path, key or metric."),
     "METHOD_NOT_ALLOWED": Code(405, "The path has other methods; the Allow header names them."),
     "BODY_TOO_LARGE": Code(

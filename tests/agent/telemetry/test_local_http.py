@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 
 import aiohttp
@@ -67,13 +68,33 @@ def test_any_request_has_an_answer(head: bytes, says: bytes) -> None:
     assert answer.endswith(b"\r\n\r\n") is head.startswith(b"HEAD")
 
 
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        *(("127.0.0.1:9126", 200), ("localhost:9126", 200), ("LOCALHOST.", 200), ("[::1]:9126", 200), ("", 403)),
+        *(("evil.example:9126", 403), ("127.0.0.1.evil.example", 403), ("localhost\r\nHost: evil.example", 403)),
+    ],
+)
+async def test_a_page_that_was_led_here_by_its_own_name_is_refused(host: str, status: int) -> None:
+    server = serve(local_pages(lambda: FINE), "127.0.0.1", 0, at_once)
+    answer = await ask(server.port, f"Host: {host}\r\n")
+    assert int(answer.split(b" ", 2)[1]) == status
+    await server.close()
+
+
+async def test_a_port_for_other_hosts_answers_to_any_name() -> None:
+    server = serve(local_pages(lambda: FINE), "0.0.0.0", 0, at_once)
+    assert (await ask(server.port, "Host: web1.internal:9126\r\n")).startswith(b"HTTP/1.1 200")
+    await server.close()
+
+
 def descriptors() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
-async def ask(port: int) -> bytes:
+async def ask(port: int, headers: str = "") -> bytes:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(b"GET /health HTTP/1.1\r\n\r\n")
+    writer.write(f"GET /health HTTP/1.1\r\n{headers}\r\n".encode())
     answer = await reader.read()
     writer.close()
     await writer.wait_closed()
@@ -81,7 +102,7 @@ async def ask(port: int) -> bytes:
 
 
 async def test_connections_that_ask_nothing_keep_nobody_out_and_take_no_more_descriptors() -> None:
-    server = LocalPort(open_tcp("127.0.0.1", 0), local_pages(lambda: FINE), at_once, room=4)
+    server = LocalPort(open_tcp("127.0.0.1", 0), partial(respond, local_pages(lambda: FINE)), at_once, room=4)
     before = descriptors()
     with ExitStack() as stack:
         idle = []

@@ -55,6 +55,16 @@ def test_other_programs_get_lines_with_tabs() -> None:
     )
 
 
+@pytest.mark.parametrize("terminal", [True, False])
+def test_no_cell_drives_a_terminal_or_looks_like_another_column(terminal: bool) -> None:
+    where = console(terminal=terminal, colour=False)
+    show_table(["name"], [["a\x1b[2Jb"], ["c\td"], ["e\u202ef"], ["g\nh"]], where)
+    assert isinstance(where.file, io.StringIO)
+    text = where.file.getvalue()
+    for shown in (r"a\x1b[2Jb", r"c\td", r"e\u202ef", r"g\nh"):
+        assert shown in text
+
+
 def test_no_data_is_said_to_people_and_is_an_empty_table_for_programs() -> None:
     assert printed(answer([]), console(terminal=True, colour=False)) == "No data in this time range.\n"
     assert printed(answer([]), console(terminal=False)) == "timestamp\ta\n"

@@ -10,6 +10,7 @@ from central.access.auth import new_key
 from protocol.limits import MAX_BODY_BYTES
 from tests.central.harness import Central, Overlay, faulty, running
 
+UNSEEN = ("001b", "0085", "200b", "200f", "202e", "2028", "2066", "061c", "feff")
 KEYS = "/api/admin/keys"
 UNAUTHORIZED = (401, "UNAUTHORIZED", None)
 FORBIDDEN = (403, "FORBIDDEN", None)
@@ -131,6 +132,7 @@ async def test_a_bad_body_for_a_key_is_refused_and_its_field_named(central: Cent
         '{"name":""}': (400, "VALIDATION_ERROR", "name"),
         '{"name":7}': (400, "VALIDATION_ERROR", "name"),
         '{"name":"a\\nb"}': (400, "VALIDATION_ERROR", "name"),
+        **{f'{{"name":"a\\u{code}b"}}': (400, "VALIDATION_ERROR", "name") for code in UNSEEN},
         '{"name":"a\\u0000"}': (400, "VALIDATION_ERROR", "name"),
         '{"name":"%s"}' % ("n" * 256): (400, "VALIDATION_ERROR", "name"),
         '{"name":"n","rate_limit":0}': (400, "VALIDATION_ERROR", "rate_limit"),

@@ -48,6 +48,47 @@ async def test_what_is_no_http_is_counted_with_its_reason_and_is_one_line(
     assert "nonsense" not in log.getvalue()
 
 
+NO_TEXT = (
+    b"GET /health HTTP/1.1\r\nExpect: \xff",
+    b"GET /nothing HTTP/1.1\r\nExpect: \xff",
+    b"GET /\xff HTTP/1.1",
+    b"GET /page/\xff HTTP/1.1",
+    b"GET /api/metrics?prefix=\xff HTTP/1.1",
+    b"GET /api/metrics?\xff=1 HTTP/1.1",
+    b"GET /api/metrics?prefix=%ED%A0%80 HTTP/1.1",
+    b"GET /api/metrics?%ED%A0%80=1&%ED%A0%80=2 HTTP/1.1",
+    b"GET /api/metrics/aggregate?name=\xff&operation=\xff&window=\xff&start=\xff&end=\xff HTTP/1.1",
+    b"DELETE /api/admin/metrics/\xff HTTP/1.1",
+    b"DELETE /api/admin/metrics/%ED%A0%80 HTTP/1.1",
+    *(
+        b"POST /api/metrics/batch HTTP/1.1\r\n%s: \xff" % name
+        for name in (b"Host", b"Origin", b"Accept", b"Content-Encoding", b"Content-Type", b"Idempotency-Key", b"Cookie")
+    ),
+    b"POST /api/metrics/batch HTTP/1.1\r\nX-Request-Id: \xff",
+    b"GET /health HTTP/1.1\r\nUser-Agent: \xff\r\nX-API-Key: \xff\r\nTransfer-Encoding: \xff",
+    b"\xffGET /health HTTP/1.1",
+)
+"""Heads with bytes that are no UTF-8, wherever a client may put some."""
+
+
+@pytest.mark.parametrize("head", NO_TEXT)
+async def test_bytes_that_are_no_text_are_no_fault_of_ours(central: Central, log: Log, head: bytes) -> None:
+    host = b"" if b"Host" in head else b"\r\nHost: x"
+    rest = b"%s\r\nX-API-Key: %s\r\nConnection: close\r\n\r\n" % (host, central.key.encode())
+    answer = await exchange(central, head + rest)
+    assert int(answer.split(b" ", 2)[1]) < 500
+    assert not log.events("request_crashed")
+
+
+async def test_two_keys_in_one_request_are_refused_whichever_is_good(central: Central) -> None:
+    for first, second in ((central.key, central.key), (central.key, "gf_x"), ("", central.key)):
+        keys = f"X-API-Key: {first}\r\nx-api-key: {second}\r\n"
+        head = f"GET /api/metrics HTTP/1.1\r\nHost: x\r\n{keys}Connection: close\r\n\r\n"
+        answer = await exchange(central, head.encode())
+        assert answer.startswith(b"HTTP/1.1 401 "), answer
+        assert b"X-API-Key was given more than once; send one" in answer
+
+
 def strict() -> ssl.SSLContext:
     """A client that trusts nobody."""
     return ssl.create_default_context(cadata=None)

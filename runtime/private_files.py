@@ -1,0 +1,55 @@
+"""Folders and files that only their owner may read, and temporary files that lead nowhere else."""
+
+import os
+import stat
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
+
+
+def make_private_folder(path: Path) -> None:
+    """Make the folder with mode 0700, or give one that is there this mode. Raises OSError where it cannot be made.
+
+    A folder that everybody shares (with the sticky bit, as /tmp) or that is another user's keeps its mode.
+    """
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _close_to_others(path, os.O_DIRECTORY)
+
+
+def make_private_file(path: Path) -> None:
+    """Take the rights of all but the owner from a file of ours; a link, and a file of others, stays as it is."""
+    with suppress(FileNotFoundError):
+        _close_to_others(path, 0)
+
+
+def open_new(path: Path) -> int:
+    """A descriptor of a new and empty file of mode 0600 in place of what was at ``path``. Raises OSError.
+
+    A link there goes, and nothing is written to where it leads.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        return os.open(path, flags, 0o600)
+    except FileExistsError:
+        path.unlink()
+        return os.open(path, flags, 0o600)
+
+
+def _close_to_others(path: Path, flag: int) -> None:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | flag)
+    except PermissionError:  # another user's
+        return
+    except OSError:
+        if path.is_symlink():
+            return
+        raise
+    try:
+        found = os.fstat(descriptor)
+        mine = found.st_uid == os.geteuid() and not found.st_mode & stat.S_ISVTX
+        if mine and found.st_mode & _OTHERS and not stat.S_ISSOCK(found.st_mode):
+            os.fchmod(descriptor, stat.S_IMODE(found.st_mode) & ~_OTHERS)
+    finally:
+        os.close(descriptor)
