@@ -44,6 +44,7 @@ async def host(folder: Path, server: RedisServer, **environ: str) -> AsyncIterat
     async with AsyncExitStack() as stack:
         given = {**redis, "QUEUE_CONNECTION": "redis", "METRICS_RATE_LIMIT_DEFAULT": "1000000000", **environ}
         central = await stack.enter_async_context(running(folder, given, outside=outside))
+        stack.callback(lines[0].go.set)  # what is asked while it stops is answered
         yield Host(central, lines[0])
     await lines[0].real.close()
 
