@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -29,7 +28,7 @@ from central.store.migrations import MigrationError, OnMigration
 from central.store.open import OpenStore, open_store
 from central.web import probes
 from central.web.admin import BackupEndpoint, MetricEndpoints
-from central.web.bodies import BODY_SECONDS, read_body
+from central.web.bodies import BODY_SECONDS, Bodies
 from central.web.counts import RequestCounts
 from central.web.gate import Gate
 from central.web.ingest import IngestEndpoints
@@ -200,15 +199,15 @@ def _endpoints(
 ) -> Endpoints:
     """Each endpoint with what it needs, and nothing else."""
     store, names, commits, redis = core.store, core.names, core.commits, core.redis
-    read = partial(read_body, seconds=outside.body_seconds)
+    bodies = Bodies(counts.busy, outside.body_seconds)
     return Endpoints(
-        ingest=IngestEndpoints(commits, read, outside.clock, settings.clock_skew_seconds, counts.rejected),
+        ingest=IngestEndpoints(commits, bodies, outside.clock, settings.clock_skew_seconds, counts.rejected),
         queries=QueryEndpoints(store, names, core.retention, redis.spill),
-        keys=KeyEndpoints(store, core.auth, redis.tell, read, outside.clock, settings.rate_limit_default),
+        keys=KeyEndpoints(store, core.auth, redis.tell, bodies, outside.clock, settings.rate_limit_default),
         metrics=MetricEndpoints(store, names, commits),
         backup=BackupEndpoint(store, settings.data_dir),
         retention=core.retention,
-        read_body=read,
+        bodies=bodies,
         ready=probes.ready(store, redis),
         scrape=probes.metrics(registry),
     )

@@ -172,6 +172,13 @@ FAMILIES: Final = (
     Family(_COUNTER, "unreadable_requests", "What was no HTTP, by why.", lambda s: _by(s.http.unreadable), ("reason",)),
     Family(
         _COUNTER,
+        "busy",
+        "Requests turned away because too much of a kind was under way, by that kind.",
+        lambda s: _by(s.http.busy),
+        ("kind",),
+    ),
+    Family(
+        _COUNTER,
         "tls_failures",
         "TLS handshakes that failed, by why.",
         lambda s: _by(s.http.handshakes),

@@ -16,6 +16,9 @@ from protocol.limits import MAX_BODY_BYTES, MAX_EXPANDED_BYTES
 
 MAX_PARTS: Final = 100
 """Most gzip members or zstd frames in a body: each copies what follows it, so many tiny ones would cost seconds."""
+MAX_SHORT_BYTES: Final = 131_072
+"""Of a body that is decoded at once, and of an item: a batch is decoded item by item."""
+_BLANK: Final = b" \n\r\t"
 _NOT_A_NUMBER: Final = Decimal("NaN")
 _ZERO: Final = Decimal(0)
 _BLANKS_AS_QUOTES: Final = bytes.maketrans(b" \n\r\t", b'""""')
@@ -24,9 +27,13 @@ _ENDLESS: Final = re.compile(rb"(?<=[\[:,\s])(-?[1-9]\d{999})\d+(?=[\s,\]}])")
 """An integer of more than 1,000 digits. In a string no rule lets 1,000 digits pass, so it does not matter there."""
 
 
-def too_large() -> ApiError:
+class TooLarge(ApiError):
+    """413 for a body over a bound."""
+
+
+def too_large() -> TooLarge:
     """413 for a body over either bound."""
-    return ApiError(
+    return TooLarge(
         413,
         "BODY_TOO_LARGE",
         f"a body may be {MAX_BODY_BYTES} bytes as sent and {MAX_EXPANDED_BYTES} bytes expanded; send a smaller batch",
@@ -34,27 +41,29 @@ def too_large() -> ApiError:
     )
 
 
-def expand(body: bytes, encoding: str) -> bytes:
+def expand(body: bytes, encoding: str, most: int = MAX_EXPANDED_BYTES) -> bytes:
     """The body without its Content-Encoding: gzip, zstd or identity.
 
-    Never holds more than MAX_EXPANDED_BYTES of output. Raises ApiError: 413 over that size, 400
-    for an encoding that is unknown, torn or false.
+    Never holds more than ``most`` bytes of output and one. Raises ApiError: TooLarge over that size, and
+    400 for an encoding that is unknown, torn or false.
     """
     match encoding.strip().lower():
         case "" | "identity":
-            return body
+            expanded = body
         case "gzip" | "x-gzip":
-            expanded = _gunzip(body)
+            expanded = _gunzip(body, most)
         case "zstd":
-            expanded = _unzstd(body)
+            expanded = _unzstd(body, most)
         case other:
             raise _bad_encoding(f"Content-Encoding {other[:40]!r} is not known; use gzip, zstd or none")
+    if len(expanded) > most:
+        raise too_large()
     return expanded
 
 
-def _gunzip(body: bytes) -> bytes:
+def _gunzip(body: bytes, most: int) -> bytes:
     parts: list[bytes] = []
-    room = MAX_EXPANDED_BYTES + 1
+    room = most + 1
     while body:
         if len(parts) == MAX_PARTS:
             raise _too_many_parts()
@@ -73,9 +82,9 @@ def _gunzip(body: bytes) -> bytes:
     return b"".join(parts)
 
 
-def _unzstd(body: bytes) -> bytes:
+def _unzstd(body: bytes, most: int) -> bytes:
     parts: list[bytes] = []
-    room = MAX_EXPANDED_BYTES + 1
+    room = most + 1
     reader = zstandard.ZstdDecompressor(max_window_size=MAX_EXPANDED_BYTES).stream_reader(body, read_across_frames=True)
     try:
         while room > 0 and (part := reader.read(min(room, 1 << 18))):
@@ -138,13 +147,34 @@ def decode_json(body: bytes) -> Any:
         if _may_repeat_fields(body, decoded):
             json.loads(body.decode(), object_pairs_hook=_once, parse_int=str, parse_float=str)
     except RecursionError:
-        raise ApiError(400, "INVALID_JSON", "the body is nested too deeply", details={"field": "body"}) from None
+        raise _too_deep() from None
     except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
         reason = str(error)[:200] if body else "the body is empty"
         raise ApiError(
             400, "INVALID_JSON", f"the body must be JSON in UTF-8: {reason}", details={"field": "body"}
         ) from None
     return decoded
+
+
+def decode_short(body: bytes) -> Any:
+    """As decode_json, of what has MAX_SHORT_BYTES without the blanks around it. Raises ApiError for more."""
+    text = body.strip(_BLANK)
+    if len(text) <= MAX_SHORT_BYTES:
+        return decode_json(text)
+    try:
+        _DECODER.decode(text[:MAX_SHORT_BYTES])  # it ends too early; what is nested too deeply shows before that
+    except RecursionError:
+        raise _too_deep() from None
+    except msgspec.DecodeError:
+        pass
+    fault = Fault(
+        "VALIDATION_ERROR", "body", f'only a batch, {{"metrics": [...]}}, may have over {MAX_SHORT_BYTES} bytes'
+    )
+    raise invalid(fault)
+
+
+def _too_deep() -> ApiError:
+    return ApiError(400, "INVALID_JSON", "the body is nested too deeply", details={"field": "body"})
 
 
 def _may_repeat_fields(body: bytes, decoded: Any) -> bool:

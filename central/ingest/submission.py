@@ -1,15 +1,17 @@
 """From a decoded body to a submission for the group commit: validation, pure."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from types import ModuleType
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 from central.compiled import CORE
 from central.errors import ApiError, invalid
 from central.ingest.answers import SINGLE_ANSWERS, Answer, RejectedItem, batch_body, recorded, refused_item
-from central.ingest.body import decode_json
+from central.ingest.body import MAX_SHORT_BYTES, decode_json, decode_short
+from central.ingest.spans import COUNTED, Span, find_spans
 from protocol.item import Fault, Item, Kind, parse_item, parse_single
 from protocol.limits import MAX_AGE_SECONDS, MAX_BATCH_ITEMS, MAX_IDEMPOTENCY_KEY
 
@@ -19,6 +21,7 @@ ITEM_CODES: Final = (
 )
 """Every code that one item can be rejected with."""
 _NAME_ECHO: Final = 255
+T = TypeVar("T")
 
 
 class RequestKey(NamedTuple):
@@ -89,32 +92,68 @@ def batch(raw: Any, key_id: int, now: float, skew: float) -> Submission:
     if type(metrics) is not list or not metrics:
         raise invalid(Fault("VALIDATION_ERROR", "metrics", f"metrics must be a list of 1 to {MAX_BATCH_ITEMS} items"))
     if len(metrics) > MAX_BATCH_ITEMS:
-        raise ApiError(
-            400,
-            "BATCH_TOO_LARGE",
-            f"a batch holds at most {MAX_BATCH_ITEMS} items, this one {len(metrics)}; send it in parts",
-            details={"field": "metrics"},
-        )
-    submission = Submission(key_id, [], [], len(metrics))
+        raise _too_many(len(metrics))
+    return _judged(metrics, lambda entry: entry, key_id, now, skew)
+
+
+def everyday_batch(
+    body: bytes, key_id: int, now: float, skew: float, core: ModuleType | None = CORE
+) -> Submission | None:
+    """A batch's body by the compiled core; None without one, or where anything in it is unusual."""
+    if core is None:
+        return None
+    items = core.items(body, Item, now - MAX_AGE_SECONDS, now + skew, int(now), MAX_BATCH_ITEMS)
+    return None if items is None else Submission(key_id, items, None, len(items))
+
+
+def batch_of(body: bytes, key_id: int, now: float, skew: float, core: ModuleType | None = CORE) -> Submission:
+    """A batch's body: by the compiled core, or item by item where anything in it is unusual. Raises ApiError.
+
+    Items are counted before any object is made of them.
+    """
+    made = everyday_batch(body, key_id, now, skew, core)
+    if made is not None:
+        return made
+    match find_spans(body, MAX_BATCH_ITEMS, core):
+        case "torn":
+            raise ApiError(400, "INVALID_JSON", "the body ends before its batch does", details={"field": "body"})
+        case int(count):
+            raise _too_many(count)
+        case "other" | []:
+            return batch(decode_short(body), key_id, now, skew)
+        case spans:
+            return _judged(spans, partial(_decoded, body), key_id, now, skew)
+
+
+def _decoded(body: bytes, span: Span) -> Any:
+    """An item. Raises Fault for one that is too long to be looked at, and ApiError for one that is no JSON."""
+    start, end = span
+    if end - start > MAX_SHORT_BYTES:
+        message = f"an item may have {MAX_SHORT_BYTES} bytes, this one has {end - start}"
+        raise Fault("VALIDATION_ERROR", "metrics", message)
+    return decode_json(body[start:end])
+
+
+def _judged(entries: Sequence[T], decode: Callable[[T], object], key_id: int, now: float, skew: float) -> Submission:
+    submission = Submission(key_id, [], [], len(entries))
     items, places = submission.items, []
-    for index, entry in enumerate(metrics):
+    for index, entry in enumerate(entries):
+        raw = None
         try:
-            items.append(parse_item(entry, now, skew))
+            raw = decode(entry)
+            items.append(parse_item(raw, now, skew))
             places.append(index)
         except Fault as fault:
-            name = entry.get("name") if type(entry) is dict else None
+            name = raw.get("name") if type(raw) is dict else None
             submission.rejected.append(RejectedItem(index, name[:_NAME_ECHO] if type(name) is str else None, fault))
     submission.places = places
     return submission
 
 
-def batch_of(body: bytes, key_id: int, now: float, skew: float, core: ModuleType | None = CORE) -> Submission:
-    """A batch's body: by the compiled core, where there is one and nothing in it is unusual. Raises ApiError."""
-    if core is not None:
-        items = core.items(body, Item, now - MAX_AGE_SECONDS, now + skew, int(now), MAX_BATCH_ITEMS)
-        if items is not None:
-            return Submission(key_id, items, None, len(items))
-    return batch(decode_json(body), key_id, now, skew)
+def _too_many(count: int) -> ApiError:
+    more = " or more" if count == COUNTED * MAX_BATCH_ITEMS else ""
+    message = f"a batch holds at most {MAX_BATCH_ITEMS} items, this one {count}{more}; send it in parts"
+    return ApiError(400, "BATCH_TOO_LARGE", message, details={"field": "metrics"})
 
 
 def request_key(key_id: int, header: str | None, path: str, body: bytes) -> RequestKey | None:

@@ -19,5 +19,7 @@ class RequestCounts:
     """Items that were not accepted, by error code; each code is there from the start."""
     unreadable: Counter[str] = field(default_factory=Counter)
     """What was no HTTP at all, by why."""
+    busy: Counter[str] = field(default_factory=Counter)
+    """Requests that were turned away because too much of a kind was under way, by that kind."""
     handshakes: Counter[str] = field(default_factory=Counter)
     """TLS handshakes that failed, by why."""

@@ -11,9 +11,9 @@ from multidict import istr
 from central.access.auth import Key
 from central.errors import invalid
 from central.ingest.answers import SINGLE_ANSWERS, Answer
-from central.ingest.body import decode_json
-from central.ingest.submission import RequestKey, Submission, batch_of, request_key, single
-from central.web.bodies import ReadBody
+from central.ingest.body import decode_short
+from central.ingest.submission import RequestKey, Submission, batch_of, everyday_batch, request_key, single
+from central.web.bodies import Bodies
 from central.web.gate import Endpoint
 from central.write.group_commit import GroupCommit
 from protocol.item import Fault, Kind
@@ -27,7 +27,7 @@ class IngestEndpoints:
     """``clock`` is UTC seconds, ``skew`` the seconds that a time may lie in the future. ``rejected`` counts by code."""
 
     commits: GroupCommit
-    read_body: ReadBody
+    bodies: Bodies
     clock: Callable[[], float]
     skew: float
     rejected: Counter[str]
@@ -38,30 +38,44 @@ class IngestEndpoints:
         plain = SINGLE_ANSWERS[kind]
 
         async def handle(request: web.Request, key: Key) -> Answer:
-            body = await self.read_body(request)
-            wanted = _request_key(request, key, path, body)
-            try:
-                submission = single(decode_json(body), kind, key.id, self.clock(), self.skew)
-            except Fault as fault:
+            def work(body: bytes) -> tuple[RequestKey | None, Submission | Fault]:
+                wanted = _request_key(request, key, path, body)
+                try:
+                    return wanted, single(decode_short(body), kind, key.id, self.clock(), self.skew)
+                except Fault as fault:
+                    return wanted, fault
+
+            wanted, made = await self.bodies.judge(request, key.id, work)
+            if isinstance(made, Fault):
                 # A retry of what was stored long ago is too old by now, and is answered all the same.
-                if wanted is not None and fault.code in _TIME_CODES:
+                if wanted is not None and made.code in _TIME_CODES:
                     answer = await self.commits.replay(wanted, lambda: plain)
                     if answer is not None:
                         return answer
-                self.rejected[fault.code] += 1
-                raise invalid(fault) from None
-            submission.request = wanted
-            return await self._submit(submission)
+                self.rejected[made.code] += 1
+                raise invalid(made) from None
+            made.request = wanted
+            return await self._submit(made)
 
         return handle
 
     async def batch(self, request: web.Request, key: Key) -> Answer:
         """The handler of a batch. Its ids are looked up with its group, so its times need no look-up before."""
-        body = await self.read_body(request)
-        wanted = _request_key(request, key, "/api/metrics/batch", body)
-        submission = batch_of(body, key.id, self.clock(), self.skew)
-        submission.request = wanted
-        return await self._submit(submission)
+        path = "/api/metrics/batch"
+
+        def work(body: bytes) -> Submission:
+            wanted = _request_key(request, key, path, body)
+            made = batch_of(body, key.id, self.clock(), self.skew)
+            made.request = wanted
+            return made
+
+        def quick(body: bytes) -> Submission | None:
+            made = everyday_batch(body, key.id, self.clock(), self.skew)
+            if made is not None:
+                made.request = _request_key(request, key, path, body)
+            return made
+
+        return await self._submit(await self.bodies.judge(request, key.id, work, quick))
 
     async def _submit(self, submission: Submission) -> Answer:
         answer = await self.commits.submit(submission)

@@ -12,9 +12,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from central.access.auth import DEFAULT_SCOPES, Auth, Key
 from central.errors import ApiError, invalid
 from central.ingest.answers import Answer
-from central.ingest.body import decode_json
+from central.ingest.body import decode_short
 from central.store.base import KeyRow, Store
-from central.web.bodies import ReadBody
+from central.web.bodies import Bodies
 from central.web.store_answers import asked
 from protocol.item import Fault
 from protocol.times import format_time
@@ -52,7 +52,7 @@ class KeyEndpoints:
     store: Store
     auth: Auth
     tell_others: Callable[[int], Awaitable[None]]
-    read_body: ReadBody
+    bodies: Bodies
     clock: Callable[[], float]
     rate_limit_default: int
 
@@ -62,7 +62,7 @@ class KeyEndpoints:
 
     async def create(self, request: web.Request, key: Key) -> Answer:
         """POST /api/admin/keys."""
-        wanted = _new_key(decode_json(await self.read_body(request)))
+        wanted = _new_key(await self.bodies.judge(request, key.id, decode_short))
         scopes = frozenset(wanted.scopes) if wanted.scopes else DEFAULT_SCOPES
         limit = wanted.rate_limit or self.rate_limit_default
         row, text = await asked(self.auth.create(wanted.name, scopes, limit, int(self.clock())))

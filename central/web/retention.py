@@ -10,10 +10,10 @@ from aiohttp import web
 from central.access.auth import Key
 from central.errors import invalid, unavailable
 from central.ingest.answers import Answer
-from central.ingest.body import decode_json
+from central.ingest.body import decode_short
 from central.retention import BusyError, RestoreError, Retention
 from central.store.base import StoreError
-from central.web.bodies import ReadBody
+from central.web.bodies import Bodies
 from central.web.gate import Endpoint
 from protocol.item import Fault
 
@@ -50,12 +50,12 @@ def run(retention: Retention, *, seconds: float = RUN_SECONDS) -> Endpoint:
     return handle
 
 
-def restore(retention: Retention, read_body: ReadBody) -> Endpoint:
+def restore(retention: Retention, bodies: Bodies) -> Endpoint:
     """POST /api/admin/retention/restore."""
 
     async def handle(request: web.Request, key: Key) -> Answer:
-        body = await read_body(request)
-        await _asked(retention.restore(f"key {key.id}", _days(decode_json(body) if body else {})))
+        asked = await bodies.judge(request, key.id, lambda body: decode_short(body) if body else {})
+        await _asked(retention.restore(f"key {key.id}", _days(asked)))
         return await _shown(retention, 201, "Line moved back")
 
     return handle

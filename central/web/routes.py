@@ -10,7 +10,7 @@ from central.errors import ApiError
 from central.retention import Retention
 from central.web import probes, retention, static_page
 from central.web.admin import BackupEndpoint, MetricEndpoints
-from central.web.bodies import ReadBody
+from central.web.bodies import Bodies
 from central.web.gate import Gate
 from central.web.ingest import IngestEndpoints
 from central.web.keys import KeyEndpoints
@@ -31,7 +31,7 @@ class Endpoints:
     metrics: MetricEndpoints
     backup: BackupEndpoint
     retention: Retention
-    read_body: ReadBody
+    bodies: Bodies
     ready: Handler
     scrape: Handler
 
@@ -70,7 +70,7 @@ def _add_admin(route: web.UrlDispatcher, endpoints: Endpoints, gate: Gate) -> No
     route.add_get("/api/admin/backup", endpoints.backup.behind(gate), allow_head=False)
     route.add_get("/api/admin/retention", gate("admin", retention.show(held)))
     route.add_post("/api/admin/retention/run", gate("admin", retention.run(held)))
-    route.add_post("/api/admin/retention/restore", gate("admin", retention.restore(held, endpoints.read_body)))
+    route.add_post("/api/admin/retention/restore", gate("admin", retention.restore(held, endpoints.bodies)))
 
 
 def _add_open(route: web.UrlDispatcher, endpoints: Endpoints, version: str, loopback: str | None) -> None:

@@ -266,3 +266,69 @@ int read_items(const char *at, const char *end, const struct bounds *bounds, str
     assert(count <= bounds->most);
     return skip(at, end) == end ? count : 0;
 }
+
+/* The first byte after a string that has begun. */
+static const char *end_of_string(const char *at, const char *end)
+{
+    assert(at != NULL && at <= end);
+    while (at < end && *at != '"')
+        at += *at == '\\' ? 2 : 1;
+    assert(at >= end || *at == '"');
+    return at < end ? at + 1 : NULL;
+}
+
+/* The comma or bracket after an item, NULL where there is none. */
+static const char *end_of_item(const char *at, const char *end)
+{
+    assert(at != NULL && at <= end);
+    ptrdiff_t depth = 0;
+    while (at != NULL && at < end) {
+        char byte = *at;
+        if (depth == 0 && (byte == ',' || byte == ']' || byte == '}'))
+            return at;
+        depth += (byte == '[' || byte == '{') - (byte == ']' || byte == '}');
+        assert(depth >= 0);
+        at = byte == '"' ? end_of_string(at + 1, end) : at + 1;
+    }
+    return NULL;
+}
+
+/* Whether nothing but the end of the object follows: 1, or why not. */
+static int read_tail(const char *at, const char *end)
+{
+    assert(at != NULL && at <= end);
+    at = skip(at, end);
+    assert(at <= end);
+    if (at == end)
+        return SPANS_TORN;
+    return *at == '}' && skip(at + 1, end) == end ? 1 : SPANS_OTHER;
+}
+
+int read_spans(const char *at, const char *end, int most, struct span *spans)
+{
+    assert(at != NULL && at <= end);
+    assert(most > 0 && spans != NULL);
+    const char *text;
+    int length, count = 0, tail;
+    at = expect(at, end, '{');
+    if (at == NULL || (at = read_string(at, end, &text, &length)) == NULL || length != 7 || memcmp(text, "metrics", 7) != 0
+        || (at = expect(at, end, ':')) == NULL || (at = expect(at, end, '[')) == NULL)
+        return SPANS_OTHER;
+    const char *first = skip(at, end);
+    if (first < end && *first == ']')
+        return (tail = read_tail(first + 1, end)) < 0 ? tail : 0;
+    while (1) {
+        const char *begin = at;
+        at = end_of_item(begin, end);
+        if (at == NULL)
+            return SPANS_TORN;
+        if (count < most)
+            spans[count] = (struct span){begin, at};
+        if (++count == COUNTED * most)
+            return count;
+        if (*at == '}')
+            return SPANS_OTHER;
+        if (*at++ == ']')
+            return (tail = read_tail(at, end)) < 0 ? tail : count;
+    }
+}

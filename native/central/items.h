@@ -24,6 +24,18 @@ struct bounds {
     int most; /* items, for which there is room */
 };
 
+/* Where an item stands in the body. */
+struct span {
+    const char *begin, *end;
+};
+
+/* The body is no batch in everyday form; it ends too early. COUNTED times as many as there is room for are counted. */
+enum { SPANS_OTHER = -1, SPANS_TORN = -2, COUNTED = 100 };
+
+/* How many items a body has, of which the first ``most`` are kept; or one of the above. What is in the items is not
+ * looked at. */
+int read_spans(const char *at, const char *end, int most, struct span *spans);
+
 /* How many items there are; 0 when the batch is not in everyday form. */
 int read_items(const char *at, const char *end, const struct bounds *bounds, struct item *items);
 

@@ -7,8 +7,9 @@
 #include "lines.h"
 
 #include <assert.h>
+#include <limits.h>
 
-enum { ITEM_FIELDS = 7, ROW_FIELDS = 6 };
+enum { ITEM_FIELDS = 7, ROW_FIELDS = 6, LONG = 256 * 1024 };
 
 static_assert(sizeof(long long) == sizeof(int64_t), "Python's long long holds a number of a row");
 
@@ -97,10 +98,60 @@ static PyObject *core_items(PyObject *module, PyObject *args)
     struct item *items = PyMem_Malloc(sizeof *items * (size_t)(bounds.most > 0 ? bounds.most : 1));
     if (items == NULL)
         return PyErr_NoMemory();
-    int count = read_items(body, body + length, &bounds, items);
+    int count;
+    if (length < LONG)
+        count = read_items(body, body + length, &bounds, items);
+    else {
+        /* A body of this length comes from a thread beside the event loop, which works meanwhile. */
+        Py_BEGIN_ALLOW_THREADS
+        count = read_items(body, body + length, &bounds, items);
+        Py_END_ALLOW_THREADS
+    }
     assert(count >= 0 && (count == 0 || count <= bounds.most));
     PyObject *made = count > 0 ? list_of((PyTypeObject *)type, PyModule_GetState(module), items, count) : none();
     PyMem_Free(items);
+    return made;
+}
+
+static PyObject *list_of_spans(const char *body, const struct span *spans, int count)
+{
+    assert(body != NULL && spans != NULL);
+    assert(count >= 0);
+    PyObject *made = PyList_New(count);
+    for (int index = 0; made && index < count; index++) {
+        Py_ssize_t begin = spans[index].begin - body, end = spans[index].end - body;
+        assert(begin <= end);
+        PyObject *span = Py_BuildValue("nn", begin, end);
+        if (span == NULL || PyList_SetItem(made, index, span)) {
+            Py_DECREF(made);
+            made = NULL;
+        }
+    }
+    return made;
+}
+
+static PyObject *core_spans(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    const char *body;
+    Py_ssize_t length;
+    int most, count;
+    if (!PyArg_ParseTuple(args, "y#i:spans", &body, &length, &most))
+        return NULL;
+    assert(body != NULL && length >= 0);
+    if (most < 1 || most > INT_MAX / COUNTED) {
+        PyErr_SetString(PyExc_ValueError, "there must be room for an item");
+        return NULL;
+    }
+    struct span *spans = PyMem_Malloc(sizeof *spans * (size_t)most);
+    if (spans == NULL)
+        return PyErr_NoMemory();
+    Py_BEGIN_ALLOW_THREADS
+    count = read_spans(body, body + length, most, spans);
+    Py_END_ALLOW_THREADS
+    assert(count >= SPANS_TORN && count <= COUNTED * most);
+    PyObject *made = count > most ? PyLong_FromLong(count) : count >= 0 ? list_of_spans(body, spans, count)
+        : PyUnicode_FromString(count == SPANS_OTHER ? "other" : "torn");
+    PyMem_Free(spans);
     return made;
 }
 
@@ -221,6 +272,7 @@ static PyObject *core_lines(PyObject *Py_UNUSED(module), PyObject *args)
 
 static PyMethodDef methods[] = {
     {"items", core_items, METH_VARARGS, NULL},
+    {"spans", core_spans, METH_VARARGS, NULL},
     {"lines", core_lines, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
 };

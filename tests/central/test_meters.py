@@ -66,6 +66,7 @@ TOLD = {
     "fiesta_retention_dropped_seconds": 20,
     'fiesta_unreadable_requests_total{reason="method"}': 24,
     'fiesta_tls_failures_total{reason="version"}': 25,
+    'fiesta_busy_total{kind="long bodies"}': 26,
 }
 """What one process says of the counts below that are not 0."""
 
@@ -118,6 +119,7 @@ def test_every_number_of_one_process_is_told_once(sources: Sources) -> None:
         rejected=Counter({"INVALID_NAME": 13}),
         unreadable=Counter({"method": 24}),
         handshakes=Counter({"version": 25}),
+        busy=Counter({"long bodies": 26}),
     )
     samples = scrape(
         replace(

@@ -179,6 +179,13 @@ def test_items_are_made_all_or_none() -> None:
     each_in_turn(CENTRAL, lambda: (read, check))
 
 
+def test_spans_are_found_all_or_none() -> None:
+    def check(found: Any) -> None:
+        assert [json.loads(BODY[start:end])["name"] for start, end in found or CENTRAL.spans(BODY, 9)] == ["a", "b"]
+
+    each_in_turn(CENTRAL, lambda: (lambda: CENTRAL.spans(BODY, 9), check))
+
+
 def test_lines_are_written_all_or_none() -> None:
     whole = CENTRAL.lines(ROWS, 5)
     assert len(whole[1]) > 65_536, "the text has to grow"

@@ -20,6 +20,7 @@ from tests.native import sanitized  # first: it puts the cores where the next on
 
 # isort: split
 from agent.aggregate.aggregator import AggregateOptions
+from central.ingest.spans import find_spans
 from central.store.mysql.rows import lines
 from tests.agent.aggregate.test_core_agrees import books
 from tests.central.ingest.test_submission import NOW, outcome
@@ -115,6 +116,9 @@ def bodies(dice: Random) -> None:
     for _ in range(10):
         body, now = fuzz_inputs.body(dice), NOW + dice.choice((0, 0.5, 86_400, -10))
         assert outcome(body, sanitized.CENTRAL, now) == outcome(body, None, now)
+        for cut in (body, body[: dice.randrange(len(body) + 1)]):
+            most = dice.randrange(1, 9)
+            assert find_spans(cut, most, sanitized.CENTRAL) == find_spans(cut, most, None)
 
 
 def groups(dice: Random) -> None:
