@@ -75,17 +75,18 @@ def _add_admin(route: web.UrlDispatcher, endpoints: Endpoints, gate: Gate) -> No
 
 def _add_open(route: web.UrlDispatcher, endpoints: Endpoints, version: str, loopback: str | None) -> None:
     """Those that need no key; on loopback they answer to a name of this host alone."""
+
+    def meant(handler: Handler) -> Handler:
+        return handler if loopback is None else _meant_for(loopback, handler)
+
     description = static_page.document(json.dumps(openapi(version)).encode(), "application/json")
-    for path, handler in {
-        "/health": probes.health,
-        "/ready": endpoints.ready,
-        "/metrics": endpoints.scrape,
-        "/openapi.json": description,
-        "/": static_page.page(),
-        "/docs": static_page.page(),
-        "/page/{file}": static_page.assets(),
-    }.items():
-        route.add_get(path, handler if loopback is None else _meant_for(loopback, handler))
+    route.add_get("/health", meant(probes.health))
+    route.add_get("/ready", meant(endpoints.ready))
+    route.add_get("/metrics", meant(endpoints.scrape))
+    route.add_get("/openapi.json", meant(description))
+    route.add_get("/", meant(static_page.page()))
+    route.add_get("/docs", meant(static_page.page()))
+    route.add_get("/page/{file}", meant(static_page.assets()))
 
 
 def _meant_for(loopback: str, handler: Handler) -> Handler:
