@@ -22,6 +22,7 @@ from agent.commands.send_lines import send as send_lines
 from agent.forward.api_key import ApiKey, BadKeyError
 from agent.forward.forwarder import Tell
 from agent.forward.http_connection import HttpConnection
+from agent.forward.proxy import refuse_proxy
 from agent.forward.schedule import host_name, share_of
 from agent.forward.send import Sender
 from agent.receive.activation import passed_sockets
@@ -96,6 +97,7 @@ def run(settings: Settings) -> None:
     out after the next start.
     """
     try:
+        refuse_proxy(settings.central_url, os.environ)
         uvloop.run(_run(settings, _key(settings), log_to(standard_error())))
     except StartError as error:
         _fail(str(error))
@@ -133,10 +135,11 @@ def check(settings: Settings) -> None:
 
 async def _ask_central(settings: Settings, key: ApiKey, names: int | None) -> list[Finding]:
     try:
+        refuse_proxy(settings.central_url, os.environ)
         with starting(f"FIESTA_AGENT_CA_FILE {settings.ca_file}", "it must be a PEM file of certificates"):
             sender = Sender(settings.central_url, key, settings.ca_file)
     except StartError as error:
-        return [Finding(False, "certificates", str(error))]
+        return [Finding(False, "way to the service", str(error))]
     sends = Sends(settings.flush_interval, settings.max_names, names)
     async with sender:
         return [finding async for finding in check_central(settings.central_url, sender, time.time, sends)]

@@ -1,26 +1,22 @@
 """One HTTP/1.1 connection to one server, kept alive, one request at a time.
 
-aiohttp's client alone would take a third of the memory that an agent may use. What can go wrong in an
-answer's bytes is left to the parser, httptools.
+aiohttp's client alone would take a third of the memory that an agent may use.
 """
 
 import asyncio
-import ssl
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 from urllib.parse import urlsplit
 
-from httptools import HttpParserError, HttpResponseParser
+from agent.forward.dial import Dialer, Trust
+from agent.forward.http_answer import Answer
 
-MAX_ANSWER_BYTES: Final = 4 << 20
-"""A batch of which every item is refused has an answer of some 200 kB; what is longer is not ours."""
-MAX_HEADERS: Final = 200
 IDLE_SECONDS: Final = 70.0
 """One connection lasts over the longest flush interval. When idle for longer it is closed by us, before a proxy
 (nginx: after 75 s) closes it under a request."""
-_CHUNK: Final = 65_536
+LARGEST_AGE_SECONDS: Final = 300.0
+"""Then the name is resolved again, and the authorities are read again."""
 
 
 class Reply(NamedTuple):
@@ -34,51 +30,57 @@ class Reply(NamedTuple):
 class HttpConnection:
     """Opened by the first request and again when it must be. ``close`` it at the end."""
 
-    def __init__(self, url: str, tls: ssl.SSLContext | None = None, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        url: str,
+        trust: Trust | None = None,
+        now: Callable[[], float] = time.monotonic,
+        dial: Callable[[str, int, Trust | None], Dialer] = Dialer,
+    ) -> None:
         parts = urlsplit(url)
-        self._host = parts.hostname or ""
-        self._port = parts.port or (443 if parts.scheme == "https" else 80)
+        secure = parts.scheme == "https"
+        self._dialer = dial(parts.hostname or "", parts.port or (443 if secure else 80), trust if secure else None)
         self._named = parts.netloc
         self._base = parts.path.rstrip("/")
-        self._tls = tls if parts.scheme == "https" else None
         self._now = now
-        self._open: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self._open: _Link | None = None
+        self._opened = 0.0
         self._used = 0.0
 
     async def request(self, method: str, path: str, headers: Mapping[str, str], body: bytes = b"") -> Reply:
-        """Send and wait for the whole answer, which is cut off where it is longer than any of ours.
+        """Send and wait for the whole answer.
 
         Raises OSError (also of TLS) when there is no connection or it ends too early, ValueError when the
-        answer is no HTTP. It waits for ever: the caller sets the time.
+        answer is no HTTP, or longer than any of ours. It waits for ever: the caller sets the time.
         """
-        reader, writer = await self._connect()
+        link = await self._connect()
         try:
-            writer.write(self._head(method, path, headers, len(body)) + body)
-            await writer.drain()
-            answer = _Answer()
-            while not answer.whole:
-                answer.take(await reader.read(_CHUNK))
-        except BaseException:
+            answer = await link.exchange(self._head(method, path, headers, len(body)) + body)
+            answer.check_order()
+        except BaseException:  # also when the caller's time is over
+            self._dialer.failed()
             await self.close()
             raise
+        self._dialer.worked()
         self._used = self._now()
         if not answer.keeps_alive:
             await self.close()
-        return Reply(answer.status(), answer.headers, bytes(answer.body))
+        return Reply(answer.status, answer.headers, bytes(answer.body))
 
     async def close(self) -> None:
         """At once. May be called again."""
         if self._open is not None:
-            writer, self._open = self._open[1], None
-            writer.transport.abort()
-            with suppress(OSError):
-                await writer.wait_closed()
+            link, self._open = self._open, None
+            await link.close()
 
-    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        if self._open is not None and (self._open[0].at_eof() or self._now() - self._used > IDLE_SECONDS):
+    async def _connect(self) -> "_Link":
+        now = self._now()
+        stale = now - self._used > IDLE_SECONDS or now - self._opened > LARGEST_AGE_SECONDS
+        if self._open is not None and (stale or not self._open.usable):
             await self.close()
         if self._open is None:
-            self._open = await asyncio.open_connection(self._host, self._port, ssl=self._tls)
+            self._open = await self._dialer.open(_Link)
+            self._opened = now
         return self._open
 
     def _head(self, method: str, path: str, headers: Mapping[str, str], length: int) -> bytes:
@@ -89,55 +91,74 @@ class HttpConnection:
         return "\r\n".join([*lines, "", ""]).encode("ascii")
 
 
-class _Answer:
-    """What httptools calls back, until the answer is whole; those before the last, as 100, are passed over."""
+class _Link(asyncio.Protocol):
+    """The bytes of a connection. They are of the answer that is awaited; where none is, the connection is no good."""
 
     def __init__(self) -> None:
-        self.headers: dict[str, str] = {}
-        self.body = bytearray()
-        self.whole = False
-        self.keeps_alive = False
-        self._has_head = False
-        self._lines = 0
-        self._parser = HttpResponseParser(self)
+        loop = asyncio.get_running_loop()
+        self.usable = True
+        self._transport: asyncio.Transport | None = None
+        self._answer: Answer | None = None
+        self._waiting: asyncio.Future[Answer] = loop.create_future()
+        self._lost: asyncio.Future[None] = loop.create_future()
 
-    def take(self, data: bytes) -> None:
-        """Raises ConnectionError when there is no more of an answer that is not whole, ValueError when it is none."""
-        if not data:
-            if not self._ends_with_the_connection():
-                raise ConnectionResetError("the connection was closed before the answer was whole")
-            self.whole = True
+    async def exchange(self, request: bytes) -> Answer:
+        """Send a request and wait for its answer. Raises OSError and ValueError, as HttpConnection.request."""
+        transport = self._transport
+        if transport is None or not self.usable:
+            raise ConnectionResetError("the connection was closed before the request")
+        self._answer = Answer(sent=lambda: not transport.get_write_buffer_size())
+        self._waiting = asyncio.get_running_loop().create_future()
+        transport.write(request)
+        return await self._waiting
+
+    async def close(self) -> None:
+        self.usable = False
+        if self._transport is not None:
+            self._transport.abort()
+            await self._lost
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        answer = self._answer
+        if answer is None or self._waiting.done():
+            self.usable = False  # nobody asked
+            if self._transport is not None:
+                self._transport.abort()
             return
         try:
-            self._parser.feed_data(data)
-        except HttpParserError as error:
-            raise ValueError(f"the answer is not HTTP: {error}") from None
-        if len(self.body) > MAX_ANSWER_BYTES:
-            self.whole, self.keeps_alive = True, False
-
-    def status(self) -> int:
-        return int(self._parser.get_status_code())
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._lines += 1
-        if self._lines > MAX_HEADERS:
-            raise ValueError("the answer has headers without end")
-        self.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
-
-    def on_headers_complete(self) -> None:
-        self._has_head = True
-
-    def on_body(self, part: bytes) -> None:
-        self.body += part
-
-    def on_message_complete(self) -> None:
-        if self.status() < 200:
-            self.headers.clear()
-            self._has_head = False
+            answer.take(data)
+        except ValueError as error:
+            self._give_up(error)
         else:
-            self.whole = True
-            self.keeps_alive = self._parser.should_keep_alive()
+            if answer.whole:
+                self._waiting.set_result(answer)
 
-    def _ends_with_the_connection(self) -> bool:
-        framed = "content-length" in self.headers or "transfer-encoding" in self.headers
-        return self._has_head and not framed
+    def eof_received(self) -> None:
+        self.usable = False
+        self._end()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.usable = False
+        if error is not None:
+            self._give_up(error)
+        self._end()
+        if not self._lost.done():
+            self._lost.set_result(None)
+
+    def _end(self) -> None:
+        if self._answer is None or self._waiting.done():
+            return
+        try:
+            self._answer.end()
+        except ConnectionError as error:
+            self._give_up(error)
+        else:
+            self._waiting.set_result(self._answer)
+
+    def _give_up(self, error: Exception) -> None:
+        self.usable = False
+        if self._answer is not None and not self._waiting.done():
+            self._waiting.set_exception(error)

@@ -2,7 +2,6 @@
 
 import asyncio
 import gzip
-import os
 import ssl
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -11,6 +10,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from agent.forward.api_key import ApiKey
+from agent.forward.dial import in_words
 from agent.forward.http_connection import HttpConnection
 from agent.forward.outcome import Reply
 
@@ -36,12 +36,12 @@ class Sender:
     def __init__(self, url: str, key: ApiKey, ca_file: Path | None = None, timeout: float = TIMEOUT_SECONDS) -> None:
         self._url = url.rstrip("/")
         self._key = key
-        self._tls = tls_context(ca_file) if self._url.startswith("https:") else None
+        self._authorities = Authorities(ca_file) if self._url.startswith("https:") else None
         self._timeout = timeout
         self._connection: HttpConnection | None = None
 
     async def __aenter__(self) -> Self:
-        self._connection = HttpConnection(self._url, self._tls)
+        self._connection = HttpConnection(self._url, self._authorities.read_again if self._authorities else None)
         return self
 
     async def __aexit__(
@@ -82,7 +82,8 @@ class Sender:
         except TimeoutError:
             raise UnreachableError(f"no answer from {self._url} within {self._timeout:g} s") from None
         except (OSError, ValueError) as error:
-            raise UnreachableError(f"{self._url} cannot be reached: {_plain(error)}") from None
+            fault = self._authorities.fault if self._authorities is not None else ""
+            raise UnreachableError(f"{self._url} cannot be reached: {in_words(error)}{fault}") from None
         told = reply.headers
         return Reply(
             reply.status,
@@ -94,6 +95,28 @@ class Sender:
         )
 
 
+class Authorities:
+    """Whom to believe that a server is central. Making one raises OSError when ``ca_file`` is of no use.
+
+    The file is read again for each new connection, so that one that was replaced is used without a restart.
+    """
+
+    def __init__(self, ca_file: Path | None) -> None:
+        self.fault = ""
+        """What to add to a failure: that the file is of no use by now."""
+        self._file = ca_file
+        self._context = tls_context(ca_file)
+
+    async def read_again(self) -> ssl.SSLContext:
+        """TLS with the authorities as of now; as of the last time where they cannot be read."""
+        try:
+            self._context = await asyncio.to_thread(tls_context, self._file)
+            self.fault = ""
+        except (OSError, RuntimeError) as error:  # RuntimeError: there is no room for another thread
+            self.fault = f" (FIESTA_AGENT_CA_FILE {self._file} cannot be read again: {in_words(error)})"
+        return self._context
+
+
 def tls_context(ca_file: Path | None) -> ssl.SSLContext:
     """TLS 1.2 and up, names checked, against the system's authorities or those of ``ca_file``.
 
@@ -102,9 +125,3 @@ def tls_context(ca_file: Path | None) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=ca_file)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context
-
-
-def _plain(error: Exception) -> str:
-    if isinstance(error, OSError) and not isinstance(error, ssl.SSLError) and error.errno and error.errno > 0:
-        return os.strerror(error.errno)
-    return str(error) or type(error).__name__

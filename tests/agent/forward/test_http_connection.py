@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 
-from agent.forward.http_connection import IDLE_SECONDS, MAX_HEADERS, HttpConnection, Reply
+from agent.forward.http_answer import MAX_ANSWER_BYTES, MAX_HEAD_BYTES, MAX_HEADERS
+from agent.forward.http_connection import IDLE_SECONDS, LARGEST_AGE_SECONDS, HttpConnection, Reply
 
 PLAIN = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
 
@@ -19,6 +20,8 @@ class Server:
         self.connections = 0
         self.heads: list[bytes] = []
         self._answers = list(answers)
+        self.closed = asyncio.Event()
+        """A connection has been closed by us, and the other side had its turn to see it."""
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
@@ -33,6 +36,9 @@ class Server:
             pass
         finally:
             writer.close()
+            with suppress(OSError):
+                await reader.read()  # until the other side has seen the end and closed, too
+            self.closed.set()
 
 
 @asynccontextmanager
@@ -78,6 +84,20 @@ async def test_an_answer_is_read_whole(answer: bytes, status: int, body: bytes) 
         (b"SSH-2.0-OpenSSH\r\n", ValueError),
         (b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n", ValueError),
         (b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * (MAX_HEADERS + 1) + b"\r\n", ValueError),
+        (b"HTTP/1.1 200 OK\r\nA: " + b"b" * MAX_HEAD_BYTES, ValueError),
+        (b"HTTP/1.1 100 Continue\r\n\r\n" * (MAX_HEAD_BYTES // 20), ValueError),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 5000000\r\n\r\n" + b" " * (MAX_ANSWER_BYTES + 1), ValueError),
+        (b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n", ValueError),
+        (b"HTTP/1.1 101 Switching Protocols\r\n\r\n" + PLAIN, ValueError),
+        (b"HTTP/1.1 000 OK\r\nContent-Length: 0\r\n\r\n", ValueError),
+        (b"\r\n" + PLAIN, ValueError),
+        (b"hello" + PLAIN, ValueError),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nhi", ValueError),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 1\r\n\r\nhi", ValueError),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\nhi", ValueError),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 2\r\n\r\nhi", ValueError),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nhi", ValueError),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nhiCLOSE", ConnectionError),
     ],
 )
 async def test_a_torn_or_false_answer_is_an_error_and_the_next_request_starts_anew(
@@ -90,6 +110,86 @@ async def test_a_torn_or_false_answer_is_an_error_and_the_next_request_starts_an
         assert (await ask(connection)).body == b"hi"
         await connection.close()
     assert server.connections == 2
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "body"),
+    [
+        (b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n" + PLAIN, 503, b""),
+        (PLAIN + b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n", 200, b"hi"),
+        (PLAIN + PLAIN + PLAIN, 200, b"hi"),
+        (PLAIN + b"HTTP/1.1 2", 200, b"hi"),
+        (PLAIN + b"garbage", 200, b"hi"),
+        (b"HTTP/1.1 304 No\r\nContent-Length: 2\r\n\r\n" + PLAIN, 304, b""),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + PLAIN, 200, b""),
+        (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n" + PLAIN, 503, b""),
+        (b"HTTP/1.1 503 No\r\nConnection: close\r\nContent-Length: 0\r\n\r\n" + PLAIN, 503, b""),
+    ],
+)
+async def test_only_the_first_whole_answer_counts_and_what_follows_ends_the_connection(
+    answer: bytes, status: int, body: bytes
+) -> None:
+    async with serving(answer, b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nnew") as server:
+        connection = HttpConnection(server.url)
+        reply = await ask(connection)
+        assert (reply.status, reply.body) == (status, body)
+        assert (await ask(connection)).body == b"new", "and not what was left over"
+        await connection.close()
+    assert server.connections == 2
+
+
+async def test_an_answer_that_comes_while_nothing_was_asked_ends_the_connection() -> None:
+    """It comes in a read of its own, behind the answer to the first request."""
+    first, ended = asyncio.Event(), asyncio.Event()
+
+    async def say_too_much(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(PLAIN)
+        if not ended.is_set():
+            await first.wait()
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nbad")
+            with suppress(ConnectionError):
+                assert await reader.read() == b""
+            ended.set()
+        writer.close()
+
+    async with await asyncio.start_server(say_too_much, "127.0.0.1", 0) as server:
+        connection = HttpConnection(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        await ask(connection)
+        first.set()
+        await asyncio.wait_for(ended.wait(), 10)
+        assert (await ask(connection)).body == b"hi"
+        await connection.close()
+
+
+@pytest.mark.parametrize(("status", "counts"), [(201, False), (413, True)])
+async def test_a_yes_before_the_request_was_sent_is_no_answer(status: int, counts: bool) -> None:
+    async def interrupt(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 %d X\r\nContent-Length: 0\r\n\r\n" % status)
+        await writer.drain()
+        await ended.wait()
+        writer.close()
+
+    ended = asyncio.Event()
+    async with await asyncio.start_server(interrupt, "127.0.0.1", 0) as server:
+        connection = HttpConnection(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        request = connection.request("POST", "/x", {}, b"x" * (64 << 20))
+        if counts:
+            assert (await asyncio.wait_for(request, 10)).status == status
+        else:
+            with pytest.raises(ValueError, match="before the request was sent"):
+                await asyncio.wait_for(request, 10)
+        ended.set()
+        await connection.close()
+
+
+async def test_a_trailer_is_no_header() -> None:
+    answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nDate: never\r\n\r\n"
+    async with serving(answer) as server:
+        connection = HttpConnection(server.url)
+        assert "date" not in (await ask(connection)).headers
+        await connection.close()
 
 
 async def test_one_connection_is_kept() -> None:
@@ -106,6 +206,7 @@ async def test_one_connection_is_kept() -> None:
     ("first", "wait"),
     [
         (PLAIN, IDLE_SECONDS + 1),
+        (PLAIN, LARGEST_AGE_SECONDS + 1),
         (b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nhi", 0.0),
         (PLAIN + b"CLOSE", 0.0),
     ],
@@ -117,9 +218,19 @@ async def test_a_connection_that_idled_or_was_closed_is_not_used_again(first: by
         await ask(connection)
         now[0] += wait
         if first.endswith(b"CLOSE"):
-            assert connection._open is not None
-            assert await connection._open[0].read() == b""  # the end has come in
-        await ask(connection)
+            await server.closed.wait()
+        assert (await ask(connection)).body == b"hi"
+        await connection.close()
+    assert server.connections == 2
+
+
+async def test_a_connection_in_use_all_the_time_is_opened_again_after_its_largest_age() -> None:
+    now = [0.0]
+    async with serving(*[PLAIN] * 8) as server:
+        connection = HttpConnection(server.url, now=lambda: now[0])
+        for _ in range(8):
+            await ask(connection)
+            now[0] += 60
         await connection.close()
     assert server.connections == 2
 

@@ -1,0 +1,87 @@
+"""New connections to one server: its name is resolved for each, and every address that it has is tried.
+
+An address that was silent, or answered nonsense, comes last the next time.
+"""
+
+import asyncio
+import os
+import socket
+import ssl
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
+
+ADDRESS_SECONDS: Final = 3.0
+"""What an address has for TCP and TLS while there is another one to try."""
+
+Resolve = Callable[[str, int], Awaitable[list[str]]]
+"""The IP addresses of a host, best first. Raises OSError."""
+Trust = Callable[[], Awaitable[ssl.SSLContext]]
+"""The TLS to use, as of now."""
+P = TypeVar("P", bound=asyncio.Protocol)
+
+
+async def resolve(host: str, port: int) -> list[str]:
+    """What the system's resolver says."""
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(address[0]) for *_, address in found))
+
+
+class Dialer:
+    """``open`` a connection; ``failed`` says that the last one was no good."""
+
+    def __init__(
+        self, host: str, port: int, trust: Trust | None, find: Resolve = resolve, seconds: float = ADDRESS_SECONDS
+    ) -> None:
+        self._host = host
+        self._port = port
+        self._trust = trust
+        self._resolve = find
+        self._seconds = seconds
+        self._faults: dict[str, int] = {}
+        """When each address failed the last time, as a number that grows."""
+        self._last: str | None = None
+
+    async def open(self, make: Callable[[], P]) -> P:
+        """Connect to the first address that takes it. Raises OSError, which says what each of them did."""
+        addresses = await self._resolve(self._host, self._port)
+        self._faults = {address: self._faults[address] for address in addresses if address in self._faults}
+        addresses = sorted(addresses, key=lambda address: self._faults.get(address, 0))
+        causes: dict[str, OSError] = {}
+        for address in addresses:
+            alone = len(causes) + 1 == len(addresses)
+            self._last = address
+            try:
+                async with asyncio.timeout(None if alone else self._seconds):
+                    return await self._connect(make, address)
+            except OSError as error:
+                self.failed()
+                causes[address] = error
+        if len({in_words(error) for error in causes.values()}) == 1:
+            raise next(iter(causes.values()))
+        raise ConnectionError("; ".join(f"{address}: {in_words(error)}" for address, error in causes.items()))
+
+    def failed(self) -> None:
+        """The address that was opened last is to be tried after all others."""
+        if self._last is not None:
+            self._faults[self._last] = max(self._faults.values(), default=0) + 1
+
+    def worked(self) -> None:
+        """It is as good as any again."""
+        if self._last is not None:
+            self._faults.pop(self._last, None)
+
+    async def _connect(self, make: Callable[[], P], address: str) -> P:
+        tls = None if self._trust is None else await self._trust()
+        _, made = await asyncio.get_running_loop().create_connection(
+            make, address, self._port, ssl=tls, server_hostname=self._host if tls else None
+        )
+        return made
+
+
+def in_words(error: Exception) -> str:
+    """Why a connection failed, for people."""
+    if isinstance(error, TimeoutError) and not error.errno:
+        return "no connection in time"
+    if isinstance(error, OSError) and not isinstance(error, ssl.SSLError) and error.errno and error.errno > 0:
+        return os.strerror(error.errno)
+    return str(error) or type(error).__name__

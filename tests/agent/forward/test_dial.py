@@ -1,0 +1,162 @@
+"""Names that have several addresses, or other ones by now."""
+
+import asyncio
+import shutil
+import socket
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from agent.forward.api_key import ApiKey
+from agent.forward.dial import Dialer
+from agent.forward.http_connection import LARGEST_AGE_SECONDS, HttpConnection
+from agent.forward.send import Sender, UnreachableError
+from tests.agent.fakes import KEY, RealCentral
+
+TLS = Path(__file__).parents[2] / "data" / "tls"
+FIRST, SECOND, THIRD = "127.0.0.1", "127.0.0.2", "127.0.0.3"
+
+
+class Network:
+    """Servers on addresses of this host under one port, and a name that has the addresses in ``addresses``."""
+
+    def __init__(self) -> None:
+        self.addresses: list[str] = []
+        self.port = 0
+        self.asked = 0
+        self._servers: list[asyncio.Server] = []
+
+    async def find(self, host: str, port: int) -> list[str]:
+        assert (host, port) == ("metrics.internal", self.port)
+        self.asked += 1
+        return list(self.addresses)
+
+    async def serve(self, address: str) -> None:
+        """Answer each request with the address."""
+
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            try:
+                while await reader.readuntil(b"\r\n\r\n"):
+                    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n%b" % address.encode())
+            except (asyncio.IncompleteReadError, ConnectionError):
+                writer.close()
+
+        await self._start(address, answer)
+
+    async def serve_silence(self, address: str) -> None:
+        """Take connections and say nothing."""
+
+        async def silence(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.read()
+            writer.close()
+
+        await self._start(address, silence)
+
+    async def _start(self, address: str, answer: object) -> None:
+        server = await asyncio.start_server(answer, address, self.port)  # type: ignore[arg-type]
+        self.port = server.sockets[0].getsockname()[1]
+        self._servers.append(server)
+
+    async def stop(self, number: int) -> None:
+        self._servers[number].close()
+        await self._servers[number].wait_closed()
+
+    def connection(self, now: list[float] | None = None) -> HttpConnection:
+        clock = now or [0.0]
+        dial = partial(Dialer, find=self.find, seconds=0.05)
+        return HttpConnection(f"http://metrics.internal:{self.port}", None, lambda: clock[0], dial)
+
+
+@asynccontextmanager
+async def a_network() -> AsyncIterator[Network]:
+    network = Network()
+    yield network
+    for number in range(len(network._servers)):
+        await network.stop(number)
+
+
+async def ask(connection: HttpConnection) -> str:
+    return (await asyncio.wait_for(connection.request("GET", "/x", {}), 10)).body.decode()
+
+
+async def test_an_address_where_nobody_listens_is_passed_over() -> None:
+    async with a_network() as network:
+        await network.serve(SECOND)
+        network.addresses = [FIRST, THIRD, SECOND]
+        connection = network.connection()
+        assert await ask(connection) == SECOND
+        await connection.close()
+
+
+async def test_an_address_that_takes_no_connection_has_a_limit_of_its_own() -> None:
+    async with a_network() as network:
+        await network.serve(SECOND)
+        with socket.socket() as full:
+            full.bind((FIRST, network.port))
+            full.listen(0)
+            with socket.create_connection((FIRST, network.port)):  # what comes now is not even refused
+                network.addresses = [FIRST, SECOND]
+                connection = network.connection()
+                assert await ask(connection) == SECOND
+                await connection.close()
+
+
+async def test_an_address_that_never_answers_comes_last_the_next_time() -> None:
+    async with a_network() as network:
+        await network.serve_silence(FIRST)
+        await network.serve(SECOND)
+        network.addresses = [FIRST, SECOND]
+        connection = network.connection()
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(connection.request("GET", "/x", {}), 0.05)
+        assert await ask(connection) == SECOND
+        await connection.close()
+
+
+async def test_when_no_address_is_any_good_each_cause_is_told() -> None:
+    async with a_network() as network:
+        await network.serve_silence(FIRST)
+        await network.stop(0)
+        network.addresses = [FIRST, "192.0.2.256"]
+        with pytest.raises(OSError, match=rf"{FIRST}: Connection refused; 192\.0\.2\.256: "):
+            await ask(network.connection())
+
+
+async def test_a_name_that_resolves_elsewhere_is_followed_within_the_largest_age() -> None:
+    now = [0.0]
+    async with a_network() as network:
+        await network.serve(FIRST)
+        await network.serve(SECOND)
+        network.addresses = [FIRST]
+        connection = network.connection(now)
+        assert await ask(connection) == FIRST
+        network.addresses = [SECOND]
+        said = []
+        while now[0] <= LARGEST_AGE_SECONDS:
+            now[0] += 30
+            said.append(await ask(connection))
+        assert said == [FIRST] * (len(said) - 1) + [SECOND]
+        assert network.asked == 2
+        await connection.close()
+
+
+async def test_a_ca_file_that_was_replaced_is_used_by_the_next_connection(tmp_path: Path) -> None:
+    ca_file = tmp_path / "ca.pem"
+    shutil.copy(TLS / "other_cert.pem", ca_file)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(TLS / "cert.pem", TLS / "key.pem")
+    async with (
+        RealCentral().serving(ssl_context=context) as central,
+        Sender(central.url, ApiKey(KEY, None), ca_file) as sender,
+    ):
+        with pytest.raises(UnreachableError, match="certificate"):
+            await sender.health()
+        ca_file.write_text("half of it")
+        with pytest.raises(UnreachableError, match=r"certificate.*FIESTA_AGENT_CA_FILE .* cannot be read again"):
+            await sender.health()
+        shutil.copy(TLS / "cert.pem", ca_file)
+        assert (await sender.health()).status == 200
