@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 
 from central.errors import ApiError, invalid
 from protocol.item import Fault
+from protocol.statsd_types import RENAMED_HEADER, shown
 
 SINGLE_ANSWERS: Final = {
     "counter": b'{"success":true,"message":"Counter metric recorded"}',
@@ -29,9 +30,12 @@ class RejectedItem(NamedTuple):
     fault: Fault
 
 
-def recorded(body: bytes, *, replayed: bool = False) -> Answer:
-    """201 for what is durable now, or was before."""
-    return Answer(201, body, {"Idempotency-Replayed": "true"} if replayed else {})
+def recorded(body: bytes, *, replayed: bool = False, renamed: Sequence[str] = ()) -> Answer:
+    """201 for what is durable now, or was before. ``renamed`` are names that took the place of items' own."""
+    headers = {"Idempotency-Replayed": "true"} if replayed else {}
+    if renamed:
+        headers[RENAMED_HEADER] = shown(renamed)
+    return Answer(201, body, headers)
 
 
 def refused(error: ApiError) -> Answer:

@@ -6,6 +6,7 @@ from typing import Final
 from central.ingest.names import Known, Names
 from central.ingest.submission import Submission
 from central.store.base import Group, Refused, RequestId, Row, StaleNames
+from protocol.statsd import MetricType
 
 TRIES: Final = 3
 _row: Final = tuple.__new__  # Row without its Python-level constructor: 140 ns and not 310
@@ -24,15 +25,33 @@ def add(group: Group, submission: Submission, known: Known, remembered: RequestI
 
     Both go into one transaction: so a request whose id is stored has its points stored, and no other has.
     """
-    metrics = known.metrics
-    group.rows.extend(
-        [
-            _row(Row, (metrics[name].id, recorded_at, value, weight, low, high))
-            for name, _, value, recorded_at, weight, low, high in submission.items
-        ]
-    )
+    if submission.sent_as is None or known.fits(submission):
+        metrics, submission.renamed = known.metrics, []
+        group.rows.extend(
+            [
+                _row(Row, (metrics[name].id, recorded_at, value, weight, low, high))
+                for name, _, value, recorded_at, weight, low, high in submission.items
+            ]
+        )
+    else:
+        _add_placed(group, submission, submission.sent_as, known)
     if remembered is not None:
         group.ids.append(remembered)
+
+
+def _add_placed(group: Group, submission: Submission, sent_as: list[MetricType | None], known: Known) -> None:
+    """Add rows under the names where the items belong, and note those that are not their own."""
+    renamed: dict[str, None] = {}
+    for item, its_type in zip(submission.items, sent_as, strict=True):
+        place = known.place(item, its_type)
+        if place is None:
+            raise KeyError(item.name)  # settle let it pass, so it has one
+        name, metric = place
+        if name != item.name:
+            renamed[name] = None
+        _, _, value, recorded_at, weight, low, high = item
+        group.rows.append(_row(Row, (metric.id, recorded_at, value, weight, low, high)))
+    submission.renamed = list(renamed)
 
 
 async def try_until_taken(attempt: Callable[[], Awaitable[None]], names: Names) -> None:

@@ -1,14 +1,23 @@
-"""Which names exist: a cache before the store. A name keeps its type for ever."""
+"""Which names exist: a cache before the store. A name keeps its type for ever.
 
-from collections.abc import Iterable
+Of items that say what they were on a StatsD line, the first to come owns its name too, and those of the other types
+are stored under a longer one (protocol.statsd_types). The store is the judge of who was first, so that all agents, all
+processes and the drain of the spill agree.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import repeat
 from typing import Final
 
 import structlog
 
 from central.ingest.submission import Submission
 from central.store.base import Caps, Metric, NameStore, NewName
-from protocol.item import Fault
+from central.store.owners import is_wanted
+from protocol.item import Fault, Item
+from protocol.statsd import MetricType
+from protocol.statsd_types import name_of_clash
 
 MAX_CACHED: Final = 1_000_000
 _log = structlog.get_logger(__name__)
@@ -20,6 +29,27 @@ class Known:
 
     version: int | None = None
     metrics: dict[str, Metric] = field(default_factory=dict)
+
+    def fits(self, submission: Submission) -> bool:
+        """Whether every item surely belongs under its own name: a quick look that most submissions pass."""
+        metrics, items = self.metrics, submission.items
+        try:
+            if submission.sent_as is None:
+                return [metrics[item[0]].kind for item in items] == [item[1] for item in items]
+            # Who owns a name has its type; where nothing is said of an item a closer look is needed.
+            return None not in submission.sent_as and [metrics[item[0]].owner for item in items] == submission.sent_as
+        except KeyError:
+            return False
+
+    def place(self, item: Item, sent_as: MetricType | None) -> tuple[str, Metric] | None:
+        """The name under which an item belongs, its own or that of a clash; None when it can be stored nowhere."""
+        metric = self.metrics.get(item.name)
+        if metric is not None and metric.takes(item.kind, sent_as):
+            return item.name, metric
+        if metric is None or sent_as is None or (longer := name_of_clash(item.name, sent_as)) is None:
+            return None
+        metric = self.metrics.get(longer)
+        return (longer, metric) if metric is not None and metric.takes(item.kind, sent_as) else None
 
 
 class Names:
@@ -38,29 +68,32 @@ class Names:
         """
         todo = list(submissions)
         known, missing = await self._resolve(todo, now)
-        faults = [self._faults(submission, known.metrics, missing) for submission in todo]
+        faults = [self._faults(submission, known, missing) for submission in todo]
         if known.version is not None and any(faults) and await self._store.version() != known.version:
             # What the cache holds against them may be a name that is gone.
             self.forget_all()
             known, missing = await self._resolve(todo, now)
-            faults = [self._faults(submission, known.metrics, missing) for submission in todo]
+            faults = [self._faults(submission, known, missing) for submission in todo]
         if missing:
             _log.warning("names_over_cap", refused=len(missing), example=min(missing), caps=self._caps._asdict())
         for submission, found in zip(todo, faults, strict=True):
-            if found:
-                submission.reject(found)
+            submission.reject(found)
         return known
 
     def settle_known(self, submissions: Iterable[Submission]) -> None:
         """Reject what is known to have the wrong type; a name that is not known is taken as declared.
 
-        For when the store cannot be asked: what it thinks otherwise comes out when it can.
+        For when the store cannot be asked: what it thinks otherwise comes out when it can. So everything that says what
+        it was on a StatsD line is taken: the store may find a place for it.
         """
         metrics = (self._known or Known()).metrics
         for submission in submissions:
-            faults = self._faults(submission, metrics, frozenset())
-            if faults:
-                submission.reject(faults)
+            faults = {}
+            for position, (item, sent_as) in enumerate(_with_types(submission)):
+                metric = metrics.get(item.name)
+                if sent_as is None and metric is not None and metric.kind != item.kind:
+                    faults[position] = _conflict(item, None, metrics)
+            submission.reject(faults)
 
     def of(self, name: str) -> Metric:
         """The metric of a name that ``settle`` let pass last."""
@@ -92,37 +125,99 @@ class Names:
         if self._known is None:
             self._known = Known(await self._store.version())
         known = self._known
-        wanted = [
-            NewName(item.name, item.kind, submission.key_id)
-            for submission in todo
-            for item in submission.items
-            if item.name not in known.metrics
-        ]
-        if not wanted:
-            return known, frozenset()
-        found = await self._store.resolve(wanted, self._caps, now)
-        if len(known.metrics) + len(found) > MAX_CACHED:
-            needed = {item.name for submission in todo for item in submission.items}
+        odd = [submission for submission in todo if not known.fits(submission)]
+        missing = await self._learn(known, list(_own_names(odd, known)), now)
+        # Only now is it known who owns these names, and so which items need another one.
+        longer = list(_names_of_clashes(odd, known))
+        missing |= await self._learn(known, longer, now)
+        for new in longer:
+            if new.name in known.metrics:
+                _log.warning("name_clash", name=new.clash_of, sent_as=new.owner, stored_as=new.name)
+        if len(known.metrics) > MAX_CACHED:
+            needed = {
+                name for submission in todo for pair in _with_types(submission) for name in _possible_names(*pair)
+            }
             kept = {name: metric for name, metric in known.metrics.items() if name in needed}
             known = self._known = Known(known.version, kept)
-        known.metrics.update(found)
-        return known, frozenset(new.name for new in wanted if new.name not in found)
+        return known, missing
 
-    def _faults(self, submission: Submission, known: dict[str, Metric], missing: frozenset[str]) -> dict[int, Fault]:
+    async def _learn(self, known: Known, wanted: list[NewName], now: int) -> frozenset[str]:
+        """Make these names known, created where they are missing; those that are over a cap are returned."""
+        if not wanted:
+            return frozenset()
+        found = await self._store.resolve(wanted, self._caps, now)
+        known.metrics.update(found)
+        return frozenset(new.name for new in wanted if new.name not in found)
+
+    def _faults(self, submission: Submission, known: Known, missing: frozenset[str]) -> dict[int, Fault]:
         faults: dict[int, Fault] = {}
-        for position, item in enumerate(submission.items):
-            metric = known.get(item.name)
-            if item.name in missing:
-                faults[position] = Fault(
-                    "TOO_MANY_METRICS",
-                    "name",
-                    f"the name {item.name!r} is new and the number of names is capped at {self._caps.names},"
-                    f" {self._caps.names_per_key} a key; use fewer names or ask an operator",
-                )
-            elif metric is not None and metric.kind != item.kind:
-                faults[position] = Fault(
-                    "METRIC_TYPE_CONFLICT",
-                    "name",
-                    f"{item.name!r} is a {metric.kind} and cannot take a {item.kind}; use another name",
-                )
+        if known.fits(submission):
+            return faults
+        for position, (item, sent_as) in enumerate(_with_types(submission)):
+            if known.place(item, sent_as) is not None:
+                continue
+            new = [name for name in _possible_names(item, sent_as) if name in missing]
+            faults[position] = self._over_cap(new[0]) if new else _conflict(item, sent_as, known.metrics)
         return faults
+
+    def _over_cap(self, name: str) -> Fault:
+        return Fault(
+            "TOO_MANY_METRICS",
+            "name",
+            f"the name {name!r} is new and the number of names is capped at {self._caps.names},"
+            f" {self._caps.names_per_key} a key; use fewer names or ask an operator",
+        )
+
+
+def _with_types(submission: Submission) -> Iterator[tuple[Item, MetricType | None]]:
+    """The items, each with what it was on its StatsD line."""
+    return zip(submission.items, submission.sent_as or repeat(None), strict=False)
+
+
+def _possible_names(item: Item, sent_as: MetricType | None) -> Iterator[str]:
+    """The names under which an item may be stored."""
+    yield item.name
+    if sent_as is not None and (longer := name_of_clash(item.name, sent_as)) is not None:
+        yield longer
+
+
+def _own_names(todo: Iterable[Submission], known: Known) -> Iterator[NewName]:
+    """The names of items that are not known, and those that have no owner and would get one."""
+    metrics = known.metrics
+    for submission in todo:
+        key_id = submission.key_id
+        if submission.sent_as is None:
+            yield from [NewName(item.name, item.kind, key_id) for item in submission.items if item.name not in metrics]
+            continue
+        for item, sent_as in _with_types(submission):
+            new = NewName(item.name, item.kind, key_id, sent_as)
+            if is_wanted(new, metrics.get(item.name)):
+                yield new
+
+
+def _names_of_clashes(todo: Iterable[Submission], known: Known) -> Iterator[NewName]:
+    """The names for a clash, of items that need one, as far as they are not known or not owned yet."""
+    for submission in todo:
+        if submission.sent_as is None:
+            continue
+        for item, sent_as in _with_types(submission):
+            metric = known.metrics.get(item.name)
+            if sent_as is None or metric is None or metric.takes(item.kind, sent_as):
+                continue
+            longer = name_of_clash(item.name, sent_as)
+            if longer is not None:
+                new = NewName(longer, item.kind, submission.key_id, sent_as, item.name)
+                if is_wanted(new, known.metrics.get(longer)):
+                    yield new
+
+
+def _conflict(item: Item, sent_as: MetricType | None, metrics: Mapping[str, Metric]) -> Fault:
+    """An item that has no place: its name is of the other type, and where it could go instead there is none either."""
+    metric = metrics[item.name]
+    if sent_as is None:
+        message = f"{item.name!r} is a {metric.kind} and cannot take a {item.kind}; use another name"
+    else:
+        longer = name_of_clash(item.name, sent_as)
+        why = "there is no room for a suffix" if longer is None else f"{longer!r} belongs to another type too"
+        message = f"{item.name!r} is a {metric.owner or metric.kind}, and {why}; send the {sent_as} under another name"
+    return Fault("METRIC_TYPE_CONFLICT", "name", message)

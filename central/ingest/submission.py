@@ -14,6 +14,8 @@ from central.ingest.body import MAX_SHORT_BYTES, decode_json, decode_short
 from central.ingest.spans import COUNTED, Span, find_spans
 from protocol.item import Fault, Item, Kind, parse_item, parse_single
 from protocol.limits import MAX_AGE_SECONDS, MAX_BATCH_ITEMS, MAX_IDEMPOTENCY_KEY
+from protocol.statsd import MetricType
+from protocol.statsd_types import KIND_OF, TYPES_HEADER, from_letters
 
 ITEM_CODES: Final = (
     *("VALIDATION_ERROR", "INVALID_NAME", "INVALID_VALUE", "INVALID_TIMESTAMP"),
@@ -35,7 +37,8 @@ class RequestKey(NamedTuple):
 class Submission:
     """One request's share of a group: what to store, and how to answer once that is durable.
 
-    ``places`` are the items' indexes in the batch; None where they are the items' own.
+    ``places`` are the items' indexes in the batch; None where they are the items' own. ``sent_as`` is what each item
+    was on its StatsD line; None where that is said of none.
     """
 
     key_id: int
@@ -44,6 +47,9 @@ class Submission:
     total: int
     kind: Kind | None = None
     request: RequestKey | None = None
+    sent_as: list[MetricType | None] | None = None
+    renamed: list[str] = field(default_factory=list)
+    """Names under which items are stored instead of their own, which belong to another type."""
     rejected: list[RejectedItem] = field(default_factory=list)
 
     def plain_body(self) -> bytes:
@@ -58,7 +64,7 @@ class Submission:
         """What to say now that the accepted items are durable."""
         if self.kind is not None and self.rejected:
             return refused_item(self.rejected[0].fault)
-        return recorded(self.body())
+        return recorded(self.body(), renamed=self.renamed)
 
     def remembers(self) -> bool:
         """Whether the request will be remembered: it has a key and its answer is a 201."""
@@ -66,6 +72,8 @@ class Submission:
 
     def reject(self, faults: dict[int, Fault]) -> None:
         """Take out the items at these positions."""
+        if not faults:
+            return
         places: Sequence[int] = range(len(self.items)) if self.places is None else self.places
         for position, fault in faults.items():
             self.rejected.append(RejectedItem(places[position], self.items[position].name, fault))
@@ -73,6 +81,29 @@ class Submission:
         keep = [position for position in range(len(self.items)) if position not in faults]
         self.items = [self.items[position] for position in keep]
         self.places = [places[position] for position in keep]
+        if self.sent_as is not None:
+            self.sent_as = [self.sent_as[position] for position in keep]
+
+    def say_types(self, header: str) -> None:
+        """Take over what a batch's items were on their StatsD lines; an item of another type is rejected.
+
+        Raises ApiError for a header that does not fit the batch.
+        """
+        try:
+            sent_as = from_letters(header, self.total)
+        except ValueError as error:
+            raise invalid(Fault("VALIDATION_ERROR", TYPES_HEADER, f"{TYPES_HEADER} {error}")) from None
+        places: Sequence[int] = range(self.total) if self.places is None else self.places
+        self.sent_as = [sent_as[place] for place in places]
+        self.reject(
+            {
+                position: Fault(
+                    "VALIDATION_ERROR", "type", f"a {kept} has the type {KIND_OF[kept]!r}, not {item.kind!r}"
+                )
+                for position, (item, kept) in enumerate(zip(self.items, self.sent_as, strict=True))
+                if kept is not None and KIND_OF[kept] != item.kind
+            }
+        )
 
 
 def single(raw: Any, kind: Kind, key_id: int, now: float, skew: float) -> Submission:

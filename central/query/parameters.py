@@ -22,7 +22,7 @@ OPERATIONS: Final = get_args(Operation)
 Fill = Literal["zero", "null"]
 FILLS: Final = get_args(Fill)
 PARAMETERS: Final = frozenset({"name", "operation", "window", "start", "end", "fill", "format"})
-LIST_PARAMETERS: Final = frozenset({"prefix", "limit", "after"})
+LIST_PARAMETERS: Final = frozenset({"prefix", "limit", "after", "clashes"})
 LIST_LIMIT: Final = 100
 LIST_MOST: Final = 1_000
 # A '+' that was not percent-encoded arrives as a blank: 00:00:00+02:00 is meant by "00:00:00 02:00".
@@ -71,8 +71,8 @@ def parse_query(parameters: Mapping[str, str], accept: str = "") -> Query:
     return Query(names, operation, window, start, end, fill, csv)
 
 
-def parse_list(parameters: Mapping[str, str]) -> tuple[str, str, int]:
-    """prefix, after and limit of the list of metrics. Raises ApiError 400."""
+def parse_list(parameters: Mapping[str, str]) -> tuple[str, str, int, bool]:
+    """prefix, after and limit of the list of metrics, and whether it is of clashes alone. Raises ApiError 400."""
     _known(parameters, LIST_PARAMETERS)
     prefix, after = parameters.get("prefix", ""), parameters.get("after", "")
     for field, text in (("prefix", prefix), ("after", after)):
@@ -81,7 +81,10 @@ def parse_list(parameters: Mapping[str, str]) -> tuple[str, str, int]:
     limit = parameters.get("limit", str(LIST_LIMIT))
     if not (limit.isascii() and limit.isdigit() and len(limit) <= 4 and 1 <= int(limit) <= LIST_MOST):
         raise _fault("limit", f"limit must be a whole number from 1 to {LIST_MOST}")
-    return prefix, after, int(limit)
+    clashes = parameters.get("clashes", "false")
+    if clashes not in {"true", "false"}:
+        raise _fault("clashes", "clashes must be true or false")
+    return prefix, after, int(limit), clashes == "true"
 
 
 def _fault(field: str, message: str) -> ApiError:

@@ -220,12 +220,12 @@ def still_missing(
         new.append(group.id)
         for request in group.requests:
             if request.id is None or request.fingerprint is None:
-                requests.append(SpilledRequest(request.key, request.points))
+                requests.append(SpilledRequest(request.key, request.points, sent_as=request.sent_as))
             elif request.id not in seen:
                 seen[request.id] = request.fingerprint
                 requests.append(request)
             elif seen[request.id] != request.fingerprint:
-                requests.append(SpilledRequest(request.key, request.points))
+                requests.append(SpilledRequest(request.key, request.points, sent_as=request.sent_as))
     return new, requests
 
 

@@ -14,6 +14,7 @@ from central.ingest.group import request_id
 from central.ingest.submission import RequestKey, Submission
 from central.store.base import RequestId
 from protocol.item import Item
+from protocol.statsd import MetricType
 
 VERSION: Final = 1
 MAX_BYTES: Final = 256 << 20
@@ -32,6 +33,8 @@ class SpilledRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     fingerprint: bytes | None = None
     answer: bytes | None = None
     """The body of the 201, where it is not the plain one."""
+    sent_as: list[MetricType | None] | None = None
+    """What each point was on its StatsD line; None where that is said of none, and in entries of earlier versions."""
 
     @property
     def remembered(self) -> RequestId | None:
@@ -83,14 +86,12 @@ def decode(entry: bytes) -> SpilledGroup:
 def submission_of(request: SpilledRequest) -> Submission:
     """The request as it was, for names to be settled; ``places`` lead back to its points."""
     count = len(request.points)
-    submission = Submission(request.key, list(request.points), list(range(count)), count)
+    submission = Submission(request.key, list(request.points), list(range(count)), count, sent_as=request.sent_as)
     if (known := request.remembered) is not None:
         submission.request = RequestKey(known.id, known.fingerprint)
     return submission
 
 
 def _request(submission: Submission) -> SpilledRequest:
-    remembered = request_id(submission)
-    if remembered is None:
-        return SpilledRequest(submission.key_id, submission.items)
-    return SpilledRequest(submission.key_id, submission.items, *remembered)
+    key, fingerprint, answer = request_id(submission) or (None, None, None)
+    return SpilledRequest(submission.key_id, submission.items, key, fingerprint, answer, submission.sent_as)

@@ -12,6 +12,7 @@ from central.store.buckets import Buckets
 from central.store.plan import Segment
 from central.store.retention import RetentionStore
 from protocol.item import Kind
+from protocol.statsd import MetricType
 
 T = TypeVar("T")
 
@@ -48,18 +49,41 @@ class OutcomeUnknown(Exception):
 
 
 class Metric(NamedTuple):
-    """A name that exists: its id, never used twice, and its type, the same for ever."""
+    """A name that exists: its id, never used twice, and its type, the same for ever.
+
+    ``owner`` is the type on StatsD's lines that owns the name, the same for ever too once there is one.
+    """
 
     id: int
     kind: Kind
+    owner: MetricType | None = None
+
+    def takes(self, kind: Kind, sent_as: MetricType | None) -> bool:
+        """Whether such an item may be stored under the name. One that does not say what it was on a line may."""
+        return self.kind == kind and (sent_as is None or self.owner is None or self.owner == sent_as)
 
 
 class NewName(NamedTuple):
-    """A name to be created if it does not exist, for the row of the API key that sent it."""
+    """A name to be created if it does not exist, for the row of the API key that sent it.
+
+    ``owner`` owns it from then on, unless it is owned or of the other type. ``clash_of`` is the name that another type
+    owns, whose samples are to be stored under this one.
+    """
 
     name: str
     kind: Kind
     key_id: int
+    owner: MetricType | None = None
+    clash_of: str | None = None
+
+
+class ListedName(NamedTuple):
+    """A name as it is listed. ``clash_of`` is set where it has samples of that name, which another type owns."""
+
+    name: str
+    kind: Kind
+    owner: MetricType | None
+    clash_of: str | None
 
 
 class Row(NamedTuple):
@@ -155,7 +179,10 @@ class NameStore(Protocol):
     """The names of metrics. Every method may raise StoreUnavailable."""
 
     async def resolve(self, wanted: Sequence[NewName], caps: Caps, now: int) -> dict[str, Metric]:
-        """The metrics of these names, created where missing, durably; those over a cap are left out."""
+        """The metrics of these names, created where missing, durably; those over a cap are left out.
+
+        A name without an owner gets that of the first item of its type that has one.
+        """
 
     async def find(self, names: Sequence[str]) -> dict[str, Metric]:
         """The metrics of those names that exist."""
@@ -163,8 +190,8 @@ class NameStore(Protocol):
     async def version(self) -> int | None:
         """Changes whenever any process deletes a name; None where no other process can."""
 
-    async def page(self, prefix: str, after: str, limit: int) -> list[tuple[str, Kind]]:
-        """Names in byte order that start with ``prefix`` and come after ``after``."""
+    async def page(self, prefix: str, after: str, limit: int, *, clashes: bool = False) -> list[ListedName]:
+        """Names in byte order that start with ``prefix`` and come after ``after``; with ``clashes`` only such."""
 
     async def delete(self, name: str) -> bool:
         """Remove a name, and with it all of its points from what can be seen. False when there is none.

@@ -17,9 +17,11 @@ from central.web.bodies import Bodies
 from central.web.gate import Endpoint
 from central.write.group_commit import GroupCommit
 from protocol.item import Fault, Kind
+from protocol.statsd_types import TYPES_HEADER
 
 _TIME_CODES: Final = frozenset({"TIMESTAMP_TOO_OLD", "TIMESTAMP_IN_FUTURE"})
 _KEY: Final = istr("Idempotency-Key")
+_TYPES: Final = istr(TYPES_HEADER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,18 +64,20 @@ class IngestEndpoints:
     async def batch(self, request: web.Request, key: Key) -> Answer:
         """The handler of a batch. Its ids are looked up with its group, so its times need no look-up before."""
         path = "/api/metrics/batch"
+        types = request.headers.getall(_TYPES, None)
+
+        def known_as(made: Submission, body: bytes) -> Submission:
+            made.request = _request_key(request, key, path, body)
+            if types is not None:
+                made.say_types(",".join(types))
+            return made
 
         def work(body: bytes) -> Submission:
-            wanted = _request_key(request, key, path, body)
-            made = batch_of(body, key.id, self.clock(), self.skew)
-            made.request = wanted
-            return made
+            return known_as(batch_of(body, key.id, self.clock(), self.skew), body)
 
         def quick(body: bytes) -> Submission | None:
             made = everyday_batch(body, key.id, self.clock(), self.skew)
-            if made is not None:
-                made.request = _request_key(request, key, path, body)
-            return made
+            return None if made is None else known_as(made, body)
 
         return await self._submit(await self.bodies.judge(request, key.id, work, quick))
 

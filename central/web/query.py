@@ -18,7 +18,7 @@ from central.query.parameters import Query, parse_list, parse_query
 from central.query.render import render
 from central.retention import Retention
 from central.spill.spill import Spill
-from central.store.base import Store, StoreError
+from central.store.base import ListedName, Store, StoreError
 from central.store.buckets import no_buckets
 from central.store.plan import Segment, plan, windows_touched
 from central.web.middleware import ABOUT
@@ -89,18 +89,28 @@ class QueryEndpoints:
 
     async def list(self, request: web.Request, key: Key) -> Answer:
         """The handler of the list of metrics."""
-        prefix, after, limit = parse_list(_once(request))
+        prefix, after, limit, clashes = parse_list(_once(request))
         try:
-            found = await self.store.names.page(prefix, after, limit + 1)
+            found = await self.store.names.page(prefix, after, limit + 1, clashes=clashes)
         except StoreError as error:
             raise unavailable(f"the list could not be read: {error}") from error
         page = found[:limit]
         body = {
             "success": True,
-            "data": [{"name": name, "type": kind} for name, kind in page],
-            "next": page[-1][0] if len(found) > limit else None,
+            "data": [_listed(name) for name in page],
+            "next": page[-1].name if len(found) > limit else None,
         }
         return Answer(200, json.dumps(body, separators=(",", ":")).encode(), {})
+
+
+def _listed(found: ListedName) -> dict[str, str]:
+    """A name as the list shows it."""
+    shown: dict[str, str] = {"name": found.name, "type": found.kind}
+    if found.owner is not None:
+        shown["statsd_type"] = found.owner
+    if found.clash_of is not None:
+        shown["clash_of"] = found.clash_of
+    return shown
 
 
 def _headers(*, csv: bool, partial: bool) -> dict[str, str]:

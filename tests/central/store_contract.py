@@ -8,6 +8,7 @@ import pytest
 
 from central.store.base import (
     Caps,
+    ListedName,
     NewKey,
     NewName,
     Remembered,
@@ -80,7 +81,7 @@ class NamesContract:
         for text in reversed(texts):
             await name(store, text, "counter" if text == "b" else "value")
         listed = await store.names.page("", "", 1000)
-        assert listed == [(text, "counter" if text == "b" else "value") for text in texts]
+        assert listed == [ListedName(text, "counter" if text == "b" else "value", None, None) for text in texts]
 
     @pytest.mark.parametrize(
         ("prefix", "after", "limit", "expected"),
@@ -101,7 +102,7 @@ class NamesContract:
         store = await open_store()
         for text in ("a", "a.x", "a.y", "a_b", "a%b", "b"):
             await name(store, text)
-        assert [text for text, _ in await store.names.page(prefix, after, limit)] == expected
+        assert [found.name for found in await store.names.page(prefix, after, limit)] == expected
 
     @pytest.mark.parametrize("settled", [True, False])
     async def test_a_deleted_name_takes_its_points_along_and_comes_back_with_another_type_and_id(

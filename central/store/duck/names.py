@@ -4,13 +4,14 @@ import json
 from collections.abc import Sequence
 from typing import Final
 
-from central.store.base import Caps, Metric, NewName
+from central.store.base import Caps, ListedName, Metric, NewName
 from central.store.duck.engine import Connection, Engine
 from central.store.duck.keys import last_id, set_last_id
 from central.store.duck.sql import ROLLUPS
-from protocol.item import Kind
+from central.store.owners import claim
 
 _NAMES: Final = "SELECT unnest(from_json(?, '[\"VARCHAR\"]'))"
+_OWNED: Final = "metrics LEFT JOIN name_owners ON name_owners.metric_id = metrics.id"
 
 
 class DuckNames:
@@ -31,10 +32,15 @@ class DuckNames:
         """See NameStore: no other process has the file."""
         return None
 
-    async def page(self, prefix: str, after: str, limit: int) -> list[tuple[str, Kind]]:
+    async def page(self, prefix: str, after: str, limit: int, *, clashes: bool = False) -> list[ListedName]:
         """See NameStore."""
-        sql = "SELECT name, type FROM metrics WHERE starts_with(name, ?) AND name > ? ORDER BY name LIMIT ?"
-        return await self._engine.read(lambda cursor: cursor.execute(sql, [prefix, after, limit]).fetchall())
+        only = "AND clash_of IS NOT NULL" if clashes else ""
+        sql = (
+            f"SELECT name, type, owner, clash_of FROM {_OWNED} WHERE starts_with(name, ?) AND name > ? {only}"
+            " ORDER BY name LIMIT ?"
+        )
+        rows = await self._engine.read(lambda cursor: cursor.execute(sql, [prefix, after, limit]).fetchall())
+        return [ListedName(*row) for row in rows]
 
     async def delete(self, name: str) -> bool:
         """See NameStore."""
@@ -45,15 +51,23 @@ class DuckNames:
 
 
 def _find(cursor: Connection, names: Sequence[str]) -> dict[str, Metric]:
-    sql = f"SELECT name, id, type FROM metrics WHERE name IN ({_NAMES})"
-    return {name: Metric(key, kind) for name, key, kind in cursor.execute(sql, [json.dumps(list(names))]).fetchall()}
+    sql = f"SELECT name, id, type, owner FROM {_OWNED} WHERE name IN ({_NAMES})"
+    rows = cursor.execute(sql, [json.dumps(list(names))]).fetchall()
+    return {name: Metric(key, kind, owner) for name, key, kind, owner in rows}
 
 
 def _resolve(handle: Connection, wanted: Sequence[NewName], caps: Caps, now: int) -> dict[str, Metric]:
     found = _find(handle, [new.name for new in wanted])
     missing = sorted({new.name: new for new in reversed(wanted) if new.name not in found}.values())
-    if not missing:
-        return found
+    if missing:
+        _create(handle, missing, found, caps, now)
+    if claims := claim(wanted, found):
+        handle.executemany("INSERT INTO name_owners VALUES (?, ?, ?)", [list(one) for one in claims])
+    return found
+
+
+def _create(handle: Connection, missing: Sequence[NewName], found: dict[str, Metric], caps: Caps, now: int) -> None:
+    """Make names as far as the caps allow it, and add them to ``found``."""
     (total,) = handle.execute("SELECT count(*) FROM metrics").fetchone() or (0,)
     by_key = dict(handle.execute("SELECT created_by, count(*) FROM metrics GROUP BY 1").fetchall())
     next_id = last_id(handle, "metrics")
@@ -72,7 +86,6 @@ def _resolve(handle: Connection, wanted: Sequence[NewName], caps: Caps, now: int
             [now, json.dumps(made)],
         )
         set_last_id(handle, "metrics", next_id)
-    return found
 
 
 def _delete(handle: Connection, name: str) -> bool:
@@ -80,6 +93,6 @@ def _delete(handle: Connection, name: str) -> bool:
     if metric is None:
         return False
     handle.execute("DELETE FROM metrics WHERE id = ?", [metric.id])
-    for table in ("tail_points", "metric_points", *ROLLUPS["minute"], *ROLLUPS["hour"]):
+    for table in ("name_owners", "tail_points", "metric_points", *ROLLUPS["minute"], *ROLLUPS["hour"]):
         handle.execute(f"DELETE FROM {table} WHERE metric_id = ?", [metric.id])
     return True

@@ -8,15 +8,16 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
-from central.store.base import Caps, Metric, NewName
+from central.store.base import Caps, ListedName, Metric, NewName
 from central.store.mysql.connection import Connection
 from central.store.mysql.pool import Pool
-from protocol.item import Kind
+from central.store.owners import claim, is_wanted
 
 LOCK: Final = "names"
 _CHUNK: Final = 1_000
 DELETE_ROWS: Final = 5_000
 """Rows of a deleted name that one transaction removes."""
+_OWNED: Final = "metrics LEFT JOIN name_owners ON name_owners.metric_id = metrics.id"
 _POINT_TABLES: Final = ("metric_points", "rollup_minute", "rollup_hour")
 
 
@@ -31,7 +32,7 @@ class MySQLNames:
     async def resolve(self, wanted: Sequence[NewName], caps: Caps, now: int) -> dict[str, Metric]:
         """See NameStore."""
         found = await self.find([new.name for new in wanted])
-        if all(new.name in found for new in wanted):
+        if not any(is_wanted(new, found.get(new.name)) for new in wanted):
             return found
         return await self._writers.change(lambda connection: _create(connection, wanted, caps, now))
 
@@ -44,11 +45,15 @@ class MySQLNames:
         ((found,),) = await self._lookups.ask(lambda connection: connection.rows("SELECT version FROM name_changes"))
         return int(found)
 
-    async def page(self, prefix: str, after: str, limit: int) -> list[tuple[str, Kind]]:
+    async def page(self, prefix: str, after: str, limit: int, *, clashes: bool = False) -> list[ListedName]:
         """See NameStore. By a range of the index: LIKE would give ``_`` and ``%`` a meaning."""
-        sql = "SELECT name, type FROM metrics WHERE name >= %s AND name > %s AND name < %s ORDER BY name LIMIT %s"
+        only = "AND clash_of IS NOT NULL" if clashes else ""
+        sql = (
+            f"SELECT name, type, owner, clash_of FROM {_OWNED}"
+            f" WHERE name >= %s AND name > %s AND name < %s {only} ORDER BY name LIMIT %s"
+        )
         bounds = (prefix, after, _end_of(prefix), limit)
-        return [(name, kind) for name, kind in await self._readers.ask(lambda session: session.rows(sql, bounds))]
+        return [ListedName(*row) for row in await self._readers.ask(lambda session: session.rows(sql, bounds))]
 
     async def delete(self, name: str) -> bool:
         """See NameStore."""
@@ -65,8 +70,9 @@ async def _find(connection: Connection, names: Sequence[str]) -> dict[str, Metri
     known = sorted({name for name in names if name.isascii()})  # the column holds nothing else
     for at in range(0, len(known), _CHUNK):
         chunk = known[at : at + _CHUNK]
-        rows = await connection.rows(f"SELECT name, id, type FROM metrics WHERE name IN ({_marks(chunk)})", chunk)
-        found.update((name, Metric(key, kind)) for name, key, kind in rows)
+        sql = f"SELECT name, id, type, owner FROM {_OWNED} WHERE name IN ({_marks(chunk)})"
+        rows = await connection.rows(sql, chunk)
+        found.update((name, Metric(key, kind, owner)) for name, key, kind, owner in rows)
     return found
 
 
@@ -87,11 +93,20 @@ async def _create(connection: Connection, wanted: Sequence[NewName], caps: Caps,
         marks = ", ".join(["(%s, %s, %s, FROM_UNIXTIME(%s), FROM_UNIXTIME(%s))"] * len(chunk))
         await connection.change(
             f"INSERT INTO metrics (name, type, created_by, created_at, updated_at) VALUES {marks}",
-            [value for new in chunk for value in (*new, now, now)],
+            [value for new in chunk for value in (new.name, new.kind, new.key_id, now, now)],
         )
     for key_id, names in sorted(Counter(new.key_id for new in made).items()):
         await _count_names(connection, key_id, names)
-    return found | await _find(connection, [new.name for new in made])
+    found |= await _find(connection, [new.name for new in made])
+    claims = claim(wanted, found)
+    for at in range(0, len(claims), _CHUNK):
+        given = claims[at : at + _CHUNK]
+        marks = ", ".join(["(%s, %s, %s)"] * len(given))
+        await connection.change(
+            f"INSERT INTO name_owners (metric_id, owner, clash_of) VALUES {marks}",
+            [value for one in given for value in one],
+        )
+    return found
 
 
 async def _mark_deleted(connection: Connection, name: str) -> bool:
@@ -107,6 +122,7 @@ async def _mark_deleted(connection: Connection, name: str) -> bool:
         return False
     ((metric_id, key_id),) = rows
     await connection.change("DELETE FROM metrics WHERE id = %s", (metric_id,))
+    await connection.change("DELETE FROM name_owners WHERE metric_id = %s", (metric_id,))
     await connection.change("INSERT INTO deleted_metrics (id, name) VALUES (%s, %s)", (metric_id, name))
     await _count_names(connection, key_id, -1)
     await connection.run("UPDATE name_changes SET version = version + 1")

@@ -129,13 +129,14 @@ def test_a_range_of_too_many_windows_says_which_window_would_fit(
 @pytest.mark.parametrize(
     ("parameters", "expected"),
     [
-        ({}, ("", "", 100)),
-        ({"prefix": "a.", "after": "a.b", "limit": "1000"}, ("a.", "a.b", 1000)),
-        ({"prefix": "", "limit": "1"}, ("", "", 1)),
-        ({"limit": "0010"}, ("", "", 10)),
+        ({}, ("", "", 100, False)),
+        ({"prefix": "a.", "after": "a.b", "limit": "1000"}, ("a.", "a.b", 1000, False)),
+        ({"prefix": "", "limit": "1"}, ("", "", 1, False)),
+        ({"limit": "0010"}, ("", "", 10, False)),
+        ({"clashes": "true"}, ("", "", 100, True)),
     ],
 )
-def test_a_list(parameters: dict[str, str], expected: tuple[str, str, int]) -> None:
+def test_a_list(parameters: dict[str, str], expected: tuple[str, str, int, bool]) -> None:
     assert parse_list(parameters) == expected
 
 
