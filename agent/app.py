@@ -169,6 +169,7 @@ class Agent:
             trouble=trouble and TroubleStatus(trouble.action, trouble.message, self._outside.steady() - trouble.since),
             last_success_age=None if last is None else self._outside.steady() - last,
             clock_ahead=self._clock.ahead() if self._clock.known else None,
+            clashes=list(forward.clashes.names),
             sockets=[receiver.status() for receiver in self._receivers],
             lately=self._recent.grown(self._losses()),
         )

@@ -82,7 +82,8 @@ class Gauges:
         """
         touched, self._touched = self._touched, {}
         return (
-            WindowItem(Item(name, "value", to_units(values[name]), start), samples) for name, samples in touched.items()
+            WindowItem(Item(name, "value", to_units(values[name]), start), samples, "gauge")
+            for name, samples in touched.items()
         )
 
     def restore(self, texts: Mapping[str, str]) -> int:

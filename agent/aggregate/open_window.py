@@ -27,7 +27,7 @@ class OpenWindow:
         self._max_names = max_names
         self._ledger = ledger
         self._counters = SumsByRate("counter", max_names)
-        self._timings = SumsByRate("value", max_names)
+        self._timings = SumsByRate("timing", max_names)
         self._numbers: Mapping[MetricType, SumsByRate] = {"counter": self._counters, "timing": self._timings}
         self._sets = Sets(max_members)
         self._tables: tuple[NameTable, ...] = (self._counters, self._timings, self.gauges, self._sets)

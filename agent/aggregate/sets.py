@@ -66,5 +66,6 @@ class Sets:
         sets, samples = self._members, self._samples
         self._members, self._samples, self._room = {}, {}, self._capacity
         return (
-            WindowItem(Item(name, "value", len(sets.pop(name)) * UNIT, start), count) for name, count in samples.items()
+            WindowItem(Item(name, "value", len(sets.pop(name)) * UNIT, start), count, "set")
+            for name, count in samples.items()
         )

@@ -10,9 +10,10 @@ from typing import Final, TypeAlias
 
 from agent.aggregate.values import Millionths, Summary
 from agent.aggregate.window import WindowItem
-from protocol.item import Item, Kind
+from protocol.item import Item
 from protocol.numbers import MAX_UNITS, UNIT, divide_half_even
-from protocol.statsd import ONE
+from protocol.statsd import ONE, MetricType
+from protocol.statsd_types import KIND_OF
 
 MAX_RATES: Final = 100
 """Different sample rates beside 1 that one name may use in a window; more is a program gone wrong."""
@@ -30,8 +31,8 @@ class SumsByRate:
     """The counters, or the timings, of the open window. ``capacity`` bounds the rates of all names together,
     the first of each left out."""
 
-    def __init__(self, kind: Kind, capacity: int) -> None:
-        self._kind: Kind = kind
+    def __init__(self, sent_as: MetricType, capacity: int) -> None:
+        self._sent_as: MetricType = sent_as
         self._room = self._capacity = capacity
         self._tallies: dict[str, _Sums] = {}
 
@@ -71,7 +72,7 @@ class SumsByRate:
         A sum or a weight out of DECIMAL becomes several items within it that add up exactly.
         """
         sums, self._tallies, self._room = self._tallies, {}, self._capacity
-        return (item for name in list(sums) for item in _items(name, self._kind, start, sums.pop(name)))
+        return (item for name in list(sums) for item in _items(name, self._sent_as, start, sums.pop(name)))
 
 
 def _first(rate: Decimal, summary: Summary) -> _Sums:
@@ -93,8 +94,9 @@ def _sum(known: _Sums, rate: Decimal, summary: Summary) -> _Sums:
     return samples + summary.samples, plain, total, min(low, summary.low), max(high, summary.high), by_rate
 
 
-def _items(name: str, kind: Kind, start: int, sums: _Sums) -> Iterable[WindowItem]:
+def _items(name: str, sent_as: MetricType, start: int, sums: _Sums) -> Iterable[WindowItem]:
     """At least one item."""
+    kind = KIND_OF[sent_as]
     samples, plain, total, low, high, by_rate = sums
     value, weight = _unit(total), plain * UNIT
     if by_rate:
@@ -102,13 +104,13 @@ def _items(name: str, kind: Kind, start: int, sums: _Sums) -> Iterable[WindowIte
         counts = [(plain, ONE), *((count, rate) for rate, (count, _) in by_rate.items())]
         weight = _units((count * _MILLION, rate) for count, rate in counts)
     elif samples == 1:
-        return (WindowItem(Item(name, kind, value, start), 1),)
+        return (WindowItem(Item(name, kind, value, start), 1, sent_as),)
     bounds = _unit(low), _unit(high)
     if -MAX_UNITS <= value <= MAX_UNITS and weight <= MAX_UNITS:
-        return (WindowItem(Item(name, kind, value, start, weight, *bounds), samples),)
+        return (WindowItem(Item(name, kind, value, start, weight, *bounds), samples, sent_as),)
     parts = max(-(-abs(value) // MAX_UNITS), -(-weight // MAX_UNITS))
     return [
-        WindowItem(Item(name, kind, part_value, start, part_weight, *bounds), part_samples)
+        WindowItem(Item(name, kind, part_value, start, part_weight, *bounds), part_samples, sent_as)
         for part_value, part_weight, part_samples in zip(
             _spread(value, parts), _spread(weight, parts), _spread(samples, parts), strict=True
         )

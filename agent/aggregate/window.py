@@ -6,13 +6,15 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from protocol.item import Item
+from protocol.statsd import MetricType
 
 
 class WindowItem(NamedTuple):
-    """An item for central and how many samples (unweighted, as received) it stands for."""
+    """An item for central, how many samples (unweighted, as received) it stands for, and their StatsD type."""
 
     item: Item
     samples: int
+    sent_as: MetricType
 
 
 class Window(NamedTuple):

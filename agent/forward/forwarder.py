@@ -14,6 +14,7 @@ from typing import Final, NamedTuple, Protocol
 
 from agent.clock import CentralClock, parse_http_date
 from agent.forward.backoff import Uniform, backoff, retry_after
+from agent.forward.clashes import Clashes
 from agent.forward.outcome import Action, Outcome, Reply, allowance, our_body, outcome
 from agent.forward.schedule import Schedule
 from agent.forward.send import UnreachableError
@@ -36,7 +37,7 @@ _AT_ONCE: Final = 0.0
 class Central(Protocol):
     """What agent.forward.send does for us, and a test's stand-in. post and health raise UnreachableError."""
 
-    async def post(self, batch_id: str, body: bytes) -> Reply: ...
+    async def post(self, batch_id: str, body: bytes, types: str = "") -> Reply: ...
     async def health(self) -> Reply: ...
     def try_new_key(self) -> bool: ...
 
@@ -93,6 +94,7 @@ class Forwarder:
     def __init__(self, spool: Spool, central: Central, clock: CentralClock, pace: Pace, tell: Tell) -> None:
         self.counts: Final = ForwardCounts()
         self.trouble: Trouble | None = None
+        self.clashes: Final = Clashes(tell)
         self._spool = spool
         self._central = central
         self._clock = clock
@@ -176,7 +178,7 @@ class Forwarder:
 
     async def _send(self, entry: IndexEntry, batch: Batch) -> float:
         try:
-            answer = await self._central.post(batch.id, batch.body())
+            answer = await self._central.post(batch.id, batch.body(), batch.types)
         except UnreachableError as error:
             return self._failed(Outcome(Action.WAIT, "network", str(error)), None)
         if our_body(answer) is not None:
@@ -186,6 +188,7 @@ class Forwarder:
                 self._schedule.allowed(allowed, self._clock.steady())
         result = outcome(answer, len(batch.items))
         if result.action is Action.ACK:
+            self.clashes.note(answer.renamed)
             self._spool.acknowledge(entry, _samples_by_code(batch, result))
             return self._succeeded(result)
         if result.action is Action.SPLIT and len(batch.items) > 1:

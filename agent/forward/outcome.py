@@ -44,6 +44,8 @@ class Reply(NamedTuple):
     """RateLimit-Remaining in this minute."""
     rate_reset: str | None = None
     """RateLimit-Reset: seconds to the next."""
+    renamed: str | None = None
+    """Metrics-Renamed: names under which items were stored because their own belong to another type."""
 
 
 class Allowance(NamedTuple):

@@ -13,6 +13,7 @@ from agent.forward.api_key import ApiKey
 from agent.forward.dial import in_words
 from agent.forward.http_connection import HttpConnection
 from agent.forward.outcome import Reply
+from protocol.statsd_types import RENAMED_HEADER, TYPES_HEADER
 
 TIMEOUT_SECONDS: Final = 10.0
 GZIP_LEVEL: Final = 1
@@ -50,14 +51,16 @@ class Sender:
         if self._connection is not None:
             await self._connection.close()
 
-    async def post(self, batch_id: str, body: bytes) -> Reply:
-        """Send a batch under its id. Raises UnreachableError."""
+    async def post(self, batch_id: str, body: bytes, types: str = "") -> Reply:
+        """Send a batch under its id; ``types`` see agent.spool.batch. Raises UnreachableError."""
         headers = {
             "X-API-Key": self._key.value,
             "Idempotency-Key": batch_id,
             "Content-Type": "application/json",
             "Content-Encoding": "gzip",
         }
+        if types:
+            headers[TYPES_HEADER] = types
         return await self._request("POST", "/api/metrics/batch", headers, gzip.compress(body, GZIP_LEVEL))
 
     async def health(self) -> Reply:
@@ -91,7 +94,10 @@ class Sender:
             reply.body,
             told.get("retry-after"),
             told.get("date"),
-            *(told.get(f"ratelimit-{what}") for what in ("limit", "remaining", "reset")),
+            told.get("ratelimit-limit"),
+            told.get("ratelimit-remaining"),
+            told.get("ratelimit-reset"),
+            told.get(RENAMED_HEADER.lower()),
         )
 
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from agent.aggregate.window import Window
 from protocol.item import item_to_json
 from protocol.limits import MAX_BATCH_ITEMS
+from protocol.statsd_types import to_letters
 from protocol.times import format_time
 
 
@@ -16,7 +17,8 @@ class Batch(NamedTuple):
 
     ``id`` is the Idempotency-Key: 32 hex digits, a half's followed by ``.0`` or ``.1`` for each split.
     ``start`` is the window's start in whole seconds, ``part`` the batch's place in its window, ``items``
-    the JSON objects as text and ``samples`` how many samples each item stands for.
+    the JSON objects as text and ``samples`` how many samples each item stands for. ``types`` is a letter an item for
+    what it was on its lines (protocol.statsd_types); nothing in a batch of a version that did not say so.
     An item is under 460 bytes, so the largest body, 460 kB, is below every limit of the wire.
     """
 
@@ -25,6 +27,7 @@ class Batch(NamedTuple):
     part: int
     samples: tuple[int, ...]
     items: tuple[str, ...]
+    types: str = ""
 
     @property
     def total(self) -> int:
@@ -45,10 +48,11 @@ class Batch(NamedTuple):
         if len(self.items) < 2:
             return None
         middle = (len(self.items) + 1) // 2
-        return (
-            self._replace(id=f"{self.id}.0", samples=self.samples[:middle], items=self.items[:middle]),
-            self._replace(id=f"{self.id}.1", samples=self.samples[middle:], items=self.items[middle:]),
-        )
+        return self._part(".0", slice(middle)), self._part(".1", slice(middle, None))
+
+    def _part(self, suffix: str, share: slice) -> "Batch":
+        items, samples, types = self.items[share], self.samples[share], self.types[share]
+        return self._replace(id=self.id + suffix, samples=samples, items=items, types=types)
 
 
 def random_id() -> str:
@@ -69,4 +73,5 @@ def batches(window: Window, new_id: Callable[[], str] = random_id) -> Iterator[B
             part,
             tuple(entry.samples for entry in chosen),
             tuple(item_to_json(entry.item, when) for entry in chosen),
+            to_letters(entry.sent_as for entry in chosen),
         )

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 from agent.spool.batch import Batch
 from agent.spool.checksummed import seal, unseal
 from protocol.limits import MAX_BATCH_ITEMS
+from protocol.statsd_types import from_letters
 
 _KIND: Final = "batch"
 _STEM: Final = r"(?P<start>[0-9]{12})-(?P<part>[0-9]{5})-(?P<id>[0-9a-f]{32}(?:\.[01])*)"
@@ -60,8 +61,10 @@ def parse_dead_name(name: str) -> Dead | None:
 
 def encode(batch: Batch) -> bytes:
     """The bytes of a batch's file."""
-    about = json.dumps({"id": batch.id, "start": batch.start, "part": batch.part, "samples": batch.samples})
-    return seal(_KIND, "\n".join((about, *batch.items, "")).encode())
+    about = {"id": batch.id, "start": batch.start, "part": batch.part, "samples": batch.samples}
+    if batch.types:
+        about["types"] = batch.types
+    return seal(_KIND, "\n".join((json.dumps(about), *batch.items, "")).encode())
 
 
 def decode(name: str, data: bytes) -> Batch:
@@ -69,7 +72,8 @@ def decode(name: str, data: bytes) -> Batch:
     about, *items = unseal(_KIND, data).decode().removesuffix("\n").split("\n")
     try:
         fields = json.loads(about)
-        batch = Batch(fields["id"], fields["start"], fields["part"], tuple(fields["samples"]), tuple(items))
+        samples, types = tuple(fields["samples"]), fields.get("types", "")
+        batch = Batch(fields["id"], fields["start"], fields["part"], samples, tuple(items), types)
         named = file_name(batch)
     except (KeyError, TypeError) as error:
         raise ValueError("is not a batch") from error
@@ -77,4 +81,6 @@ def decode(name: str, data: bytes) -> Batch:
         raise ValueError("is not the batch that its name says")
     if not all(type(count) is int and count >= 0 for count in batch.samples):
         raise ValueError("does not say how many samples it holds")
+    if types:
+        from_letters(types, len(items))
     return batch

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from agent.receive.streams import open_tcp
-from agent.telemetry.snapshot import AgentCollector, Snapshot, health, status
+from agent.telemetry.snapshot import AgentCollector, Snapshot, health, notices, status
 from runtime.addresses import is_loopback, may_mean_loopback
 
 REQUEST_SECONDS: Final = 10.0
@@ -44,8 +44,9 @@ def local_pages(take: Callable[[], Snapshot]) -> Pages:
     registry.register(AgentCollector(take))
 
     def healthy() -> Page:
-        reasons = health(take())
-        answer = {"status": "unhealthy" if reasons else "healthy", "reasons": reasons}
+        snapshot = take()
+        reasons = health(snapshot)
+        answer = {"status": "unhealthy" if reasons else "healthy", "reasons": reasons, "notices": notices(snapshot)}
         return _json(503 if reasons else 200, answer)
 
     return {

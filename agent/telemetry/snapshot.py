@@ -11,6 +11,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from agent.clock import CLOCK_OFF_SECONDS
+from agent.forward.clashes import sentence
 from agent.forward.forwarder import held_message
 from agent.forward.outcome import Action
 from agent.receive.socket_status import SocketStatus
@@ -60,6 +61,8 @@ class Snapshot:
     last_success_age: float | None
     clock_ahead: float | None
     """How far this host is ahead of central; None while central has not told the time."""
+    clashes: Sequence[str]
+    """Names under which samples are stored instead of their own, see agent.forward.clashes."""
     sockets: Sequence[SocketStatus]
     lately: Mapping[str, int]
     """Losses since the last window began, see agent.telemetry.snapshot; those in LATELY matter for the health."""
@@ -110,9 +113,14 @@ def health(snapshot: Snapshot) -> list[str]:
     return reasons
 
 
+def notices(snapshot: Snapshot) -> list[str]:
+    """What somebody should put right although nothing is lost, a sentence each."""
+    return [sentence(stored_as) for stored_as in snapshot.clashes]
+
+
 def status(snapshot: Snapshot) -> dict[str, Any]:
     """The snapshot and the health as JSON can carry it."""
-    return {"health": health(snapshot), **asdict(snapshot)}
+    return {"health": health(snapshot), "notices": notices(snapshot), **asdict(snapshot)}
 
 
 class _Number(NamedTuple):

@@ -38,6 +38,7 @@ def render(status: Mapping[str, Any]) -> str:
             *(_row(f"  {name}", n, "") for name, n in sorted(status["notes"].items())),
         ]
     lines += ["", f"lines are counted by {counted_by(status['compiled'])}", _central(status), _lost(status)]
+    lines += [f"NOTICE: {notice}" for notice in status["notices"]]
     lines += [f"UNHEALTHY: {reason}" for reason in status["health"]] or ["healthy"]
     return "\n".join(lines)
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple
 
 from central.retention import DAY
-from central.store.inspection import KeyState, StoreState
+from central.store.base import ListedName
+from central.store.inspection import MAX_CLASHES, KeyState, StoreState
 from protocol.times import format_time
 
 Status = Literal["ok", "warning", "fails"]
@@ -261,6 +262,17 @@ def rejected_points(count: int | None) -> Finding:
         return ok(check, "none")
     advice = "look at the table rejected_points (reason), store them by hand or delete them: docs/spill.md"
     return warning(check, f"{count} acknowledged points could not be stored under their name", advice)
+
+
+def clashes(names: Sequence[ListedName]) -> Finding:
+    """Names that came as more than one of StatsD's types. Nothing is lost, but somebody may look in the wrong place."""
+    check = "clashes of names"
+    if not names:
+        return ok(check, "none")
+    more = " and perhaps more" if len(names) == MAX_CLASHES else ""
+    listed = ", ".join(f"{found.clash_of} (its {found.owner}s are in {found.name})" for found in names)
+    advice = "give each type a name of its own where it is sent, then delete the name that nothing comes to any more"
+    return warning(check, f"{listed}{more}", advice)
 
 
 # --- the service

@@ -24,8 +24,8 @@ from central.doctor.judge import Finding, fails, ok, warning
 from central.redis_link import RedisAddress, RedisDown, RedisLink, RedisRefused
 from central.settings import Settings
 from central.spill.spill import Spill
-from central.store.base import StoreError
-from central.store.inspection import KeyState, StoreState
+from central.store.base import ListedName, StoreError
+from central.store.inspection import MAX_CLASHES, KeyState, StoreState
 from central.store.migrations import MigrationError
 from protocol.times import parse_time
 
@@ -178,10 +178,13 @@ def _over_the_api(settings: Settings, rejected: int | None) -> tuple[StoreState 
             for row in client.get("/api/admin/keys")["data"]
         ]
         last_run = client.get("/api/admin/retention")["data"]["last_run"]
+        listed = client.get("/api/metrics", {"clashes": "true", "limit": str(MAX_CLASHES)})["data"]
     except ClientError as error:
         advice = "see admin.key and service; the service must be the one of this data folder"
         return None, [fails("store", f"open in the service, which does not tell: {error}", advice)]
-    facts = StoreState("the embedded store", [], keys, parse_time(last_run) if last_run else 0, rejected)
+    clashes = [ListedName(row["name"], row["type"], row["statsd_type"], row["clash_of"]) for row in listed]
+    ran_last = parse_time(last_run) if last_run else 0
+    facts = StoreState("the embedded store", [], keys, ran_last, rejected, clashes=clashes)
     return facts, [ok("store", "open in the running service, and answers")]
 
 
@@ -201,6 +204,7 @@ def _judged(facts: StoreState, heard: Heard | None, settings: Settings) -> Itera
         yield doctor.revoked_in_use(facts.keys, _revoked_in_use(heard.metrics))
     yield doctor.retention(facts.last_run, now, running=heard is not None)
     yield doctor.rejected_points(facts.rejected)
+    yield doctor.clashes(facts.clashes)
 
 
 # --- Redis

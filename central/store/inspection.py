@@ -1,7 +1,12 @@
 """What a look at a store tells, for the doctor. A look changes nothing and needs no service that runs."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+from central.store.base import ListedName
+
+MAX_CLASHES: Final = 20
 
 
 class KeyState(NamedTuple):
@@ -32,3 +37,5 @@ class StoreState:
     """The server's settings, by name."""
     last_partition: dict[str, int] = field(default_factory=dict)
     """The last day, since the epoch, that each table has a partition for."""
+    clashes: Sequence[ListedName] = ()
+    """Names that hold samples of a name that another type owns: at most MAX_CLASHES of them."""

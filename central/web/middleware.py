@@ -119,10 +119,10 @@ def _allow_origin(cors_origins: tuple[str, ...], request: web.Request, response:
     response.headers["Access-Control-Allow-Origin"] = origin
     response.headers["Access-Control-Allow-Methods"] = "GET, POST, DELETE"
     response.headers["Access-Control-Allow-Headers"] = (
-        "X-API-Key, Idempotency-Key, X-Request-Id, Content-Type, Content-Encoding"
+        "X-API-Key, Idempotency-Key, Metrics-Statsd-Types, X-Request-Id, Content-Type, Content-Encoding"
     )
     response.headers["Access-Control-Expose-Headers"] = (
-        "Idempotency-Replayed, Metrics-Complete, Retry-After, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, "
-        "X-Request-Id"
+        "Idempotency-Replayed, Metrics-Complete, Metrics-Renamed, Retry-After, RateLimit-Limit, RateLimit-Remaining, "
+        "RateLimit-Reset, X-Request-Id"
     )
     response.headers["Access-Control-Max-Age"] = "600"

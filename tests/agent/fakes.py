@@ -58,7 +58,7 @@ class Time:
 
 def a_batch(number: int = 0, items: int = 3, start: int = NOW - 10) -> Batch:
     """A batch of ``items`` counters, each standing for two samples, with an id made of ``number``."""
-    window = Window(start, [WindowItem(Item(f"n{i}", "counter", 20_000, start), 2) for i in range(items)])
+    window = Window(start, [WindowItem(Item(f"n{i}", "counter", 20_000, start), 2, "counter") for i in range(items)])
     return next(iter(batches(window, lambda: f"{number:032x}")))
 
 
@@ -126,7 +126,7 @@ class ScriptedCentral:
     def now(self) -> float:
         return self.time.steady - 1_000.0 + NOW + self.offset
 
-    async def post(self, batch_id: str, body: bytes) -> Reply:
+    async def post(self, batch_id: str, body: bytes, types: str = "") -> Reply:
         self.asked.append(batch_id)
         answer = self.answers.pop(0) if self.answers else self.store
         if isinstance(answer, Exception):

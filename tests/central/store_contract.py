@@ -19,6 +19,7 @@ from central.store.base import (
 from central.store.plan import Level, Segment
 from protocol.numbers import MAX_UNITS, UNIT
 from tests.central.store_contract_data import GroupsContract, NumbersContract
+from tests.central.store_contract_owners import OwnersContract
 from tests.central.store_help import (
     CAPS,
     DAY,
@@ -171,7 +172,7 @@ class KeysContract:
         assert await store.keys.find("id1") == made._replace(hash="new", revoked_at=NOW + 2)
 
 
-class StoreContract(NumbersContract, GroupsContract, NamesContract, KeysContract):
+class StoreContract(NumbersContract, GroupsContract, NamesContract, OwnersContract, KeysContract):
     """All of it. A subclass gives the fixtures ``open_store`` and ``open_copy``."""
 
     @pytest.fixture

@@ -6,7 +6,8 @@ import duckdb
 
 from central.store.base import StoreUnavailable
 from central.store.duck import keys as duck_keys
-from central.store.inspection import KeyState, StoreState
+from central.store.duck import names as duck_names
+from central.store.inspection import MAX_CLASHES, KeyState, StoreState
 from central.store.migrations import load, pending
 
 
@@ -22,7 +23,8 @@ def look(path: Path) -> StoreState:
             ((last_run,),) = handle.execute("SELECT last_run FROM retention").fetchall()
             ((rejected,),) = handle.execute("SELECT count(*) FROM rejected_points").fetchall()
             keys = duck_keys.list_all(handle)
+            clashes = duck_names.page(handle, "", "", MAX_CLASHES, clashes=True)
     except duckdb.Error as error:
         raise StoreUnavailable(f"{path} cannot be read: {error}") from error
     shown = [KeyState(row.id, row.public_id, row.name, row.scopes, row.revoked_at is not None) for row in keys]
-    return StoreState(version, [], shown, last_run, rejected)
+    return StoreState(version, [], shown, last_run, rejected, clashes=clashes)

@@ -34,13 +34,7 @@ class DuckNames:
 
     async def page(self, prefix: str, after: str, limit: int, *, clashes: bool = False) -> list[ListedName]:
         """See NameStore."""
-        only = "AND clash_of IS NOT NULL" if clashes else ""
-        sql = (
-            f"SELECT name, type, owner, clash_of FROM {_OWNED} WHERE starts_with(name, ?) AND name > ? {only}"
-            " ORDER BY name LIMIT ?"
-        )
-        rows = await self._engine.read(lambda cursor: cursor.execute(sql, [prefix, after, limit]).fetchall())
-        return [ListedName(*row) for row in rows]
+        return await self._engine.read(lambda cursor: page(cursor, prefix, after, limit, clashes=clashes))
 
     async def delete(self, name: str) -> bool:
         """See NameStore."""
@@ -48,6 +42,16 @@ class DuckNames:
 
     async def purge(self) -> None:
         """See NameStore. ``delete`` has removed the points already."""
+
+
+def page(cursor: Connection, prefix: str, after: str, limit: int, *, clashes: bool) -> list[ListedName]:
+    """See NameStore."""
+    only = "AND clash_of IS NOT NULL" if clashes else ""
+    sql = (
+        f"SELECT name, type, owner, clash_of FROM {_OWNED} WHERE starts_with(name, ?) AND name > ? {only}"
+        " ORDER BY name LIMIT ?"
+    )
+    return [ListedName(*row) for row in cursor.execute(sql, [prefix, after, limit]).fetchall()]
 
 
 def _find(cursor: Connection, names: Sequence[str]) -> dict[str, Metric]:

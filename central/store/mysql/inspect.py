@@ -3,9 +3,10 @@
 import time
 from typing import Final
 
-from central.store.inspection import KeyState, StoreState
+from central.store.inspection import MAX_CLASHES, KeyState, StoreState
 from central.store.migrations import load, pending
 from central.store.mysql import keys as mysql_keys
+from central.store.mysql import names as mysql_names
 from central.store.mysql import partitions as mysql_partitions
 from central.store.mysql.connection import Connection, Server, Session, connect
 
@@ -55,6 +56,7 @@ async def _look(connection: Connection) -> StoreState:
         ahead,
         variables,
         {table: max(found, default=0) for table, found in days.items()},
+        await mysql_names.page(connection, "", "", MAX_CLASHES, clashes=True),
     )
 
 

@@ -47,13 +47,7 @@ class MySQLNames:
 
     async def page(self, prefix: str, after: str, limit: int, *, clashes: bool = False) -> list[ListedName]:
         """See NameStore. By a range of the index: LIKE would give ``_`` and ``%`` a meaning."""
-        only = "AND clash_of IS NOT NULL" if clashes else ""
-        sql = (
-            f"SELECT name, type, owner, clash_of FROM {_OWNED}"
-            f" WHERE name >= %s AND name > %s AND name < %s {only} ORDER BY name LIMIT %s"
-        )
-        bounds = (prefix, after, _end_of(prefix), limit)
-        return [ListedName(*row) for row in await self._readers.ask(lambda session: session.rows(sql, bounds))]
+        return await self._readers.ask(lambda session: page(session, prefix, after, limit, clashes=clashes))
 
     async def delete(self, name: str) -> bool:
         """See NameStore."""
@@ -63,6 +57,16 @@ class MySQLNames:
         """See NameStore. What a failure leaves goes with the next purge or upkeep."""
         while await self._writers.ask(_purge_some):
             pass
+
+
+async def page(session: Connection, prefix: str, after: str, limit: int, *, clashes: bool) -> list[ListedName]:
+    """See MySQLNames.page."""
+    only = "AND clash_of IS NOT NULL" if clashes else ""
+    sql = (
+        f"SELECT name, type, owner, clash_of FROM {_OWNED}"
+        f" WHERE name >= %s AND name > %s AND name < %s {only} ORDER BY name LIMIT %s"
+    )
+    return [ListedName(*row) for row in await session.rows(sql, (prefix, after, _end_of(prefix), limit))]
 
 
 async def _find(connection: Connection, names: Sequence[str]) -> dict[str, Metric]:

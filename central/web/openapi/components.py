@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 
 from central.access.auth import SCOPES
 from protocol.limits import MAX_BATCH_ITEMS, MAX_BODY_BYTES, MAX_EXPANDED_BYTES, MAX_IDEMPOTENCY_KEY, MAX_NAME_LENGTH
+from protocol.statsd_types import KIND_OF, MAX_RENAMED, RENAMED_HEADER, TYPES_HEADER
 
 Json = dict[str, Any]
 
@@ -208,7 +209,20 @@ def _admin_schemas() -> Json:
             },
             closed=True,
         ),
-        "Metric": record({"name": {"type": "string"}, "type": {"type": "string", "enum": ["counter", "value"]}}),
+        "Metric": record(
+            {"name": {"type": "string"}, "type": {"type": "string", "enum": ["counter", "value"]}},
+            {
+                "statsd_type": {
+                    "type": "string",
+                    "enum": list(KIND_OF),
+                    "description": "Which of StatsD's types owns the name, where an agent sent it.",
+                },
+                "clash_of": {
+                    "type": "string",
+                    "description": "The name that another type owns, and that some samples here were sent under.",
+                },
+            },
+        ),
         **_retention_schemas(),
     }
 
@@ -262,6 +276,13 @@ def headers() -> Json:
             "description": "false while points that were acknowledged wait in the spill: they are not in the answer.",
             "schema": {"type": "string", "enum": ["false"]},
         },
+        RENAMED_HEADER: {
+            "description": (
+                "The names under which items were stored because their own belong to another of StatsD's types, with "
+                f"commas between; at most {MAX_RENAMED}. A replay does not have it."
+            ),
+            "schema": {"type": "string"},
+        },
         "Retry-After": {"description": "Seconds to wait before the next try.", **seconds},
         "RateLimit-Limit": {"description": "Requests a minute of this key.", **seconds},
         "RateLimit-Remaining": {"description": "Requests left in this minute.", **seconds},
@@ -286,6 +307,22 @@ def idempotency_key(example: str) -> Json:
         ),
         "schema": {"type": "string", "pattern": rf"^[ -~]{{1,{MAX_IDEMPOTENCY_KEY}}}$"},
         "example": example,
+    }
+
+
+def statsd_types() -> Json:
+    """The header that says what a batch's items were on their StatsD lines."""
+    return {
+        "name": TYPES_HEADER,
+        "in": "header",
+        "required": False,
+        "description": (
+            "What each item was on its StatsD line: a letter an item, in order, of c (counter), t (timing), g (gauge), "
+            "s (set) and - (not said). The first type to come owns a name; items of the others are stored under the "
+            "name with .counter, .timing, .gauge or .set behind it instead of being rejected. The agent sends it."
+        ),
+        "schema": {"type": "string", "pattern": "^[ctgs-]*$"},
+        "example": "ct",
     }
 
 

@@ -9,6 +9,7 @@ from central.query.parameters import FILLS, LIST_LIMIT, LIST_MOST, OPERATIONS
 from central.store.plan import MAX_WINDOWS_A_NAME, MAX_WINDOWS_AN_ANSWER, WINDOWS
 from central.web.openapi import components as parts
 from central.web.openapi.components import Json, ref, schema, success
+from protocol.statsd_types import RENAMED_HEADER
 
 _TEXT: Final[Json] = {"type": "string"}
 _MESSAGE: Final[Json] = {"message": _TEXT}
@@ -52,6 +53,10 @@ def _ingest() -> list[Endpoint]:
         is_batch = kind == "batch"
         stored = _json("Durable.", schema("BatchResult" if is_batch else "Recorded"), {"success": True, **answer})
         stored["headers"] = {"Idempotency-Replayed": ref("headers", "Idempotency-Replayed")}
+        parameters = [parts.idempotency_key(f"order-4711-{kind}")]
+        if is_batch:
+            stored["headers"][RENAMED_HEADER] = ref("headers", RENAMED_HEADER)
+            parameters.append(parts.statsd_types())
         name = kind.capitalize()
         return Endpoint(
             "Ingest",
@@ -62,7 +67,7 @@ def _ingest() -> list[Endpoint]:
             f"{text} The body may be compressed: Content-Encoding gzip or zstd.",
             {"201": stored},
             "ingest",
-            (parts.idempotency_key(f"order-4711-{kind}"),),
+            tuple(parameters),
             _body(name, example),
         )
 
@@ -167,6 +172,7 @@ def _list() -> Endpoint:
             _optional("prefix", some_name, "Only names that start so."),
             _optional("limit", limit, f"How many at most; {LIST_LIMIT} unless given."),
             _optional("after", some_name, "Only names after this one."),
+            _optional("clashes", {"type": "boolean", "default": False}, "Only names that have a clash_of."),
         ),
     )
 

@@ -18,6 +18,7 @@ from agent.aggregate.window import Window
 from agent.ledger import Ledger
 from protocol.numbers import MAX_TEXT, MAX_UNITS, units_to_text
 from protocol.statsd import EXACT
+from protocol.statsd_types import KIND_OF
 from tests.agent.aggregate.reference import PACKETS, Reference, Row
 from tests.agent.cores import CORES, each_core
 
@@ -48,7 +49,8 @@ def close(aggregator: Aggregator, ledger: Ledger) -> list[Row]:
     ledger.in_spool += sum(item.samples for item in items)
     assert (ledger.balance(), ledger.in_window, window.start) == (0, 0, 1_000)
     rows = []
-    for item, _ in items:
+    for item, _, sent_as in items:
+        assert KIND_OF[sent_as] == item.kind
         assert item.recorded_at == 1_000
         summary = () if item.weight is None else (item.weight, item.low, item.high)
         rows.append(
@@ -160,7 +162,7 @@ def test_a_sum_out_of_range_becomes_items_in_range_that_add_up(core: MaybeCore) 
     ledger = Ledger()
     aggregator = Aggregator(AggregateOptions(), ledger, core)
     aggregator.feed(b"a:%b|c\n" % MAX_TEXT.encode() * 5)
-    items = [item for item, _ in aggregator.close(0).items]
+    items = [item for item, _, _ in aggregator.close(0).items]
     assert len(items) == 5
     assert all(abs(item.value) <= MAX_UNITS and item.low == item.high == MAX_UNITS for item in items)
     assert sum(item.value for item in items) == 5 * MAX_UNITS
@@ -173,8 +175,8 @@ def test_a_weight_out_of_range_becomes_items_in_range_that_add_up(core: MaybeCor
     aggregator = Aggregator(AggregateOptions(), ledger, core)
     aggregator.feed(b"a:0|ms|@0.0000000000000002\n" * 3)
     items = list(aggregator.close(0).items)
-    assert [item.weight for item, _ in items] == [75 * 10**18] * 2
-    assert [samples for _, samples in items] == [2, 1]
+    assert [entry.item.weight for entry in items] == [75 * 10**18] * 2
+    assert [entry.samples for entry in items] == [2, 1]
 
 
 @each_core

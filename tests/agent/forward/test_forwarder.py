@@ -305,7 +305,7 @@ async def test_an_attempt_cut_off_leaves_the_batch_in_place(tmp_path: Path) -> N
     sending = asyncio.Event()
 
     class SlowCentral(ScriptedCentral):
-        async def post(self, batch_id: str, body: bytes) -> Reply:
+        async def post(self, batch_id: str, body: bytes, types: str = "") -> Reply:
             sending.set()
             return await asyncio.Future()
 

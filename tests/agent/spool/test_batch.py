@@ -15,7 +15,7 @@ from tests.agent.fakes import NOW, a_batch
 
 
 def a_window(items: int) -> Window:
-    return Window(NOW, [WindowItem(Item(f"n{i}", "counter", i, NOW), i) for i in range(items)])
+    return Window(NOW, [WindowItem(Item(f"n{i}", "counter", i, NOW), i, "counter") for i in range(items)])
 
 
 @pytest.mark.parametrize(
@@ -32,19 +32,19 @@ def test_a_batch_has_at_most_a_thousand_items(items: int, sizes: list[int]) -> N
 
 
 def test_the_body_is_the_public_batch() -> None:
-    (batch,) = batches(Window(NOW, [WindowItem(Item("a", "value", 15_000, NOW, 20_000, 5_000, 10_000), 7)]))
+    (batch,) = batches(Window(NOW, [WindowItem(Item("a", "value", 15_000, NOW, 20_000, 5_000, 10_000), 7, "timing")]))
     assert json.loads(batch.body()) == {
         "metrics": [
             {"name": "a", "type": "value", "value": 1.5, "count": 2, "min": 0.5, "max": 1}
             | {"recorded_at": "2026-02-15T00:00:00Z"}
         ]
     }
-    assert batch.samples == (7,)
+    assert (batch.samples, batch.types) == ((7,), "t")
 
 
 def test_the_largest_batch_is_within_the_limits_of_the_wire_even_uncompressed() -> None:
     largest = Item("n" * 255, "counter", -MAX_UNITS, NOW, MAX_UNITS, -MAX_UNITS, -MAX_UNITS)
-    (batch,) = batches(Window(NOW, [WindowItem(largest, 1)] * 1_000))
+    (batch,) = batches(Window(NOW, [WindowItem(largest, 1, "counter")] * 1_000))
     assert len(batch.body()) < MAX_BODY_BYTES // 2
 
 

@@ -41,6 +41,7 @@ FINE = Snapshot(
     trouble=None,
     last_success_age=4.0,
     clock_ahead=0.5,
+    clashes=[],
     sockets=[UDP, UNIX, TCP],
     lately={},
 )
@@ -154,3 +155,9 @@ def test_a_number_that_a_socket_does_not_have_is_left_out() -> None:
 
 def test_each_loss_of_the_health_has_its_sentence() -> None:
     assert len(health(but(lately=dict.fromkeys(LATELY, 1)))) == len(LATELY)
+
+
+def test_a_clash_of_names_is_a_notice_and_no_illness() -> None:
+    found = status(but(clashes=["a.timing"]))
+    assert found["health"] == []
+    assert found["notices"] == ["a belongs to another type, so its timings are stored as a.timing"]

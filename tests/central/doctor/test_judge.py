@@ -7,7 +7,8 @@ import pytest
 
 from central.doctor import judge as doctor
 from central.doctor.judge import Finding, Folder, KeyFile, RedisFacts, worst
-from central.store.inspection import KeyState, StoreState
+from central.store.base import ListedName
+from central.store.inspection import MAX_CLASHES, KeyState, StoreState
 
 DAY = 86_400
 NOW = 1_771_113_600.0
@@ -156,6 +157,14 @@ def test_migrations_and_rejected_points() -> None:
     assert statuses(doctor.migrations(StoreState("v", []))) == "o"
     assert statuses(doctor.migrations(StoreState("v", ["0003_x"]))) == "w"
     assert [statuses(doctor.rejected_points(count)) for count in (0, None, 3)] == ["o", "o", "w"]
+
+
+def test_clashes_of_names_are_shown_by_name() -> None:
+    assert statuses(doctor.clashes([])) == "o"
+    found = doctor.clashes([ListedName("a.timing", "value", "timing", "a")])
+    assert (found.status, found.message) == ("warning", "a (its timings are in a.timing)")
+    many = [ListedName(f"n{number}.set", "value", "set", f"n{number}") for number in range(MAX_CLASHES)]
+    assert doctor.clashes(many).message.endswith("(its sets are in n19.set) and perhaps more")
 
 
 @pytest.mark.parametrize(

@@ -216,6 +216,8 @@ async def test_partitions_that_nobody_made_and_points_that_fitted_no_name(
         " VALUES ('a', 'value', NOW(), 1, 'type', NOW())",
         database,
     )
+    mariadb.run("INSERT INTO metrics (id, name, type, created_by) VALUES (7, 'a.set', 'value', 1)", database)
+    mariadb.run("INSERT INTO name_owners VALUES (7, 'set', 'a')", database)
     mariadb.run("UPDATE retention SET last_run = UNIX_TIMESTAMP() - 300000", database)
     found = await report(tmp_path / "data", of_mysql(mariadb, database))
     assert found.bad == {
@@ -223,6 +225,7 @@ async def test_partitions_that_nobody_made_and_points_that_fitted_no_name(
         "partitions": "fails",
         "retention": "warning",
         "rejected points": "warning",
+        "clashes of names": "warning",
     }
 
 

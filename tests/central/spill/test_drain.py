@@ -281,3 +281,21 @@ async def test_it_drains_by_itself_once_started(all_of: World, one: Process) -> 
         pass
     await one.drain.close()
     assert await total(all_of.store) == 1
+
+
+async def test_the_store_judges_clashes_of_names_when_the_spill_is_drained(all_of: World) -> None:
+    one = all_of.process()
+    spilled = sent(item(kind="counter"), item(), item(), key="k")
+    spilled.sent_as = ["counter", "timing", "gauge"]
+    await spill(one, spilled)
+    owned = sent(item())
+    owned.sent_as = ["timing"]
+    await one.send(owned)  # was in the store before
+    await one.drain.round()
+    found = await all_of.store.names.page("", "", 9)
+    assert [(listed.name, listed.owner, listed.clash_of) for listed in found] == [
+        ("a", "timing", None),
+        ("a.counter", "counter", "a"),
+        ("a.gauge", "gauge", "a"),
+    ]
+    assert one.drain.counts.rejected == 0
