@@ -66,18 +66,19 @@ class IngestEndpoints:
         path = "/api/metrics/batch"
         types = request.headers.getall(_TYPES, None)
 
-        def known_as(made: Submission, body: bytes) -> Submission:
-            made.request = _request_key(request, key, path, body)
+        def complete(made: Submission, wanted: RequestKey | None) -> Submission:
+            made.request = wanted
             if types is not None:
                 made.say_types(",".join(types))
             return made
 
         def work(body: bytes) -> Submission:
-            return known_as(batch_of(body, key.id, self.clock(), self.skew), body)
+            wanted = _request_key(request, key, path, body)
+            return complete(batch_of(body, key.id, self.clock(), self.skew), wanted)
 
         def quick(body: bytes) -> Submission | None:
             made = everyday_batch(body, key.id, self.clock(), self.skew)
-            return None if made is None else known_as(made, body)
+            return None if made is None else complete(made, _request_key(request, key, path, body))
 
         return await self._submit(await self.bodies.judge(request, key.id, work, quick))
 
