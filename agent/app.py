@@ -10,10 +10,11 @@ from typing import Final
 
 from agent.aggregate.aggregator import AggregateOptions, Aggregator
 from agent.aggregate.compiled import CORE, MaybeCore
+from agent.attempts import Attempts, Tell
 from agent.clock import CentralClock
 from agent.flush import Flush, FlushStages
 from agent.forward.api_key import ApiKey
-from agent.forward.forwarder import Forwarder, Pace, Tell
+from agent.forward.forwarder import Forwarder, Pace
 from agent.forward.send import Sender
 from agent.ledger import OVER_CAP, Ledger
 from agent.receive.activation import Passed
@@ -89,8 +90,11 @@ class Agent:
         self._passed = passed
         self._receivers: list[Receiver] = []
         self._recent = RecentGrowth()
-        stages = FlushStages(self._aggregator, self._spool, self._folder, self._gauges, self._clock)
-        self._flush = Flush(stages, settings.flush_interval, self._window_closed, tell)
+        self._attempts = Attempts(tell)
+        stages = FlushStages(self._aggregator, self._spool, self._folder, self._gauges, self._clock, self._attempts)
+        self._flush = Flush(
+            stages, settings.flush_interval, tell, closed=self._window_closed, persisted=self._forwarder.wake
+        )
         self._clock.when_sure = lambda: self._spool.restamp(self._flush.shift)
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -105,8 +109,7 @@ class Agent:
             self._open_books(stack)
             await stack.enter_async_context(self._sender)
             self._open_receivers(stack.enter_context(ExitStack()))
-            forwarding = asyncio.create_task(self._forwarder.run())
-            forwarding.add_done_callback(lambda _: stop.set())
+            forwarding = asyncio.create_task(self._forwarder.run(self._attempts))
             await self._tell_status()  # before READY: `systemctl start` returns with that, and then it is asked for
             gc.freeze()
             gc.set_threshold(*_GC_THRESHOLD)
@@ -121,11 +124,11 @@ class Agent:
                 receiver.drain()
                 receiver.close()
             await self._flush.close()
-            self._forwarder.wake()
+            await self._flush.finish()
             forwarding.cancel()
             with suppress(asyncio.CancelledError):
-                await forwarding  # raises what ended it, if that was not we
-            with suppress(TimeoutError):
+                await forwarding
+            with self._attempts.guard("forward"), suppress(TimeoutError):
                 async with asyncio.timeout(LAST_SEND_SECONDS):
                     await self._forwarder.finish()
             lost = await self._spool.last_persist()
@@ -164,6 +167,9 @@ class Agent:
             replayed=self._spool.replayed,
             disk_failures=counts.disk_failures,
             disk_trouble=counts.trouble,
+            unreadable=self._spool.unreadable,
+            failures=dict(self._attempts.failures),
+            failing=dict(self._attempts.failing),
             answers={f"{action}/{reason}": count for (action, reason), count in forward.counts.answers.items()},
             retries=forward.counts.retries,
             trouble=trouble and TroubleStatus(trouble.action, trouble.message, self._outside.steady() - trouble.since),
@@ -233,18 +239,20 @@ class Agent:
     async def _flush_until(self, stop: asyncio.Event) -> None:
         """Close each window at its end, until ``stop``. The open one is left to the caller.
 
-        The watchdog is told from here and from nowhere else: when this hangs, it is told nothing.
+        The watchdog is told from here and from nowhere else: when this hangs, or the disk does, it is told nothing.
         """
-        notify = self._outside.notify
+        notify, attempts = self._outside.notify, self._attempts
         while not stop.is_set():
             left = self._flush.seconds_left()
             if left:
                 await self._outside.pace.pause(min(left, notify.pause), stop)
             else:
-                await self._flush.close()
-                self._forwarder.wake()
-                await self._tell_status()
-            notify.alive()
+                with attempts.guard("flush"):
+                    await self._flush.close()
+                with attempts.guard("status"):
+                    await self._tell_status()
+            if not self._flush.behind:
+                notify.alive()
 
     def _window_closed(self, start: int) -> None:
         """What others do with the end of the window that began at ``start``."""

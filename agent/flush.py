@@ -1,21 +1,26 @@
 """Closes a window. In: the sums of the aggregator. Out: batches in the spool, durable before they may be sent.
 
-The samples of a window belong to the aggregator until ``cut``, then to this file, and to the spool once they are added:
-at each of these moments the ledger counts them once.
+The samples of a window belong to the aggregator until it gives the closed window, and to the spool as soon as each
+batch is added. Writing to the disk goes on beside the next window: a disk that is slow changes no window's start.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
+from typing import Final
 
 from agent.aggregate.aggregator import Aggregator
 from agent.aggregate.window import Window, seconds_left, window_start
+from agent.attempts import Attempts, Tell
 from agent.clock import CentralClock, WindowClock
-from agent.forward.forwarder import Tell
 from agent.spool.batch import batches
 from agent.spool.folder import SpoolFolder
 from agent.spool.gauge_file import GaugeFile
 from agent.spool.spool import Spool
+
+MAX_WAITING_WINDOWS: Final = 3
+"""Closed while the disk is busy with an earlier one: then the disk hangs, and the watchdog is told nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,20 +32,33 @@ class FlushStages:
     folder: SpoolFolder
     gauges: GaugeFile
     clock: CentralClock
+    attempts: Attempts
 
 
 class Flush:
-    """Knows the open window. ``closed`` is called with the start of each window, before its batches are made."""
+    """Knows the open window. ``closed`` is called with each window's start, ``persisted`` when batches can be sent."""
 
-    def __init__(self, stages: FlushStages, interval: int, closed: Callable[[int], None], tell: Tell) -> None:
+    def __init__(
+        self,
+        stages: FlushStages,
+        interval: int,
+        tell: Tell,
+        *,
+        closed: Callable[[int], None],
+        persisted: Callable[[], None],
+    ) -> None:
         self._stages = stages
         self._interval = interval
-        self._closed = closed
         self._tell = tell
+        self._closed = closed
+        self._persisted = persisted
         self._window_clock = WindowClock(stages.clock)
         self._start = 0
         self._base = 0.0
         self._disk_fails = False
+        self._gauges: Mapping[str, Decimal] = {}
+        self._persisting: asyncio.Task[None] | None = None
+        self._waiting_windows = 0
 
     def open(self) -> None:
         """Open the window that the clock is in."""
@@ -55,18 +73,16 @@ class Flush:
         """By how many seconds a window that was stamped on the clock's ``base`` has to move."""
         return self._window_clock.shift(base, self._interval)
 
+    @property
+    def behind(self) -> bool:
+        """Whether several windows have closed since the disk was given batches that it has not taken yet."""
+        return self._waiting_windows >= MAX_WAITING_WINDOWS
+
     async def close(self) -> None:
-        """Close the window, open the next one and make the batches durable: gauges first, see agent.spool.gauge_file.
+        """Close the window, open the next one, and begin to make its batches durable.
 
         A window with many names is closed in steps, and the sockets and all else have their turns between them.
         """
-        spool = self._stages.spool
-        await self._spool_window()
-        spool.take_replays()
-        await spool.persist()
-        self._tell_disk()
-
-    async def _spool_window(self) -> None:
         aggregator, clock = self._stages.aggregator, self._stages.clock
         base, unsure = self._base, not clock.sure
         aggregator.cut(self._start + self.shift(base))
@@ -75,12 +91,17 @@ class Flush:
         for _ in aggregator.settling():
             await asyncio.sleep(0)
         window = aggregator.closed()
-        self._closed(window.start)
+        # The forwarder is told first: what it is told of is due later than what it finds by itself.
+        with self._stages.attempts.guard("flush"):
+            self._closed(window.start)
         await self._spool_batches(window, base, unsure=unsure)
-        try:
-            await asyncio.to_thread(self._stages.gauges.save, window.gauges)
-        except OSError as error:
-            self._stages.folder.failed(error)
+        self._gauges = window.gauges
+        self._begin_to_persist()
+
+    async def finish(self) -> None:
+        """Wait until the disk has taken, or refused, what ``close`` gave it."""
+        if self._persisting is not None:
+            await self._persisting
 
     async def _spool_batches(self, window: Window, base: float, *, unsure: bool) -> None:
         """Hand over a batch at a time. The clock may become sure meanwhile: then the spool has moved what it has."""
@@ -90,6 +111,40 @@ class Flush:
             placed = batch.at(window.start + self.shift(base)) if late else batch
             spool.add([placed], None if clock.sure else base)
             await asyncio.sleep(0)
+
+    def _begin_to_persist(self) -> None:
+        """One task writes at a time. Where it is slower than a window, batches can be sent from memory meanwhile."""
+        if self._persisting is not None and not self._persisting.done():
+            self._waiting_windows += 1
+            self._stages.spool.send_from_memory()
+            self._persisted()
+        else:
+            self._persisting = asyncio.create_task(self._persist())
+
+    async def _persist(self) -> None:
+        """Gauges before batches, see agent.spool.gauge_file; then what can wait. One that fails stops no other."""
+        spool, attempts = self._stages.spool, self._stages.attempts
+        again = True
+        while again:
+            self._waiting_windows = 0
+            with attempts.guard("gauges"):
+                await self._save_gauges()
+            with attempts.guard("persist"):
+                await spool.persist()
+            self._tell_disk()
+            self._persisted()
+            with attempts.guard("replay"):
+                spool.take_replays()
+            with attempts.guard("unreadable"):
+                spool.read_again()
+            self._persisted()
+            again = self._waiting_windows > 0
+
+    async def _save_gauges(self) -> None:
+        try:
+            await asyncio.to_thread(self._stages.gauges.save, self._gauges)
+        except OSError as error:
+            self._stages.folder.failed(error)
 
     def _tell_disk(self) -> None:
         """Say once that the disk begins to fail, and once that it works again."""

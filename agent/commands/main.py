@@ -16,11 +16,11 @@ import click
 import uvloop
 
 from agent.app import Agent, Outside, steady_time
+from agent.attempts import Tell
 from agent.commands.check import Finding, Sends, Sockets, check_central, check_sockets, check_spool
 from agent.commands.send_lines import faults
 from agent.commands.send_lines import send as send_lines
 from agent.forward.api_key import ApiKey, BadKeyError
-from agent.forward.forwarder import Tell
 from agent.forward.http_connection import HttpConnection
 from agent.forward.proxy import refuse_proxy
 from agent.forward.schedule import host_name, share_of
@@ -242,7 +242,7 @@ def list_files(settings: Settings) -> None:
 @spool.command()
 @_settled
 def replay(settings: Settings) -> None:
-    """Send all dead letters again.
+    """Send all dead letters again, and the files of corrupt/ that are sound.
 
     Do so once what central refused them for is put right. A running agent fetches them with its next window,
     else it does when it starts. Those over 7 days old expire.
@@ -252,7 +252,11 @@ def replay(settings: Settings) -> None:
     except OSError as error:
         _no_spool(settings, error)
     when = f"within {settings.flush_interval} s, or at the next start"
-    click.echo(f"{counted(moved, 'dead letter')} will be sent again: {when}" if moved else "there are no dead letters")
+    click.echo(
+        f"{counted(moved, 'batch', 'batches')} will be sent again: {when}"
+        if moved
+        else "there is nothing to send again"
+    )
 
 
 def _no_spool(settings: Settings, error: OSError) -> NoReturn:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from random import uniform
 from typing import Final, NamedTuple, Protocol
 
+from agent.attempts import Attempts, Tell
 from agent.clock import CentralClock, parse_http_date
 from agent.forward.backoff import Uniform, backoff, retry_after
 from agent.forward.clashes import Clashes
@@ -22,6 +23,8 @@ from agent.spool.batch import Batch
 from agent.spool.index import IndexEntry
 from agent.spool.spool import Spool
 
+FAULT_PAUSE_SECONDS: Final = 10.0
+"""Between an attempt to send that failed by a fault of ours and the next one."""
 KEY_REFUSED_SECONDS: Final = 60.0
 CLOCK_SECONDS: Final = 600.0
 """After so long without an answer the time is asked again before a batch is sent,"""
@@ -40,12 +43,6 @@ class Central(Protocol):
     async def post(self, batch_id: str, body: bytes, types: str = "") -> Reply: ...
     async def health(self) -> Reply: ...
     def try_new_key(self) -> bool: ...
-
-
-class Tell(Protocol):
-    """Hears of each change of state, once: a short event and a sentence."""
-
-    def __call__(self, event: str, message: str) -> None: ...
 
 
 async def pause(seconds: float | None, wake: asyncio.Event) -> None:
@@ -113,12 +110,14 @@ class Forwarder:
         """Say that there is something new in the spool; ends an idle wait, not a back-off."""
         self._new_work.set()
 
-    async def run(self) -> None:
-        """Send for ever."""
+    async def run(self, attempts: Attempts) -> None:
+        """Send for ever. A fault of one attempt ends that attempt alone; the next comes after FAULT_PAUSE_SECONDS."""
         self._schedule.started(self._clock.steady())
         while True:
             self._new_work.clear()
-            delay = await self.step()
+            delay: float | None = FAULT_PAUSE_SECONDS
+            with attempts.guard("forward"):
+                delay = await self.step()
             if delay is None:
                 await self._pace.pause(self.idle_seconds(), self._new_work)
             elif delay:
@@ -142,6 +141,8 @@ class Forwarder:
             return None
         self._schedule.took(entry, self._clock.steady())
         batch = self._spool.take(entry)
+        if batch is None and self._spool.waits(entry):
+            return _AT_ONCE
         if batch is None:
             self._tell("batch_corrupt", f"{entry.name} had gone bad in the spool and was moved to corrupt/")
             return _AT_ONCE

@@ -7,7 +7,7 @@ host is all of them, and for more of them when lines were rejected since. All el
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from agent.forward.forwarder import Tell
+from agent.attempts import Tell
 from agent.ledger import BAD_LINES
 from protocol.statsd import BadLineError, parse_line
 

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
-from agent.forward.forwarder import Tell
+from agent.attempts import Tell
 from agent.receive.activation import Passed, SocketKind
 from agent.receive.datagrams import RECEIVE_BUFFER, DatagramReceiver, Read, ask_buffer, granted_buffer, open_udp
 from agent.receive.intake import Intake

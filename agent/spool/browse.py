@@ -36,21 +36,35 @@ def list_spool(folder: Path) -> Iterator[Listed]:
 
 
 def replay(folder: Path, watch: Callable[[list[Path]], AbstractContextManager[Iterable[Path]]] = nullcontext) -> int:
-    """Move every dead letter to where the agent fetches it from; returns how many. ``watch`` shows how far it is.
+    """Move every dead letter, and every file of corrupt/ that is sound after all, to where the agent fetches it from.
+
+    Returns how many. ``watch`` shows how far it is.
 
     One rename each, so that a running agent may fetch, and remove, at the same time. Raises OSError, also where there
     is no such folder.
     """
     folder.stat()
     moved = 0
-    with watch(sorted((folder / "dead").glob("*.dead"))) as paths:
+    with watch(sorted([*(folder / "dead").glob("*.dead"), *(folder / "corrupt").glob("*.batch")])) as paths:
         for path in paths:
-            dead = parse_dead_name(path.name)
-            if dead is not None:
+            name = _replayed_name(path)
+            if name is not None:
                 (folder / "replay").mkdir(mode=0o700, exist_ok=True)
-                path.rename(folder / "replay" / dead.batch_name)
+                path.rename(folder / "replay" / name)
                 moved += 1
     return moved
+
+
+def _replayed_name(path: Path) -> str | None:
+    """The name of the batch in a file that was put aside; None when it is none that could be sent."""
+    dead = parse_dead_name(path.name)
+    if dead is not None:
+        return dead.batch_name
+    try:
+        decode(path.name, path.read_bytes())
+    except (OSError, ValueError):
+        return None
+    return path.name
 
 
 def _listed(part: str, path: Path) -> Listed:
@@ -62,5 +76,7 @@ def _listed(part: str, path: Path) -> Listed:
             batch = decode(name, path.read_bytes())
         except ValueError:
             return Listed(part, path.name, size, code="damaged")
+        except PermissionError:
+            return Listed(part, path.name, size, code="unreadable")
         return Listed(part, path.name, size, batch.start, len(batch.items), batch.total, dead.code if dead else "")
     return Listed(part, path.name, size)

@@ -85,28 +85,49 @@ class SpoolFolder:
         self.counts.disk_failures += 1
         self.counts.trouble = f"{error.strerror or error} in {self.path}"
 
-    def read_queue(self) -> Iterator[IndexEntry]:
-        """What the last run left, read whole but one at a time. Temporary files go, bad ones are put aside."""
+    def read_queue(self) -> Iterator[tuple[str, IndexEntry | None]]:
+        """What the last run left, by name, read whole but one at a time; None for a file that cannot be read now.
+
+        Temporary files go, bad ones are put aside. Raises OSError when the folder cannot be listed.
+        """
         for path in sorted(self._queue.iterdir()):
             if path.name.endswith(TEMPORARY):
                 self.try_to(path.unlink)
-            elif (batch := self._read(path)) is not None:
-                yield IndexEntry(path.name, batch.start, batch.total, path.stat().st_size)
+                continue
+            try:
+                entry = self.entry(path.name)
+            except OSError as error:
+                self.failed(error)
+                yield path.name, None
+            else:
+                if entry is not None:
+                    yield path.name, entry
+
+    def entry(self, name: str) -> IndexEntry | None:
+        """The entry of a file of the queue; None when it is damaged, and then it is put aside. Raises as ``load``."""
+        return self._entry(self._queue / name)
 
     def read_replays(self) -> Iterator[IndexEntry]:
-        """What is in replay/; ``take_replay`` moves one into the queue."""
+        """What is in replay/; ``take_replay`` moves one into the queue. A file that cannot be read now stays there."""
         for path in sorted(self._replay.glob("*.batch")):
-            batch = self._read(path)
-            if batch is not None:
-                yield IndexEntry(path.name, batch.start, batch.total, path.stat().st_size)
+            try:
+                entry = self._entry(path)
+            except OSError as error:
+                self.failed(error)
+                continue
+            if entry is not None:
+                yield entry
 
     def take_replay(self, name: str) -> bool:
         """Whether a batch could be moved from replay/ to the queue; what lies there under its name is replaced."""
         return self.try_to(lambda: self._disk.move(self._replay / name, self._queue / name))
 
     def load(self, name: str) -> Batch | None:
-        """A batch of the queue; None when its file has gone bad, and then it is put aside."""
-        return self._read(self._queue / name)
+        """A batch of the queue; None when its file is damaged or gone, and then it is put aside.
+
+        Raises OSError when it cannot be read now: that says nothing of what is in it, and it stays where it is.
+        """
+        return self._read(self._queue / name)[0]
 
     def save(self, name: str, data: bytes) -> None:
         """Put a batch's bytes into the queue, durably. Raises OSError: then it may not outlive a crash."""
@@ -137,14 +158,20 @@ class SpoolFolder:
         self.counts.dead_letters += 1
         self.counts.dead_letters_removed += self._cap(self._dead)
 
-    def _read(self, path: Path) -> Batch | None:
+    def _entry(self, path: Path) -> IndexEntry | None:
+        batch, size = self._read(path)
+        return None if batch is None else IndexEntry(path.name, batch.start, batch.total, size)
+
+    def _read(self, path: Path) -> tuple[Batch | None, int]:
+        """A file's batch and its bytes. Only wrong content, or none, is put aside: other errors are raised."""
         try:
             if not is_batch_name(path.name):
                 raise ValueError("has a name that is not ours")
-            return decode(path.name, path.read_bytes())
-        except (OSError, ValueError):
+            data = path.read_bytes()
+            return decode(path.name, data), len(data)
+        except (FileNotFoundError, IsADirectoryError, ValueError):
             self._put_aside(path)
-            return None
+            return None, 0
 
     def _put_aside(self, path: Path) -> None:
         """Move a bad file to corrupt/. Where even that fails it stays, counted and unused."""

@@ -50,6 +50,8 @@ class Spool:
         self._being_written: str | None = None
         self._unsure: dict[str, float] = {}
         """Batches that were never sent, with the base of the clock that gave their start: it may be wrong."""
+        self._unreadable: dict[str, IndexEntry | None] = {}
+        """Files that cannot be read now; None where nobody has read yet how many samples there are."""
         self._splitting: set[str] = set()
         """Parents whose halves may be on disk: not sent again, split again."""
 
@@ -59,11 +61,13 @@ class Spool:
         Raises FolderInUseError, and OSError when the folder cannot be made or listed.
         """
         self.folder.open()
-        found = {entry.name: entry for entry in self.folder.read_queue()}
-        for entry in found.values():
-            parent = parent_name(entry.name)
+        found = dict(self.folder.read_queue())
+        for name, entry in found.items():
+            parent = parent_name(name)
             if parent is not None and parent in found:
                 self._splitting.add(parent)
+            elif entry is None:
+                self._unreadable[name] = None
             else:
                 self._recover(entry)
         self.take_replays()
@@ -98,7 +102,7 @@ class Spool:
                 await self._run(self.folder.save, name, data)
             except OSError as error:
                 self.folder.failed(error)
-                self._send_from_memory()
+                self.send_from_memory()
                 break
             finally:
                 self._being_written = None
@@ -112,9 +116,16 @@ class Spool:
     def take(self, entry: IndexEntry) -> Batch | None:
         """The batch to send; nothing pushes it out until one of the calls below settles it, or ``keep``.
 
-        None when its file has gone bad: it is put aside and its samples are counted.
+        None when its file is damaged: it is put aside and its samples are counted. None also when it cannot be
+        read now, see ``waits``: its samples stay in the spool, and ``read_again`` tries again.
         """
-        batch = self._in_memory.get(entry.name) or self.folder.load(entry.name)
+        try:
+            batch = self._in_memory.get(entry.name) or self.folder.load(entry.name)
+        except OSError as error:
+            self.folder.failed(error)
+            self.index.remove(entry)
+            self._unreadable[entry.name] = entry
+            return None
         if batch is None:
             self._leave(entry)
             self._ledger.drop("spool_corrupt", entry.samples)
@@ -122,6 +133,26 @@ class Spool:
         self.index.pinned = entry
         self._unsure.pop(entry.name, None)  # whether it is stored will not be known for certain
         return batch
+
+    def waits(self, entry: IndexEntry) -> bool:
+        """Whether a batch's file cannot be read now."""
+        return entry.name in self._unreadable
+
+    def read_again(self) -> None:
+        """Try the files that could not be read; a sound one is back in its place, a damaged one is put aside."""
+        for name, known in list(self._unreadable.items()):
+            try:
+                entry = self.folder.entry(name)
+            except OSError:
+                continue
+            del self._unreadable[name]
+            if entry is None and known is not None:
+                self._ledger.in_spool -= known.samples
+                self._ledger.drop("spool_corrupt", known.samples)
+            elif known is not None:
+                self.index.add(known)
+            elif entry is not None:
+                self._recover(entry)
 
     def keep(self) -> None:
         """The batch taken stays where it is."""
@@ -203,6 +234,11 @@ class Spool:
                 self.replayed += 1
 
     @property
+    def unreadable(self) -> int:
+        """Files that cannot be read now."""
+        return len(self._unreadable)
+
+    @property
     def in_memory(self) -> int:
         """Batches that are not on disk."""
         return len(self._in_memory)
@@ -210,9 +246,13 @@ class Spool:
     def _move(self, name: str, seconds: int) -> None:
         """Durable in its new place before it leaves the old. A crash between leaves both, under the one id."""
         entry = self.index.get(name)
-        batch = self._in_memory.get(name) or (self.folder.load(name) if entry is not None else None)
+        try:
+            batch = self._in_memory.get(name) or (self.folder.load(name) if entry is not None else None)
+        except OSError as error:
+            self.folder.failed(error)
+            return
         if batch is None:
-            return  # gone, or gone bad, which is seen when it is to be sent
+            return  # gone, or damaged, which is seen when it is to be sent
         moved = batch.at(batch.start + seconds)
         data = encode(moved)
         if name in self._in_memory:
@@ -234,8 +274,8 @@ class Spool:
         self._ledger.recovered += entry.samples
         self._ledger.in_spool += entry.samples
 
-    def _send_from_memory(self) -> None:
-        """Let what the disk would not take be sent as it is; the oldest that memory cannot hold are dropped."""
+    def send_from_memory(self) -> None:
+        """Let what the disk has not taken be sent as it is; the oldest that memory cannot hold are dropped."""
         size = 0
         for name, batch in reversed(list(self._in_memory.items())):
             entry = IndexEntry(name, batch.start, batch.total, len(encode(batch)))

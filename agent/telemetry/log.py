@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Final, TextIO
 
-from agent.forward.forwarder import Tell
+from agent.attempts import Tell
 from runtime.log_lines import BurstLimit, LogLines
 from runtime.redact import hide_keys, one_line
 from runtime.systemd import journal_reads, mark
@@ -14,7 +14,7 @@ from runtime.systemd import journal_reads, mark
 GOOD_NEWS: Final = frozenset(
     {
         *("books_open", "started", "stopped", "sockets_passed", "spool_recovered"),
-        *("forwarding_again", "held_no_more", "disk_works_again"),
+        *("forwarding_again", "held_no_more", "disk_works_again", "attempt_works_again"),
     }
 )
 BURST: Final = 5

@@ -54,6 +54,11 @@ class Snapshot:
     replayed: int
     disk_failures: int
     disk_trouble: str | None
+    unreadable: int
+    """Spool files that cannot be read just now; they stay where they are."""
+    failures: Mapping[str, int]
+    failing: Mapping[str, str]
+    """Failed attempts by job, and the last error of each job that fails now, see agent.attempts."""
     answers: Mapping[str, int]
     """By ``action/reason``."""
     retries: int
@@ -105,6 +110,12 @@ def health(snapshot: Snapshot) -> list[str]:
         reasons.append(
             f"the disk fails: {snapshot.disk_trouble}; {snapshot.spool_in_memory} batches are in memory only"
         )
+    if snapshot.unreadable:
+        reasons.append(
+            f"{snapshot.unreadable} files of the spool cannot be read and wait: give them to the agent's user; "
+            "`fiesta-agent spool ls` lists them"
+        )
+    reasons += [f"{job} fails: {error}" for job, error in snapshot.failing.items()]
     if snapshot.spool_overflowing:
         reasons.append("the spool is full: its oldest batches are being dropped")
     reasons += [
@@ -148,6 +159,7 @@ _GAUGES: Final = (
     _Number("spool_batches", "Batches in the spool that can be sent", lambda s: s.spool_batches),
     _Number("spool_bytes", "Bytes of the batches in the spool", lambda s: s.spool_bytes),
     _Number("spool_batches_in_memory", "Batches that are not on disk", lambda s: s.spool_in_memory),
+    _Number("spool_files_unreadable", "Spool files that cannot be read just now", lambda s: s.unreadable),
     _Number("spool_batches_held", "Batches that wait because they are in the service's future", lambda s: s.held),
     _Number("last_success_age_seconds", "Seconds since the service took a batch", lambda s: s.last_success_age),
     _Number("clock_ahead_seconds", "How far this host's clock is ahead of the service's", lambda s: s.clock_ahead),
@@ -206,6 +218,7 @@ class AgentCollector(Collector):
         yield from _by_socket(GaugeMetricFamily, _SOCKET_GAUGES, snapshot.sockets)
         yield _labelled("samples_dropped", "Samples lost, by reason", "reason", snapshot.dropped)
         yield _labelled("notes", "Things worth knowing that lose nothing", "note", snapshot.notes)
+        yield _labelled("failed_attempts", "Attempts that failed by a fault, by job", "job", snapshot.failures)
         yield _labelled("forward_attempts", "Answers of the service, by what they meant", "outcome", snapshot.answers)
 
 

@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import os
 import socket
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
@@ -21,7 +23,7 @@ from agent.forward.api_key import ApiKey
 from agent.forward.forwarder import Pace
 from agent.receive.datagrams import DatagramReceiver
 from agent.settings import load_settings
-from agent.spool.batch_file import file_name
+from agent.spool.batch_file import decode, file_name
 from agent.spool.disk import Disk, FolderInUseError
 from agent.telemetry.snapshot import Snapshot
 from protocol.limits import MAX_BATCH_ITEMS
@@ -321,18 +323,65 @@ async def test_an_unusable_folder_or_ca_file_is_told(tmp_path: Path) -> None:
         Agent(no_ca, ApiKey(KEY, None), Told(), Outside())
 
 
-async def test_a_fault_in_the_forwarder_stops_the_agent_with_the_window_kept(tmp_path: Path) -> None:
-    async with running(tmp_path, "http://127.0.0.1:1") as agent:
+async def test_a_fault_in_the_forwarder_is_told_and_the_agent_goes_on(tmp_path: Path) -> None:
+    async with RealCentral().serving() as central, running(tmp_path, central.url) as agent:
+        real, faults = agent.agent._forwarder.step, [ZeroDivisionError("of a test"), ZeroDivisionError("of a test")]
 
-        async def broken() -> float:
-            raise ZeroDivisionError
+        async def broken() -> float | None:
+            if faults:
+                raise faults.pop()
+            return await real()
 
-        agent.send(["foo:1|c"])
         agent.agent._forwarder.step = broken  # type: ignore[method-assign]
+        agent.send(["foo:1|c"])
         agent.ticks.tick()
-        with pytest.raises(ZeroDivisionError):
-            await agent.task
-    assert len(list((tmp_path / "queue").iterdir())) == 1
+        await agent.until("attempt_failed")
+        assert (await agent.snapshot()).failing["forward"].startswith("ZeroDivisionError: of a test at broken:")
+        agent.ticks.tick()
+        await turns_until(lambda: agent.agent.snapshot().failures["forward"] == 2)
+        agent.ticks.tick()
+        await central.until(lambda: central.total("foo") == 1)
+        await agent.until("attempt_works_again")
+
+
+async def test_a_replay_folder_that_cannot_be_listed_stops_nothing(tmp_path: Path) -> None:
+    """As when the process has no descriptor left for a moment."""
+    async with RealCentral().serving() as central, running(tmp_path, central.url) as agent:
+        (tmp_path / "replay").rmdir()
+        (tmp_path / "replay").write_text("in the way")
+        (tmp_path / "replay").unlink()
+        (tmp_path / "replay").symlink_to("replay")
+        agent.send(["foo:1|c"])
+        agent.ticks.tick()
+        await central.until(lambda: central.total("foo") == 1)
+        assert not agent.task.done()
+
+
+async def test_windows_keep_their_starts_while_the_disk_is_slow(tmp_path: Path) -> None:
+    go, entered = threading.Event(), threading.Event()
+    go.set()
+
+    def fsync(descriptor: int) -> None:
+        entered.set()
+        go.wait()
+        os.fsync(descriptor)
+
+    starts = []
+    async with running(tmp_path, "http://127.0.0.1:1", Disk(fsync=fsync)) as agent:
+        go.clear()
+        entered.clear()
+        for number in range(4):
+            starts.append(int(agent.ticks.wall()))
+            agent.send([f"n{number}:1|c"])
+            assert (await agent.snapshot()).in_window == 1
+            agent.ticks.tick()
+            if not number:
+                await asyncio.to_thread(entered.wait)
+            await turns_until(lambda: agent.agent.snapshot().in_window == 0)
+        go.set()
+    files = [decode(path.name, path.read_bytes()) for path in sorted((tmp_path / "queue").iterdir())]
+    assert [batch.start for batch in files] == starts
+    assert [json.loads(item)["name"] for batch in files for item in batch.items] == ["n0", "n1", "n2", "n3"]
 
 
 async def test_the_snapshot_says_what_is_wrong(tmp_path: Path) -> None:

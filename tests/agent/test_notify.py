@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from agent.app import Agent, Outside
+from agent.flush import MAX_WAITING_WINDOWS
 from agent.forward.api_key import ApiKey
 from agent.spool.disk import Disk
 from agent.telemetry.status_text import one_line
@@ -59,7 +60,7 @@ async def test_ready_then_alive_with_each_window_then_stopping(tmp_path: Path) -
 
 
 async def test_a_flush_loop_that_hangs_is_not_alive_though_all_else_is(tmp_path: Path) -> None:
-    """A disk that takes for ever: the event loop turns, lines are received, and no window closes."""
+    """A disk that takes for ever: the event loop turns and windows close, and no batch becomes durable."""
     heard, entered, go = Heard(), threading.Event(), threading.Event()
     go.set()
 
@@ -81,7 +82,7 @@ async def test_a_flush_loop_that_hangs_is_not_alive_though_all_else_is(tmp_path:
             agent.ticks.tick()
             await asyncio.to_thread(agent.send, ["foo:1|c"])
         assert (await agent.snapshot()).received == 11
-        assert heard[before:] == []
+        assert heard[before:].count("WATCHDOG=1") <= MAX_WAITING_WINDOWS
         go.set()
         await heard.until("WATCHDOG=1", 2)
 

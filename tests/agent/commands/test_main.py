@@ -209,8 +209,8 @@ async def test_dead_letters_are_listed_and_replayed_beside_a_running_agent(tmp_p
             central.answer = lambda request: None
             replayed = await fiesta(tmp_path, "spool", "replay")
             assert replayed.code == 0
-            assert replayed.out.startswith("1 dead letter will be sent again")
-            assert (await fiesta(tmp_path, "spool", "replay")).out == "there are no dead letters\n"
+            assert replayed.out.startswith("1 batch will be sent again")
+            assert (await fiesta(tmp_path, "spool", "replay")).out == "there is nothing to send again\n"
             await central.until(lambda: central.total("foo") == 1)
 
 

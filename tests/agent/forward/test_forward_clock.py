@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.attempts import Attempts
 from agent.forward.outcome import Reply
 from protocol.limits import MAX_AGE_SECONDS
 from tests.agent.books import Bench
@@ -13,6 +14,7 @@ from tests.agent.fakes import (
     NETWORK,
     NOW,
     IdleError,
+    Told,
     page,
     refused,
 )
@@ -53,7 +55,7 @@ async def test_an_agent_an_hour_ahead_loses_nothing_and_says_so(tmp_path: Path) 
     assert bench.clock.ahead() == HOUR
     assert bench.told == ["held_for_clock"]
     with pytest.raises(IdleError):
-        await bench.forwarder.run()
+        await bench.forwarder.run(Attempts(Told()))
     assert bench.ledger.acknowledged == 12
     assert bench.told[-1] == "held_no_more"
     assert max(bench.time.pauses) <= 60, "asks the time every minute meanwhile"

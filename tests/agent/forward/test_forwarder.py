@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.attempts import Attempts
 from agent.clock import CentralClock
 from agent.forward.forwarder import Forwarder, Pace
 from agent.forward.outcome import Reply
@@ -278,7 +279,7 @@ async def test_run_waits_as_told_and_wakes_for_new_work(tmp_path: Path) -> None:
             await wake.wait()
 
     forwarder = Forwarder(bench.spool, bench.central, bench.clock, Pace(pause, lambda low, high: high), Told())
-    running = asyncio.create_task(forwarder.run())
+    running = asyncio.create_task(forwarder.run(Attempts(Told())))
     await paused.wait()
     paused.clear()
     bench.central.answers = [NETWORK]
@@ -313,7 +314,7 @@ async def test_an_attempt_cut_off_leaves_the_batch_in_place(tmp_path: Path) -> N
     clock = CentralClock(lambda: bench.time.wall, lambda: bench.time.steady)
     forwarder = Forwarder(bench.spool, slow, clock, Pace(), Told())
     await bench.put(1)
-    running = asyncio.create_task(forwarder.run())
+    running = asyncio.create_task(forwarder.run(Attempts(Told())))
     await sending.wait()
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
