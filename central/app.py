@@ -27,7 +27,8 @@ from central.store.base import Caps, Store, StoreError
 from central.store.migrations import MigrationError, OnMigration
 from central.store.open import OpenStore, open_store
 from central.web import probes
-from central.web.admin import BackupEndpoint, MetricEndpoints
+from central.web.admin import BACKUPS, BackupEndpoint, MetricEndpoints
+from central.web.admin import TURNS as BACKUP_TURNS
 from central.web.bodies import BODY_SECONDS, Bodies
 from central.web.counts import RequestCounts
 from central.web.gate import Gate
@@ -35,11 +36,14 @@ from central.web.ingest import IngestEndpoints
 from central.web.keys import KeyEndpoints
 from central.web.middleware import SLOW_SECONDS, MiddlewareOptions, middleware
 from central.web.open_requests import OpenRequests
-from central.web.query import QueryEndpoints
+from central.web.query import QUERIES, QueryEndpoints
+from central.web.query import TURNS as QUERY_TURNS
 from central.web.routes import Endpoints, application
 from central.web.server import MAX_HEADER, MAX_LINE, Runner
 from central.web.tls_failures import count_handshakes
+from central.web.turns import Turns
 from central.write.group_commit import GroupCommit
+from central.write.write_check import WriteCheck
 from runtime.addresses import is_loopback
 from runtime.private_files import make_private_file, make_private_folder
 from runtime.start_error import StartError, starting
@@ -202,13 +206,13 @@ def _endpoints(
     bodies = Bodies(counts.busy, outside.body_seconds)
     return Endpoints(
         ingest=IngestEndpoints(commits, bodies, outside.clock, settings.clock_skew_seconds, counts.rejected),
-        queries=QueryEndpoints(store, names, core.retention, redis.spill),
+        queries=QueryEndpoints(store, names, core.retention, redis.spill, Turns(QUERIES, QUERY_TURNS, counts.busy)),
         keys=KeyEndpoints(store, core.auth, redis.tell, bodies, outside.clock, settings.rate_limit_default),
         metrics=MetricEndpoints(store, names, commits),
-        backup=BackupEndpoint(store, settings.data_dir),
+        backup=BackupEndpoint(store, settings.data_dir, Turns(BACKUPS, BACKUP_TURNS, counts.busy)),
         retention=core.retention,
         bodies=bodies,
-        ready=probes.ready(store, redis),
+        ready=probes.ready(store, redis, WriteCheck(store, commits.in_slot, outside.clock, outside.ticks)),
         scrape=probes.metrics(registry),
     )
 

@@ -19,10 +19,14 @@ from central.ingest.names import Names
 from central.request_id import HEADER, current_id
 from central.store.base import Store
 from central.web.gate import Gate
-from central.web.middleware import Handler
+from central.web.middleware import ENDS_WITH_CLIENT, Handler
 from central.web.store_answers import asked
+from central.web.turns import TurnBounds, Turns
 from central.write.group_commit import GroupCommit
 
+BACKUPS: Final = "backups"
+TURNS: Final = TurnBounds(at_once=1, of_one_key=1, waiting=1, waiting_of_one_key=1)
+"""One backup at a time: it takes as much disk as the store."""
 _CHUNK: Final = 1 << 20
 _log = structlog.get_logger(__name__)
 
@@ -63,6 +67,7 @@ class BackupEndpoint:
 
     store: Store
     data_dir: Path
+    turns: Turns
 
     def behind(self, gate: Gate) -> Handler:
         """GET /api/admin/backup as a stream, which is no plain answer: the gate's check comes first."""
@@ -72,12 +77,15 @@ class BackupEndpoint:
             checked = await checked_by(request)
             if checked.status != 200:
                 return checked
-            target = self.data_dir / f"backup-{secrets.token_hex(8)}.tmp"
-            try:
-                await asked(self.store.backup(target))
-                return await _stream(request, target, checked.headers)
-            finally:
-                target.unlink(missing_ok=True)
+            request[ENDS_WITH_CLIENT] = True
+            async with self.turns.turn(0):  # of all keys together: each copy takes as much disk as the store
+                target = self.data_dir / f"backup-{secrets.token_hex(8)}.tmp"
+                try:
+                    await asked(self.store.backup(target))
+                    return await _stream(request, target, checked.headers)
+                finally:
+                    for left in self.data_dir.glob(f"{target.name}*"):
+                        left.unlink(missing_ok=True)
 
         return handle
 

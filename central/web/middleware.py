@@ -19,6 +19,8 @@ SLOW_SECONDS: Final = 0.5
 """A request that takes longer is named in the log: the PRD's promise for reads."""
 ABOUT: Final[web.RequestKey[Callable[[], dict[str, Any]]]] = web.RequestKey("about")
 """What a handler has to say about its request, should the log want it."""
+ENDS_WITH_CLIENT: Final[web.RequestKey[bool]] = web.RequestKey("ends_with_client")
+"""Set where a request's work changes nothing: it stops when nobody waits for the answer."""
 JSON: Final = "application/json; charset=utf-8"
 SERVER: Final = "fiesta-central"
 """Instead of the versions of what it is made from."""

@@ -12,6 +12,7 @@ from central.redis_services import RedisServices
 from central.spill.spill import Spill
 from central.store.base import Store, StoreError
 from central.web.middleware import JSON, Handler
+from central.write.write_check import WriteCheck
 
 
 async def health(_: web.Request) -> web.StreamResponse:
@@ -19,12 +20,12 @@ async def health(_: web.Request) -> web.StreamResponse:
     return web.Response(body=b'{"success":true,"status":"ok"}', headers={"Content-Type": JSON})
 
 
-def ready(store: Store, redis: RedisServices) -> Handler:
+def ready(store: Store, redis: RedisServices, check: WriteCheck) -> Handler:
     """What each dependency said; 200 while what is sent can be acknowledged, else 503."""
 
     async def handle(_: web.Request) -> web.StreamResponse:
         spill = redis.spill
-        asked = {"store": await _said_by(store)}
+        asked = {"store": await _said_by(store, check)}
         if redis.used:
             asked["redis"] = await redis.fault() or "ok"
         whole = all(said == "ok" for said in asked.values())
@@ -40,12 +41,12 @@ def ready(store: Store, redis: RedisServices) -> Handler:
     return handle
 
 
-async def _said_by(store: Store) -> str:
+async def _said_by(store: Store, check: WriteCheck) -> str:
     try:
         await store.ping()
     except StoreError as error:
         return str(error)
-    return "ok"
+    return await check.fault() or "ok"
 
 
 async def _rejected(store: Store) -> int | None:

@@ -21,12 +21,16 @@ from central.spill.spill import Spill
 from central.store.base import ListedName, Store, StoreError
 from central.store.buckets import no_buckets
 from central.store.plan import Segment, plan, windows_touched
-from central.web.middleware import ABOUT
+from central.web.middleware import ABOUT, ENDS_WITH_CLIENT
+from central.web.turns import TurnBounds, Turns
 from protocol.item import Fault
 from protocol.times import format_time
 
 _LARGE: Final = 2_000
 """From here on an answer is drawn beside the loop: of ten that come at once none may hold up the ingest."""
+QUERIES: Final = "queries"
+TURNS: Final = TurnBounds(at_once=3, of_one_key=2, waiting=64, waiting_of_one_key=16)
+"""Of queries: another key always finds one that is free, or waits for one query at most."""
 _NAMES_TOLD: Final = 20
 
 
@@ -61,9 +65,11 @@ class QueryEndpoints:
     names: Names
     retention: Retention
     spill: Spill | None
+    turns: Turns
 
     async def aggregate(self, request: web.Request, key: Key) -> Answer:
         """The handler of an aggregate query."""
+        request[ENDS_WITH_CLIENT] = True
         query = parse_query(_once(request), ",".join(request.headers.getall("Accept", [])))
         told = _Asked(query)
         request[ABOUT] = told.facts
@@ -76,7 +82,8 @@ class QueryEndpoints:
             told.segments = segments = plan(start, query.end, query.seconds) if ids else []
             buckets = no_buckets()
             if segments:
-                buckets = await self.store.aggregate(list(ids.values()), query.seconds, segments)
+                async with self.turns.turn(key.id):
+                    buckets = await self.store.aggregate(list(ids.values()), query.seconds, segments)
         except StoreError as error:
             raise unavailable(f"the query could not be answered: {error}") from error
         told.rows = windows = len(buckets.starts)
@@ -89,9 +96,11 @@ class QueryEndpoints:
 
     async def list(self, request: web.Request, key: Key) -> Answer:
         """The handler of the list of metrics."""
+        request[ENDS_WITH_CLIENT] = True
         prefix, after, limit, clashes = parse_list(_once(request))
         try:
-            found = await self.store.names.page(prefix, after, limit + 1, clashes=clashes)
+            async with self.turns.turn(key.id):
+                found = await self.store.names.page(prefix, after, limit + 1, clashes=clashes)
         except StoreError as error:
             raise unavailable(f"the list could not be read: {error}") from error
         page = found[:limit]

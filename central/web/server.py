@@ -12,7 +12,7 @@ from aiohttp.web_protocol import RequestHandler
 
 from central.errors import ApiError, invalid
 from central.request_id import HEADER, RequestIds
-from central.web.middleware import SERVER, error_response
+from central.web.middleware import ENDS_WITH_CLIENT, SERVER, error_response
 from protocol.item import Fault
 
 MAX_LINE: Final = 32_768
@@ -79,6 +79,13 @@ class _Peer(RequestHandler):
     """A connection."""
 
     __slots__ = ()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """The client has gone, and with it the work of a request that only reads."""
+        request, task = self._current_request, self._task_handler
+        super().connection_lost(exc)
+        if task is not None and request is not None and request.get(ENDS_WITH_CLIENT):
+            task.cancel()
 
     def handle_error(
         self,

@@ -1,4 +1,4 @@
-"""The embedded database as a machine: one writer thread, two readers, transactions, its own checkpoints.
+"""The embedded database as a machine: one writer thread, readers in lanes, transactions, its own checkpoints.
 
 It knows files, threads and healing, and nothing of metrics. A handle that broke is closed, and the next call opens
 the file again; what is durable is then what the write-ahead log says.
@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from typing import Concatenate, Final, ParamSpec, TypeVar
 
@@ -23,7 +24,18 @@ T = TypeVar("T")
 P = ParamSpec("P")
 Connection = duckdb.DuckDBPyConnection
 
-READERS: Final = 2
+
+class Lane(Enum):
+    """What a reading is for, with its number of threads: no reading of one lane waits for one of another."""
+
+    LOOK_UP = 2
+    """Keys, names, lines, pings: short, and every request needs them."""
+    QUERY = 3
+    """What users ask: may be long."""
+    COPY = 1
+    """A backup."""
+
+
 READ_SECONDS: Final = 30.0
 WAL_BYTES: Final = 16 << 20
 _NEVER: Final = "1TB"
@@ -76,7 +88,7 @@ class Engine:
         self._handle: Connection | None = None
         self._closed = False
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="store-writer")
-        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="store-reader")
+        self._readers = {lane: ThreadPoolExecutor(lane.value, f"store-{lane.name.lower()}") for lane in Lane}
         self._readings: set[_Reading] = set()
         self._gate = threading.Condition()
         self._failed_checkpoints = 0
@@ -87,8 +99,10 @@ class Engine:
             raise StoreUnavailable("the store is closed")
         return await asyncio.get_running_loop().run_in_executor(self._writer, lambda: work(self._opened()))
 
-    async def read(self, work: Callable[[Connection], T], *, seconds: float | None = None) -> T:
-        """Run ``work`` on a cursor of its own, at most two at once, and interrupt it after its time.
+    async def read(
+        self, work: Callable[[Connection], T], *, lane: Lane = Lane.LOOK_UP, seconds: float | None = None
+    ) -> T:
+        """Run ``work`` on a cursor of its own, in its lane, and interrupt it after its time or when its caller goes.
 
         Raises StoreUnavailable when the file cannot be opened, its handle broke meanwhile or the time is over, and
         StoreError when a statement failed.
@@ -100,7 +114,7 @@ class Engine:
             if self._closed:
                 raise StoreUnavailable("the store is closed")
         reading = _Reading()
-        future = asyncio.get_running_loop().run_in_executor(self._readers, self._read, work, reading)
+        future = asyncio.get_running_loop().run_in_executor(self._readers[lane], self._read, work, reading)
         limit = self._read_seconds if seconds is None else seconds
         try:
             async with asyncio.timeout(limit):
@@ -109,8 +123,8 @@ class Engine:
             raise StoreUnavailable(f"the query took longer than {limit:g} s; ask for less") from None
         finally:
             if not future.done():
-                # The caller has gone and the statement has not. It is ended, so that two of them do not hold both
-                # readers; what it raises then is nobody's.
+                # The caller has gone and the statement has not. It is ended, so that it holds no reader; what it
+                # raises then is nobody's.
                 future.add_done_callback(lambda done: done.cancelled() or done.exception())
                 self._end(reading, future)
 
@@ -172,7 +186,8 @@ class Engine:
         self._closed = True
         await asyncio.get_running_loop().run_in_executor(self._writer, self._shut)
         self._writer.shutdown()
-        self._readers.shutdown()
+        for readers in self._readers.values():
+            readers.shutdown()
 
     def break_handle(self) -> None:
         """Drop a handle whose state is in doubt; the next call opens the file again. Writer's thread only."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from central.store.base import Caps, ListedName, Metric, NewName
-from central.store.duck.engine import Connection, Engine
+from central.store.duck.engine import Connection, Engine, Lane
 from central.store.duck.keys import last_id, set_last_id
 from central.store.duck.sql import ROLLUPS
 from central.store.owners import claim
@@ -34,7 +34,9 @@ class DuckNames:
 
     async def page(self, prefix: str, after: str, limit: int, *, clashes: bool = False) -> list[ListedName]:
         """See NameStore."""
-        return await self._engine.read(lambda cursor: page(cursor, prefix, after, limit, clashes=clashes))
+        return await self._engine.read(
+            lambda cursor: page(cursor, prefix, after, limit, clashes=clashes), lane=Lane.QUERY
+        )
 
     async def delete(self, name: str) -> bool:
         """See NameStore."""

@@ -36,7 +36,7 @@ from central.store.buckets import Buckets, wide_column
 from central.store.duck import pack as duck_pack
 from central.store.duck import sql as duck_sql
 from central.store.duck.bloom import BloomFilter
-from central.store.duck.engine import Connection, Engine, run_checkpoint, run_commit
+from central.store.duck.engine import Connection, Engine, Lane, run_checkpoint, run_commit
 from central.store.duck.keys import DuckKeys
 from central.store.duck.names import DuckNames
 from central.store.duck.retention import DuckRetention
@@ -222,11 +222,11 @@ class DuckStore:
 
     async def aggregate(self, metric_ids: Sequence[int], window: int, segments: Sequence[Segment]) -> Buckets:
         """See Store."""
-        return await self.engine.read(lambda cursor: _aggregate(cursor, metric_ids, window, segments))
+        return await self.engine.read(lambda cursor: _aggregate(cursor, metric_ids, window, segments), lane=Lane.QUERY)
 
     async def backup(self, target: Path) -> None:
         """See Store."""
-        await self.engine.read(lambda cursor: _copy(cursor, target), seconds=_BACKUP_SECONDS)
+        await self.engine.read(lambda cursor: _copy(cursor, target), lane=Lane.COPY, seconds=_BACKUP_SECONDS)
 
     async def under_lock(self, work: Callable[[], Awaitable[T]]) -> T:
         """See Store; the file is this process's alone."""

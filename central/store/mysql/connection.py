@@ -128,6 +128,11 @@ class Connection:
         return bool(self._raw.closed)
 
     @property
+    def server_id(self) -> int:
+        """The session's id at the server."""
+        return int(self._raw.thread_id())
+
+    @property
     def is_mariadb(self) -> bool:
         """MariaDB, or else MySQL."""
         return "MariaDB" in self._raw.get_server_info()

@@ -36,11 +36,20 @@ class Pool:
     """At most ``size`` sessions. Owns those at rest; a borrower owns his until he gives it back."""
 
     def __init__(
-        self, connect: Callable[[], Awaitable[Connection]], size: int, seconds: float, *, commit: Commit = run_commit
+        self,
+        connect: Callable[[], Awaitable[Connection]],
+        size: int,
+        seconds: float,
+        *,
+        commit: Commit = run_commit,
+        kill: Callable[[int], Awaitable[None]] | None = None,
     ) -> None:
+        """``kill`` ends what the server still does on a session, by its id there, after its borrower was cancelled."""
         self._connect = connect
         self._seconds = seconds
         self._commit = commit
+        self._kill = kill
+        self._killing: set[asyncio.Task[None]] = set()
         self._slots = asyncio.Semaphore(size)
         self._resting: list[tuple[Connection, float]] = []
         self._closed = False
@@ -118,6 +127,7 @@ class Pool:
             raise
         except BaseException:
             connection.close()
+            self._end_at_server(connection)
             raise
         finally:
             self._slots.release()
@@ -134,6 +144,13 @@ class Pool:
             except BaseException:
                 self._slots.release()
                 raise
+
+    def _end_at_server(self, connection: Connection) -> None:
+        """The server does not notice that a session is closed before its statement has an answer."""
+        if self._kill is not None and not self._closed:
+            task = asyncio.ensure_future(self._kill(connection.server_id))
+            self._killing.add(task)
+            task.add_done_callback(self._killing.discard)
 
     def _deadline(self, seconds: float | None) -> float:
         return asyncio.get_running_loop().time() + (self._seconds if seconds is None else seconds)

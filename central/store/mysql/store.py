@@ -6,6 +6,7 @@ can be in or come in any more, whatever fails then: so the errors after that poi
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -97,7 +98,7 @@ class MySQLStore:
         self._writers = Pool(lambda: connect(server, writing), WRITERS, limits.write, commit=commit)
         self._lookups = Pool(lambda: connect(server, Session(limits.lock)), LOOKUPS, limits.lookup)
         reading = Session(limits.lock, select_seconds=int(limits.read) or 1)
-        self._readers = Pool(lambda: connect(server, reading), READERS, limits.read)
+        self._readers = Pool(lambda: connect(server, reading), READERS, limits.read, kill=self._kill_query)
         self._changers = Pool(lambda: connect(server, Session(lock_seconds=1)), 1, _UPKEEP_PAUSE)
         self.names: NameStore = MySQLNames(self._lookups, self._readers, self._writers)
         self.keys: KeyStore = MySQLKeys(self._lookups, self._writers)
@@ -118,6 +119,11 @@ class MySQLStore:
         """See Store."""
         for pool in (self._writers, self._lookups, self._readers, self._changers):
             pool.close()
+
+    async def _kill_query(self, server_id: int) -> None:
+        """End the statement of a session of ours; none is no fault. Where it cannot be done, its own limit ends it."""
+        with contextlib.suppress(StoreError):
+            await self._lookups.ask(lambda connection: connection.run(f"KILL QUERY {server_id}"))
 
     async def ping(self) -> None:
         """See Store."""

@@ -42,7 +42,12 @@ async def test_a_full_disk_is_503_and_sums_are_exact_afterwards(tmp_path: Path, 
         stored = list(statuses.values()).count(201)
         assert [await central.total(f"n{name}") for name in (0, ROWS - 1)] == [stored * 3] * 2
         assert (await central.ask("GET", "/health", key=None)).status == 200
+        limit_files(made.pid, 1)
+        full = await central.ask("GET", "/ready", key=None)
+        assert (full.status, full.json["status"]) == (503, "not ready")
+        assert full.json["dependencies"]["store"].startswith("nothing can be written: ")
         limit_files(made.pid, resource.RLIM_INFINITY)
+        assert (await central.ask("GET", "/ready", key=None)).status == 200
         if not killed:
             assert [await send(central, number) for number in statuses] == [201] * len(statuses)
         await made.end(signal.SIGKILL if killed else signal.SIGTERM)

@@ -11,8 +11,9 @@ import pytest
 
 from central.store.base import StoreError, StoreUnavailable
 from central.store.duck import engine as engine_module
-from central.store.duck.engine import READERS, Connection, Engine, run_checkpoint
+from central.store.duck.engine import Connection, Engine, Lane, run_checkpoint
 
+READERS = Lane.LOOK_UP.value
 SLOW = "SELECT sum(a.range * b.range) FROM range(1000000) a, range(1000000) b"
 
 
@@ -171,6 +172,20 @@ async def test_a_query_whose_caller_has_gone_is_interrupted(engine: Engine) -> N
         with pytest.raises(asyncio.CancelledError):
             await reading
     assert await asyncio.gather(*(engine.read(count) for _ in range(READERS))) == [0] * READERS
+
+
+async def test_no_lane_waits_for_another(engine: Engine) -> None:
+    await engine.write(prepare)
+    for full in Lane:
+        held = [asyncio.create_task(engine.read(slow, lane=full)) for _ in range(2 * full.value)]
+        for lane in Lane:
+            if lane is not full:
+                assert await engine.read(count, lane=lane) == 0
+        await engine.write(insert)
+        await engine.write(lambda handle: handle.execute("DELETE FROM t"))
+        for task in held:
+            task.cancel()
+        await asyncio.gather(*held, return_exceptions=True)
 
 
 # --- healing

@@ -1,0 +1,37 @@
+"""central/store/mysql/pool.py: what nobody waits for any more ends at the server too."""
+
+import asyncio
+
+import pytest
+
+from central.store.mysql.store import TimeLimits
+from central.store.plan import plan
+from tests.central.mysql_help import opened
+from tests.central.store_help import DAY, NOW, name
+from tests.servers import MariaDB
+
+PATIENT = TimeLimits(read=300, lock=300)
+
+
+async def until(mariadb: MariaDB, database: str, count: int) -> None:
+    """Return once so many statements read rollups."""
+    running = (
+        "SELECT COUNT(*) FROM information_schema.PROCESSLIST"
+        f" WHERE DB = '{database}' AND INFO LIKE 'SELECT%rollup%' AND ID <> CONNECTION_ID()"
+    )
+    while (await asyncio.to_thread(mariadb.run, running))[0][0] != count:
+        pass
+
+
+async def test_a_query_whose_caller_has_gone_ends_at_the_server(mariadb: MariaDB, database: str) -> None:
+    async with opened(mariadb, database, limits=PATIENT) as store:
+        metric = await name(store, "a")
+        with mariadb.connect() as connection, connection.cursor() as cursor:
+            cursor.execute(f"LOCK TABLES `{database}`.rollup_minute WRITE, `{database}`.rollup_hour WRITE")
+            asking = asyncio.create_task(store.aggregate([metric.id], 60, plan(NOW - DAY, NOW, 60)))
+            await until(mariadb, database, 1)
+            asking.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await asking
+            await until(mariadb, database, 0)
+            cursor.execute("UNLOCK TABLES")
