@@ -23,6 +23,7 @@ DRIVERS = ("aiohttp", "aiomysql")
 METHODS: tuple[tuple[type, str, str], ...] = (
     (web.AppRunner, "_make_server", "self"),
     (web.Server, "__call__", "self"),
+    (web.RequestHandler, "connection_lost", "self exc"),
     (web.RequestHandler, "handle_error", "self request status exc message"),
     (aiomysql.Cursor, "_show_warnings", "self conn"),
     (aiomysql.Connection, "_read_query_result", "self unbuffered"),
@@ -38,6 +39,8 @@ ATTRIBUTES: tuple[tuple[type, str], ...] = (
     (web.Server, "_loop"),
     (web.Server, "_kwargs"),
     (web.RequestHandler, "_manager"),
+    (web.RequestHandler, "_current_request"),
+    (web.RequestHandler, "_task_handler"),
     (aiomysql.Connection, "_result"),
     (aiomysql.Connection, "_affected_rows"),
     (aiomysql.Connection, "server_status"),

@@ -6,7 +6,7 @@ import pytest
 
 from tests.central.harness import Central, running
 
-OPEN = ("/health", "/ready", "/metrics", "/openapi.json", "/", "/docs", "/page/page.css")
+OPEN = ("/ready", "/metrics", "/openapi.json", "/", "/docs", "/page/page.css")
 
 
 @pytest.mark.parametrize("host", ["evil.example:8080", "127.0.0.1.evil.example", ""])
@@ -22,6 +22,10 @@ async def test_a_name_of_this_host_opens_the_pages(central: Central, host: str) 
         assert (await central.ask("GET", path, key=None, headers={"Host": host})).status == 200
 
 
+async def test_health_has_nothing_to_hide(central: Central) -> None:
+    assert (await central.ask("GET", "/health", key=None, headers={"Host": "lb-3.internal"})).status == 200
+
+
 async def test_who_shows_a_key_may_come_by_any_name(central: Central) -> None:
     headers = {"Host": "metrics.internal"}
     assert (await central.counter("a", headers=headers)).status == 201
@@ -30,5 +34,5 @@ async def test_who_shows_a_key_may_come_by_any_name(central: Central) -> None:
 
 async def test_behind_a_proxy_any_name_opens_the_pages(tmp_path: Path) -> None:
     async with running(tmp_path, {"METRICS_BEHIND_PROXY": "true"}) as central:
-        for path in ("/health", "/metrics"):
+        for path in ("/ready", "/metrics"):
             assert (await central.ask("GET", path, key=None, headers={"Host": "metrics.internal"})).status == 200
