@@ -1,6 +1,6 @@
 # Every target installs what it needs. A fresh Debian needs only python3.11 and make.
 .DEFAULT_GOAL := help
-.PHONY: help install run test guides lint bench bench-agent bench-scale sanitize soak soak-agent loadtest hooks lock audit clean
+.PHONY: help install run check test guides lint bench bench-agent bench-scale sanitize soak soak-agent loadtest hooks lock audit clean
 BIN := .venv/bin
 LOCKED := .venv/.locked
 STAMP := .venv/.installed
@@ -31,16 +31,23 @@ lint: install ## Check style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+check: install ## Format, style, types and every test that starts no server: for each edit, in under a minute
+	$(BIN)/ruff format .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/pytest -q -n 2 --dist worksteal -m "not server" $(TESTS)
+
 NODE := tests/end_to_end/node
 $(NODE)/node_modules/.installed: $(NODE)/package-lock.json
 	@sh scripts/ensure-apt.sh nodejs npm g++ make # the last two, with node's headers in /usr, for hot-shots' unix sockets
 	cd $(NODE) && npm_config_nodedir=/usr npm ci --no-audit --no-fund --loglevel=error
 	@touch $@
 
+WORKERS ?= 3
 test: install $(NODE)/node_modules/.installed ## Run every test and check the coverage
 	@sh scripts/ensure-apt.sh mariadb-server redis-server nginx chromium gcc python3-dev systemd curl nc php
 	$(BIN)/coverage erase
-	COVERAGE_PROCESS_START=$(CURDIR)/pyproject.toml $(BIN)/coverage run -m pytest $(TESTS)
+	COVERAGE_PROCESS_START=$(CURDIR)/pyproject.toml $(BIN)/coverage run -m pytest -n $(WORKERS) --dist loadfile $(TESTS)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --skip-covered --fail-under=90
 

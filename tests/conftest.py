@@ -1,11 +1,36 @@
-"""Servers of the system's packages, private to this run: one process for all tests, a fresh database for each."""
+"""Servers of the system's packages, private to this run: one process for all tests, a fresh database for each.
+
+Each test gets its markers here, see tests.markers.
+"""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
 
+from tests.markers import ProgramWatch, mark
 from tests.servers import MariaDB
+
+WATCH = pytest.StashKey[ProgramWatch]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[WATCH] = ProgramWatch()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        mark(item)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
+    """A test without the marker ``server`` that starts a program fails: it would make ``make check`` slow."""
+    watch = item.config.stash[WATCH]
+    watch.begin(item)
+    yield
+    started = watch.end()
+    assert not started, f"it starts {', '.join(started)}: add what starts it to tests/markers.py"
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,66 @@
+"""Which tests start a server, kill one or drive a browser, read off what their modules use; and a check of it.
+
+A test without a marker starts no program: ``make check`` runs those alone.
+"""
+
+import sys
+from typing import Any, Final
+
+import pytest
+
+PROGRAMS: Final = frozenset(
+    {
+        *("tests.servers", "tests.redis_server", "tests.unit_file", "tests.small_disk", "tests.full_disk"),
+        *("tests.agent.process", "tests.central.harness", "tests.central.mysql_help", "tests.central.redis_help"),
+        *("tests.central.spill_help", "tests.central.page.browser", "tests.native.build", "tests.slow_proxy"),
+        *("tests.soak.rig", "tests.soak.soak", "loadtest.soak_agent", "loadtest.load", "quickstart.run", "subprocess"),
+    }
+)
+"""Modules whose functions start a service, a server or another program."""
+SERVER_FIXTURES: Final = frozenset({"mariadb", "database", "central", "all_of", "one", "store"})
+KILLS: Final = ("kill", "stop", "faults", "disk", "soak", "clock_steps", "restore", "abuse")
+"""Words in the names of modules whose tests end processes, stop them or take their disk away."""
+
+
+def mark(item: pytest.Item) -> None:
+    """Add the markers of one test."""
+    module = getattr(item, "module", None)
+    name, used = getattr(module, "__name__", ""), _used(module)
+    fixtures = set(getattr(item, "fixturenames", ()))
+    starts = bool(used & PROGRAMS) or bool(fixtures & SERVER_FIXTURES)
+    if "site" in fixtures or name.startswith("tests.central.page."):
+        item.add_marker(pytest.mark.browser)
+        starts = True
+    if starts:
+        item.add_marker(pytest.mark.server)
+        if any(word in name.rpartition(".")[2] for word in KILLS):
+            item.add_marker(pytest.mark.kill)
+
+
+def _used(module: object) -> set[str]:
+    """The names of the modules that a test module imports, or imports from."""
+    values = vars(module).values() if module is not None else ()
+    return {str(getattr(value, "__module__", None) or getattr(value, "__name__", "")) for value in values}
+
+
+class ProgramWatch:
+    """Notes what a test without the marker ``server`` starts."""
+
+    def __init__(self) -> None:
+        self.started: list[str] = []
+        self._watching = False
+        sys.addaudithook(self._heard)
+
+    def begin(self, item: pytest.Item) -> None:
+        """Watch, unless the test may start programs."""
+        self.started.clear()
+        self._watching = item.get_closest_marker("server") is None
+
+    def end(self) -> list[str]:
+        """What was started that should not have been."""
+        self._watching = False
+        return list(self.started)
+
+    def _heard(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if self._watching and event in {"subprocess.Popen", "os.posix_spawn", "os.exec"}:
+            self.started.append(str(arguments[0]))
