@@ -1,10 +1,14 @@
 """The StatsD grammar: what one line means (DESIGN, "StatsD lines").
 
-    line   = name ":" values "|" tail
+    line   = name ":" piece *( ":" piece )
+    piece  = values "|" tail
     values = value *( ":" value )                      a set has one member, colons and all
     tail   = type *( "|" field )
     type   = "c" / "m" / "ms" / "h" / "d" / "g" / "s"
     field  = "@" rate / "#" tag *( "," tag ) / "c:" container / "T" unixtime / anything, ignored
+
+Each value counts, or is lost for a reason, by itself: a bad one does not take its neighbours along. ``pieces_of`` says
+what tells a new piece from a field with a colon in it.
 
 A line is read in its three parts, each by its own function, because applications repeat names and
 tails all day and only values change: whoever is in a hurry keeps what parse_head and parse_tail said.
@@ -32,8 +36,9 @@ Reason = Literal[
     "bad_number",
     "out_of_range",
 ]
-Note = Literal["name_cleaned", "tags_dropped", "timestamp_ignored", "unknown_field"]
-"""What was put right or left out of a line that is otherwise good; an unknown field is noted each time."""
+Note = Literal["name_cleaned", "tags_dropped", "timestamp_ignored", "unknown_field", "gauge_delta"]
+"""What was put right, left out of, or worth knowing of a line that is otherwise good; an unknown field is noted each
+time, and so is each gauge's value that is a delta."""
 
 TYPES: Final[dict[bytes, MetricType]] = {
     b"c": "counter",
@@ -88,7 +93,8 @@ class Head(NamedTuple):
 class Tail(NamedTuple):
     """What the values of a line mean.
 
-    ``rate`` is 1 where it has no meaning (gauges, sets). ``suffix`` is what tags add to the name.
+    ``rate`` is 1 where it has no meaning (gauges, sets). ``suffix`` is what tags add to the name. ``absolute``: it has
+    a field that only DogStatsD writes, so the sign of a gauge is just a sign.
     A value v is within DECIMAL, after its rate and rounded, when -limit < v < limit.
     """
 
@@ -97,6 +103,7 @@ class Tail(NamedTuple):
     limit: Decimal = LIMIT
     suffix: str = ""
     notes: tuple[Note, ...] = ()
+    absolute: bool = False
 
 
 class Value(NamedTuple):
@@ -107,7 +114,7 @@ class Value(NamedTuple):
 
 
 class Sample(NamedTuple):
-    """A line understood: ``values`` of a number type, or the ``member`` of a set."""
+    """A piece understood: ``values`` of a number type, or the ``member`` of a set. ``absolute`` see Tail."""
 
     name: str
     type: MetricType
@@ -115,28 +122,103 @@ class Sample(NamedTuple):
     member: bytes | None
     rate: Decimal
     notes: tuple[Note, ...]
+    absolute: bool = False
 
 
-def parse_line(line: bytes, prefix: str = "", append_tags: bool = False) -> Sample | None:
-    """The sample of one line without its newline; None for an empty line. Raises Rejected."""
+class Line(NamedTuple):
+    """A line understood: what counts of it, and a reason for each value that does not."""
+
+    samples: tuple[Sample, ...]
+    lost: tuple[Reason, ...] = ()
+
+
+def parse_line(line: bytes, prefix: str = "", append_tags: bool = False) -> Line:
+    """What one line without its newline means; nothing for an empty line."""
     line = line.removesuffix(b"\r")
     if not line:
-        return None
+        return Line(())
     raw, _, rest = line.partition(b":")
+    try:
+        head: Head | None = parse_head(raw)
+    except BadLineError as rejected:
+        if rejected.reason != "bad_name":
+            return Line((), (rejected.reason,))
+        head = None
+    samples: list[Sample] = []
+    lost: list[Reason] = []
+    for values, text in pieces_of(rest):
+        tail = _tail_or_reason(text, append_tags)
+        if head is None or isinstance(tail, str):
+            reason = tail if head is not None and isinstance(tail, str) else "bad_name"
+            lost += [reason] * lost_with(values, tail)
+            continue
+        try:
+            name = full_name(prefix, head, tail)
+        except BadLineError as rejected:
+            lost += [rejected.reason] * lost_with(values, tail)
+            continue
+        member, good, bad = _values_of(values, tail)
+        lost += bad
+        if good or member:
+            samples.append(Sample(name, tail.type, good, member, tail.rate, head.notes + tail.notes, tail.absolute))
+    return Line(tuple(samples), tuple(lost))
+
+
+def _tail_or_reason(text: bytes, append_tags: bool) -> Tail | Reason:
+    try:
+        return parse_tail(text, append_tags)
+    except BadLineError as rejected:
+        return rejected.reason
+
+
+def _values_of(values: bytes, tail: Tail) -> tuple[bytes | None, tuple[Value, ...], tuple[Reason, ...]]:
+    if tail.type != "set":
+        return None, *parse_values(values, tail.limit)
+    return (values, (), ()) if values else (None, (), ("no_value",))
+
+
+def pieces_of(rest: bytes) -> list[tuple[bytes, bytes]]:
+    """Values and tail of each piece of what stands after a name and its colon; mostly there is one.
+
+    A colon begins another piece behind a type or a rate, at the beginning of a field, and in any other field but tags
+    that a type follows. So `|c:ab12` and `|x:new` stay fields, and no value hides in one of them.
+    """
     values, _, text = rest.partition(b"|")
-    head = parse_head(raw)
-    tail = parse_tail(text, append_tags)
-    name = full_name(prefix, head, tail)
-    notes = head.notes + tail.notes
-    if tail.type == "set":
-        return Sample(name, tail.type, (), parse_member(values), tail.rate, notes)
-    return Sample(name, tail.type, parse_values(values, tail.limit), None, tail.rate, notes)
+    if b":" not in text:
+        return [(values, text)]
+    fields = text.split(b"|")
+    pieces = []
+    tail: list[bytes] = []
+    for field, after in zip(fields, [*fields[1:], b""], strict=True):
+        before, colon, value = field.partition(b":")
+        if colon and _ends_piece(field, after, is_type=not tail):
+            pieces.append((values, b"|".join([*tail, before] if before or not tail else tail)))
+            values, tail = value, []
+        else:
+            tail.append(field)
+    return [*pieces, (values, b"|".join(tail))]
+
+
+def _ends_piece(field: bytes, after: bytes, *, is_type: bool) -> bool:
+    """Whether the first colon of a field begins another piece; ``after`` is the field after it."""
+    before, _, value = field.partition(b":")
+    if before in TYPES if is_type else before.startswith(b"@") or (not before and value):
+        return True
+    return not field.startswith(b"#") and after.partition(b":")[0] in TYPES
+
+
+def lost_with(values: bytes, tail: Tail | Reason) -> int:
+    """How many samples are lost with a piece that is refused as a whole: all its values, where its tail, or what is
+    wrong about that, tells that they are several."""
+    several = tail in {"bad_rate", "duplicate_rate", "out_of_range"} if isinstance(tail, str) else tail.type != "set"
+    return 1 + values.count(b":") if several else 1
 
 
 def parse_head(raw: bytes) -> Head:
-    """What stands before the first colon (the whole line if there is none). Raises Rejected.
+    """What stands before the first colon (the whole line if there is none). Raises BadLineError.
 
-    Each foreign character, and each byte that is no UTF-8, becomes one ``_`` (``/`` becomes ``-``).
+    Each foreign character, and each byte that is no UTF-8, becomes one ``_`` (``/`` becomes ``-``). A letter or a digit
+    must be left.
     """
     if raw.startswith(b"_e{"):
         raise BadLineError("event")
@@ -150,11 +232,15 @@ def parse_head(raw: bytes) -> Head:
     name = clean_name(text)
     if not 0 < len(name) <= MAX_NAME_LENGTH:
         raise BadLineError("bad_name")
-    return Head(name) if name == text else Head(name, ("name_cleaned",))
+    if name == text:
+        return Head(name)
+    if not any(map(str.isalnum, name)):  # of all names in another alphabet the same would be left
+        raise BadLineError("bad_name")
+    return Head(name, ("name_cleaned",))
 
 
 def parse_tail(text: bytes, append_tags: bool = False) -> Tail:
-    """Type and fields, what stands after the first ``|`` of the rest. Raises Rejected.
+    """Type and fields, what stands after the first ``|`` of the rest. Raises BadLineError.
 
     Tags become part of the name with ``append_tags``; else they are dropped and noted.
     """
@@ -165,6 +251,7 @@ def parse_tail(text: bytes, append_tags: bool = False) -> Tail:
     rate: Decimal | None = None
     tags: list[bytes] = []
     notes: list[Note] = []
+    absolute = False
     for field in fields:
         if field.startswith(b"@"):
             if rate is not None:
@@ -172,43 +259,49 @@ def parse_tail(text: bytes, append_tags: bool = False) -> Tail:
             rate = _rate(field[1:])
         elif field.startswith(b"#"):
             tags += filter(None, field[1:].split(b","))
+            absolute = True
         elif _UNIX_TIME.fullmatch(field):
             notes.append("timestamp_ignored")
-        elif not field.startswith(b"c:"):
+            absolute = True
+        elif field.startswith(b"c:"):
+            absolute = True
+        else:
             notes.append("unknown_field")
     if tags and not append_tags:
         notes.append("tags_dropped")
     suffix = _suffix(tags) if append_tags else ""
     if rate is None or rate is ONE or metric_type in {"gauge", "set"}:
-        return Tail(metric_type, suffix=suffix, notes=tuple(notes))
+        return Tail(metric_type, suffix=suffix, notes=tuple(notes), absolute=absolute and metric_type == "gauge")
     limit = EXACT.multiply(LIMIT, rate)
     if limit <= 1:  # a single sample would weigh 1/rate, more than DECIMAL holds
         raise BadLineError("out_of_range")
     return Tail(metric_type, rate, limit, suffix, tuple(notes))
 
 
-def parse_values(values: bytes, limit: Decimal = LIMIT) -> tuple[Value, ...]:
-    """The numbers between name and type, at least one. Raises Rejected: one bad number rejects all."""
-    found = []
+def parse_values(values: bytes, limit: Decimal = LIMIT) -> tuple[tuple[Value, ...], tuple[Reason, ...]]:
+    """The numbers between name and type, and a reason for each that is none."""
+    good: list[Value] = []
+    bad: list[Reason] = []
     for text in values.split(b":"):
-        if not text:
-            raise BadLineError("no_value")
-        number = parse_number(text)
-        if not -limit < number < limit:
-            raise BadLineError("out_of_range")
-        found.append(Value(number, text[0] in b"+-"))
-    return tuple(found)
+        try:
+            good.append(parse_value(text, limit))
+        except BadLineError as rejected:
+            bad.append(rejected.reason)
+    return tuple(good), tuple(bad)
 
 
-def parse_member(values: bytes) -> bytes:
-    """The member of a set. Raises Rejected when it is empty."""
-    if not values:
+def parse_value(text: bytes, limit: Decimal = LIMIT) -> Value:
+    """One number. Raises BadLineError."""
+    if not text:
         raise BadLineError("no_value")
-    return values
+    number = parse_number(text)
+    if not -limit < number < limit:
+        raise BadLineError("out_of_range")
+    return Value(number, text[0] in b"+-")
 
 
 def parse_number(text: bytes) -> Decimal:
-    """An ASCII number, exact to MAX_DECIMALS. Raises Rejected: bad_number, or out_of_range from 10^16 on."""
+    """An ASCII number, exact to MAX_DECIMALS. Raises BadLineError: bad_number, or out_of_range from 10^16 on."""
     match = _NUMBER.fullmatch(text)
     if match is None:
         raise BadLineError("bad_number")
@@ -227,7 +320,7 @@ def parse_number(text: bytes) -> Decimal:
 
 
 def full_name(prefix: str, head: Head, tail: Tail) -> str:
-    """The name under which a line is counted. Raises Rejected when it is too long."""
+    """The name under which a line is counted. Raises BadLineError when it is too long."""
     name = f"{prefix}{head.name}{tail.suffix}"
     if len(name) > MAX_NAME_LENGTH:
         raise BadLineError("bad_name")

@@ -24,7 +24,7 @@ from agent.aggregate.open_window import OpenWindow
 from agent.aggregate.values import Summary, from_fine, summarize, try_last, try_summarize, try_values
 from agent.aggregate.window import Window
 from agent.ledger import Ledger
-from protocol.statsd import EXACT, ONE, BadLineError, MetricType, Note, Value, parse_values
+from protocol.statsd import EXACT, ONE, MetricType, Note, Value, parse_values
 
 SETTLE_BYTES: Final = 1 << 20
 """Packets kept before they are counted: some 40,000 lines, 20 ms of work."""
@@ -220,7 +220,7 @@ class Aggregator:
         else:
             values = self._values(group)
         if values:
-            self._tables.apply(group.name, values, times)
+            self._tables.apply(group.name, values, times, absolute=group.tail.absolute)
 
     def _count_set(self, group: LineGroup) -> None:
         sent = group.values.split(b"\n")
@@ -232,14 +232,14 @@ class Aggregator:
             self._tables.add_members(group.name, members, group.times)
 
     def _values(self, group: LineGroup) -> list[Value]:
-        """The values of a group whose lines are looked at one by one; bad lines are rejected, good ones noted."""
+        """The good values of a group that are looked at one by one; bad ones are rejected, and good lines noted."""
         values: list[Value] = []
         for line in group.values.split(b"\n"):
-            try:
-                values += parse_values(line, group.tail.limit)
-            except BadLineError as rejected:
-                self._ledger.reject(rejected.reason, group.times)
-            else:
+            good, bad = parse_values(line, group.tail.limit)
+            for reason in bad:
+                self._ledger.reject(reason, group.times)
+            if good:
+                values += good
                 self._note(group.notes, group.times)
         return values
 

@@ -8,7 +8,7 @@ from agent.aggregate.window import WindowItem
 from protocol.item import Item
 from protocol.names import is_name
 from protocol.numbers import to_units
-from protocol.statsd import LIMIT, BadLineError, Value, parse_values
+from protocol.statsd import LIMIT, BadLineError, Value, parse_value
 
 _ZERO: Final = Decimal(0)
 
@@ -35,16 +35,21 @@ class Gauges:
     def __contains__(self, name: str) -> bool:
         return name in self._touched
 
-    def apply(self, name: str, values: Sequence[Value], times: int = 1) -> int:
-        """Set or change the gauge by each value in turn; returns how many were refused.
+    @property
+    def deltas(self) -> bool:
+        """Whether a sign makes a delta where nothing else is said."""
+        return self._deltas
+
+    def apply(self, name: str, values: Sequence[Value], times: int = 1, *, absolute: bool = False) -> int:
+        """Set or change the gauge by each value in turn; returns how many were refused. ``absolute``: a sign is a sign.
 
         A delta is refused, and changes nothing, when its result would leave DECIMAL. ``times`` is how
         many samples each value stands for; more than one only for values that set.
         """
         value = self._last.get(name, _ZERO)
-        taken = 0
+        taken, deltas = 0, self._deltas and not absolute
         for number, signed in values:
-            result = value + number if signed and self._deltas else number
+            result = value + number if signed and deltas else number
             if -LIMIT < result < LIMIT:
                 value = result
                 taken += times
@@ -91,7 +96,7 @@ class Gauges:
         bad = 0
         for name, text in texts.items():
             try:
-                (value,) = parse_values(str(text).encode())
+                value = parse_value(str(text).encode())
                 if not is_name(name):
                     raise ValueError(name)
             except (BadLineError, ValueError):

@@ -8,7 +8,18 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
-from protocol.statsd import BadLineError, Head, Note, Reason, Tail, full_name, parse_head, parse_tail
+from protocol.statsd import (
+    BadLineError,
+    Head,
+    Note,
+    Reason,
+    Tail,
+    full_name,
+    lost_with,
+    parse_head,
+    parse_tail,
+    pieces_of,
+)
 
 MAX_MEANINGS: Final = 100_000
 """Names and tails whose meaning is remembered. Beyond it all are forgotten and learned again,"""
@@ -25,6 +36,17 @@ class Meaning(NamedTuple):
     name: str
     tail: Tail
     notes: tuple[Note, ...]
+
+
+class Pieces(NamedTuple):
+    """What a tail is that has further values in it: the tail of those before it, and the pieces that follow."""
+
+    first: bytes
+    others: tuple[bytes, ...]
+
+    def of(self, values: bytes) -> list[bytes]:
+        """The pieces of lines with these values, in the order sent; none of them has others in it."""
+        return [piece for value in values.split(b"\n") for piece in (value + b"|" + self.first, *self.others)]
 
 
 class LineGroup(NamedTuple):
@@ -83,7 +105,7 @@ class Gatherer:
         """What a name and a tail as sent mean; None when their lines are rejected, whatever their values."""
         self._forget()
         head, tail = self._heads[raw], self._tails.meanings[self._tails[text]]
-        if isinstance(head, str) or isinstance(tail, str):
+        if isinstance(head, str) or not isinstance(tail, Tail):
             return None
         try:
             return Meaning(full_name(self._prefix, head, tail), tail, head.notes + tail.notes)
@@ -92,20 +114,30 @@ class Gatherer:
 
     def _groups(self, raw: bytes, rests: list[bytes]) -> Iterator[LineGroup]:
         head, tails = self._heads[raw], self._tails  # which may be forgotten and learned again between two groups
-        if isinstance(head, str):
+        if isinstance(head, str) and head != "bad_name":
             self._reject(head, len(rests))
             return
         for index, values, times in self._repeated(rests) or self._by_tail(rests):
             tail = tails.meanings[index]
+            if isinstance(tail, Pieces):
+                yield from self._groups(raw, tail.of(values) * times)
+                continue
             if isinstance(tail, str):
-                self._reject(tail, (values.count(b"\n") + 1) * times)
+                self._lose(tail if isinstance(head, Head) else head, values, tail, times)
+                continue
+            if isinstance(head, str):
+                self._lose(head, values, tail, times)
                 continue
             try:
                 name = full_name(self._prefix, head, tail) if self._prefix or tail.suffix else head.name
             except BadLineError as rejected:
-                self._reject(rejected.reason, (values.count(b"\n") + 1) * times)
+                self._lose(rejected.reason, values, tail, times)
                 continue
             yield LineGroup(name, tail, head.notes + tail.notes, values, times)
+
+    def _lose(self, reason: Reason, values: bytes, tail: Tail | Reason, times: int) -> None:
+        """Reject lines as a whole, with as many samples as there are values in them."""
+        self._reject(reason, sum(lost_with(line, tail) for line in values.split(b"\n")) * times)
 
     def _repeated(self, rests: list[bytes]) -> list[tuple[int, bytes, int]]:
         """Each different line once with its number, where a few are sent over and over; else nothing.
@@ -124,7 +156,7 @@ class Gatherer:
             values, _, text = rest.partition(b"|")
             index = self._tails[text]
             tail = self._tails.meanings[index]
-            if isinstance(tail, Tail) and tail.type == "gauge":
+            if isinstance(tail, Pieces) or (isinstance(tail, Tail) and tail.type == "gauge"):
                 return []
             found.append((index, values, times))
         return found
@@ -152,12 +184,12 @@ class Gatherer:
             raw, _, rest = line.partition(b":")
             if raw not in raws:
                 continue
-            values, _, text = rest.partition(b"|")
-            head, tail = self._heads[raw], self._tails.meanings[self._tails[text]]
-            if isinstance(head, Head) and isinstance(tail, Tail) and tail.type == "gauge":
-                name = f"{self._prefix}{head.name}{tail.suffix}"
-                if name in names:
-                    yield LineGroup(name, tail, head.notes + tail.notes, values)
+            for values, text in pieces_of(rest):
+                head, tail = self._heads[raw], self._tails.meanings[self._tails[text]]
+                if isinstance(head, Head) and isinstance(tail, Tail) and tail.type == "gauge":
+                    name = f"{self._prefix}{head.name}{tail.suffix}"
+                    if name in names:
+                        yield LineGroup(name, tail, head.notes + tail.notes, values)
 
     def _forget(self) -> None:
         # All at once, since groups hold indexes of tails. It parses at most twice what it parsed since the last time.
@@ -193,17 +225,23 @@ class _Tails(dict[bytes, int]):
 
     def __init__(self, append_tags: bool) -> None:
         super().__init__()
-        self.meanings: list[Tail | Reason] = []
+        self.meanings: list[Tail | Reason | Pieces] = []
         self.size = 0
         self._append_tags = append_tags
-        self._indexes: dict[Tail | Reason, int] = {}
+        self._indexes: dict[Tail | Reason | Pieces, int] = {}
 
     def __missing__(self, text: bytes) -> int:
         self.size += len(text)
+        (_, first), *others = pieces_of(b"|" + text)
+        if others:
+            return self._keep(text, Pieces(first, tuple(values + b"|" + tail for values, tail in others)))
         try:
             tail: Tail | Reason = parse_tail(text, self._append_tags)
         except BadLineError as rejected:
             tail = rejected.reason
+        return self._keep(text, tail)
+
+    def _keep(self, text: bytes, tail: Tail | Reason | Pieces) -> int:
         index = self._indexes.setdefault(tail, len(self.meanings))
         if index == len(self.meanings):
             self.meanings.append(tail)

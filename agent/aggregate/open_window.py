@@ -42,11 +42,14 @@ class OpenWindow:
         if self._admit(sums, name, summary.samples):
             self._keep(summary.samples, sums.add(name, tail.rate, summary), "rates_over_cap")
 
-    def apply(self, name: str, values: Sequence[Value], times: int) -> None:
+    def apply(self, name: str, values: Sequence[Value], times: int, *, absolute: bool = False) -> None:
         """Set or change a gauge by at least one value, see Gauges.apply."""
         samples = len(values) * times
-        if self._admit(self.gauges, name, samples):
-            self._keep(samples, self.gauges.apply(name, values, times), "out_of_range")
+        if not self._admit(self.gauges, name, samples):
+            return
+        if self.gauges.deltas and not absolute and (deltas := sum(value.signed for value in values)):
+            self._ledger.notes["gauge_delta"] += deltas * times
+        self._keep(samples, self.gauges.apply(name, values, times, absolute=absolute), "out_of_range")
 
     def add_members(self, name: str, members: list[bytes], times: int) -> None:
         """Add at least one member to a set, each sent ``times`` times."""

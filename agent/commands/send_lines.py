@@ -4,7 +4,7 @@ import socket
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from protocol.statsd import BadLineError, Reason, parse_line
+from protocol.statsd import Reason, parse_line
 
 PACKET_BYTES: Final = 1_400
 """Fits an Ethernet frame, so that no packet is cut into fragments."""
@@ -13,7 +13,7 @@ ADVICE: Final[dict[Reason, str]] = {
     "event": "events are not metrics and are dropped",
     "service_check": "service checks are not metrics and are dropped",
     "client_telemetry": "datadog.dogstatsd.client.* is a client's own telemetry and is dropped",
-    "bad_name": "the name must be 1 to 255 characters",
+    "bad_name": "the name must be 1 to 255 characters, of which one must be a letter or a digit of ASCII",
     "no_value": "there must be NAME:VALUE before the first |, such as foo:1|c",
     "no_type": "there must be a type after the value, such as foo:1|c",
     "unknown_type": "the type must be one of c, m, ms, h, d, g, s",
@@ -25,14 +25,13 @@ ADVICE: Final[dict[Reason, str]] = {
 
 
 def faults(lines: Iterable[str]) -> list[str]:
-    """What is wrong, a sentence for each line that the agent would not count."""
+    """What is wrong, a sentence for each reason why the agent would not count a line, or a value of it."""
     found = []
     for line in lines:
-        try:
-            if parse_line(line.encode("utf-8", "surrogateescape")) is None:
-                found.append(f"{line!r}: is empty; a line is NAME:VALUE|TYPE such as foo:1|c")
-        except BadLineError as rejected:
-            found.append(f"{line!r}: {ADVICE[rejected.reason]}")
+        samples, lost = parse_line(line.encode("utf-8", "surrogateescape"))
+        if not samples and not lost:
+            found.append(f"{line!r}: is empty; a line is NAME:VALUE|TYPE such as foo:1|c")
+        found += [f"{line!r}: {ADVICE[reason]}" for reason in dict.fromkeys(lost)]
     return found
 
 

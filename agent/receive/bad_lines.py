@@ -9,7 +9,7 @@ from typing import Final
 
 from agent.attempts import Tell
 from agent.ledger import BAD_LINES
-from protocol.statsd import BadLineError, parse_line
+from protocol.statsd import parse_line
 
 SHOWN_BYTES: Final = 80
 A_FEW: Final = 200
@@ -51,11 +51,9 @@ class BadLines:
         """Show what is bad in ``lines``, as far as we are armed."""
         for line in lines.split(b"\n", self._left)[: self._left]:
             self._left -= 1
-            try:
-                parse_line(line, self._prefix, self._append_tags)
-            except BadLineError as rejected:
-                if rejected.reason in BAD_LINES:
-                    self.show(rejected.reason, line, sender)
+            for reason in parse_line(line, self._prefix, self._append_tags).lost:
+                if reason in BAD_LINES:
+                    self.show(reason, line, sender)
 
     def show(self, reason: str, line: bytes, sender: str) -> None:
         """Tell of one line, unless one of its reason was told less than a minute ago."""

@@ -18,6 +18,23 @@ BOUND = Fraction(2 * MAX_UNITS + 1, 20_000)
 TYPES = {b"c": "counter", b"m": "counter", b"ms": "timing", b"h": "timing", b"d": "timing", b"g": "gauge", b"s": "set"}
 
 
+NO_METRICS = ((b"_e{", "event"), (b"_sc|", "service_check"), (b"datadog.dogstatsd.client.", "client_telemetry"))
+
+
+def pieces(rest: bytes) -> list[bytes]:
+    """The pieces of what stands behind a name, each with values and a tail of its own; from the left, one at a time."""
+    values, bar, tail = rest.partition(b"|")
+    fields = tail.split(b"|")
+    for at, one in enumerate(fields):
+        before, colon, value = one.partition(b":")
+        followed = at + 1 < len(fields) and fields[at + 1].split(b":")[0] in TYPES
+        opens = before in TYPES if at == 0 else before[:1] == b"@" or (before == b"" and value != b"")
+        if colon and (opens or (followed and one[:1] != b"#")):
+            done = [*fields[:at], *([before] if before or at == 0 else [])]
+            return [values + b"|" + b"|".join(done), *pieces(b"|".join([value, *fields[at + 1 :]]))]
+    return [values + bar + tail]
+
+
 class Bad(Exception):
     pass
 
@@ -37,24 +54,49 @@ class Reference:
         for line in packet.split(b"\n"):
             bare = line.removesuffix(b"\r")
             if bare:
-                try:
-                    self.received += self.line(bare)
-                except Bad as bad:
-                    self.received += 1
-                    self.dropped[str(bad)] += 1
+                self.line(bare)
 
-    def line(self, line: bytes) -> int:
+    def lose(self, reason: str, samples: int = 1) -> None:
+        self.received += samples
+        self.dropped[reason] += samples
+
+    def line(self, line: bytes) -> None:
         raw, _, rest = line.partition(b":")
-        values, _, tail = rest.partition(b"|")
-        notes: list[str] = []
-        name = self.name(raw, notes)
-        type_text, *fields = tail.split(b"|")
+        whole = [reason for start, reason in NO_METRICS if raw.startswith(start)]
+        if whole or b"|" in raw:
+            self.lose((whole or ["no_value"])[0])
+            return
+        for piece in pieces(rest):
+            values, _, text = piece.partition(b"|")
+            notes: list[str] = []
+            several = 1 + values.count(b":")
+            why = None
+            try:
+                metric_type, rate, tags, absolute = self.tail(text, notes)
+                several = 1 if metric_type == "set" else several
+            except Bad as bad:
+                why = str(bad)
+                several = several if why in {"bad_rate", "duplicate_rate", "out_of_range"} else 1
+            try:
+                name = self.name(raw, notes)
+                if why is not None:
+                    raise Bad(why)
+                self.piece(self.full(name, tags, notes), values, (metric_type, rate, absolute), notes)
+            except Bad as bad:
+                self.lose(str(bad), several)
+
+    def tail(self, text: bytes, notes: list[str]) -> tuple[str, Fraction, list[bytes], bool]:
+        type_text, *fields = text.split(b"|")
         if type_text not in TYPES:
             raise Bad("unknown_type" if type_text else "no_type")
         rate, tags = self.fields(fields, notes)
         metric_type = TYPES[type_text]
         if metric_type in ("counter", "timing") and 1 / rate >= BOUND:
             raise Bad("out_of_range")
+        dog = any(tags) or any(re.fullmatch(rb"T\d+|c:.*|#.*", one, re.DOTALL) for one in fields)
+        return metric_type, rate, tags, dog
+
+    def full(self, name: str, tags: list[bytes], notes: list[str]) -> str:
         if self.options.tags == "append":
             name += "".join("." + tag for tag in sorted({self.tag(tag) for tag in tags}) if tag)
         elif tags:
@@ -62,39 +104,43 @@ class Reference:
         name = self.options.prefix + name
         if len(name) > 255:
             raise Bad("bad_name")
+        return name
+
+    def piece(self, name: str, values: bytes, tail: tuple[str, Fraction, bool], notes: list[str]) -> None:
+        metric_type, rate, absolute = tail
         if metric_type == "set":
             if not values:
                 raise Bad("no_value")
             self.sets.setdefault(name, set()).add(values)
             self.notes.update(notes)
-            return 1
-        if metric_type == "gauge":
-            rate = Fraction(1)
-        texts = values.split(b":")
-        numbers = [self.number(text, rate) for text in texts]
-        self.notes.update(notes)
-        if metric_type == "gauge":
-            for text, number in zip(texts, numbers, strict=True):
-                self.gauge(name, number, self.options.gauges == "delta" and text[:1] in b"+-")
-        else:
-            self.numbers.setdefault((metric_type, name), []).extend((number, rate) for number in numbers)
-        return len(numbers)
+            self.received += 1
+            return
+        rate = Fraction(1) if metric_type == "gauge" else rate
+        numbers = []
+        for text in values.split(b":"):
+            try:
+                numbers.append((text[:1] in (b"+", b"-"), self.number(text, rate)))
+            except Bad as bad:
+                self.lose(str(bad))
+        if numbers:
+            self.notes.update(notes)
+            self.received += len(numbers)
+        for signed, number in numbers:
+            if metric_type == "gauge":
+                delta = signed and self.options.gauges == "delta" and not absolute
+                self.notes.update(["gauge_delta"] * delta)
+                self.gauge(name, number, delta)
+            else:
+                self.numbers.setdefault((metric_type, name), []).append((number, rate))
 
     def name(self, raw: bytes, notes: list[str]) -> str:
-        for start, reason in (
-            (b"_e{", "event"),
-            (b"_sc|", "service_check"),
-            (b"datadog.dogstatsd.client.", "client_telemetry"),
-        ):
-            if raw.startswith(start):
-                raise Bad(reason)
-        if b"|" in raw:
-            raise Bad("no_value")
         name = self.clean(raw)
         if not 0 < len(name) <= 255:
             raise Bad("bad_name")
         if name.encode() != raw:
-            notes.append("name_cleaned")
+            if not re.search("[A-Za-z0-9]", name):
+                raise Bad("bad_name")
+            notes.insert(0, "name_cleaned")
         return name
 
     def fields(self, fields: list[bytes], notes: list[str]) -> tuple[Fraction, list[bytes]]:
@@ -170,15 +216,18 @@ VALUES = st.one_of(
     ),
 )
 FIELDS = st.sampled_from(
-    [b"@0.1", b"@0.3", b"@1", b"@1.0", b"@2", b"@x", b"#k:v", b"#", b"#b,a:1", b"T12", b"c:x", b"", b"zz"]
+    [
+        *(b"@0.1", b"@0.3", b"@1", b"@1.0", b"@2", b"@x", b"#k:v", b"#", b"#b,a:1", b"T12", b"c:x", b"", b"zz"),
+        *(b"@0.5:2", b":3", b":", b"x:4", b"c", b"g:-5", b"ms:6:7"),
+    ]
 )
 LINES = st.one_of(
     st.builds(
         lambda name, values, kind, fields: name + b":" + b":".join(values) + b"|" + b"|".join([kind, *fields]),
         NAMES,
         st.lists(VALUES, min_size=1, max_size=3),
-        st.sampled_from([b"c", b"ms", b"h", b"g", b"g", b"s", b"q", b""]),
-        st.lists(FIELDS, max_size=2),
+        st.sampled_from([b"c", b"ms", b"h", b"g", b"g", b"s", b"q", b"", b"c:2", b"g:+3"]),
+        st.lists(FIELDS, max_size=3),
     ),
     st.binary(max_size=12).map(lambda line: line.replace(b"\n", b"")),
 )

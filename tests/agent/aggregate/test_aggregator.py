@@ -146,7 +146,7 @@ def test_a_prefix_goes_before_every_name_and_counts_for_its_length() -> None:
 def test_tags_are_appended_when_asked() -> None:
     rows, ledger = run(b"a:1|c|#k:v\na:1|c|#k:w\na:1|c|#k:v\na:7|g|#x:y\na.x.y:+1|g\na:2|g|#x:y", tags="append")
     assert rows == [("counter", "a.k.v", "2", "2", "1", "1"), ("counter", "a.k.w", "1"), ("value", "a.x.y", "2")]
-    assert not ledger.notes
+    assert ledger.notes == {"gauge_delta": 1}
 
 
 def as_texts(window: Window) -> dict[str, str]:
@@ -154,7 +154,20 @@ def as_texts(window: Window) -> dict[str, str]:
 
 
 def test_a_sign_is_just_a_sign_for_absolute_gauges() -> None:
-    assert run(b"a:5|g\na:-3|g", gauges="absolute")[0] == [("value", "a", "-3")]
+    rows, ledger = run(b"a:5|g\na:-3|g", gauges="absolute")
+    assert (rows, ledger.notes) == ([("value", "a", "-3")], {})
+
+
+@pytest.mark.parametrize("field", [b"#env:prod", b"#", b"c:ab12", b"T1656581400"])
+def test_a_sign_is_just_a_sign_on_a_line_that_only_dogstatsd_writes(field: bytes) -> None:
+    rows, ledger = run(b"a:5|g\na:-7|g|" + field + b"\nb:-2|g|" + field)
+    assert rows == [("value", "a", "-7"), ("value", "b", "-2")]
+    assert ledger.notes["gauge_delta"] == 0
+
+
+def test_each_delta_is_noted() -> None:
+    rows, ledger = run(b"a:5|g\n" + b"a:-1|g\n" * 3 + b"a:+2:-4|g\n")
+    assert (rows, ledger.notes) == ([("value", "a", "0")], {"gauge_delta": 5})
 
 
 @each_core
@@ -329,7 +342,7 @@ def test_the_gauge_untouched_for_longest_is_forgotten_for_a_new_one(core: MaybeC
         aggregator.feed(packet)
         close(aggregator, ledger)
     assert as_texts(aggregator.close(0)) == {"a": "2", "c": "3"}
-    assert ledger.notes == {"gauges_forgotten": 1}
+    assert ledger.notes["gauges_forgotten"] == 1
 
 
 def test_only_the_latest_gauges_are_restored_where_there_is_no_room_for_all() -> None:
