@@ -20,6 +20,7 @@ from agent.ledger import OVER_CAP, Ledger
 from agent.receive.activation import Passed
 from agent.receive.bad_lines import BadLines
 from agent.receive.datagrams import read_batches, read_each
+from agent.receive.gauge_signs import common_sign, feeds_by_socket
 from agent.receive.intake import Intake
 from agent.receive.sockets import Receiver, Wanted, open_receivers, room_for_connections, tell_passed
 from agent.receive.streams import StreamLimits
@@ -71,9 +72,7 @@ class Agent:
         self._outside = outside
         self._ledger = Ledger()
         self._aggregator = Aggregator(
-            AggregateOptions(
-                max_names=settings.max_names, prefix=settings.prefix, tags=settings.tags, gauges=settings.gauges
-            ),
+            AggregateOptions(settings.max_names, settings.prefix, settings.tags, common_sign(settings.gauges)),
             self._ledger,
             outside.core,
         )
@@ -206,14 +205,16 @@ class Agent:
     def _open_receivers(self, stack: ExitStack) -> None:
         """Open the first window with the sockets."""
         settings = self._settings
-        intake = Intake(self._aggregator.feed, self._ledger, self._bad)
-        wanted = Wanted(
-            settings.udp, settings.unix, settings.tcp, StreamLimits(room_for_connections(), settings.tcp_idle)
-        )
-        core = self._aggregator.core
-        read = read_batches(core, self._aggregator.settle_when_due) if core else read_each(self._aggregator.feed)
+        limits = StreamLimits(room_for_connections(), settings.tcp_idle)
+        wanted = Wanted(settings.udp, settings.unix, settings.tcp, limits, settings.unix_stream)
+        core, feed = self._aggregator.core, self._aggregator.feed
+        feeds = feeds_by_socket(settings.gauges, feed)
+        intakes = {kind: Intake(its_feed, self._ledger, self._bad) for kind, its_feed in feeds.items()}
+        read = read_each(feeds["UDP"])
+        if core is not None and feeds["UDP"] is feed:
+            read = read_batches(core, self._aggregator.settle_when_due)
         self._aggregator.when_due = self._count_later
-        self._receivers = open_receivers(wanted, self._passed, intake, intake.watching(read), stack)
+        self._receivers = open_receivers(wanted, self._passed, intakes, intakes["UDP"].watching(read), stack)
         tell_passed(self._passed, wanted, self._tell)
         self._flush.open()
         for receiver in self._receivers:

@@ -8,7 +8,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final, get_args
 
-from protocol.statsd import Reason
+from protocol.item import ITEM_CODES
+from protocol.statsd import Note, Reason
 
 MAX_REASONS: Final = 100
 OTHER_REASON: Final = "rejected_OTHER"
@@ -16,14 +17,20 @@ OTHER_REASON: Final = "rejected_OTHER"
 
 NO_METRICS: Final = frozenset({"event", "service_check", "client_telemetry"})
 """Lines that are something else: left out on purpose, and so not lost."""
-CUT_LINES: Final = frozenset({"truncated", "line_too_long", "line_cut"})
-"""Lines of which we have a part: of a datagram or a line that was too long, of a connection that broke."""
+CUT_LINES: Final = frozenset({"truncated", "line_too_long", "line_cut", "frame_too_long"})
+"""Lines of which we have a part: of a datagram, a line or a frame that was too long, of a connection that broke."""
 BAD_LINES: Final = frozenset(get_args(Reason)) - NO_METRICS
 """Lines that the grammar rejects."""
 OVER_CAP: Final = frozenset({"names_over_cap", "rates_over_cap", "members_over_cap"})
 """Samples for which a window had no room."""
 SPOOL_REASONS: Final = frozenset({"spool_bytes", "spool_files", "spool_age", "spool_corrupt", "spool_write_failed"})
 DEAD_LETTER: Final = "dead_letter"
+KNOWN_REASONS: Final = (
+    *sorted((*NO_METRICS, *BAD_LINES, *CUT_LINES, *OVER_CAP, *SPOOL_REASONS, DEAD_LETTER)),
+    *(f"rejected_{code}" for code in ITEM_CODES),
+)
+"""Every reason that we know beforehand: the first loss is seen where a count of 0 was before."""
+KNOWN_NOTES: Final = (*get_args(Note), "gauges_forgotten", "gauge_state_bad")
 
 UNREADABLE: Final = "in lines that could not be read"
 FULL: Final = "in windows that were full"

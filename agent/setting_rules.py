@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from agent.receive.gauge_signs import KINDS, parse_gauge_signs
 from protocol.limits import MAX_NAME_LENGTH
 from protocol.names import is_name
 from runtime.addresses import is_host
@@ -48,6 +49,19 @@ def socket_path(given: Any) -> Path:
             f"is {quoted(given)}; it must be a path of at most {MAX_SOCKET_PATH} bytes such as /run/fiesta/agent.sock"
         )
     return found
+
+
+def gauge_signs(given: Any) -> str:
+    """What the sign of a gauge means: ``delta`` or ``absolute``, and behind commas what it means on single sockets."""
+    try:
+        parse_gauge_signs(given)
+    except (ValueError, KeyError, AttributeError):
+        sockets = ", ".join(kind.lower() for kind in KINDS)
+        raise ValueError(
+            f"is {quoted(given)}; it must be delta or absolute, and behind a comma what single sockets have, such as "
+            f"delta,unix=absolute; sockets are {sockets}"
+        ) from None
+    return str(given)
 
 
 def prefix(given: Any) -> str:

@@ -34,6 +34,11 @@ class Settings:
         own.socket_path,
         "The path of a unix datagram socket where the agent also receives lines.",
     ] = None
+    unix_stream: Annotated[
+        Path | None,
+        own.socket_path,
+        "The path of a unix stream socket where the agent also receives lines, and DogStatsD's frames.",
+    ] = None
     tcp: Annotated[
         tuple[str, int] | None,
         rules.address("127.0.0.1:8125"),
@@ -63,8 +68,8 @@ class Settings:
         Literal["drop", "append"], rules.one_of("drop", "append"), "What the agent does with DogStatsD tags."
     ] = "drop"
     gauges: Annotated[
-        Literal["delta", "absolute"],
-        rules.one_of("delta", "absolute"),
+        str,
+        own.gauge_signs,
         "What `g:+1|g` means: a `delta` from the last value (StatsD), or an `absolute` value (DogStatsD).",
     ] = "delta"
     ca_file: Annotated[

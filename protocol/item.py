@@ -18,6 +18,11 @@ from protocol.times import format_time, parse_time
 
 Kind = Literal["counter", "value"]
 
+ITEM_CODES: Final = (
+    *("VALIDATION_ERROR", "INVALID_NAME", "INVALID_VALUE", "INVALID_TIMESTAMP"),
+    *("TIMESTAMP_TOO_OLD", "TIMESTAMP_IN_FUTURE", "METRIC_TYPE_CONFLICT", "TOO_MANY_METRICS"),
+)
+"""Every code that one item can be rejected with."""
 SINGLE_FIELDS: Final = frozenset({"name", "value", "recorded_at"})
 _WHOLE_END: Final = 10**16
 ITEM_FIELDS: Final = SINGLE_FIELDS | {"type", "count", "min", "max"}

@@ -12,17 +12,14 @@ from runtime.start_error import StartError
 
 FIRST: Final = 3
 
-SocketKind = Literal["UDP", "unix", "TCP"]
+SocketKind = Literal["UDP", "unix", "unix_stream", "TCP"]
 """The kinds of sockets, as the settings are named."""
 
 _INTERNET: Final = frozenset({socket.AF_INET, socket.AF_INET6})
 
 
 class Passed(NamedTuple):
-    """A socket from the parent, non-blocking, and which setting's place it takes.
-
-    A unix stream socket counts as TCP: lines come over it in the same way.
-    """
+    """A socket from the parent, non-blocking, and which setting's place it takes."""
 
     kind: SocketKind
     sock: socket.socket
@@ -71,5 +68,6 @@ def _kind(sock: socket.socket) -> SocketKind | None:
             return "UDP" if sock.getsockname()[1] else None
         return "unix" if sock.family == socket.AF_UNIX and sock.getsockname() else None
     if sock.type == socket.SOCK_STREAM and (internet or sock.family == socket.AF_UNIX):
-        return "TCP" if sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) else None
+        kind: SocketKind = "TCP" if internet else "unix_stream"
+        return kind if sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) else None
     return None

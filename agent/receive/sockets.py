@@ -2,8 +2,9 @@
 
 import asyncio
 import resource
+import socket
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -48,6 +49,10 @@ class Receiver(Protocol):
         """Its numbers."""
 
 
+Intakes = Mapping[SocketKind, Intake]
+"""Where each kind of socket brings its lines."""
+
+
 class Wanted(NamedTuple):
     """The sockets that the settings ask for."""
 
@@ -55,56 +60,69 @@ class Wanted(NamedTuple):
     unix: Path | None
     tcp: tuple[str, int] | None
     limits: StreamLimits
+    unix_stream: Path | None = None
+
+    @property
+    def settings(self) -> Mapping[SocketKind, object]:
+        """By the kind of socket; None where none is asked for."""
+        return {"UDP": self.udp, "unix": self.unix, "unix_stream": self.unix_stream, "TCP": self.tcp}
 
 
 def open_receivers(
-    wanted: Wanted, passed: Sequence[Passed], intake: Intake, read_udp: Read, stack: ExitStack
+    wanted: Wanted, passed: Sequence[Passed], intakes: Intakes, read_udp: Read, stack: ExitStack
 ) -> list[Receiver]:
     """All receivers, none started; ``stack`` closes them and removes what was made for them.
 
     A kind of socket that was passed is not opened again. Raises StartError.
     """
-    kinds = {one.kind for one in passed}
-    read_unix = intake.watching(read_whole(intake.feed, intake.cut))
     found: list[Receiver] = []
 
-    def keep(receiver: Receiver) -> None:
+    def keep(kind: SocketKind, sock: socket.socket, name: str = "", *, ours: bool = True) -> None:
+        intake = intakes[kind]
+        receiver: Receiver
+        if kind == "UDP":
+            receiver = DatagramReceiver(sock, read_udp, name, ours=ours)
+        elif kind == "unix":
+            read = intake.watching(read_whole(intake.feed, intake.cut))
+            receiver = DatagramReceiver(sock, read, name, ours=ours)
+        else:
+            receiver = StreamReceiver(sock, intake, wanted.limits, name, ours=ours)
         stack.callback(receiver.close)
         found.append(receiver)
 
     for one, name in zip(passed, _names(passed), strict=True):
-        if one.kind == "TCP":
-            keep(StreamReceiver(one.sock, intake, wanted.limits, name, ours=False))
-        elif one.kind == "unix":
+        if one.kind == "unix":
             prepare_unix(one.sock)
-            keep(DatagramReceiver(one.sock, read_unix, name, ours=False))
-        else:
-            if granted_buffer(one.sock) < RECEIVE_BUFFER:
-                ask_buffer(one.sock, RECEIVE_BUFFER)
-            keep(DatagramReceiver(one.sock, read_udp, name, ours=False))
+        elif one.kind == "UDP" and granted_buffer(one.sock) < RECEIVE_BUFFER:
+            ask_buffer(one.sock, RECEIVE_BUFFER)
+        keep(one.kind, one.sock, name, ours=False)
+    kinds = {one.kind for one in passed}
     if "UDP" not in kinds:
         with starting(f"FIESTA_AGENT_UDP {join_address(*wanted.udp)}", OTHER_ADDRESS):
-            keep(DatagramReceiver(open_udp(*wanted.udp), read_udp))
+            keep("UDP", open_udp(*wanted.udp))
     if wanted.unix is not None and "unix" not in kinds:
-        with starting(
-            f"FIESTA_AGENT_UNIX {wanted.unix}", "make its folder, stop what listens there, or choose another path"
-        ):
-            sock = open_unix(wanted.unix)
-            stack.callback(partial(remove_own, wanted.unix, wanted.unix.lstat().st_ino))
-        keep(DatagramReceiver(sock, read_unix))
+        keep("unix", _open_unix("FIESTA_AGENT_UNIX", wanted.unix, socket.SOCK_DGRAM, stack))
+    if wanted.unix_stream is not None and "unix_stream" not in kinds:
+        keep("unix_stream", _open_unix("FIESTA_AGENT_UNIX_STREAM", wanted.unix_stream, socket.SOCK_STREAM, stack))
     if wanted.tcp is not None and "TCP" not in kinds:
         with starting(f"FIESTA_AGENT_TCP {join_address(*wanted.tcp)}", OTHER_ADDRESS):
-            keep(StreamReceiver(open_tcp(*wanted.tcp), intake, wanted.limits))
+            keep("TCP", open_tcp(*wanted.tcp))
     return found
+
+
+def _open_unix(setting: str, path: Path, kind: socket.SocketKind, stack: ExitStack) -> socket.socket:
+    with starting(f"{setting} {path}", "make its folder, stop what listens there, or choose another path"):
+        sock = open_unix(path, kind)
+        stack.callback(partial(remove_own, path, path.lstat().st_ino))
+    return sock
 
 
 def tell_passed(passed: Sequence[Passed], wanted: Wanted, tell: Tell) -> None:
     """Say which sockets came from the parent, and which settings are therefore not used."""
-    asked: dict[SocketKind, bool] = {"UDP": True, "unix": wanted.unix is not None, "TCP": wanted.tcp is not None}
-    for kind, is_asked in asked.items():
+    for kind, asked in wanted.settings.items():
         names = [name for one, name in zip(passed, _names(passed), strict=True) if one.kind == kind]
         if names:
-            ignored = f"; FIESTA_AGENT_{kind.upper()} is not used" if is_asked else ""
+            ignored = f"; FIESTA_AGENT_{kind.upper()} is not used" if asked is not None else ""
             tell("sockets_passed", f"{', '.join(names)} came from the process that started us{ignored}")
 
 

@@ -1,4 +1,4 @@
-"""Lines over connections: TCP, or a unix stream socket.
+"""Lines over connections: TCP, or a unix stream socket, which takes DogStatsD's frames too.
 
 A line ends with ``\\n``. The last one of a connection that its client closes needs no end, as the last one of a
 datagram does not. What another end cuts off is no line, since half a line may well read like another: a connection that
@@ -9,6 +9,7 @@ uvloop speaks of a reset once, whatever still waits before it. All that the kern
 """
 
 import asyncio
+import errno
 import fcntl
 import socket
 import struct
@@ -18,11 +19,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from agent.receive.cutters import MAX_LINE, Cutter, EitherCutter, LineCutter
 from agent.receive.socket_status import CREDENTIALS, SocketStatus, sender_name, socket_name
+from agent.receive.unix import BACKLOG
 
-MAX_LINE: Final = 16_384
-"""Bytes of a line, its end left out; also what is read at once."""
-BACKLOG: Final = 1_024
 READS_A_TURN: Final = 16
 """Read so often before the event loop gets its turn: 256 KiB, about 5 ms of counting."""
 NO_ROOM_SECONDS: Final = 1.0
@@ -74,44 +74,17 @@ def open_tcp(host: str, port: int) -> socket.socket:
 
 
 def refuse_connections(sock: socket.socket) -> None:
-    """Let a listening TCP socket take no new connection; those that wait can still be accepted.
+    """Let a listening socket take no new connection; those that wait can still be accepted.
 
-    Not for a socket that another process holds too: it is the socket that changes. A listener that is shut down
-    forgets the connections that wait, so it gets a packet filter that lets nothing pass.
+    Not for a socket that another process holds too: it is the socket that changes. A TCP listener that is shut down
+    forgets the connections that wait, so it gets a packet filter that lets nothing pass; a unix one keeps them.
     """
     nothing = array("B", struct.pack("HBBI", _BPF_RETURN, 0, 0, 0))
     with suppress(OSError):  # then a connection made between the last accept and the close is lost
-        sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("HP", 1, nothing.buffer_info()[0]))
-
-
-class LineCutter:
-    """Cuts a stream into whole lines; a line of more than MAX_LINE bytes is left out, whole."""
-
-    def __init__(self) -> None:
-        self.too_long = 0
-        """Lines left out so far, one that still goes on included."""
-        self._begun = b""
-        self._skipping = False
-
-    def push(self, data: bytes) -> bytes:
-        """The lines that ``data``, at most MAX_LINE bytes, completes, without the last one's end; may be empty."""
-        first, newline, rest = data.partition(b"\n")
-        begun = self._begun + first
-        if len(begun) > MAX_LINE and not self._skipping:
-            self.too_long += 1
-            self._skipping = True
-        if not newline:
-            self._begun = b"" if self._skipping else begun
-            return b""
-        whole, more, self._begun = rest.rpartition(b"\n")
-        skipped, self._skipping = self._skipping, False
-        if skipped:
-            return whole
-        return begun + b"\n" + whole if more else begun
-
-    def rest(self) -> bytes:
-        """What has no end yet; nothing if it is too long already."""
-        return self._begun
+        if sock.family == socket.AF_UNIX:
+            sock.shutdown(socket.SHUT_RD)
+        else:
+            sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("HP", 1, nothing.buffer_info()[0]))
 
 
 class _Connection:
@@ -121,7 +94,7 @@ class _Connection:
         self.sock = sock
         self.sender = sender
         self.last = now
-        self.cutter = LineCutter()
+        self.cutter: Cutter = EitherCutter() if sock.family == socket.AF_UNIX else LineCutter()
 
 
 class StreamReceiver:
@@ -217,7 +190,8 @@ class StreamReceiver:
             except BlockingIOError:
                 return
             except OSError as error:
-                self._accept_failed(error)
+                if error.errno != errno.EINVAL:  # a unix socket that was told to refuse, and has none left
+                    self._accept_failed(error)
                 return
             if len(self._open) >= self._limits.connections:
                 self.refused += 1
@@ -310,12 +284,16 @@ class StreamReceiver:
 
     def _push(self, connection: _Connection, data: bytes) -> None:
         self.bytes += len(data)
-        known = connection.cutter.too_long
-        lines = connection.cutter.push(data)
+        self._hand_on(connection, connection.cutter.push(data))
+
+    def _hand_on(self, connection: _Connection, lines: bytes) -> None:
+        """Give away lines, and what is lost of the connection."""
         if lines:
             self._taker.lines(lines, connection.sender)
-        if connection.cutter.too_long > known:
-            self._taker.lost("line_too_long", connection.cutter.too_long - known, data, connection.sender)
+        if connection.cutter.lost:
+            for reason, count, sample in connection.cutter.lost:
+                self._taker.lost(reason, count, sample, connection.sender)
+            connection.cutter.lost.clear()
 
     def _leave(self, connection: _Connection, whole: bool) -> None:
         """Close a connection; what it has begun is a line if it is ``whole``."""
@@ -325,11 +303,7 @@ class StreamReceiver:
         del self._open[number]
         self._unread.pop(connection, None)
         connection.sock.close()
-        rest = connection.cutter.rest()
-        if rest and whole:
-            self._taker.lines(rest, connection.sender)
-        elif rest:
-            self._taker.lost("line_cut", 1, rest, connection.sender)
+        self._hand_on(connection, connection.cutter.end(closed=whole))
 
     def _close_idle(self) -> None:
         """Close connections that have been idle for too long and wait for the next that could be."""

@@ -1,4 +1,4 @@
-"""Unix datagram sockets: a path that clients write to, whole datagrams, and who sent one.
+"""Unix sockets: a path that clients write to or connect to, whole datagrams, and who sent one.
 
 The kernel never drops a unix datagram: a sender waits or is told so when net.unix.max_dgram_qlen of them wait.
 """
@@ -12,6 +12,8 @@ from typing import Final
 
 from agent.receive.datagrams import MAX_DATAGRAM, Read, Taken
 
+BACKLOG: Final = 1_024
+"""Connections that may wait to be accepted; the system's limit is often lower."""
 MODE: Final = 0o666
 """Any program on this host may send, as it may to a UDP port of 127.0.0.1."""
 
@@ -19,18 +21,21 @@ Cut = Callable[[bytes], None]
 """Takes what we have of a datagram that was longer than we read."""
 
 
-def open_unix(path: Path) -> socket.socket:
-    """A bound, non-blocking unix datagram socket at ``path``. One that nobody listens on is taken over.
+def open_unix(path: Path, kind: socket.SocketKind = socket.SOCK_DGRAM) -> socket.socket:
+    """A bound, non-blocking unix socket at ``path``; a stream socket listens. One that nobody listens on is taken over.
 
     Raises OSError when somebody listens there, when something else lies there, or the folder is missing.
     """
     _remove_stale(path)
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    sock = socket.socket(socket.AF_UNIX, kind)
     try:
         sock.setblocking(False)
         sock.bind(str(path))
         path.chmod(MODE)
-        prepare_unix(sock)
+        if kind == socket.SOCK_STREAM:
+            sock.listen(BACKLOG)
+        else:
+            prepare_unix(sock)
     except OSError:
         sock.close()
         raise

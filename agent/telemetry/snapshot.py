@@ -14,6 +14,7 @@ from agent.clock import CLOCK_OFF_SECONDS
 from agent.forward.clashes import sentence
 from agent.forward.forwarder import held_message
 from agent.forward.outcome import Action
+from agent.ledger import KNOWN_NOTES, KNOWN_REASONS
 from agent.receive.socket_status import SocketStatus
 
 WAITING_SECONDS: Final = 60.0
@@ -216,10 +217,19 @@ class AgentCollector(Collector):
                 yield GaugeMetricFamily(f"fiesta_agent_{gauge.name}", gauge.help, value=float(value))
         yield from _by_socket(CounterMetricFamily, _SOCKET_COUNTERS, snapshot.sockets)
         yield from _by_socket(GaugeMetricFamily, _SOCKET_GAUGES, snapshot.sockets)
-        yield _labelled("samples_dropped", "Samples lost, by reason", "reason", snapshot.dropped)
-        yield _labelled("notes", "Things worth knowing that lose nothing", "note", snapshot.notes)
+        yield _labelled(
+            "samples_dropped", "Samples lost, by reason", "reason", with_zeros(snapshot.dropped, KNOWN_REASONS)
+        )
+        yield _labelled(
+            "notes", "Things worth knowing that lose nothing", "note", with_zeros(snapshot.notes, KNOWN_NOTES)
+        )
         yield _labelled("failed_attempts", "Attempts that failed by a fault, by job", "job", snapshot.failures)
         yield _labelled("forward_attempts", "Answers of the service, by what they meant", "outcome", snapshot.answers)
+
+
+def with_zeros(counts: Mapping[str, int], known: Iterable[str]) -> dict[str, int]:
+    """The counts, and 0 for what is known and has not happened yet: Prometheus sees no increase to a first value."""
+    return {**dict.fromkeys(known, 0), **counts}
 
 
 def _labelled(name: str, text: str, label: str, counts: Mapping[str, int]) -> CounterMetricFamily:

@@ -17,11 +17,6 @@ from protocol.limits import MAX_AGE_SECONDS, MAX_BATCH_ITEMS, MAX_IDEMPOTENCY_KE
 from protocol.statsd import MetricType
 from protocol.statsd_types import KIND_OF, TYPES_HEADER, from_letters
 
-ITEM_CODES: Final = (
-    *("VALIDATION_ERROR", "INVALID_NAME", "INVALID_VALUE", "INVALID_TIMESTAMP"),
-    *("TIMESTAMP_TOO_OLD", "TIMESTAMP_IN_FUTURE", "METRIC_TYPE_CONFLICT", "TOO_MANY_METRICS"),
-)
-"""Every code that one item can be rejected with."""
 _NAME_ECHO: Final = 255
 T = TypeVar("T")
 

@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
 from central.histogram import SECONDS, Histogram
-from central.ingest.submission import ITEM_CODES
+from protocol.item import ITEM_CODES
 
 
 @dataclass(frozen=True, slots=True)

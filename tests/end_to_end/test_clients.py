@@ -17,11 +17,18 @@ NODE = Path(__file__).parent / "node"
 
 
 class LocalAgent(Agent):
-    """One with a unix socket and a TCP port too."""
+    """One with unix sockets and a TCP port too."""
 
     def __init__(self, folder: Path, central: Central) -> None:
         self.path, self.tcp = folder.with_suffix(".sock"), free_port()
-        super().__init__(folder, central, FIESTA_AGENT_UNIX=str(self.path), FIESTA_AGENT_TCP=f"127.0.0.1:{self.tcp}")
+        self.stream = folder.with_suffix(".stream")
+        super().__init__(
+            folder,
+            central,
+            FIESTA_AGENT_UNIX=str(self.path),
+            FIESTA_AGENT_UNIX_STREAM=str(self.stream),
+            FIESTA_AGENT_TCP=f"127.0.0.1:{self.tcp}",
+        )
 
 
 class Recorder(statsd.StatsClient):  # type: ignore[misc]  # the client ships no types
@@ -134,7 +141,14 @@ def test_npm_hot_shots(central: Central, agent: Agent) -> None:
 
 def dog_over_unix(agent: LocalAgent) -> None:
     """Buffered: it does not wait where net.unix.max_dgram_qlen datagrams wait already, and drops."""
-    path = f"unix://{agent.path}"
+    dog(f"unix://{agent.path}")
+
+
+def dog_over_stream(agent: LocalAgent) -> None:
+    dog(f"unixstream://{agent.stream}")
+
+
+def dog(path: str) -> None:
     client = DogStatsd(socket_path=path, namespace="local", disable_buffering=False, disable_telemetry=True)
     for _ in range(300):
         client.increment("hits", 2)
@@ -167,6 +181,7 @@ def node_over(protocol: str) -> Callable[[LocalAgent], None]:
     "send",
     [
         pytest.param(dog_over_unix, id="datadog over unix"),
+        pytest.param(dog_over_stream, id="datadog over a unix stream"),
         pytest.param(node_over("uds"), id="hot-shots over unix"),
         pytest.param(pypi_over_tcp, id="statsd over TCP"),
         pytest.param(node_over("tcp"), id="hot-shots over TCP"),
@@ -187,3 +202,4 @@ def test_unix_datagrams_and_tcp(
     assert central.ask("local.size", "sum") == 30
     assert agent.end(signal.SIGTERM) == 0
     assert not agent.path.exists()
+    assert not agent.stream.exists()

@@ -158,18 +158,6 @@ def test_a_sign_is_just_a_sign_for_absolute_gauges() -> None:
     assert (rows, ledger.notes) == ([("value", "a", "-3")], {})
 
 
-@pytest.mark.parametrize("field", [b"#env:prod", b"#", b"c:ab12", b"T1656581400"])
-def test_a_sign_is_just_a_sign_on_a_line_that_only_dogstatsd_writes(field: bytes) -> None:
-    rows, ledger = run(b"a:5|g\na:-7|g|" + field + b"\nb:-2|g|" + field)
-    assert rows == [("value", "a", "-7"), ("value", "b", "-2")]
-    assert ledger.notes["gauge_delta"] == 0
-
-
-def test_each_delta_is_noted() -> None:
-    rows, ledger = run(b"a:5|g\n" + b"a:-1|g\n" * 3 + b"a:+2:-4|g\n")
-    assert (rows, ledger.notes) == ([("value", "a", "0")], {"gauge_delta": 5})
-
-
 @each_core
 def test_a_sum_out_of_range_becomes_items_in_range_that_add_up(core: MaybeCore) -> None:
     ledger = Ledger()

@@ -57,7 +57,7 @@ def test_sockets_are_told_apart_in_any_order(parent: Parent) -> None:
     parent.socket(socket.AF_INET, socket.SOCK_DGRAM)
     parent.socket(socket.AF_UNIX, socket.SOCK_STREAM, listening=True)
     passed = parent.take(LISTEN_FDNAMES="udp:tcp")
-    assert [one.kind for one in passed] == ["TCP", "unix", "UDP", "UDP", "TCP"]
+    assert [one.kind for one in passed] == ["TCP", "unix", "UDP", "UDP", "unix_stream"]
     assert [one.name for one in passed] == ["udp", "tcp", "", "", ""]
     assert not any(one.sock.getblocking() for one in passed)
     assert not any(one.sock.get_inheritable() for one in passed)

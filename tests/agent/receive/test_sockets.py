@@ -9,6 +9,7 @@ from agent.ledger import Ledger
 from agent.receive.activation import Passed, SocketKind
 from agent.receive.bad_lines import BadLines
 from agent.receive.datagrams import open_udp, read_each
+from agent.receive.gauge_signs import KINDS
 from agent.receive.intake import Intake
 from agent.receive.sockets import Receiver, Wanted, open_receivers, tell_passed
 from agent.receive.streams import StreamLimits, open_tcp
@@ -21,11 +22,21 @@ ANY = ("127.0.0.1", 0)
 def open_all(wanted: Wanted, stack: ExitStack, *passed: Passed) -> list[Receiver]:
     lines: list[bytes] = []
     taker = Intake(lines.append, Ledger(), BadLines(lambda event, message: None, lambda: 0.0))
-    return open_receivers(wanted, passed, taker, read_each(lines.append), stack)
+    return open_receivers(wanted, passed, dict.fromkeys(KINDS, taker), read_each(lines.append), stack)
 
 
 def wanted(unix: Path | None = None, tcp: tuple[str, int] | None = None) -> Wanted:
     return Wanted(ANY, unix, tcp, StreamLimits())
+
+
+def test_a_unix_stream_socket_is_opened_and_removed(tmp_path: Path) -> None:
+    path = tmp_path / "s.sock"
+    with ExitStack() as stack:
+        asked = wanted()._replace(unix_stream=path)
+        assert [one.name for one in open_all(asked, stack)][1:] == [f"unix stream {path}"]
+        with pytest.raises(StartError, match="FIESTA_AGENT_UNIX_STREAM"):
+            open_all(asked, stack)
+    assert not path.exists()
 
 
 def kinds(receivers: list[Receiver]) -> list[str]:

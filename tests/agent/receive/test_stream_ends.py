@@ -14,6 +14,7 @@ import pytest
 import uvloop
 
 from agent.receive.streams import StreamLimits, StreamReceiver, open_tcp
+from agent.receive.unix import open_unix
 
 LINES: Final = 20_000
 LINE: Final = b"a:1|c\n"
@@ -41,11 +42,7 @@ class Books:
 def listen(transport: str, folder: Path) -> socket.socket:
     if transport == "TCP":
         return open_tcp("127.0.0.1", 0)
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    listener.setblocking(False)
-    listener.bind(str(folder / "s"))
-    listener.listen()
-    return listener
+    return open_unix(folder / "s", socket.SOCK_STREAM)
 
 
 def connect(listener: socket.socket) -> socket.socket:
@@ -178,5 +175,57 @@ def test_many_resets_at_once_are_all_read_to_their_end(new_loop: Loop) -> None:
         receiver.close()
         assert len(books.taken) == 100 * 5_000
         assert books.lost_lines == ["line_cut"] * 100
+
+    run(new_loop, work())
+
+
+FRAME: Final = b"\x05\0\0\0a:1|c"
+FRAMES: Final = [
+    # begun: what comes behind whole frames | how the client ends | what is lost
+    (b"", close, []),
+    (b"\x05\0", close, ["line_cut"]),
+    (b"\x0a\0\0\0a:1|c\nb", close, ["line_cut"]),
+    (b"\x0a\0\0\0a:1|c\nb", go_silent, ["line_cut"]),
+    (b"\xff\xff\xff\xff", close, ["frame_too_long", "line_cut"]),
+]
+
+
+@loops
+@pytest.mark.parametrize(("begun", "end", "lost"), FRAMES)
+def test_frames_of_dogstatsd_are_taken_and_a_torn_one_is_counted(
+    new_loop: Loop, begun: bytes, end: Callable[[socket.socket], None], lost: list[str], tmp_path: Path
+) -> None:
+    async def work() -> None:
+        books = Books()
+        listener = listen("unix", tmp_path)
+        receiver = StreamReceiver(listener, books, StreamLimits(idle_seconds=IDLE))
+        receiver.start(asyncio.get_running_loop())
+        with connect(listener) as client:
+            client.send(FRAME * 1_000 + begun)
+            end(client)
+            await until(lambda: receiver.accepted == 1 and receiver.status().connections == 0)
+        receiver.close()
+        assert len(books.taken) == 1_000 + begun.count(b"a:1|c")
+        assert (set(books.taken), books.lost_lines) == ({b"a:1|c"}, lost)
+
+    run(new_loop, work())
+
+
+@loops
+def test_a_unix_listener_that_refuses_keeps_what_waits(new_loop: Loop, tmp_path: Path) -> None:
+    async def work() -> None:
+        books = Books()
+        listener = listen("unix", tmp_path)
+        receiver = StreamReceiver(listener, books, StreamLimits())
+        receiver.start(asyncio.get_running_loop())
+        with connect(listener) as client:
+            client.send(FRAME)
+            receiver.stop()
+            receiver.refuse()
+            with socket.socket(socket.AF_UNIX) as late, pytest.raises(ConnectionRefusedError):
+                late.connect(listener.getsockname())
+            receiver.drain()
+        receiver.close()
+        assert (books.taken, books.lost_lines, receiver.errors) == ([b"a:1|c"], [], 0)
 
     run(new_loop, work())

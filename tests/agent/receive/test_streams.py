@@ -7,59 +7,14 @@ import socket
 import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from agent.receive.streams import MAX_LINE, LineCutter, StreamLimits, StreamReceiver, open_tcp, refuse_connections
+from agent.receive.cutters import MAX_LINE
+from agent.receive.streams import StreamLimits, StreamReceiver, open_tcp, refuse_connections
 
 LONG = b"x" * (MAX_LINE + 1)
-LONGEST = b"y" * MAX_LINE
-
-
-def cut(*pushes: bytes) -> tuple[list[bytes], int, bytes]:
-    """Lines, how many were too long, and what has no end yet."""
-    cutter, lines = LineCutter(), []
-    for data in pushes:
-        for start in range(0, len(data), MAX_LINE):
-            whole = cutter.push(data[start : start + MAX_LINE])
-            lines += whole.split(b"\n") if whole else []
-    return lines, cutter.too_long, cutter.rest()
-
-
-@pytest.mark.parametrize(
-    ("pushes", "lines", "too_long", "rest"),
-    [
-        ([b"a:1|c\n"], [b"a:1|c"], 0, b""),
-        ([b"a:1", b"|c\nb:2|c\nc"], [b"a:1|c", b"b:2|c"], 0, b"c"),
-        ([b"a:1|c"], [], 0, b"a:1|c"),
-        ([LONGEST + b"\n"], [LONGEST], 0, b""),
-        ([LONG + b"\na:1|c\n"], [b"a:1|c"], 1, b""),
-        ([LONG], [], 1, b""),
-        ([LONG, LONG, LONG, b"\nb"], [], 1, b"b"),
-        ([b"a:1|c\n" + LONG + b"\nb:1|c\n" + LONG], [b"a:1|c", b"b:1|c"], 2, b""),
-        ([LONG + b"\n" + LONG + b"\n"], [], 2, b""),
-    ],
-)
-def test_a_stream_is_cut_into_lines(pushes: list[bytes], lines: list[bytes], too_long: int, rest: bytes) -> None:
-    assert cut(*pushes) == (lines, too_long, rest)
-
-
-line_lengths = st.integers(0, 40) | st.integers(MAX_LINE - 2, MAX_LINE + 2) | st.integers(3 * MAX_LINE, 4 * MAX_LINE)
-
-
-@given(st.lists(line_lengths, max_size=8), st.lists(st.integers(0, 200_000), max_size=6))
-def test_lines_do_not_depend_on_where_the_network_cuts(lengths: list[int], cuts: list[int]) -> None:
-    lines = [bytes([97 + index % 26]) * length for index, length in enumerate(lengths)]
-    stream = b"".join(line + b"\n" for line in lines)
-    edges = [0, *sorted(edge for edge in cuts if edge < len(stream)), len(stream)]
-    found, too_long, rest = cut(*(stream[start:end] for start, end in pairwise(edges)))
-    assert [line for line in found if line] == [line for line in lines if 0 < len(line) <= MAX_LINE]
-    assert too_long == sum(len(line) > MAX_LINE for line in lines)
-    assert rest == b""
 
 
 class Taken:

@@ -164,3 +164,13 @@ def test_a_clash_of_names_is_a_notice_and_no_illness() -> None:
     found = status(but(clashes=["a.timing"]))
     assert found["health"] == []
     assert found["notices"] == ["a belongs to another type, so its timings are stored as a.timing"]
+
+
+def test_every_reason_and_every_note_is_there_with_0_before_it_happens() -> None:
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(AgentCollector(lambda: but(dropped={}, notes={})))
+    text = generate_latest(registry).decode()
+    for reason in ("bad_name", "line_cut", "frame_too_long", "names_over_cap", "rejected_METRIC_TYPE_CONFLICT"):
+        assert f'fiesta_agent_samples_dropped_total{{reason="{reason}"}} 0.0' in text
+    for note in ("gauge_delta", "tags_dropped", "gauges_forgotten"):
+        assert f'fiesta_agent_notes_total{{note="{note}"}} 0.0' in text
