@@ -44,8 +44,8 @@ def too_large() -> TooLarge:
 def expand(body: bytes, encoding: str, most: int = MAX_EXPANDED_BYTES) -> bytes:
     """The body without its Content-Encoding: gzip, zstd or identity.
 
-    Never holds more than ``most`` bytes of output and one. Raises ApiError: TooLarge over that size, and
-    400 for an encoding that is unknown, torn or false.
+    Never holds more than ``most`` bytes of output and one. Raises ApiError: TooLarge over that size, 415 for an
+    encoding that is unknown, and 400 for one that is torn or false.
     """
     match encoding.strip().lower():
         case "" | "identity":
@@ -55,7 +55,7 @@ def expand(body: bytes, encoding: str, most: int = MAX_EXPANDED_BYTES) -> bytes:
         case "zstd":
             expanded = _unzstd(body, most)
         case other:
-            raise _bad_encoding(f"Content-Encoding {other[:40]!r} is not known; use gzip, zstd or none")
+            raise _unknown_encoding(other)
     if len(expanded) > most:
         raise too_large()
     return expanded
@@ -117,6 +117,17 @@ def _zstd_is_whole(body: bytes) -> bool:
 
 def _too_many_parts() -> ApiError:
     return _bad_encoding(f"the body is compressed in more than {MAX_PARTS} parts; compress it in one")
+
+
+def _unknown_encoding(encoding: str) -> ApiError:
+    """415, which names the encodings that are taken (RFC 9110, 12.5.3)."""
+    return ApiError(
+        415,
+        "UNSUPPORTED_ENCODING",
+        f"Content-Encoding {encoding[:40]!r} is not known; use gzip, zstd or none",
+        details={"field": "Content-Encoding"},
+        headers={"Accept-Encoding": "gzip, zstd"},
+    )
 
 
 def _bad_encoding(message: str) -> ApiError:

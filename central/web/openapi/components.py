@@ -54,6 +54,10 @@ CODES: Final = {
     "BODY_TOO_LARGE": Code(
         413, f"The body is over {MAX_BODY_BYTES >> 20} MiB as sent, or over {MAX_EXPANDED_BYTES >> 20} MiB expanded."
     ),
+    "UNSUPPORTED_ENCODING": Code(
+        415,
+        "The body has a Content-Encoding that is not gzip, zstd or identity; Accept-Encoding names those it may have.",
+    ),
     "RATE_LIMITED": Code(429, "The key has used its requests of this minute; Retry-After says when to go on."),
     "INTERNAL_ERROR": Code(500, "A fault of the service. Nothing was acknowledged; try again with the same key."),
     "SERVICE_UNAVAILABLE": Code(503, "Busy or not ready; try again after Retry-After with the same Idempotency-Key."),
@@ -65,6 +69,7 @@ ERRORS: Final = {
     403: "Forbidden",
     404: "NotFound",
     413: "BodyTooLarge",
+    415: "UnsupportedEncoding",
     429: "RateLimited",
     500: "InternalError",
     503: "ServiceUnavailable",

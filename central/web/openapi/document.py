@@ -81,5 +81,5 @@ def _errors(endpoint: Endpoint) -> list[int]:
     if "{" in endpoint.path:
         statuses.append(404)
     if endpoint.body is not None:
-        statuses.append(413)
+        statuses += [413, 415]
     return statuses

@@ -102,7 +102,7 @@ def test_gzip_padded_with_zeros_is_read() -> None:
 @pytest.mark.parametrize("encoding", ["deflate", "br", "gzip, zstd", "gzip,gzip", "x", "*", "é" * 100])
 def test_an_unknown_encoding_is_refused_and_named_in_short(encoding: str) -> None:
     error = fault(zlib.compress(b"x"), encoding)
-    assert (error.status, error.code) == (400, "VALIDATION_ERROR")
+    assert (error.status, error.code) == (415, "UNSUPPORTED_ENCODING")
     assert encoding[:10] in error.message
     assert len(error.message) < 120
 

@@ -73,7 +73,7 @@ def test_it_names_every_code_the_service_can_answer() -> None:
         *("VALIDATION_ERROR", "INVALID_JSON", "INVALID_NAME", "INVALID_VALUE", "INVALID_TIMESTAMP"),
         *("TIMESTAMP_TOO_OLD", "TIMESTAMP_IN_FUTURE", "METRIC_TYPE_CONFLICT", "TOO_MANY_METRICS", "BATCH_TOO_LARGE"),
         *("BODY_TOO_LARGE", "IDEMPOTENCY_KEY_REUSED", "RANGE_TOO_LARGE", "UNAUTHORIZED", "FORBIDDEN", "NOT_FOUND"),
-        *("METHOD_NOT_ALLOWED", "RATE_LIMITED", "SERVICE_UNAVAILABLE", "INTERNAL_ERROR"),
+        *("METHOD_NOT_ALLOWED", "RATE_LIMITED", "SERVICE_UNAVAILABLE", "INTERNAL_ERROR", "UNSUPPORTED_ENCODING"),
     }
     assert set(CODES) == design
     assert {
@@ -114,7 +114,8 @@ def test_every_endpoint_with_a_key_tells_of_its_errors(path: str, method: str, o
     assert operation["security"] == [{"ApiKey": []}]
     assert {"400", "401", "403", "429", "500", "503"} <= set(operation["responses"])
     assert ("404" in operation["responses"]) == ("{" in path or path.endswith("/backup"))
-    assert ("413" in operation["responses"]) == ("requestBody" in operation)
+    for status in ("413", "415"):
+        assert (status in operation["responses"]) == ("requestBody" in operation)
     success = operation["responses"]["201" if "201" in operation["responses"] else "200"]
     assert "RateLimit-Remaining" in success["headers"]
 
