@@ -206,7 +206,9 @@ def _endpoints(
     bodies = Bodies(counts.busy, outside.body_seconds)
     return Endpoints(
         ingest=IngestEndpoints(commits, bodies, outside.clock, settings.clock_skew_seconds, counts.rejected),
-        queries=QueryEndpoints(store, names, core.retention, redis.spill, Turns(QUERIES, QUERY_TURNS, counts.busy)),
+        queries=QueryEndpoints(
+            store, names, core.retention, redis.spill, Turns(QUERIES, QUERY_TURNS, counts.busy), outside.clock
+        ),
         keys=KeyEndpoints(store, core.auth, redis.tell, bodies, outside.clock, settings.rate_limit_default),
         metrics=MetricEndpoints(store, names, commits),
         backup=BackupEndpoint(store, settings.data_dir, Turns(BACKUPS, BACKUP_TURNS, counts.busy)),

@@ -190,12 +190,14 @@ def rotate_key(key_id: int) -> None:
 @click.option("--start", default="-1h", show_default=True, help="ISO 8601 time, now, or back from now: -90s, -1h, -7d.")
 @click.option("--end", default="now", show_default=True, help="The same; windows up to it, without it.")
 @click.option("--fill", type=click.Choice(list(FILLS)), help="Show windows without data too, as 0 or as a gap.")
+@click.option("--tz", help="Time zone whose hours and days are meant, such as Europe/Berlin [default: UTC].")
 @click.option("--json", "raw", is_flag=True, help="Print the service's answer as it is.")
 def query(**options: Any) -> None:
     """Show metrics by time window.
 
     NAMES is one name, or several with commas between. On a terminal: a table and a plot. Anywhere else:
-    tab-separated lines. Times are UTC.
+    tab-separated lines. Times are UTC, and a window is named by its start. A window that is cut by --start or --end,
+    or has not ended yet, is marked.
 
     \b
     Examples:
@@ -208,20 +210,21 @@ def query(**options: Any) -> None:
     parameters = {"name": options["names"], "operation": options["operation"], "window": options["window"]}
     for bound in ("start", "end"):
         try:
-            parameters[bound] = resolve_time(options[bound], now)
+            parameters[bound] = resolve_time(options[bound], now, WINDOWS[options["window"]])
         except ValueError as error:
             raise click.BadParameter(str(error), param_hint=f"--{bound}") from None
-    if options["fill"]:
-        parameters["fill"] = options["fill"]
+    parameters |= {name: options[name] for name in ("fill", "tz") if options[name]}
     if options["raw"]:
         click.echo(_ask(lambda client: client.get_text("/api/metrics/aggregate", parameters)))
         return
     from rich.console import Console
 
-    from central.commands.show import show_answer
+    from central.commands.show import show_answer, unknown_names
 
     answer = _ask(lambda client: client.get("/api/metrics/aggregate", parameters))
     show_answer(answer, Console())
+    for line in unknown_names(answer):
+        click.echo(line, err=True)
 
 
 @main.command()

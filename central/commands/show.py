@@ -26,6 +26,8 @@ class Point(NamedTuple):
 
     timestamp: str
     value: int | Decimal | None
+    partial: bool = False
+    """Whether the range cuts the window, or it has not ended yet."""
 
 
 def show_answer(answer: Mapping[str, Any], console: Console) -> None:
@@ -36,21 +38,38 @@ def show_answer(answer: Mapping[str, Any], console: Console) -> None:
         return
     times = sorted({point.timestamp for points in series.values() for point in points})
     columns = [{point.timestamp: number(point.value) for point in points} for points in series.values()]
+    cut = {point.timestamp for points in series.values() for point in points if point.partial}
     rows = [[time, *(column.get(time, _NO_VALUE) for column in columns)] for time in times]
-    show_table(["timestamp", *series], rows, console, right_from=1)
+    header = ["timestamp", *series]
+    if cut:
+        header.append("partial")
+        for row in rows:
+            row.append(("cut or open" if console.is_terminal else "true") if row[0] in cut else "")
+    show_table(header, rows, console, right_from=1)
     if console.is_terminal:
-        title = f"{answer['operation']} by {answer['window']} (UTC)"
+        title = f"{answer['operation']} by {answer['window']} ({answer.get('tz', 'UTC')})"
         columns_drawn = len(series) == 1 and answer["operation"] in _COLUMNS
         width = min(console.width, PLOT_MAX_WIDTH)
         plot = draw(series, title, width=width, colour=not console.no_color, columns=columns_drawn)
         console.file.write(f"{plot}\n")
 
 
+def unknown_names(answer: Mapping[str, Any]) -> list[str]:
+    """A line per name that does not exist, with the nearest ones that do."""
+    return [
+        f"there is no metric {entry['name']}" + (f"; did you mean {', '.join(entry['near'])}?" if entry["near"] else "")
+        for entry in answer.get("unknown", ())
+    ]
+
+
 def series_of(answer: Mapping[str, Any]) -> dict[str, list[Point]]:
     """The points by name of an answer for one name or for several."""
     data = answer["data"]
     by_name = data if isinstance(data, dict) else {answer["metric"]: data}
-    return {name: [Point(row["timestamp"], row["value"]) for row in rows] for name, rows in by_name.items()}
+    return {
+        name: [Point(row["timestamp"], row["value"], row.get("partial", False)) for row in rows]
+        for name, rows in by_name.items()
+    }
 
 
 def number(value: int | Decimal | None) -> str:

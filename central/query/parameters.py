@@ -2,7 +2,9 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from typing import Final, Literal, NamedTuple, get_args
+from zoneinfo import ZoneInfo, available_timezones
 
 from central.errors import ApiError, invalid
 from central.query.formats import FORMATS, prefers_csv
@@ -21,7 +23,7 @@ Operation = Literal["sum", "count", "avg", "min", "max"]
 OPERATIONS: Final = get_args(Operation)
 Fill = Literal["zero", "null"]
 FILLS: Final = get_args(Fill)
-PARAMETERS: Final = frozenset({"name", "operation", "window", "start", "end", "fill", "format"})
+PARAMETERS: Final = frozenset({"name", "operation", "window", "start", "end", "fill", "format", "tz"})
 LIST_PARAMETERS: Final = frozenset({"prefix", "limit", "after", "clashes"})
 LIST_LIMIT: Final = 100
 LIST_MOST: Final = 1_000
@@ -35,7 +37,7 @@ class Query(NamedTuple):
     So both are the same where the range holds no whole second, and the answer is empty.
 
     ``fill``: what an empty window is given as, None for not at all; ``csv``: that is how the answer is wanted, else as
-    JSON.
+    JSON. ``zone``: whose hours and days are meant, None for UTC's.
     """
 
     names: tuple[str, ...]
@@ -45,6 +47,7 @@ class Query(NamedTuple):
     end: int
     fill: str | None
     csv: bool = False
+    zone: ZoneInfo | None = None
 
     @property
     def seconds(self) -> int:
@@ -68,7 +71,7 @@ def parse_query(parameters: Mapping[str, str], accept: str = "") -> Query:
         raise _fault("end", "end must be later than start; the range is start <= time < end")
     start, end = first_second(begins), first_second(ends)
     _check_size(start, end, window, len(names))
-    return Query(names, operation, window, start, end, fill, csv)
+    return Query(names, operation, window, start, end, fill, csv, _zone(parameters))
 
 
 def parse_list(parameters: Mapping[str, str]) -> tuple[str, str, int, bool]:
@@ -125,6 +128,18 @@ def _exact_time(parameters: Mapping[str, str], field: str) -> int:
         return parse_exact(_LOST_PLUS.sub(r"\1+\2", text))
     except ValueError as error:
         raise invalid(Fault("INVALID_TIMESTAMP", field, f"{field} {error}")) from None
+
+
+def _zone(parameters: Mapping[str, str]) -> ZoneInfo | None:
+    """The time zone, None for UTC. ``available_timezones`` guards the file system against odd names."""
+    text = parameters.get("tz")
+    if text is None or text == "UTC":
+        return None
+    if text not in available_timezones():
+        near = get_close_matches(text, available_timezones(), n=1)
+        advice = f"; did you mean {near[0]}?" if near else ""
+        raise _fault("tz", f"tz must be an IANA time zone such as Europe/Berlin{advice}")
+    return ZoneInfo(text)
 
 
 def _check_size(start: int, end: int, window: str, names: int) -> None:

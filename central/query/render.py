@@ -6,15 +6,16 @@ text a window takes, and nearly all of it without the interpreter (docs/decision
 """
 
 import json
-from collections.abc import Callable, Mapping
-from typing import Final, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from central.query.parameters import Query
+from central.query.windows import windows_between
 from central.store.buckets import Buckets, Column
-from central.store.plan import windows_touched
 from protocol.numbers import UNIT
 
 _BLOCK: Final = 10_000
@@ -26,7 +27,7 @@ _PART: Final = np.array([b"", *((b".%04d" % number).rstrip(b"0") for number in r
 """What a block is within a number, at its end with nothing before it, at its beginning, behind its point."""
 _TWO: Final = np.array([b"%02d" % number for number in range(100)])
 _DAY: Final = 86_400
-_CSV_HEADER: Final = b"name,timestamp,value\r\n"
+_CSV_HEADER: Final = b"name,timestamp,value"
 _EMPTY: Final = {"zero": (b"0", b"0"), "null": (b"null", b"")}
 """A window without data as ``fill`` wants it, in JSON and in CSV."""
 
@@ -40,19 +41,44 @@ class _Frame(NamedTuple):
 
 
 _JSON_FRAME: Final = _Frame(b'{"timestamp":"', b'Z","value":', b"},")
+_CSV_FRAME: Final = _Frame(b"", b"Z,", b"\r\n")
+_JSON_MARKED: Final = _JSON_FRAME._replace(between=b'Z","partial":true,"value":')
+_CSV_WHOLE, _CSV_MARKED = (_CSV_FRAME._replace(after=after) for after in (b",\r\n", b",true\r\n"))
+"""The frames of a window that is not whole, and in CSV of a whole one beside it, which has the column too."""
 
 
-def render(query: Query, ids: Mapping[str, int], buckets: Buckets, *, partial: bool = False) -> bytes:
+class Notes(NamedTuple):
+    """What a reader must know of an answer beside its numbers.
+
+    ``partial``: some acknowledged points are not in the store yet. ``unknown``: names that do not exist, each with the
+    nearest ones that do. ``not_whole``: starts of the windows that are cut by the range or have not ended.
+    """
+
+    partial: bool = False
+    unknown: Mapping[str, Sequence[str]] = MappingProxyType({})
+    not_whole: Column = np.empty(0, dtype=np.int64)
+
+
+_NO_NOTES: Final = Notes()
+
+
+def render(query: Query, ids: Mapping[str, int], buckets: Buckets, notes: Notes = _NO_NOTES) -> bytes:
     """The answer, JSON (PRD 4.1.2) or CSV, of the buckets found for the ids of those names that exist.
 
-    ``partial``: some acknowledged points are not in the store yet; JSON says ``"complete": false``.
+    Where the notes have something to say JSON has ``"complete": false``, ``"unknown": [...]`` and, in a window,
+    ``"partial": true``; CSV then has one more column, ``partial``, with ``true`` in the line of such a window.
     """
-    series = _series(query, ids, buckets)
+    series, any_cut = _series(query, ids, buckets, notes.not_whole)
     if query.csv:
-        return b"".join([_CSV_HEADER, *series.values()])
-    head = {"success": True, "metric": ",".join(query.names), "operation": query.operation, "window": query.window}
-    if partial:
+        return b"".join([_CSV_HEADER, b",partial" * any_cut, b"\r\n", *series.values()])
+    head: dict[str, Any] = {"success": True, "metric": ",".join(query.names)}
+    head |= {"operation": query.operation, "window": query.window}
+    if query.zone is not None:
+        head["tz"] = query.zone.key
+    if notes.partial:
         head["complete"] = False
+    if notes.unknown:
+        head["unknown"] = [{"name": name, "near": list(near)} for name, near in notes.unknown.items()]
     parts: list[bytes | memoryview] = [json.dumps(head, separators=(",", ":"))[:-1].encode(), b',"data":']
     if len(series) == 1:
         parts += [b"[", *series.values(), b"]}"]
@@ -63,27 +89,42 @@ def render(query: Query, ids: Mapping[str, int], buckets: Buckets, *, partial: b
     return b"".join(parts)  # the only copy
 
 
-def _series(query: Query, ids: Mapping[str, int], buckets: Buckets) -> dict[str, memoryview]:
-    """The text of each name's windows as bytes, in the order asked, with those that ``fill`` adds."""
+def _series(
+    query: Query, ids: Mapping[str, int], buckets: Buckets, not_whole: Column
+) -> tuple[dict[str, memoryview], bool]:
+    """The text of each name's windows as bytes, in the order asked, with those that ``fill`` adds.
+
+    And whether any of them is not whole.
+    """
     found = {name: _rows_of(buckets, ids.get(name, -1)) for name in query.names}
     if query.fill is None:
         starts, places, shares, empty = buckets.starts, np.arange(len(buckets.starts)), found, b""
     else:
-        first, touched = query.start // query.seconds, windows_touched(query.start, query.end, query.seconds)
-        starts = np.tile((first + np.arange(touched)) * query.seconds, len(query.names))
+        windows = windows_between(query.start, query.end, query.seconds, query.zone).starts
+        touched = len(windows)
+        starts = np.tile(windows, len(query.names))
         shares = {name: slice(at * touched, (at + 1) * touched) for at, name in enumerate(query.names)}
         places = np.empty(len(buckets.starts), dtype=np.int64)
         for name, rows in found.items():
-            places[rows] = buckets.starts[rows] // query.seconds - first + shares[name].start
+            places[rows] = np.searchsorted(windows, buckets.starts[rows]) + shares[name].start
         empty = _EMPTY[query.fill][query.csv]
-    frame = _Frame(b"\0" * (max(map(len, query.names)) + 1), b"Z,", b"\r\n") if query.csv else _JSON_FRAME
-    drawn = _draw(frame, starts, places, _VALUES[query.operation](buckets), empty)
+    cut = np.isin(starts, not_whole)
+    any_cut = bool(cut.any())
+    whole, marked = (_CSV_FRAME, _CSV_MARKED) if query.csv else (_JSON_FRAME, _JSON_MARKED)
+    if query.csv and any_cut:
+        whole = _CSV_WHOLE
+    before = b"\0" * (max(map(len, query.names)) + 1) if query.csv else whole.before
+    widest = (marked if any_cut else whole)._replace(before=before)
+    drawn = _draw(widest, starts, places, _VALUES[query.operation](buckets), empty)
+    if any_cut:
+        drawn["between"] = np.where(cut, marked.between, whole.between)
+        drawn["after"] = np.where(cut, marked.after, whole.after)
     for name, share in shares.items():
         if query.csv:
             drawn["before"][share] = b"%b," % name.encode()
         else:
             drawn["after"][share][-1:] = b"}"
-    return {name: _text(drawn[share]) for name, share in shares.items()}
+    return {name: _text(drawn[share]) for name, share in shares.items()}, any_cut
 
 
 def _rows_of(buckets: Buckets, metric_id: int) -> slice:

@@ -3,23 +3,25 @@
 import asyncio
 import functools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any, Final
 
 from aiohttp import web
 
 from central.access.auth import Key
-from central.errors import invalid, unavailable
+from central.errors import ApiError, invalid, unavailable
 from central.ingest.answers import Answer
 from central.ingest.names import Names
 from central.query.formats import CSV
 from central.query.parameters import Query, parse_list, parse_query
-from central.query.render import render
+from central.query.render import Notes, render
+from central.query.windows import Windows, fold, not_whole, windows_between
 from central.retention import Retention
 from central.spill.spill import Spill
 from central.store.base import ListedName, Store, StoreError
-from central.store.buckets import no_buckets
+from central.store.buckets import Buckets, no_buckets
 from central.store.plan import Segment, plan, windows_touched
 from central.web.middleware import ABOUT, ENDS_WITH_CLIENT
 from central.web.turns import TurnBounds, Turns
@@ -32,6 +34,12 @@ QUERIES: Final = "queries"
 TURNS: Final = TurnBounds(at_once=3, of_one_key=2, waiting=64, waiting_of_one_key=16)
 """Of queries: another key always finds one that is free, or waits for one query at most."""
 _NAMES_TOLD: Final = 20
+MOST_UNKNOWN: Final = 3
+"""Unknown names of one query for which the nearest ones are looked for."""
+MOST_LOOKED_AT: Final = 1_000
+MOST_STEPS: Final = 500_000
+"""Rows of the store that a query in a time zone may add up."""
+_HEADER_LENGTH: Final = 4_000
 
 
 @dataclass(slots=True)
@@ -66,33 +74,53 @@ class QueryEndpoints:
     retention: Retention
     spill: Spill | None
     turns: Turns
+    clock: Callable[[], float]
 
     async def aggregate(self, request: web.Request, key: Key) -> Answer:
         """The handler of an aggregate query."""
         request[ENDS_WITH_CLIENT] = True
         query = parse_query(_once(request), ",".join(request.headers.getall("Accept", [])))
+        run = asyncio.get_running_loop().run_in_executor
         told = _Asked(query)
         request[ABOUT] = told.facts
         spill = self.spill
         partial = spill is not None and spill.may_hide  # looked at before: what is drained meanwhile may be missed
         try:
-            # Points before the line are hidden. It is a day's start, so no window is cut in two.
+            # Points before the line are hidden: a local day that it cuts is marked.
             start = max(query.start, await self.retention.visible_from())
             ids = {name: metric.id for name, metric in (await self.names.find(query.names)).items()}
-            told.segments = segments = plan(start, query.end, query.seconds) if ids else []
+            unknown = await self._nearest([name for name in query.names if name not in ids], key)
+            ask = functools.partial(windows_between, query.start, query.end, query.seconds, query.zone)
+            windows = ask() if query.zone is None else await run(None, ask)
+            _check_steps(query, windows)
+            told.segments = segments = plan(start, query.end, windows.step) if ids else []
             buckets = no_buckets()
             if segments:
                 async with self.turns.turn(key.id):
-                    buckets = await self.store.aggregate(list(ids.values()), query.seconds, segments)
+                    buckets = await self.store.aggregate(list(ids.values()), windows.step, segments)
         except StoreError as error:
             raise unavailable(f"the query could not be answered: {error}") from error
-        told.rows = windows = len(buckets.starts)
-        if query.fill is not None:
-            windows = windows_touched(query.start, query.end, query.seconds) * len(query.names)
-        draw = functools.partial(render, query, ids, buckets, partial=partial)
-        large = windows > _LARGE
-        body = await asyncio.get_running_loop().run_in_executor(None, draw) if large else draw()
-        return Answer(200, body, _headers(csv=query.csv, partial=partial))
+        told.rows = len(buckets.starts)
+        notes = Notes(partial, unknown, not_whole(windows, start, query.end, self.clock()))
+        draw = functools.partial(_draw, query, ids, buckets, windows, notes)
+        large = max(told.rows, len(query.names) * len(windows.starts) * (query.fill is not None)) > _LARGE
+        body = await run(None, draw) if large else draw()
+        return Answer(200, body, _headers(query, notes))
+
+    async def _nearest(self, unknown: Sequence[str], key: Key) -> dict[str, list[str]]:
+        """Names that do not exist, each with the nearest ones among at most MOST_LOOKED_AT that begin alike."""
+        found: dict[str, list[str]] = {name: [] for name in unknown}
+        for name in unknown[:MOST_UNKNOWN]:
+            head = name[: name.find(".") + 1] or name[:2]
+            for prefix in dict.fromkeys((head, name[:1], "")):
+                async with self.turns.turn(key.id):
+                    page = await self.store.names.page(prefix, "", MOST_LOOKED_AT, clashes=False)
+                names = [one.name for one in page]
+                alike = functools.partial(get_close_matches, name, names, n=3, cutoff=0.7)
+                found[name] = await asyncio.get_running_loop().run_in_executor(None, alike)
+                if found[name]:
+                    break
+        return found
 
     async def list(self, request: web.Request, key: Key) -> Answer:
         """The handler of the list of metrics."""
@@ -122,13 +150,27 @@ def _listed(found: ListedName) -> dict[str, str]:
     return shown
 
 
-def _headers(*, csv: bool, partial: bool) -> dict[str, str]:
-    """Headers of an answer. CSV has no place for "complete", so both formats say it here too."""
+def _draw(query: Query, ids: Mapping[str, int], buckets: Buckets, windows: Windows, notes: Notes) -> bytes:
+    return render(query, ids, fold(buckets, windows) if query.zone is not None else buckets, notes)
+
+
+def _check_steps(query: Query, windows: Windows) -> None:
+    """A day of a time zone is read by the hour or finer. Raises ApiError where that is too much at once."""
+    steps = windows_touched(query.start, query.end, windows.step) * len(query.names)
+    if query.zone is not None and steps > MOST_STEPS:
+        message = "the range is too long for windows of a time zone; ask for a shorter one, for fewer names, or for UTC"
+        raise ApiError(400, "RANGE_TOO_LARGE", message, details={"field": "tz", "windows": steps})
+
+
+def _headers(query: Query, notes: Notes) -> dict[str, str]:
+    """Headers of an answer. CSV has no place for "complete" and "unknown", so both formats say it here too."""
     made = {"Vary": "Accept"}
-    if csv:
+    if query.csv:
         made["Content-Type"] = CSV
-    if partial:
+    if notes.partial:
         made["Metrics-Complete"] = "false"
+    if notes.unknown:
+        made["Metrics-Unknown"] = ",".join(notes.unknown)[:_HEADER_LENGTH]
     return made
 
 

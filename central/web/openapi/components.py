@@ -164,7 +164,14 @@ def _answer_schemas() -> Json:
             {
                 "timestamp": {"type": "string", "format": "date-time", "description": "Start of the window, UTC."},
                 "value": {"type": ["number", "null"], "description": "null only with fill=null."},
-            }
+            },
+            {
+                "partial": {
+                    "type": "boolean",
+                    "const": True,
+                    "description": "Only where start or end cuts the window, or it has not ended yet.",
+                },
+            },
         ),
         "Error": {
             **record(
@@ -280,6 +287,10 @@ def headers() -> Json:
         "Metrics-Complete": {
             "description": "false while points that were acknowledged wait in the spill: they are not in the answer.",
             "schema": {"type": "string", "enum": ["false"]},
+        },
+        "Metrics-Unknown": {
+            "description": "The names of the query that do not exist, with commas between.",
+            "schema": {"type": "string"},
         },
         RENAMED_HEADER: {
             "description": (

@@ -123,11 +123,18 @@ def _aggregate() -> Endpoint:
         "const": False,
         "description": "Only while points that were acknowledged wait in the spill: they are not in the answer yet.",
     }
+    near = {"type": "array", "items": _TEXT, "description": "The nearest names that exist, of the first three."}
+    unknown = {
+        "type": "array",
+        "description": "Only where names do not exist.",
+        "items": parts.record({"name": _TEXT, "near": near}),
+    }
+    zone = {**_TEXT, "description": "Only where tz was given: whose hours and days the windows are."}
     example = {"success": True, "metric": "api.requests", "operation": "sum", "window": "1h", "data": data}
-    windows = _json("The windows.", success(answer, {"complete": partly}), example)
+    windows = _json("The windows.", success(answer, {"complete": partly, "unknown": unknown, "tz": zone}), example)
     lines = "".join(f"api.requests,{point['timestamp']},{point['value']}\r\n" for point in data)
     windows["content"]["text/csv"] = {"schema": _TEXT, "example": f"name,timestamp,value\r\n{lines}"}
-    windows["headers"] = {"Metrics-Complete": ref("headers", "Metrics-Complete")}
+    windows["headers"] = {name: ref("headers", name) for name in ("Metrics-Complete", "Metrics-Unknown")}
     return Endpoint(
         "Query",
         "get",
@@ -135,7 +142,8 @@ def _aggregate() -> Endpoint:
         "aggregate",
         "Aggregate by time window",
         "The operation over each window of start <= time < end. Windows are aligned to UTC and named by their start, "
-        "which may precede start; only those with data come back unless fill is given. At most "
+        "which may precede start; only those with data come back unless fill is given. A window that the range "
+        "cuts, or that has not ended, is marked as partial. At most "
         f"{MAX_WINDOWS_A_NAME:,} windows a name and {MAX_WINDOWS_AN_ANSWER:,} an answer. A name that nobody has sent "
         "has no data. As JSON, or as CSV with format=csv or Accept: text/csv; errors are JSON either way.",
         {"200": windows},
@@ -149,6 +157,7 @@ def _aggregate() -> Endpoint:
                 "end", time, "First moment after, rounded up too; may be in the future.", "2026-02-16T00:00:00Z"
             ),
             _optional("fill", _enum(FILLS), "Give windows without data too, as 0 or as null (in CSV: empty)."),
+            _optional("tz", _TEXT, "IANA time zone whose hours and days are meant, such as Europe/Berlin."),
             _optional("format", _enum(FORMATS), "Of the answer; without it what Accept prefers, else json."),
         ),
     )

@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from decimal import ROUND_HALF_EVEN, Decimal, localcontext
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from central.query.parameters import OPERATIONS, Query
-from central.query.render import render
+from central.query.render import Notes, render
 from central.store.plan import WINDOWS
 from protocol.numbers import MAX_UNITS, UNIT, divide_half_even, units_to_text
 from protocol.times import format_time, parse_time
@@ -29,7 +30,7 @@ def query(names: str = "a", operation: str = "sum", window: str = "1h", **change
 
 
 def draw(asked: Query, buckets: Sequence[Bucket], ids: Ids | None = None, *, partial: bool = False) -> bytes:
-    return render(asked, {"a": 1} if ids is None else ids, columns(buckets), partial=partial)
+    return render(asked, {"a": 1} if ids is None else ids, columns(buckets), Notes(partial=partial))
 
 
 def answer(asked: Query, buckets: Sequence[Bucket], ids: Ids | None = None) -> Any:
@@ -179,6 +180,22 @@ def test_csv_of_no_data_is_the_header_alone() -> None:
     assert draw(query("a,b", csv=True), []) == b"name,timestamp,value\r\n"
 
 
+def test_a_window_that_is_not_whole_is_marked() -> None:
+    buckets = [Bucket(1, START, UNIT, UNIT, 0, 0), Bucket(1, START + H, UNIT, UNIT, 0, 0)]
+    notes = Notes(not_whole=np.array([START + H]))
+    drawn = json.loads(render(query(), {"a": 1}, columns(buckets), notes))
+    assert [point.get("partial") for point in drawn["data"]] == [None, True]
+    assert render(query(csv=True), {"a": 1}, columns(buckets), notes) == (
+        b"name,timestamp,value,partial\r\na,2026-02-14T00:00:00Z,1,\r\na,2026-02-14T01:00:00Z,1,true\r\n"
+    )
+
+
+def test_an_unknown_name_is_named_with_the_nearest_ones() -> None:
+    drawn = json.loads(render(query("shop.order"), {}, columns([]), Notes(unknown={"shop.order": ["shop.orders"]})))
+    assert drawn["unknown"] == [{"name": "shop.order", "near": ["shop.orders"]}]
+    assert drawn["data"] == []
+
+
 # --- against plain Python, a window at a time
 
 
@@ -260,5 +277,5 @@ def test_every_byte_is_what_plain_python_writes(
     given: tuple[Query, dict[str, int], list[Bucket], bool], partial: bool
 ) -> None:
     asked, ids, buckets, wide = given
-    drawn = render(asked, ids, columns(buckets, wide=wide), partial=partial)
+    drawn = render(asked, ids, columns(buckets, wide=wide), Notes(partial=partial))
     assert drawn == plainly(asked, ids, buckets, partial=partial)

@@ -200,7 +200,7 @@ async def test_csv_on_request(stored: Central, how: str) -> None:
 
 async def test_csv_has_exact_digits_and_empty_cells(stored: Central) -> None:
     await stored.value("exact", "9999999999999999.9999")
-    assert (await stored.query("exact", "max", format="csv")).text.endswith("Z,9999999999999999.9999\r\n")
+    assert (await stored.query("exact", "max", format="csv")).text.endswith("Z,9999999999999999.9999,true\r\n")
     reply = await stored.query("db.time", "max", "1h", start=at(2), end=at(4), fill="null", format="csv")
     assert reply.text.splitlines()[1:] == [f"db.time,{at(2)},5", f"db.time,{at(3)},"]
     reply = await stored.query("db.time", "max", "1h", start=at(2), end=at(4), fill="zero", format="csv")
@@ -251,6 +251,7 @@ async def test_several_names_are_answered_by_name(stored: Central) -> None:
             "nobody": [],
             "api.requests": [{"timestamp": at(0), "value": 2958}],
         },
+        "unknown": [{"name": "nobody", "near": []}],
     }
 
 

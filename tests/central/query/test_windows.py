@@ -1,0 +1,110 @@
+"""central/query/windows.py: where windows begin and end, days of 23 and 25 hours, and exact sums over them."""
+
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from central.query.windows import fold, not_whole, windows_between
+from central.store.buckets import Buckets
+from protocol.times import format_time, parse_time
+from tests.central.store_help import Bucket, columns
+
+ZONES = (
+    "Europe/Berlin",
+    "America/New_York",
+    "Asia/Kolkata",
+    "Australia/Lord_Howe",
+    "America/Sao_Paulo",
+    "Asia/Kathmandu",
+)
+HOUR, DAY = 3_600, 86_400
+
+
+def texts(start: str, end: str, seconds: int, zone: str | None) -> list[str]:
+    windows = windows_between(parse_time(start), parse_time(end), seconds, None if zone is None else ZoneInfo(zone))
+    return [format_time(int(edge)) for edge in windows.starts]
+
+
+@pytest.mark.parametrize(
+    ("zone", "start", "end", "seconds", "expected"),
+    [
+        (None, "2026-02-14T05:00:00Z", "2026-02-15T05:00:00Z", DAY, ["2026-02-14T00:00:00Z", "2026-02-15T00:00:00Z"]),
+        (
+            "Europe/Berlin",
+            "2026-03-28T12:00:00Z",
+            "2026-03-30T12:00:00Z",
+            DAY,
+            ["2026-03-27T23:00:00Z", "2026-03-28T23:00:00Z", "2026-03-29T22:00:00Z"],
+        ),
+        ("Asia/Kolkata", "2026-02-14T05:00:00Z", "2026-02-14T05:30:00Z", HOUR, ["2026-02-14T04:30:00Z"]),
+        ("Asia/Kolkata", "2026-02-14T05:00:00Z", "2026-02-14T05:01:00Z", 900, ["2026-02-14T05:00:00Z"]),
+    ],
+)
+def test_windows_begin_at(zone: str | None, start: str, end: str, seconds: int, expected: list[str]) -> None:
+    assert texts(start, end, seconds, zone) == expected
+
+
+@pytest.mark.parametrize(("month", "day", "hours"), [(3, 29, 23), (10, 25, 25), (6, 1, 24)])
+def test_a_day_has_the_hours_that_its_clock_has(month: int, day: int, hours: int) -> None:
+    zone = ZoneInfo("Europe/Berlin")
+    noon = int(datetime(2026, month, day, 12, tzinfo=zone).timestamp())
+    windows = windows_between(noon, noon + 1, DAY, zone)
+    assert (windows.ends - windows.starts).tolist() == [hours * HOUR]
+
+
+@given(
+    st.sampled_from(ZONES), st.sampled_from([HOUR, DAY]), st.integers(1_500_000_000, 2_000_000_000), st.integers(1, 90)
+)
+def test_windows_cover_the_range_without_a_gap(zone: str, seconds: int, start: int, count: int) -> None:
+    end = start + count * seconds
+    windows = windows_between(start, end, seconds, ZoneInfo(zone))
+    assert windows.starts[0] <= start < windows.ends[0]
+    assert windows.starts[-1] < end <= windows.ends[-1]
+    assert (windows.starts[1:] == windows.ends[:-1]).all()
+    assert not np.any(windows.starts % windows.step)
+    for edge in windows.starts.tolist():
+        local = datetime.fromtimestamp(edge, UTC).astimezone(ZoneInfo(zone))
+        before = (datetime.fromtimestamp(edge, UTC) - timedelta(seconds=1)).astimezone(ZoneInfo(zone))
+        assert local.minute == 0
+        if seconds == DAY:
+            assert local.date() != before.date()
+
+
+@given(st.lists(st.tuples(st.integers(1, 2), st.integers(0, 71), st.integers(1, 2**61), st.integers(-(2**61), 2**61))))
+def test_folding_is_exact(rows: list[tuple[int, int, int, int]]) -> None:
+    """Against plain whole numbers, also where a sum leaves 64 bits."""
+    zone, start = ZoneInfo("Europe/Berlin"), parse_time("2026-02-14T00:00:00Z")
+    windows = windows_between(start, start + 3 * DAY, DAY, zone)
+    found = {(number, start + hour * HOUR): (weight, total) for number, hour, weight, total in rows}
+    given_rows = [Bucket(*key, weight, total, total, total) for key, (weight, total) in sorted(found.items())]
+    expected: dict[tuple[int, int], list[int]] = {}
+    for (number, at), (weight, total) in sorted(found.items()):
+        day = max(edge for edge in windows.starts.tolist() if edge <= at)
+        known = expected.setdefault((number, day), [0, 0, total, total])
+        known[:] = known[0] + weight, known[1] + total, min(known[2], total), max(known[3], total)
+    folded = fold(columns(given_rows), windows)
+    rows_of = zip(*(column.tolist() for column in folded), strict=True)
+    assert {(number, at): list(rest) for number, at, *rest in rows_of} == expected
+
+
+def test_folding_nothing_gives_nothing() -> None:
+    windows = windows_between(0, DAY, DAY, ZoneInfo("Asia/Kolkata"))
+    assert len(fold(Buckets(*np.empty((6, 0), dtype=np.int64)), windows).starts) == 0
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "now", "cut"),
+    [
+        (0, 2 * HOUR, 9 * HOUR, []),
+        (1, 2 * HOUR, 9 * HOUR, [0]),
+        (0, 2 * HOUR - 1, 9 * HOUR, [HOUR]),
+        (0, 2 * HOUR, 2 * HOUR - 1, [HOUR]),
+        (0, 2 * HOUR, HOUR / 2, [0, HOUR]),
+    ],
+)
+def test_windows_that_are_not_whole(start: int, end: int, now: float, cut: list[int]) -> None:
+    assert not_whole(windows_between(0, 2 * HOUR, HOUR), start, end, now).tolist() == cut
