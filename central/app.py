@@ -30,6 +30,7 @@ from central.web import probes
 from central.web.admin import BACKUPS, BackupEndpoint, MetricEndpoints
 from central.web.admin import TURNS as BACKUP_TURNS
 from central.web.bodies import BODY_SECONDS, Bodies
+from central.web.connections import ConnectionBounds, Connections, within_descriptors
 from central.web.counts import RequestCounts
 from central.web.gate import Gate
 from central.web.ingest import IngestEndpoints
@@ -69,6 +70,7 @@ class Outside:
     wrap_store: Callable[[Any], Store] = lambda store: store
     body_seconds: float = BODY_SECONDS
     slow_seconds: float = SLOW_SECONDS
+    connections: ConnectionBounds = field(default_factory=ConnectionBounds)
     drain_seconds: float = DRAIN_SECONDS
     """How long a stop waits for open requests, and then for commits."""
     notify: Notifier = field(default_factory=silent)
@@ -190,6 +192,7 @@ def _runner(
     return Runner(
         application(endpoints, gate, middleware(options, counts, open_requests), ours, loopback),
         counts.unreadable,
+        Connections(within_descriptors(outside.connections), counts.busy),
         access_log=None,
         auto_decompress=False,
         max_line_size=MAX_LINE,

@@ -23,7 +23,10 @@ DRIVERS = ("aiohttp", "aiomysql")
 METHODS: tuple[tuple[type, str, str], ...] = (
     (web.AppRunner, "_make_server", "self"),
     (web.Server, "__call__", "self"),
+    (web.RequestHandler, "connection_made", "self transport"),
+    (web.RequestHandler, "data_received", "self data"),
     (web.RequestHandler, "connection_lost", "self exc"),
+    (web.RequestHandler, "finish_response", "self request resp start_time"),
     (web.RequestHandler, "handle_error", "self request status exc message"),
     (aiomysql.Cursor, "_show_warnings", "self conn"),
     (aiomysql.Connection, "_read_query_result", "self unbuffered"),

@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -18,6 +18,7 @@ from central.ingest.answers import Answer
 from central.ingest.names import Names
 from central.request_id import HEADER, current_id
 from central.store.base import Store
+from central.web.connections import TAKE_SECONDS
 from central.web.gate import Gate
 from central.web.middleware import ENDS_WITH_CLIENT, Handler
 from central.web.store_answers import asked
@@ -94,6 +95,17 @@ async def _pass(_: web.Request, key: Key) -> Answer:
     return Answer(200, b"", {})
 
 
+async def _taken(request: web.Request, written: Awaitable[None]) -> None:
+    """Wait until a part of an answer is taken. Raises ConnectionError, and ends the connection, after TAKE_SECONDS."""
+    try:
+        async with asyncio.timeout(TAKE_SECONDS):
+            await written
+    except TimeoutError:
+        if request.transport is not None:
+            request.transport.abort()
+        raise ConnectionError("the answer is not read") from None
+
+
 async def _stream(request: web.Request, path: Path, limits: Mapping[str, str]) -> web.StreamResponse:
     """The file as an answer; ``limits`` are the headers of the one that let it pass."""
     headers = {**limits, "Content-Type": "application/octet-stream", HEADER: current_id() or ""}
@@ -102,6 +114,6 @@ async def _stream(request: web.Request, path: Path, limits: Mapping[str, str]) -
         response.content_length = os.fstat(file.fileno()).st_size
         await response.prepare(request)
         while chunk := await asyncio.to_thread(file.read, _CHUNK):
-            await response.write(chunk)
+            await _taken(request, response.write(chunk))
     await response.write_eof()
     return response

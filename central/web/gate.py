@@ -10,7 +10,7 @@ from central.access.auth import Auth, Key
 from central.access.limit import Decision, Limiter
 from central.errors import ApiError, unauthorized
 from central.ingest.answers import Answer, refused
-from central.web.middleware import JSON, Handler
+from central.web.middleware import ASKED_BY, JSON, Handler
 
 _KEY: Final = istr("X-API-Key")
 Endpoint = Callable[[web.Request, Key], Awaitable[Answer]]
@@ -30,6 +30,7 @@ class Gate:
 
         async def handle(request: web.Request) -> web.StreamResponse:
             key = await auth.authenticate(_one_key(request))
+            request[ASKED_BY] = key.id
             decision = await limiter.hit(key.id, key.rate_limit, clock())
             try:
                 _check(key, scope, decision)

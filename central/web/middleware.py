@@ -21,6 +21,8 @@ ABOUT: Final[web.RequestKey[Callable[[], dict[str, Any]]]] = web.RequestKey("abo
 """What a handler has to say about its request, should the log want it."""
 ENDS_WITH_CLIENT: Final[web.RequestKey[bool]] = web.RequestKey("ends_with_client")
 """Set where a request's work changes nothing: it stops when nobody waits for the answer."""
+ASKED_BY: Final[web.RequestKey[int]] = web.RequestKey("asked_by")
+"""The row of the key that a request came with."""
 JSON: Final = "application/json; charset=utf-8"
 SERVER: Final = "fiesta-central"
 """Instead of the versions of what it is made from."""

@@ -1,5 +1,6 @@
 """Runs the application. What is no HTTP is answered in our own shape: aiohttp's answer quotes it, and with it a key."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
@@ -10,9 +11,10 @@ from aiohttp import HttpVersion11, web
 from aiohttp import http_exceptions as faults
 from aiohttp.web_protocol import RequestHandler
 
-from central.errors import ApiError, invalid
+from central.errors import ApiError, invalid, unavailable
 from central.request_id import HEADER, RequestIds
-from central.web.middleware import ENDS_WITH_CLIENT, SERVER, error_response
+from central.web.connections import LARGE, Connections
+from central.web.middleware import ASKED_BY, ENDS_WITH_CLIENT, SERVER, error_response
 from protocol.item import Fault
 
 MAX_LINE: Final = 32_768
@@ -39,22 +41,34 @@ _log = structlog.get_logger(__name__)
 class Runner(web.AppRunner):
     """An AppRunner whose connections are of our kind. ``unreadable`` counts what was no HTTP, by why."""
 
-    def __init__(self, app: web.Application, unreadable: Counter[str], **options: Any) -> None:
+    def __init__(
+        self, app: web.Application, unreadable: Counter[str], connections: Connections, **options: Any
+    ) -> None:
         super().__init__(app, **options)
+        self._all = connections
         unreadable.update(dict.fromkeys((TLS, EXPECT, *dict(KINDS).values()), 0))
         self._unreadable = unreadable
+
+    async def cleanup(self) -> None:
+        """Close all connections."""
+        await super().cleanup()
+        self._all.close()
 
     async def _make_server(self) -> web.Server:
         server = await super()._make_server()
         server.__class__ = _Server
         cast(_Server, server).unreadable = self._unreadable
+        cast(_Server, server).held = self._all
         server.request_handler = self._expects_what_we_know(server.request_handler)
         return server
 
     def _expects_what_we_know(self, handler: Handler) -> Handler:
         """``handler`` behind a look at Expect. aiohttp's own quotes the header, and fails where that is no UTF-8."""
 
+        asked = self._all.asked
+
         async def handle(request: web.BaseRequest) -> web.StreamResponse:
+            asked(cast(_Peer, request.protocol))
             expected = request.headers.get("Expect", CONTINUE)
             if expected.lower() == CONTINUE or request.version < HttpVersion11:
                 return await handler(request)
@@ -70,6 +84,7 @@ class Runner(web.AppRunner):
 
 class _Server(web.Server):
     unreadable: Counter[str]
+    held: Connections
 
     def __call__(self) -> RequestHandler:
         return _Peer(self, loop=self._loop, **self._kwargs)
@@ -78,10 +93,48 @@ class _Server(web.Server):
 class _Peer(RequestHandler):
     """A connection."""
 
-    __slots__ = ()
+    __slots__ = ("_held",)
+
+    def __init__(self, manager: _Server, **options: Any) -> None:
+        super().__init__(manager, **options)
+        self._held = manager.held
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client has come."""
+        super().connection_made(transport)
+        self._held.opened(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Read on; a head has its time from its first byte."""
+        if not self._current_request:
+            self._held.head_begun(self)
+        super().data_received(data)
+
+    def end(self) -> None:
+        """See connections.Peer."""
+        if self.transport is not None:
+            self.transport.abort()
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Send the answer, where there is room for what its client does not take at once."""
+        size = len(resp.body) if isinstance(resp, web.Response) and isinstance(resp.body, bytes) else 0
+        key_id = request.get(ASKED_BY, 0)
+        if size > LARGE and not self._held.try_take_room(key_id, size):
+            size, refused = 0, "too many answers of this key, or of all, are not read yet; read them first"
+            resp = error_response(unavailable(refused))
+        self._held.answering(self)
+        try:
+            return await super().finish_response(request, resp, start_time)
+        finally:
+            self._held.answered(self)
+            if size > LARGE:
+                self._held.give_room(key_id, size)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """The client has gone, and with it the work of a request that only reads."""
+        self._held.lost(self)
         request, task = self._current_request, self._task_handler
         super().connection_lost(exc)
         if task is not None and request is not None and request.get(ENDS_WITH_CLIENT):
