@@ -190,7 +190,7 @@ def test_the_image_is_built_from_a_pinned_python_and_runs_without_root() -> None
     assert re.findall(r"^USER (\S+)", text, re.MULTILINE) == ["fiesta"]
 
 
-def test_the_image_installs_by_hash_what_the_lock_files_say_and_nothing_else() -> None:
+def test_the_image_installs_by_hash_what_is_locked_and_nothing_else() -> None:
     for command in re.findall(r"pip install[^&\n]*", dockerfile()):
         locked = "--require-hashes --no-deps -r requirements/" in command
         assert locked or command.strip().endswith("--no-deps --no-index dist/*.whl")
@@ -257,7 +257,7 @@ def test_mysql_is_set_up_to_keep_what_it_committed() -> None:
     assert (given["default_time_zone"], given["transaction_isolation"]) == ("'+00:00'", "READ-COMMITTED")
 
 
-def test_redis_is_set_up_to_keep_what_it_acknowledged_and_more_than_the_buffer_may_hold() -> None:
+def test_redis_is_set_up_to_keep_what_it_acknowledged() -> None:
     given = settings_of("deploy/redis.conf", None)
     wanted = {"appendonly": "yes", "appendfsync": "always", "no-appendfsync-on-rewrite": "no"}
     assert wanted.items() <= given.items()

@@ -142,7 +142,7 @@ async def test_nginx_speaks_tls_1_2_and_1_3_and_nothing_older(tmp_path: Path) ->
         assert [await agreed(port, version) for version in older] == [None, None]
 
 
-async def test_with_one_process_gone_the_other_answers_and_with_none_the_answer_is_ours(tmp_path: Path) -> None:
+async def test_with_one_process_gone_the_other_answers(tmp_path: Path) -> None:
     async with proxied(tmp_path) as (central, stops, behind):
         stops[0].set()
         await refused(behind[0])
@@ -154,7 +154,7 @@ async def test_with_one_process_gone_the_other_answers_and_with_none_the_answer_
         assert (reply.headers["Retry-After"], reply.headers["Content-Type"]) == ("2", "application/json")
 
 
-async def test_a_body_that_is_too_large_gets_the_services_answer_and_metrics_are_asked_elsewhere(
+async def test_a_body_that_is_too_large_gets_the_services_answer(
     tmp_path: Path,
 ) -> None:
     async with proxied(tmp_path) as (central, _, _behind):

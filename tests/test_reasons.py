@@ -131,7 +131,7 @@ def checks() -> dict[str, set[str]]:
     return {check: kinds for check, kinds in found.items() if kinds}
 
 
-def test_every_check_of_the_doctor_is_in_the_docs_with_whether_it_can_warn_and_fail() -> None:
+def test_every_check_of_the_doctor_is_in_the_docs() -> None:
     known = checks()
     page = (ROOT / "docs" / "doctor.md").read_text()
     rows = re.findall(r"^\| `([^`]+)` \| [^|]+ \| ([^|]*)\| ([^|]*)\|$", page, re.MULTILINE)

@@ -1,4 +1,4 @@
-"""How large a file and a function may be, and why a small file is one of its own."""
+"""How large a file, a function and the name of a test may be, and why a small file is one of its own."""
 
 import ast
 from pathlib import Path
@@ -9,6 +9,7 @@ ROOT = Path(__file__).parents[1]
 LARGEST_FILE = 400
 LARGEST_FUNCTION = 60
 SMALL_FILE = 30
+LONGEST_TEST_NAME = 69
 PROGRAMS = ("agent", "central", "protocol", "runtime", "quickstart", "loadtest")
 FILES = sorted(path for folder in (*PROGRAMS, "tests") for path in (ROOT / folder).rglob("*.py"))
 SMALL = {
@@ -59,3 +60,14 @@ def test_a_small_file_has_a_reason() -> None:
         if path.relative_to(ROOT).parts[0] in PROGRAMS and not path.stem.startswith("__") and length(path) < SMALL_FILE
     }
     assert small == set(SMALL)
+
+
+def test_the_name_of_a_test_says_the_behaviour_in_few_words() -> None:
+    long = [
+        f"{name(path)}: {node.name}"
+        for path in FILES
+        if path.name.startswith("test_")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and len(node.name) > LONGEST_TEST_NAME
+    ]
+    assert long == [], "say the rest in a docstring"

@@ -113,7 +113,7 @@ ATTACKS: dict[str, Callable[[], Iterable[bytes]]] = {
 }
 
 
-async def test_whatever_is_sent_memory_stays_below_the_bound_and_the_good_is_counted(tmp_path: Path) -> None:
+async def test_memory_stays_bounded_and_good_lines_are_counted(tmp_path: Path) -> None:
     sent = 0
 
     def with_good(lines: Iterable[bytes]) -> Iterator[bytes]:
@@ -141,7 +141,7 @@ async def test_whatever_is_sent_memory_stays_below_the_bound_and_the_good_is_cou
         assert await agent.end(signal.SIGTERM) == 0
 
 
-async def test_a_flood_of_datagrams_is_counted_or_counted_as_dropped_by_the_kernel(tmp_path: Path) -> None:
+async def test_a_flood_is_counted_or_counted_as_dropped_by_the_kernel(tmp_path: Path) -> None:
     packet = b"\n".join(b"flood.%d:1|c" % number for number in range(30))
     unix = str(tmp_path / "a.sock")
     async with RealCentral().serving() as central, an_agent(tmp_path / "spool", central, UNIX=unix) as agent:
@@ -180,7 +180,7 @@ async def test_a_flood_of_datagrams_is_counted_or_counted_as_dropped_by_the_kern
         assert sum(central.total(f"flood.{number}") for number in range(30)) == 30 * facts["packets"]
 
 
-async def test_an_agent_killed_in_a_flood_leaves_books_that_balance_for_the_next(tmp_path: Path) -> None:
+async def test_after_a_kill_in_a_flood_the_next_agents_ledger_adds_up(tmp_path: Path) -> None:
     lines = [b"n.%d:1|c" % number for number in range(100_000)]
     async with RealCentral().serving() as central:
         async with an_agent(tmp_path, central, TCP="127.0.0.1:0", MAX_NAMES=str(MAX_NAMES)) as agent:
@@ -199,7 +199,7 @@ async def test_an_agent_killed_in_a_flood_leaves_books_that_balance_for_the_next
         assert {path.suffix for path in (tmp_path / "queue").iterdir()} == set()
 
 
-async def test_too_many_connections_with_half_lines_starve_neither_memory_nor_the_spool(tmp_path: Path) -> None:
+async def test_too_many_connections_starve_neither_memory_nor_the_spool(tmp_path: Path) -> None:
     async with RealCentral().serving() as central, an_agent(tmp_path, central, TCP="127.0.0.1:0") as agent:
         with ExitStack() as stack:
             for _ in range(1_100):
@@ -224,7 +224,7 @@ def descriptors_for_a_thousand_connections() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 4_096), hard))
 
 
-async def test_idle_connections_to_the_local_port_take_no_descriptors_and_nothing_from_the_sockets(
+async def test_idle_connections_to_the_local_port_take_no_descriptors(
     tmp_path: Path,
 ) -> None:
     async with RealCentral().serving() as central, an_agent(tmp_path, central) as agent:

@@ -147,9 +147,7 @@ async def test_a_line_becomes_a_batch_at_the_service(tmp_path: Path, core: Maybe
 
 
 @each_core
-async def test_of_a_window_with_many_names_little_is_done_between_two_turns_of_the_loop(
-    tmp_path: Path, core: MaybeCore
-) -> None:
+async def test_a_window_with_many_names_is_closed_in_small_steps(tmp_path: Path, core: MaybeCore) -> None:
     names, kinds = 2_000, ("c", "ms", "g", "s")
     async with RealCentral().serving() as central, running(tmp_path, central.url, core=core) as agent:
         ledger = agent.agent._ledger
@@ -187,7 +185,7 @@ async def test_of_many_gauges_few_are_counted_between_two_turns_of_the_loop(tmp_
         assert max(after - before for before, after in pairwise(turns)) <= STEP
 
 
-async def test_what_the_service_says_of_the_time_while_a_window_is_closed_holds_for_all_of_it(tmp_path: Path) -> None:
+async def test_a_time_learned_while_a_window_closes_holds_for_all_of_it(tmp_path: Path) -> None:
     async with RealCentral().serving() as central, running(tmp_path, "http://127.0.0.1:1") as agent:
         one, hour = agent.agent, 3_600
         agent.send(["\n".join(f"a{n}:1|c" for n in range(at, at + 500)) for at in range(0, 3_000, 500)])
@@ -256,7 +254,7 @@ async def test_a_full_disk_is_told_and_loses_nothing_while_the_service_is_there(
         assert agent.told.count("disk_fails") == 1
 
 
-async def test_what_neither_disk_nor_service_took_by_the_end_is_counted_as_lost_and_told(tmp_path: Path) -> None:
+async def test_what_neither_disk_nor_service_took_is_counted_as_lost(tmp_path: Path) -> None:
     failing = FailingDisk()
     async with running(tmp_path, "http://127.0.0.1:1", failing.disk) as agent:
         agent.send(["kept:1|c"])

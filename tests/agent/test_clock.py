@@ -58,7 +58,7 @@ def test_a_step_of_this_hosts_clock_does_not_move_the_services() -> None:
     assert clock.ahead() == 86_400
 
 
-def test_a_stranger_counts_only_until_the_service_speaks_and_makes_nothing_too_old() -> None:
+def test_a_strangers_time_counts_only_until_the_service_speaks() -> None:
     clock = a_clock(Time(NOW - 50))
     clock.learn(DATE, ours=False)
     assert clock.now() == NOW
@@ -106,7 +106,7 @@ def test_windows_go_on_when_a_clock_that_was_right_is_set_wrong(step: float) -> 
 
 
 @pytest.mark.parametrize("off", [-YEAR, -HOUR, HOUR, YEAR])
-def test_a_clock_that_was_wrong_from_the_start_is_left_once_the_service_has_told(off: float) -> None:
+def test_a_clock_wrong_from_the_start_is_left_once_the_time_is_known(off: float) -> None:
     time = Time()
     clock = a_clock(time, off)
     windows = WindowClock(clock)
@@ -128,7 +128,7 @@ def test_a_clock_that_is_about_right_is_followed_to_the_split_second(off: float)
     assert windows.now() == NOW + off + 0.25
 
 
-def test_an_hour_between_agent_and_service_is_followed_when_the_service_is_set_right() -> None:
+def test_an_hours_difference_is_followed_when_the_service_is_set_right() -> None:
     time = Time()
     clock = a_clock(time)
     windows = WindowClock(clock)
@@ -142,9 +142,7 @@ def test_an_hour_between_agent_and_service_is_followed_when_the_service_is_set_r
     ("off", "shift"),
     [(0, 0), (30, 0), (-30, 0), (HOUR, -HOUR), (-HOUR, HOUR), (YEAR, -YEAR), (-YEAR, YEAR), (HOUR + 3, -HOUR - 10)],
 )
-def test_what_was_recorded_under_a_wrong_clock_moves_by_whole_windows_once_the_truth_is_known(
-    off: float, shift: int
-) -> None:
+def test_windows_of_a_wrong_clock_move_once_the_truth_is_known(off: float, shift: int) -> None:
     time = Time()
     clock = a_clock(time, off)
     windows = WindowClock(clock)

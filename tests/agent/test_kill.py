@@ -141,9 +141,7 @@ async def test_what_is_sent_while_it_stops_is_counted_or_refused(tmp_path: Path)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-async def test_a_stop_while_the_service_is_down_keeps_everything_for_the_next_start(
-    tmp_path: Path, number: signal.Signals
-) -> None:
+async def test_a_stop_while_the_service_is_down_keeps_everything(tmp_path: Path, number: signal.Signals) -> None:
     async with an_agent(tmp_path, "http://127.0.0.1:1", FLUSH_INTERVAL="60") as agent:
         agent.send(lines("a"))
         assert await agent.end(number) == 0

@@ -111,7 +111,7 @@ async def test_a_restart_after_a_kill_finds_what_waits_in_the_sockets(host: Host
             await central.until(lambda: central.total("foo") == 500)
 
 
-async def test_a_kill_by_the_watchdog_leaves_in_the_journal_where_the_agent_stood(host: Host) -> None:
+async def test_a_kill_by_the_watchdog_leaves_a_trace_in_the_journal(host: Host) -> None:
     async with RealCentral().serving() as central, service(host, central) as agent:
         agent.process.send_signal(signal.SIGSTOP)
         agent.process.send_signal(signal.SIGABRT)

@@ -52,7 +52,7 @@ async def ended_well(agent: AgentProcess) -> None:
     assert await agent.end(signal.SIGTERM) == 0
 
 
-async def test_500_datagrams_that_a_parents_socket_kept_are_counted_by_the_next_agent(
+async def test_500_datagrams_kept_by_a_parents_socket_are_counted(
     tmp_path: Path, held: dict[str, socket.socket]
 ) -> None:
     udp, spool = held["udp"], tmp_path / "spool"
@@ -172,7 +172,7 @@ async def test_at_a_stop_every_line_that_was_acknowledged_over_tcp_is_counted(tm
         assert central.total("hits") == sum(acked // len(line) for acked in acknowledged)
 
 
-async def test_a_socket_file_left_by_a_killed_agent_is_taken_over_and_a_living_one_is_not(tmp_path: Path) -> None:
+async def test_a_dead_agents_socket_file_is_taken_over_a_living_ones_is_not(tmp_path: Path) -> None:
     path = str(tmp_path / "a.sock")
     async with RealCentral().serving() as central:
         async with an_agent(tmp_path / "one", central, UNIX=path) as agent:
@@ -187,7 +187,7 @@ async def test_a_socket_file_left_by_a_killed_agent_is_taken_over_and_a_living_o
         assert central.total("hits") == 1
 
 
-async def test_what_cannot_be_read_is_shown_with_its_sender_and_said_in_the_status(tmp_path: Path) -> None:
+async def test_a_bad_line_is_shown_with_its_sender_and_in_the_status(tmp_path: Path) -> None:
     async with RealCentral().serving() as central, an_agent(tmp_path, central, TCP="127.0.0.1:0") as agent:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
             client.sendto(b"good:1|c\nbad\x1b[2J:1|what", ("127.0.0.1", agent.udp))

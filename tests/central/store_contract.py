@@ -106,7 +106,7 @@ class NamesContract:
         assert [found.name for found in await store.names.page(prefix, after, limit)] == expected
 
     @pytest.mark.parametrize("settled", [True, False])
-    async def test_a_deleted_name_takes_its_points_along_and_comes_back_with_another_type_and_id(
+    async def test_a_deleted_name_comes_back_with_another_type_and_id(
         self, open_store: OpenStore, settled: bool
     ) -> None:
         store = await open_store()

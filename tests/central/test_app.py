@@ -48,7 +48,7 @@ async def keys(central: Central) -> list[tuple[str, str, bool]]:
 # --- the first start
 
 
-async def test_the_first_start_makes_its_folder_and_a_key_that_only_its_owner_reads(tmp_path: Path) -> None:
+async def test_the_first_start_makes_a_folder_and_a_private_key(tmp_path: Path) -> None:
     folder = tmp_path / "not" / "there" / "yet"
     async with running(folder) as central:
         text = (folder / ADMIN_KEY_FILE).read_text()
@@ -104,7 +104,7 @@ async def test_a_torn_key_file_is_replaced(tmp_path: Path, torn: str) -> None:
         assert stat.S_IMODE((tmp_path / ADMIN_KEY_FILE).stat().st_mode) == 0o600
 
 
-async def test_when_the_last_admin_key_is_revoked_the_next_start_makes_a_new_one(tmp_path: Path) -> None:
+async def test_after_the_last_admin_key_is_revoked_a_start_makes_a_new_one(tmp_path: Path) -> None:
     async with running(tmp_path) as central:
         old = central.key
         assert (await central.ask("DELETE", "/api/admin/keys/1")).status == 200
@@ -184,7 +184,7 @@ async def test_a_folder_that_cannot_be_made_stops_the_start(tmp_path: Path) -> N
         await serve(made)
 
 
-async def test_a_file_that_is_no_database_stops_the_start_and_is_not_called_locked(tmp_path: Path) -> None:
+async def test_a_file_that_is_no_database_stops_the_start_with_its_own_words(tmp_path: Path) -> None:
     folder = tmp_path / "blocks"
     folder.mkdir()
     (folder / "fiesta.duckdb").write_bytes(b"nonsense" * 4096)
@@ -203,7 +203,7 @@ async def test_a_port_in_use_is_told_as_what_it_is_and_the_store_is_released(tmp
         assert (await central.counter("a")).status == 201
 
 
-async def test_certificates_that_vanish_after_the_settings_were_read_stop_the_start(tmp_path: Path) -> None:
+async def test_certificates_that_vanish_stop_the_start(tmp_path: Path) -> None:
     for name in ("cert.pem", "key.pem"):
         shutil.copy(TLS / name, tmp_path)
     environ = {"METRICS_TLS_CERT": str(tmp_path / "cert.pem"), "METRICS_TLS_KEY": str(tmp_path / "key.pem")}

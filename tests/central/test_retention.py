@@ -203,7 +203,7 @@ def test_a_lease_is_for_one_until_it_ends(owner: str, until: int, free: bool) ->
         max_size=40,
     )
 )
-def test_whatever_is_done_only_what_was_hidden_for_the_grace_time_is_removed(
+def test_only_what_was_hidden_for_the_grace_time_is_removed(
     steps: list[tuple[int, str, int, int, int | None]],
 ) -> None:
     """An oracle that knows for each day when it was last in sight."""

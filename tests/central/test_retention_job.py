@@ -109,9 +109,7 @@ async def test_a_second_run_of_a_day_changes_nothing(job: Retention, shelf: Shel
     assert shelf.entries == before
 
 
-async def test_a_restored_line_is_held_against_the_daily_run_and_not_against_a_person(
-    job: Retention, shelf: Shelf, clock: Clock
-) -> None:
+async def test_a_restored_line_is_held_against_the_daily_run_only(job: Retention, shelf: Shelf, clock: Clock) -> None:
     await job.run("daily", forced=False)
     await job.restore("key 1", 120)
     assert await job.visible_from() == day(120)
@@ -128,7 +126,7 @@ async def test_a_restored_line_is_held_against_the_daily_run_and_not_against_a_p
     ]
 
 
-async def test_after_its_hold_a_restored_line_moves_on_and_the_grace_time_begins_anew(
+async def test_after_its_hold_a_restored_line_moves_on_with_a_new_grace_time(
     job: Retention, shelf: Shelf, clock: Clock
 ) -> None:
     await job.run("daily", forced=False)
@@ -166,7 +164,7 @@ async def test_a_change_that_another_process_made_in_between_is_kept(job: Retent
     assert (shelf.row.line, shelf.row.dropped) == (day(99), day(100))
 
 
-async def test_a_run_that_breaks_off_is_logged_as_far_as_it_came_and_goes_on_next_time(
+async def test_a_run_that_breaks_off_is_logged_and_goes_on_next_time(
     job: Retention, shelf: Shelf, clock: Clock
 ) -> None:
     def fail() -> None:

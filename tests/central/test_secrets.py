@@ -144,7 +144,7 @@ async def test_nothing_that_happens_to_a_process_brings_a_secret_to_light(tmp_pa
     ],
     ids=lambda value: "".join(value) if isinstance(value, dict) else "",
 )
-async def test_a_start_that_fails_says_why_without_a_secret_and_without_a_traceback(
+async def test_a_start_that_fails_says_why_without_a_secret(
     tmp_path: Path, canary: Database, wrong: dict[str, str], told: str
 ) -> None:
     made: Process = await launch(tmp_path / "data", **{**settings(canary, free_port()), **wrong})

@@ -33,7 +33,7 @@ class BrokenStore(DuckStore):
         raise asyncio.CancelledError
 
 
-async def test_the_watchdog_hears_from_a_turn_of_the_loop_only_while_the_work_goes_on() -> None:
+async def test_the_watchdog_is_told_only_while_the_work_goes_on() -> None:
     heard, stop = Heard(), asyncio.Event()
     turns = iter([True, True, False, False, True])
 

@@ -94,7 +94,7 @@ def test_sigterm_loses_nothing_that_was_received(central: Central, agent: Agent)
     assert central.ask("last.words", "count") == 10_000
 
 
-def test_sigterm_of_the_agent_while_central_is_down_keeps_all_in_the_spool(central: Central, agent: Agent) -> None:
+def test_sigterm_while_central_is_down_keeps_all_in_the_spool(central: Central, agent: Agent) -> None:
     central.end(signal.SIGTERM)
     agent.send(*(b"kept:1|c" for _ in range(500)))
     eventually(lambda: agent.ledger()["received"] == 500, "all samples are received")

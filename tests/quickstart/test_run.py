@@ -89,7 +89,7 @@ def test_a_name_nobody_knows_is_no_address(monkeypatch: pytest.MonkeyPatch) -> N
         plan_for(METRICS_LISTEN="localhost:0")
 
 
-def test_the_agent_is_told_what_fits_this_central_unless_the_user_says_otherwise() -> None:
+def test_the_agent_is_set_up_for_this_central_unless_you_say_otherwise() -> None:
     plan = plan_for(METRICS_DATA_DIR="/data")
     fitting = agent_settings(plan, {})
     assert fitting["FIESTA_AGENT_CENTRAL_URL"] == plan.settings.url
@@ -266,7 +266,7 @@ def send(text: str, line: str) -> None:
         sender.sendto(line.encode(), (host, int(port)))
 
 
-def test_what_was_sent_before_ctrl_c_is_there_in_the_next_run_with_the_same_key(start: Start, tmp_path: Path) -> None:
+def test_what_was_sent_before_ctrl_c_is_there_in_the_next_run(start: Start, tmp_path: Path) -> None:
     first = start()
     text = first.read_until("curl -H")
     children = first.children()

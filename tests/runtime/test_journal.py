@@ -19,7 +19,7 @@ from runtime.systemd import journal_reads, mark
         (None, False),
     ],
 )
-def test_the_journal_reads_the_stream_that_it_was_connected_to_and_no_other(
+def test_the_journal_reads_only_the_stream_that_it_is_connected_to(
     tmp_path: Path, text: str | None, reads: bool
 ) -> None:
     with (tmp_path / "journal").open("w") as stream:

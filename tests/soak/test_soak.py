@@ -42,7 +42,7 @@ async def short(rig: Rig, sequence: tuple[tuple[str, float], ...]) -> Verdict:
     return verdict
 
 
-async def test_on_mysql_and_redis_what_was_acknowledged_is_stored_once_whatever_goes_away(
+async def test_on_mysql_and_redis_what_was_acknowledged_is_stored_once(
     tmp_path: Path, mariadb: MariaDB, database: str
 ) -> None:
     async with on_mysql(tmp_path, mariadb, database) as rig:
@@ -51,7 +51,7 @@ async def test_on_mysql_and_redis_what_was_acknowledged_is_stored_once_whatever_
     assert verdict.spilled > 0, "the spill was never used: this proved little"
 
 
-async def test_on_the_embedded_store_what_was_acknowledged_is_stored_once_whatever_is_killed(tmp_path: Path) -> None:
+async def test_on_the_embedded_store_what_was_acknowledged_is_stored_once(tmp_path: Path) -> None:
     async with on_duckdb(tmp_path) as rig:
         verdict = await short(rig, ON_DUCKDB)
     assert verdict.faults == []

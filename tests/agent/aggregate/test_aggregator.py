@@ -249,7 +249,7 @@ def test_packets_are_settled_by_themselves_when_enough_wait(monkeypatch: pytest.
 
 
 @each_core
-def test_packets_that_are_due_are_counted_in_steps_and_at_once_where_as_many_came_meanwhile(
+def test_due_packets_are_counted_in_steps_or_at_once_when_many_came(
     monkeypatch: pytest.MonkeyPatch, core: MaybeCore
 ) -> None:
     monkeypatch.setattr(aggregate, "SETTLE_BYTES", 20)
@@ -333,7 +333,7 @@ def test_the_gauge_untouched_for_longest_is_forgotten_for_a_new_one(core: MaybeC
     assert ledger.notes["gauges_forgotten"] == 1
 
 
-def test_only_the_latest_gauges_are_restored_where_there_is_no_room_for_all() -> None:
+def test_only_the_latest_gauges_are_restored_when_room_is_short() -> None:
     gauges = Gauges(2)
     gauges.restore({"a": "1", "b": "2", "c": "3"})
     assert list(gauges.values()) == ["b", "c"]

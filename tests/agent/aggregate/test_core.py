@@ -147,7 +147,7 @@ def test_a_name_and_a_tail_are_learned_once() -> None:
     assert asked == [(b"a", b"c"), (b"a", b"g"), (b"a", b"c|#t"), (b"ab", b"c"), (b"ab", b""), (b"a", b"bc")]
 
 
-def test_names_without_end_are_left_alone_once_it_is_full_and_learned_anew_after_that() -> None:
+def test_a_full_core_leaves_new_names_alone_and_learns_again_later() -> None:
     core = a_core(learn)
     for first in range(0, 140_000, 1_000):
         core.feed(b"\n".join(b"name.%d:1|c" % number for number in range(first, first + 1_000)))

@@ -103,7 +103,7 @@ async def test_a_locked_spool_and_a_port_in_use_are_one_line(tmp_path: Path) -> 
     ],
     ids=["a full disk", "nobody", "nothing", "a terminal that went", "nohup"],
 )
-async def test_an_agent_works_whatever_is_behind_its_log_and_ends_in_order_with_its_terminal(
+async def test_an_agent_works_with_any_log_and_ends_with_its_terminal(
     tmp_path: Path, shell: str, number: signal.Signals, goes_on: bool
 ) -> None:
     path = str(tmp_path / "lines")

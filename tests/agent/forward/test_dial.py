@@ -126,7 +126,7 @@ async def test_when_no_address_is_any_good_each_cause_is_told() -> None:
             await ask(network.connection())
 
 
-async def test_a_name_that_resolves_elsewhere_is_followed_within_the_largest_age() -> None:
+async def test_a_name_that_resolves_elsewhere_is_followed_in_time() -> None:
     now = [0.0]
     async with a_network() as network:
         await network.serve(FIRST)

@@ -22,7 +22,7 @@ from tests.agent.fakes import (
 HOUR = 3_600
 
 
-async def test_the_time_is_asked_before_the_first_batch_and_then_comes_with_the_answers(bench: Bench) -> None:
+async def test_the_time_is_asked_first_and_then_comes_with_the_answers(bench: Bench) -> None:
     await bench.put(1, 2)
     await bench.until_empty()
     assert bench.central.asked[0] == "health"
@@ -125,7 +125,7 @@ async def test_where_health_is_blocked_on_the_way_batches_flow_all_the_same(benc
     assert bench.clock.sure, "a batch's answer told the time"
 
 
-async def test_a_stranger_in_place_of_a_known_service_is_asked_once_in_a_while_only(bench: Bench) -> None:
+async def test_a_stranger_in_place_of_the_service_is_asked_seldom(bench: Bench) -> None:
     await bench.put(1)
     await bench.until_empty()
     bench.central.health_answer = lambda: page(200)

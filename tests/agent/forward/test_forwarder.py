@@ -63,9 +63,7 @@ async def test_oldest_first_then_newest_and_oldest_in_turn(bench: Bench) -> None
         page(400),
     ],
 )
-async def test_what_is_no_acknowledgement_is_tried_again_with_the_same_id_and_bytes(
-    bench: Bench, failure: Reply | Exception
-) -> None:
+async def test_no_acknowledgement_means_the_same_id_and_bytes_again(bench: Bench, failure: Reply | Exception) -> None:
     await bench.put(1)
     bench.central.answers = [failure] * 3
     await bench.until_empty()
@@ -96,7 +94,7 @@ async def test_retry_after_wins_within_bounds(bench: Bench, retry_after: str | N
     assert await bench.forwarder.step() == delay
 
 
-async def test_a_retry_after_date_without_a_date_is_measured_by_the_services_clock(bench: Bench) -> None:
+async def test_a_retry_after_date_is_measured_by_the_services_clock(bench: Bench) -> None:
     await bench.put(1)
     await bench.forwarder.step()
     bench.time.wall += HOUR
@@ -115,7 +113,7 @@ async def test_what_was_asked_of_many_is_spread(tmp_path: Path, asked: str, long
     bench.spool.close()
 
 
-async def test_the_window_that_closed_last_waits_for_this_hosts_time_and_a_backlog_goes_at_its_pace(
+async def test_the_last_window_waits_its_turn_and_a_backlog_goes_at_its_pace(
     tmp_path: Path,
 ) -> None:
     bench = Bench(tmp_path, interval=10, share=0.5)
@@ -248,7 +246,7 @@ async def test_a_single_item_too_large_is_a_dead_letter(bench: Bench) -> None:
     assert bench.ledger.acknowledged == 4
 
 
-async def test_a_split_that_the_disk_refuses_is_finished_before_anything_of_it_is_sent(tmp_path: Path) -> None:
+async def test_a_split_that_the_disk_refuses_is_finished_before_it_is_sent(tmp_path: Path) -> None:
     disk = FailingDisk()
     bench = Bench(tmp_path, disk)
     await bench.put(1)

@@ -100,7 +100,7 @@ async def test_an_answer_is_read_whole(answer: bytes, status: int, body: bytes) 
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nhiCLOSE", ConnectionError),
     ],
 )
-async def test_a_torn_or_false_answer_is_an_error_and_the_next_request_starts_anew(
+async def test_a_torn_answer_is_an_error_and_the_next_request_starts_anew(
     answer: bytes, error: type[Exception]
 ) -> None:
     async with serving(answer, PLAIN) as server:
@@ -126,9 +126,7 @@ async def test_a_torn_or_false_answer_is_an_error_and_the_next_request_starts_an
         (b"HTTP/1.1 503 No\r\nConnection: close\r\nContent-Length: 0\r\n\r\n" + PLAIN, 503, b""),
     ],
 )
-async def test_only_the_first_whole_answer_counts_and_what_follows_ends_the_connection(
-    answer: bytes, status: int, body: bytes
-) -> None:
+async def test_only_the_first_whole_answer_counts(answer: bytes, status: int, body: bytes) -> None:
     async with serving(answer, b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nnew") as server:
         connection = HttpConnection(server.url)
         reply = await ask(connection)
@@ -224,7 +222,7 @@ async def test_a_connection_that_idled_or_was_closed_is_not_used_again(first: by
     assert server.connections == 2
 
 
-async def test_a_connection_in_use_all_the_time_is_opened_again_after_its_largest_age() -> None:
+async def test_a_busy_connection_is_opened_again_after_its_largest_age() -> None:
     now = [0.0]
     async with serving(*[PLAIN] * 8) as server:
         connection = HttpConnection(server.url, now=lambda: now[0])

@@ -120,7 +120,7 @@ def test_in_quiet_times_a_fleet_is_a_steady_stream() -> None:
     assert late == 0
 
 
-def test_after_an_outage_a_fleet_comes_back_at_the_stated_pace_with_the_present_on_time() -> None:
+def test_after_an_outage_a_fleet_comes_back_at_the_stated_pace() -> None:
     """Twenty windows away: a fleet without pace would send 20,000 requests in the first second."""
     outage = 20
     arrivals, present, late = fleet(windows=outage + 12, outage=outage)
@@ -146,7 +146,7 @@ def test_a_window_is_sent_when_this_hosts_time_has_come_and_then_whole() -> None
     assert schedule.wait(index, EVER, 103.0) is None
 
 
-def test_present_and_past_take_turns_and_one_window_of_the_past_goes_at_a_time() -> None:
+def test_present_and_past_take_turns_one_past_window_at_a_time() -> None:
     past = [entry(start) for start in range(-50, 0, INTERVAL)]
     index = index_of(*past, entry(0), entry(0, 1))
     schedule = Schedule(INTERVAL, 0.5, lambda low, high: (low + high) / 2)

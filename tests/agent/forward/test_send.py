@@ -191,7 +191,7 @@ async def test_a_sender_works_inside_async_with_only() -> None:
     await sender.__aexit__(None, None, None)
 
 
-async def test_one_connection_serves_all_requests_and_is_kept_over_the_longest_interval() -> None:
+async def test_one_connection_is_kept_over_the_longest_interval() -> None:
     ports = set()
 
     async def handler(request: web.BaseRequest) -> web.Response:

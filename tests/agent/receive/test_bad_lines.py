@@ -78,7 +78,7 @@ def test_an_unknown_sender_is_said_to_be_one(log: Log) -> None:
     assert log == ["truncated: 'a' from an unknown sender"]
 
 
-def test_tags_that_make_a_name_too_long_are_bad_only_where_they_are_appended() -> None:
+def test_tags_that_make_a_name_too_long_are_bad_only_when_appended() -> None:
     told: list[str] = []
     line = b"a:1|c|#" + b"t" * 255
     for append in (False, True):

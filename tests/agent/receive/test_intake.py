@@ -44,9 +44,7 @@ def unix(desk: Desk, tmp_path: Path) -> Iterator[DatagramReceiver]:
     receiver.close()
 
 
-def test_every_datagram_is_taken_in_order_while_and_after_lines_are_looked_at(
-    desk: Desk, udp: DatagramReceiver
-) -> None:
+def test_datagrams_stay_in_order_while_bad_lines_are_looked_for(desk: Desk, udp: DatagramReceiver) -> None:
     sent = [b"a:%d|c" % number for number in range(A_FEW + 50)]
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
         for packet in sent:

@@ -85,7 +85,7 @@ def test_a_passed_udp_socket_gets_our_receive_buffer() -> None:
         assert (receiver.status().buffer_granted or 0) > 4_096
 
 
-def test_what_is_in_the_way_is_told_with_the_settings_name_and_nothing_stays_open(tmp_path: Path) -> None:
+def test_a_taken_address_is_told_with_its_setting_and_all_is_closed(tmp_path: Path) -> None:
     path = tmp_path / "none" / "a.sock"
     with (
         pytest.raises(StartError, match=f"^FIESTA_AGENT_UNIX {path} cannot be used: No such file.*; make its folder"),

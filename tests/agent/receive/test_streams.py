@@ -111,7 +111,7 @@ async def test_a_connection_that_breaks_leaves_no_half_line() -> None:
         assert (receiver.status().connections, receiver.errors) == (0, 1)
 
 
-async def test_a_line_that_is_too_long_is_counted_once_and_the_next_ones_are_taken() -> None:
+async def test_a_line_that_is_too_long_is_counted_once_and_others_go_on() -> None:
     async with receiving() as (receiver, taken):
         pipe = await connect(receiver)
         pipe[1].write(b"a:1|c\n" + LONG * 5 + b"\nb:1|c\n")
@@ -153,7 +153,7 @@ async def test_an_idle_connection_is_closed_and_a_busy_one_is_not() -> None:
         assert receiver.idle_closed == 2
 
 
-async def test_after_stop_drain_reads_what_waits_also_in_connections_not_yet_accepted() -> None:
+async def test_drain_also_reads_connections_that_are_not_accepted_yet() -> None:
     async with receiving() as (receiver, taken):
         known = await connect(receiver)
         known[1].write(b"a:1|c\n")
@@ -189,7 +189,7 @@ def send_until_it_ends(address: tuple[str, int], lines: bytes) -> tuple[int, int
             return max(acknowledged - 1, 0), sent  # its SYN is one of them
 
 
-async def test_all_that_was_acknowledged_to_clients_who_go_on_sending_is_read_at_a_stop() -> None:
+async def test_a_stop_reads_all_that_the_kernel_has_acknowledged() -> None:
     async with receiving() as (receiver, taken):
         clients = [
             asyncio.create_task(asyncio.to_thread(send_until_it_ends, receiver.address, b"a:1|c\n" * 10**power))
@@ -208,7 +208,7 @@ async def test_all_that_was_acknowledged_to_clients_who_go_on_sending_is_read_at
         assert set(taken.gone) <= {"line_cut"}
 
 
-async def test_a_listener_that_refuses_takes_no_new_connection_and_keeps_those_that_wait() -> None:
+async def test_a_refusing_listener_keeps_the_connections_that_wait() -> None:
     with open_tcp("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()) as waits:
         waits.sendall(b"a:1|c\n")
         refuse_connections(listener)

@@ -41,7 +41,7 @@ def test_datagrams_are_fed_whole_and_in_order_and_the_facts_say_so(tmp_path: Pat
     receiver.close()
 
 
-def test_a_datagram_that_is_too_long_is_cut_and_counted_with_its_whole_length(tmp_path: Path) -> None:
+def test_a_datagram_that_is_too_long_is_cut_and_counted_whole(tmp_path: Path) -> None:
     path, taken = tmp_path / "a.sock", Taken()
     receiver = taken.receiver(open_unix(path))
     send(path, b"y" * (MAX_DATAGRAM + 1), b"a:1|c", b"z" * 200_000)

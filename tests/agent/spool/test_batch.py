@@ -42,7 +42,7 @@ def test_the_body_is_the_public_batch() -> None:
     assert (batch.samples, batch.types) == ((7,), "t")
 
 
-def test_the_largest_batch_is_within_the_limits_of_the_wire_even_uncompressed() -> None:
+def test_the_largest_batch_is_within_the_limits_uncompressed() -> None:
     largest = Item("n" * 255, "counter", -MAX_UNITS, NOW, MAX_UNITS, -MAX_UNITS, -MAX_UNITS)
     (batch,) = batches(Window(NOW, [WindowItem(largest, 1, "counter")] * 1_000))
     assert len(batch.body()) < MAX_BODY_BYTES // 2

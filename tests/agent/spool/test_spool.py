@@ -126,7 +126,7 @@ async def test_a_bad_file_that_cannot_be_moved_stays_counted_and_unused(tmp_path
 
 
 @pytest.mark.parametrize("damage", [cut, flip, lambda path: path.unlink()])
-async def test_a_file_that_goes_bad_under_a_running_agent_is_counted_with_its_samples(
+async def test_a_file_damaged_under_a_running_agent_is_counted(
     tmp_path: Path, books: Books, damage: Callable[[Path], None]
 ) -> None:
     spool, ledger = books.spool(tmp_path)
@@ -173,7 +173,7 @@ async def test_too_old_batches_expire(tmp_path: Path, books: Books) -> None:
 
 
 @pytest.mark.parametrize("call", ["write", "fsync", "rename"])
-async def test_what_a_full_disk_does_not_take_is_sent_from_memory_and_written_when_it_has_room(
+async def test_on_a_full_disk_batches_are_sent_from_memory_and_written_later(
     tmp_path: Path, books: Books, call: str
 ) -> None:
     failing = FailingDisk()
@@ -282,7 +282,7 @@ async def test_an_unlink_that_fails_changes_no_books_and_is_told(tmp_path: Path,
 # Windows of a clock that proves wrong
 
 
-async def test_batches_that_were_never_sent_move_to_their_true_time_on_disk_and_in_memory(tmp_path: Path) -> None:
+async def test_batches_that_were_never_sent_move_to_their_true_time(tmp_path: Path) -> None:
     failing = FailingDisk()
     spool, ledger = a_spool(tmp_path, failing.disk)
     spool.open()

@@ -67,7 +67,7 @@ async def test_dead_letters_are_capped_oldest_first(tmp_path: Path) -> None:
     spool.close()
 
 
-async def test_folders_that_somebody_removed_are_a_fault_of_the_disk_and_no_crash(tmp_path: Path, books: Books) -> None:
+async def test_folders_that_are_gone_are_a_fault_of_the_disk_and_no_crash(tmp_path: Path, books: Books) -> None:
     spool, ledger = books.spool(tmp_path)
     await put(spool, ledger, a_batch(1), a_batch(2))
     entry, batch = taken(spool)

@@ -85,9 +85,7 @@ async def test_a_crash_at_any_step_of_a_split_loses_nothing_and_doubles_nothing(
 
 
 @pytest.mark.parametrize("step", range(CALLS_OF_A_SPLIT))
-async def test_a_disk_that_fails_at_any_step_of_a_split_keeps_the_batch_until_it_works(
-    tmp_path: Path, books: Books, step: int
-) -> None:
+async def test_a_disk_that_fails_within_a_split_keeps_the_batch(tmp_path: Path, books: Books, step: int) -> None:
     failing = FailingDisk()
     spool, ledger = books.spool(tmp_path, failing.disk)
     await put(spool, ledger, a_batch(items=5))

@@ -101,7 +101,7 @@ async def ask(port: int, headers: str = "") -> bytes:
     return answer
 
 
-async def test_connections_that_ask_nothing_keep_nobody_out_and_take_no_more_descriptors() -> None:
+async def test_connections_that_ask_nothing_keep_nobody_out() -> None:
     server = LocalPort(open_tcp("127.0.0.1", 0), partial(respond, local_pages(lambda: FINE)), at_once, room=4)
     before = descriptors()
     with ExitStack() as stack:

@@ -56,7 +56,7 @@ def test_the_journal_is_told_the_level(tmp_path: Path) -> None:
         assert [line.partition("{")[0] for line in stream] == ["<6>", "<4>"]
 
 
-def test_one_event_is_told_a_few_times_a_minute_and_then_says_what_was_left_out() -> None:
+def test_an_event_is_told_a_few_times_per_minute_with_what_was_left_out() -> None:
     told: list[str] = []
     now = [0.0]
     tell = not_too_often(lambda event, message: told.append(f"{event}: {message}"), lambda: now[0])

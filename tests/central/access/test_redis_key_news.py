@@ -72,7 +72,7 @@ async def test_it_listens_again_after_redis_was_away(server: RedisServer, number
         assert await heard.ids.get() == 7
 
 
-async def test_a_silent_server_is_asked_and_one_that_stays_silent_is_connected_again(server: RedisServer) -> None:
+async def test_a_server_that_stays_silent_is_connected_again(server: RedisServer) -> None:
     async with process(server, listen_seconds=0.05) as (news, heard):
         while (await server.client.info("commandstats"))["cmdstat_ping"]["calls"] < 5:
             assert news.listening.is_set()

@@ -102,7 +102,7 @@ async def test_a_caller_that_goes_away_leaves_the_others_their_counts(limiters: 
 # --- Redis is not well
 
 
-async def test_without_redis_each_process_has_the_limit_and_no_more_in_mid_minute(
+async def test_without_redis_each_process_has_the_limit_and_no_more(
     limiters: list[RedisLimiter], server: RedisServer, ticks: Ticks
 ) -> None:
     assert await allowed(limiters, 10, 90) == 30
@@ -118,9 +118,7 @@ async def test_without_redis_each_process_has_the_limit_and_no_more_in_mid_minut
     assert [limiter.alone for limiter in limiters] == [False] * 3
 
 
-async def test_an_open_breaker_asks_once_a_pause_and_everybody_else_goes_on_at_once(
-    server: RedisServer, ticks: Ticks
-) -> None:
+async def test_an_open_breaker_lets_one_request_per_pause_ask(server: RedisServer, ticks: Ticks) -> None:
     limiter = RedisLimiter(address(server), seconds=SHORT, clock=ticks)
     server.pause()
     assert (await limiter.hit(1, 1000, MINUTE)).allowed

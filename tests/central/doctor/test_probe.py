@@ -100,7 +100,7 @@ async def test_the_embedded_store_while_the_service_runs_and_after(tmp_path: Pat
     assert sorted((path.name, path.stat().st_size) for path in folder.iterdir()) == before
 
 
-async def test_a_store_that_another_process_has_open_and_that_no_service_answers_for(tmp_path: Path) -> None:
+async def test_a_store_that_another_process_has_open_without_a_service(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     async with process(folder):
         found = await report(folder)

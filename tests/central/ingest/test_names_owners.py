@@ -90,7 +90,7 @@ async def test_what_has_no_place_left_is_rejected(
     assert (of.sent_as, places(known, of)) == (["set"], ["b"])
 
 
-async def test_a_name_made_over_rest_keeps_its_type_and_the_other_gets_the_suffix(store: DuckStore) -> None:
+async def test_a_name_made_over_rest_keeps_its_type(store: DuckStore) -> None:
     await name(store, "a", "counter")
     names = Names(store.names, CAPS)
     of = submission(("a", "timing"), ("a", "counter"), ("a", "value"))

@@ -188,7 +188,7 @@ def test_a_request_without_a_header_has_no_key() -> None:
         ((1, "K", "/p", b"x"), False, True),
     ],
 )
-def test_the_id_is_of_key_row_and_header_and_the_fingerprint_of_path_and_body(
+def test_the_id_is_of_key_and_header_the_fingerprint_of_path_and_body(
     other: tuple[int, str, str, bytes], same_id: bool, same_fingerprint: bool
 ) -> None:
     one, two = request_key(1, "k", "/p", b"x"), request_key(*other)

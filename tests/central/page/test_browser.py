@@ -76,7 +76,7 @@ async def test_before_anything_was_sent_the_page_says_how_and_then_draws_it(site
         await expect(page.locator(".what")).to_have_text("avg of big.number per minute")
 
 
-async def test_names_are_picked_as_one_types_and_options_are_those_of_the_service(site: Site) -> None:
+async def test_names_are_picked_while_typing_with_the_services_options(site: Site) -> None:
     async with window(site, ORDERS) as page:
         await page.locator("#names-input").fill("shop.")
         await expect(page.locator("#names-list [role=option]")).to_have_text(["shop.refundsvalue"])

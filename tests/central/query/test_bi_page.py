@@ -74,7 +74,7 @@ async def test_the_queries_for_a_backup_run_and_see_what_is_not_folded_yet(
     assert (header, len(lines)) == ("name,minute,count,sum", 4)
 
 
-async def test_the_views_of_a_backup_have_the_numbers_of_the_rollups_and_of_the_tail_together(tmp_path: Path) -> None:
+async def test_the_views_of_a_backup_add_rollups_and_tail(tmp_path: Path) -> None:
     file = tmp_path / "metrics.duckdb"
     at = now_text(-60)
     async with running(tmp_path / "data") as central:

@@ -57,7 +57,7 @@ def test_an_answer_of_one_name_is_a_list() -> None:
     }
 
 
-def test_an_answer_of_several_names_is_an_object_and_an_unknown_name_is_empty() -> None:
+def test_an_answer_of_several_names_is_an_object_by_name() -> None:
     buckets = [Bucket(1, START, UNIT, UNIT, 0, 0), Bucket(2, START, UNIT, 2 * UNIT, 0, 0)]
     found = answer(query("b,none,a"), buckets, {"a": 1, "b": 2})
     assert found["metric"] == "b,none,a"

@@ -79,9 +79,7 @@ async def test_groups_come_out_oldest_first_and_leave_no_trace(spill: Spill, ser
     assert sorted(await server.client.keys("fiesta:spill:*")) == [b"fiesta:spill:bytes", b"fiesta:spill:groups"]
 
 
-async def test_another_process_and_a_restart_know_the_requests_and_their_answers(
-    spill: Spill, server: RedisServer
-) -> None:
+async def test_another_process_and_a_restart_know_the_requests(spill: Spill, server: RedisServer) -> None:
     await spill.put(group(b"x"))
     await spill.put(group(b"y", answer=b"partly"))
     await server.kill()
@@ -176,9 +174,7 @@ def test_durability(info: dict[str, Any], fsync: str, policy: str, fault: str | 
 @pytest.mark.parametrize(
     "config", [{"appendonly": "no"}, {"appendfsync": "everysec"}, {"maxmemory_policy": "allkeys-lru"}]
 )
-async def test_a_redis_that_may_forget_is_refused_from_the_start_or_once_it_is_set_so(
-    tmp_path: Path, config: dict[str, str]
-) -> None:
+async def test_a_redis_that_may_forget_is_refused_whenever_it_is_set_so(tmp_path: Path, config: dict[str, str]) -> None:
     (name,) = config
     async with redis_server(tmp_path / "redis", **config) as server, spilling(server) as spill:
         for _ in range(2):
@@ -228,7 +224,7 @@ async def test_what_was_taken_outlives_a_kill(spill: Spill, server: RedisServer)
     assert await held(spill) == groups
 
 
-async def test_a_redis_that_does_not_answer_is_asked_once_a_second_and_the_rest_is_told_at_once(
+async def test_a_silent_redis_is_asked_once_per_second(
     server: RedisServer,
 ) -> None:
     async with spilling(server, seconds=0.1) as spill:
@@ -259,7 +255,7 @@ class StoppingLink(RedisLink):
         return answer
 
 
-async def test_an_answer_that_does_not_come_leaves_a_doubt_and_the_group_may_be_put_again(server: RedisServer) -> None:
+async def test_an_answer_that_does_not_come_leaves_a_doubt(server: RedisServer) -> None:
     made = group(b"x")
     link = StoppingLink(server)
     async with linked(link) as hasty, spilling(server) as patient:

@@ -72,9 +72,7 @@ def test_a_rollup_answers_only_whole_buckets_that_no_window_cuts(start: int, end
 
 
 @given(seconds, seconds, windows)
-def test_raw_points_answer_less_than_two_minutes_and_minutes_less_than_two_hours(
-    start: int, end: int, window: int
-) -> None:
+def test_raw_points_answer_two_minutes_and_minutes_two_hours_at_most(start: int, end: int, window: int) -> None:
     asked = dict.fromkeys(UNITS, 0)
     for level, first, last in plan(start, end, window):
         asked[level] += last - first

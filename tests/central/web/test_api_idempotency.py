@@ -303,9 +303,7 @@ async def test_a_commit_whose_outcome_is_unknown_is_answered_once_it_is_known(tm
 
 
 @pytest.mark.parametrize("path", [COUNTER, BATCH])
-async def test_a_late_retry_of_what_is_stored_is_answered_though_its_time_is_too_old_by_now(
-    tmp_path: Path, path: str
-) -> None:
+async def test_a_late_retry_of_a_stored_request_is_answered(tmp_path: Path, path: str) -> None:
     clock = Clock()
     recorded_at = format_time(int(clock.now) - 6 * DAY)
     item = {"name": "a", "value": 1, "recorded_at": recorded_at}

@@ -234,7 +234,7 @@ async def test_a_bad_field_is_refused_and_named(central: Central) -> None:
     assert {sent: (await central.post(*sent)).error for sent in table} == table
 
 
-async def test_an_unknown_field_is_named_in_the_message_beside_those_that_are_allowed(central: Central) -> None:
+async def test_an_unknown_field_is_named_beside_those_that_are_allowed(central: Central) -> None:
     message = (await central.post(COUNTER, '{"name":"c","valeu":2,"unit":"ms"}')).message
     assert message == "unknown field 'unit', 'valeu'; allowed are name, recorded_at, value"
 

@@ -147,7 +147,7 @@ async def test_an_end_in_the_future_is_no_fault(stored: Central) -> None:
     assert points(reply) == [(at(0), 4)]
 
 
-async def test_the_average_is_rounded_half_even_to_four_decimals_of_the_whole_window(central: Central) -> None:
+async def test_the_average_is_rounded_half_even_to_four_decimals(central: Central) -> None:
     table: dict[str, tuple[list[float], str]] = {
         "a": ([1, 0, 0], "0.3333"),
         "b": ([0.0001, 0], "0"),
@@ -359,7 +359,7 @@ async def raw_get(central: Central, target: bytes) -> tuple[int, bytes]:
 # --- how much may be asked for
 
 
-async def test_a_range_of_too_many_windows_is_refused_with_the_window_that_would_fit(stored: Central) -> None:
+async def test_too_many_windows_are_refused_with_the_window_that_fits(stored: Central) -> None:
     start = "2026-01-01T00:00:00Z"
     table: list[tuple[str, str, int, str | None]] = [
         ("1m", "2026-01-08T15:20:01Z", 1, "5m"),

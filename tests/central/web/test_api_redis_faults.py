@@ -99,7 +99,7 @@ async def well(server: RedisServer, proxy: SlowProxy) -> None:
 
 
 @pytest.mark.parametrize("fault", [late, full, stopped])
-async def test_while_redis_is_no_good_all_goes_on_and_of_a_process_one_request_a_second_waits_for_it(
+async def test_while_redis_fails_one_request_per_second_waits_for_it(
     three: list[Central], server: RedisServer, proxy: SlowProxy, times: Times, fault: Step
 ) -> None:
     assert (await passed(three, 10))[0] == 30
@@ -122,7 +122,7 @@ async def test_while_redis_is_no_good_all_goes_on_and_of_a_process_one_request_a
     assert LIMIT <= allowed <= LIMIT + alone
 
 
-async def test_in_the_minute_in_which_redis_gets_late_no_process_lets_more_than_the_limit_pass(
+async def test_when_redis_gets_late_no_process_lets_more_than_the_limit_pass(
     three: list[Central], server: RedisServer, proxy: SlowProxy
 ) -> None:
     assert (await passed(three, 10))[0] == 30
@@ -133,9 +133,7 @@ async def test_in_the_minute_in_which_redis_gets_late_no_process_lets_more_than_
     await well(server, proxy)
 
 
-async def test_flushall_with_an_empty_stream_costs_the_minutes_counts_and_no_point(
-    three: list[Central], server: RedisServer
-) -> None:
+async def test_flushall_costs_the_minutes_counts_and_no_point(three: list[Central], server: RedisServer) -> None:
     allowed, alone = await passed(three, LIMIT)
     assert LIMIT <= allowed <= LIMIT + alone
     await server.client.flushall()

@@ -61,7 +61,7 @@ async def one(tmp_path: Path, server: RedisServer) -> AsyncIterator[Host]:
         yield made
 
 
-async def test_the_database_away_writes_go_on_queries_wait_and_afterwards_it_is_all_there(one: Host) -> None:
+async def test_while_the_database_is_away_writes_go_on_and_are_there_later(one: Host) -> None:
     central = one.central
     assert (await central.counter("a")).status == 201
     one.line.cut = True
@@ -87,7 +87,7 @@ async def test_the_database_away_writes_go_on_queries_wait_and_afterwards_it_is_
     assert await central.meter("fiesta_drained_points_total") == 3
 
 
-async def test_a_probe_waits_for_a_database_that_does_not_answer_once_and_not_twice(one: Host) -> None:
+async def test_a_probe_waits_only_once_for_a_silent_database(one: Host) -> None:
     one.line.cut = True
     one.line.asked.clear()
     ready = await one.central.ask("GET", "/ready", key=None)
@@ -184,7 +184,7 @@ async def test_a_spill_that_is_full_is_told_of_by_ready_until_there_is_room(
         assert (await central.ask("GET", "/ready", key=None)).status == 200
 
 
-async def test_a_key_that_was_used_goes_on_without_the_database_and_others_get_503(one: Host) -> None:
+async def test_without_the_database_used_keys_go_on_and_others_get_503(one: Host) -> None:
     central = one.central
     _, used = await central.new_key("ingest")
     _, unused = await central.new_key("ingest")
@@ -229,9 +229,7 @@ async def test_two_processes_share_one_limit(tmp_path: Path, server: RedisServer
         two.line.real = real
 
 
-async def test_a_stop_with_the_database_away_leaves_all_in_the_spill_for_the_next_start(
-    tmp_path: Path, server: RedisServer
-) -> None:
+async def test_a_stop_with_the_database_away_leaves_all_in_the_spill(tmp_path: Path, server: RedisServer) -> None:
     async with host(tmp_path / "data", server) as one:
         assert (await one.central.counter("a")).status == 201
         one.line.cut = True

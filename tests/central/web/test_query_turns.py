@@ -63,7 +63,7 @@ async def test_work_stops_when_its_client_has_gone(tmp_path: Path, path: str) ->
         await stores.made.ended.acquire()
 
 
-async def test_queries_of_one_key_keep_no_other_key_waiting_and_no_endless_queue(tmp_path: Path) -> None:
+async def test_queries_of_one_key_keep_no_other_key_waiting(tmp_path: Path) -> None:
     stores = Stores()
     async with running(tmp_path, outside=faulty(stores)) as central:
         assert (await central.counter("a")).status == 201

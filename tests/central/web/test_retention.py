@@ -112,9 +112,7 @@ async def test_after_the_grace_time_points_are_removed_and_cannot_come_back(cent
     assert await central.meter("fiesta_retention_dropped_seconds") == (START // DAY + 5) * DAY
 
 
-async def test_within_the_grace_time_the_line_can_be_moved_back_and_is_held_there(
-    central: Central, clock: Clock
-) -> None:
+async def test_within_the_grace_time_the_line_can_be_moved_back(central: Central, clock: Clock) -> None:
     reply = await post(central, "restore", {"days": 11})
     assert (reply.status, reply.json["message"]) == (201, "Line moved back")
     assert reply.json["data"]["line"] == day(2)

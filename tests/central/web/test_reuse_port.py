@@ -64,7 +64,7 @@ async def until_written(port: int, number: int) -> None:
             pass
 
 
-async def test_two_that_share_a_port_take_turns_at_restarts_and_every_count_is_stored_once(
+async def test_two_that_share_a_port_restart_in_turn_and_store_each_count_once(
     start: Callable[..., Awaitable[Process]], mariadb: MariaDB, database: str
 ) -> None:
     one = await start()

@@ -126,7 +126,7 @@ def shake_hands(central: Central, context: ssl.SSLContext) -> None:
         pass
 
 
-async def test_handshakes_that_fail_are_counted_with_their_reason_and_are_a_line_each(
+async def test_failed_handshakes_are_counted_by_reason_and_logged(
     tmp_path: Path,
     log: Log,
 ) -> None:

@@ -108,7 +108,7 @@ async def test_a_failed_group_counts_its_replays_once(writing: Writing) -> None:
     assert (await total(writing.store), writing.commits.counts.replays) == (2, 1)
 
 
-async def test_an_unavailable_store_is_503_for_the_whole_group_and_nothing_is_stored(writing: Writing) -> None:
+async def test_an_unavailable_store_is_503_for_the_whole_group(writing: Writing) -> None:
     await writing.hold()
     writing.store.script = [(StoreUnavailable("no file"), False)] * 2
     writing.add(*(sent(item(), key=f"k{number}") for number in range(5)))
@@ -131,7 +131,7 @@ async def test_an_unavailable_store_is_503_for_the_whole_group_and_nothing_is_st
         ([(OutcomeUnknown("2013"), False), (StoreError("odd"), False), (OutcomeUnknown("2013"), False)], 4),
     ],
 )
-async def test_a_commit_in_doubt_is_asked_again_until_it_is_known_and_stored_once(
+async def test_a_commit_in_doubt_is_asked_again_and_stored_once(
     writing: Writing, script: list[tuple[Exception, bool]], commits_run: int
 ) -> None:
     store, commits = writing.store, writing.commits
@@ -165,7 +165,7 @@ async def test_a_crash_is_500_without_a_traceback_and_the_next_group_goes_on(wri
 
 
 @pytest.mark.parametrize(("bound", "most"), [("MAX_WAITING_ROWS", 7), ("MAX_WAITING_REQUESTS", 3)])
-async def test_what_would_wait_beyond_a_bound_is_turned_away_and_the_rest_goes_on(
+async def test_requests_beyond_a_bound_are_turned_away_and_the_rest_goes_on(
     writing: Writing, monkeypatch: pytest.MonkeyPatch, bound: str, most: int
 ) -> None:
     monkeypatch.setattr(write_module, bound, most)
@@ -183,7 +183,7 @@ async def test_what_would_wait_beyond_a_bound_is_turned_away_and_the_rest_goes_o
 
 
 @pytest.mark.parametrize("script", [[], [(OutcomeUnknown("2013"), True)]])
-async def test_who_waits_too_long_gets_503_while_the_group_goes_on_and_the_retry_the_replay(
+async def test_a_wait_that_is_too_long_is_503_and_the_retry_gets_the_replay(
     tmp_path: Path, script: list[tuple[Exception, bool]]
 ) -> None:
     async with write(tmp_path, wait_seconds=0.01) as writing:
@@ -236,7 +236,7 @@ async def test_exclusive_work_runs_between_two_groups(writing: Writing) -> None:
     assert [answer.status for answer in await writing.answers()] == [201, 201]
 
 
-async def test_a_name_deleted_between_groups_takes_no_point_of_a_waiting_request_along(writing: Writing) -> None:
+async def test_a_name_deleted_between_groups_takes_no_waiting_point_along(writing: Writing) -> None:
     await writing.commits.submit(sent(item("a", kind="counter")))
     await writing.hold()
 

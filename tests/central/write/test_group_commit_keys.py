@@ -81,7 +81,7 @@ async def test_a_stored_key_with_another_body_is_refused(writing: Writing) -> No
     assert await total(store, "b") == 0
 
 
-async def test_a_partly_rejected_batch_is_replayed_as_it_was_answered_though_all_would_pass_now(
+async def test_a_partly_rejected_batch_is_replayed_as_it_was_answered(
     writing: Writing,
 ) -> None:
     store, commits = writing.store, writing.commits
@@ -99,7 +99,7 @@ async def test_a_partly_rejected_batch_is_replayed_as_it_was_answered_though_all
     assert (await total(store, "a"), await total(store, "b")) == (1, 0)
 
 
-async def test_a_stored_batch_is_replayed_as_accepted_though_its_items_are_too_old_now(writing: Writing) -> None:
+async def test_a_stored_batch_is_replayed_though_its_items_are_too_old_now(writing: Writing) -> None:
     store, commits = writing.store, writing.commits
     first = await commits.submit(sent(item(), key="k"))
     late = sent(item(), key="k")

@@ -31,9 +31,7 @@ async def drained(process: Process) -> None:
 # --- the database is away
 
 
-async def test_while_the_database_is_away_requests_are_acknowledged_and_stored_afterwards(
-    all_of: World, one: Process
-) -> None:
+async def test_while_the_database_is_away_requests_are_acknowledged(all_of: World, one: Process) -> None:
     one.line.cut = True
     assert statuses(await one.send(*(sent(item(), key=f"k{number}") for number in range(20)))) == [201] * 20
     assert statuses(await one.send(sent(item()), sent_single("c", "counter"))) == [201] * 2
@@ -154,9 +152,7 @@ async def test_what_nobody_can_look_up_is_503(all_of: World, one: Process) -> No
 
 
 @pytest.mark.parametrize("after", [False, True])
-async def test_a_commit_in_doubt_before_an_outage_is_spilled_as_one_and_stored_once(
-    all_of: World, one: Process, after: bool
-) -> None:
+async def test_a_commit_in_doubt_before_an_outage_is_stored_once(all_of: World, one: Process, after: bool) -> None:
     await one.send(sent(item("first")))
     one.line.script = [(OutcomeUnknown("2013"), after), (OutcomeUnknown("2013"), False)]
     answers = await one.send(sent(item(), key="k"), sent(item()), sent(item(), key="l"))
@@ -185,9 +181,7 @@ async def test_a_commit_that_hangs_is_spilled_under_its_id_and_stored_once(all_o
     assert await total(all_of.store, "first") == 7
 
 
-async def test_in_doubt_without_a_spill_to_take_it_it_is_asked_again_until_it_is_known(
-    all_of: World, one: Process
-) -> None:
+async def test_a_doubt_without_a_spill_is_asked_again_until_it_is_known(all_of: World, one: Process) -> None:
     await all_of.server.kill()
     one.line.script = [(OutcomeUnknown("2013"), True), (OutcomeUnknown("2013"), False), (StoreError("odd"), False)]
     assert statuses(await one.send(sent(item(), key="k"))) == [201]
@@ -208,9 +202,7 @@ async def test_a_known_type_is_held_to_and_an_unknown_one_taken_as_declared(all_
 
 
 @pytest.mark.parametrize(("kind", "stale"), [("value", 1), ("value", 2), ("counter", 0)])
-async def test_after_a_deletion_elsewhere_names_are_resolved_again_and_the_group_goes_on(
-    all_of: World, kind: Kind, stale: int
-) -> None:
+async def test_after_a_deletion_elsewhere_names_are_resolved_again(all_of: World, kind: Kind, stale: int) -> None:
     one = all_of.process()
     one.line.version = 1
     await one.send(sent(item("a", kind=kind)))

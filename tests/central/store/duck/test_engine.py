@@ -215,7 +215,7 @@ async def test_a_handle_in_doubt_writes_nothing_when_it_is_dropped(engine: Engin
     assert (engine.wal_bytes(), engine.path.read_bytes()) == before
 
 
-async def test_a_read_that_cannot_be_interrupted_does_not_hold_a_broken_handle_for_ever(tmp_path: Path) -> None:
+async def test_a_read_that_cannot_be_interrupted_frees_a_broken_handle(tmp_path: Path) -> None:
     engine = Engine(tmp_path / "t.duckdb", prepare, read_seconds=0.1)
     await engine.write(insert)
     hold = threading.Event()
@@ -245,7 +245,7 @@ async def test_close_ends_a_query_and_refuses_what_comes_after(engine: Engine, o
     assert opened.times == 1
 
 
-async def test_a_query_that_came_while_the_handle_was_opened_and_the_store_closed_is_refused(engine: Engine) -> None:
+async def test_a_query_while_the_store_closes_is_refused(engine: Engine) -> None:
     await engine.write(lambda _: engine.break_handle())
     reading = asyncio.create_task(engine.read(count))
     closing = asyncio.create_task(engine.close())
@@ -308,7 +308,7 @@ async def test_a_large_log_is_moved_between_groups(
     assert (checkpoints.calls, checked.wal_bytes()) == (1, 0)
 
 
-async def test_a_checkpoint_that_others_stand_in_the_way_of_is_put_off_and_breaks_nothing(
+async def test_a_checkpoint_that_readers_block_is_put_off(
     checked: Engine, opened: Opened, checkpoints: Checkpoints
 ) -> None:
     checkpoints.error = duckdb.TransactionException("other transactions are active")
@@ -319,7 +319,7 @@ async def test_a_checkpoint_that_others_stand_in_the_way_of_is_put_off_and_break
 
 
 @pytest.mark.parametrize("error", [duckdb.FatalException("dead"), duckdb.IOException("full"), RuntimeError("odd")])
-async def test_a_checkpoint_that_fails_is_raised_to_nobody_and_the_file_is_opened_again(
+async def test_after_a_failed_checkpoint_the_file_is_opened_again(
     checked: Engine, opened: Opened, checkpoints: Checkpoints, error: Exception
 ) -> None:
     checkpoints.error = error

@@ -136,7 +136,7 @@ async def packed(store: DuckStore, before: int = NOW) -> int:
     return slices
 
 
-async def test_minutes_of_days_gone_by_are_packed_and_an_answer_stays_what_it_was(store: DuckStore) -> None:
+async def test_packing_closed_days_changes_no_answer(store: DuckStore) -> None:
     await name(store, "a")
     await name(store, "b")
     rows: list[Row] = []

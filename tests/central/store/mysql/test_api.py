@@ -95,7 +95,7 @@ async def test_two_processes_under_load_add_up(central: Central, other: Central)
 
 
 @pytest.mark.parametrize("goes_in", [True, False])
-async def test_a_retry_across_midnight_at_another_process_while_the_first_commit_hangs_counts_once(
+async def test_a_retry_after_midnight_at_another_process_counts_once(
     tmp_path: Path, mariadb: MariaDB, database: str, environ: Mapping[str, str], goes_in: bool
 ) -> None:
     midnight = (int(time.time()) // DAY + 1) * DAY
@@ -222,7 +222,7 @@ def test_migrate_makes_tables_and_key_once(tmp_path: Path, environ: Mapping[str,
     assert (tmp_path / "admin.key").stat().st_mode & 0o777 == 0o600
 
 
-async def test_of_processes_that_start_at_once_on_an_empty_database_one_makes_the_admin_key(
+async def test_of_processes_that_start_at_once_one_makes_the_admin_key(
     mariadb: MariaDB, database: str, tmp_path: Path, environ: Mapping[str, str]
 ) -> None:
     folders = [tmp_path / str(number) for number in range(5)]
@@ -233,9 +233,7 @@ async def test_of_processes_that_start_at_once_on_an_empty_database_one_makes_th
     assert parse_key(path.read_text().strip()).public_id == public_id
 
 
-def test_a_server_that_is_not_there_stops_the_start_and_says_where_it_was_looked_for(
-    tmp_path: Path, environ: Mapping[str, str]
-) -> None:
+def test_a_missing_server_stops_the_start_and_is_named(tmp_path: Path, environ: Mapping[str, str]) -> None:
     settings = load_settings({**environ, "DB_PORT": "1", "METRICS_DATA_DIR": str(tmp_path)})
     with pytest.raises(match=r"127\.0\.0\.1:1 cannot be reached as root"):
         migrate(settings)

@@ -87,7 +87,7 @@ async def send(central: Central, number: int) -> int:
     return (await central.batch(*items, headers={"Idempotency-Key": f"{number}"})).status
 
 
-async def test_a_full_disk_is_201_from_the_spill_or_503_and_sums_are_exact_afterwards(
+async def test_a_full_disk_is_201_from_the_spill_or_503_and_sums_stay_exact(
     disk: Disk, central: tuple[Central, bool]
 ) -> None:
     service, with_spill = central

@@ -114,7 +114,7 @@ async def test_a_server_stopped_in_the_middle_of_commit_stores_the_group_once(
 
 @pytest.mark.parametrize("days", [(TODAY, TODAY + 1), (TODAY + 1, TODAY), (TODAY, TODAY)])
 @pytest.mark.parametrize("first_goes_in", [True, False])
-async def test_a_retry_across_midnight_with_the_first_attempt_still_in_doubt_is_stored_once(
+async def test_a_retry_after_midnight_of_a_commit_in_doubt_is_stored_once(
     mariadb: MariaDB, database: str, store: MySQLStore, days: tuple[int, int], first_goes_in: bool
 ) -> None:
     metric, entry, told = await name(store, "a"), request(), asyncio.Event()
@@ -157,7 +157,7 @@ async def test_a_server_stopped_before_commit_is_a_certain_failure(mariadb: Mari
     await assert_levels_agree(hasty, [metric.id], wanted.rows)
 
 
-async def test_a_request_that_another_process_stored_meanwhile_is_refused_for_certain(
+async def test_a_request_that_another_process_stored_is_refused(
     mariadb: MariaDB, database: str, store: MySQLStore, commits: Script
 ) -> None:
     """Its id alone must not pass for the group's: the other rows would be lost."""
@@ -175,9 +175,7 @@ async def test_a_request_that_another_process_stored_meanwhile_is_refused_for_ce
     await assert_levels_agree(store, [metric.id], [plain(metric, 7)])
 
 
-async def test_a_cancelled_commit_stores_nothing_and_its_session_is_not_used_again(
-    store: MySQLStore, commits: Script
-) -> None:
+async def test_a_cancelled_commit_stores_nothing_and_ends_its_session(store: MySQLStore, commits: Script) -> None:
     metric = await name(store, "a")
     begun = asyncio.Event()
 
@@ -213,7 +211,7 @@ async def test_sessions_that_died_at_rest_are_nobodys_answer(
     await assert_levels_agree(store, [metric.id], rows)
 
 
-async def test_a_session_that_ends_in_mid_transaction_takes_nothing_along_and_the_group_goes_in(
+async def test_a_session_that_ends_within_a_transaction_loses_nothing(
     mariadb: MariaDB, database: str, store: MySQLStore
 ) -> None:
     metric = await name(store, "a")
@@ -237,7 +235,7 @@ def end_waiting(mariadb: MariaDB) -> None:
         pass
 
 
-async def test_without_a_server_all_is_unavailable_and_says_where_it_was_looked_for(
+async def test_without_a_server_all_is_unavailable_and_names_its_address(
     mariadb: MariaDB, store: MySQLStore, database: str
 ) -> None:
     metric = await name(store, "a")
@@ -261,9 +259,7 @@ async def test_without_a_server_all_is_unavailable_and_says_where_it_was_looked_
     await assert_levels_agree(store, [metric.id], wanted.rows)
 
 
-async def test_kill_9_of_the_server_under_load_loses_nothing_that_was_acknowledged_and_doubles_nothing(
-    mariadb: MariaDB, hasty: MySQLStore
-) -> None:
+async def test_kill_9_of_the_server_loses_and_doubles_nothing_acknowledged(mariadb: MariaDB, hasty: MySQLStore) -> None:
     metrics = [await name(hasty, text) for text in "abc"]
     acknowledged: list[Group] = []
     up, enough, over = asyncio.Event(), asyncio.Event(), False
@@ -307,7 +303,7 @@ async def test_kill_9_of_the_server_under_load_loses_nothing_that_was_acknowledg
     assert set(await hasty.find_requests(ids)) == set(ids)
 
 
-async def test_a_full_disk_is_unavailable_and_what_was_acknowledged_before_is_exact(tmp_path: Path) -> None:
+async def test_a_full_disk_is_unavailable_and_keeps_what_was_acknowledged(tmp_path: Path) -> None:
     server = MariaDB(tmp_path, "--innodb-file-per-table=0", "--innodb-data-file-path=ibdata1:12M:autoextend:max:48M")
     server.install()
     server.start()

@@ -83,7 +83,7 @@ async def test_loaded_and_inserted_the_same_is_stored(
     ]
 
 
-async def test_a_point_whose_key_is_taken_is_refused_for_certain_and_nothing_of_its_group_is_stored(
+async def test_a_point_whose_key_is_taken_stores_nothing_of_its_group(
     mariadb: MariaDB, database: str, store: MySQLStore
 ) -> None:
     metric = await name(store, "a")
@@ -138,7 +138,7 @@ async def test_a_server_that_takes_no_load_any_more_gets_inserts(
         (b"1,5\n\n", None),
     ],
 )
-async def test_what_is_not_stored_as_it_was_is_an_error_though_the_server_only_warns(
+async def test_a_value_that_the_server_would_change_is_an_error(
     mariadb: MariaDB, database: str, text: bytes, stored: tuple[tuple[int, int], ...] | None
 ) -> None:
     mariadb.run("CREATE TABLE small (id INT PRIMARY KEY, value TINYINT NOT NULL)", database)

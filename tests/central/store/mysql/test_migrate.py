@@ -107,7 +107,7 @@ async def test_a_migration_that_fails_names_itself(connecting: Connect) -> None:
         (Server("no-such-host.invalid", 3306, "metrics", "root"), "no-such-host.invalid"),
     ],
 )
-async def test_a_server_that_does_not_let_us_in_is_named_and_the_password_is_not(
+async def test_a_server_that_refuses_us_is_named_and_the_password_is_not(
     mariadb: MariaDB, server: Server, message: str
 ) -> None:
     port = server.port or mariadb.port

@@ -70,7 +70,7 @@ async def test_the_last_partition_stays_whatever_is_asked(store: MySQLStore, mar
     await assert_levels_agree(store, [metric.id], [plain(metric, 1)])
 
 
-async def test_a_partition_goes_while_a_reader_is_in_its_table_and_commits_go_on(
+async def test_a_partition_goes_beside_a_reader_and_commits_go_on(
     store: MySQLStore, mariadb: MariaDB, database: str
 ) -> None:
     metric, rows = await filled(store)
@@ -88,7 +88,7 @@ async def test_a_partition_goes_while_a_reader_is_in_its_table_and_commits_go_on
     await assert_levels_agree(store, [metric.id], [*(row for row in rows if row.recorded_at >= LINE), *fresh])
 
 
-async def test_a_reader_that_stays_and_a_drop_that_waits_for_it_stall_no_commit_for_two_seconds(
+async def test_a_drop_that_waits_for_a_reader_stalls_no_commit(
     store: MySQLStore, mariadb: MariaDB, database: str
 ) -> None:
     metric, rows = await filled(store)

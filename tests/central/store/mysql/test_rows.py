@@ -42,7 +42,7 @@ def test_a_plain_row_among_summaries_has_none(core: ModuleType | None) -> None:
 
 
 @each_core
-def test_rows_are_sorted_by_the_points_key_and_numbered_from_the_groups_id(core: ModuleType | None) -> None:
+def test_rows_are_sorted_by_key_and_numbered_from_the_groups_id(core: ModuleType | None) -> None:
     rows = [plain(2, 1, NOW), plain(1, 2, NOW + 1), plain(1, 3, NOW)]
     made = lines(b"\xff" * 16, rows, core)
     base = (2**43 - 1) << 20

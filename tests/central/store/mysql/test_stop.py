@@ -128,7 +128,7 @@ async def given_up_and_sent_again(
 
 
 @pytest.mark.parametrize("is_answered", [False, True], ids=["COMMIT not read yet", "COMMIT done, its answer lost"])
-async def test_a_server_stopped_in_commit_stores_what_a_client_sends_again_under_its_key_once(
+async def test_a_server_stopped_in_commit_stores_a_retry_once(
     pair: Pair, mariadb: MariaDB, database: str, redis_environ: dict[str, str], is_answered: bool
 ) -> None:
     for name in ("keyed", "plain"):

@@ -91,7 +91,7 @@ class TestMySQLRetention(RetentionContract):
 # --- names that another process deletes
 
 
-async def test_a_group_of_names_older_than_a_deletion_is_refused_and_goes_in_with_new_ones(
+async def test_a_group_with_ids_older_than_a_deletion_goes_in_with_new_ones(
     store: MySQLStore, other: MySQLStore
 ) -> None:
     version = await store.names.version()
@@ -111,7 +111,7 @@ async def test_a_group_of_names_older_than_a_deletion_is_refused_and_goes_in_wit
     await assert_levels_agree(store, [gone.id, back.id, stays.id], wanted.rows)
 
 
-async def test_a_deletion_waits_for_the_group_that_is_being_committed_and_takes_its_points(
+async def test_a_deletion_waits_for_the_open_commit_and_takes_its_points(
     mariadb: MariaDB, store: MySQLStore, other: MySQLStore, commits: Script
 ) -> None:
     metric = await name(store, "a")
@@ -137,7 +137,7 @@ async def test_creating_names_does_not_make_names_stale(store: MySQLStore, other
     assert await store.names.version() == version
 
 
-async def test_what_a_broken_deletion_leaves_is_never_shown_and_upkeep_removes_it(
+async def test_what_a_broken_deletion_leaves_is_hidden_and_removed_later(
     mariadb: MariaDB, database: str, store: MySQLStore, commits: Script
 ) -> None:
     metric = await name(store, "a")
