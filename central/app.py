@@ -46,6 +46,7 @@ from central.web.turns import Turns
 from central.write.group_commit import GroupCommit
 from central.write.write_check import WriteCheck
 from runtime.addresses import is_loopback
+from runtime.plausible_clock import GRACE_SECONDS, PlausibleClock
 from runtime.private_files import make_private_file, make_private_folder
 from runtime.start_error import StartError, starting
 from runtime.systemd import Notifier, show_life, silent
@@ -93,6 +94,7 @@ class _Core:
     names: Names
     commits: GroupCommit
     retention: Retention
+    clock: PlausibleClock
 
     def start(self, clock: Callable[[], float]) -> None:
         self.commits.start()
@@ -122,8 +124,10 @@ async def serve(
     """
     stop = stop or _stopped_by_signals()
     tls = _tls(settings)
-    store = with_outage_guard(outside.wrap_store(await _open_store(settings)), settings)
-    core = _core(settings, store, outside)
+    clock = PlausibleClock(outside.clock, outside.ticks, on_jump=_tell_jump)
+    opened = await _open_store(settings, clock=outside.clock, may_remove=clock.settled)
+    core = _core(settings, with_outage_guard(outside.wrap_store(opened), settings), clock, outside)
+    store = core.store
     open_requests, counts = OpenRequests(), RequestCounts()
     count_handshakes(tls, counts.handshakes)
     runner = _runner(settings, core, outside, open_requests, counts)
@@ -160,7 +164,7 @@ async def serve(
         _log.info("stopped")
 
 
-def _core(settings: Settings, store: Store, outside: Outside) -> _Core:
+def _core(settings: Settings, store: Store, clock: PlausibleClock, outside: Outside) -> _Core:
     redis = RedisServices(settings, outside.ticks)
     names = Names(store.names, Caps(settings.max_names, settings.max_names_per_key))
     auth = Auth(
@@ -176,8 +180,13 @@ def _core(settings: Settings, store: Store, outside: Outside) -> _Core:
         clock=outside.clock,
         ticks=outside.ticks,
     )
+    retention.may_remove = clock.settled
     commits = GroupCommit(store, names, spill=redis.spill, clock=outside.clock)
-    return _Core(store, redis, auth, names, commits, retention)
+    return _Core(store, redis, auth, names, commits, retention, clock)
+
+
+def _tell_jump(seconds: float) -> None:
+    _log.warning("clock_jumped", seconds=round(seconds, 3), nothing_is_removed_for_seconds=int(GRACE_SECONDS))
 
 
 def _runner(
@@ -234,6 +243,7 @@ def _registry(core: _Core, counts: RequestCounts, store_name: str, ours: str) ->
         http=counts,
         retention=core.retention.counts,
         redis=core.redis,
+        clock=core.clock,
     )
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
@@ -257,7 +267,13 @@ async def _migrate(settings: Settings, told: OnMigration | None) -> list[str]:
         await store.close()
 
 
-async def _open_store(settings: Settings, told: OnMigration | None = None) -> OpenStore:
+async def _open_store(
+    settings: Settings,
+    told: OnMigration | None = None,
+    *,
+    clock: Callable[[], float] = time.time,
+    may_remove: Callable[[], bool] = lambda: False,
+) -> OpenStore:
     with starting(f"METRICS_DATA_DIR {settings.data_dir}", "name one that this user may make and write"):
         make_private_folder(settings.data_dir)
         for pattern in _HOLD_DATA:
@@ -266,7 +282,7 @@ async def _open_store(settings: Settings, told: OnMigration | None = None) -> Op
         for left in settings.data_dir.glob("backup-*.tmp*"):
             left.unlink(missing_ok=True)
     try:
-        return await open_store(settings, told)
+        return await open_store(settings, told, clock=clock, may_remove=may_remove)
     except MigrationError as error:
         raise StartError(str(error)) from error
     except StoreError as error:

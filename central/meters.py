@@ -29,6 +29,7 @@ from central.store.base import Store
 from central.store.outage_guard import OutageGuard
 from central.web.counts import RequestCounts
 from central.write.store_or_spill import WriteCounts
+from runtime.plausible_clock import PlausibleClock
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,7 @@ class Sources:
     http: RequestCounts
     retention: RetentionCounts
     redis: RedisServices
+    clock: PlausibleClock
 
     @property
     def guard(self) -> OutageGuard | None:
@@ -205,6 +207,13 @@ FAMILIES: Final = (
         "retention_dropped_seconds",
         "Points before this moment are removed (Unix seconds; 0: none).",
         lambda s: s.retention.dropped,
+    ),
+    Family(_COUNTER, "clock_jumps", "Jumps of the clock by more than 30 s.", lambda s: s.clock.jumps),
+    Family(
+        _GAUGE,
+        "removal_wait_seconds",
+        "Seconds until the clock is trusted with removing what is old.",
+        lambda s: s.clock.read().wait,
     ),
     # Outages, and what Redis is used for.
     Family(

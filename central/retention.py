@@ -63,14 +63,27 @@ def due(state: State, now: int) -> bool:
     return state.last_run // DAY != now // DAY
 
 
-def advanced(state: State, policy: Policy, now: int, *, forced: bool) -> State:
-    """Where the line belongs today, and what may be removed. ``forced`` ends a hold."""
+def advanced(state: State, policy: Policy, now: int, *, forced: bool, may_remove: bool = True) -> State:
+    """Where the line belongs today, and what may be removed: nothing more without ``may_remove``.
+
+    ``forced`` ends a hold.
+    """
     held = 0 if forced or state.held_until <= now else state.held_until
     wanted = max(0, (now // DAY - policy.days) * DAY)
     line = state.line if held else max(wanted, state.dropped)
     moves = (*state.moves, Move(now, line))
-    removable = min(lowest_line(moves, now - policy.grace * DAY), wanted)
+    removable = min(lowest_line(moves, grace_begin(moves, policy.grace, now)), wanted) if may_remove else 0
     return state._replace(line=line, held_until=held, dropped=max(state.dropped, removable))
+
+
+def grace_begin(moves: Sequence[Move], days: int, now: int) -> int:
+    """When the grace time of ``days`` began that ends now.
+
+    It is counted twice: by the clock, and by the days on which the line moved, as it does each day. A service that
+    starts with a clock that is far ahead has lived through one such day and not through many.
+    """
+    lived = sorted({move.at // DAY for move in moves}, reverse=True)[:days]
+    return min([now - days * DAY, *(day * DAY - 1 for day in lived)])
 
 
 def lowest_line(moves: Sequence[Move], since: int) -> int:
@@ -94,8 +107,11 @@ def restored(state: State, policy: Policy, now: int, days: int | None) -> State:
 
 
 def leased(state: State, owner: str, now: int) -> State:
-    """The state with the lease renewed. Raises BusyError while another owner's is good."""
-    if state.lease_owner not in ("", owner) and state.lease_until > now:
+    """The state with the lease renewed. Raises BusyError while another owner's is good.
+
+    One that ends later than any lease can was given by a clock that was ahead, and counts for nothing.
+    """
+    if state.lease_owner not in ("", owner) and now < state.lease_until <= now + LEASE_SECONDS:
         raise BusyError
     return state._replace(lease_owner=owner, lease_until=now + LEASE_SECONDS)
 
@@ -104,7 +120,11 @@ def leased(state: State, owner: str, now: int) -> State:
 
 
 class Retention:
-    """Moves the line and removes what is due, of all processes one at a time; tells queries where the line is."""
+    """Moves the line and removes what is due, of all processes one at a time; tells queries where the line is.
+
+    While the clock is not to be trusted with it (``may_remove``), the daily run waits. A person's run moves the line,
+    which can be moved back, and removes only what was due before.
+    """
 
     def __init__(
         self,
@@ -117,6 +137,8 @@ class Retention:
     ) -> None:
         self.policy = policy
         self._store = store
+        self.may_remove: Callable[[], bool] = lambda: True
+        """Whether the clock is to be trusted with what cannot be undone. The one that wires puts its judge here."""
         self._clock = clock
         self._ticks = ticks
         self._sleep = sleep
@@ -186,7 +208,7 @@ class Retention:
         """Run once a UTC day, for ever; also soon after a start that comes late. Never raises but when cancelled."""
         while True:
             try:
-                if due(await self._store.state(), self._now()):
+                if self.may_remove() and due(await self._store.state(), self._now()):
                     await self.run("daily", forced=False)
             except BusyError:
                 _log.debug("retention_runs_elsewhere")
@@ -202,7 +224,7 @@ class Retention:
 
     def _advance(self, state: State, actor: str, *, forced: bool) -> tuple[State, list[LogEntry]]:
         now = self._now()
-        new = advanced(state, self.policy, now, forced=forced)
+        new = advanced(state, self.policy, now, forced=forced, may_remove=self.may_remove())
         if new.line == state.line:
             return new, []
         _log.info("retention_line_moved", line=format_time(new.line), was=format_time(state.line), by=actor)

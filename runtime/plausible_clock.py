@@ -40,12 +40,17 @@ class PlausibleClock:
         self._ticks = ticks
         self._grace = grace
         self._on_jump = on_jump
+        self.jumps = 0
         self._since = ticks()
         self._offset = self._trusted = wall() - self._since
 
     def __call__(self) -> float:
         """UTC seconds, as in ``read``."""
         return self.read().now
+
+    def settled(self) -> bool:
+        """Whether things may be removed because of their age now."""
+        return not self.read().wait
 
     def read(self) -> Reading:
         """Look at both clocks. To be asked more often than once in a grace time, or a jump back is not seen."""
@@ -55,6 +60,7 @@ class PlausibleClock:
         self._offset = offset
         if abs(step) > TOLERANCE_SECONDS:
             self._since = ticks
+            self.jumps += 1
             self._on_jump(step)
         wait = max(0.0, self._since + self._grace - ticks)
         # Back where it was, it is right at once: then what came between was the fault.

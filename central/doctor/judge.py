@@ -241,10 +241,12 @@ def revoked_in_use(keys: Sequence[KeyState] | None, used: Mapping[int, int]) -> 
     return warning(check, f"still sent: {listed}", "give these senders a new key; what they send is refused with 401")
 
 
-def retention(last_run: int | None, now: float, *, running: bool) -> Finding:
-    """Whether the daily run came."""
+def retention(last_run: int | None, now: float, *, running: bool, wait: float = 0.0) -> Finding:
+    """Whether the daily run came; for ``wait`` seconds more the running service does not trust the clock with it."""
     check = "retention"
     if not last_run:
+        if running and wait:
+            return ok(check, f"has not run yet; it does when the clock has been steady for {wait:.0f} s more")
         if running:
             return warning(check, "has not run yet", "wait a minute; then see retention_failed in the service's log")
         return ok(check, "has not run yet; a running service does it daily")
@@ -253,6 +255,15 @@ def retention(last_run: int | None, now: float, *, running: bool) -> Finding:
         advice = "see retention_failed in the service's log" if running else "start the service: it runs daily in it"
         return warning(check, message, f"{advice}, or run fiesta-central retention run")
     return ok(check, message)
+
+
+def clock_jumps(jumps: int, wait: float) -> Finding:
+    """What the service saw of this host's clock since it started: jumps, and for how long it removes nothing more."""
+    check = "clock jumps"
+    if not jumps:
+        return ok(check, "none since the service started")
+    message = f"{jumps} since the service started" + (f"; it removes nothing for {wait:.0f} s more" if wait else "")
+    return warning(check, message, "see to the time service of this host: timedatectl, chrony")
 
 
 def rejected_points(count: int | None) -> Finding:

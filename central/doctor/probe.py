@@ -34,6 +34,8 @@ T = TypeVar("T")
 SECONDS: Final = 5.0
 """How long one dependency may take to answer."""
 _USED: Final = "fiesta_revoked_key_requests_total"
+_JUMPS: Final = "fiesta_clock_jumps_total"
+_WAIT: Final = "fiesta_removal_wait_seconds"
 
 
 class Heard(NamedTuple):
@@ -115,6 +117,7 @@ def _ask_service(settings: Settings) -> tuple[Heard | None, list[Finding]]:
         ours = str(client.get("/openapi.json")["info"]["version"])
         heard = Heard(body, ours, client.get_text("/metrics", {}))
         findings = list(doctor.service(heard.ready, heard.version, version("glowing-fiesta")))
+        findings.append(doctor.clock_jumps(int(_number(heard.metrics, _JUMPS)), _number(heard.metrics, _WAIT)))
     except ClientError as error:
         if "no service answers" in str(error):
             return None, [warning("service", f"none runs at {settings.url}", "start it: fiesta-central serve")]
@@ -123,6 +126,12 @@ def _ask_service(settings: Settings) -> tuple[Heard | None, list[Finding]]:
         what = f"what answers at {settings.url} is not the service"
         return None, [fails("service", what, "set METRICS_LISTEN, or stop the other program")]
     return heard, [*findings, doctor.clock("the service", ahead, settings.clock_skew_seconds)]
+
+
+def _number(metrics: str, sample: str) -> float:
+    """A sample without labels; 0 where an older service does not have it."""
+    found = (line.rpartition(" ") for line in metrics.splitlines())
+    return next((float(value) for name, _, value in found if name == sample), 0.0)
 
 
 def _revoked_in_use(metrics: str) -> dict[int, int]:
@@ -202,7 +211,8 @@ def _judged(facts: StoreState, heard: Heard | None, settings: Settings) -> Itera
     yield doctor.admin_keys(facts.keys, given=settings.admin_key is not None)
     if heard is not None:
         yield doctor.revoked_in_use(facts.keys, _revoked_in_use(heard.metrics))
-    yield doctor.retention(facts.last_run, now, running=heard is not None)
+    wait = _number(heard.metrics, _WAIT) if heard is not None else 0.0
+    yield doctor.retention(facts.last_run, now, running=heard is not None, wait=wait)
     yield doctor.rejected_points(facts.rejected)
     yield doctor.clashes(facts.clashes)
 

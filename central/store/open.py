@@ -1,5 +1,7 @@
 """Chooses the store that the settings name, and opens it."""
 
+import time
+from collections.abc import Callable
 from typing import Protocol
 
 from central.settings import Settings
@@ -15,14 +17,25 @@ class OpenStore(Store, Protocol):
 
     applied: list[str]
     """Migrations that the opening applied."""
+    may_remove: Callable[[], bool]
+    """Asked before ids are dropped."""
 
 
-async def open_store(settings: Settings, told: OnMigration | None = None) -> OpenStore:
+async def open_store(
+    settings: Settings,
+    told: OnMigration | None = None,
+    *,
+    clock: Callable[[], float] = time.time,
+    may_remove: Callable[[], bool] = lambda: False,
+) -> OpenStore:
     """The store of ``DB_CONNECTION``, migrated; ``told`` hears how far that is.
+
+    ``may_remove`` is asked before anything is dropped by its age.
 
     Raises StoreError and MigrationError; then nothing is left open.
     """
-    store = _mysql(settings) if settings.db_connection == "mysql" else DuckStore(settings.data_dir)
+    store = _mysql(settings, clock) if settings.db_connection == "mysql" else DuckStore(settings.data_dir, clock=clock)
+    store.may_remove = may_remove
     try:
         await store.open(told)
     except BaseException:
@@ -31,7 +44,8 @@ async def open_store(settings: Settings, told: OnMigration | None = None) -> Ope
     return store
 
 
-def _mysql(settings: Settings) -> MySQLStore:
-    return MySQLStore(
-        Server(settings.db_host, settings.db_port, settings.db_database, settings.db_username, settings.db_password)
+def _mysql(settings: Settings, clock: Callable[[], float]) -> MySQLStore:
+    server = Server(
+        settings.db_host, settings.db_port, settings.db_database, settings.db_username, settings.db_password
     )
+    return MySQLStore(server, clock=clock)

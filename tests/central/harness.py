@@ -142,11 +142,16 @@ class Log(io.StringIO):
 
 @dataclass
 class Clock:
-    """UTC seconds that move when a test says so."""
+    """UTC seconds that move when a test says so. ``ahead`` is by how much somebody set the clock wrong."""
 
     now: float = field(default_factory=time.time)
+    ahead: float = 0.0
 
     def __call__(self) -> float:
+        return self.now + self.ahead
+
+    def ticks(self) -> float:
+        """The seconds that passed, which nobody can set."""
         return self.now
 
 

@@ -2,6 +2,7 @@
 
 import os
 import random
+from collections.abc import Iterable
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -35,6 +36,21 @@ from tests.central.store_help import (
     plain,
     request,
 )
+
+
+async def ids_of_days(store: Store, days: Iterable[int]) -> dict[int, RequestId]:
+    """An id stored under each of these days, counted from today."""
+    entries = {day: request() for day in days}
+    for day, entry in entries.items():
+        await store.commit(group(ids=[entry], day=TODAY + day))
+    return entries
+
+
+async def days_found(store: Store, entries: dict[int, RequestId]) -> set[int]:
+    """Those of the entries that the store knows."""
+    found = await store.find_requests([entry.id for entry in entries.values()])
+    return {day for day, entry in entries.items() if entry.id in found}
+
 
 EDGES = [1, UNIT, 10**14 - 1, 10**14, 2**62 - 1, 2**62, 2**63 - 1, 2**63, 10**19, MAX_UNITS]
 """Where numbers cross from one way of carrying them into a store to another."""
@@ -273,13 +289,38 @@ class GroupsContract:
     ) -> None:
         clock.now = NOW - 10 * DAY
         store = await open_store()
-        ten, eight, today = request(), request(), request()
-        for entry, back in ((ten, 10), (eight, 8), (today, 0)):
-            await store.commit(group(ids=[entry], day=TODAY - back))
-        assert len(await store.find_requests([ten.id, eight.id, today.id])) == 3
+        entries = await ids_of_days(store, range(-10, 1))
         clock.now = NOW
         if reopened:
             await store.close()
             store = await open_store()
         await store.tidy(idle=False)
-        assert set(await store.find_requests([ten.id, eight.id, today.id])) == {eight.id, today.id}
+        assert await days_found(store, entries) == set(range(-8, 1))
+
+    async def test_ids_of_days_that_few_others_followed_are_kept(self, open_store: OpenStore, clock: Clock) -> None:
+        clock.now = NOW - 30 * DAY
+        store = await open_store()
+        entries = await ids_of_days(store, (-30, -20, -10, 0))
+        clock.now = NOW
+        await store.tidy(idle=False)
+        assert await days_found(store, entries) == {-30, -20, -10, 0}
+
+    @pytest.mark.parametrize("reopened", [True, False])
+    @pytest.mark.parametrize("ahead", [10, 400, -10, -31])
+    async def test_a_clock_that_is_wrong_for_good_drops_no_id_of_seven_days(
+        self, open_store: OpenStore, clock: Clock, ahead: int, reopened: bool
+    ) -> None:
+        clock.now = NOW - 8 * DAY
+        store = await open_store()
+        entries = await ids_of_days(store, range(-8, 1))
+        for wrong in (True, False):
+            clock.now = NOW + ahead * DAY if wrong else NOW + 3600
+            if reopened:
+                await store.close()
+                store = await open_store()
+            await store.tidy(idle=False)
+            assert await days_found(store, entries) >= set(range(-7, 1))
+            entries[100 + wrong] = request()
+            await store.commit(group(ids=[entries[100 + wrong]], day=int(clock.now // DAY)))
+            await store.tidy(idle=False)
+        assert await days_found(store, entries) >= {*range(-7, 1), 100, 101}

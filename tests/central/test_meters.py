@@ -28,6 +28,7 @@ from central.store.outage_guard import OutageGuard
 from central.web.counts import RequestCounts
 from central.write.group_commit import GroupCommit
 from central.write.store_or_spill import WriteCounts
+from runtime.plausible_clock import PlausibleClock
 from tests.central.harness import Central
 from tests.central.store_help import CAPS
 
@@ -64,6 +65,7 @@ TOLD = {
     "fiesta_retention_parts_total": 18,
     "fiesta_retention_line_seconds": 19,
     "fiesta_retention_dropped_seconds": 20,
+    "fiesta_removal_wait_seconds": 27,
     'fiesta_unreadable_requests_total{reason="method"}': 24,
     'fiesta_tls_failures_total{reason="version"}': 25,
     'fiesta_busy_total{kind="long bodies"}': 26,
@@ -92,6 +94,7 @@ def sources_of(store: OutageGuard | DuckStore, redis: RedisServices) -> Sources:
         http=RequestCounts(),
         retention=RetentionCounts(),
         redis=redis,
+        clock=PlausibleClock(lambda: 0.0, lambda: 0.0, grace=27.0),
     )
 
 

@@ -29,6 +29,11 @@ def day(number: int) -> int:
     return (TODAY - number) * DAY
 
 
+def daily(first: int, last: int) -> tuple[Move, ...]:
+    """Moves of a line of 90 days, one a day, ``first`` to ``last`` days ago."""
+    return moves(*((ago, ago + 90) for ago in range(first, last - 1, -1)))
+
+
 def moves(*pairs: tuple[float, int]) -> tuple[Move, ...]:
     """Moves of the line, each (days ago, line so many days ago)."""
     return tuple(Move(int(NOW - ago * DAY), day(line)) for ago, line in pairs)
@@ -73,7 +78,7 @@ def test_the_lowest_line_is_of_all_that_were_in_force(made: tuple[Move, ...], si
             State(line=day(91), moves=moves((2, 92), (1, 91))), POLICY, day(90), 0, id="within the grace time"
         ),
         pytest.param(
-            State(line=day(91), dropped=day(99), moves=moves((8, 98), (7, 97), (1, 91))),
+            State(line=day(91), dropped=day(99), moves=daily(8, 1)),
             POLICY,
             day(90),
             day(97),
@@ -87,14 +92,21 @@ def test_the_lowest_line_is_of_all_that_were_in_force(made: tuple[Move, ...], si
             id="fewer days: hidden now, removed after the grace time",
         ),
         pytest.param(
-            State(line=day(30), dropped=day(97), moves=moves((7, 30))),
+            State(line=day(31), dropped=day(97), moves=moves(*((ago, ago + 30) for ago in range(7, 0, -1)))),
             Policy(30, 7),
             day(30),
-            day(30),
+            day(37),
             id="... which is over now",
         ),
         pytest.param(
-            State(line=day(90), dropped=day(97), moves=moves((7, 97), (0, 90))),
+            State(line=day(-110), dropped=day(98), moves=(*daily(8, 0), *moves((-200, -110)))),
+            POLICY,
+            day(90),
+            day(97),
+            id="a clock was 200 days ahead for one run: what is due is due, and nothing else",
+        ),
+        pytest.param(
+            State(line=day(90), dropped=day(97), moves=daily(7, 0)),
             Policy(180, 7),
             day(97),
             day(97),
@@ -113,8 +125,8 @@ def test_the_lowest_line_is_of_all_that_were_in_force(made: tuple[Move, ...], si
             State(line=day(120), held_until=NOW, dropped=day(130), moves=moves((7, 120))),
             POLICY,
             day(90),
-            day(120),
-            id="the hold is over: hidden again, and only removed what was hidden all the time",
+            day(130),
+            id="the hold is over: hidden again, and nothing is removed before the line has moved for the grace time",
         ),
         pytest.param(
             State(line=day(60), dropped=day(98), moves=moves((8, 98), (-30, 60))),
@@ -135,6 +147,19 @@ def test_the_lowest_line_is_of_all_that_were_in_force(made: tuple[Move, ...], si
 def test_where_the_line_belongs_and_what_may_be_removed(state: State, policy: Policy, line: int, dropped: int) -> None:
     new = advanced(state, policy, NOW, forced=False)
     assert (new.line, new.dropped) == (line, dropped)
+
+
+def test_a_clock_that_is_not_trusted_removes_nothing_and_may_hide() -> None:
+    state = State(line=day(91), dropped=day(99), moves=daily(8, 1))
+    new = advanced(state, POLICY, NOW, forced=True, may_remove=False)
+    assert (new.line, new.dropped) == (day(90), day(99))
+
+
+def test_a_start_with_a_clock_far_ahead_removes_one_days_more_at_most() -> None:
+    for ahead in (10, 40, 4000):
+        now = NOW + ahead * DAY
+        state = State(line=day(90), dropped=day(98), moves=daily(20, 0))
+        assert advanced(state, POLICY, now, forced=False).dropped == day(96)
 
 
 def test_a_person_who_runs_it_ends_a_hold() -> None:
@@ -180,7 +205,15 @@ def test_a_line_goes_back_only_and_only_to_where_data_are(state: State, days: in
 
 
 @pytest.mark.parametrize(
-    ("owner", "until", "free"), [("", 0, True), ("other", NOW, True), ("other", NOW + 1, False), ("me", NOW + 1, True)]
+    ("owner", "until", "free"),
+    [
+        ("", 0, True),
+        ("other", NOW, True),
+        ("other", NOW + 1, False),
+        ("other", NOW + LEASE_SECONDS, False),
+        ("other", NOW + LEASE_SECONDS + 1, True),  # given by a clock that was ahead
+        ("me", NOW + 1, True),
+    ],
 )
 def test_a_lease_is_for_one_until_it_ends(owner: str, until: int, free: bool) -> None:
     state = State(lease_owner=owner, lease_until=until)

@@ -90,15 +90,17 @@ async def test_a_run_moves_the_line_and_after_the_grace_time_removes(
     shelf.pieces = [Piece(10, "a"), Piece(20, "b")]
     await job.run("one")
     assert (shelf.row.line, shelf.dropped, shelf.row.last_run) == (day(90), [], NOW)
-    clock.now += 7 * DAY
-    await job.run("two")
+    for _ in range(7):
+        assert shelf.dropped == []
+        clock.now += DAY
+        await job.run("two")
     assert (shelf.row.line, shelf.row.dropped, shelf.dropped) == (day(83), day(90), [day(90)] * 2)
     assert shelf.entries == [
         LogEntry(NOW, "hide", day(90), "one"),
-        LogEntry(NOW + 7 * DAY, "hide", day(83), "two"),
+        *(LogEntry(NOW + number * DAY, "hide", day(90 - number), "two") for number in range(1, 8)),
         LogEntry(NOW + 7 * DAY, "drop", day(90), "two", 30, 2),
     ]
-    assert (job.counts.runs, job.counts.rows, job.counts.parts) == (2, 30, 2)
+    assert (job.counts.runs, job.counts.rows, job.counts.parts) == (8, 30, 2)
     assert (job.counts.line, job.counts.dropped, shelf.row.lease_owner) == (day(83), day(90), "")
 
 
@@ -133,9 +135,10 @@ async def test_after_its_hold_a_restored_line_moves_on_with_a_new_grace_time(
     await job.restore("key 1", 120)
     clock.now += 7 * DAY
     await job.run("daily", forced=False)
-    assert (shelf.row.line, shelf.row.dropped) == (day(83), day(120))
-    clock.now += 7 * DAY
-    await job.run("daily", forced=False)
+    assert (shelf.row.line, shelf.row.dropped) == (day(83), 0)
+    for _ in range(7):
+        clock.now += DAY
+        await job.run("daily", forced=False)
     assert (shelf.row.line, shelf.row.dropped) == (day(76), day(83))
 
 
@@ -297,6 +300,16 @@ async def test_the_loop_runs_at_start_and_then_once_a_day(shelf: Shelf, clock: C
     job = await daily(shelf, clock, later(60), later(60), later(DAY), later(60))
     assert job.counts.runs == 2
     assert {entry.actor for entry in shelf.entries} == {"daily"}
+
+
+async def test_while_the_clock_is_not_trusted_the_loop_waits(shelf: Shelf, clock: Clock) -> None:
+    turns = Turns(*[lambda: None] * 3)
+    job = Retention(shelf, POLICY, clock=clock, ticks=clock, sleep=turns)
+    trusted = iter([False, False, True, True, True])
+    job.may_remove = lambda: next(trusted)
+    with pytest.raises(asyncio.CancelledError):
+        await job.run_daily()
+    assert (job.counts.runs, shelf.row.line) == (1, day(90))
 
 
 async def test_the_loop_leaves_it_to_the_process_that_was_first(shelf: Shelf, clock: Clock) -> None:

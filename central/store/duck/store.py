@@ -40,10 +40,10 @@ from central.store.duck.engine import Connection, Engine, Lane, run_checkpoint, 
 from central.store.duck.keys import DuckKeys
 from central.store.duck.names import DuckNames
 from central.store.duck.retention import DuckRetention
+from central.store.id_days import days_to_drop, id_day
 from central.store.migrations import MigrationError, OnMigration, load, one_by_one, pending
 from central.store.plan import Segment
 from central.store.retention import RetentionStore
-from protocol.limits import ID_DAYS
 from protocol.numbers import DECIMALS
 
 T = TypeVar("T")
@@ -73,6 +73,8 @@ class DuckStore:
         tail_rows: int = TAIL_ROWS,
     ) -> None:
         self._clock = clock
+        self.may_remove: Callable[[], bool] = lambda: True
+        """Whether the clock is to be trusted with what cannot be undone. The one that wires puts its judge here."""
         self._fold_at = tail_rows
         self.engine = Engine(folder / FILE_NAME, self._on_open, commit=commit, checkpoint=checkpoint)
         self.names: NameStore = DuckNames(self.engine)
@@ -101,15 +103,16 @@ class DuckStore:
 
     async def tidy(self, *, idle: bool) -> None:
         """See Store. Drops old ids, folds the tail, packs the minutes of days gone by, lets the engine checkpoint."""
-        oldest = int(self._clock() // _DAY) - ID_DAYS
+        now, may_remove = self._clock(), self.may_remove()
         try:
-            for day in [day for day in self._filters if day < oldest]:
+            for day in days_to_drop(self._filters, int(now // _DAY)) if may_remove else ():
                 await self.engine.write(lambda handle, day=day: handle.execute(f"DROP TABLE {_table(day)}"))  # type: ignore[misc]
                 del self._filters[day]
                 self._recent.clear()  # once a day; what is asked for again is found in its day's table
             if self._tail_rows >= self._fold_at:
                 await self.engine.write(self._fold)
-            if self._clock() >= self._pack_at:
+            # A time far ahead was set by a clock that has been set back since.
+            if may_remove and not 0 < self._pack_at - now <= duck_pack.CHECK_SECONDS:
                 await self._pack()
         except (duckdb.Error, StoreError) as error:
             _log.warning("upkeep_failed", error=str(error))
@@ -119,6 +122,8 @@ class DuckStore:
 
     async def commit(self, group: Group, *, again: bool = False) -> None:
         """See Store."""
+        if not again:
+            group.day = id_day(group.day, max(self._filters, default=0))
         # The group's own id goes in with its requests' ids: it tells, after a COMMIT in doubt, whether all is in.
         own = RequestId(group.id, bytes(16), None)
         ids = list({entry.id: entry for entry in (own, *group.ids)}.values())

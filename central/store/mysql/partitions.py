@@ -74,6 +74,15 @@ async def existing(connection: Connection, table: str) -> list[int]:
     return sorted(partition_day(name) for (name,) in rows)
 
 
+async def in_use(connection: Connection, table: str) -> list[int]:
+    """The days of the partitions that hold something, in order."""
+    looks = [
+        f"(SELECT {day} FROM {table} PARTITION ({partition_name(day)}) LIMIT 1)"
+        for day in await existing(connection, table)
+    ]
+    return sorted(day for (day,) in await connection.rows(" UNION ALL ".join(looks)))
+
+
 async def ensure(connection: Connection, today: int, last: int) -> list[str]:
     """Make the partitions up to day ``last``; returns ``table.partition`` of each one made.
 

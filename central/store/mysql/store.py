@@ -28,6 +28,7 @@ from central.store.base import (
     Unsupported,
 )
 from central.store.buckets import Buckets
+from central.store.id_days import days_to_drop, id_day
 from central.store.migrations import OnMigration
 from central.store.mysql import migrate as mysql_migrate
 from central.store.mysql import partitions as mysql_partitions
@@ -50,7 +51,6 @@ from central.store.mysql.retention import MySQLRetention
 from central.store.mysql.rows import MAX_ROWS, RowLines, lines
 from central.store.plan import Segment
 from central.store.retention import RetentionStore
-from protocol.limits import ID_DAYS
 
 T = TypeVar("T")
 
@@ -94,6 +94,8 @@ class MySQLStore:
         limits = limits or TimeLimits()
         self._server = server
         self._clock = clock
+        self.may_remove: Callable[[], bool] = lambda: True
+        """Whether the clock is to be trusted with what cannot be undone. The one that wires puts its judge here."""
         writing = Session(limits.lock, prepare=mysql_sql.CREATE_SUMS)
         self._writers = Pool(lambda: connect(server, writing), WRITERS, limits.write, commit=commit)
         self._lookups = Pool(lambda: connect(server, Session(limits.lock)), LOOKUPS, limits.lookup)
@@ -104,6 +106,9 @@ class MySQLStore:
         self.keys: KeyStore = MySQLKeys(self._lookups, self._writers)
         self.retention: RetentionStore = MySQLRetention(self._lookups, self._changers)
         self._kept_day = 0
+        self._ids_day = 0
+        """When old ids were last dropped; the clock may have to be waited for."""
+        self._newest_id_day = 0
         self._next_upkeep = 0.0
         self.applied: list[str] = []
         """Migrations that ``open`` applied."""
@@ -140,7 +145,10 @@ class MySQLStore:
     async def tidy(self, *, idle: bool) -> None:
         """See Store. Once a day, or a minute after it failed."""
         now = self._clock()
-        if int(now // _DAY) == self._kept_day or now < self._next_upkeep:
+        today = int(now // _DAY)
+        done = today == self._kept_day and (today == self._ids_day or not self.may_remove())
+        # A time far ahead was set by a clock that has been set back since.
+        if done or 0 < self._next_upkeep - now <= _UPKEEP_PAUSE:
             return
         self._next_upkeep = now + _UPKEEP_PAUSE
         try:
@@ -151,16 +159,22 @@ class MySQLStore:
     async def upkeep(self) -> None:
         """Partitions for the days to come, ids of days gone by, what is left of deleted names. Raises StoreError."""
         today = int(self._clock() // _DAY)
-
-        async def work(connection: Connection) -> None:
-            made = await mysql_partitions.ensure(connection, today, today + mysql_partitions.AHEAD)
-            gone = await mysql_partitions.drop_before(connection, mysql_partitions.IDS, today - ID_DAYS)
-            if made or gone:
-                _log.info("partitions_kept", made=len(made), ids_dropped=len(gone))
-
-        await self._changers.ask(work)
+        await self._changers.ask(lambda connection: self._keep_partitions(connection, today))
         await self.names.purge()
         self._kept_day = today
+        self._next_upkeep = 0.0
+
+    async def _keep_partitions(self, connection: Connection, today: int) -> None:
+        made = await mysql_partitions.ensure(connection, today, today + mysql_partitions.AHEAD)
+        used = await mysql_partitions.in_use(connection, mysql_partitions.IDS)
+        self._newest_id_day = max([self._newest_id_day, *used])
+        gone: list[int] = []
+        if self.may_remove():
+            if over := days_to_drop(used, today):
+                gone = await mysql_partitions.drop_before(connection, mysql_partitions.IDS, over[-1] + 1)
+            self._ids_day = today
+        if made or gone:
+            _log.info("partitions_kept", made=len(made), ids_dropped=len(gone))
 
     # --- groups and their ids
 
@@ -171,6 +185,9 @@ class MySQLStore:
         """
         if len(group.rows) > MAX_ROWS:
             raise StoreError(f"a group holds at most {MAX_ROWS} points, this one {len(group.rows)}")
+        if not again:
+            group.day = id_day(group.day, self._newest_id_day)
+            self._newest_id_day = max(self._newest_id_day, group.day)
         rows = await _off_loop(len(group.rows), lambda: lines(group.id, group.rows))
         by_load = len(group.rows) in _LOADED
 
@@ -203,9 +220,8 @@ class MySQLStore:
     async def find_requests(self, ids: Sequence[bytes]) -> dict[bytes, Remembered]:
         """See Store."""
         found: dict[bytes, Remembered] = {}
-        oldest = int(self._clock() // _DAY) - ID_DAYS
         for at in range(0, len(ids), _IDS_CHUNK):
-            sql = mysql_sql.find_requests(ids[at : at + _IDS_CHUNK], oldest)
+            sql = mysql_sql.find_requests(ids[at : at + _IDS_CHUNK])
             rows = await self._lookups.ask(lambda connection, sql=sql: connection.rows(sql))  # type: ignore[misc]
             found.update((key, Remembered(fingerprint, answer)) for key, fingerprint, answer in rows)
         return found

@@ -38,7 +38,9 @@ def clock() -> Clock:
 @pytest.fixture
 async def central(tmp_path: Path, clock: Clock) -> AsyncIterator[Central]:
     """A service whose clock has gone on for 13 days, with a point of 1, 2, 4 ... at noon of each, and a fresh run."""
-    async with running(tmp_path, SETTINGS, outside=Outside(clock=clock, bcrypt_cost=QUICK_HASH)) as central:
+    async with running(
+        tmp_path, SETTINGS, outside=Outside(clock=clock, ticks=clock.ticks, bcrypt_cost=QUICK_HASH)
+    ) as central:
         clock.now = START + DAY / 2
         for number in range(14):
             assert (await central.counter("a", str(2**number))).status == 201
@@ -88,7 +90,7 @@ async def test_what_is_shown_of_it(central: Central) -> None:
         "retention_days": 8,
         "grace_days": 2,
         "line": day(5),
-        "drop_line": day(-8),  # where the run at the first start put the line
+        "drop_line": None,
         "held_until": None,
         "last_run": last_run,
     }
@@ -96,8 +98,9 @@ async def test_what_is_shown_of_it(central: Central) -> None:
 
 
 async def test_after_the_grace_time_points_are_removed_and_cannot_come_back(central: Central, clock: Clock) -> None:
-    clock.now += 2 * DAY
-    reply = await post(central, "run")
+    for _ in range(2):
+        clock.now += DAY
+        reply = await post(central, "run")
     assert (reply.status, reply.json["message"]) == (201, "Retention ran")
     data = reply.json["data"]
     assert (data["line"], data["drop_line"], data["log"][0]["action"]) == (day(7), day(5), "drop")
@@ -120,25 +123,34 @@ async def test_within_the_grace_time_the_line_can_be_moved_back(central: Central
     assert await days_shown(central) == list(range(2, 14))
     assert (await post(central, "run")).json["data"]["line"] == day(5)
     assert await days_shown(central) == list(range(5, 14))
-    assert (await post(central, "restore", {"days": None})).json["data"]["line"] == day(-8)
+    assert (await post(central, "restore", {"days": None})).json["data"]["line"] is None
     assert await days_shown(central) == list(range(14))
 
 
-async def test_a_restart_runs_what_is_due_and_keeps_a_held_line(tmp_path: Path, clock: Clock) -> None:
-    outside = Outside(clock=clock, bcrypt_cost=QUICK_HASH)
+async def test_a_held_line_outlives_a_restart(tmp_path: Path, clock: Clock) -> None:
+    outside = Outside(clock=clock, ticks=clock.ticks, bcrypt_cost=QUICK_HASH)
     async with running(tmp_path, SETTINGS, outside=outside) as central:
         await post(central, "run")
         await post(central, "restore", {"days": 20})
     clock.now += DAY
     async with running(tmp_path, SETTINGS, outside=outside) as central:
-        while (data := await shown(central))["last_run"] != format_time(int(clock.now)):
-            pass
-        assert data["line"] == day(-20)
-    clock.now += DAY
-    async with running(tmp_path, SETTINGS, outside=outside) as central:
-        while (data := await shown(central))["last_run"] != format_time(int(clock.now)):
-            pass
-        assert (data["line"], data["log"][0]["actor"]) == (day(-6), "daily")
+        data = await shown(central)
+        assert (data["line"], data["held_until"]) == (day(-20), format_time(START + 2 * DAY))
+
+
+async def test_a_clock_that_jumped_removes_nothing_also_for_a_person(central: Central, clock: Clock) -> None:
+    steady = clock.now
+    for ahead in (2, 40, -9):
+        clock.ahead = ahead * DAY
+        reply = await post(central, "run")
+        assert (reply.status, reply.json["data"]["drop_line"]) == (201, None)
+    clock.ahead = 0
+    assert clock() == steady
+    assert (await post(central, "run")).json["data"]["line"] == day(5)
+    assert (await post(central, "restore")).json["data"]["line"] is None
+    assert await days_shown(central) == list(range(14))
+    assert await central.meter("fiesta_clock_jumps_total") == 4
+    assert await central.meter("fiesta_removal_wait_seconds") == 3_600
 
 
 @pytest.mark.parametrize(
@@ -242,7 +254,7 @@ async def test_show_prints_facts_and_log_for_other_programs(central: Central) ->
         "retention_days\t8",
         "grace_days\t2",
         f"line\t{day(5)}",
-        f"drop_line\t{day(-8)}",
+        "drop_line\t-",
     ]
     assert lines[7] == "at\taction\tline\tactor\trows\tparts"
     assert lines[8].split("\t")[1:] == ["hide", day(5), "key 1", "0", "0"]

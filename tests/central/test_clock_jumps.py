@@ -1,0 +1,100 @@
+"""A clock that is wrong for a while, against whole services on both stores: no id goes, no replay counts twice."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from central.app import Outside
+from protocol.times import format_time
+from runtime.plausible_clock import GRACE_SECONDS
+from tests.central.harness import QUICK_HASH, Central, Clock, running
+from tests.central.mysql_help import environ_of
+from tests.servers import MariaDB
+
+DAY = 86_400
+BATCH = "/api/metrics/batch"
+
+
+class Service:
+    """What a service needs to be started again and again, and what the test does with it."""
+
+    def __init__(self, folder: Path, environ: Mapping[str, str]) -> None:
+        self.folder, self.environ = folder, environ
+        self.clock = Clock()
+        self.stores: list[Any] = []
+
+    def run(self) -> Any:
+        return running(
+            self.folder,
+            self.environ,
+            outside=Outside(
+                clock=self.clock, ticks=self.clock.ticks, bcrypt_cost=QUICK_HASH, wrap_store=self._remembered
+            ),
+        )
+
+    def _remembered(self, store: Any) -> Any:
+        self.stores.append(store)
+        return store
+
+    async def send(self, central: Central, key: str, at: float) -> bool:
+        """Send one batch, and let the store tidy up; whether the batch was known already."""
+        item = {"name": "a", "type": "counter", "value": 1, "recorded_at": format_time(int(at))}
+        reply = await central.post(BATCH, json.dumps({"metrics": [item]}), headers={"Idempotency-Key": key})
+        assert reply.status == 201, reply.text
+        for _ in range(2):
+            await self.stores[-1].tidy(idle=True)
+        return reply.headers.get("Idempotency-Replayed") == "true"
+
+    async def live(self, central: Central, seconds: float) -> None:
+        """Let time pass, with a look at both clocks every ten minutes."""
+        end = self.clock.now + seconds
+        while self.clock.now < end:
+            self.clock.now = min(end, self.clock.now + 600)
+            await central.meter("fiesta_removal_wait_seconds")
+            await self.stores[-1].tidy(idle=True)
+
+
+@pytest.fixture(params=["duckdb", "mysql"])
+def service(request: pytest.FixtureRequest, tmp_path: Path) -> Service:
+    if request.param == "duckdb":
+        return Service(tmp_path, {})
+    mariadb: MariaDB = request.getfixturevalue("mariadb")
+    return Service(tmp_path, environ_of(mariadb, request.getfixturevalue("database")))
+
+
+@pytest.mark.parametrize("ahead", [10, 60, -10, -3])
+async def test_after_a_jump_of_some_seconds_a_stored_batch_is_a_replay(service: Service, ahead: int) -> None:
+    async with service.run() as central:
+        sent_at = service.clock.now
+        await service.live(central, GRACE_SECONDS)
+        assert not await service.send(central, "before", sent_at)
+        service.clock.ahead = ahead * DAY
+        assert await service.send(central, "before", sent_at)
+        assert not await service.send(central, "during", service.clock())
+        service.clock.now += 3
+        assert await service.send(central, "during", service.clock() - 3)
+        service.clock.ahead = 0
+        await service.live(central, 2 * GRACE_SECONDS)
+        assert await service.send(central, "before", sent_at)
+        assert await central.meter("fiesta_clock_jumps_total") == 2
+
+
+@pytest.mark.parametrize("ahead", [10, 60, -10])
+async def test_a_process_that_starts_with_a_wrong_clock_forgets_no_batch(service: Service, ahead: int) -> None:
+    sent_at = service.clock.now
+    async with service.run() as central:
+        assert not await service.send(central, "before", sent_at)
+    service.clock.ahead = ahead * DAY
+    async with service.run() as central:
+        await service.live(central, 2 * GRACE_SECONDS)
+        assert await service.send(central, "before", sent_at)
+        assert not await service.send(central, "wrong", service.clock())
+        wrong_at = service.clock()
+    service.clock.ahead = 0
+    async with service.run() as central:
+        await service.live(central, 2 * GRACE_SECONDS)
+        assert await service.send(central, "before", sent_at)
+        assert await service.send(central, "wrong", wrong_at)
