@@ -60,6 +60,7 @@ class Sockets(NamedTuple):
     udp: str
     unix: str | None
     tcp: str | None
+    unix_stream: str | None = None
 
 
 def check_sockets(wanted: Sockets, running: Sequence[Mapping[str, Any]], allowed: KernelLimits) -> Iterator[Finding]:
@@ -68,8 +69,9 @@ def check_sockets(wanted: Sockets, running: Sequence[Mapping[str, Any]], allowed
         yield _udp(wanted.udp, {"buffer_asked": RECEIVE_BUFFER, "buffer_granted": _would_be_granted()}, allowed)
         if wanted.unix is not None:
             yield _unix(wanted.unix, {}, allowed)
-        if wanted.tcp is not None:
-            yield _stream(wanted.tcp, allowed)
+        for stream in (wanted.tcp, wanted.unix_stream):
+            if stream is not None:
+                yield _stream(stream, allowed)
     for facts in running:
         name: str = facts["name"]
         if facts.get("buffer_granted") is not None:

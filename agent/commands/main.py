@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from functools import wraps
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import IO, Any, NoReturn
 
 import click
 import uvloop
@@ -18,6 +18,9 @@ import uvloop
 from agent.app import Agent, Outside, steady_time
 from agent.attempts import Tell
 from agent.commands.check import Finding, Sends, Sockets, check_central, check_sockets, check_spool
+from agent.commands.explain import Explanation, lines_from_udp
+from agent.commands.explain import explain as explain_lines
+from agent.commands.explain import render as render_explanation
 from agent.commands.send_lines import faults
 from agent.commands.send_lines import send as send_lines
 from agent.forward.api_key import ApiKey, BadKeyError
@@ -26,6 +29,7 @@ from agent.forward.proxy import refuse_proxy
 from agent.forward.schedule import host_name, share_of
 from agent.forward.send import Sender
 from agent.receive.activation import passed_sockets
+from agent.receive.gauge_signs import common_sign
 from agent.receive.socket_status import limits
 from agent.settings import Settings, load_settings
 from agent.spool.browse import list_spool
@@ -34,7 +38,7 @@ from agent.spool.disk import Disk
 from agent.telemetry.log import log_to, not_too_often
 from agent.telemetry.status_text import counted, render
 from protocol.times import format_time
-from runtime.addresses import from_this_host, join_address
+from runtime.addresses import from_this_host, join_address, split_address
 from runtime.log_lines import standard_error
 from runtime.redact import one_line
 from runtime.settings import SettingsError
@@ -74,6 +78,7 @@ def main() -> None:
       FIESTA_AGENT_API_KEY_FILE   a file with the key       (or the key itself in API_KEY)
       FIESTA_AGENT_UDP            where StatsD lines come   127.0.0.1:8125
       FIESTA_AGENT_UNIX           and also there, a path    none
+      FIESTA_AGENT_UNIX_STREAM    and there, a path         none
       FIESTA_AGENT_TCP            and there                 none
       FIESTA_AGENT_HTTP           metrics and health        127.0.0.1:9126
       FIESTA_AGENT_SPOOL_DIR      what is not sent yet      data/spool
@@ -85,6 +90,7 @@ def main() -> None:
       fiesta-agent run                       work until SIGTERM
       fiesta-agent send 'orders.paid:1|c'    count one
       fiesta-agent status                    where is every sample?
+      fiesta-agent explain captured.txt      what would be otherwise than in statsd?
     """
 
 
@@ -160,6 +166,7 @@ def _socket_names(settings: Settings) -> Sockets:
         f"UDP {join_address(*settings.udp)}",
         None if settings.unix is None else f"unix {settings.unix}",
         None if settings.tcp is None else f"TCP {join_address(*settings.tcp)}",
+        None if settings.unix_stream is None else f"unix stream {settings.unix_stream}",
     )
 
 
@@ -214,6 +221,37 @@ def send(settings: Settings, lines: tuple[str, ...]) -> None:
             f"UDP {address}: {error.strerror or error}; does the agent run, and is FIESTA_AGENT_UDP the same for both?"
         )
     click.echo(f"sent {counted(len(single), 'line')} to UDP {address}")
+
+
+@main.command()
+@click.argument("files", metavar="[FILE]...", nargs=-1, type=click.File("rb"))
+@click.option("--listen", metavar="HOST:PORT", help="Take lines over UDP here instead, for --seconds.")
+@click.option("--seconds", type=click.FloatRange(0, 86_400), default=60, show_default=True, help="How long to listen.")
+@_settled
+def explain(settings: Settings, files: tuple[IO[bytes], ...], listen: str | None, seconds: float) -> None:
+    """Say what the agent would do otherwise than statsd with captured lines.
+
+    It lists what would be renamed, merged, stored under a longer name, refused or counted otherwise, with numbers and
+    examples. Nothing is sent or stored, and no agent has to run. FIESTA_AGENT_PREFIX, TAGS and GAUGES count.
+
+    \b
+    Examples:
+      fiesta-agent explain captured.txt                one line of StatsD each; - is standard input
+      fiesta-agent explain --listen 127.0.0.1:8126     what statsd's repeater sends there for a minute
+    """
+    if bool(files) == bool(listen):
+        _fail("give captured files, or --listen HOST:PORT", code=2)
+    lines: Iterable[bytes] = (line.rstrip(b"\n") for file in files for line in file)
+    try:
+        if listen is not None:
+            click.echo(f"listening on UDP {listen} for {seconds:g} s", err=True)
+            lines = lines_from_udp(*split_address(listen), seconds, time.monotonic)
+        found = explain_lines(lines, Explanation(settings.prefix, settings.tags, common_sign(settings.gauges)))
+    except ValueError as error:
+        _fail(f"--listen {error}", code=2)
+    except OSError as error:
+        _fail(f"{listen or 'a file'}: {error.strerror or error}")
+    click.echo(render_explanation(found))
 
 
 @main.group()

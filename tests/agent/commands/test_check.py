@@ -58,7 +58,7 @@ async def test_the_service(health: Any, key: Any, now: float, good: list[bool], 
     assert any(says in finding.message for finding in findings)
 
 
-WANTED = Sockets("UDP 127.0.0.1:8125", "unix /run/a.sock", "TCP 127.0.0.1:8125")
+WANTED = Sockets("UDP 127.0.0.1:8125", "unix /run/a.sock", "TCP 127.0.0.1:8125", "unix stream /run/s.sock")
 UNKNOWN = KernelLimits(None, None, None)
 LITTLE, MUCH = KernelLimits(212_992, 10, 6_291_456), KernelLimits(16 << 20, 512, 6_291_456)
 UDP_FACTS = {"name": "UDP [::]:8125", "packets": 5, "buffer_asked": 8 << 20, "buffer_granted": 8 << 20}
@@ -98,7 +98,7 @@ def test_how_much_may_wait_in_a_socket_of_an_agent_that_runs(
 def test_how_much_may_wait_in_the_sockets_of_the_settings_while_none_runs() -> None:
     findings = list(check_sockets(WANTED, [], LITTLE))
     assert [finding.what for finding in findings] == list(WANTED)
-    assert [finding.doubt for finding in findings[1:]] == [True, False]
+    assert [finding.doubt for finding in findings[1:]] == [True, False, False]
     with open_udp("127.0.0.1", 0) as sock:
         assert f"8,388,608 bytes asked for, {granted_buffer(sock):,} granted" in findings[0].message
     assert len(list(check_sockets(Sockets("UDP 127.0.0.1:8125", None, None), [], LITTLE))) == 1

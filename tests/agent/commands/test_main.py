@@ -234,3 +234,25 @@ def test_the_console_script_is_there() -> None:
     script = Path(sys.executable).with_name("fiesta-agent")
     done = subprocess.run([script, "--help"], capture_output=True, text=True, check=True, env=dict(os.environ))
     assert "Usage: fiesta-agent" in done.stdout
+
+
+async def test_the_command_reads_files_and_standard_input_is_a_file(tmp_path: Path) -> None:
+    (tmp_path / "captured").write_bytes(b"a b:1|c\nc:1|c\r\n")
+    run = await fiesta(tmp_path, "explain", str(tmp_path / "captured"))
+    assert (run.code, run.err) == (0, "")
+    assert "2 lines: 2 values count" in run.out
+    assert "'a b' -> a_b" in run.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ([], "give captured files, or --listen HOST:PORT"),
+        (["--listen", "nowhere"], "--listen 'nowhere' is not host:port"),
+        (["missing"], "missing"),
+    ],
+)
+async def test_wrong_input_is_explained(tmp_path: Path, arguments: list[str], says: str) -> None:
+    run = await fiesta(tmp_path, "explain", *arguments)
+    assert run.code == 2
+    assert says in run.err

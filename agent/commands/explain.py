@@ -1,0 +1,172 @@
+"""`fiesta-agent explain`: what the agent would do otherwise than statsd with lines that were captured. Pure but for
+``lines_from_udp``.
+
+What is said of statsd was tried with its version 0.9.0.
+"""
+
+import re
+import socket
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+from agent.commands.send_lines import ADVICE
+from agent.receive.bad_lines import shown
+from agent.receive.gauge_signs import GaugeSign
+from protocol.statsd import TYPES, MetricType, Sample, parse_line, pieces_of
+from protocol.statsd_types import name_of_clash
+
+EXAMPLES: Final = 3
+Kind = Literal["renamed", "merged", "clash", "refused", "differs"]
+HEADINGS: Final[dict[Kind, str]] = {
+    "renamed": "Renamed: the name has other characters than A-Z, a-z, 0-9, '.', '_' and '-'",
+    "merged": "Merged: several names or tags become one name",
+    "clash": "Longer names: one name has several types; which of them keeps it is decided by the first that comes",
+    "refused": "Refused: dropped, and counted by reason",
+    "differs": "Otherwise than in statsd 0.9.0",
+}
+_TIMINGS_HERE: Final = frozenset({b"h", b"d"})
+_STATSD_BLANKS: Final = re.compile(r"\s+")
+_STATSD_DELETES: Final = re.compile(r"[^a-zA-Z_\-0-9.;=]")
+_SECONDS_A_LOOK: Final = 0.2
+
+
+@dataclass
+class Finding:
+    """What happens to some lines, how many values of them, and a few examples."""
+
+    count: int = 0
+    examples: dict[str, None] = field(default_factory=dict)
+
+    def add(self, example: str, count: int = 1) -> None:
+        """Count values, and keep the example where it is one of the first."""
+        self.count += count
+        if len(self.examples) < EXAMPLES:
+            self.examples[example] = None
+
+
+class Explanation:
+    """Everything that was found in the lines given to ``add``. ``found`` is by kind and sentence."""
+
+    def __init__(self, prefix: str = "", tags: Literal["drop", "append"] = "drop", gauges: GaugeSign = "delta") -> None:
+        self.lines = 0
+        self.values = 0
+        self.lost = 0
+        self.found: dict[Kind, defaultdict[str, Finding]] = {kind: defaultdict(Finding) for kind in HEADINGS}
+        self._prefix = prefix
+        self._append_tags = tags == "append"
+        self._deltas = gauges == "delta"
+        self._types: dict[str, dict[MetricType, int]] = {}
+        self._sent: dict[str, dict[str, int]] = {}
+
+    def add(self, line: bytes) -> None:
+        """Take a line; an empty one is nothing."""
+        samples, lost = parse_line(line, self._prefix, self._append_tags)
+        if not samples and not lost:
+            return
+        self.lines += 1
+        self.lost += len(lost)
+        for reason in lost:
+            self.found["refused"][f"{reason}: {ADVICE[reason]}"].add(shown(line))
+        raw, _, rest = line.removesuffix(b"\r").partition(b":")
+        pieces = pieces_of(rest)
+        if samples or "unknown_type" in lost:
+            self._add_types(line, {tail.partition(b"|")[0] for _, tail in pieces})
+        text = raw.decode("utf-8", "backslashreplace")
+        tags = b"".join(part for _, tail in pieces for part in tail.split(b"|") if part.startswith(b"#"))
+        for sample in samples:
+            count = len(sample.values) or 1
+            self.values += count
+            if "name_cleaned" in sample.notes:
+                self.found["renamed"]["characters are replaced by _ (/ by -)"].add(f"{text!r} -> {sample.name}", count)
+            types = self._types.setdefault(sample.name, {})
+            types[sample.type] = types.get(sample.type, 0) + count
+            sent = self._sent.setdefault(sample.name, {})
+            name = text if self._append_tags else text + tags.decode("utf-8", "backslashreplace")
+            if name in sent or len(sent) <= EXAMPLES:
+                sent[name] = sent.get(name, 0) + count
+            for sentence in self._differs(text, tags, sample, several=rest.partition(b"|")[0].count(b":") > 0):
+                self.found["differs"][sentence].add(shown(line), count)
+
+    def _add_types(self, line: bytes, types: set[bytes]) -> None:
+        """What statsd, which counts whatever it does not know as a counter, makes of the types of a line."""
+        if types & _TIMINGS_HERE:
+            self.found["differs"]["histograms (h, d): timings here; statsd counts them as counters"].add(shown(line))
+        if any(kind and kind not in TYPES for kind in types):
+            self.found["differs"]["unknown types: refused here; statsd counts them as counters"].add(shown(line))
+
+    def close(self) -> None:
+        """Judge what only all lines together show: names that are one, and names with several types."""
+        for name, sent in self._sent.items():
+            if len(sent) > 1:
+                names = ", ".join(map(repr, list(sent)[:EXAMPLES]))
+                self.found["merged"]["names as sent become one"].add(f"{names} -> {name}", sum(sent.values()))
+        for name, types in self._types.items():
+            first, *others = types
+            for other in others:
+                longer = name_of_clash(name, other)
+                sentence = f"a {other} of a name that is a {first}"
+                self.found["clash"][sentence].add(f"{name} -> {longer or 'nowhere: it is too long'}", types[other])
+
+    def _differs(self, name: str, tags: bytes, sample: Sample, *, several: bool) -> Iterator[str]:
+        if tags:
+            here = "add to the name" if self._append_tags else "drop"
+            yield f"tags: here the agent has to {here} them; statsd keeps them in the name as Graphite's (;key=value)"
+        if _statsd_name(name) != sample.name.removeprefix(self._prefix) and "name_cleaned" in sample.notes:
+            yield "names: statsd deletes the characters that are replaced here"
+        if sample.type == "timing" and sample.rate != 1:
+            yield "sampled timings: the sum is scaled by the rate here; statsd scales only the count"
+        if sample.type == "timing" and any(value.number < 0 for value in sample.values):
+            yield "negative timings: counted here; statsd refuses them"
+        if several and sample.type != "set":
+            yield "packed values (1:2:3|ms): each counts here; statsd takes the last one"
+        if sample.type == "gauge" and any(value.signed for value in sample.values):
+            if self._deltas and not sample.absolute:
+                yield "signed gauges: deltas here and in statsd; a Datadog client means values (FIESTA_AGENT_GAUGES)"
+            else:
+                yield "signed gauges: the value itself here; a delta in statsd"
+        if {"timestamp_ignored", "unknown_field"} & set(sample.notes):
+            yield "times and unknown fields: ignored here; statsd refuses the line"
+
+
+def render(explanation: Explanation) -> str:
+    """What a person reads, by kind and count."""
+    total = f"{explanation.lines:,} lines: {explanation.values:,} values count, {explanation.lost:,} are refused"
+    parts = [total]
+    for kind, findings in explanation.found.items():
+        if not findings:
+            continue
+        parts += ["", HEADINGS[kind]]
+        for sentence, finding in sorted(findings.items(), key=lambda entry: -entry[1].count):
+            parts.append(f"{finding.count:>12,}  {sentence}")
+            parts += [f"{'':>14}e.g. {example}" for example in finding.examples]
+    if len(parts) == 1:
+        parts += ["", "nothing is renamed, merged, refused or otherwise than in statsd"]
+    return "\n".join(parts)
+
+
+def lines_from_udp(host: str, port: int, seconds: float, clock: Callable[[], float]) -> Iterator[bytes]:
+    """The lines of all datagrams that come to an address for so long. Raises OSError."""
+    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
+    with socket.socket(family, kind, protocol) as sock:
+        sock.bind(address)
+        sock.settimeout(_SECONDS_A_LOOK)
+        end = clock() + seconds
+        while clock() < end:
+            try:
+                yield from sock.recv(65_536).split(b"\n")
+            except TimeoutError:
+                continue
+
+
+def explain(lines: Iterable[bytes], explanation: Explanation) -> Explanation:
+    """All of the lines, each without its newline."""
+    for line in lines:
+        explanation.add(line)
+    explanation.close()
+    return explanation
+
+
+def _statsd_name(name: str) -> str:
+    return _STATSD_DELETES.sub("", _STATSD_BLANKS.sub("_", name).replace("/", "-"))
