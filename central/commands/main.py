@@ -12,7 +12,7 @@ import click
 
 from central.commands.relative_time import resolve_time
 from central.doctor.command import doctor
-from central.query.parameters import FILLS, OPERATIONS
+from central.query.parameters import FILLS, OPERATIONS, zone_of
 from central.settings import Settings, load_settings
 from central.store.plan import WINDOWS
 from runtime.addresses import join_address
@@ -206,11 +206,18 @@ def query(**options: Any) -> None:
       fiesta-central query db.time --operation avg --start 2026-02-14 --end 2026-02-15T12:00:00Z
       fiesta-central query api.requests --json | jq .data
     """
-    now = time.time()
+    from central.query.windows import start_of_window
+
+    try:
+        zone = zone_of(options["tz"] or "UTC")
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--tz") from None
+    now, seconds = time.time(), WINDOWS[options["window"]]
     parameters = {"name": options["names"], "operation": options["operation"], "window": options["window"]}
     for bound in ("start", "end"):
         try:
-            parameters[bound] = resolve_time(options[bound], now, WINDOWS[options["window"]])
+            align = (lambda moment: start_of_window(moment, seconds, zone)) if bound == "start" else int
+            parameters[bound] = resolve_time(options[bound], now, align)
         except ValueError as error:
             raise click.BadParameter(str(error), param_hint=f"--{bound}") from None
     parameters |= {name: options[name] for name in ("fill", "tz") if options[name]}

@@ -1,6 +1,7 @@
 """Times as people type them: ``now``, ``-1h``, or ISO 8601."""
 
 import re
+from collections.abc import Callable
 from typing import Final
 
 from protocol.times import first_second, format_time, parse_exact
@@ -9,18 +10,18 @@ _BACK: Final = re.compile(r"-(\d{1,9})([smhdw])", re.ASCII)
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
-def resolve_time(text: str, now: float, window: int = 1) -> str:
+def resolve_time(text: str, now: float, align: Callable[[int], int] = int) -> str:
     """``text`` as ``2026-02-15T00:00:00Z``. ``now`` is the end of the running second, so that it is included.
 
     Both ends of a range come here, so a time with a fraction is rounded up as the API does it. A time back from now
-    goes to the start of its window of ``window`` seconds, so that the first window is whole.
+    goes where ``align`` says, the start of its window, so that the first window is whole.
     Raises ValueError that says what would be right.
     """
     if text == "now":
         return format_time(int(now) + 1)
     if found := _BACK.fullmatch(text):
         seconds = int(now) - int(found[1]) * _SECONDS[found[2]]
-        return format_time(max(seconds // window * window, 0))
+        return format_time(align(max(seconds, 0)))
     try:
         return format_time(first_second(parse_exact(text)))
     except ValueError:

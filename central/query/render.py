@@ -66,11 +66,12 @@ def render(query: Query, ids: Mapping[str, int], buckets: Buckets, notes: Notes 
     """The answer, JSON (PRD 4.1.2) or CSV, of the buckets found for the ids of those names that exist.
 
     Where the notes have something to say JSON has ``"complete": false``, ``"unknown": [...]`` and, in a window,
-    ``"partial": true``; CSV then has one more column, ``partial``, with ``true`` in the line of such a window.
+    ``"partial": true``. CSV has one more column, ``partial``, where the range has such a window, with data or without:
+    the same question gives the same columns each time.
     """
-    series, any_cut = _series(query, ids, buckets, notes.not_whole)
+    series = _series(query, ids, buckets, notes.not_whole)
     if query.csv:
-        return b"".join([_CSV_HEADER, b",partial" * any_cut, b"\r\n", *series.values()])
+        return b"".join([_CSV_HEADER, b",partial" * bool(len(notes.not_whole)), b"\r\n", *series.values()])
     head: dict[str, Any] = {"success": True, "metric": ",".join(query.names)}
     head |= {"operation": query.operation, "window": query.window}
     if query.zone is not None:
@@ -89,13 +90,8 @@ def render(query: Query, ids: Mapping[str, int], buckets: Buckets, notes: Notes 
     return b"".join(parts)  # the only copy
 
 
-def _series(
-    query: Query, ids: Mapping[str, int], buckets: Buckets, not_whole: Column
-) -> tuple[dict[str, memoryview], bool]:
-    """The text of each name's windows as bytes, in the order asked, with those that ``fill`` adds.
-
-    And whether any of them is not whole.
-    """
+def _series(query: Query, ids: Mapping[str, int], buckets: Buckets, not_whole: Column) -> dict[str, memoryview]:
+    """The text of each name's windows as bytes, in the order asked, with those that ``fill`` adds."""
     found = {name: _rows_of(buckets, ids.get(name, -1)) for name in query.names}
     if query.fill is None:
         starts, places, shares, empty = buckets.starts, np.arange(len(buckets.starts)), found, b""
@@ -109,7 +105,7 @@ def _series(
             places[rows] = np.searchsorted(windows, buckets.starts[rows]) + shares[name].start
         empty = _EMPTY[query.fill][query.csv]
     cut = np.isin(starts, not_whole)
-    any_cut = bool(cut.any())
+    any_cut = len(not_whole) > 0
     whole, marked = (_CSV_FRAME, _CSV_MARKED) if query.csv else (_JSON_FRAME, _JSON_MARKED)
     if query.csv and any_cut:
         whole = _CSV_WHOLE
@@ -124,7 +120,7 @@ def _series(
             drawn["before"][share] = b"%b," % name.encode()
         else:
             drawn["after"][share][-1:] = b"}"
-    return {name: _text(drawn[share]) for name, share in shares.items()}, any_cut
+    return {name: _text(drawn[share]) for name, share in shares.items()}
 
 
 def _rows_of(buckets: Buckets, metric_id: int) -> slice:

@@ -1,14 +1,13 @@
 """The windows of a query: where each begins and ends, also in a time zone, and which of them are not whole. Pure.
 
-Windows are aligned to UTC. With ``tz`` those of an hour and a day begin at local hours and midnights, so that a day has
-23 or 25 hours where a clock is changed. The store sums by windows of UTC that fit into all of these, and ``fold`` adds
+Windows are aligned to UTC. With ``tz`` those of an hour begin where the local clock shows a whole hour, and those of a
+day at the first moment of a local date: a day has 23 or 25 hours where a clock is changed, and an hour that is shown
+twice is two windows. The store sums by windows of UTC that fit into all of these, and ``fold`` adds
 them up: exact, since count, sum, min and max of parts give those of the whole.
 """
 
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, timedelta
-from functools import reduce
-from math import gcd
+from datetime import datetime
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -19,6 +18,10 @@ from central.store.plan import windows_touched
 
 _HOUR: Final = 3_600
 _DAY: Final = 86_400
+_MARGIN: Final = 3
+"""Windows that are looked at before and behind a range: a zone may have a date twice, or not at all."""
+_FIRST, _LAST = -62_135_596_800 + 2 * _DAY, 253_402_300_799 - 2 * _DAY
+"""The seconds for which Python knows a local time whatever the zone. Offsets beyond are those of the nearest one."""
 _SAFE: Final = 2**62
 """A sum of 64-bit numbers stays below this, or is made of Python's own."""
 
@@ -37,10 +40,18 @@ def windows_between(start: int, end: int, seconds: int, zone: ZoneInfo | None = 
         first, touched = start // seconds, windows_touched(start, end, seconds)
         starts = (first + np.arange(touched, dtype=np.int64)) * seconds
         return Windows(starts, starts + seconds, seconds)
-    edges = [*(_days if seconds == _DAY else _hours)(start, end, zone)]
-    step = reduce(gcd, edges[1:], edges[0])
+    around = _MARGIN * seconds
+    edges = np.concatenate(list(_edges(start - around, end + around, seconds, zone)))
+    from_place, to_place = np.searchsorted(edges, start, "right") - 1, np.searchsorted(edges, end)
+    edges = edges[from_place : to_place + 1]
+    step = int(np.gcd.reduce(edges))
     fits = next((size for size in (_HOUR, 900, 60) if step % size == 0), 60)
-    return Windows(np.array(edges[:-1], dtype=np.int64), np.array(edges[1:], dtype=np.int64), fits)
+    return Windows(edges[:-1], edges[1:], fits)
+
+
+def start_of_window(moment: int, seconds: int, zone: ZoneInfo | None = None) -> int:
+    """The start of the window that holds ``moment``."""
+    return int(windows_between(moment, moment + 1, seconds, zone).starts[0])
 
 
 def fold(buckets: Buckets, windows: Windows) -> Buckets:
@@ -72,32 +83,39 @@ def _roomy(numbers: Column) -> Column:
     return numbers.astype(object)
 
 
-def _days(start: int, end: int, zone: ZoneInfo) -> Iterator[int]:
-    """Local midnights from the last one at or before ``start`` to the first one at or after ``end``."""
-    day = datetime.fromtimestamp(start, zone).date()
-    edge = _midnight(day, zone)
-    yield edge
-    while edge < end:
-        day += timedelta(days=1)
-        edge = _midnight(day, zone)
-        yield edge
+def _edges(start: int, end: int, seconds: int, zone: ZoneInfo) -> Iterator[Column]:
+    """Where windows begin between start and end, in order: a piece for each time in which the offset stays the same."""
+    begin, offset = start, _offset(start, zone)
+    reached = (start + offset) // seconds - 1  # the latest local hour or date so far, as a number
+    for change in (*_changes(start, end, zone), end):
+        first = begin + -(begin + offset) % seconds
+        found = np.arange(first, change, seconds)
+        if first > begin > start and (begin + offset) // seconds > reached:
+            found = np.r_[begin, found]  # the clock jumped over the moment at which a window would begin
+        if seconds == _DAY:
+            found = found[(found + offset) // seconds > reached]  # midnight comes a second time: the day goes on
+        yield found
+        latest = (change - 1 + offset) // seconds
+        reached = max(reached, latest) if seconds == _DAY else latest
+        begin, offset = change, _offset(change, zone)
 
 
-def _midnight(day: date, zone: ZoneInfo) -> int:
-    """The first second of a local day. Where a clock skips midnight it is the moment after the skip."""
-    return int(datetime(day.year, day.month, day.day, tzinfo=zone).timestamp())
-
-
-def _hours(start: int, end: int, zone: ZoneInfo) -> Iterator[int]:
-    """Local full hours, in the same way. Where a clock is changed by half an hour one window is longer or shorter."""
-    edge = start - (start + _offset(start, zone)) % _HOUR
-    yield edge
-    while edge < end:
-        edge += _HOUR
-        edge += -(edge + _offset(edge, zone)) % _HOUR
-        yield edge
+def _changes(start: int, end: int, zone: ZoneInfo) -> list[int]:
+    """The moments between start and end at which the offset changes. Two within a day that cancel out do not exist."""
+    found = []
+    for day in range(start, end, _DAY):
+        low, high, before = day, min(day + _DAY, end), _offset(day, zone)
+        if _offset(high, zone) == before:
+            continue
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if _offset(middle, zone) == before else (low, middle)
+        if high < end:
+            found.append(high)
+    return found
 
 
 def _offset(moment: int, zone: ZoneInfo) -> int:
-    found = datetime.fromtimestamp(moment, UTC).astimezone(zone).utcoffset()
+    """Seconds that the local clock is ahead of UTC."""
+    found = datetime.fromtimestamp(min(max(moment, _FIRST), _LAST), zone).utcoffset()
     return int(found.total_seconds()) if found is not None else 0

@@ -112,7 +112,7 @@ class QueryEndpoints:
         found: dict[str, list[str]] = {name: [] for name in unknown}
         for name in unknown[:MOST_UNKNOWN]:
             head = name[: name.find(".") + 1] or name[:2]
-            for prefix in dict.fromkeys((head, name[:1], "")):
+            for prefix in dict.fromkeys((name[: len(name) * 3 // 4], head, name[:1], "")):
                 async with self.turns.turn(key.id):
                     page = await self.store.names.page(prefix, "", MOST_LOOKED_AT, clashes=False)
                 names = [one.name for one in page]

@@ -31,3 +31,12 @@ def test_times_as_people_type_them(text: str, time: str) -> None:
 def test_anything_else_is_refused_with_what_would_be_right(text: str) -> None:
     with pytest.raises(ValueError, match="is no time; give 'now', a time back such as -1h, or 2026-02-15T00:00:00Z"):
         resolve_time(text, 0)
+
+
+def test_a_time_back_from_now_goes_where_its_window_begins() -> None:
+    def align(moment: int) -> int:
+        return moment // 3600 * 3600
+
+    assert resolve_time("-1h", 1771113600.7 + 1800, align) == "2026-02-14T23:00:00Z"
+    assert resolve_time("2026-02-14T23:12:00Z", 1771113600.7, align) == "2026-02-14T23:12:00Z"
+    assert resolve_time("now", 1771113600.7, align) == "2026-02-15T00:00:01Z"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from central.query.windows import fold, not_whole, windows_between
+from central.query.windows import fold, not_whole, start_of_window, windows_between
 from central.store.buckets import Buckets
 from protocol.times import format_time, parse_time
 from tests.central.store_help import Bucket, columns
@@ -42,6 +42,53 @@ def texts(start: str, end: str, seconds: int, zone: str | None) -> list[str]:
         ),
         ("Asia/Kolkata", "2026-02-14T05:00:00Z", "2026-02-14T05:30:00Z", HOUR, ["2026-02-14T04:30:00Z"]),
         ("Asia/Kolkata", "2026-02-14T05:00:00Z", "2026-02-14T05:01:00Z", 900, ["2026-02-14T05:00:00Z"]),
+        # The clock jumps over midnight: the day begins at 01:00.
+        (
+            "America/Sao_Paulo",
+            "2018-11-03T12:00:00Z",
+            "2018-11-05T12:00:00Z",
+            DAY,
+            ["2018-11-03T03:00:00Z", "2018-11-04T03:00:00Z", "2018-11-05T02:00:00Z"],
+        ),
+        # It goes back from midnight to 23:00: the day goes on.
+        (
+            "America/Sao_Paulo",
+            "2018-02-17T12:00:00Z",
+            "2018-02-18T12:00:00Z",
+            DAY,
+            ["2018-02-17T02:00:00Z", "2018-02-18T03:00:00Z"],
+        ),
+        # It goes back from 01:00 to midnight, which comes twice: one day.
+        (
+            "America/Havana",
+            "2026-10-31T12:00:00Z",
+            "2026-11-02T12:00:00Z",
+            DAY,
+            ["2026-10-31T04:00:00Z", "2026-11-01T04:00:00Z", "2026-11-02T05:00:00Z"],
+        ),
+        # A date that a zone left out has no window.
+        (
+            "Pacific/Apia",
+            "2011-12-29T12:00:00Z",
+            "2011-12-31T09:59:59Z",
+            DAY,
+            ["2011-12-29T10:00:00Z", "2011-12-30T10:00:00Z"],
+        ),
+        # An hour that comes twice is two windows; half an hour more makes one longer.
+        (
+            "Europe/Berlin",
+            "2026-10-25T00:00:00Z",
+            "2026-10-25T02:00:00Z",
+            HOUR,
+            ["2026-10-25T00:00:00Z", "2026-10-25T01:00:00Z"],
+        ),
+        (
+            "Australia/Lord_Howe",
+            "2026-04-04T14:00:00Z",
+            "2026-04-04T17:00:00Z",
+            HOUR,
+            ["2026-04-04T14:00:00Z", "2026-04-04T15:30:00Z", "2026-04-04T16:30:00Z"],
+        ),
     ],
 )
 def test_windows_begin_at(zone: str | None, start: str, end: str, seconds: int, expected: list[str]) -> None:
@@ -54,6 +101,17 @@ def test_a_day_has_the_hours_that_its_clock_has(month: int, day: int, hours: int
     noon = int(datetime(2026, month, day, 12, tzinfo=zone).timestamp())
     windows = windows_between(noon, noon + 1, DAY, zone)
     assert (windows.ends - windows.starts).tolist() == [hours * HOUR]
+
+
+@pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "Etc/GMT+12", "America/New_York"])
+@pytest.mark.parametrize("seconds", [HOUR, DAY])
+@pytest.mark.parametrize("moment", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"])
+def test_a_zone_reaches_to_the_ends_of_the_calendar(zone: str, seconds: int, moment: str) -> None:
+    start = parse_time(moment)
+    windows = windows_between(start, start + 1, seconds, ZoneInfo(zone))
+    assert len(windows.starts) == 1
+    assert windows.starts[0] <= start < windows.ends[0]
+    assert start_of_window(start, seconds, ZoneInfo(zone)) == windows.starts[0]
 
 
 @given(

@@ -44,9 +44,33 @@ async def test_hours_of_a_zone_with_half_an_hour_begin_there(central: Central) -
     assert told(reply) == [("2026-10-26T08:30:00Z", 2, False), ("2026-10-26T09:30:00Z", 2, False)]
 
 
-@pytest.mark.parametrize("zone", ["Europe/Berlim", "../../etc/passwd", "", "local"])
+@pytest.mark.parametrize("zone", ["Europe/Berlim", "../../etc/passwd", "", "local", "Europe", "zone.tab", "/UTC", "É"])
 async def test_a_zone_that_does_not_exist_is_refused(central: Central, zone: str) -> None:
     assert (await central.query("shop.orders", "sum", tz=zone)).error == (400, "VALIDATION_ERROR", "tz")
+
+
+@pytest.mark.parametrize("window", ["1h", "1d"])
+@pytest.mark.parametrize(("start", "end"), [("0001-01-01", "0001-01-02"), ("9999-12-30", "9999-12-31T23:59:59.9Z")])
+async def test_a_zone_can_be_asked_at_the_ends_of_the_calendar(
+    central: Central, window: str, start: str, end: str
+) -> None:
+    for zone in ("Pacific/Kiritimati", "America/New_York"):
+        reply = await central.query("shop.orders", "sum", window, start=start, end=end, tz=zone, fill="zero")
+        assert reply.status == 200, reply.text
+        assert len(reply.json["data"]) >= 2
+
+
+async def test_a_zone_with_a_plus_is_understood(central: Central) -> None:
+    raw = f"name=shop.orders&operation=count&window=1d&start={RANGE['start']}&end={RANGE['end']}&tz=Etc/GMT+5"
+    reply = await central.ask("GET", f"/api/metrics/aggregate?{raw}")
+    assert reply.json["tz"] == "Etc/GMT+5"
+
+
+async def test_csv_has_the_same_columns_with_data_and_without(central: Central) -> None:
+    span = {"start": "2026-10-26T10:15:00Z", "end": "2026-10-26T13:00:00Z", "format": "csv"}
+    for name in ("shop.orders", "nobody"):
+        reply = await central.query(name, "count", "1h", **span)
+        assert reply.text.splitlines()[0] == "name,timestamp,value,partial"
 
 
 async def test_a_window_cut_by_the_range_or_still_open_is_marked(central: Central) -> None:
