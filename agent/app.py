@@ -160,6 +160,8 @@ class Agent:
             spool_in_memory=self._spool.in_memory,
             spool_overflowing=self._spool.overflowing,
             held=forward.held(),
+            stuck=forward.stuck()[0],
+            stuck_cause=forward.stuck()[1],
             corrupt_files=counts.corrupt_files,
             dead_letters=counts.dead_letters,
             dead_letters_removed=counts.dead_letters_removed,

@@ -14,9 +14,9 @@ Uniform = Callable[[float, float], float]
 """random.uniform, or a test's."""
 
 
-def backoff(failures: int, uniform: Uniform) -> float:
-    """Full jitter between SHORTEST and a ceiling that doubles with each failure in a row, up to LONGEST."""
-    return uniform(SHORTEST, min(LONGEST, SHORTEST * 2 ** min(failures, 16)))
+def backoff(failures: int, uniform: Uniform, longest: float = LONGEST) -> float:
+    """Full jitter between SHORTEST and a ceiling that doubles with each failure in a row, up to ``longest``."""
+    return uniform(SHORTEST, min(longest, SHORTEST * 2 ** min(failures, 16)))
 
 
 def retry_after(text: str | None, now: float) -> float | None:

@@ -20,7 +20,7 @@ from agent.forward.outcome import Action, Outcome, Reply, allowance, our_body, o
 from agent.forward.schedule import Schedule
 from agent.forward.send import UnreachableError
 from agent.spool.batch import Batch
-from agent.spool.index import IndexEntry
+from agent.spool.index import IndexEntry, Rest
 from agent.spool.spool import Spool
 
 FAULT_PAUSE_SECONDS: Final = 10.0
@@ -30,6 +30,11 @@ CLOCK_SECONDS: Final = 600.0
 """After so long without an answer the time is asked again before a batch is sent,"""
 HELD_CLOCK_SECONDS: Final = 60.0
 """and after so long while batches are held because of it."""
+
+ALONE_LONGEST: Final = 5.0
+"""The most that other batches wait for one with which something may be wrong."""
+STUCK_FAILURES: Final = 3
+"""A batch that failed so often while others went through is worth a word."""
 
 MAX_ANSWERS: Final = 100
 """Kinds of answers counted apart."""
@@ -81,6 +86,8 @@ class ForwardCounts:
     answers: Counter[tuple[str, str]] = field(default_factory=Counter)
     """Attempts by (action, reason)."""
     retries: int = 0
+    gone: int = 0
+    """Batches that the service has decided on."""
     last_success: float | None = None
     """On the steady clock, in seconds."""
 
@@ -100,6 +107,7 @@ class Forwarder:
         self._schedule = Schedule(pace.interval, pace.share, pace.uniform)
         self._failures = 0
         self._was_held = False
+        self._fresh_next = True
         self._new_work = asyncio.Event()
 
     def window_closed(self, start: int) -> None:
@@ -126,37 +134,62 @@ class Forwarder:
     async def finish(self) -> None:
         """Send what can be sent, at no pace; ends at the first attempt that does not work."""
         self._schedule.hurry()
+        self._spool.index.wake(float("inf"))
         while await self.step() == _AT_ONCE:
             pass
 
     async def step(self) -> float | None:
         """One attempt. Returns the seconds to wait before the next; None when there is nothing to send now."""
+        self._spool.index.wake(self._clock.steady())
         self._spool.expire(self._clock.earliest_start())
         held = self.held()
-        entry = self._schedule.choose(self._spool.index, self._latest(), self._clock.steady())
+        entry = self._choose()
         if (entry or held) and self._clock.age() > (HELD_CLOCK_SECONDS if held else CLOCK_SECONDS):
             return await self._ask_the_time()
         self._note_held()
         if entry is None:
             return None
         self._schedule.took(entry, self._clock.steady())
+        self._fresh_next = not self._fresh_next
+        try:
+            return await self._attempt(entry)
+        except Exception as error:
+            # Nothing that one batch does may end the agent, or hold up the others: it is told, and tried again later.
+            fault = f"a fault of the agent with {entry.name}: {type(error).__name__}: {error}"
+            return self._failed(Outcome(Action.SHOUT, "fault", fault, alone=True), None, entry)
+        finally:
+            self._spool.keep()
+
+    def _choose(self) -> IndexEntry | None:
+        """Those that have failed have every other turn, so that however many they are, the others go on."""
+        index, latest, now = self._spool.index, self._latest(), self._clock.steady()
+        orders = (index.fresh, index.failed) if self._fresh_next else (index.failed, index.fresh)
+        chosen = (self._schedule.choose(order, latest, now) for order in orders)
+        return next((entry for entry in chosen if entry is not None), None)
+
+    async def _attempt(self, entry: IndexEntry) -> float:
         batch = self._spool.take(entry)
         if batch is None and self._spool.waits(entry):
             return _AT_ONCE
         if batch is None:
             self._tell("batch_corrupt", f"{entry.name} had gone bad in the spool and was moved to corrupt/")
             return _AT_ONCE
-        try:
-            if self._spool.must_split(entry):
-                return self._split(entry, batch)
-            return await self._send(entry, batch)
-        finally:
-            self._spool.keep()
+        if self._spool.must_split(entry):
+            return self._split(entry, batch)
+        return await self._send(entry, batch)
 
     def held(self) -> int:
         """Batches that central would call future: this host's clock is, or was, ahead."""
-        index = self._spool.index
-        return len(index) - index.count(self._clock.latest_start()) if self._clock.known else 0
+        batches = self._spool.index.all
+        return len(batches) - batches.count(self._clock.latest_start()) if self._clock.known else 0
+
+    def stuck(self) -> tuple[int, str]:
+        """How many batches do not go through while others do, and why one of them does not."""
+        gone = self.counts.gone
+        stuck = [
+            rest for rest in self._spool.index.rests() if rest.failures >= STUCK_FAILURES and rest.first_gone < gone
+        ]
+        return (len(stuck), stuck[-1].cause) if stuck else (0, "")
 
     def _latest(self) -> float:
         """No window that starts later can be sent now. While the time is unknown any may be, once it is asked."""
@@ -181,7 +214,7 @@ class Forwarder:
         try:
             answer = await self._central.post(batch.id, batch.body(), batch.types)
         except UnreachableError as error:
-            return self._failed(Outcome(Action.WAIT, "network", str(error)), None)
+            return self._failed(Outcome(Action.WAIT, "network", str(error)), None, entry)
         if our_body(answer) is not None:
             self._clock.learn(answer.date, ours=True)
             allowed = allowance(answer)
@@ -199,43 +232,70 @@ class Forwarder:
             self._spool.bury(entry, batch, result.reason)
             self._tell("dead_letter", f"the service refused {entry.name} for good: {result.reason}: {result.message}")
             return self._succeeded(result)
-        return self._failed(result, answer)
+        return self._failed(result, answer, entry)
 
     def _split(self, entry: IndexEntry, batch: Batch) -> float:
         if self._spool.try_split(entry, batch):
             self._failures = 0
             return _AT_ONCE
-        return self._failed(Outcome(Action.WAIT, "split_failed", "a batch cannot be split: the disk fails"), None)
+        return self._failed(
+            Outcome(Action.WAIT, "split_failed", "a batch cannot be split: the disk fails"), None, entry
+        )
 
     def _succeeded(self, result: Outcome) -> float:
         self._count(result)
         self._failures = 0
+        self.counts.gone += 1
         self.counts.last_success = self._clock.steady()
         if self.trouble is not None:
             self._tell("forwarding_again", f"the service takes batches again; {len(self._spool.index)} wait")
             self.trouble = None
         return _AT_ONCE
 
-    def _failed(self, result: Outcome, answer: Reply | None) -> float:
-        """Note the trouble and return how long to wait; the batch stays where it is."""
+    def _failed(self, result: Outcome, answer: Reply | None, entry: IndexEntry | None = None) -> float:
+        """Note the trouble and return how long to wait; the batch stays, and rests for at least as long."""
         self._count(result)
         self.counts.retries += 1
-        self._failures += 1
         self._schedule.failed()
+        index, gone = self._spool.index, self.counts.gone
+        before = None if entry is None else index.rested(entry)
+        only_this = before is not None and before.gone < gone  # others went through since it failed the last time
+        if not only_this:
+            self._failures += 1
+        if before is None or before.first_gone == gone:
+            self._note_trouble(result)
+        if result.action is Action.HOLD:
+            return _AT_ONCE if self._central.try_new_key() else KEY_REFUSED_SECONDS
+        failures = 1 if before is None else before.failures + 1
+        asked = self._asked(answer)
+        rest = backoff(failures, self._pace.uniform) if asked is None else asked
+        if only_this:
+            delay = _AT_ONCE
+        elif result.alone:
+            delay = backoff(self._failures, self._pace.uniform, ALONE_LONGEST)
+        elif asked is None:
+            delay = backoff(self._failures, self._pace.uniform)
+        else:
+            delay = asked + self._pace.uniform(0.0, min(asked, self._pace.interval))  # it asked others for the same
+        if entry is not None:
+            first = gone if before is None else before.first_gone
+            until = self._clock.steady() + max(rest, delay)
+            index.rest(entry, Rest(failures, until, result.message, gone, first))
+        return delay
+
+    def _asked(self, answer: Reply | None) -> float | None:
+        """The seconds of a Retry-After, within bounds."""
+        if answer is None:
+            return None
+        sent_at = parse_http_date(answer.date)
+        return retry_after(answer.retry_after, self._clock.now() if sent_at is None else sent_at)
+
+    def _note_trouble(self, result: Outcome) -> None:
         known = self.trouble
         if known is None or (known.action, known.reason) != (result.action, result.reason):
             since = known.since if known is not None else self._clock.steady()
             self.trouble = Trouble(result.action, result.reason, result.message, since)
             self._tell(str(result.action), result.message)
-        if result.action is Action.HOLD:
-            return _AT_ONCE if self._central.try_new_key() else KEY_REFUSED_SECONDS
-        asked = None
-        if answer is not None:
-            sent_at = parse_http_date(answer.date)
-            asked = retry_after(answer.retry_after, self._clock.now() if sent_at is None else sent_at)
-        if asked is None:
-            return backoff(self._failures, self._pace.uniform)
-        return asked + self._pace.uniform(0.0, min(asked, self._pace.interval))  # it asked others for the same
 
     def _count(self, result: Outcome) -> None:
         answers, key = self.counts.answers, (str(result.action), result.reason)
@@ -252,9 +312,12 @@ class Forwarder:
 
     def idle_seconds(self) -> float | None:
         """While there is nothing to send now: until there may be, or the time should be asked; None for never."""
-        index, latest = self._spool.index, self._latest()
-        waits = [self._schedule.wait(index, latest, self._clock.steady())]
-        first_held = index.after(latest) if self.held() else None
+        index, latest, now = self._spool.index, self._latest(), self._clock.steady()
+        waits = [self._schedule.wait(order, latest, now) for order in (index.fresh, index.failed)]
+        wakes = index.next_wake()
+        if wakes is not None:
+            waits.append(max(0.0, wakes - now))
+        first_held = index.all.after(latest) if self.held() else None
         if first_held is not None:
             waits.append(max(1.0, min(first_held.start - latest, HELD_CLOCK_SECONDS)))
         return min((wait for wait in waits if wait is not None), default=None)

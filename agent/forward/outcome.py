@@ -70,23 +70,22 @@ class Outcome(NamedTuple):
     """``reason`` is a short word for counters, ``message`` a sentence for people.
 
     ``rejected`` is (index of the item, error code) for each item refused in a batch that was stored.
+    ``alone``: it may be about this batch, so the others need not wait as long as it must.
     """
 
     action: Action
     reason: str
     message: str
     rejected: tuple[tuple[int, str], ...] = ()
+    alone: bool = False
 
 
-_BY_STATUS: Final[Mapping[int, Action]] = {
-    401: Action.HOLD,
-    403: Action.HOLD,
-    408: Action.WAIT,
-    413: Action.SPLIT,
-    425: Action.WAIT,
-    429: Action.WAIT,
-}
+_BY_STATUS: Final[Mapping[int, Action]] = {408: Action.WAIT, 413: Action.SPLIT, 425: Action.WAIT}
 """Statuses that mean the same whoever said them. 2xx, 5xx and other 4xx are decided below."""
+_FOR_ALL: Final[Mapping[int, Action]] = {401: Action.HOLD, 403: Action.HOLD, 429: Action.WAIT}
+"""Statuses that hold up all batches, and therefore count in central's own words only."""
+_OURS_ALONE: Final = 500
+"""Something broke in central, and with another batch it may not."""
 
 _CODE: Final = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
 
@@ -101,14 +100,17 @@ def outcome(answer: Reply, items: int) -> Outcome:
         return _success(status, body, items)
     if status in _BY_STATUS:
         return Outcome(_BY_STATUS[status], code or f"http_{status}", said)
+    if status in _FOR_ALL and code:
+        return Outcome(_FOR_ALL[status], code, said)
     if status >= 500:
-        return Outcome(Action.WAIT, code or f"http_{status}", said)
+        return Outcome(Action.WAIT, code or f"http_{status}", said, alone=status == _OURS_ALONE)
     if status >= 400 and code:
         return Outcome(Action.DEAD, code, said)
     return Outcome(
         Action.SHOUT,
         f"http_{status}",
         f"an answer {status} that is not the service's: is CENTRAL_URL right, or is there a proxy in between?",
+        alone=True,
     )
 
 
@@ -134,6 +136,7 @@ def _success(status: int, body: dict[str, Any] | None, items: int) -> Outcome:
         Action.WAIT,
         "not_ours",
         f"an answer {status} that is not the service's acknowledgement: is there a login page or a proxy in between?",
+        alone=True,
     )
 
 

@@ -13,7 +13,7 @@ from typing import Final
 
 from agent.forward.backoff import Uniform
 from agent.forward.outcome import Allowance
-from agent.spool.index import IndexEntry, SpoolIndex
+from agent.spool.index import IndexEntry, Order
 from protocol.limits import MAX_BATCH_ITEMS
 
 PAST_WINDOWS: Final = 4
@@ -62,7 +62,7 @@ class Schedule:
         """All is due at once from now on: there may be no later."""
         self._hurried = True
 
-    def choose(self, index: SpoolIndex, latest: float, now: float) -> IndexEntry | None:
+    def choose(self, index: Order, latest: float, now: float) -> IndexEntry | None:
         """What to send now; None when there is nothing, or not yet. No window that starts after ``latest`` is meant."""
         self._come_due(float("inf") if self._hurried else now)
         present = self._end(index, self._present, latest)
@@ -94,7 +94,7 @@ class Schedule:
             until = now + allowance.reset + self._uniform(0.0, self._interval)
             self._next_past = max(self._next_past, until)
 
-    def wait(self, index: SpoolIndex, latest: float, now: float) -> float | None:
+    def wait(self, index: Order, latest: float, now: float) -> float | None:
         """Seconds until ``choose`` may find something where it has just found nothing; None for never."""
         waits = []
         if self._fresh is not None and index.ends(self._fresh):
@@ -111,7 +111,7 @@ class Schedule:
         if self._fresh is not None and now >= self._due:
             self._present, self._fresh = self._fresh, None
 
-    def _next_window(self, index: SpoolIndex, latest: float) -> int | None:
+    def _next_window(self, index: Order, latest: float) -> int | None:
         """The oldest window of the past, or the newest, in turn."""
         others = {self._fresh, self._present}
         entry = index.oldest() if self._oldest_next else index.newest(latest)
@@ -119,7 +119,7 @@ class Schedule:
             entry = index.after(entry.start) if self._oldest_next else index.newest(entry.start - 1)
         return entry.start if entry is not None and entry.start <= latest else None
 
-    def _end(self, index: SpoolIndex, start: int | None, latest: float) -> IndexEntry | None:
+    def _end(self, index: Order, start: int | None, latest: float) -> IndexEntry | None:
         """The first batch of a window, or its last, in turn."""
         ends = index.ends(start) if start is not None and start <= latest else None
         return ends[not self._oldest_next] if ends else None

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from agent.spool.batch_file import decode, is_batch_name, parse_dead_name
+from agent.spool.disk import read_file
+from runtime.private_files import make_private_folder
 
 
 class Listed(NamedTuple):
@@ -49,7 +51,7 @@ def replay(folder: Path, watch: Callable[[list[Path]], AbstractContextManager[It
         for path in paths:
             name = _replayed_name(path)
             if name is not None:
-                (folder / "replay").mkdir(mode=0o700, exist_ok=True)
+                make_private_folder(folder / "replay")
                 path.rename(folder / "replay" / name)
                 moved += 1
     return moved
@@ -61,7 +63,7 @@ def _replayed_name(path: Path) -> str | None:
     if dead is not None:
         return dead.batch_name
     try:
-        decode(path.name, path.read_bytes())
+        decode(path.name, read_file(path))
     except (OSError, ValueError):
         return None
     return path.name
@@ -73,10 +75,12 @@ def _listed(part: str, path: Path) -> Listed:
     size = path.lstat().st_size
     if part != "corrupt" and is_batch_name(name):
         try:
-            batch = decode(name, path.read_bytes())
+            batch = decode(name, read_file(path))
         except ValueError:
             return Listed(part, path.name, size, code="damaged")
-        except PermissionError:
+        except FileNotFoundError:
+            raise
+        except OSError:
             return Listed(part, path.name, size, code="unreadable")
         return Listed(part, path.name, size, batch.start, len(batch.items), batch.total, dead.code if dead else "")
     return Listed(part, path.name, size)

@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+import stat
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,6 +14,16 @@ from runtime.private_files import open_new
 from runtime.start_error import StartError
 
 TEMPORARY: Final = ".tmp"
+
+
+def read_file(path: Path) -> bytes:
+    """The bytes of a file. Raises ValueError for a folder or a pipe, and OSError when they cannot be read now."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise ValueError("is no file")
+    with os.fdopen(descriptor, "rb") as file:
+        return file.read()
 
 
 class FolderInUseError(StartError):

@@ -18,7 +18,7 @@ from typing import Final
 
 from agent.spool.batch import Batch
 from agent.spool.batch_file import dead_name, decode, encode, is_batch_name
-from agent.spool.disk import TEMPORARY, Disk, lock_folder
+from agent.spool.disk import TEMPORARY, Disk, lock_folder, read_file
 from agent.spool.index import IndexEntry
 from runtime.private_files import make_private_folder
 
@@ -167,9 +167,9 @@ class SpoolFolder:
         try:
             if not is_batch_name(path.name):
                 raise ValueError("has a name that is not ours")
-            data = path.read_bytes()
+            data = read_file(path)
             return decode(path.name, data), len(data)
-        except (FileNotFoundError, IsADirectoryError, ValueError):
+        except (FileNotFoundError, ValueError):
             self._put_aside(path)
             return None, 0
 

@@ -1,8 +1,8 @@
 """Which batches can be sent, in the order of their windows. Names and numbers only, no files."""
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 
 class IndexEntry(NamedTuple):
@@ -14,20 +14,27 @@ class IndexEntry(NamedTuple):
     size: int
 
 
-class SpoolIndex:
-    """Entries sorted by name, which is by window. ``pinned`` is being sent and is never pushed out."""
+class Rest(NamedTuple):
+    """A batch that did not go through: how often, until when it rests, and why.
+
+    ``gone`` is how many others had gone through when it failed the last time, and ``first_gone`` the first time.
+    """
+
+    failures: int
+    until: float
+    cause: str
+    gone: int = 0
+    first_gone: int = 0
+
+
+class Order:
+    """Entries sorted by name, which is by window."""
 
     def __init__(self) -> None:
-        self.pinned: IndexEntry | None = None
-        self.size = 0
-        """Bytes of all entries."""
         self._entries: list[IndexEntry] = []
 
     def __len__(self) -> int:
         return len(self._entries)
-
-    def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and self._at(name) is not None
 
     def __iter__(self) -> Iterator[IndexEntry]:
         return iter(self._entries)
@@ -38,20 +45,13 @@ class SpoolIndex:
         return None if at is None else self._entries[at]
 
     def add(self, entry: IndexEntry) -> None:
-        """Add an entry; one of the same name is replaced."""
-        known = self._at(entry.name)
-        if known is not None:
-            self.size -= self._entries.pop(known).size
-        self._entries.insert(bisect_left(self._entries, entry), entry)
-        self.size += entry.size
+        """Add an entry whose name is not there."""
+        insort(self._entries, entry)
 
-    def remove(self, entry: IndexEntry) -> None:
-        """Take an entry out, if it is there."""
-        known = self._at(entry.name)
-        if known is not None:
-            self.size -= self._entries.pop(known).size
-        if self.pinned is not None and self.pinned.name == entry.name:
-            self.pinned = None
+    def remove(self, entry: IndexEntry) -> IndexEntry | None:
+        """Take the entry of this one's name out, if it is there, and return it."""
+        at = self._at(entry.name)
+        return None if at is None else self._entries.pop(at)
 
     def oldest(self) -> IndexEntry | None:
         """The entry of the oldest window."""
@@ -67,6 +67,10 @@ class SpoolIndex:
         count = self.count(start)
         return self._entries[count] if count < len(self._entries) else None
 
+    def before(self, start: float) -> list[IndexEntry]:
+        """The entries of windows that started before ``start``."""
+        return self._entries[: bisect_left(self._entries, start, key=lambda entry: entry.start)]
+
     def ends(self, start: int) -> tuple[IndexEntry, IndexEntry] | None:
         """The first and the last entry of a window; None when it has none."""
         first = bisect_left(self._entries, start, key=lambda entry: entry.start)
@@ -77,19 +81,100 @@ class SpoolIndex:
         """Entries whose window starts at ``until`` or before."""
         return bisect_right(self._entries, until, key=lambda entry: entry.start)
 
+    def _at(self, name: str) -> int | None:
+        at = bisect_left(self._entries, name, key=lambda entry: entry.name)
+        return at if at < len(self._entries) and self._entries[at].name == name else None
+
+
+class SpoolIndex:
+    """Every entry is in ``all``, and in ``fresh`` or ``failed`` while it may be sent, or in neither while it rests.
+
+    ``pinned`` is being sent and is never pushed out. Times are on the steady clock, in seconds.
+    """
+
+    def __init__(self) -> None:
+        self.all: Final = Order()
+        self.fresh: Final = Order()
+        """Those that have not failed yet."""
+        self.failed: Final = Order()
+        """Those that have, and whose rest is over."""
+        self.pinned: IndexEntry | None = None
+        self.size = 0
+        """Bytes of all entries."""
+        self._rests: dict[str, Rest] = {}
+        """The last rest of each that has failed."""
+        self._resting: set[str] = set()
+
+    def __len__(self) -> int:
+        return len(self.all)
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and self.all.get(name) is not None
+
+    def __iter__(self) -> Iterator[IndexEntry]:
+        return iter(self.all)
+
+    def add(self, entry: IndexEntry) -> None:
+        """Add an entry; one of the same name is replaced, and goes on to rest where it did."""
+        self._take(entry)
+        self.all.add(entry)
+        self.size += entry.size
+        if entry.name not in self._rests:
+            self.fresh.add(entry)
+        elif entry.name not in self._resting:
+            self.failed.add(entry)
+
+    def remove(self, entry: IndexEntry) -> None:
+        """Take an entry out, if it is there."""
+        self._take(entry)
+        self._rests.pop(entry.name, None)
+        self._resting.discard(entry.name)
+        if self.pinned is not None and self.pinned.name == entry.name:
+            self.pinned = None
+
+    def rest(self, entry: IndexEntry, rest: Rest) -> None:
+        """Leave an entry alone for a while, if it is there."""
+        if entry.name in self:
+            self.fresh.remove(entry)
+            self.failed.remove(entry)
+            self._rests[entry.name] = rest
+            self._resting.add(entry.name)
+
+    def wake(self, now: float) -> None:
+        """End the rest of those whose time has come."""
+        for name in [name for name in self._resting if self._rests[name].until <= now]:
+            self._resting.discard(name)
+            entry = self.all.get(name)
+            if entry is not None:
+                self.failed.add(entry)
+
+    def rested(self, entry: IndexEntry) -> Rest | None:
+        """The last rest of an entry; None when it has not failed yet."""
+        return self._rests.get(entry.name)
+
+    def rests(self) -> list[Rest]:
+        """The last rests of all that have failed."""
+        return list(self._rests.values())
+
+    def next_wake(self) -> float | None:
+        """When the first rest ends; None when none rests."""
+        return min((self._rests[name].until for name in self._resting), default=None)
+
     def older_than(self, before: float) -> list[IndexEntry]:
         """Entries whose window started before ``before``, the pinned one left out."""
-        end = bisect_left(self._entries, before, key=lambda entry: entry.start)
-        return [entry for entry in self._entries[:end] if entry != self.pinned]
+        return [entry for entry in self.all.before(before) if entry != self.pinned]
 
     def beyond(self, size: int, count: int) -> Iterator[tuple[str, IndexEntry]]:
         """The oldest entries that are too many, with the reason. The caller removes each before the next."""
         while self.size > size or len(self) > count:
-            entry = next((entry for entry in self._entries if entry != self.pinned), None)
+            entry = next((entry for entry in self.all if entry != self.pinned), None)
             if entry is None:
                 return
             yield ("spool_files" if len(self) > count else "spool_bytes"), entry
 
-    def _at(self, name: str) -> int | None:
-        at = bisect_left(self._entries, name, key=lambda entry: entry.name)
-        return at if at < len(self._entries) and self._entries[at].name == name else None
+    def _take(self, entry: IndexEntry) -> None:
+        known = self.all.remove(entry)
+        if known is not None:
+            self.size -= known.size
+            self.fresh.remove(known)
+            self.failed.remove(known)

@@ -245,7 +245,7 @@ class Spool:
 
     def _move(self, name: str, seconds: int) -> None:
         """Durable in its new place before it leaves the old. A crash between leaves both, under the one id."""
-        entry = self.index.get(name)
+        entry = self.index.all.get(name)
         try:
             batch = self._in_memory.get(name) or (self.folder.load(name) if entry is not None else None)
         except OSError as error:

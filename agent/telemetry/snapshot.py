@@ -49,6 +49,9 @@ class Snapshot:
     spool_in_memory: int
     spool_overflowing: bool
     held: int
+    stuck: int
+    """Batches that do not go through while others do, and why one of them does not."""
+    stuck_cause: str
     corrupt_files: int
     dead_letters: int
     dead_letters_removed: int
@@ -100,6 +103,11 @@ def health(snapshot: Snapshot) -> list[str]:
         reasons.append(
             f"nothing goes through for {trouble.seconds:.0f} s: {trouble.message}; "
             f"{snapshot.spool_batches} batches are kept"
+        )
+    if trouble is None and snapshot.stuck:
+        reasons.append(
+            f"batches do not go through while others do: {snapshot.stuck:,}; one of them because of: "
+            f"{snapshot.stuck_cause}"
         )
     if snapshot.held:
         reasons.append(held_message(snapshot.held, snapshot.clock_ahead or 0))
@@ -162,6 +170,7 @@ _GAUGES: Final = (
     _Number("spool_batches_in_memory", "Batches that are not on disk", lambda s: s.spool_in_memory),
     _Number("spool_files_unreadable", "Spool files that cannot be read just now", lambda s: s.unreadable),
     _Number("spool_batches_held", "Batches that wait because they are in the service's future", lambda s: s.held),
+    _Number("spool_batches_stuck", "Batches that do not go through while others do", lambda s: s.stuck),
     _Number("last_success_age_seconds", "Seconds since the service took a batch", lambda s: s.last_success_age),
     _Number("clock_ahead_seconds", "How far this host's clock is ahead of the service's", lambda s: s.clock_ahead),
     _Number("healthy", "1 when /health answers 200", lambda s: not health(s)),

@@ -32,7 +32,7 @@ class Books:
 
 
 def the_oldest(spool: Spool) -> IndexEntry:
-    entry = spool.index.oldest()
+    entry = spool.index.all.oldest()
     assert entry is not None
     return entry
 
@@ -79,13 +79,20 @@ class Bench:
     async def until_empty(self, steps: int = 10_000) -> None:
         """Go on as ``run`` does, until nothing is left to send."""
         for _ in range(steps):
-            delay = await self.forwarder.step()
-            if delay is None:
-                delay = self.forwarder.idle_seconds()
-            if delay is None:
+            if not await self.go_on():
                 return
-            self.time.pass_by(delay)
         pytest.fail(f"not empty after {steps} attempts: {self.forwarder.trouble}")
+
+    async def go_on(self) -> bool:
+        """One attempt and the wait after it; whether there may be something to do."""
+        delay = await self.forwarder.step()
+        if delay is None:
+            delay = self.forwarder.idle_seconds()
+        self.time.pass_by(delay or 0)
+        return delay is not None
+
+    def close(self) -> None:
+        self.spool.close()
 
     def ids(self) -> list[int]:
         """Numbers of the batches sent, in order, probes left out."""

@@ -109,7 +109,7 @@ async def running(
     **more: str,
 ) -> AsyncIterator[Running]:
     told, ticks, stop = Told(), Ticks(), asyncio.Event()
-    pace = Pace(ticks.pause, lambda low, high: high)
+    pace = Pace(ticks.pause, lambda low, high: 1e-9)  # a wait that ends with the next tick
     outside = Outside(ticks.wall, steady_time, pace, disk or Disk(), core, notify or silent())
     agent = Agent(settings_for(folder, url, **more), ApiKey(KEY, None), told, outside)
     task = asyncio.create_task(agent.run(stop))

@@ -223,11 +223,21 @@ async def test_a_spool_folder_that_cannot_be_listed_is_told(tmp_path: Path) -> N
     (tmp_path / "dead" / entry.name.replace(".batch", ".X.dead")).mkdir()
     (tmp_path / "replay").rmdir()
     (tmp_path / "replay").write_text("")
-    for folder in (tmp_path, tmp_path / "none"):
-        for command in ("ls", "replay"):
-            run = await fiesta(folder, "spool", command)
-            assert run.code == 1
-            assert f"the spool folder {folder} cannot be used" in run.err
+    for folder, command in ((tmp_path, "replay"), *((tmp_path / "none", name) for name in ("ls", "replay"))):
+        run = await fiesta(folder, "spool", command)
+        assert run.code == 1
+        assert f"the spool folder {folder} cannot be used" in run.err
+
+
+async def test_a_proxy_that_is_asked_for_ends_the_start_with_a_sentence(tmp_path: Path) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "agent", "run"),
+        env=environment(tmp_path, "https://metrics.internal") | {"HTTPS_PROXY": "http://proxy.internal:3128"},
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, err = await process.communicate()
+    assert process.returncode == 1
+    assert err.decode().startswith("fiesta-agent: HTTPS_PROXY asks for a proxy on the way to metrics.internal")
 
 
 def test_the_console_script_is_there() -> None:

@@ -56,15 +56,19 @@ def stored(accepted: Any = 3, rejected: Any = 0, errors: Any = (), success: Any 
         (408, "text/html", b"", Action.WAIT, "http_408"),
         (425, JSON, error(), Action.WAIT, "VALIDATION_ERROR"),
         (429, JSON, error("RATE_LIMITED"), Action.WAIT, "RATE_LIMITED"),
-        (429, "text/plain", b"slow down", Action.WAIT, "http_429"),
+        (429, "text/plain", b"slow down", Action.SHOUT, "http_429"),
         (500, JSON, error("INTERNAL_ERROR"), Action.WAIT, "INTERNAL_ERROR"),
         (502, "text/html", b"bad gateway", Action.WAIT, "http_502"),
         (503, JSON, error("SERVICE_UNAVAILABLE"), Action.WAIT, "SERVICE_UNAVAILABLE"),
         (599, "", b"", Action.WAIT, "http_599"),
         # The key.
         (401, JSON, error("UNAUTHORIZED"), Action.HOLD, "UNAUTHORIZED"),
-        (401, "text/html", b"", Action.HOLD, "http_401"),
         (403, JSON, error("FORBIDDEN"), Action.HOLD, "FORBIDDEN"),
+        # A stranger knows nothing of our keys.
+        (401, "text/html", b"", Action.SHOUT, "http_401"),
+        (403, "text/html", error("FORBIDDEN"), Action.SHOUT, "http_403"),
+        (403, JSON, b'{"message": "Forbidden"}', Action.SHOUT, "http_403"),
+        (403, JSON, stored(), Action.SHOUT, "http_403"),
         # Too large, for central or for a proxy.
         (413, JSON, error("BODY_TOO_LARGE"), Action.SPLIT, "BODY_TOO_LARGE"),
         (413, "text/html", b"", Action.SPLIT, "http_413"),

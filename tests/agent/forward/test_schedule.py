@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from agent.forward.backoff import LONGEST, backoff
 from agent.forward.outcome import Allowance
 from agent.forward.schedule import PAST_WINDOWS, Schedule, share_of
-from agent.spool.index import IndexEntry, SpoolIndex
+from agent.spool.index import IndexEntry, Order
 
 INTERVAL = 10
 HOSTS = 1_000
@@ -23,8 +23,8 @@ def entry(start: int, part: int = 0) -> IndexEntry:
     return IndexEntry(f"{start + 10**10:012d}-{part:05d}", start, 1, 100)
 
 
-def index_of(*entries: IndexEntry) -> SpoolIndex:
-    index = SpoolIndex()
+def index_of(*entries: IndexEntry) -> Order:
+    index = Order()
     for one in entries:
         index.add(one)
     return index
@@ -35,7 +35,7 @@ def longest(low: float, high: float) -> float:
 
 
 def sends(
-    schedule: Schedule, index: SpoolIndex, now: float, until: float, latest: float = EVER
+    schedule: Schedule, index: Order, now: float, until: float, latest: float = EVER
 ) -> Iterator[tuple[float, IndexEntry]]:
     """What goes out from ``now`` to before ``until``, each send taking no time."""
     while now < until:
@@ -53,7 +53,7 @@ class Host:
     """One agent that closes a window every interval, and a service that takes what it sends while it is up."""
 
     def __init__(self, name: str) -> None:
-        self.index = SpoolIndex()
+        self.index = Order()
         self.schedule = Schedule(INTERVAL, share_of(name), Random(name).uniform)
         self.back_at = 0.0
         """When it tries again after the outage."""
@@ -256,7 +256,7 @@ def test_in_a_hurry_all_is_due() -> None:
 )
 def test_whatever_happens_everything_that_may_be_sent_is_sent(events: list[tuple[str, int]], share: float) -> None:
     """Windows close in any order, old ones come back, attempts fail, keys run low: then all goes well, and all goes."""
-    schedule, index, now, part = Schedule(INTERVAL, share, longest), SpoolIndex(), 0.0, 0
+    schedule, index, now, part = Schedule(INTERVAL, share, longest), Order(), 0.0, 0
     for what, number in events:
         start, part = number * INTERVAL, part + 1
         if what == "close":

@@ -1,6 +1,7 @@
 """What lies in a spool folder."""
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,7 +17,7 @@ async def a_folder(path: Path) -> None:
     spool.open()
     await put(spool, ledger, a_batch(1), a_batch(2), a_batch(3))
     for number in (1, 2):
-        entry = spool.index.oldest()
+        entry = spool.index.all.oldest()
         assert entry is not None
         batch = spool.take(entry)
         assert batch is not None
@@ -54,10 +55,22 @@ def test_an_empty_folder_is_an_empty_list_and_no_folder_is_told(tmp_path: Path) 
         replay(tmp_path / "none")
 
 
-def test_a_file_that_is_sent_meanwhile_is_left_out(tmp_path: Path) -> None:
+async def test_a_file_that_is_sent_meanwhile_is_left_out(tmp_path: Path) -> None:
+    spool, ledger = a_spool(tmp_path)
+    spool.open()
+    await put(spool, ledger, a_batch(1), a_batch(2))
+    spool.close()
+    listing = list_spool(tmp_path)
+    assert next(listing).name == file_name(a_batch(1))
+    (tmp_path / "queue" / file_name(a_batch(2))).unlink()
+    assert list(listing) == []
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo])
+def test_what_is_no_file_is_listed_as_damaged_and_never_read(tmp_path: Path, make: Callable[[Path], None]) -> None:
     (tmp_path / "queue").mkdir()
-    (tmp_path / "queue" / file_name(a_batch(1))).symlink_to(tmp_path / "gone")
-    assert list(list_spool(tmp_path)) == []
+    make(tmp_path / "queue" / file_name(a_batch(1)))
+    assert [file.code for file in list_spool(tmp_path)] == ["damaged"]
 
 
 async def test_dead_letters_are_moved_to_be_fetched(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.spool.index import IndexEntry, SpoolIndex
+from agent.spool.index import IndexEntry, Rest, SpoolIndex
 
 
 def entry(start: int, size: int = 10, part: int = 0) -> IndexEntry:
@@ -19,17 +19,17 @@ def an_index(*entries: IndexEntry) -> SpoolIndex:
 
 def test_oldest_and_newest_by_window() -> None:
     index = an_index(entry(30), entry(10), entry(20))
-    assert index.oldest() == entry(10)
-    assert index.newest(99) == entry(30)
-    assert index.newest(25) == entry(20)
-    assert index.newest(9) is None
-    assert index.count(20) == 2
+    assert index.fresh.oldest() == entry(10)
+    assert index.fresh.newest(99) == entry(30)
+    assert index.fresh.newest(25) == entry(20)
+    assert index.fresh.newest(9) is None
+    assert index.fresh.count(20) == 2
     assert list(index) == [entry(10), entry(20), entry(30)]
 
 
 def test_an_empty_index_has_neither() -> None:
     index = an_index()
-    assert (index.oldest(), index.newest(99), len(index), index.size) == (None, None, 0, 0)
+    assert (index.fresh.oldest(), index.fresh.newest(99), len(index), index.size) == (None, None, 0, 0)
 
 
 def test_one_of_the_same_name_is_replaced() -> None:
@@ -48,6 +48,35 @@ def test_the_pinned_one_is_neither_pushed_out_nor_expired() -> None:
     assert list(index.beyond(0, 9)) == []
     index.remove(entry(10))
     assert index.pinned is None
+
+
+def a_rest(until: float) -> Rest:
+    return Rest(1, until, "why")
+
+
+def test_one_that_rests_is_found_when_its_time_has_come() -> None:
+    index = an_index(entry(10), entry(20))
+    index.rest(entry(10), a_rest(5.0))
+    index.rest(entry(30), a_rest(1.0))
+    assert (list(index.fresh), list(index.failed), list(index.all)) == ([entry(20)], [], [entry(10), entry(20)])
+    assert index.next_wake() == 5.0
+    index.wake(4.9)
+    assert list(index.failed) == []
+    index.wake(5.0)
+    assert (list(index.failed), index.next_wake()) == ([entry(10)], None)
+    assert index.rested(entry(10)) == a_rest(5.0)
+
+
+def test_one_that_rests_is_pushed_out_and_expires_as_any_other() -> None:
+    index = an_index(entry(10), entry(20))
+    index.rest(entry(10), a_rest(5.0))
+    assert index.older_than(15) == [entry(10)]
+    assert next(index.beyond(10, 9)) == ("spool_bytes", entry(10))
+    index.add(entry(10, size=7))
+    assert (list(index.fresh), index.size) == ([entry(20)], 17)
+    index.remove(entry(10, size=7))
+    index.add(entry(10))
+    assert (index.rested(entry(10)), list(index.fresh)) == (None, [entry(10), entry(20)])
 
 
 def test_removing_what_is_not_there_changes_nothing() -> None:

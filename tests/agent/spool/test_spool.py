@@ -294,7 +294,7 @@ async def test_batches_that_were_never_sent_move_to_their_true_time(tmp_path: Pa
     failing.fault = FULL
     spool.add([in_memory], unsure_base=200.0)
     await spool.persist()
-    entry = spool.index.get(file_name(sent))
+    entry = spool.index.all.get(file_name(sent))
     assert entry is not None
     spool.take(entry)  # an attempt, without an answer
     spool.keep()
