@@ -25,11 +25,11 @@ def _quality(accept: str, wanted: str) -> float:
         media, *parameters = (part.strip() for part in entry.split(";"))
         rank = ranges.get(media, -1)
         if rank > best:
-            best, quality = rank, _q(parameters)
+            best, quality = rank, weight_of(parameters)
     return quality
 
 
-def _q(parameters: Sequence[str]) -> float:
+def weight_of(parameters: Sequence[str]) -> float:
     """The weight among a range's parameters; 1 without one, 0 for one that is none."""
     for parameter in parameters:
         name, _, value = parameter.partition("=")

@@ -10,6 +10,7 @@ from central.access.auth import Auth, Key
 from central.access.limit import Decision, Limiter
 from central.errors import ApiError, unauthorized
 from central.ingest.answers import Answer, refused
+from central.web.compression import compressed
 from central.web.middleware import ASKED_BY, JSON, Handler
 
 _KEY: Final = istr("X-API-Key")
@@ -37,6 +38,7 @@ class Gate:
                 answer = await endpoint(request, key)
             except ApiError as error:
                 answer = refused(error)
+            answer = await compressed(answer, ",".join(request.headers.getall("Accept-Encoding", ())))
             return web.Response(
                 status=answer.status,
                 body=answer.body,
