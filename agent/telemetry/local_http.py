@@ -17,7 +17,7 @@ from agent.telemetry.snapshot import AgentCollector, Snapshot, health, notices, 
 from runtime.addresses import is_loopback, may_mean_loopback
 
 REQUEST_SECONDS: Final = 10.0
-"""Who has not asked by then is not waited for."""
+"""Who has not asked by then, or has not taken the answer as long after it, is not waited for."""
 MAX_CONNECTIONS: Final = 32
 """A few scrapers and a person; well within the descriptors that agent.receive.sockets keeps for such."""
 MAX_HEAD: Final = 16_384
@@ -60,8 +60,8 @@ class LocalPort:
     """Answers each connection once. At most ``room`` are open: where one more comes, the oldest is ended, so that
     nobody keeps others out by holding them, or takes descriptors that the rest of the agent needs.
 
-    ``answer`` gives the bytes for a request's head, and ``before`` is awaited before each. A connection has
-    REQUEST_SECONDS from its first byte to its last.
+    ``answer`` gives the bytes for a request's head, and ``before`` is awaited before each. A client has REQUEST_SECONDS
+    to ask, and again to take the answer. What we need for ``before`` on a busy host is not taken off its time.
     """
 
     def __init__(
@@ -115,7 +115,8 @@ class LocalPort:
                     head += data
                     if not data or len(head) > MAX_HEAD:
                         return
-                await self._before()
+            await self._before()
+            async with asyncio.timeout(REQUEST_SECONDS):
                 await loop.sock_sendall(sock, self._respond(head))
                 sock.shutdown(socket.SHUT_WR)
                 while await loop.sock_recv(sock, MAX_HEAD):

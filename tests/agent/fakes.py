@@ -5,7 +5,7 @@ import errno
 import json
 import os
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from email.utils import formatdate
 from pathlib import Path
@@ -67,11 +67,16 @@ async def run_here(call: Callable[..., Any], *args: Any) -> Any:
     return call(*args)
 
 
-def a_spool(path: Path, disk: Disk | None = None, limits: SpoolLimits | None = None) -> tuple[Spool, Ledger]:
+def a_spool(
+    path: Path,
+    disk: Disk | None = None,
+    limits: SpoolLimits | None = None,
+    run: Callable[..., Awaitable[Any]] = run_here,
+) -> tuple[Spool, Ledger]:
     """A spool that has not been opened, and its ledger."""
     ledger = Ledger()
     folder = SpoolFolder(path, disk or Disk(), AsideLimits())
-    return Spool(folder, ledger, limits or SpoolLimits(), run_here), ledger
+    return Spool(folder, ledger, limits or SpoolLimits(), run), ledger
 
 
 async def put(spool: Spool, ledger: Ledger, *given: Batch) -> None:
@@ -214,8 +219,8 @@ class FailingDisk:
             rename=self._wrap("rename", os.replace),
             unlink=self._wrap("unlink", os.unlink),
         )
-        self._crash_at = crash_at
-        self._after = after
+        self.crash_at = crash_at
+        self.after = after
 
     def _wrap(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
         def wrapped(*args: Any) -> Any:
@@ -223,9 +228,9 @@ class FailingDisk:
                 raise self.fault
             number = self.calls
             self.calls += 1
-            if self._crash_at is None or number < self._crash_at:
+            if self.crash_at is None or number < self.crash_at:
                 return call(*args)
-            if self._after and number == self._crash_at:
+            if self.after and number == self.crash_at:
                 call(*args)
             raise Crash
 

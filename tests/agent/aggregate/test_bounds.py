@@ -1,6 +1,7 @@
 """What grows with input, and where it ends; and that the good go on beside the bad."""
 
 import resource
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import Decimal
@@ -30,15 +31,15 @@ class Windows:
     def __init__(self, core: MaybeCore, max_names: int, max_members: int = 100) -> None:
         self.ledger = Ledger()
         options = AggregateOptions(max_names=max_names, max_members=max_members)
-        self._aggregator = Aggregator(options, self.ledger, core)
+        self.aggregator = Aggregator(options, self.ledger, core)
 
     def window(self, *lines: bytes) -> dict[str, int]:
         """Samples by name."""
         for line in lines:
-            self._aggregator.feed(line)
-            self._aggregator.settle()
+            self.aggregator.feed(line)
+            self.aggregator.settle()
         assert self.ledger.balance() == 0
-        items = list(self._aggregator.close(0).items)
+        items = list(self.aggregator.close(0).items)
         self.ledger.acknowledged += sum(item.samples for item in items)
         assert self.ledger.balance() == 0
         return {item.item.name: item.samples for item in items}
@@ -89,7 +90,7 @@ def test_a_gauge_that_is_pushed_out_is_forgotten_and_that_is_noted(core: MaybeCo
     windows = Windows(core, max_names=2)
     windows.window(b"a:1|c", b"b:1|c")
     assert windows.window(b"depth:40|g", b"x:1|c", b"a:1|c", b"b:1|c") == {"a": 1, "b": 1}
-    assert windows._aggregator.close(0).gauges == {}
+    assert windows.aggregator.close(0).gauges == {}
     assert windows.ledger.notes == {"gauges_forgotten": 1}
 
 
@@ -138,9 +139,13 @@ def test_huge_sets_leave_room_for_small_ones() -> None:
 def test_long_names_and_tails_are_not_remembered_for_ever(line: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gather, "MAX_MEANING_BYTES", 100_000)
     gatherer = Gatherer("", False, lambda reason, lines: None)
-    for number in range(50):
-        list(gatherer.gather([line % (b"x" * 8_000, number)]))
-        assert sum(map(len, [*gatherer._heads, *gatherer._tails])) < 110_000
+    tracemalloc.start()
+    try:
+        for number in range(50):
+            list(gatherer.gather([line % (b"x" * 8_000, number)]))
+            assert tracemalloc.get_traced_memory()[0] < 300_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_reasons_that_a_stranger_makes_up_are_counted_under_one_name() -> None:

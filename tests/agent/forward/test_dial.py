@@ -65,6 +65,10 @@ class Network:
         self._servers[number].close()
         await self._servers[number].wait_closed()
 
+    async def close(self) -> None:
+        for number in range(len(self._servers)):
+            await self.stop(number)
+
     def connection(self, now: list[float] | None = None) -> HttpConnection:
         clock = now or [0.0]
         dial = partial(Dialer, find=self.find, seconds=0.05)
@@ -75,8 +79,7 @@ class Network:
 async def a_network() -> AsyncIterator[Network]:
     network = Network()
     yield network
-    for number in range(len(network._servers)):
-        await network.stop(number)
+    await network.close()
 
 
 async def ask(connection: HttpConnection) -> str:

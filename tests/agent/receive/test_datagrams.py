@@ -136,8 +136,10 @@ async def test_a_socket_that_another_process_holds_goes_on_taking(inbox: Inbox) 
     receiver.close()
 
 
-async def test_a_socket_that_fails_is_counted_and_not_raised(receiver: DatagramReceiver) -> None:
-    receiver._sock.close()
+async def test_a_socket_that_fails_is_counted_and_not_raised(inbox: Inbox) -> None:
+    sock = open_udp("127.0.0.1", 0)
+    receiver = DatagramReceiver(sock, read_each(inbox.feed))
+    sock.close()
     assert receiver.drain() == 0
     assert receiver.errors == 1
 

@@ -93,7 +93,9 @@ def test_a_cut_datagram_counts_its_whole_lines_and_the_last_as_truncated(
     assert desk.told[0].endswith(sender)
 
 
-def test_a_socket_that_fails_while_lines_are_looked_at_is_counted(desk: Desk, udp: DatagramReceiver) -> None:
-    udp._sock.close()
+def test_a_socket_that_fails_while_lines_are_looked_at_is_counted(desk: Desk) -> None:
+    sock = open_udp("127.0.0.1", 0)
+    udp = DatagramReceiver(sock, desk.taker.watching(read_each(desk.packets.append)))
+    sock.close()
     assert udp.drain() == 0
     assert udp.errors == 1

@@ -202,58 +202,57 @@ async def test_memory_is_bounded_while_the_disk_fails_and_the_loss_is_counted(tm
     assert [entry.start for entry in spool.index] == [NOW + 3, NOW + 4]
 
 
+class Writing:
+    """Runs a call of the disk here, after what a test does meanwhile; that gets the file's name."""
+
+    def __init__(self) -> None:
+        self.meanwhile: Callable[[str], object] = len
+
+    async def __call__(self, call: Callable[..., Any], *args: Any) -> Any:
+        self.meanwhile(args[0])
+        return call(*args)
+
+
 async def test_a_batch_settled_while_it_is_being_written_leaves_no_file(tmp_path: Path, books: Books) -> None:
-    failing = FailingDisk()
-    spool, ledger = books.spool(tmp_path, failing.disk)
+    failing, writing = FailingDisk(), Writing()
+    spool, ledger = books.spool(tmp_path, failing.disk, None, writing)
     failing.fault = FULL
     await put(spool, ledger, a_batch(1), a_batch(2))
     failing.fault = None
-
-    async def answer_first(call: Callable[..., Any], *args: Any) -> Any:
-        entry, _ = taken(spool)
-        spool.acknowledge(entry, {})
-        return call(*args)
-
-    spool._run = answer_first
+    writing.meanwhile = lambda name: spool.acknowledge(taken(spool)[0], {})
     await spool.persist()
     assert queue(tmp_path) == []
     assert (ledger.acknowledged, ledger.in_spool) == (12, 0)
 
 
 async def test_a_batch_settled_before_its_turn_to_be_written_is_not_written(tmp_path: Path, books: Books) -> None:
-    failing = FailingDisk()
-    spool, ledger = books.spool(tmp_path, failing.disk)
+    failing, writing = FailingDisk(), Writing()
+    spool, ledger = books.spool(tmp_path, failing.disk, None, writing)
     failing.fault = FULL
     await put(spool, ledger, a_batch(1), a_batch(2))
     failing.fault = None
     written = []
 
-    async def answer_all(call: Callable[..., Any], *args: Any) -> Any:
-        written.append(args[0])
+    def answer_all(name: str) -> None:
+        written.append(name)
         while len(spool.index):
             entry, _ = taken(spool)
             spool.acknowledge(entry, {})
-        return call(*args)
 
-    spool._run = answer_all
+    writing.meanwhile = answer_all
     await spool.persist()
     assert written == [file_name(a_batch(1))]
     assert queue(tmp_path) == []
 
 
 async def test_a_batch_being_written_is_not_split_meanwhile(tmp_path: Path, books: Books) -> None:
-    failing = FailingDisk()
-    spool, ledger = books.spool(tmp_path, failing.disk)
+    failing, writing = FailingDisk(), Writing()
+    spool, ledger = books.spool(tmp_path, failing.disk, None, writing)
     failing.fault = FULL
     await put(spool, ledger, a_batch())
     failing.fault = None
     split = []
-
-    async def split_first(call: Callable[..., Any], *args: Any) -> Any:
-        split.append(spool.try_split(*taken(spool)))
-        return call(*args)
-
-    spool._run = split_first
+    writing.meanwhile = lambda name: split.append(spool.try_split(*taken(spool)))
     await spool.persist()
     assert split == [False]
     assert queue(tmp_path) == [file_name(a_batch())]
@@ -356,7 +355,7 @@ async def test_a_crash_while_a_batch_moves_loses_it_nowhere(
     ledger.received = 6
     spool.add([a_batch(1)], unsure_base=0.0)
     await spool.persist()
-    failing._crash_at = failing.calls + call
+    failing.crash_at = failing.calls + call
     with suppress(Crash):
         spool.restamp(lambda base: 3_600)
     again, recovered = books.restart(tmp_path)

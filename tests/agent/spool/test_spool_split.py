@@ -63,7 +63,7 @@ async def test_a_crash_at_any_step_of_a_split_loses_nothing_and_doubles_nothing(
     crashing = FailingDisk()
     spool, ledger = a_spool(tmp_path, crashing.disk)
     spool.open()
-    crashing._crash_at, crashing._after, crashing.calls = step, after, 0
+    crashing.crash_at, crashing.after, crashing.calls = step, after, 0
     entry, batch = taken(spool)
     with pytest.raises(Crash):
         spool.try_split(entry, batch)

@@ -17,7 +17,7 @@ from click.testing import CliRunner, Result
 from central.access import auth
 from central.access.key_file import write_key
 from central.commands import main as cli
-from central.settings import load_settings
+from central.settings import Settings
 from runtime.start_error import StartError
 from runtime.systemd import Notifier
 from tests.central.fake_service import FakeService, serving
@@ -385,13 +385,15 @@ def test_migrate_says_in_one_line_why_it_cannot(run: Run, app: types.ModuleType,
 
 
 def test_what_nobody_foresaw_is_one_line_of_the_log_without_secrets(
-    logging_as_it_was: None, capfd: pytest.CaptureFixture[str]
+    run: Run, app: types.ModuleType, logging_as_it_was: None, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    settings = load_settings({"DB_PASSWORD": "canary of the database", "METRICS_ADMIN_KEY": "canary" * 6})
-    with pytest.raises(SystemExit) as ended, cli._logging(settings):
+    def migrate(settings: Settings, _: object) -> list[str]:
         raise RuntimeError(f"{settings.db_password}, {settings.admin_key}")
-    (line,) = capfd.readouterr().err.splitlines()
+
+    app.migrate = migrate  # type: ignore[attr-defined]
+    result = run("migrate", DB_PASSWORD="canary of the database", METRICS_ADMIN_KEY="canary" * 6)
+    (line,) = (result.stderr + capfd.readouterr().err).splitlines()
     told = json.loads(line)
-    assert (ended.value.code, told["event"], told["level"]) == (1, "crashed", "error")
+    assert (result.exit_code, told["event"], told["level"]) == (1, "crashed", "error")
     assert "RuntimeError: ***, ***" in told["exception"]
     assert "canary" not in line
