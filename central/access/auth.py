@@ -1,7 +1,11 @@
 """API keys: ``gf_`` + 12 of [a-z0-9] + ``_`` + a secret of 43 base64url characters.
 
-A key is looked up by its public id and its secret compared by bcrypt, once; then it is good from a cache. After
-FRESH_SECONDS only its row is read again. Keys are cached by a keyed hash, never as text.
+A key is looked up by its public id and its secret compared, once; then it is good from a cache. After FRESH_SECONDS
+only its row is read again. Keys are cached by a keyed hash, never as text.
+
+bcrypt's hash of a secret is stored, and beside it one that is quick to compare, so that nobody who tries secrets under
+a known public id keeps its owner waiting: see docs/decisions/0016-a-fast-hash-beside-bcrypts.md. A key of an earlier
+version gets its fast hash when its secret first passes bcrypt.
 """
 
 import asyncio
@@ -16,6 +20,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, TypeVar
 
@@ -146,13 +151,17 @@ class Auth:
     async def store_key(self, fresh: FreshKey, name: str, scopes: frozenset[str], rate_limit: int, now: int) -> KeyRow:
         """Store a key that is known in clear already."""
         hashed = await self._hash(fresh.secret)
-        return await self._keys.create(NewKey(fresh.public_id, name, hashed, scopes, rate_limit), now)
+        row = await self._keys.create(NewKey(fresh.public_id, name, hashed, scopes, rate_limit), now)
+        await self._keep_fast_hash(hashed, fresh.secret)
+        return row
 
     async def rotate(self, key_id: int, now: int) -> tuple[KeyRow, str] | None:
         """A new secret for a key, the old one dead at once; None when there is no such live key."""
         fresh = new_key()
-        row = await self._keys.rotate(key_id, await self._hash(fresh.secret), now)
+        hashed = await self._hash(fresh.secret)
+        row = await self._keys.rotate(key_id, hashed, now)
         self.forget(key_id)
+        await self._keep_fast_hash(hashed, fresh.secret)
         return None if row is None else (row, f"gf_{row.public_id}_{fresh.secret}")
 
     def forget(self, key_id: int) -> None:
@@ -192,7 +201,11 @@ class Auth:
             raise self._refuse()
         if cached is None or cached.hashed != row.hash:
             self._cache.pop(digest, None)
-            await self._compare(digest, fresh, row)
+            if row.fast_hash is None:
+                await self._compare(digest, fresh, row)
+                await self._keep_fast_hash(row.hash, fresh.secret)
+            elif not hmac.compare_digest(_fast_hash(row.hash, fresh.secret), row.fast_hash):
+                raise self._refuse()
         return self._keep(digest, row, forgotten)
 
     def _keep(self, digest: bytes, row: KeyRow, forgotten: int) -> Key:
@@ -229,6 +242,11 @@ class Auth:
             _remember(self._bad, digest, self._clock() + _BAD_SECONDS)
             raise self._refuse()
 
+    async def _keep_fast_hash(self, hashed: str, secret: str) -> None:
+        """Keep it where that can be done now; else bcrypt judges the key once more, and then it is tried again."""
+        with suppress(StoreError):
+            await self._keys.keep_fast_hash(hashed, _fast_hash(hashed, secret))
+
     async def _hash(self, secret: str) -> str:
         hashed = await asyncio.get_running_loop().run_in_executor(
             self._pool, bcrypt.hashpw, secret.encode(), bcrypt.gensalt(self._cost)
@@ -238,6 +256,14 @@ class Auth:
     def _refuse(self) -> ApiError:
         self.counts.refused += 1
         return unauthorized("this API key is not valid; ask an operator for a key")
+
+
+def _fast_hash(hashed: str, secret: str) -> str:
+    """HMAC-SHA256 of a secret of 256 random bits: to guess it is as hopeless as with bcrypt.
+
+    Keyed by bcrypt's hash, so that it is good for that one secret of that one key alone.
+    """
+    return hmac.new(hashed.encode(), secret.encode(), hashlib.sha256).hexdigest()
 
 
 def _remember(cache: dict[bytes, T], digest: bytes, value: T) -> None:

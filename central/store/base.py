@@ -146,7 +146,10 @@ class Group:
 
 
 class KeyRow(NamedTuple):
-    """An API key as stored. ``hash`` is bcrypt's of the secret; times are whole seconds."""
+    """An API key as stored. ``hash`` is bcrypt's of the secret; times are whole seconds.
+
+    ``fast_hash`` is the one kept beside it, where there is one; ``find`` alone reads it.
+    """
 
     id: int
     public_id: str
@@ -156,6 +159,7 @@ class KeyRow(NamedTuple):
     rate_limit: int
     created_at: int
     revoked_at: int | None
+    fast_hash: str | None = None
 
 
 class NewKey(NamedTuple):
@@ -220,6 +224,9 @@ class KeyStore(Protocol):
 
     async def rotate(self, key_id: int, hashed: str, now: int) -> KeyRow | None:
         """Replace the secret of a key that is not revoked, durably; None when there is none."""
+
+    async def keep_fast_hash(self, hashed: str, fast: str) -> None:
+        """Keep ``fast`` beside the bcrypt hash ``hashed``, for ``find``. Twice is no fault."""
 
 
 class Store(Protocol):

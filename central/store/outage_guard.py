@@ -49,6 +49,7 @@ class _Keys:
         self.create = guard.while_up(keys.create)
         self.revoke = guard.while_up(keys.revoke)
         self.rotate = guard.while_up(keys.rotate)
+        self.keep_fast_hash = guard.while_up(keys.keep_fast_hash)
 
 
 class _Retention:

@@ -145,7 +145,7 @@ class KeysContract:
         store = await open_store()
         one = await store.keys.create(NewKey("id1", "Zoë's team", "h1", frozenset({"ingest", "query"}), 1000), NOW)
         two = await store.keys.create(NewKey("id2", "x", "h2", frozenset({"admin"}), 5), NOW + 1)
-        assert one[1:] == ("id1", "Zoë's team", "h1", frozenset({"ingest", "query"}), 1000, NOW, None)
+        assert one[1:] == ("id1", "Zoë's team", "h1", frozenset({"ingest", "query"}), 1000, NOW, None, None)
         assert await store.keys.list_all() == [one, two]
         assert (await store.keys.find("id1"), await store.keys.find("ID1")) == (one, None)
         await store.close()
@@ -164,6 +164,9 @@ class KeysContract:
     async def test_rotation_replaces_the_hash_of_a_live_key_only(self, open_store: OpenStore) -> None:
         store = await open_store()
         made = await store.keys.create(NewKey("id1", "x", "old", frozenset({"query"}), 1), NOW)
+        await store.keys.keep_fast_hash("old", "f" * 64)
+        await store.keys.keep_fast_hash("old", "0" * 64)
+        assert (await store.keys.find("id1") or made).fast_hash == "0" * 64
         assert await store.keys.rotate(made.id, "new", NOW + 1) == made._replace(hash="new")
         assert await store.keys.find("id1") == made._replace(hash="new")
         await store.keys.revoke(made.id, NOW + 2)

@@ -15,7 +15,7 @@ class DuckKeys:
 
     async def find(self, public_id: str) -> KeyRow | None:
         """See KeyStore."""
-        return await self._engine.read(lambda cursor: _one(cursor, "public_id", public_id))
+        return await self._engine.read(lambda cursor: _find(cursor, public_id))
 
     async def list_all(self) -> list[KeyRow]:
         """See KeyStore."""
@@ -32,6 +32,10 @@ class DuckKeys:
     async def rotate(self, key_id: int, hashed: str, now: int) -> KeyRow | None:
         """See KeyStore."""
         return await self._engine.change(_rotate, key_id, hashed, now)
+
+    async def keep_fast_hash(self, hashed: str, fast: str) -> None:
+        """See KeyStore."""
+        await self._engine.change(_keep_fast_hash, hashed, fast)
 
 
 def list_all(cursor: Connection) -> list[KeyRow]:
@@ -63,6 +67,19 @@ def _rotate(handle: Connection, key_id: int, hashed: str, now: int) -> KeyRow | 
         return None
     handle.execute("UPDATE api_keys SET hash = ?, updated_at = ? WHERE id = ?", [hashed, now, key_id])
     return key._replace(hash=hashed)
+
+
+def _find(cursor: Connection, public_id: str) -> KeyRow | None:
+    row = _one(cursor, "public_id", public_id)
+    if row is None:
+        return None
+    found = cursor.execute("SELECT fast_hash FROM fast_hashes WHERE hash = ?", [row.hash]).fetchone()
+    return row._replace(fast_hash=found[0] if found else None)
+
+
+def _keep_fast_hash(handle: Connection, hashed: str, fast: str) -> None:
+    handle.execute("DELETE FROM fast_hashes WHERE hash = ? OR hash NOT IN (SELECT hash FROM api_keys)", [hashed])
+    handle.execute("INSERT INTO fast_hashes VALUES (?, ?)", [hashed, fast])
 
 
 def last_id(handle: Connection, table: str) -> int:

@@ -20,7 +20,7 @@ class MySQLKeys:
         """See KeyStore."""
         if not public_id.isascii():  # the column holds nothing else
             return None
-        return await self._lookups.ask(lambda connection: _one(connection, "public_id", public_id))
+        return await self._lookups.ask(lambda connection: _find(connection, public_id))
 
     async def list_all(self) -> list[KeyRow]:
         """See KeyStore."""
@@ -37,6 +37,11 @@ class MySQLKeys:
     async def rotate(self, key_id: int, hashed: str, now: int) -> KeyRow | None:
         """See KeyStore."""
         return await self._writers.change(lambda connection: _rotate(connection, key_id, hashed, now))
+
+    async def keep_fast_hash(self, hashed: str, fast: str) -> None:
+        """See KeyStore."""
+        sql = "INSERT INTO fast_hashes VALUES (%s, %s) ON DUPLICATE KEY UPDATE fast_hash = VALUES(fast_hash)"
+        await self._writers.change(lambda connection: connection.change(sql, (hashed, fast)))
 
 
 async def list_all(connection: Connection) -> list[KeyRow]:
@@ -70,6 +75,15 @@ async def _rotate(connection: Connection, key_id: int, hashed: str, now: int) ->
         "UPDATE api_keys SET `key` = %s, updated_at = FROM_UNIXTIME(%s) WHERE id = %s", (hashed, now, key_id)
     )
     return key._replace(hash=hashed)
+
+
+async def _find(connection: Connection, public_id: str) -> KeyRow | None:
+    sql = (
+        f"SELECT {_COLUMNS}, (SELECT fast_hash FROM fast_hashes WHERE fast_hashes.hash = api_keys.`key`)"
+        " FROM api_keys WHERE public_id = %s"
+    )
+    rows = await connection.rows(sql, (public_id,))
+    return _row(rows[0][:-1])._replace(fast_hash=rows[0][-1]) if rows else None
 
 
 async def _one(connection: Connection, column: str, value: object, *, lock: bool = False) -> KeyRow | None:

@@ -19,6 +19,8 @@ class Keys:
     asked: list[str] = field(default_factory=list)
     down: bool = False
     gate: asyncio.Event | None = None
+    keeps_fast_hashes: bool = False
+    """Else its keys are those of an earlier version, which bcrypt alone can judge."""
 
     async def find(self, public_id: str) -> KeyRow | None:
         self.asked.append(public_id)
@@ -40,6 +42,13 @@ class Keys:
                 self.rows[row.public_id] = row._replace(hash=hashed)
                 return self.rows[row.public_id]
         return None
+
+    async def keep_fast_hash(self, hashed: str, fast: str) -> None:
+        if self.down:
+            raise StoreUnavailable("down")
+        for row in list(self.rows.values()):
+            if row.hash == hashed and self.keeps_fast_hashes:
+                self.change(row.public_id, fast_hash=fast)
 
     async def list_all(self) -> list[KeyRow]:
         return list(self.rows.values())

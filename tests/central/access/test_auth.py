@@ -11,12 +11,13 @@ from central.access.auth import (
     DEFAULT_SCOPES,
     FRESH_SECONDS,
     MAX_QUEUE_PER_ID,
+    Auth,
     FreshKey,
     new_key,
     parse_key,
 )
 from central.errors import ApiError
-from central.store.base import KeyRow
+from central.store.base import KeyRow, StoreUnavailable
 from tests.central.access.auth_help import Scene, status, with_bad_secret
 from tests.central.harness import QUICK_HASH
 
@@ -257,6 +258,51 @@ async def test_bad_secrets_for_one_id_cost_one_bcrypt_at_a_time(scene: Scene) ->
     answers = await asyncio.gather(*flood)
     assert (answers.count(401), answers.count(503)) == (MAX_QUEUE_PER_ID, 100 - MAX_QUEUE_PER_ID)
     assert scene.compared == 2 + MAX_QUEUE_PER_ID
+
+
+async def test_guessing_under_a_known_id_keeps_its_owner_waiting_for_nothing(scene: Scene) -> None:
+    scene.store.keeps_fast_hashes = True
+    text = await scene.key()
+    tried = [status(scene.auth.authenticate(with_bad_secret(text, number))) for number in range(100)]
+    assert await asyncio.gather(*tried, status(scene.auth.authenticate(text))) == [401] * 100 + [200]
+    assert scene.compared == 0
+
+
+async def test_a_key_of_an_earlier_version_gets_its_fast_hash_from_its_good_secret(scene: Scene) -> None:
+    text = await scene.key()
+    scene.store.keeps_fast_hashes = True
+    assert await status(scene.auth.authenticate(with_bad_secret(text, 1))) == 401
+    assert [row.fast_hash for row in scene.store.rows.values()] == [None]
+    assert await status(scene.auth.authenticate(text)) == 200
+    assert scene.compared == 2
+    restarted = Auth(scene.store, clock=scene.clock, cost=QUICK_HASH)
+    assert await status(restarted.authenticate(with_bad_secret(text, 2))) == 401
+    assert await status(restarted.authenticate(text)) == 200
+    assert restarted.counts.verified == 0
+    restarted.close()
+
+
+async def test_a_fast_hash_is_good_for_no_other_secret_and_no_other_key(scene: Scene) -> None:
+    scene.store.keeps_fast_hashes = True
+    one, two = await scene.key(), await scene.key()
+    first, second = scene.store.rows.values()
+    assert first.fast_hash != second.fast_hash
+    scene.store.change(second.public_id, fast_hash=first.fast_hash)
+    assert await status(scene.auth.authenticate(f"{two[:17]}{one[17:]}")) == 401
+    made = await scene.auth.rotate(first.id, 0)
+    assert made is not None
+    assert await status(scene.auth.authenticate(one)) == 401
+    assert await status(scene.auth.authenticate(made[1])) == 200
+
+
+async def test_a_fast_hash_that_cannot_be_kept_stops_nobody(scene: Scene) -> None:
+    text = await scene.key()
+
+    async def full(hashed: str, fast: str) -> None:
+        raise StoreUnavailable("full")
+
+    scene.store.keep_fast_hash = full  # type: ignore[method-assign]
+    assert await status(scene.auth.authenticate(text)) == 200
 
 
 async def test_the_attacked_key_itself_works_again_once_its_queue_is_empty(scene: Scene) -> None:

@@ -43,6 +43,7 @@ UNBOUND: dict[str, Call] = {
     "keys.create": lambda store, _: store.keys.create(NewKey("i", "n", "h", frozenset({"query"}), 1), NOW),
     "keys.revoke": lambda store, _: store.keys.revoke(1, NOW),
     "keys.rotate": lambda store, _: store.keys.rotate(1, "h", NOW),
+    "keys.keep_fast_hash": lambda store, _: store.keys.keep_fast_hash("h", "f" * 64),
     "retention.state": lambda store, _: store.retention.state(),
     "retention.replace": lambda store, _: store.retention.replace(State(), State()),
     "retention.log": lambda store, _: store.retention.log(9),
