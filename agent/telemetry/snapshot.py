@@ -164,6 +164,7 @@ _GAUGES: Final = (
     _Number("samples_in_window", "Samples in the open window", lambda s: s.in_window),
     _Number("samples_in_spool", "Samples waiting to be acknowledged", lambda s: s.in_spool),
     _Number("names", "Names in the open window", lambda s: s.names),
+    _Number("name_clashes", "Names that belong to another type", lambda s: len(s.clashes)),
     _Number("compiled", "1 when the compiled core counts, 0 when plain Python does", lambda s: s.compiled),
     _Number("spool_batches", "Batches in the spool that can be sent", lambda s: s.spool_batches),
     _Number("spool_bytes", "Bytes of the batches in the spool", lambda s: s.spool_bytes),

@@ -88,11 +88,11 @@ async def test_every_kind_of_socket_can_be_passed_in_any_order(tmp_path: Path, h
     async with RealCentral().serving() as central:
         unwanted = str(tmp_path / "not.sock")
         async with an_agent(
-            tmp_path / "spool", central, list(held.values()), UNIX=unwanted, TCP="127.0.0.1:0"
+            tmp_path / "spool", central, list(held.values()), UNIX=unwanted, UNIX_STREAM=unwanted, TCP="127.0.0.1:0"
         ) as agent:
             passed = [entry["message"] for entry in agent.log if entry["event"] == "sockets_passed"]
             assert [message.split("; ")[-1] for message in passed] == [
-                f"FIESTA_AGENT_{kind} is not used" for kind in ("UDP", "UNIX", "TCP")
+                f"FIESTA_AGENT_{kind} is not used" for kind in ("UDP", "UNIX", "UNIX_STREAM", "TCP")
             ]
             for name, sock in held.items():
                 send(sock, [f"{name}:1|c".encode()] * 20)
