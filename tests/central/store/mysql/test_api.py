@@ -237,3 +237,21 @@ def test_a_missing_server_stops_the_start_and_is_named(tmp_path: Path, environ: 
     settings = load_settings({**environ, "DB_PORT": "1", "METRICS_DATA_DIR": str(tmp_path)})
     with pytest.raises(match=r"127\.0\.0\.1:1 cannot be reached as root"):
         migrate(settings)
+
+
+async def test_two_processes_agree_on_who_owns_a_name(central: Central, other: Central) -> None:
+    """Each sends both types at once, in its own order; the name is deleted and taken anew in between."""
+
+    async def send(service: Central, types: str) -> None:
+        kinds = {"c": "counter", "t": "value"}
+        items = [{"name": "a", "type": kinds[letter], "value": 1} for letter in types]
+        reply = await service.batch(*items, headers={"Metrics-Statsd-Types": types}, key=central.key)
+        assert reply.json["accepted"] == len(types)
+
+    for _ in range(3):
+        await asyncio.gather(*(send(service, types) for service, types in [(central, "ct"), (other, "tc")] * 5))
+        names = [found["name"] for found in (await other.ask("GET", "/api/metrics", key=central.key)).json["data"]]
+        assert names in (["a", "a.counter"], ["a", "a.timing"])
+        assert [await central.total(name) for name in names] == [10, 10]
+        for name in names:
+            assert (await central.ask("DELETE", f"/api/admin/metrics/{name}")).status == 200
