@@ -64,7 +64,7 @@ def _admin_key(path: Path) -> str:
 
 
 class Client:
-    """Requests to one service. Opens a connection a request and keeps nothing."""
+    """Requests to one service. Opens a connection per request and keeps nothing."""
 
     def __init__(self, target: Target, *, timeout: float = TIMEOUT_SECONDS) -> None:
         self._target = target

@@ -1,4 +1,4 @@
-"""A histogram of plain ints: one bisect an observation, no lock, summed up when it is read."""
+"""A histogram of plain ints: one bisect per observation, no lock, summed up when it is read."""
 
 from bisect import bisect_left
 from collections.abc import Sequence

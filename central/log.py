@@ -33,7 +33,7 @@ Render = Callable[[Any, str, Event], Any]
 
 
 def log_to(stream: TextIO, secrets: Iterable[str | None] = (), environ: Mapping[str, str] = os.environ) -> None:
-    """Set up structlog for this process: a line an event, with its time in UTC; libraries' warnings as well.
+    """Set up structlog for this process: a line per event, with its time in UTC; libraries' warnings as well.
 
     ``secrets`` are texts that no line may hold, wherever they come from; nor does any hold an API key.
     """

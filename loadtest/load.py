@@ -133,7 +133,7 @@ async def stack(folder: Path) -> AsyncIterator[Stack]:
 
 
 def new_key(server: Server, name: str) -> str:
-    """A key with the usual scopes and the PRD's limit of 1,000 requests a minute."""
+    """A key with the usual scopes and the PRD's limit of 1,000 requests per minute."""
     body = json.dumps({"name": name, "rate_limit": 1_000}).encode()
     request = urllib.request.Request(f"{server.url}/api/admin/keys", body, {"X-API-Key": server.key})
     with urllib.request.urlopen(request, timeout=60) as answer:
@@ -198,7 +198,7 @@ def table(result: Result, watch: Watch) -> list[Line]:
         rate, p95 = result.rate(kind), result.quantile(kind, 0.95)
         rest = f"p50 {result.quantile(kind, 0.5):.1f}, p99 {result.quantile(kind, 0.99):.1f} ms"
         lines += [
-            (f"{title} throughput, requests a minute", f"{wanted:,}", f"{rate:,.0f}", rate >= wanted),
+            (f"{title} throughput, requests per minute", f"{wanted:,}", f"{rate:,.0f}", rate >= wanted),
             (f"{title} latency, p95 ({rest})", f"< {most} ms", f"{p95:.1f} ms", p95 < most),
         ]
     what = f"{KEYS} keys, {CLIENTS} writing clients at once, {result.times['write'].total():,} writes: errors"

@@ -1,6 +1,6 @@
 """The clients of the load test, for locust: writers, batchers, hosts' agents, readers. loadtest.load runs it.
 
-20 clients write: together 11,000 requests a minute where none waits for long; the PRD asks for 10,000. Each request
+20 clients write: together 11,000 requests per minute where none waits for long; the PRD asks for 10,000. Each request
 takes the next of the keys. What was acknowledged is counted by name, so that it can be compared with what is stored.
 """
 

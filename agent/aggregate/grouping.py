@@ -179,7 +179,7 @@ class Gatherer:
         return [(index, b"\n".join(values), 1) for index, values in by_tail.items()]
 
     def _in_order(self, lines: list[bytes], raws: set[bytes], names: set[str]) -> Iterator[LineGroup]:
-        """A group a line for gauges that are sent by several names or tails. These were all good before."""
+        """A group per line for gauges that are sent by several names or tails. These were all good before."""
         for line in lines:
             raw, _, rest = line.partition(b":")
             if raw not in raws:

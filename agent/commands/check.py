@@ -180,7 +180,7 @@ def _fleet(allowed: Allowance, sends: Sends) -> Iterator[Finding]:
     yield Finding(
         True,
         "fleet",
-        f"the key has {allowed.limit:,} requests a minute, {allowed.remaining:,} left of this one; {host} sends "
+        f"the key has {allowed.limit:,} requests per minute, {allowed.remaining:,} left of this one; {host} sends "
         f"{each:,}, so it is enough for {hosts:,} such hosts (half of it is kept for the way back after an outage)",
         doubt=hosts == 0,
     )
@@ -189,7 +189,7 @@ def _fleet(allowed: Allowance, sends: Sends) -> Iterator[Finding]:
         yield Finding(
             True,
             "fleet",
-            f"this host alone may send {most:,} requests a minute, with {sends.max_names:,} names (MAX_NAMES) in "
+            f"this host alone may send {most:,} requests per minute, with {sends.max_names:,} names (MAX_NAMES) in "
             f"windows of {sends.interval} s; use a key with a higher --rate-limit, a longer FLUSH_INTERVAL, or a lower "
             "MAX_NAMES",
             doubt=True,

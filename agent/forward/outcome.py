@@ -39,7 +39,7 @@ class Reply(NamedTuple):
     retry_after: str | None = None
     date: str | None = None
     rate_limit: str | None = None
-    """RateLimit-Limit: requests a minute of the key."""
+    """RateLimit-Limit: requests per minute of the key."""
     rate_remaining: str | None = None
     """RateLimit-Remaining in this minute."""
     rate_reset: str | None = None
@@ -49,7 +49,7 @@ class Reply(NamedTuple):
 
 
 class Allowance(NamedTuple):
-    """What a key may do: requests a minute, how many are left of this one, and the seconds until the next."""
+    """What a key may do: requests per minute, how many are left of this one, and the seconds until the next."""
 
     limit: int
     remaining: int

@@ -131,7 +131,7 @@ def requests_a_minute(names: int, interval: int) -> int:
 
 
 def hosts_a_key(limit: int, names: int, interval: int) -> int:
-    """How many such hosts can share a key with ``limit`` requests a minute; 0 when it is too small for one."""
+    """How many such hosts can share a key with ``limit`` requests per minute; 0 when it is too small for one."""
     return limit // FOR_THE_PRESENT // requests_a_minute(names, interval)
 
 

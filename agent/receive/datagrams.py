@@ -23,7 +23,7 @@ RECEIVE_BUFFER: Final = 8 << 20
 PACKETS_A_TURN: Final = 256
 """Read at most so many before the event loop gets its turn: about half a millisecond."""
 PAUSE_SECONDS: Final = 0.001
-"""What comes in so long fits the smallest usual buffer even at 500,000 packets a second.
+"""What comes in so long fits the smallest usual buffer even at 500,000 packets per second.
 
 A unix socket is read without a pause: it holds ten datagrams on many systems, and then its senders wait."""
 SMALLEST_BUFFER: Final = 208 << 10

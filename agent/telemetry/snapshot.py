@@ -96,7 +96,7 @@ def counted_by(compiled: bool) -> str:
 
 
 def health(snapshot: Snapshot) -> list[str]:
-    """What is wrong just now, a sentence each; empty when nothing is."""
+    """What is wrong just now, one sentence per fault; empty when nothing is."""
     reasons = []
     trouble = snapshot.trouble
     if trouble is not None and (trouble.action != Action.WAIT or trouble.seconds >= WAITING_SECONDS):

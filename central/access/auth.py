@@ -46,7 +46,7 @@ _ALPHABET: Final = string.ascii_lowercase + string.digits
 
 
 class Key(NamedTuple):
-    """Who asks: the key's row, its limit of requests a minute and its scopes."""
+    """Who asks: the key's row, its limit of requests per minute and its scopes."""
 
     id: int
     rate_limit: int

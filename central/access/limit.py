@@ -1,4 +1,4 @@
-"""Rate limits: requests a key and minute. One request is one, a batch too, queries count (PRD 2.2)."""
+"""Rate limits: requests per key and minute. One request is one, a batch too, queries count (PRD 2.2)."""
 
 from typing import NamedTuple, Protocol
 
@@ -31,7 +31,7 @@ class Limiter(Protocol):
 
 
 class LocalLimiter:
-    """Counts in this process: fixed windows aligned to the minute. Memory: one int a key."""
+    """Counts in this process: fixed windows aligned to the minute. Memory: one int per key."""
 
     def __init__(self) -> None:
         self._minute = 0

@@ -360,7 +360,7 @@ def _print_key(key: dict[str, Any]) -> None:
     click.echo(key["key"])
     click.echo(
         f"key {key['id']} ({one_line(key['name'])}): {', '.join(key['scopes'])}; {key['rate_limit']} "
-        "requests a minute. It is shown this once.",
+        "requests per minute. It is shown this once.",
         err=True,
     )
 

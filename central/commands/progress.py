@@ -1,4 +1,4 @@
-"""Signs of life for long work on stderr: on a terminal a bar that goes; elsewhere a plain line a step, or nothing."""
+"""Signs of life for long work on stderr: on a terminal a bar that goes; elsewhere a plain line per step, or nothing."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

@@ -31,7 +31,7 @@ class Point(NamedTuple):
 
 
 def show_answer(answer: Mapping[str, Any], console: Console) -> None:
-    """An answer of GET /api/metrics/aggregate: a row a window, a column a name; plotted too on a terminal."""
+    """An answer of GET /api/metrics/aggregate: a row per window, a column per name; plotted too on a terminal."""
     series = series_of(answer)
     if console.is_terminal and not any(series.values()):
         console.print("No data in this time range.")

@@ -1,4 +1,4 @@
-"""``fiesta-central doctor``: every dependency as the service would use it, a line each, and what to do."""
+"""``fiesta-central doctor``: every dependency as the service would use it, one line per dependency, and what to do."""
 
 import asyncio
 import json

@@ -164,7 +164,7 @@ def _check_size(start: int, end: int, window: str, names: int) -> None:
     raise ApiError(
         400,
         "RANGE_TOO_LARGE",
-        f"the range holds {touched} windows of {window} a name; at most {MAX_WINDOWS_A_NAME} a name and"
-        f" {MAX_WINDOWS_AN_ANSWER} an answer are given: {advice}",
+        f"the range holds {touched} windows of {window} per name; at most {MAX_WINDOWS_A_NAME} per name and"
+        f" {MAX_WINDOWS_AN_ANSWER} per answer are given: {advice}",
         details={"field": "window", "windows": touched * names, "fits": fits},
     )

@@ -2,7 +2,7 @@
 
 An answer has up to 50,000 windows and is made in the interpreter that the event loop needs. So all windows are drawn
 at once, as rows of bytes of one width whose unused places are NUL, which are then left out: a tenth of the time that a
-text a window takes, and nearly all of it without the interpreter (docs/decisions/0011-answers-by-columns.md).
+text per window takes, and nearly all of it without the interpreter (docs/decisions/0011-answers-by-columns.md).
 """
 
 import json
@@ -134,7 +134,7 @@ def _text(drawn: Column) -> memoryview:
 
 
 def _draw(frame: _Frame, starts: Column, places: Column, units: Column, empty: bytes) -> Column:
-    """A row a window of ``starts``; ``units`` are the numbers of those at ``places``, the others get ``empty``."""
+    """A row per window of ``starts``; ``units`` are the numbers of those at ``places``, the others get ``empty``."""
     sizes = np.abs(units)
     blocks = -(-len(str(int(sizes.max(initial=0)) // UNIT)) // 4)
     wholes = [f"whole{number}" for number in reversed(range(blocks))]

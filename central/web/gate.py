@@ -61,7 +61,7 @@ def _one_key(request: web.Request) -> str | None:
 def _check(key: Key, scope: str, decision: Decision) -> None:
     """Raises ApiError: 429 beyond the limit, 403 without the scope."""
     if not decision.allowed:
-        message = f"this key may send {decision.limit} requests a minute; try again in {decision.reset} s"
+        message = f"this key may send {decision.limit} requests per minute; try again in {decision.reset} s"
         raise ApiError(429, "RATE_LIMITED", message)
     if scope not in key.scopes:
         message = f"this key lacks the scope {scope!r}; it has {', '.join(sorted(key.scopes))}"

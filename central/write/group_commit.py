@@ -169,7 +169,7 @@ class GroupCommit:
     async def _release_late(self) -> None:
         """Send those away who waited too long; what they sent goes on and its key stays in flight.
 
-        One look a second over a queue in order of time: a timer for each request would cost more than its commit.
+        One look per second over a queue in order of time: a timer for each request would cost more than its commit.
         """
         late = refused(unavailable("storing takes too long; send it again with the same Idempotency-Key"))
         while True:

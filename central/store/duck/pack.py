@@ -1,4 +1,4 @@
-"""Packs the embedded store's rollup by minute of days gone by: sorted by name, one row a name and minute.
+"""Packs the embedded store's rollup by minute of days gone by: sorted by name, one row per name and minute.
 
 A fold leaves a name's rows a few at a time all over the day; packed, they lie together, and a query skips the blocks of
 other names. A slice is one transaction between two groups. What comes late is packed later, behind what is there.

@@ -251,7 +251,7 @@ def _put(
 ) -> None:
     """Begin a transaction and run both statements; DuckDB finds their tables by the names of these arguments.
 
-    In one call: beside a busy event loop each call waits its turn for the interpreter, 14 ms a group and not 5.
+    In one call: beside a busy event loop each call waits its turn for the interpreter, 14 ms per group and not 5.
     """
     handle.execute(f"BEGIN; {put_points}; {put_ids}")
 

@@ -151,7 +151,7 @@ class Connection:
     async def run_all(self, statements: Sequence[str], texts: Sequence[bytes] = ()) -> list[list[tuple[Any, ...]]]:
         """Run statements without parameters, as many in one packet as should be; the rows of each.
 
-        ``texts`` are what each LOAD DATA LOCAL among them takes for its file, a row a line. Where one of them did not
+        ``texts`` are what each LOAD DATA LOCAL among them takes for its file, a row per line. Where one of them did not
         become what it says this raises ServerError with LEFT_OUT; an INSERT of the same would tell why.
         The server stops at the first that it refuses. A round trip less is much where the loop has other work.
         """

@@ -105,7 +105,7 @@ def find_requests(keys: Iterable[bytes]) -> str:
 def aggregate(metric_ids: Sequence[int], window: int, segments: Sequence[Segment]) -> str:
     """SELECT of exact summaries by name and window over all segments, in one statement and so one snapshot.
 
-    One row a name, for ``buckets``: the driver takes 8 us for a row, and an answer has up to 50,000 windows.
+    One row per name, for ``buckets``: the driver takes 8 us per row, and an answer has up to 50,000 windows.
     """
     listed = ",".join(map(str, metric_ids))
     parts = " UNION ALL ".join(_segment(segment, listed) for segment in segments)

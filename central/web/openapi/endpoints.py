@@ -144,8 +144,8 @@ def _aggregate() -> Endpoint:
         "The operation over each window of start <= time < end. Windows are aligned to UTC and named by their start, "
         "which may precede start; only those with data come back unless fill is given. A window that the range "
         "cuts, or that has not ended, is marked as partial. At most "
-        f"{MAX_WINDOWS_A_NAME:,} windows a name and {MAX_WINDOWS_AN_ANSWER:,} an answer. A name that nobody has sent "
-        "has no data. As JSON, or as CSV with format=csv or Accept: text/csv; errors are JSON either way.",
+        f"{MAX_WINDOWS_A_NAME:,} windows per name and {MAX_WINDOWS_AN_ANSWER:,} per answer. An unknown name has "
+        "no data. As JSON, or as CSV with format=csv or Accept: text/csv; errors are JSON either way.",
         {"200": windows},
         "query",
         (

@@ -124,7 +124,7 @@ def limited(limit: int, remaining: int = 0, answer: Reply = EMPTY) -> Reply:
 @pytest.mark.parametrize(
     ("answer", "sends", "doubts", "says"),
     [
-        (limited(1_000, 987), SENDS, [False], "1,000 requests a minute, 987 left"),
+        (limited(1_000, 987), SENDS, [False], "1,000 requests per minute, 987 left"),
         (limited(1_000), SENDS, [False], "up to 1,000 names sends 6, so it is enough for 83 such hosts"),
         (limited(1_000, answer=refused(429, "RATE_LIMITED")), SENDS, [False], "enough for 83"),
         (limited(1_000), Sends(60, 100_000, 1_000), [False], "sends 1, so it is enough for 500"),
@@ -135,8 +135,8 @@ def limited(limit: int, remaining: int = 0, answer: Reply = EMPTY) -> Reply:
             "names, as this now, sends 18, so it is enough for 27",
         ),
         (limited(600), SENDS, [False], "enough for 50"),
-        (limited(599), SENDS, [False, True], "this host alone may send 600 requests a minute, with 100,000 names"),
-        (limited(1_000), Sends(1, 100_000), [False, True], "may send 6,000 requests a minute"),
+        (limited(599), SENDS, [False, True], "this host alone may send 600 requests per minute, with 100,000 names"),
+        (limited(1_000), Sends(1, 100_000), [False, True], "may send 6,000 requests per minute"),
         (limited(10), Sends(10, 1_000, 5), [True], "enough for 0 such hosts"),
     ],
 )

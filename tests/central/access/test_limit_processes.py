@@ -26,7 +26,7 @@ ADMIN_KEY = "given-by-an-operator-0123456789abcdef"
 
 @dataclass
 class Three:
-    """Three processes, their Redis, the clock of all, and a key with LIMIT requests a minute that all have seen."""
+    """Three processes, their Redis, the clock of all, and a key with LIMIT requests per minute that all have seen."""
 
     centrals: list[Central]
     redis: RedisServer

@@ -90,7 +90,7 @@ def test_keys_create_prints_the_key_alone_on_stdout(
     fake.answer("POST /api/admin/keys", 201, ok(data={**KEY, "key": "gf_secret"}))
     result = run("keys", "create", "checkout", *arguments)
     assert (result.exit_code, result.stdout) == (0, "gf_secret\n")
-    assert "key 7 (checkout): ingest, query; 60 requests a minute" in result.stderr
+    assert "key 7 (checkout): ingest, query; 60 requests per minute" in result.stderr
     ((method, path, key, sent),) = fake.asked
     assert (method, path, key, json.loads(sent)) == ("POST", "/api/admin/keys", ADMIN_KEY, body)
 

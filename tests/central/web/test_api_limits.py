@@ -35,7 +35,7 @@ async def test_beyond_its_limit_a_key_gets_429_until_the_next_minute(tmp_path: P
         assert {reply.headers["RateLimit-Reset"] for reply in replies} == {"45"}
         assert replies[3].error == (429, "RATE_LIMITED", None)
         assert replies[3].headers["Retry-After"] == "45"
-        assert "3 requests a minute; try again in 45 s" in replies[3].message
+        assert "3 requests per minute; try again in 45 s" in replies[3].message
         assert (await central.counter("a")).status == 201  # another key
         clock.now += 45
         assert (await central.counter("a", key=key)).status == 201
