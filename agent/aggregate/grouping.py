@@ -25,6 +25,8 @@ MAX_MEANINGS: Final = 100_000
 """Names and tails whose meaning is remembered. Beyond it all are forgotten and learned again,"""
 MAX_MEANING_BYTES: Final = 16 << 20
 """and so they are when they are longer than this together."""
+PIECE_BYTES: Final = 64
+"""Memory of a piece that is remembered, beside its text."""
 NAMES_A_STEP: Final = 500
 """Names looked at before the caller may do something else: some 3 ms where all are new."""
 _SAMPLE: Final = 64
@@ -87,7 +89,9 @@ class Gatherer:
             if number % NAMES_A_STEP == 0:
                 yield None
             for group in self._groups(raw, rests):
-                if group.tail.type == "gauge":
+                if group is None:
+                    yield None
+                elif group.tail.type == "gauge":
                     gauges[group.name].append((raw, group))
                 else:
                     yield group
@@ -112,7 +116,8 @@ class Gatherer:
         except BadLineError:
             return None
 
-    def _groups(self, raw: bytes, rests: list[bytes]) -> Iterator[LineGroup]:
+    def _groups(self, raw: bytes, rests: list[bytes]) -> Iterator[LineGroup | None]:
+        """The groups of a name; None says that work was done."""
         head, tails = self._heads[raw], self._tails  # which may be forgotten and learned again between two groups
         if isinstance(head, str) and head != "bad_name":
             self._reject(head, len(rests))
@@ -121,6 +126,7 @@ class Gatherer:
             tail = tails.meanings[index]
             if isinstance(tail, Pieces):
                 yield from self._groups(raw, tail.of(values) * times)
+                yield None  # a line may hold thousands of pieces
                 continue
             if isinstance(tail, str):
                 self._lose(tail if isinstance(head, Head) else head, values, tail, times)
@@ -234,6 +240,7 @@ class _Tails(dict[bytes, int]):
         self.size += len(text)
         (_, first), *others = pieces_of(b"|" + text)
         if others:
+            self.size += PIECE_BYTES * len(others)
             return self._keep(text, Pieces(first, tuple(values + b"|" + tail for values, tail in others)))
         try:
             tail: Tail | Reason = parse_tail(text, self._append_tags)

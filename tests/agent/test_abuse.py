@@ -109,6 +109,7 @@ ATTACKS: dict[str, Callable[[], Iterable[bytes]]] = {
     "members": lambda: (b"set%d:%d%s|s" % (number % 3, number, LONG) for number in range(150_000)),
     "rates": lambda: (b"r%d:1|c|@0.%d1" % (n // 100, 10**300 + n % 100) for n in range(50_000)),
     "packed values": lambda: (b"p%d:%s|ms" % (n, b":".join([b"1.5"] * 3_000)) for n in range(1_000)),
+    "values with types": lambda: (b"a:1|c:%d|c:%s1|c" % (number, b"1|c:" * 3_000) for number in range(1_500)),
     "long numbers": lambda: (b"l%d:0.%s1|ms" % (number, b"0" * 390) for number in range(15_000)),
 }
 
