@@ -1,6 +1,6 @@
 """What a group stores of its submissions, and how it is tried again. The writer and the drain follow the same rules."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 
 from central.ingest.names import Known, Names
@@ -12,16 +12,17 @@ TRIES: Final = 3
 _row: Final = tuple.__new__  # Row without its Python-level constructor: 140 ns and not 310
 
 
-def request_id(submission: Submission) -> RequestId | None:
-    """What the request is remembered by, None where it is not. Its answer is kept where it is not the plain one."""
+def request_ids(submission: Submission) -> list[RequestId]:
+    """What the request is remembered by, none where it is not. Its answer is kept where it is not the plain one."""
     request = submission.request
     if request is None or not submission.remembers():
-        return None
-    return RequestId(request.id, request.fingerprint, submission.body() if submission.rejected else None)
+        return []
+    answer = submission.body() if submission.rejected else None
+    return [RequestId(given, request.fingerprint, answer) for given in request.ids]
 
 
-def add(group: Group, submission: Submission, known: Known, remembered: RequestId | None) -> None:
-    """Add a submission's rows and its id to the group. ``known`` is what ``Names.settle`` returned for it.
+def add(group: Group, submission: Submission, known: Known, remembered: Iterable[RequestId]) -> None:
+    """Add a submission's rows and its ids to the group. ``known`` is what ``Names.settle`` returned for it.
 
     Both go into one transaction: so a request whose id is stored has its points stored, and no other has.
     """
@@ -35,8 +36,7 @@ def add(group: Group, submission: Submission, known: Known, remembered: RequestI
         )
     else:
         _add_placed(group, submission, submission.sent_as, known)
-    if remembered is not None:
-        group.ids.append(remembered)
+    group.ids.extend(remembered)
 
 
 def _add_placed(group: Group, submission: Submission, sent_as: list[MetricType | None], known: Known) -> None:

@@ -1,6 +1,7 @@
 """From a decoded body to a submission for the group commit: validation, pure."""
 
 import hashlib
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -21,11 +22,27 @@ _NAME_ECHO: Final = 255
 T = TypeVar("T")
 
 
+_SHARED_PATH: Final = "/api/metrics/batch"
+_RANDOM: Final = re.compile(r"[0-9a-f]{32}(?:\.[01])*|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.I)
+"""An agent's batch id with the halves of its splits, and a UUID: what two senders never choose alike by chance."""
+_FEW_DIGITS: Final = 8
+"""Fewer different digits than that are counted up or made up, and not drawn: of 32 drawn ones once in 100 million."""
+
+
 class RequestKey(NamedTuple):
-    """A request with an Idempotency-Key: hashes of (key row, key) and of (path, decoded body)."""
+    """A request with an Idempotency-Key: hashes of (key row, key) and of (path, decoded body).
+
+    ``shared`` is its second id, where the key has one: a hash of key, path and body, for whatever API key sends it.
+    """
 
     id: bytes
     fingerprint: bytes
+    shared: bytes | None = None
+
+    @property
+    def ids(self) -> tuple[bytes, ...]:
+        """What it is looked up by, and remembered by."""
+        return (self.id,) if self.shared is None else (self.id, self.shared)
 
 
 @dataclass(slots=True)
@@ -193,7 +210,11 @@ def request_key(key_id: int, header: str | None, path: str, body: bytes) -> Requ
             f"Idempotency-Key must be 1 to {MAX_IDEMPOTENCY_KEY} printable ASCII characters",
             details={"field": "Idempotency-Key"},
         )
-    return RequestKey(
-        hashlib.blake2b(b"%d\0%s" % (key_id, header.encode()), digest_size=16).digest(),
-        hashlib.blake2b(path.encode() + b"\0" + body, digest_size=16).digest(),
-    )
+    own = hashlib.blake2b(b"%d\0%s" % (key_id, header.encode()), digest_size=16).digest()
+    fingerprint = hashlib.blake2b(path.encode() + b"\0" + body, digest_size=16).digest()
+    if path != _SHARED_PATH or not _RANDOM.fullmatch(header) or len(set(header.lower()) - set("-.")) < _FEW_DIGITS:
+        return RequestKey(own, fingerprint)
+    # Nobody can ask by it who does not hold the whole body, and another body has another one: so an API key that was
+    # replaced stores nothing twice, and no API key learns of, or blocks, what another one sends.
+    shared = hashlib.blake2b(header.encode() + b"\0" + fingerprint, digest_size=16, person=b"any API key").digest()
+    return RequestKey(own, fingerprint, shared)

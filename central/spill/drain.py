@@ -154,7 +154,7 @@ class Drain:
                 await self._store_bunch([read])
             return
         self.counts.entries += len(bunch)
-        ids = (request.id for read in bunch for request in read.group.requests if request.id is not None)
+        ids = (entry.id for read in bunch for request in read.group.requests for entry in request.remembered)
         await self._spill.remove([read.entry for read in bunch], ids)
 
     async def _commit(self, groups: list[SpilledGroup]) -> None:
@@ -166,7 +166,7 @@ class Drain:
 
     async def _try_commit(self, groups: list[SpilledGroup]) -> None:
         ids = [group.id for group in groups]
-        ids += [request.id for group in groups for request in group.requests if request.id is not None]
+        ids += [entry.id for group in groups for request in group.requests for entry in request.remembered]
         known = await self._store.find_requests(ids)
         new, requests = still_missing(groups, known)
         if not new:
@@ -219,12 +219,11 @@ def still_missing(
         seen[group.id] = _NO_FINGERPRINT
         new.append(group.id)
         for request in group.requests:
-            if request.id is None or request.fingerprint is None:
-                requests.append(SpilledRequest(request.key, request.points, sent_as=request.sent_as))
-            elif request.id not in seen:
-                seen[request.id] = request.fingerprint
+            ids = request.remembered
+            if not any(entry.id in seen for entry in ids):
+                seen |= {entry.id: entry.fingerprint for entry in ids}
                 requests.append(request)
-            elif seen[request.id] != request.fingerprint:
+            elif not any(seen.get(entry.id) == entry.fingerprint for entry in ids):
                 requests.append(SpilledRequest(request.key, request.points, sent_as=request.sent_as))
     return new, requests
 

@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 import zstandard
 
-from central.ingest.group import request_id
+from central.ingest.group import request_ids
 from central.ingest.submission import RequestKey, Submission
 from central.store.base import RequestId
 from protocol.item import Item
@@ -35,13 +35,16 @@ class SpilledRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     """The body of the 201, where it is not the plain one."""
     sent_as: list[MetricType | None] | None = None
     """What each point was on its StatsD line; None where that is said of none, and in entries of earlier versions."""
+    shared: bytes | None = None
+    """The second id (submission.RequestKey); None in entries of earlier versions."""
 
     @property
-    def remembered(self) -> RequestId | None:
+    def remembered(self) -> list[RequestId]:
         """What the request is remembered by in the store."""
         if self.id is None or self.fingerprint is None:
-            return None
-        return RequestId(self.id, self.fingerprint, self.answer)
+            return []
+        ids = (self.id, self.shared)
+        return [RequestId(given, self.fingerprint, self.answer) for given in ids if given is not None]
 
 
 class SpilledGroup(msgspec.Struct, frozen=True):
@@ -77,7 +80,10 @@ def decode(entry: bytes) -> SpilledGroup:
         raise BadRecord(str(error)) from error
     if group.version != VERSION:
         raise BadRecord(f"its version is {group.version}, this program reads {VERSION}")
-    ids = [group.id, *(part for request in group.requests for part in (request.id, request.fingerprint))]
+    ids = [
+        group.id,
+        *(part for request in group.requests for part in (request.id, request.fingerprint, request.shared)),
+    ]
     if any(part is not None and len(part) != 16 for part in ids):
         raise BadRecord("an id has not 16 bytes")
     return group
@@ -87,11 +93,14 @@ def submission_of(request: SpilledRequest) -> Submission:
     """The request as it was, for names to be settled; ``places`` lead back to its points."""
     count = len(request.points)
     submission = Submission(request.key, list(request.points), list(range(count)), count, sent_as=request.sent_as)
-    if (known := request.remembered) is not None:
-        submission.request = RequestKey(known.id, known.fingerprint)
+    if request.id is not None and request.fingerprint is not None:
+        submission.request = RequestKey(request.id, request.fingerprint, request.shared)
     return submission
 
 
 def _request(submission: Submission) -> SpilledRequest:
-    key, fingerprint, answer = request_id(submission) or (None, None, None)
-    return SpilledRequest(submission.key_id, submission.items, key, fingerprint, answer, submission.sent_as)
+    ids = request_ids(submission)
+    if not ids:
+        return SpilledRequest(submission.key_id, submission.items, sent_as=submission.sent_as)
+    shared = ids[1].id if len(ids) > 1 else None
+    return SpilledRequest(submission.key_id, submission.items, *ids[0], submission.sent_as, shared)

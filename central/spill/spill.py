@@ -154,8 +154,8 @@ class Spill:
         ids = [
             part
             for request in group.requests
-            if request.id is not None
-            for part in (request.id.hex(), (request.fingerprint or b"") + (request.answer or b""))
+            for given, fingerprint, answer in request.remembered
+            for part in (given.hex(), fingerprint + (answer or b""))
         ]
         size = len(entry) + _ID_BYTES * len(ids) // 2
         arguments = [entry, size, self._max_bytes, _ID_SECONDS, self._ids, *ids]

@@ -19,7 +19,7 @@ import structlog
 
 from central.errors import ApiError, unavailable
 from central.ingest.answers import Answer, refused
-from central.ingest.group import add, request_id, try_until_taken
+from central.ingest.group import add, request_ids, try_until_taken
 from central.ingest.names import Names
 from central.ingest.submission import RequestKey, Submission
 from central.spill.record import SpilledGroup, spilled
@@ -114,7 +114,7 @@ class GroupCommit:
         A request whose key is in flight waits for the first and gets its answer as a replay.
         """
         request = submission.request
-        if request is not None and (first := self._in_flight.get(request.id)) is not None:
+        if request is not None and (first := self._first_of(request)) is not None:
             return await self._join(request, first)
         if not submission.items and request is None:
             return submission.answer()
@@ -124,7 +124,7 @@ class GroupCommit:
             raise unavailable("too many requests are waiting to be stored; nothing was stored, try again")
         waiting = Waiting(submission, [])
         if request is not None:
-            self._in_flight[request.id] = waiting
+            self._in_flight.update(dict.fromkeys(request.ids, waiting))
         self._queue.append(waiting)
         self._queued_rows += rows
         self._wake.set()
@@ -135,13 +135,13 @@ class GroupCommit:
 
         ``submission_body`` gives the plain body. Raises ApiError for a key that came with another body.
         """
-        if (first := self._in_flight.get(request.id)) is not None:
+        if (first := self._first_of(request)) is not None:
             return await self._join(request, first)
         try:
-            known = await self._store_or_spill.find_requests([request.id])
+            known = await self._store_or_spill.find_requests(request.ids)
         except StoreError as error:
             raise unavailable(f"the store cannot be asked: {error}") from error
-        found = known.get(request.id)
+        found = next((known[given] for given in request.ids if given in known), None)
         return None if found is None else replayed(request, found, submission_body)
 
     async def exclusive(self, work: Callable[[], Awaitable[T]]) -> T:
@@ -153,6 +153,10 @@ class GroupCommit:
         """Run ``work`` in the place of a group."""
         async with self._slots.one():
             return await work()
+
+    def _first_of(self, request: RequestKey) -> Waiting | None:
+        """The same request in flight, or another one with its key."""
+        return next((self._in_flight[given] for given in request.ids if given in self._in_flight), None)
 
     async def _join(self, request: RequestKey, first: Waiting) -> Answer:
         if first.submission.request is None or first.submission.request.fingerprint != request.fingerprint:
@@ -268,7 +272,7 @@ class GroupCommit:
         known = await self._names.settle((member.submission for member in fresh), int(now))
         group = Group(group_id, int(now // _DAY), names_version=known.version)
         for member in fresh:
-            add(group, member.submission, known, request_id(member.submission))
+            add(group, member.submission, known, request_ids(member.submission))
         if group.rows or group.ids:
             started = time.perf_counter()
             stored = await self._store_or_spill.commit(group, lambda: _record(group.id, group.day, fresh))
@@ -327,8 +331,8 @@ class GroupCommit:
         for member in members:
             if not member.answered:
                 self.counts.replays += member.finish(answer)
-                if member.submission.request is not None:
-                    self._in_flight.pop(member.submission.request.id, None)
+                for given in _ids([member]):
+                    self._in_flight.pop(given, None)
 
 
 def _open(members: list[Waiting]) -> list[Waiting]:
@@ -337,7 +341,8 @@ def _open(members: list[Waiting]) -> list[Waiting]:
 
 
 def _ids(members: list[Waiting]) -> list[bytes]:
-    return [member.submission.request.id for member in members if member.submission.request is not None]
+    requests = (member.submission.request for member in members)
+    return [given for request in requests if request is not None for given in request.ids]
 
 
 def _record(group_id: bytes, day: int, members: list[Waiting]) -> SpilledGroup:

@@ -34,7 +34,7 @@ class Waiting:
     def known_answer(self, known: Mapping[bytes, Remembered]) -> Answer | None:
         """The answer, where the request is among those that are known."""
         request = self.submission.request
-        found = None if request is None else known.get(request.id)
+        found = None if request is None else next((known[given] for given in request.ids if given in known), None)
         if request is None or found is None:
             return None
         try:

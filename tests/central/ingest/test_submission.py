@@ -215,6 +215,39 @@ def test_a_good_header_is_taken(header: str) -> None:
     assert request_key(1, header, "/p", b"x") is not None
 
 
+BATCH = "/api/metrics/batch"
+DRAWN = "c0ffee5eaf00d1234567890abcdef012"
+
+
+@pytest.mark.parametrize(
+    ("header", "path", "shared"),
+    [
+        (DRAWN, BATCH, True),
+        (DRAWN + ".0", BATCH, True),
+        (DRAWN + ".1.0.1", BATCH, True),
+        ("0b5c3f0e-8a4d-4c9e-9b1f-2f6f1d7e8a90", BATCH, True),
+        ("0B5C3F0E-8A4D-4C9E-9B1F-2F6F1D7E8A90", BATCH, True),
+        (DRAWN, "/api/metrics/counter", False),
+        (DRAWN[:-1], BATCH, False),
+        (DRAWN + ".2", BATCH, False),
+        (DRAWN + "0", BATCH, False),
+        ("1", BATCH, False),
+        ("2026-02-15T00:00:00Z", BATCH, False),
+        ("0" * 31 + "1", BATCH, False),  # counted up
+        ("00000000-0000-0000-0000-000000000000", BATCH, False),
+        ("12345671234567123456712345671234", BATCH, False),
+    ],
+)
+def test_a_key_drawn_at_random_is_one_under_any_api_key(header: str, path: str, shared: bool) -> None:
+    one, other, changed = (request_key(key, header, path, body) for key, body in ((1, b"x"), (2, b"x"), (1, b"y")))
+    assert one is not None
+    assert other is not None
+    assert changed is not None
+    assert (one.id == changed.id, one.id == other.id) == (True, False)
+    assert (one.shared is not None, other.shared) == (shared, one.shared)
+    assert not shared or changed.shared != one.shared
+
+
 # --- bodies, read by the compiled core and by plain Python
 
 EVERYDAY = [

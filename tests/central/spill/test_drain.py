@@ -193,6 +193,25 @@ async def test_one_request_spilled_by_two_processes_is_stored_once(all_of: World
     assert await total(all_of.store) == 1
 
 
+async def test_one_batch_spilled_under_two_api_keys_is_stored_once(all_of: World) -> None:
+    one, two = all_of.process(), all_of.process()
+    key = "c0ffee5eaf00d1234567890abcdef012"
+    first, again = sent(item(), key=key), sent(item(), key=key, key_id=2)
+    one.line.cut = two.line.cut = True
+    await asyncio.gather(one.send(first), two.send(again))
+    assert [answer.headers for answer in await one.send(sent(item(), key=key, key_id=3))] == [
+        {"Idempotency-Replayed": "true"}
+    ]
+    for process in (one, two):
+        await process.up()
+    await asyncio.gather(one.drain.round(), two.drain.round())
+    await one.drain.round()
+    assert [answer.headers for answer in await two.send(sent(item(), key=key, key_id=4))] == [
+        {"Idempotency-Replayed": "true"}
+    ]
+    assert await total(all_of.store) == 1
+
+
 async def test_two_processes_drain_one_at_a_time_and_the_lease_passes_on(all_of: World) -> None:
     one, two = all_of.process(), all_of.process()
     await spill(one, sent(item()))

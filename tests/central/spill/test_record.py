@@ -41,7 +41,7 @@ def test_a_record_holds_what_was_decided_at_receipt() -> None:
     group = spilled(b"g" * 16, TODAY, [partly, plain, single])
     first, second, third = group.requests
     assert (first.points, first.answer) == ([Item("a", "value", UNIT, NOW)], partly.body())
-    assert (second.id, second.fingerprint, second.answer) == (*key_of(plain), None)
+    assert (second.id, second.fingerprint, second.shared, second.answer) == (*key_of(plain), None)
     assert (third.points, third.id) == ([Item("c", "counter", UNIT, NOW)], None)
     assert group.rows == 3
 

@@ -123,6 +123,50 @@ async def test_another_api_key_has_ids_of_its_own(central: Central) -> None:
     assert await central.total("a") == 3
 
 
+DRAWN = "c0ffee5eaf00d1234567890abcdef012"
+
+
+async def test_a_batch_sent_again_under_a_new_api_key_is_a_replay(tmp_path: Path) -> None:
+    partly = {"metrics": [ITEM, 7]}
+    async with running(tmp_path) as central:
+        old_id, old = await central.new_key("ingest")
+        first = await send(central, BATCH, partly, DRAWN, key=old)
+        _, fresh = await central.new_key("ingest")
+        assert (await central.ask("DELETE", f"/api/admin/keys/{old_id}")).status == 200
+        for _ in range(2):
+            again = await send(central, BATCH, partly, DRAWN, key=fresh)
+            assert (again.status, again.text, is_replay(again)) == (201, first.text, True)
+    async with running(tmp_path) as central:
+        assert is_replay(await send(central, BATCH, partly, DRAWN, key=fresh))
+        assert await central.total("a") == 1
+
+
+async def test_no_api_key_is_answered_from_or_blocked_by_what_another_sent(central: Central) -> None:
+    _, other = await central.new_key("ingest")
+    assert not is_replay(await send(central, BATCH, {"metrics": [ITEM]}, DRAWN))
+    assert (await send(central, BATCH, {"metrics": [{**ITEM, "value": 5}]}, DRAWN)).error == REUSED
+    other_body = await send(central, BATCH, {"metrics": [{**ITEM, "value": 9}]}, DRAWN, key=other)
+    assert (other_body.status, is_replay(other_body)) == (201, False)
+    for short in ("1", "00000000-0000-0000-0000-000000000000"):
+        for key in ("", other):
+            assert not is_replay(await send(central, BATCH, {"metrics": [ITEM]}, short, key=key))
+    assert await central.total("a") == 1 + 9 + 4
+
+
+async def test_two_api_keys_with_one_batch_at_once_store_it_once(tmp_path: Path) -> None:
+    made, outside = gated()
+    async with running(tmp_path, outside=outside) as central:
+        keys = [(await central.new_key("ingest"))[1] for _ in range(3)]
+        first = asyncio.create_task(send(central, BATCH, {"metrics": [ITEM]}, DRAWN, key=keys[0]))
+        await made[0].arrived.wait()
+        others = [asyncio.create_task(send(central, BATCH, {"metrics": [ITEM]}, DRAWN, key=key)) for key in keys]
+        made[0].before.set()
+        made[0].after.set()
+        replies = await asyncio.gather(first, *others)
+        assert [(reply.status, is_replay(reply)) for reply in replies] == [(201, False), *[(201, True)] * 3]
+        assert await central.total("a") == 1
+
+
 async def test_a_rotated_api_key_keeps_its_ids(central: Central) -> None:
     key_id, old = await central.new_key("ingest")
     assert not is_replay(await send(central, COUNTER, '{"name":"a"}', key=old))

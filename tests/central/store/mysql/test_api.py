@@ -94,6 +94,19 @@ async def test_two_processes_under_load_add_up(central: Central, other: Central)
     assert await central.total("n0") == await other.total("n99") == sum(range(60))
 
 
+async def test_one_batch_under_many_api_keys_at_two_processes_counts_once(central: Central, other: Central) -> None:
+    keys = [(await central.new_key("ingest"))[1] for _ in range(4)]
+    item = {"name": "a", "type": "counter", "value": 1}
+    for number in range(5):
+        headers = {"Idempotency-Key": f"c0ffee5eaf00d1234567890abcdef01{number}"}
+        replies = await asyncio.gather(
+            *(process.batch(item, headers=headers, key=key) for key in keys for process in (central, other) * 2)
+        )
+        assert {reply.status for reply in replies} == {201}
+        assert sum("Idempotency-Replayed" not in reply.headers for reply in replies) == 1
+    assert await central.total("a") == 5
+
+
 @pytest.mark.parametrize("goes_in", [True, False])
 async def test_a_retry_after_midnight_at_another_process_counts_once(
     tmp_path: Path, mariadb: MariaDB, database: str, environ: Mapping[str, str], goes_in: bool
