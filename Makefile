@@ -83,9 +83,10 @@ sanitize: install ## Test the compiled cores under sanitizers, then fuzz them: S
 
 MINUTES ?= 5
 STORE ?= mysql
-soak: install ## Cause random faults under load and compare with an oracle: MINUTES=5 STORE=mysql|duckdb SEED=
+soak: install ## Cause random faults under load, then ask random questions, and compare with an oracle: MINUTES=5 STORE=mysql|duckdb SEED=
 	@sh scripts/ensure-apt.sh mariadb-server redis-server
 	$(BIN)/python -m tests.soak --minutes $(MINUTES) --store $(STORE) $(if $(SEED),--seed $(SEED))
+	$(BIN)/python -m tests.oracle --minutes $(MINUTES) --store $(STORE) $(if $(SEED),--seed $(SEED))
 
 soak-agent: MINUTES = 60
 soak-agent: install ## Run an agent under mixed load, bursts and outages, MINUTES=60: flat memory, exact ledger, empty spool
