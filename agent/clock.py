@@ -8,7 +8,7 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Final
 
-from protocol.limits import CLOCK_SKEW_SECONDS, MAX_AGE_SECONDS
+from protocol.limits import CLOCK_SKEW_SECONDS, MAX_AGE_SECONDS, MAX_CLOCK_SKEW_SECONDS
 
 CLOCK_OFF_SECONDS: Final = 30.0
 """A clock that differs by more is wrong, whatever else may cost time on the way."""
@@ -33,10 +33,17 @@ class CentralClock:
         """Whether the time came from central itself, not from what stands before it."""
         self.when_sure: Callable[[], None] = lambda: None
         """Called once, when it first has."""
+        self._skew = CLOCK_SKEW_SECONDS
+        """Of a central that does not say its own."""
         self._learned: tuple[float, float] | None = None
 
-    def learn(self, date: str | None, ours: bool) -> None:
-        """Take the Date of an answer that has just come. A stranger's counts only until central's own."""
+    def learn(self, date: str | None, ours: bool, skew: str | None = None) -> None:
+        """Take the Date of an answer that has just come. A stranger's counts only until central's own.
+
+        ``skew`` is the answer's Metrics-Clock-Skew, which central alone can know. Nonsense changes nothing.
+        """
+        if ours and skew is not None and skew.isascii() and skew.isdigit() and len(skew) < 12:
+            self._skew = min(int(skew), MAX_CLOCK_SKEW_SECONDS)
         seconds = parse_http_date(date)
         if seconds is not None and (ours or not self.sure):
             self._learned = seconds, self.steady()
@@ -70,7 +77,7 @@ class CentralClock:
 
     def latest_start(self) -> float:
         """A window that starts later than this would be refused as in the future."""
-        return self.now() + CLOCK_SKEW_SECONDS
+        return self.now() + self._skew
 
     def earliest_start(self) -> float:
         """A window that started before this would be refused as too old; -inf while we are not sure."""

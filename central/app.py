@@ -226,6 +226,7 @@ def _endpoints(
         backup=BackupEndpoint(store, settings.data_dir, Turns(BACKUPS, BACKUP_TURNS, counts.busy)),
         retention=core.retention,
         bodies=bodies,
+        health=probes.health(settings.clock_skew_seconds),
         ready=probes.ready(store, redis, WriteCheck(store, commits.in_slot, outside.clock, outside.ticks)),
         scrape=probes.metrics(registry),
     )

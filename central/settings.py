@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Final, Literal
 
 from central import setting_rules as own
-from protocol.limits import CLOCK_SKEW_SECONDS, ID_DAYS
+from protocol.limits import CLOCK_SKEW_SECONDS, ID_DAYS, MAX_CLOCK_SKEW_SECONDS
 from runtime import setting_rules as rules
 from runtime.addresses import from_this_host, is_loopback, join_address
 from runtime.settings import Naming, load
@@ -66,8 +66,9 @@ class Settings:
     ] = 7
     clock_skew_seconds: Annotated[
         int,
-        rules.whole(0, 3_600),
-        "How many seconds `recorded_at` may be in the future, because clocks differ a little.",
+        rules.whole(0, MAX_CLOCK_SKEW_SECONDS),
+        "How many seconds `recorded_at` may be in the future, because clocks differ a little. The agents learn it "
+        "from the service's answers.",
     ] = CLOCK_SKEW_SECONDS
     max_names: Annotated[int, rules.whole(1, 2_000_000_000), "The most metric names that there may be."] = 1_000_000
     max_names_per_key: Annotated[int, rules.whole(1, 2_000_000_000), "The most names that one key may make."] = 100_000

@@ -14,6 +14,10 @@ MAX_AGE_SECONDS: Final = 7 * 86_400
 """How far back ``recorded_at`` may lie."""
 CLOCK_SKEW_SECONDS: Final = 5
 """How far ahead ``recorded_at`` may lie, unless central is told otherwise."""
+MAX_CLOCK_SKEW_SECONDS: Final = 3_600
+"""The most that central can be told."""
+SKEW_HEADER: Final = "Metrics-Clock-Skew"
+"""In an answer: how far ahead ``recorded_at`` may lie at this central, in whole seconds."""
 ID_DAYS: Final = 8
 """How long an Idempotency-Key is remembered; longer than MAX_AGE_SECONDS so that no retry outlives it."""
 MAX_IDEMPOTENCY_KEY: Final = 255

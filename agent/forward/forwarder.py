@@ -205,7 +205,7 @@ class Forwarder:
         if ours is not None and answer.status == 404:
             message = "the service knows no /health under FIESTA_AGENT_CENTRAL_URL: is there a path too many in it?"
             return self._failed(Outcome(Action.SHOUT, "http_404", message), answer)
-        self._clock.learn(answer.date, ours is not None)
+        self._clock.learn(answer.date, ours is not None, answer.clock_skew)
         if self._clock.age():
             self._clock.assume()  # no Date, or a stranger's
         return _AT_ONCE
@@ -216,7 +216,7 @@ class Forwarder:
         except UnreachableError as error:
             return self._failed(Outcome(Action.WAIT, "network", str(error)), None, entry)
         if our_body(answer) is not None:
-            self._clock.learn(answer.date, ours=True)
+            self._clock.learn(answer.date, ours=True, skew=answer.clock_skew)
             allowed = allowance(answer)
             if allowed is not None:
                 self._schedule.allowed(allowed, self._clock.steady())

@@ -46,6 +46,8 @@ class Reply(NamedTuple):
     """RateLimit-Reset: seconds to the next."""
     renamed: str | None = None
     """Metrics-Renamed: names under which items were stored because their own belong to another type."""
+    clock_skew: str | None = None
+    """Metrics-Clock-Skew: the seconds that a window may lie in central's future."""
 
 
 class Allowance(NamedTuple):

@@ -13,6 +13,7 @@ from agent.forward.api_key import ApiKey
 from agent.forward.dial import in_words
 from agent.forward.http_connection import HttpConnection
 from agent.forward.outcome import Reply
+from protocol.limits import SKEW_HEADER
 from protocol.statsd_types import RENAMED_HEADER, TYPES_HEADER
 
 TIMEOUT_SECONDS: Final = 10.0
@@ -98,6 +99,7 @@ class Sender:
             told.get("ratelimit-remaining"),
             told.get("ratelimit-reset"),
             told.get(RENAMED_HEADER.lower()),
+            told.get(SKEW_HEADER.lower()),
         )
 
 

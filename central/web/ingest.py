@@ -17,6 +17,7 @@ from central.web.bodies import Bodies
 from central.web.gate import Endpoint
 from central.write.group_commit import GroupCommit
 from protocol.item import Fault, Kind
+from protocol.limits import SKEW_HEADER
 from protocol.statsd_types import TYPES_HEADER
 
 _TIME_CODES: Final = frozenset({"TIMESTAMP_TOO_OLD", "TIMESTAMP_IN_FUTURE"})
@@ -31,7 +32,7 @@ class IngestEndpoints:
     commits: GroupCommit
     bodies: Bodies
     clock: Callable[[], float]
-    skew: float
+    skew: int
     rejected: Counter[str]
 
     def single(self, kind: Kind) -> Endpoint:
@@ -53,7 +54,7 @@ class IngestEndpoints:
                 if wanted is not None and made.code in _TIME_CODES:
                     answer = await self.commits.replay(wanted, lambda: plain)
                     if answer is not None:
-                        return answer
+                        return self._tell_skew(answer)
                 self.rejected[made.code] += 1
                 raise invalid(made) from None
             made.request = wanted
@@ -87,7 +88,11 @@ class IngestEndpoints:
         if submission.rejected and "Idempotency-Replayed" not in answer.headers:
             for entry in submission.rejected:
                 self.rejected[entry.fault.code] += 1
-        return answer
+        return self._tell_skew(answer)
+
+    def _tell_skew(self, answer: Answer) -> Answer:
+        """An agent holds back what this service would call future, so it has to know what that is."""
+        return answer._replace(headers={**answer.headers, SKEW_HEADER: str(self.skew)})
 
 
 def _request_key(request: web.Request, key: Key, path: str, body: bytes) -> RequestKey | None:

@@ -126,7 +126,7 @@ def _allow_origin(cors_origins: tuple[str, ...], request: web.Request, response:
         "X-API-Key, Idempotency-Key, Metrics-Statsd-Types, X-Request-Id, Content-Type, Content-Encoding"
     )
     response.headers["Access-Control-Expose-Headers"] = (
-        "Idempotency-Replayed, Metrics-Complete, Metrics-Renamed, Metrics-Unknown, Retry-After, RateLimit-Limit, "
-        "RateLimit-Remaining, RateLimit-Reset, X-Request-Id"
+        "Idempotency-Replayed, Metrics-Clock-Skew, Metrics-Complete, Metrics-Renamed, Metrics-Unknown, Retry-After, "
+        "RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, X-Request-Id"
     )
     response.headers["Access-Control-Max-Age"] = "600"

@@ -13,11 +13,17 @@ from central.spill.spill import Spill
 from central.store.base import Store, StoreError
 from central.web.middleware import JSON, Handler
 from central.write.write_check import WriteCheck
+from protocol.limits import SKEW_HEADER
 
 
-async def health(_: web.Request) -> web.StreamResponse:
-    """Live: the process answers."""
-    return web.Response(body=b'{"success":true,"status":"ok"}', headers={"Content-Type": JSON})
+def health(skew: int) -> Handler:
+    """Live: the process answers. ``skew`` is how many seconds a time may lie in its future."""
+
+    async def handle(_: web.Request) -> web.StreamResponse:
+        headers = {"Content-Type": JSON, SKEW_HEADER: str(skew)}
+        return web.Response(body=b'{"success":true,"status":"ok"}', headers=headers)
+
+    return handle
 
 
 def ready(store: Store, redis: RedisServices, check: WriteCheck) -> Handler:

@@ -69,6 +69,33 @@ def test_a_strangers_time_counts_only_until_the_service_speaks() -> None:
     assert clock.sure
 
 
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [
+        (["0"], 0),
+        (["60"], 60),
+        (["3600"], 3_600),
+        (["60", None], 60),
+        (["60", "5"], 5),
+        ([None], 5),
+        *(([nonsense], 5) for nonsense in ("", "-1", "1e9", "5.5", " 60", "\xb2", "nan", "9" * 5_000)),
+        (["60", "soon"], 60),
+        (["99999999999"], 3_600),
+    ],
+)
+def test_the_service_says_how_far_ahead_a_window_may_be(said: list[str | None], seconds: int) -> None:
+    clock = a_clock(Time())
+    for skew in said:
+        clock.learn(DATE, ours=True, skew=skew)
+    assert clock.latest_start() == NOW + seconds
+
+
+def test_a_stranger_does_not_say_how_far_ahead_a_window_may_be() -> None:
+    clock = a_clock(Time())
+    clock.learn(DATE, ours=False, skew="600")
+    assert clock.latest_start() == NOW + 5
+
+
 def test_an_answer_without_a_date_changes_nothing() -> None:
     clock = a_clock(Time())
     clock.learn(None, ours=True)

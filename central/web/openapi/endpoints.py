@@ -9,6 +9,7 @@ from central.query.parameters import FILLS, LIST_LIMIT, LIST_MOST, OPERATIONS
 from central.store.plan import MAX_WINDOWS_A_NAME, MAX_WINDOWS_AN_ANSWER, WINDOWS
 from central.web.openapi import components as parts
 from central.web.openapi.components import Json, ref, schema, success
+from protocol.limits import SKEW_HEADER
 from protocol.statsd_types import RENAMED_HEADER
 
 _TEXT: Final[Json] = {"type": "string"}
@@ -52,7 +53,7 @@ def _ingest() -> list[Endpoint]:
     def post(kind: str, summary: str, text: str, example: Json, answer: Json) -> Endpoint:
         is_batch = kind == "batch"
         stored = _json("Durable.", schema("BatchResult" if is_batch else "Recorded"), {"success": True, **answer})
-        stored["headers"] = {"Idempotency-Replayed": ref("headers", "Idempotency-Replayed")}
+        stored["headers"] = {name: ref("headers", name) for name in ("Idempotency-Replayed", SKEW_HEADER)}
         parameters = [parts.idempotency_key(f"order-4711-{kind}")]
         if is_batch:
             stored["headers"][RENAMED_HEADER] = ref("headers", RENAMED_HEADER)
@@ -309,7 +310,12 @@ def _service() -> list[Endpoint]:
             "health",
             "Is it alive?",
             "Answers as long as the process does.",
-            {"200": _json("Yes.", alive, {"success": True, "status": "ok"})},
+            {
+                "200": {
+                    **_json("Yes.", alive, {"success": True, "status": "ok"}),
+                    "headers": {SKEW_HEADER: ref("headers", SKEW_HEADER)},
+                }
+            },
         ),
         page("/ready", "ready", "Is it ready?", "Asks each dependency.", answers),
         page("/metrics", "metrics", "Metrics of the service itself", "In Prometheus' text format.", text("text/plain")),

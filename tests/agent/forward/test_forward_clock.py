@@ -17,6 +17,7 @@ from tests.agent.fakes import (
     Told,
     page,
     refused,
+    stored,
 )
 
 HOUR = 3_600
@@ -61,6 +62,30 @@ async def test_an_agent_an_hour_ahead_loses_nothing_and_says_so(tmp_path: Path) 
     assert max(bench.time.pauses) <= 60, "asks the time every minute meanwhile"
     assert (bench.ledger.balance(), sum(bench.ledger.dropped.values())) == (0, 0)
     bench.spool.close()
+
+
+@pytest.mark.parametrize(
+    ("skew", "ahead", "held"), [("0", 1, 1), (None, 5, 0), (None, 6, 1), ("60", 60, 0), ("60", 61, 1)]
+)
+async def test_what_is_held_is_what_this_service_calls_future(
+    bench: Bench, skew: str | None, ahead: int, held: int
+) -> None:
+    bench.central.health_answer = lambda: stored(0)._replace(clock_skew=skew)
+    await bench.put(1, start=NOW + ahead - 10)
+    while await bench.forwarder.step() is not None:
+        pass
+    assert (bench.forwarder.held(), bench.ids()) == (held, [1] * (1 - held))
+
+
+async def test_an_answer_to_a_batch_says_what_the_service_calls_future(bench: Bench) -> None:
+    bench.central.answers = [
+        lambda batch_id, body: bench.central.store(batch_id, body)._replace(clock_skew="0"),
+    ]
+    await bench.put(1)
+    await bench.until_empty()
+    await bench.put(2, start=NOW - 18)  # 2 s ahead
+    assert await bench.forwarder.step() is None
+    assert bench.forwarder.held() == 1
 
 
 async def test_batches_of_the_past_flow_while_those_of_the_future_are_held(bench: Bench) -> None:

@@ -50,6 +50,14 @@ async def test_a_batch_arrives_as_the_public_api_wants_it() -> None:
         assert headers["User-Agent"].startswith("glowing-fiesta-agent/")
 
 
+async def test_the_service_says_how_far_its_clock_may_be_behind() -> None:
+    async def handler(_: web.BaseRequest) -> web.Response:
+        return web.json_response({"success": True}, headers={"Metrics-Clock-Skew": "7"})
+
+    async with a_server(handler) as url, a_sender(url) as sender:
+        assert [(await sender.health()).clock_skew, (await sender.post("id", b"{}")).clock_skew] == ["7", "7"]
+
+
 async def test_the_body_is_compressed() -> None:
     sent: list[bytes] = []
     lengths: list[str] = []

@@ -192,7 +192,20 @@ async def test_a_bad_time_is_refused_with_its_field(central: Central) -> None:
 
 async def test_the_skew_of_clocks_that_is_tolerated_is_a_setting(tmp_path: Path) -> None:
     async with running(tmp_path, {"METRICS_CLOCK_SKEW_SECONDS": "600"}) as central:
-        assert (await central.post(VALUE, {"name": "v", "value": 1, "recorded_at": now_text(500)})).status == 201
+        item = {"name": "v", "value": 1, "recorded_at": now_text(500)}
+        answers = [await central.post(VALUE, item), await central.batch({**item, "type": "value"})]
+        assert [answer.status for answer in answers] == [201, 201]
+        answers.append(await central.ask("GET", "/health", key=None))
+        assert {answer.headers["Metrics-Clock-Skew"] for answer in answers} == {"600"}
+
+
+async def test_a_replay_says_the_skew_of_today(central: Central) -> None:
+    """Also that of an item which would be too old by now."""
+    item = {"name": "v", "value": 1, "recorded_at": now_text(-60)}
+    first, replay = [await central.post(VALUE, item, headers={"Idempotency-Key": "skew"}) for _ in range(2)]
+    assert "Idempotency-Replayed" not in first.headers
+    assert replay.headers["Idempotency-Replayed"] == "true"
+    assert {answer.headers["Metrics-Clock-Skew"] for answer in (first, replay)} == {"5"}
 
 
 async def test_seven_days_back_is_still_accepted(central: Central) -> None:
