@@ -117,16 +117,24 @@ def outcome(answer: Reply, items: int) -> Outcome:
 
 
 def our_body(answer: Reply) -> dict[str, Any] | None:
-    """The JSON object of an answer in our shape (``success`` is true or false), else None."""
+    """The JSON object of an answer in our shape (``success`` is true or false, and no field comes twice), else None."""
     if answer.content_type.partition(";")[0].strip().lower() != "application/json":
         return None
     try:
-        body = json.loads(answer.body)
+        body = json.loads(answer.body, object_pairs_hook=_once)
     except (ValueError, RecursionError):
         return None
     if isinstance(body, dict) and isinstance(body.get("success"), bool):
         return body
     return None
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of json.loads. Raises ValueError where a field is given twice: either could be what was meant."""
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        raise ValueError("a field is given twice")
+    return made
 
 
 def _success(status: int, body: dict[str, Any] | None, items: int) -> Outcome:

@@ -104,6 +104,21 @@ def test_rejected_items_come_with_their_codes() -> None:
     assert result.rejected == ((2, "METRIC_TYPE_CONFLICT"), (0, "UNKNOWN"))
 
 
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (201, b'{"success":false,"success":true,"accepted":1,"rejected":0,"errors":[]}'),
+        (201, b'{"success":true,"accepted":0,"accepted":1,"rejected":0,"errors":[]}'),
+        (201, b'{"success":true,"accepted":0,"rejected":1,"errors":[],"errors":[{"index":0,"code":"X"}]}'),
+        (201, b'{"success":true,"accepted":0,"rejected":1,"errors":[{"index":1,"index":0,"code":"X"}]}'),
+        (400, b'{"success":false,"error":{"code":"INVALID_JSON","message":"a"},"error":{"code":"X","message":"b"}}'),
+        (400, b'{"success":false,"error":{"code":"RATE_LIMITED","code":"INVALID_JSON","message":"no"}}'),
+    ],
+)
+def test_an_answer_that_says_two_things_says_nothing(status: int, body: bytes) -> None:
+    assert outcome(Reply(status, JSON, body), items=1).action in {Action.WAIT, Action.SHOUT}
+
+
 @given(st.integers(100, 599), st.sampled_from([JSON, "text/html", ""]), st.binary(max_size=60))
 def test_nothing_but_our_201_acknowledges(status: int, content_type: str, body: bytes) -> None:
     assert outcome(Reply(status, content_type, body), items=1).action is not Action.ACK
