@@ -1,6 +1,6 @@
 # Every target installs what it needs. A fresh Debian needs only python3.11 and make.
 .DEFAULT_GOAL := help
-.PHONY: help install run check test guides lint bench bench-agent bench-scale sanitize soak soak-agent loadtest hooks lock audit clean
+.PHONY: help install run check test guides lint bench bench-agent bench-scale bench-abuse sanitize soak soak-agent loadtest hooks lock audit clean
 BIN := .venv/bin
 LOCKED := .venv/.locked
 STAMP := .venv/.installed
@@ -71,6 +71,9 @@ bench-scale: install ## Measure 100 million points in each store: queries, inges
 	@sh scripts/ensure-apt.sh mariadb-server
 	$(BIN)/python -m loadtest.bench_scale duckdb
 	$(BIN)/python -m loadtest.bench_scale mysql
+
+bench-abuse: install ## Measure a good key beside one bad client, attack by attack (about three minutes, on an idle machine)
+	$(BIN)/python -m loadtest.bench_abuse
 
 bench-agent: install $(BENCH_NODE)/node_modules/.installed ## Measure the agent's CPU per line beside collectd, netdata and statsd (about six minutes, on an idle machine)
 	@sh scripts/ensure-apt.sh collectd netdata
