@@ -18,6 +18,7 @@ SMALL = {
     "central/access/key_file.py": "a file format of its own, for central, the doctor and quickstart",
     "central/commands/relative_time.py": "a pure rule with a table of tests",
     "central/compiled.py": "the one place that asks whether the core was built",
+    "central/store/id_days.py": "a pure rule that both stores share",
     "central/web/counts.py": "each part of the edge counts there, and the meters read it",
     "central/web/store_answers.py": "three endpoints answer for a store in the same way",
     "loadtest/bare.py": "a program of its own",

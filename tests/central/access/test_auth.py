@@ -268,7 +268,7 @@ async def test_guessing_under_a_known_id_keeps_its_owner_waiting_for_nothing(sce
     assert scene.compared == 0
 
 
-async def test_a_key_of_an_earlier_version_gets_its_fast_hash_from_its_good_secret(scene: Scene) -> None:
+async def test_an_older_key_gets_its_fast_hash_from_its_good_secret(scene: Scene) -> None:
     text = await scene.key()
     scene.store.keeps_fast_hashes = True
     assert await status(scene.auth.authenticate(with_bad_secret(text, 1))) == 401

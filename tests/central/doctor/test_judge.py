@@ -137,7 +137,7 @@ def test_a_revoked_key_in_use_is_named() -> None:
     assert "2 (checkout): 7 requests, 9 (?): 1 requests" in finding.message
 
 
-def test_a_clock_that_jumped_is_told_of_and_for_how_long_nothing_is_removed() -> None:
+def test_a_clock_that_jumped_is_told_and_how_long_nothing_is_removed() -> None:
     assert statuses(doctor.clock_jumps(0, 3600)) == "o"
     finding = doctor.clock_jumps(2, 1799.5)
     assert (finding.status, finding.message) == (
