@@ -5,11 +5,13 @@ Ends with the first answer that is not the oracle's, and tells it; the same seed
 
 import argparse
 import asyncio
+import io
 import random
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
+from central.log import log_to
 from tests.central.mysql_help import environ_of
 from tests.oracle.game import play
 from tests.servers import MariaDB
@@ -24,6 +26,7 @@ def main() -> None:
     given = parser.parse_args()
     seed = random.randrange(10**6) if given.seed is None else given.seed
     print(f"oracle for {given.minutes:g} minutes on {given.store}, seed {seed}", flush=True)
+    log_to(io.StringIO())
     with tempfile.TemporaryDirectory(prefix="fiesta-oracle-") as folder, ExitStack() as stack:
         environ = {} if given.store == "duckdb" else _database(stack, Path(folder) / "mariadb")
         questions = asyncio.run(play(Path(folder) / "data", environ, seed, 1, given.minutes * 60))
