@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 
 from central.access.auth import BCRYPT_COST, Auth
 from central.access.first_key import ADMIN_KEY_FILE, ensure_admin_key
+from central.access.uses import KeyUses
 from central.compiled import CORE
 from central.ingest.names import Names
 from central.meters import Meters, Sources
@@ -34,7 +35,7 @@ from central.web.connections import ConnectionBounds, Connections, within_descri
 from central.web.counts import RequestCounts
 from central.web.gate import Gate
 from central.web.ingest import IngestEndpoints
-from central.web.keys import KeyEndpoints
+from central.web.keys import KeyEndpoints, KeyRules
 from central.web.middleware import SLOW_SECONDS, MiddlewareOptions, middleware
 from central.web.open_requests import OpenRequests
 from central.web.query import QUERIES, QueryEndpoints
@@ -95,15 +96,18 @@ class _Core:
     commits: GroupCommit
     retention: Retention
     clock: PlausibleClock
+    uses: KeyUses
 
     def start(self, clock: Callable[[], float]) -> None:
         self.commits.start()
         self.retention.start()
+        self.uses.start()
         self.redis.start(self.auth, self.store, self.names, self.commits, clock)
 
     async def close(self, seconds: float) -> None:
         """After the last request: what was received is stored, then everything is let go."""
         await self.retention.close()
+        await self.uses.close()
         await _drain(self.commits, seconds)
         await self.redis.close()
         self.auth.close()
@@ -182,7 +186,7 @@ def _core(settings: Settings, store: Store, clock: PlausibleClock, outside: Outs
     )
     retention.may_remove = clock.settled
     commits = GroupCommit(store, names, spill=redis.spill, clock=outside.clock)
-    return _Core(store, redis, auth, names, commits, retention, clock)
+    return _Core(store, redis, auth, names, commits, retention, clock, KeyUses(store.keys.note_uses))
 
 
 def _tell_jump(seconds: float) -> None:
@@ -196,7 +200,7 @@ def _runner(
     options = MiddlewareOptions(settings.cors_origins, outside.slow_seconds)
     host = settings.listen[0]
     loopback = host if is_loopback(host) and not settings.behind_proxy else None
-    gate = Gate(core.auth, core.redis.limiter, outside.clock)
+    gate = Gate(core.auth, core.redis.limiter, core.uses, outside.clock)
     endpoints = _endpoints(settings, core, outside, counts, _registry(core, counts, settings.db_connection, ours))
     return Runner(
         application(endpoints, gate, middleware(options, counts, open_requests), ours, loopback),
@@ -221,7 +225,15 @@ def _endpoints(
         queries=QueryEndpoints(
             store, names, core.retention, redis.spill, Turns(QUERIES, QUERY_TURNS, counts.busy), outside.clock
         ),
-        keys=KeyEndpoints(store, core.auth, redis.tell, bodies, outside.clock, settings.rate_limit_default),
+        keys=KeyEndpoints(
+            store,
+            core.auth,
+            core.uses,
+            redis.tell,
+            bodies,
+            outside.clock,
+            KeyRules(settings.rate_limit_default, other_admin=settings.admin_key is not None),
+        ),
         metrics=MetricEndpoints(store, names, commits),
         backup=BackupEndpoint(store, settings.data_dir, Turns(BACKUPS, BACKUP_TURNS, counts.busy)),
         retention=core.retention,

@@ -46,11 +46,12 @@ _ALPHABET: Final = string.ascii_lowercase + string.digits
 
 
 class Key(NamedTuple):
-    """Who asks: the key's row, its limit of requests per minute and its scopes."""
+    """Who asks: the key's row, its limit of requests per minute and its scopes. The gate looks at ``expires_at``."""
 
     id: int
     rate_limit: int
     scopes: frozenset[str]
+    expires_at: int | None = None
 
 
 class FreshKey(NamedTuple):
@@ -143,10 +144,14 @@ class Auth:
         self.counts.misses += 1
         return await self._once(digest, header)
 
-    async def create(self, name: str, scopes: frozenset[str], rate_limit: int, now: int) -> tuple[KeyRow, str]:
+    async def create(
+        self, name: str, scopes: frozenset[str], rate_limit: int, now: int, *, expires_at: int | None = None
+    ) -> tuple[KeyRow, str]:
         """Make and store a key; returns its row and its text."""
         fresh = new_key()
-        return await self.store_key(fresh, name, scopes, rate_limit, now), fresh.text
+        hashed = await self._hash(fresh.secret)
+        new = NewKey(fresh.public_id, name, hashed, scopes, rate_limit, expires_at)
+        return await self._keys.create(new, now), fresh.text
 
     async def store_key(self, fresh: FreshKey, name: str, scopes: frozenset[str], rate_limit: int, now: int) -> KeyRow:
         """Store a key that is known in clear already."""
@@ -211,8 +216,8 @@ class Auth:
     def _keep(self, digest: bytes, row: KeyRow, forgotten: int) -> Key:
         """Cache a verified key, unless one was revoked since its row was read: it may be this one."""
         if forgotten != self._forgotten:
-            return Key(row.id, row.rate_limit, row.scopes)
-        key = Key(row.id, row.rate_limit, row.scopes)
+            return Key(row.id, row.rate_limit, row.scopes, row.expires_at)
+        key = Key(row.id, row.rate_limit, row.scopes, row.expires_at)
         _remember(self._cache, digest, _Verified(key, row.public_id, row.hash, self._clock()))
         return key
 

@@ -8,6 +8,7 @@ import structlog
 
 from central.access.auth import ALL_SCOPES, Auth, new_key, parse_key
 from central.access.key_file import read_key, write_key
+from central.store.admin_keys import is_live
 from central.store.base import Store
 
 ADMIN_KEY_FILE: Final = "admin.key"
@@ -25,13 +26,13 @@ async def ensure_admin_key(auth: Auth, store: Store, data_dir: Path, rate_limit:
 
 async def _ensure_admin_key(auth: Auth, store: Store, data_dir: Path, rate_limit: int) -> None:
     rows = await store.keys.list_all()
-    if any("admin" in row.scopes and row.revoked_at is None for row in rows):
+    if any("admin" in row.scopes and is_live(row, time.time()) for row in rows):
         return
     path = data_dir / ADMIN_KEY_FILE
     try:
         fresh = parse_key(read_key(path))
         if any(row.public_id == fresh.public_id for row in rows):
-            raise ValueError("the key in the file was revoked")
+            raise ValueError("the key in the file was revoked, or has expired")
     except (OSError, ValueError):
         fresh = new_key()
         write_key(path, fresh.text)

@@ -3,7 +3,7 @@
 One rule above all: what ``commit`` returned from is durable, and a group is stored whole or not at all.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, Protocol, TypeVar
@@ -149,6 +149,7 @@ class KeyRow(NamedTuple):
     """An API key as stored. ``hash`` is bcrypt's of the secret; times are whole seconds.
 
     ``fast_hash`` is the one kept beside it, where there is one; ``find`` alone reads it.
+    ``expires_at`` is None for a key that never ends; ``last_used_at`` is a minute late at most.
     """
 
     id: int
@@ -159,6 +160,8 @@ class KeyRow(NamedTuple):
     rate_limit: int
     created_at: int
     revoked_at: int | None
+    expires_at: int | None = None
+    last_used_at: int | None = None
     fast_hash: str | None = None
 
 
@@ -170,6 +173,7 @@ class NewKey(NamedTuple):
     hash: str
     scopes: frozenset[str]
     rate_limit: int
+    expires_at: int | None = None
 
 
 class Caps(NamedTuple):
@@ -218,6 +222,18 @@ class KeyStore(Protocol):
 
     async def create(self, key: NewKey, now: int) -> KeyRow:
         """Store a key durably."""
+
+    async def change(
+        self, key_id: int, change: Callable[[KeyRow], KeyRow], now: int, *, keep_admin: bool = False
+    ) -> KeyRow | None:
+        """Store what ``change`` makes of a key's scopes, limit, expiry and revocation, durably; gives the row then.
+
+        None when there is no such key. ``keep_admin``: the row stays as it is where the change would bring nearer
+        the time at which the last admin key ends.
+        """
+
+    async def note_uses(self, uses: Mapping[int, int]) -> None:
+        """Store when keys were last used, by id, in seconds; an earlier time than the stored one changes nothing."""
 
     async def revoke(self, key_id: int, now: int) -> KeyRow | None:
         """Mark a key as revoked, durably; None when there is none. Revoking twice keeps the first time."""

@@ -47,6 +47,8 @@ class _Keys:
         self.find = guard.in_time(keys.find)
         self.list_all = guard.while_up(keys.list_all)
         self.create = guard.while_up(keys.create)
+        self.change = guard.while_up(keys.change)
+        self.note_uses = guard.while_up(keys.note_uses)
         self.revoke = guard.while_up(keys.revoke)
         self.rotate = guard.while_up(keys.rotate)
         self.keep_fast_hash = guard.while_up(keys.keep_fast_hash)

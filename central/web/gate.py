@@ -8,10 +8,12 @@ from multidict import istr
 
 from central.access.auth import Auth, Key
 from central.access.limit import Decision, Limiter
+from central.access.uses import KeyUses
 from central.errors import ApiError, unauthorized
 from central.ingest.answers import Answer, refused
 from central.web.compression import compressed
 from central.web.middleware import ASKED_BY, JSON, Handler
+from protocol.times import format_time
 
 _KEY: Final = istr("X-API-Key")
 Endpoint = Callable[[web.Request, Key], Awaitable[Answer]]
@@ -20,19 +22,26 @@ Endpoint = Callable[[web.Request, Key], Awaitable[Answer]]
 class Gate:
     """Lets a request through to an endpoint. Every request with a good key counts against its limit."""
 
-    def __init__(self, auth: Auth, limiter: Limiter, clock: Callable[[], float]) -> None:
+    def __init__(self, auth: Auth, limiter: Limiter, uses: KeyUses, clock: Callable[[], float]) -> None:
         self._auth = auth
+        self._uses = uses
         self._limiter = limiter
         self._clock = clock
 
     def __call__(self, scope: str, endpoint: Endpoint) -> Handler:
         """``endpoint`` behind the gate, its answer as a response."""
-        auth, limiter, clock = self._auth, self._limiter, self._clock
+        auth, limiter, uses, clock = self._auth, self._limiter, self._uses, self._clock
 
         async def handle(request: web.Request) -> web.StreamResponse:
             key = await auth.authenticate(_one_key(request))
             request[ASKED_BY] = key.id
-            decision = await limiter.hit(key.id, key.rate_limit, clock())
+            now = clock()
+            if key.expires_at is not None and key.expires_at <= now:
+                raise unauthorized(
+                    f"this API key expired at {format_time(key.expires_at)}; ask an operator for a new one"
+                )
+            uses.note(key.id, now)
+            decision = await limiter.hit(key.id, key.rate_limit, now)
             try:
                 _check(key, scope, decision)
                 answer = await endpoint(request, key)

@@ -1,15 +1,16 @@
-"""The admin API of keys: list, make, revoke and rotate them."""
+"""The admin API of keys: list, make, change, revoke and rotate them."""
 
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, NamedTuple, TypeVar
 
 import structlog
 from aiohttp import web
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from central.access.auth import DEFAULT_SCOPES, Auth, Key
+from central.access.uses import KeyUses
 from central.errors import ApiError, invalid
 from central.ingest.answers import Answer
 from central.ingest.body import decode_short
@@ -17,14 +18,20 @@ from central.store.base import KeyRow, Store
 from central.web.bodies import Bodies
 from central.web.store_answers import asked
 from protocol.item import Fault
-from protocol.times import format_time
+from protocol.times import first_second, format_time, parse_exact
+
+B = TypeVar("B", bound=BaseModel)
 
 _KEY_RULES: Final = {
     "body": "the body must be a JSON object with at least a name",
     "name": "name must be 1 to 255 printable characters; spaces are fine, tabs and invisible characters are not",
     "rate_limit": "rate_limit must be a whole number from 1 to 1000000000",
     "scopes": "scopes must be a list of one to three of ingest, query and admin",
+    "expires_at": "expires_at must be a time to come, ISO 8601, or null for never",
 }
+_RateLimit = Annotated[int, Field(ge=1, le=1_000_000_000)]
+_Scopes = Annotated[list[Literal["ingest", "query", "admin"]], Field(min_length=1, max_length=3)]
+_MAX_TIME: Final = 253_402_300_799
 _log = structlog.get_logger(__name__)
 
 
@@ -35,50 +42,98 @@ def _printable(name: str) -> str:
     return name
 
 
-class NewKeyBody(BaseModel):
-    """The body of POST /api/admin/keys."""
+class ChangeBody(BaseModel):
+    """The body of PATCH /api/admin/keys/{id}: what it names is changed, the rest stays."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
+    rate_limit: _RateLimit | None = None
+    scopes: _Scopes | None = None
+    expires_at: str | None = None
+
+
+class NewKeyBody(ChangeBody):
+    """The body of POST /api/admin/keys."""
+
     name: Annotated[str, StringConstraints(min_length=1, max_length=255), AfterValidator(_printable)]
-    rate_limit: Annotated[int, Field(ge=1, le=1_000_000_000)] | None = None
-    scopes: Annotated[list[Literal["ingest", "query", "admin"]], Field(min_length=1, max_length=3)] | None = None
+
+
+class KeyRules(NamedTuple):
+    """What settings say of keys: the limit unless told otherwise, and whether METRICS_ADMIN_KEY is set."""
+
+    rate_limit_default: int
+    other_admin: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class KeyEndpoints:
-    """``tell_others`` is told the id of a key that was revoked or rotated, for other central processes."""
+    """``tell_others`` is told the id of a key that was changed, revoked or rotated, for other central processes."""
 
     store: Store
     auth: Auth
+    uses: KeyUses
     tell_others: Callable[[int], Awaitable[None]]
     bodies: Bodies
     clock: Callable[[], float]
-    rate_limit_default: int
+    rules: KeyRules
 
     async def list(self, request: web.Request, key: Key) -> Answer:
         """GET /api/admin/keys."""
-        return _answer(200, {"data": [_shown(row) for row in await asked(self.store.keys.list_all())]})
+        return _answer(200, {"data": [self._shown(row) for row in await asked(self.store.keys.list_all())]})
 
     async def create(self, request: web.Request, key: Key) -> Answer:
         """POST /api/admin/keys."""
-        wanted = _new_key(await self.bodies.judge(request, key.id, decode_short))
+        wanted = _checked(NewKeyBody, await self.bodies.judge(request, key.id, decode_short))
         scopes = frozenset(wanted.scopes) if wanted.scopes else DEFAULT_SCOPES
-        limit = wanted.rate_limit or self.rate_limit_default
-        row, text = await asked(self.auth.create(wanted.name, scopes, limit, int(self.clock())))
+        limit, now = wanted.rate_limit or self.rules.rate_limit_default, int(self.clock())
+        ends = _moment(wanted.expires_at, now)
+        row, text = await asked(self.auth.create(wanted.name, scopes, limit, now, expires_at=ends))
         _log.info("key_created", id=row.id, name=row.name, scopes=sorted(scopes), by=key.id)
-        return _key_answer("Key created; it is shown this once", row, text)
+        return self._key_answer("Key created; it is shown this once", row, text)
+
+    async def change(self, request: web.Request, key: Key) -> Answer:
+        """PATCH /api/admin/keys/{id}."""
+        wanted = _checked(ChangeBody, await self.bodies.judge(request, key.id, decode_short))
+        if not wanted.model_fields_set:
+            raise invalid(Fault("VALIDATION_ERROR", "body", "name what to change: rate_limit, scopes or expires_at"))
+        ends = _moment(wanted.expires_at, int(self.clock()))
+
+        def changed(row: KeyRow) -> KeyRow:
+            if row.revoked_at is not None:
+                return row
+            return row._replace(
+                rate_limit=wanted.rate_limit or row.rate_limit,
+                scopes=frozenset(wanted.scopes) if wanted.scopes else row.scopes,
+                expires_at=ends if "expires_at" in wanted.model_fields_set else row.expires_at,
+            )
+
+        row = await self._change(request, changed)
+        _log.info("key_changed", id=row.id, fields=sorted(wanted.model_fields_set), by=key.id)
+        return _answer(200, {"message": "Key changed", "data": self._shown(row)})
 
     async def revoke(self, request: web.Request, key: Key) -> Answer:
         """DELETE /api/admin/keys/{id}."""
-        key_id = int(request.match_info["id"])
-        row = await asked(self.store.keys.revoke(key_id, int(self.clock())))
-        self.auth.forget(key_id)
-        if row is None:
-            raise _no_key(key_id)
-        await self.tell_others(key_id)
-        _log.info("key_revoked", id=key_id, by=key.id)
+        now = int(self.clock())
+        row = await self._change(request, lambda row: row._replace(revoked_at=row.revoked_at or now))
+        _log.info("key_revoked", id=row.id, by=key.id)
         return _answer(200, {"message": "Key revoked"})
+
+    async def _change(self, request: web.Request, change: Callable[[KeyRow], KeyRow]) -> KeyRow:
+        """The row of the request's key after the change.
+
+        Raises ApiError: 404 where there is no such key, or none that lives to be changed; 409 for the last admin key.
+        """
+        key_id = int(request.match_info["id"])
+        keep_admin = not (_forced(request) or self.rules.other_admin)
+        now = int(self.clock())
+        row = await asked(self.store.keys.change(key_id, change, now, keep_admin=keep_admin))
+        self.auth.forget(key_id)
+        if row is None or (row.revoked_at is not None and request.method == "PATCH"):
+            raise _no_key(key_id)
+        if change(row) != row:
+            raise _last_admin(key_id)
+        await self.tell_others(key_id)
+        return row
 
     async def rotate(self, request: web.Request, key: Key) -> Answer:
         """POST /api/admin/keys/{id}/rotate."""
@@ -88,34 +143,62 @@ class KeyEndpoints:
             raise _no_key(key_id)
         await self.tell_others(key_id)
         _log.info("key_rotated", id=key_id, by=key.id)
-        return _key_answer("Key rotated; the old one is dead, the new one is shown this once", *made)
+        return self._key_answer("Key rotated; the old one is dead, the new one is shown this once", *made)
+
+    def _shown(self, row: KeyRow) -> dict[str, Any]:
+        used = self.uses.latest(row.id, row.last_used_at)
+        return {
+            "id": row.id,
+            "name": row.name,
+            "prefix": f"gf_{row.public_id}",
+            "scopes": sorted(row.scopes),
+            "rate_limit": row.rate_limit,
+            "created_at": format_time(row.created_at),
+            "expires_at": _time(row.expires_at),
+            "last_used_at": _time(used),
+            "revoked_at": _time(row.revoked_at),
+        }
+
+    def _key_answer(self, message: str, row: KeyRow, text: str) -> Answer:
+        return _answer(201, {"message": message, "data": {**self._shown(row), "key": text}})
 
 
-def _new_key(raw: Any) -> NewKeyBody:
+def _checked(body: type[B], raw: Any) -> B:
     try:
-        return NewKeyBody.model_validate(raw)
+        return body.model_validate(raw)
     except ValidationError as error:
         first = error.errors()[0]
         field = str(first["loc"][0])[:80] if first["loc"] else "body"
-        rule = _KEY_RULES.get(field) or f"unknown field {field!r}; allowed are name, rate_limit and scopes"
+        allowed = ", ".join(sorted(body.model_fields))
+        rule = _KEY_RULES.get(field) if field in body.model_fields or field == "body" else None
         message = f"{field} is required" if first["type"] == "missing" else rule
+        message = message or f"unknown field {field!r}; allowed are {allowed}"
         raise invalid(Fault("VALIDATION_ERROR", field, message)) from None
 
 
-def _shown(row: KeyRow) -> dict[str, Any]:
-    return {
-        "id": row.id,
-        "name": row.name,
-        "prefix": f"gf_{row.public_id}",
-        "scopes": sorted(row.scopes),
-        "rate_limit": row.rate_limit,
-        "created_at": format_time(row.created_at),
-        "revoked_at": None if row.revoked_at is None else format_time(row.revoked_at),
-    }
+def _moment(text: str | None, now: int) -> int | None:
+    """The second at which a key ends. Raises ApiError for one that is past, since that would be a revocation."""
+    if text is None:
+        return None
+    try:
+        moment = first_second(parse_exact(text))
+    except ValueError:
+        moment = 0
+    if not now < moment <= _MAX_TIME:
+        raise invalid(Fault("VALIDATION_ERROR", "expires_at", _KEY_RULES["expires_at"]))
+    return moment
 
 
-def _key_answer(message: str, row: KeyRow, text: str) -> Answer:
-    return _answer(201, {"message": message, "data": {**_shown(row), "key": text}})
+def _time(seconds: int | None) -> str | None:
+    return None if seconds is None else format_time(seconds)
+
+
+def _forced(request: web.Request) -> bool:
+    """Whether ``?force=true`` takes the risk. Raises ApiError for any other parameter or value."""
+    for name, value in request.query.items():
+        if name != "force" or value not in {"true", "false"}:
+            raise invalid(Fault("VALIDATION_ERROR", name[:80], "the only parameter is force, which is true or false"))
+    return request.query.get("force") == "true"
 
 
 def _answer(status: int, body: Mapping[str, Any]) -> Answer:
@@ -124,3 +207,11 @@ def _answer(status: int, body: Mapping[str, Any]) -> Answer:
 
 def _no_key(key_id: int) -> ApiError:
     return ApiError(404, "NOT_FOUND", f"there is no live key {key_id}", details={"field": "id"})
+
+
+def _last_admin(key_id: int) -> ApiError:
+    message = (
+        f"after that nobody could make or revoke keys, for key {key_id} is the last one with scope admin that lasts; "
+        "make another one first, or send force=true: then only a restart of the service makes a new one"
+    )
+    return ApiError(409, "LAST_ADMIN_KEY", message, details={"field": "id"})

@@ -121,7 +121,7 @@ def _allow_origin(cors_origins: tuple[str, ...], request: web.Request, response:
     if origin not in cors_origins:
         return
     response.headers["Access-Control-Allow-Origin"] = origin
-    response.headers["Access-Control-Allow-Methods"] = "GET, POST, DELETE"
+    response.headers["Access-Control-Allow-Methods"] = "GET, POST, PATCH, DELETE"
     response.headers["Access-Control-Allow-Headers"] = (
         "X-API-Key, Idempotency-Key, Metrics-Statsd-Types, X-Request-Id, Content-Type, Content-Encoding"
     )

@@ -66,6 +66,7 @@ def _add_admin(route: web.UrlDispatcher, endpoints: Endpoints, gate: Gate) -> No
     route.add_get("/api/admin/keys", gate("admin", keys.list))
     route.add_post("/api/admin/keys", gate("admin", keys.create))
     route.add_delete("/api/admin/keys/{id:[0-9]{1,18}}", gate("admin", keys.revoke))
+    route.add_patch("/api/admin/keys/{id:[0-9]{1,18}}", gate("admin", keys.change))
     route.add_post("/api/admin/keys/{id:[0-9]{1,18}}/rotate", gate("admin", keys.rotate))
     route.add_delete("/api/admin/metrics/{name}", gate("admin", endpoints.metrics.delete))
     route.add_get("/api/admin/backup", endpoints.backup.behind(gate), allow_head=False)

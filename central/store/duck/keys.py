@@ -1,10 +1,14 @@
 """API keys in the embedded store."""
 
+from collections.abc import Callable, Mapping
+
+from central.store.admin_keys import locks_out
 from central.store.base import KeyRow, NewKey
 from central.store.duck.engine import Connection, Engine
 
-_COLUMNS = "id, public_id, name, hash, scopes, rate_limit, created_at, revoked_at"
-_Fields = tuple[int, str, str, str, str, int, int, int | None]
+_COLUMNS = "id, public_id, name, hash, scopes, rate_limit, created_at, revoked_at, expires_at, last_used_at"
+_KEYS = "api_keys LEFT JOIN key_facts ON key_facts.key_id = api_keys.id"
+_Fields = tuple[int, str, str, str, str, int, int, int | None, int | None, int | None]
 
 
 class DuckKeys:
@@ -27,7 +31,17 @@ class DuckKeys:
 
     async def revoke(self, key_id: int, now: int) -> KeyRow | None:
         """See KeyStore."""
-        return await self._engine.change(_revoke, key_id, now)
+        return await self.change(key_id, lambda row: row._replace(revoked_at=row.revoked_at or now), now)
+
+    async def change(
+        self, key_id: int, change: Callable[[KeyRow], KeyRow], now: int, *, keep_admin: bool = False
+    ) -> KeyRow | None:
+        """See KeyStore."""
+        return await self._engine.change(_change, key_id, change, now, keep_admin=keep_admin)
+
+    async def note_uses(self, uses: Mapping[int, int]) -> None:
+        """See KeyStore."""
+        await self._engine.change(_note_uses, uses)
 
     async def rotate(self, key_id: int, hashed: str, now: int) -> KeyRow | None:
         """See KeyStore."""
@@ -40,7 +54,7 @@ class DuckKeys:
 
 def list_all(cursor: Connection) -> list[KeyRow]:
     """Every key by id."""
-    return [_row(fields) for fields in cursor.execute(f"SELECT {_COLUMNS} FROM api_keys ORDER BY id").fetchall()]
+    return [_row(fields) for fields in cursor.execute(f"SELECT {_COLUMNS} FROM {_KEYS} ORDER BY id").fetchall()]
 
 
 def _create(handle: Connection, key: NewKey, now: int) -> KeyRow:
@@ -51,14 +65,42 @@ def _create(handle: Connection, key: NewKey, now: int) -> KeyRow:
         "INSERT INTO api_keys VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL)",
         [key_id, key.public_id, key.name, key.hash, scopes, key.rate_limit, now, now],
     )
-    return KeyRow(key_id, key.public_id, key.name, key.hash, key.scopes, key.rate_limit, now, None)
+    if key.expires_at is not None:
+        _expire(handle, key_id, key.expires_at)
+    return KeyRow(key_id, key.public_id, key.name, key.hash, key.scopes, key.rate_limit, now, None, key.expires_at)
 
 
-def _revoke(handle: Connection, key_id: int, now: int) -> KeyRow | None:
+def _change(
+    handle: Connection, key_id: int, change: Callable[[KeyRow], KeyRow], now: int, *, keep_admin: bool
+) -> KeyRow | None:
+    rows = list_all(handle)
+    row = next((row for row in rows if row.id == key_id), None)
+    if row is None:
+        return None
+    changed = change(row)
+    if keep_admin and locks_out(rows, changed, now):
+        return row
     handle.execute(
-        "UPDATE api_keys SET revoked_at = ?, updated_at = ? WHERE id = ? AND revoked_at IS NULL", [now, now, key_id]
+        "UPDATE api_keys SET scopes = ?, rate_limit = ?, revoked_at = ?, updated_at = ? WHERE id = ?",
+        [",".join(sorted(changed.scopes)), changed.rate_limit, changed.revoked_at, now, key_id],
     )
-    return _one(handle, "id", key_id)
+    _expire(handle, key_id, changed.expires_at)
+    return changed
+
+
+def _expire(handle: Connection, key_id: int, moment: int | None) -> None:
+    handle.execute(
+        "INSERT INTO key_facts VALUES (?, ?, NULL) ON CONFLICT DO UPDATE SET expires_at = excluded.expires_at",
+        [key_id, moment],
+    )
+
+
+def _note_uses(handle: Connection, uses: Mapping[int, int]) -> None:
+    handle.executemany(
+        "INSERT INTO key_facts VALUES (?, NULL, ?) ON CONFLICT DO UPDATE"
+        " SET last_used_at = greatest(coalesce(last_used_at, 0), excluded.last_used_at)",
+        [list(use) for use in uses.items()],
+    )
 
 
 def _rotate(handle: Connection, key_id: int, hashed: str, now: int) -> KeyRow | None:
@@ -94,10 +136,10 @@ def set_last_id(handle: Connection, table: str, key: int) -> None:
 
 
 def _one(handle: Connection, column: str, value: object) -> KeyRow | None:
-    found = handle.execute(f"SELECT {_COLUMNS} FROM api_keys WHERE {column} = ?", [value]).fetchone()
+    found = handle.execute(f"SELECT {_COLUMNS} FROM {_KEYS} WHERE {column} = ?", [value]).fetchone()
     return None if found is None else _row(found)
 
 
 def _row(fields: _Fields) -> KeyRow:
-    key_id, public_id, name, hashed, scopes, rate_limit, created_at, revoked_at = fields
-    return KeyRow(key_id, public_id, name, hashed, frozenset(scopes.split(",")), rate_limit, created_at, revoked_at)
+    key_id, public_id, name, hashed, scopes, *rest = fields
+    return KeyRow(key_id, public_id, name, hashed, frozenset(scopes.split(",")), *rest)

@@ -1,12 +1,18 @@
 """API keys in MySQL."""
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from central.store.admin_keys import locks_out
 from central.store.base import KeyRow, NewKey
 from central.store.mysql.connection import Connection
 from central.store.mysql.pool import Pool
 
-_COLUMNS = "id, public_id, name, `key`, scopes, rate_limit, UNIX_TIMESTAMP(created_at), UNIX_TIMESTAMP(revoked_at)"
+_COLUMNS = (
+    "id, public_id, name, `key`, scopes, rate_limit, UNIX_TIMESTAMP(created_at), UNIX_TIMESTAMP(revoked_at),"
+    " expires_at, last_used_at"
+)
+_KEYS = "api_keys LEFT JOIN key_facts ON key_facts.key_id = api_keys.id"
 
 
 class MySQLKeys:
@@ -32,7 +38,19 @@ class MySQLKeys:
 
     async def revoke(self, key_id: int, now: int) -> KeyRow | None:
         """See KeyStore."""
-        return await self._writers.change(lambda connection: _revoke(connection, key_id, now))
+        return await self.change(key_id, lambda row: row._replace(revoked_at=row.revoked_at or now), now)
+
+    async def change(
+        self, key_id: int, change: Callable[[KeyRow], KeyRow], now: int, *, keep_admin: bool = False
+    ) -> KeyRow | None:
+        """See KeyStore."""
+        return await self._writers.change(
+            lambda connection: _change(connection, key_id, change, now, keep_admin=keep_admin)
+        )
+
+    async def note_uses(self, uses: Mapping[int, int]) -> None:
+        """See KeyStore."""
+        await self._writers.change(lambda connection: _note_uses(connection, uses))
 
     async def rotate(self, key_id: int, hashed: str, now: int) -> KeyRow | None:
         """See KeyStore."""
@@ -44,9 +62,10 @@ class MySQLKeys:
         await self._writers.change(lambda connection: connection.change(sql, (hashed, fast)))
 
 
-async def list_all(connection: Connection) -> list[KeyRow]:
-    """Every key by id."""
-    return [_row(fields) for fields in await connection.rows(f"SELECT {_COLUMNS} FROM api_keys ORDER BY id")]
+async def list_all(connection: Connection, *, lock: bool = False) -> list[KeyRow]:
+    """Every key by id; ``lock`` them until the transaction ends."""
+    ending = " FOR UPDATE" if lock else ""
+    return [_row(fields) for fields in await connection.rows(f"SELECT {_COLUMNS} FROM {_KEYS} ORDER BY id{ending}")]
 
 
 async def _create(connection: Connection, key: NewKey, now: int) -> KeyRow:
@@ -55,16 +74,47 @@ async def _create(connection: Connection, key: NewKey, now: int) -> KeyRow:
         " VALUES (%s, %s, %s, %s, %s, FROM_UNIXTIME(%s), FROM_UNIXTIME(%s))",
         (key.public_id, key.name, key.hash, ",".join(sorted(key.scopes)), key.rate_limit, now, now),
     )
-    return KeyRow(key_id, key.public_id, key.name, key.hash, key.scopes, key.rate_limit, now, None)
+    if key.expires_at is not None:
+        await _expire(connection, key_id, key.expires_at)
+    return KeyRow(key_id, key.public_id, key.name, key.hash, key.scopes, key.rate_limit, now, None, key.expires_at)
 
 
-async def _revoke(connection: Connection, key_id: int, now: int) -> KeyRow | None:
+async def _change(
+    connection: Connection, key_id: int, change: Callable[[KeyRow], KeyRow], now: int, *, keep_admin: bool
+) -> KeyRow | None:
+    """All keys are locked: of two changes that together would leave no admin key the later one sees the earlier."""
+    rows = await list_all(connection, lock=True)
+    row = next((row for row in rows if row.id == key_id), None)
+    if row is None:
+        return None
+    changed = change(row)
+    if keep_admin and locks_out(rows, changed, now):
+        return row
     await connection.change(
-        "UPDATE api_keys SET revoked_at = FROM_UNIXTIME(%s), updated_at = FROM_UNIXTIME(%s)"
-        " WHERE id = %s AND revoked_at IS NULL",
-        (now, now, key_id),
+        "UPDATE api_keys SET scopes = %s, rate_limit = %s, revoked_at = FROM_UNIXTIME(%s),"
+        " updated_at = FROM_UNIXTIME(%s) WHERE id = %s",
+        (",".join(sorted(changed.scopes)), changed.rate_limit, changed.revoked_at, now, key_id),
     )
-    return await _one(connection, "id", key_id)
+    await _expire(connection, key_id, changed.expires_at)
+    return changed
+
+
+async def _expire(connection: Connection, key_id: int, moment: int | None) -> None:
+    await connection.change(
+        "INSERT INTO key_facts (key_id, expires_at) VALUES (%s, %s)"
+        " ON DUPLICATE KEY UPDATE expires_at = VALUES(expires_at)",
+        (key_id, moment),
+    )
+
+
+async def _note_uses(connection: Connection, uses: Mapping[int, int]) -> None:
+    """In the order of ids, so that two processes never wait for each other in a circle."""
+    for key_id, moment in sorted(uses.items()):
+        await connection.change(
+            "INSERT INTO key_facts (key_id, last_used_at) VALUES (%s, %s) ON DUPLICATE KEY UPDATE"
+            " last_used_at = GREATEST(COALESCE(last_used_at, 0), VALUES(last_used_at))",
+            (key_id, moment),
+        )
 
 
 async def _rotate(connection: Connection, key_id: int, hashed: str, now: int) -> KeyRow | None:
@@ -88,10 +138,10 @@ async def _find(connection: Connection, public_id: str) -> KeyRow | None:
 
 async def _one(connection: Connection, column: str, value: object, *, lock: bool = False) -> KeyRow | None:
     ending = " FOR UPDATE" if lock else ""
-    rows = await connection.rows(f"SELECT {_COLUMNS} FROM api_keys WHERE {column} = %s{ending}", (value,))
+    rows = await connection.rows(f"SELECT {_COLUMNS} FROM {_KEYS} WHERE {column} = %s{ending}", (value,))
     return _row(rows[0]) if rows else None
 
 
 def _row(fields: tuple[Any, ...]) -> KeyRow:
-    key_id, public_id, name, hashed, scopes, rate_limit, created_at, revoked_at = fields
-    return KeyRow(key_id, public_id, name, hashed, frozenset(scopes.split(",")), rate_limit, created_at, revoked_at)
+    key_id, public_id, name, hashed, scopes, *rest = fields
+    return KeyRow(key_id, public_id, name, hashed, frozenset(scopes.split(",")), *rest)

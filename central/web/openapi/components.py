@@ -58,6 +58,9 @@ CODES: Final = {
     ),
     "NOT_FOUND": Code(404, "No such path, key or metric."),
     "METHOD_NOT_ALLOWED": Code(405, "The path has other methods; the Allow header names them."),
+    "LAST_ADMIN_KEY": Code(
+        409, "Afterwards no key with scope admin would last: make another one first, or send force=true."
+    ),
     "BODY_TOO_LARGE": Code(
         413, f"The body is over {MAX_BODY_BYTES >> 20} MiB as sent, or over {MAX_EXPANDED_BYTES >> 20} MiB expanded."
     ),
@@ -75,6 +78,7 @@ ERRORS: Final = {
     401: "Unauthorized",
     403: "Forbidden",
     404: "NotFound",
+    409: "Conflict",
     413: "BodyTooLarge",
     415: "UnsupportedEncoding",
     429: "RateLimited",
@@ -215,8 +219,15 @@ def _admin_schemas() -> Json:
         "scopes": scopes,
         "rate_limit": limit,
         "created_at": {"type": "string", "format": "date-time"},
+        "expires_at": {"type": ["string", "null"], "format": "date-time", "description": "null: never."},
+        "last_used_at": {
+            "type": ["string", "null"],
+            "format": "date-time",
+            "description": "Of the last request with it, up to a minute late where there are several processes.",
+        },
         "revoked_at": {"type": ["string", "null"], "format": "date-time"},
     }
+    expires = {"type": ["string", "null"], "pattern": TIME_PATTERN, "description": "A time to come; null: never."}
     return {
         "Key": record(key),
         "FreshKey": record({**key, "key": {"type": "string", "description": "The key itself, shown this once."}}),
@@ -225,9 +236,15 @@ def _admin_schemas() -> Json:
             {
                 "rate_limit": {**limit, "type": ["integer", "null"]},
                 "scopes": {**scopes, "type": ["array", "null"], "description": "Default: ingest and query."},
+                "expires_at": expires,
             },
             closed=True,
         ),
+        "KeyChange": {
+            **record({}, {"rate_limit": limit, "scopes": scopes, "expires_at": expires}, closed=True),
+            "minProperties": 1,
+            "description": "What is named is changed, the rest stays.",
+        },
         "Metric": record(
             {"name": {"type": "string"}, "type": {"type": "string", "enum": ["counter", "value"]}},
             {

@@ -21,6 +21,8 @@ _KEY: Final[Json] = {
     "scopes": ["ingest", "query"],
     "rate_limit": 1000,
     "created_at": "2026-02-15T00:00:00Z",
+    "expires_at": None,
+    "last_used_at": "2026-02-15T09:30:12Z",
     "revoked_at": None,
 }
 _FRESH_KEY: Final[Json] = {**_KEY, "key": f"gf_q7w3k9x2m5ab_{'x' * 43}"}
@@ -209,10 +211,30 @@ def _keys() -> list[Endpoint]:
         "A new secret; the old one stops working within 30 seconds. Name, scopes, limit and remembered requests stay."
     )
     one = f"{path}/{{id}}"
+    example = {"success": True, "message": "Key changed", "data": _KEY}
+    changed = _json("Changed.", success({**_MESSAGE, "data": schema("Key")}), example)
+    change = (
+        "Changes the limit, the scopes or the expiry of a key that is not revoked. It takes effect as a revocation "
+        "does: at once, in other processes within 30 seconds."
+    )
+    force = _optional("force", {"type": "boolean", "default": False}, "Do it also where no admin key would last.")
+    conflict = {"409": ref("responses", parts.ERRORS[409])}
     return [
         _admin("get", path, "listKeys", "List keys", secrets, {"200": all_keys}),
         _admin("post", path, "createKey", "Make a key", once, created, body=new_key),
-        _admin("delete", one, "revokeKey", "Revoke a key", soon, {"200": revoked}, parameters=(key_id,)),
+        _admin(
+            "patch",
+            one,
+            "changeKey",
+            "Change a key",
+            change,
+            {"200": changed, **conflict},
+            parameters=(key_id, force),
+            body=_body("KeyChange", {"rate_limit": 5000, "expires_at": "2027-01-01T00:00:00Z"}),
+        ),
+        _admin(
+            "delete", one, "revokeKey", "Revoke a key", soon, {"200": revoked, **conflict}, parameters=(key_id, force)
+        ),
         _admin("post", f"{one}/rotate", "rotateKey", "Rotate a key", rotation, rotated, parameters=(key_id,)),
     ]
 

@@ -1,7 +1,7 @@
 """An Auth with a store in memory and a clock, and what tests ask of it."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,11 +56,24 @@ class Keys:
     async def revoke(self, key_id: int, now: int) -> KeyRow | None:
         for row in self.rows.values():
             if row.id == key_id:
-                self.change(row.public_id, revoked_at=row.revoked_at or now)
+                self.alter(row.public_id, revoked_at=row.revoked_at or now)
                 return self.rows[row.public_id]
         return None
 
-    def change(self, public_id: str, **fields: Any) -> None:
+    async def change(
+        self, key_id: int, change: Callable[[KeyRow], KeyRow], now: int, *, keep_admin: bool = False
+    ) -> KeyRow | None:
+        for row in self.rows.values():
+            if row.id == key_id:
+                self.rows[row.public_id] = change(row)
+                return self.rows[row.public_id]
+        return None
+
+    async def note_uses(self, uses: Mapping[int, int]) -> None:
+        for row in list(self.rows.values()):
+            self.alter(row.public_id, last_used_at=uses.get(row.id, row.last_used_at))
+
+    def alter(self, public_id: str, **fields: Any) -> None:
         self.rows[public_id] = self.rows[public_id]._replace(**fields)
 
 

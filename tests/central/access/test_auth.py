@@ -139,7 +139,7 @@ async def test_after_thirty_seconds_only_the_row_is_read_again(scene: Scene) -> 
 async def test_a_new_limit_or_scope_in_the_row_is_seen_within_thirty_seconds(scene: Scene) -> None:
     text = await scene.key()
     await scene.auth.authenticate(text)
-    scene.store.change(parse_key(text).public_id, rate_limit=99, scopes=ALL_SCOPES)
+    scene.store.alter(parse_key(text).public_id, rate_limit=99, scopes=ALL_SCOPES)
     scene.clock.now = FRESH_SECONDS
     key = await scene.auth.authenticate(text)
     assert (key.rate_limit, key.scopes, scene.compared) == (99, ALL_SCOPES, 1)
@@ -151,7 +151,7 @@ async def test_a_new_limit_or_scope_in_the_row_is_seen_within_thirty_seconds(sce
 async def test_a_key_revoked_behind_our_back_is_dead_within_thirty_seconds(scene: Scene) -> None:
     text = await scene.key()
     await scene.auth.authenticate(text)
-    scene.store.change(parse_key(text).public_id, revoked_at=1)
+    scene.store.alter(parse_key(text).public_id, revoked_at=1)
     assert await status(scene.auth.authenticate(text)) == 200
     scene.clock.now = FRESH_SECONDS
     assert await status(scene.auth.authenticate(text)) == 401
@@ -161,7 +161,7 @@ async def test_a_key_revoked_here_is_dead_at_once(scene: Scene) -> None:
     text, other = await scene.key(), await scene.key()
     for good in (text, other):
         await scene.auth.authenticate(good)
-    scene.store.change(parse_key(text).public_id, revoked_at=1)
+    scene.store.alter(parse_key(text).public_id, revoked_at=1)
     scene.auth.forget(1)
     assert await status(scene.auth.authenticate(text)) == 401
     assert await status(scene.auth.authenticate(other)) == 200
@@ -182,7 +182,7 @@ async def test_rotation_kills_the_old_secret_and_keeps_the_row(scene: Scene) -> 
 async def test_a_rotation_behind_our_back_is_seen_within_thirty_seconds(scene: Scene) -> None:
     old = await scene.key()
     await scene.auth.authenticate(old)
-    scene.store.change(parse_key(old).public_id, hash=hash_of(new_key()))
+    scene.store.alter(parse_key(old).public_id, hash=hash_of(new_key()))
     scene.clock.now = FRESH_SECONDS
     assert await status(scene.auth.authenticate(old)) == 401
     assert scene.compared == 2
@@ -190,7 +190,7 @@ async def test_a_rotation_behind_our_back_is_seen_within_thirty_seconds(scene: S
 
 async def test_what_is_revoked_cannot_be_rotated(scene: Scene) -> None:
     text = await scene.key()
-    scene.store.change(parse_key(text).public_id, revoked_at=1)
+    scene.store.alter(parse_key(text).public_id, revoked_at=1)
     assert await scene.auth.rotate(1, 0) is None
     assert await scene.auth.rotate(99, 0) is None
 
@@ -206,7 +206,7 @@ async def test_a_verified_key_stays_good_while_the_store_is_down(scene: Scene) -
     assert await status(scene.auth.authenticate(text)) == 200
     assert await status(scene.auth.authenticate(never_seen)) == 503
     scene.store.down = False
-    scene.store.change(parse_key(text).public_id, revoked_at=1)
+    scene.store.alter(parse_key(text).public_id, revoked_at=1)
     assert await status(scene.auth.authenticate(text)) == 401
 
 
@@ -378,5 +378,5 @@ async def test_a_key_revoked_while_it_is_verified_is_not_kept(scene: Scene) -> N
     await asyncio.sleep(0)
     scene.auth.forget(row.id)
     assert await status(first) == 200
-    scene.store.change(row.public_id, revoked_at=1)
+    scene.store.alter(row.public_id, revoked_at=1)
     assert await status(scene.auth.authenticate(text)) == 401

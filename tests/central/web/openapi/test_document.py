@@ -56,7 +56,7 @@ def test_every_reference_leads_somewhere() -> None:
 
 def test_it_describes_every_endpoint_of_the_service() -> None:
     source = "".join(path.read_text() for path in (ROOT / "central" / "web").glob("*.py"))
-    routed = set(re.findall(r'route\.add_(get|post|delete)\(f?"(/[^"]*)"', source)) - {
+    routed = set(re.findall(r'route\.add_(get|post|patch|delete)\(f?"(/[^"]*)"', source)) - {
         ("get", "/"),
         ("get", "/page/{file}"),
     }
@@ -73,7 +73,14 @@ def test_it_names_every_code_the_service_can_answer() -> None:
         *("VALIDATION_ERROR", "INVALID_JSON", "INVALID_NAME", "INVALID_VALUE", "INVALID_TIMESTAMP"),
         *("TIMESTAMP_TOO_OLD", "TIMESTAMP_IN_FUTURE", "METRIC_TYPE_CONFLICT", "TOO_MANY_METRICS", "BATCH_TOO_LARGE"),
         *("BODY_TOO_LARGE", "IDEMPOTENCY_KEY_REUSED", "RANGE_TOO_LARGE", "UNAUTHORIZED", "FORBIDDEN", "NOT_FOUND"),
-        *("METHOD_NOT_ALLOWED", "RATE_LIMITED", "SERVICE_UNAVAILABLE", "INTERNAL_ERROR", "UNSUPPORTED_ENCODING"),
+        *(
+            "METHOD_NOT_ALLOWED",
+            "RATE_LIMITED",
+            "SERVICE_UNAVAILABLE",
+            "INTERNAL_ERROR",
+            "UNSUPPORTED_ENCODING",
+            "LAST_ADMIN_KEY",
+        ),
     }
     assert set(CODES) == design
     assert {

@@ -1,0 +1,58 @@
+"""When each key was last used: noted in memory at every request, written to the store once a minute."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
+
+import structlog
+
+from central.store.base import StoreError
+
+WRITE_SECONDS: Final = 60.0
+_log = structlog.get_logger(__name__)
+
+
+class KeyUses:
+    """``write`` stores the seconds of last uses by the key's id. What it could not store is tried again later."""
+
+    def __init__(self, write: Callable[[Mapping[int, int]], Awaitable[None]], seconds: float = WRITE_SECONDS) -> None:
+        self._write = write
+        self._seconds = seconds
+        self._pending: dict[int, int] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    def note(self, key_id: int, now: float) -> None:
+        """A key was used. Id 0, of METRICS_ADMIN_KEY, has no row."""
+        if key_id:
+            self._pending[key_id] = int(now)
+
+    def latest(self, key_id: int, stored: int | None) -> int | None:
+        """The last use: what the store says, or a later one that it does not know yet."""
+        return max(self._pending.get(key_id, 0), stored or 0) or None
+
+    def start(self) -> None:
+        """Begin to write once a minute."""
+        self._task = asyncio.create_task(self._run(), name="key-uses")
+
+    async def close(self) -> None:
+        """Stop, and write what is left."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+        await self.flush()
+
+    async def flush(self) -> None:
+        """Write all that was noted. Never raises."""
+        uses, self._pending = self._pending, {}
+        if not uses:
+            return
+        try:
+            await self._write(uses)
+        except StoreError as error:
+            self._pending = {**uses, **self._pending}
+            _log.debug("key_uses_not_written", error=str(error))
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(self._seconds)
+            await self.flush()
