@@ -29,7 +29,14 @@ def _unwatched(_: int | None) -> AbstractContextManager[Callable[[int], object]]
 
 
 class ClientError(Exception):
-    """The service did not do what was asked. The message is one line that says what to do."""
+    """The service did not do what was asked. The message is one line that says what to do.
+
+    ``code`` is the code of the service's error, where it answered with one.
+    """
+
+    def __init__(self, message: str, code: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class Target(NamedTuple):
@@ -77,6 +84,10 @@ class Client:
     def post(self, path: str, body: Mapping[str, Any] | None = None) -> Any:
         """The decoded answer of a POST. Raises ClientError."""
         return self._json("POST", path, body)
+
+    def patch(self, path: str, body: Mapping[str, Any]) -> Any:
+        """The decoded answer of a PATCH. Raises ClientError."""
+        return self._json("PATCH", path, body)
 
     def delete(self, path: str) -> Any:
         """The decoded answer of a DELETE. Raises ClientError."""
@@ -177,7 +188,7 @@ class Client:
             )
         if response.status in (429, 503) and (seconds := response.headers.get("Retry-After")):
             message = f"{message}; try again in {seconds} s"
-        return ClientError(f"{message} ({code})")
+        return ClientError(f"{message} ({code})", code)
 
     def _foreign(self) -> ClientError:
         return ClientError(f"what answers at {self._target.url} is not the service: check METRICS_LISTEN")

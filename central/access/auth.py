@@ -149,14 +149,16 @@ class Auth:
     ) -> tuple[KeyRow, str]:
         """Make and store a key; returns its row and its text."""
         fresh = new_key()
-        hashed = await self._hash(fresh.secret)
-        new = NewKey(fresh.public_id, name, hashed, scopes, rate_limit, expires_at)
-        return await self._keys.create(new, now), fresh.text
+        new = NewKey(fresh.public_id, name, "", scopes, rate_limit, expires_at)
+        return await self._store(fresh, new, now), fresh.text
 
     async def store_key(self, fresh: FreshKey, name: str, scopes: frozenset[str], rate_limit: int, now: int) -> KeyRow:
         """Store a key that is known in clear already."""
+        return await self._store(fresh, NewKey(fresh.public_id, name, "", scopes, rate_limit), now)
+
+    async def _store(self, fresh: FreshKey, new: NewKey, now: int) -> KeyRow:
         hashed = await self._hash(fresh.secret)
-        row = await self._keys.create(NewKey(fresh.public_id, name, hashed, scopes, rate_limit), now)
+        row = await self._keys.create(new._replace(hash=hashed), now)
         await self._keep_fast_hash(hashed, fresh.secret)
         return row
 

@@ -3,39 +3,32 @@
 import errno
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
+from central.commands.asking import ask, fail, settings_of_environment
+from central.commands.keys import keys
 from central.commands.relative_time import resolve_time
 from central.doctor.command import doctor
 from central.query.parameters import FILLS, OPERATIONS, zone_of
-from central.settings import Settings, load_settings
+from central.settings import Settings
 from central.store.plan import WINDOWS
 from runtime.addresses import join_address
-from runtime.redact import one_line
-from runtime.settings import SettingsError
 from runtime.systemd import Notifier
 
 if TYPE_CHECKING:
-    from central.client import Client
+    pass
 
 T = TypeVar("T")
-SCOPES: Final = ("ingest", "query", "admin")
 BACKUP_TIMEOUT_SECONDS: Final = 600.0
 _OURS: Final = ("central", "protocol", "runtime")
 """Packages that are always installed: that one of them is missing is a fault of ours."""
 _PRIVATE: Final = 0o077
 """The umask of what holds data: the embedded database makes its own files."""
-
-
-class _KeyId(click.IntRange):
-    """The id of a key; its name is what click says was wanted."""
-
-    name = "number from the first column of 'fiesta-central keys list'"
 
 
 class _NeedsExtra(click.Group):
@@ -74,6 +67,7 @@ def main() -> None:
 
 
 main.add_command(doctor)
+main.add_command(keys)
 
 
 @main.command()
@@ -87,7 +81,7 @@ def serve() -> None:
       fiesta-central serve
       METRICS_LISTEN=127.0.0.1:9000 METRICS_DATA_DIR=/var/lib/fiesta fiesta-central serve
     """
-    settings = _settings()
+    settings = settings_of_environment()
     os.umask(_PRIVATE)
     import uvloop
 
@@ -106,7 +100,7 @@ def migrate() -> None:
     The service must be stopped; serve does this by itself. Prints the migrations applied, one a line, and makes the
     first admin key where there is none.
     """
-    settings = _settings()
+    settings = settings_of_environment()
     os.umask(_PRIVATE)
     from central import app
     from central.commands.progress import stepping
@@ -116,71 +110,6 @@ def migrate() -> None:
     for name in applied:
         click.echo(name)
     click.echo(f"{len(applied)} applied" if applied else "nothing to apply: the database is up to date", err=True)
-
-
-@main.group()
-def keys() -> None:
-    """Make, list, revoke and rotate API keys."""
-
-
-@keys.command("create")
-@click.argument("name")
-@click.option("--rate-limit", type=click.IntRange(min=1), help="Requests a minute [default: the service's setting].")
-@click.option(
-    "--scope",
-    "scopes",
-    multiple=True,
-    type=click.Choice(SCOPES),
-    help="What the key may do; can be given several times [default: ingest and query].",
-)
-def create_key(name: str, rate_limit: int | None, scopes: tuple[str, ...]) -> None:
-    """Make a key called NAME and print it, alone, on stdout. It is shown this once.
-
-    \b
-    Examples:
-      fiesta-central keys create checkout > checkout.key
-      fiesta-central keys create dashboards --scope query --rate-limit 120
-    """
-    body: dict[str, Any] = {"name": name}
-    if rate_limit is not None:
-        body["rate_limit"] = rate_limit
-    if scopes:
-        body["scopes"] = list(scopes)
-    _print_key(_ask(lambda client: client.post("/api/admin/keys", body))["data"])
-
-
-@keys.command("list")
-def list_keys() -> None:
-    """List all keys, revoked ones too. Secrets are not kept, so they cannot be listed."""
-    from rich.console import Console
-
-    from central.commands.show import show_table
-
-    header = ["id", "name", "prefix", "scopes", "rate_limit", "created_at", "revoked_at"]
-    rows = [
-        [",".join(key[column]) if column == "scopes" else str(key[column] or "-") for column in header]
-        for key in _ask(lambda client: client.get("/api/admin/keys"))["data"]
-    ]
-    show_table(header, rows, Console())
-
-
-@keys.command("revoke")
-@click.argument("key_id", metavar="ID", type=_KeyId(min=1))
-def revoke_key(key_id: int) -> None:
-    """Revoke the key with this ID (see keys list). It stops working within 30 seconds, for good."""
-    _ask(lambda client: client.delete(f"/api/admin/keys/{key_id}"))
-    click.echo(f"key {key_id} revoked; it stops working within 30 s", err=True)
-
-
-@keys.command("rotate")
-@click.argument("key_id", metavar="ID", type=_KeyId(min=1))
-def rotate_key(key_id: int) -> None:
-    """Give the key with this ID a new secret and print it.
-
-    The new key comes alone, on stdout. The old one stops working within 30 seconds. Name, scopes, rate limit and
-    remembered requests stay.
-    """
-    _print_key(_ask(lambda client: client.post(f"/api/admin/keys/{key_id}/rotate"))["data"])
 
 
 @main.command()
@@ -222,13 +151,13 @@ def query(**options: Any) -> None:
             raise click.BadParameter(str(error), param_hint=f"--{bound}") from None
     parameters |= {name: options[name] for name in ("fill", "tz") if options[name]}
     if options["raw"]:
-        click.echo(_ask(lambda client: client.get_text("/api/metrics/aggregate", parameters)))
+        click.echo(ask(lambda client: client.get_text("/api/metrics/aggregate", parameters)))
         return
     from rich.console import Console
 
     from central.commands.show import show_answer, unknown_names
 
-    answer = _ask(lambda client: client.get("/api/metrics/aggregate", parameters))
+    answer = ask(lambda client: client.get("/api/metrics/aggregate", parameters))
     show_answer(answer, Console())
     for line in unknown_names(answer):
         click.echo(line, err=True)
@@ -248,11 +177,11 @@ def backup(file: Path) -> None:
     from central.commands.progress import copying
 
     try:
-        size = _ask(lambda client: client.download("/api/admin/backup", file, copying), timeout=BACKUP_TIMEOUT_SECONDS)
+        size = ask(lambda client: client.download("/api/admin/backup", file, copying), timeout=BACKUP_TIMEOUT_SECONDS)
     except FileExistsError:
-        _fail(f"{file} is there already: name a new file, or move it away")
+        fail(f"{file} is there already: name a new file, or move it away")
     except OSError as error:
-        _fail(f"{file} cannot be written: {error.strerror}")
+        fail(f"{file} cannot be written: {error.strerror}")
     click.echo(f"{size} bytes written to {file}", err=True)
 
 
@@ -270,9 +199,9 @@ def retention() -> None:
 def show_retention(raw: bool) -> None:
     """Show what is hidden, what is removed, and the log of both."""
     if raw:
-        click.echo(_ask(lambda client: client.get_text("/api/admin/retention", {})))
+        click.echo(ask(lambda client: client.get_text("/api/admin/retention", {})))
         return
-    _print_retention(_ask(lambda client: client.get("/api/admin/retention")))
+    _print_retention(ask(lambda client: client.get("/api/admin/retention")))
 
 
 @retention.command("run")
@@ -281,7 +210,7 @@ def run_retention() -> None:
     from central.commands.progress import working
 
     with working("hiding and removing"):
-        answer = _ask(lambda client: client.post("/api/admin/retention/run"))
+        answer = ask(lambda client: client.post("/api/admin/retention/run"))
     _print_retention(answer)
 
 
@@ -297,7 +226,7 @@ def restore(days: int | None) -> None:
       fiesta-central retention restore --days 95
     """
     body = {} if days is None else {"days": days}
-    _print_retention(_ask(lambda client: client.post("/api/admin/retention/restore", body)))
+    _print_retention(ask(lambda client: client.post("/api/admin/retention/restore", body)))
 
 
 def _print_retention(answer: dict[str, Any]) -> None:
@@ -328,41 +257,12 @@ def _logging(settings: Settings) -> Iterator[None]:
     try:
         yield
     except StartError as error:
-        _fail(str(error))
+        fail(str(error))
     except OSError as error:
-        _fail(_os_fault(error, settings))
+        fail(_os_fault(error, settings))
     except Exception:
         structlog.get_logger(__name__).exception("crashed")
         raise SystemExit(1) from None
-
-
-def _settings() -> Settings:
-    try:
-        return load_settings(os.environ)
-    except SettingsError as error:
-        for fault in str(error).splitlines():
-            click.echo(f"Error: {fault}", err=True)
-        raise SystemExit(2) from None
-
-
-def _ask(question: Callable[["Client"], T], timeout: float | None = None) -> T:
-    """The service's answer to ``question``, or one clear line and exit code 1."""
-    from central.client import TIMEOUT_SECONDS, Client, ClientError, target_of
-
-    settings = _settings()
-    try:
-        return question(Client(target_of(settings), timeout=timeout or TIMEOUT_SECONDS))
-    except ClientError as error:
-        _fail(str(error))
-
-
-def _print_key(key: dict[str, Any]) -> None:
-    click.echo(key["key"])
-    click.echo(
-        f"key {key['id']} ({one_line(key['name'])}): {', '.join(key['scopes'])}; {key['rate_limit']} "
-        "requests per minute. It is shown this once.",
-        err=True,
-    )
 
 
 def _os_fault(error: OSError, settings: Settings) -> str:
@@ -374,8 +274,3 @@ def _os_fault(error: OSError, settings: Settings) -> str:
     if error.filename is not None:
         return f"{error.filename}: {error.strerror}: check METRICS_DATA_DIR and who owns it"
     return f"cannot start on {address}: {error.strerror or error}"
-
-
-def _fail(message: str) -> NoReturn:
-    click.echo(f"Error: {one_line(message)}", err=True)
-    raise SystemExit(1)

@@ -26,3 +26,13 @@ def resolve_time(text: str, now: float, align: Callable[[int], int] = int) -> st
         return format_time(first_second(parse_exact(text)))
     except ValueError:
         raise ValueError(f"{text!r} is no time; give 'now', a time back such as -1h, or 2026-02-15T00:00:00Z") from None
+
+
+def resolve_expiry(text: str, now: float) -> str:
+    """A time to come, ISO 8601 or so far from now (``90d``), as the API takes it. Raises ValueError."""
+    if found := _BACK.fullmatch(f"-{text}"):
+        return format_time(int(now) + int(found[1]) * _SECONDS[found[2]])
+    try:
+        return format_time(first_second(parse_exact(text)))
+    except ValueError:
+        raise ValueError(f"{text!r} is no time; give one such as 90d, or 2027-01-01T00:00:00Z") from None

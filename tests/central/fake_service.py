@@ -11,7 +11,10 @@ from pathlib import Path
 
 @dataclass
 class FakeService:
-    """``answers`` by "METHOD /path"; each is a status, a body and headers. Anything else is 404 and no JSON."""
+    """``answers`` by "METHOD /path", with a query or for any: each is a status, a body and headers.
+
+    Anything else is 404 and no JSON.
+    """
 
     port: int = 0
     answers: dict[str, tuple[int, bytes, dict[str, str]]] = field(default_factory=dict)
@@ -33,14 +36,15 @@ def serving(*, tls: tuple[Path, Path] | None = None) -> Iterator[FakeService]:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             fake.asked.append((self.command, self.path, self.headers.get("X-API-Key", ""), body))
             route = f"{self.command} {self.path.partition('?')[0]}"
-            status, answer, headers = fake.answers.get(route, (404, b"<html>not here</html>", {}))
+            other = fake.answers.get(route, (404, b"<html>not here</html>", {}))
+            status, answer, headers = fake.answers.get(f"{self.command} {self.path}", other)
             self.send_response(status)
             for name, value in {"Content-Length": str(len(answer)), **headers}.items():
                 self.send_header(name, value)
             self.end_headers()
             self.wfile.write(answer)
 
-        do_GET = do_POST = do_DELETE = respond
+        do_GET = do_POST = do_PATCH = do_DELETE = respond
 
         def log_message(self, *_: object) -> None:
             pass

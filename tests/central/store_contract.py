@@ -8,6 +8,7 @@ import pytest
 
 from central.store.base import (
     Caps,
+    KeyRow,
     ListedName,
     NewKey,
     NewName,
@@ -141,11 +142,45 @@ class NamesContract:
 class KeysContract:
     """API keys."""
 
+    async def test_a_key_is_changed_and_keeps_the_rest(self, open_store: OpenStore) -> None:
+        store = await open_store()
+        made = await store.keys.create(NewKey("id1", "x", "h", frozenset({"query"}), 1, NOW + 50), NOW)
+        assert (made.expires_at, await store.keys.find("id1")) == (NOW + 50, made)
+        wanted = made._replace(rate_limit=9, scopes=frozenset({"admin", "query"}), expires_at=NOW + 99)
+        assert await store.keys.change(made.id, lambda _: wanted, NOW) == wanted
+        assert await store.keys.find("id1") == wanted
+        never = wanted._replace(expires_at=None)
+        assert await store.keys.change(made.id, lambda row: row._replace(expires_at=None), NOW) == never
+        assert await store.keys.list_all() == [never]
+        assert await store.keys.change(made.id + 1, lambda row: row, NOW) is None
+
+    async def test_the_last_use_of_a_key_never_goes_back(self, open_store: OpenStore) -> None:
+        store = await open_store()
+        made = await store.keys.create(NewKey("id1", "x", "h", frozenset({"query"}), 1, NOW + 50), NOW)
+        other = await store.keys.create(NewKey("id2", "x", "h2", frozenset({"query"}), 1), NOW)
+        for moment in (NOW + 7, NOW + 5):
+            await store.keys.note_uses({made.id: moment, other.id: NOW})
+        assert await store.keys.list_all() == [made._replace(last_used_at=NOW + 7), other._replace(last_used_at=NOW)]
+
+    async def test_of_two_admin_keys_revoked_at_once_one_is_kept(self, open_store: OpenStore) -> None:
+        store = await open_store()
+        made = [
+            await store.keys.create(NewKey(f"id{number}", "x", f"h{number}", frozenset({"admin"}), 1), NOW)
+            for number in range(2)
+        ]
+
+        def revoked(row: KeyRow) -> KeyRow:
+            return row._replace(revoked_at=NOW)
+
+        left = await asyncio.gather(*(store.keys.change(row.id, revoked, NOW, keep_admin=True) for row in made))
+        assert sorted(row.revoked_at or 0 for row in left if row) == [0, NOW]
+        assert sorted(row.revoked_at or 0 for row in await store.keys.list_all()) == [0, NOW]
+
     async def test_a_key_is_created_found_and_listed(self, open_store: OpenStore) -> None:
         store = await open_store()
         one = await store.keys.create(NewKey("id1", "Zoë's team", "h1", frozenset({"ingest", "query"}), 1000), NOW)
         two = await store.keys.create(NewKey("id2", "x", "h2", frozenset({"admin"}), 5), NOW + 1)
-        assert one[1:] == ("id1", "Zoë's team", "h1", frozenset({"ingest", "query"}), 1000, NOW, None, None)
+        assert one[1:] == ("id1", "Zoë's team", "h1", frozenset({"ingest", "query"}), 1000, NOW, None, None, None, None)
         assert await store.keys.list_all() == [one, two]
         assert (await store.keys.find("id1"), await store.keys.find("ID1")) == (one, None)
         await store.close()

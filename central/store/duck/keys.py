@@ -141,5 +141,4 @@ def _one(handle: Connection, column: str, value: object) -> KeyRow | None:
 
 
 def _row(fields: _Fields) -> KeyRow:
-    key_id, public_id, name, hashed, scopes, *rest = fields
-    return KeyRow(key_id, public_id, name, hashed, frozenset(scopes.split(",")), *rest)
+    return KeyRow._make((*fields[:4], frozenset(fields[4].split(",")), *fields[5:], None))

@@ -130,7 +130,7 @@ async def _rotate(connection: Connection, key_id: int, hashed: str, now: int) ->
 async def _find(connection: Connection, public_id: str) -> KeyRow | None:
     sql = (
         f"SELECT {_COLUMNS}, (SELECT fast_hash FROM fast_hashes WHERE fast_hashes.hash = api_keys.`key`)"
-        " FROM api_keys WHERE public_id = %s"
+        f" FROM {_KEYS} WHERE public_id = %s"
     )
     rows = await connection.rows(sql, (public_id,))
     return _row(rows[0][:-1])._replace(fast_hash=rows[0][-1]) if rows else None
@@ -143,5 +143,4 @@ async def _one(connection: Connection, column: str, value: object, *, lock: bool
 
 
 def _row(fields: tuple[Any, ...]) -> KeyRow:
-    key_id, public_id, name, hashed, scopes, *rest = fields
-    return KeyRow(key_id, public_id, name, hashed, frozenset(scopes.split(",")), *rest)
+    return KeyRow._make((*fields[:4], frozenset(fields[4].split(",")), *fields[5:], None))

@@ -48,7 +48,7 @@ class Keys:
             raise StoreUnavailable("down")
         for row in list(self.rows.values()):
             if row.hash == hashed and self.keeps_fast_hashes:
-                self.change(row.public_id, fast_hash=fast)
+                self.alter(row.public_id, fast_hash=fast)
 
     async def list_all(self) -> list[KeyRow]:
         return list(self.rows.values())

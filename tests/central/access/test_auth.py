@@ -287,7 +287,7 @@ async def test_a_fast_hash_is_good_for_no_other_secret_and_no_other_key(scene: S
     one, two = await scene.key(), await scene.key()
     first, second = scene.store.rows.values()
     assert first.fast_hash != second.fast_hash
-    scene.store.change(second.public_id, fast_hash=first.fast_hash)
+    scene.store.alter(second.public_id, fast_hash=first.fast_hash)
     assert await status(scene.auth.authenticate(f"{two[:17]}{one[17:]}")) == 401
     made = await scene.auth.rotate(first.id, 0)
     assert made is not None

@@ -17,6 +17,7 @@ from click.testing import CliRunner, Result
 from central.access import auth
 from central.access.key_file import write_key
 from central.commands import main as cli
+from central.commands.keys import SCOPES
 from central.settings import Settings
 from runtime.start_error import StartError
 from runtime.systemd import Notifier
@@ -32,6 +33,8 @@ KEY: dict[str, Any] = {
     "rate_limit": 60,
     "created_at": "2026-02-15T00:00:00Z",
     "revoked_at": None,
+    "expires_at": "2027-01-01T00:00:00Z",
+    "last_used_at": None,
 }
 
 Run = Callable[..., Result]
@@ -106,14 +109,60 @@ def test_keys_revoke_says_when_it_takes_effect(run: Run, fake: FakeService) -> N
     assert (result.exit_code, result.stdout, result.stderr) == (0, "", "key 7 revoked; it stops working within 30 s\n")
 
 
+LAST = b'{"success":false,"error":{"code":"LAST_ADMIN_KEY","message":"the last","details":{"field":"id"}}}'
+
+
+@pytest.mark.parametrize(
+    ("arguments", "method"),
+    [(["keys", "revoke", "7"], "DELETE"), (["keys", "change", "7", "--scope", "query"], "PATCH")],
+)
+def test_the_last_admin_key_goes_only_with_yes(run: Run, fake: FakeService, arguments: list[str], method: str) -> None:
+    fake.answer(f"{method} /api/admin/keys/7", 409, LAST)
+    fake.answer(f"{method} /api/admin/keys/7?force=true", 200, ok(message="done", data=KEY))
+    refused = run(*arguments)
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert "key 7 is the last admin key that lasts" in refused.stderr
+    assert "give --yes" in refused.stderr
+    assert run(*arguments, "--yes").exit_code == 0
+    assert [(sent[0], sent[1]) for sent in fake.asked] == [
+        (method, "/api/admin/keys/7"),
+        (method, "/api/admin/keys/7?force=true"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "body"),
+    [
+        (["--rate-limit", "5000"], {"rate_limit": 5000}),
+        (["--scope", "query", "--scope", "admin"], {"scopes": ["query", "admin"]}),
+        (["--expires", "never"], {"expires_at": None}),
+        (["--expires", "2027-01-01"], {"expires_at": "2027-01-01T00:00:00Z"}),
+    ],
+)
+def test_keys_change_sends_what_is_named(
+    run: Run, fake: FakeService, arguments: list[str], body: dict[str, Any]
+) -> None:
+    fake.answer("PATCH /api/admin/keys/7", 200, ok(message="Key changed", data=KEY))
+    result = run("keys", "change", "7", *arguments)
+    assert (result.exit_code, result.stderr) == (0, "key 7 changed; it takes effect within 30 s\n")
+    ((_, _, _, sent),) = fake.asked
+    assert json.loads(sent) == body
+
+
+def test_keys_change_of_nothing_is_a_usage_error(run: Run) -> None:
+    for arguments in (["change", "7"], ["change", "7", "--expires", "soon"], ["create", "a", "--expires", "5"]):
+        assert run("keys", *arguments).exit_code == 2
+
+
 def test_keys_list_is_a_line_a_key_with_tabs(run: Run, fake: FakeService) -> None:
-    revoked = {**KEY, "id": 8, "revoked_at": "2026-02-16T00:00:00Z"}
+    revoked = {**KEY, "id": 8, "revoked_at": "2026-02-16T00:00:00Z", "last_used_at": "2026-02-15T00:00:05Z"}
+    columns = ["checkout", "gf_q7w3k9x2m5ab", "ingest,query", "60", "2026-02-15T00:00:00Z"]
     fake.answer("GET /api/admin/keys", 200, ok(data=[KEY, revoked]))
     rows = [line.split("\t") for line in run("keys", "list").stdout.splitlines()]
     assert rows == [
-        ["id", "name", "prefix", "scopes", "rate_limit", "created_at", "revoked_at"],
-        ["7", "checkout", "gf_q7w3k9x2m5ab", "ingest,query", "60", "2026-02-15T00:00:00Z", "-"],
-        ["8", "checkout", "gf_q7w3k9x2m5ab", "ingest,query", "60", "2026-02-15T00:00:00Z", "2026-02-16T00:00:00Z"],
+        ["id", "name", "prefix", "scopes", "rate_limit", "created_at", "revoked_at", "expires_at", "last_used_at"],
+        ["7", *columns, "-", "2027-01-01T00:00:00Z", "-"],
+        ["8", *columns, "2026-02-16T00:00:00Z", "2027-01-01T00:00:00Z", "2026-02-15T00:00:05Z"],
     ]
 
 
@@ -127,7 +176,7 @@ def test_bad_arguments_are_usage_errors(run: Run, fake: FakeService, arguments: 
 
 
 def test_the_scopes_offered_are_those_of_the_service() -> None:
-    assert cli.SCOPES == auth.SCOPES
+    assert SCOPES == auth.SCOPES
 
 
 # query

@@ -1,0 +1,155 @@
+"""``fiesta-central keys``: make, list, change, revoke and rotate API keys."""
+
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+import click
+
+from central.commands.asking import ask, ask_or_raise, fail
+from central.commands.relative_time import resolve_expiry
+from runtime.redact import one_line
+
+SCOPES: Final = ("ingest", "query", "admin")
+_PATH: Final = "/api/admin/keys"
+_EXPIRES: Final = "When it ends: ISO 8601, or so far from now: 12h, 90d, 52w"
+_YES: Final = "Do not ask, also where no admin key would be left."
+
+
+class _KeyId(click.IntRange):
+    """The id of a key; its name is what click says was wanted."""
+
+    name = "number from the first column of 'fiesta-central keys list'"
+
+
+@click.group()
+def keys() -> None:
+    """Make, list, change, revoke and rotate API keys."""
+
+
+@keys.command("create")
+@click.argument("name")
+@click.option("--rate-limit", type=click.IntRange(min=1), help="Requests per minute [default: the service's setting].")
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    type=click.Choice(SCOPES),
+    help="What the key may do; can be given several times [default: ingest and query].",
+)
+@click.option("--expires", help=f"{_EXPIRES} [default: never].")
+def create_key(name: str, rate_limit: int | None, scopes: tuple[str, ...], expires: str | None) -> None:
+    """Make a key called NAME and print it, alone, on stdout. It is shown this once.
+
+    \b
+    Examples:
+      fiesta-central keys create checkout > checkout.key
+      fiesta-central keys create dashboards --scope query --rate-limit 120 --expires 90d
+    """
+    body = {"name": name, **_wanted(rate_limit, scopes, expires)}
+    _print_key(ask(lambda client: client.post(_PATH, body))["data"])
+
+
+@keys.command("list")
+def list_keys() -> None:
+    """List all keys, revoked ones too. Secrets are not kept, so they cannot be listed."""
+    from rich.console import Console
+
+    from central.commands.show import show_table
+
+    header = ["id", "name", "prefix", "scopes", "rate_limit", "created_at", "revoked_at", "expires_at", "last_used_at"]
+    rows = [
+        [",".join(key[column]) if column == "scopes" else str(key.get(column) or "-") for column in header]
+        for key in ask(lambda client: client.get(_PATH))["data"]
+    ]
+    show_table(header, rows, Console())
+
+
+@keys.command("change")
+@click.argument("key_id", metavar="ID", type=_KeyId(min=1))
+@click.option("--rate-limit", type=click.IntRange(min=1), help="Requests per minute.")
+@click.option(
+    "--scope", "scopes", multiple=True, type=click.Choice(SCOPES), help="What the key may do, and nothing else."
+)
+@click.option("--expires", help=f"{_EXPIRES}; never takes an end away.")
+@click.option("--yes", is_flag=True, help=_YES)
+def change_key(key_id: int, rate_limit: int | None, scopes: tuple[str, ...], expires: str | None, yes: bool) -> None:
+    """Change the key with this ID. What you do not name stays. It takes effect within 30 seconds.
+
+    \b
+    Examples:
+      fiesta-central keys change 7 --rate-limit 5000
+      fiesta-central keys change 7 --scope query --expires 90d
+    """
+    body = _wanted(rate_limit, scopes, expires)
+    if not body:
+        raise click.UsageError("name what to change: --rate-limit, --scope or --expires")
+    _unless_last(key_id, yes, lambda client, query: client.patch(f"{_PATH}/{key_id}{query}", body))
+    click.echo(f"key {key_id} changed; it takes effect within 30 s", err=True)
+
+
+@keys.command("revoke")
+@click.argument("key_id", metavar="ID", type=_KeyId(min=1))
+@click.option("--yes", is_flag=True, help=_YES)
+def revoke_key(key_id: int, yes: bool) -> None:
+    """Revoke the key with this ID (see keys list). It stops working within 30 seconds, for good.
+
+    Where no admin key would be left that lasts, it asks first.
+    """
+    _unless_last(key_id, yes, lambda client, query: client.delete(f"{_PATH}/{key_id}{query}"))
+    click.echo(f"key {key_id} revoked; it stops working within 30 s", err=True)
+
+
+@keys.command("rotate")
+@click.argument("key_id", metavar="ID", type=_KeyId(min=1))
+def rotate_key(key_id: int) -> None:
+    """Give the key with this ID a new secret and print it.
+
+    The new key comes alone, on stdout. The old one stops working within 30 seconds. Name, scopes, rate limit and
+    remembered requests stay.
+    """
+    _print_key(ask(lambda client: client.post(f"{_PATH}/{key_id}/rotate"))["data"])
+
+
+def _unless_last(key_id: int, yes: bool, change: Callable[[Any, str], Any]) -> None:
+    """Make the change; where the service refuses it for the last admin key, a person decides."""
+    from central.client import ClientError
+
+    try:
+        ask_or_raise(lambda client: change(client, "?force=true" if yes else ""))
+    except ClientError as error:
+        if error.code != "LAST_ADMIN_KEY":
+            fail(str(error))
+    else:
+        return
+    warning = f"key {key_id} is the last admin key that lasts; without it nobody can make or revoke keys"
+    if not sys.stdin.isatty():
+        fail(f"{warning}: make another one first (keys create NAME --scope admin), or give --yes")
+    click.confirm(f"{warning} until the service is restarted. Go on?", abort=True, err=True)
+    ask(lambda client: change(client, "?force=true"))
+
+
+def _wanted(rate_limit: int | None, scopes: tuple[str, ...], expires: str | None) -> dict[str, Any]:
+    """The fields of a body that were given."""
+    body: dict[str, Any] = {}
+    if rate_limit is not None:
+        body["rate_limit"] = rate_limit
+    if scopes:
+        body["scopes"] = list(scopes)
+    if expires is not None:
+        try:
+            body["expires_at"] = None if expires == "never" else resolve_expiry(expires, time.time())
+        except ValueError as error:
+            raise click.BadParameter(str(error), param_hint="--expires") from None
+    return body
+
+
+def _print_key(key: dict[str, Any]) -> None:
+    ends = f"; it ends at {key['expires_at']}" if key.get("expires_at") else ""
+    click.echo(key["key"])
+    click.echo(
+        f"key {key['id']} ({one_line(key['name'])}): {', '.join(key['scopes'])}; {key['rate_limit']} "
+        f"requests per minute{ends}. It is shown this once.",
+        err=True,
+    )
