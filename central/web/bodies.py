@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Final, TypeVar
 
 from aiohttp import web
+from multidict import istr
 
 from central.errors import unavailable
 from central.ingest.body import TooLarge, expand, too_large
@@ -22,6 +23,7 @@ QUICK: Final = 262_144
 """Bytes of a body that is tried on the event loop where that ends soon, as for a batch in everyday form."""
 PACKED: Final = 65_536
 """Bytes of a body with an encoding that is tried on the event loop: of a hundred parts each is copied."""
+_ENCODING: Final = istr("Content-Encoding")
 MAX_ARRIVING: Final = 128 << 20
 """Bytes of all bodies that arrive or wait at a time, each counted as long as its head says."""
 MAX_ARRIVING_OF_ONE_KEY: Final = 32 << 20
@@ -52,8 +54,11 @@ class Bodies:
 
         ``work`` may run in a thread. ``quick`` does the same where that is soon done, and else gives None.
         """
-        if request.content.is_eof():  # it came with its head, as most do
-            return await self._judge(request, key_id, await self._read(request), work, quick)
+        if request.content.is_eof():  # it came with its head, as most do: no timer, no share
+            sent = await request.read()
+            if len(sent) <= SHORT and _ENCODING not in request.headers:
+                return work(sent)
+            return await self._judge(request, key_id, sent, work, quick)
         size = _promised(request)
         if self._arriving[key_id] + size > MAX_ARRIVING_OF_ONE_KEY or self._arriving.total() + size > MAX_ARRIVING:
             self._busy[ARRIVING] += 1
@@ -84,7 +89,7 @@ class Bodies:
         work: Callable[[bytes], T],
         quick: Callable[[bytes], T | None] | None,
     ) -> T:
-        encoding = ", ".join(request.headers.getall("Content-Encoding", ()))
+        encoding = ", ".join(request.headers.getall(_ENCODING, ()))
         body = _soon_expanded(sent, encoding)
         if body is not None:
             if len(body) <= SHORT:

@@ -106,9 +106,9 @@ class _Peer(RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         """Read on; a head has its time from its first byte."""
-        if not self._current_request:
-            self._held.head_begun(self)
         super().data_received(data)
+        if self._waiter is not None and not self._waiter.done():  # still no request: its head is not whole
+            self._held.head_begun(self)
 
     def end(self) -> None:
         """See connections.Peer."""
