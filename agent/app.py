@@ -22,7 +22,7 @@ from agent.receive.bad_lines import BadLines
 from agent.receive.datagrams import read_batches, read_each
 from agent.receive.gauge_signs import common_sign, feeds_by_socket
 from agent.receive.intake import Intake
-from agent.receive.sockets import Receiver, Wanted, open_receivers, room_for_connections, tell_passed
+from agent.receive.sockets import Receivers, Wanted, open_receivers, room_for_connections, tell_passed
 from agent.receive.streams import StreamLimits
 from agent.settings import Settings
 from agent.spool.disk import Disk
@@ -87,7 +87,7 @@ class Agent:
         self._forwarder = Forwarder(self._spool, self._sender, self._clock, pace, tell)
         self._bad = BadLines(tell, outside.steady, settings.prefix, settings.tags == "append")
         self._passed = passed
-        self._receivers: list[Receiver] = []
+        self._receivers = Receivers()
         self._recent = RecentGrowth()
         self._attempts = Attempts(tell)
         stages = FlushStages(self._aggregator, self._spool, self._folder, self._gauges, self._clock, self._attempts)
@@ -252,6 +252,8 @@ class Agent:
             else:
                 with attempts.guard("flush"):
                     await self._flush.close()
+                with attempts.guard("unix_socket"):
+                    self._receivers.make_files_again(self._tell)
                 with attempts.guard("status"):
                     await self._tell_status()
             if not self._flush.behind:

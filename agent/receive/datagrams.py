@@ -208,6 +208,17 @@ class DatagramReceiver:
         if self._ours:
             refuse_new(self._sock)
 
+    def go_on_with(self, sock: socket.socket) -> None:
+        """Take another socket in place of ours, whose senders are told that it has gone. What waited in it is read."""
+        loop = self._loop
+        self.stop()
+        self.refuse()
+        self.drain()
+        self._sock.close()
+        self._sock = sock
+        if loop is not None:
+            self.start(loop)
+
     def drain(self) -> int:
         """Read what waits in the socket until nothing does; the number of packets. For after ``stop``.
 

@@ -1,12 +1,12 @@
 """Every socket an agent receives on: those that a parent passed, and those that the settings ask for."""
 
 import asyncio
+import errno
 import resource
 import socket
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
@@ -16,11 +16,12 @@ from agent.receive.datagrams import RECEIVE_BUFFER, DatagramReceiver, Read, ask_
 from agent.receive.intake import Intake
 from agent.receive.socket_status import SocketStatus, socket_name
 from agent.receive.streams import StreamLimits, StreamReceiver, open_tcp
-from agent.receive.unix import open_unix, prepare_unix, read_whole, remove_own
+from agent.receive.unix import SocketFile, open_unix, prepare_unix, read_whole
 from runtime.addresses import join_address
 from runtime.start_error import OTHER_ADDRESS, starting
 
 MAX_CONNECTIONS: Final = 1_024
+_NO_SUCH_LOOPBACK: Final = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 RESERVED: Final = 128
 """Descriptors for all else: sockets, the spool, the way to central, the local HTTP port."""
 
@@ -53,6 +54,22 @@ Intakes = Mapping[SocketKind, Intake]
 """Where each kind of socket brings its lines."""
 
 
+class Receivers(list[Receiver]):
+    """All of them. ``files`` are the files of those unix sockets that we made ourselves."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.files: list[tuple[SocketFile, DatagramReceiver | StreamReceiver]] = []
+
+    def make_files_again(self, tell: Tell) -> None:
+        """Make the files that somebody removed, with new sockets. To be called once in a window. Raises OSError."""
+        for file, receiver in self.files:
+            sock = file.try_make_again()
+            if sock is not None:
+                receiver.go_on_with(sock)
+                tell("unix_socket_made_again", f"somebody removed the file of {receiver.name}; it is there again")
+
+
 class Wanted(NamedTuple):
     """The sockets that the settings ask for."""
 
@@ -70,16 +87,18 @@ class Wanted(NamedTuple):
 
 def open_receivers(
     wanted: Wanted, passed: Sequence[Passed], intakes: Intakes, read_udp: Read, stack: ExitStack
-) -> list[Receiver]:
+) -> Receivers:
     """All receivers, none started; ``stack`` closes them and removes what was made for them.
 
     A kind of socket that was passed is not opened again. Raises StartError.
     """
-    found: list[Receiver] = []
+    found = Receivers()
 
-    def keep(kind: SocketKind, sock: socket.socket, name: str = "", *, ours: bool = True) -> None:
+    def keep(
+        kind: SocketKind, sock: socket.socket, name: str = "", *, ours: bool = True
+    ) -> DatagramReceiver | StreamReceiver:
         intake = intakes[kind]
-        receiver: Receiver
+        receiver: DatagramReceiver | StreamReceiver
         if kind == "UDP":
             receiver = DatagramReceiver(sock, read_udp, name, ours=ours)
         elif kind == "unix":
@@ -89,6 +108,15 @@ def open_receivers(
             receiver = StreamReceiver(sock, intake, wanted.limits, name, ours=ours)
         stack.callback(receiver.close)
         found.append(receiver)
+        return receiver
+
+    def keep_file(kind: SocketKind, path: Path, of: socket.SocketKind) -> None:
+        setting = f"FIESTA_AGENT_{kind.upper()} {path}"
+        with starting(setting, "make its folder, stop what listens there, or choose another path"):
+            sock = open_unix(path, of)
+            file = SocketFile(path, of)
+        stack.callback(file.remove)
+        found.files.append((file, keep(kind, sock)))
 
     for one, name in zip(passed, _names(passed), strict=True):
         if one.kind == "unix":
@@ -99,22 +127,40 @@ def open_receivers(
     kinds = {one.kind for one in passed}
     if "UDP" not in kinds:
         with starting(f"FIESTA_AGENT_UDP {join_address(*wanted.udp)}", OTHER_ADDRESS):
-            keep("UDP", open_udp(*wanted.udp))
+            for sock in open_each(*wanted.udp, open_udp):
+                keep("UDP", sock)
     if wanted.unix is not None and "unix" not in kinds:
-        keep("unix", _open_unix("FIESTA_AGENT_UNIX", wanted.unix, socket.SOCK_DGRAM, stack))
+        keep_file("unix", wanted.unix, socket.SOCK_DGRAM)
     if wanted.unix_stream is not None and "unix_stream" not in kinds:
-        keep("unix_stream", _open_unix("FIESTA_AGENT_UNIX_STREAM", wanted.unix_stream, socket.SOCK_STREAM, stack))
+        keep_file("unix_stream", wanted.unix_stream, socket.SOCK_STREAM)
     if wanted.tcp is not None and "TCP" not in kinds:
         with starting(f"FIESTA_AGENT_TCP {join_address(*wanted.tcp)}", OTHER_ADDRESS):
-            keep("TCP", open_tcp(*wanted.tcp))
+            for sock in open_each(*wanted.tcp, open_tcp):
+                keep("TCP", sock)
     return found
 
 
-def _open_unix(setting: str, path: Path, kind: socket.SocketKind, stack: ExitStack) -> socket.socket:
-    with starting(f"{setting} {path}", "make its folder, stop what listens there, or choose another path"):
-        sock = open_unix(path, kind)
-        stack.callback(partial(remove_own, path, path.lstat().st_ino))
-    return sock
+def open_each(host: str, port: int, open_one: Callable[[str, int], socket.socket]) -> list[socket.socket]:
+    """A socket for ``host``; for localhost one on each loopback address that this host has, all with one port.
+
+    A client may take either of them. Raises OSError, also where another program has one of the two.
+    """
+    if host.lower() != "localhost":
+        return [open_one(host, port)]
+    found: list[socket.socket] = []
+    missing: OSError | None = None
+    for address in ("127.0.0.1", "::1"):
+        try:
+            found.append(open_one(address, found[0].getsockname()[1] if found else port))
+        except OSError as error:
+            if error.errno not in _NO_SUCH_LOOPBACK:
+                for sock in found:
+                    sock.close()
+                raise
+            missing = error
+    if missing is not None and not found:
+        raise missing
+    return found
 
 
 def tell_passed(passed: Sequence[Passed], wanted: Wanted, tell: Tell) -> None:

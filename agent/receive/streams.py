@@ -151,6 +151,16 @@ class StreamReceiver:
         if self._ours:
             refuse_connections(self._sock)
 
+    def go_on_with(self, sock: socket.socket) -> None:
+        """Listen on another socket in place of ours. Connections go on, those that wait to be accepted too."""
+        self.refuse()
+        self._accept()
+        if self._loop is not None:
+            self._loop.remove_reader(self._sock.fileno())
+            self._loop.add_reader(sock.fileno(), self._accept)
+        self._sock.close()
+        self._sock = sock
+
     def drain(self) -> int:
         """End all connections, those not accepted yet too, and read what the kernel has taken of them; the bytes.
 

@@ -7,6 +7,7 @@ import errno
 import socket
 import stat
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -54,6 +55,31 @@ def remove_own(path: Path, inode: int) -> None:
             path.unlink()
     except OSError:
         pass  # somebody else was quicker, or the folder is read-only: the next start takes it over
+
+
+class SocketFile:
+    """The file of a socket of ours, which somebody may remove: then nobody can send any more, and nobody is told."""
+
+    def __init__(self, path: Path, kind: socket.SocketKind) -> None:
+        self._path = path
+        self._kind = kind
+        self._inode = path.lstat().st_ino
+
+    def try_make_again(self) -> socket.socket | None:
+        """A new socket in place of the one whose file has gone; None while the file is there, ours or another's.
+
+        Raises OSError when it cannot be made.
+        """
+        with suppress(FileNotFoundError):
+            self._path.lstat()
+            return None
+        sock = open_unix(self._path, self._kind)
+        self._inode = self._path.lstat().st_ino
+        return sock
+
+    def remove(self) -> None:
+        """Remove the file, if it is still ours."""
+        remove_own(self._path, self._inode)
 
 
 def _remove_stale(path: Path) -> None:

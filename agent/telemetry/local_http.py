@@ -4,7 +4,7 @@ import asyncio
 import json
 import re
 import socket
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
+from agent.receive.sockets import open_each
 from agent.receive.streams import open_tcp
 from agent.telemetry.snapshot import AgentCollector, Snapshot, health, notices, status
 from runtime.addresses import is_loopback, may_mean_loopback
@@ -66,32 +67,33 @@ class LocalPort:
 
     def __init__(
         self,
-        sock: socket.socket,
+        socks: Sequence[socket.socket],
         answer: Callable[[bytes], bytes],
         before: Callable[[], Awaitable[None]],
         room: int = MAX_CONNECTIONS,
     ) -> None:
-        self.port: Final[int] = sock.getsockname()[1]
-        self._sock = sock
+        self.port: Final[int] = socks[0].getsockname()[1]
+        self._socks = socks
         self._respond = answer
         self._before = before
         self._room = room
         self._open: dict[asyncio.Task[None], None] = {}  # the oldest first
-        self._accepting = asyncio.create_task(self._accept())
+        self._accepting = [asyncio.create_task(self._accept(sock)) for sock in socks]
 
     async def close(self) -> None:
         """End all connections and let go of the port."""
-        tasks = [self._accepting, *self._open]
+        tasks = [*self._accepting, *self._open]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        self._sock.close()
+        for sock in self._socks:
+            sock.close()
 
-    async def _accept(self) -> None:
+    async def _accept(self, listening: socket.socket) -> None:
         loop = asyncio.get_running_loop()
         while True:
             try:
-                sock, _ = await loop.sock_accept(self._sock)
+                sock, _ = await loop.sock_accept(listening)
             except OSError:  # mostly there is no descriptor left
                 await asyncio.sleep(NO_ROOM_SECONDS)
                 continue
@@ -129,7 +131,7 @@ def serve(pages: Pages, host: str, port: int, before: Callable[[], Awaitable[Non
     On a loopback ``host`` a request that names another host is refused: some page in a browser sent it.
     """
     answer = partial(respond, pages, loopback=host if is_loopback(host) else None)
-    return LocalPort(open_tcp(host, port), answer, before)
+    return LocalPort(open_each(host, port, open_tcp), answer, before)
 
 
 def respond(pages: Pages, head: bytes, *, loopback: str | None = None) -> bytes:

@@ -1,5 +1,7 @@
 """Which sockets are opened, under which names, and what is left when they close."""
 
+import shutil
+import socket
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -11,15 +13,16 @@ from agent.receive.bad_lines import BadLines
 from agent.receive.datagrams import open_udp, read_each
 from agent.receive.gauge_signs import KINDS
 from agent.receive.intake import Intake
-from agent.receive.sockets import Receiver, Wanted, open_receivers, tell_passed
+from agent.receive.sockets import Receiver, Receivers, Wanted, open_receivers, tell_passed
 from agent.receive.streams import StreamLimits, open_tcp
 from agent.receive.unix import open_unix
 from runtime.start_error import StartError
+from tests.agent.fakes import Told
 
 ANY = ("127.0.0.1", 0)
 
 
-def open_all(wanted: Wanted, stack: ExitStack, *passed: Passed) -> list[Receiver]:
+def open_all(wanted: Wanted, stack: ExitStack, *passed: Passed) -> Receivers:
     lines: list[bytes] = []
     taker = Intake(lines.append, Ledger(), BadLines(lambda event, message: None, lambda: 0.0))
     return open_receivers(wanted, passed, dict.fromkeys(KINDS, taker), read_each(lines.append), stack)
@@ -109,3 +112,69 @@ def test_one_passed_socket_of_a_default_kind(kind: SocketKind) -> None:
     with sock:
         tell_passed([Passed(kind, sock, "")], wanted(), lambda event, message: told.append(message))
     assert ("is not used" in told[0]) == (kind == "UDP")
+
+
+def test_localhost_listens_on_both_loopback_addresses() -> None:
+    with ExitStack() as stack:
+        asked = Wanted(("localhost", 0), None, ("LOCALHOST", 0), StreamLimits())
+        names = [one.name for one in open_all(asked, stack)]
+        assert [name.rpartition(":")[0] for name in names] == [
+            "UDP 127.0.0.1",
+            "UDP [::1]",
+            "TCP 127.0.0.1",
+            "TCP [::1]",
+        ]
+        ports = [name.rpartition(":")[2] for name in names]
+        assert (ports[0], ports[2]) == (ports[1], ports[3])
+
+
+def test_localhost_that_another_program_has_one_half_of_is_refused() -> None:
+    with (
+        ExitStack() as stack,
+        open_udp("::1", 0) as other,
+        pytest.raises(StartError, match="FIESTA_AGENT_UDP localhost"),
+    ):
+        open_all(wanted()._replace(udp=("localhost", other.getsockname()[1])), stack)
+
+
+@pytest.mark.parametrize("kind", [socket.SOCK_DGRAM, socket.SOCK_STREAM])
+def test_the_file_of_a_unix_socket_that_somebody_removed_is_made_again(tmp_path: Path, kind: socket.SocketKind) -> None:
+    path, told = tmp_path / "a.sock", Told()
+    with ExitStack() as stack:
+        asked = wanted(path) if kind == socket.SOCK_DGRAM else wanted()._replace(unix_stream=path)
+        receivers = open_all(asked, stack)
+        with socket.socket(socket.AF_UNIX, kind) as early, socket.socket(socket.AF_UNIX, kind) as late:
+            early.connect(str(path))
+            early.send(b"waits:1|c\n")
+            path.unlink()
+            receivers.make_files_again(told)
+            late.connect(str(path))
+            late.send(b"new:1|c\n")
+            receivers.make_files_again(told)
+            receivers[1].drain()
+        assert told == ["unix_socket_made_again"]
+        assert receivers[1].status().bytes == len(b"waits:1|c\nnew:1|c\n")
+    assert not path.exists()
+
+
+def test_a_file_that_another_one_has_put_in_place_of_ours_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "a.sock"
+    with ExitStack() as stack:
+        receivers = open_all(wanted(path), stack)
+        path.unlink()
+        path.write_text("not ours")
+        receivers.make_files_again(Told())
+    assert path.read_text() == "not ours"
+
+
+def test_a_file_that_cannot_be_made_again_yet_is_made_later(tmp_path: Path) -> None:
+    folder, told = tmp_path / "run", Told()
+    folder.mkdir()
+    with ExitStack() as stack:
+        receivers = open_all(wanted(folder / "a.sock"), stack)
+        shutil.rmtree(folder)
+        with pytest.raises(FileNotFoundError):
+            receivers.make_files_again(told)
+        folder.mkdir()
+        receivers.make_files_again(told)
+        assert told == ["unix_socket_made_again"]

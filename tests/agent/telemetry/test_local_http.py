@@ -82,6 +82,16 @@ async def test_a_page_that_was_led_here_by_its_own_name_is_refused(host: str, st
     await server.close()
 
 
+async def test_localhost_answers_on_both_loopback_addresses() -> None:
+    server = serve(local_pages(lambda: FINE), "localhost", 0, at_once)
+    for address in ("127.0.0.1", "::1"):
+        reader, writer = await asyncio.open_connection(address, server.port)
+        writer.write(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+        writer.close()
+    await server.close()
+
+
 async def test_a_port_for_other_hosts_answers_to_any_name() -> None:
     server = serve(local_pages(lambda: FINE), "0.0.0.0", 0, at_once)
     assert (await ask(server.port, "Host: web1.internal:9126\r\n")).startswith(b"HTTP/1.1 200")
@@ -102,7 +112,7 @@ async def ask(port: int, headers: str = "") -> bytes:
 
 
 async def test_connections_that_ask_nothing_keep_nobody_out() -> None:
-    server = LocalPort(open_tcp("127.0.0.1", 0), partial(respond, local_pages(lambda: FINE)), at_once, room=4)
+    server = LocalPort([open_tcp("127.0.0.1", 0)], partial(respond, local_pages(lambda: FINE)), at_once, room=4)
     before = descriptors()
     with ExitStack() as stack:
         idle = []
