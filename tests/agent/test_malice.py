@@ -150,6 +150,30 @@ def has(central: RealCentral, number: int) -> bool:
     return central.total("foo") == number
 
 
+async def test_after_all_of_them_an_honest_service_gets_each_sample_once(tmp_path: Path) -> None:
+    """One agent with ten batches lives through the whole script."""
+    names = [f"foo.{number}" for number in range(10)]
+    async with (
+        RealCentral().serving() as central,
+        malice(central, list(ANSWERS.values())) as service,
+        running(tmp_path, service.url) as agent,
+    ):
+        for name in names:
+            agent.send([f"{name}:1|c"])
+            agent.ticks.tick()
+            await asyncio.sleep(0)
+        async with asyncio.timeout(60):
+            while len(central.times_stored()) < len(names):
+                agent.ticks.tick()
+                await asyncio.sleep(0)
+        await agent.end()
+        assert service.given.is_set()
+        assert central.times_stored() == dict.fromkeys(names, 1)
+        assert {central.total(name) for name in names} == {1}
+        books = agent.agent.snapshot()
+        assert (books.acknowledged, books.received, sum(books.dropped.values())) == (len(names), len(names), 0)
+
+
 class Failing:
     """A disk of which call number ``at`` fails with ``number``, and all others work."""
 
