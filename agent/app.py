@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack, suppress
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Final
 
 from agent.aggregate.aggregator import AggregateOptions, Aggregator
@@ -47,6 +48,14 @@ def steady_time() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
+def boot_id() -> str:
+    """Which boot of the host this is: steady_time begins anew with each. Empty where the system does not say."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+    except (OSError, ValueError):
+        return ""
+
+
 @dataclass(frozen=True, slots=True)
 class Outside:
     """The world: clocks, waiting, the disk, what was compiled and who watches over us. Tests pass their own."""
@@ -57,6 +66,7 @@ class Outside:
     disk: Disk = field(default_factory=Disk)
     core: MaybeCore = CORE
     notify: Notifier = field(default_factory=silent)
+    boot: str = field(default_factory=boot_id)
     share: float = 0.0
     """This host's place among others, see agent.forward.schedule."""
 
@@ -79,7 +89,7 @@ class Agent:
         self._folder = SpoolFolder(settings.spool_dir, outside.disk, AsideLimits())
         self._gauges = GaugeFile(settings.spool_dir / "gauges.json", outside.disk)
         limits = SpoolLimits(settings.spool_max_bytes, settings.spool_max_files)
-        self._spool = Spool(self._folder, self._ledger, limits)
+        self._spool = Spool(self._folder, self._ledger, limits, boot=outside.boot)
         self._clock = CentralClock(outside.wall, outside.steady)
         with starting(f"FIESTA_AGENT_CA_FILE {settings.ca_file}", "it must be a PEM file of certificates"):
             self._sender = Sender(settings.central_url, key, settings.ca_file)

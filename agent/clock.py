@@ -9,6 +9,7 @@ from email.utils import parsedate_to_datetime
 from typing import Final
 
 from protocol.limits import CLOCK_SKEW_SECONDS, MAX_AGE_SECONDS, MAX_CLOCK_SKEW_SECONDS
+from runtime.plausible_clock import PlausibleClock
 
 CLOCK_OFF_SECONDS: Final = 30.0
 """A clock that differs by more is wrong, whatever else may cost time on the way."""
@@ -36,6 +37,7 @@ class CentralClock:
         self._skew = CLOCK_SKEW_SECONDS
         """Of a central that does not say its own."""
         self._learned: tuple[float, float] | None = None
+        self._steadiness = PlausibleClock(self.now, steady)
 
     def learn(self, date: str | None, ours: bool, skew: str | None = None) -> None:
         """Take the Date of an answer that has just come. A stranger's counts only until central's own.
@@ -78,6 +80,13 @@ class CentralClock:
     def latest_start(self) -> float:
         """A window that starts later than this would be refused as in the future."""
         return self.now() + self._skew
+
+    def plausible(self) -> bool:
+        """Whether central's time has kept step with the steady one for so long that what it calls old may go.
+
+        To be asked at least once in a window.
+        """
+        return self._steadiness.settled()
 
     def earliest_start(self) -> float:
         """A window that started before this would be refused as too old; -inf while we are not sure."""

@@ -141,10 +141,11 @@ class Forwarder:
     async def step(self) -> float | None:
         """One attempt. Returns the seconds to wait before the next; None when there is nothing to send now."""
         self._spool.index.wake(self._clock.steady())
-        self._spool.expire(self._clock.earliest_start())
+        seem_old = self._expire()
         held = self.held()
         entry = self._choose()
-        if (entry or held) and self._clock.age() > (HELD_CLOCK_SECONDS if held else CLOCK_SECONDS):
+        doubtful = held or seem_old
+        if (entry or doubtful) and self._clock.age() > (HELD_CLOCK_SECONDS if doubtful else CLOCK_SECONDS):
             return await self._ask_the_time()
         self._note_held()
         if entry is None:
@@ -159,6 +160,22 @@ class Forwarder:
             return self._failed(Outcome(Action.SHOUT, "fault", fault, alone=True), None, entry)
         finally:
             self._spool.keep()
+
+    def _expire(self) -> bool:
+        """Drop what central would call too old. What only seems so, by a clock that has just jumped, waits.
+
+        Whether anything does.
+        """
+        before = self._clock.earliest_start()
+        if self._clock.plausible():
+            self._spool.expire(before)
+            return False
+        index, until = self._spool.index, self._clock.steady() + HELD_CLOCK_SECONDS
+        for order in (index.fresh, index.failed):
+            for entry in order.before(before):
+                known = index.rested(entry) or Rest(0, 0.0, "it seems too old, by a clock that may be wrong")
+                index.rest(entry, known._replace(until=until))
+        return bool(index.all.before(before))
 
     def _choose(self) -> IndexEntry | None:
         """Those that have failed have every other turn, so that however many they are, the others go on."""

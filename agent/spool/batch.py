@@ -12,6 +12,13 @@ from protocol.statsd_types import to_letters
 from protocol.times import format_time
 
 
+class Unsure(NamedTuple):
+    """A clock that nobody has confirmed yet: which boot of the host, and what the wall had before the steady clock."""
+
+    boot: str
+    base: float
+
+
 class Batch(NamedTuple):
     """At most MAX_BATCH_ITEMS items of one window, and never anything else: a retry sends the same bytes.
 
@@ -19,6 +26,7 @@ class Batch(NamedTuple):
     ``start`` is the window's start in whole seconds, ``part`` the batch's place in its window, ``items``
     the JSON objects as text and ``samples`` how many samples each item stands for. ``types`` is a letter an item for
     what it was on its lines (protocol.statsd_types); nothing in a batch of a version that did not say so.
+    ``unsure`` is the boot and the base of the clock that gave ``start``, while that may be wrong and it was never sent.
     An item is under 460 bytes, so the largest body, 460 kB, is below every limit of the wire.
     """
 
@@ -28,6 +36,7 @@ class Batch(NamedTuple):
     samples: tuple[int, ...]
     items: tuple[str, ...]
     types: str = ""
+    unsure: "Unsure | None" = None
 
     @property
     def total(self) -> int:
@@ -41,7 +50,7 @@ class Batch(NamedTuple):
     def at(self, start: int) -> "Batch":
         """The same for a window that started at another time."""
         old, new = (f'"recorded_at":"{format_time(seconds)}"' for seconds in (self.start, start))
-        return self._replace(start=start, items=tuple(item.replace(old, new) for item in self.items))
+        return self._replace(start=start, items=tuple(item.replace(old, new) for item in self.items), unsure=None)
 
     def halves(self) -> "tuple[Batch, Batch] | None":
         """The two batches sent in its place when it is too large; None for a single item."""

@@ -8,7 +8,7 @@ import json
 import re
 from typing import Final, NamedTuple
 
-from agent.spool.batch import Batch
+from agent.spool.batch import Batch, Unsure
 from agent.spool.checksummed import seal, unseal
 from protocol.limits import MAX_BATCH_ITEMS
 from protocol.statsd_types import from_letters
@@ -61,9 +61,11 @@ def parse_dead_name(name: str) -> Dead | None:
 
 def encode(batch: Batch) -> bytes:
     """The bytes of a batch's file."""
-    about = {"id": batch.id, "start": batch.start, "part": batch.part, "samples": batch.samples}
+    about: dict[str, object] = {"id": batch.id, "start": batch.start, "part": batch.part, "samples": batch.samples}
     if batch.types:
         about["types"] = batch.types
+    if batch.unsure is not None:
+        about["unsure"] = batch.unsure
     return seal(_KIND, "\n".join((json.dumps(about), *batch.items, "")).encode())
 
 
@@ -73,7 +75,8 @@ def decode(name: str, data: bytes) -> Batch:
     try:
         fields = json.loads(about)
         samples, types = tuple(fields["samples"]), fields.get("types", "")
-        batch = Batch(fields["id"], fields["start"], fields["part"], samples, tuple(items), types)
+        unsure = Unsure(*fields["unsure"]) if "unsure" in fields else None
+        batch = Batch(fields["id"], fields["start"], fields["part"], samples, tuple(items), types, unsure)
         named = file_name(batch)
     except (KeyError, TypeError) as error:
         raise ValueError("is not a batch") from error

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from agent.spool.batch import Batch
+from agent.spool.batch import Batch, Unsure
 from agent.spool.batch_file import dead_name, decode, encode, is_batch_name
 from agent.spool.disk import TEMPORARY, Disk, lock_folder, read_file
 from agent.spool.index import IndexEntry
@@ -49,6 +49,8 @@ class SpoolFolder:
     def __init__(self, path: Path, disk: Disk, aside: AsideLimits) -> None:
         self.path: Final = path
         self.counts: Final = FolderCounts()
+        self.unsure: Final[dict[str, Unsure]] = {}
+        """Of what was read: the clocks of those batches whose start may be wrong."""
         self._disk = disk
         self._aside = aside
         self._lock: int | None = None
@@ -160,7 +162,11 @@ class SpoolFolder:
 
     def _entry(self, path: Path) -> IndexEntry | None:
         batch, size = self._read(path)
-        return None if batch is None else IndexEntry(path.name, batch.start, batch.total, size)
+        if batch is None:
+            return None
+        if batch.unsure is not None:
+            self.unsure[path.name] = batch.unsure
+        return IndexEntry(path.name, batch.start, batch.total, size)
 
     def _read(self, path: Path) -> tuple[Batch | None, int]:
         """A file's batch and its bytes. Only wrong content, or none, is put aside: other errors are raised."""

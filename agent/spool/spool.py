@@ -8,10 +8,11 @@ works again. Whatever leaves is acknowledged, or counted as dropped for a reason
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from agent.ledger import Ledger
-from agent.spool.batch import Batch
+from agent.spool.batch import Batch, Unsure
 from agent.spool.batch_file import child_names, encode, file_name, parent_name
 from agent.spool.folder import SpoolFolder
 from agent.spool.index import IndexEntry, SpoolIndex
@@ -35,6 +36,7 @@ class Spool:
         ledger: Ledger,
         limits: SpoolLimits,
         run: Callable[..., Awaitable[Any]] = asyncio.to_thread,
+        boot: str = "",
     ) -> None:
         self.folder: Final = folder
         self.index: Final = SpoolIndex()
@@ -45,6 +47,8 @@ class Spool:
         self._ledger = ledger
         self._limits = limits
         self._run = run
+        self._boot = boot
+        """Which boot of the host this is: what a clock of another one said cannot be put right."""
         self._in_memory: dict[str, Batch] = {}
         """Batches not on disk, in the order they came; in the index once the disk has failed them."""
         self._being_written: str | None = None
@@ -83,7 +87,8 @@ class Spool:
         With ``unsure_base``, that of the clock, their start is what ``restamp`` may still change.
         """
         for batch in batches:
-            self._in_memory[file_name(batch)] = batch
+            unsure = None if unsure_base is None else Unsure(self._boot, unsure_base)
+            self._in_memory[file_name(batch)] = batch._replace(unsure=unsure)
             if unsure_base is not None:
                 self._unsure[file_name(batch)] = unsure_base
             self._ledger.in_spool += batch.total
@@ -132,6 +137,13 @@ class Spool:
             return None
         self.index.pinned = entry
         self._unsure.pop(entry.name, None)  # whether it is stored will not be known for certain
+        if batch.unsure is None:
+            return batch
+        batch = batch._replace(unsure=None)
+        if entry.name in self._in_memory:
+            self._in_memory[entry.name] = batch
+        else:  # after a restart, too, it must not move any more
+            self.folder.try_to(partial(self.folder.save, entry.name, encode(batch)))
         return batch
 
     def waits(self, entry: IndexEntry) -> bool:
@@ -254,6 +266,11 @@ class Spool:
         if batch is None:
             return  # gone, or damaged, which is seen when it is to be sent
         moved = batch.at(batch.start + seconds)
+        if entry is not None and file_name(moved) in self.index:  # a crash had left both
+            self.folder.forget(name)
+            self._leave(entry)
+            self._ledger.recovered -= entry.samples
+            return
         data = encode(moved)
         if name in self._in_memory:
             del self._in_memory[name]
@@ -270,6 +287,9 @@ class Spool:
             self.index.add(IndexEntry(file_name(moved), moved.start, moved.total, len(data)))
 
     def _recover(self, entry: IndexEntry) -> None:
+        unsure = self.folder.unsure.pop(entry.name, None)
+        if unsure is not None and unsure.boot and unsure.boot == self._boot:
+            self._unsure[entry.name] = unsure.base
         self.index.add(entry)
         self._ledger.recovered += entry.samples
         self._ledger.in_spool += entry.samples

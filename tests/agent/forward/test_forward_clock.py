@@ -120,10 +120,34 @@ async def test_batches_older_than_seven_days_by_the_services_clock_expire(tmp_pa
     bench = Bench(tmp_path, wall_ahead=30 * 86_400)
     await bench.put(1, start=NOW - MAX_AGE_SECONDS)
     await bench.put(2, start=NOW - MAX_AGE_SECONDS - 60)
+    await bench.forwarder.step()
+    assert await bench.forwarder.step() == 0
+    assert bench.ids() == [1]
+    assert not bench.ledger.dropped, "the time has not been told for long enough"
     await bench.until_empty()
     assert bench.ids() == [1]
+    assert bench.time.steady >= 1_000 + HOUR
     assert bench.ledger.dropped == Counter(spool_age=6)
     bench.spool.close()
+
+
+async def test_a_service_whose_clock_jumps_for_a_moment_costs_nothing(bench: Bench) -> None:
+    """Ten days ahead and back: what waits is not too old, and is sent when the time is right again."""
+    for _ in range(HOUR // 60 + 1):
+        bench.time.pass_by(60)
+        await bench.forwarder.step()
+    await bench.put(1)
+    await bench.until_empty()
+    bench.central.offset = 10 * 86_400
+    bench.time.pass_by(HOUR)
+    await bench.put(2, 3, start=NOW)
+    assert await bench.forwarder.step() == 0, "it told a time"
+    assert await bench.forwarder.step() is None
+    assert (bench.ledger.in_spool, sum(bench.ledger.dropped.values())) == (12, 0)
+    bench.central.offset = 0
+    bench.time.pass_by(HOUR // 4)
+    await bench.until_empty()
+    assert bench.ledger.acknowledged == 18
 
 
 async def test_nothing_expires_while_the_service_has_not_told_the_time(bench: Bench) -> None:
