@@ -10,7 +10,7 @@ Job = Literal["flush", "persist", "gauges", "replay", "unreadable", "unix_socket
 
 
 class Tell(Protocol):
-    """Hears of each change of state, once: a short event and a sentence."""
+    """Called once for each change of state, with a short event name and a sentence."""
 
     def __call__(self, event: str, message: str) -> None: ...
 
@@ -25,7 +25,7 @@ class Attempts:
 
     @contextmanager
     def guard(self, job: Job) -> Iterator[None]:
-        """Run one attempt. An Exception ends here, for the next attempt is made anyway; a cancellation passes.
+        """Run one attempt. An Exception ends here, because the next attempt is made anyway. A cancellation passes on.
 
         The log has a line when a job begins to fail, and one when it works again.
         """

@@ -97,7 +97,7 @@ class WindowClock:
     """The time that windows go by: this host's, unless central itself has told that it is far off.
 
     Then the windows go on as they did, or by central's time where they were wrong from the start. So a clock that
-    somebody sets wrong, by an hour or by a year, moves no window to where central would not take it.
+    somebody sets wrong, by an hour or by a year, moves no window to a time that central would refuse.
     ``base`` is what this time had before the steady one at the last look: windows that were recorded under another
     base are moved to the true one once it is known, see ``shift``.
     """

@@ -62,7 +62,7 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """What the service takes from the world and not from its settings; fault tests put their own in its place."""
+    """What the service takes from its surroundings and not from its settings. Fault tests replace it."""
 
     clock: Callable[[], float] = time.time
     """UTC seconds."""
@@ -105,7 +105,7 @@ class _Core:
         self.redis.start(self.auth, self.store, self.names, self.commits, clock)
 
     async def close(self, seconds: float) -> None:
-        """After the last request: what was received is stored, then everything is let go."""
+        """After the last request: store what was received, then close everything."""
         await self.retention.close()
         await self.uses.close()
         await _drain(self.commits, seconds)
@@ -123,8 +123,8 @@ async def serve(
 ) -> None:
     """Run the service until ``stop`` is set, by default by SIGTERM or SIGINT; ``ready`` is called with the port.
 
-    Raises OSError when the port is taken and StartError for anything else an operator must mend. On
-    the way out what was received is stored before this returns.
+    Raises OSError when the port is taken and StartError for anything else an operator must mend. Before
+    this returns, everything that was received is stored.
     """
     stop = stop or _stopped_by_signals()
     tls = _tls(settings)
@@ -217,7 +217,7 @@ def _runner(
 def _endpoints(
     settings: Settings, core: _Core, outside: Outside, counts: RequestCounts, registry: CollectorRegistry
 ) -> Endpoints:
-    """Each endpoint with what it needs, and nothing else."""
+    """Make each endpoint with only the parts that it needs."""
     store, names, commits, redis = core.store, core.names, core.commits, core.redis
     bodies = Bodies(counts.busy, outside.body_seconds)
     return Endpoints(
@@ -327,7 +327,7 @@ def _stopped_by_signals() -> asyncio.Event:
 
 
 async def _stop_listening(runner: web.AppRunner, open_requests: OpenRequests, seconds: float) -> None:
-    """No new connections; open requests are read to their end and get their answers."""
+    """Accept no new connections, and answer the open requests."""
     for site in list(runner.sites):
         await site.stop()
     await open_requests.end(seconds)

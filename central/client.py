@@ -40,7 +40,7 @@ class ClientError(Exception):
 
 
 class Target(NamedTuple):
-    """Where the service is, the key to show it (empty for none) and the certificate it must show us."""
+    """The service's URL, the key to send (empty for none) and the certificate to expect."""
 
     url: str
     key: str
@@ -109,7 +109,7 @@ class Client:
     def download(self, path: str, target: Path, watch: Watch = _unwatched) -> int:
         """Write the answer of a GET to a new file ``target`` (mode 0600), whole or not at all; its size in bytes.
 
-        ``watch`` is entered with the size that is promised, and what it gives is told of each piece.
+        ``watch`` is called with the announced size. The function that it yields is called with the size of each piece.
 
         Raises ClientError, and FileExistsError when ``target`` is there already.
         """
@@ -195,7 +195,7 @@ class Client:
 
 
 def _save(response: http.client.HTTPResponse, path: Path, watch: Watch) -> int:
-    """Write the body durably. A body cut short raises IncompleteRead, also where http.client would be silent."""
+    """Write the body durably. Raises IncompleteRead for a body that was cut short, even if http.client does not."""
     size = 0
     text = response.headers.get("Content-Length")
     promised = None if text is None else int(text)

@@ -1,4 +1,4 @@
-"""What a request is refused with: status, code and a sentence that says what would be right (PRD 6)."""
+"""Error answers: status, code and a sentence that says what would be right (PRD 6)."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -44,5 +44,5 @@ def unauthorized(message: str) -> ApiError:
 
 
 def unavailable(message: str) -> ApiError:
-    """503: nothing was promised; the same request may be sent again with the same Idempotency-Key."""
+    """503: nothing was acknowledged. The client may send the request again with the same Idempotency-Key."""
     return ApiError(503, "SERVICE_UNAVAILABLE", message, headers={"Retry-After": str(RETRY_SECONDS)})

@@ -1,7 +1,7 @@
-"""Where the service says what it does: stderr, JSON unless a person is watching.
+"""The service's log, on standard error: JSON, or text on a terminal.
 
-No line holds a secret, no line is two lines, and no event floods: of each at most BURST lines in BURST_SECONDS, and
-the next one says how many were left out. A line that cannot be written stops nobody.
+No line holds a secret or a line break. Each event has at most BURST lines per BURST_SECONDS, and the next one says
+how many were left out. A line that cannot be written stops nothing.
 """
 
 import io
@@ -23,7 +23,7 @@ from runtime.systemd import journal_reads, mark
 BURST: Final = 20
 BURST_SECONDS: Final = 60.0
 AUDIT: Final = frozenset({"key_created", "key_revoked", "key_rotated", "metric_deleted"})
-"""Events of which none is left out."""
+"""Events whose lines are never left out."""
 MIN_SECRET: Final = 6
 """A shorter secret cannot be told from a word."""
 _PEERS_FAULT: Final = "aiohttp.server"
@@ -40,7 +40,7 @@ def log_to(stream: TextIO, secrets: Iterable[str | None] = (), environ: Mapping[
     lines = LogLines(stream)
 
     def add_unwritten(_: object, __: str, event: Event) -> Event:
-        """The next line that can be written says how many before it could not."""
+        """If lines could not be written, the next line says how many."""
         return {**event, "unwritten": lines.unwritten} if lines.unwritten else event
 
     render: Render = structlog.processors.JSONRenderer()
@@ -122,7 +122,7 @@ def _plain_traceback(stream: TextIO, exc_info: Any) -> None:
 
 
 class _OneLine(logging.Handler):
-    """The standard library's records as events of ours."""
+    """Turns log records of the standard library into our events."""
 
     def emit(self, record: logging.LogRecord) -> None:
         log = structlog.get_logger(record.name)

@@ -34,7 +34,7 @@ from runtime.plausible_clock import PlausibleClock
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Who keeps the numbers. What a process does not use (Redis, the spill) counts 0."""
+    """The objects that own the numbers. What a process does not use (Redis, the spill) counts 0."""
 
     version: str
     store_name: str
@@ -50,22 +50,22 @@ class Sources:
 
     @property
     def guard(self) -> OutageGuard | None:
-        """None where the store cannot go away by itself."""
+        """None if the store runs in this process, so that it cannot be down alone."""
         return self.store if isinstance(self.store, OutageGuard) else None
 
     @property
     def limits(self) -> LimitCounts:
-        """Of rate limits that are shared."""
+        """Counts of the rate limits that are shared through Redis."""
         return self.redis.limits.counts if self.redis.limits else LimitCounts()
 
     @property
     def news(self) -> KeyNewsCounts:
-        """Of keys that another process changed."""
+        """Counts of keys that another process changed."""
         return self.redis.news.counts if self.redis.news else KeyNewsCounts()
 
     @property
     def puts(self) -> SpillCounts:
-        """Of groups that went to the spill."""
+        """Counts of groups that went to the spill."""
         return self.redis.spill.counts if self.redis.spill else SpillCounts()
 
     @property
@@ -75,7 +75,7 @@ class Sources:
 
     @property
     def drained(self) -> DrainCounts:
-        """Of groups that went from the spill to the store."""
+        """Counts of groups that went from the spill to the store."""
         return self.redis.drain.counts if self.redis.drain else DrainCounts()
 
 
@@ -111,10 +111,10 @@ FAMILIES: Final = (
     Family(
         _INFO,
         "build",
-        "What runs here.",
+        "Versions of the service, its store and Python.",
         lambda s: {"version": s.version, "store": s.store_name, "python": platform.python_version()},
     ),
-    # The group commit, and who may come to it.
+    # The group commit, and the keys of its requests.
     Family(
         _COUNTER,
         "points_stored",
@@ -146,7 +146,7 @@ FAMILIES: Final = (
     Family(
         _COUNTER,
         "turned_away",
-        "Requests refused because too many waited or for too long.",
+        "Requests refused because too many waited, or because they waited too long.",
         lambda s: s.writes.turned_away,
     ),
     Family(_COUNTER, "key_cache_hits", "Requests whose key was known.", lambda s: s.auth.hits),
@@ -171,18 +171,24 @@ FAMILIES: Final = (
         lambda s: _by(s.http.rejected),
         ("code",),
     ),
-    Family(_COUNTER, "unreadable_requests", "What was no HTTP, by why.", lambda s: _by(s.http.unreadable), ("reason",)),
+    Family(
+        _COUNTER,
+        "unreadable_requests",
+        "Requests that were not valid HTTP, by reason.",
+        lambda s: _by(s.http.unreadable),
+        ("reason",),
+    ),
     Family(
         _COUNTER,
         "busy",
-        "Requests turned away because too much of a kind was under way, by that kind.",
+        "Requests refused because too many of their kind were running, by kind.",
         lambda s: _by(s.http.busy),
         ("kind",),
     ),
     Family(
         _COUNTER,
         "tls_failures",
-        "TLS handshakes that failed, by why.",
+        "TLS handshakes that failed, by reason.",
         lambda s: _by(s.http.handshakes),
         ("reason",),
     ),
@@ -212,24 +218,29 @@ FAMILIES: Final = (
     Family(
         _GAUGE,
         "removal_wait_seconds",
-        "Seconds until the clock is trusted with removing what is old.",
+        "Seconds until the service trusts the clock enough to remove old data.",
         lambda s: s.clock.read().wait,
     ),
     # Outages, and what Redis is used for.
     Family(
         _COUNTER,
         "store_outages",
-        "Times that the store was held to be down.",
+        "Times that the store was considered down.",
         lambda s: s.guard.outages if s.guard else 0,
     ),
     Family(
         _COUNTER,
         "late_commits",
-        "Commits that took too long to be waited for.",
+        "Commits that took longer than the service waits.",
         lambda s: s.guard.late_commits if s.guard else 0,
     ),
     Family(_COUNTER, "limit_round_trips", "Round trips to Redis for rate limits.", lambda s: s.limits.round_trips),
-    Family(_COUNTER, "limit_trips_failed", "Of them those without an answer in time.", lambda s: s.limits.failed_trips),
+    Family(
+        _COUNTER,
+        "limit_trips_failed",
+        "Round trips to Redis for rate limits that had no answer in time.",
+        lambda s: s.limits.failed_trips,
+    ),
     Family(_COUNTER, "limit_waits", "Requests that waited for such a round trip.", lambda s: s.limits.waits),
     Family(
         _COUNTER,
@@ -237,7 +248,7 @@ FAMILIES: Final = (
         "Requests that were counted in this process alone.",
         lambda s: s.limits.fallbacks,
     ),
-    Family(_COUNTER, "key_changes_heard", "Revoked and rotated keys heard of.", lambda s: s.news.heard),
+    Family(_COUNTER, "key_changes_heard", "Messages received about revoked and rotated keys.", lambda s: s.news.heard),
     Family(
         _COUNTER,
         "key_changes_not_told",
@@ -251,11 +262,11 @@ FAMILIES: Final = (
     Family(
         _COUNTER,
         "spill_in_doubt",
-        "Groups of which it is not known whether the spill took them.",
+        "Groups that the spill may or may not have taken.",
         lambda s: s.puts.in_doubt,
     ),
     Family(_COUNTER, "drained_entries", "Entries of the spill that are stored.", lambda s: s.drained.entries),
-    Family(_COUNTER, "drained_points", "Points of them.", lambda s: s.drained.points),
+    Family(_COUNTER, "drained_points", "Points of the spill that are stored.", lambda s: s.drained.points),
     Family(_COUNTER, "drain_left_out", "Requests in the spill that were stored already.", lambda s: s.drained.left_out),
     Family(
         _COUNTER,
@@ -267,13 +278,13 @@ FAMILIES: Final = (
     Family(
         _COUNTER,
         "drain_postponed",
-        "Times that the store refused an entry, which stays.",
+        "Times that the store refused an entry of the spill. The entry stays in the spill.",
         lambda s: s.drained.postponed,
     ),
     Family(
         _GAUGE,
         "store_down",
-        "1 while the store is held to be down.",
+        "1 while the store is considered down.",
         lambda s: s.guard is not None and s.guard.down,
     ),
     Family(
@@ -296,7 +307,7 @@ FAMILIES: Final = (
 
 
 class Meters(Collector):
-    """Reads the table when Prometheus asks. Register it in a registry of one's own."""
+    """Reads the table when Prometheus asks. Register it in a separate registry."""
 
     def __init__(self, sources: Sources) -> None:
         self._sources = sources

@@ -1,6 +1,6 @@
 """The connection to Redis: every call has a time limit, none is repeated, errors come in two kinds.
 
-The library's own retries are off: whether a call may be sent twice is for its caller to know.
+The library's own retries are off, because only the caller knows whether a call may be sent twice.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ class RedisRefused(Exception):
 
 
 class Breaker:
-    """Closed while all is well; open after a failure, then one call every ``pause`` seconds may try."""
+    """A circuit breaker. A failure opens it; then one call per ``pause`` seconds may try. A success closes it."""
 
     def __init__(self, pause: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._pause = pause
@@ -39,11 +39,11 @@ class Breaker:
 
     @property
     def open(self) -> bool:
-        """Whether the dependency is held to be down."""
+        """Whether the dependency is considered down."""
         return self._next_try is not None
 
     def try_pass(self) -> bool:
-        """Whether this call may go; of those that come while it is open, one a pause."""
+        """Whether this call may go. While the breaker is open, one call per pause may."""
         if self._next_try is None:
             return True
         now = self._clock()
@@ -53,12 +53,12 @@ class Breaker:
         return True
 
     def good(self) -> bool:
-        """A call did well; returns whether the breaker was open."""
+        """Note a call that succeeded. Returns whether the breaker was open."""
         was_open, self._next_try = self.open, None
         return was_open
 
     def bad(self) -> bool:
-        """A call failed; returns whether the breaker was closed."""
+        """Note a call that failed. Returns whether the breaker was closed."""
         was_closed = not self.open
         self.opened += was_closed
         self._next_try = self._clock() + self._pause
@@ -77,7 +77,7 @@ class RedisAddress:
 class RedisLink:
     """Calls on one server, each within ``seconds``. Connections are made when needed and closed when in doubt.
 
-    ``breaker`` opens with a failure and is for callers that have another way; ``run`` does not look at it.
+    ``breaker`` opens after a failure. It is for callers that can do without Redis; ``run`` ignores it.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What Redis is used for, made from the settings: shared limits, news of keys, the spill and its drain.
+"""Everything that uses Redis, made from the settings: shared limits, changed keys, the spill and its drain.
 
 Without REDIS_HOST none of it is there: limits are counted in this process.
 """
@@ -36,7 +36,7 @@ class RedisServices:
                 self.spill = Spill(RedisLink(self._address, seconds=SECONDS), max_bytes=settings.spill_max_bytes)
 
     async def fault(self) -> str | None:
-        """What is wrong with Redis, where it is used; it is asked where it did not answer last."""
+        """What is wrong with Redis, or None. It asks Redis if the last call for a rate limit failed."""
         if self.limits is not None and self.limits.alone:
             await self.limits.probe()
         if self.spill is not None and self.spill.fault is not None:
@@ -56,7 +56,7 @@ class RedisServices:
         return self.limits or LocalLimiter()
 
     def start(self, auth: Auth, store: Store, names: Names, commits: GroupCommit, clock: Callable[[], float]) -> None:
-        """Listen for news of keys, and drain what is in the spill."""
+        """Start to listen for changed keys, and to drain the spill."""
         if self._address is not None:
             self.news = KeyNews(self._address, auth.forget)
             self.news.start()
@@ -65,12 +65,12 @@ class RedisServices:
             self.drain.start()
 
     async def tell(self, key_id: int) -> None:
-        """A key was revoked or rotated."""
+        """Announce that a key was revoked or rotated."""
         if self.news is not None:
             await self.news.tell(key_id)
 
     async def close(self) -> None:
-        """After the last commit: let go of the lease and the connections."""
+        """After the last commit: release the lease and close the connections."""
         for part in (self.drain, self.news, self.spill, self.limits):
             if part is not None:
                 await part.close()

@@ -15,7 +15,7 @@ _current: Final[ContextVar[str | None]] = ContextVar("request_id", default=None)
 
 
 class RequestIds:
-    """Gives each request its id: the client's own where it is a sane one, else one that no other process gives."""
+    """Gives each request its id: the client's own if it is valid, else one that no other process gives."""
 
     def __init__(self) -> None:
         self._prefix = os.urandom(6).hex()

@@ -20,23 +20,23 @@ from protocol.times import format_time
 
 DAY: Final = 86_400
 CACHE_SECONDS: Final = 5.0
-"""How long a process may answer queries by the line as it was."""
+"""Seconds for which a process may use its cached line for queries."""
 LEASE_SECONDS: Final = 120
 CHECK_SECONDS: Final = 60.0
-"""How often each process looks whether today's run is still to be done."""
+"""Seconds between two checks whether today's run is still to be done."""
 LOG_SHOWN: Final = 50
 _log = structlog.get_logger(__name__)
 
 
 class Policy(NamedTuple):
-    """Days that points stay in sight, and days more until they are removed."""
+    """How many days points stay visible, and how many more days until they are removed."""
 
     days: int
     grace: int
 
 
 class BusyError(Exception):
-    """Another process is at it."""
+    """Another process runs retention now."""
 
 
 class RestoreError(Exception):
@@ -45,7 +45,7 @@ class RestoreError(Exception):
 
 @dataclass(slots=True)
 class RetentionCounts:
-    """Facts since the start; plain ints, read at scrape. ``line`` and ``dropped`` are as last seen, in seconds."""
+    """Counts since the start; plain ints, read at scrape. ``line`` and ``dropped`` are as last seen, in seconds."""
 
     runs: int = 0
     failures: int = 0
@@ -59,7 +59,7 @@ class RetentionCounts:
 
 
 def due(state: State, now: int) -> bool:
-    """Whether today's run, by UTC days, is still to be done."""
+    """Whether the run of this UTC day is still to be done."""
     return state.last_run // DAY != now // DAY
 
 
@@ -94,7 +94,7 @@ def lowest_line(moves: Sequence[Move], since: int) -> int:
 
 
 def restored(state: State, policy: Policy, now: int, days: int | None) -> State:
-    """The line ``days`` ago, or where the data begin, and held there for the grace time. Raises RestoreError."""
+    """The state with the line held ``days`` ago, or where the data begins. Raises RestoreError."""
     line = state.dropped if days is None else max(0, (now // DAY - days) * DAY)
     if line >= state.line:
         shown = now // DAY - state.line // DAY
@@ -122,8 +122,8 @@ def leased(state: State, owner: str, now: int) -> State:
 class Retention:
     """Moves the line and removes what is due, of all processes one at a time; tells queries where the line is.
 
-    While the clock is not to be trusted with it (``may_remove``), the daily run waits. A person's run moves the line,
-    which can be moved back, and removes only what was due before.
+    While the clock is not trusted for deletions (``may_remove`` is false), the daily run waits. A person's run then
+    moves the line, which can be moved back, and removes only what was due before.
     """
 
     def __init__(
@@ -138,7 +138,7 @@ class Retention:
         self.policy = policy
         self._store = store
         self.may_remove: Callable[[], bool] = lambda: True
-        """Whether the clock is to be trusted with what cannot be undone. The one that wires puts its judge here."""
+        """Whether the clock can be trusted for deletions. central.app replaces this function."""
         self._clock = clock
         self._ticks = ticks
         self._sleep = sleep
@@ -153,7 +153,7 @@ class Retention:
         self._task = asyncio.create_task(self.run_daily(), name="retention")
 
     async def close(self) -> None:
-        """Break off what is being done; the next run goes on there."""
+        """Stop the current run; the next run continues it."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait({self._task})
@@ -205,7 +205,7 @@ class Retention:
         _log.info("retention_line_restored", line=format_time(state.line), by=actor)
 
     async def run_daily(self) -> None:
-        """Run once a UTC day, for ever; also soon after a start that comes late. Never raises but when cancelled."""
+        """Run once per UTC day, and soon after a start if today's run is due. Raises only when cancelled."""
         while True:
             try:
                 if self.may_remove() and due(await self._store.state(), self._now()):
@@ -231,7 +231,7 @@ class Retention:
         return new, [LogEntry(now, "hide" if new.line > state.line else "restore", new.line, actor)]
 
     async def _sweep(self, before: int, actor: str) -> None:
-        """Remove piece by piece; what was removed is logged also when it is broken off."""
+        """Remove piece by piece. What was removed is logged even if the removal is stopped."""
         rows = parts = 0
         renew = self._now() + LEASE_SECONDS // 2
         try:

@@ -1,4 +1,4 @@
-"""The rules that only settings of central keep. They raise as runtime.setting_rules does."""
+"""The rules of settings that only central has. They raise ValueError as runtime.setting_rules does."""
 
 import os
 import re
@@ -41,7 +41,7 @@ def readable_file(given: str) -> Path:
 
 
 def admin_key(given: str) -> str:
-    """A key that is long enough to be one and that bcrypt and an HTTP header can carry. Never repeated in a fault."""
+    """A key that is long enough and that bcrypt and an HTTP header can hold. Never repeated in an error message."""
     if not _KEY.fullmatch(given):
         raise ValueError(
             f"has {len(given)} characters or some that are not allowed; it must be 32 to 72 printable ASCII characters "

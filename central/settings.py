@@ -22,7 +22,7 @@ NAMING: Final = Naming("METRICS_", without_prefix=("db_", "redis_", "queue_"), o
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What an operator decided. Secrets never show in ``repr``."""
+    """The operator's settings. Secrets never show in ``repr``."""
 
     listen: Annotated[
         tuple[str, int],
@@ -102,7 +102,7 @@ class Settings:
 
     @property
     def secrets(self) -> tuple[str | None, ...]:
-        """What no line of a log may hold."""
+        """Texts that no log line may hold."""
         return self.db_password, self.redis_password, self.admin_key
 
     @property

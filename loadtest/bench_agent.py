@@ -38,7 +38,7 @@ LOST: Final = 0.1
 
 
 class Row(NamedTuple):
-    """A workload, its packets a second, and the most that the agent may use of the best other daemon's CPU."""
+    """A workload, its packets per second, and the agent's CPU limit as a multiple of the best other daemon's."""
 
     workload: str
     pace: int
@@ -96,7 +96,7 @@ def wait_until_it_listens(port: int) -> None:
 
 
 def send(port: int, packets: Sequence[bytes], pace: int, count: int) -> float:
-    """Send packets evenly, ``pace`` a second, over and over until it was ``count``; the packets a second reached.
+    """Send ``count`` packets evenly, ``pace`` per second, over and over. Returns the packets per second reached.
 
     It waits by looking at the clock, so that it is punctual; hence the core of its own.
     """
@@ -160,7 +160,7 @@ def measure(row: Row, workload: Workload, everyone: Sequence[Daemon], idle: dict
         if counted > wanted * (1 + CLOSE) or counted < wanted * (1 - (CLOSE if daemon.name == "agent" else LOST)):
             raise RuntimeError(f"{row.workload}: {daemon.name} counted {counted:,.0f} of {wanted:,.0f}")
     if min(turns.paces) < 0.95 * row.pace:
-        raise RuntimeError(f"{row.workload}: the sender reached only {min(turns.paces):,.0f} packets a second")
+        raise RuntimeError(f"{row.workload}: the sender reached only {min(turns.paces):,.0f} packets per second")
     cells = [_cell(median(turns.nanoseconds[daemon.name]), shares[daemon.name]) for daemon in everyone]
     ratios = turns.ratios(shares)
     ratio = median(ratios)
@@ -195,7 +195,7 @@ def at_rest(everyone: Sequence[Daemon]) -> tuple[dict[str, float], list[list[str
 
 
 def flood(ours: Agent, workload: Workload) -> list[str]:
-    """FLOOD lines a second at the agent: what the kernel dropped, and what was not counted."""
+    """Send FLOOD lines per second to the agent. Returns what the kernel dropped, and what was not counted."""
     pace = FLOOD // workload.lines_a_packet
     count = pace * int(TURN_SECONDS)
     before, dropped = ours.counted(), ours.kernel_drops()
@@ -204,7 +204,7 @@ def flood(ours: Agent, workload: Workload) -> list[str]:
     lost = count * workload.lines_a_packet - (ours.counted() - before)
     drops = ours.kernel_drops() - dropped
     if reached < 0.95 * FLOOD:
-        raise RuntimeError(f"the sender reached only {reached:,.0f} lines a second")
+        raise RuntimeError(f"the sender reached only {reached:,.0f} lines per second")
     what = f"{reached:,.0f} lines/s: datagrams dropped, lines not counted"
     return [what, f"{drops}, {lost:.0f}", "", "", "", "", *judged(drops + lost, 0)]
 

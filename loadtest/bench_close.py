@@ -56,7 +56,7 @@ class Closed(NamedTuple):
 
 
 async def fill(port: int, names: int, window: int) -> None:
-    """Two samples a name, with the loop's turns between."""
+    """Two samples per name, with the loop's turns between."""
     lines = [b"bench.service.endpoint_%d.seconds:%d.%d:7|ms" % (name, window + 1, name % 97) for name in range(names)]
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         for first in range(0, names, LINES_A_PACKET):

@@ -4,7 +4,7 @@ bare      Counter.update(packet.split(b"\\n")): counts lines and understands non
 plain     Aggregator.feed and settle in plain Python
 compiled  the same with the compiled core
 
-Nanoseconds a line, the best of a few rounds.
+Nanoseconds per line, the best of a few rounds.
 """
 
 import time
@@ -45,7 +45,7 @@ def fed(load: Workload, core: MaybeCore) -> float:
 
 
 def best(seconds: Callable[[], float], load: Workload) -> str:
-    """Nanoseconds a line."""
+    """Nanoseconds per line."""
     return f"{min(seconds() for _ in range(ROUNDS)) / len(load.packets) / load.lines_a_packet * 1e9:.0f}"
 
 

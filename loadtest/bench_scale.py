@@ -110,13 +110,13 @@ def check(server: Server, data: Dataset) -> None:
 
 
 async def ingest(server: Server) -> paced.Result:
-    """Durable single POSTs at a steady rate; the PRD asks for 167 a second."""
+    """Durable single POSTs at a steady rate; the PRD asks for 167 per second."""
     request = paced.post(server.url, "/api/metrics/counter", server.key, b'{"name":"bench.ingest","value":1}')
     return await paced.paced(server.url, request, rate=INGEST_RATE, seconds=INGEST_SECONDS, connections=64)
 
 
 async def read_meanwhile(server: Server, data: Dataset, question: Question, rate: float, stop: asyncio.Event) -> int:
-    """Ten readers that ask in turn, together ``rate`` times a second, until ``stop``; how many answers they got."""
+    """Ten readers ask in turn, together ``rate`` times per second, until ``stop``. Returns how many got an answer."""
 
     async def reader(number: int) -> int:
         answers = 0

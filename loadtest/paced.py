@@ -77,7 +77,7 @@ def post(url: str, path: str, key: str, body: bytes, extra: str = "") -> bytes:
 
 
 async def paced(url: str, request: bytes, *, rate: float, seconds: float, connections: int) -> Result:
-    """Send ``request`` ``rate`` times a second; a latency counts from when the request was due."""
+    """Send ``request`` ``rate`` times per second. A latency counts from when the request was due."""
     result, idle = Result(), deque[_Connection]()
     open_connections = await _connect(url, result, idle, connections)
     start = time.perf_counter()

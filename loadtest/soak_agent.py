@@ -28,9 +28,9 @@ from protocol.times import format_time
 
 TURN_SECONDS: Final = 0.05
 PACKETS_A_TURN: Final = 6
-"""Of 30 lines each: some 3,600 lines a second."""
+"""Packets per second, of 30 lines each: some 3,600 lines per second."""
 BURST_TURNS, BURST_PACKETS, EVERY_TURNS = 10, 40, 200
-"""For half a second of every ten, so many packets more a turn: 24,000 lines a second."""
+"""For half a second of every ten, so many more packets per turn: 24,000 lines per second."""
 FRESH_NAMES: Final = 20_000
 """New names come one after the other, and then again: what is forgotten and comes back must not add up."""
 OUTAGE_SECONDS, OUTAGE_EVERY = 3.0, 20.0
@@ -111,7 +111,7 @@ def interrupt(pid: int, stop: threading.Event) -> None:
 
 
 def measure(pid: int, memory: list[float], stop: threading.Event) -> None:
-    """Resident memory in MB, once a second."""
+    """Resident memory in MB, once per second."""
     while not stop.wait(1.0):
         memory.append(resident(pid) / 2**20)
 

@@ -1,1 +1,1 @@
-"""`make run`. In: the settings of a shell. Out: central and an agent on this host, a key, and what to try first."""
+"""`make run`. In: settings from the environment. Out: central and an agent on this host, a key, and a greeting."""

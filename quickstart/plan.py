@@ -1,6 +1,6 @@
-"""What ``make run`` will start and say: addresses, the children's settings, the greeting.
+"""What ``make run`` will start and print: addresses, the settings of both programs, the greeting.
 
-It looks whether the ports are free, and starts nothing.
+It checks whether the ports are free, and starts nothing.
 """
 
 import errno
@@ -23,13 +23,13 @@ from runtime.start_error import StartError
 AGENT_UDP: Final = "127.0.0.1:8125"
 AGENT_HTTP: Final = "127.0.0.1:9126"
 FLUSH_SECONDS: Final = "5"
-"""Half of the agent's own default: what one tries out should answer soon."""
+"""Half of the agent's own default, so that a first try gets its answer soon."""
 KEY_FILE: Final = "quickstart.key"
 _DAY: Final = 86_400
 
 
 class Plan(NamedTuple):
-    """Where everything will be. No port in it is 0, the one in ``settings`` neither."""
+    """All addresses, with real ports: no port in it is 0, not even in ``settings``."""
 
     settings: Settings
     udp: tuple[str, int]
@@ -38,7 +38,7 @@ class Plan(NamedTuple):
 
     @property
     def answer_seconds(self) -> str:
-        """After so long what was sent is in an answer: its window has closed, and this host's turn in it has come."""
+        """Seconds until an answer holds what was sent: the window must close, and then this host must send it."""
         return str(2 * int(self.flush_seconds)) if re.fullmatch("[0-9]{1,2}", self.flush_seconds) else "a few"
 
     @property
@@ -48,17 +48,17 @@ class Plan(NamedTuple):
 
     @property
     def key_file(self) -> Path:
-        """The key that is made once and used by every run on these data."""
+        """The file of the key that the first run makes and every later run uses."""
         return self.settings.data_dir / KEY_FILE
 
     @property
     def central_environ(self) -> dict[str, str]:
-        """What central is told beside the environment."""
+        """Settings for central beside those of the environment."""
         return {"METRICS_LISTEN": join_address(*self.settings.listen)}
 
 
 def make_plan(settings: Settings, environ: Mapping[str, str]) -> Plan:
-    """The plan for these settings. Raises StartError for a port that is taken or an address that is none."""
+    """The plan for these settings. Raises StartError for a port in use or an invalid address."""
     listen = _free(settings.listen, socket.SOCK_STREAM, "METRICS_LISTEN")
     return Plan(
         replace(settings, listen=listen),
@@ -69,7 +69,7 @@ def make_plan(settings: Settings, environ: Mapping[str, str]) -> Plan:
 
 
 def agent_settings(plan: Plan, environ: Mapping[str, str]) -> dict[str, str]:
-    """The agent's settings: what the environment says, else what fits this central."""
+    """The agent's settings: those of the environment, else values that fit this central."""
     fitting = {
         "FIESTA_AGENT_CENTRAL_URL": plan.settings.url,
         "FIESTA_AGENT_SPOOL_DIR": str(plan.settings.data_dir / "spool"),
@@ -84,7 +84,7 @@ def agent_settings(plan: Plan, environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def greeting(plan: Plan, key: str, now: float) -> str:
-    """What to try, ready to be pasted. Its time range holds from an hour ago to a day ahead at least."""
+    """Commands to paste. Their time range reaches from an hour ago to at least a day ahead."""
     today = int(now) // _DAY * _DAY
     query = {
         "name": "foo",
@@ -102,7 +102,7 @@ def greeting(plan: Plan, key: str, now: float) -> str:
 Glowing Fiesta is running. Ctrl-C stops it; the data stays in {plan.settings.data_dir}.
 
   API key      {key}
-  Page         {plan.settings.url}/ (open it, paste the key, look at your metrics)
+  Page         {plan.settings.url}/ (open it, paste the key, see your metrics)
   Reference    {plan.settings.url}/docs
   Agent        StatsD lines on UDP {udp}
 
@@ -130,7 +130,7 @@ def _agent_address(environ: Mapping[str, str], setting: str, default: str, kind:
 
 
 def _free(address: tuple[str, int], kind: socket.SocketKind, setting: str) -> tuple[str, int]:
-    """The address, found free by binding it for a moment; port 0 becomes a free one. Raises StartError."""
+    """The address, if binding it for a moment shows that it is free. Port 0 becomes a free port. Raises StartError."""
     host, port = address
     shown = join_address(host, port)
     try:
@@ -144,11 +144,11 @@ def _free(address: tuple[str, int], kind: socket.SocketKind, setting: str) -> tu
             return host, probe.getsockname()[1]
     except socket.gaierror as error:
         raise StartError(
-            f"{setting} {shown} is no address: {error.strerror}; give one such as 127.0.0.1:8080"
+            f"{setting} {shown} is not a valid address: {error.strerror}; give one such as 127.0.0.1:8080"
         ) from None
     except OSError as error:
         taken = error.errno == errno.EADDRINUSE
-        fault = "is in use: stop the program that has it, or" if taken else f"cannot be used ({error.strerror}):"
+        fault = "is in use: stop the program that uses it, or" if taken else f"cannot be used ({error.strerror}):"
         other = join_address(host, port + 1 if port < 65_535 else port - 1)
         raise StartError(
             f"port {port} ({shown}) {fault} choose another, for example: {setting}={other} make run"

@@ -1,7 +1,7 @@
-"""What ``make run`` runs: central and an agent on this host, a key for the agent, and a word on what to try.
+"""Runs central and an agent on this host for ``make run``, makes a key, and prints what to try.
 
-The children run in sessions of their own, so that a terminal's Ctrl-C reaches only this process, which then stops
-the agent first: its last flush needs central. Where it is killed they end by themselves, and so does it with make.
+Both run in sessions of their own, so that Ctrl-C reaches only this process. It stops the agent first, because the
+agent's last flush needs central. If this process is killed, both end by themselves; if make is killed, this one ends.
 """
 
 import asyncio
@@ -55,12 +55,12 @@ def main() -> None:
 
 
 def _ends_with_parent() -> Callable[[], object]:
-    """What a process calls to get SIGTERM when its parent dies. All it needs is loaded now: it runs after a fork."""
+    """A function that makes its process get SIGTERM when the parent dies. It runs after a fork, so it loads nothing."""
     return partial(ctypes.CDLL(None).prctl, PR_SET_PDEATHSIG, signal.SIGTERM.value)
 
 
 async def run(plan: Plan, environ: Mapping[str, str]) -> int:
-    """Start both, wait for a signal or for the end of a child, stop both. Returns the exit code."""
+    """Start both programs, wait for a signal or until one ends, then stop both. Returns the exit code."""
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -95,7 +95,7 @@ async def _until(stop: asyncio.Event, work: Awaitable[None]) -> None:
 
 
 async def _start_and_watch(plan: Plan, environ: Mapping[str, str], children: list[Child]) -> None:
-    """Start both and print what to try; then watch. Raises StartError or ClientError; never returns otherwise."""
+    """Start both programs, print the greeting and watch them. Never returns; raises StartError or ClientError."""
     central = await _spawn("central", ["serve"], {**environ, **plan.central_environ}, children)
     await answers(central, Target(plan.settings.url, "", "", plan.settings.tls_cert))
 
@@ -127,7 +127,7 @@ async def _spawn(module: str, arguments: list[str], environ: Mapping[str, str], 
 
 
 async def answers(child: Child, target: Target, tries: int = READY_TRIES) -> None:
-    """Return when the child's /health says so. Raises StartError when it ends or stays silent."""
+    """Return when the child's /health answers. Raises StartError if the child ends or does not answer in time."""
     client = Client(target)
     for _ in range(tries):
         if child.process.returncode is not None:
@@ -136,11 +136,13 @@ async def answers(child: Child, target: Target, tries: int = READY_TRIES) -> Non
             await asyncio.to_thread(client.get, "/health")
             return
         await asyncio.sleep(READY_PAUSE_SECONDS)
-    raise StartError(f"{child.name} is not well at {target.url} after {tries * READY_PAUSE_SECONDS:g} s; see its log")
+    raise StartError(
+        f"{child.name} does not answer at {target.url} after {tries * READY_PAUSE_SECONDS:g} s; see its log"
+    )
 
 
 def _key(plan: Plan) -> str:
-    """The key of earlier runs while it works, else a new one, kept in a file that only its owner reads."""
+    """The key of earlier runs if it still works, else a new one, saved in a file that only its owner can read."""
     with suppress(OSError, ValueError):
         kept = read_key(plan.key_file)
         with suppress(ClientError):
@@ -155,7 +157,7 @@ def _key(plan: Plan) -> str:
 
 
 async def stopped(child: Child, seconds: float = STOP_SECONDS) -> bool:
-    """Ask the child to stop and wait. False when it had to be killed or ended badly."""
+    """Ask the child to stop, and wait. False if it had to be killed, or if its exit code is not 0."""
     process = child.process
     if process.returncode is None:
         process.terminate()

@@ -1,4 +1,4 @@
-"""What both programs stand on, from the standard library alone. It knows nothing of metrics.
+"""What both programs share. It uses the standard library only and knows nothing about metrics.
 
 Settings and their rules, addresses, clocks, start errors, log lines, redaction, systemd and the journal.
 """

@@ -5,7 +5,7 @@ import re
 from typing import Final
 
 MAX_HOST_LENGTH: Final = 253
-"""Of a name in the DNS."""
+"""The longest name of a host in the DNS, in characters."""
 MAX_PORT: Final = 65_535
 
 _ADDRESS: Final = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<host>[A-Za-z0-9._-]+)):(?P<port>[0-9]{1,5})")
@@ -29,7 +29,7 @@ def join_address(host: str, port: int) -> str:
 
 
 def from_this_host(host: str) -> str:
-    """Where a program on this host reaches what listens on ``host``: an address that means all of them is loopback."""
+    """Where a program on this host reaches a server that listens on ``host``; for 0.0.0.0 that is loopback."""
     return _EVERY_ADDRESS.get(host, host)
 
 
@@ -51,10 +51,10 @@ def is_ip(text: str) -> bool:
 
 
 def may_mean_loopback(header: str, own: str) -> bool:
-    """Whether a request with this Host header may be meant for what listens on ``own``, a host that is loopback.
+    """Whether a server on the loopback host ``own`` should answer a request with this Host header.
 
-    A browser that was led here by a name whose address changed (DNS rebinding) sends that name. So it must be
-    localhost, an IP address or ``own`` itself.
+    In a DNS rebinding attack a browser sends the attacker's name. So the header must be localhost, an IP address or
+    ``own`` itself.
     """
     host = header.rpartition(":")[0] if _WITH_PORT.search(header) else header
     host = host.removeprefix("[").removesuffix("]").removesuffix(".").lower()
@@ -62,5 +62,5 @@ def may_mean_loopback(header: str, own: str) -> bool:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether what is sent to ``host`` stays on this host. A name other than localhost could be anything."""
+    """Whether data sent to ``host`` stays on this host. Of names only localhost is sure to."""
     return host.lower() == "localhost" or (is_ip(host) and ipaddress.ip_address(host).is_loopback)

@@ -1,4 +1,4 @@
-"""Lines of a log: they go to standard error, stop nobody when they cannot be written, and never come as a flood."""
+"""Lines of a log. They go to standard error. A line that cannot be written stops no program, and floods are limited."""
 
 import io
 import os
@@ -24,9 +24,9 @@ def standard_error() -> TextIO:
 
 
 class LogLines:
-    """Writes lines to ``stream`` and raises nothing: whoever counts must not end because a disk is full.
+    """Writes lines to ``stream`` and raises nothing, because a full disk must not end a program that counts samples.
 
-    ``unwritten`` lines before the next one could not be written; say so in it.
+    ``unwritten`` is how many lines could not be written. Say so in the next line.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -48,7 +48,7 @@ class LogLines:
 
 
 class BurstLimit:
-    """Lets ``lines`` lines of one event pass in ``seconds`` seconds, and counts those that it stops.
+    """Lets ``lines`` lines of one event pass per ``seconds`` seconds, and counts the lines that it stops.
 
     It keeps ``lines`` times per event, so the caller's events must be few. ``clock`` gives monotonic seconds.
     """
@@ -60,7 +60,7 @@ class BurstLimit:
         self._left_out: defaultdict[str, int] = defaultdict(int)
 
     def try_pass(self, event: str) -> int | None:
-        """None when this line is one too many, else how many lines of the event were left out before it."""
+        """None if this line must be left out, else how many lines of the event were left out before it."""
         now, passed = self._clock(), self._passed[event]
         if len(passed) == passed.maxlen and now - passed[0] < self._seconds:
             self._left_out[event] += 1

@@ -1,4 +1,4 @@
-"""A clock for what cannot be undone: a jump of the wall clock is believed only after it has lasted. Pure.
+"""A clock for deletions, which cannot be undone: it follows a jump of the wall clock only after a grace time. Pure.
 
 The second source is the time since the start, which nobody can set (``time.monotonic``). While the two keep step, the
 wall clock is right or was wrong from the beginning; where they part, one reading of it proves nothing.
@@ -15,17 +15,17 @@ TOLERANCE_SECONDS: Final = 30.0
 
 
 class Reading(NamedTuple):
-    """UTC seconds to judge ages by, and how many seconds more nothing may be removed because of them; 0 for now."""
+    """UTC seconds by which to judge ages, and for how many more seconds nothing may be removed because of its age."""
 
     now: float
     wait: float
 
 
 class PlausibleClock:
-    """The wall clock, but a jump is followed only when it has lasted for the grace time.
+    """The wall clock, except that it follows a jump only after the jump has lasted for the grace time.
 
-    A process that has just begun knows nothing of the clock before: it waits for the grace time too. ``on_jump`` is
-    told of each jump, forward or back, by how many seconds.
+    A process that has just started knows no earlier clock, so it waits for the grace time too. ``on_jump`` is called
+    for each jump with its seconds, which are negative for a jump back.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class PlausibleClock:
         return not self.read().wait
 
     def read(self) -> Reading:
-        """Look at both clocks. To be asked more often than once in a grace time, or a jump back is not seen."""
+        """Read both clocks. Call it more often than once per grace time, or it misses a jump back."""
         ticks = self._ticks()
         offset = self._wall() - ticks
         step = offset - self._offset

@@ -1,4 +1,4 @@
-"""Folders and files that only their owner may read, and temporary files that lead nowhere else."""
+"""Folders and files that only their owner may read, and temporary files that follow no link."""
 
 import os
 import stat
@@ -19,7 +19,7 @@ def make_private_folder(path: Path) -> None:
 
 
 def make_private_file(path: Path) -> None:
-    """Take the rights of all but the owner from a file of ours; a link, and a file of others, stays as it is."""
+    """Remove all rights but the owner's from our own file. A link, or another user's file, stays as it is."""
     with suppress(FileNotFoundError):
         _close_to_others(path, 0)
 

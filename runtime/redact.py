@@ -1,4 +1,4 @@
-"""What every log line of ours is put through: no API key, no text that starts a line or drives a terminal."""
+"""Cleans every log line: it shows no API key, and no character that starts a new line or controls a terminal."""
 
 import re
 from typing import Final
@@ -15,7 +15,7 @@ def hide_keys(line: str) -> str:
 def one_line(text: str) -> str:
     """The text with all that is not printable escaped as Python's ``repr`` escapes it.
 
-    That is what starts a line, drives a terminal, turns the direction of what follows (bidi), or shows as nothing.
+    Such characters start a line, control a terminal, turn the direction of the text (bidi), or are invisible.
     """
     if text.isprintable():
         return text

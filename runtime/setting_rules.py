@@ -1,6 +1,6 @@
 """The rules of settings: text from the environment or a value from TOML in, a checked value out.
 
-Each rule raises ValueError with the fault and what would be right, to be read after the setting's name.
+Each rule raises ValueError. Its message follows the setting's name and says the fault and what would be right.
 """
 
 import re
@@ -70,7 +70,7 @@ def address(example: str) -> Callable[[Any], tuple[str, int]]:
 
 
 def path(given: Any) -> Path:
-    """A file or folder, ``~`` expanded; whether it can be used is seen when it is."""
+    """A file or folder, with ``~`` expanded. The rule does not check whether it exists."""
     if not isinstance(given, str) or not given or "\0" in given:
         raise ValueError(f"is {quoted(given)}; it must be a path")
     try:

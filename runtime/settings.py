@@ -1,4 +1,4 @@
-"""Settings from the environment and from a TOML file: each field keeps its own rule, and every fault is told at once.
+"""Settings from the environment and from a TOML file: each field has its own rule, and one message names all faults.
 
 A program's settings are a frozen dataclass. A new setting is one line in it and a section in docs/settings.md:
 
@@ -69,7 +69,7 @@ class Setting:
 
 class _Given(NamedTuple):
     name: str
-    """As whoever gave it wrote it."""
+    """The value as text, as it was given."""
     value: Any
 
 

@@ -1,4 +1,4 @@
-"""Why a program cannot start, in words for whoever starts it. One class, so that each command needs one ``except``."""
+"""Why a program cannot start, in words for a person. There is one class, so that each command needs one ``except``."""
 
 import os
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ OTHER_ADDRESS: Final = "choose another address, of this host, where nothing list
 
 
 class StartError(Exception):
-    """The program cannot start. The message says what is in the way and what to do."""
+    """The program cannot start. The message says why, and what to do."""
 
 
 @contextmanager

@@ -21,9 +21,9 @@ SendDatagram = Callable[[str, bytes], None]
 
 
 class Notifier:
-    """Tells whoever started us how we are; silent where nobody asked to be told. ``pid`` is our process id.
+    """Reports this process's state to systemd. It does nothing if systemd did not ask. ``pid`` is our process id.
 
-    What cannot be delivered is left out: then systemd hears nothing and does what its unit says.
+    A message that cannot be delivered is dropped; systemd then acts as the unit says.
     """
 
     def __init__(self, environ: Mapping[str, str], pid: int, send: SendDatagram) -> None:
@@ -34,7 +34,7 @@ class Notifier:
 
     @property
     def heard(self) -> bool:
-        """Whether anybody listens."""
+        """Whether systemd asked for messages."""
         return self._address is not None
 
     @property
@@ -43,11 +43,11 @@ class Notifier:
         return 3_600.0 if self.watchdog is None else self.watchdog / 3
 
     def ready(self) -> None:
-        """We can be used."""
+        """Report that this process is ready."""
         self._tell("READY=1")
 
     def alive(self) -> None:
-        """What does our work has just gone round. To be called from there, at least every ``pause`` seconds."""
+        """Send a sign of life. Call it from the loop that does the work, at least every ``pause`` seconds."""
         if self.watchdog is not None:
             self._tell("WATCHDOG=1")
 
@@ -56,7 +56,7 @@ class Notifier:
         self._tell(f"STATUS={' '.join(text.split())}")
 
     def stopping(self) -> None:
-        """We have begun to stop."""
+        """Report that this process stops."""
         self._tell("STOPPING=1")
 
     def _tell(self, fact: str) -> None:
@@ -66,7 +66,7 @@ class Notifier:
 
 
 def silent() -> Notifier:
-    """A notifier that nobody hears."""
+    """A notifier that sends nothing."""
     return Notifier({}, 0, lambda address, message: None)
 
 
@@ -93,7 +93,7 @@ def send_datagram(address: str, message: bytes) -> None:
 
 
 async def show_life(notify: Notifier, running: Callable[[], bool], stop: asyncio.Event) -> None:
-    """Until ``stop``, tell the watchdog that the event loop turns; nothing while what matters is not ``running``."""
+    """Until ``stop``, send signs of life from the event loop. Send none while ``running`` is false."""
     while not stop.is_set():
         if running():
             notify.alive()
@@ -103,7 +103,7 @@ async def show_life(notify: Notifier, running: Callable[[], bool], stop: asyncio
 
 
 def journal_reads(environ: Mapping[str, str], stream: TextIO) -> bool:
-    """Whether ``stream`` goes to the journal, as our output does until somebody turns it elsewhere."""
+    """Whether ``stream`` goes to the journal. A redirected stream does not."""
     try:
         found = os.fstat(stream.fileno())
     except (OSError, ValueError):  # closed, or no file at all
@@ -112,5 +112,5 @@ def journal_reads(environ: Mapping[str, str], stream: TextIO) -> bool:
 
 
 def mark(level: str) -> str:
-    """What says that a line is of ``level``, a name of logging's in lower case."""
+    """The prefix that gives a line its ``level``, which is a name of logging in lower case."""
     return f"<{_PRIORITIES[level]}>"

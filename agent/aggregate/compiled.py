@@ -1,4 +1,4 @@
-"""The compiled core, where it was built. It says what plain Python says, sooner; nothing needs it."""
+"""The compiled core, if it was built. It returns what plain Python returns, but faster. Nothing depends on it."""
 
 from typing import TypeAlias
 

@@ -1,4 +1,4 @@
-"""Is everything as an agent needs it? One finding for each question, in the order of the data's way."""
+"""Checks whether everything is as an agent needs it. One finding per check, in the order in which data flows."""
 
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
@@ -20,7 +20,7 @@ _MAKE_ONE: Final = "make one with `fiesta-central keys create NAME --scope inges
 
 
 class Finding(NamedTuple):
-    """``good`` or not, what was looked at, and what was found or is to be done; ``doubt`` where it may go wrong yet."""
+    """Whether the check passed, what it checked, and what it found or you must do. ``doubt`` marks a warning."""
 
     good: bool
     what: str
@@ -124,7 +124,7 @@ async def check_central(url: str, central: Asked, wall: Callable[[], float], sen
     """
     try:
         answer = await central.health()
-        yield Finding(True, "way to the service", f"{url} answers")
+        yield Finding(True, "connection to the service", f"{url} answers")
         if our_body(answer) is None or answer.status >= 400:
             yield Finding(
                 False,
@@ -141,13 +141,15 @@ async def check_central(url: str, central: Asked, wall: Callable[[], float], sen
             for finding in _fleet(allowed, sends):
                 yield finding
     except UnreachableError as error:
-        yield Finding(False, "way to the service", f"{error}; is FIESTA_AGENT_CENTRAL_URL right, does the service run?")
+        yield Finding(
+            False, "connection to the service", f"{error}; is FIESTA_AGENT_CENTRAL_URL right, does the service run?"
+        )
 
 
 def _clock(answer: Reply, now: float) -> Finding:
     told = parse_http_date(answer.date)
     if told is None:
-        return Finding(False, "clock", "the service tells no time; a proxy in between must pass its Date header on")
+        return Finding(False, "clock", "the answer has no valid Date header; a proxy in between must pass it on")
     ahead = now - told
     if abs(ahead) > CLOCK_OFF_SECONDS:
         way = "ahead of" if ahead > 0 else "behind"
@@ -164,7 +166,7 @@ def _key(answer: Reply) -> Finding:
     if answer.status == 401:
         return Finding(False, "key", f"refused; {_MAKE_ONE}")
     if answer.status == 403:
-        return Finding(False, "key", f"known, but it may not send; {_MAKE_ONE}")
+        return Finding(False, "key", f"valid, but without the scope to send; {_MAKE_ONE}")
     if answer.status in {400, 429}:
         # 400: may send, but this was nothing. 429: known, and busy.
         return Finding(True, "key", "accepted")
@@ -181,7 +183,7 @@ def _fleet(allowed: Allowance, sends: Sends) -> Iterator[Finding]:
         True,
         "fleet",
         f"the key has {allowed.limit:,} requests per minute, {allowed.remaining:,} left of this one; {host} sends "
-        f"{each:,}, so it is enough for {hosts:,} such hosts (half of it is kept for the way back after an outage)",
+        f"{each:,}, so it is enough for {hosts:,} such hosts (half of it is reserved for catching up after an outage)",
         doubt=hosts == 0,
     )
     most = requests_a_minute(sends.max_names, sends.interval)

@@ -22,9 +22,9 @@ Kind = Literal["renamed", "merged", "clash", "refused", "differs"]
 HEADINGS: Final[dict[Kind, str]] = {
     "renamed": "Renamed: the name has other characters than A-Z, a-z, 0-9, '.', '_' and '-'",
     "merged": "Merged: several names or tags become one name",
-    "clash": "Longer names: one name has several types; which of them keeps it is decided by the first that comes",
+    "clash": "Longer names: one name has several types; the first type that comes keeps it",
     "refused": "Refused: dropped, and counted by reason",
-    "differs": "Otherwise than in statsd 0.9.0",
+    "differs": "Different from statsd 0.9.0",
 }
 _TIMINGS_HERE: Final = frozenset({b"h", b"d"})
 _STATSD_BLANKS: Final = re.compile(r"\s+")
@@ -47,7 +47,7 @@ class Finding:
 
 
 class Explanation:
-    """Everything that was found in the lines given to ``add``. ``found`` is by kind and sentence."""
+    """The findings in all lines given to ``add``. ``found`` is by kind and sentence."""
 
     def __init__(self, prefix: str = "", tags: Literal["drop", "append"] = "drop", gauges: GaugeSign = "delta") -> None:
         self.lines = 0
@@ -61,7 +61,7 @@ class Explanation:
         self._sent: dict[str, dict[str, int]] = {}
 
     def add(self, line: bytes) -> None:
-        """Take a line; an empty one is nothing."""
+        """Take one line. An empty line is ignored."""
         samples, lost = parse_line(line, self._prefix, self._append_tags)
         if not samples and not lost:
             return
@@ -90,14 +90,14 @@ class Explanation:
                 self.found["differs"][sentence].add(shown(line), count)
 
     def _add_types(self, line: bytes, types: set[bytes]) -> None:
-        """What statsd, which counts whatever it does not know as a counter, makes of the types of a line."""
+        """How statsd counts the types of a line. It counts unknown types as counters."""
         if types & _TIMINGS_HERE:
             self.found["differs"]["histograms (h, d): timings here; statsd counts them as counters"].add(shown(line))
         if any(kind and kind not in TYPES for kind in types):
             self.found["differs"]["unknown types: refused here; statsd counts them as counters"].add(shown(line))
 
     def close(self) -> None:
-        """Judge what only all lines together show: names that are one, and names with several types."""
+        """Add the findings that need all lines: names that become one name, and names with several types."""
         for name, sent in self._sent.items():
             if len(sent) > 1:
                 names = ", ".join(map(repr, list(sent)[:EXAMPLES]))
@@ -142,12 +142,12 @@ def render(explanation: Explanation) -> str:
             parts.append(f"{finding.count:>12,}  {sentence}")
             parts += [f"{'':>14}e.g. {example}" for example in finding.examples]
     if len(parts) == 1:
-        parts += ["", "nothing is renamed, merged, refused or otherwise than in statsd"]
+        parts += ["", "nothing is renamed, merged, refused or different from statsd"]
     return "\n".join(parts)
 
 
 def lines_from_udp(host: str, port: int, seconds: float, clock: Callable[[], float]) -> Iterator[bytes]:
-    """The lines of all datagrams that come to an address for so long. Raises OSError."""
+    """The lines of all datagrams that come to an address during ``seconds``. Raises OSError."""
     family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
     with socket.socket(family, kind, protocol) as sock:
         sock.bind(address)

@@ -53,7 +53,7 @@ _config = click.option(
 
 
 def _settled(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command its settings in place of --config; faults end it with a line each."""
+    """Pass the settings to a command that has --config. If they have faults, print each on one line and end."""
 
     @_config
     @wraps(command)
@@ -70,7 +70,7 @@ def _settled(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="glowing-fiesta")
 def main() -> None:
-    """The metrics agent of this host: takes StatsD lines, keeps them safe, sends them to the central service.
+    """The metrics agent of this host. It takes StatsD lines, keeps them safe and sends them to the service.
 
     \b
     Settings are environment variables, or lower-case keys of a TOML file (--config):
@@ -82,15 +82,15 @@ def main() -> None:
       FIESTA_AGENT_TCP            and there                 none
       FIESTA_AGENT_HTTP           metrics and health        127.0.0.1:9126
       FIESTA_AGENT_SPOOL_DIR      what is not sent yet      data/spool
-    docs/settings.md has them all; docs/README.md is the way on.
+    docs/settings.md has them all; docs/README.md lists all pages.
 
     \b
     Try:
-      fiesta-agent check                     is everything as it must be?
+      fiesta-agent check                     is everything in order?
       fiesta-agent run                       work until SIGTERM
       fiesta-agent send 'orders.paid:1|c'    count one
       fiesta-agent status                    where is every sample?
-      fiesta-agent explain captured.txt      what would be otherwise than in statsd?
+      fiesta-agent explain captured.txt      what differs from statsd?
     """
 
 
@@ -123,10 +123,10 @@ async def _run(settings: Settings, key: ApiKey, log: Tell) -> None:
 @main.command()
 @_settled
 def check(settings: Settings) -> None:
-    """Check settings, spool, sockets, the way to central, clock and key.
+    """Check settings, spool, sockets, the connection to the service, clock and key.
 
-    Exit code 1 if any is not good. Also says how many hosts can share the key; "warn" where this one alone may
-    send more than it allows, or little may wait in the kernel for a socket.
+    The exit code is 1 if a check fails. The check of the key says how many hosts can share it. A line begins with
+    "warn" if this host alone may send more than the key allows, or if a socket's buffer in the kernel is small.
     """
     findings = [Finding(True, "settings", "can be used"), check_spool(settings.spool_dir, Disk())]
     running = asyncio.run(_running(settings))
@@ -145,14 +145,14 @@ async def _ask_central(settings: Settings, key: ApiKey, names: int | None) -> li
         with starting(f"FIESTA_AGENT_CA_FILE {settings.ca_file}", "it must be a PEM file of certificates"):
             sender = Sender(settings.central_url, key, settings.ca_file)
     except StartError as error:
-        return [Finding(False, "way to the service", str(error))]
+        return [Finding(False, "connection to the service", str(error))]
     sends = Sends(settings.flush_interval, settings.max_names, names)
     async with sender:
         return [finding async for finding in check_central(settings.central_url, sender, time.time, sends)]
 
 
 async def _running(settings: Settings) -> dict[str, Any]:
-    """What a running agent says of itself; nothing when none answers, or another program does."""
+    """The /status of a running agent; empty if no agent answers there."""
     host, port = settings.http
     try:
         status = await _fetch(f"http://{join_address(from_this_host(host), port)}")
@@ -199,7 +199,7 @@ async def _fetch(url: str) -> Any:
 def send(settings: Settings, lines: tuple[str, ...]) -> None:
     """Send StatsD lines to the agent.
 
-    All are checked first; if one is wrong none is sent.
+    All lines are checked first. If one is wrong, none is sent.
 
     \b
     Examples:
@@ -229,10 +229,10 @@ def send(settings: Settings, lines: tuple[str, ...]) -> None:
 @click.option("--seconds", type=click.FloatRange(0, 86_400), default=60, show_default=True, help="How long to listen.")
 @_settled
 def explain(settings: Settings, files: tuple[IO[bytes], ...], listen: str | None, seconds: float) -> None:
-    """Say what the agent would do otherwise than statsd with captured lines.
+    """Show what the agent would do differently from statsd with captured lines.
 
-    It lists what would be renamed, merged, stored under a longer name, refused or counted otherwise, with numbers and
-    examples. Nothing is sent or stored, and no agent has to run. FIESTA_AGENT_PREFIX, TAGS and GAUGES count.
+    It lists what would be renamed, merged, stored under a longer name, refused or counted differently, with numbers
+    and examples. It sends and stores nothing, and needs no running agent. It uses FIESTA_AGENT_PREFIX, TAGS and GAUGES.
 
     \b
     Examples:
@@ -256,7 +256,7 @@ def explain(settings: Settings, files: tuple[IO[bytes], ...], listen: str | None
 
 @main.group()
 def spool() -> None:
-    """Look into the spool folder, or send dead letters again."""
+    """List the spool folder, or send dead letters again."""
 
 
 @spool.command("ls")
@@ -305,7 +305,7 @@ def _no_spool(settings: Settings, error: OSError) -> NoReturn:
 
 
 def _bar(paths: list[Path]) -> AbstractContextManager[Iterable[Path]]:
-    """How far it is, on a terminal; nothing anywhere else."""
+    """Show progress on a terminal, and nothing anywhere else."""
     return click.progressbar(paths, label="dead letters", file=sys.stderr, hidden=not sys.stderr.isatty())
 
 

@@ -81,7 +81,7 @@ class Trouble(NamedTuple):
 
 @dataclass(slots=True)
 class ForwardCounts:
-    """Facts since the start, for whoever renders them."""
+    """Counts since the start, for whoever renders them."""
 
     answers: Counter[tuple[str, str]] = field(default_factory=Counter)
     """Attempts by (action, reason)."""

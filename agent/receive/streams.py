@@ -26,7 +26,7 @@ from agent.receive.unix import BACKLOG
 READS_A_TURN: Final = 16
 """Read so often before the event loop gets its turn: 256 KiB, about 5 ms of counting."""
 NO_ROOM_SECONDS: Final = 1.0
-"""How long nothing is accepted when the process has no descriptor left."""
+"""Seconds until the next accept when the process has no free descriptor."""
 _SO_ATTACH_FILTER: Final = 26  # Linux; the socket module has no name for it
 _BPF_RETURN: Final = 6
 _RESET: Final = struct.pack("ii", 1, 0)

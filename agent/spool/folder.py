@@ -33,7 +33,7 @@ class AsideLimits:
 
 @dataclass(slots=True)
 class FolderCounts:
-    """Facts since the start."""
+    """Counts since the start."""
 
     corrupt_files: int = 0
     dead_letters: int = 0

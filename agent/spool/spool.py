@@ -96,7 +96,7 @@ class Spool:
     async def persist(self) -> None:
         """Write what is in memory, in the order it came. A failure is counted and ends the attempt.
 
-        To be called by one task only, once a window.
+        To be called by one task only, once per window.
         """
         for name, batch in list(self._in_memory.items()):
             if name not in self._in_memory:

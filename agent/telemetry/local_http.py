@@ -20,10 +20,10 @@ from runtime.addresses import is_loopback, may_mean_loopback
 REQUEST_SECONDS: Final = 10.0
 """Who has not asked by then, or has not taken the answer as long after it, is not waited for."""
 MAX_CONNECTIONS: Final = 32
-"""A few scrapers and a person; well within the descriptors that agent.receive.sockets keeps for such."""
+"""Open connections: a few scrapers and a person. agent.receive.sockets reserves more descriptors than this."""
 MAX_HEAD: Final = 16_384
 NO_ROOM_SECONDS: Final = 1.0
-"""How long nothing is accepted when the process has no descriptor left."""
+"""Seconds until the next accept when the process has no free descriptor."""
 _HOST: Final = re.compile(rb"^host[ \t]*:[ \t]*(.*?)[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
 _JSON: Final = "application/json; charset=utf-8"
 
@@ -94,7 +94,7 @@ class LocalPort:
         while True:
             try:
                 sock, _ = await loop.sock_accept(listening)
-            except OSError:  # mostly there is no descriptor left
+            except OSError:  # the usual cause: the process has no free descriptor
                 await asyncio.sleep(NO_ROOM_SECONDS)
                 continue
             while len(self._open) >= self._room:
@@ -109,7 +109,7 @@ class LocalPort:
 
     async def _answer(self, sock: socket.socket) -> None:
         loop = asyncio.get_running_loop()
-        with sock, suppress(TimeoutError, OSError):  # who does not ask, or does not listen, gets no answer
+        with sock, suppress(TimeoutError, OSError):  # a client that does not ask or read gets no answer
             async with asyncio.timeout(REQUEST_SECONDS):
                 head = b""
                 while b"\r\n\r\n" not in head:

@@ -1,4 +1,4 @@
-"""Where the agent says what it does: a line for each change of state, JSON unless a person is watching."""
+"""The agent's log: one line for each change of state, as JSON unless standard error is a terminal."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from runtime.log_lines import BurstLimit, LogLines
 from runtime.redact import hide_keys, one_line
 from runtime.systemd import journal_reads, mark
 
-GOOD_NEWS: Final = frozenset(
+INFO_EVENTS: Final = frozenset(
     {
         *("books_open", "started", "stopped", "sockets_passed", "spool_recovered"),
         *("forwarding_again", "held_no_more", "disk_works_again", "attempt_works_again"),
@@ -22,9 +22,9 @@ BURST_SECONDS: Final = 60.0
 
 
 def log_to(stream: TextIO, environ: Mapping[str, str] = os.environ) -> Tell:
-    """A ``tell`` that writes to ``stream``, and raises nothing: events that are no good news are warnings.
+    """A ``tell`` that writes to ``stream`` and raises nothing. Events outside INFO_EVENTS are warnings.
 
-    The next line that can be written says how many before it could not.
+    If lines could not be written, the next line says how many.
     """
     person, journal = stream.isatty(), journal_reads(environ, stream)
     lines = LogLines(stream)
@@ -32,7 +32,7 @@ def log_to(stream: TextIO, environ: Mapping[str, str] = os.environ) -> Tell:
     def tell(event: str, message: str) -> None:
         missing = f" ({lines.unwritten} lines before this one could not be written)" if lines.unwritten else ""
         shown = hide_keys(one_line(message)) + missing
-        level = "info" if event in GOOD_NEWS else "warning"
+        level = "info" if event in INFO_EVENTS else "warning"
         now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
         if person:
             line = f"{now} [{level:<7}] {event:<20} {shown}"

@@ -1,4 +1,4 @@
-"""What the agent says about itself: Prometheus families, health and status, all from one snapshot.
+"""The agent's Prometheus families, health and status, all from one snapshot.
 
 A snapshot is taken between two turns of the event loop, so that the books add up in every answer.
 """
@@ -18,12 +18,12 @@ from agent.ledger import KNOWN_NOTES, KNOWN_REASONS
 from agent.receive.socket_status import SocketStatus
 
 WAITING_SECONDS: Final = 60.0
-"""An outage that is shorter is no news: that is what the spool is for."""
+"""Seconds. A shorter outage is not reported, because the spool covers it."""
 
 
 @dataclass(frozen=True, slots=True)
 class TroubleStatus:
-    """Why nothing goes through, and for how many seconds."""
+    """Why central takes no batch, and since how many seconds."""
 
     action: str
     message: str
@@ -43,7 +43,7 @@ class Snapshot:
     notes: Mapping[str, int]
     names: int
     compiled: bool
-    """Whether the compiled core counts, or plain Python."""
+    """Whether the compiled core counts; otherwise plain Python does."""
     spool_batches: int
     spool_bytes: int
     spool_in_memory: int
@@ -69,7 +69,7 @@ class Snapshot:
     trouble: TroubleStatus | None
     last_success_age: float | None
     clock_ahead: float | None
-    """How far this host is ahead of central; None while central has not told the time."""
+    """Seconds that this host's clock is ahead of central's; None until an answer had a Date header."""
     clashes: Sequence[str]
     """Names under which samples are stored instead of their own, see agent.forward.clashes."""
     sockets: Sequence[SocketStatus]
@@ -87,11 +87,11 @@ LATELY: Final[Mapping[str, str]] = {
     "rates_over_cap": "samples were dropped: too many different sample rates",
     "members_over_cap": "samples of sets were dropped: the window has no room for more members",
 }
-"""What to say of a loss that grows, after its number."""
+"""The words after the number of a loss that grows."""
 
 
 def counted_by(compiled: bool) -> str:
-    """Which of the two ways there are to count, in words."""
+    """Which core counts lines, in words."""
     return "the compiled core" if compiled else "plain Python"
 
 
@@ -114,7 +114,7 @@ def health(snapshot: Snapshot) -> list[str]:
     elif snapshot.clock_ahead is not None and abs(snapshot.clock_ahead) > CLOCK_OFF_SECONDS:
         way = "ahead of" if snapshot.clock_ahead > 0 else "behind"
         off = f"{abs(snapshot.clock_ahead):.0f} s {way} the service's"
-        reasons.append(f"this host's clock is {off}, by whose time windows go meanwhile; set it right")
+        reasons.append(f"this host's clock is {off}, so windows follow the service's clock until you correct this one")
     if snapshot.disk_trouble is not None:
         reasons.append(
             f"the disk fails: {snapshot.disk_trouble}; {snapshot.spool_in_memory} batches are in memory only"
@@ -134,7 +134,7 @@ def health(snapshot: Snapshot) -> list[str]:
 
 
 def notices(snapshot: Snapshot) -> list[str]:
-    """What somebody should put right although nothing is lost, a sentence each."""
+    """What you should change although nothing is lost, one sentence each."""
     return [sentence(stored_as) for stored_as in snapshot.clashes]
 
 
@@ -205,7 +205,7 @@ _SOCKET_GAUGES: Final = (
 
 
 class AgentCollector(Collector):
-    """Reads plain numbers when Prometheus asks. Register it in a registry of one's own."""
+    """Reads plain numbers when Prometheus asks. Register it in a separate registry."""
 
     def __init__(self, take: Callable[[], Snapshot]) -> None:
         self._take = take
@@ -265,7 +265,7 @@ def _by_socket(
 
 
 class RecentGrowth:
-    """Compares totals that only grow with what they were."""
+    """Compares totals, which only grow, with earlier ones."""
 
     def __init__(self) -> None:
         self._before: Mapping[str, int] = {}
@@ -276,7 +276,7 @@ class RecentGrowth:
         self._older, self._before = self._before, dict(totals)
 
     def grown(self, totals: Mapping[str, int]) -> dict[str, int]:
-        """By how much each has grown since the last window began; those that have not are left out."""
+        """The growth of each total since the last window began. Totals that did not grow are left out."""
         return {
             name: total - self._older.get(name, 0) for name, total in totals.items() if total > self._older.get(name, 0)
         }

@@ -1,4 +1,4 @@
-"""The agent's books as a person wants to read them."""
+"""The agent's status as text for a person."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -10,7 +10,7 @@ from agent.telemetry.snapshot import counted_by
 
 
 def render(status: Mapping[str, Any]) -> str:
-    """The text of `fiesta-agent status` from the JSON of /status. Raises KeyError when it is another program's."""
+    """The text of `fiesta-agent status` from the JSON of /status. Raises KeyError if the JSON is not an agent's."""
     dropped = status["dropped"]
     rows = [
         ("received", status["received"], ""),
@@ -44,7 +44,7 @@ def render(status: Mapping[str, Any]) -> str:
 
 
 def one_line(status: Mapping[str, Any]) -> str:
-    """What matters most of the JSON of /status."""
+    """The most important numbers of the JSON of /status, in one line."""
     state = f"UNHEALTHY: {'; '.join(status['health'])}" if status["health"] else "healthy"
     received = counted(status["received"], "sample")
     return f"{state}. {received} received, {status['in_spool']:,} in the spool. {_lost(status)}"
@@ -55,7 +55,7 @@ def _row(name: str, count: int | None, remark: str) -> str:
 
 
 def _socket(socket: Mapping[str, Any]) -> Iterator[str]:
-    """A line of what came, and one of what waits, under it."""
+    """One line for what a socket received, and under it one for what waits."""
     came = f"{socket['bytes']:,} bytes"
     if socket["packets"] is not None:
         came = f"{counted(socket['packets'], 'datagram')}, {came}"
@@ -84,7 +84,7 @@ def counted(count: int, noun: str, plural: str = "") -> str:
 
 
 def _lost(status: Mapping[str, Any]) -> str:
-    """One line: was anything lost, and where, in the order of the data's way."""
+    """One line that says whether anything was lost and where, in the order in which data flows."""
     places = []
     for socket in status["sockets"]:
         for what, count in _SOCKET_LOSSES.items():

@@ -1,4 +1,4 @@
-"""Who may ask, and how often. In: a request's API key. Out: the key's row, its scopes and its place in the rate limit.
+"""Who may send requests, and how often. In: an API key. Out: the key's row, its scopes and its place in the rate limit.
 
 Auth owns the verified keys of this process; the store owns the keys' rows, Redis the shared counts.
 """

@@ -39,14 +39,14 @@ BCRYPT_COST: Final = 10
 BCRYPT_THREADS: Final = 2
 MAX_QUEUE_PER_ID: Final = 8
 MAX_CACHED: Final = 10_000
-"""Good keys that are remembered, and as many bad ones."""
+"""How many valid keys are cached, and how many invalid ones."""
 _BAD_SECONDS: Final = 30.0
 _KEY: Final = re.compile(r"gf_([a-z0-9]{12})_([A-Za-z0-9_-]{43})", re.ASCII)
 _ALPHABET: Final = string.ascii_lowercase + string.digits
 
 
 class Key(NamedTuple):
-    """Who asks: the key's row, its limit of requests per minute and its scopes. The gate looks at ``expires_at``."""
+    """Who sent a request: the key's row, its limit per minute and its scopes. The gate checks ``expires_at``."""
 
     id: int
     rate_limit: int
@@ -72,7 +72,7 @@ class _Verified:
 
 @dataclass(slots=True)
 class AuthCounts:
-    """Facts since the start; plain ints, read at scrape."""
+    """Counts since the start; plain ints, read at scrape."""
 
     hits: int = 0
     misses: int = 0
@@ -82,7 +82,7 @@ class AuthCounts:
     verified: int = 0
     refused: int = 0
     revoked: Counter[int] = field(default_factory=Counter)
-    """Of the refused those with a key that was revoked, by its row."""
+    """Refused requests whose key was revoked, by the key's row."""
 
 
 def new_key() -> FreshKey:
@@ -91,7 +91,7 @@ def new_key() -> FreshKey:
 
 
 def parse_key(text: str) -> FreshKey:
-    """The parts of a key. Raises ValueError for anything that is none."""
+    """The parts of a key. Raises ValueError for a text that is not a key."""
     found = _KEY.fullmatch(text)
     if found is None:
         raise ValueError("a key is gf_, 12 of a-z and 0-9, _ and 43 of A-Z, a-z, 0-9, - and _")
@@ -129,7 +129,7 @@ class Auth:
         self._pool.shutdown()
 
     async def authenticate(self, header: str | None) -> Key:
-        """The key of a request. Raises ApiError: 401 without a valid key, 503 when it cannot be told now."""
+        """The key of a request. Raises ApiError: 401 without a valid key, 503 if the store cannot be asked now."""
         if not header:
             raise unauthorized("send your API key in the X-API-Key header")
         if not header.isascii():
@@ -274,7 +274,7 @@ def _fast_hash(hashed: str, secret: str) -> str:
 
 
 def _remember(cache: dict[bytes, T], digest: bytes, value: T) -> None:
-    """Put ``value`` in as the newest. Where there are MAX_CACHED others, the oldest of them goes."""
+    """Add ``value`` as the newest. If there are already MAX_CACHED others, remove the oldest."""
     cache.pop(digest, None)
     if len(cache) >= MAX_CACHED:
         del cache[next(iter(cache))]
@@ -282,5 +282,5 @@ def _remember(cache: dict[bytes, T], digest: bytes, value: T) -> None:
 
 
 def _be_nice() -> None:
-    """Verification must not take the processor from requests whose keys are known."""
+    """Lower the priority of a bcrypt thread, so that requests with known keys are not slowed."""
     os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)

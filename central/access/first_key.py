@@ -1,4 +1,4 @@
-"""The first admin key: made once, by whichever process comes first, and kept in a file of the data folder."""
+"""The first admin key. The first process makes it once and writes it to a file in the data folder."""
 
 import time
 from pathlib import Path

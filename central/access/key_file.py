@@ -1,4 +1,4 @@
-"""Files that hold one API key: read by its owner only, there whole or not at all."""
+"""Files that hold one API key. Only the owner can read them, and they are written whole or not at all."""
 
 import os
 from pathlib import Path

@@ -4,7 +4,7 @@ from typing import NamedTuple, Protocol
 
 
 class Decision(NamedTuple):
-    """Whether a request may pass, and what to tell its sender. ``reset`` is in whole seconds."""
+    """Whether a request may pass, and the limits to send back. ``reset`` is in whole seconds."""
 
     allowed: bool
     limit: int
@@ -27,7 +27,7 @@ class Limiter(Protocol):
     """Counts one request of a key and decides on it."""
 
     async def hit(self, key_id: int, limit: int, now: float) -> Decision:
-        """Count a request at ``now`` (UTC seconds) against ``limit`` a minute."""
+        """Count a request at ``now`` (UTC seconds) against ``limit`` per minute."""
 
 
 class LocalLimiter:
@@ -51,7 +51,7 @@ class LocalLimiter:
         return count
 
     def learn(self, key_id: int, count: int, minute: int) -> None:
-        """There were at least so many requests of the key in a minute, counted elsewhere."""
+        """Note that the key had at least ``count`` requests in a minute, as counted elsewhere."""
         if minute == self._minute and count > self._counts.get(key_id, 0):
             self._counts[key_id] = count
 

@@ -1,7 +1,7 @@
-"""Revoked and rotated keys, told to every central process at once.
+"""Announces revoked and rotated keys to every central process at once.
 
-A message is lost on who is not connected: then the rule of central.access.auth holds, that a key's row is read again
-after 30 seconds.
+A process that is not connected misses the message. It still reads a key's row again after 30 seconds, see
+central.access.auth.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from central.redis_link import RedisAddress, RedisDown, RedisLink, RedisRefused
 CHANNEL: Final = "fiesta:keys"
 SECONDS: Final = 2.0
 LISTEN_SECONDS: Final = 10.0
-"""How long a silent server is believed to be there before it is asked."""
+"""Seconds without a message until the server is asked whether it is there."""
 _PAUSE_FIRST: Final = 0.1
 _PAUSE_MOST: Final = 5.0
 _log = structlog.get_logger(__name__)
@@ -25,7 +25,7 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(slots=True)
 class KeyNewsCounts:
-    """Facts since the start; plain ints, read at scrape."""
+    """Counts since the start; plain ints, read at scrape."""
 
     told: int = 0
     not_told: int = 0
@@ -34,7 +34,7 @@ class KeyNewsCounts:
 
 
 class KeyNews:
-    """Publishes the ids of changed keys, and calls ``forget`` with each that is heard. Owns its connections."""
+    """Publishes the ids of changed keys, and calls ``forget`` with each id that it receives. Owns its connections."""
 
     def __init__(
         self, address: RedisAddress, forget: Callable[[int], None], *, listen_seconds: float = LISTEN_SECONDS
@@ -84,7 +84,7 @@ class KeyNews:
             pause = min(pause * 2, _PAUSE_MOST)
 
     async def _listen(self) -> None:
-        """Hear until the server is silent, also when it is asked. Raises RedisDown."""
+        """Receive messages until the server does not answer a ping. Raises RedisDown."""
         async with contextlib.aclosing(self._link.client.pubsub()) as channel:
             await self._link.run(lambda _: channel.subscribe(CHANNEL))
             asked = False

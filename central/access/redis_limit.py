@@ -29,7 +29,7 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(slots=True)
 class LimitCounts:
-    """Facts since the start; plain ints, read at scrape."""
+    """Counts since the start; plain ints, read at scrape."""
 
     round_trips: int = 0
     failed_trips: int = 0
@@ -40,7 +40,7 @@ class LimitCounts:
 
 
 class RedisLimiter:
-    """central.access.limit.Limiter over Redis. Owns its connection; ``close`` when nobody asks any more."""
+    """central.access.limit.Limiter over Redis. Owns its connection; Call ``close`` after the last request."""
 
     def __init__(
         self, address: RedisAddress, *, seconds: float = LIMIT_SECONDS, clock: Callable[[], float] = time.monotonic
@@ -64,19 +64,19 @@ class RedisLimiter:
         return decide(count, limit, now)
 
     async def probe(self) -> None:
-        """Ask Redis whether it is back, where nobody's request does. Never raises."""
+        """Ask Redis whether it is back when no request does so. Never raises."""
         with contextlib.suppress(RedisDown, RedisRefused):
             await self._link.run(lambda client: client.ping())
 
     async def close(self) -> None:
-        """Let go of the connection; hits that wait are counted here."""
+        """Close the connection. Requests that wait are counted in this process."""
         if self._flight is not None:
             self._flight.cancel()
             await asyncio.wait([self._flight])
         await self._link.close()
 
     async def _shared_count(self, key_id: int, minute: int) -> int:
-        """How many requests of all processes this one makes; 0 where Redis does not say in time."""
+        """How many requests all processes have counted with this one; 0 if Redis does not answer in time."""
         passes = self._link.breaker.try_pass() if self._flight is None else not self.alone
         if not passes:
             self.counts.fallbacks += 1

@@ -40,7 +40,7 @@ def keys() -> None:
 )
 @click.option("--expires", help=f"{_EXPIRES} [default: never].")
 def create_key(name: str, rate_limit: int | None, scopes: tuple[str, ...], expires: str | None) -> None:
-    """Make a key called NAME and print it, alone, on stdout. It is shown this once.
+    """Make a key called NAME and print it, alone, on stdout. It is shown only now.
 
     \b
     Examples:
@@ -150,6 +150,6 @@ def _print_key(key: dict[str, Any]) -> None:
     click.echo(key["key"])
     click.echo(
         f"key {key['id']} ({one_line(key['name'])}): {', '.join(key['scopes'])}; {key['rate_limit']} "
-        f"requests per minute{ends}. It is shown this once.",
+        f"requests per minute{ends}. It is shown only now.",
         err=True,
     )

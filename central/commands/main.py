@@ -55,14 +55,14 @@ def main() -> None:
 
     Settings are environment variables (METRICS_LISTEN, METRICS_DATA_DIR and others; docs/settings.md has
     them all). All commands but serve, migrate and doctor talk to the running service at METRICS_LISTEN with its
-    admin key: METRICS_ADMIN_KEY, or the file admin.key in METRICS_DATA_DIR. docs/README.md is the way on.
+    admin key: METRICS_ADMIN_KEY, or the file admin.key in METRICS_DATA_DIR. docs/README.md lists all pages.
 
     \b
     First steps:
       fiesta-central serve                             start it
-      fiesta-central keys create checkout              a key for those who send and ask
+      fiesta-central keys create checkout              make a key to send and query metrics
       fiesta-central query api.requests --start -1h    a table and a plot
-      fiesta-central doctor                            is everything as it must be?
+      fiesta-central doctor                            is everything in order?
     """
 
 
@@ -97,7 +97,7 @@ def serve() -> None:
 def migrate() -> None:
     """Bring the database up to date.
 
-    The service must be stopped; serve does this by itself. Prints the migrations applied, one a line, and makes the
+    The service must be stopped; serve does this by itself. Prints the migrations applied, one per line, and makes the
     first admin key where there is none.
     """
     settings = settings_of_environment()
@@ -189,7 +189,7 @@ def backup(file: Path) -> None:
 def retention() -> None:
     """Show, run or take back the hiding and removing of old points.
 
-    The service does it by itself once a day: points over METRICS_RETENTION_DAYS old are hidden from queries, and
+    The service does it by itself once per day: points over METRICS_RETENTION_DAYS old are hidden from queries, and
     removed METRICS_RETENTION_GRACE_DAYS later. See docs/retention.md.
     """
 

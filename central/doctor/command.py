@@ -14,7 +14,7 @@ _COLOURS: Final = {"ok": "green", "warning": "yellow", "fails": "bold red"}
 @click.command()
 @click.option("--json", "raw", is_flag=True, help="Print the findings as JSON.")
 def doctor(raw: bool) -> None:
-    """Check all that the service depends on, and say what to do.
+    """Check everything the service depends on, and say what to do.
 
     Settings, data folder, certificate, the running service, store, its durability, partitions, keys, retention, Redis,
     the spill, clocks. It changes nothing, and works whether or not the service runs. Give it the same environment.

@@ -1,7 +1,7 @@
-"""Asks everything that the service depends on, with the service's own settings, and judges what it hears.
+"""Asks everything the service depends on, with the service's own settings. central.doctor.judge judges the answers.
 
-Each question has a time limit, changes nothing, and works whether or not the service runs; the embedded store is
-locked to a running one, which is then asked over its API.
+Each question has a time limit, changes nothing, and works whether or not the service runs. A running service locks
+the embedded store, so the store is then asked over the service's API.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from cryptography import x509
 from central.access.auth import parse_key
 from central.access.key_file import read_key
 from central.client import Client, ClientError, Target, target_of
-from central.doctor import judge as doctor
+from central.doctor import judge
 from central.doctor.judge import Finding, fails, ok, warning
 from central.redis_link import RedisAddress, RedisDown, RedisLink, RedisRefused
 from central.settings import Settings
@@ -38,7 +38,7 @@ _JUMPS: Final = "fiesta_clock_jumps_total"
 _WAIT: Final = "fiesta_removal_wait_seconds"
 
 
-class Heard(NamedTuple):
+class ServiceAnswers(NamedTuple):
     """What the running service said: the body of /ready, its version, its metrics as text."""
 
     ready: dict[str, Any]
@@ -47,21 +47,21 @@ class Heard(NamedTuple):
 
 
 async def examine(settings: Settings) -> AsyncIterator[Finding]:
-    """All findings in the order of the data's way; each as soon as it is known."""
+    """All findings, each as soon as it is known, in the order in which data passes what they are about."""
     yield ok("settings", "can be used" + _kinds(settings))
-    for finding in doctor.data_folder(_folder(settings.data_dir)):
+    for finding in judge.data_folder(_folder(settings.data_dir)):
         yield finding
     yield _certificate(settings, time.time())
-    heard, of_service = await asyncio.to_thread(_ask_service, settings)
+    answers, of_service = await asyncio.to_thread(_ask_service, settings)
     for finding in of_service:
         yield finding
-    facts, of_store = await _ask_store(settings, heard)
+    state, of_store = await _ask_store(settings, answers)
     for finding in of_store:
         yield finding
     given = settings.admin_key is not None
-    yield doctor.admin_key_file(_key_file(settings.data_dir / "admin.key"), facts.keys if facts else None, given=given)
-    if facts is not None:
-        for finding in _judged(facts, heard, settings):
+    yield judge.admin_key_file(_key_file(settings.data_dir / "admin.key"), state.keys if state else None, given=given)
+    if state is not None:
+        for finding in _judged(state, answers, settings):
             yield finding
     if settings.redis_host is not None:
         for finding in await _ask_redis(settings):
@@ -76,48 +76,54 @@ def _kinds(settings: Settings) -> str:
 # --- this host
 
 
-def _folder(path: Path) -> doctor.Folder:
+def _folder(path: Path) -> judge.Folder:
     there = path if path.exists() else next(parent for parent in path.absolute().parents if parent.exists())
     mode = path.stat().st_mode & 0o777 if path.exists() else None
-    return doctor.Folder(str(path), mode, os.access(there, os.W_OK | os.X_OK), shutil.disk_usage(there).free)
+    return judge.Folder(str(path), mode, os.access(there, os.W_OK | os.X_OK), shutil.disk_usage(there).free)
 
 
-def _key_file(path: Path) -> doctor.KeyFile:
+def _key_file(path: Path) -> judge.KeyFile:
     try:
         mode = path.stat().st_mode & 0o777
     except OSError:
-        return doctor.KeyFile(str(path))
+        return judge.KeyFile(str(path))
     try:
-        return doctor.KeyFile(str(path), mode, parse_key(read_key(path)).public_id)
+        return judge.KeyFile(str(path), mode, parse_key(read_key(path)).public_id)
     except OSError as error:
-        return doctor.KeyFile(str(path), mode, fault=f"cannot be read: {error.strerror}")
+        return judge.KeyFile(str(path), mode, fault=f"cannot be read: {error.strerror}")
     except ValueError:
-        return doctor.KeyFile(str(path), mode, fault="does not hold a key")
+        return judge.KeyFile(str(path), mode, fault="does not hold a key")
 
 
 def _certificate(settings: Settings, now: float) -> Finding:
     if settings.tls_cert is None:
-        return doctor.certificate(None, None, now)
+        return judge.certificate(None, None, now)
     first = x509.load_pem_x509_certificates(settings.tls_cert.read_bytes())[0]
-    return doctor.certificate(first.not_valid_after_utc.timestamp(), first.not_valid_before_utc.timestamp(), now)
+    return judge.certificate(first.not_valid_after_utc.timestamp(), first.not_valid_before_utc.timestamp(), now)
 
 
 # --- the running service
 
 
-def _ask_service(settings: Settings) -> tuple[Heard | None, list[Finding]]:
-    """What it says, and what that means."""
+def _ask_service(settings: Settings) -> tuple[ServiceAnswers | None, list[Finding]]:
+    """What the service answers, or None, and the findings about it."""
     if settings.listen[1] == 0:
-        return None, [warning("service", "METRICS_LISTEN has port 0: it cannot be found", "set the port it uses")]
+        return None, [
+            warning(
+                "service",
+                "METRICS_LISTEN has port 0, so the port of the service is unknown",
+                "set the port that it uses",
+            )
+        ]
     client = Client(Target(settings.url, "", "", settings.tls_cert), timeout=SECONDS)
     try:
         date, body = client.status("/ready")
-        # The Date header has whole seconds: half a second more is the best guess.
+        # The Date header has whole seconds, so half a second more is the best guess.
         ahead = parsedate_to_datetime(date).timestamp() + 0.5 - time.time()
         ours = str(client.get("/openapi.json")["info"]["version"])
-        heard = Heard(body, ours, client.get_text("/metrics", {}))
-        findings = list(doctor.service(heard.ready, heard.version, version("glowing-fiesta")))
-        findings.append(doctor.clock_jumps(int(_number(heard.metrics, _JUMPS)), _number(heard.metrics, _WAIT)))
+        answers = ServiceAnswers(body, ours, client.get_text("/metrics", {}))
+        findings = list(judge.service(answers.ready, answers.version, version("glowing-fiesta")))
+        findings.append(judge.clock_jumps(int(_number(answers.metrics, _JUMPS)), _number(answers.metrics, _WAIT)))
     except ClientError as error:
         if "no service answers" in str(error):
             return None, [warning("service", f"none runs at {settings.url}", "start it: fiesta-central serve")]
@@ -125,7 +131,7 @@ def _ask_service(settings: Settings) -> tuple[Heard | None, list[Finding]]:
     except (KeyError, TypeError, ValueError, AttributeError):
         what = f"what answers at {settings.url} is not the service"
         return None, [fails("service", what, "set METRICS_LISTEN, or stop the other program")]
-    return heard, [*findings, doctor.clock("the service", ahead, settings.clock_skew_seconds)]
+    return answers, [*findings, judge.clock("the service", ahead, settings.clock_skew_seconds)]
 
 
 def _number(metrics: str, sample: str) -> float:
@@ -143,8 +149,8 @@ def _revoked_in_use(metrics: str) -> dict[int, int]:
 # --- the store
 
 
-async def _ask_store(settings: Settings, heard: Heard | None) -> tuple[StoreState | None, list[Finding]]:
-    """What is in it, and whether it can be reached at all."""
+async def _ask_store(settings: Settings, answers: ServiceAnswers | None) -> tuple[StoreState | None, list[Finding]]:
+    """What the store holds, or None if it cannot be reached, and the findings about that."""
     if settings.db_connection == "mysql":
         from central.store.mysql.connection import Server
         from central.store.mysql.inspect import look
@@ -154,28 +160,32 @@ async def _ask_store(settings: Settings, heard: Heard | None) -> tuple[StoreStat
         )
         where = f"DB_HOST, DB_PORT, DB_DATABASE, DB_USERNAME and DB_PASSWORD; the server at {settings.db_host}"
         return await _looked(look(server), where)
-    if heard is not None:
-        return await asyncio.to_thread(_over_the_api, settings, (heard.ready.get("spill") or {}).get("rejected_points"))
+    if answers is not None:
+        return await asyncio.to_thread(
+            _over_the_api, settings, (answers.ready.get("spill") or {}).get("rejected_points")
+        )
     from central.store.duck.inspect import look as look_at_file
     from central.store.duck.store import FILE_NAME
 
     path = settings.data_dir / FILE_NAME
     if not path.exists():
-        return None, [ok("store", f"{path} is not there yet; the first start makes it")]
-    return await _looked(asyncio.to_thread(look_at_file, path), "that no other process has it open, and who owns it")
+        return None, [ok("store", f"{path} does not exist yet; the first start makes it")]
+    return await _looked(
+        asyncio.to_thread(look_at_file, path), "that no other process has the file open, and who owns it"
+    )
 
 
 async def _looked(look: Awaitable[StoreState], where: str) -> tuple[StoreState | None, list[Finding]]:
     try:
         async with asyncio.timeout(SECONDS):
-            facts = await look
+            state = await look
     except TimeoutError:
         return None, [fails("store", f"no answer within {SECONDS:g} s", f"check {where}")]
     except MigrationError as error:
         return None, [fails("migrations", str(error), "start the version that belongs to this database")]
     except StoreError as error:
         return None, [fails("store", str(error), f"check {where}")]
-    return facts, [ok("store", f"{facts.version} answers"), doctor.migrations(facts)]
+    return state, [ok("store", f"{state.version} answers"), judge.migrations(state)]
 
 
 def _over_the_api(settings: Settings, rejected: int | None) -> tuple[StoreState | None, list[Finding]]:
@@ -189,32 +199,32 @@ def _over_the_api(settings: Settings, rejected: int | None) -> tuple[StoreState 
         last_run = client.get("/api/admin/retention")["data"]["last_run"]
         listed = client.get("/api/metrics", {"clashes": "true", "limit": str(MAX_CLASHES)})["data"]
     except ClientError as error:
-        advice = "see admin.key and service; the service must be the one of this data folder"
-        return None, [fails("store", f"open in the service, which does not tell: {error}", advice)]
+        advice = "see the findings admin.key and service; the service must use this data folder"
+        return None, [fails("store", f"open in the service, which did not answer: {error}", advice)]
     clashes = [ListedName(row["name"], row["type"], row["statsd_type"], row["clash_of"]) for row in listed]
     ran_last = parse_time(last_run) if last_run else 0
-    facts = StoreState("the embedded store", [], keys, ran_last, rejected, clashes=clashes)
-    return facts, [ok("store", "open in the running service, and answers")]
+    state = StoreState("the embedded store", [], keys, ran_last, rejected, clashes=clashes)
+    return state, [ok("store", "open in the running service, and answers")]
 
 
-def _judged(facts: StoreState, heard: Heard | None, settings: Settings) -> Iterator[Finding]:
-    """All that is about what is in the store."""
+def _judged(state: StoreState, answers: ServiceAnswers | None, settings: Settings) -> Iterator[Finding]:
+    """The findings about what the store holds."""
     now = time.time()
-    if facts.ahead is not None:
-        yield doctor.clock("the database", facts.ahead, settings.clock_skew_seconds)
-    if facts.variables:
-        yield from doctor.mysql_settings(facts.variables)
-    if facts.pending:
+    if state.ahead is not None:
+        yield judge.clock("the database", state.ahead, settings.clock_skew_seconds)
+    if state.variables:
+        yield from judge.mysql_settings(state.variables)
+    if state.pending:
         return
-    if facts.last_partition:
-        yield doctor.partitions(facts.last_partition, now)
-    yield doctor.admin_keys(facts.keys, given=settings.admin_key is not None)
-    if heard is not None:
-        yield doctor.revoked_in_use(facts.keys, _revoked_in_use(heard.metrics))
-    wait = _number(heard.metrics, _WAIT) if heard is not None else 0.0
-    yield doctor.retention(facts.last_run, now, running=heard is not None, wait=wait)
-    yield doctor.rejected_points(facts.rejected)
-    yield doctor.clashes(facts.clashes)
+    if state.last_partition:
+        yield judge.partitions(state.last_partition, now)
+    yield judge.admin_keys(state.keys, given=settings.admin_key is not None)
+    if answers is not None:
+        yield judge.revoked_in_use(state.keys, _revoked_in_use(answers.metrics))
+    wait = _number(answers.metrics, _WAIT) if answers is not None else 0.0
+    yield judge.retention(state.last_run, now, running=answers is not None, wait=wait)
+    yield judge.rejected_points(state.rejected)
+    yield judge.clashes(state.clashes)
 
 
 # --- Redis
@@ -230,18 +240,18 @@ async def _ask_redis(settings: Settings) -> list[Finding]:
         asked = time.time()
         seconds, micros = await link.run(lambda client: client.time())
         ahead = seconds + micros / 1e6 - (asked + time.time()) / 2
-        told = doctor.RedisFacts(str(info["redis_version"]), None, info["used_memory"], info.get("maxmemory", 0))
+        server = judge.RedisServer(str(info["redis_version"]), None, info["used_memory"], info.get("maxmemory", 0))
         if settings.queue_connection == "redis":
             spill = Spill(link, max_bytes=settings.spill_max_bytes)
             state = await spill.refresh()
-            told = doctor.RedisFacts(
-                told.version, state.fault, told.used, told.most, state.entries, state.bad, state.lag_seconds
+            server = judge.RedisServer(
+                server.version, state.fault, server.used, server.most, state.entries, state.bad, state.lag_seconds
             )
     except (RedisDown, RedisRefused) as error:
         return [fails("redis", str(error), advice)]
     finally:
         await link.close()
     return [
-        *doctor.redis_server(told, settings.spill_max_bytes if spill is not None else None),
-        doctor.clock("Redis", ahead, settings.clock_skew_seconds),
+        *judge.redis_server(server, settings.spill_max_bytes if spill is not None else None),
+        judge.clock("Redis", ahead, settings.clock_skew_seconds),
     ]

@@ -1,4 +1,4 @@
-"""From a body to points. In: bytes as sent. Out: a submission of checked items, and an error per item that is not good.
+"""From a body to points. In: bytes as sent. Out: a submission of valid items, and one error per invalid item.
 
 Names owns the cache of names and their ids.
 """

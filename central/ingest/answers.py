@@ -31,7 +31,7 @@ class RejectedItem(NamedTuple):
 
 
 def recorded(body: bytes, *, replayed: bool = False, renamed: Sequence[str] = ()) -> Answer:
-    """201 for what is durable now, or was before. ``renamed`` are names that took the place of items' own."""
+    """201 for items that are durable. ``renamed`` are the names under which items were stored instead of their own."""
     headers = {"Idempotency-Replayed": "true"} if replayed else {}
     if renamed:
         headers[RENAMED_HEADER] = shown(renamed)

@@ -1,7 +1,7 @@
 """Which names exist: a cache before the store. A name keeps its type for ever.
 
 Of items that say what they were on a StatsD line, the first to come owns its name too, and those of the other types
-are stored under a longer one (protocol.statsd_types). The store is the judge of who was first, so that all agents, all
+are stored under a longer one (protocol.statsd_types). The store decides which type was first, so that all agents, all
 processes and the drain of the spill agree.
 """
 
@@ -31,7 +31,7 @@ class Known:
     metrics: dict[str, Metric] = field(default_factory=dict)
 
     def fits(self, submission: Submission) -> bool:
-        """Whether every item surely belongs under its own name: a quick look that most submissions pass."""
+        """Whether every item certainly belongs under its own name. This quick check is true for most submissions."""
         metrics, items = self.metrics, submission.items
         try:
             if submission.sent_as is None:

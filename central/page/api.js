@@ -2,12 +2,12 @@
 
 import { exact } from "./numbers.js";
 
-/** A key wherever it stands in what was pasted: a whole printed line, a curl, a header. Else what was pasted. */
+/** Finds the key in pasted text, which may be a printed line, a curl or a header. Without a key: the text itself. */
 export function keyIn(text) {
   return text.match(/gf_[a-z0-9]{12}_[A-Za-z0-9_-]{43}/)?.[0] ?? text.trim();
 }
 
-/** The key, in this tab alone: in memory, and in sessionStorage where the browser has it. Never in an address. */
+/** The key, for this tab only: in memory, and in sessionStorage if the browser has it. It is never in an address. */
 export function createSession(storage = tabStorage()) {
   let key = storage?.getItem("api-key") ?? "";
   const listeners = [];
@@ -54,7 +54,7 @@ export async function send({ method = "GET", path, query = [], headers = [], bod
   return { ...head(answer), text, json: type.startsWith("application/json") ? parsed(text) : undefined };
 }
 
-/** No answer came at all. */
+/** Thrown when no answer came. */
 export class Unreachable extends Error {}
 
 /** The signal for a request that is given up when it has no answer in this time; the aborter ends it at any time. */
@@ -75,7 +75,7 @@ function parsed(text) {
   }
 }
 
-/** What an answer that is no success means, and what to do: `title`, `text`, and `fits` or `retry` where there is one. */
+/** What an error answer means, and what to do: `title`, `text`, and `fits` or `retry` where there is one. */
 export function explain(reply, hasKey) {
   const fault = reply.json?.error ?? {};
   const said = typeof fault.message === "string" ? fault.message : (reply.text ?? "").slice(0, 300);
@@ -88,17 +88,17 @@ function words(status, said, retry, hasKey, fault) {
   const when = retry ? `Try again in ${retry} s.` : "Try again in a moment.";
   const again = /\btry again\b/i.test(said) ? "" : when;
   if (status === 401 && !hasKey) return { title: "A key is needed", text: "Paste your API key at the top of this page." };
-  if (status === 401) return { title: "The service does not take this key", text: sentence(said, "Is it whole, and not revoked?") };
-  if (status === 403) return { title: "This key may not do that", text: sentence(said, "Ask whoever runs the service for a key with that scope.") };
+  if (status === 401) return { title: "The service does not take this key", text: sentence(said, "Was it pasted whole? Was it revoked?") };
+  if (status === 403) return { title: "This key may not do that", text: sentence(said, "Ask an operator of the service for a key with that scope.") };
   if (status === 429) return { title: "This minute's requests are used up", text: sentence(said, again) };
   if (status === 503) return { title: "The service cannot answer now", text: sentence(said, again) };
-  if (status >= 500) return { title: "Something broke in the service", text: sentence(said, again) };
+  if (status >= 500) return { title: "The service failed", text: sentence(said, again) };
   if (fault.code === "RANGE_TOO_LARGE") return { title: "Too many windows for one answer", text: sentence(said) };
   const place = fault.details?.field;
   return { title: place ? `Please check: ${place}` : `Refused (${status})`, text: sentence(said) };
 }
 
-/** Words for no answer. */
+/** The words to show when no answer came. */
 export function unreachable() {
   return { title: "The service does not answer", text: `Nothing came back from ${location.origin}. Does it run?`, retry: 5 };
 }

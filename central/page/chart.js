@@ -97,13 +97,13 @@ export class Chart {
   }
 }
 
-/** The sign of a series in the read-out and on its chip. */
+/** The mark of a series in the read-out and on its chip. */
 export function swatch(index) {
   return svg("svg", { class: `swatch s${index % 8}`, width: 18, height: 10, "aria-hidden": "true" },
     svg("line", { x1: 1, x2: 17, y1: 5, y2: 5, "stroke-dasharray": DASHES[index % 8] }));
 }
 
-/** What a person who does not see the picture is told first. */
+/** The first sentence for a person who cannot see the chart. */
 function summary({ series, start, end, step, zone }, text) {
   const span = `From ${moment(start, zone, step)} to ${moment(end, zone, step)}`;
   const parts = series.map(({ name, points }) => {

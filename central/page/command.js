@@ -24,7 +24,7 @@ export function createCommand({ session, say, label = "As a command" }) {
   };
 }
 
-/** A command that stands for itself. */
+/** A command that needs no explanation. */
 export function fixedCommand(text, say) {
   return el("div", { class: "command" },
     el("div", { class: "row" }, el("pre", { tabindex: "0" }, el("code", {}, text)), copyButton("Copy", () => text, say)));
@@ -33,8 +33,8 @@ export function fixedCommand(text, say) {
 function copyButton(label, text, say) {
   const button = el("button", { type: "button", class: "quiet", onclick: async () => {
     const done = await copied(text());
-    say(done ? "Copied" : "This browser gives no clipboard here; select the text and copy it");
-    button.textContent = done ? "Copied" : "Select it by hand";
+    say(done ? "Copied" : "This page cannot use the clipboard here; select the text and copy it");
+    button.textContent = done ? "Copied" : "Select the text";
     setTimeout(() => { button.textContent = label; }, 1600);
   } }, label);
   return button;

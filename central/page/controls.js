@@ -1,4 +1,4 @@
-/** The controls of the quick look: they write what a person chooses into the question and say that it changed. */
+/** The controls of the metrics view. They write a person's choice into the question and report the change. */
 
 import { choice, el, field } from "./dom.js";
 import { Picker } from "./picker.js";

@@ -1,4 +1,4 @@
-/** The quick look: asks what the controls say, draws the answer, says what went wrong, and asks again in time. */
+/** The view of metrics: it sends the question of the controls, draws the answer, shows faults, and asks again later. */
 
 import { explain, patience, send, unreachable } from "./api.js";
 import { createCommand, fixedCommand } from "./command.js";
@@ -26,7 +26,7 @@ export class Explore {
       changed: () => this.run(), drawn: () => this.#asked().range,
     });
     this.result = new Result({ widen: () => this.#change({ last: "7d" }) });
-    this.command = createCommand({ session, say, label: "The curl that makes it" });
+    this.command = createCommand({ session, say, label: "The curl for this chart" });
     this.made = el("div", { class: "card made", hidden: true }, this.command.node);
     this.trouble = el("div", { role: "alert" });
     this.first = howToStart(say);
@@ -81,7 +81,7 @@ export class Explore {
     if (this.state.last) this.#again(REFRESH_MS);
   }
 
-  /** No name yet: take the first one there is, or wait for the first. A person who took all names away picks again. */
+  /** Without a name: use the first metric, or wait for one. If a person removed all names, they pick again. */
   async #start() {
     this.result.node.hidden = true;
     this.made.hidden = true;
@@ -95,7 +95,7 @@ export class Explore {
     this.#change({ names: [found.name], operation: this.state.chosen ? this.state.operation : fitting });
   }
 
-  /** The list of metrics; undefined, and said why, when there is none. */
+  /** The list of metrics. If it cannot be loaded: undefined, and the page shows why. */
   async #list(query) {
     try {
       const reply = await send({ path: LISTED, query }, this.session.key, patience(PATIENCE_MS));
@@ -107,7 +107,7 @@ export class Explore {
     return undefined;
   }
 
-  /** Say what went wrong. A chart that was drawn stays where nobody asked for another. */
+  /** Show the fault. An automatic refresh that fails leaves the chart as it is. */
   #fail(fault, quiet) {
     this.result.failed(quiet);
     const use = fault.fits && el("button", { type: "button", class: "quiet", onclick: () => this.#change({ window: fault.fits }) },
@@ -142,12 +142,12 @@ export class Explore {
   }
 }
 
-/** What to do while the service has no metric at all. */
+/** What to do while the service has no metrics. */
 function howToStart(say) {
   return el("div", { class: "card first", hidden: true }, el("h2", {}, "Nothing has been counted yet"),
-    el("p", {}, "Send something; this page shows it as soon as it is there. To the agent, with its answer within 10 seconds:"),
+    el("p", {}, "Send a metric to the agent. This page shows it within 10 seconds:"),
     fixedCommand(".venv/bin/fiesta-agent send 'foo:1|c'", say),
-    el("p", {}, "The same with any tool:"),
+    el("p", {}, "Or send it with any tool:"),
     fixedCommand("echo 'foo:1|c' | nc -u -w1 127.0.0.1 8125", say),
-    el("p", {}, el("a", { href: "#api/recordCounter" }, "Or try it here: count something over REST")));
+    el("p", {}, el("a", { href: "#api/recordCounter" }, "Or try it here: send a counter over REST")));
 }

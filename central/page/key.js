@@ -41,7 +41,7 @@ function form(session, say) {
       return;
     }
     session.key = keyIn(input.value);
-    say("The key is good");
+    say("The service takes the key");
     document.getElementById("main").focus();
   };
   return el("div", { class: "hero" },
@@ -51,22 +51,22 @@ function form(session, say) {
         + "averages, minima and maxima by minute, hour and day. Every sample counts once.")),
     el("form", { class: "card", onsubmit: use },
       field("API key", input),
-      el("p", { class: "hint", id: "key-help" }, "Or paste the whole line that has it. It stays in this tab and is never put in an address."),
+      el("p", { class: "hint", id: "key-help" }, "You can paste the whole printed line. The key stays in this tab and is never part of an address."),
       wrong, button),
     el("ol", { class: "steps" },
       step("Paste your key", el("code", {}, "make run"), " printed it and keeps it in ", el("code", {}, "data/quickstart.key"), ". An operator makes one with ",
         el("code", {}, "fiesta-central keys create NAME"), "."),
       step("Send something", "From any StatsD client, or by hand: ", el("code", {}, ".venv/bin/fiesta-agent send 'foo:1|c'")),
-      step("Look at it here", "Within 10 seconds it is drawn, beside the curl that asks for the same.")));
+      step("Look at it here", "Within 10 seconds you see it here, beside the curl that asks for the same.")));
 }
 
 function step(title, ...text) {
   return el("li", {}, el("h2", {}, title), el("p", {}, text));
 }
 
-/** Why the service does not take the key, in words; null when it does, or takes it for other things than asking. */
+/** Why the service refuses the key, in words; null if it takes the key, even a key that may not query. */
 async function refusal(key) {
-  if (!/^[!-~]+$/.test(key)) return { title: "That is no key", text: "A key has letters, digits, _ and - only." };
+  if (!/^[!-~]+$/.test(key)) return { title: "That is not a key", text: "A key has letters, digits, _ and - only." };
   try {
     const reply = await send({ path: "/api/metrics", query: [["limit", "1"]] }, key, patience(PATIENCE_MS));
     return reply.ok || reply.status === 403 ? null : explain(reply, true);

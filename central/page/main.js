@@ -1,4 +1,4 @@
-/** Wires the page: which part is shown, the key, the colours. The only file that knows all others. */
+/** Wires the page: which part is shown, the key, the colours. Only this file imports all others. */
 
 import { createSession, send } from "./api.js";
 import { el, notice } from "./dom.js";
@@ -16,7 +16,7 @@ function viewOf(place) {
   return VIEWS.includes(word) ? word : place.pathname === "/docs" ? "api" : "metrics";
 }
 
-/** Tell a screen reader; the same words twice are told twice. */
+/** Tell a screen reader. The same words can be told twice in a row. */
 function say(text) {
   const line = document.getElementById("said");
   line.textContent = line.textContent === text ? `${text}\u00a0` : text;
@@ -30,7 +30,7 @@ function chooseColours() {
     try {
       localStorage.setItem("theme", control.value);
     } catch {
-      say("This browser keeps nothing; the colours hold until you leave the page");
+      say("This browser stores no settings; the colours stay until you leave the page");
     }
   });
 }

@@ -15,7 +15,7 @@ export class Picker {
   #options = [];
   #active = -1;
   #timer = 0;
-  #turn = 0; // of the question last asked: an answer to an earlier one comes too late
+  #turn = 0; // of the last question: an answer to an earlier one is ignored
 
   constructor({ ask, changed, say }) {
     Object.assign(this, { ask, changed, say });
@@ -99,7 +99,7 @@ export class Picker {
     this.list.hidden = !options.length;
     this.input.setAttribute("aria-expanded", String(!this.list.hidden));
     const none = prefix ? `No other name starts with “${prefix}”.` : "";
-    const rest = more ? `The first ${options.length}; type more to find others.` : "";
+    const rest = more ? `These are the first ${options.length}; type more to find others.` : "";
     this.hint.textContent = options.length ? rest : none;
   }
 

@@ -26,7 +26,7 @@ export function total(list, name, fits = () => true) {
   return named.length ? named.filter((sample) => fits(sample.labels)).reduce((sum, sample) => sum + sample.value, 0) : undefined;
 }
 
-/** A counter's growth a second; null where it went back, since another process answered or it was started again. */
+/** A counter's growth per second. Null if it went back: another process answered, or the process was restarted. */
 export function rate(before, after, seconds) {
   if (before === undefined || after === undefined || seconds <= 0 || after < before) return null;
   return (after - before) / seconds;

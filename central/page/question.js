@@ -1,4 +1,4 @@
-/** The question a person asks, without the page: kept in the address, turned into a request, its answer into series. */
+/** A person's question, without the page. It is kept in the address, becomes a request, and the answer becomes series. */
 
 import { iso, WINDOW_SECONDS } from "./time.js";
 import { MOST_NAMES } from "./picker.js";
@@ -41,14 +41,14 @@ export function toHash({ names, operation, window, last, from, to, zone }) {
   return text ? `#metrics?${text}` : "#metrics";
 }
 
-/** The window asked for; without one the finest that gives a chart one can read. */
+/** The window asked for. Without one: the finest that gives a readable chart. */
 export function windowOf({ window, last, from, to }, windows) {
   if (window) return window;
   const span = last ? LASTS[last] : to - from;
   return windows.find((word) => span / WINDOW_SECONDS[word] <= MOST_WINDOWS) ?? windows.at(-1);
 }
 
-/** What is asked and drawn, in seconds: whole windows, the one that is open now among them. */
+/** The range that is asked and drawn, in seconds: whole windows, with the one that is open now. */
 export function rangeOf({ last, from, to }, window, now) {
   const step = WINDOW_SECONDS[window];
   const edge = (seconds) => Math.ceil(seconds / step) * step;
@@ -57,7 +57,7 @@ export function rangeOf({ last, from, to }, window, now) {
   return { start: end - edge(LASTS[last]), end, step };
 }
 
-/** The request. A from-to is asked as it is given, also where it makes no sense: the service says what would. */
+/** The request. A range from-to is sent as given, even if it is invalid: the service then says what is valid. */
 export function aggregateRequest({ names, operation, last, from, to }, window, { start, end }) {
   return {
     path: AGGREGATE,
@@ -66,7 +66,7 @@ export function aggregateRequest({ names, operation, last, from, to }, window, {
   };
 }
 
-/** An answer as series, one a name in the order asked. A window without data is not there. */
+/** An answer as series: one per name, in the order asked. A window without data is left out. */
 export function seriesOf(answer, names) {
   return [...new Set(names)].map((name) => ({
     name,

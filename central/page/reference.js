@@ -81,7 +81,7 @@ function errors(spec) {
   const codes = Object.entries(spec.components.schemas.Error["x-codes"]);
   return el("article", { id: "op-errors", class: "card", tabindex: "-1", "aria-labelledby": "title-errors" },
     el("h3", { id: "title-errors" }, "Errors"),
-    el("p", {}, "One shape for all; details.field names the parameter, field or header at fault."),
+    el("p", {}, "All errors have one shape. details.field names the parameter, field or header at fault."),
     example("An error", jsonOf(Object.values(spec.components.responses)[0]).example),
     el("dl", { class: "rows" }, codes.map(([code, { status, meaning }]) => row({ name: code, kind: `status ${status}`, text: meaning }))));
 }

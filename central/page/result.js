@@ -1,4 +1,4 @@
-/** An answer as a person wants it: a title, a chart, its table, and what is to be known about it. */
+/** An answer for a person: a title, a chart, a table and notes. */
 
 import { Chart } from "./chart.js";
 import { el, notice } from "./dom.js";
@@ -31,13 +31,13 @@ export class Result {
     this.waiting.hidden = !on;
   }
 
-  /** No answer came; `kept` leaves what is drawn. */
+  /** No answer came. With `kept` the drawn chart stays. */
   failed(kept) {
     this.busy(false);
     this.node.hidden ||= !kept;
   }
 
-  /** Draw an answer; gives the words for a screen reader. */
+  /** Draw an answer. Returns the words for a screen reader. */
   draw(answer, { state, window, range, now }) {
     const series = seriesOf(answer, state.names);
     const named = state.names.length > MOST_TITLED ? `${state.names.length} metrics` : state.names.join(", ");
@@ -53,15 +53,15 @@ export class Result {
     return empty ? "No data in this range" : `Chart drawn: ${title}`;
   }
 
-  /** The notes change only with what they say: a focus in them stays. */
+  /** The notes are redrawn only when their text changes, so that they keep the focus. */
   #tell(partial, empty, widest) {
     const told = `${partial} ${empty} ${widest}`;
     if (told === this.#told) return;
     this.#told = told;
     const wider = !widest && el("button", { type: "button", class: "quiet", onclick: this.widen }, "Look at the last 7 days");
     const notes = [
-      partial && notice({ kind: "info", title: "Not all is in yet", text: "Points that were acknowledged wait in the spill; they come in as it is drained." }),
-      empty && notice({ kind: "info", title: "No data in this range", text: "Nothing was recorded under this name here. Look wider, or pick another name." }, wider),
+      partial && notice({ kind: "info", title: "This answer is not complete yet", text: "Some acknowledged points wait in the spill. They appear when the service has stored them." }),
+      empty && notice({ kind: "info", title: "No data in this range", text: "Nothing was recorded under this name in this range. Choose a longer range or another name." }, wider),
     ];
     this.note.replaceChildren(...notes.filter(Boolean));
   }

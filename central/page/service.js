@@ -1,4 +1,4 @@
-/** The service's own rates: /metrics asked every two seconds while the page is looked at, the last minutes drawn. */
+/** The service's own rates: /metrics is read every two seconds while the page is visible, and the last minutes are drawn. */
 
 import { patience, send } from "./api.js";
 import { Chart } from "./chart.js";
@@ -18,7 +18,7 @@ const isWriting = ({ route }) => WRITES.includes(route);
 const isAsking = ({ route }) => route === "/api/metrics" || route === "/api/metrics/aggregate";
 const status = (digit) => (labels) => isApi(labels) && labels.status.startsWith(digit);
 
-/** What is counted: each reads a total that only grows. */
+/** The totals that are read. Each only grows. */
 const COUNTERS = {
   counters: (list) => total(list, "fiesta_points_stored_total", ({ type }) => type === "counter"),
   values: (list) => total(list, "fiesta_points_stored_total", ({ type }) => type === "value"),
@@ -35,9 +35,9 @@ const COUNTERS = {
 };
 
 const CHARTS = [
-  { title: "Points stored, a second", lines: { counters: (now) => now.counters, values: (now) => now.values } },
-  { title: "Requests, a second", lines: { writes: (now) => now.writes, queries: (now) => now.queries, admin: (now) => now.others } },
-  { title: "Errors, a second",
+  { title: "Points stored per second", lines: { counters: (now) => now.counters, values: (now) => now.values } },
+  { title: "Requests per second", lines: { writes: (now) => now.writes, queries: (now) => now.queries, admin: (now) => now.others } },
+  { title: "Errors per second",
     lines: { "refused (4xx)": (now) => now.refused, "failed (5xx)": (now) => now.failed, "items rejected": (now) => now.rejected } },
   { title: "Mean time, in ms",
     lines: { "to an answer": (now) => mean(now.answering, now.answers), "of a commit": (now) => mean(now.committing, now.commits) } },
@@ -63,7 +63,7 @@ export class Service {
       this.about);
   }
 
-  /** Ask now, and at every even second from now on while the page is looked at. */
+  /** Ask now, and at every even second while the page is visible. */
   async start() {
     const at = Math.floor(Date.now() / 1000 / STEP) * STEP;
     if (!document.hidden) {
@@ -73,7 +73,7 @@ export class Service {
     setTimeout(() => this.start(), STEP * 1000 - (Date.now() % (STEP * 1000)) + 20);
   }
 
-  /** The rates now, none without an answer; the facts and the sign are told. */
+  /** Show the figures and the sign of the header. Returns the rates now; none without an answer. */
   async #ask() {
     try {
       const signal = patience(PATIENCE_MS);
@@ -99,7 +99,7 @@ export class Service {
       drawn.draw({ ...range, series });
     }
     this.about.textContent = `From /metrics every ${STEP} s since this page was opened, for ${KEPT_SECONDS / 60} minutes at most. Requests are those under /api. `
-      + `Where several processes share this address, those that answered are added up. Times: ${zoneName("local")}.`;
+      + `If several processes share this address, the page adds up those that answered. Times: ${zoneName("local")}.`;
   }
 
   #tell(ready, list) {

@@ -1,4 +1,4 @@
-/** The chart as a table, for those who would rather read: made when it is opened. */
+/** The chart as a table. It is made when it is opened. */
 
 import { el } from "./dom.js";
 import { digits } from "./numbers.js";

@@ -1,4 +1,4 @@
-/** Try it: a form for one operation, the curl of what it would send, and the answer. Nothing goes before "Send". */
+/** Try it: a form for one operation, the curl of what it would send, and the answer. Nothing is sent before you press "Send". */
 
 import { address, explain, send, unreachable } from "./api.js";
 import { createCommand } from "./command.js";
@@ -58,7 +58,7 @@ export function createTry({ path, method, operation, parameters, body, session, 
 
 const isRetryKey = ({ name }) => name === "Idempotency-Key";
 
-/** A control with a value that is right to send. What a path names is left open: an example may be somebody's. */
+/** A control with a valid value. A name in the path stays empty, because an example could be somebody's real name. */
 function controlOf({ name, in: place, required, schema, example }) {
   const id = `try-${++made}`;
   if (schema.enum) {

@@ -2,8 +2,8 @@
 
 An entry's group id goes into the store with its points, in one transaction, and is looked up before: so an entry that
 comes twice, is drained by two at once, or whose removal failed, is stored once. A request that reached the store by
-itself (its client asked again) is left out. What cannot be read is set aside; what the store refuses stays, and holds
-up nothing behind it.
+itself (its client asked again) is left out. An entry that cannot be read is set aside. An entry that the store refuses
+stays, and the entries behind it are stored all the same.
 """
 
 import asyncio
@@ -43,7 +43,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Read(NamedTuple):
-    """An entry and what it says."""
+    """An entry and its decoded group."""
 
     entry: SpillEntry
     group: SpilledGroup
@@ -51,7 +51,7 @@ class Read(NamedTuple):
 
 @dataclass(slots=True)
 class DrainCounts:
-    """Facts since the start; plain ints, read at scrape."""
+    """Counts since the start; plain ints, read at scrape."""
 
     entries: int = 0
     points: int = 0
@@ -66,7 +66,7 @@ class DrainCounts:
 
 
 class Drain:
-    """Looks at the spill every PAUSE_SECONDS. ``in_slot`` runs a commit in the place of a group."""
+    """Drains the spill every PAUSE_SECONDS. ``in_slot`` runs a commit when it is its turn among the groups."""
 
     def __init__(
         self,
@@ -92,7 +92,7 @@ class Drain:
         self._task = asyncio.create_task(self._run(), name="drain")
 
     async def close(self) -> None:
-        """Let the commit under way end, and let another process go on at once."""
+        """Wait for the running commit, then release the lease so that another process can continue at once."""
         self._closing.set()
         if self._task is not None:
             await self._task
@@ -110,7 +110,7 @@ class Drain:
                     await self._closing.wait()
 
     async def round(self) -> None:
-        """Look, and store what there is, as far as Redis and the store go along."""
+        """Store the entries of the spill, until it is empty or Redis or the store fails."""
         state = await self._spill.refresh()
         if not state.entries:
             return

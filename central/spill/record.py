@@ -1,4 +1,4 @@
-"""What a group looks like in the spill: names and not ids, so that it can be stored by any process, later.
+"""The format of a group in the spill. It holds names and not ids, so that any process can store it later.
 
 JSON in one zstd frame with a checksum: ``redis-cli`` and ``zstd -d`` show it to a person. Everything was decided at
 receipt: times, defaults, what was rejected. Pure.
@@ -21,7 +21,7 @@ MAX_BYTES: Final = 256 << 20
 
 
 class BadRecord(Exception):
-    """An entry that is no group of this version. The message says what is wrong with it."""
+    """The entry is not a group of this version. The message says what is wrong."""
 
 
 class SpilledRequest(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -20,13 +20,13 @@ from protocol.limits import ID_DAYS
 
 PREFIX: Final = "fiesta:spill"
 SECONDS: Final = 1.0
-"""The longest that one call over the link should take."""
+"""The longest time that one call to Redis should take, in seconds."""
 LOOK_SECONDS: Final = 3.0
-"""How old a look may be to tell that there is nothing; a look is taken once a second."""
+"""How old the last check may be to show that the spill is empty, in seconds; a check runs once per second."""
 READ_ENTRIES: Final = 256
 READ_BYTES: Final = 4 << 20
 _ID_BYTES: Final = 200
-"""What Redis needs, about, to remember one request id."""
+"""Roughly the bytes that Redis needs to remember one request id."""
 _ID_SECONDS: Final = (ID_DAYS + 1) * 86_400
 _WAITAOF_FROM: Final = (7, 2)
 _log = structlog.get_logger(__name__)
@@ -37,7 +37,7 @@ class SpillRefused(Exception):
 
 
 class SpillInDoubt(Exception):
-    """The group may be in the spill. To put it again is harmless: its id is the judge when it is drained."""
+    """The group may be in the spill. It can be put again without harm, because the drain stores each id once."""
 
 
 class SpillEntry(NamedTuple):
@@ -50,7 +50,7 @@ class SpillEntry(NamedTuple):
 
 @dataclass(slots=True)
 class SpillState:
-    """What is in the spill, as last heard; plain ints, read at scrape."""
+    """The content of the spill at the last check; plain ints, read at scrape."""
 
     entries: int = 0
     bytes: int = 0
@@ -59,14 +59,14 @@ class SpillState:
     lag_seconds: float = 0.0
     """Age of the oldest entry."""
     seen: bool = False
-    """Whether it was looked at since the start."""
+    """Whether a check has succeeded since the start."""
     fault: str | None = "Redis has not been asked yet"
-    """Why this Redis may not keep what is put in; None when it does."""
+    """Why this Redis could lose entries; None if it keeps them safely."""
 
 
 @dataclass(slots=True)
 class SpillCounts:
-    """Facts since the start; plain ints, read at scrape."""
+    """Counts since the start; plain ints, read at scrape."""
 
     put: int = 0
     refused: int = 0
@@ -74,7 +74,7 @@ class SpillCounts:
 
 
 def durability_fault(info: Mapping[str, Any], fsync: str, policy: str) -> str | None:
-    """Why this server may not keep what it acknowledged, and what would be right; None when it does."""
+    """Why this server could lose what it acknowledged, and what would be right; None if it is safe."""
     if not info.get("aof_enabled"):
         return "Redis is not durable: it has no append-only file; set appendonly yes"
     if fsync != "always":
@@ -89,7 +89,7 @@ def durability_fault(info: Mapping[str, Any], fsync: str, policy: str) -> str | 
 
 
 def memory_fault(info: Mapping[str, Any]) -> str | None:
-    """Why this server takes nothing more; None when it does."""
+    """Why this server takes no more entries; None if it takes them."""
     most = info.get("maxmemory", 0)
     if most and info["used_memory"] - info.get("mem_not_counted_for_evict", 0) > most:
         return f"Redis is full: it uses more than its maxmemory, {most} bytes; raise that"
@@ -123,12 +123,12 @@ class Spill:
 
     @property
     def holds(self) -> bool:
-        """Whether something is in the spill, as it was last seen; also while it was never seen."""
+        """Whether the spill held entries at the last check. True before the first check."""
         return self.state.entries > 0 or not self.state.seen
 
     @property
     def may_hide(self) -> bool:
-        """Whether something acknowledged may be in here and not in the store: unless a fresh look showed nothing.
+        """Whether acknowledged points may be in the spill only. False only if a recent check found it empty.
 
         A process that was stopped for a while, or cannot ask Redis, does not know what others have put in.
         """
@@ -207,7 +207,7 @@ class Spill:
         except (RedisDown, RedisRefused) as error:
             self._closed(str(error))
             return self.state
-        if added != self._added:  # what we hear may be older than what we put in meanwhile
+        if added != self._added:  # this answer may be older than an entry that we put in meanwhile
             entries, size = max(entries, self.state.entries), max(size, self.state.bytes)
         if size < self.state.bytes or not size:
             self._no_room = None

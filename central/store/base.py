@@ -26,15 +26,15 @@ class StoreUnavailable(StoreError):
 
 
 class NotStored(StoreUnavailable):
-    """A COMMIT failed again, and the group was looked for and is certainly not in: as with Refused no doubt is left."""
+    """A COMMIT failed again, but a search by its id showed that the group is certainly not stored, as with Refused."""
 
 
 class Unsupported(StoreError):
-    """This kind of store does not do it, now or later. The message says what does."""
+    """This kind of store never does it. The message names the tool that does."""
 
 
 class Refused(StoreError):
-    """The store judged a group and it is certainly not in; with ``again`` most other StoreErrors leave a doubt."""
+    """The store refused a group, and it is certainly not stored. With ``again``, other StoreErrors do not say that."""
 
 
 class StaleNames(Refused):
@@ -44,7 +44,7 @@ class StaleNames(Refused):
 class OutcomeUnknown(Exception):
     """COMMIT failed in a way that does not tell whether it happened.
 
-    The only way on is to commit the same group again with ``again=True``: its id is the judge.
+    Commit the same group again with ``again=True``: the store then finds by the group's id whether it is stored.
     """
 
 
@@ -109,7 +109,7 @@ class RequestId(NamedTuple):
 
 
 class Remembered(NamedTuple):
-    """What is known of a request id."""
+    """What the store knows of a request id."""
 
     fingerprint: bytes
     answer: bytes | None
@@ -202,13 +202,13 @@ class NameStore(Protocol):
         """Names in byte order that start with ``prefix`` and come after ``after``; with ``clashes`` only such."""
 
     async def delete(self, name: str) -> bool:
-        """Remove a name, and with it all of its points from what can be seen. False when there is none.
+        """Remove a name, so that queries no longer find it or its points. False if there is no such name.
 
         A process calls it between its commits.
         """
 
     async def purge(self) -> None:
-        """Remove the points that deleted names have left. May take long, and run beside commits."""
+        """Remove the points of deleted names. This may take long, and may run while groups commit."""
 
 
 class KeyStore(Protocol):
@@ -246,7 +246,7 @@ class KeyStore(Protocol):
 
 
 class Store(Protocol):
-    """Groups of points and what is asked about them; names, keys and retention are faces of their own.
+    """Stores groups of points and answers queries. Names, keys and retention have protocols of their own.
 
     Every method may raise StoreUnavailable. A process calls ``tidy`` between its commits.
     """
@@ -277,7 +277,7 @@ class Store(Protocol):
         """Exact summaries by name and window, only those with data; one snapshot."""
 
     async def under_lock(self, work: Callable[[], Awaitable[T]]) -> T:
-        """Run ``work`` while no other process migrates or runs anything so; it may use the store."""
+        """Run ``work`` under a lock that only one process holds at a time. ``work`` may use the store."""
 
     async def backup(self, target: Path) -> None:
         """Write a consistent copy of everything to ``target``, which must not exist, while writes go on."""
@@ -286,7 +286,7 @@ class Store(Protocol):
         """Return when the store answers; else raise StoreUnavailable."""
 
     async def tidy(self, *, idle: bool) -> None:
-        """Upkeep between groups, where it is due; never raises. Called between commits, as they are."""
+        """Do the upkeep that is due; never raises. Called between commits."""
 
     async def close(self) -> None:
         """Release everything. Later calls raise StoreUnavailable."""

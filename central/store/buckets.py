@@ -1,4 +1,4 @@
-"""Summaries as columns: what a store answers a query with, so that no Python object is made for a window."""
+"""A store's answer to a query: summaries as columns, so that no Python object is made per window."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -11,7 +11,7 @@ Column = npt.NDArray[Any]
 
 
 class Buckets(NamedTuple):
-    """Summaries of names over windows, one a row, in the order of id and start; numbers in units."""
+    """Summaries of names over windows, one per row, in the order of id and start; numbers in units."""
 
     metric_ids: Column
     starts: Column
@@ -22,7 +22,7 @@ class Buckets(NamedTuple):
 
 
 def no_buckets() -> Buckets:
-    """The answer where nothing is there."""
+    """The answer without any data."""
     return Buckets(*np.empty((6, 0), dtype=np.int64))
 
 

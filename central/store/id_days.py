@@ -11,7 +11,7 @@ from typing import Final
 from protocol.limits import ID_DAYS
 
 FARTHEST: Final = 31
-"""Days that the newest day may lie ahead and still be followed: beyond it, that one was the mistake."""
+"""How many days ahead of the clock the newest day may lie and still be used. Beyond that, the newest day is wrong."""
 
 
 def id_day(today: int, newest: int) -> int:
@@ -20,5 +20,5 @@ def id_day(today: int, newest: int) -> int:
 
 
 def days_to_drop(days: Iterable[int], today: int) -> list[int]:
-    """Those of the days that hold ids which are over: older than ID_DAYS by the clock and by the days after them."""
+    """The days whose ids can be dropped: over ID_DAYS old by the clock, and before the newest ID_DAYS + 1 days."""
     return [day for day in sorted(days)[: -ID_DAYS - 1] if day < today - ID_DAYS]

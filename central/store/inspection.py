@@ -1,4 +1,4 @@
-"""What a look at a store tells, for the doctor. A look changes nothing and needs no service that runs."""
+"""The state of a store, for the doctor. Reading it changes nothing and needs no running service."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ class KeyState(NamedTuple):
 
 @dataclass(frozen=True)
 class StoreState:
-    """What is in a store. Times are UTC seconds; ``None`` where the store does not tell."""
+    """The content of a store. Times are UTC seconds; ``None`` means that this store does not know."""
 
     version: str
     pending: list[str]

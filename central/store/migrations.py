@@ -52,7 +52,7 @@ def pending(known: list[Migration], applied: Mapping[str, str]) -> list[Migratio
 
 
 def one_by_one(todo: Sequence[Migration], told: OnMigration | None) -> Iterator[Migration]:
-    """Each in turn, told of first."""
+    """Each migration in turn; ``told`` is called before each."""
     for place, migration in enumerate(todo, 1):
         if told is not None:
             told(migration.name, place, len(todo))

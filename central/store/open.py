@@ -28,7 +28,7 @@ async def open_store(
     clock: Callable[[], float] = time.time,
     may_remove: Callable[[], bool] = lambda: False,
 ) -> OpenStore:
-    """The store of ``DB_CONNECTION``, migrated; ``told`` hears how far that is.
+    """The store of ``DB_CONNECTION``, migrated; ``told`` is called before each migration.
 
     ``may_remove`` is asked before anything is dropped by its age.
 

@@ -1,12 +1,12 @@
-"""A store that may go away: nobody waits for it long, and nobody waits at all while it is known to be down.
+"""Wraps a store that may be down: no call waits long for it, and none waits while it is known to be down.
 
-It is held to be down from a failure or a late answer on, until a ping in the background has been answered and no
-commit hangs any more. A commit is never cancelled: whether it happens is the store's to say.
+A failure or a late answer makes the store count as down. It counts as up again when a ping in the background is
+answered and no commit hangs. A commit is never cancelled: only the store can say whether it happened.
 
-Every other call passes one of two doors. What every request needs goes ``in_time``: an answer soon, or the store is
-held to be down. The rest goes ``while_up``: it may take its time, and its failure says nothing about the store. Which
-call goes where stands in one table, in OutageGuard and its faces, a line per call. Why the doors stand here and not in
-the stores: docs/decisions/0013-the-guard-stands-before-the-store.md.
+Every other call passes one of two methods. A call that every request needs passes ``in_time``: without an answer soon,
+the store counts as down. Any other call passes ``while_up``: it may take long, and its failure says nothing about the
+store. OutageGuard and its parts have one line per call that chooses the method. Why the guard is not in the
+stores: docs/decisions/0013-the-guard-stands-before-the-store.md.
 """
 
 import asyncio
@@ -78,10 +78,10 @@ class OutageGuard:
         self._hanging: set[asyncio.Task[None]] = set()
         self._probe: asyncio.Task[None] | None = None
         self.up = asyncio.Event()
-        """Set while the store is not held to be down."""
+        """Set while the store is considered up."""
         self.up.set()
         self.outages = 0
-        """How often it went down."""
+        """How often the store was considered down."""
         self.late_commits = 0
         self.writers = store.writers
         self.names: NameStore = _Names(store.names, self)
@@ -94,7 +94,7 @@ class OutageGuard:
 
     @property
     def down(self) -> bool:
-        """Whether the store is held to be down."""
+        """Whether the store is considered down."""
         return not self.up.is_set()
 
     def in_time(self, call: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
@@ -163,7 +163,7 @@ class OutageGuard:
         return await self._store.under_lock(work)
 
     async def tidy(self, *, idle: bool) -> None:
-        """See Store. Waits for better times."""
+        """See Store. Skipped while the store is down."""
         if not self.down:
             await self._store.tidy(idle=idle)
 

@@ -20,7 +20,7 @@ class Claim(NamedTuple):
 
 
 def is_wanted(new: NewName, found: Metric | None) -> bool:
-    """Whether the store has to be asked: the name is not there, or has no owner and would get one."""
+    """Whether the store must be asked: the name does not exist, or it has no owner and this item would own it."""
     return found is None or _may_own(new, found)
 
 

@@ -11,7 +11,7 @@ LINE_MOVES: Final[tuple[Action, ...]] = ("hide", "restore")
 
 
 class Move(NamedTuple):
-    """When the line was put where."""
+    """A move of the line: when it happened, and where the line was put."""
 
     at: int
     line: int
@@ -63,7 +63,7 @@ class RetentionStore(Protocol):
     async def replace(self, old: State, new: State, entries: Sequence[LogEntry] = ()) -> bool:
         """Write ``new`` and the log entries in one durable transaction, if the row is still at ``old.version``.
 
-        False, and nothing is written, when somebody else was faster. The version written is ``old.version + 1``.
+        False, and nothing is written, if another process wrote first. The version written is ``old.version + 1``.
         """
 
     async def log(self, limit: int) -> list[LogEntry]:

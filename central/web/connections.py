@@ -1,7 +1,7 @@
 """Connections that do nothing: they are closed after a while, and the one that has done so longest when room is needed.
 
 A connection waits for a request, or a request is handled, or its answer is taken. Waiting and taking have their time,
-looked at once a second: a timer of each connection would cost more than the request.
+checked once per second: one timer per connection would cost more than the request.
 """
 
 import asyncio

@@ -22,4 +22,4 @@ class RequestCounts:
     busy: Counter[str] = field(default_factory=Counter)
     """Requests that were turned away because too much of a kind was under way, by that kind."""
     handshakes: Counter[str] = field(default_factory=Counter)
-    """TLS handshakes that failed, by why."""
+    """TLS handshakes that failed, by reason."""

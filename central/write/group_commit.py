@@ -1,10 +1,10 @@
 """Group commit: requests join the open group, which commits when the previous commit returns.
 
-Each request waits for its own result. A group that certainly failed is run again one by one, so
-that only the offender fails. One whose outcome is unknown is never answered from: it is run again under its
-id until the store tells, while its requests wait, or leave with 503 and may ask again.
+Each request waits for its own result. A group that certainly failed is run again request by request, so that only the
+request at fault fails. A group with an unknown outcome answers no request: it is run again under its id until the
+store knows. Its requests wait meanwhile, or get 503 and may be sent again.
 
-With a spill a group that the store does not take, or not in time, goes there under the same id, and is acknowledged.
+With a spill, a group that the store does not take in time goes to the spill under the same id and is acknowledged.
 """
 
 import asyncio
@@ -100,7 +100,7 @@ class GroupCommit:
 
     @property
     def running(self) -> bool:
-        """Whether every one of its loops runs: one that broke off would let requests wait for ever."""
+        """Whether all its loops run. If one had ended, requests could wait for ever."""
         return bool(self._tasks) and not any(task.done() for task in self._tasks)
 
     @property
@@ -145,12 +145,12 @@ class GroupCommit:
         return None if found is None else replayed(request, found, submission_body)
 
     async def exclusive(self, work: Callable[[], Awaitable[T]]) -> T:
-        """Run ``work`` while no group is open: for changes that none may straddle."""
+        """Run ``work`` while no group is open, for changes that must not happen during a group."""
         async with self._slots.all():
             return await work()
 
     async def in_slot(self, work: Callable[[], Awaitable[T]]) -> T:
-        """Run ``work`` in the place of a group."""
+        """Run ``work`` when it is its turn among the groups."""
         async with self._slots.one():
             return await work()
 
@@ -171,7 +171,7 @@ class GroupCommit:
         return waiter
 
     async def _release_late(self) -> None:
-        """Send those away who waited too long; what they sent goes on and its key stays in flight.
+        """Answer 503 to requests that waited too long. Their points may still be stored, and their keys stay in flight.
 
         One look per second over a queue in order of time: a timer for each request would cost more than its commit.
         """
@@ -255,7 +255,7 @@ class GroupCommit:
             self._finish(members, refused(ApiError(500, "INTERNAL_ERROR", "something broke here; it is logged")))
 
     async def _store_group(self, members: list[Waiting]) -> None:
-        """Raises StoreError when it is certain that nothing of those who are not answered is stored."""
+        """Raises StoreError if certainly nothing is stored of the members without an answer."""
         group_id = os.urandom(16)
         async with contextlib.AsyncExitStack() as stack:
             try:
@@ -336,7 +336,7 @@ class GroupCommit:
 
 
 def _open(members: list[Waiting]) -> list[Waiting]:
-    """Those who have no answer yet."""
+    """The members that have no answer yet."""
     return [member for member in members if not member.answered]
 
 

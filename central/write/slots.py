@@ -1,4 +1,4 @@
-"""Who may write: so many commits at once, or one change that no commit may straddle."""
+"""Turns to write: several commits at once, or one change alone, during which no commit runs."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -25,7 +25,7 @@ class WriteSlots:
 
     @asynccontextmanager
     async def all(self) -> AsyncIterator[None]:
-        """Every slot: nobody else has one meanwhile."""
+        """All slots, so that nothing else writes meanwhile."""
         async with AsyncExitStack() as stack:
             async with self._taking_all:
                 for _ in range(self._count):

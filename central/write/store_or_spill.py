@@ -1,6 +1,6 @@
-"""The two places that keep groups: the store, and the spill for when the store does not take them.
+"""The two places that keep groups: the store, and the spill for groups that the store does not take.
 
-A request's id is looked for in the spill first and in the store then: what has left the one by then is in the other.
+A request's id is searched in the spill first and in the store second, so a request that moves meanwhile is found.
 """
 
 import asyncio
@@ -24,11 +24,11 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(slots=True)
 class WriteCounts:
-    """Facts of the group commit since the start; plain numbers, read at scrape."""
+    """Counts of the group commit since the start; plain numbers, read at scrape."""
 
     points: int = 0
     counters: int = 0
-    """Of the points those that are counters."""
+    """How many of the points are counters."""
     replays: int = 0
     failed_groups: int = 0
     unknown_outcomes: int = 0
@@ -128,7 +128,7 @@ class StoreOrSpill:
             pause = min(pause * 2, _RETRY_MOST)
 
     async def _ask_spill(self, ids: Sequence[bytes]) -> dict[bytes, Remembered]:
-        """What the spill knows; nothing when it cannot be asked: then the drain leaves out what came twice."""
+        """What the spill knows of the ids; empty if it cannot be asked. The drain then leaves out what came twice."""
         try:
             return await self.find_spilled_requests(ids)
         except SpillRefused:

@@ -1,4 +1,4 @@
-"""Whether a write can be acknowledged now. Found out by writing: a disk that is full reads as well as ever."""
+"""Checks whether a write can be acknowledged now, by writing: a full disk can still be read."""
 
 import asyncio
 import os
@@ -8,7 +8,7 @@ from typing import Any, Final
 from central.store.base import Group, OutcomeUnknown, Store, StoreError
 
 GOOD_SECONDS: Final = 5.0
-"""How long a write that went well is an answer: a probe of each second writes no more often than this."""
+"""Seconds for which a successful write counts as the answer. Probes write no more often than this."""
 LATE_SECONDS: Final = 2.0
 _DAY: Final = 86_400
 
@@ -16,7 +16,7 @@ _DAY: Final = 86_400
 class WriteCheck:
     """Stores an empty group, of which the store keeps its own id alone. At most one runs, however many ask.
 
-    ``in_turn`` runs a call in the place of a group. ``clock`` is UTC seconds, ``ticks`` monotonic ones.
+    ``in_turn`` runs a call when it is its turn among the groups. ``clock`` is UTC seconds, ``ticks`` monotonic ones.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class WriteCheck:
         self._running: asyncio.Task[str | None] | None = None
 
     async def fault(self) -> str | None:
-        """Why nothing can be written; None where a write has gone well just now."""
+        """Why nothing can be written; None if a recent write succeeded."""
         if self._ticks() < self._good_until:
             return None
         if self._running is None:

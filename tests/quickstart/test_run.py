@@ -85,7 +85,9 @@ def test_a_name_nobody_knows_is_no_address(monkeypatch: pytest.MonkeyPatch) -> N
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)  # without asking a name server
-    with pytest.raises(StartError, match="METRICS_LISTEN localhost:0 is no address: Name or service not known"):
+    with pytest.raises(
+        StartError, match="METRICS_LISTEN localhost:0 is not a valid address: Name or service not known"
+    ):
         plan_for(METRICS_LISTEN="localhost:0")
 
 
@@ -184,7 +186,7 @@ async def test_a_child_that_never_answers_is_given_up() -> None:
     child = await child_of(STUBBORN)
     with closing(socket.socket()) as silent:
         silent.bind(("127.0.0.1", 0))  # bound and not listening: every try is refused
-        with pytest.raises(StartError, match="central is not well at http"):
+        with pytest.raises(StartError, match="central does not answer at http"):
             await answers(child, Target(f"http://127.0.0.1:{silent.getsockname()[1]}", "", ""), tries=2)
     child.process.kill()
     await child.process.wait()

@@ -1,7 +1,7 @@
-"""The embedded database as a machine: one writer thread, readers in lanes, transactions, its own checkpoints.
+"""Runs the embedded database: one writer thread, readers in lanes, transactions, checkpoints.
 
-It knows files, threads and healing, and nothing of metrics. A handle that broke is closed, and the next call opens
-the file again; what is durable is then what the write-ahead log says.
+It knows nothing about metrics. It closes a handle that broke, and the next call opens the file again. The
+write-ahead log then decides what is durable.
 """
 
 import asyncio
@@ -26,12 +26,12 @@ Connection = duckdb.DuckDBPyConnection
 
 
 class Lane(Enum):
-    """What a reading is for, with its number of threads: no reading of one lane waits for one of another."""
+    """A lane and its number of threads. A read never waits for a read in another lane."""
 
     LOOK_UP = 2
     """Keys, names, lines, pings: short, and every request needs them."""
     QUERY = 3
-    """What users ask: may be long."""
+    """Queries of users, which may take long."""
     COPY = 1
     """A backup."""
 
@@ -164,8 +164,8 @@ class Engine:
     async def tidy(self, *, idle: bool) -> None:
         """Checkpoint when the log is large, or not empty and nobody writes. Never raises.
 
-        A checkpoint that fails is nobody's answer: it is logged, the handle is opened anew where it
-        broke, and what was committed stays committed.
+        A checkpoint that fails makes no request fail. It is logged, a broken handle is opened again, and what was
+        committed stays committed.
         """
         size = self.wal_bytes()
         due = WAL_BYTES * (1 + self._failed_checkpoints)  # a failure opens the file anew: not after every group
@@ -180,7 +180,7 @@ class Engine:
             return 0
 
     async def close(self) -> None:
-        """Let running work end, checkpoint and release the file."""
+        """Wait for running work, checkpoint, and close the file."""
         if self._closed:
             return
         self._closed = True
@@ -244,7 +244,7 @@ class Engine:
                 self._gate.notify_all()
 
     def _end(self, reading: _Reading, future: asyncio.Future[T]) -> None:
-        """See that a query whose caller has gone ends too, or never begins.
+        """Interrupt a query whose caller has gone, or keep it from starting.
 
         Asks again and again: DuckDB forgets an interrupt that arrives between two statements.
         """

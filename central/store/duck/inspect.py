@@ -1,4 +1,4 @@
-"""A look at the embedded store's file while no service has it open: read-only, the log is read and not folded in."""
+"""Reads the state of the embedded store's file while no service has it open. It opens the file read-only."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from central.store.migrations import load, pending
 
 
 def look(path: Path) -> StoreState:
-    """What is in the file. Raises StoreUnavailable when it cannot be read, and MigrationError."""
+    """The state of the store in the file. Raises StoreUnavailable if it cannot be read, and MigrationError."""
     try:
         with duckdb.connect(str(path), read_only=True, config={"threads": 1}) as handle:
             version = f"DuckDB {duckdb.__version__}"

@@ -12,9 +12,9 @@ from central.store.duck.sql import put_minutes
 SLICE_ROWS: Final = 30_000
 """About how many rows a slice moves: a name's day at least."""
 PAUSE_SECONDS: Final = 1.0
-"""Between two slices, so that commits hardly notice."""
+"""Seconds between two slices, so that commits are hardly delayed."""
 CHECK_SECONDS: Final = 3_600.0
-"""When to look again after nothing was left."""
+"""Seconds until the next try after nothing was left to pack."""
 _DAY: Final = 86_400
 
 

@@ -50,7 +50,7 @@ T = TypeVar("T")
 
 FILE_NAME: Final = "fiesta.duckdb"
 TAIL_ROWS: Final = 32_768
-"""When the tail is folded: small enough that a query reads it in no time, large enough that its cost spreads."""
+"""How many rows make the tail fold: few enough for fast queries, enough to spread the cost of a fold."""
 _RECENT: Final = 16_384
 _DAY: Final = 86_400
 _BACKUP_SECONDS: Final = 3_600
@@ -74,7 +74,7 @@ class DuckStore:
     ) -> None:
         self._clock = clock
         self.may_remove: Callable[[], bool] = lambda: True
-        """Whether the clock is to be trusted with what cannot be undone. The one that wires puts its judge here."""
+        """Whether the clock can be trusted for deletions. central.app replaces this function."""
         self._fold_at = tail_rows
         self.engine = Engine(folder / FILE_NAME, self._on_open, commit=commit, checkpoint=checkpoint)
         self.names: NameStore = DuckNames(self.engine)
@@ -108,7 +108,7 @@ class DuckStore:
             for day in days_to_drop(self._filters, int(now // _DAY)) if may_remove else ():
                 await self.engine.write(lambda handle, day=day: handle.execute(f"DROP TABLE {_table(day)}"))  # type: ignore[misc]
                 del self._filters[day]
-                self._recent.clear()  # once a day; what is asked for again is found in its day's table
+                self._recent.clear()  # once per day; a question asked again finds its row in that day's table
             if self._tail_rows >= self._fold_at:
                 await self.engine.write(self._fold)
             # A time far ahead was set by a clock that has been set back since.
@@ -285,7 +285,7 @@ def _units(number: Decimal) -> int:
 
 
 def _copy(cursor: Connection, target: Path) -> None:
-    """Copy all in one snapshot. The name that the copy has meanwhile is free again whatever happens."""
+    """Copy everything in one snapshot. The copy is always detached again, also after an error."""
     if target.exists():
         raise StoreError(f"{target} exists already")
     name, quoted = f"copy_{os.urandom(8).hex()}", str(target).replace("'", "''")

@@ -55,12 +55,12 @@ class ServerError(StoreError):
 
 
 class Lost(StoreUnavailable):
-    """The session ended. Nothing that was not committed by then will be."""
+    """The session ended. What was not committed by then never will be."""
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """Where the database is and who we are there."""
+    """The address of the database, and the user name and password."""
 
     host: str
     port: int
@@ -149,7 +149,7 @@ class Connection:
             raise self._told(error) from error
 
     async def run_all(self, statements: Sequence[str], texts: Sequence[bytes] = ()) -> list[list[tuple[Any, ...]]]:
-        """Run statements without parameters, as many in one packet as should be; the rows of each.
+        """Run statements without parameters, several in one packet. Returns the rows of each.
 
         ``texts`` are what each LOAD DATA LOCAL among them takes for its file, a row per line. Where one of them did not
         become what it says this raises ServerError with LEFT_OUT; an INSERT of the same would tell why.

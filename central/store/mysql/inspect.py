@@ -1,4 +1,4 @@
-"""A look at the database as a session of the service sees it. Changes nothing."""
+"""Reads the state of the database through a session like the service's. Changes nothing."""
 
 import time
 from typing import Final
@@ -23,7 +23,7 @@ VARIABLES: Final = (
 
 
 async def look(server: Server) -> StoreState:
-    """What is there. Raises StoreUnavailable when it cannot be reached, StoreError and MigrationError."""
+    """The state of the database. Raises StoreUnavailable if it cannot be reached, StoreError and MigrationError."""
     connection = await connect(server, Session())
     try:
         return await _look(connection)
@@ -61,7 +61,7 @@ async def _look(connection: Connection) -> StoreState:
 
 
 async def _applied(connection: Connection) -> dict[str, str]:
-    """Checksum by name; nothing in a new database."""
+    """The checksum of each applied migration by its name; empty in a new database."""
     there = "SELECT 1 FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = 'migrations'"
     if not await connection.rows(there):
         return {}

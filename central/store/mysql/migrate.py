@@ -62,7 +62,7 @@ async def migrate(
 async def locked(
     connect: Callable[[], Awaitable[Connection]], wait_seconds: float = WAIT_SECONDS
 ) -> AsyncIterator[None]:
-    """Of all processes only this one is in the block. Raises StoreUnavailable where another one stays in it long."""
+    """Only one process at a time is in this block. Raises StoreUnavailable if another one stays in it long."""
     keeper = await connect()
     try:
         await _lock(keeper, wait_seconds)

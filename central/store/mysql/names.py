@@ -1,6 +1,6 @@
 """Names in MySQL.
 
-All who create or delete names wait for one row of ``locks``, in whichever process they are: so caps hold. Ids come
+Every process locks one row of ``locks`` to create or delete names, so the caps hold. Ids come
 from AUTO_INCREMENT, which both servers keep over restarts, so none is given twice.
 """
 

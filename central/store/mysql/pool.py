@@ -33,7 +33,7 @@ async def run_commit(connection: Connection) -> None:
 
 
 class Pool:
-    """At most ``size`` sessions. Owns those at rest; a borrower owns his until he gives it back."""
+    """At most ``size`` sessions. Owns the idle sessions; a borrower owns a session until it returns it."""
 
     def __init__(
         self,
@@ -156,12 +156,12 @@ class Pool:
         return asyncio.get_running_loop().time() + (self._seconds if seconds is None else seconds)
 
     def forget(self) -> None:
-        """Close all that rest: where one session died unnoticed the others most likely did."""
+        """Close all idle sessions: if one died unnoticed, the others probably did too."""
         while self._resting:
             self._resting.pop()[0].close()
 
     def close(self) -> None:
-        """Close what rests now and what is given back later."""
+        """Close the idle sessions now, and the others when they are returned."""
         self._closed = True
         self.forget()
 
@@ -179,7 +179,7 @@ class Pool:
 
 @asynccontextmanager
 async def _until(deadline: float) -> AsyncIterator[None]:
-    """Ends the block at ``deadline``. Raises StoreUnavailable then."""
+    """Ends the block at ``deadline`` by raising StoreUnavailable."""
     try:
         async with asyncio.timeout_at(deadline):
             yield

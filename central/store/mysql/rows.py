@@ -86,7 +86,7 @@ def _summary(row: Row) -> tuple[int, int, int, int]:
 
 
 def _summed(parts: Iterable[tuple[tuple[int, int], tuple[int, int, int, int]]]) -> _Sums:
-    """One entry a bucket, in the order in which the buckets come."""
+    """One entry per bucket, in the order in which the buckets come."""
     sums: _Sums = {}
     for bucket, new in parts:
         old = sums.get(bucket)

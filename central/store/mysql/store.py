@@ -1,7 +1,7 @@
 """The store of the production tier: MySQL 8 or MariaDB 10.11, for many processes. See base.Store for the promises.
 
 A group is one transaction: its id, a look at the names' version, its requests' ids, points, both rollups. The unique
-key of the ids is the judge of what is stored once. After the group's own id went in, no earlier attempt at the group
+key of the ids keeps anything from being stored twice. After the group's own id went in, no earlier attempt at the group
 can be in or come in any more, whatever fails then: so the errors after that point are certain.
 """
 
@@ -95,7 +95,7 @@ class MySQLStore:
         self._server = server
         self._clock = clock
         self.may_remove: Callable[[], bool] = lambda: True
-        """Whether the clock is to be trusted with what cannot be undone. The one that wires puts its judge here."""
+        """Whether the clock can be trusted for deletions. central.app replaces this function."""
         writing = Session(limits.lock, prepare=mysql_sql.CREATE_SUMS)
         self._writers = Pool(lambda: connect(server, writing), WRITERS, limits.write, commit=commit)
         self._lookups = Pool(lambda: connect(server, Session(limits.lock)), LOOKUPS, limits.lookup)
@@ -126,7 +126,7 @@ class MySQLStore:
             pool.close()
 
     async def _kill_query(self, server_id: int) -> None:
-        """End the statement of a session of ours; none is no fault. Where it cannot be done, its own limit ends it."""
+        """End the statement that one of our sessions runs, if any. If that fails, its own time limit ends it."""
         with contextlib.suppress(StoreError):
             await self._lookups.ask(lambda connection: connection.run(f"KILL QUERY {server_id}"))
 
@@ -143,7 +143,7 @@ class MySQLStore:
     # --- upkeep
 
     async def tidy(self, *, idle: bool) -> None:
-        """See Store. Once a day, or a minute after it failed."""
+        """See Store. Runs once per day, and again a minute after a failure."""
         now = self._clock()
         today = int(now // _DAY)
         done = today == self._kept_day and (today == self._ids_day or not self.may_remove())
@@ -157,7 +157,7 @@ class MySQLStore:
             _log.error("upkeep_failed", error=str(error), next_try_seconds=_UPKEEP_PAUSE)
 
     async def upkeep(self) -> None:
-        """Partitions for the days to come, ids of days gone by, what is left of deleted names. Raises StoreError."""
+        """Make the coming days' partitions, drop old ids, remove points of deleted names. Raises StoreError."""
         today = int(self._clock() // _DAY)
         await self._changers.ask(lambda connection: self._keep_partitions(connection, today))
         await self.names.purge()
@@ -209,7 +209,7 @@ class MySQLStore:
             raise
 
     async def _mend_partitions(self, group: Group) -> bool:
-        """Make the partitions that a group needs and somebody dropped, or nobody made. False when it is no use."""
+        """Make the partitions that a group needs and that do not exist. False if that cannot help."""
         today = int(self._clock() // _DAY)
         needed = max([group.day, *(row.recorded_at // _DAY for row in group.rows)])
         last = min(max(needed, today + mysql_partitions.AHEAD), today + mysql_partitions.FARTHEST)

@@ -292,11 +292,12 @@ def _retention() -> list[Endpoint]:
         return {"201": _json("Done; where it stands now.", success({**_MESSAGE, "data": schema("Retention")}), example)}
 
     run = (
-        "What the service does by itself once a day (UTC): moves the line, which hides what is older, and removes what "
-        "has been hidden for the grace time. Ends a hold. While removing takes long the answer comes before its end."
+        "Runs now what the service runs by itself once per day (UTC). It moves the line, which hides older points, and "
+        "removes points that were hidden for the grace time. It ends a hold. If removing takes long, the answer comes "
+        "before it ends."
     )
     restore = (
-        "Moves the line back, so that the last days days are in sight again, or all that are not removed yet; held "
+        "Moves the line back, so that queries show the last days days again, or all that are not removed yet; held "
         "there for the grace time, or until a run is asked for."
     )
     body, moved = {**_body("Restore", {"days": 97}), "required": False}, done("Line moved back")

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from central.doctor import judge as doctor
-from central.doctor.judge import Finding, Folder, KeyFile, RedisFacts, worst
+from central.doctor import judge
+from central.doctor.judge import Finding, Folder, KeyFile, RedisServer, worst
 from central.store.base import ListedName
 from central.store.inspection import MAX_CLASHES, KeyState, StoreState
 
@@ -44,7 +44,7 @@ def statuses(findings: Any) -> str:
     ],
 )
 def test_the_data_folder(folder: Folder, verdict: str) -> None:
-    assert statuses(doctor.data_folder(folder)) == verdict
+    assert statuses(judge.data_folder(folder)) == verdict
 
 
 @pytest.mark.parametrize(
@@ -63,15 +63,15 @@ def test_the_data_folder(folder: Folder, verdict: str) -> None:
     ],
 )
 def test_the_file_of_the_admin_key(file: KeyFile, keys: list[KeyState] | None, given: bool, verdict: str) -> None:
-    assert statuses(doctor.admin_key_file(file, keys, given=given)) == verdict
+    assert statuses(judge.admin_key_file(file, keys, given=given)) == verdict
 
 
 @pytest.mark.parametrize(
     ("since", "until", "verdict"), [(-1, 90, "o"), (-1, 29, "w"), (-1, 6, "f"), (-9, -1, "f"), (1, 90, "f")]
 )
 def test_a_certificate_by_days(since: int, until: int, verdict: str) -> None:
-    assert statuses(doctor.certificate(NOW + until * DAY, NOW + since * DAY, NOW)) == verdict
-    assert statuses(doctor.certificate(None, None, NOW)) == "o"
+    assert statuses(judge.certificate(NOW + until * DAY, NOW + since * DAY, NOW)) == verdict
+    assert statuses(judge.certificate(None, None, NOW)) == "o"
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_a_certificate_by_days(since: int, until: int, verdict: str) -> None:
     [(0.4, 5, "o"), (-0.9, 5, "o"), (2.0, 5, "w"), (-4.9, 5, "w"), (5.1, 5, "f"), (-3_600, 5, "f"), (1.5, 0, "f")],
 )
 def test_a_clock_by_seconds(difference: float, skew: float, verdict: str) -> None:
-    finding = doctor.clock("the database", difference, skew)
+    finding = judge.clock("the database", difference, skew)
     assert statuses(finding) == verdict
     assert verdict == "o" or ("ahead" if difference > 0 else "behind") in finding.message
 
@@ -104,7 +104,7 @@ def test_a_clock_by_seconds(difference: float, skew: float, verdict: str) -> Non
     ],
 )
 def test_settings_of_the_database(change: dict[str, str], bad: str | None) -> None:
-    findings = list(doctor.mysql_settings({**GOOD_MYSQL, **change}))
+    findings = list(judge.mysql_settings({**GOOD_MYSQL, **change}))
     statuses(findings)
     assert [finding.check for finding in findings if finding.status == "fails"] == ([f"database {bad}"] if bad else [])
 
@@ -112,7 +112,7 @@ def test_settings_of_the_database(change: dict[str, str], bad: str | None) -> No
 @pytest.mark.parametrize(("ahead", "verdict"), [(7, "o"), (5, "o"), (4, "w"), (1, "w"), (0, "f"), (-3, "f")])
 def test_partitions_by_days_ahead_of_the_table_that_has_fewest(ahead: int, verdict: str) -> None:
     today = int(NOW // DAY)
-    finding = doctor.partitions({"metric_points": today + 7, "rollup_hour": today + ahead}, NOW)
+    finding = judge.partitions({"metric_points": today + 7, "rollup_hour": today + ahead}, NOW)
     assert statuses(finding) == verdict
     assert verdict == "o" or "rollup_hour" in finding.message
 
@@ -127,24 +127,24 @@ def test_partitions_by_days_ahead_of_the_table_that_has_fewest(ahead: int, verdi
     ],
 )
 def test_whether_somebody_can_still_make_keys(keys: list[KeyState], given: bool, verdict: str) -> None:
-    assert statuses(doctor.admin_keys(keys, given=given)) == verdict
+    assert statuses(judge.admin_keys(keys, given=given)) == verdict
 
 
 def test_a_revoked_key_in_use_is_named() -> None:
-    assert statuses(doctor.revoked_in_use([SENDER], {})) == "o"
-    finding = doctor.revoked_in_use([SENDER], {2: 7, 9: 1})
+    assert statuses(judge.revoked_in_use([SENDER], {})) == "o"
+    finding = judge.revoked_in_use([SENDER], {2: 7, 9: 1})
     assert statuses(finding) == "w"
     assert "2 (checkout): 7 requests, 9 (?): 1 requests" in finding.message
 
 
 def test_a_clock_that_jumped_is_told_and_how_long_nothing_is_removed() -> None:
-    assert statuses(doctor.clock_jumps(0, 3600)) == "o"
-    finding = doctor.clock_jumps(2, 1799.5)
+    assert statuses(judge.clock_jumps(0, 3600)) == "o"
+    finding = judge.clock_jumps(2, 1799.5)
     assert (finding.status, finding.message) == (
         "warning",
         "2 since the service started; it removes nothing for 1800 s more",
     )
-    assert doctor.clock_jumps(1, 0).message == "1 since the service started"
+    assert judge.clock_jumps(1, 0).message == "1 since the service started"
 
 
 @pytest.mark.parametrize(
@@ -160,21 +160,21 @@ def test_a_clock_that_jumped_is_told_and_how_long_nothing_is_removed() -> None:
     ],
 )
 def test_retention_by_its_last_run(last_run: float | None, running: bool, verdict: str) -> None:
-    assert statuses(doctor.retention(None if last_run is None else int(last_run), NOW, running=running)) == verdict
+    assert statuses(judge.retention(None if last_run is None else int(last_run), NOW, running=running)) == verdict
 
 
 def test_migrations_and_rejected_points() -> None:
-    assert statuses(doctor.migrations(StoreState("v", []))) == "o"
-    assert statuses(doctor.migrations(StoreState("v", ["0003_x"]))) == "w"
-    assert [statuses(doctor.rejected_points(count)) for count in (0, None, 3)] == ["o", "o", "w"]
+    assert statuses(judge.migrations(StoreState("v", []))) == "o"
+    assert statuses(judge.migrations(StoreState("v", ["0003_x"]))) == "w"
+    assert [statuses(judge.rejected_points(count)) for count in (0, None, 3)] == ["o", "o", "w"]
 
 
 def test_clashes_of_names_are_shown_by_name() -> None:
-    assert statuses(doctor.clashes([])) == "o"
-    found = doctor.clashes([ListedName("a.timing", "value", "timing", "a")])
+    assert statuses(judge.clashes([])) == "o"
+    found = judge.clashes([ListedName("a.timing", "value", "timing", "a")])
     assert (found.status, found.message) == ("warning", "a (its timings are in a.timing)")
     many = [ListedName(f"n{number}.set", "value", "set", f"n{number}") for number in range(MAX_CLASHES)]
-    assert doctor.clashes(many).message.endswith("(its sets are in n19.set) and perhaps more")
+    assert judge.clashes(many).message.endswith("(its sets are in n19.set) and perhaps more")
 
 
 @pytest.mark.parametrize(
@@ -187,12 +187,12 @@ def test_clashes_of_names_are_shown_by_name() -> None:
     ],
 )
 def test_what_the_service_says(status: str, said: str, version: str, verdict: str) -> None:
-    findings = list(doctor.service({"status": status, "dependencies": {"store": said}}, version, "1"))
+    findings = list(judge.service({"status": status, "dependencies": {"store": said}}, version, "1"))
     assert statuses(findings) == verdict
     assert said == "ok" or "store: away" in findings[0].message
 
 
-GOOD_REDIS = RedisFacts("7.0.15", None, used=1 << 20, most=0)
+GOOD_REDIS = RedisServer("7.0.15", None, used=1 << 20, most=0)
 
 
 @pytest.mark.parametrize(
@@ -200,21 +200,21 @@ GOOD_REDIS = RedisFacts("7.0.15", None, used=1 << 20, most=0)
     [
         (GOOD_REDIS, None, "o"),
         (GOOD_REDIS, 1 << 20, "oooo"),
-        (RedisFacts("6.0.16", None, 0, 0), None, "f"),
-        (RedisFacts("7.0.15", "not durable", 0, 0), 1 << 20, "ofoo"),
-        (RedisFacts("7.0.15", None, 9 << 20, 10 << 20), 1 << 20, "oowo"),
-        (RedisFacts("7.0.15", None, 1 << 20, 10 << 20), 1 << 20, "oooo"),
-        (RedisFacts("7.0.15", None, 0, 0, entries=3, lag=31.0), 1 << 20, "ooow"),
-        (RedisFacts("7.0.15", None, 0, 0, entries=3, lag=2.0), 1 << 20, "oooo"),
-        (RedisFacts("7.0.15", None, 0, 0, bad=1), 1 << 20, "ooow"),
+        (RedisServer("6.0.16", None, 0, 0), None, "f"),
+        (RedisServer("7.0.15", "not durable", 0, 0), 1 << 20, "ofoo"),
+        (RedisServer("7.0.15", None, 9 << 20, 10 << 20), 1 << 20, "oowo"),
+        (RedisServer("7.0.15", None, 1 << 20, 10 << 20), 1 << 20, "oooo"),
+        (RedisServer("7.0.15", None, 0, 0, entries=3, lag=31.0), 1 << 20, "ooow"),
+        (RedisServer("7.0.15", None, 0, 0, entries=3, lag=2.0), 1 << 20, "oooo"),
+        (RedisServer("7.0.15", None, 0, 0, bad=1), 1 << 20, "ooow"),
     ],
 )
-def test_redis_and_the_spill(facts: RedisFacts, spill_bytes: int | None, verdict: str) -> None:
-    assert statuses(doctor.redis_server(facts, spill_bytes)) == verdict
+def test_redis_and_the_spill(facts: RedisServer, spill_bytes: int | None, verdict: str) -> None:
+    assert statuses(judge.redis_server(facts, spill_bytes)) == verdict
 
 
 def test_the_worst_of_all_counts() -> None:
-    rows = {"ok": doctor.ok("a", "b"), "warning": doctor.warning("a", "b", "c"), "fails": doctor.fails("a", "b", "c")}
+    rows = {"ok": judge.ok("a", "b"), "warning": judge.warning("a", "b", "c"), "fails": judge.fails("a", "b", "c")}
     for chosen in itertools.product(rows, repeat=2):
         wanted = next(status for status in ("fails", "warning", "ok") if status in chosen)
         assert worst([rows[name] for name in chosen]) == wanted

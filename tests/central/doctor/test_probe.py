@@ -140,7 +140,7 @@ async def test_tls_of_the_running_service(tmp_path: Path) -> None:
         listen = {"METRICS_LISTEN": central.url.removeprefix("https://")}
         found = await report(folder, {**files, **listen})
     assert found.checks["service"] == found.checks["store"] == "ok"
-    assert "good until" in found.messages["certificate"]
+    assert "valid until" in found.messages["certificate"]
 
 
 @pytest.mark.parametrize("faults", ["METRICS_FOO", "METRICS_LISTEN"])

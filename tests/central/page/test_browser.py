@@ -194,7 +194,7 @@ async def test_a_range_from_to_is_asked_as_it_was_given(site: Site) -> None:
 async def test_a_key_that_is_not_taken_is_said_in_words(site: Site) -> None:
     async with window(site, key=None, refused={401}) as page:
         for wrong, words in {
-            "é": "That is no key",
+            "é": "That is not a key",
             f"gf_aaaaaaaaaaaa_{'x' * 43}": "The service does not take this key",
         }.items():
             await page.locator("#key-input").fill(wrong)

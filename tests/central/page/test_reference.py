@@ -166,8 +166,8 @@ def shown_rate(page: Page, chart: str, name: str) -> Locator:
 
 async def test_rates_and_errors_of_the_service_are_seen(site: Site) -> None:
     async with window(site, "/#service", key=None) as page:
-        points = shown_rate(page, "Points stored, a second", "counters")
-        errors = shown_rate(page, "Errors, a second", "refused")
+        points = shown_rate(page, "Points stored per second", "counters")
+        errors = shown_rate(page, "Errors per second", "refused")
         await expect(points).to_have_text("0")
         seen: set[str] = set()
 
