@@ -6,14 +6,7 @@ Every function returns a new value, so that nobody can change another's descript
 from typing import Any, Final, NamedTuple
 
 from central.access.auth import SCOPES
-from protocol.limits import (
-    MAX_BATCH_ITEMS,
-    MAX_BODY_BYTES,
-    MAX_EXPANDED_BYTES,
-    MAX_IDEMPOTENCY_KEY,
-    MAX_NAME_LENGTH,
-    SKEW_HEADER,
-)
+from protocol.limits import MAX_BATCH_ITEMS, MAX_BODY_BYTES, MAX_EXPANDED_BYTES, MAX_IDEMPOTENCY_KEY, MAX_NAME_LENGTH
 from protocol.statsd_types import KIND_OF, MAX_RENAMED, RENAMED_HEADER, TYPES_HEADER
 
 Json = dict[str, Any]
@@ -308,7 +301,7 @@ def headers() -> Json:
             "description": "true when this is the answer to an earlier request and nothing was stored again.",
             "schema": {"type": "string", "enum": ["true"]},
         },
-        SKEW_HEADER: {
+        "Metrics-Clock-Skew": {
             "description": "How many seconds recorded_at may lie in the service's future (METRICS_CLOCK_SKEW_SECONDS).",
             **seconds,
         },
