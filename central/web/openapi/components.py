@@ -44,7 +44,7 @@ CODES: Final = {
     "BATCH_TOO_LARGE": Code(400, f"More than {MAX_BATCH_ITEMS:,} items: send the batch in parts."),
     "IDEMPOTENCY_KEY_REUSED": Code(400, "This Idempotency-Key came before with another body or path: use a new one."),
     "RANGE_TOO_LARGE": Code(400, "The answer would hold too many windows; the message says which window fits."),
-    "UNAUTHORIZED": Code(401, "No API key, or none that is valid."),
+    "UNAUTHORIZED": Code(401, "No API key, more than one, or none that is valid."),
     "FORBIDDEN": Code(
         403,
         "The key lacks the scope that this endpoint needs, or a page without a key was asked for by a foreign Host.",
