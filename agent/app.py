@@ -241,11 +241,11 @@ class Agent:
 
     def _losses(self) -> Mapping[str, int]:
         """Losses that /health speaks of while they grow, since the start."""
-        facts = [receiver.status() for receiver in self._receivers]
+        statuses = [receiver.status() for receiver in self._receivers]
         return {
-            "kernel_drops": sum(one.kernel_drops or 0 for one in facts),
-            "refused": sum(one.refused or 0 for one in facts),
-            "truncated": sum(one.truncated or 0 for one in facts),
+            "kernel_drops": sum(one.kernel_drops or 0 for one in statuses),
+            "refused": sum(one.refused or 0 for one in statuses),
+            "truncated": sum(one.truncated or 0 for one in statuses),
             **{reason: self._ledger.dropped[reason] for reason in OVER_CAP},
         }
 
@@ -276,6 +276,6 @@ class Agent:
         self._forwarder.window_closed(start)
 
     async def _tell_status(self) -> None:
-        if self._outside.notify.heard:
+        if self._outside.notify.active:
             await self.settle()
             self._outside.notify.status(one_line(status(self.snapshot())))

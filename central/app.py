@@ -264,13 +264,13 @@ def _registry(core: _Core, counts: RequestCounts, store_name: str, ours: str) ->
     return registry
 
 
-def migrate(settings: Settings, told: OnMigration | None = None) -> list[str]:
+def migrate(settings: Settings, on_migration: OnMigration | None = None) -> list[str]:
     """Bring the store up to date and make the first admin key; returns the migrations applied. Raises StartError."""
-    return asyncio.run(_migrate(settings, told))
+    return asyncio.run(_migrate(settings, on_migration))
 
 
-async def _migrate(settings: Settings, told: OnMigration | None) -> list[str]:
-    store = await _open_store(settings, told)
+async def _migrate(settings: Settings, on_migration: OnMigration | None) -> list[str]:
+    store = await _open_store(settings, on_migration)
     auth = Auth(store.keys)
     try:
         await ensure_admin_key(auth, store, settings.data_dir, settings.rate_limit_default)
@@ -282,7 +282,7 @@ async def _migrate(settings: Settings, told: OnMigration | None) -> list[str]:
 
 async def _open_store(
     settings: Settings,
-    told: OnMigration | None = None,
+    on_migration: OnMigration | None = None,
     *,
     clock: Callable[[], float] = time.time,
     may_remove: Callable[[], bool] = lambda: False,
@@ -295,7 +295,7 @@ async def _open_store(
         for left in settings.data_dir.glob("backup-*.tmp*"):
             left.unlink(missing_ok=True)
     try:
-        return await open_store(settings, told, clock=clock, may_remove=may_remove)
+        return await open_store(settings, on_migration, clock=clock, may_remove=may_remove)
     except MigrationError as error:
         raise StartError(str(error)) from error
     except StoreError as error:

@@ -248,12 +248,14 @@ FAMILIES: Final = (
         "Requests that were counted in this process alone.",
         lambda s: s.limits.fallbacks,
     ),
-    Family(_COUNTER, "key_changes_heard", "Messages received about revoked and rotated keys.", lambda s: s.news.heard),
+    Family(
+        _COUNTER, "key_changes_heard", "Messages received about revoked and rotated keys.", lambda s: s.news.received
+    ),
     Family(
         _COUNTER,
         "key_changes_not_told",
         "Revoked and rotated keys that could not be announced.",
-        lambda s: s.news.not_told,
+        lambda s: s.news.not_published,
     ),
     Family(_COUNTER, "spilled_groups", "Groups acknowledged from the spill.", lambda s: s.writes.spilled_groups),
     Family(_COUNTER, "spilled_requests", "Requests acknowledged from the spill.", lambda s: s.writes.spilled_requests),

@@ -33,7 +33,7 @@ class Notifier:
         """Seconds within which a sign of life is wanted; None when none is."""
 
     @property
-    def heard(self) -> bool:
+    def active(self) -> bool:
         """Whether systemd asked for messages."""
         return self._address is not None
 

@@ -72,27 +72,27 @@ def check_sockets(wanted: Sockets, running: Sequence[Mapping[str, Any]], allowed
         for stream in (wanted.tcp, wanted.unix_stream):
             if stream is not None:
                 yield _stream(stream, allowed)
-    for facts in running:
-        name: str = facts["name"]
-        if facts.get("buffer_granted") is not None:
-            yield _udp(name, facts, allowed)
-        elif facts.get("packets") is not None:
-            yield _unix(name, facts, allowed)
+    for status in running:
+        name: str = status["name"]
+        if status.get("buffer_granted") is not None:
+            yield _udp(name, status, allowed)
+        elif status.get("packets") is not None:
+            yield _unix(name, status, allowed)
         else:
             yield _stream(name, allowed)
 
 
-def _udp(name: str, facts: Mapping[str, Any], allowed: KernelLimits) -> Finding:
-    granted, asked, drops = facts["buffer_granted"], facts["buffer_asked"], facts.get("kernel_drops") or 0
-    told = f"receive buffer: {asked:,} bytes asked for, {granted:,} granted{allowed_text(allowed.rmem_max)}; "
-    told += udp_waiting(granted)
+def _udp(name: str, status: Mapping[str, Any], allowed: KernelLimits) -> Finding:
+    granted, asked, drops = status["buffer_granted"], status["buffer_asked"], status.get("kernel_drops") or 0
+    text = f"receive buffer: {asked:,} bytes asked for, {granted:,} granted{allowed_text(allowed.rmem_max)}; "
+    text += udp_waiting(granted)
     if drops:
-        told += f"; {drops:,} datagrams were dropped because it was full"
-    return Finding(True, name, told, doubt=is_small(granted) or drops > 0)
+        text += f"; {drops:,} datagrams were dropped because it was full"
+    return Finding(True, name, text, doubt=is_small(granted) or drops > 0)
 
 
-def _unix(name: str, facts: Mapping[str, Any], allowed: KernelLimits) -> Finding:
-    queue = facts.get("queue_limit") or allowed.dgram_queue
+def _unix(name: str, status: Mapping[str, Any], allowed: KernelLimits) -> Finding:
+    queue = status.get("queue_limit") or allowed.dgram_queue
     if queue is None:
         return Finding(True, name, "the system does not say how many datagrams may wait (net.unix.max_dgram_qlen)")
     return Finding(True, name, unix_waiting(queue), doubt=queue < QUEUE)
@@ -147,10 +147,10 @@ async def check_central(url: str, central: Asked, wall: Callable[[], float], sen
 
 
 def _clock(answer: Reply, now: float) -> Finding:
-    told = parse_http_date(answer.date)
-    if told is None:
+    theirs = parse_http_date(answer.date)
+    if theirs is None:
         return Finding(False, "clock", "the answer has no valid Date header; a proxy in between must pass it on")
-    ahead = now - told
+    ahead = now - theirs
     if abs(ahead) > CLOCK_OFF_SECONDS:
         way = "ahead of" if ahead > 0 else "behind"
         return Finding(False, "clock", f"this host is {abs(ahead):.0f} s {way} the service; set it right")

@@ -88,18 +88,18 @@ class Sender:
         except (OSError, ValueError) as error:
             fault = self._authorities.fault if self._authorities is not None else ""
             raise UnreachableError(f"{self._url} cannot be reached: {in_words(error)}{fault}") from None
-        told = reply.headers
+        headers = reply.headers
         return Reply(
             reply.status,
-            told.get("content-type", ""),
+            headers.get("content-type", ""),
             reply.body,
-            told.get("retry-after"),
-            told.get("date"),
-            told.get("ratelimit-limit"),
-            told.get("ratelimit-remaining"),
-            told.get("ratelimit-reset"),
-            told.get(RENAMED_HEADER.lower()),
-            told.get(SKEW_HEADER.lower()),
+            headers.get("retry-after"),
+            headers.get("date"),
+            headers.get("ratelimit-limit"),
+            headers.get("ratelimit-remaining"),
+            headers.get("ratelimit-reset"),
+            headers.get(RENAMED_HEADER.lower()),
+            headers.get(SKEW_HEADER.lower()),
         )
 
 

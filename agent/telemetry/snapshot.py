@@ -252,11 +252,11 @@ def _labelled(name: str, text: str, label: str, counts: Mapping[str, int]) -> Co
 def _by_socket(
     family: type[CounterMetricFamily | GaugeMetricFamily],
     numbers: Iterable[_SocketNumber],
-    facts: Sequence[SocketStatus],
+    statuses: Sequence[SocketStatus],
 ) -> Iterable[Metric]:
     """A family for each number that any socket has."""
     for number in numbers:
-        found = [(one.name, value) for one in facts if (value := number.read(one)) is not None]
+        found = [(one.name, value) for one in statuses if (value := number.read(one)) is not None]
         if found:
             metric = family(f"fiesta_agent_{number.name}", number.help, labels=["socket"])
             for name, value in found:

@@ -27,10 +27,10 @@ _log = structlog.get_logger(__name__)
 class KeyNewsCounts:
     """Counts since the start; plain ints, read at scrape."""
 
-    told: int = 0
-    not_told: int = 0
+    published: int = 0
+    not_published: int = 0
     """Changes that could not be published: other processes learn of them from the store, within 30 s."""
-    heard: int = 0
+    received: int = 0
 
 
 class KeyNews:
@@ -64,9 +64,9 @@ class KeyNews:
         """Publish that a key was revoked or rotated, after that is durable. Never raises."""
         try:
             await self._link.run(lambda client: client.publish(CHANNEL, str(key_id)))
-            self.counts.told += 1
+            self.counts.published += 1
         except (RedisDown, RedisRefused) as error:
-            self.counts.not_told += 1
+            self.counts.not_published += 1
             _log.warning("key_change_not_told", id=key_id, error=str(error), others_learn_within_seconds=30)
 
     async def _run(self) -> None:
@@ -107,5 +107,5 @@ class KeyNews:
             self.away.clear()
             self.listening.set()
         elif message["type"] == "message" and isinstance(data, bytes) and data.isdigit():
-            self.counts.heard += 1
+            self.counts.received += 1
             self._forget(int(data))

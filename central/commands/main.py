@@ -105,8 +105,8 @@ def migrate() -> None:
     from central import app
     from central.commands.progress import stepping
 
-    with stepping("migrating") as told, _logging(settings):
-        applied = app.migrate(settings, told)
+    with stepping("migrating") as on_migration, _logging(settings):
+        applied = app.migrate(settings, on_migration)
     for name in applied:
         click.echo(name)
     click.echo(f"{len(applied)} applied" if applied else "nothing to apply: the database is up to date", err=True)

@@ -153,32 +153,32 @@ async def _ask_store(settings: Settings, answers: ServiceAnswers | None) -> tupl
     """What the store holds, or None if it cannot be reached, and the findings about that."""
     if settings.db_connection == "mysql":
         from central.store.mysql.connection import Server
-        from central.store.mysql.inspect import look
+        from central.store.mysql.inspect import inspect_server
 
         server = Server(
             settings.db_host, settings.db_port, settings.db_database, settings.db_username, settings.db_password
         )
         where = f"DB_HOST, DB_PORT, DB_DATABASE, DB_USERNAME and DB_PASSWORD; the server at {settings.db_host}"
-        return await _looked(look(server), where)
+        return await _inspected(inspect_server(server), where)
     if answers is not None:
         return await asyncio.to_thread(
             _over_the_api, settings, (answers.ready.get("spill") or {}).get("rejected_points")
         )
-    from central.store.duck.inspect import look as look_at_file
+    from central.store.duck.inspect import inspect_file
     from central.store.duck.store import FILE_NAME
 
     path = settings.data_dir / FILE_NAME
     if not path.exists():
         return None, [ok("store", f"{path} does not exist yet; the first start makes it")]
-    return await _looked(
-        asyncio.to_thread(look_at_file, path), "that no other process has the file open, and who owns it"
+    return await _inspected(
+        asyncio.to_thread(inspect_file, path), "that no other process has the file open, and who owns it"
     )
 
 
-async def _looked(look: Awaitable[StoreState], where: str) -> tuple[StoreState | None, list[Finding]]:
+async def _inspected(inspection: Awaitable[StoreState], where: str) -> tuple[StoreState | None, list[Finding]]:
     try:
         async with asyncio.timeout(SECONDS):
-            state = await look
+            state = await inspection
     except TimeoutError:
         return None, [fails("store", f"no answer within {SECONDS:g} s", f"check {where}")]
     except MigrationError as error:

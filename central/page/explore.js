@@ -76,8 +76,8 @@ export class Explore {
       return;
     }
     this.trouble.replaceChildren();
-    const told = this.result.draw(reply.json, { state: this.state, window, range, now: this.#now() });
-    if (!quiet) this.say(told);
+    const text = this.result.draw(reply.json, { state: this.state, window, range, now: this.#now() });
+    if (!quiet) this.say(text);
     if (this.state.last) this.#again(REFRESH_MS);
   }
 

@@ -12,7 +12,7 @@ const MOST_TITLED = 3;
 
 /** `widen()` is called when a person wants a longer range. */
 export class Result {
-  #told = "";
+  #shown = "";
 
   constructor({ widen }) {
     this.widen = widen;
@@ -55,9 +55,9 @@ export class Result {
 
   /** The notes are redrawn only when their text changes, so that they keep the focus. */
   #tell(partial, empty, widest) {
-    const told = `${partial} ${empty} ${widest}`;
-    if (told === this.#told) return;
-    this.#told = told;
+    const text = `${partial} ${empty} ${widest}`;
+    if (text === this.#shown) return;
+    this.#shown = text;
     const wider = !widest && el("button", { type: "button", class: "quiet", onclick: this.widen }, "Look at the last 7 days");
     const notes = [
       partial && notice({ kind: "info", title: "This answer is not complete yet", text: "Some acknowledged points wait in the spill. They appear when the service has stored them." }),

@@ -7,7 +7,7 @@ import { pretty } from "./schema.js";
 import { iso } from "./time.js";
 
 const MOST_SHOWN = 200_000;
-const TOLD = ["RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset", "Retry-After", "Idempotency-Replayed", "X-Request-Id", "Content-Type"];
+const SHOWN_HEADERS = ["RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset", "Retry-After", "Idempotency-Replayed", "X-Request-Id", "Content-Type"];
 let made = 0;
 
 /** A closed part of an operation's article. */
@@ -82,7 +82,7 @@ function freshId() {
 }
 
 function shown(reply, milliseconds, session, sent) {
-  const headers = TOLD.filter((name) => reply.headers.has(name)).map((name) => `${name}: ${reply.headers.get(name)}`);
+  const headers = SHOWN_HEADERS.filter((name) => reply.headers.has(name)).map((name) => `${name}: ${reply.headers.get(name)}`);
   const parts = [el("p", { class: "status-line" }, el("strong", { class: reply.ok ? "good" : "bad" }, `${reply.status} ${reply.reason}`),
     ` in ${milliseconds} ms, ${sent.method} ${address(sent.path, sent.query)}`)];
   if (!reply.ok && reply.json?.error) parts.push(notice(explain(reply, Boolean(session.key))));

@@ -51,9 +51,9 @@ def pending(known: list[Migration], applied: Mapping[str, str]) -> list[Migratio
     return [migration for migration in known if migration.name not in applied]
 
 
-def one_by_one(todo: Sequence[Migration], told: OnMigration | None) -> Iterator[Migration]:
-    """Each migration in turn; ``told`` is called before each."""
+def one_by_one(todo: Sequence[Migration], on_migration: OnMigration | None) -> Iterator[Migration]:
+    """Each migration in turn; ``on_migration`` is called before each."""
     for place, migration in enumerate(todo, 1):
-        if told is not None:
-            told(migration.name, place, len(todo))
+        if on_migration is not None:
+            on_migration(migration.name, place, len(todo))
         yield migration

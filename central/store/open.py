@@ -23,12 +23,12 @@ class OpenStore(Store, Protocol):
 
 async def open_store(
     settings: Settings,
-    told: OnMigration | None = None,
+    on_migration: OnMigration | None = None,
     *,
     clock: Callable[[], float] = time.time,
     may_remove: Callable[[], bool] = lambda: False,
 ) -> OpenStore:
-    """The store of ``DB_CONNECTION``, migrated; ``told`` is called before each migration.
+    """The store of ``DB_CONNECTION``, migrated; ``on_migration`` is called before each migration.
 
     ``may_remove`` is asked before anything is dropped by its age.
 
@@ -37,7 +37,7 @@ async def open_store(
     store = _mysql(settings, clock) if settings.db_connection == "mysql" else DuckStore(settings.data_dir, clock=clock)
     store.may_remove = may_remove
     try:
-        await store.open(told)
+        await store.open(on_migration)
     except BaseException:
         await store.close()
         raise

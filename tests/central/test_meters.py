@@ -150,7 +150,7 @@ def test_every_number_of_redis_and_outages_is_told_once(sources: Sources) -> Non
     names = Names(store.names, CAPS)
     redis.limits.counts = LimitCounts(round_trips=3, failed_trips=4, waits=5, fallbacks=6)
     redis.news = KeyNews(RedisAddress("127.0.0.1", 1), print)
-    redis.news.counts = KeyNewsCounts(told=0, not_told=8, heard=7)
+    redis.news.counts = KeyNewsCounts(published=0, not_published=8, received=7)
     redis.spill.counts = SpillCounts(put=0, refused=12, in_doubt=13)
     redis.spill.state = SpillState(entries=20, bytes=21, bad=22, lag_seconds=23.5, fault=None)
     redis.drain = Drain(redis.spill, store, names, GroupCommit(store, names).in_slot)

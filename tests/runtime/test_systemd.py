@@ -29,7 +29,7 @@ def test_where_words_go(path: str, address: str | None) -> None:
     notifier = Notifier({"NOTIFY_SOCKET": path}, 7, heard)
     notifier.ready()
     assert heard == ([(address, b"READY=1")] if address else [])
-    assert notifier.heard == (address is not None)
+    assert notifier.active == (address is not None)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from central.store.inspection import MAX_CLASHES, KeyState, StoreState
 from central.store.migrations import load, pending
 
 
-def look(path: Path) -> StoreState:
+def inspect_file(path: Path) -> StoreState:
     """The state of the store in the file. Raises StoreUnavailable if it cannot be read, and MigrationError."""
     try:
         with duckdb.connect(str(path), read_only=True, config={"threads": 1}) as handle:

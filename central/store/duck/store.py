@@ -84,13 +84,13 @@ class DuckStore:
         self._recent: dict[bytes, Remembered] = {}
         self._tail_rows = 0
         self._pack_at = 0.0
-        self._told: OnMigration | None = None
+        self._on_migration: OnMigration | None = None
         self.applied: list[str] = []
         """Migrations that the opening of the file applied."""
 
-    async def open(self, told: OnMigration | None = None) -> None:
+    async def open(self, on_migration: OnMigration | None = None) -> None:
         """Open the file, made and migrated where needed. Raises StoreUnavailable or MigrationError."""
-        self._told = told
+        self._on_migration = on_migration
         await self.engine.write(lambda _: None)
 
     async def close(self) -> None:
@@ -240,7 +240,7 @@ class DuckStore:
     # --- opening
 
     def _on_open(self, handle: Connection) -> None:
-        self.applied += _migrate(handle, int(self._clock()), self._told)
+        self.applied += _migrate(handle, int(self._clock()), self._on_migration)
         self._filters = _load_filters(handle)
         (self._tail_rows,) = handle.execute("SELECT count(*) FROM tail_points").fetchone() or (0,)
         self._recent = {}
@@ -297,11 +297,11 @@ def _copy(cursor: Connection, target: Path) -> None:
             cursor.execute(f"DETACH {name}")
 
 
-def _migrate(handle: Connection, now: int, told: OnMigration | None) -> list[str]:
+def _migrate(handle: Connection, now: int, on_migration: OnMigration | None) -> list[str]:
     handle.execute("CREATE TABLE IF NOT EXISTS migrations (name VARCHAR, checksum VARCHAR, applied_at BIGINT)")
     applied = dict(handle.execute("SELECT name, checksum FROM migrations").fetchall())
     todo = pending(load("duckdb"), applied)
-    for migration in one_by_one(todo, told):
+    for migration in one_by_one(todo, on_migration):
         try:
             handle.execute(f"BEGIN; {migration.sql}")
             handle.execute("INSERT INTO migrations VALUES (?, ?, ?)", [migration.name, migration.checksum, now])

@@ -146,7 +146,7 @@ class Connection:
         try:
             return int(await self._raw.query(sql))
         except Exception as error:
-            raise self._told(error) from error
+            raise self._translated(error) from error
 
     async def run_all(self, statements: Sequence[str], texts: Sequence[bytes] = ()) -> list[list[tuple[Any, ...]]]:
         """Run statements without parameters, several in one packet. Returns the rows of each.
@@ -165,10 +165,10 @@ class Connection:
                 while await cursor.nextset():
                     answers.append(cursor._rows or [])
         except Exception as error:
-            told = self._told(error)
-            if isinstance(told, ServerError):
-                told.at = len(answers)
-            raise told from error
+            translated = self._translated(error)
+            if isinstance(translated, ServerError):
+                translated.at = len(answers)
+            raise translated from error
         if self._raw.left_out:
             raise ServerError(LEFT_OUT, "LOAD DATA left something out")
         return answers
@@ -190,10 +190,10 @@ class Connection:
             cursor = await self._raw.cursor(_Cursor)
             await cursor.execute(sql, tuple(parameters) or None)
         except Exception as error:
-            raise self._told(error) from error
+            raise self._translated(error) from error
         return cursor
 
-    def _told(self, error: Exception) -> StoreError:
+    def _translated(self, error: Exception) -> StoreError:
         if not isinstance(error, MySQLError):
             self.close()
             return Lost(f"the connection to the database broke: {error!r}")

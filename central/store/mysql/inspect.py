@@ -22,16 +22,16 @@ VARIABLES: Final = (
 )
 
 
-async def look(server: Server) -> StoreState:
+async def inspect_server(server: Server) -> StoreState:
     """The state of the database. Raises StoreUnavailable if it cannot be reached, StoreError and MigrationError."""
     connection = await connect(server, Session())
     try:
-        return await _look(connection)
+        return await _inspect(connection)
     finally:
         connection.close()
 
 
-async def _look(connection: Connection) -> StoreState:
+async def _inspect(connection: Connection) -> StoreState:
     names = ", ".join(f"'{name}'" for name in VARIABLES)
     rows = await connection.rows(f"SHOW GLOBAL VARIABLES WHERE Variable_name IN ({names})")
     variables = {str(name): str(value) for name, value in rows}

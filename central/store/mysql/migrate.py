@@ -43,7 +43,7 @@ async def migrate(
     now: int,
     *,
     known: list[Migration] | None = None,
-    told: OnMigration | None = None,
+    on_migration: OnMigration | None = None,
     wait_seconds: float = WAIT_SECONDS,
 ) -> list[str]:
     """Apply what is pending; returns the names. Raises MigrationError and StoreUnavailable.
@@ -53,7 +53,7 @@ async def migrate(
     async with locked(connect, wait_seconds):
         worker = await connect()
         try:
-            return await _apply(worker, load("mysql") if known is None else known, now, told)
+            return await _apply(worker, load("mysql") if known is None else known, now, on_migration)
         finally:
             worker.close()
 
@@ -87,11 +87,11 @@ async def _lock(keeper: Connection, seconds: float) -> None:
             _log.info("waiting_for_another_process_that_migrates")
 
 
-async def _apply(worker: Connection, known: list[Migration], now: int, told: OnMigration | None) -> list[str]:
+async def _apply(worker: Connection, known: list[Migration], now: int, on_migration: OnMigration | None) -> list[str]:
     await worker.run(_CREATE_MIGRATIONS)
     applied: dict[str, str] = dict(await worker.rows("SELECT name, checksum FROM migrations"))
     todo = pending(known, applied)
-    for migration in one_by_one(todo, told):
+    for migration in one_by_one(todo, on_migration):
         try:
             for statement in split(migration.sql):
                 await worker.run(statement)

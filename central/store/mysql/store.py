@@ -113,10 +113,10 @@ class MySQLStore:
         self.applied: list[str] = []
         """Migrations that ``open`` applied."""
 
-    async def open(self, told: OnMigration | None = None) -> None:
+    async def open(self, on_migration: OnMigration | None = None) -> None:
         """Migrate and make partitions where needed. Raises StoreUnavailable or MigrationError."""
         self.applied = await mysql_migrate.migrate(
-            lambda: connect(self._server, Session()), int(self._clock()), told=told
+            lambda: connect(self._server, Session()), int(self._clock()), on_migration=on_migration
         )
         await self.upkeep()
 

@@ -48,7 +48,7 @@ async def test_every_process_hears_of_a_change_and_so_does_the_one_that_made_it(
         await two.tell(8)
         for heard in (heard_one, heard_two):
             assert [await heard.ids.get(), await heard.ids.get()] == [7, 8]
-        assert (one.counts.told, two.counts.told, one.counts.heard, two.counts.heard) == (1, 1, 2, 2)
+        assert (one.counts.published, two.counts.published, one.counts.received, two.counts.received) == (1, 1, 2, 2)
 
 
 async def test_nonsense_on_the_channel_is_ignored(server: RedisServer) -> None:
@@ -64,7 +64,7 @@ async def test_it_listens_again_after_redis_was_away(server: RedisServer, number
     async with process(server) as (news, heard):
         await server.end(number)
         await news.tell(6)
-        assert (news.counts.told, news.counts.not_told) == (0, 1)
+        assert (news.counts.published, news.counts.not_published) == (0, 1)
         await news.away.wait()
         await server.start()
         await news.listening.wait()

@@ -402,7 +402,7 @@ def test_serve_ends_well(run: Run, app: types.ModuleType) -> None:
 
     async def serve(settings: object, *, outside: Notifier) -> None:
         seen.append(settings)
-        assert not outside.heard
+        assert not outside.active
 
     app.serve = serve  # type: ignore[attr-defined]
     assert (run("serve").exit_code, len(seen)) == (0, 1)

@@ -10,8 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from central.web import server as runner
-from central.web import tls_failures as handshakes
+from central.web import server, tls_failures
 from tests.central.harness import Central, Log, running
 from tests.central.web.test_api_service import TLS, exchange
 from tests.doc_pages import ROOT
@@ -150,7 +149,7 @@ def test_every_reason_is_documented_and_no_other() -> None:
     page = (ROOT / "docs" / "metrics.md").read_text().partition("## What was no request")[2]
     _, http, tls = re.split(r"\| `fiesta_\w+_total` \|", page)
     for part, known in (
-        (http, {runner.TLS, runner.EXPECT, *dict(runner.KINDS).values()}),
-        (tls, set(dict(handshakes.KINDS).values())),
+        (http, {server.TLS, server.EXPECT, *dict(server.KINDS).values()}),
+        (tls, set(dict(tls_failures.KINDS).values())),
     ):
         assert set(re.findall(r"^\| `([a-z_]+)` \|", part, re.MULTILINE)) == known

@@ -12,7 +12,7 @@ from central.ingest.names import Names
 from central.ingest.submission import Submission
 from central.store.base import OutcomeUnknown, StoreError, StoreUnavailable
 from central.store.duck.store import DuckStore
-from central.write import group_commit as write_module
+from central.write import group_commit
 from central.write.group_commit import MAX_REQUESTS, MAX_ROWS, GroupCommit
 from protocol.item import Item
 from protocol.numbers import MAX_UNITS, UNIT
@@ -168,7 +168,7 @@ async def test_a_crash_is_500_without_a_traceback_and_the_next_group_goes_on(wri
 async def test_requests_beyond_a_bound_are_turned_away_and_the_rest_goes_on(
     writing: Writing, monkeypatch: pytest.MonkeyPatch, bound: str, most: int
 ) -> None:
-    monkeypatch.setattr(write_module, bound, most)
+    monkeypatch.setattr(group_commit, bound, most)
     await writing.hold()
     writing.add(sent(item(), item()), sent(item(), item(), key="k1"), sent(item(), item()))
     await writing.waiting(3)
@@ -256,7 +256,7 @@ async def test_a_name_deleted_between_groups_takes_no_waiting_point_along(writin
 async def test_the_store_tidies_up_after_each_group_and_once_when_nobody_writes(
     writing: Writing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(write_module, "IDLE_SECONDS", 0.01)
+    monkeypatch.setattr(group_commit, "IDLE_SECONDS", 0.01)
     for _ in range(2):
         await writing.commits.submit(sent(item()))
         while await writing.store.tidied.get():

@@ -9,7 +9,7 @@ from central.errors import ApiError
 from central.ingest.answers import Answer
 from central.redis_link import PROBE_SECONDS
 from central.store.base import OutcomeUnknown, Refused, StaleNames, StoreError
-from central.write import group_commit as write_module
+from central.write import group_commit
 from protocol.item import Kind
 from protocol.numbers import UNIT
 from tests.central.spill_help import Process, World
@@ -250,7 +250,7 @@ async def test_a_group_that_is_refused_again_and_again_is_run_one_by_one(all_of:
 async def test_a_change_that_does_not_end_sends_groups_to_the_spill(
     all_of: World, one: Process, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(write_module, "SLOT_SECONDS", 0.01)
+    monkeypatch.setattr(group_commit, "SLOT_SECONDS", 0.01)
     release = asyncio.Event()
     change = asyncio.create_task(one.commits.exclusive(release.wait))
     await asyncio.sleep(0)
