@@ -5,7 +5,7 @@
 
 import { el, svg } from "./dom.js";
 import { marks, short } from "./numbers.js";
-import { moment, timeMarks } from "./time.js";
+import { ago, moment, timeMarks } from "./time.js";
 
 const TOP = 10;
 const BOTTOM = 26;
@@ -14,8 +14,9 @@ const DASHES = ["", "7 3", "2 3", "9 3 2 3", "4 2", "12 4", "2 2 6 2", "1 4"];
 
 /**
  * `label` says what is shown, `height` is in pixels, `text` writes a value for the read-out, `least` is the smallest
- * top of the scale. `draw(data)` takes `series` of `{name, points: [{at, value}]}` with rising times, `start`, `end` and `step` in
- * seconds, `zone`, `columns` or `fromZero`, and `now`: a window that ends after it is not whole yet.
+ * top of the scale. `draw(data)` takes `series` of `{name, points: [{at, value, partial}]}` with rising times, `start`, `end` and `step`
+ * in seconds, `zone`, `columns` or `fromZero`, and `now`: a window that ends after it is not whole yet, and a `partial` one neither.
+ * Days of a clock change are an hour off `step`. `ages`: the latest values say how old they are.
  */
 export class Chart {
   #data = null;
@@ -83,15 +84,17 @@ export class Chart {
   #read(frame) {
     const { start, end, step, zone, series, now } = this.#data;
     const at = this.#cursor !== null && this.#cursor >= start && this.#cursor < end ? this.#cursor : null;
-    const points = series.map((entry) => (at === null ? entry.points.at(-1) : pointAt(entry.points, at)));
+    const points = series.map((entry) => (at === null ? entry.points.at(-1) : pointAt(entry.points, at, step)));
     const latest = points.reduce((found, point) => Math.max(found, point?.at ?? start), start);
-    const time = at === null ? latestText(points, this.#data) : windowText(at, zone, step, now);
+    const found = points.find(Boolean);
+    const time = at === null ? latestText(points, this.#data) : windowText(found ?? { at }, zone, step, now);
     const rows = series.map(({ name }, index) => [name, points[index] ? this.text(points[index].value) : "no data"]);
     this.slider.max = Math.max(0, Math.round((end - start) / step) - 1);
     this.slider.value = Math.round(((at ?? latest) - start) / step);
     this.slider.setAttribute("aria-valuetext", `${time}: ${rows.map(([name, value]) => `${name} ${value}`).join(", ")}`);
     this.readout.replaceChildren(el("p", { class: "time" }, time), el("ul", {}, rows.map(([name, value], index) =>
-      el("li", {}, swatch(index), el("span", { class: "name" }, name), el("span", { class: "value" }, value)))));
+      el("li", {}, swatch(index), el("span", { class: "name" }, name), el("span", { class: "value" }, value),
+        at === null && points[index] && ageOf(points[index], this.#data)))));
     this.picture.querySelector(".cursor")?.remove();
     if (at !== null) this.picture.append(cursorAt(this.#data, frame, at, points));
   }
@@ -119,22 +122,31 @@ function summary({ series, start, end, step, zone }, text) {
 function latestText(values, { zone, step, now }) {
   const times = [...new Set(values.filter(Boolean).map((point) => point.at))];
   if (times.length > 1) return "Latest of each";
-  return times.length ? windowText(times[0], zone, step, now) : "No data";
+  return times.length ? windowText(values.find(Boolean), zone, step, now) : "No data";
 }
 
-function windowText(at, zone, step, now) {
-  return `${moment(at, zone, step)}${at + step > now ? " so far" : ""}`;
+function windowText({ at, partial }, zone, step, now) {
+  const part = at + step > now ? " so far" : partial ? ", cut by the range" : "";
+  return `${moment(at, zone, step)}${part}`;
 }
 
-/** The point of a window: a binary search, since there may be 11,000. */
-function pointAt(points, at) {
+/** How long ago the window of a latest value ended. From two windows on it looks as old as it is. */
+function ageOf({ at }, { step, now, ages }) {
+  if (!ages) return "";
+  const seconds = Math.max(0, now - at - step);
+  return el("span", { class: seconds >= 2 * step ? "age stale" : "age" }, ago(seconds));
+}
+
+/** The point of a window, which may begin an hour earlier or later by a clock change: a binary search in up to 11,000. */
+function pointAt(points, about, step) {
+  const at = about - step / 4;
   let [low, high] = [0, points.length];
   while (low < high) {
     const middle = (low + high) >> 1;
     if (points[middle].at < at) low = middle + 1;
     else high = middle;
   }
-  return points[low]?.at === at ? points[low] : undefined;
+  return points[low]?.at < about + step / 4 ? points[low] : undefined;
 }
 
 /** Where things are: the scales of both axes and the marks of the vertical one. */
@@ -187,10 +199,10 @@ function columnWidth({ step }, { x }) {
 function columns(data, frame) {
   const wide = columnWidth(data, frame);
   const gap = wide > 6 ? Math.min(4, wide * 0.2) : 0.5;
-  return svg("g", { class: "columns s0" }, data.series[0].points.map(({ at, value }) => {
+  return svg("g", { class: "columns s0" }, data.series[0].points.map(({ at, value, partial }) => {
     const [from, to] = [frame.y(0), frame.y(value)];
     return svg("rect", {
-      class: at + data.step > data.now ? "part" : "", x: (frame.x(at) + gap / 2).toFixed(2), width: (wide - gap).toFixed(2),
+      class: partial || at + data.step > data.now ? "part" : "", x: (frame.x(at) + gap / 2).toFixed(2), width: (wide - gap).toFixed(2),
       y: Math.min(from, to).toFixed(2), height: Math.max(1, Math.abs(from - to)).toFixed(2), rx: wide > 8 ? 2 : 0,
     });
   }));
@@ -199,17 +211,24 @@ function columns(data, frame) {
 /** A line that is broken where a window has no data; a point alone, and each where few are, has a dot. */
 function line(points, index, { step, now }, { x, y }) {
   const few = x(step) - x(0) >= 8;
-  let path = "";
+  const isPart = (point) => point.partial || point.at + step > now;
+  const follows = (one, other) => one && other && other.at - one.at < 1.5 * step;
+  const spot = ({ at, value }) => `${x(at + step / 2).toFixed(2)} ${y(value).toFixed(2)}`;
+  let [whole, part] = ["", ""];
   const dots = [];
-  points.forEach(({ at, value }, place) => {
-    const joined = points[place - 1]?.at === at - step;
-    const [across, up] = [x(at + step / 2).toFixed(2), y(value).toFixed(2)];
-    path += `${joined ? "L" : "M"}${across} ${up}`;
-    if (few || !(joined || points[place + 1]?.at === at + step)) {
-      dots.push(svg("circle", { cx: across, cy: up, r: few ? 2.5 : 2, class: at + step > now ? "part" : "" }));
+  points.forEach((point, place) => {
+    const [before, after] = [points[place - 1], points[place + 1]];
+    const joined = follows(before, point);
+    const pale = joined && (isPart(before) || isPart(point)); // the way to what is not whole is paler
+    if (pale) part += `M${spot(before)}L${spot(point)}`;
+    whole += `${joined && !pale ? "L" : "M"}${spot(point)}`;
+    if (few || !(joined || follows(point, after))) {
+      const [cx, cy] = spot(point).split(" ");
+      dots.push(svg("circle", { cx, cy, r: few ? 2.5 : 2, class: isPart(point) ? "part" : "" }));
     }
   });
-  return svg("g", { class: `line s${index % 8}` }, svg("path", { d: path || "M0 0", "stroke-dasharray": DASHES[index % 8] }), dots);
+  return svg("g", { class: `line s${index % 8}` }, svg("path", { d: whole || "M0 0", "stroke-dasharray": DASHES[index % 8] }),
+    part && svg("path", { d: part, class: "pale", "stroke-dasharray": "3 4" }), dots);
 }
 
 function cursorAt({ step, series }, { x, y, height }, at, values) {

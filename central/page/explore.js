@@ -25,7 +25,10 @@ export class Explore {
       operations: this.operations, windows: this.windows, say, ask: (query) => this.#list(query),
       changed: () => this.run(), drawn: () => this.#asked().range,
     });
-    this.result = new Result({ widen: () => this.#change({ last: "7d" }) });
+    this.result = new Result({
+      widen: () => this.#change({ last: "7d" }),
+      rename: (name, other) => this.#change({ names: this.state.names.map((one) => (one === name ? other : one)) }),
+    });
     this.command = createCommand({ session, say, label: "The curl for this chart" });
     this.made = el("div", { class: "card made", hidden: true }, this.command.node);
     this.trouble = el("div", { role: "alert" });

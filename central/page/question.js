@@ -1,6 +1,6 @@
 /** A person's question, without the page. It is kept in the address, becomes a request, and the answer becomes series. */
 
-import { iso, WINDOW_SECONDS } from "./time.js";
+import { dayZone, iso, midnight, WINDOW_SECONDS } from "./time.js";
 import { MOST_NAMES } from "./picker.js";
 
 export const AGGREGATE = "/api/metrics/aggregate";
@@ -49,8 +49,12 @@ export function windowOf({ window, last, from, to }, windows) {
 }
 
 /** The range that is asked and drawn, in seconds: whole windows, with the one that is open now. */
-export function rangeOf({ last, from, to }, window, now) {
+export function rangeOf({ last, from, to, zone }, window, now) {
   const step = WINDOW_SECONDS[window];
+  if (dayZone(zone, window)) {
+    if (!last) return { start: midnight(from), end: midnight(Math.max(to, from + 1) - 1, 1), step };
+    return { start: midnight(now, 1 - Math.ceil(LASTS[last] / step)), end: midnight(now, 1), step };
+  }
   const edge = (seconds) => Math.ceil(seconds / step) * step;
   if (!last) return { start: Math.floor(from / step) * step, end: Math.max(edge(to), Math.floor(from / step) * step + step), step };
   const end = edge(now + 1);
@@ -58,11 +62,12 @@ export function rangeOf({ last, from, to }, window, now) {
 }
 
 /** The request. A range from-to is sent as given, even if it is invalid: the service then says what is valid. */
-export function aggregateRequest({ names, operation, last, from, to }, window, { start, end }) {
+export function aggregateRequest({ names, operation, last, from, to, zone }, window, { start, end }) {
+  const place = dayZone(zone, window);
   return {
     path: AGGREGATE,
     query: [["name", names.join(",")], ["operation", operation], ["window", window],
-      ["start", iso(last ? start : from)], ["end", iso(last ? end : to)]],
+      ["start", iso(last ? start : from)], ["end", iso(last ? end : to)], ...(place ? [["tz", place]] : [])],
   };
 }
 
@@ -71,6 +76,6 @@ export function seriesOf(answer, names) {
   return [...new Set(names)].map((name) => ({
     name,
     points: (Array.isArray(answer.data) ? answer.data : answer.data[name] ?? [])
-      .map(({ timestamp, value }) => ({ at: Date.parse(timestamp) / 1000, value })),
+      .map(({ timestamp, value, partial }) => ({ at: Date.parse(timestamp) / 1000, value, partial: partial === true })),
   }));
 }

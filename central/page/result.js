@@ -5,17 +5,17 @@ import { el, notice } from "./dom.js";
 import { digits } from "./numbers.js";
 import { seriesOf } from "./question.js";
 import { createTable } from "./table.js";
-import { zoneName } from "./time.js";
+import { dayZone, zoneName } from "./time.js";
 
-const PER = { "1m": "minute", "5m": "5 minutes", "15m": "15 minutes", "1h": "hour", "1d": "day (UTC)" };
+const PER = { "1m": "minute", "5m": "5 minutes", "15m": "15 minutes", "1h": "hour", "1d": "day" };
 const MOST_TITLED = 3;
 
-/** `widen()` is called when a person wants a longer range. */
+/** `widen()` is called when a person wants a longer range, `rename(name, other)` when the other name was meant. */
 export class Result {
   #shown = "";
 
-  constructor({ widen }) {
-    this.widen = widen;
+  constructor({ widen, rename }) {
+    Object.assign(this, { widen, rename });
     this.chart = new Chart({ label: "Chart of the metrics", text: digits });
     this.table = createTable();
     this.title = el("h2", { class: "what" });
@@ -41,25 +41,32 @@ export class Result {
   draw(answer, { state, window, range, now }) {
     const series = seriesOf(answer, state.names);
     const named = state.names.length > MOST_TITLED ? `${state.names.length} metrics` : state.names.join(", ");
-    const title = `${state.operation} of ${named} per ${PER[window] ?? window}`;
+    const title = `${state.operation} of ${named} per ${PER[window] ?? window}${window === "1d" && !dayZone(state.zone, window) ? " (UTC)" : ""}`;
     const empty = series.every((entry) => !entry.points.length);
     this.busy(false);
     this.node.hidden = false;
     this.title.textContent = title;
-    this.chart.draw({ series, ...range, zone: state.zone, now, columns: ["sum", "count"].includes(state.operation) });
+    this.chart.draw({ series, ...range, zone: state.zone, now, ages: Boolean(state.last), columns: ["sum", "count"].includes(state.operation) });
     this.table.draw({ series, step: range.step, zone: state.zone, caption: title });
-    this.#tell(answer.complete === false, empty, state.last === "7d");
-    this.under.textContent = `Times: ${zoneName(state.zone)}. ${state.last ? "Up to now, asked again every 10 s." : ""}`;
+    const unknown = answer.unknown ?? [];
+    const missing = new Set(unknown.map(({ name }) => name));
+    this.#tell(answer.complete === false, empty && series.some(({ name }) => !missing.has(name)), state.last === "7d", unknown);
+    const part = series.some(({ points }) => points.some(({ partial }) => partial));
+    this.under.textContent = [`Times: ${zoneName(state.zone)}.`, state.last && "Up to now, asked again every 10 s.",
+      part && "Pale or dashed: a part of a window, which the range cuts or which has not ended."].filter(Boolean).join(" ");
     return empty ? "No data in this range" : `Chart drawn: ${title}`;
   }
 
   /** The notes are redrawn only when their text changes, so that they keep the focus. */
-  #tell(partial, empty, widest) {
-    const text = `${partial} ${empty} ${widest}`;
+  #tell(partial, empty, widest, unknown) {
+    const text = `${partial} ${empty} ${widest} ${JSON.stringify(unknown)}`;
     if (text === this.#shown) return;
     this.#shown = text;
     const wider = !widest && el("button", { type: "button", class: "quiet", onclick: this.widen }, "Look at the last 7 days");
     const notes = [
+      ...unknown.map(({ name, near }) => notice({ kind: "info", title: `There is no metric ${name}`,
+        text: near.length ? "Did you mean one of these?" : "Nothing was recorded under this name, and no other name is like it." },
+      ...near.map((other) => el("button", { type: "button", class: "quiet", onclick: () => this.rename(name, other) }, other)))),
       partial && notice({ kind: "info", title: "This answer is not complete yet", text: "Some acknowledged points wait in the spill. They appear when the service has stored them." }),
       empty && notice({ kind: "info", title: "No data in this range", text: "Nothing was recorded under this name in this range. Choose a longer range or another name." }, wider),
     ];

@@ -19,12 +19,14 @@ export function createTable() {
 
 function rows({ series, step, zone, caption }) {
   const byTime = new Map();
-  series.forEach(({ points }, index) => points.forEach(({ at, value }) => {
+  const cut = new Set();
+  series.forEach(({ points }, index) => points.forEach(({ at, value, partial }) => {
+    if (partial) cut.add(at);
     if (!byTime.has(at)) byTime.set(at, []);
     byTime.get(at)[index] = value;
   }));
   const times = [...byTime.keys()].sort((one, other) => other - one);
-  const body = times.slice(0, MOST_ROWS).map((at) => el("tr", {}, el("th", { scope: "row" }, moment(at, zone, step)),
+  const body = times.slice(0, MOST_ROWS).map((at) => el("tr", {}, el("th", { scope: "row" }, moment(at, zone, step), cut.has(at) && " (part)"),
     series.map((_, index) => el("td", {}, byTime.get(at)[index] === undefined ? "–" : digits(byTime.get(at)[index])))));
   const more = times.length > MOST_ROWS && el("p", { class: "hint" }, `The newest ${MOST_ROWS} of ${times.length}; the curl gives all.`);
   return [el("table", {}, el("caption", { class: "hidden" }, caption),

@@ -18,9 +18,30 @@ export function zoneName(zone, now = new Date()) {
   return `${place} (UTC${minutes < 0 ? "−" : "+"}${distance})`;
 }
 
+/** The name of the browser's zone where days begin by it, and not by UTC. */
+export function dayZone(zone, window) {
+  const name = zone === "utc" || window !== "1d" ? "UTC" : Intl.DateTimeFormat().resolvedOptions().timeZone;
+  return name && name !== "UTC" ? name : null;
+}
+
+/** The midnight at or before these seconds, by the browser's clock, and `days` later: a day has 23 to 25 hours. */
+export function midnight(seconds, days = 0) {
+  const day = new Date(seconds * 1000);
+  day.setHours(0, 0, 0, 0);
+  day.setDate(day.getDate() + days);
+  return day.getTime() / 1000;
+}
+
+/** How long ago in one number: "now", "40 s ago", "3 min ago", "2 d ago". */
+export function ago(seconds) {
+  const units = [["d", 86_400], ["h", 3600], ["min", 60], ["s", 1]];
+  const [unit, size] = units.find(([, least]) => seconds >= least) ?? ["s", 0];
+  return size ? `${Math.floor(seconds / size)} ${unit} ago` : "now";
+}
+
 /** Date and time of day, for a person: "Tue 24 Nov 2026, 14:05"; with seconds where the step is under a minute. */
 export function moment(seconds, zone, step = 60) {
-  if (step >= 86_400 && zone === "utc") return format(seconds, zone, { weekday: "short", ...DATE });
+  if (step >= 86_400 && (zone === "utc" || midnight(seconds) === seconds)) return format(seconds, zone, { weekday: "short", ...DATE });
   const time = { hour: "2-digit", minute: "2-digit", hourCycle: "h23", ...(step < 60 ? { second: "2-digit" } : {}) };
   return format(seconds, zone, { weekday: "short", ...DATE, ...time });
 }

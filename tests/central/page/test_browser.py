@@ -295,3 +295,35 @@ async def test_the_policy_holds_in_the_browser(site: Site) -> None:
         }"""
         told = await page.evaluate(tried)
         assert {"refused", "style-src-elem", "img-src", "connect-src", "not sent"} <= set(told)
+
+
+# --- what is not whole, old or unknown
+
+
+async def test_a_window_that_the_range_cuts_is_marked_in_chart_table_and_words(site: Site) -> None:
+    ends = {"from": format_time(site.minute + 30), "to": format_time(site.minute + 270)}
+    cut = f"/#metrics?name=shop.orders&operation=sum&window=1m&from={ends['from']}&to={ends['to']}&zone=utc"
+    async with window(site, cut) as page:
+        await expect(page.locator(".columns .part")).to_have_count(1)
+        await expect(page.locator(".result > .hint")).to_contain_text("Pale or dashed: a part of a window")
+        rows = await table(page)
+        assert ["(part)" in row[0] for row in rows] == [True, False, False]
+
+
+async def test_the_latest_values_show_their_age_and_old_ones_look_old(site: Site) -> None:
+    async with window(site, ORDERS) as page:
+        await expect(page.locator(".readout .age.stale").first).to_have_text(re.compile(r"^\d+ min ago$"))
+
+
+async def test_a_name_that_does_not_exist_is_named_with_the_nearest_to_choose(site: Site) -> None:
+    async with window(site, ORDERS.replace("shop.orders", "shop.ordres")) as page:
+        await expect(page.locator(".result .notice strong")).to_have_text("There is no metric shop.ordres")
+        await page.locator(".result .notice").get_by_role("button", name="shop.orders").click()
+        await expect(page.locator(".what")).to_have_text("sum of shop.orders per minute")
+        await expect(page.locator(".result .notice")).to_have_count(0)
+
+
+async def test_days_are_those_of_the_browsers_zone(site: Site) -> None:
+    async with window(site, "/#metrics?name=shop.orders&operation=sum&window=1d&last=7d") as page:
+        await expect(page.locator(".what")).to_have_text("sum of shop.orders per day")
+        await expect(page.locator(".made code")).to_contain_text(re.compile("tz=Asia/(Kolkata|Calcutta)"))

@@ -153,7 +153,7 @@ async def test_a_question_survives_its_address(site: Site) -> None:
 async def test_a_range_is_whole_windows_and_ends_with_the_one_that_is_open(site: Site) -> None:
     now = 1_796_083_260 + 30
     rows = [["15m", "1m"], ["1h", "1m"], ["24h", "15m"], ["7d", "1h"], ["15m", "1d"]]
-    found = await run(site, "question.js", f"m.rangeOf({{ last: x[0] }}, x[1], {now})", *rows)
+    found = await run(site, "question.js", f"m.rangeOf({{ last: x[0], zone: 'utc' }}, x[1], {now})", *rows)
     for (last, _), span in zip(rows, found, strict=True):
         assert span["start"] % span["step"] == span["end"] % span["step"] == 0
         assert now < span["end"] <= now + span["step"]
