@@ -32,10 +32,10 @@ export function midnight(seconds, days = 0) {
   return day.getTime() / 1000;
 }
 
-/** How long ago in one number: "now", "40 s ago", "3 min ago", "2 d ago". */
+/** How long ago in one number of at least two: "now", "40 s ago", "3 min ago", "47 h ago", "2 d ago". */
 export function ago(seconds) {
   const units = [["d", 86_400], ["h", 3600], ["min", 60], ["s", 1]];
-  const [unit, size] = units.find(([, least]) => seconds >= least) ?? ["s", 0];
+  const [unit, size] = units.find(([, one]) => seconds >= 2 * one) ?? ["s", 0];
   return size ? `${Math.floor(seconds / size)} ${unit} ago` : "now";
 }
 
