@@ -8,7 +8,7 @@ import asyncio
 import os
 import shutil
 import time
-from collections.abc import AsyncIterator, Awaitable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
 from email.utils import parsedate_to_datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -193,18 +193,27 @@ def _over_the_api(settings: Settings, rejected: int | None) -> tuple[StoreState 
     try:
         client = Client(target_of(settings), timeout=SECONDS)
         keys = [
-            KeyState(row["id"], row["prefix"][3:], row["name"], frozenset(row["scopes"]), row["revoked_at"] is not None)
+            KeyState(row["id"], row["prefix"][3:], row["name"], frozenset(row["scopes"]), _has_ended(row))
             for row in client.get("/api/admin/keys")["data"]
         ]
         last_run = client.get("/api/admin/retention")["data"]["last_run"]
         listed = client.get("/api/metrics", {"clashes": "true", "limit": str(MAX_CLASHES)})["data"]
     except ClientError as error:
-        advice = "see the findings admin.key and service; the service must use this data folder"
+        advice = (
+            "see the findings admin.key and service; if no admin key is valid, restart the service: it makes a new one"
+        )
         return None, [fails("store", f"open in the service, which did not answer: {error}", advice)]
     clashes = [ListedName(row["name"], row["type"], row["statsd_type"], row["clash_of"]) for row in listed]
     ran_last = parse_time(last_run) if last_run else 0
     state = StoreState("the embedded store", [], keys, ran_last, rejected, clashes=clashes)
     return state, [ok("store", "open in the running service, and answers")]
+
+
+def _has_ended(row: Mapping[str, Any]) -> bool:
+    """Whether a key of the list was revoked or has expired."""
+    return row["revoked_at"] is not None or (
+        row["expires_at"] is not None and parse_time(row["expires_at"]) <= time.time()
+    )
 
 
 def _judged(state: StoreState, answers: ServiceAnswers | None, settings: Settings) -> Iterator[Finding]:

@@ -17,6 +17,7 @@ class KeyState(NamedTuple):
     name: str
     scopes: frozenset[str]
     revoked: bool
+    """Or expired: nobody can use it any more."""
 
 
 @dataclass(frozen=True)

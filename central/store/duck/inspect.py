@@ -1,9 +1,11 @@
 """Reads the state of the embedded store's file while no service has it open. It opens the file read-only."""
 
+import time
 from pathlib import Path
 
 import duckdb
 
+from central.store.admin_keys import is_live
 from central.store.base import StoreUnavailable
 from central.store.duck import keys as duck_keys
 from central.store.duck import names as duck_names
@@ -26,5 +28,5 @@ def inspect_file(path: Path) -> StoreState:
             clashes = duck_names.page(handle, "", "", MAX_CLASHES, clashes=True)
     except duckdb.Error as error:
         raise StoreUnavailable(f"{path} cannot be read: {error}") from error
-    shown = [KeyState(row.id, row.public_id, row.name, row.scopes, row.revoked_at is not None) for row in keys]
+    shown = [KeyState(row.id, row.public_id, row.name, row.scopes, not is_live(row, time.time())) for row in keys]
     return StoreState(version, [], shown, last_run, rejected, clashes=clashes)

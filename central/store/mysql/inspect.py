@@ -3,6 +3,7 @@
 import time
 from typing import Final
 
+from central.store.admin_keys import is_live
 from central.store.inspection import MAX_CLASHES, KeyState, StoreState
 from central.store.migrations import load, pending
 from central.store.mysql import keys as mysql_keys
@@ -50,7 +51,7 @@ async def _inspect(connection: Connection) -> StoreState:
     return StoreState(
         version,
         [],
-        [KeyState(row.id, row.public_id, row.name, row.scopes, row.revoked_at is not None) for row in keys],
+        [KeyState(row.id, row.public_id, row.name, row.scopes, not is_live(row, time.time())) for row in keys],
         last_run,
         rejected,
         ahead,
