@@ -107,7 +107,7 @@ async def test_a_torn_key_file_is_replaced(tmp_path: Path, torn: str) -> None:
 async def test_after_the_last_admin_key_is_revoked_a_start_makes_a_new_one(tmp_path: Path) -> None:
     async with running(tmp_path) as central:
         old = central.key
-        assert (await central.ask("DELETE", "/api/admin/keys/1")).status == 200
+        assert (await central.ask("DELETE", "/api/admin/keys/1?force=true")).status == 200
         assert (await central.ask("GET", "/api/admin/keys")).status == 401
     async with running(tmp_path) as central:
         assert central.key != old

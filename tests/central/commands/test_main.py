@@ -7,176 +7,26 @@ import stat
 import sys
 import threading
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
 
-from central.access import auth
 from central.access.key_file import write_key
-from central.commands import main as cli
-from central.commands.keys import SCOPES
 from central.settings import Settings
 from runtime.start_error import StartError
 from runtime.systemd import Notifier
+from tests.central.commands.command_help import Run, ok, refusal
 from tests.central.fake_service import FakeService, serving
 
 TLS = Path(__file__).parents[2] / "data" / "tls"
-ADMIN_KEY = "a" * 40
-KEY: dict[str, Any] = {
-    "id": 7,
-    "name": "checkout",
-    "prefix": "gf_q7w3k9x2m5ab",
-    "scopes": ["ingest", "query"],
-    "rate_limit": 60,
-    "created_at": "2026-02-15T00:00:00Z",
-    "revoked_at": None,
-    "expires_at": "2027-01-01T00:00:00Z",
-    "last_used_at": None,
-}
-
-Run = Callable[..., Result]
-
-
-@pytest.fixture
-def fake() -> Iterator[FakeService]:
-    with serving() as service:
-        yield service
-
-
-@pytest.fixture
-def run(fake: FakeService, tmp_path: Path) -> Run:
-    """Run a command against the fake service; keywords are more environment, None takes a variable away."""
-
-    def command(*arguments: str, **environ: str | None) -> Result:
-        settings: dict[str, str | None] = {
-            "METRICS_LISTEN": f"127.0.0.1:{fake.port}",
-            "METRICS_DATA_DIR": str(tmp_path),
-            "METRICS_ADMIN_KEY": ADMIN_KEY,
-            **environ,
-        }
-        return CliRunner().invoke(cli.main, arguments, env=settings)
-
-    return command
-
-
-def ok(**body: object) -> bytes:
-    return json.dumps({"success": True, **body}).encode()
-
-
-def refusal(code: str, message: str) -> bytes:
-    return json.dumps({"success": False, "error": {"code": code, "message": message, "details": {}}}).encode()
 
 
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-# keys
-
-
-@pytest.mark.parametrize(
-    ("arguments", "body"),
-    [
-        ([], {"name": "checkout"}),
-        (["--rate-limit", "60"], {"name": "checkout", "rate_limit": 60}),
-        (["--scope", "query", "--scope", "admin"], {"name": "checkout", "scopes": ["query", "admin"]}),
-    ],
-)
-def test_keys_create_prints_the_key_alone_on_stdout(
-    run: Run, fake: FakeService, arguments: list[str], body: dict[str, Any]
-) -> None:
-    fake.answer("POST /api/admin/keys", 201, ok(data={**KEY, "key": "gf_secret"}))
-    result = run("keys", "create", "checkout", *arguments)
-    assert (result.exit_code, result.stdout) == (0, "gf_secret\n")
-    assert "key 7 (checkout): ingest, query; 60 requests per minute" in result.stderr
-    ((method, path, key, sent),) = fake.asked
-    assert (method, path, key, json.loads(sent)) == ("POST", "/api/admin/keys", ADMIN_KEY, body)
-
-
-def test_keys_rotate_prints_the_new_key_alone(run: Run, fake: FakeService) -> None:
-    fake.answer("POST /api/admin/keys/7/rotate", 201, ok(data={**KEY, "key": "gf_new"}))
-    assert run("keys", "rotate", "7").stdout == "gf_new\n"
-
-
-def test_keys_revoke_says_when_it_takes_effect(run: Run, fake: FakeService) -> None:
-    fake.answer("DELETE /api/admin/keys/7", 200, ok(message="Key revoked"))
-    result = run("keys", "revoke", "7")
-    assert (result.exit_code, result.stdout, result.stderr) == (0, "", "key 7 revoked; it stops working within 30 s\n")
-
-
-LAST = b'{"success":false,"error":{"code":"LAST_ADMIN_KEY","message":"the last","details":{"field":"id"}}}'
-
-
-@pytest.mark.parametrize(
-    ("arguments", "method"),
-    [(["keys", "revoke", "7"], "DELETE"), (["keys", "change", "7", "--scope", "query"], "PATCH")],
-)
-def test_the_last_admin_key_goes_only_with_yes(run: Run, fake: FakeService, arguments: list[str], method: str) -> None:
-    fake.answer(f"{method} /api/admin/keys/7", 409, LAST)
-    fake.answer(f"{method} /api/admin/keys/7?force=true", 200, ok(message="done", data=KEY))
-    refused = run(*arguments)
-    assert (refused.exit_code, refused.stdout) == (1, "")
-    assert "key 7 is the last admin key that lasts" in refused.stderr
-    assert "give --yes" in refused.stderr
-    assert run(*arguments, "--yes").exit_code == 0
-    assert [(sent[0], sent[1]) for sent in fake.asked] == [
-        (method, "/api/admin/keys/7"),
-        (method, "/api/admin/keys/7?force=true"),
-    ]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "body"),
-    [
-        (["--rate-limit", "5000"], {"rate_limit": 5000}),
-        (["--scope", "query", "--scope", "admin"], {"scopes": ["query", "admin"]}),
-        (["--expires", "never"], {"expires_at": None}),
-        (["--expires", "2027-01-01"], {"expires_at": "2027-01-01T00:00:00Z"}),
-    ],
-)
-def test_keys_change_sends_what_is_named(
-    run: Run, fake: FakeService, arguments: list[str], body: dict[str, Any]
-) -> None:
-    fake.answer("PATCH /api/admin/keys/7", 200, ok(message="Key changed", data=KEY))
-    result = run("keys", "change", "7", *arguments)
-    assert (result.exit_code, result.stderr) == (0, "key 7 changed; it takes effect within 30 s\n")
-    ((_, _, _, sent),) = fake.asked
-    assert json.loads(sent) == body
-
-
-def test_keys_change_of_nothing_is_a_usage_error(run: Run) -> None:
-    for arguments in (["change", "7"], ["change", "7", "--expires", "soon"], ["create", "a", "--expires", "5"]):
-        assert run("keys", *arguments).exit_code == 2
-
-
-def test_keys_list_is_a_line_a_key_with_tabs(run: Run, fake: FakeService) -> None:
-    revoked = {**KEY, "id": 8, "revoked_at": "2026-02-16T00:00:00Z", "last_used_at": "2026-02-15T00:00:05Z"}
-    columns = ["checkout", "gf_q7w3k9x2m5ab", "ingest,query", "60", "2026-02-15T00:00:00Z"]
-    fake.answer("GET /api/admin/keys", 200, ok(data=[KEY, revoked]))
-    rows = [line.split("\t") for line in run("keys", "list").stdout.splitlines()]
-    assert rows == [
-        ["id", "name", "prefix", "scopes", "rate_limit", "created_at", "revoked_at", "expires_at", "last_used_at"],
-        ["7", *columns, "-", "2027-01-01T00:00:00Z", "-"],
-        ["8", *columns, "2026-02-16T00:00:00Z", "2027-01-01T00:00:00Z", "2026-02-15T00:00:05Z"],
-    ]
-
-
-@pytest.mark.parametrize(
-    "arguments", [["keys", "revoke", "x"], ["keys", "create", "a", "--scope", "root"], ["keys", "create"], ["query"]]
-)
-def test_bad_arguments_are_usage_errors(run: Run, fake: FakeService, arguments: list[str]) -> None:
-    result = run(*arguments)
-    assert (result.exit_code, fake.asked) == (2, [])
-    assert "Usage:" in result.stderr
-
-
-def test_the_scopes_offered_are_those_of_the_service() -> None:
-    assert SCOPES == auth.SCOPES
 
 
 # query
