@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from central.access.auth import MAX_QUEUE_PER_ID, new_key
+from central.access.auth import new_key
 from central.app import Outside
 from central.store.base import KeyRow, StoreUnavailable
 from protocol.limits import MAX_BODY_BYTES
@@ -89,10 +89,9 @@ async def test_floods_of_bad_keys_do_not_block_good_ones(tmp_path: Path) -> None
         assert not any(task.done() for task in unknown)
         gate.set()
         assert {reply.status for reply in await asyncio.gather(*unknown)} == {401}
-        answers = [reply.status for reply in await asyncio.gather(*guessed)]
-        assert set(answers) <= {401, 503}
+        assert {reply.status for reply in await asyncio.gather(*guessed)} == {401}
         compared = await central.meter("fiesta_key_verifications_total") - before
-        assert answers.count(401) == compared >= MAX_QUEUE_PER_ID
+        assert compared == 0, "the fast hash beside bcrypt's judges a guess"
         assert (await central.counter("a", key=attacked)).status == 201
         assert await central.total("a") == 52
 
