@@ -72,7 +72,10 @@ class Outside:
 
 
 class Agent:
-    """One agent. ``run`` it once. ``tell`` hears of changes of state; ``passed`` are a parent's sockets, ours now."""
+    """One agent. ``run`` it once. ``tell`` is told of each change of state; ``passed`` are a parent's sockets.
+
+    Its stages are public, for who looks at a whole agent from outside. Nobody but this class connects them.
+    """
 
     def __init__(
         self, settings: Settings, key: ApiKey, tell: Tell, outside: Outside, passed: Sequence[Passed] = ()
@@ -80,31 +83,31 @@ class Agent:
         self._settings = settings
         self._tell = tell
         self._outside = outside
-        self._ledger = Ledger()
-        self._aggregator = Aggregator(
+        self.ledger = Ledger()
+        self.aggregator = Aggregator(
             AggregateOptions(settings.max_names, settings.prefix, settings.tags, common_sign(settings.gauges)),
-            self._ledger,
+            self.ledger,
             outside.core,
         )
         self._folder = SpoolFolder(settings.spool_dir, outside.disk, AsideLimits())
         self._gauges = GaugeFile(settings.spool_dir / "gauges.json", outside.disk)
         limits = SpoolLimits(settings.spool_max_bytes, settings.spool_max_files)
-        self._spool = Spool(self._folder, self._ledger, limits, boot=outside.boot)
-        self._clock = CentralClock(outside.wall, outside.steady)
+        self.spool = Spool(self._folder, self.ledger, limits, boot=outside.boot)
+        self.clock = CentralClock(outside.wall, outside.steady)
         with starting(f"FIESTA_AGENT_CA_FILE {settings.ca_file}", "it must be a PEM file of certificates"):
             self._sender = Sender(settings.central_url, key, settings.ca_file)
         pace = replace(outside.pace, interval=settings.flush_interval, share=outside.share)
-        self._forwarder = Forwarder(self._spool, self._sender, self._clock, pace, tell)
+        self.forwarder = Forwarder(self.spool, self._sender, self.clock, pace, tell)
         self._bad = BadLines(tell, outside.steady, settings.prefix, settings.tags == "append")
         self._passed = passed
-        self._receivers = Receivers()
+        self.receivers = Receivers()
         self._recent = RecentGrowth()
         self._attempts = Attempts(tell)
-        stages = FlushStages(self._aggregator, self._spool, self._folder, self._gauges, self._clock, self._attempts)
+        stages = FlushStages(self.aggregator, self.spool, self._folder, self._gauges, self.clock, self._attempts)
         self._flush = Flush(
-            stages, settings.flush_interval, tell, closed=self._window_closed, persisted=self._forwarder.wake
+            stages, settings.flush_interval, tell, closed=self._window_closed, persisted=self.forwarder.wake
         )
-        self._clock.when_sure = lambda: self._spool.restamp(self._flush.shift)
+        self.clock.when_sure = lambda: self.spool.restamp(self._flush.shift)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until ``stop`` is set, then stop so that nothing received is lost.
@@ -114,11 +117,11 @@ class Agent:
         """
         async with AsyncExitStack() as stack:
             self._open_spool()
-            stack.callback(self._spool.close)
+            stack.callback(self.spool.close)
             self._open_books(stack)
             await stack.enter_async_context(self._sender)
             self._open_receivers(stack.enter_context(ExitStack()))
-            forwarding = asyncio.create_task(self._forwarder.run(self._attempts))
+            forwarding = asyncio.create_task(self.forwarder.run(self._attempts))
             await self._tell_status()  # before READY: `systemctl start` returns with that, and then it is asked for
             gc.freeze()
             gc.set_threshold(*_GC_THRESHOLD)
@@ -126,9 +129,9 @@ class Agent:
             await self._flush_until(stop)
 
             self._outside.notify.stopping()
-            for receiver in self._receivers:
+            for receiver in self.receivers:
                 receiver.stop()
-            for receiver in self._receivers:
+            for receiver in self.receivers:
                 receiver.refuse()
                 receiver.drain()
                 receiver.close()
@@ -139,21 +142,21 @@ class Agent:
                 await forwarding
             with self._attempts.guard("forward"), suppress(TimeoutError):
                 async with asyncio.timeout(LAST_SEND_SECONDS):
-                    await self._forwarder.finish()
-            lost = await self._spool.last_persist()
+                    await self.forwarder.finish()
+            lost = await self.spool.last_persist()
             if lost:
                 trouble = self._folder.counts.trouble
                 self._tell("samples_lost", f"{lost} samples: neither the disk nor the service took them; {trouble}")
-            self._tell("stopped", f"{self._ledger.in_spool} samples wait in the spool for the next start")
+            self._tell("stopped", f"{self.ledger.in_spool} samples wait in the spool for the next start")
 
     async def settle(self) -> None:
         """Count what has come so far. However much that is, the sockets have their turns meanwhile."""
-        for _ in self._aggregator.settling():
+        for _ in self.aggregator.settling():
             await asyncio.sleep(0)
 
     def snapshot(self) -> Snapshot:
         """All numbers of one moment, without what has come since the last ``settle``."""
-        ledger, counts, forward = self._ledger, self._folder.counts, self._forwarder
+        ledger, counts, forward = self.ledger, self._folder.counts, self.forwarder
         trouble, last = forward.trouble, forward.counts.last_success
         return Snapshot(
             received=ledger.received,
@@ -163,46 +166,46 @@ class Agent:
             in_window=ledger.in_window,
             in_spool=ledger.in_spool,
             notes=dict(ledger.notes),
-            names=self._aggregator.live_names(),
-            compiled=self._aggregator.core is not None,
-            spool_batches=len(self._spool.index),
-            spool_bytes=self._spool.index.size,
-            spool_in_memory=self._spool.in_memory,
-            spool_overflowing=self._spool.overflowing,
+            names=self.aggregator.live_names(),
+            compiled=self.aggregator.core is not None,
+            spool_batches=len(self.spool.index),
+            spool_bytes=self.spool.index.size,
+            spool_in_memory=self.spool.in_memory,
+            spool_overflowing=self.spool.overflowing,
             held=forward.held(),
             stuck=forward.stuck()[0],
             stuck_cause=forward.stuck()[1],
             corrupt_files=counts.corrupt_files,
             dead_letters=counts.dead_letters,
             dead_letters_removed=counts.dead_letters_removed,
-            replayed=self._spool.replayed,
+            replayed=self.spool.replayed,
             disk_failures=counts.disk_failures,
             disk_trouble=counts.trouble,
-            unreadable=self._spool.unreadable,
+            unreadable=self.spool.unreadable,
             failures=dict(self._attempts.failures),
             failing=dict(self._attempts.failing),
             answers={f"{action}/{reason}": count for (action, reason), count in forward.counts.answers.items()},
             retries=forward.counts.retries,
             trouble=trouble and TroubleStatus(trouble.action, trouble.message, self._outside.steady() - trouble.since),
             last_success_age=None if last is None else self._outside.steady() - last,
-            clock_ahead=self._clock.ahead() if self._clock.known else None,
+            clock_ahead=self.clock.ahead() if self.clock.known else None,
             clashes=list(forward.clashes.names),
-            sockets=[receiver.status() for receiver in self._receivers],
+            sockets=[receiver.status() for receiver in self.receivers],
             lately=self._recent.grown(self._losses()),
         )
 
     def _open_spool(self) -> None:
         with starting(f"the spool folder {self._folder.path}", "make it writable or set FIESTA_AGENT_SPOOL_DIR"):
-            self._spool.open()
+            self.spool.open()
         counts = self._folder.counts
         if counts.corrupt_files:
             self._tell("spool_corrupt", f"{counts.corrupt_files} bad files in {self._folder.path} moved to corrupt/")
-        if self._ledger.recovered:
-            self._tell("spool_recovered", f"{self._ledger.recovered} samples of the last run wait to be sent")
+        if self.ledger.recovered:
+            self._tell("spool_recovered", f"{self.ledger.recovered} samples of the last run wait to be sent")
         try:
-            self._aggregator.restore_gauges(self._gauges.load())
+            self.aggregator.restore_gauges(self._gauges.load())
         except ValueError as error:
-            self._ledger.notes["gauge_state_bad"] += 1
+            self.ledger.notes["gauge_state_bad"] += 1
             self._tell("gauges_lost", f"gauges.json {error}; gauges start from 0")
 
     def _open_books(self, stack: AsyncExitStack) -> None:
@@ -219,34 +222,34 @@ class Agent:
         settings = self._settings
         limits = StreamLimits(room_for_connections(), settings.tcp_idle)
         wanted = Wanted(settings.udp, settings.unix, settings.tcp, limits, settings.unix_stream)
-        core, feed = self._aggregator.core, self._aggregator.feed
+        core, feed = self.aggregator.core, self.aggregator.feed
         feeds = feeds_by_socket(settings.gauges, feed)
-        intakes = {kind: Intake(its_feed, self._ledger, self._bad) for kind, its_feed in feeds.items()}
+        intakes = {kind: Intake(its_feed, self.ledger, self._bad) for kind, its_feed in feeds.items()}
         read = read_each(feeds["UDP"])
         if core is not None and feeds["UDP"] is feed:
-            read = read_batches(core, self._aggregator.settle_when_due)
-        self._aggregator.when_due = self._count_later
-        self._receivers = open_receivers(wanted, self._passed, intakes, intakes["UDP"].watching(read), stack)
+            read = read_batches(core, self.aggregator.settle_when_due)
+        self.aggregator.when_due = self._count_later
+        self.receivers = open_receivers(wanted, self._passed, intakes, intakes["UDP"].watching(read), stack)
         tell_passed(self._passed, wanted, self._tell)
         self._flush.open()
-        for receiver in self._receivers:
+        for receiver in self.receivers:
             receiver.start(asyncio.get_running_loop())
-        names = ", ".join(receiver.name for receiver in self._receivers)
+        names = ", ".join(receiver.name for receiver in self.receivers)
         self._tell("started", f"StatsD on {names}, counted by {counted_by(core is not None)}")
 
     def _count_later(self) -> None:
         """A step in each turn of the loop, so that others have theirs."""
-        if self._aggregator.step():
+        if self.aggregator.step():
             asyncio.get_running_loop().call_soon(self._count_later)
 
     def _losses(self) -> Mapping[str, int]:
         """Losses that /health speaks of while they grow, since the start."""
-        statuses = [receiver.status() for receiver in self._receivers]
+        statuses = [receiver.status() for receiver in self.receivers]
         return {
             "kernel_drops": sum(one.kernel_drops or 0 for one in statuses),
             "refused": sum(one.refused or 0 for one in statuses),
             "truncated": sum(one.truncated or 0 for one in statuses),
-            **{reason: self._ledger.dropped[reason] for reason in OVER_CAP},
+            **{reason: self.ledger.dropped[reason] for reason in OVER_CAP},
         }
 
     async def _flush_until(self, stop: asyncio.Event) -> None:
@@ -263,7 +266,7 @@ class Agent:
                 with attempts.guard("flush"):
                     await self._flush.close()
                 with attempts.guard("unix_socket"):
-                    self._receivers.make_files_again(self._tell)
+                    self.receivers.make_files_again(self._tell)
                 with attempts.guard("status"):
                     await self._tell_status()
             if not self._flush.behind:
@@ -272,8 +275,8 @@ class Agent:
     def _window_closed(self, start: int) -> None:
         """What others do with the end of the window that began at ``start``."""
         self._recent.turn(self._losses())
-        self._bad.arm(self._ledger.dropped)
-        self._forwarder.window_closed(start)
+        self._bad.arm(self.ledger.dropped)
+        self.forwarder.window_closed(start)
 
     async def _tell_status(self) -> None:
         if self._outside.notify.active:

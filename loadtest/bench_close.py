@@ -67,10 +67,10 @@ async def fill(port: int, names: int, window: int) -> None:
 async def one_window(agent: Agent, names: int, number: int) -> Closed:
     start = window_start(time.time(), INTERVAL)
     await asyncio.sleep(seconds_left(start, INTERVAL, time.time()) + 1.5)  # the last one is through
-    (receiver,) = agent._receivers
+    (receiver,) = agent.receivers
     await fill(int(receiver.name.rpartition(":")[2]), names, number)
     start = window_start(time.time(), INTERVAL)
-    ledger, watcher = agent._ledger, Watcher()
+    ledger, watcher = agent.ledger, Watcher()
     await asyncio.sleep(seconds_left(start, INTERVAL, time.time()) - 0.3)
     watching, begun, expected = asyncio.create_task(watcher.watch()), time.process_time(), (number + 1) * names * 2
     while ledger.acknowledged < expected:

@@ -45,6 +45,10 @@ class Ticks:
     def wall(self) -> float:
         return self._now
 
+    def set_by(self, seconds: float) -> None:
+        """Somebody sets the clock."""
+        self._now += seconds
+
     def tick(self) -> None:
         self._now += self._interval
         self._ticked.set()
@@ -67,7 +71,7 @@ class Running:
 
     def send(self, lines: Iterable[str]) -> None:
         """Send, and let the agent read, as the loop would."""
-        (receiver,) = self.agent._receivers
+        (receiver,) = self.agent.receivers
         assert isinstance(receiver, DatagramReceiver)
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
             for line in lines:
@@ -84,7 +88,7 @@ class Running:
     async def end(self) -> None:
         self.stop.set()
         await self.task
-        assert self.agent._ledger.balance() == 0
+        assert self.agent.ledger.balance() == 0
 
 
 def settings_for(folder: Path, url: str, **more: str) -> Any:
@@ -150,7 +154,7 @@ async def test_a_line_becomes_a_batch_at_the_service(tmp_path: Path, core: Maybe
 async def test_a_window_with_many_names_is_closed_in_small_steps(tmp_path: Path, core: MaybeCore) -> None:
     names, kinds = 2_000, ("c", "ms", "g", "s")
     async with RealCentral().serving() as central, running(tmp_path, central.url, core=core) as agent:
-        ledger = agent.agent._ledger
+        ledger = agent.agent.ledger
         for kind in kinds:
             agent.send(["\n".join(f"{kind}{n}:1|{kind}" for n in range(at, at + 500)) for at in range(0, names, 500)])
         asked = asyncio.create_task(agent.snapshot())
@@ -172,10 +176,10 @@ async def test_a_window_with_many_names_is_closed_in_small_steps(tmp_path: Path,
 @each_core
 async def test_of_many_gauges_few_are_counted_between_two_turns_of_the_loop(tmp_path: Path, core: MaybeCore) -> None:
     async with running(tmp_path, "http://127.0.0.1:1", core=core) as agent:
-        ledger, gauges, turns = agent.agent._ledger, SETTLE_BYTES // 40, [0]
+        ledger, gauges, turns = agent.agent.ledger, SETTLE_BYTES // 40, [0]
         lines = [f"gauge.{'x' * 30}.{number}:1|g" for number in range(gauges)]
         for at in range(0, gauges, 500):
-            agent.agent._aggregator.feed("\n".join(lines[at : at + 500]).encode())
+            agent.agent.aggregator.feed("\n".join(lines[at : at + 500]).encode())
 
         def all_are_counted() -> bool:
             turns.append(ledger.received)
@@ -191,11 +195,11 @@ async def test_a_time_learned_while_a_window_closes_holds_for_all_of_it(tmp_path
         agent.send(["\n".join(f"a{n}:1|c" for n in range(at, at + 500)) for at in range(0, 3_000, 500)])
         start = int(agent.ticks.wall())
         agent.ticks.tick()
-        await turns_until(lambda: one._ledger.in_spool >= 1_000)
-        one._clock.learn(formatdate(agent.ticks.wall() + hour, usegmt=True), ours=True)
-        await turns_until(lambda: len(one._spool.index) == 3)
-        assert {entry.start for entry in one._spool.index} == {start + hour}
-        assert one._ledger.in_spool == 3_000
+        await turns_until(lambda: one.ledger.in_spool >= 1_000)
+        one.clock.learn(formatdate(agent.ticks.wall() + hour, usegmt=True), ours=True)
+        await turns_until(lambda: len(one.spool.index) == 3)
+        assert {entry.start for entry in one.spool.index} == {start + hour}
+        assert one.ledger.in_spool == 3_000
         assert not central.stored
 
 
@@ -214,12 +218,12 @@ async def test_items_carry_their_windows_start(tmp_path: Path) -> None:
 async def test_a_clock_set_back_or_ahead_by_an_hour_loses_and_doubles_nothing(tmp_path: Path) -> None:
     async with RealCentral().serving() as central, running(tmp_path, central.url) as agent:
         for step in (0.0, -3_600.0, 3_600.0):
-            agent.ticks._now += step
+            agent.ticks.set_by(step)
             agent.send(["foo:1|c"])
             agent.ticks.tick()
         await agent.end()
         assert central.total("foo") == 3
-        assert agent.agent._ledger.acknowledged == 3
+        assert agent.agent.ledger.acknowledged == 3
 
 
 async def test_gauges_are_kept_over_a_restart_and_a_bad_gauge_file_is_told(tmp_path: Path) -> None:
@@ -302,7 +306,7 @@ async def test_a_second_agent_on_the_folder_does_not_start(tmp_path: Path) -> No
 
 async def test_a_port_in_use_is_told_by_name(tmp_path: Path) -> None:
     async with running(tmp_path / "one", "http://127.0.0.1:1") as agent:
-        udp = agent.agent._receivers[0].name.removeprefix("UDP ")
+        udp = agent.agent.receivers[0].name.removeprefix("UDP ")
         with socket.create_server(("127.0.0.1", 0)) as taken:
             http = join_address(*taken.getsockname())
             for name, address in (("UDP", udp), ("HTTP", http)):
@@ -323,14 +327,14 @@ async def test_an_unusable_folder_or_ca_file_is_told(tmp_path: Path) -> None:
 
 async def test_a_fault_in_the_forwarder_is_told_and_the_agent_goes_on(tmp_path: Path) -> None:
     async with RealCentral().serving() as central, running(tmp_path, central.url) as agent:
-        real, faults = agent.agent._forwarder.step, [ZeroDivisionError("of a test"), ZeroDivisionError("of a test")]
+        real, faults = agent.agent.forwarder.step, [ZeroDivisionError("of a test"), ZeroDivisionError("of a test")]
 
         async def broken() -> float | None:
             if faults:
                 raise faults.pop()
             return await real()
 
-        agent.agent._forwarder.step = broken  # type: ignore[method-assign]
+        agent.agent.forwarder.step = broken  # type: ignore[method-assign]
         agent.send(["foo:1|c"])
         agent.ticks.tick()
         await agent.until("attempt_failed")
