@@ -22,11 +22,12 @@ ARGUMENTS = {
     "create": ["a"],
     "revoke": ["1"],
     "rotate": ["1"],
+    "change": ["1", "--rate-limit", "5"],
     "query": ["a"],
     "backup": ["a.duckdb"],
     "send": ["a:1|c"],
 }
-ASK_CENTRAL = {"keys create", "keys list", "keys revoke", "keys rotate", "query", "backup"}
+ASK_CENTRAL = {"keys create", "keys list", "keys revoke", "keys rotate", "keys change", "query", "backup"}
 ASK_CENTRAL |= {"retention show", "retention run", "retention restore"}
 
 

@@ -41,6 +41,8 @@ UNBOUND: dict[str, Call] = {
     "names.purge": lambda store, _: store.names.purge(),
     "keys.list_all": lambda store, _: store.keys.list_all(),
     "keys.create": lambda store, _: store.keys.create(NewKey("i", "n", "h", frozenset({"query"}), 1), NOW),
+    "keys.change": lambda store, _: store.keys.change(1, lambda row: row, NOW),
+    "keys.note_uses": lambda store, _: store.keys.note_uses({1: NOW}),
     "keys.revoke": lambda store, _: store.keys.revoke(1, NOW),
     "keys.rotate": lambda store, _: store.keys.rotate(1, "h", NOW),
     "keys.keep_fast_hash": lambda store, _: store.keys.keep_fast_hash("h", "f" * 64),
