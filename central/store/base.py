@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol, TypeVar
 
 from central.store.buckets import Buckets
+from central.store.distribution import Distribution
 from central.store.plan import Segment
 from central.store.retention import RetentionStore
 from protocol.item import Kind
@@ -275,6 +276,9 @@ class Store(Protocol):
 
     async def aggregate(self, metric_ids: Sequence[int], window: int, segments: Sequence[Segment]) -> Buckets:
         """Exact summaries by name and window, only those with data; one snapshot."""
+
+    async def distribute(self, metric_ids: Sequence[int], window: int, segments: Sequence[Segment]) -> Distribution:
+        """What ``aggregate`` gives, and how the samples are spread over their values; one snapshot."""
 
     async def under_lock(self, work: Callable[[], Awaitable[T]]) -> T:
         """Run ``work`` under a lock that only one process holds at a time. ``work`` may use the store."""

@@ -90,6 +90,7 @@ class OutageGuard:
         self.find_requests = self.in_time(store.find_requests)
         self.count_rejected = self.in_time(store.count_rejected)
         self.aggregate = self.while_up(store.aggregate)
+        self.distribute = self.while_up(store.distribute)
         self.backup = self.while_up(store.backup)
 
     @property

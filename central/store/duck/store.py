@@ -33,6 +33,7 @@ from central.store.base import (
     StoreUnavailable,
 )
 from central.store.buckets import Buckets, wide_column
+from central.store.distribution import Distribution, no_entries
 from central.store.duck import pack as duck_pack
 from central.store.duck import sql as duck_sql
 from central.store.duck.bloom import BloomFilter
@@ -228,6 +229,10 @@ class DuckStore:
     async def aggregate(self, metric_ids: Sequence[int], window: int, segments: Sequence[Segment]) -> Buckets:
         """See Store."""
         return await self.engine.read(lambda cursor: _aggregate(cursor, metric_ids, window, segments), lane=Lane.QUERY)
+
+    async def distribute(self, metric_ids: Sequence[int], window: int, segments: Sequence[Segment]) -> Distribution:
+        """See Store. No point has a histogram yet."""
+        return Distribution(await self.aggregate(metric_ids, window, segments), no_entries())
 
     async def backup(self, target: Path) -> None:
         """See Store."""

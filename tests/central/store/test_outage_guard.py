@@ -37,6 +37,7 @@ IN_TIME: dict[str, Call] = {
 UNBOUND: dict[str, Call] = {
     "names.page": lambda store, _: store.names.page("", "", 5),
     "aggregate": lambda store, _: store.aggregate([1], 60, [Segment("raw", 0, 60)]),
+    "distribute": lambda store, _: store.distribute([1], 60, [Segment("raw", 0, 60)]),
     "names.delete": lambda store, _: store.names.delete("a"),
     "names.purge": lambda store, _: store.names.purge(),
     "keys.list_all": lambda store, _: store.keys.list_all(),
