@@ -29,21 +29,21 @@ from central.store.migrations import MigrationError, OnMigration
 from central.store.open import OpenStore, open_store
 from central.web import probes
 from central.web.admin import BACKUPS, BackupEndpoint, MetricEndpoints
-from central.web.admin import TURNS as BACKUP_TURNS
+from central.web.admin import SLOTS as BACKUP_SLOTS
 from central.web.bodies import BODY_SECONDS, Bodies
 from central.web.connections import ConnectionBounds, Connections, within_descriptors
 from central.web.counts import RequestCounts
+from central.web.fair_slots import FairSlots
 from central.web.gate import Gate
 from central.web.ingest import IngestEndpoints
 from central.web.keys import KeyEndpoints, KeyRules
 from central.web.middleware import SLOW_SECONDS, MiddlewareOptions, middleware
 from central.web.open_requests import OpenRequests
 from central.web.query import QUERIES, QueryEndpoints
-from central.web.query import TURNS as QUERY_TURNS
+from central.web.query import SLOTS as QUERY_SLOTS
 from central.web.routes import Endpoints, application
 from central.web.server import MAX_HEADER, MAX_LINE, Runner
 from central.web.tls_failures import count_handshakes
-from central.web.turns import Turns
 from central.write.group_commit import GroupCommit
 from central.write.write_check import WriteCheck
 from runtime.addresses import is_loopback
@@ -128,7 +128,7 @@ async def serve(
     """
     stop = stop or _stopped_by_signals()
     tls = _tls(settings)
-    clock = PlausibleClock(outside.clock, outside.ticks, on_jump=_tell_jump)
+    clock = PlausibleClock(outside.clock, outside.ticks, on_jump=_log_jump)
     opened = await _open_store(settings, clock=outside.clock, may_remove=clock.settled)
     core = _core(settings, with_outage_guard(outside.wrap_store(opened), settings), clock, outside)
     store = core.store
@@ -189,7 +189,7 @@ def _core(settings: Settings, store: Store, clock: PlausibleClock, outside: Outs
     return _Core(store, redis, auth, names, commits, retention, clock, KeyUses(store.keys.note_uses))
 
 
-def _tell_jump(seconds: float) -> None:
+def _log_jump(seconds: float) -> None:
     _log.warning("clock_jumped", seconds=round(seconds, 3), nothing_is_removed_for_seconds=int(GRACE_SECONDS))
 
 
@@ -223,19 +223,19 @@ def _endpoints(
     return Endpoints(
         ingest=IngestEndpoints(commits, bodies, outside.clock, settings.clock_skew_seconds, counts.rejected),
         queries=QueryEndpoints(
-            store, names, core.retention, redis.spill, Turns(QUERIES, QUERY_TURNS, counts.busy), outside.clock
+            store, names, core.retention, redis.spill, FairSlots(QUERIES, QUERY_SLOTS, counts.busy), outside.clock
         ),
         keys=KeyEndpoints(
             store,
             core.auth,
             core.uses,
-            redis.tell,
+            redis.announce,
             bodies,
             outside.clock,
             KeyRules(settings.rate_limit_default, other_admin=settings.admin_key is not None),
         ),
         metrics=MetricEndpoints(store, names, commits),
-        backup=BackupEndpoint(store, settings.data_dir, Turns(BACKUPS, BACKUP_TURNS, counts.busy)),
+        backup=BackupEndpoint(store, settings.data_dir, FairSlots(BACKUPS, BACKUP_SLOTS, counts.busy)),
         retention=core.retention,
         bodies=bodies,
         health=probes.health(settings.clock_skew_seconds),

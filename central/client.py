@@ -167,12 +167,12 @@ class Client:
             ) from None
 
     def _connection(self) -> http.client.HTTPConnection:
-        parts = urlsplit(self._target.url)
-        host = parts.hostname or ""
+        url = urlsplit(self._target.url)
+        host = url.hostname or ""
         if self._target.certificate is None:
-            return http.client.HTTPConnection(host, parts.port, timeout=self._timeout)
+            return http.client.HTTPConnection(host, url.port, timeout=self._timeout)
         return http.client.HTTPSConnection(
-            host, parts.port, timeout=self._timeout, context=_trust_only(self._target.certificate)
+            host, url.port, timeout=self._timeout, context=_trust_only(self._target.certificate)
         )
 
     def _refusal(self, response: http.client.HTTPResponse) -> ClientError:
@@ -200,10 +200,10 @@ def _save(response: http.client.HTTPResponse, path: Path, watch: Watch) -> int:
     text = response.headers.get("Content-Length")
     promised = None if text is None else int(text)
     with os.fdopen(open_new(path), "wb") as file:
-        with watch(promised) as tell:
+        with watch(promised) as advance:
             while chunk := response.read(_CHUNK):
                 size += file.write(chunk)
-                tell(len(chunk))
+                advance(len(chunk))
         if promised is not None and size != promised:
             raise http.client.IncompleteRead(b"", promised - size)
         file.flush()

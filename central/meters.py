@@ -324,6 +324,6 @@ class Meters(Collector):
             family: Any = row.kind(f"fiesta_{row.name}", row.help, labels=row.labels)
             read: Any = row.read(self._sources)
             for labels, value in read if row.labels else [((), read)]:
-                parts = (value.buckets(), value.total) if isinstance(value, Histogram) else (value,)
-                family.add_metric(labels, *parts)
+                content = (value.buckets(), value.total) if isinstance(value, Histogram) else (value,)
+                family.add_metric(labels, *content)
             yield family

@@ -64,16 +64,16 @@ class RedisServices:
             self.drain = Drain(self.spill, store, names, commits.in_slot, clock=clock)
             self.drain.start()
 
-    async def tell(self, key_id: int) -> None:
+    async def announce(self, key_id: int) -> None:
         """Announce that a key was revoked or rotated."""
         if self.news is not None:
-            await self.news.tell(key_id)
+            await self.news.announce(key_id)
 
     async def close(self) -> None:
         """After the last commit: release the lease and close the connections."""
-        for part in (self.drain, self.news, self.spill, self.limits):
-            if part is not None:
-                await part.close()
+        for service in (self.drain, self.news, self.spill, self.limits):
+            if service is not None:
+                await service.close()
 
 
 def with_outage_guard(store: Store, settings: Settings) -> Store:

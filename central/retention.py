@@ -69,10 +69,10 @@ def advanced(state: State, policy: Policy, now: int, *, forced: bool, may_remove
     ``forced`` ends a hold.
     """
     held = 0 if forced or state.held_until <= now else state.held_until
-    wanted = max(0, (now // DAY - policy.days) * DAY)
-    line = state.line if held else max(wanted, state.dropped)
+    target = max(0, (now // DAY - policy.days) * DAY)
+    line = state.line if held else max(target, state.dropped)
     moves = (*state.moves, Move(now, line))
-    removable = min(lowest_line(moves, grace_begin(moves, policy.grace, now)), wanted) if may_remove else 0
+    removable = min(lowest_line(moves, grace_begin(moves, policy.grace, now)), target) if may_remove else 0
     return state._replace(line=line, held_until=held, dropped=max(state.dropped, removable))
 
 

@@ -52,7 +52,7 @@ def admin_key(given: str) -> str:
 
 def origins(given: str) -> tuple[str, ...]:
     """Exact web origins, separated by commas."""
-    found = tuple(part.strip() for part in given.split(",") if part.strip())
+    found = tuple(origin.strip() for origin in given.split(",") if origin.strip())
     for origin in found:
         if not _ORIGIN.fullmatch(origin):
             raise ValueError(

@@ -60,7 +60,7 @@ class KeyNews:
             await asyncio.wait([self._task])
         await self._link.close()
 
-    async def tell(self, key_id: int) -> None:
+    async def announce(self, key_id: int) -> None:
         """Publish that a key was revoked or rotated, after that is durable. Never raises."""
         try:
             await self._link.run(lambda client: client.publish(CHANNEL, str(key_id)))
@@ -99,9 +99,9 @@ class KeyNews:
                     await self._link.run(lambda _: channel.ping())
                     continue
                 asked = False
-                self._heard(message)
+                self._receive(message)
 
-    def _heard(self, message: dict[str, object]) -> None:
+    def _receive(self, message: dict[str, object]) -> None:
         data = message["data"]
         if message["type"] == "subscribe":
             self.away.clear()

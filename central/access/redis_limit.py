@@ -47,7 +47,7 @@ class RedisLimiter:
     ) -> None:
         self._link = RedisLink(address, seconds=seconds, connections=1, breaker=Breaker(PROBE_SECONDS, clock))
         self._local = LocalLimiter()
-        self._gathered: dict[_Slot, list[asyncio.Future[int]]] = {}
+        self._waiting: dict[_Slot, list[asyncio.Future[int]]] = {}
         self._flight: asyncio.Task[None] | None = None
         self.counts = LimitCounts()
 
@@ -83,22 +83,22 @@ class RedisLimiter:
             return 0
         self.counts.waits += 1
         waiter: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._gathered.setdefault((key_id, minute), []).append(waiter)
+        self._waiting.setdefault((key_id, minute), []).append(waiter)
         if self._flight is None:
             self._flight = asyncio.create_task(self._fly(), name="rate-limits", context=Context())
         return await waiter
 
     async def _fly(self) -> None:
         """Round trips until nobody waits."""
-        taken: dict[_Slot, list[asyncio.Future[int]]] = {}
+        sent: dict[_Slot, list[asyncio.Future[int]]] = {}
         try:
-            while self._gathered:
-                taken, self._gathered = self._gathered, {}
-                await self._trip(taken)
+            while self._waiting:
+                sent, self._waiting = self._waiting, {}
+                await self._trip(sent)
         finally:
             self._flight = None
-            left, self._gathered = self._gathered, {}
-            for waiters in (*taken.values(), *left.values()):
+            left, self._waiting = self._waiting, {}
+            for waiters in (*sent.values(), *left.values()):
                 self._alone(waiters)
 
     async def _trip(self, slots: dict[_Slot, list[asyncio.Future[int]]]) -> None:
@@ -109,9 +109,9 @@ class RedisLimiter:
             self.counts.failed_trips += 1
             if not was_alone:
                 _log.warning("rate_limits_counted_alone", error=str(error))
-            for waiters in (*slots.values(), *self._gathered.values()):
+            for waiters in (*slots.values(), *self._waiting.values()):
                 self._alone(waiters)
-            self._gathered = {}
+            self._waiting = {}
             return
         self.counts.round_trips += 1
         if was_alone:

@@ -47,7 +47,7 @@ def create_key(name: str, rate_limit: int | None, scopes: tuple[str, ...], expir
       fiesta-central keys create checkout > checkout.key
       fiesta-central keys create dashboards --scope query --rate-limit 120 --expires 90d
     """
-    body = {"name": name, **_wanted(rate_limit, scopes, expires)}
+    body = {"name": name, **_body_of(rate_limit, scopes, expires)}
     _print_key(ask(lambda client: client.post(_PATH, body))["data"])
 
 
@@ -82,7 +82,7 @@ def change_key(key_id: int, rate_limit: int | None, scopes: tuple[str, ...], exp
       fiesta-central keys change 7 --rate-limit 5000
       fiesta-central keys change 7 --scope query --expires 90d
     """
-    body = _wanted(rate_limit, scopes, expires)
+    body = _body_of(rate_limit, scopes, expires)
     if not body:
         raise click.UsageError("name what to change: --rate-limit, --scope or --expires")
     _unless_last(key_id, yes, lambda client, query: client.patch(f"{_PATH}/{key_id}{query}", body))
@@ -130,7 +130,7 @@ def _unless_last(key_id: int, yes: bool, change: Callable[[Any, str], Any]) -> N
     ask(lambda client: change(client, "?force=true"))
 
 
-def _wanted(rate_limit: int | None, scopes: tuple[str, ...], expires: str | None) -> dict[str, Any]:
+def _body_of(rate_limit: int | None, scopes: tuple[str, ...], expires: str | None) -> dict[str, Any]:
     """The fields of a body that were given."""
     body: dict[str, Any] = {}
     if rate_limit is not None:

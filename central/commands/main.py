@@ -238,8 +238,8 @@ def _print_retention(answer: dict[str, Any]) -> None:
     if "message" in answer:
         click.echo(answer["message"], err=True)
     data = answer["data"]
-    facts = [[name, "-" if value is None else str(value)] for name, value in data.items() if name != "log"]
-    show_table(["setting", "value"], facts, Console())
+    settings = [[name, "-" if value is None else str(value)] for name, value in data.items() if name != "log"]
+    show_table(["setting", "value"], settings, Console())
     header = ["at", "action", "line", "actor", "rows", "parts"]
     show_table(header, [[str(entry[column]) for column in header] for entry in data["log"]], Console())
 

@@ -36,12 +36,12 @@ def stepping(text: str, console: Console | None = None) -> Iterator[Callable[[st
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as shown:
         task = shown.add_task(text, total=None)
 
-        def tell(step: str, place: int, of: int) -> None:
+        def step_begins(step: str, place: int, of: int) -> None:
             shown.update(task, description=f"{text} {step}", completed=place - 1, total=of)
             if not console.is_terminal:
                 console.print(f"{text} {place} of {of}: {step}", highlight=False, soft_wrap=True)
 
-        yield tell
+        yield step_begins
 
 
 @contextmanager

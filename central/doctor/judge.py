@@ -169,7 +169,7 @@ def migrations(state: StoreState) -> Finding:
 
 
 _LOST: Final = "acknowledged commits can be lost if the power fails"
-_WANTED: Final[dict[str, tuple[frozenset[str], str]]] = {
+_REQUIRED: Final[dict[str, tuple[frozenset[str], str]]] = {
     "innodb_flush_log_at_trx_commit": (frozenset({"1", "3"}), _LOST),
     "innodb_doublewrite": (frozenset({"ON", "1", "DETECT_AND_RECOVER"}), "a half-written page cannot be repaired"),
     "read_only": (frozenset({"OFF", "0"}), "nothing can be written; is this a replica?"),
@@ -182,7 +182,7 @@ _ADVICE: Final = {"innodb_doublewrite": "ON", "read_only": "OFF"}
 def mysql_settings(variables: Mapping[str, str]) -> Iterator[Finding]:
     """Server settings that decide whether a commit survives a crash and whether it is accepted."""
     logs = variables.get("log_bin", "OFF").upper() in {"ON", "1"}
-    for name, (right, why) in _WANTED.items():
+    for name, (right, why) in _REQUIRED.items():
         if name == "sync_binlog" and not logs:
             continue
         value = variables.get(name, "unknown")
@@ -328,7 +328,7 @@ class RedisServer:
 
 def redis_server(server: RedisServer, spill_bytes: int | None) -> Iterator[Finding]:
     """The server, and the spill if there is one. ``spill_bytes`` is how large the spill may become."""
-    numbers = tuple(int(part) for part in server.version.split(".")[:2] if part.isdigit())
+    numbers = tuple(int(number) for number in server.version.split(".")[:2] if number.isdigit())
     if numbers < REDIS_VERSION:
         yield fails("redis", f"version {server.version}", "upgrade to 6.2 or later")
     else:

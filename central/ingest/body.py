@@ -62,41 +62,41 @@ def expand(body: bytes, encoding: str, most: int = MAX_EXPANDED_BYTES) -> bytes:
 
 
 def _gunzip(body: bytes, most: int) -> bytes:
-    parts: list[bytes] = []
+    chunks: list[bytes] = []
     room = most + 1
     while body:
-        if len(parts) == MAX_PARTS:
+        if len(chunks) == MAX_PARTS:
             raise _too_many_parts()
         member = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
         try:
-            part = member.decompress(body, room)
+            chunk = member.decompress(body, room)
         except zlib.error:
             raise _bad_encoding("the body is not the gzip that Content-Encoding promises") from None
-        parts.append(part)
-        room -= len(part)
+        chunks.append(chunk)
+        room -= len(chunk)
         if room <= 0:
             raise too_large()
         if not member.eof:
             raise _bad_encoding("the gzip body is cut short")
         body = member.unused_data.lstrip(b"\0")
-    return b"".join(parts)
+    return b"".join(chunks)
 
 
 def _unzstd(body: bytes, most: int) -> bytes:
-    parts: list[bytes] = []
+    chunks: list[bytes] = []
     room = most + 1
     reader = zstandard.ZstdDecompressor(max_window_size=MAX_EXPANDED_BYTES).stream_reader(body, read_across_frames=True)
     try:
-        while room > 0 and (part := reader.read(min(room, 1 << 18))):
-            parts.append(part)
-            room -= len(part)
+        while room > 0 and (chunk := reader.read(min(room, 1 << 18))):
+            chunks.append(chunk)
+            room -= len(chunk)
     except zstandard.ZstdError:
         raise _bad_encoding("the body is not the zstd that Content-Encoding promises") from None
     if room <= 0:
         raise too_large()
     if not _zstd_is_whole(body):
         raise _bad_encoding("the zstd body is cut short")
-    return b"".join(parts)
+    return b"".join(chunks)
 
 
 def _zstd_is_whole(body: bytes) -> bool:

@@ -14,7 +14,7 @@ import structlog
 
 from central.ingest.submission import Submission
 from central.store.base import Caps, Metric, NameStore, NewName
-from central.store.owners import is_wanted
+from central.store.owners import must_resolve
 from protocol.item import Fault, Item
 from protocol.statsd import MetricType
 from protocol.statsd_types import name_of_clash
@@ -101,12 +101,12 @@ class Names:
 
     async def find(self, names: Iterable[str]) -> dict[str, Metric]:
         """Those of these names that exist. Where other processes may delete names, the store is asked each time."""
-        wanted = list(names)
+        asked = list(names)
         found: dict[str, Metric] = {}
         if self._known is not None and self._known.version is None:
             metrics = self._known.metrics
-            found = {name: metrics[name] for name in wanted if name in metrics}
-        missing = [name for name in wanted if name not in found]
+            found = {name: metrics[name] for name in asked if name in metrics}
+        missing = [name for name in asked if name not in found]
         if missing:
             found |= await self._store.find(missing)
         return found
@@ -141,13 +141,13 @@ class Names:
             known = self._known = Known(known.version, kept)
         return known, missing
 
-    async def _learn(self, known: Known, wanted: list[NewName], now: int) -> frozenset[str]:
+    async def _learn(self, known: Known, new_names: list[NewName], now: int) -> frozenset[str]:
         """Make these names known, created where they are missing; those that are over a cap are returned."""
-        if not wanted:
+        if not new_names:
             return frozenset()
-        found = await self._store.resolve(wanted, self._caps, now)
+        found = await self._store.resolve(new_names, self._caps, now)
         known.metrics.update(found)
-        return frozenset(new.name for new in wanted if new.name not in found)
+        return frozenset(new.name for new in new_names if new.name not in found)
 
     def _faults(self, submission: Submission, known: Known, missing: frozenset[str]) -> dict[int, Fault]:
         faults: dict[int, Fault] = {}
@@ -191,7 +191,7 @@ def _own_names(todo: Iterable[Submission], known: Known) -> Iterator[NewName]:
             continue
         for item, sent_as in _with_types(submission):
             new = NewName(item.name, item.kind, key_id, sent_as)
-            if is_wanted(new, metrics.get(item.name)):
+            if must_resolve(new, metrics.get(item.name)):
                 yield new
 
 
@@ -207,7 +207,7 @@ def _names_of_clashes(todo: Iterable[Submission], known: Known) -> Iterator[NewN
             longer = name_of_clash(item.name, sent_as)
             if longer is not None:
                 new = NewName(longer, item.kind, submission.key_id, sent_as, item.name)
-                if is_wanted(new, known.metrics.get(longer)):
+                if must_resolve(new, known.metrics.get(longer)):
                     yield new
 
 

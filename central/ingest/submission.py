@@ -90,11 +90,11 @@ class Submission:
         for position, fault in faults.items():
             self.rejected.append(RejectedItem(places[position], self.items[position].name, fault))
         self.rejected.sort(key=lambda entry: entry.place)
-        keep = [position for position in range(len(self.items)) if position not in faults]
-        self.items = [self.items[position] for position in keep]
-        self.places = [places[position] for position in keep]
+        left = [position for position in range(len(self.items)) if position not in faults]
+        self.items = [self.items[position] for position in left]
+        self.places = [places[position] for position in left]
         if self.sent_as is not None:
-            self.sent_as = [self.sent_as[position] for position in keep]
+            self.sent_as = [self.sent_as[position] for position in left]
 
     def say_types(self, header: str) -> None:
         """Take over what a batch's items were on their StatsD lines; an item of another type is rejected.
@@ -110,10 +110,12 @@ class Submission:
         self.reject(
             {
                 position: Fault(
-                    "VALIDATION_ERROR", "type", f"a {kept} has the type {KIND_OF[kept]!r}, not {item.kind!r}"
+                    "VALIDATION_ERROR",
+                    "type",
+                    f"a {statsd_type} has the type {KIND_OF[statsd_type]!r}, not {item.kind!r}",
                 )
-                for position, (item, kept) in enumerate(zip(self.items, self.sent_as, strict=True))
-                if kept is not None and KIND_OF[kept] != item.kind
+                for position, (item, statsd_type) in enumerate(zip(self.items, self.sent_as, strict=True))
+                if statsd_type is not None and KIND_OF[statsd_type] != item.kind
             }
         )
 

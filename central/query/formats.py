@@ -17,13 +17,13 @@ def prefers_csv(accept: str) -> bool:
     return _quality(accept, "text/csv") > _quality(accept, "application/json")
 
 
-def _quality(accept: str, wanted: str) -> float:
+def _quality(accept: str, media_type: str) -> float:
     """The quality of a media type, by the range that names it most closely; 0 where none does."""
-    ranges = {f"{wanted.partition('/')[0]}/*": 1, "*/*": 0, wanted: 2}
+    ranges = {f"{media_type.partition('/')[0]}/*": 1, "*/*": 0, media_type: 2}
     best, quality = -1, 0.0
     for entry in accept.lower().split(","):
-        media, *parameters = (part.strip() for part in entry.split(";"))
-        rank = ranges.get(media, -1)
+        range_, *parameters = (field.strip() for field in entry.split(";"))
+        rank = ranges.get(range_, -1)
         if rank > best:
             best, quality = rank, weight_of(parameters)
     return quality

@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from central.errors import ApiError, invalid
 from central.query.formats import FORMATS, prefers_csv
 from central.store.plan import (
-    MAX_WINDOWS_A_NAME,
-    MAX_WINDOWS_AN_ANSWER,
+    MAX_WINDOWS_PER_ANSWER,
+    MAX_WINDOWS_PER_NAME,
     WINDOWS,
     window_that_fits,
     windows_touched,
@@ -157,14 +157,14 @@ def zone_of(name: str) -> ZoneInfo | None:
 
 def _check_size(start: int, end: int, window: str, names: int) -> None:
     touched = windows_touched(start, end, WINDOWS[window])
-    if touched <= MAX_WINDOWS_A_NAME and touched * names <= MAX_WINDOWS_AN_ANSWER:
+    if touched <= MAX_WINDOWS_PER_NAME and touched * names <= MAX_WINDOWS_PER_ANSWER:
         return
     fits = window_that_fits(start, end, names)
     advice = f"window={fits} would fit" if fits else "no window fits: ask for a shorter range or fewer names"
     raise ApiError(
         400,
         "RANGE_TOO_LARGE",
-        f"the range holds {touched} windows of {window} per name; at most {MAX_WINDOWS_A_NAME} per name and"
-        f" {MAX_WINDOWS_AN_ANSWER} per answer are given: {advice}",
+        f"the range holds {touched} windows of {window} per name; at most {MAX_WINDOWS_PER_NAME} per name and"
+        f" {MAX_WINDOWS_PER_ANSWER} per answer are given: {advice}",
         details={"field": "window", "windows": touched * names, "fits": fits},
     )

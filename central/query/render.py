@@ -23,7 +23,7 @@ _BLOCK: Final = 10_000
 _FOUR: Final = np.array([b"%04d" % number for number in range(_BLOCK)])
 _LAST: Final = np.array([b"%d" % number for number in range(_BLOCK)])
 _FIRST: Final = np.where(np.arange(_BLOCK) > 0, _LAST, b"")
-_PART: Final = np.array([b"", *((b".%04d" % number).rstrip(b"0") for number in range(1, _BLOCK))])
+_FRACTION: Final = np.array([b"", *((b".%04d" % number).rstrip(b"0") for number in range(1, _BLOCK))])
 """What a block is within a number, at its end with nothing before it, at its beginning, behind its point."""
 _TWO: Final = np.array([b"%02d" % number for number in range(100)])
 _DAY: Final = 86_400
@@ -80,14 +80,14 @@ def render(query: Query, ids: Mapping[str, int], buckets: Buckets, notes: Notes 
         head["complete"] = False
     if notes.unknown:
         head["unknown"] = [{"name": name, "near": list(near)} for name, near in notes.unknown.items()]
-    parts: list[bytes | memoryview] = [json.dumps(head, separators=(",", ":"))[:-1].encode(), b',"data":']
+    pieces: list[bytes | memoryview] = [json.dumps(head, separators=(",", ":"))[:-1].encode(), b',"data":']
     if len(series) == 1:
-        parts += [b"[", *series.values(), b"]}"]
+        pieces += [b"[", *series.values(), b"]}"]
     else:
         for at, (name, text) in enumerate(series.items()):
-            parts += [b'%b"%b":[' % (b"," if at else b"{", name.encode()), text, b"]"]
-        parts.append(b"}}")
-    return b"".join(parts)  # the only copy
+            pieces += [b'%b"%b":[' % (b"," if at else b"{", name.encode()), text, b"]"]
+        pieces.append(b"}}")
+    return b"".join(pieces)  # the only copy
 
 
 def _series(query: Query, ids: Mapping[str, int], buckets: Buckets, not_whole: Column) -> dict[str, memoryview]:
@@ -141,7 +141,7 @@ def _draw(frame: _Frame, starts: Column, places: Column, units: Column, empty: b
     widths = {
         **{"before": len(frame.before), "year": 4, "-": 1, "month": 2, "--": 1, "day": 2, "T": 1},
         **{"hour": 2, ":": 1, "minute": 2, "::": 1, "second": 2, "between": len(frame.between)},
-        **{"sign": 1, **dict.fromkeys(wholes, 4), "part": 5, "after": len(frame.after)},
+        **{"sign": 1, **dict.fromkeys(wholes, 4), "fraction": 5, "after": len(frame.after)},
     }
     constant = {"-": b"-", "--": b"-", "T": b"T", ":": b":", "::": b":", "whole0": empty, **frame._asdict()}
     row = tuple(constant.get(name, b"") for name in widths)
@@ -149,8 +149,8 @@ def _draw(frame: _Frame, starts: Column, places: Column, units: Column, empty: b
     drawn = np.repeat(np.array([row], dtype=layout), len(starts))
     _draw_times(drawn, starts)
     drawn["sign"][places] = np.where(units < 0, b"-", b"")
-    rest, part = sizes // UNIT, sizes % UNIT
-    drawn["part"][places] = _PART[part.astype(np.int64)]
+    rest, fraction = sizes // UNIT, sizes % UNIT
+    drawn["fraction"][places] = _FRACTION[fraction.astype(np.int64)]
     for number in range(blocks):
         block, rest = (rest % _BLOCK).astype(np.int64), rest // _BLOCK
         drawn[f"whole{number}"][places] = np.where(rest > 0, _FOUR[block], (_FIRST if number else _LAST)[block])

@@ -210,20 +210,20 @@ def still_missing(
 
     A request whose key is known with another body was acknowledged like any other: its points count, its id is taken.
     """
-    seen = {key: found.fingerprint for key, found in known.items()}
+    fingerprints = {key: found.fingerprint for key, found in known.items()}
     new: list[bytes] = []
     requests: list[SpilledRequest] = []
     for group in groups:
-        if group.id in seen:
+        if group.id in fingerprints:
             continue
-        seen[group.id] = _NO_FINGERPRINT
+        fingerprints[group.id] = _NO_FINGERPRINT
         new.append(group.id)
         for request in group.requests:
             ids = request.remembered
-            if not any(entry.id in seen for entry in ids):
-                seen |= {entry.id: entry.fingerprint for entry in ids}
+            if not any(entry.id in fingerprints for entry in ids):
+                fingerprints |= {entry.id: entry.fingerprint for entry in ids}
                 requests.append(request)
-            elif not any(seen.get(entry.id) == entry.fingerprint for entry in ids):
+            elif not any(fingerprints.get(entry.id) == entry.fingerprint for entry in ids):
                 requests.append(SpilledRequest(request.key, request.points, sent_as=request.sent_as))
     return new, requests
 

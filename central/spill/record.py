@@ -82,9 +82,9 @@ def decode(entry: bytes) -> SpilledGroup:
         raise BadRecord(f"its version is {group.version}, this program reads {VERSION}")
     ids = [
         group.id,
-        *(part for request in group.requests for part in (request.id, request.fingerprint, request.shared)),
+        *(value for request in group.requests for value in (request.id, request.fingerprint, request.shared)),
     ]
-    if any(part is not None and len(part) != 16 for part in ids):
+    if any(value is not None and len(value) != 16 for value in ids):
         raise BadRecord("an id has not 16 bytes")
     return group
 

@@ -21,7 +21,7 @@ from protocol.limits import ID_DAYS
 PREFIX: Final = "fiesta:spill"
 SECONDS: Final = 1.0
 """The longest time that one call to Redis should take, in seconds."""
-LOOK_SECONDS: Final = 3.0
+CHECK_GOOD_SECONDS: Final = 3.0
 """How old the last check may be to show that the spill is empty, in seconds; a check runs once per second."""
 READ_ENTRIES: Final = 256
 READ_BYTES: Final = 4 << 20
@@ -58,7 +58,7 @@ class SpillState:
     """Entries that could not be read, set aside in a stream of their own."""
     lag_seconds: float = 0.0
     """Age of the oldest entry."""
-    seen: bool = False
+    checked: bool = False
     """Whether a check has succeeded since the start."""
     fault: str | None = "Redis has not been asked yet"
     """Why this Redis could lose entries; None if it keeps them safely."""
@@ -106,7 +106,7 @@ class Spill:
         self._lease = f"{prefix}:lease"
         self._ids = f"{prefix}:id:"
         self._added = 0
-        self._looked_at = -math.inf
+        self._checked_at = -math.inf
         self._no_memory: str | None = None
         self._no_room: str | None = None
         self.state = SpillState()
@@ -124,7 +124,7 @@ class Spill:
     @property
     def holds(self) -> bool:
         """Whether the spill held entries at the last check. True before the first check."""
-        return self.state.entries > 0 or not self.state.seen
+        return self.state.entries > 0 or not self.state.checked
 
     @property
     def may_hide(self) -> bool:
@@ -132,7 +132,7 @@ class Spill:
 
         A process that was stopped for a while, or cannot ask Redis, does not know what others have put in.
         """
-        return self.holds or time.monotonic() - self._looked_at > LOOK_SECONDS
+        return self.holds or time.monotonic() - self._checked_at > CHECK_GOOD_SECONDS
 
     async def put(self, group: SpilledGroup) -> None:
         """Take a group, durably. Raises SpillRefused or SpillInDoubt."""
@@ -152,20 +152,20 @@ class Spill:
         wait = await self._check()
         entry = encode(group)
         ids = [
-            part
+            value
             for request in group.requests
             for given, fingerprint, answer in request.remembered
-            for part in (given.hex(), fingerprint + (answer or b""))
+            for value in (given.hex(), fingerprint + (answer or b""))
         ]
         size = len(entry) + _ID_BYTES * len(ids) // 2
         arguments = [entry, size, self._max_bytes, _ID_SECONDS, self._ids, *ids]
         try:
-            taken, *synced = await self._link.run(lambda client: self._send(client, arguments, wait=wait))
+            stored, *synced = await self._link.run(lambda client: self._send(client, arguments, wait=wait))
         except RedisRefused as error:
             raise SpillRefused(f"Redis refused the group: {error}") from error
         except RedisDown as error:
             raise SpillInDoubt(f"it is not known whether Redis took the group: {error}") from error
-        if not taken:
+        if not stored:
             self._no_room = f"the spill is full, METRICS_SPILL_MAX_BYTES is {self._max_bytes}"
             raise SpillRefused(self._no_room)
         self._no_room = None
@@ -211,8 +211,8 @@ class Spill:
             entries, size = max(entries, self.state.entries), max(size, self.state.bytes)
         if size < self.state.bytes or not size:
             self._no_room = None
-        self.state.entries, self.state.bytes, self.state.bad, self.state.seen = entries, size, bad, True
-        self._looked_at = begun
+        self.state.entries, self.state.bytes, self.state.bad, self.state.checked = entries, size, bad, True
+        self._checked_at = begun
         self.state.lag_seconds = max(0, now - int(oldest.split(b"-")[0])) / 1000 if oldest else 0.0
         return self.state
 
@@ -225,7 +225,7 @@ class Spill:
 
     async def remove(self, entries: Sequence[SpillEntry], ids: Iterable[bytes]) -> None:
         """Forget entries that are in the store, and their request ids. Raises as the link."""
-        pairs = [part for entry in entries for part in (entry.id, entry.size)]
+        pairs = [value for entry in entries for value in (entry.id, entry.size)]
         removed = await self._link.script(
             REMOVE, self._keys, self._ids, len(entries), *pairs, *(key.hex() for key in ids)
         )
@@ -258,7 +258,7 @@ class Spill:
             _log.info("spill_ready")
         self.state.fault = None
         self._no_memory = memory_fault(info)
-        major, minor, *_ = (int(part) for part in str(info["redis_version"]).split("."))
+        major, minor, *_ = (int(number) for number in str(info["redis_version"]).split("."))
         return (major, minor) >= _WAITAOF_FROM
 
     async def _send(self, client: Any, arguments: list[Any], *, wait: bool) -> list[Any]:

@@ -187,7 +187,7 @@ class Caps(NamedTuple):
 class NameStore(Protocol):
     """The names of metrics. Every method may raise StoreUnavailable."""
 
-    async def resolve(self, wanted: Sequence[NewName], caps: Caps, now: int) -> dict[str, Metric]:
+    async def resolve(self, new_names: Sequence[NewName], caps: Caps, now: int) -> dict[str, Metric]:
         """The metrics of these names, created where missing, durably; those over a cap are left out.
 
         A name without an owner gets that of the first item of its type that has one.

@@ -19,7 +19,7 @@ class Claim(NamedTuple):
     clash_of: str | None
 
 
-def is_wanted(new: NewName, found: Metric | None) -> bool:
+def must_resolve(new: NewName, found: Metric | None) -> bool:
     """Whether the store must be asked: the name does not exist, or it has no owner and this item would own it."""
     return found is None or _may_own(new, found)
 
@@ -28,10 +28,13 @@ def _may_own(new: NewName, found: Metric) -> bool:
     return new.owner is not None and found.owner is None and found.kind == new.kind
 
 
-def claim(wanted: Sequence[NewName], found: dict[str, Metric]) -> list[Claim]:
-    """Give names their owners, the first of ``wanted`` that may; ``found`` is changed, and what was given returned."""
+def claim(new_names: Sequence[NewName], found: dict[str, Metric]) -> list[Claim]:
+    """Give each name in ``found`` without an owner the first owner in ``new_names`` that fits. Returns the new rows.
+
+    ``found`` then has the owners too.
+    """
     claims = []
-    for new in wanted:
+    for new in new_names:
         metric = found.get(new.name)
         if metric is not None and new.owner is not None and _may_own(new, metric):
             found[new.name] = metric._replace(owner=new.owner)

@@ -9,8 +9,8 @@ from typing import Final, Literal, NamedTuple
 Level = Literal["raw", "minute", "hour"]
 
 WINDOWS: Final[dict[str, int]] = {"1m": 60, "5m": 300, "15m": 900, "1h": 3600, "1d": 86_400}
-MAX_WINDOWS_A_NAME: Final = 11_000
-MAX_WINDOWS_AN_ANSWER: Final = 50_000
+MAX_WINDOWS_PER_NAME: Final = 11_000
+MAX_WINDOWS_PER_ANSWER: Final = 50_000
 
 
 class Segment(NamedTuple):
@@ -54,6 +54,6 @@ def window_that_fits(start: int, end: int, names: int) -> str | None:
     """The finest window whose answer stays within both bounds, or None."""
     for label, seconds in WINDOWS.items():
         touched = windows_touched(start, end, seconds)
-        if touched <= MAX_WINDOWS_A_NAME and touched * names <= MAX_WINDOWS_AN_ANSWER:
+        if touched <= MAX_WINDOWS_PER_NAME and touched * names <= MAX_WINDOWS_PER_ANSWER:
             return label
     return None

@@ -19,14 +19,14 @@ from central.ingest.names import Names
 from central.request_id import HEADER, current_id
 from central.store.base import Store
 from central.web.connections import TAKE_SECONDS
+from central.web.fair_slots import FairSlots, SlotBounds
 from central.web.gate import Gate
 from central.web.middleware import ENDS_WITH_CLIENT, Handler
 from central.web.store_answers import asked
-from central.web.turns import TurnBounds, Turns
 from central.write.group_commit import GroupCommit
 
 BACKUPS: Final = "backups"
-TURNS: Final = TurnBounds(at_once=1, of_one_key=1, waiting=1, waiting_of_one_key=1)
+SLOTS: Final = SlotBounds(at_once=1, of_one_key=1, waiting=1, waiting_of_one_key=1)
 """One backup at a time: it takes as much disk as the store."""
 _CHUNK: Final = 1 << 20
 _log = structlog.get_logger(__name__)
@@ -68,7 +68,7 @@ class BackupEndpoint:
 
     store: Store
     data_dir: Path
-    turns: Turns
+    slots: FairSlots
 
     def behind(self, gate: Gate) -> Handler:
         """GET /api/admin/backup as a stream, which is no plain answer: the gate's check comes first."""
@@ -79,7 +79,7 @@ class BackupEndpoint:
             if checked.status != 200:
                 return checked
             request[ENDS_WITH_CLIENT] = True
-            async with self.turns.turn(0):  # of all keys together: each copy takes as much disk as the store
+            async with self.slots.slot(0):  # of all keys together: each copy takes as much disk as the store
                 target = self.data_dir / f"backup-{secrets.token_hex(8)}.tmp"
                 try:
                     await asked(self.store.backup(target))

@@ -10,7 +10,7 @@ from multidict import istr
 
 from central.errors import unavailable
 from central.ingest.body import TooLarge, expand, too_large
-from central.web.turns import TurnBounds, Turns
+from central.web.fair_slots import FairSlots, SlotBounds
 from protocol.limits import MAX_BODY_BYTES
 
 T = TypeVar("T")
@@ -27,7 +27,7 @@ _ENCODING: Final = istr("Content-Encoding")
 MAX_ARRIVING: Final = 128 << 20
 """Bytes of all bodies that arrive or wait at a time, each counted as long as its head says."""
 MAX_ARRIVING_OF_ONE_KEY: Final = 32 << 20
-TURNS: Final = TurnBounds(at_once=2, of_one_key=1, waiting=64, waiting_of_one_key=16)
+SLOTS: Final = SlotBounds(at_once=2, of_one_key=1, waiting=64, waiting_of_one_key=16)
 """Of long bodies: each may become 8 MiB and some ten milliseconds of work."""
 ARRIVING: Final = "arriving bodies"
 LONG: Final = "long bodies"
@@ -40,7 +40,7 @@ class Bodies:
         busy[ARRIVING] += 0
         self._busy = busy
         self._seconds = seconds
-        self._turns = Turns(LONG, TURNS, busy)
+        self._slots = FairSlots(LONG, SLOTS, busy)
         self._arriving: Counter[int] = Counter()
 
     async def judge(
@@ -100,7 +100,7 @@ class Bodies:
         def whole() -> T:
             return work(expand(sent, encoding) if body is None else body)
 
-        async with self._turns.turn(key_id):
+        async with self._slots.slot(key_id):
             return await asyncio.to_thread(whole)
 
 

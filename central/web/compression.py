@@ -43,7 +43,7 @@ def preferred(accept_encoding: str) -> str | None:
     """zstd or gzip, whichever the header gives more weight; None where it takes neither, or would rather have none."""
     weights: dict[str, float] = {}
     for entry in accept_encoding.lower().split(","):
-        coding, *parameters = (part.strip() for part in entry.split(";"))
+        coding, *parameters = (field.strip() for field in entry.split(";"))
         weights["gzip" if coding == "x-gzip" else coding] = weight_of(parameters)
     best = max(_PACK, key=lambda coding: weights.get(coding, weights.get("*", 0.0)))
     weight = weights.get(best, weights.get("*", 0.0))

@@ -25,7 +25,7 @@ MAX_UNREAD: Final = 128 << 20
 MAX_UNREAD_OF_ONE_KEY: Final = 32 << 20
 CONNECTIONS: Final = "connections"
 UNREAD: Final = "unread answers"
-_LOOK_SECONDS: Final = 1.0
+_CHECK_SECONDS: Final = 1.0
 
 
 class Peer(Protocol):
@@ -58,11 +58,11 @@ class Connections:
         self._taking: dict[Peer, float] = {}
         self._unread: Counter[int] = Counter()
         self._loop = asyncio.get_running_loop()
-        self._look = self._loop.call_later(_LOOK_SECONDS, self._look_around)
+        self._next_check = self._loop.call_later(_CHECK_SECONDS, self._close_late)
 
     def close(self) -> None:
         """Look no more."""
-        self._look.cancel()
+        self._next_check.cancel()
 
     def opened(self, peer: Peer) -> None:
         """A connection has come. Where there are too many the one that has waited longest goes, or else this one."""
@@ -115,7 +115,7 @@ class Connections:
         if not self._unread[key_id]:
             del self._unread[key_id]
 
-    def _look_around(self) -> None:
+    def _close_late(self) -> None:
         now = self._loop.time()
         for peers in (self._waiting, self._taking):
             late = [peer for peer, until in peers.items() if until < now]
@@ -123,15 +123,15 @@ class Connections:
             for peer in late:
                 del peers[peer]
                 peer.end()
-        self._look = self._loop.call_later(_LOOK_SECONDS, self._look_around)
+        self._next_check = self._loop.call_later(_CHECK_SECONDS, self._close_late)
 
 
 def within_descriptors(bounds: ConnectionBounds) -> ConnectionBounds:
     """``bounds`` that this process has descriptors for, after it was given as many as it needs and may have."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = bounds.most + RESERVED
-    if soft < wanted:
-        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    needed = bounds.most + RESERVED
+    if soft < needed:
+        soft = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     return replace(bounds, most=room_within(bounds.most, soft))
 

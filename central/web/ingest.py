@@ -42,22 +42,22 @@ class IngestEndpoints:
 
         async def handle(request: web.Request, key: Key) -> Answer:
             def work(body: bytes) -> tuple[RequestKey | None, Submission | Fault]:
-                wanted = _request_key(request, key, path, body)
+                idempotency = _request_key(request, key, path, body)
                 try:
-                    return wanted, single(decode_short(body), kind, key.id, self.clock(), self.skew)
+                    return idempotency, single(decode_short(body), kind, key.id, self.clock(), self.skew)
                 except Fault as fault:
-                    return wanted, fault
+                    return idempotency, fault
 
-            wanted, made = await self.bodies.judge(request, key.id, work)
+            idempotency, made = await self.bodies.judge(request, key.id, work)
             if isinstance(made, Fault):
                 # A retry of what was stored long ago is too old by now, and is answered all the same.
-                if wanted is not None and made.code in _TIME_CODES:
-                    answer = await self.commits.replay(wanted, lambda: plain)
+                if idempotency is not None and made.code in _TIME_CODES:
+                    answer = await self.commits.replay(idempotency, lambda: plain)
                     if answer is not None:
-                        return self._tell_skew(answer)
+                        return self._with_skew(answer)
                 self.rejected[made.code] += 1
                 raise invalid(made) from None
-            made.request = wanted
+            made.request = idempotency
             return await self._submit(made)
 
         return handle
@@ -67,15 +67,15 @@ class IngestEndpoints:
         path = "/api/metrics/batch"
         types = request.headers.getall(_TYPES, None)
 
-        def complete(made: Submission, wanted: RequestKey | None) -> Submission:
-            made.request = wanted
+        def complete(made: Submission, idempotency: RequestKey | None) -> Submission:
+            made.request = idempotency
             if types is not None:
                 made.say_types(",".join(types))
             return made
 
         def work(body: bytes) -> Submission:
-            wanted = _request_key(request, key, path, body)
-            return complete(batch_of(body, key.id, self.clock(), self.skew), wanted)
+            idempotency = _request_key(request, key, path, body)
+            return complete(batch_of(body, key.id, self.clock(), self.skew), idempotency)
 
         def quick(body: bytes) -> Submission | None:
             made = everyday_batch(body, key.id, self.clock(), self.skew)
@@ -88,9 +88,9 @@ class IngestEndpoints:
         if submission.rejected and "Idempotency-Replayed" not in answer.headers:
             for entry in submission.rejected:
                 self.rejected[entry.fault.code] += 1
-        return self._tell_skew(answer)
+        return self._with_skew(answer)
 
-    def _tell_skew(self, answer: Answer) -> Answer:
+    def _with_skew(self, answer: Answer) -> Answer:
         """An agent holds back what this service would call future, so it has to know what that is."""
         return answer._replace(headers={**answer.headers, SKEW_HEADER: str(self.skew)})
 

@@ -67,12 +67,12 @@ class KeyRules(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class KeyEndpoints:
-    """``tell_others`` is told the id of a key that was changed, revoked or rotated, for other central processes."""
+    """``announce`` tells the other central processes the id of a key that was changed, revoked or rotated."""
 
     store: Store
     auth: Auth
     uses: KeyUses
-    tell_others: Callable[[int], Awaitable[None]]
+    announce: Callable[[int], Awaitable[None]]
     bodies: Bodies
     clock: Callable[[], float]
     rules: KeyRules
@@ -83,32 +83,32 @@ class KeyEndpoints:
 
     async def create(self, request: web.Request, key: Key) -> Answer:
         """POST /api/admin/keys."""
-        wanted = _checked(NewKeyBody, await self.bodies.judge(request, key.id, decode_short))
-        scopes = frozenset(wanted.scopes) if wanted.scopes else DEFAULT_SCOPES
-        limit, now = wanted.rate_limit or self.rules.rate_limit_default, int(self.clock())
-        ends = _moment(wanted.expires_at, now)
-        row, text = await asked(self.auth.create(wanted.name, scopes, limit, now, expires_at=ends))
+        fields = _checked(NewKeyBody, await self.bodies.judge(request, key.id, decode_short))
+        scopes = frozenset(fields.scopes) if fields.scopes else DEFAULT_SCOPES
+        limit, now = fields.rate_limit or self.rules.rate_limit_default, int(self.clock())
+        ends = _moment(fields.expires_at, now)
+        row, text = await asked(self.auth.create(fields.name, scopes, limit, now, expires_at=ends))
         _log.info("key_created", id=row.id, name=row.name, scopes=sorted(scopes), by=key.id)
         return self._key_answer("Key created; it is shown this once", row, text)
 
     async def change(self, request: web.Request, key: Key) -> Answer:
         """PATCH /api/admin/keys/{id}."""
-        wanted = _checked(ChangeBody, await self.bodies.judge(request, key.id, decode_short))
-        if not wanted.model_fields_set:
+        fields = _checked(ChangeBody, await self.bodies.judge(request, key.id, decode_short))
+        if not fields.model_fields_set:
             raise invalid(Fault("VALIDATION_ERROR", "body", "name what to change: rate_limit, scopes or expires_at"))
-        ends = _moment(wanted.expires_at, int(self.clock()))
+        ends = _moment(fields.expires_at, int(self.clock()))
 
         def changed(row: KeyRow) -> KeyRow:
             if row.revoked_at is not None:
                 return row
             return row._replace(
-                rate_limit=wanted.rate_limit or row.rate_limit,
-                scopes=frozenset(wanted.scopes) if wanted.scopes else row.scopes,
-                expires_at=ends if "expires_at" in wanted.model_fields_set else row.expires_at,
+                rate_limit=fields.rate_limit or row.rate_limit,
+                scopes=frozenset(fields.scopes) if fields.scopes else row.scopes,
+                expires_at=ends if "expires_at" in fields.model_fields_set else row.expires_at,
             )
 
         row = await self._change(request, changed)
-        _log.info("key_changed", id=row.id, fields=sorted(wanted.model_fields_set), by=key.id)
+        _log.info("key_changed", id=row.id, fields=sorted(fields.model_fields_set), by=key.id)
         return _answer(200, {"message": "Key changed", "data": self._shown(row)})
 
     async def revoke(self, request: web.Request, key: Key) -> Answer:
@@ -132,7 +132,7 @@ class KeyEndpoints:
             raise _no_key(key_id)
         if change(row) != row:
             raise _last_admin(key_id)
-        await self.tell_others(key_id)
+        await self.announce(key_id)
         return row
 
     async def rotate(self, request: web.Request, key: Key) -> Answer:
@@ -141,7 +141,7 @@ class KeyEndpoints:
         made = await asked(self.auth.rotate(key_id, int(self.clock())))
         if made is None:
             raise _no_key(key_id)
-        await self.tell_others(key_id)
+        await self.announce(key_id)
         _log.info("key_rotated", id=key_id, by=key.id)
         return self._key_answer("Key rotated; the old one is dead, the new one is shown this once", *made)
 

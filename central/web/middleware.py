@@ -70,7 +70,7 @@ def middleware(settings: MiddlewareOptions, counts: RequestCounts, open_requests
         counts.requests[route, response.status] += 1
         counts.seconds[route].observe(seconds)
         if seconds >= settings.slow_seconds or response.status >= 500:
-            _tell(request, route, response, seconds)
+            _log_request(request, route, response, seconds)
         if open_requests.closing:
             response.force_close()
         if not response.prepared:
@@ -82,16 +82,16 @@ def middleware(settings: MiddlewareOptions, counts: RequestCounts, open_requests
     return handle
 
 
-def _tell(request: web.Request, route: str, response: web.StreamResponse, seconds: float) -> None:
+def _log_request(request: web.Request, route: str, response: web.StreamResponse, seconds: float) -> None:
     """One line on a request that was slow or that we failed; a probe of /ready has failed nobody."""
-    facts = {"method": request.method, "route": route, "status": response.status, "seconds": round(seconds, 4)}
+    fields = {"method": request.method, "route": route, "status": response.status, "seconds": round(seconds, 4)}
     if (about := request.get(ABOUT)) is not None:
-        facts |= about()
+        fields |= about()
     if response.status >= 500 and route.startswith("/api/"):
         body = response.body if isinstance(response, web.Response) else None
-        _log.error("request_failed", **facts, answer=body.decode()[:300] if isinstance(body, bytes) else None)
+        _log.error("request_failed", **fields, answer=body.decode()[:300] if isinstance(body, bytes) else None)
     elif response.status < 500:
-        _log.warning("slow_request" if about is None else "slow_query", **facts)
+        _log.warning("slow_request" if about is None else "slow_query", **fields)
 
 
 async def careful(_: web.Request, response: web.StreamResponse) -> None:

@@ -23,17 +23,17 @@ from central.spill.spill import Spill
 from central.store.base import ListedName, Store, StoreError
 from central.store.buckets import Buckets, no_buckets
 from central.store.plan import Segment, plan, windows_touched
+from central.web.fair_slots import FairSlots, SlotBounds
 from central.web.middleware import ABOUT, ENDS_WITH_CLIENT
-from central.web.turns import TurnBounds, Turns
 from protocol.item import Fault
 from protocol.times import format_time
 
 _LARGE: Final = 2_000
 """From here on an answer is drawn beside the loop: of ten that come at once none may hold up the ingest."""
 QUERIES: Final = "queries"
-TURNS: Final = TurnBounds(at_once=3, of_one_key=2, waiting=64, waiting_of_one_key=16)
+SLOTS: Final = SlotBounds(at_once=3, of_one_key=2, waiting=64, waiting_of_one_key=16)
 """Of queries: another key always finds one that is free, or waits for one query at most."""
-_NAMES_TOLD: Final = 20
+_MAX_LOGGED_NAMES: Final = 20
 MOST_UNKNOWN: Final = 3
 """Unknown names of one query for which the nearest ones are looked for."""
 MOST_LOOKED_AT: Final = 1_000
@@ -43,24 +43,24 @@ _HEADER_LENGTH: Final = 4_000
 
 
 @dataclass(slots=True)
-class _Asked:
+class _QueryLog:
     """What the log says of a query that was slow or that failed; ``rows`` is None where the store gave none."""
 
     query: Query
     segments: Sequence[Segment] = ()
     rows: int | None = None
 
-    def facts(self) -> dict[str, Any]:
+    def fields(self) -> dict[str, Any]:
         """Plain values for a log line."""
-        asked = self.query
+        query = self.query
         return {
-            "names": asked.names[:_NAMES_TOLD],
-            "names_in_all": len(asked.names),
-            "operation": asked.operation,
-            "window": asked.window,
-            "start": format_time(asked.start),
-            "end": format_time(asked.end),
-            "segments": [f"{part.level} {format_time(part.start)} {format_time(part.end)}" for part in self.segments],
+            "names": query.names[:_MAX_LOGGED_NAMES],
+            "names_in_all": len(query.names),
+            "operation": query.operation,
+            "window": query.window,
+            "start": format_time(query.start),
+            "end": format_time(query.end),
+            "segments": [f"{s.level} {format_time(s.start)} {format_time(s.end)}" for s in self.segments],
             "rows": self.rows,
         }
 
@@ -73,7 +73,7 @@ class QueryEndpoints:
     names: Names
     retention: Retention
     spill: Spill | None
-    turns: Turns
+    slots: FairSlots
     clock: Callable[[], float]
 
     async def aggregate(self, request: web.Request, key: Key) -> Answer:
@@ -81,8 +81,8 @@ class QueryEndpoints:
         request[ENDS_WITH_CLIENT] = True
         query = parse_query(_once(request), ",".join(request.headers.getall("Accept", [])))
         run = asyncio.get_running_loop().run_in_executor
-        told = _Asked(query)
-        request[ABOUT] = told.facts
+        query_log = _QueryLog(query)
+        request[ABOUT] = query_log.fields
         spill = self.spill
         partial = spill is not None and spill.may_hide  # looked at before: what is drained meanwhile may be missed
         try:
@@ -93,17 +93,17 @@ class QueryEndpoints:
             ask = functools.partial(windows_between, query.start, query.end, query.seconds, query.zone)
             windows = ask() if query.zone is None else await run(None, ask)
             _check_steps(query, windows)
-            told.segments = segments = plan(start, query.end, windows.step) if ids else []
+            query_log.segments = segments = plan(start, query.end, windows.step) if ids else []
             buckets = no_buckets()
             if segments:
-                async with self.turns.turn(key.id):
+                async with self.slots.slot(key.id):
                     buckets = await self.store.aggregate(list(ids.values()), windows.step, segments)
         except StoreError as error:
             raise unavailable(f"the query could not be answered: {error}") from error
-        told.rows = len(buckets.starts)
+        query_log.rows = len(buckets.starts)
         notes = Notes(partial, unknown, not_whole(windows, start, query.end, self.clock()))
         draw = functools.partial(_draw, query, ids, buckets, windows, notes)
-        large = max(told.rows, len(query.names) * len(windows.starts) * (query.fill is not None)) > _LARGE
+        large = max(query_log.rows, len(query.names) * len(windows.starts) * (query.fill is not None)) > _LARGE
         body = await run(None, draw) if large else draw()
         return Answer(200, body, _headers(query, notes))
 
@@ -113,7 +113,7 @@ class QueryEndpoints:
         for name in unknown[:MOST_UNKNOWN]:
             head = name[: name.find(".") + 1] or name[:2]
             for prefix in dict.fromkeys((name[: len(name) * 3 // 4], head, name[:1], "")):
-                async with self.turns.turn(key.id):
+                async with self.slots.slot(key.id):
                     page = await self.store.names.page(prefix, "", MOST_LOOKED_AT, clashes=False)
                 names = [one.name for one in page]
                 alike = functools.partial(get_close_matches, name, names, n=3, cutoff=0.7)
@@ -127,7 +127,7 @@ class QueryEndpoints:
         request[ENDS_WITH_CLIENT] = True
         prefix, after, limit, clashes = parse_list(_once(request))
         try:
-            async with self.turns.turn(key.id):
+            async with self.slots.slot(key.id):
                 found = await self.store.names.page(prefix, after, limit + 1, clashes=clashes)
         except StoreError as error:
             raise unavailable(f"the list could not be read: {error}") from error

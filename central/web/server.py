@@ -150,8 +150,8 @@ class _Peer(RequestHandler):
         """Answer and close. What was sent is in no line of the log."""
         request_id = RequestIds().begin(None)
         if status == HTTPStatus.BAD_REQUEST:
-            self._tell(_reason(exc), type(exc).__name__, request)
-            error = ApiError(400, "VALIDATION_ERROR", _told(exc))
+            self._count_unreadable(_reason(exc), type(exc).__name__, request)
+            error = ApiError(400, "VALIDATION_ERROR", _message(exc))
         else:
             super().handle_error(request, status, exc, message)
             error = ApiError(500, "INTERNAL_ERROR", "something broke here; it is logged")
@@ -160,7 +160,7 @@ class _Peer(RequestHandler):
         response.force_close()
         return response
 
-    def _tell(self, reason: str, cause: str, request: web.BaseRequest) -> None:
+    def _count_unreadable(self, reason: str, cause: str, request: web.BaseRequest) -> None:
         """Of a request that reaches no handler: those count theirs."""
         cast(_Server, self._manager).unreadable[reason] += 1
         _log.info("request_is_no_http", reason=reason, cause=cause, peer=request.remote)
@@ -172,7 +172,7 @@ def _reason(error: BaseException | None) -> str:
     return next((kind for fault, kind in KINDS if isinstance(error, fault)), "message")
 
 
-def _told(error: BaseException | None) -> str:
+def _message(error: BaseException | None) -> str:
     if isinstance(error, faults.LineTooLong):
         return (
             f"the request line may have {MAX_LINE} bytes and each header {MAX_HEADER}; this is longer: "

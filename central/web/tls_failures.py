@@ -35,7 +35,7 @@ def count_handshakes(context: ssl.SSLContext | None, failures: Counter[str]) -> 
             except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
                 raise
             except ssl.SSLError as error:
-                reason = next(kind for part, kind in KINDS if part in (error.reason or ""))
+                reason = next(kind for text, kind in KINDS if text in (error.reason or ""))
                 failures[reason] += 1
                 _log.info("tls_handshake_failed", reason=reason, cause=error.reason)
                 raise

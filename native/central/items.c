@@ -36,12 +36,12 @@ static inline const char *skip(const char *at, const char *end)
     return at;
 }
 
-static inline const char *expect(const char *at, const char *end, char wanted)
+static inline const char *expect(const char *at, const char *end, char byte)
 {
     assert(at != NULL && at <= end);
-    assert(wanted > ' ');
+    assert(byte > ' ');
     at = skip(at, end);
-    return at < end && *at == wanted ? at + 1 : NULL;
+    return at < end && *at == byte ? at + 1 : NULL;
 }
 
 static inline const char *read_string(const char *at, const char *end, const char **text, int *length)
@@ -207,7 +207,7 @@ static const char *read_field(const char *at, const char *end, enum field field,
 static const char *read_item(const char *at, const char *end, const struct bounds *bounds, struct item *item)
 {
     assert(at <= end);
-    unsigned seen = 0;
+    unsigned present = 0;
     at = expect(at, end, '{');
     while (at != NULL) {
         const char *text;
@@ -216,10 +216,10 @@ static const char *read_item(const char *at, const char *end, const struct bound
         if (at == NULL)
             return NULL;
         enum field field = field_of(text, length);
-        if (field == 0 || seen & field || (at = expect(at, end, ':')) == NULL)
+        if (field == 0 || present & field || (at = expect(at, end, ':')) == NULL)
             return NULL;
         assert((field & (field - 1)) == 0);
-        seen |= field;
+        present |= field;
         at = read_field(at, end, field, item);
         if (at == NULL || (at = skip(at, end)) == end)
             return NULL;
@@ -227,13 +227,13 @@ static const char *read_item(const char *at, const char *end, const struct bound
             break;
         at = expect(at, end, ',');
     }
-    unsigned summary = seen & (COUNT | LOW | HIGH);
-    if (at == NULL || (seen & (NAME | TYPE | VALUE)) != (NAME | TYPE | VALUE))
+    unsigned summary = present & (COUNT | LOW | HIGH);
+    if (at == NULL || (present & (NAME | TYPE | VALUE)) != (NAME | TYPE | VALUE))
         return NULL;
     item->is_summary = summary != 0;
     if (summary && (summary != (COUNT | LOW | HIGH) || item->weight <= 0 || item->low > item->high))
         return NULL;
-    if (!(seen & TIME))
+    if (!(present & TIME))
         item->recorded_at = bounds->now;
     else if ((double)item->recorded_at < bounds->oldest || (double)item->recorded_at > bounds->newest)
         return NULL;

@@ -34,7 +34,7 @@ static int reserve(struct text *text)
 }
 
 /* What was written up to ``to`` belongs to the text. */
-static void keep(struct text *text, const char *to)
+static void end_line(struct text *text, const char *to)
 {
     assert(to > text->bytes + text->length && to[-1] == '\n');
     assert(to - (text->bytes + text->length) <= LONGEST);
@@ -75,12 +75,12 @@ static char *put_units(char *to, wide units)
     if (units < 0)
         *to++ = '-';
     unsigned __int128 whole = size <= UINT64_MAX ? (uint64_t)size / UNIT : size / UNIT;
-    uint64_t part = (uint64_t)(size - whole * UNIT);
-    assert(part < UNIT);
+    uint64_t fraction = (uint64_t)(size - whole * UNIT);
+    assert(fraction < UNIT);
     to = put_whole(to, whole);
-    if (part) {
+    if (fraction) {
         *to++ = '.';
-        to = put_fixed(to, part, DECIMALS);
+        to = put_fixed(to, fraction, DECIMALS);
     }
     return to;
 }
@@ -145,7 +145,7 @@ static int write_point(struct text *text, const struct row *row, uint64_t id, in
     else if (summaries)
         to = put_null(put_null(put_null(to)));
     *to++ = '\n';
-    keep(text, to);
+    end_line(text, to);
     return 0;
 }
 
@@ -158,7 +158,7 @@ static int write_sums(struct text *text, const struct sums *sums)
     char *to = put_key(text->bytes + text->length, sums->metric_id, sums->bucket);
     to = put_field(put_field(put_field(put_field(to, sums->samples), sums->total), sums->low), sums->high);
     *to++ = '\n';
-    keep(text, to);
+    end_line(text, to);
     return 0;
 }
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 Words = npt.NDArray[np.uint64]
 
 _FIRST_CAPACITY: Final = 1 << 14
-_BITS_AN_ID: Final = 32
+_BITS_PER_ID: Final = 32
 _PROBES: Final = 6
 _LOW: Final = (1 << 64) - 1
 
@@ -72,7 +72,7 @@ class BloomFilter:
         return self._grow(_FIRST_CAPACITY << len(self._blocks))
 
     def _grow(self, capacity: int) -> tuple[bytearray, int]:
-        size = capacity * _BITS_AN_ID
+        size = capacity * _BITS_PER_ID
         block = (bytearray(size >> 3), size - 1)
         self._blocks.append(block)
         self._room = capacity

@@ -7,8 +7,7 @@ import duckdb
 
 from central.store.admin_keys import is_live
 from central.store.base import StoreUnavailable
-from central.store.duck import keys as duck_keys
-from central.store.duck import names as duck_names
+from central.store.duck import keys, names
 from central.store.inspection import MAX_CLASHES, KeyState, StoreState
 from central.store.migrations import load, pending
 
@@ -24,9 +23,9 @@ def inspect_file(path: Path) -> StoreState:
                 return StoreState(version, missing)
             ((last_run,),) = handle.execute("SELECT last_run FROM retention").fetchall()
             ((rejected,),) = handle.execute("SELECT count(*) FROM rejected_points").fetchall()
-            keys = duck_keys.list_all(handle)
-            clashes = duck_names.page(handle, "", "", MAX_CLASHES, clashes=True)
+            key_rows = keys.list_all(handle)
+            clashes = names.page(handle, "", "", MAX_CLASHES, clashes=True)
     except duckdb.Error as error:
         raise StoreUnavailable(f"{path} cannot be read: {error}") from error
-    shown = [KeyState(row.id, row.public_id, row.name, row.scopes, not is_live(row, time.time())) for row in keys]
+    shown = [KeyState(row.id, row.public_id, row.name, row.scopes, not is_live(row, time.time())) for row in key_rows]
     return StoreState(version, [], shown, last_run, rejected, clashes=clashes)

@@ -20,9 +20,9 @@ class DuckNames:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    async def resolve(self, wanted: Sequence[NewName], caps: Caps, now: int) -> dict[str, Metric]:
+    async def resolve(self, new_names: Sequence[NewName], caps: Caps, now: int) -> dict[str, Metric]:
         """See NameStore."""
-        return await self._engine.change(_resolve, wanted, caps, now)
+        return await self._engine.change(_resolve, new_names, caps, now)
 
     async def find(self, names: Sequence[str]) -> dict[str, Metric]:
         """See NameStore."""
@@ -62,12 +62,12 @@ def _find(cursor: Connection, names: Sequence[str]) -> dict[str, Metric]:
     return {name: Metric(key, kind, owner) for name, key, kind, owner in rows}
 
 
-def _resolve(handle: Connection, wanted: Sequence[NewName], caps: Caps, now: int) -> dict[str, Metric]:
-    found = _find(handle, [new.name for new in wanted])
-    missing = sorted({new.name: new for new in reversed(wanted) if new.name not in found}.values())
+def _resolve(handle: Connection, new_names: Sequence[NewName], caps: Caps, now: int) -> dict[str, Metric]:
+    found = _find(handle, [new.name for new in new_names])
+    missing = sorted({new.name: new for new in reversed(new_names) if new.name not in found}.values())
     if missing:
         _create(handle, missing, found, caps, now)
-    if claims := claim(wanted, found):
+    if claims := claim(new_names, found):
         handle.executemany("INSERT INTO name_owners VALUES (?, ?, ?)", [list(one) for one in claims])
     return found
 

@@ -24,16 +24,16 @@ def pack(handle: Connection, before: int, slice_rows: int = SLICE_ROWS) -> bool:
     if oldest is None:
         return False
     start = oldest // _DAY * _DAY
-    part = f"bucket >= {start} AND bucket < {min(start + _DAY, before)}"
-    running = f"SELECT metric_id, sum(count(*)) OVER (ORDER BY metric_id) AS moved FROM rollup_minute WHERE {part}"
+    condition = f"bucket >= {start} AND bucket < {min(start + _DAY, before)}"
+    running = f"SELECT metric_id, sum(count(*)) OVER (ORDER BY metric_id) AS moved FROM rollup_minute WHERE {condition}"
     (last,) = handle.execute(
         f"SELECT min(metric_id) FROM ({running} GROUP BY metric_id) WHERE moved >= {slice_rows}"
     ).fetchone() or (None,)
     if last is not None:
-        part += f" AND metric_id <= {last}"
+        condition += f" AND metric_id <= {last}"
     merged = (
         "SELECT metric_id, bucket, sum(samples) AS samples, sum(total) AS total, min(min_value) AS low,"
-        f" max(max_value) AS high FROM rollup_minute WHERE {part} GROUP BY 1, 2"
+        f" max(max_value) AS high FROM rollup_minute WHERE {condition} GROUP BY 1, 2"
     )
-    handle.execute(put_minutes("rollup_minute_packed", merged) + f"DELETE FROM rollup_minute WHERE {part}")
+    handle.execute(put_minutes("rollup_minute_packed", merged) + f"DELETE FROM rollup_minute WHERE {condition}")
     return True

@@ -139,15 +139,15 @@ def aggregate(metric_ids: Sequence[int], window: int, segments: Sequence[Segment
     numbers = [f"{{0}}, {{0}} % {_LOW}::DECIMAL(38,4)" if halves else "{0}"] * 4
     sums = ", ".join(map(str.format, numbers, ("sum(samples)", "sum(total)", "min(low)", "max(high)")))
     tail = Segment("raw", segments[0].start, segments[-1].end)
-    parts = [_raw("tail_points", tail, metric_ids)]
+    selects = [_raw("tail_points", tail, metric_ids)]
     for segment in segments:
         if segment.level == "raw":
-            parts.append(_raw("metric_points", segment, metric_ids))
+            selects.append(_raw("metric_points", segment, metric_ids))
         else:
-            parts += [_rollup(table, segment, metric_ids) for table in ROLLUPS[segment.level]]
+            selects += [_rollup(table, segment, metric_ids) for table in ROLLUPS[segment.level]]
     return (
         f"SELECT metric_id, t // {window} * {window} AS start, {sums}"
-        f" FROM ({' UNION ALL '.join(parts)}) GROUP BY metric_id, start ORDER BY metric_id, start"
+        f" FROM ({' UNION ALL '.join(selects)}) GROUP BY metric_id, start ORDER BY metric_id, start"
     )
 
 

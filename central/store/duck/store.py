@@ -34,8 +34,7 @@ from central.store.base import (
 )
 from central.store.buckets import Buckets, wide_column
 from central.store.distribution import Distribution, no_entries
-from central.store.duck import pack as duck_pack
-from central.store.duck import sql as duck_sql
+from central.store.duck import pack, sql
 from central.store.duck.bloom import BloomFilter
 from central.store.duck.engine import Connection, Engine, Lane, run_checkpoint, run_commit
 from central.store.duck.keys import DuckKeys
@@ -52,7 +51,7 @@ T = TypeVar("T")
 FILE_NAME: Final = "fiesta.duckdb"
 TAIL_ROWS: Final = 32_768
 """How many rows make the tail fold: few enough for fast queries, enough to spread the cost of a fold."""
-_RECENT: Final = 16_384
+_MAX_CACHED_REQUESTS: Final = 16_384
 _DAY: Final = 86_400
 _BACKUP_SECONDS: Final = 3_600
 _EXACT: Final = Context(prec=60)
@@ -82,7 +81,7 @@ class DuckStore:
         self.keys: KeyStore = DuckKeys(self.engine)
         self.retention: RetentionStore = DuckRetention(self.engine)
         self._filters: dict[int, BloomFilter] = {}
-        self._recent: dict[bytes, Remembered] = {}
+        self._cached_requests: dict[bytes, Remembered] = {}
         self._tail_rows = 0
         self._pack_at = 0.0
         self._on_migration: OnMigration | None = None
@@ -109,11 +108,11 @@ class DuckStore:
             for day in days_to_drop(self._filters, int(now // _DAY)) if may_remove else ():
                 await self.engine.write(lambda handle, day=day: handle.execute(f"DROP TABLE {_table(day)}"))  # type: ignore[misc]
                 del self._filters[day]
-                self._recent.clear()  # once per day; a question asked again finds its row in that day's table
+                self._cached_requests.clear()  # once per day; a question asked again finds its row in that day's table
             if self._tail_rows >= self._fold_at:
                 await self.engine.write(self._fold)
             # A time far ahead was set by a clock that has been set back since.
-            if may_remove and not 0 < self._pack_at - now <= duck_pack.CHECK_SECONDS:
+            if may_remove and not 0 < self._pack_at - now <= pack.CHECK_SECONDS:
                 await self._pack()
         except (duckdb.Error, StoreError) as error:
             _log.warning("upkeep_failed", error=str(error))
@@ -140,9 +139,9 @@ class DuckStore:
         # Only now, when it is durable. Where this is not reached the file is opened anew, and that reads all ids.
         self._filters.setdefault(group.day, BloomFilter()).add(entry.id for entry in ids)
         for entry in group.ids:
-            self._recent[entry.id] = Remembered(entry.fingerprint, entry.answer)
-        while len(self._recent) > _RECENT:
-            del self._recent[next(iter(self._recent))]
+            self._cached_requests[entry.id] = Remembered(entry.fingerprint, entry.answer)
+        while len(self._cached_requests) > _MAX_CACHED_REQUESTS:
+            del self._cached_requests[next(iter(self._cached_requests))]
 
     def _write_group(self, handle: Connection, group: Group, ids: list[RequestId], *, again: bool) -> bool:
         """Whether this call stored the group; False when an earlier one had. Writer's thread only.
@@ -152,14 +151,14 @@ class DuckStore:
         table = _table(group.day)
         try:
             if group.day not in self._filters:
-                handle.execute(duck_sql.CREATE_IDS.format(table=table))
+                handle.execute(sql.CREATE_IDS.format(table=table))
             # No other transaction runs, so the look here and the INSERT below are of one moment, without an index.
-            if again and handle.execute(duck_sql.find_ids([table], [group.id])).fetchall():
+            if again and handle.execute(sql.find_ids([table], [group.id])).fetchall():
                 return False
-            put_points, points = duck_sql.point_columns(group.rows) if group.rows else ("", {})
-            _put(handle, put_points, points, duck_sql.PUT_IDS.format(table=table), duck_sql.id_columns(ids))
+            put_points, points = sql.point_columns(group.rows) if group.rows else ("", {})
+            _put(handle, put_points, points, sql.PUT_IDS.format(table=table), sql.id_columns(ids))
             if group.rejected:
-                handle.executemany(duck_sql.PUT_REJECTED, [_aside(point) for point in group.rejected])
+                handle.executemany(sql.PUT_REJECTED, [_aside(point) for point in group.rejected])
         except Exception as error:
             self.engine.undo(handle)
             raise StoreError(f"the group was not stored: {error}") from error
@@ -177,7 +176,7 @@ class DuckStore:
         if group.day not in self._filters:  # read anew when the file was opened
             return False
         try:
-            found = handle.execute(duck_sql.find_ids([_table(group.day)], [group.id])).fetchall()
+            found = handle.execute(sql.find_ids([_table(group.day)], [group.id])).fetchall()
         except duckdb.Error as error:
             raise StoreUnavailable(f"the group cannot be looked for: {error}") from error
         return bool(found)
@@ -185,7 +184,7 @@ class DuckStore:
     def _fold(self, handle: Connection) -> None:
         """Move the tail into points and rollups in one transaction. A failure is logged and tried again later."""
         try:
-            handle.execute(duck_sql.FOLD)
+            handle.execute(sql.FOLD)
         except duckdb.Error as error:
             _log.error("fold_failed", error=str(error))
             self.engine.undo(handle)
@@ -200,29 +199,29 @@ class DuckStore:
 
     async def _pack(self) -> None:
         today = int(self._clock() // _DAY) * _DAY
-        self._pack_at = self._clock() + duck_pack.PAUSE_SECONDS
-        if not await self.engine.change(duck_pack.pack, today):
-            self._pack_at = self._clock() + duck_pack.CHECK_SECONDS
+        self._pack_at = self._clock() + pack.PAUSE_SECONDS
+        if not await self.engine.change(pack.pack, today):
+            self._pack_at = self._clock() + pack.CHECK_SECONDS
 
     async def find_requests(self, ids: Sequence[bytes]) -> dict[bytes, Remembered]:
         """See Store. Costs no search on disk for ids that are new."""
-        found = {key: self._recent[key] for key in ids if key in self._recent}
+        found = {key: self._cached_requests[key] for key in ids if key in self._cached_requests}
         filters = self._filters.values()
-        maybe = [key for key in ids if key not in found and any(key in day for day in filters)]
-        if maybe:
-            sql = duck_sql.find_ids([_table(day) for day in self._filters], maybe)
-            rows = await self.engine.read(lambda cursor: cursor.execute(sql).fetchall())
-            wanted = set(maybe)
+        possible = [key for key in ids if key not in found and any(key in day for day in filters)]
+        if possible:
+            statement = sql.find_ids([_table(day) for day in self._filters], possible)
+            rows = await self.engine.read(lambda cursor: cursor.execute(statement).fetchall())
+            asked = set(possible)
             for high, low, body_high, body_low, answer in rows:
                 key = high.to_bytes(8, "big") + low.to_bytes(8, "big")
-                if key in wanted:
+                if key in asked:
                     found[key] = Remembered(body_high.to_bytes(8, "big") + body_low.to_bytes(8, "big"), answer)
         return found
 
     async def count_rejected(self) -> int:
         """See Store."""
-        sql = "SELECT count(*) FROM rejected_points"
-        return int((await self.engine.read(lambda cursor: cursor.execute(sql).fetchall()))[0][0])
+        statement = "SELECT count(*) FROM rejected_points"
+        return int((await self.engine.read(lambda cursor: cursor.execute(statement).fetchall()))[0][0])
 
     # --- queries
 
@@ -248,7 +247,7 @@ class DuckStore:
         self.applied += _migrate(handle, int(self._clock()), self._on_migration)
         self._filters = _load_filters(handle)
         (self._tail_rows,) = handle.execute("SELECT count(*) FROM tail_points").fetchone() or (0,)
-        self._recent = {}
+        self._cached_requests = {}
 
 
 def _put(
@@ -262,7 +261,7 @@ def _put(
 
 
 def _table(day: int) -> str:
-    return f"{duck_sql.ID_TABLE}{day}"
+    return f"{sql.ID_TABLE}{day}"
 
 
 def _aside(point: RejectedPoint) -> list[object]:
@@ -273,13 +272,13 @@ def _aside(point: RejectedPoint) -> list[object]:
 
 def _aggregate(cursor: Connection, metric_ids: Sequence[int], window: int, segments: Sequence[Segment]) -> Buckets:
     """The first of three ways that is exact for the numbers at hand: 1, 4 and 20 times the time."""
-    sql = duck_sql.aggregate(metric_ids, window, segments)
-    buckets = duck_sql.buckets(cursor.execute(sql).fetchnumpy())
+    statement = sql.aggregate(metric_ids, window, segments)
+    buckets = sql.buckets(cursor.execute(statement).fetchnumpy())
     if buckets is None:
-        halves = duck_sql.aggregate(metric_ids, window, segments, halves=True)
-        buckets = duck_sql.buckets_of_halves(cursor.execute(halves).fetchnumpy())
+        halves = sql.aggregate(metric_ids, window, segments, halves=True)
+        buckets = sql.buckets_of_halves(cursor.execute(halves).fetchnumpy())
     if buckets is None:
-        ids, starts, *numbers = zip(*cursor.execute(sql).fetchall(), strict=True)
+        ids, starts, *numbers = zip(*cursor.execute(statement).fetchall(), strict=True)
         wide = (wide_column([_units(number) for number in column]) for column in numbers)
         buckets = Buckets(np.array(ids), np.array(starts), *wide)
     return buckets
@@ -320,8 +319,8 @@ def _load_filters(handle: Connection) -> dict[int, BloomFilter]:
     tables = handle.execute("SELECT table_name FROM duckdb_tables() WHERE NOT temporary").fetchall()
     filters = {}
     for (table,) in tables:
-        if table.startswith(duck_sql.ID_TABLE):
+        if table.startswith(sql.ID_TABLE):
             columns = handle.execute(f"SELECT high, low FROM {table}").fetchnumpy()
-            of_day = filters[int(table.removeprefix(duck_sql.ID_TABLE))] = BloomFilter()
+            of_day = filters[int(table.removeprefix(sql.ID_TABLE))] = BloomFilter()
             of_day.load(columns["high"].astype(np.uint64), columns["low"].astype(np.uint64))
     return filters

@@ -253,16 +253,16 @@ def _pins(session: Session, *, is_mariadb: bool) -> tuple[str, ...]:
 
 
 def _packets(statements: Sequence[str]) -> Iterator[str]:
-    part: list[str] = []
+    packet: list[str] = []
     size = 0
     for statement in statements:
-        if part and size + len(statement) > PACKET_BYTES:
-            yield ";".join(part)
-            part, size = [], 0
-        part.append(statement)
+        if packet and size + len(statement) > PACKET_BYTES:
+            yield ";".join(packet)
+            packet, size = [], 0
+        packet.append(statement)
         size += len(statement) + 1
-    if part:
-        yield ";".join(part)
+    if packet:
+        yield ";".join(packet)
 
 
 def _refusal(code: int, message: str) -> StoreError:

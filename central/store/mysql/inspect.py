@@ -6,9 +6,7 @@ from typing import Final
 from central.store.admin_keys import is_live
 from central.store.inspection import MAX_CLASHES, KeyState, StoreState
 from central.store.migrations import load, pending
-from central.store.mysql import keys as mysql_keys
-from central.store.mysql import names as mysql_names
-from central.store.mysql import partitions as mysql_partitions
+from central.store.mysql import keys, names, partitions
 from central.store.mysql.connection import Connection, Server, Session, connect
 
 VARIABLES: Final = (
@@ -33,8 +31,8 @@ async def inspect_server(server: Server) -> StoreState:
 
 
 async def _inspect(connection: Connection) -> StoreState:
-    names = ", ".join(f"'{name}'" for name in VARIABLES)
-    rows = await connection.rows(f"SHOW GLOBAL VARIABLES WHERE Variable_name IN ({names})")
+    listed = ", ".join(f"'{name}'" for name in VARIABLES)
+    rows = await connection.rows(f"SHOW GLOBAL VARIABLES WHERE Variable_name IN ({listed})")
     variables = {str(name): str(value) for name, value in rows}
     asked = time.time()
     ((milliseconds,),) = await connection.rows("SELECT CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)")
@@ -46,18 +44,18 @@ async def _inspect(connection: Connection) -> StoreState:
         return StoreState(version, missing, ahead=ahead, variables=variables)
     ((last_run,),) = await connection.rows("SELECT last_run FROM retention")
     ((rejected,),) = await connection.rows("SELECT COUNT(*) FROM rejected_points")
-    keys = await mysql_keys.list_all(connection)
-    days = {table: await mysql_partitions.existing(connection, table) for table in mysql_partitions.TABLES}
+    key_rows = await keys.list_all(connection)
+    days = {table: await partitions.existing(connection, table) for table in partitions.TABLES}
     return StoreState(
         version,
         [],
-        [KeyState(row.id, row.public_id, row.name, row.scopes, not is_live(row, time.time())) for row in keys],
+        [KeyState(row.id, row.public_id, row.name, row.scopes, not is_live(row, time.time())) for row in key_rows],
         last_run,
         rejected,
         ahead,
         variables,
         {table: max(found, default=0) for table, found in days.items()},
-        await mysql_names.page(connection, "", "", MAX_CLASHES, clashes=True),
+        await names.page(connection, "", "", MAX_CLASHES, clashes=True),
     )
 
 

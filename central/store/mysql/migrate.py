@@ -35,7 +35,7 @@ _log = structlog.get_logger(__name__)
 
 def split(sql: str) -> list[str]:
     """The statements of a file: each ends with a semicolon that ends a line; comments have their own lines."""
-    return [part.strip() for part in _END.split(_COMMENT.sub("", sql)) if part.strip()]
+    return [statement.strip() for statement in _END.split(_COMMENT.sub("", sql)) if statement.strip()]
 
 
 async def migrate(
@@ -63,27 +63,27 @@ async def locked(
     connect: Callable[[], Awaitable[Connection]], wait_seconds: float = WAIT_SECONDS
 ) -> AsyncIterator[None]:
     """Only one process at a time is in this block. Raises StoreUnavailable if another one stays in it long."""
-    keeper = await connect()
+    lock_holder = await connect()
     try:
-        await _lock(keeper, wait_seconds)
+        await _lock(lock_holder, wait_seconds)
         yield
     finally:
-        keeper.close()
+        lock_holder.close()
 
 
-async def _lock(keeper: Connection, seconds: float) -> None:
-    await keeper.run(_CREATE_LOCKS)
+async def _lock(lock_holder: Connection, seconds: float) -> None:
+    await lock_holder.run(_CREATE_LOCKS)
     loop = asyncio.get_running_loop()
     deadline = loop.time() + seconds
     while True:
         try:
-            await keeper.run("BEGIN")
-            await take_lock(keeper, LOCK)
+            await lock_holder.run("BEGIN")
+            await take_lock(lock_holder, LOCK)
             return
         except ServerError as error:
             if error.code not in AGAIN or loop.time() >= deadline:
                 raise StoreUnavailable(f"another process has been migrating the database: {error}") from error
-            await keeper.run("ROLLBACK")
+            await lock_holder.run("ROLLBACK")
             _log.info("waiting_for_another_process_that_migrates")
 
 

@@ -11,7 +11,7 @@ from typing import Final
 from central.store.base import Caps, ListedName, Metric, NewName
 from central.store.mysql.connection import Connection
 from central.store.mysql.pool import Pool
-from central.store.owners import claim, is_wanted
+from central.store.owners import claim, must_resolve
 
 LOCK: Final = "names"
 _CHUNK: Final = 1_000
@@ -29,12 +29,12 @@ class MySQLNames:
         self._readers = readers
         self._writers = writers
 
-    async def resolve(self, wanted: Sequence[NewName], caps: Caps, now: int) -> dict[str, Metric]:
+    async def resolve(self, new_names: Sequence[NewName], caps: Caps, now: int) -> dict[str, Metric]:
         """See NameStore."""
-        found = await self.find([new.name for new in wanted])
-        if not any(is_wanted(new, found.get(new.name)) for new in wanted):
+        found = await self.find([new.name for new in new_names])
+        if not any(must_resolve(new, found.get(new.name)) for new in new_names):
             return found
-        return await self._writers.change(lambda connection: _create(connection, wanted, caps, now))
+        return await self._writers.change(lambda connection: _create(connection, new_names, caps, now))
 
     async def find(self, names: Sequence[str]) -> dict[str, Metric]:
         """See NameStore."""
@@ -80,11 +80,11 @@ async def _find(connection: Connection, names: Sequence[str]) -> dict[str, Metri
     return found
 
 
-async def _create(connection: Connection, wanted: Sequence[NewName], caps: Caps, now: int) -> dict[str, Metric]:
+async def _create(connection: Connection, new_names: Sequence[NewName], caps: Caps, now: int) -> dict[str, Metric]:
     """The metrics of these names, those missing made where the caps allow it."""
     await take_lock(connection, LOCK)
-    found = await _find(connection, [new.name for new in wanted])
-    missing = sorted({new.name: new for new in reversed(wanted) if new.name not in found}.values())
+    found = await _find(connection, [new.name for new in new_names])
+    missing = sorted({new.name: new for new in reversed(new_names) if new.name not in found}.values())
     counts: dict[int, int] = dict(await connection.rows("SELECT created_by, names FROM name_counts"))
     total, made = sum(counts.values()), []
     for new in missing:
@@ -102,7 +102,7 @@ async def _create(connection: Connection, wanted: Sequence[NewName], caps: Caps,
     for key_id, names in sorted(Counter(new.key_id for new in made).items()):
         await _count_names(connection, key_id, names)
     found |= await _find(connection, [new.name for new in made])
-    claims = claim(wanted, found)
+    claims = claim(new_names, found)
     for at in range(0, len(claims), _CHUNK):
         given = claims[at : at + _CHUNK]
         marks = ", ".join(["(%s, %s, %s)"] * len(given))

@@ -50,8 +50,8 @@ def partition_day(name: str) -> int:
 
 def add_sql(table: str, days: Iterable[int]) -> str:
     """ALTER TABLE that adds the partitions of these days, which rise and lie after all that exist."""
-    parts = (f"PARTITION {partition_name(day)} VALUES LESS THAN ({_bound(table, day + 1)})" for day in days)
-    return f"ALTER TABLE {table} ADD PARTITION ({', '.join(parts)})"
+    added = (f"PARTITION {partition_name(day)} VALUES LESS THAN ({_bound(table, day + 1)})" for day in days)
+    return f"ALTER TABLE {table} ADD PARTITION ({', '.join(added)})"
 
 
 def drop_sql(table: str, days: Iterable[int]) -> str:
@@ -76,11 +76,11 @@ async def existing(connection: Connection, table: str) -> list[int]:
 
 async def in_use(connection: Connection, table: str) -> list[int]:
     """The days of the partitions that hold something, in order."""
-    looks = [
+    selects = [
         f"(SELECT {day} FROM {table} PARTITION ({partition_name(day)}) LIMIT 1)"
         for day in await existing(connection, table)
     ]
-    return sorted(day for (day,) in await connection.rows(" UNION ALL ".join(looks)))
+    return sorted(day for (day,) in await connection.rows(" UNION ALL ".join(selects)))
 
 
 async def ensure(connection: Connection, today: int, last: int) -> list[str]:

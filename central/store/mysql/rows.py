@@ -59,9 +59,9 @@ def _plain_lines(base: int, rows: Sequence[Row]) -> RowLines:
 
 def decimal(units: int) -> str:
     """All digits of a number."""
-    whole, part = divmod(abs(units), UNIT)
+    whole, fraction = divmod(abs(units), UNIT)
     sign = "-" if units < 0 else ""
-    return f"{sign}{whole}.{part:04d}" if part else f"{sign}{whole}"
+    return f"{sign}{whole}.{fraction:04d}" if fraction else f"{sign}{whole}"
 
 
 def nullable(units: int | None) -> str:
@@ -85,10 +85,10 @@ def _summary(row: Row) -> tuple[int, int, int, int]:
     )
 
 
-def _summed(parts: Iterable[tuple[tuple[int, int], tuple[int, int, int, int]]]) -> _Sums:
+def _summed(summaries: Iterable[tuple[tuple[int, int], tuple[int, int, int, int]]]) -> _Sums:
     """One entry per bucket, in the order in which the buckets come."""
     sums: _Sums = {}
-    for bucket, new in parts:
+    for bucket, new in summaries:
         old = sums.get(bucket)
         sums[bucket] = (
             new if old is None else (old[0] + new[0], old[1] + new[1], min(old[2], new[2]), max(old[3], new[3]))

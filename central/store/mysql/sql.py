@@ -108,10 +108,10 @@ def aggregate(metric_ids: Sequence[int], window: int, segments: Sequence[Segment
     One row per name, for ``buckets``: the driver takes 8 us per row, and an answer has up to 50,000 windows.
     """
     listed = ",".join(map(str, metric_ids))
-    parts = " UNION ALL ".join(_segment(segment, listed) for segment in segments)
+    selects = " UNION ALL ".join(_segment(segment, listed) for segment in segments)
     windows = (
         f"SELECT metric_id, t DIV {window} * {window} AS start, SUM(samples) AS samples, SUM(total) AS total,"
-        f" MIN(low) AS low, MAX(high) AS high FROM ({parts}) AS parts GROUP BY metric_id, start"
+        f" MIN(low) AS low, MAX(high) AS high FROM ({selects}) AS found GROUP BY metric_id, start"
     )
     return (
         "SELECT metric_id, COUNT(*), GROUP_CONCAT(start, ' ', samples, ' ', total, ' ', low, ' ', high SEPARATOR '\n')"
@@ -140,16 +140,16 @@ def buckets(rows: Sequence[tuple[int, int, str]]) -> Buckets:
 
 def statements(head: str, tuples: Iterable[str]) -> Iterator[str]:
     """``head`` with as many of the tuples as one statement should hold, again and again until all are in one."""
-    parts: list[str] = []
+    chunk: list[str] = []
     size = 0
-    for part in tuples:
-        if parts and size + len(part) > PACKET_BYTES:
-            yield head + ",".join(parts)
-            parts, size = [], 0
-        parts.append(part)
-        size += len(part) + 1
-    if parts:
-        yield head + ",".join(parts)
+    for values in tuples:
+        if chunk and size + len(values) > PACKET_BYTES:
+            yield head + ",".join(chunk)
+            chunk, size = [], 0
+        chunk.append(values)
+        size += len(values) + 1
+    if chunk:
+        yield head + ",".join(chunk)
 
 
 def stamp_text(seconds: int) -> str:

@@ -31,9 +31,7 @@ from central.store.buckets import Buckets
 from central.store.distribution import Distribution, no_entries
 from central.store.id_days import days_to_drop, id_day
 from central.store.migrations import OnMigration
-from central.store.mysql import migrate as mysql_migrate
-from central.store.mysql import partitions as mysql_partitions
-from central.store.mysql import sql as mysql_sql
+from central.store.mysql import migrate, partitions, sql
 from central.store.mysql.connection import (
     AGAIN,
     DUPLICATE,
@@ -97,7 +95,7 @@ class MySQLStore:
         self._clock = clock
         self.may_remove: Callable[[], bool] = lambda: True
         """Whether the clock can be trusted for deletions. central.app replaces this function."""
-        writing = Session(limits.lock, prepare=mysql_sql.CREATE_SUMS)
+        writing = Session(limits.lock, prepare=sql.CREATE_SUMS)
         self._writers = Pool(lambda: connect(server, writing), WRITERS, limits.write, commit=commit)
         self._lookups = Pool(lambda: connect(server, Session(limits.lock)), LOOKUPS, limits.lookup)
         reading = Session(limits.lock, select_seconds=int(limits.read) or 1)
@@ -116,7 +114,7 @@ class MySQLStore:
 
     async def open(self, on_migration: OnMigration | None = None) -> None:
         """Migrate and make partitions where needed. Raises StoreUnavailable or MigrationError."""
-        self.applied = await mysql_migrate.migrate(
+        self.applied = await migrate.migrate(
             lambda: connect(self._server, Session()), int(self._clock()), on_migration=on_migration
         )
         await self.upkeep()
@@ -166,13 +164,13 @@ class MySQLStore:
         self._next_upkeep = 0.0
 
     async def _keep_partitions(self, connection: Connection, today: int) -> None:
-        made = await mysql_partitions.ensure(connection, today, today + mysql_partitions.AHEAD)
-        used = await mysql_partitions.in_use(connection, mysql_partitions.IDS)
+        made = await partitions.ensure(connection, today, today + partitions.AHEAD)
+        used = await partitions.in_use(connection, partitions.IDS)
         self._newest_id_day = max([self._newest_id_day, *used])
         gone: list[int] = []
         if self.may_remove():
             if over := days_to_drop(used, today):
-                gone = await mysql_partitions.drop_before(connection, mysql_partitions.IDS, over[-1] + 1)
+                gone = await partitions.drop_before(connection, partitions.IDS, over[-1] + 1)
             self._ids_day = today
         if made or gone:
             _log.info("partitions_kept", made=len(made), ids_dropped=len(gone))
@@ -213,17 +211,17 @@ class MySQLStore:
         """Make the partitions that a group needs and that do not exist. False if that cannot help."""
         today = int(self._clock() // _DAY)
         needed = max([group.day, *(row.recorded_at // _DAY for row in group.rows)])
-        last = min(max(needed, today + mysql_partitions.AHEAD), today + mysql_partitions.FARTHEST)
-        made = await self._changers.ask(lambda connection: mysql_partitions.ensure(connection, today, last))
-        _log.error("partitions_were_missing", made=made, day=mysql_partitions.day_text(needed))
+        last = min(max(needed, today + partitions.AHEAD), today + partitions.FARTHEST)
+        made = await self._changers.ask(lambda connection: partitions.ensure(connection, today, last))
+        _log.error("partitions_were_missing", made=made, day=partitions.day_text(needed))
         return needed <= last
 
     async def find_requests(self, ids: Sequence[bytes]) -> dict[bytes, Remembered]:
         """See Store."""
         found: dict[bytes, Remembered] = {}
         for at in range(0, len(ids), _IDS_CHUNK):
-            sql = mysql_sql.find_requests(ids[at : at + _IDS_CHUNK])
-            rows = await self._lookups.ask(lambda connection, sql=sql: connection.rows(sql))  # type: ignore[misc]
+            statement = sql.find_requests(ids[at : at + _IDS_CHUNK])
+            rows = await self._lookups.ask(lambda connection, statement=statement: connection.rows(statement))  # type: ignore[misc]
             found.update((key, Remembered(fingerprint, answer)) for key, fingerprint, answer in rows)
         return found
 
@@ -236,9 +234,9 @@ class MySQLStore:
 
     async def aggregate(self, metric_ids: Sequence[int], window: int, segments: Sequence[Segment]) -> Buckets:
         """See Store."""
-        sql = mysql_sql.aggregate(metric_ids, window, segments)
-        rows = await self._readers.ask(lambda connection: connection.rows(sql))
-        return await _off_loop(sum(count for _, count, _ in rows), lambda: mysql_sql.buckets(rows))
+        statement = sql.aggregate(metric_ids, window, segments)
+        rows = await self._readers.ask(lambda connection: connection.rows(statement))
+        return await _off_loop(sum(count for _, count, _ in rows), lambda: sql.buckets(rows))
 
     async def distribute(self, metric_ids: Sequence[int], window: int, segments: Sequence[Segment]) -> Distribution:
         """See Store. No point has a histogram yet."""
@@ -246,7 +244,7 @@ class MySQLStore:
 
     async def under_lock(self, work: Callable[[], Awaitable[T]]) -> T:
         """See Store."""
-        async with mysql_migrate.locked(lambda: connect(self._server, Session())):
+        async with migrate.locked(lambda: connect(self._server, Session())):
             return await work()
 
 
@@ -258,20 +256,20 @@ async def _put_group(connection: Connection, group: Group, rows: RowLines, *, ag
     """
     # The group's own id first. Its key is unique, so this INSERT waits for an earlier attempt that still runs and then
     # tells what became of it: a duplicate is a group that is in. After it no earlier attempt can come in any more.
-    statements = mysql_sql.request_ids(group.day, [RequestId(group.id, bytes(16), None)])
+    statements = sql.request_ids(group.day, [RequestId(group.id, bytes(16), None)])
     # A lock on the names' version: who deletes a name waits for this group, or this group sees that one is gone.
-    statements.append(mysql_sql.CHECK_NAMES)
-    statements += mysql_sql.request_ids(group.day, group.ids)
+    statements.append(sql.CHECK_NAMES)
+    statements += sql.request_ids(group.day, group.ids)
     # A request's id is unique within a day's partition; an attempt before midnight is looked for by a statement.
-    looks = mysql_sql.other_day(group.day, group.ids)
-    looked_at = len(statements)
-    statements += looks + mysql_sql.rejected(group.rejected)
+    other_days = sql.other_day(group.day, group.ids)
+    at_other_days = len(statements)
+    statements += other_days + sql.rejected(group.rejected)
     texts: list[bytes] = []
     if by_load and connection.loads:
-        loads, texts = mysql_sql.loads(rows)
+        loads, texts = sql.loads(rows)
         statements += loads
     else:
-        statements += await _off_loop(len(group.rows), lambda: mysql_sql.inserts(rows))
+        statements += await _off_loop(len(group.rows), lambda: sql.inserts(rows))
     try:
         answers = await connection.run_all(statements, texts)
     except ServerError as error:
@@ -282,7 +280,7 @@ async def _put_group(connection: Connection, group: Group, rows: RowLines, *, ag
             raise
         raise Refused(f"the group was not stored: {error}") from error
     ((version,),) = answers[1]
-    if looks and answers[looked_at][0][0]:
+    if other_days and answers[at_other_days][0][0]:
         raise Refused("a request in the group was stored on another day: look its id up again")
     if group.names_version is not None and version != group.names_version:
         raise StaleNames("a name was deleted meanwhile: resolve the names again")

@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from central.web.openapi import components as parts
+from central.web.openapi import components
 from central.web.openapi.components import Json, ref
 from central.web.openapi.endpoints import Endpoint, endpoints
 
@@ -40,9 +40,9 @@ def openapi(version: str) -> dict[str, Any]:
                     "description": "gf_, 12 of a-z and 0-9, _ and a secret of 43 characters.",
                 }
             },
-            "schemas": parts.schemas(),
-            "headers": parts.headers(),
-            "responses": parts.responses(),
+            "schemas": components.schemas(),
+            "headers": components.headers(),
+            "responses": components.responses(),
         },
     }
 
@@ -63,7 +63,7 @@ def _operation(endpoint: Endpoint) -> Json:
     if endpoint.scope is None:
         return {**made, "responses": endpoint.answers}
     answers = {status: answer if "$ref" in answer else _limited(answer) for status, answer in endpoint.answers.items()}
-    errors = {str(status): ref("responses", parts.ERRORS[status]) for status in _errors(endpoint)}
+    errors = {str(status): ref("responses", components.ERRORS[status]) for status in _errors(endpoint)}
     return {
         **made,
         "security": [{"ApiKey": []}],
@@ -73,7 +73,7 @@ def _operation(endpoint: Endpoint) -> Json:
 
 
 def _limited(answer: Json) -> Json:
-    return {**answer, "headers": {**answer.get("headers", {}), **parts.rate_headers(), **parts.id_header()}}
+    return {**answer, "headers": {**answer.get("headers", {}), **components.rate_headers(), **components.id_header()}}
 
 
 def _errors(endpoint: Endpoint) -> list[int]:

@@ -6,8 +6,8 @@ from typing import Final, NamedTuple
 
 from central.query.formats import FORMATS
 from central.query.parameters import FILLS, LIST_LIMIT, LIST_MOST, OPERATIONS
-from central.store.plan import MAX_WINDOWS_A_NAME, MAX_WINDOWS_AN_ANSWER, WINDOWS
-from central.web.openapi import components as parts
+from central.store.plan import MAX_WINDOWS_PER_ANSWER, MAX_WINDOWS_PER_NAME, WINDOWS
+from central.web.openapi import components
 from central.web.openapi.components import Json, ref, schema, success
 from protocol.limits import SKEW_HEADER
 from protocol.statsd_types import RENAMED_HEADER
@@ -56,10 +56,10 @@ def _ingest() -> list[Endpoint]:
         is_batch = kind == "batch"
         stored = _json("Durable.", schema("BatchResult" if is_batch else "Recorded"), {"success": True, **answer})
         stored["headers"] = {name: ref("headers", name) for name in ("Idempotency-Replayed", SKEW_HEADER)}
-        parameters = [parts.idempotency_key(f"order-4711-{kind}")]
+        parameters = [components.idempotency_key(f"order-4711-{kind}")]
         if is_batch:
             stored["headers"][RENAMED_HEADER] = ref("headers", RENAMED_HEADER)
-            parameters.append(parts.statsd_types())
+            parameters.append(components.statsd_types())
         name = kind.capitalize()
         return Endpoint(
             "Ingest",
@@ -105,8 +105,8 @@ def _ingest() -> list[Endpoint]:
 
 
 def _aggregate() -> Endpoint:
-    time = {"type": "string", "pattern": parts.TIME_PATTERN}
-    names = {"type": "string", "pattern": parts.NAMES_PATTERN}
+    time = {"type": "string", "pattern": components.TIME_PATTERN}
+    names = {"type": "string", "pattern": components.NAMES_PATTERN}
     points = {"type": "array", "items": schema("Point")}
     answer = {
         "metric": {**_TEXT, "description": "The names, with commas between."},
@@ -130,7 +130,7 @@ def _aggregate() -> Endpoint:
     unknown = {
         "type": "array",
         "description": "Only where names do not exist.",
-        "items": parts.record({"name": _TEXT, "near": near}),
+        "items": components.record({"name": _TEXT, "near": near}),
     }
     zone = {**_TEXT, "description": "Only where tz was given: whose hours and days the windows are."}
     example = {"success": True, "metric": "api.requests", "operation": "sum", "window": "1h", "data": data}
@@ -147,7 +147,7 @@ def _aggregate() -> Endpoint:
         "The operation over each window of start <= time < end. Windows are aligned to UTC and named by their start, "
         "which may precede start; only those with data come back unless fill is given. A window that the range "
         "cuts, or that has not ended, is marked as partial. At most "
-        f"{MAX_WINDOWS_A_NAME:,} windows per name and {MAX_WINDOWS_AN_ANSWER:,} per answer. An unknown name has "
+        f"{MAX_WINDOWS_PER_NAME:,} windows per name and {MAX_WINDOWS_PER_ANSWER:,} per answer. An unknown name has "
         "no data. As JSON, or as CSV with format=csv or Accept: text/csv; errors are JSON either way.",
         {"200": windows},
         "query",
@@ -167,7 +167,7 @@ def _aggregate() -> Endpoint:
 
 
 def _list() -> Endpoint:
-    some_name = {"type": "string", "pattern": parts.NAME_PATTERN.replace("{1,", "{0,")}
+    some_name = {"type": "string", "pattern": components.NAME_PATTERN.replace("{1,", "{0,")}
     limit = {"type": "integer", "minimum": 1, "maximum": LIST_MOST, "default": LIST_LIMIT}
     page = {"data": {"type": "array", "items": schema("Metric")}, "next": {"type": ["string", "null"]}}
     example = {"success": True, "data": [{"name": "api.requests", "type": "counter"}], "next": None}
@@ -218,7 +218,7 @@ def _keys() -> list[Endpoint]:
         "does: at once, in other processes within 30 seconds."
     )
     force = _optional("force", {"type": "boolean", "default": False}, "Do it also where no admin key would last.")
-    conflict = {"409": ref("responses", parts.ERRORS[409])}
+    conflict = {"409": ref("responses", components.ERRORS[409])}
     return [
         _admin("get", path, "listKeys", "List keys", secrets, {"200": all_keys}),
         _admin("post", path, "createKey", "Make a key", once, created, body=new_key),
@@ -240,8 +240,11 @@ def _keys() -> list[Endpoint]:
 
 
 def _upkeep() -> list[Endpoint]:
-    name = {**_parameter("name", {"type": "string", "pattern": parts.NAME_PATTERN}, "The name.", "typo"), "in": "path"}
-    deleted = success({**_MESSAGE, "data": parts.record({"name": _TEXT})})
+    name = {
+        **_parameter("name", {"type": "string", "pattern": components.NAME_PATTERN}, "The name.", "typo"),
+        "in": "path",
+    }
+    deleted = success({**_MESSAGE, "data": components.record({"name": _TEXT})})
     example = {"success": True, "message": "Metric deleted", "data": {"name": "typo"}}
     file = {"description": "The database file.", "content": {"application/octet-stream": {}}}
     return [
@@ -260,7 +263,7 @@ def _upkeep() -> list[Endpoint]:
             "backup",
             "Back up",
             "A consistent copy of the embedded store, while writes go on; 404 where the store is MySQL.",
-            {"200": file, "404": ref("responses", parts.ERRORS[404])},
+            {"200": file, "404": ref("responses", components.ERRORS[404])},
         ),
     ]
 
@@ -312,8 +315,8 @@ def _service() -> list[Endpoint]:
     def page(path: str, operation: str, summary: str, text: str, answers: Json) -> Endpoint:
         return Endpoint("Service", "get", path, operation, summary, text, answers)
 
-    alive = parts.success({"status": _TEXT})
-    asked = parts.record(
+    alive = components.success({"status": _TEXT})
+    asked = components.record(
         {"success": {"type": "boolean"}, "status": _TEXT, "dependencies": {"type": "object"}},
         {"spill": {"type": "object", "description": "What waits in the spill, where there is one."}},
     )

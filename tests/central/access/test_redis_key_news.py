@@ -44,8 +44,8 @@ async def process(server: RedisServer, listen_seconds: float = 60) -> AsyncItera
 
 async def test_every_process_hears_of_a_change_and_so_does_the_one_that_made_it(server: RedisServer) -> None:
     async with process(server) as (one, heard_one), process(server) as (two, heard_two):
-        await one.tell(7)
-        await two.tell(8)
+        await one.announce(7)
+        await two.announce(8)
         for heard in (heard_one, heard_two):
             assert [await heard.ids.get(), await heard.ids.get()] == [7, 8]
         assert (one.counts.published, two.counts.published, one.counts.received, two.counts.received) == (1, 1, 2, 2)
@@ -55,7 +55,7 @@ async def test_nonsense_on_the_channel_is_ignored(server: RedisServer) -> None:
     async with process(server) as (news, heard):
         for text in ("", "x", "-1", "7;drop", b"\xff"):
             await server.client.publish(CHANNEL, text)
-        await news.tell(7)
+        await news.announce(7)
         assert await heard.ids.get() == 7
 
 
@@ -63,12 +63,12 @@ async def test_nonsense_on_the_channel_is_ignored(server: RedisServer) -> None:
 async def test_it_listens_again_after_redis_was_away(server: RedisServer, number: int) -> None:
     async with process(server) as (news, heard):
         await server.end(number)
-        await news.tell(6)
+        await news.announce(6)
         assert (news.counts.published, news.counts.not_published) == (0, 1)
         await news.away.wait()
         await server.start()
         await news.listening.wait()
-        await news.tell(7)
+        await news.announce(7)
         assert await heard.ids.get() == 7
 
 
@@ -80,7 +80,7 @@ async def test_a_server_that_stays_silent_is_connected_again(server: RedisServer
         await news.away.wait()
         server.go_on()
         await news.listening.wait()
-        await news.tell(7)
+        await news.announce(7)
         assert await heard.ids.get() == 7
 
 
@@ -90,10 +90,10 @@ async def test_a_start_without_redis_listens_as_soon_as_it_is_there(tmp_path: Pa
         heard = Heard()
         news = KeyNews(address(server), heard)
         news.start()
-        await news.tell(1)
+        await news.announce(1)
         await server.start()
         await news.listening.wait()
-        await news.tell(7)
+        await news.announce(7)
         assert await heard.ids.get() == 7
         await news.close()
 

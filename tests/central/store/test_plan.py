@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from central.store.plan import (
-    MAX_WINDOWS_A_NAME,
-    MAX_WINDOWS_AN_ANSWER,
+    MAX_WINDOWS_PER_ANSWER,
+    MAX_WINDOWS_PER_NAME,
     WINDOWS,
     plan,
     window_that_fits,
@@ -88,17 +88,17 @@ def test_windows_touched_are_those_that_hold_a_second_of_the_range(start: int, l
 
 
 @pytest.mark.parametrize(
-    ("windows_a_name", "names", "fits"),
+    ("windows_per_name", "names", "fits"),
     [
-        (MAX_WINDOWS_A_NAME, 1, "1m"),
-        (MAX_WINDOWS_A_NAME + 1, 1, "5m"),
-        (MAX_WINDOWS_A_NAME, 4, "1m"),
-        (MAX_WINDOWS_A_NAME, 5, "5m"),
-        (10_000, MAX_WINDOWS_AN_ANSWER // 10_000, "1m"),
-        (MAX_WINDOWS_A_NAME * 1440, 1, "1d"),
-        (MAX_WINDOWS_A_NAME * 1440 + 1, 1, None),
-        (1, MAX_WINDOWS_AN_ANSWER + 1, None),
+        (MAX_WINDOWS_PER_NAME, 1, "1m"),
+        (MAX_WINDOWS_PER_NAME + 1, 1, "5m"),
+        (MAX_WINDOWS_PER_NAME, 4, "1m"),
+        (MAX_WINDOWS_PER_NAME, 5, "5m"),
+        (10_000, MAX_WINDOWS_PER_ANSWER // 10_000, "1m"),
+        (MAX_WINDOWS_PER_NAME * 1440, 1, "1d"),
+        (MAX_WINDOWS_PER_NAME * 1440 + 1, 1, None),
+        (1, MAX_WINDOWS_PER_ANSWER + 1, None),
     ],
 )
-def test_the_finest_window_that_fits(windows_a_name: int, names: int, fits: str | None) -> None:
-    assert window_that_fits(0, windows_a_name * 60, names) == fits
+def test_the_finest_window_that_fits(windows_per_name: int, names: int, fits: str | None) -> None:
+    assert window_that_fits(0, windows_per_name * 60, names) == fits

@@ -1,7 +1,7 @@
-"""Whose turn it is: work that would take much from others is done by few at once, and each key in turn.
+"""Fair slots: only a few expensive pieces of work run at once, and the keys take turns.
 
-However much one key asks for, another key waits for one piece of its work at most. What would wait too long is turned
-away at once, and counted.
+However much one key asks for, another key waits for at most one piece of its work. When too many wait, the next one
+is refused at once and counted.
 """
 
 import asyncio
@@ -14,8 +14,8 @@ from central.errors import unavailable
 
 
 @dataclass(frozen=True, slots=True)
-class TurnBounds:
-    """How many turns there are at once, and how many may wait for one, in all and of one key."""
+class SlotBounds:
+    """How many pieces of work may run at once and how many may wait: for all keys together, and for one key."""
 
     at_once: int
     of_one_key: int
@@ -23,20 +23,20 @@ class TurnBounds:
     waiting_of_one_key: int
 
 
-class Turns:
-    """Turns of one kind of work. ``busy`` counts those that were turned away, under ``kind``."""
+class FairSlots:
+    """The slots of one kind of work. ``busy`` counts refused requests under ``kind``."""
 
-    def __init__(self, kind: str, bounds: TurnBounds, busy: Counter[str]) -> None:
+    def __init__(self, kind: str, bounds: SlotBounds, busy: Counter[str]) -> None:
         busy[kind] += 0
         self._kind = kind
         self._bounds = bounds
         self._busy = busy
         self._running: Counter[int] = Counter()
-        self._waiting: dict[int, deque[asyncio.Future[None]]] = {}  # the key that comes next is first
+        self._waiting: dict[int, deque[asyncio.Future[None]]] = {}  # the first key gets the next slot
 
     @asynccontextmanager
-    async def turn(self, key_id: int) -> AsyncIterator[None]:
-        """Wait for a turn of the key, and keep it for the block. Raises ApiError, 503, where too many wait."""
+    async def slot(self, key_id: int) -> AsyncIterator[None]:
+        """Wait for a slot for the key, and hold it for the block. Raises ApiError 503 if too many wait."""
         if self._may_run(key_id):
             self._running[key_id] += 1
         else:
@@ -55,22 +55,22 @@ class Turns:
         if len(mine) >= self._bounds.waiting_of_one_key or self._count_waiting() >= self._bounds.waiting:
             self._busy[self._kind] += 1
             raise unavailable(f"too many {self._kind} wait, {len(mine)} of them of this key; try again later")
-        turn = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(key_id, deque()).append(turn)
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(key_id, deque()).append(waiter)
         try:
-            await turn
+            await waiter
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():  # it was given in the same moment
+            if waiter.done() and not waiter.cancelled():  # the slot was given just before the cancellation
                 self._end(key_id)
             else:
-                self._leave(key_id, turn)
+                self._leave(key_id, waiter)
             raise
 
     def _count_waiting(self) -> int:
         return sum(map(len, self._waiting.values()))
 
-    def _leave(self, key_id: int, turn: asyncio.Future[None]) -> None:
-        self._waiting[key_id].remove(turn)
+    def _leave(self, key_id: int, waiter: asyncio.Future[None]) -> None:
+        self._waiting[key_id].remove(waiter)
         if not self._waiting[key_id]:
             del self._waiting[key_id]
 
@@ -80,8 +80,8 @@ class Turns:
             del self._running[key_id]
         for waiting in list(self._waiting):
             if self._may_run(waiting):
-                turns = self._waiting.pop(waiting)
-                turns.popleft().set_result(None)
+                waiters = self._waiting.pop(waiting)
+                waiters.popleft().set_result(None)
                 self._running[waiting] += 1
-                if turns:
-                    self._waiting[waiting] = turns  # behind the other keys
+                if waiters:
+                    self._waiting[waiting] = waiters  # this key is now the last

@@ -1,4 +1,4 @@
-"""central/web/turns.py: few at once, each key in turn, and no long queue."""
+"""central/web/fair_slots.py: few at once, each key in turn, and no long queue."""
 
 import asyncio
 from collections import Counter
@@ -6,17 +6,17 @@ from collections import Counter
 import pytest
 
 from central.errors import ApiError
-from central.web.turns import TurnBounds, Turns
+from central.web.fair_slots import FairSlots, SlotBounds
 
-BOUNDS = TurnBounds(at_once=2, of_one_key=1, waiting=4, waiting_of_one_key=3)
+BOUNDS = SlotBounds(at_once=2, of_one_key=1, waiting=4, waiting_of_one_key=3)
 
 
 class Work:
     """Pieces of work, each of which ends when it is told to."""
 
-    def __init__(self, bounds: TurnBounds = BOUNDS) -> None:
+    def __init__(self, bounds: SlotBounds = BOUNDS) -> None:
         self.busy: Counter[str] = Counter()
-        self.turns = Turns("work", bounds, self.busy)
+        self.slots = FairSlots("work", bounds, self.busy)
         self.begun: list[str] = []
         self.ends: dict[str, asyncio.Event] = {}
 
@@ -34,7 +34,7 @@ class Work:
             await asyncio.sleep(0)
 
     async def _piece(self, name: str) -> None:
-        async with self.turns.turn(ord(name[0])):
+        async with self.slots.slot(ord(name[0])):
             self.begun.append(name)
             await self.ends[name].wait()
 
@@ -54,7 +54,7 @@ async def test_another_key_waits_for_no_more_than_one_piece() -> None:
 
 
 async def test_keys_come_round_in_turn() -> None:
-    work = Work(TurnBounds(at_once=1, of_one_key=1, waiting=9, waiting_of_one_key=9))
+    work = Work(SlotBounds(at_once=1, of_one_key=1, waiting=9, waiting_of_one_key=9))
     names = ("a1", "a2", "a3", "a4", "b1", "b2", "c1")
     tasks = [await work.begin(name) for name in names]
     while not all(task.done() for task in tasks):
@@ -82,8 +82,8 @@ async def test_what_would_wait_too_long_is_turned_away_and_counted() -> None:
 
 
 async def test_who_leaves_gives_the_turn_on_also_in_the_moment_of_getting_it() -> None:
-    work = Work(TurnBounds(at_once=1, of_one_key=1, waiting=9, waiting_of_one_key=9))
-    async with work.turns.turn(ord("a")):
+    work = Work(SlotBounds(at_once=1, of_one_key=1, waiting=9, waiting_of_one_key=9))
+    async with work.slots.slot(ord("a")):
         left, given, last = [await work.begin(name) for name in ("b1", "c1", "d1")]
         left.cancel()
         with pytest.raises(asyncio.CancelledError):

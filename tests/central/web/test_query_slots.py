@@ -68,7 +68,7 @@ async def test_queries_of_one_key_keep_no_other_key_waiting(tmp_path: Path) -> N
     async with running(tmp_path, outside=faulty(stores)) as central:
         assert (await central.counter("a")).status == 201
         _, other = await central.new_key("query")
-        most = query.TURNS.of_one_key + query.TURNS.waiting_of_one_key
+        most = query.SLOTS.of_one_key + query.SLOTS.waiting_of_one_key
         asking = [asyncio.create_task(central.query("a", "sum")) for _ in range(most + 1)]
         done, waiting = await asyncio.wait(asking, return_when=asyncio.FIRST_COMPLETED)
         (refused,) = (task.result() for task in done)
