@@ -9,9 +9,9 @@
 #include <sys/socket.h>
 
 enum {
-    PACKETS = 64, /* by one read */
+    PACKETS = 64, /* datagrams per read */
     MAX_DATAGRAM = 65536, /* more than any UDP datagram holds */
-    STRIDE = MAX_DATAGRAM + 832, /* so that the beginnings of all do not share a few lines of the caches */
+    STRIDE = MAX_DATAGRAM + 832, /* not a power of two, so that the datagrams do not share the same cache lines */
 };
 
 static_assert(STRIDE >= MAX_DATAGRAM, "a datagram stays in its own place");
@@ -25,32 +25,32 @@ typedef struct {
     int counting;
 } Core;
 
-/* learn_fn: asks Python. A meaning is a strong reference that the series owns. */
+/* The learn_fn of the table: calls ``learn`` in Python. A meaning is a strong reference that the series owns. */
 static int64_t ask(
     void *context, const char *name, size_t name_length, const char *tail, size_t tail_length, void **meaning)
 {
     Core *self = context;
     assert(self->counting && !PyErr_Occurred());
     assert(name_length <= UINT16_MAX && tail_length <= UINT16_MAX);
-    PyObject *found = PyObject_CallFunction(
+    PyObject *answer = PyObject_CallFunction(
         self->learn, "y#y#", name, (Py_ssize_t)name_length, tail, (Py_ssize_t)tail_length);
-    if (found == NULL)
+    if (answer == NULL)
         return -1;
     long long limit;
-    PyObject *kept;
-    if (!PyTuple_Check(found)) {
+    PyObject *object;
+    if (!PyTuple_Check(answer)) {
         PyErr_SetString(PyExc_TypeError, "learn must give a limit and an object");
-        Py_DECREF(found);
+        Py_DECREF(answer);
         return -1;
     }
-    if (!PyArg_ParseTuple(found, "LO;learn must give a limit and an object", &limit, &kept)) {
-        Py_DECREF(found);
+    if (!PyArg_ParseTuple(answer, "LO;learn must give a limit and an object", &limit, &object)) {
+        Py_DECREF(answer);
         return -1;
     }
-    Py_INCREF(kept);
-    Py_DECREF(found);
-    assert(kept != NULL);
-    *meaning = kept;
+    Py_INCREF(object);
+    Py_DECREF(answer);
+    assert(object != NULL);
+    *meaning = object;
     return limit < 0 ? 0 : limit > MAX_LIMIT ? MAX_LIMIT : limit;
 }
 
@@ -59,7 +59,7 @@ static void forget(Core *self)
     assert(!self->counting);
     struct series *series = self->table.series;
     uint32_t series_count = self->table.series_count;
-    self->table.series = NULL; /* out of the table first: to release an object may run any code */
+    self->table.series = NULL; /* first take them out of the table, because a release may run any code */
     table_empty(&self->table);
     for (uint32_t index = 0; index < series_count; index++) {
         PyObject *meaning = series[index].meaning;
@@ -69,7 +69,7 @@ static void forget(Core *self)
     free(series);
 }
 
-/* -1 with an exception set while learn is being asked: nobody may then change the table, or the room for datagrams. */
+/* Returns -1 and sets an exception while ``learn`` runs. The table and the room for datagrams must not change then. */
 static int refuse_reentry(const Core *self)
 {
     assert(self->counting == 0 || self->counting == 1);
@@ -111,34 +111,35 @@ static PyObject *core_read(PyObject *object, PyObject *args)
     Core *self = (Core *)object;
     int fd, at_most;
     if (!PyArg_ParseTuple(args, "ii:read", &fd, &at_most) || refuse_reentry(self))
-        return NULL; /* before anything is read, because what is read and not counted is lost */
+        return NULL; /* before the read, because datagrams that are read and not counted are lost */
     if (self->packets == NULL && (self->packets = malloc((size_t)PACKETS * STRIDE)) == NULL)
         return PyErr_NoMemory();
     struct iovec places[PACKETS];
     struct mmsghdr messages[PACKETS];
-    int wanted = at_most < 1 ? 1 : at_most < PACKETS ? at_most : PACKETS;
+    int limit = at_most < 1 ? 1 : at_most < PACKETS ? at_most : PACKETS;
     assert(self->packets != NULL);
-    assert(wanted >= 1 && wanted <= PACKETS);
-    for (int index = 0; index < wanted; index++) {
+    assert(limit >= 1 && limit <= PACKETS);
+    for (int index = 0; index < limit; index++) {
         places[index] = (struct iovec){self->packets + (size_t)index * STRIDE, MAX_DATAGRAM};
         messages[index] = (struct mmsghdr){.msg_hdr = {.msg_iov = &places[index], .msg_iovlen = 1}};
     }
-    int found = recvmmsg(fd, messages, (unsigned)wanted, MSG_DONTWAIT, NULL);
-    if (found < 0)
+    int received = recvmmsg(fd, messages, (unsigned)limit, MSG_DONTWAIT, NULL);
+    if (received < 0)
         return Py_BuildValue("(iLi)", 0, 0LL, errno);
-    assert(found <= wanted);
+    assert(received <= limit);
     long long bytes = 0;
-    for (int index = 0; index < found; index++) {
+    for (int index = 0; index < received; index++) {
         assert(messages[index].msg_len <= MAX_DATAGRAM);
         bytes += messages[index].msg_len;
         if (count(self, places[index].iov_base, messages[index].msg_len))
             return NULL;
     }
-    return Py_BuildValue("(iLi)", found, bytes, found < wanted ? EAGAIN : 0);
+    return Py_BuildValue("(iLi)", received, bytes, received < limit ? EAGAIN : 0);
 }
 
-/* Makes the objects that the collector tracks first, because that may run any code, also code that feeds or takes. No
- * other code runs from the first look at the table until it is reset, so that each line is in exactly one take. */
+/* Each line is in exactly one take, because no other code runs from the first read of the table until it is reset.
+ * So the objects that the garbage collector tracks are made first: that may run any code, also code that feeds or
+ * takes. */
 static PyObject *core_take(PyObject *object, PyObject *Py_UNUSED(none))
 {
     Core *self = (Core *)object;
@@ -223,7 +224,7 @@ static int core_traverse(PyObject *object, visitproc visit, void *arg)
     return 0;
 }
 
-/* Releases what can refer back to the core. A type cannot, so it stays, and the core can still be taken from. */
+/* Releases what can refer back to the core. A type cannot, so it stays, and ``take`` still works. */
 static int core_clear(PyObject *object)
 {
     Core *self = (Core *)object;

@@ -5,10 +5,10 @@
 
 static const int64_t MILLIONTH = 1000000000000LL; /* in 10^-18 */
 
-enum { FIELDS = 7 }; /* of the tuple that a series becomes */
+enum { FIELDS = 7 }; /* of the tuple that is made of a series */
 
 struct taken {
-    PyObject *meaning; /* ours until the series has been given */
+    PyObject *meaning; /* the iterator owns it until it has given the series */
     int64_t lines, samples;
     wide total, low, high;
 };
@@ -39,7 +39,7 @@ static PyObject *from_wide(wide number)
     return both;
 }
 
-/* Fills a new tuple. It gets a reference of its own to the meaning, so that nothing is lost when this fails. */
+/* Fills a new tuple. The tuple gets its own reference to the meaning, so that nothing is lost when this fails. */
 static int fill(PyObject *tuple, const struct taken *taken)
 {
     assert(taken->lines > 0 && taken->samples >= taken->lines);

@@ -1,5 +1,5 @@
-/* What was counted up to one moment, as a Python iterator: made in one step, looked at a series at a time. If there is no memory
- * to give a series, that series stays the next one. */
+/* What was counted up to one moment, as a Python iterator. It is made in one step and gives one series at a time. If
+ * there is no memory to give a series, that series stays the next one. */
 #ifndef FIESTA_SUMS_H
 #define FIESTA_SUMS_H
 
@@ -9,14 +9,14 @@
 
 #include "table.h"
 
-/* A type made from its description; a new reference, or NULL with an exception set. */
+/* Makes a type from its description. Returns a new reference, or NULL with an exception set. */
 PyObject *type_of(PyType_Spec *type_spec);
 
-/* The type of the iterators; a new reference, or NULL with an exception set. */
+/* Makes the type of the iterators. Returns a new reference, or NULL with an exception set. */
 PyObject *sums_type(void);
 
-/* The sums of all touched series, in the order of their first lines; a new reference, or NULL with an exception set.
- * The table stays as it is. No other code runs once the table is being looked at. */
+/* Copies the sums of all touched series, in the order of their first lines. Returns a new reference, or NULL with an
+ * exception set. The table does not change. No other code runs from the first read of the table on. */
 PyObject *sums_of(PyObject *type, const struct table *table);
 
 #endif

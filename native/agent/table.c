@@ -11,9 +11,9 @@ enum {
     FIRST_SERIES = 256,
     MAX_WHOLE_DIGITS = 12,
     MAX_DECIMALS = 18,
-    MAX_DIGITS = 19, /* what 64 bits hold whatever they are */
-    MAX_SAMPLES = 100000000, /* of a series between two takes; one line more may come on top */
-    MAX_LINE = 1 << 20, /* bytes: no more values than half of them */
+    MAX_DIGITS = 19, /* any number of so many digits fits 64 bits */
+    MAX_SAMPLES = 100000000, /* of a series between two takes; one more line may exceed it */
+    MAX_LINE = 1 << 20, /* bytes; a line has at most half as many values */
 };
 
 static_assert(MAX_KEY <= UINT16_MAX && MAX_KEYS <= UINT32_MAX, "a series holds its lengths and its place");
@@ -31,7 +31,7 @@ struct sums {
 };
 
 /* Reads one number of at most 12 digits, a dot and 18 decimals, 19 digits in all.
- * The first byte after it, or NULL when it is none of these. */
+ * Returns the first byte after it, or NULL when the number has another form. */
 static inline const char *read_number(const char *at, const char *end, wide *number)
 {
     assert(at <= end);
@@ -60,7 +60,7 @@ static inline const char *read_number(const char *at, const char *end, wide *num
     return at;
 }
 
-/* Reads packed values up to the bar that ends them; where the tail begins, or NULL. */
+/* Reads packed values up to the bar that ends them. Returns where the tail begins, or NULL. */
 static inline const char *read_values(const char *at, const char *end, struct sums *sums)
 {
     wide value;
@@ -154,7 +154,7 @@ static int grow_keys(struct table *table, size_t length)
     return 0;
 }
 
-/* Learns a new series; NULL when there is no room, or after a failure, which ``failed`` then says. */
+/* Learns a new series. Returns NULL when there is no room, or after a failure; then it sets ``failed``. */
 static struct series *make_series(struct table *table, uint64_t hash, const char *name, size_t name_length,
     const char *tail, size_t tail_length, int *failed)
 {
@@ -178,7 +178,7 @@ static struct series *make_series(struct table *table, uint64_t hash, const char
         return NULL;
     }
     assert(limit <= MAX_LIMIT && new.meaning != NULL);
-    assert(table->series_count < table->series_room); /* whatever learn did, it did not count */
+    assert(table->series_count < table->series_room); /* learn may do anything but count */
     new.limit = (wide)limit * POWERS[MAX_DECIMALS];
     memcpy(table->keys + new.key, name, name_length);
     memcpy(table->keys + new.key + name_length, tail, tail_length);
@@ -230,7 +230,7 @@ static inline void add(struct table *table, struct series *series, const struct 
         series->high = sums->high;
 }
 
-/* Whether the line was counted; ``end`` is where it ends, without its newline. */
+/* Returns whether the line was counted. ``end`` is where the line ends, without its newline. */
 static inline int count_line(struct table *table, const char *line, const char *end, int *failed)
 {
     assert(line < end);

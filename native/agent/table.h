@@ -1,7 +1,7 @@
-/* Counters and timings in everyday forms, summed by name and tail as sent. Knows nothing of Python.
+/* Counters and timings in usual forms, summed by name and tail as sent. Knows nothing of Python.
  *
- * Whatever it is not sure of it leaves, line by line and in order, to whoever knows the whole grammar
- * (protocol/statsd.py): so it can only be quicker, and never of another opinion.
+ * Lines in other forms are stored as sent and in order, for the whole grammar (protocol/statsd.py). So this table is
+ * faster than the grammar but never gives another result.
  */
 #ifndef FIESTA_TABLE_H
 #define FIESTA_TABLE_H
@@ -13,20 +13,20 @@ typedef __int128 wide; /* 10^-18 units: 1.7 * 10^8 values below 10^12 fit */
 
 struct series {
     uint64_t hash;
-    uint32_t key; /* where in keys its name and tail are, one after the other */
+    uint32_t key; /* offset in keys of its name, which its tail follows */
     uint16_t name_length;
     uint16_t tail_length;
-    wide limit; /* values must be between -limit and limit, both excluded; 0 leaves its lines alone */
+    wide limit; /* values must be between -limit and limit, both excluded; with 0 its lines are not counted */
     void *meaning;
-    int64_t lines; /* since the last take, as all that follows; 0 says that the rest is not set */
+    int64_t lines; /* this and the fields below: since the last take; with 0 the fields below are not set */
     int64_t samples;
     wide total, low, high;
 };
 
 static const int64_t MAX_LIMIT = 1000000000000LL;
 
-/* The limit of a name and tail never seen before, in whole numbers, at most MAX_LIMIT; 0 when their lines are
- * to be left alone, -1 after a failure, which ends the counting. ``meaning`` is kept for whoever takes. */
+/* Returns the limit of a new name and tail, a whole number of at most MAX_LIMIT. 0: do not count their lines.
+ * -1: a failure, which ends the counting. The table stores ``meaning`` with the series. */
 typedef int64_t (*learn_fn)(
     void *context, const char *name, size_t name_length, const char *tail, size_t tail_length, void **meaning);
 
@@ -37,23 +37,24 @@ struct table {
     uint32_t slot_count;
     char *keys;
     size_t keys_length, keys_room;
-    uint32_t *touched; /* those with lines, in the order of their first */
+    uint32_t *touched; /* indexes of the series with lines, in the order of their first line */
     uint32_t touched_count;
-    char *left; /* lines left alone, as sent, each with a newline */
+    char *left; /* lines that were not counted, as sent, each with a newline */
     size_t left_length, left_room;
     uint64_t seed;
-    int full; /* no room for another series until it is emptied */
+    int full; /* there is no room for another series until the table is emptied */
     learn_fn learn;
     void *context;
 };
 
-/* 0, or -1 when memory is out or ``learn`` failed: then the rest of the text was not counted. */
+/* Counts lines. Returns 0, or -1 when there was no memory or ``learn`` failed: then the rest of the text was not
+ * counted. */
 int table_count(struct table *table, const char *text, size_t length);
 
-/* Forgets every series and gives their memory back; ``left`` stays. Meanings are the caller's to release. */
+/* Forgets every series and frees their memory. ``left`` stays. The caller must release the meanings. */
 void table_empty(struct table *table);
 
-/* Gives all memory back. */
+/* Frees all memory. */
 void table_free(struct table *table);
 
 #endif
