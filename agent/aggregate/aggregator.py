@@ -1,13 +1,13 @@
 """Packets in, one closed window out: every sample is in an item or in a counted drop.
 
-``feed`` only keeps the packet. Some forty thousand lines later, or when somebody wants to know,
-``settle`` counts them together, since most of the work is then done once for many lines.
+``feed`` only stores the packet. ``settle`` counts the stored packets together, because most of the work is then done
+once for many lines. It runs after some 40,000 lines, or when a caller needs exact counts.
 
-With the compiled core most lines are counted as they come and only the others are kept. What comes out
-is the same; plain Python is what it is measured by.
+The compiled core counts most lines at once and stores only the others. The result is the same as that of plain
+Python, and the tests compare the two.
 
-A window of many names is much work at once. So ``cut`` only marks its end, and ``settling`` counts in steps between
-which the caller can turn to others; what is fed meanwhile belongs to the next window.
+A window of many names is much work. So ``cut`` only marks its end, and ``settling`` counts in small steps. The caller
+can do other work between two steps. What it feeds in between belongs to the next window.
 """
 
 from collections import deque
@@ -19,7 +19,7 @@ from itertools import islice
 from typing import Any, Final, Literal
 
 from agent.aggregate.compiled import MaybeCore
-from agent.aggregate.grouping import Gatherer, LineGroup, Meaning
+from agent.aggregate.grouping import LineGroup, LineGrouper, Meaning
 from agent.aggregate.open_window import OpenWindow
 from agent.aggregate.values import Summary, from_fine, summarize, try_last, try_summarize, try_values
 from agent.aggregate.window import Window
@@ -27,20 +27,23 @@ from agent.ledger import Ledger
 from protocol.statsd import EXACT, ONE, MetricType, Note, Value, parse_values
 
 SETTLE_BYTES: Final = 1 << 20
-"""Packets kept before they are counted: some 40,000 lines, 20 ms of work."""
+"""Bytes of packets that are stored before they are counted: some 40,000 lines, 20 ms of work."""
 SETTLE_LINES: Final = 50_000
-"""Lines gathered at once: as many as usual ones are, and a part of those that are a few bytes each."""
+"""Lines that are grouped at once. SETTLE_BYTES of usual lines fit in; very short lines need several rounds."""
 STEP: Final = 1_000
-"""Sums of the core, or groups of lines, counted in one step: some 2 ms."""
+"""Sums of the core, or groups of lines, that one step counts: some 2 ms."""
 SHORT_VALUES: Final = 12
+"""The summary of values of at most this many bytes is remembered, because programs often send a plain 1."""
 REMEMBERED: Final = 4096
-"""So many summaries of so few bytes are remembered: 1 is sent a lot."""
+"""How many such summaries are remembered."""
 
 
 @dataclass(frozen=True, slots=True)
 class AggregateOptions:
-    """``max_names`` bounds the live names of a window (name and type) and the gauges remembered,
-    ``max_members`` the members of all sets of a window together; ``prefix`` goes before every name."""
+    """``max_names`` bounds the names of a window (name and type) and the gauges that are remembered.
+
+    ``max_members`` bounds the members of all sets of a window together. ``prefix`` goes before every name.
+    """
 
     max_names: int = 100_000
     prefix: str = ""
@@ -50,11 +53,11 @@ class AggregateOptions:
 
 
 class Aggregator:
-    """The open window. Synchronous, bounded, and the only writer of the ledger's ``in_window``, which is
-    exact after ``settle``, as is ``received``; the books balance after every step.
+    """The open window. It is synchronous and bounded, and only it writes the ledger's ``in_window``.
 
-    Drops, beside the grammar's reasons: names_over_cap, rates_over_cap, members_over_cap;
-    see agent.aggregate.open_window.
+    ``in_window`` and ``received`` are exact after ``settle``. The ledger balances after every step.
+    Beside the grammar's reasons, samples are dropped as names_over_cap, rates_over_cap and members_over_cap: see
+    agent.aggregate.open_window.
     """
 
     def __init__(self, options: AggregateOptions, ledger: Ledger, core: MaybeCore = None) -> None:
@@ -62,15 +65,15 @@ class Aggregator:
         self._ledger = ledger
         self._packets: list[bytes] = []
         self._bytes = 0
-        self._gatherer = Gatherer(options.prefix, options.tags == "append", ledger.reject)
+        self._grouper = LineGrouper(options.prefix, options.tags == "append", ledger.reject)
         self._tables = OpenWindow(options.max_names, options.max_members, options.gauges == "delta", ledger)
         self._work: deque[Iterator[None]] = deque()
-        """What has been fed and is not counted yet, and the ends of windows, in order; each goes on by a step."""
+        """In order: what was fed and is not counted yet, and the ends of windows. Each iterator does one step."""
         self._closed: deque[Window] = deque()
         self._behind = False
         """Whether packets that were due wait in ``_work``."""
         self.when_due: Callable[[], object] = self.settle
-        """Called when so much waits that it should be counted: at once, or by ``step`` until nothing is left."""
+        """Called when so much waits that it must be counted. It may call ``settle``, or ``step`` until False."""
         self._summaries = lru_cache(REMEMBERED)(try_summarize)
         self._count: Mapping[MetricType, Callable[[LineGroup], None]] = {
             "counter": self._count_numbers,
@@ -80,7 +83,7 @@ class Aggregator:
         }
 
     def feed(self, packet: bytes) -> None:
-        """Take one datagram, or a chunk of whole lines. Whatever is in it, nothing is raised."""
+        """Take one datagram, or a chunk of whole lines. Raises nothing, whatever the bytes are."""
         if self.core:
             self.core.feed(packet)
         else:
@@ -89,9 +92,10 @@ class Aggregator:
         self.settle_when_due()
 
     def settle_when_due(self) -> None:
-        """Bound the packets that are kept. For whoever reads from a socket straight into the core.
+        """Bound the stored packets. Call it after a read from a socket straight into the core.
 
-        They are counted when it suits, see ``when_due``; but where as many have come meanwhile, at once.
+        When too many are stored, ``when_due`` says when they are counted. When as many again have come before that,
+        they are counted at once.
         """
         if (self.core.left if self.core else self._bytes) < SETTLE_BYTES:
             return
@@ -104,19 +108,19 @@ class Aggregator:
             self.when_due()
 
     def settle(self) -> None:
-        """Count everything fed so far. Call it before reading the ledger."""
+        """Count everything fed so far. Call it before you read the ledger."""
         self._put_to_work()
         while self.step():
             pass
 
     def settling(self) -> Iterator[None]:
-        """The same in steps; it ends when everything fed before is counted, by whomever."""
+        """Count in steps. Ends when everything fed before is counted, by this iterator or by another caller."""
         self._put_to_work()
         while self.step():
             yield
 
     def step(self) -> bool:
-        """Do a little of what is to be done; False when nothing was left."""
+        """Do one step of the waiting work. Returns False when nothing was left."""
         with localcontext(EXACT):
             while self._work:
                 for _ in self._work[0]:
@@ -125,14 +129,14 @@ class Aggregator:
         return False
 
     def cut(self, start: int) -> None:
-        """Everything fed so far is the window that began at ``start`` (whole seconds), all else is the next."""
+        """End the window that began at ``start`` (whole seconds). What is fed from now on belongs to the next one."""
         self._put_to_work()
         self._work.append(self._close(start))
 
     def closed(self) -> Window:
-        """The window that was cut, in turn where several were; what is not counted of it yet is counted now.
+        """The window that was cut, the oldest first. What is not counted of it yet is counted now.
 
-        The samples of an item are in ``ledger.in_window`` until it is made, see Shelves.close.
+        The samples of an item stay in ``ledger.in_window`` until the item is made: see OpenWindow.close.
         Raises IndexError when none was cut.
         """
         while not self._closed and self.step():
@@ -140,16 +144,16 @@ class Aggregator:
         return self._closed.popleft()
 
     def close(self, start: int) -> Window:
-        """Cut the window and take it, all at once."""
+        """Cut the window and return it at once."""
         self.cut(start)
         return self.closed()
 
     def live_names(self) -> int:
-        """Names, by type, in the open window as of the last settle."""
+        """How many names the open window has since the last ``settle``. A name counts once per type."""
         return self._tables.live_names()
 
     def restore_gauges(self, texts: Mapping[str, str]) -> None:
-        """Start from the gauges of an earlier run's window, as exact decimal text. Bad ones are left out and noted."""
+        """Start with the gauges of an earlier run, as exact decimal text. Bad ones are left out and noted."""
         bad = self._tables.gauges.restore(texts)
         if bad:
             self._ledger.notes["gauge_state_bad"] += bad
@@ -175,7 +179,7 @@ class Aggregator:
         lines = _lines(text)
         for first in range(0, len(lines), SETTLE_LINES):
             counted = 0
-            for group in self._gatherer.gather(lines[first : first + SETTLE_LINES]):
+            for group in self._grouper.group(lines[first : first + SETTLE_LINES]):
                 if group is not None:
                     self._count[group.tail.type](group)
                     counted += 1
@@ -191,8 +195,8 @@ class Aggregator:
         yield
 
     def _learn(self, raw: bytes, text: bytes) -> tuple[int, Meaning | None]:
-        """For the core: what it may count by itself, and up to which value."""
-        meaning = self._gatherer.meaning(raw, text)
+        """For the core: the largest value that it may count by itself (0 for none), and what the lines mean."""
+        meaning = self._grouper.meaning(raw, text)
         if meaning is None or meaning.tail.type not in {"counter", "timing"}:
             return 0, None
         return int(meaning.tail.limit), meaning
@@ -232,7 +236,7 @@ class Aggregator:
             self._tables.add_members(group.name, members, group.times)
 
     def _values(self, group: LineGroup) -> list[Value]:
-        """The good values of a group that are looked at one by one; bad ones are rejected, and good lines noted."""
+        """Read the values of a group one by one and return the good ones. Bad ones are rejected, good lines noted."""
         values: list[Value] = []
         for line in group.values.split(b"\n"):
             good, bad = parse_values(line, group.tail.limit)

@@ -1,4 +1,4 @@
-"""The compiled core, if it was built. It returns what plain Python returns, but faster. Nothing depends on it."""
+"""The compiled core, if it was built. It returns what plain Python returns, but faster. The agent works without it."""
 
 from typing import TypeAlias
 

@@ -1,31 +1,34 @@
-"""The compiled core (native/agent/): counts counters and timings in everyday forms, leaves all other lines alone."""
+"""The compiled core (native/agent/). It counts counters and timings in usual forms and stores all other lines."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
 
 class Core:
-    """``learn`` is asked once for each name and tail as sent: the limit of its values in whole numbers, both ends
-    excluded, or 0 when its lines are to be left alone; and an object that stands for the two in ``take``."""
+    """The core calls ``learn`` once for each name and tail as sent.
+
+    ``learn`` returns the limit of the values, a whole number: each value must be between -limit and limit, both
+    excluded. With 0 the core does not count these lines. The second result is the object that ``take`` gives for them.
+    """
 
     def __init__(self, learn: Callable[[bytes, bytes], tuple[int, Any]], /) -> None: ...
     @property
     def left(self) -> int:
-        """Bytes of the lines that were left alone."""
+        """Bytes of the lines that were stored and not counted."""
 
     def feed(self, packet: bytes) -> None:
         """Count one datagram. Raises what ``learn`` raises."""
 
     def read(self, fd: int, at_most: int) -> tuple[int, int, int]:
-        """Read and count at most so many datagrams, one system call's worth: how many, their bytes, and an errno.
+        """Read and count at most ``at_most`` datagrams with one system call. Returns their number, bytes and an errno.
 
-        That is 0 when more may wait, EAGAIN when no more do, else what ails the socket. Never blocks.
+        The errno is 0 when more may wait, EAGAIN when no more wait, else the socket's fault. Never blocks.
         Raises what ``learn`` raises.
         """
 
     def take(self) -> tuple[Iterator[tuple[Any, int, int, int, int, int, bool]], bytes]:
-        """What was counted since the last take, and the lines left alone as sent, each with a newline.
+        """What was counted since the last take, and the lines that were not counted, as sent, each with a newline.
 
-        Counted: what ``learn`` gave, lines, values, and their sum, smallest and largest in 10^-6, or in 10^-18
-        where the last is true. It is copied in one step, and made into objects one by one as the iterator goes on.
-        A MemoryError of the iterator loses nothing: the series is then the next one.
+        A counted series is (object from ``learn``, lines, values, sum, smallest, largest, fine). The numbers are in
+        10^-6, or in 10^-18 where ``fine`` is true. All is copied in one step; the iterator makes the objects one by
+        one. A MemoryError of the iterator loses nothing: it gives the same series next time.
         """

@@ -1,4 +1,4 @@
-"""Gauges: the last value wins, a signed one is a delta, and values outlive their window."""
+"""Gauges: the last value wins, a signed value is a delta, and a gauge keeps its value over windows."""
 
 from collections.abc import Iterator, Mapping, Sequence, Set
 from decimal import Decimal
@@ -16,9 +16,9 @@ _ZERO: Final = Decimal(0)
 class Gauges:
     """The last value of at most ``capacity`` gauges, and which were touched in the open window.
 
-    When a new gauge finds no room, the one untouched for longest is forgotten, as one that is removed is: its
-    next delta starts from 0. With ``deltas`` False a sign is just a sign. The caller sees to it that fewer than
-    ``capacity`` names are touched before a new one is, and works inside localcontext(EXACT).
+    When there is no room for a new gauge, the one untouched for longest is forgotten. The next delta of a forgotten
+    or removed gauge starts from 0. With ``deltas`` False a signed value is a plain value. The caller touches a new
+    name only while fewer than ``capacity`` are touched, and works inside localcontext(EXACT).
     """
 
     def __init__(self, capacity: int, deltas: bool = True) -> None:
@@ -29,7 +29,7 @@ class Gauges:
         self._touched: dict[str, int] = {}  # name -> samples of this window
 
     def __len__(self) -> int:
-        """Gauges touched in this window."""
+        """How many gauges were touched in this window."""
         return len(self._touched)
 
     def __contains__(self, name: str) -> bool:
@@ -37,14 +37,14 @@ class Gauges:
 
     @property
     def deltas(self) -> bool:
-        """Whether a sign makes a delta where nothing else is said."""
+        """Whether a signed value is a delta, unless ``apply`` says ``absolute``."""
         return self._deltas
 
     def apply(self, name: str, values: Sequence[Value], times: int = 1, *, absolute: bool = False) -> int:
-        """Set or change the gauge by each value in turn; returns how many were refused. ``absolute``: a sign is a sign.
+        """Set or change the gauge by each value in turn. Returns how many samples were refused.
 
-        A delta is refused, and changes nothing, when its result would leave DECIMAL. ``times`` is how
-        many samples each value stands for; more than one only for values that set.
+        With ``absolute`` no value is a delta. A delta is refused, and changes nothing, when its result would be
+        outside DECIMAL. Each value stands for ``times`` samples; that is 1 when a value is a delta.
         """
         value = self._last.get(name, _ZERO)
         taken, deltas = 0, self._deltas and not absolute
@@ -67,13 +67,13 @@ class Gauges:
         self._touched[name] = self._touched.get(name, 0) + samples
 
     def remove(self, name: str) -> int:
-        """Forget a gauge of this window; returns how many samples go with it."""
+        """Forget a gauge of this window. Returns its samples in this window."""
         del self._last[name]
         self.forgotten += 1
         return self._touched.pop(name)
 
     def names(self) -> Set[str]:
-        """Gauges touched in this window, in the order they came."""
+        """The gauges touched in this window, in the order of their first sample."""
         return self._touched.keys()
 
     def values(self) -> dict[str, Decimal]:
@@ -81,9 +81,9 @@ class Gauges:
         return self._last.copy()
 
     def close(self, start: int, values: Mapping[str, Decimal]) -> Iterator[WindowItem]:
-        """One plain item for each gauge touched, as it is asked for, of what ``values`` gave just before.
+        """One plain item for each gauge touched, made when the caller asks for it. ``values`` is what values() gave.
 
-        Touches are forgotten, values are not.
+        The next window starts with no gauge touched. The last values stay.
         """
         touched, self._touched = self._touched, {}
         return (
@@ -92,7 +92,7 @@ class Gauges:
         )
 
     def restore(self, texts: Mapping[str, str]) -> int:
-        """Take over values as exact decimal text, the latest first kept; returns how many entries were no good."""
+        """Take over values, exact decimal text, longest untouched first. Returns how many entries were bad."""
         bad = 0
         for name, text in texts.items():
             try:

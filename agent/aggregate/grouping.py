@@ -1,7 +1,7 @@
-"""Lines that belong together: from thousands of lines to a few groups of values, in C where it matters.
+"""From thousands of lines to a few groups of values.
 
-Lines are gathered by name as sent, then by what their tails mean. A text is asked of the grammar once
-and remembered, so a line costs a split, a look-up and an append.
+Lines are grouped by name as sent, then by what their tails mean. The grammar parses each name and tail once and the
+result is remembered, so a line costs a split, a look-up and an append.
 """
 
 from collections import Counter, defaultdict
@@ -22,14 +22,15 @@ from protocol.statsd import (
 )
 
 MAX_MEANINGS: Final = 100_000
-"""Names and tails whose meaning is remembered. Beyond it all are forgotten and learned again,"""
+"""Names and tails whose meaning is remembered. When there are more, all are forgotten and learned again."""
 MAX_MEANING_BYTES: Final = 16 << 20
-"""and so they are when they are longer than this together."""
+"""Bytes of all remembered names and tails. When they are longer, all are forgotten too."""
 PIECE_BYTES: Final = 64
-"""Memory of a piece that is remembered, beside its text."""
-NAMES_A_STEP: Final = 500
-"""Names looked at before the caller may do something else: some 3 ms where all are new."""
+"""Memory that a remembered piece takes beside its text."""
+NAMES_PER_STEP: Final = 500
+"""Names that are grouped before the caller may do other work: some 3 ms where all are new."""
 _SAMPLE: Final = 64
+"""Lines of a name that are compared to see whether a few lines repeat."""
 
 
 class Meaning(NamedTuple):
@@ -41,20 +42,20 @@ class Meaning(NamedTuple):
 
 
 class Pieces(NamedTuple):
-    """What a tail is that has further values in it: the tail of those before it, and the pieces that follow."""
+    """A tail that has further pieces in it: the tail of the first piece, and the other pieces."""
 
     first: bytes
     others: tuple[bytes, ...]
 
     def of(self, values: bytes) -> list[bytes]:
-        """The pieces of lines with these values, in the order sent; none of them has others in it."""
+        """The single pieces of lines with these values, in the order sent."""
         return [piece for value in values.split(b"\n") for piece in (value + b"|" + self.first, *self.others)]
 
 
 class LineGroup(NamedTuple):
     """Lines counted under one name with one meaning.
 
-    ``values`` are what stood between name and type, a line each, in the order sent. Each of the lines
+    ``values`` is the text between name and type, one line per sent line, in the order sent. Each of the lines
     was sent ``times`` times.
     """
 
@@ -65,8 +66,8 @@ class LineGroup(NamedTuple):
     times: int = 1
 
 
-class Gatherer:
-    """Groups lines and remembers meanings. ``reject`` is told of lines that have none: why and how many."""
+class LineGrouper:
+    """Groups lines and remembers meanings. It calls ``reject`` with the reason and the number of bad lines."""
 
     def __init__(self, prefix: str, append_tags: bool, reject: Callable[[Reason, int], None]) -> None:
         self._prefix = prefix
@@ -74,11 +75,11 @@ class Gatherer:
         self._heads = _Heads()
         self._tails = _Tails(append_tags)
 
-    def gather(self, lines: list[bytes]) -> Iterator[LineGroup | None]:
-        """Groups that hold every line that has a meaning; empty lines are skipped. None says that work was done.
+    def group(self, lines: list[bytes]) -> Iterator[LineGroup | None]:
+        """Put every good line into a group; empty lines are skipped. A None lets the caller do other work.
 
-        The order of a gauge's values is that of the lines, within its groups and from one to the next;
-        other types keep no order.
+        The values of a gauge keep the order of the lines, within a group and from group to group.
+        Other types keep no order.
         """
         by_name: defaultdict[bytes, list[bytes]] = defaultdict(list)
         for line in filter(None, lines):
@@ -86,7 +87,7 @@ class Gatherer:
             by_name[raw].append(rest)
         gauges: defaultdict[str, list[tuple[bytes, LineGroup]]] = defaultdict(list)
         for number, (raw, rests) in enumerate(by_name.items(), 1):
-            if number % NAMES_A_STEP == 0:
+            if number % NAMES_PER_STEP == 0:
                 yield None
             for group in self._groups(raw, rests):
                 if group is None:
@@ -96,17 +97,17 @@ class Gatherer:
                 else:
                     yield group
         mixed: set[bytes] = set()
-        for found in gauges.values():
-            if len(found) == 1:
-                yield found[0][1]
+        for groups in gauges.values():
+            if len(groups) == 1:
+                yield groups[0][1]
             else:
-                mixed.update(raw for raw, _ in found)
+                mixed.update(raw for raw, _ in groups)
         if mixed:
-            yield from self._in_order(lines, mixed, {name for name, found in gauges.items() if len(found) > 1})
+            yield from self._in_order(lines, mixed, {name for name, groups in gauges.items() if len(groups) > 1})
         self._forget()
 
     def meaning(self, raw: bytes, text: bytes) -> Meaning | None:
-        """What a name and a tail as sent mean; None when their lines are rejected, whatever their values."""
+        """What a name and a tail as sent mean. None when lines with them are always rejected."""
         self._forget()
         head, tail = self._heads[raw], self._tails.meanings[self._tails[text]]
         if isinstance(head, str) or not isinstance(tail, Tail):
@@ -117,8 +118,9 @@ class Gatherer:
             return None
 
     def _groups(self, raw: bytes, rests: list[bytes]) -> Iterator[LineGroup | None]:
-        """The groups of a name; None says that work was done."""
-        head, tails = self._heads[raw], self._tails  # which may be forgotten and learned again between two groups
+        """The groups of a name. A None lets the caller do other work."""
+        # Held here, because self._tails may be forgotten and learned again between two groups.
+        head, tails = self._heads[raw], self._tails
         if isinstance(head, str) and head != "bad_name":
             self._reject(head, len(rests))
             return
@@ -142,13 +144,13 @@ class Gatherer:
             yield LineGroup(name, tail, head.notes + tail.notes, values, times)
 
     def _lose(self, reason: Reason, values: bytes, tail: Tail | Reason, times: int) -> None:
-        """Reject lines as a whole, with as many samples as there are values in them."""
+        """Reject whole lines. Each value in them counts as a lost sample."""
         self._reject(reason, sum(lost_with(line, tail) for line in values.split(b"\n")) * times)
 
     def _repeated(self, rests: list[bytes]) -> list[tuple[int, bytes, int]]:
-        """Each different line once with its number, where a few are sent over and over; else nothing.
+        """Each different line once, with how often it was sent. Empty unless a few lines repeat many times.
 
-        Nothing for gauges either: their order would be lost.
+        Also empty for gauges, because their order would be lost.
         """
         first = rests[0]
         if rests.count(first) == len(rests):
@@ -157,18 +159,18 @@ class Gatherer:
             return []
         else:
             counted = Counter(rests)
-        found = []
+        groups = []
         for rest, times in counted.items():
             values, _, text = rest.partition(b"|")
             index = self._tails[text]
             tail = self._tails.meanings[index]
             if isinstance(tail, Pieces) or (isinstance(tail, Tail) and tail.type == "gauge"):
                 return []
-            found.append((index, values, times))
-        return found
+            groups.append((index, values, times))
+        return groups
 
     def _by_tail(self, rests: list[bytes]) -> list[tuple[int, bytes, int]]:
-        """The lines of a name by what their tails mean. Mostly a name has one tail, which is cut in one go."""
+        """The lines of a name by what their tails mean. Most names have one tail; it is cut from all lines at once."""
         tails = self._tails
         text = rests[0].partition(b"|")[2]
         if rests[-1].endswith(text):
@@ -185,7 +187,7 @@ class Gatherer:
         return [(index, b"\n".join(values), 1) for index, values in by_tail.items()]
 
     def _in_order(self, lines: list[bytes], raws: set[bytes], names: set[str]) -> Iterator[LineGroup]:
-        """A group per line for gauges that are sent by several names or tails. These were all good before."""
+        """A group per line for gauges that came under several names or tails. ``group`` has found these lines good."""
         for line in lines:
             raw, _, rest = line.partition(b":")
             if raw not in raws:
@@ -198,7 +200,7 @@ class Gatherer:
                         yield LineGroup(name, tail, head.notes + tail.notes, values)
 
     def _forget(self) -> None:
-        # All at once, since groups hold indexes of tails. It parses at most twice what it parsed since the last time.
+        # Groups hold indexes of tails, so all tails are forgotten together.
         many = len(self._heads) + len(self._tails) > MAX_MEANINGS
         if many or self._heads.size + self._tails.size > MAX_MEANING_BYTES:
             self._heads = _Heads()
@@ -206,7 +208,7 @@ class Gatherer:
 
 
 class _Heads(dict[bytes, Head | Reason]):
-    """Name as sent -> its meaning, or why it has none. ``size`` is the bytes of all names."""
+    """Name as sent -> its meaning, or why it is bad. ``size`` is the bytes of all names."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -223,7 +225,7 @@ class _Heads(dict[bytes, Head | Reason]):
 
 
 class _Tails(dict[bytes, int]):
-    """Tail as sent -> index in ``meanings`` of its meaning, or of why it has none.
+    """Tail as sent -> index in ``meanings`` of its meaning, or of why it is bad.
 
     Tails that mean the same share an index: with tags dropped, a hundred different tags are one group.
     ``size`` is the bytes of all tails.
@@ -241,14 +243,14 @@ class _Tails(dict[bytes, int]):
         (_, first), *others = pieces_of(b"|" + text)
         if others:
             self.size += PIECE_BYTES * len(others)
-            return self._keep(text, Pieces(first, tuple(values + b"|" + tail for values, tail in others)))
+            return self._remember(text, Pieces(first, tuple(values + b"|" + tail for values, tail in others)))
         try:
             tail: Tail | Reason = parse_tail(text, self._append_tags)
         except BadLineError as rejected:
             tail = rejected.reason
-        return self._keep(text, tail)
+        return self._remember(text, tail)
 
-    def _keep(self, text: bytes, tail: Tail | Reason | Pieces) -> int:
+    def _remember(self, text: bytes, tail: Tail | Reason | Pieces) -> int:
         index = self._indexes.setdefault(tail, len(self.meanings))
         if index == len(self.meanings):
             self.meanings.append(tail)

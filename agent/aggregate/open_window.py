@@ -1,4 +1,4 @@
-"""The names of the open window: what is counted under each, and which have a place when there are too many."""
+"""The names of the open window: what is counted under each, and which ones stay when there are too many."""
 
 from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import Final, TypeAlias
@@ -15,11 +15,11 @@ NameTable: TypeAlias = "SumsByRate | Gauges | Sets"
 
 
 class OpenWindow:
-    """A table for each kind of metric, and at most ``max_names`` names on all of them.
+    """A table for each kind of metric, and at most ``max_names`` names in all of them.
 
-    Names already in the window go on being counted. In a full one a *known* name, one of the last window that
-    had room for all, takes the place of a name that is not: a flood of names does not push out those
-    that were there before it. The caller works inside localcontext(EXACT).
+    A name that is in the window is always counted. A name is *known* when it was in the last window that had room for
+    all names. In a full window a known name takes the place of one that is not known. So a flood of new names does not
+    push out the names from before it. The caller works inside localcontext(EXACT).
     """
 
     def __init__(self, max_names: int, max_members: int, deltas: bool, ledger: Ledger) -> None:
@@ -34,38 +34,38 @@ class OpenWindow:
         self._known: dict[NameTable, Set[str]] = {table: frozenset() for table in self._tables}
         self._overflowed = False
         self._newcomers: list[tuple[NameTable, str]] | None = None
-        """Names of this window that are not known, once it is full and a known one comes."""
+        """The names of this window that are not known. Made when the window is full and a known name comes."""
 
     def add(self, name: str, tail: Tail, summary: Summary) -> None:
         """Count values of a counter or a timing."""
         sums = self._numbers[tail.type]
         if self._admit(sums, name, summary.samples):
-            self._keep(summary.samples, sums.add(name, tail.rate, summary), "rates_over_cap")
+            self._count(summary.samples, sums.add(name, tail.rate, summary), "rates_over_cap")
 
     def apply(self, name: str, values: Sequence[Value], times: int, *, absolute: bool = False) -> None:
-        """Set or change a gauge by at least one value, see Gauges.apply."""
+        """Set or change a gauge by at least one value. See Gauges.apply."""
         samples = len(values) * times
         if not self._admit(self.gauges, name, samples):
             return
         if self.gauges.deltas and not absolute and (deltas := sum(value.signed for value in values)):
             self._ledger.notes["gauge_delta"] += deltas * times
-        self._keep(samples, self.gauges.apply(name, values, times, absolute=absolute), "out_of_range")
+        self._count(samples, self.gauges.apply(name, values, times, absolute=absolute), "out_of_range")
 
     def add_members(self, name: str, members: list[bytes], times: int) -> None:
         """Add at least one member to a set, each sent ``times`` times."""
         samples = len(members) * times
         if self._admit(self._sets, name, samples):
-            self._keep(samples, self._sets.add(name, members, times), "members_over_cap")
+            self._count(samples, self._sets.add(name, members, times), "members_over_cap")
 
     def live_names(self) -> int:
-        """Names, by type."""
+        """How many names are in the window. A name counts once per type."""
         return len(self._counters) + len(self._timings) + len(self.gauges) + len(self._sets)
 
     def close(self, start: int) -> Window:
-        """All of the window that began at ``start``, its items made as they are asked for; another one begins.
+        """Return the window that began at ``start`` and begin the next. Each item is made when the caller asks for it.
 
-        The samples of an item leave ``in_window`` with it, and are nowhere in the ledger until the caller, who now
-        owns them, adds them to ``in_spool`` or counts them dropped.
+        The samples of an item leave ``in_window`` when it is made. From then on the caller owns them, and must add
+        them to ``in_spool`` or count them as dropped.
         """
         if not self._overflowed:
             self._known = {table: set(table.names()) for table in self._tables}
@@ -89,7 +89,7 @@ class OpenWindow:
                 yield item
 
     def _admit(self, table: NameTable, name: str, samples: int) -> bool:
-        """Count samples as received; False, and they are dropped, when their name is one too many."""
+        """Count samples as received. When there is no room for their name, drop them and return False."""
         self._ledger.received += samples
         if name in table or self.live_names() < self._max_names:
             return True
@@ -100,7 +100,7 @@ class OpenWindow:
         return False
 
     def _try_make_room(self) -> bool:
-        """Drop a name that is not known, with all its samples of this window."""
+        """Drop a name that is not known, and all its samples of this window."""
         if self._newcomers is None:
             self._newcomers = [
                 (table, name) for table in self._tables for name in table.names() if name not in self._known[table]
@@ -113,7 +113,7 @@ class OpenWindow:
         self._ledger.drop("names_over_cap", samples)
         return True
 
-    def _keep(self, samples: int, refused: int, reason: str) -> None:
+    def _count(self, samples: int, refused: int, reason: str) -> None:
         self._ledger.in_window += samples - refused
         if refused:
             self._ledger.drop(reason, refused)

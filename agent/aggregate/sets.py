@@ -1,4 +1,4 @@
-"""Sets: how many different members were seen under a name in the window."""
+"""Sets: how many different members a name had in the window."""
 
 from collections.abc import Iterator, Set
 from hashlib import sha256
@@ -9,8 +9,7 @@ from protocol.item import Item
 from protocol.numbers import UNIT
 
 LONG_MEMBER: Final = 64
-"""Members of more bytes are kept as their SHA-256, so that memory is bounded by their number."""
-
+"""A longer member (in bytes) is stored as its SHA-256, so that the number of members bounds the memory."""
 
 SMALL_SET: Final = 100
 
@@ -18,7 +17,7 @@ SMALL_SET: Final = 100
 class Sets:
     """The sets of the open window. ``capacity`` bounds the members of all of them together.
 
-    The last fifth of it is for sets of less than SMALL_SET members, so that a few huge ones leave room for them.
+    The last fifth is for sets of fewer than SMALL_SET members, so that a few huge sets leave room for them.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -34,7 +33,7 @@ class Sets:
         return name in self._members
 
     def add(self, name: str, members: list[bytes], times: int = 1) -> int:
-        """Add members, each sent ``times`` times; returns how many samples found no room for a new member."""
+        """Add members, each sent ``times`` times. Returns how many samples were refused for lack of room."""
         known: Set[bytes] = self._members.get(name, frozenset())
         taken = 0
         new: set[bytes] = set()
@@ -53,16 +52,16 @@ class Sets:
         return len(members) * times - taken
 
     def remove(self, name: str) -> int:
-        """Forget a set of this window; returns how many samples go with it."""
+        """Forget a set of this window. Returns its samples."""
         self._room += len(self._members.pop(name))
         return self._samples.pop(name)
 
     def names(self) -> Set[str]:
-        """The sets of this window, in the order they came."""
+        """The sets of this window, in the order of their first sample."""
         return self._members.keys()
 
     def close(self, start: int) -> Iterator[WindowItem]:
-        """One plain item a set, the number of its members, as it is asked for; then there are none."""
+        """One plain item per set: its number of members. Made when the caller asks for it; the next window is empty."""
         sets, samples = self._members, self._samples
         self._members, self._samples, self._room = {}, {}, self._capacity
         return (

@@ -1,7 +1,7 @@
 """Counters and timings of one window: exact sums by rate, and the items they become.
 
-Sums are kept by sample rate; the caller works inside ``localcontext(protocol.statsd.EXACT)``, so that
-they are exact. Rounding to units happens once, in ``Tally.items``.
+There is one sum per name and sample rate. The caller works inside ``localcontext(protocol.statsd.EXACT)``, so the sums
+are exact. They are rounded to units once, in ``_items``.
 """
 
 from collections.abc import Iterable, Iterator, Set
@@ -16,62 +16,64 @@ from protocol.statsd import ONE, MetricType
 from protocol.statsd_types import KIND_OF
 
 MAX_RATES: Final = 100
-"""Different sample rates beside 1 that one name may use in a window; more is a program gone wrong."""
+"""Sample rates other than 1 that one name may use in a window. A program that uses more has a fault."""
 
 _MILLION: Final = 1_000_000
-_MILLIONTHS_A_UNIT: Final = _MILLION // UNIT
+_MILLIONTHS_PER_UNIT: Final = _MILLION // UNIT
 
 _Sums: TypeAlias = tuple[int, int, Millionths, Millionths, Millionths, dict[Decimal, tuple[int, Millionths]] | None]
-"""One name's samples as received, unweighted; how many of them have rate 1, and their sum; the smallest and the
-largest of all; and number and sum of those of other rates. Plain tuples of numbers are nothing that garbage collection
-looks at."""
+"""What one name has received: (samples, samples of rate 1, their sum, smallest value, largest value, by other rate:
+(samples, sum)). Samples are not weighted. A plain tuple of numbers costs the garbage collector nothing."""
 
 
 class SumsByRate:
-    """The counters, or the timings, of the open window. ``capacity`` bounds the rates of all names together,
-    the first of each left out."""
+    """The counters, or the timings, of the open window.
+
+    ``capacity`` bounds the rates of all names together. The first rate of each name does not count.
+    """
 
     def __init__(self, sent_as: MetricType, capacity: int) -> None:
         self._sent_as: MetricType = sent_as
         self._room = self._capacity = capacity
-        self._tallies: dict[str, _Sums] = {}
+        self._by_name: dict[str, _Sums] = {}
 
     def __len__(self) -> int:
-        return len(self._tallies)
+        return len(self._by_name)
 
     def __contains__(self, name: str) -> bool:
-        return name in self._tallies
+        return name in self._by_name
 
     def add(self, name: str, rate: Decimal, summary: Summary) -> int:
-        """Add values of one rate; returns how many were refused: all when that is one rate too many."""
-        known = self._tallies.get(name)
+        """Add values of one rate. Returns how many were refused: all of them when there is no room for their rate."""
+        known = self._by_name.get(name)
         if known is None:
-            self._tallies[name] = _first(rate, summary)
+            self._by_name[name] = _first(rate, summary)
             return 0
         *_, by_rate = known
         if by_rate is not None and rate is not ONE and rate not in by_rate:
             if not self._room or len(by_rate) >= MAX_RATES:
                 return summary.samples
             self._room -= 1
-        self._tallies[name] = _sum(known, rate, summary)
+        self._by_name[name] = _sum(known, rate, summary)
         return 0
 
     def remove(self, name: str) -> int:
-        """Forget a name of this window; returns how many samples go with it."""
-        samples, *_, by_rate = self._tallies.pop(name)
+        """Forget a name of this window. Returns its samples."""
+        samples, *_, by_rate = self._by_name.pop(name)
         self._room += len(by_rate) - 1 if by_rate else 0
         return samples
 
     def names(self) -> Set[str]:
-        """The names of this window, in the order they came."""
-        return self._tallies.keys()
+        """The names of this window, in the order of their first sample."""
+        return self._by_name.keys()
 
     def close(self, start: int) -> Iterator[WindowItem]:
-        """A plain item for a single sample of rate 1, else a summary, as they are asked for; then there are none.
+        """A plain item for a single sample of rate 1, else a summary. The next window is empty.
 
-        A sum or a weight out of DECIMAL becomes several items within it that add up exactly.
+        Each item is made when the caller asks for it. A sum or a weight outside DECIMAL becomes several items inside
+        it that add up exactly.
         """
-        sums, self._tallies, self._room = self._tallies, {}, self._capacity
+        sums, self._by_name, self._room = self._by_name, {}, self._capacity
         return (item for name in list(sums) for item in _items(name, self._sent_as, start, sums.pop(name)))
 
 
@@ -95,7 +97,7 @@ def _sum(known: _Sums, rate: Decimal, summary: Summary) -> _Sums:
 
 
 def _items(name: str, sent_as: MetricType, start: int, sums: _Sums) -> Iterable[WindowItem]:
-    """At least one item."""
+    """The items of one name, at least one."""
     kind = KIND_OF[sent_as]
     samples, plain, total, low, high, by_rate = sums
     value, weight = _unit(total), plain * UNIT
@@ -108,11 +110,11 @@ def _items(name: str, sent_as: MetricType, start: int, sums: _Sums) -> Iterable[
     bounds = _unit(low), _unit(high)
     if -MAX_UNITS <= value <= MAX_UNITS and weight <= MAX_UNITS:
         return (WindowItem(Item(name, kind, value, start, weight, *bounds), samples, sent_as),)
-    parts = max(-(-abs(value) // MAX_UNITS), -(-weight // MAX_UNITS))
+    items = max(-(-abs(value) // MAX_UNITS), -(-weight // MAX_UNITS))
     return [
-        WindowItem(Item(name, kind, part_value, start, part_weight, *bounds), part_samples, sent_as)
-        for part_value, part_weight, part_samples in zip(
-            _spread(value, parts), _spread(weight, parts), _spread(samples, parts), strict=True
+        WindowItem(Item(name, kind, item_value, start, item_weight, *bounds), item_samples, sent_as)
+        for item_value, item_weight, item_samples in zip(
+            _spread(value, items), _spread(weight, items), _spread(samples, items), strict=True
         )
     ]
 
@@ -120,20 +122,20 @@ def _items(name: str, sent_as: MetricType, start: int, sums: _Sums) -> Iterable[
 def _unit(amount: Millionths) -> int:
     """Units of an amount, rounded half even."""
     if type(amount) is int:
-        return divide_half_even(amount, _MILLIONTHS_A_UNIT)
+        return divide_half_even(amount, _MILLIONTHS_PER_UNIT)
     return _units([(amount, ONE)])
 
 
-def _units(parts: Iterable[tuple[Millionths, Decimal]]) -> int:
-    """Units of the sum of amount/rate, exact and then rounded half even, once."""
-    fractions = [_divide(amount, rate) for amount, rate in parts]
-    # Two by two: the denominators grow with each sum, so most sums should be of small ones.
+def _units(amounts: Iterable[tuple[Millionths, Decimal]]) -> int:
+    """Units of the sum of amount/rate. The sum is exact and is rounded half even once."""
+    fractions = [_divide(amount, rate) for amount, rate in amounts]
+    # Add in pairs: a denominator grows with each sum, so most sums are then of small numbers.
     while len(fractions) > 1:
         odd = fractions[len(fractions) & ~1 :]
         pairs = zip(fractions[::2], fractions[1::2], strict=False)
         fractions = [(a * d + c * b, b * d) for (a, b), (c, d) in pairs] + odd
     ((numerator, denominator),) = fractions
-    return divide_half_even(numerator, denominator * _MILLIONTHS_A_UNIT)
+    return divide_half_even(numerator, denominator * _MILLIONTHS_PER_UNIT)
 
 
 def _divide(amount: Millionths, rate: Decimal) -> tuple[int, int]:
@@ -144,7 +146,7 @@ def _divide(amount: Millionths, rate: Decimal) -> tuple[int, int]:
     return top, bottom
 
 
-def _spread(total: int, parts: int) -> list[int]:
-    """``total`` as ``parts`` whole numbers that differ by one at most."""
-    share, rest = divmod(total, parts)
-    return [share + 1] * rest + [share] * (parts - rest)
+def _spread(total: int, count: int) -> list[int]:
+    """``total`` as ``count`` whole numbers that differ by one at most."""
+    share, rest = divmod(total, count)
+    return [share + 1] * rest + [share] * (count - rest)

@@ -1,7 +1,7 @@
-"""Many values at once, exactly: the quick way for values in everyday forms.
+"""Many values at once, exactly: the fast way for values in usual forms.
 
-``values`` is the values of one or more lines as they were sent, a line each, packed ones with their
-colons. Whoever gets None looks at each line by itself (protocol.statsd.parse_values).
+``values`` is the values of one or more lines as sent: one line each, packed values with their colons. When the result
+is None, the caller parses each line by itself (protocol.statsd.parse_values).
 """
 
 import re
@@ -14,23 +14,23 @@ from protocol.statsd import LIMIT, Value
 
 _PLAIN: Final = b"0123456789.+-:\n"
 _FINE: Final = re.compile(rb"\.[0-9]{7}")
-# Possessive but for groups (see protocol/statsd.py), so that no packet makes them slow. The short form is within
-# DECIMAL whatever its digits.
+# The repeats are possessive, so that no packet makes them slow. Only groups are not: see protocol/statsd.py. The short
+# form is inside DECIMAL whatever its digits are.
 _SHORT_NUMBER: Final = rb"[+-]?+[0-9]{1,15}+(?:\.[0-9]{0,6}+)?"
 _LONG_NUMBER: Final = rb"[+-]?+(?:[0-9]{1,15}+(?:\.[0-9]{0,20}+)?|\.[0-9]{1,20}+)(?:[eE][+-]?+[0-9]{1,2}+)?"
 _SHORT: Final = re.compile(rb"%b(?:[:\n]%b)*" % (_SHORT_NUMBER, _SHORT_NUMBER))
 _LONG: Final = re.compile(rb"%b(?:[:\n]%b)*" % (_LONG_NUMBER, _LONG_NUMBER))
 _DECIMALS: Final = 6
 _MILLION: Final = 10**_DECIMALS
-_FINE_A_MILLIONTH: Final = 10**12
+_FINE_PER_MILLIONTH: Final = 10**12
 _FLOAT_ERROR: Final = 2.0**-51
 
 Millionths = int | Decimal
-"""A number of millionths, exact: an int if it is whole, mostly, else a Decimal. The two mix freely."""
+"""An exact number of millionths: mostly a whole number, an int, else a Decimal. You can add and compare the two."""
 
 
 class Summary(NamedTuple):
-    """Values of one rate: how many, their sum, the smallest and the largest, all as sent."""
+    """Values of one rate: how many, their sum, the smallest and the largest. The rate is not applied."""
 
     samples: int
     total: Millionths
@@ -56,12 +56,12 @@ def summarize(numbers: Sequence[Decimal]) -> Summary:
 
 
 def from_fine(samples: int, total: int, low: int, high: int) -> Summary:
-    """The summary of ``samples`` values by the compiled core, whose numbers are in 10^-18."""
+    """The summary of ``samples`` values from the compiled core, whose numbers are in 10^-18."""
     return Summary(samples, _coarse(total), _coarse(low), _coarse(high))
 
 
 def try_summarize(values: bytes) -> Summary | None:
-    """The summary of all values, if each is in an everyday form and within DECIMAL."""
+    """The summary of all values. None unless each is in a usual form and inside DECIMAL."""
     if not values.translate(None, _PLAIN) and not _FINE.search(values):
         summary = _try_floats(values)
         if summary is not None:
@@ -73,7 +73,7 @@ def try_summarize(values: bytes) -> Summary | None:
 
 
 def try_last(values: bytes) -> tuple[list[Value], int]:
-    """The last value and how many there are, if each is in a short form and has no sign; else none."""
+    """The last value in a list, and how many there are. Empty unless each is in a short form and has no sign."""
     if b"+" in values or b"-" in values or not _SHORT.fullmatch(values):
         return [], 0
     texts = _split(values)
@@ -81,7 +81,7 @@ def try_last(values: bytes) -> tuple[list[Value], int]:
 
 
 def try_values(values: bytes) -> list[Value]:
-    """All values in order, if each is in a short form; else none."""
+    """All values in order. Empty unless each is in a short form."""
     if not _SHORT.fullmatch(values):
         return []
     texts = _split(values)
@@ -90,7 +90,7 @@ def try_values(values: bytes) -> list[Value]:
 
 
 def _coarse(fine: int) -> Millionths:
-    whole, rest = divmod(fine, _FINE_A_MILLIONTH)
+    whole, rest = divmod(fine, _FINE_PER_MILLIONTH)
     return Decimal(fine).scaleb(-12) if rest else whole
 
 
@@ -99,12 +99,11 @@ def _split(values: bytes) -> list[str]:
 
 
 def _try_floats(values: bytes) -> Summary | None:
-    """The exact summary of numbers of at most six decimals by way of floats, or None where that could err.
+    """The exact summary of numbers of at most six decimals, computed with floats. None where it might be inexact.
 
-    float() reads what is made of digits, dots and signs just as the grammar does. A float is off its
-    decimal by 2^-53 of it at most, fsum's result by as much again, and so is its product with a
-    million. All told, n numbers up to m are off by less than n * m * 2^-51; below a quarter of a
-    millionth, the nearest whole number of millionths is the true sum.
+    float() reads digits, dots and signs just as the grammar does. A float differs from its decimal by at most 2^-53 of
+    it. So does the result of fsum, and so does the product with a million. Together, n numbers up to m are wrong by
+    less than n * m * 2^-51. Below a quarter of a millionth, the nearest whole number of millionths is the true sum.
     """
     try:
         floats = list(map(float, values.replace(b":", b"\n").split(b"\n")))

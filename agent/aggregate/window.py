@@ -10,7 +10,7 @@ from protocol.statsd import MetricType
 
 
 class WindowItem(NamedTuple):
-    """An item for central, how many samples (unweighted, as received) it stands for, and their StatsD type."""
+    """An item for central, how many received samples (not weighted) it stands for, and their StatsD type."""
 
     item: Item
     samples: int
@@ -18,9 +18,10 @@ class WindowItem(NamedTuple):
 
 
 class Window(NamedTuple):
-    """A closed window: its start in whole seconds, aligned, and its items, which may be made as they are asked for.
+    """A closed window: its start in whole seconds, a multiple of the interval, and its items.
 
-    ``gauges`` are the last values of all gauges at its end, those untouched for longest first.
+    Items may be made one by one while the caller iterates. ``gauges`` has the last values of all gauges at the end of
+    the window, longest untouched first.
     """
 
     start: int
@@ -34,9 +35,9 @@ def window_start(now: float, interval: int) -> int:
 
 
 def seconds_left(start: int, interval: int, now: float) -> float:
-    """Until the window that was opened at ``start`` closes; 0 when it is over.
+    """Seconds until the window that was opened at ``start`` closes; 0 when it is over.
 
     A clock set back to before the window's start ends it too: what follows belongs to another window.
-    A clock set back within it makes it longer, so that no window is opened twice.
+    A clock set back inside the window makes it longer, so that no window is opened twice.
     """
     return max(0.0, start + interval - now) if now >= start else 0.0

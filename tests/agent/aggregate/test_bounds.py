@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from agent.aggregate import grouping as gather
 from agent.aggregate.aggregator import AggregateOptions, Aggregator
 from agent.aggregate.compiled import MaybeCore
-from agent.aggregate.grouping import Gatherer
+from agent.aggregate.grouping import LineGrouper
 from agent.aggregate.sets import SMALL_SET, Sets
 from agent.aggregate.sums import MAX_RATES, SumsByRate
 from agent.aggregate.values import summarize
@@ -138,11 +138,11 @@ def test_huge_sets_leave_room_for_small_ones() -> None:
 @pytest.mark.parametrize("line", [b"%s%d:1|c", b"a:1|c|#%s:%d"])
 def test_long_names_and_tails_are_not_remembered_for_ever(line: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gather, "MAX_MEANING_BYTES", 100_000)
-    gatherer = Gatherer("", False, lambda reason, lines: None)
+    grouper = LineGrouper("", False, lambda reason, lines: None)
     tracemalloc.start()
     try:
         for number in range(50):
-            list(gatherer.gather([line % (b"x" * 8_000, number)]))
+            list(grouper.group([line % (b"x" * 8_000, number)]))
             assert tracemalloc.get_traced_memory()[0] < 300_000
     finally:
         tracemalloc.stop()
