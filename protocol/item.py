@@ -1,4 +1,4 @@
-"""One item on the wire between agent (or anyone) and central, and the rules it must meet.
+"""One item on the wire between a sender and central, and the rules that it must meet.
 
     {"name": "api.requests", "type": "counter", "value": 12.5,
      "count": 3, "min": 1, "max": 10.25,            all three or none: a pre-aggregated summary
@@ -22,14 +22,14 @@ ITEM_CODES: Final = (
     *("VALIDATION_ERROR", "INVALID_NAME", "INVALID_VALUE", "INVALID_TIMESTAMP"),
     *("TIMESTAMP_TOO_OLD", "TIMESTAMP_IN_FUTURE", "METRIC_TYPE_CONFLICT", "TOO_MANY_METRICS"),
 )
-"""Every code that one item can be rejected with."""
+"""Every error code that central may give for one item."""
 SINGLE_FIELDS: Final = frozenset({"name", "value", "recorded_at"})
 _WHOLE_END: Final = 10**16
 ITEM_FIELDS: Final = SINGLE_FIELDS | {"type", "count", "min", "max"}
 
 
 class Fault(Exception):
-    """Input that breaks a rule: the error code, the field at fault and a sentence for its sender."""
+    """Input that breaks a rule: the error code, the field at fault and a sentence for the sender."""
 
     def __init__(self, code: str, field: str, message: str) -> None:
         super().__init__(message)
@@ -59,7 +59,7 @@ _item: Final = tuple.__new__
 
 
 def parse_item(raw: object, now: float, skew: float) -> Item:
-    """The item of a batch. Raises Fault. ``raw`` is decoded JSON with floats as Decimal."""
+    """One item of a batch. ``raw`` is decoded JSON with floats as Decimal. Raises Fault."""
     if type(raw) is not dict:
         raise Fault("VALIDATION_ERROR", "metrics", "an item must be a JSON object with name, type and value")
     if not ITEM_FIELDS.issuperset(raw):
@@ -78,7 +78,7 @@ def parse_item(raw: object, now: float, skew: float) -> Item:
 
 
 def parse_single(raw: object, kind: Kind, now: float, skew: float) -> Item:
-    """The body of POST /api/metrics/counter or /value. Raises Fault. A counter's value defaults to 1."""
+    """The body of POST /api/metrics/counter or /value. The default value of a counter is 1. Raises Fault."""
     if type(raw) is not dict:
         raise Fault("VALIDATION_ERROR", "body", "the body must be a JSON object with at least a name")
     if not SINGLE_FIELDS.issuperset(raw):

@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from agent.clock import CLOCK_OFF_SECONDS, parse_http_date
 from agent.forward.outcome import Allowance, Reply, allowance, our_body
-from agent.forward.schedule import hosts_a_key, requests_a_minute
+from agent.forward.schedule import hosts_per_key, requests_per_minute
 from agent.forward.send import UnreachableError
 from agent.receive.datagrams import RECEIVE_BUFFER, ask_buffer, granted_buffer
 from agent.receive.kernel_buffers import QUEUE, allowed_text, is_small, udp_waiting, unix_waiting
@@ -177,8 +177,8 @@ def _fleet(allowed: Allowance, sends: Sends) -> Iterator[Finding]:
     """How many hosts can share the key, and whether this one alone may be too much for it."""
     names = max(sends.names or 0, 1)
     host = "a host with up to 1,000 names" if names <= MAX_BATCH_ITEMS else f"a host with {names:,} names, as this now,"
-    each = requests_a_minute(names, sends.interval)
-    hosts = hosts_a_key(allowed.limit, names, sends.interval)
+    each = requests_per_minute(names, sends.interval)
+    hosts = hosts_per_key(allowed.limit, names, sends.interval)
     yield Finding(
         True,
         "fleet",
@@ -186,7 +186,7 @@ def _fleet(allowed: Allowance, sends: Sends) -> Iterator[Finding]:
         f"{each:,}, so it is enough for {hosts:,} such hosts (half of it is reserved for catching up after an outage)",
         doubt=hosts == 0,
     )
-    most = requests_a_minute(sends.max_names, sends.interval)
+    most = requests_per_minute(sends.max_names, sends.interval)
     if most > allowed.limit:
         yield Finding(
             True,

@@ -1,4 +1,4 @@
-"""The API key: given, or in a file that is read again when central refuses it."""
+"""The API key: from a setting, or from a file that is read again when central refuses the key."""
 
 import re
 from pathlib import Path
@@ -8,7 +8,7 @@ _KEY: Final = re.compile(r"[\x21-\x7e]{1,512}")
 
 
 class BadKeyError(Exception):
-    """There is no usable key; the message says what to do and never shows a key."""
+    """There is no usable key. The message says what to do and never shows a key."""
 
 
 class ApiKey:
@@ -27,7 +27,7 @@ class ApiKey:
             )
 
     def try_reread(self) -> bool:
-        """Whether the file holds another key now; then that one is used. A file gone bad changes nothing."""
+        """Read the file again. Returns True when it has another key, now in use. A bad file changes nothing."""
         try:
             fresh = self.value if self._file is None else _read(self._file)
         except BadKeyError:

@@ -1,4 +1,4 @@
-"""How long to wait before the next attempt. Seconds everywhere."""
+"""How long to wait before the next attempt. All times are in seconds."""
 
 from collections.abc import Callable
 from typing import Final
@@ -8,21 +8,21 @@ from agent.clock import parse_http_date
 SHORTEST: Final = 1.0
 LONGEST: Final = 60.0
 LONGEST_ASKED: Final = 300.0
-"""The most of a Retry-After that we believe."""
+"""The longest Retry-After that the agent obeys."""
 
 Uniform = Callable[[float, float], float]
-"""random.uniform, or a test's."""
+"""random.uniform, or a test's own function."""
 
 
 def backoff(failures: int, uniform: Uniform, longest: float = LONGEST) -> float:
-    """Full jitter between SHORTEST and a ceiling that doubles with each failure in a row, up to ``longest``."""
+    """A random wait between SHORTEST and a ceiling that doubles with each failure in a row, up to ``longest``."""
     return uniform(SHORTEST, min(longest, SHORTEST * 2 ** min(failures, 16)))
 
 
 def retry_after(text: str | None, now: float) -> float | None:
-    """What a Retry-After header asks for, in seconds or as an HTTP date, within bounds; None for none or nonsense.
+    """The wait that a Retry-After header asks for, in seconds or as an HTTP date. None when it is absent or malformed.
 
-    ``now`` is the time of whoever sent it.
+    The result is between SHORTEST and LONGEST_ASKED. ``now`` is the time of the header's sender.
     """
     text = (text or "").strip()
     if text.isascii() and text.isdigit():

@@ -1,7 +1,7 @@
-"""Names that this host uses and that belong to another of StatsD's types, as central says in its answers.
+"""Names that this host uses and that belong to another StatsD type. Central lists them in its answers.
 
-Nothing is lost: those samples are stored under a longer name. But who looks for them under their own name finds none,
-so the log, the status and the health say it by name.
+Nothing is lost: central stores those samples under a longer name. But a person who looks for the short name finds
+nothing, so the log, the status and the health show each such name.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,19 +11,18 @@ from protocol.names import is_name
 from protocol.statsd_types import MAX_RENAMED
 
 MAX_CLASHES: Final = 100
-"""Names kept; a host that has more has one thing to put right."""
+"""Names that are remembered. More names do not help: the cause is the same."""
 
 
 class Clashes:
-    """``names`` are those under which samples were stored instead of their own, since the start. ``tell`` hears of each
-    once."""
+    """``names``: the longer names under which samples were stored since the start. Calls ``tell`` once for each."""
 
     def __init__(self, tell: Callable[[str, str], None]) -> None:
         self.names: Final[list[str]] = []
         self._tell = tell
 
     def note(self, header: str | None) -> None:
-        """Take over what an answer's Metrics-Renamed says; a stranger's header is no reason to stop."""
+        """Take over the names in an answer's Metrics-Renamed header. A malformed header is ignored."""
         for stored_as in _names(header or ""):
             if stored_as in self.names or len(self.names) >= MAX_CLASHES:
                 continue
@@ -32,7 +31,7 @@ class Clashes:
 
 
 def sentence(stored_as: str) -> str:
-    """What happened to a name, in words."""
+    """A sentence that says what happened to a name."""
     name, _, sent_as = stored_as.rpartition(".")
     return f"{name} belongs to another type, so its {sent_as}s are stored as {stored_as}"
 

@@ -1,6 +1,6 @@
-"""New connections to one server: its name is resolved for each, and every address that it has is tried.
+"""New connections to one server. Each time its name is resolved, and every address of it is tried.
 
-An address that was silent, or answered nonsense, comes last the next time.
+An address that did not answer, or answered nonsense, is tried last the next time.
 """
 
 import asyncio
@@ -11,23 +11,23 @@ from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
 ADDRESS_SECONDS: Final = 3.0
-"""What an address has for TCP and TLS while there is another one to try."""
+"""The time that an address has for TCP and TLS while there is another one to try."""
 
 Resolve = Callable[[str, int], Awaitable[list[str]]]
 """The IP addresses of a host, best first. Raises OSError."""
 Trust = Callable[[], Awaitable[ssl.SSLContext]]
-"""The TLS to use, as of now."""
+"""Returns the TLS context to use now."""
 P = TypeVar("P", bound=asyncio.Protocol)
 
 
 async def resolve(host: str, port: int) -> list[str]:
-    """What the system's resolver says."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(address[0]) for *_, address in found))
+    """The addresses that the system's resolver finds. Raises OSError."""
+    results = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(address[0]) for *_, address in results))
 
 
 class Dialer:
-    """``open`` a connection; ``failed`` says that the last one was no good."""
+    """``open`` makes a connection. The caller then reports with ``worked`` or ``failed`` how it went."""
 
     def __init__(
         self, host: str, port: int, trust: Trust | None, find: Resolve = resolve, seconds: float = ADDRESS_SECONDS
@@ -38,11 +38,11 @@ class Dialer:
         self._resolve = find
         self._seconds = seconds
         self._faults: dict[str, int] = {}
-        """When each address failed the last time, as a number that grows."""
+        """For each address that failed: a number that is larger the later it failed."""
         self._last: str | None = None
 
     async def open(self, make: Callable[[], P]) -> P:
-        """Connect to the first address that takes it. Raises OSError, which says what each of them did."""
+        """Connect to the first address that accepts. Raises OSError with the fault of each address."""
         addresses = await self._resolve(self._host, self._port)
         self._faults = {address: self._faults[address] for address in addresses if address in self._faults}
         addresses = sorted(addresses, key=lambda address: self._faults.get(address, 0))
@@ -61,12 +61,12 @@ class Dialer:
         raise ConnectionError("; ".join(f"{address}: {in_words(error)}" for address, error in causes.items()))
 
     def failed(self) -> None:
-        """The address that was opened last is to be tried after all others."""
+        """Say that the last connection failed. Its address is then tried after all others."""
         if self._last is not None:
             self._faults[self._last] = max(self._faults.values(), default=0) + 1
 
     def worked(self) -> None:
-        """It is as good as any again."""
+        """Say that the last connection worked. Its address is then no longer tried last."""
         if self._last is not None:
             self._faults.pop(self._last, None)
 
@@ -79,7 +79,7 @@ class Dialer:
 
 
 def in_words(error: Exception) -> str:
-    """Why a connection failed, for people."""
+    """Why a connection failed, in words for people."""
     if isinstance(error, TimeoutError) and not error.errno:
         return "no connection in time"
     if isinstance(error, OSError) and not isinstance(error, ssl.SSLError) and error.errno and error.errno > 0:

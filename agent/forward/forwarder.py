@@ -1,6 +1,6 @@
-"""From the spool to central: which batch next, what its answer means, and how long to wait.
+"""From the spool to central: which batch is next, what its answer means, and how long to wait.
 
-One request is in flight; agent.forward.schedule says of which batch, and how fast a backlog goes. All state is in
+One request is in flight. agent.forward.schedule chooses the batch and says how fast a backlog goes. All state is in
 memory and may be lost: a retry after a restart has the same id and the same bytes.
 """
 
@@ -24,26 +24,26 @@ from agent.spool.index import IndexEntry, Rest
 from agent.spool.spool import Spool
 
 FAULT_PAUSE_SECONDS: Final = 10.0
-"""Between an attempt to send that failed by a fault of ours and the next one."""
+"""The wait after an attempt that failed by a fault of the agent."""
 KEY_REFUSED_SECONDS: Final = 60.0
 CLOCK_SECONDS: Final = 600.0
-"""After so long without an answer the time is asked again before a batch is sent,"""
+"""After so long without an answer, the agent asks central for the time before it sends a batch."""
 HELD_CLOCK_SECONDS: Final = 60.0
-"""and after so long while batches are held because of it."""
+"""The same while the clock holds batches back."""
 
 ALONE_LONGEST: Final = 5.0
-"""The most that other batches wait for one with which something may be wrong."""
+"""The longest that other batches wait when one batch may have a fault of its own."""
 STUCK_FAILURES: Final = 3
-"""A batch that failed so often while others went through is worth a word."""
+"""A batch that failed so often while others went through is reported as stuck."""
 
 MAX_ANSWERS: Final = 100
-"""Kinds of answers counted apart."""
+"""How many kinds of answers are counted separately."""
 
 _AT_ONCE: Final = 0.0
 
 
 class Central(Protocol):
-    """What agent.forward.send does for us, and a test's stand-in. post and health raise UnreachableError."""
+    """What the forwarder needs of agent.forward.send. post and health raise UnreachableError."""
 
     async def post(self, batch_id: str, body: bytes, types: str = "") -> Reply: ...
     async def health(self) -> Reply: ...
@@ -51,7 +51,7 @@ class Central(Protocol):
 
 
 async def pause(seconds: float | None, wake: asyncio.Event) -> None:
-    """Wait so long, or until woken; None is for ever."""
+    """Wait ``seconds``, or until ``wake`` is set. None waits for ever."""
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await wake.wait()
@@ -59,9 +59,10 @@ async def pause(seconds: float | None, wake: asyncio.Event) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """Waiting and chance, passed in so that no test waits; and how this host keeps out of the others' way.
+    """Waiting and chance, passed in so that no test waits, and this host's place among the hosts of its fleet.
 
-    ``interval`` is that of the windows in seconds; 0 is for no pace at all. ``share`` see agent.forward.schedule.
+    ``interval`` is the length of a window in seconds; with 0 there is no pace. For ``share`` see
+    agent.forward.schedule.
     """
 
     pause: Callable[[float | None, asyncio.Event], Awaitable[None]] = pause
@@ -71,7 +72,7 @@ class Pace:
 
 
 class Trouble(NamedTuple):
-    """Why nothing goes through: what to do about it, in words, and since when on the steady clock."""
+    """Why nothing goes through, a sentence that says what to do, and since when on the steady clock."""
 
     action: Action
     reason: str
@@ -81,19 +82,19 @@ class Trouble(NamedTuple):
 
 @dataclass(slots=True)
 class ForwardCounts:
-    """Counts since the start, for whoever renders them."""
+    """Counts since the start. The telemetry reads them."""
 
     answers: Counter[tuple[str, str]] = field(default_factory=Counter)
     """Attempts by (action, reason)."""
     retries: int = 0
     gone: int = 0
-    """Batches that the service has decided on."""
+    """Batches that the service has stored or refused for good."""
     last_success: float | None = None
     """On the steady clock, in seconds."""
 
 
 class Forwarder:
-    """``tell`` hears of state changes, not of retries. Run ``run`` as the only task that sends."""
+    """Calls ``tell`` for changes of state, not for retries. ``run`` must be the only task that sends."""
 
     def __init__(self, spool: Spool, central: Central, clock: CentralClock, pace: Pace, tell: Tell) -> None:
         self.counts: Final = ForwardCounts()
@@ -111,15 +112,15 @@ class Forwarder:
         self._new_work = asyncio.Event()
 
     def window_closed(self, start: int) -> None:
-        """Say that a window has closed, before its batches are in the spool: they are due in this host's time."""
+        """Say that a window has closed, before its batches are in the spool. They are due at this host's own time."""
         self._schedule.closed(start, self._clock.steady())
 
     def wake(self) -> None:
-        """Say that there is something new in the spool; ends an idle wait, not a back-off."""
+        """Say that there is something new in the spool. This ends an idle wait but not a back-off."""
         self._new_work.set()
 
     async def run(self, attempts: Attempts) -> None:
-        """Send for ever. A fault of one attempt ends that attempt alone; the next comes after FAULT_PAUSE_SECONDS."""
+        """Send for ever. A fault ends one attempt only; the next comes after FAULT_PAUSE_SECONDS."""
         self._schedule.started(self._clock.steady())
         while True:
             self._new_work.clear()
@@ -132,14 +133,14 @@ class Forwarder:
                 await self._pace.pause(delay, asyncio.Event())
 
     async def finish(self) -> None:
-        """Send what can be sent, at no pace; ends at the first attempt that does not work."""
+        """Send as fast as possible what can be sent. Ends at the first attempt that fails."""
         self._schedule.hurry()
         self._spool.index.wake(float("inf"))
         while await self.step() == _AT_ONCE:
             pass
 
     async def step(self) -> float | None:
-        """One attempt. Returns the seconds to wait before the next; None when there is nothing to send now."""
+        """Make one attempt. Returns the seconds to wait before the next; None when there is nothing to send now."""
         self._spool.index.wake(self._clock.steady())
         seem_old = self._expire()
         held = self.held()
@@ -155,16 +156,16 @@ class Forwarder:
         try:
             return await self._attempt(entry)
         except Exception as error:
-            # Nothing that one batch does may end the agent, or hold up the others: it is told, and tried again later.
+            # No batch may end the agent or hold up the others. The fault is reported, and the batch is tried later.
             fault = f"a fault of the agent with {entry.name}: {type(error).__name__}: {error}"
             return self._failed(Outcome(Action.SHOUT, "fault", fault, alone=True), None, entry)
         finally:
             self._spool.keep()
 
     def _expire(self) -> bool:
-        """Drop what central would call too old. What only seems so, by a clock that has just jumped, waits.
+        """Drop what central would call too old. After a jump of the clock, batches that seem too old wait instead.
 
-        Whether anything does.
+        Returns True when any batch waits for that reason.
         """
         before = self._clock.earliest_start()
         if self._clock.plausible():
@@ -178,7 +179,7 @@ class Forwarder:
         return bool(index.all.before(before))
 
     def _choose(self) -> IndexEntry | None:
-        """Those that have failed have every other turn, so that however many they are, the others go on."""
+        """The next batch. Batches that have failed get every second turn, so they never block the others."""
         index, latest, now = self._spool.index, self._latest(), self._clock.steady()
         orders = (index.fresh, index.failed) if self._fresh_next else (index.failed, index.fresh)
         chosen = (self._schedule.choose(order, latest, now) for order in orders)
@@ -196,12 +197,12 @@ class Forwarder:
         return await self._send(entry, batch)
 
     def held(self) -> int:
-        """Batches that central would call future: this host's clock is, or was, ahead."""
+        """How many batches central would call future, because this host's clock is or was ahead."""
         batches = self._spool.index.all
         return len(batches) - batches.count(self._clock.latest_start()) if self._clock.known else 0
 
     def stuck(self) -> tuple[int, str]:
-        """How many batches do not go through while others do, and why one of them does not."""
+        """How many batches fail while others go through, and the cause of one of them."""
         gone = self.counts.gone
         stuck = [
             rest for rest in self._spool.index.rests() if rest.failures >= STUCK_FAILURES and rest.first_gone < gone
@@ -209,11 +210,11 @@ class Forwarder:
         return (len(stuck), stuck[-1].cause) if stuck else (0, "")
 
     def _latest(self) -> float:
-        """No window that starts later can be sent now. While the time is unknown any may be, once it is asked."""
+        """The latest window start that can be sent now. Infinite while central's time is unknown."""
         return self._clock.latest_start() if self._clock.known else float("inf")
 
     async def _ask_the_time(self) -> float:
-        """Learn central's time before anything can be refused for a wrong one."""
+        """Learn central's time, so that no batch is refused for a wrong clock."""
         try:
             answer = await self._central.health()
         except UnreachableError as error:
@@ -224,7 +225,7 @@ class Forwarder:
             return self._failed(Outcome(Action.SHOUT, "http_404", message), answer)
         self._clock.learn(answer.date, ours is not None, answer.clock_skew)
         if self._clock.age():
-            self._clock.assume()  # no Date, or a stranger's
+            self._clock.assume()  # there was no Date, or not central's
         return _AT_ONCE
 
     async def _send(self, entry: IndexEntry, batch: Batch) -> float:
@@ -270,13 +271,13 @@ class Forwarder:
         return _AT_ONCE
 
     def _failed(self, result: Outcome, answer: Reply | None, entry: IndexEntry | None = None) -> float:
-        """Note the trouble and return how long to wait; the batch stays, and rests for at least as long."""
+        """Note the trouble and return how long to wait. The batch stays in the spool and rests for at least as long."""
         self._count(result)
         self.counts.retries += 1
         self._schedule.failed()
         index, gone = self._spool.index, self.counts.gone
         before = None if entry is None else index.rested(entry)
-        only_this = before is not None and before.gone < gone  # others went through since it failed the last time
+        only_this = before is not None and before.gone < gone  # others went through since its last failure
         if not only_this:
             self._failures += 1
         if before is None or before.first_gone == gone:
@@ -293,7 +294,8 @@ class Forwarder:
         elif asked is None:
             delay = backoff(self._failures, self._pace.uniform)
         else:
-            delay = asked + self._pace.uniform(0.0, min(asked, self._pace.interval))  # it asked others for the same
+            # Central asked other agents for the same wait, so this one adds some chance.
+            delay = asked + self._pace.uniform(0.0, min(asked, self._pace.interval))
         if entry is not None:
             first = gone if before is None else before.first_gone
             until = self._clock.steady() + max(rest, delay)
@@ -301,7 +303,7 @@ class Forwarder:
         return delay
 
     def _asked(self, answer: Reply | None) -> float | None:
-        """The seconds of a Retry-After, within bounds."""
+        """The wait in seconds that a Retry-After asks for, within bounds. None without one."""
         if answer is None:
             return None
         sent_at = parse_http_date(answer.date)
@@ -316,7 +318,7 @@ class Forwarder:
 
     def _count(self, result: Outcome) -> None:
         answers, key = self.counts.answers, (str(result.action), result.reason)
-        known = key in answers or len(answers) < MAX_ANSWERS  # a stranger's answers do not grow without bound
+        known = key in answers or len(answers) < MAX_ANSWERS  # answers of other servers must not grow this table
         answers[key if known else (key[0], "other")] += 1
 
     def _note_held(self) -> None:
@@ -328,7 +330,10 @@ class Forwarder:
         self._was_held = bool(held)
 
     def idle_seconds(self) -> float | None:
-        """While there is nothing to send now: until there may be, or the time should be asked; None for never."""
+        """How long to wait when there is nothing to send now. None waits until ``wake``.
+
+        Ends when a batch may be due, or when the agent should ask central for the time.
+        """
         index, latest, now = self._spool.index, self._latest(), self._clock.steady()
         waits = [self._schedule.wait(order, latest, now) for order in (index.fresh, index.failed)]
         wakes = index.next_wake()
@@ -341,7 +346,7 @@ class Forwarder:
 
 
 def held_message(held: int, ahead: float) -> str:
-    """What a person should know about batches that wait for the clock."""
+    """The message for people about batches that wait for the clock."""
     return (
         f"{held} batches wait because the service would call them future: "
         f"this host's clock is {ahead:.0f} s ahead of the service's; set it right, nothing is lost"

@@ -1,6 +1,6 @@
-"""The bytes of one answer, from the first to the last. Pure. What is no HTTP is found by the parser, httptools.
+"""The bytes of one answer, from the first to the last. No I/O. The parser, httptools, finds what is not HTTP.
 
-Only the first whole answer counts. What comes behind it is nobody's: it ends the connection.
+Only the first whole answer counts. Bytes after it belong to no request, so they end the connection.
 """
 
 from collections.abc import Callable
@@ -9,20 +9,20 @@ from typing import Final
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 MAX_ANSWER_BYTES: Final = 4 << 20
-"""A batch of which every item is refused has an answer of some 200 kB; what is longer is not ours."""
+"""The answer to a batch with every item refused has some 200 kB. A longer answer is not central's."""
 MAX_HEAD_BYTES: Final = 65_536
-"""For all headers, also those of the answers before the last, as 100."""
+"""Limit of all headers together, also those of interim answers such as 100 Continue."""
 MAX_HEADERS: Final = 200
 _SWITCHES: Final = 101
 
 
 class Answer:
-    """``take`` what comes until it is ``whole``; ``sent`` says whether the request has gone out by now."""
+    """Call ``take`` with what comes until the answer is ``whole``. ``sent`` returns whether the request was sent."""
 
     def __init__(self, sent: Callable[[], bool] = lambda: True) -> None:
         self.status = 0
         self.headers: dict[str, str] = {}
-        """Names in lower case; of several with one name the last is there."""
+        """Names are in lower case. When a name comes more than once, the last value is here."""
         self.body = bytearray()
         self.whole = False
         self.keeps_alive = False
@@ -35,7 +35,7 @@ class Answer:
         self._parser = HttpResponseParser(self)
 
     def take(self, data: bytes) -> None:
-        """Raises ValueError when this is no answer to what we asked."""
+        """Take the next bytes. Raises ValueError when they cannot be an answer to the request."""
         if not self._head_bytes:
             self._early = not self._sent()
             if not data.startswith(b"H"):
@@ -54,14 +54,14 @@ class Answer:
             raise ValueError("the answer has headers without end")
 
     def end(self) -> None:
-        """The connection has ended. Raises ConnectionError when the answer is not whole."""
+        """Say that the connection has ended. Raises ConnectionError when the answer is not whole."""
         framed = "content-length" in self.headers or "transfer-encoding" in self.headers
         if not self.whole and (framed or not self._has_head):
             raise ConnectionResetError("the connection was closed before the answer was whole")
         self.whole, self.keeps_alive = True, False
 
     def check_order(self) -> None:
-        """Raises ValueError when the answer says yes to a request that had not been sent."""
+        """Raises ValueError when a 2xx answer came before the request was sent."""
         if self._early and 200 <= self.status < 300:
             raise ValueError("the answer came before the request was sent")
 
@@ -71,7 +71,7 @@ class Answer:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self.whole or self._has_head:
-            return  # another answer's, or a trailer
+            return  # a header of another answer, or a trailer
         self._lines += 1
         if self._lines > MAX_HEADERS:
             raise ValueError("there are too many headers")
@@ -98,5 +98,5 @@ class Answer:
 
 
 def _cause(error: Exception) -> str:
-    """What a callback of ours raised, or the parser itself."""
+    """The text of what one of our callbacks raised, else of the parser's own error."""
     return str(error.__context__ or error)

@@ -1,6 +1,6 @@
-"""One HTTP/1.1 connection to one server, kept alive, one request at a time.
+"""One HTTP/1.1 connection to one server. It stays open and carries one request at a time.
 
-aiohttp's client alone would take a third of the memory that an agent may use.
+We do not use aiohttp's client, because it would take a third of the memory that an agent may use.
 """
 
 import asyncio
@@ -13,14 +13,14 @@ from agent.forward.dial import Dialer, Trust
 from agent.forward.http_answer import Answer
 
 IDLE_SECONDS: Final = 70.0
-"""One connection lasts over the longest flush interval. When idle for longer it is closed by us, before a proxy
-(nginx: after 75 s) closes it under a request."""
+"""We close a connection that was idle for longer, before a proxy (nginx: after 75 s) closes it during a request.
+It is longer than the longest flush interval, so that a connection carries more than one batch."""
 LARGEST_AGE_SECONDS: Final = 300.0
-"""Then the name is resolved again, and the authorities are read again."""
+"""After that time a new connection is made, so the name is resolved and the authorities are read again."""
 
 
 class Reply(NamedTuple):
-    """An answer; names of headers are in lower case, of several with one name the last is there."""
+    """An answer. Names of headers are in lower case; when a name comes more than once, the last value is here."""
 
     status: int
     headers: Mapping[str, str]
@@ -28,7 +28,7 @@ class Reply(NamedTuple):
 
 
 class HttpConnection:
-    """Opened by the first request and again when it must be. ``close`` it at the end."""
+    """The first request opens the connection, and later ones open it again when needed. Call ``close`` at the end."""
 
     def __init__(
         self,
@@ -37,27 +37,27 @@ class HttpConnection:
         now: Callable[[], float] = time.monotonic,
         dial: Callable[[str, int, Trust | None], Dialer] = Dialer,
     ) -> None:
-        parts = urlsplit(url)
-        secure = parts.scheme == "https"
-        self._dialer = dial(parts.hostname or "", parts.port or (443 if secure else 80), trust if secure else None)
-        self._named = parts.netloc
-        self._base = parts.path.rstrip("/")
+        parsed = urlsplit(url)
+        secure = parsed.scheme == "https"
+        self._dialer = dial(parsed.hostname or "", parsed.port or (443 if secure else 80), trust if secure else None)
+        self._host = parsed.netloc
+        self._base = parsed.path.rstrip("/")
         self._now = now
         self._open: _Link | None = None
         self._opened = 0.0
         self._used = 0.0
 
     async def request(self, method: str, path: str, headers: Mapping[str, str], body: bytes = b"") -> Reply:
-        """Send and wait for the whole answer.
+        """Send and wait for the whole answer. There is no time limit here: the caller sets one.
 
-        Raises OSError (also of TLS) when there is no connection or it ends too early, ValueError when the
-        answer is no HTTP, or longer than any of ours. It waits for ever: the caller sets the time.
+        Raises OSError (also for TLS faults) when there is no connection or it ends too early. Raises ValueError when
+        the answer is not HTTP or is too long.
         """
         link = await self._connect()
         try:
             answer = await link.exchange(self._head(method, path, headers, len(body)) + body)
             answer.check_order()
-        except BaseException:  # also when the caller's time is over
+        except BaseException:  # also when the caller's time limit ends it
             self._dialer.failed()
             await self.close()
             raise
@@ -68,7 +68,7 @@ class HttpConnection:
         return Reply(answer.status, answer.headers, bytes(answer.body))
 
     async def close(self) -> None:
-        """At once. May be called again."""
+        """Close at once. You may call it more than once."""
         if self._open is not None:
             link, self._open = self._open, None
             await link.close()
@@ -84,7 +84,7 @@ class HttpConnection:
         return self._open
 
     def _head(self, method: str, path: str, headers: Mapping[str, str], length: int) -> bytes:
-        lines = [f"{method} {self._base}{path} HTTP/1.1", f"Host: {self._named}"]
+        lines = [f"{method} {self._base}{path} HTTP/1.1", f"Host: {self._host}"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
         if method == "POST":
             lines.append(f"Content-Length: {length}")
@@ -92,7 +92,7 @@ class HttpConnection:
 
 
 class _Link(asyncio.Protocol):
-    """The bytes of a connection. They are of the answer that is awaited; where none is, the connection is no good."""
+    """The bytes of a connection. They belong to the awaited answer; bytes that nobody awaits end the connection."""
 
     def __init__(self) -> None:
         loop = asyncio.get_running_loop()
@@ -103,7 +103,7 @@ class _Link(asyncio.Protocol):
         self._lost: asyncio.Future[None] = loop.create_future()
 
     async def exchange(self, request: bytes) -> Answer:
-        """Send a request and wait for its answer. Raises OSError and ValueError, as HttpConnection.request."""
+        """Send a request and wait for its answer. Raises OSError and ValueError like HttpConnection.request."""
         transport = self._transport
         if transport is None or not self.usable:
             raise ConnectionResetError("the connection was closed before the request")
@@ -124,7 +124,7 @@ class _Link(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         answer = self._answer
         if answer is None or self._waiting.done():
-            self.usable = False  # nobody asked
+            self.usable = False  # there is no request that these bytes could answer
             if self._transport is not None:
                 self._transport.abort()
             return

@@ -1,7 +1,7 @@
 """What an answer of central means for the batch that was sent (DESIGN, "Forward").
 
-One table for all statuses. Only an answer in our own JSON shape may end a batch's life: whatever stands
-between agent and central (a captive portal, a proxy's error page) can delay data, never lose it.
+One table has all statuses. Only an answer in central's own JSON shape may end a batch's life. So a proxy's error page
+or a captive portal can delay data but never lose it.
 """
 
 import json
@@ -17,21 +17,21 @@ class Action(StrEnum):
     """What the sender does with the batch."""
 
     ACK = "ack"
-    """Stored: forget it; ``Outcome.rejected`` says which items central refused."""
+    """Stored: forget it. ``Outcome.rejected`` says which items central refused."""
     WAIT = "wait"
     """Keep it and try again with back-off."""
     HOLD = "hold"
-    """The key is refused: keep everything, try slowly, tell somebody."""
+    """The key is refused: keep everything, try slowly, and report it."""
     SPLIT = "split"
     """Too large: send its two halves instead."""
     DEAD = "dead"
     """Central will never take it: set it aside and go on."""
     SHOUT = "wait_and_shout"
-    """Not our central's words: keep it, back off, tell somebody to look at the way there."""
+    """The answer is not central's: keep it, back off, and report that something stands between agent and central."""
 
 
 class Reply(NamedTuple):
-    """What came back. Header fields are as sent, None where there was none."""
+    """An answer. Header fields are as sent, None where the header is absent."""
 
     status: int
     content_type: str = ""
@@ -39,19 +39,19 @@ class Reply(NamedTuple):
     retry_after: str | None = None
     date: str | None = None
     rate_limit: str | None = None
-    """RateLimit-Limit: requests per minute of the key."""
+    """RateLimit-Limit: how many requests per minute the key may send."""
     rate_remaining: str | None = None
-    """RateLimit-Remaining in this minute."""
+    """RateLimit-Remaining: how many of them are left in this minute."""
     rate_reset: str | None = None
-    """RateLimit-Reset: seconds to the next."""
+    """RateLimit-Reset: seconds until the next minute."""
     renamed: str | None = None
-    """Metrics-Renamed: names under which items were stored because their own belong to another type."""
+    """Metrics-Renamed: the longer names of items whose own name belongs to another type."""
     clock_skew: str | None = None
-    """Metrics-Clock-Skew: the seconds that a window may lie in central's future."""
+    """Metrics-Clock-Skew: how many seconds a window may lie in central's future."""
 
 
 class Allowance(NamedTuple):
-    """What a key may do: requests per minute, how many are left of this one, and the seconds until the next."""
+    """What a key may send: requests per minute, how many are left in this minute, seconds until the next."""
 
     limit: int
     remaining: int
@@ -59,10 +59,10 @@ class Allowance(NamedTuple):
 
 
 def allowance(answer: Reply) -> Allowance | None:
-    """What the RateLimit headers say; None where they do not say all of it."""
-    said = (answer.rate_limit, answer.rate_remaining, answer.rate_reset)
-    numbers = [int(text) for text in said if text is not None and text.isascii() and text.isdigit() and len(text) < 12]
-    if len(numbers) != len(said) or not numbers[0]:
+    """What the RateLimit headers say. None unless all three are there and are numbers."""
+    headers = (answer.rate_limit, answer.rate_remaining, answer.rate_reset)
+    numbers = [int(text) for text in headers if text and text.isascii() and text.isdigit() and len(text) < 12]
+    if len(numbers) != len(headers) or not numbers[0]:
         return None
     limit, remaining, reset = numbers
     return Allowance(limit, remaining, min(reset, 60))
@@ -71,8 +71,8 @@ def allowance(answer: Reply) -> Allowance | None:
 class Outcome(NamedTuple):
     """``reason`` is a short word for counters, ``message`` a sentence for people.
 
-    ``rejected`` is (index of the item, error code) for each item refused in a batch that was stored.
-    ``alone``: it may be about this batch, so the others need not wait as long as it must.
+    ``rejected`` is (index of the item, error code) for each refused item of a batch that was stored.
+    ``alone``: the fault may be in this batch, so other batches wait for less time than this one.
     """
 
     action: Action
@@ -83,11 +83,11 @@ class Outcome(NamedTuple):
 
 
 _BY_STATUS: Final[Mapping[int, Action]] = {408: Action.WAIT, 413: Action.SPLIT, 425: Action.WAIT}
-"""Statuses that mean the same whoever said them. 2xx, 5xx and other 4xx are decided below."""
+"""Statuses that mean the same from central and from a proxy. 2xx, 5xx and other 4xx are decided below."""
 _FOR_ALL: Final[Mapping[int, Action]] = {401: Action.HOLD, 403: Action.HOLD, 429: Action.WAIT}
-"""Statuses that hold up all batches, and therefore count in central's own words only."""
+"""Statuses that hold up all batches. So they count only in an answer in central's own shape."""
 _OURS_ALONE: Final = 500
-"""Something broke in central, and with another batch it may not."""
+"""A fault in central. Another batch may not meet it."""
 
 _CODE: Final = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
 
@@ -97,17 +97,17 @@ def outcome(answer: Reply, items: int) -> Outcome:
     status = answer.status
     body = our_body(answer)
     code, message = _error(body)
-    said = message or f"the service answered {status}"
+    text = message or f"the service answered {status}"
     if 200 <= status < 300:
         return _success(status, body, items)
     if status in _BY_STATUS:
-        return Outcome(_BY_STATUS[status], code or f"http_{status}", said)
+        return Outcome(_BY_STATUS[status], code or f"http_{status}", text)
     if status in _FOR_ALL and code:
-        return Outcome(_FOR_ALL[status], code, said)
+        return Outcome(_FOR_ALL[status], code, text)
     if status >= 500:
-        return Outcome(Action.WAIT, code or f"http_{status}", said, alone=status == _OURS_ALONE)
+        return Outcome(Action.WAIT, code or f"http_{status}", text, alone=status == _OURS_ALONE)
     if status >= 400 and code:
-        return Outcome(Action.DEAD, code, said)
+        return Outcome(Action.DEAD, code, text)
     return Outcome(
         Action.SHOUT,
         f"http_{status}",
@@ -117,7 +117,10 @@ def outcome(answer: Reply, items: int) -> Outcome:
 
 
 def our_body(answer: Reply) -> dict[str, Any] | None:
-    """The JSON object of an answer in our shape (``success`` is true or false, and no field comes twice), else None."""
+    """The JSON object of an answer in central's shape, else None.
+
+    In that shape ``success`` is true or false, and no field comes twice.
+    """
     if answer.content_type.partition(";")[0].strip().lower() != "application/json":
         return None
     try:
@@ -130,11 +133,11 @@ def our_body(answer: Reply) -> dict[str, Any] | None:
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object of json.loads. Raises ValueError where a field is given twice: either could be what was meant."""
-    made = dict(pairs)
-    if len(made) != len(pairs):
+    """Make an object for json.loads. Raises ValueError when a field comes twice, because either could be meant."""
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
         raise ValueError("a field is given twice")
-    return made
+    return fields
 
 
 def _success(status: int, body: dict[str, Any] | None, items: int) -> Outcome:
@@ -151,23 +154,23 @@ def _success(status: int, body: dict[str, Any] | None, items: int) -> Outcome:
 
 
 def _rejected(body: dict[str, Any], items: int) -> tuple[tuple[int, str], ...] | None:
-    """The items refused; None unless the numbers add up to ``items`` with one error for each refused."""
+    """The refused items. None unless the counts add up to ``items`` and each refused item has one error."""
     accepted, refused, errors = body.get("accepted"), body.get("rejected"), body.get("errors")
     if type(accepted) is not int or type(refused) is not int or not isinstance(errors, list):
         return None
     if accepted < 0 or refused != len(errors) or accepted + refused != items:
         return None
-    found: dict[int, str] = {}
+    codes: dict[int, str] = {}
     for error in errors:
         index = error.get("index") if isinstance(error, dict) else None
         if type(index) is not int or not 0 <= index < items:
             return None
-        found[index] = _code(error.get("code")) or "UNKNOWN"
-    return tuple(found.items()) if len(found) == refused else None
+        codes[index] = _code(error.get("code")) or "UNKNOWN"
+    return tuple(codes.items()) if len(codes) == refused else None
 
 
 def _error(body: dict[str, Any] | None) -> tuple[str | None, str | None]:
-    """Code and message of our JSON error shape, (None, None) for anything else."""
+    """Code and message of an error in central's JSON shape, (None, None) for anything else."""
     error = body.get("error") if body is not None and not body["success"] else None
     if isinstance(error, dict) and isinstance(error.get("message"), str):
         code = _code(error.get("code"))
@@ -177,5 +180,5 @@ def _error(body: dict[str, Any] | None) -> tuple[str | None, str | None]:
 
 
 def _code(code: object) -> str | None:
-    """An error code that is safe as a label: foreign words would grow the counters without bound."""
+    """An error code that is safe as a label, else None. Free text would grow the counters without bound."""
     return code if isinstance(code, str) and _CODE.fullmatch(code) else None

@@ -1,7 +1,7 @@
-"""The variables that name a proxy. The agent uses none, and says so at its start.
+"""The variables that name a proxy. The agent uses no proxy, and refuses to start where one is asked for.
 
-A collector of metrics talks to a service inside the same network, so a way round the proxy is what is nearly always
-wanted: NO_PROXY says it, for all programs of the host.
+An agent talks to a service inside the same network, so it should nearly always go round the proxy. NO_PROXY says so for
+all programs of the host.
 """
 
 from collections.abc import Mapping
@@ -17,12 +17,12 @@ _BY_SCHEME: Final = {"https": ("HTTPS_PROXY", "ALL_PROXY"), "http": ("HTTP_PROXY
 def refuse_proxy(url: str, environ: Mapping[str, str]) -> None:
     """Raise StartError when a variable asks for a proxy on the way to ``url``.
 
-    It may be in lower case, as for curl. None is asked for on the way to this host, nor where NO_PROXY names the host
-    or a domain above it.
+    The variable may be in lower case, as for curl. No proxy is asked for on the way to this host, nor when NO_PROXY has
+    the host or a domain above it.
     """
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    names = [name for upper in _BY_SCHEME[parts.scheme] for name in (upper, upper.lower()) if environ.get(name)]
+    parsed = urlsplit(url)
+    host = parsed.hostname or ""
+    names = [name for upper in _BY_SCHEME[parsed.scheme] for name in (upper, upper.lower()) if environ.get(name)]
     never = environ.get("no_proxy") or environ.get("NO_PROXY") or ""
     if not names or is_loopback(host) or _is_in(host, never):
         return
@@ -33,7 +33,7 @@ def refuse_proxy(url: str, environ: Mapping[str, str]) -> None:
 
 
 def _is_in(host: str, never: str) -> bool:
-    """As other programs read NO_PROXY: hosts and domains, with a dot or a port or without, or a star for all."""
+    """Whether NO_PROXY has the host: hosts and domains, with or without a leading dot or a port, or a star for all."""
     for entry in never.split(","):
         domain = entry.strip().lower().lstrip(".").partition(":")[0]
         if domain == "*" or (domain and f".{host.lower()}".endswith(f".{domain}")):

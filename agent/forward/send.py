@@ -1,4 +1,4 @@
-"""The HTTP edge: one request to central, one Answer or Unreachable. Decides nothing."""
+"""The HTTP edge: one request to central gives one Reply or UnreachableError. It decides nothing."""
 
 import asyncio
 import gzip
@@ -18,8 +18,8 @@ from protocol.statsd_types import RENAMED_HEADER, TYPES_HEADER
 
 TIMEOUT_SECONDS: Final = 10.0
 GZIP_LEVEL: Final = 1
-"""1,000 items, 161 kB: gzip 1 makes 32 kB in 0.9 ms, gzip 6 26 kB in 2.6 ms, zstd 1 24 kB in 0.3 ms. At a batch
-or two in ten seconds that is all the same, and what stands between agent and central understands gzip."""
+"""1,000 items, 161 kB: gzip 1 makes 32 kB in 0.9 ms, gzip 6 26 kB in 2.6 ms, zstd 1 24 kB in 0.3 ms. For a batch or
+two in ten seconds the difference does not matter, and proxies between agent and central understand gzip."""
 
 _HEADERS: Final = {
     "User-Agent": f"glowing-fiesta-agent/{version('glowing-fiesta')}",
@@ -29,11 +29,11 @@ _HEADERS: Final = {
 
 
 class UnreachableError(Exception):
-    """No answer: no connection, no TLS, or nothing in time. Whether central has stored the batch is unknown."""
+    """There was no answer: no connection, no TLS, or nothing in time. Central may or may not have stored the batch."""
 
 
 class Sender:
-    """One connection to central, used inside ``async with``. Redirects are never followed."""
+    """One connection to central. Use it inside ``async with``. It never follows a redirect."""
 
     def __init__(self, url: str, key: ApiKey, ca_file: Path | None = None, timeout: float = TIMEOUT_SECONDS) -> None:
         self._url = url.rstrip("/")
@@ -53,7 +53,7 @@ class Sender:
             await self._connection.close()
 
     async def post(self, batch_id: str, body: bytes, types: str = "") -> Reply:
-        """Send a batch under its id; ``types`` see agent.spool.batch. Raises UnreachableError."""
+        """Send a batch under its id. For ``types`` see agent.spool.batch. Raises UnreachableError."""
         headers = {
             "X-API-Key": self._key.value,
             "Idempotency-Key": batch_id,
@@ -65,16 +65,16 @@ class Sender:
         return await self._request("POST", "/api/metrics/batch", headers, gzip.compress(body, GZIP_LEVEL))
 
     async def health(self) -> Reply:
-        """Ask whether central is there, for its Date; carries no key. Raises UnreachableError."""
+        """Ask for central's /health, which also gives its Date. Sends no key. Raises UnreachableError."""
         return await self._request("GET", "/health", {"Cache-Control": "no-cache"})
 
     async def try_key(self) -> Reply:
-        """A batch of nothing: needs a key that may send, and is refused as empty. Raises UnreachableError."""
+        """Send an empty batch. Central refuses it as empty only when the key may send. Raises UnreachableError."""
         headers = {"X-API-Key": self._key.value, "Content-Type": "application/json"}
         return await self._request("POST", "/api/metrics/batch", headers, b'{"metrics":[]}')
 
     def try_new_key(self) -> bool:
-        """Whether there is another key now than the one last used."""
+        """Read the key's file again. Returns True when it has another key."""
         return self._key.try_reread()
 
     async def _request(self, method: str, path: str, headers: Mapping[str, str], body: bytes = b"") -> Reply:
@@ -104,31 +104,31 @@ class Sender:
 
 
 class Authorities:
-    """Whom to believe that a server is central. Making one raises OSError when ``ca_file`` is of no use.
+    """The authorities that may certify central. Making one raises OSError when ``ca_file`` is unusable.
 
-    The file is read again for each new connection, so that one that was replaced is used without a restart.
+    The file is read again for each new connection, so a replaced file takes effect without a restart.
     """
 
     def __init__(self, ca_file: Path | None) -> None:
         self.fault = ""
-        """What to add to a failure: that the file is of no use by now."""
+        """Text to add to a failure message when the file has become unusable."""
         self._file = ca_file
         self._context = tls_context(ca_file)
 
     async def read_again(self) -> ssl.SSLContext:
-        """TLS with the authorities as of now; as of the last time where they cannot be read."""
+        """A TLS context with the authorities as they are now. The last good ones when the file cannot be read."""
         try:
             self._context = await asyncio.to_thread(tls_context, self._file)
             self.fault = ""
-        except (OSError, RuntimeError) as error:  # RuntimeError: there is no room for another thread
+        except (OSError, RuntimeError) as error:  # RuntimeError: no thread can be started
             self.fault = f" (FIESTA_AGENT_CA_FILE {self._file} cannot be read again: {in_words(error)})"
         return self._context
 
 
 def tls_context(ca_file: Path | None) -> ssl.SSLContext:
-    """TLS 1.2 and up, names checked, against the system's authorities or those of ``ca_file``.
+    """A context for TLS 1.2 and later that checks names, with the system's authorities or those of ``ca_file``.
 
-    Raises OSError, ssl.SSLError when the file cannot be read or holds no certificate.
+    Raises OSError or ssl.SSLError when the file cannot be read or has no certificate.
     """
     context = ssl.create_default_context(cafile=ca_file)
     context.minimum_version = ssl.TLSVersion.TLSv1_2

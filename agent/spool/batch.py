@@ -1,4 +1,4 @@
-"""A closed window becomes batches: what one request carries, and whose samples it stands for."""
+"""A closed window becomes batches. A batch is what one request carries."""
 
 import secrets
 from collections.abc import Callable, Iterator
@@ -13,20 +13,20 @@ from protocol.times import format_time
 
 
 class Unsure(NamedTuple):
-    """A clock that nobody has confirmed yet: which boot of the host, and what the wall had before the steady clock."""
+    """A clock that central has not confirmed yet: the boot of the host, and wall clock minus steady clock."""
 
     boot: str
     base: float
 
 
 class Batch(NamedTuple):
-    """At most MAX_BATCH_ITEMS items of one window, and never anything else: a retry sends the same bytes.
+    """At most MAX_BATCH_ITEMS items of one window. It never changes, so a retry sends the same bytes.
 
-    ``id`` is the Idempotency-Key: 32 hex digits, a half's followed by ``.0`` or ``.1`` for each split.
-    ``start`` is the window's start in whole seconds, ``part`` the batch's place in its window, ``items``
-    the JSON objects as text and ``samples`` how many samples each item stands for. ``types`` is a letter an item for
-    what it was on its lines (protocol.statsd_types); nothing in a batch of a version that did not say so.
-    ``unsure`` is the boot and the base of the clock that gave ``start``, while that may be wrong and it was never sent.
+    ``id`` is the Idempotency-Key: 32 hex digits. Each split adds ``.0`` or ``.1``.
+    ``start`` is the window's start in whole seconds, ``part`` the batch's place in its window.
+    ``items`` has the JSON objects as text, ``samples`` how many samples each of them stands for.
+    ``types`` has one letter per item for its StatsD type (protocol.statsd_types). It is empty in batches of old
+    versions. ``unsure`` is set while the clock that gave ``start`` may be wrong and the batch was never sent.
     An item is under 460 bytes, so the largest body, 460 kB, is below every limit of the wire.
     """
 
@@ -48,12 +48,12 @@ class Batch(NamedTuple):
         return f'{{"metrics":[{",".join(self.items)}]}}'.encode()
 
     def at(self, start: int) -> "Batch":
-        """The same for a window that started at another time."""
+        """The same batch for a window that started at another time."""
         old, new = (f'"recorded_at":"{format_time(seconds)}"' for seconds in (self.start, start))
         return self._replace(start=start, items=tuple(item.replace(old, new) for item in self.items), unsure=None)
 
     def halves(self) -> "tuple[Batch, Batch] | None":
-        """The two batches sent in its place when it is too large; None for a single item."""
+        """The two batches to send in its place when it is too large. None for a single item."""
         if len(self.items) < 2:
             return None
         middle = (len(self.items) + 1) // 2
@@ -70,7 +70,7 @@ def random_id() -> str:
 
 
 def batches(window: Window, new_id: Callable[[], str] = random_id) -> Iterator[Batch]:
-    """The batches of a window, made one by one, none for an empty one. Ids are given here, before anything is sent."""
+    """The batches of a window, made one by one. Each gets its id here, before anything is sent."""
     items, when = iter(window.items), format_time(window.start)
     for part in count():
         chosen = list(islice(items, MAX_BATCH_ITEMS))

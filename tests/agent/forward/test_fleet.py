@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.forward.schedule import host_name, hosts_a_key, requests_a_minute
+from agent.forward.schedule import host_name, hosts_per_key, requests_per_minute
 from protocol.limits import MAX_BATCH_ITEMS
 
 
@@ -22,7 +22,7 @@ from protocol.limits import MAX_BATCH_ITEMS
     ],
 )
 def test_requests_of_a_host(names: int, interval: int, requests: int) -> None:
-    assert requests_a_minute(names, interval) == requests
+    assert requests_per_minute(names, interval) == requests
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def test_requests_of_a_host(names: int, interval: int, requests: int) -> None:
 )
 def test_hosts_of_a_key(limit: int, names: int, interval: int, hosts: int) -> None:
     assert MAX_BATCH_ITEMS == 1_000
-    assert hosts_a_key(limit, names, interval) == hosts
+    assert hosts_per_key(limit, names, interval) == hosts
 
 
 def test_the_name_of_a_host_is_its_own_and_stays(tmp_path: Path) -> None:
