@@ -19,6 +19,7 @@ from central.access.auth import BCRYPT_COST, Auth
 from central.access.first_key import ADMIN_KEY_FILE, ensure_admin_key
 from central.access.uses import KeyUses
 from central.compiled import CORE
+from central.fair_slots import FairSlots
 from central.ingest.names import Names
 from central.meters import Meters, Sources
 from central.redis_services import RedisServices, with_outage_guard
@@ -33,7 +34,6 @@ from central.web.admin import SLOTS as BACKUP_SLOTS
 from central.web.bodies import BODY_SECONDS, Bodies
 from central.web.connections import ConnectionBounds, Connections, within_descriptors
 from central.web.counts import RequestCounts
-from central.web.fair_slots import FairSlots
 from central.web.gate import Gate
 from central.web.ingest import IngestEndpoints
 from central.web.keys import KeyEndpoints, KeyRules

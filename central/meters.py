@@ -182,7 +182,7 @@ FAMILIES: Final = (
         _COUNTER,
         "busy",
         "Requests refused because too many of their kind were running, by kind.",
-        lambda s: _by(s.http.busy),
+        lambda s: _by({**s.http.busy, **s.auth.busy}),
         ("kind",),
     ),
     Family(

@@ -5,6 +5,7 @@ KEY may send 1,000 requests per minute, the default. It attacks until it is ende
 
 import asyncio
 import gzip
+import os
 import resource
 import secrets
 import string
@@ -174,6 +175,7 @@ def _get(url: str, path: str, key: str) -> bytes:
 
 
 if __name__ == "__main__":
+    os.nice(19)  # a real attacker has a machine of its own, and this one shares the cores of what it attacks
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     uvloop.run(ATTACKS[sys.argv[1]](*sys.argv[2:4]))  # type: ignore[arg-type]

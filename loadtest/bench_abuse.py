@@ -1,7 +1,8 @@
 """A good key beside the worst client that we could think of: its p99 with each attack, as a ratio to alone.
 
 Each attack has a service of its own, on the embedded store. The good key sends single POSTs at a fixed rate, alone and
-then beside the attack. All run on the same cores, so the attacker's own work is in the ratio.
+then beside the attack. All run on the same cores. The attacker has the lowest priority there, so that its own work is
+not what is measured.
 """
 
 import json

@@ -26,7 +26,10 @@ from typing import Final, NamedTuple, TypeVar
 
 import bcrypt
 
+from central.access.look_up import KeyLookUps
+from central.access.refusals import Refusals
 from central.errors import ApiError, unauthorized, unavailable
+from central.fair_slots import FairSlots, SlotBounds
 from central.store.base import KeyRow, KeyStore, NewKey, StoreError
 
 T = TypeVar("T")
@@ -37,7 +40,9 @@ ALL_SCOPES: Final = frozenset(SCOPES)
 FRESH_SECONDS: Final = 30.0
 BCRYPT_COST: Final = 10
 BCRYPT_THREADS: Final = 2
-MAX_QUEUE_PER_ID: Final = 8
+TRIES: Final = "tried secrets"
+SLOTS: Final = SlotBounds(at_once=1, of_one_key=1, waiting=1_024, waiting_of_one_key=64)
+"""Of comparisons by bcrypt, for each public id and address in turn. The other thread is for keys that are made."""
 MAX_CACHED: Final = 10_000
 """How many valid keys are cached, and how many invalid ones."""
 _BAD_SECONDS: Final = 30.0
@@ -83,6 +88,8 @@ class AuthCounts:
     refused: int = 0
     revoked: Counter[int] = field(default_factory=Counter)
     """Refused requests whose key was revoked, by the key's row."""
+    busy: Counter[str] = field(default_factory=Counter)
+    """Requests whose secret was not compared because too many waited for that."""
 
 
 def new_key() -> FreshKey:
@@ -120,16 +127,28 @@ class Auth:
         self._forgotten = 0
         self._bad: dict[bytes, float] = {}
         self._running: dict[bytes, asyncio.Task[Key]] = {}
-        self._queues: dict[str, tuple[asyncio.Lock, int]] = {}
-        self._pool = ThreadPoolExecutor(BCRYPT_THREADS, thread_name_prefix="bcrypt", initializer=_be_nice)
         self.counts = AuthCounts()
+        self._slots = FairSlots(TRIES, SLOTS, self.counts.busy)
+        self._rows = KeyLookUps(keys)
+        self._refusals = Refusals()
+        self._pool = ThreadPoolExecutor(BCRYPT_THREADS, thread_name_prefix="bcrypt", initializer=_be_nice)
 
     def close(self) -> None:
         """End the threads."""
         self._pool.shutdown()
 
-    async def authenticate(self, header: str | None) -> Key:
-        """The key of a request. Raises ApiError: 401 without a valid key, 503 if the store cannot be asked now."""
+    async def authenticate(self, header: str | None, peer: str | None = None) -> Key:
+        """The key of a request; ``peer`` is the address that it came from.
+
+        Raises ApiError: 401 without a valid key, 503 if the store cannot be asked now. Both wait for their turn.
+        """
+        try:
+            return await self._judge(header, peer)
+        except ApiError:
+            await self._refusals.wait()
+            raise
+
+    async def _judge(self, header: str | None, peer: str | None) -> Key:
         if not header:
             raise unauthorized("send your API key in the X-API-Key header")
         if not header.isascii():
@@ -142,7 +161,7 @@ class Auth:
         if self._given is not None and hmac.compare_digest(self._given, digest):
             return self._given_key
         self.counts.misses += 1
-        return await self._once(digest, header)
+        return await self._once(digest, header, peer)
 
     async def create(
         self, name: str, scopes: frozenset[str], rate_limit: int, now: int, *, expires_at: int | None = None
@@ -180,23 +199,23 @@ class Auth:
     def _digest(self, text: str) -> bytes:
         return hashlib.blake2b(text.encode("ascii", "replace"), key=self._pepper, digest_size=32).digest()
 
-    async def _once(self, digest: bytes, header: str) -> Key:
+    async def _once(self, digest: bytes, header: str, peer: str | None) -> Key:
         """Single flight: many requests with one key wait for one verification."""
         task = self._running.get(digest)
         if task is None:
-            task = asyncio.create_task(self._verify(digest, header))
+            task = asyncio.create_task(self._verify(digest, header, peer))
             self._running[digest] = task
             task.add_done_callback(lambda _: self._running.pop(digest, None))
         return await asyncio.shield(task)
 
-    async def _verify(self, digest: bytes, header: str) -> Key:
+    async def _verify(self, digest: bytes, header: str, peer: str | None) -> Key:
         try:
             fresh = parse_key(header)
         except ValueError:
             raise self._refuse() from None
         cached, forgotten = self._cache.get(digest), self._forgotten
         try:
-            row = await self._keys.find(fresh.public_id)
+            row = await self._rows.find(fresh.public_id)
         except StoreError as error:
             if cached is not None:
                 return cached.key  # nobody can revoke a key while the store cannot be asked
@@ -209,7 +228,7 @@ class Auth:
         if cached is None or cached.hashed != row.hash:
             self._cache.pop(digest, None)
             if row.fast_hash is None:
-                await self._compare(digest, fresh, row)
+                await self._compare(digest, fresh, row, peer)
                 await self._keep_fast_hash(row.hash, fresh.secret)
             elif not hmac.compare_digest(_fast_hash(row.hash, fresh.secret), row.fast_hash):
                 raise self._refuse()
@@ -223,27 +242,18 @@ class Auth:
         _remember(self._cache, digest, _Verified(key, row.public_id, row.hash, self._clock()))
         return key
 
-    async def _compare(self, digest: bytes, fresh: FreshKey, row: KeyRow) -> None:
-        """bcrypt, one at a time for an id and few in its queue, so that bad secrets slow nobody else."""
+    async def _compare(self, digest: bytes, fresh: FreshKey, row: KeyRow, peer: str | None) -> None:
+        """bcrypt, one at a time: of an id that others try too, its owner waits for one guess of each address."""
         if self._bad.get(digest, 0.0) > self._clock():
             raise self._refuse()
-        lock, queued = self._queues.get(row.public_id, (asyncio.Lock(), 0))
-        if queued >= MAX_QUEUE_PER_ID:
-            raise unavailable("too many secrets are being tried for this key, try again")
-        self._queues[row.public_id] = (lock, queued + 1)
         self.counts.comparing += 1
         try:
-            async with lock:
+            async with self._slots.slot((row.public_id, peer)):
                 good = await asyncio.get_running_loop().run_in_executor(
                     self._pool, bcrypt.checkpw, fresh.secret.encode(), row.hash.encode()
                 )
         finally:
             self.counts.comparing -= 1
-            _, queued = self._queues[row.public_id]
-            if queued == 1:
-                del self._queues[row.public_id]
-            else:
-                self._queues[row.public_id] = (lock, queued - 1)
         self.counts.verified += 1
         if not good:
             _remember(self._bad, digest, self._clock() + _BAD_SECONDS)

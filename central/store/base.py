@@ -215,8 +215,8 @@ class NameStore(Protocol):
 class KeyStore(Protocol):
     """The API keys. Every method may raise StoreUnavailable."""
 
-    async def find(self, public_id: str) -> KeyRow | None:
-        """The key row of a public id, revoked or not."""
+    async def find(self, public_ids: Sequence[str]) -> dict[str, KeyRow]:
+        """The rows of those public ids that exist, revoked or not."""
 
     async def list_all(self) -> list[KeyRow]:
         """All key rows by id."""

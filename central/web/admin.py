@@ -14,12 +14,12 @@ from aiohttp import web
 
 from central.access.auth import Key
 from central.errors import ApiError
+from central.fair_slots import FairSlots, SlotBounds
 from central.ingest.answers import Answer
 from central.ingest.names import Names
 from central.request_id import HEADER, current_id
 from central.store.base import Store
 from central.web.connections import TAKE_SECONDS
-from central.web.fair_slots import FairSlots, SlotBounds
 from central.web.gate import Gate
 from central.web.middleware import ENDS_WITH_CLIENT, Handler
 from central.web.store_answers import asked

@@ -9,8 +9,8 @@ from aiohttp import web
 from multidict import istr
 
 from central.errors import unavailable
+from central.fair_slots import FairSlots, SlotBounds
 from central.ingest.body import TooLarge, expand, too_large
-from central.web.fair_slots import FairSlots, SlotBounds
 from protocol.limits import MAX_BODY_BYTES
 
 T = TypeVar("T")

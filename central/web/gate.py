@@ -33,7 +33,7 @@ class Gate:
         auth, limiter, uses, clock = self._auth, self._limiter, self._uses, self._clock
 
         async def handle(request: web.Request) -> web.StreamResponse:
-            key = await auth.authenticate(_one_key(request))
+            key = await auth.authenticate(_one_key(request), request.remote)
             request[ASKED_BY] = key.id
             now = clock()
             if key.expires_at is not None and key.expires_at <= now:

@@ -12,6 +12,7 @@ from aiohttp import web
 
 from central.access.auth import Key
 from central.errors import ApiError, invalid, unavailable
+from central.fair_slots import FairSlots, SlotBounds
 from central.ingest.answers import Answer
 from central.ingest.names import Names
 from central.query.formats import CSV
@@ -23,7 +24,6 @@ from central.spill.spill import Spill
 from central.store.base import ListedName, Store, StoreError
 from central.store.buckets import Buckets, no_buckets
 from central.store.plan import Segment, plan, windows_touched
-from central.web.fair_slots import FairSlots, SlotBounds
 from central.web.middleware import ABOUT, ENDS_WITH_CLIENT
 from protocol.item import Fault
 from protocol.times import format_time

@@ -1,6 +1,6 @@
 """API keys in the embedded store."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from central.store.admin_keys import locks_out
 from central.store.base import KeyRow, NewKey
@@ -17,9 +17,9 @@ class DuckKeys:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    async def find(self, public_id: str) -> KeyRow | None:
+    async def find(self, public_ids: Sequence[str]) -> dict[str, KeyRow]:
         """See KeyStore."""
-        return await self._engine.read(lambda cursor: _find(cursor, public_id))
+        return await self._engine.read(lambda cursor: _find(cursor, public_ids))
 
     async def list_all(self) -> list[KeyRow]:
         """See KeyStore."""
@@ -104,19 +104,20 @@ def _note_uses(handle: Connection, uses: Mapping[int, int]) -> None:
 
 
 def _rotate(handle: Connection, key_id: int, hashed: str, now: int) -> KeyRow | None:
-    key = _one(handle, "id", key_id)
+    key = next((row for row in list_all(handle) if row.id == key_id), None)
     if key is None or key.revoked_at is not None:
         return None
     handle.execute("UPDATE api_keys SET hash = ?, updated_at = ? WHERE id = ?", [hashed, now, key_id])
     return key._replace(hash=hashed)
 
 
-def _find(cursor: Connection, public_id: str) -> KeyRow | None:
-    row = _one(cursor, "public_id", public_id)
-    if row is None:
-        return None
-    found = cursor.execute("SELECT fast_hash FROM fast_hashes WHERE hash = ?", [row.hash]).fetchone()
-    return row._replace(fast_hash=found[0] if found else None)
+def _find(cursor: Connection, public_ids: Sequence[str]) -> dict[str, KeyRow]:
+    sql = (
+        f"SELECT {_COLUMNS}, fast_hash FROM {_KEYS} LEFT JOIN fast_hashes USING (hash)"
+        " WHERE public_id IN (SELECT unnest(?))"
+    )
+    found = cursor.execute(sql, [list(public_ids)]).fetchall()
+    return {fields[1]: _row(fields[:-1])._replace(fast_hash=fields[-1]) for fields in found}
 
 
 def _keep_fast_hash(handle: Connection, hashed: str, fast: str) -> None:
@@ -133,11 +134,6 @@ def last_id(handle: Connection, table: str) -> int:
 def set_last_id(handle: Connection, table: str, key: int) -> None:
     """Remember the highest id given in ``table``."""
     handle.execute("UPDATE last_ids SET id = ? WHERE of_table = ?", [key, table])
-
-
-def _one(handle: Connection, column: str, value: object) -> KeyRow | None:
-    found = handle.execute(f"SELECT {_COLUMNS} FROM {_KEYS} WHERE {column} = ?", [value]).fetchone()
-    return None if found is None else _row(found)
 
 
 def _row(fields: _Fields) -> KeyRow:

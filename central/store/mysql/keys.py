@@ -1,6 +1,6 @@
 """API keys in MySQL."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from central.store.admin_keys import locks_out
@@ -22,11 +22,10 @@ class MySQLKeys:
         self._lookups = lookups
         self._writers = writers
 
-    async def find(self, public_id: str) -> KeyRow | None:
+    async def find(self, public_ids: Sequence[str]) -> dict[str, KeyRow]:
         """See KeyStore."""
-        if not public_id.isascii():  # the column holds nothing else
-            return None
-        return await self._lookups.ask(lambda connection: _find(connection, public_id))
+        wanted = [public_id for public_id in public_ids if public_id.isascii()]  # the column holds nothing else
+        return await self._lookups.ask(lambda connection: _find(connection, wanted)) if wanted else {}
 
     async def list_all(self) -> list[KeyRow]:
         """See KeyStore."""
@@ -127,13 +126,14 @@ async def _rotate(connection: Connection, key_id: int, hashed: str, now: int) ->
     return key._replace(hash=hashed)
 
 
-async def _find(connection: Connection, public_id: str) -> KeyRow | None:
+async def _find(connection: Connection, public_ids: Sequence[str]) -> dict[str, KeyRow]:
+    marks = ",".join(["%s"] * len(public_ids))
     sql = (
         f"SELECT {_COLUMNS}, (SELECT fast_hash FROM fast_hashes WHERE fast_hashes.hash = api_keys.`key`)"
-        f" FROM {_KEYS} WHERE public_id = %s"
+        f" FROM {_KEYS} WHERE public_id IN ({marks})"
     )
-    rows = await connection.rows(sql, (public_id,))
-    return _row(rows[0][:-1])._replace(fast_hash=rows[0][-1]) if rows else None
+    found = (_row(fields[:-1])._replace(fast_hash=fields[-1]) for fields in await connection.rows(sql, public_ids))
+    return {row.public_id: row for row in found}
 
 
 async def _one(connection: Connection, column: str, value: object, *, lock: bool = False) -> KeyRow | None:

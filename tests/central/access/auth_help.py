@@ -1,11 +1,13 @@
 """An Auth with a store in memory and a clock, and what tests ask of it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from central.access.auth import DEFAULT_SCOPES, Auth
+import bcrypt
+
+from central.access.auth import DEFAULT_SCOPES, Auth, FreshKey
 from central.errors import ApiError
 from central.store.base import KeyRow, NewKey, StoreUnavailable
 from tests.central.harness import QUICK_HASH, Clock
@@ -16,19 +18,19 @@ class Keys:
     """A KeyStore in memory."""
 
     rows: dict[str, KeyRow] = field(default_factory=dict)
-    asked: list[str] = field(default_factory=list)
+    asked: list[list[str]] = field(default_factory=list)
     down: bool = False
     gate: asyncio.Event | None = None
     keeps_fast_hashes: bool = False
     """Else its keys are those of an earlier version, which bcrypt alone can judge."""
 
-    async def find(self, public_id: str) -> KeyRow | None:
-        self.asked.append(public_id)
+    async def find(self, public_ids: Sequence[str]) -> dict[str, KeyRow]:
+        self.asked.append(list(public_ids))
         if self.gate is not None:
             await self.gate.wait()
         if self.down:
             raise StoreUnavailable("down")
-        return self.rows.get(public_id)
+        return {public_id: self.rows[public_id] for public_id in public_ids if public_id in self.rows}
 
     async def create(self, key: NewKey, now: int) -> KeyRow:
         self.rows[key.public_id] = KeyRow(
@@ -103,3 +105,7 @@ async def status(asked: Awaitable[Any]) -> int:
 
 def with_bad_secret(text: str, number: int = 0) -> str:
     return f"{text[:16]}{number:043}"
+
+
+def hash_of(key: FreshKey, cost: int = QUICK_HASH) -> str:
+    return bcrypt.hashpw(key.secret.encode(), bcrypt.gensalt(cost)).decode()

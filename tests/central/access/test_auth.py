@@ -1,27 +1,18 @@
-"""central/access/auth.py with a store in memory: who gets in, what it costs, and what a flood of bad keys can do."""
+"""central/access/auth.py with a store in memory: who gets in, and what it costs."""
 
 import asyncio
 from collections.abc import Iterable, Iterator
 
-import bcrypt
 import pytest
 
 from central.access.auth import (
     ALL_SCOPES,
-    DEFAULT_SCOPES,
     FRESH_SECONDS,
-    MAX_QUEUE_PER_ID,
-    Auth,
-    FreshKey,
     new_key,
     parse_key,
 )
 from central.errors import ApiError
-from central.store.base import KeyRow, StoreUnavailable
-from tests.central.access.auth_help import Scene, status, with_bad_secret
-from tests.central.harness import QUICK_HASH
-
-SLOW_HASH = 10
+from tests.central.access.auth_help import Scene, hash_of, status, with_bad_secret
 
 
 @pytest.fixture
@@ -222,93 +213,7 @@ async def test_the_key_given_by_a_setting_has_all_scopes_and_needs_no_store() ->
     scene.auth.close()
 
 
-# --- floods
-
-
-async def test_a_flood_of_unknown_ids_costs_no_bcrypt_and_delays_no_cached_key(scene: Scene) -> None:
-    good = await scene.key()
-    await scene.auth.authenticate(good)
-    scene.store.gate = asyncio.Event()
-    flood = [asyncio.create_task(status(scene.auth.authenticate(new_key().text))) for _ in range(500)]
-    await asyncio.sleep(0)
-    for _ in range(100):
-        assert await status(scene.auth.authenticate(good)) == 200
-    assert not any(task.done() for task in flood)
-    scene.store.gate.set()
-    assert set(await asyncio.gather(*flood)) == {401}
-    assert scene.compared == 1
-
-
-async def test_bad_secrets_for_one_id_cost_one_bcrypt_at_a_time(scene: Scene) -> None:
-    good, other = await scene.key(), await scene.key()
-    await scene.auth.authenticate(good)
-    attacked = new_key()
-    scene.store.rows[attacked.public_id] = KeyRow(
-        50, attacked.public_id, "attacked", hash_of(attacked, SLOW_HASH), DEFAULT_SCOPES, 5, 0, None
-    )
-    flood = [
-        asyncio.create_task(status(scene.auth.authenticate(with_bad_secret(attacked.text, number))))
-        for number in range(100)
-    ]
-    for _ in range(5):  # every one of them is in the queue, or was sent away
-        await asyncio.sleep(0)
-    assert await status(scene.auth.authenticate(good)) == 200
-    assert await status(scene.auth.authenticate(other)) == 200  # a comparison of its own, on the other thread
-    assert not all(task.done() for task in flood)
-    answers = await asyncio.gather(*flood)
-    assert (answers.count(401), answers.count(503)) == (MAX_QUEUE_PER_ID, 100 - MAX_QUEUE_PER_ID)
-    assert scene.compared == 2 + MAX_QUEUE_PER_ID
-
-
-async def test_guessing_under_a_known_id_keeps_its_owner_waiting_for_nothing(scene: Scene) -> None:
-    scene.store.keeps_fast_hashes = True
-    text = await scene.key()
-    tried = [status(scene.auth.authenticate(with_bad_secret(text, number))) for number in range(100)]
-    assert await asyncio.gather(*tried, status(scene.auth.authenticate(text))) == [401] * 100 + [200]
-    assert scene.compared == 0
-
-
-async def test_an_older_key_gets_its_fast_hash_from_its_good_secret(scene: Scene) -> None:
-    text = await scene.key()
-    scene.store.keeps_fast_hashes = True
-    assert await status(scene.auth.authenticate(with_bad_secret(text, 1))) == 401
-    assert [row.fast_hash for row in scene.store.rows.values()] == [None]
-    assert await status(scene.auth.authenticate(text)) == 200
-    assert scene.compared == 2
-    restarted = Auth(scene.store, clock=scene.clock, cost=QUICK_HASH)
-    assert await status(restarted.authenticate(with_bad_secret(text, 2))) == 401
-    assert await status(restarted.authenticate(text)) == 200
-    assert restarted.counts.verified == 0
-    restarted.close()
-
-
-async def test_a_fast_hash_is_good_for_no_other_secret_and_no_other_key(scene: Scene) -> None:
-    scene.store.keeps_fast_hashes = True
-    one, two = await scene.key(), await scene.key()
-    first, second = scene.store.rows.values()
-    assert first.fast_hash != second.fast_hash
-    scene.store.alter(second.public_id, fast_hash=first.fast_hash)
-    assert await status(scene.auth.authenticate(f"{two[:17]}{one[17:]}")) == 401
-    made = await scene.auth.rotate(first.id, 0)
-    assert made is not None
-    assert await status(scene.auth.authenticate(one)) == 401
-    assert await status(scene.auth.authenticate(made[1])) == 200
-
-
-async def test_a_fast_hash_that_cannot_be_kept_stops_nobody(scene: Scene) -> None:
-    text = await scene.key()
-
-    async def full(hashed: str, fast: str) -> None:
-        raise StoreUnavailable("full")
-
-    scene.store.keep_fast_hash = full  # type: ignore[method-assign]
-    assert await status(scene.auth.authenticate(text)) == 200
-
-
-async def test_the_attacked_key_itself_works_again_once_its_queue_is_empty(scene: Scene) -> None:
-    text = await scene.key()
-    await asyncio.gather(*(status(scene.auth.authenticate(with_bad_secret(text, number))) for number in range(50)))
-    assert await status(scene.auth.authenticate(text)) == 200
+# --- what is remembered
 
 
 async def tried(scene: Scene, keys: Iterable[str]) -> list[int]:
@@ -360,10 +265,6 @@ async def test_a_good_key_that_is_looked_up_again_costs_no_other_its_place(scene
     scene.clock.now += FRESH_SECONDS
     assert await tried(scene, reversed(keys)) == [0, 0, 0]
     assert await tried(scene, keys) == [0, 0, 0]
-
-
-def hash_of(key: FreshKey, cost: int = QUICK_HASH) -> str:
-    return bcrypt.hashpw(key.secret.encode(), bcrypt.gensalt(cost)).decode()
 
 
 async def test_a_key_revoked_while_it_is_verified_is_not_kept(scene: Scene) -> None:

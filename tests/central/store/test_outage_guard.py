@@ -30,7 +30,7 @@ IN_TIME: dict[str, Call] = {
     "names.resolve": lambda store, _: store.names.resolve([NewName("b", "value", 1)], CAPS, NOW),
     "names.version": lambda store, _: store.names.version(),
     "names.find": lambda store, _: store.names.find(["a"]),
-    "keys.find": lambda store, _: store.keys.find("x"),
+    "keys.find": lambda store, _: store.keys.find(["x"]),
     "retention.line": lambda store, _: store.retention.line(),
     "count_rejected": lambda store, _: store.count_rejected(),
 }

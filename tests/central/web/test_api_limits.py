@@ -1,6 +1,7 @@
 """Rate limits, floods of bad keys and a store that is down, through real HTTP: PRD 3.2 with DESIGN's decisions."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -69,12 +70,12 @@ async def test_floods_of_bad_keys_do_not_block_good_ones(tmp_path: Path) -> None
     class SlowToFind(Overlay):
         """Asked for an unknown id, it does not answer until the gate opens."""
 
-        async def find(self, public_id: str) -> KeyRow | None:
-            row: KeyRow | None = await self.real.find(public_id)
-            if row is None:
+        async def find(self, public_ids: Sequence[str]) -> dict[str, KeyRow]:
+            rows: dict[str, KeyRow] = await self.real.find(public_ids)
+            if len(rows) < len(public_ids):
                 arrived.set()
                 await gate.wait()
-            return row
+            return rows
 
     async with running(tmp_path, outside=faulty(lambda real: Overlay(real, keys=SlowToFind(real.keys)))) as central:
         _, good = await central.new_key("ingest")

@@ -246,7 +246,7 @@ async def test_without_a_server_all_is_unavailable_and_names_its_address(
         store.commit(wanted, again=True),
         store.find_requests([wanted.id]),
         store.names.find(["a"]),
-        store.keys.find("x"),
+        store.keys.find(["x"]),
         store.ping(),
         ask(store, [metric.id]),
     ]

@@ -190,7 +190,7 @@ async def test_names_and_ids_beyond_one_statement(store: MySQLStore) -> None:
 )
 async def test_odd_texts_harm_nothing(store: MySQLStore, text: str) -> None:
     assert await store.names.find([text]) == {}
-    assert await store.keys.find(text) is None
+    assert await store.keys.find([text]) == {}
     assert await store.names.delete(text) is False
     await name(store, "still.here")
     assert set(await store.names.find(["still.here", text])) == {"still.here"}

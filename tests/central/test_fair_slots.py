@@ -1,4 +1,4 @@
-"""central/web/fair_slots.py: few at once, each key in turn, and no long queue."""
+"""central/fair_slots.py: few at once, each key in turn, and no long queue."""
 
 import asyncio
 from collections import Counter
@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from central.errors import ApiError
-from central.web.fair_slots import FairSlots, SlotBounds
+from central.fair_slots import FairSlots, SlotBounds
 
 BOUNDS = SlotBounds(at_once=2, of_one_key=1, waiting=4, waiting_of_one_key=3)
 

@@ -6,7 +6,7 @@ is refused at once and counted.
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Hashable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -31,11 +31,11 @@ class FairSlots:
         self._kind = kind
         self._bounds = bounds
         self._busy = busy
-        self._running: Counter[int] = Counter()
-        self._waiting: dict[int, deque[asyncio.Future[None]]] = {}  # the first key gets the next slot
+        self._running: Counter[Hashable] = Counter()
+        self._waiting: dict[Hashable, deque[asyncio.Future[None]]] = {}  # the first key gets the next slot
 
     @asynccontextmanager
-    async def slot(self, key_id: int) -> AsyncIterator[None]:
+    async def slot(self, key_id: Hashable) -> AsyncIterator[None]:
         """Wait for a slot for the key, and hold it for the block. Raises ApiError 503 if too many wait."""
         if self._may_run(key_id):
             self._running[key_id] += 1
@@ -46,11 +46,11 @@ class FairSlots:
         finally:
             self._end(key_id)
 
-    def _may_run(self, key_id: int) -> bool:
+    def _may_run(self, key_id: Hashable) -> bool:
         bounds = self._bounds
         return self._running.total() < bounds.at_once and self._running[key_id] < bounds.of_one_key
 
-    async def _wait(self, key_id: int) -> None:
+    async def _wait(self, key_id: Hashable) -> None:
         mine = self._waiting.get(key_id, ())
         if len(mine) >= self._bounds.waiting_of_one_key or self._count_waiting() >= self._bounds.waiting:
             self._busy[self._kind] += 1
@@ -69,12 +69,12 @@ class FairSlots:
     def _count_waiting(self) -> int:
         return sum(map(len, self._waiting.values()))
 
-    def _leave(self, key_id: int, waiter: asyncio.Future[None]) -> None:
+    def _leave(self, key_id: Hashable, waiter: asyncio.Future[None]) -> None:
         self._waiting[key_id].remove(waiter)
         if not self._waiting[key_id]:
             del self._waiting[key_id]
 
-    def _end(self, key_id: int) -> None:
+    def _end(self, key_id: Hashable) -> None:
         self._running[key_id] -= 1
         if not self._running[key_id]:
             del self._running[key_id]
