@@ -12,6 +12,7 @@ from central.store.buckets import Buckets
 from central.store.distribution import Distribution
 from central.store.plan import Segment
 from central.store.retention import RetentionStore
+from central.store.series import SeriesStore
 from protocol.item import Kind
 from protocol.statsd import MetricType
 
@@ -247,7 +248,7 @@ class KeyStore(Protocol):
 
 
 class Store(Protocol):
-    """Stores groups of points and answers queries. Names, keys and retention have protocols of their own.
+    """Stores groups of points and answers queries. Names, series, keys and retention have protocols of their own.
 
     Every method may raise StoreUnavailable. A process calls ``tidy`` between its commits.
     """
@@ -255,6 +256,7 @@ class Store(Protocol):
     writers: int
     """How many commits may run at once."""
     names: NameStore
+    series: SeriesStore
     keys: KeyStore
     retention: RetentionStore
     """Where old points are hidden and removed."""

@@ -18,6 +18,7 @@ import structlog
 
 from central.store.base import Group, KeyStore, NameStore, OutcomeUnknown, Store, StoreUnavailable
 from central.store.retention import RetentionStore
+from central.store.series import SeriesStore
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -38,6 +39,18 @@ class _Names:
         self.page = guard.while_up(names.page)
         self.delete = guard.while_up(names.delete)
         self.purge = guard.while_up(names.purge)
+
+
+class _Series:
+    """SeriesStore behind the guard."""
+
+    def __init__(self, series: SeriesStore, guard: "OutageGuard") -> None:
+        self.resolve = guard.in_time(series.resolve)
+        self.count = guard.in_time(series.count)
+        self.select = guard.while_up(series.select)
+        self.keys = guard.while_up(series.keys)
+        self.values = guard.while_up(series.values)
+        self.delete = guard.while_up(series.delete)
 
 
 class _Keys:
@@ -85,6 +98,7 @@ class OutageGuard:
         self.late_commits = 0
         self.writers = store.writers
         self.names: NameStore = _Names(store.names, self)
+        self.series: SeriesStore = _Series(store.series, self)
         self.keys: KeyStore = _Keys(store.keys, self)
         self.retention: RetentionStore = _Retention(store.retention, self)
         self.find_requests = self.in_time(store.find_requests)

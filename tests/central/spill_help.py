@@ -40,6 +40,7 @@ class Line:
         self.script: list[tuple[Exception, bool]] = []
         self.version: int | None = None
         self.names: Any = LineToNames(self, "names")
+        self.series: Any = LineTo(self, "series")
         self.keys: Any = LineTo(self, "keys")
         self.retention: Any = LineTo(self, "retention")
 

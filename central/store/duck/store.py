@@ -40,10 +40,12 @@ from central.store.duck.engine import Connection, Engine, Lane, run_checkpoint, 
 from central.store.duck.keys import DuckKeys
 from central.store.duck.names import DuckNames
 from central.store.duck.retention import DuckRetention
+from central.store.duck.series import DuckSeries
 from central.store.id_days import days_to_drop, id_day
 from central.store.migrations import MigrationError, OnMigration, load, one_by_one, pending
 from central.store.plan import Segment
 from central.store.retention import RetentionStore
+from central.store.series import SeriesStore
 from protocol.numbers import DECIMALS
 
 T = TypeVar("T")
@@ -78,6 +80,7 @@ class DuckStore:
         self._fold_at = tail_rows
         self.engine = Engine(folder / FILE_NAME, self._on_open, commit=commit, checkpoint=checkpoint)
         self.names: NameStore = DuckNames(self.engine)
+        self.series: SeriesStore = DuckSeries(self.engine)
         self.keys: KeyStore = DuckKeys(self.engine)
         self.retention: RetentionStore = DuckRetention(self.engine)
         self._filters: dict[int, BloomFilter] = {}

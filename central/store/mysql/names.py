@@ -128,9 +128,24 @@ async def _mark_deleted(connection: Connection, name: str) -> bool:
     await connection.change("DELETE FROM metrics WHERE id = %s", (metric_id,))
     await connection.change("DELETE FROM name_owners WHERE metric_id = %s", (metric_id,))
     await connection.change("INSERT INTO deleted_metrics (id, name) VALUES (%s, %s)", (metric_id, name))
+    await _delete_series(connection, metric_id)
     await _count_names(connection, key_id, -1)
     await connection.run("UPDATE name_changes SET version = version + 1")
     return True
+
+
+async def _delete_series(connection: Connection, metric_id: int) -> None:
+    """Take the series of a name away, and note that their rollups have to go."""
+    await connection.change(
+        "INSERT INTO deleted_metrics (id, name) SELECT id, '' FROM series WHERE metric_id = %s", (metric_id,)
+    )
+    await connection.change(
+        "UPDATE series_counts AS total INNER JOIN series_counts AS own ON own.metric_id = %s"
+        " SET total.series = total.series - own.series WHERE total.metric_id = 0",
+        (metric_id,),
+    )
+    for table in ("series_counts", "series_tags", "series"):
+        await connection.change(f"DELETE FROM {table} WHERE metric_id = %s", (metric_id,))
 
 
 async def _purge_some(connection: Connection) -> bool:

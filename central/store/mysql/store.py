@@ -48,8 +48,10 @@ from central.store.mysql.names import MySQLNames
 from central.store.mysql.pool import Commit, Pool, run_commit
 from central.store.mysql.retention import MySQLRetention
 from central.store.mysql.rows import MAX_ROWS, RowLines, lines
+from central.store.mysql.series import MySQLSeries
 from central.store.plan import Segment
 from central.store.retention import RetentionStore
+from central.store.series import SeriesStore
 
 T = TypeVar("T")
 
@@ -102,6 +104,7 @@ class MySQLStore:
         self._readers = Pool(lambda: connect(server, reading), READERS, limits.read, kill=self._kill_query)
         self._changers = Pool(lambda: connect(server, Session(lock_seconds=1)), 1, _UPKEEP_PAUSE)
         self.names: NameStore = MySQLNames(self._lookups, self._readers, self._writers)
+        self.series: SeriesStore = MySQLSeries(self._lookups, self._readers, self._writers)
         self.keys: KeyStore = MySQLKeys(self._lookups, self._writers)
         self.retention: RetentionStore = MySQLRetention(self._lookups, self._changers)
         self._kept_day = 0

@@ -12,6 +12,7 @@ from central.store.duck.store import DuckStore
 from central.store.outage_guard import OutageGuard
 from central.store.plan import Segment
 from central.store.retention import RetentionStore, State
+from central.store.series import NewSeries, SeriesCaps, SeriesStore, TagFilter
 from protocol.numbers import UNIT
 from tests.central.spill_help import Line
 from tests.central.store_help import CAPS, NOW, Clock, group, name, plain
@@ -30,6 +31,8 @@ IN_TIME: dict[str, Call] = {
     "names.resolve": lambda store, _: store.names.resolve([NewName("b", "value", 1)], CAPS, NOW),
     "names.version": lambda store, _: store.names.version(),
     "names.find": lambda store, _: store.names.find(["a"]),
+    "series.resolve": lambda store, _: store.series.resolve([NewSeries(1, "a:b")], SeriesCaps(9, 9), NOW),
+    "series.count": lambda store, _: store.series.count(),
     "keys.find": lambda store, _: store.keys.find(["x"]),
     "retention.line": lambda store, _: store.retention.line(),
     "count_rejected": lambda store, _: store.count_rejected(),
@@ -40,6 +43,10 @@ UNBOUND: dict[str, Call] = {
     "distribute": lambda store, _: store.distribute([1], 60, [Segment("raw", 0, 60)]),
     "names.delete": lambda store, _: store.names.delete("a"),
     "names.purge": lambda store, _: store.names.purge(),
+    "series.select": lambda store, _: store.series.select(1, [], 0, 9),
+    "series.keys": lambda store, _: store.series.keys(1),
+    "series.values": lambda store, _: store.series.values(1, TagFilter("a", "*"), "", 9),
+    "series.delete": lambda store, _: store.series.delete(1, "a:b"),
     "keys.list_all": lambda store, _: store.keys.list_all(),
     "keys.create": lambda store, _: store.keys.create(NewKey("i", "n", "h", frozenset({"query"}), 1), NOW),
     "keys.change": lambda store, _: store.keys.change(1, lambda row: row, NOW),
@@ -92,7 +99,7 @@ async def hasty(line: Line) -> AsyncIterator[OutageGuard]:
 
 
 def test_every_call_of_a_store_is_in_one_of_the_tables() -> None:
-    faces = {"": Store, "names.": NameStore, "keys.": KeyStore, "retention.": RetentionStore}
+    faces = {"": Store, "names.": NameStore, "series.": SeriesStore, "keys.": KeyStore, "retention.": RetentionStore}
     promised = {
         face + name
         for face, promise in faces.items()

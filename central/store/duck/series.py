@@ -1,0 +1,146 @@
+"""Series in the embedded store."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from central.store.duck.engine import Connection, Engine, Lane
+from central.store.duck.keys import last_id, set_last_id
+from central.store.duck.sql import ROLLUPS
+from central.store.series import ANYTHING, NewSeries, Series, SeriesCaps, TagFilter, TagKey, TagValue, admit, to_like
+from protocol.tags import OVERFLOW, parse_tags
+
+_ROWS: Final = "(SELECT unnest(from_json(?, '[\"JSON\"]')) AS j)"
+_WANTED: Final = f"(SELECT (j->>0)::INTEGER AS metric_id, j->>1 AS tags FROM {_ROWS})"
+
+_COUNTS: Final = "SELECT metric_id, count(*) FROM series WHERE metric_id IN ({}) AND tags <> ? GROUP BY metric_id"
+
+
+class DuckSeries:
+    """SeriesStore on a DuckDB engine. A change is a transaction between two groups."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def resolve(self, wanted: Sequence[NewSeries], caps: SeriesCaps, now: int) -> dict[NewSeries, Series]:
+        """See SeriesStore."""
+        found = await self._engine.read(lambda cursor: _find(cursor, wanted))
+        if len(found) == len(set(wanted)):
+            return found
+        return await self._engine.change(_resolve, wanted, caps, now)
+
+    async def select(self, metric_id: int, filters: Sequence[TagFilter], after: int, limit: int) -> list[Series]:
+        """See SeriesStore."""
+        return await self._engine.read(
+            lambda cursor: _select(cursor, metric_id, filters, after, limit), lane=Lane.QUERY
+        )
+
+    async def keys(self, metric_id: int) -> list[TagKey]:
+        """See SeriesStore."""
+        sql = "SELECT key, count(DISTINCT value) FROM series_tags WHERE metric_id = ? GROUP BY key ORDER BY key"
+        return await self._engine.read(
+            lambda cursor: [TagKey(*row) for row in cursor.execute(sql, [metric_id]).fetchall()], lane=Lane.QUERY
+        )
+
+    async def values(self, metric_id: int, tag: TagFilter, after: str, limit: int) -> list[TagValue]:
+        """See SeriesStore."""
+        condition, parameters = _condition(tag)
+        # Nothing comes before the empty value. So behind "", the beginning of the list, it has its place too.
+        behind = ">" if after else ">="
+        sql = (
+            f"SELECT value, count(*) FROM series_tags WHERE metric_id = ? AND {condition} AND value {behind} ?"
+            " GROUP BY value ORDER BY value LIMIT ?"
+        )
+        given = [metric_id, *parameters, after, limit]
+        found = await self._engine.read(lambda cursor: cursor.execute(sql, given).fetchall(), lane=Lane.QUERY)
+        return [TagValue(*row) for row in found]
+
+    async def count(self) -> int:
+        """See SeriesStore."""
+        return await self._engine.read(_count)
+
+    async def delete(self, metric_id: int, tags: str) -> bool:
+        """See SeriesStore."""
+        return await self._engine.change(_delete, metric_id, tags)
+
+
+def _find(cursor: Connection, wanted: Iterable[NewSeries]) -> dict[NewSeries, Series]:
+    sql = f"SELECT metric_id, tags, id FROM series INNER JOIN {_WANTED} USING (metric_id, tags)"
+    rows = cursor.execute(sql, [json.dumps(list(dict.fromkeys(wanted)))]).fetchall()
+    return {NewSeries(metric_id, tags): Series(key, tags) for metric_id, tags, key in rows}
+
+
+def _resolve(handle: Connection, wanted: Sequence[NewSeries], caps: SeriesCaps, now: int) -> dict[NewSeries, Series]:
+    found = _find(handle, wanted)
+    listed = ", ".join({str(new.metric_id) for new in wanted})
+    alive = {key for (key,) in handle.execute(f"SELECT id FROM metrics WHERE id IN ({listed})").fetchall()}
+    missing = [new for new in dict.fromkeys(wanted) if new not in found and new.metric_id in alive]
+    if not missing:
+        return found
+    counts = Counter(dict(handle.execute(_COUNTS.format(listed), [OVERFLOW]).fetchall()))
+    made, over = admit(missing, counts, _count(handle), caps)
+    overflows = dict.fromkeys(new.overflow for new in over)
+    found |= _find(handle, overflows)
+    found |= _create(handle, [new for new in dict.fromkeys([*made, *overflows]) if new not in found], now)
+    return found | {new: found[new.overflow] for new in over}
+
+
+def _create(handle: Connection, made: Sequence[NewSeries], now: int) -> dict[NewSeries, Series]:
+    if not made:
+        return {}
+    first = last_id(handle, "series")
+    created = {new: Series(key, new.tags) for key, new in enumerate(made, first)}
+    rows = [[series.id, new.metric_id, new.tags] for new, series in created.items()]
+    tags = [
+        [new.metric_id, key, value, series.id]
+        for new, series in created.items()
+        for key, value in parse_tags(new.tags).items()
+    ]
+    handle.execute(
+        f"INSERT INTO series SELECT (j->>0)::INTEGER, (j->>1)::INTEGER, j->>2, ? FROM {_ROWS}", [now, json.dumps(rows)]
+    )
+    handle.execute(
+        f"INSERT INTO series_tags SELECT (j->>0)::INTEGER, j->>1, j->>2, (j->>3)::INTEGER FROM {_ROWS}",
+        [json.dumps(tags)],
+    )
+    set_last_id(handle, "series", first + len(made))
+    return created
+
+
+def _select(cursor: Connection, metric_id: int, filters: Sequence[TagFilter], after: int, limit: int) -> list[Series]:
+    sql = "SELECT id, tags FROM series WHERE metric_id = ? AND id > ?"
+    given: list[object] = [metric_id, after]
+    for tag in filters:
+        condition, values = _condition(tag)
+        sql += (
+            f" AND id {'NOT ' * tag.negated}IN (SELECT series_id FROM series_tags WHERE metric_id = ? AND {condition})"
+        )
+        given += [metric_id, *values]
+    rows = cursor.execute(f"{sql} ORDER BY id LIMIT ?", [*given, limit]).fetchall()
+    return [Series(*row) for row in rows]
+
+
+def _condition(tag: TagFilter) -> tuple[str, list[str]]:
+    """The condition on a row of series_tags, whether the filter is negated or not, and its parameters."""
+    if tag.pattern == ANYTHING:
+        return "key = ?", [tag.key]
+    if ANYTHING in tag.pattern:
+        return "key = ? AND value LIKE ? ESCAPE '!'", [tag.key, to_like(tag.pattern)]
+    return "key = ? AND value = ?", [tag.key, tag.pattern]
+
+
+def _count(cursor: Connection) -> int:
+    (found,) = cursor.execute("SELECT count(*) FROM series WHERE tags <> ?", [OVERFLOW]).fetchone() or (0,)
+    return int(found)
+
+
+def _delete(handle: Connection, metric_id: int, tags: str) -> bool:
+    series = _find(handle, [NewSeries(metric_id, tags)]).get(NewSeries(metric_id, tags))
+    if series is None:
+        return False
+    handle.execute("DELETE FROM series WHERE id = ?", [series.id])
+    handle.execute("DELETE FROM series_tags WHERE metric_id = ? AND series_id = ?", [metric_id, series.id])
+    for table in (*ROLLUPS["minute"], *ROLLUPS["hour"]):
+        handle.execute(f"DELETE FROM {table} WHERE metric_id = ?", [series.id])
+    return True

@@ -1,0 +1,204 @@
+"""Series in MySQL. Whoever creates or deletes one holds the lock of the names, so the caps hold and no name goes."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from central.store.mysql.connection import Connection
+from central.store.mysql.names import LOCK, take_lock
+from central.store.mysql.pool import Pool
+from central.store.series import (
+    ANYTHING,
+    NewSeries,
+    Series,
+    SeriesCaps,
+    TagFilter,
+    TagKey,
+    TagValue,
+    admit,
+    count_by_metric,
+    to_like,
+)
+from protocol.tags import OVERFLOW, parse_tags
+
+_CHUNK: Final = 1_000
+_ALL: Final = 0
+"""The metric that no metric is; its count is that of all series."""
+
+
+class MySQLSeries:
+    """SeriesStore on three pools: for look-ups, for lists that users ask for, and for changes."""
+
+    def __init__(self, lookups: Pool, readers: Pool, writers: Pool) -> None:
+        self._lookups = lookups
+        self._readers = readers
+        self._writers = writers
+
+    async def resolve(self, wanted: Sequence[NewSeries], caps: SeriesCaps, now: int) -> dict[NewSeries, Series]:
+        """See SeriesStore."""
+        found = await self._lookups.ask(lambda connection: _find(connection, wanted))
+        if len(found) == len(set(wanted)):
+            return found
+        return await self._writers.change(lambda connection: _resolve(connection, wanted, caps, now))
+
+    async def select(self, metric_id: int, filters: Sequence[TagFilter], after: int, limit: int) -> list[Series]:
+        """See SeriesStore."""
+        sql = "SELECT id, tags FROM series WHERE metric_id = %s AND id > %s"
+        given: list[object] = [metric_id, after]
+        for tag in filters:
+            condition, values = _condition(tag)
+            sql += (
+                f" AND id {'NOT ' * tag.negated}IN"
+                f" (SELECT series_id FROM series_tags WHERE metric_id = %s AND {condition})"
+            )
+            given += [metric_id, *values]
+        rows = await self._readers.ask(
+            lambda connection: connection.rows(f"{sql} ORDER BY id LIMIT %s", [*given, limit])
+        )
+        return [Series(key, tags.decode()) for key, tags in rows]
+
+    async def keys(self, metric_id: int) -> list[TagKey]:
+        """See SeriesStore."""
+        sql = (
+            "SELECT tag_key, COUNT(DISTINCT tag_value) FROM series_tags WHERE metric_id = %s"
+            " GROUP BY tag_key ORDER BY tag_key"
+        )
+        rows = await self._readers.ask(lambda connection: connection.rows(sql, [metric_id]))
+        return [TagKey(*row) for row in rows]
+
+    async def values(self, metric_id: int, tag: TagFilter, after: str, limit: int) -> list[TagValue]:
+        """See SeriesStore."""
+        condition, parameters = _condition(tag)
+        # Nothing comes before the empty value. So behind "", the beginning of the list, it has its place too.
+        behind = ">" if after else ">="
+        sql = (
+            f"SELECT tag_value, COUNT(*) FROM series_tags WHERE metric_id = %s AND {condition}"
+            f" AND tag_value {behind} {_bytes(after)} GROUP BY tag_value ORDER BY tag_value LIMIT %s"
+        )
+        given = [metric_id, *parameters, limit]
+        rows = await self._readers.ask(lambda connection: connection.rows(sql, given))
+        return [TagValue(value.decode(), series) for value, series in rows]
+
+    async def count(self) -> int:
+        """See SeriesStore."""
+        counts = await self._lookups.ask(lambda connection: _counts(connection, [_ALL]))
+        return counts[_ALL]
+
+    async def delete(self, metric_id: int, tags: str) -> bool:
+        """See SeriesStore."""
+        return await self._writers.change(lambda connection: _delete(connection, NewSeries(metric_id, tags)))
+
+
+async def _find(connection: Connection, wanted: Iterable[NewSeries]) -> dict[NewSeries, Series]:
+    found: dict[NewSeries, Series] = {}
+    unique = list(dict.fromkeys(wanted))
+    for at in range(0, len(unique), _CHUNK):
+        chunk = unique[at : at + _CHUNK]
+        pairs = ", ".join([f"({new.metric_id}, {_hash(new.tags)})" for new in chunk])
+        rows = await connection.rows(
+            f"SELECT metric_id, tags, id FROM series WHERE (metric_id, tags_hash) IN ({pairs})"
+        )
+        for metric_id, tags, key in rows:
+            text = tags.decode()
+            found[NewSeries(metric_id, text)] = Series(key, text)
+    return found
+
+
+async def _resolve(
+    connection: Connection, wanted: Sequence[NewSeries], caps: SeriesCaps, now: int
+) -> dict[NewSeries, Series]:
+    await take_lock(connection, LOCK)
+    found = await _find(connection, wanted)
+    metric_ids = {new.metric_id for new in wanted}
+    alive = await _alive(connection, metric_ids)
+    missing = [new for new in dict.fromkeys(wanted) if new not in found and new.metric_id in alive]
+    if not missing:
+        return found
+    counts = await _counts(connection, [_ALL, *metric_ids])
+    made, over = admit(missing, counts, counts[_ALL], caps)
+    overflows = dict.fromkeys(new.overflow for new in over)
+    found |= await _find(connection, overflows)
+    created = [new for new in dict.fromkeys([*made, *overflows]) if new not in found]
+    await _create(connection, created, now)
+    added = count_by_metric(created)
+    await _count(connection, added + Counter({_ALL: added.total()}))
+    found |= await _find(connection, created)
+    return found | {new: found[new.overflow] for new in over}
+
+
+async def _alive(connection: Connection, metric_ids: Iterable[int]) -> set[int]:
+    """Those metrics that exist. None of them goes while the lock of the names is held."""
+    listed = ", ".join(map(str, metric_ids))
+    return {key for (key,) in await connection.rows(f"SELECT id FROM metrics WHERE id IN ({listed})")}
+
+
+async def _create(connection: Connection, made: Sequence[NewSeries], now: int) -> None:
+    new_series = [f"({new.metric_id}, {_hash(new.tags)}, {_bytes(new.tags)}, FROM_UNIXTIME({now}))" for new in made]
+    await _insert(connection, "series (metric_id, tags_hash, tags, created_at)", new_series)
+    new_tags = [
+        f"({new.metric_id}, '{key}', {_bytes(value)}, {series.id})"  # a key has no character that SQL knows
+        for new, series in (await _find(connection, made)).items()
+        for key, value in parse_tags(new.tags).items()
+    ]
+    await _insert(connection, "series_tags (metric_id, tag_key, tag_value, series_id)", new_tags)
+
+
+async def _insert(connection: Connection, into: str, rows: Sequence[str]) -> None:
+    for at in range(0, len(rows), _CHUNK):
+        await connection.run(f"INSERT INTO {into} VALUES {', '.join(rows[at : at + _CHUNK])}")
+
+
+async def _delete(connection: Connection, gone: NewSeries) -> bool:
+    """Take a series away, and note that its rollups have to go. Groups that are under way see that names changed."""
+    await take_lock(connection, LOCK)
+    series = (await _find(connection, [gone])).get(gone)
+    if series is None:
+        return False
+    await connection.change("DELETE FROM series WHERE id = %s", [series.id])
+    for key, value in parse_tags(gone.tags).items():
+        await connection.change(
+            f"DELETE FROM series_tags WHERE metric_id = %s AND tag_key = %s AND tag_value = {_bytes(value)}"
+            " AND series_id = %s",
+            [gone.metric_id, key, series.id],
+        )
+    await connection.change("INSERT INTO deleted_metrics (id, name) VALUES (%s, '')", [series.id])
+    if gone.tags != OVERFLOW:
+        await _count(connection, Counter({_ALL: -1, gone.metric_id: -1}))
+    await connection.run("UPDATE name_changes SET version = version + 1")
+    return True
+
+
+async def _counts(connection: Connection, metric_ids: Sequence[int]) -> Counter[int]:
+    listed = ", ".join(map(str, metric_ids))
+    rows = await connection.rows(f"SELECT metric_id, series FROM series_counts WHERE metric_id IN ({listed})")
+    return Counter(dict(rows))
+
+
+async def _count(connection: Connection, added: Counter[int]) -> None:
+    """Add to the numbers of series."""
+    for metric_id, series in sorted(added.items()):
+        await connection.change(
+            "INSERT INTO series_counts (metric_id, series) VALUES (%s, %s)"
+            " ON DUPLICATE KEY UPDATE series = series + VALUES(series)",
+            (metric_id, series),
+        )
+
+
+def _condition(tag: TagFilter) -> tuple[str, list[object]]:
+    """The condition on a row of series_tags, whether the filter is negated or not, and its parameters."""
+    if tag.pattern == ANYTHING:
+        return "tag_key = %s", [tag.key]
+    if ANYTHING in tag.pattern:
+        return f"tag_key = %s AND tag_value LIKE {_bytes(to_like(tag.pattern))} ESCAPE '!'", [tag.key]
+    return f"tag_key = %s AND tag_value = {_bytes(tag.pattern)}", [tag.key]
+
+
+def _hash(tags: str) -> str:
+    """16 bytes that stand for tags, as a literal."""
+    return f"X'{hashlib.blake2b(tags.encode(), digest_size=16).hexdigest()}'"
+
+
+def _bytes(text: str) -> str:
+    """A text of UTF-8 as a literal of bytes."""
+    return f"X'{text.encode().hex()}'"

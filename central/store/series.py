@@ -1,0 +1,117 @@
+"""What a store promises of series. A series is a name and its tags, whose canonical text protocol.tags makes."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple, Protocol
+
+from protocol.tags import OVERFLOW
+
+ANYTHING: Final = "*"
+"""What stands for any text, also for none, in the pattern of a filter."""
+
+
+class NewSeries(NamedTuple):
+    """The tags of a sample and the id of its metric."""
+
+    metric_id: int
+    tags: str
+
+    @property
+    def overflow(self) -> "NewSeries":
+        """The series of the same metric that takes the samples of those for which there is no room."""
+        return NewSeries(self.metric_id, OVERFLOW)
+
+
+class Series(NamedTuple):
+    """A series that exists: its id, which no metric and no other series ever has, and its tags."""
+
+    id: int
+    tags: str
+
+
+class SeriesCaps(NamedTuple):
+    """How many series there may be in all and of one metric. The overflow of a metric does not count."""
+
+    series: int
+    series_per_metric: int
+
+
+class TagFilter(NamedTuple):
+    """A condition on a tag. ``pattern`` may hold ANYTHING. ``negated``: series without the key meet it too."""
+
+    key: str
+    pattern: str
+    negated: bool = False
+
+
+class TagKey(NamedTuple):
+    """A key that series of a metric have, and how many different values it has."""
+
+    key: str
+    values: int
+
+
+class TagValue(NamedTuple):
+    """A value of a key, and how many series of the metric have it."""
+
+    value: str
+    series: int
+
+
+class SeriesStore(Protocol):
+    """The series of metrics. Every method may raise StoreUnavailable."""
+
+    async def resolve(self, wanted: Sequence[NewSeries], caps: SeriesCaps, now: int) -> dict[NewSeries, Series]:
+        """The series of these tags, created where missing, durably.
+
+        Beyond a cap it is the overflow of the metric. Those of a metric that is gone are left out.
+        """
+
+    async def select(self, metric_id: int, filters: Sequence[TagFilter], after: int, limit: int) -> list[Series]:
+        """Series of a metric, by id from behind ``after``, that meet all filters."""
+
+    async def keys(self, metric_id: int) -> list[TagKey]:
+        """The keys of a metric's tags, in order."""
+
+    async def values(self, metric_id: int, tag: TagFilter, after: str, limit: int) -> list[TagValue]:
+        """The values of a key that meet the filter and come after ``after``, in byte order."""
+
+    async def count(self) -> int:
+        """How many series there are, overflows apart."""
+
+    async def delete(self, metric_id: int, tags: str) -> bool:
+        """Remove a series, so that queries no longer find it; its metric's totals stay. False if there is none.
+
+        A process calls it between its commits.
+        """
+
+
+def admit(
+    missing: Iterable[NewSeries], counts: Counter[int], total: int, caps: SeriesCaps
+) -> tuple[list[NewSeries], list[NewSeries]]:
+    """Which of these series may be created, and which are beyond a cap. ``counts`` are the series of each metric."""
+    made: list[NewSeries] = []
+    over: list[NewSeries] = []
+    counts = counts.copy()
+    for new in missing:
+        if new.tags == OVERFLOW:
+            made.append(new)
+        elif total < caps.series and counts[new.metric_id] < caps.series_per_metric:
+            total += 1
+            counts[new.metric_id] += 1
+            made.append(new)
+        else:
+            over.append(new)
+    return made, over
+
+
+def count_by_metric(made: Iterable[NewSeries]) -> Counter[int]:
+    """How many series each metric has among these, its overflow apart."""
+    return Counter(new.metric_id for new in made if new.tags != OVERFLOW)
+
+
+def to_like(pattern: str) -> str:
+    """The pattern for LIKE ... ESCAPE '!'."""
+    for special in "!%_":
+        pattern = pattern.replace(special, "!" + special)
+    return pattern.replace(ANYTHING, "%")
