@@ -23,7 +23,7 @@ from agent.receive.bad_lines import BadLines
 from agent.receive.datagrams import read_batches, read_each
 from agent.receive.gauge_signs import common_sign, feeds_by_socket
 from agent.receive.intake import Intake
-from agent.receive.sockets import Receivers, Wanted, open_receivers, room_for_connections, tell_passed
+from agent.receive.sockets import Receivers, SocketSettings, open_receivers, report_passed, room_for_connections
 from agent.receive.streams import StreamLimits
 from agent.settings import Settings
 from agent.spool.disk import Disk
@@ -101,7 +101,7 @@ class Agent:
         self._bad = BadLines(tell, outside.steady, settings.prefix, settings.tags == "append")
         self._passed = passed
         self.receivers = Receivers()
-        self._recent = RecentGrowth()
+        self._growth = RecentGrowth()
         self._attempts = Attempts(tell)
         stages = FlushStages(self.aggregator, self.spool, self._folder, self._gauges, self.clock, self._attempts)
         self._flush = Flush(
@@ -118,7 +118,7 @@ class Agent:
         async with AsyncExitStack() as stack:
             self._open_spool()
             stack.callback(self.spool.close)
-            self._open_books(stack)
+            self._open_local_port(stack)
             await stack.enter_async_context(self._sender)
             self._open_receivers(stack.enter_context(ExitStack()))
             forwarding = asyncio.create_task(self.forwarder.run(self._attempts))
@@ -191,7 +191,7 @@ class Agent:
             clock_ahead=self.clock.ahead() if self.clock.known else None,
             clashes=list(forward.clashes.names),
             sockets=[receiver.status() for receiver in self.receivers],
-            lately=self._recent.grown(self._losses()),
+            lately=self._growth.grown(self._loss_totals()),
         )
 
     def _open_spool(self) -> None:
@@ -208,7 +208,7 @@ class Agent:
             self.ledger.notes["gauge_state_bad"] += 1
             self._tell("gauges_lost", f"gauges.json {error}; gauges start from 0")
 
-    def _open_books(self, stack: AsyncExitStack) -> None:
+    def _open_local_port(self, stack: AsyncExitStack) -> None:
         address = join_address(*self._settings.http)
         with starting(f"FIESTA_AGENT_HTTP {address}", OTHER_ADDRESS):
             server = serve(local_pages(self.snapshot), *self._settings.http, self.settle)
@@ -221,7 +221,7 @@ class Agent:
         """Open the first window with the sockets."""
         settings = self._settings
         limits = StreamLimits(room_for_connections(), settings.tcp_idle)
-        wanted = Wanted(settings.udp, settings.unix, settings.tcp, limits, settings.unix_stream)
+        sockets = SocketSettings(settings.udp, settings.unix, settings.tcp, limits, settings.unix_stream)
         core, feed = self.aggregator.core, self.aggregator.feed
         feeds = feeds_by_socket(settings.gauges, feed)
         intakes = {kind: Intake(its_feed, self.ledger, self._bad) for kind, its_feed in feeds.items()}
@@ -229,8 +229,8 @@ class Agent:
         if core is not None and feeds["UDP"] is feed:
             read = read_batches(core, self.aggregator.settle_when_due)
         self.aggregator.when_due = self._count_later
-        self.receivers = open_receivers(wanted, self._passed, intakes, intakes["UDP"].watching(read), stack)
-        tell_passed(self._passed, wanted, self._tell)
+        self.receivers = open_receivers(sockets, self._passed, intakes, intakes["UDP"].watching(read), stack)
+        report_passed(self._passed, sockets, self._tell)
         self._flush.open()
         for receiver in self.receivers:
             receiver.start(asyncio.get_running_loop())
@@ -242,7 +242,7 @@ class Agent:
         if self.aggregator.step():
             asyncio.get_running_loop().call_soon(self._count_later)
 
-    def _losses(self) -> Mapping[str, int]:
+    def _loss_totals(self) -> Mapping[str, int]:
         """Losses that /health speaks of while they grow, since the start."""
         statuses = [receiver.status() for receiver in self.receivers]
         return {
@@ -274,7 +274,7 @@ class Agent:
 
     def _window_closed(self, start: int) -> None:
         """What others do with the end of the window that began at ``start``."""
-        self._recent.turn(self._losses())
+        self._growth.turn(self._loss_totals())
         self._bad.arm(self.ledger.dropped)
         self.forwarder.window_closed(start)
 

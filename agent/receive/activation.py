@@ -1,7 +1,7 @@
-"""Sockets that systemd, or any parent, holds and passes on: while no agent runs the kernel keeps what comes.
+"""Sockets that systemd, or another parent process, passes to the agent. The kernel keeps what comes while none runs.
 
 The protocol is sd_listen_fds(3): LISTEN_FDS descriptors from 3 on, meant for the process LISTEN_PID, with names
-in LISTEN_FDNAMES. What a socket is for is told by what it is, so that neither order nor names matter.
+in LISTEN_FDNAMES. The agent tells from a socket's type what it is for, so neither order nor names matter.
 """
 
 import socket
@@ -13,13 +13,13 @@ from runtime.start_error import StartError
 FIRST: Final = 3
 
 SocketKind = Literal["UDP", "unix", "unix_stream", "TCP"]
-"""The kinds of sockets, as the settings are named."""
+"""The kinds of sockets. Each is the name of a setting, without its prefix and case."""
 
 _INTERNET: Final = frozenset({socket.AF_INET, socket.AF_INET6})
 
 
 class Passed(NamedTuple):
-    """A socket from the parent, non-blocking, and which setting's place it takes."""
+    """A non-blocking socket from the parent. It is used in place of the setting ``kind``."""
 
     kind: SocketKind
     sock: socket.socket
@@ -27,7 +27,7 @@ class Passed(NamedTuple):
 
 
 def passed_sockets(environ: Mapping[str, str], pid: int, first: int = FIRST) -> list[Passed]:
-    """The sockets meant for process ``pid``; none when there are none, or they are meant for another.
+    """The sockets that a parent passed to process ``pid``. Empty when they are for another process.
 
     Raises StartError.
     """
@@ -45,16 +45,16 @@ def passed_sockets(environ: Mapping[str, str], pid: int, first: int = FIRST) -> 
 
 
 def _passed(number: int, name: str) -> Passed:
-    what = f"descriptor {number}" + (f" ({name})" if name else "")
+    label = f"descriptor {number}" + (f" ({name})" if name else "")
     try:
         sock = socket.socket(fileno=number)
     except OSError:
-        raise StartError(f"{what} is no socket") from None
+        raise StartError(f"{label} is no socket") from None
     kind = _kind(sock)
     if kind is None:
         sock.detach()
         raise StartError(
-            f"{what} is of no use: it must be a UDP, unix datagram or listening stream socket, bound to an address"
+            f"{label} is of no use: it must be a UDP, unix datagram or listening stream socket, bound to an address"
         )
     sock.setblocking(False)
     sock.set_inheritable(False)

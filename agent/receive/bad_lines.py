@@ -1,7 +1,7 @@
-"""Some of the lines that are not counted, shown in the log with who sent them.
+"""The log shows some of the lines that are not counted, and who sent them.
 
-Lines are looked at one by one only while we are *armed*: for a few at the beginning of a window, which on a quiet
-host is all of them, and for more of them when lines were rejected since. All else is counted in bulk, unseen.
+Lines are inspected one by one only while we are *armed*: for a few lines at the beginning of each window, and for more
+when lines were rejected in the last one. On a quiet host that is every line. All others are only counted.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,43 +12,43 @@ from agent.ledger import BAD_LINES
 from protocol.statsd import parse_line
 
 SHOWN_BYTES: Final = 80
-A_FEW: Final = 200
-MORE: Final = 2_000
-"""Lines looked at in a window: about 1 ms, and 10 ms, of work."""
-SECONDS_A_REASON: Final = 60.0
+FEW_LINES: Final = 200
+MORE_LINES: Final = 2_000
+"""Lines that are inspected per window: about 1 ms of work for FEW_LINES, 10 ms for MORE_LINES."""
+SECONDS_PER_REASON: Final = 60.0
 
 
 def shown(line: bytes) -> str:
-    """A line as it can be put into any log: shortened, and with everything that is not plain ASCII escaped."""
+    """A line that is safe in any log: shortened, with everything but plain ASCII escaped."""
     text = repr(line[:SHOWN_BYTES])[1:]
     return text if len(line) <= SHOWN_BYTES else f"{text}... ({len(line):,} bytes)"
 
 
 class BadLines:
-    """Tells of at most one line a reason in a minute. ``look`` at lines only while ``armed``."""
+    """Logs at most one line per reason and minute. Call ``inspect`` only while ``armed``."""
 
     def __init__(self, tell: Tell, steady: Callable[[], float], prefix: str = "", append_tags: bool = False) -> None:
         self._tell = tell
         self._steady = steady
         self._prefix = prefix
         self._append_tags = append_tags
-        self._left = A_FEW
+        self._left = FEW_LINES
         self._rejected = 0
-        self._told: dict[str, float] = {}  # reasons are few
+        self._last_shown: dict[str, float] = {}  # reasons are few
 
     @property
     def armed(self) -> bool:
-        """Whether the next lines should be looked at."""
+        """Whether the next lines should be inspected."""
         return self._left > 0
 
     def arm(self, dropped: Mapping[str, int]) -> None:
-        """Look at lines again. ``dropped``: the ledger's samples lost since the start, by reason."""
+        """Inspect lines again, at the start of a window. ``dropped``: the ledger's lost samples, by reason."""
         rejected = sum(dropped.get(reason, 0) for reason in BAD_LINES)
-        self._left = MORE if rejected > self._rejected else A_FEW
+        self._left = MORE_LINES if rejected > self._rejected else FEW_LINES
         self._rejected = rejected
 
-    def look(self, lines: bytes, sender: str) -> None:
-        """Show what is bad in ``lines``, as far as we are armed."""
+    def inspect(self, lines: bytes, sender: str) -> None:
+        """Log what is bad in ``lines``, as long as we are armed."""
         for line in lines.split(b"\n", self._left)[: self._left]:
             self._left -= 1
             for reason in parse_line(line, self._prefix, self._append_tags).lost:
@@ -56,8 +56,8 @@ class BadLines:
                     self.show(reason, line, sender)
 
     def show(self, reason: str, line: bytes, sender: str) -> None:
-        """Tell of one line, unless one of its reason was told less than a minute ago."""
+        """Log one line, unless one with its reason was logged less than a minute ago."""
         now = self._steady()
-        if now - self._told.get(reason, -SECONDS_A_REASON) >= SECONDS_A_REASON:
-            self._told[reason] = now
+        if now - self._last_shown.get(reason, -SECONDS_PER_REASON) >= SECONDS_PER_REASON:
+            self._last_shown[reason] = now
             self._tell("bad_line", f"{reason}: {shown(line)} from {sender or 'an unknown sender'}")

@@ -1,21 +1,21 @@
-"""A stream cut into lines, wherever the network cut it into reads.
+"""Cuts a stream into lines, wherever a read of the stream began or ended.
 
-Lines end with a newline. DogStatsD's streams (``unixstream://``) consist of frames instead: four bytes of length,
-little-endian, then as many bytes of lines, of which the last needs no end.
+A line ends with a newline. DogStatsD's streams (``unixstream://``) consist of frames instead. A frame is a length of
+four bytes, little-endian, and as many bytes of lines. The last line of a frame needs no newline.
 """
 
 from typing import Final, NamedTuple, Protocol
 
 MAX_LINE: Final = 16_384
-"""Bytes of a line, its end left out; also what is read at once."""
+"""The most bytes of a line without its newline, and of one read."""
 MAX_FRAME: Final = 65_536
-"""Bytes of a frame, as of a unix datagram. Where a length is larger, it is no length, or nothing for us."""
+"""The most bytes of a frame, the same as of a unix datagram."""
 _LENGTH: Final = 4
 _NO_TEXT: Final = frozenset((*range(32), 0x7F, 0xFE, 0xFF)) - frozenset(b"\t\n\r")
 
 
 class Lost(NamedTuple):
-    """Lines that are not counted, why, and the beginning of one of them."""
+    """Lines that are not counted: the reason, how many, and the beginning of one of them."""
 
     reason: str
     lines: int
@@ -23,19 +23,19 @@ class Lost(NamedTuple):
 
 
 class Cutter(Protocol):
-    """What a connection's bytes go through. ``lost`` is what it has left out, until somebody takes that."""
+    """Takes a connection's bytes and gives its lines. ``lost`` has what it left out; the caller empties it."""
 
     lost: list[Lost]
 
     def push(self, data: bytes) -> bytes:
-        """The lines that ``data``, at most MAX_LINE bytes, completes, without the last one's end; may be empty."""
+        """The lines that ``data`` (at most MAX_LINE bytes) completes. The last one has no newline. May be empty."""
 
     def end(self, *, closed: bool) -> bytes:
-        """The last line, where the client has ``closed`` the connection and it needs no end. Else it is lost."""
+        """The unfinished last line. It counts when the client has ``closed`` the connection, else it is lost."""
 
 
 class LineCutter:
-    """Cuts a stream into whole lines; a line of more than MAX_LINE bytes is left out, whole."""
+    """Cuts a stream into whole lines. A line of more than MAX_LINE bytes is left out."""
 
     def __init__(self) -> None:
         self.lost: list[Lost] = []
@@ -43,7 +43,7 @@ class LineCutter:
         self._skipping = False
 
     def push(self, data: bytes) -> bytes:
-        """See Cutter. ``data`` may have a newline more at its end."""
+        """See Cutter. ``data`` may have one byte more, a newline at its end."""
         first, newline, rest = data.partition(b"\n")
         begun = self._begun + first
         if len(begun) > MAX_LINE and not self._skipping:
@@ -70,8 +70,7 @@ class LineCutter:
 class FrameCutter:
     """Cuts a stream of frames into lines.
 
-    What a frame of more than MAX_FRAME bytes has in it is lost as ``frame_too_long``: at least one line, and as many as
-    come.
+    The lines of a frame of more than MAX_FRAME bytes are lost as ``frame_too_long``. At least one is counted.
     """
 
     def __init__(self) -> None:
@@ -79,14 +78,14 @@ class FrameCutter:
         self.lost = self._lines.lost
         self._header = b""
         self._left = 0
-        """Bytes of the frame that are to come."""
+        """Bytes of the frame that have not come yet."""
         self._too_long = False
         self._already = 0
-        """Lines of this frame that are lost already."""
+        """Lines of this frame that are counted as lost in advance."""
 
     def push(self, data: bytes) -> bytes:
         """See Cutter."""
-        found, at = [], 0
+        blocks, at = [], 0
         while at < len(data):
             if not self._left:
                 at += self._read_header(data[at : at + _LENGTH - len(self._header)])
@@ -98,17 +97,17 @@ class FrameCutter:
             if lines and self._too_long:
                 self._lose(lines)
             elif lines:
-                found.append(lines)
-        return b"\n".join(found)
+                blocks.append(lines)
+        return b"\n".join(blocks)
 
     def end(self, *, closed: bool) -> bytes:
-        """See Cutter. A frame says how long it is, so one that is not whole is cut, also where the client closed."""
+        """See Cutter. A frame gives its length, so an unfinished frame is lost even when the client closed."""
         if self._lines.end(closed=True) or self._left or self._header:
             self.lost.append(Lost("line_cut", 1, self._header or b"(in a frame)"))
         return b""
 
     def _read_header(self, part: bytes) -> int:
-        """Take a part of the length; how many bytes of it."""
+        """Take a part of the frame's length. Returns how many bytes were taken."""
         self._header += part
         if len(self._header) == _LENGTH:
             self._left = int.from_bytes(self._header, "little")
@@ -127,9 +126,9 @@ class FrameCutter:
 
 
 class EitherCutter:
-    """Lines or frames, as the first four bytes tell: the upper half of a length is no text.
+    """Cuts lines or frames. The first four bytes tell which, because the upper half of a length is not text.
 
-    That is so for all lengths that make sense, and for most of the others.
+    That holds for every length up to MAX_FRAME and for most larger ones.
     """
 
     def __init__(self) -> None:

@@ -1,6 +1,6 @@
-"""Datagrams from the kernel to those who count: no queue, and no await between packets.
+"""Datagrams from the kernel to the aggregator, with no queue and no await between packets.
 
-What waits, waits in the socket's own buffer, which has a bound and a drop counter that we show.
+Packets wait only in the socket's own buffer. It has a limit and a drop counter, which we show.
 """
 
 import asyncio
@@ -17,29 +17,27 @@ if TYPE_CHECKING:
     from agent.aggregate.core import Core
 
 MAX_DATAGRAM: Final = 65_536
-"""More than any UDP datagram holds (65,507 bytes over IPv4). A unix datagram that is longer is cut short,
-and that is counted."""
+"""More than any UDP datagram holds (65,507 bytes over IPv4). A longer unix datagram is cut short and counted."""
 RECEIVE_BUFFER: Final = 8 << 20
-PACKETS_A_TURN: Final = 256
-"""Read at most so many before the event loop gets its turn: about half a millisecond."""
+PACKETS_PER_TURN: Final = 256
+"""Packets read before the event loop can do other work: about half a millisecond."""
 PAUSE_SECONDS: Final = 0.001
-"""What comes in so long fits the smallest usual buffer even at 500,000 packets per second.
-
-A unix socket is read without a pause: it holds ten datagrams on many systems, and then its senders wait."""
+"""The pause between reads under load. The smallest usual buffer holds what comes meanwhile, even at 500,000 packets per
+second. A unix socket is read without a pause, because on many systems it holds only ten datagrams."""
 SMALLEST_BUFFER: Final = 208 << 10
 LONGEST_PAUSE_SECONDS: Final = 0.01
 _LOOPBACK: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - looked up, not bound
 _NO_FAULT: Final = (0, errno.EAGAIN, errno.EINTR)
 _SO_RCVBUFFORCE: Final = 33  # Linux; the socket module has no name for it
 _SMALLEST_PACKET: Final = 512
-"""The kernel charges a packet to the buffer with more than this, however small it is."""
+"""Even the smallest packet takes more bytes of the receive buffer than this."""
 
 
 def open_udp(host: str, port: int, buffer_bytes: int = RECEIVE_BUFFER) -> socket.socket:
-    """A bound, non-blocking UDP socket, IPv4 or IPv6 by ``host``; port 0 takes a free one.
+    """A bound, non-blocking UDP socket, IPv4 or IPv6 by ``host``. Port 0 takes a free one.
 
-    The receive buffer is what the kernel grants of ``buffer_bytes``; over its limit only with the right
-    to do so. Raises OSError when the address is taken, not ours or unknown.
+    The kernel may grant a receive buffer smaller than ``buffer_bytes``. Raises OSError when the address is taken,
+    unknown or not on this host.
     """
     family, kind, protocol, _, address = socket.getaddrinfo(
         host, port, type=socket.SOCK_DGRAM, flags=socket.AI_PASSIVE
@@ -58,7 +56,7 @@ def open_udp(host: str, port: int, buffer_bytes: int = RECEIVE_BUFFER) -> socket
 
 
 def ask_buffer(sock: socket.socket, size: int) -> None:
-    """Make the receive buffer ``size`` bytes, or as near to it as it may be."""
+    """Make the receive buffer ``size`` bytes, or as large as the kernel allows."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
     if granted_buffer(sock) < size:
         with suppress(PermissionError):  # then the system's limit stands, and is reported as granted
@@ -66,17 +64,17 @@ def ask_buffer(sock: socket.socket, size: int) -> None:
 
 
 def granted_buffer(sock: socket.socket) -> int:
-    """Bytes of receive buffer granted, as asked for: the kernel says twice that, to cover its own costs."""
+    """Bytes of receive buffer granted. The kernel reports twice as many, which covers its own costs."""
     return sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 2
 
 
 def refuse_new(sock: socket.socket) -> None:
-    """Let a bound datagram socket take nothing new: its senders are told so, and what waits can still be read.
+    """Make a bound datagram socket take nothing new. Senders get an error, and what waits can still be read.
 
-    Not for a socket that another process holds too: it is the socket that changes. A UDP socket that is connected takes
-    datagrams of its peer alone, and the peer it gets is itself.
+    Do not use it on a socket that another process has too, because it changes the socket itself. A UDP socket is
+    connected to itself: a connected socket takes datagrams of its peer only.
     """
-    with suppress(OSError):  # then what comes until the close is lost as it is with any program that ends
+    with suppress(OSError):  # then datagrams that come before the close are lost, as when any program ends
         if sock.family == socket.AF_UNIX:
             sock.shutdown(socket.SHUT_RD)
             return
@@ -85,7 +83,7 @@ def refuse_new(sock: socket.socket) -> None:
 
 
 class Taken(NamedTuple):
-    """What one read took out of a socket; ``failed`` when the socket, not its emptiness, ended it."""
+    """What one read took from a socket. ``failed`` when it ended with a fault and not because nothing was left."""
 
     packets: int
     bytes: int
@@ -93,7 +91,7 @@ class Taken(NamedTuple):
     truncated: int = 0
 
     def plus(self, more: "Taken") -> "Taken":
-        """Both together."""
+        """The sum of both."""
         return Taken(
             self.packets + more.packets,
             self.bytes + more.bytes,
@@ -103,7 +101,7 @@ class Taken(NamedTuple):
 
 
 Read = Callable[[socket.socket, int], Taken]
-"""Takes at most so many datagrams from a non-blocking socket, in order and whole, to where they are counted.
+"""Reads at most so many datagrams from a non-blocking socket and hands them on in order.
 
 Raises nothing. It stops early only when nothing waits or the socket fails.
 """
@@ -131,7 +129,7 @@ def read_each(feed: Callable[[bytes], None]) -> Read:
 
 
 def read_batches(core: "Core", settle_when_due: Callable[[], None]) -> Read:
-    """A Read that counts datagrams in the compiled core; ``settle_when_due`` is called after each batch."""
+    """A Read that counts datagrams in the compiled core. It calls ``settle_when_due`` after each batch."""
 
     def read(sock: socket.socket, at_most: int) -> Taken:
         fd, done, size, fault = sock.fileno(), 0, 0, 0
@@ -146,9 +144,10 @@ def read_batches(core: "Core", settle_when_due: Callable[[], None]) -> Read:
 
 
 class DatagramReceiver:
-    """Calls ``read`` for a bound, non-blocking socket when it must. Owns the socket, or shares it where not ``ours``.
+    """Calls ``read`` when packets wait in a bound, non-blocking socket.
 
-    ``packets``, ``bytes`` and ``errors`` (of the socket) are counted since the start.
+    It owns the socket. With ``ours`` False another process has the socket too. ``packets``, ``bytes`` and ``errors``
+    of the socket are counted since the start.
     """
 
     def __init__(self, sock: socket.socket, read: Read, name: str = "", *, ours: bool = True) -> None:
@@ -169,15 +168,15 @@ class DatagramReceiver:
 
     @property
     def address(self) -> tuple[str, int]:
-        """Host and port the socket is bound to."""
+        """Host and port that the socket is bound to."""
         host, port = self._sock.getsockname()[:2]
         return host, port
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Read when something is there, and then every few milliseconds as long as there is.
+        """Read when a packet comes, and then every few milliseconds while more come.
 
-        Waking up costs several times what reading a packet does, so under load a few are left to gather;
-        the larger the buffer, the more.
+        To wake up costs several times what a packet costs. So under load several packets wait for one read, and more
+        of them where the buffer is larger.
         """
         self._loop = loop
         loop.add_reader(self._sock.fileno(), self._wake, loop)
@@ -187,15 +186,15 @@ class DatagramReceiver:
         self._turn(loop)
 
     def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
-        packets = self._read(PACKETS_A_TURN)
+        packets = self._read(PACKETS_PER_TURN)
         if packets:
-            self._next_turn = loop.call_later(0 if packets == PACKETS_A_TURN else self._pause, self._turn, loop)
+            self._next_turn = loop.call_later(0 if packets == PACKETS_PER_TURN else self._pause, self._turn, loop)
         else:
             self._next_turn = None
             loop.add_reader(self._sock.fileno(), self._wake, loop)
 
     def stop(self) -> None:
-        """Read no more; what comes still goes to the socket's buffer. May be called again."""
+        """Read no more. New packets wait in the socket's buffer. You may call it more than once."""
         if self._next_turn is not None:
             self._next_turn.cancel()
             self._next_turn = None
@@ -204,12 +203,12 @@ class DatagramReceiver:
             self._loop = None
 
     def refuse(self) -> None:
-        """Take nothing new; what waits can still be read. Nothing changes where another process holds the socket."""
+        """Take nothing new. What waits can still be read. Does nothing when another process has the socket too."""
         if self._ours:
             refuse_new(self._sock)
 
     def go_on_with(self, sock: socket.socket) -> None:
-        """Take another socket in place of ours, whose senders are told that it has gone. What waited in it is read."""
+        """Replace our socket by another. What waits in the old one is read, and its senders then get an error."""
         loop = self._loop
         self.stop()
         self.refuse()
@@ -220,25 +219,25 @@ class DatagramReceiver:
             self.start(loop)
 
     def drain(self) -> int:
-        """Read what waits in the socket until nothing does; the number of packets. For after ``stop``.
+        """Read everything that waits in the socket and return the number of packets. Call it after ``stop``.
 
-        Under a flood that is not refused it ends once everything that waited at the beginning must have been read.
+        Under a flood that cannot be refused, it ends when everything that waited at the beginning was read.
         """
         return self._read(2 * self.granted // _SMALLEST_PACKET)
 
     def close(self) -> None:
-        """Stop and close the socket; what it still holds is lost, so drain first. May be called again."""
+        """Stop and close the socket. Drain it first, or what waits is lost. You may call it more than once."""
         self.stop()
         self._sock.close()
 
     def status(self) -> SocketStatus:
-        """The socket's numbers. A unix socket drops nothing and has no buffer of its own: its senders wait."""
-        known = SocketStatus(self.name, self.bytes, self.errors, self.packets, self.truncated)
+        """The socket's numbers. A unix socket drops nothing and has no buffer of its own, because its senders wait."""
+        counts = SocketStatus(self.name, self.bytes, self.errors, self.packets, self.truncated)
         if self._sock.family == socket.AF_UNIX:
-            return replace(known, kernel_drops=0, queue_limit=self._limits.dgram_queue)
+            return replace(counts, kernel_drops=0, queue_limit=self._limits.dgram_queue)
         used, drops = receive_memory(self._sock)
         return replace(
-            known,
+            counts,
             kernel_drops=drops,
             buffer_asked=RECEIVE_BUFFER,
             buffer_granted=self.granted,

@@ -1,7 +1,7 @@
-"""What the sign of a gauge means, socket by socket: a delta as in StatsD, or just a sign as in DogStatsD.
+"""What the sign of a gauge means on each socket: a delta as in StatsD, or a plain value as in DogStatsD.
 
-delta                          on all sockets
-delta,unix=absolute            on all but the unix datagram socket
+delta                          a delta on all sockets
+delta,unix=absolute            a delta on all sockets but the unix datagram socket
 """
 
 import re
@@ -20,7 +20,7 @@ _GAUGE: Final = re.compile(rb"\|g(?=[|\r\n]|\Z)")
 
 
 def parse_gauge_signs(text: str) -> GaugeSigns:
-    """What a setting says of each kind of socket. Raises ValueError when it says nothing that makes sense."""
+    """The meaning per kind of socket, from the setting's text. Raises ValueError or KeyError when it is malformed."""
     everywhere, *single = text.split(",")
     signs: GaugeSigns = dict.fromkeys(KINDS, _sign(everywhere))
     by_name = {kind.lower(): kind for kind in KINDS}
@@ -31,12 +31,12 @@ def parse_gauge_signs(text: str) -> GaugeSigns:
 
 
 def common_sign(text: str) -> GaugeSign:
-    """What holds where a line says nothing else: absolute only if that is so on all sockets."""
+    """The meaning for lines that are not marked. It is absolute only when it is absolute on all sockets."""
     return "absolute" if "delta" not in parse_gauge_signs(text).values() else "delta"
 
 
 def feeds_by_socket(text: str, feed: Feed) -> dict[SocketKind, Feed]:
-    """``feed`` for each kind of socket. Where its gauges differ from ``common_sign``, it marks them on the way."""
+    """``feed`` for each kind of socket. It marks gauges as absolute where the common meaning is a delta."""
     differ = common_sign(text) == "delta"
     return {
         kind: partial(_feed_absolute, feed) if differ and sign == "absolute" else feed
@@ -49,10 +49,10 @@ def _feed_absolute(feed: Feed, packet: bytes) -> None:
 
 
 def mark_absolute(lines: bytes) -> bytes:
-    """The same lines, of which no gauge is a delta: each gets the field by which DogStatsD names a container, empty."""
+    """The same lines with every gauge marked as absolute, by an empty DogStatsD container field (``|c:``)."""
     if b"|g" not in lines:
         return lines
-    if b"|g:" in lines:  # further values in the same line: a line for each
+    if b"|g:" in lines:  # a line with further values becomes one line per piece
         lines = b"\n".join(line for sent in lines.split(b"\n") for line in _single(sent))
     return _GAUGE.sub(b"|g|c:", lines)
 

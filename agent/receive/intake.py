@@ -1,4 +1,4 @@
-"""Where all sockets bring their lines: to the aggregate, past the eyes of those who look for bad ones."""
+"""Takes the lines of all sockets: it hands them to the aggregator and lets bad ones be logged."""
 
 import socket
 from collections.abc import Callable
@@ -13,7 +13,7 @@ _CONTROL: Final = socket.CMSG_SPACE(CREDENTIALS.size)
 
 
 class Intake:
-    """``feed`` takes a datagram, or whole lines; the rest is for what needs a closer look."""
+    """``feed`` takes a datagram or whole lines. The other methods are for lines that may be logged."""
 
     def __init__(self, feed: Callable[[bytes], None], ledger: Ledger, bad: BadLines) -> None:
         self.feed = feed
@@ -24,22 +24,22 @@ class Intake:
         """Take lines whose sender is known."""
         self.feed(lines)
         if self._bad.armed:
-            self._bad.look(lines, sender)
+            self._bad.inspect(lines, sender)
 
     def lost(self, reason: str, lines: int, sample: bytes, sender: str = "") -> None:
-        """Count lines that cannot be taken; ``sample`` is of one of them."""
+        """Count lines that cannot be used. ``sample`` is the beginning of one of them."""
         self._ledger.reject(reason, lines)
         self._bad.show(reason, sample, sender)
 
     def cut(self, packet: bytes, sender: str = "") -> None:
-        """Take what the kernel left of a datagram that was too long; its last line is counted as ``truncated``."""
+        """Take what is left of a datagram that was too long. Its last line is counted as ``truncated``."""
         whole, newline, begun = packet.rpartition(b"\n")
         if newline:
             self.lines(whole, sender)
         self.lost("truncated", 1, begun, sender)
 
     def watching(self, read: Read) -> Read:
-        """``read``, but while bad lines are looked for each datagram is taken with its sender."""
+        """A Read like ``read``. While lines are inspected, it reads each datagram with its sender."""
 
         def watched(sock: socket.socket, at_most: int) -> Taken:
             taken = Taken(0, 0)

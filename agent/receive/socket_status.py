@@ -1,4 +1,4 @@
-"""What is to be known of a socket: its name, its receive buffer, and what it has taken and lost."""
+"""The numbers of a socket: its name, its receive buffer, and what it has received and lost."""
 
 import socket
 import struct
@@ -12,14 +12,14 @@ from runtime.addresses import join_address
 _SO_MEMINFO: Final = 55  # Linux 4.12; the socket module has no name for it
 _MEMINFO: Final = struct.Struct("9I")
 CREDENTIALS: Final = struct.Struct("3i")
-"""Process, user and group, as the kernel tells of who is at the other end of a unix socket."""
+"""Process, user and group of the other end of a unix socket, as the kernel gives them."""
 
 
 @dataclass(frozen=True, slots=True)
 class SocketStatus:
-    """One socket's numbers since the start; None for what its kind does not have, or the kernel does not say.
+    """One socket's numbers since the start. None where the kind of socket or the kernel has none.
 
-    Buffers are in bytes as asked for: the kernel says twice that, to cover its own costs.
+    Buffers are in bytes, as asked for. The kernel reports twice as many, which covers its own costs.
     """
 
     name: str
@@ -27,16 +27,16 @@ class SocketStatus:
     errors: int = 0
     packets: int | None = None
     truncated: int | None = None
-    """Datagrams that were longer than we read."""
+    """Datagrams that were too long and were cut."""
     kernel_drops: int | None = None
-    """Datagrams that never reached us, since the socket was made: also those of a time without an agent."""
+    """Datagrams that the kernel dropped since the socket was made, also while no agent ran."""
     buffer_asked: int | None = None
     buffer_granted: int | None = None
     buffer_used: int | None = None
     buffer_limit: int | None = None
-    """What one gets without a right to more (net.core.rmem_max)."""
+    """The largest buffer for a process without special rights (net.core.rmem_max)."""
     queue_limit: int | None = None
-    """Unix datagrams that may wait, as it was when the agent started (net.unix.max_dgram_qlen)."""
+    """Unix datagrams that can wait (net.unix.max_dgram_qlen at the start of the agent)."""
     connections: int | None = None
     accepted: int | None = None
     refused: int | None = None
@@ -45,25 +45,25 @@ class SocketStatus:
 
 
 class Memory(NamedTuple):
-    """What the kernel says of a socket's receive buffer; None where it says nothing."""
+    """Bytes used and datagrams dropped of a socket's receive buffer. None when the kernel does not give them."""
 
     used: int | None
     drops: int | None
 
 
 class KernelLimits(NamedTuple):
-    """What the system allows; None where it does not say."""
+    """The system's limits. None when the system does not give them."""
 
     rmem_max: int | None
-    """Bytes of the largest receive buffer that one gets without a right to more, as asked for."""
+    """Bytes of the largest receive buffer for a process without special rights."""
     dgram_queue: int | None
-    """Unix datagrams that may wait in a socket."""
+    """Unix datagrams that can wait in a socket."""
     tcp_max: int | None
     """Bytes of the largest receive buffer of a TCP connection."""
 
 
 def limits(proc: Path = Path("/proc/sys/net")) -> KernelLimits:
-    """Those of this host, or of this container."""
+    """The limits of this host or container."""
     return KernelLimits(
         _last(proc / "core/rmem_max"), _last(proc / "unix/max_dgram_qlen"), _last(proc / "ipv4/tcp_rmem")
     )
@@ -89,7 +89,7 @@ def receive_memory(sock: socket.socket) -> Memory:
 
 
 def sender_name(address: object, credentials: bytes) -> str:
-    """Who sent: ``host:port``, or for a unix socket its path, if it has one, and its process."""
+    """The name of a sender: ``host:port``, or for a unix socket its path, if it has one, and its process."""
     if isinstance(address, tuple):
         return join_address(*address[:2])
     path = f"{address} " if isinstance(address, str) and address else ""

@@ -1,4 +1,4 @@
-"""Every socket an agent receives on: those that a parent passed, and those that the settings ask for."""
+"""Every socket that an agent receives on: those that a parent passed, and those that the settings ask for."""
 
 import asyncio
 import errno
@@ -23,7 +23,7 @@ from runtime.start_error import OTHER_ADDRESS, starting
 MAX_CONNECTIONS: Final = 1_024
 _NO_SUCH_LOOPBACK: Final = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 RESERVED: Final = 128
-"""Descriptors for all else: sockets, the spool, the way to central, the local HTTP port."""
+"""Descriptors for everything else: sockets, the spool, the connection to central, the local HTTP port."""
 
 
 class Receiver(Protocol):
@@ -35,34 +35,34 @@ class Receiver(Protocol):
         """Receive from now on."""
 
     def stop(self) -> None:
-        """Receive no more; what comes waits in the kernel."""
+        """Receive no more. New data waits in the kernel."""
 
     def refuse(self) -> None:
-        """Take nothing new where senders can be told so, and the socket is ours alone. After ``stop``."""
+        """Refuse new data, if no other process has the socket. Call it after ``stop``."""
 
     def drain(self) -> int:
-        """Take what waits in the kernel. After ``stop``."""
+        """Take what waits in the kernel. Call it after ``stop``."""
 
     def close(self) -> None:
-        """Let go of the socket. May be called again."""
+        """Close the socket. You may call it more than once."""
 
     def status(self) -> SocketStatus:
         """Its numbers."""
 
 
 Intakes = Mapping[SocketKind, Intake]
-"""Where each kind of socket brings its lines."""
+"""The Intake for each kind of socket."""
 
 
 class Receivers(list[Receiver]):
-    """All of them. ``files`` are the files of those unix sockets that we made ourselves."""
+    """All receivers. ``files`` are the files of the unix sockets that the agent made itself."""
 
     def __init__(self) -> None:
         super().__init__()
         self.files: list[tuple[SocketFile, DatagramReceiver | StreamReceiver]] = []
 
     def make_files_again(self, tell: Tell) -> None:
-        """Make the files that somebody removed, with new sockets. To be called once in a window. Raises OSError."""
+        """Make removed socket files again, with new sockets. Call it once per window. Raises OSError."""
         for file, receiver in self.files:
             sock = file.try_make_again()
             if sock is not None:
@@ -70,7 +70,7 @@ class Receivers(list[Receiver]):
                 tell("unix_socket_made_again", f"somebody removed the file of {receiver.name}; it is there again")
 
 
-class Wanted(NamedTuple):
+class SocketSettings(NamedTuple):
     """The sockets that the settings ask for."""
 
     udp: tuple[str, int]
@@ -80,21 +80,21 @@ class Wanted(NamedTuple):
     unix_stream: Path | None = None
 
     @property
-    def settings(self) -> Mapping[SocketKind, object]:
-        """By the kind of socket; None where none is asked for."""
+    def by_kind(self) -> Mapping[SocketKind, object]:
+        """The setting for each kind of socket. None where no such socket is asked for."""
         return {"UDP": self.udp, "unix": self.unix, "unix_stream": self.unix_stream, "TCP": self.tcp}
 
 
 def open_receivers(
-    wanted: Wanted, passed: Sequence[Passed], intakes: Intakes, read_udp: Read, stack: ExitStack
+    settings: SocketSettings, passed: Sequence[Passed], intakes: Intakes, read_udp: Read, stack: ExitStack
 ) -> Receivers:
-    """All receivers, none started; ``stack`` closes them and removes what was made for them.
+    """Open all receivers; the caller starts them. ``stack`` closes them and removes the files that were made.
 
     A kind of socket that was passed is not opened again. Raises StartError.
     """
-    found = Receivers()
+    receivers = Receivers()
 
-    def keep(
+    def add(
         kind: SocketKind, sock: socket.socket, name: str = "", *, ours: bool = True
     ) -> DatagramReceiver | StreamReceiver:
         intake = intakes[kind]
@@ -105,67 +105,67 @@ def open_receivers(
             read = intake.watching(read_whole(intake.feed, intake.cut))
             receiver = DatagramReceiver(sock, read, name, ours=ours)
         else:
-            receiver = StreamReceiver(sock, intake, wanted.limits, name, ours=ours)
+            receiver = StreamReceiver(sock, intake, settings.limits, name, ours=ours)
         stack.callback(receiver.close)
-        found.append(receiver)
+        receivers.append(receiver)
         return receiver
 
-    def keep_file(kind: SocketKind, path: Path, of: socket.SocketKind) -> None:
+    def add_unix(kind: SocketKind, path: Path, socket_kind: socket.SocketKind) -> None:
         setting = f"FIESTA_AGENT_{kind.upper()} {path}"
         with starting(setting, "make its folder, stop what listens there, or choose another path"):
-            sock = open_unix(path, of)
-            file = SocketFile(path, of)
+            sock = open_unix(path, socket_kind)
+            file = SocketFile(path, socket_kind)
         stack.callback(file.remove)
-        found.files.append((file, keep(kind, sock)))
+        receivers.files.append((file, add(kind, sock)))
 
     for one, name in zip(passed, _names(passed), strict=True):
         if one.kind == "unix":
             prepare_unix(one.sock)
         elif one.kind == "UDP" and granted_buffer(one.sock) < RECEIVE_BUFFER:
             ask_buffer(one.sock, RECEIVE_BUFFER)
-        keep(one.kind, one.sock, name, ours=False)
+        add(one.kind, one.sock, name, ours=False)
     kinds = {one.kind for one in passed}
     if "UDP" not in kinds:
-        with starting(f"FIESTA_AGENT_UDP {join_address(*wanted.udp)}", OTHER_ADDRESS):
-            for sock in open_each(*wanted.udp, open_udp):
-                keep("UDP", sock)
-    if wanted.unix is not None and "unix" not in kinds:
-        keep_file("unix", wanted.unix, socket.SOCK_DGRAM)
-    if wanted.unix_stream is not None and "unix_stream" not in kinds:
-        keep_file("unix_stream", wanted.unix_stream, socket.SOCK_STREAM)
-    if wanted.tcp is not None and "TCP" not in kinds:
-        with starting(f"FIESTA_AGENT_TCP {join_address(*wanted.tcp)}", OTHER_ADDRESS):
-            for sock in open_each(*wanted.tcp, open_tcp):
-                keep("TCP", sock)
-    return found
+        with starting(f"FIESTA_AGENT_UDP {join_address(*settings.udp)}", OTHER_ADDRESS):
+            for sock in open_each(*settings.udp, open_udp):
+                add("UDP", sock)
+    if settings.unix is not None and "unix" not in kinds:
+        add_unix("unix", settings.unix, socket.SOCK_DGRAM)
+    if settings.unix_stream is not None and "unix_stream" not in kinds:
+        add_unix("unix_stream", settings.unix_stream, socket.SOCK_STREAM)
+    if settings.tcp is not None and "TCP" not in kinds:
+        with starting(f"FIESTA_AGENT_TCP {join_address(*settings.tcp)}", OTHER_ADDRESS):
+            for sock in open_each(*settings.tcp, open_tcp):
+                add("TCP", sock)
+    return receivers
 
 
 def open_each(host: str, port: int, open_one: Callable[[str, int], socket.socket]) -> list[socket.socket]:
-    """A socket for ``host``; for localhost one on each loopback address that this host has, all with one port.
+    """One socket for ``host``. For localhost, one on each loopback address of this host, all with the same port.
 
-    A client may take either of them. Raises OSError, also where another program has one of the two.
+    A client may use either address. Raises OSError, also when another program has one of the two.
     """
     if host.lower() != "localhost":
         return [open_one(host, port)]
-    found: list[socket.socket] = []
+    socks: list[socket.socket] = []
     missing: OSError | None = None
     for address in ("127.0.0.1", "::1"):
         try:
-            found.append(open_one(address, found[0].getsockname()[1] if found else port))
+            socks.append(open_one(address, socks[0].getsockname()[1] if socks else port))
         except OSError as error:
             if error.errno not in _NO_SUCH_LOOPBACK:
-                for sock in found:
+                for sock in socks:
                     sock.close()
                 raise
             missing = error
-    if missing is not None and not found:
+    if missing is not None and not socks:
         raise missing
-    return found
+    return socks
 
 
-def tell_passed(passed: Sequence[Passed], wanted: Wanted, tell: Tell) -> None:
-    """Say which sockets came from the parent, and which settings are therefore not used."""
-    for kind, asked in wanted.settings.items():
+def report_passed(passed: Sequence[Passed], settings: SocketSettings, tell: Tell) -> None:
+    """Log which sockets came from the parent, and which settings are therefore not used."""
+    for kind, asked in settings.by_kind.items():
         names = [name for one, name in zip(passed, _names(passed), strict=True) if one.kind == kind]
         if names:
             ignored = f"; FIESTA_AGENT_{kind.upper()} is not used" if asked is not None else ""
@@ -173,19 +173,22 @@ def tell_passed(passed: Sequence[Passed], wanted: Wanted, tell: Tell) -> None:
 
 
 def _names(passed: Sequence[Passed]) -> Iterator[str]:
-    """A name for each, no two the same: several sockets may share an address."""
-    seen: Counter[str] = Counter()
+    """A different name for each. Sockets that share an address get a number."""
+    uses: Counter[str] = Counter()
     for one in passed:
         name = socket_name(one.sock)
-        seen[name] += 1
-        yield name if seen[name] == 1 else f"{name} #{seen[name]}"
+        uses[name] += 1
+        yield name if uses[name] == 1 else f"{name} #{uses[name]}"
 
 
 def room_for_connections() -> int:
-    """MAX_CONNECTIONS, or fewer where the system's limit is small. Raises the process's own limit as far as it must."""
-    wanted = MAX_CONNECTIONS + RESERVED
+    """MAX_CONNECTIONS, or fewer when the system's limit of descriptors is small.
+
+    Increases this process's own limit when that is needed.
+    """
+    needed = MAX_CONNECTIONS + RESERVED
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if 0 <= soft < wanted:
-        soft = wanted if hard < 0 else min(wanted, hard)
+    if 0 <= soft < needed:
+        soft = needed if hard < 0 else min(needed, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     return MAX_CONNECTIONS if soft < 0 else max(1, min(MAX_CONNECTIONS, soft - RESERVED))

@@ -1,11 +1,12 @@
 """Lines over connections: TCP, or a unix stream socket, which takes DogStatsD's frames too.
 
-A line ends with ``\\n``. The last one of a connection that its client closes needs no end, as the last one of a
-datagram does not. What another end cuts off is no line, since half a line may well read like another: a connection that
-breaks, one that is closed because it is idle, our own stop. It is counted as ``line_cut``.
+A line ends with ``\\n``. When the client closes the connection, its last line needs no end. When a connection ends in
+another way, an unfinished line is counted as ``line_cut``, because half a line may read like another line. Other ways
+are a broken connection, one that we close because it is idle, and the stop of the agent.
 
-Once something is to be read of a connection it is read until nothing is left, and not until the loop speaks again:
-uvloop speaks of a reset once, whatever still waits before it. All that the kernel acknowledged waits there.
+When a connection is readable, it is read until nothing is left. We do not wait for the loop to report it again, because
+uvloop reports a reset only once, even when data still waits before it. Everything that the kernel has acknowledged to
+the client waits there.
 """
 
 import asyncio
@@ -23,21 +24,21 @@ from agent.receive.cutters import MAX_LINE, Cutter, EitherCutter, LineCutter
 from agent.receive.socket_status import CREDENTIALS, SocketStatus, sender_name, socket_name
 from agent.receive.unix import BACKLOG
 
-READS_A_TURN: Final = 16
-"""Read so often before the event loop gets its turn: 256 KiB, about 5 ms of counting."""
+READS_PER_TURN: Final = 16
+"""Reads before the event loop can do other work: 256 KiB, about 5 ms of counting."""
 NO_ROOM_SECONDS: Final = 1.0
 """Seconds until the next accept when the process has no free descriptor."""
 _SO_ATTACH_FILTER: Final = 26  # Linux; the socket module has no name for it
 _BPF_RETURN: Final = 6
 _RESET: Final = struct.pack("ii", 1, 0)
-"""Do not linger at the close."""
+"""A value of SO_LINGER: the close resets the connection."""
 
 
 @dataclass(frozen=True, slots=True)
 class StreamLimits:
-    """How many connections may be open, and after how many seconds without a byte one is closed.
+    """How many connections may be open, and after how many idle seconds one is closed.
 
-    What waits for the end of its line is at most ``connections`` times MAX_LINE.
+    Unfinished lines take at most ``connections`` times MAX_LINE bytes.
     """
 
     connections: int = 1_024
@@ -45,13 +46,13 @@ class StreamLimits:
 
 
 class LineSink(Protocol):
-    """Where lines go."""
+    """Takes the lines of a connection."""
 
     def lines(self, lines: bytes, sender: str) -> None:
-        """Whole lines, the last one without its end."""
+        """Take whole lines. The last one has no newline."""
 
     def lost(self, reason: str, lines: int, sample: bytes, sender: str) -> None:
-        """So many lines that are not counted, and why; a sample of one of them."""
+        """Count ``lines`` lines that cannot be used. ``sample`` is the beginning of one of them."""
 
 
 def open_tcp(host: str, port: int) -> socket.socket:
@@ -74,10 +75,11 @@ def open_tcp(host: str, port: int) -> socket.socket:
 
 
 def refuse_connections(sock: socket.socket) -> None:
-    """Let a listening socket take no new connection; those that wait can still be accepted.
+    """Make a listening socket refuse new connections. Those that wait can still be accepted.
 
-    Not for a socket that another process holds too: it is the socket that changes. A TCP listener that is shut down
-    forgets the connections that wait, so it gets a packet filter that lets nothing pass; a unix one keeps them.
+    Do not use it on a socket that another process has too, because it changes the socket itself. A unix listener is
+    shut down. A TCP listener would then forget the connections that wait, so it gets a packet filter that lets nothing
+    pass.
     """
     nothing = array("B", struct.pack("HBBI", _BPF_RETURN, 0, 0, 0))
     with suppress(OSError):  # then a connection made between the last accept and the close is lost
@@ -98,8 +100,10 @@ class _Connection:
 
 
 class StreamReceiver:
-    """Accepts connections of a listening, non-blocking socket and hands their lines on. Owns the sockets, or shares
-    the listening one where not ``ours``."""
+    """Accepts connections of a listening, non-blocking socket and hands their lines to ``intake``.
+
+    It owns the sockets. With ``ours`` False another process has the listening socket too.
+    """
 
     def __init__(
         self, sock: socket.socket, intake: LineSink, limits: StreamLimits, name: str = "", *, ours: bool = True
@@ -112,18 +116,18 @@ class StreamReceiver:
         self.idle_closed = 0
         self._sock = sock
         self._ours = ours
-        self._taker = intake
+        self._intake = intake
         self._limits = limits
         self._open: dict[int, _Connection] = {}  # by descriptor, longest idle first
         self._unread: dict[_Connection, None] = {}
-        """Connections of which something may be left to read, in turn."""
+        """Connections that may have more to read. The first one is read next."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._sweep: asyncio.TimerHandle | None = None
         self._accept_again: asyncio.TimerHandle | None = None
 
     @property
     def address(self) -> tuple[str, int]:
-        """Host and port the socket is bound to."""
+        """Host and port that the socket is bound to."""
         host, port = self._sock.getsockname()[:2]
         return host, port
 
@@ -133,7 +137,7 @@ class StreamReceiver:
         loop.add_reader(self._sock.fileno(), self._accept)
 
     def stop(self) -> None:
-        """Accept and read no more; what comes stays in the kernel. May be called again."""
+        """Accept and read no more. New data waits in the kernel. You may call it more than once."""
         if self._loop is None:
             return
         for handle in (self._sweep, self._accept_again):
@@ -146,13 +150,15 @@ class StreamReceiver:
         self._unread.clear()
 
     def refuse(self) -> None:
-        """Take no new connections; those that wait for us can still be accepted. Nothing changes where another
-        process holds the socket."""
+        """Refuse new connections. Those that wait can still be accepted.
+
+        Does nothing when another process has the socket too.
+        """
         if self._ours:
             refuse_connections(self._sock)
 
     def go_on_with(self, sock: socket.socket) -> None:
-        """Listen on another socket in place of ours. Connections go on, those that wait to be accepted too."""
+        """Replace our listening socket by another. Open connections go on; those that wait are accepted first."""
         self.refuse()
         self._accept()
         if self._loop is not None:
@@ -162,9 +168,10 @@ class StreamReceiver:
         self._sock = sock
 
     def drain(self) -> int:
-        """End all connections, those not accepted yet too, and read what the kernel has taken of them; the bytes.
+        """End all connections, also those not accepted yet, and read what waits. Returns the bytes read.
 
-        For after ``stop``. All that the kernel has acknowledged to a client is read, and it acknowledges no more.
+        Call it after ``stop``. Everything that the kernel has acknowledged to a client is read. It acknowledges no
+        more.
         """
         before = self.bytes
         self._accept()
@@ -173,14 +180,14 @@ class StreamReceiver:
         return self.bytes - before
 
     def close(self) -> None:
-        """Stop and close all; a line begun is counted as cut. Drain first. May be called again."""
+        """Stop and close all. Call ``drain`` first. Unfinished lines count as cut. You may call it more than once."""
         self.stop()
         for connection in list(self._open.values()):
             self._leave(connection, whole=False)
         self._sock.close()
 
     def status(self) -> SocketStatus:
-        """The sockets' numbers; ``buffer_used`` is what waits in all connections."""
+        """The sockets' numbers. ``buffer_used`` is the bytes that wait in all connections."""
         return SocketStatus(
             self.name,
             self.bytes,
@@ -200,7 +207,7 @@ class StreamReceiver:
             except BlockingIOError:
                 return
             except OSError as error:
-                if error.errno != errno.EINVAL:  # a unix socket that was told to refuse, and has none left
+                if error.errno != errno.EINVAL:  # EINVAL: a unix socket after ``refuse``, with none left to accept
                     self._accept_failed(error)
                 return
             if len(self._open) >= self._limits.connections:
@@ -210,7 +217,7 @@ class StreamReceiver:
             self._enter(sock, address)
 
     def _accept_failed(self, error: OSError) -> None:
-        """Most often there is no descriptor left, and the socket would wake us again at once."""
+        """Wait before the next accept. The usual cause is that no descriptor is free, and that would repeat at once."""
         self.errors += 1
         if self._loop is not None and not isinstance(error, ConnectionError):
             self._loop.remove_reader(self._sock.fileno())
@@ -231,7 +238,7 @@ class StreamReceiver:
                 self._sweep = self._loop.call_later(self._limits.idle_seconds, self._close_idle)
 
     def _readable(self, connection: _Connection) -> None:
-        """Have it read, in turn. The loop may call this again before that, and after an error never again."""
+        """Put a connection into the line for ``_turn``. After an error, the loop does not call this again."""
         loop = self._loop
         if loop is None or connection in self._unread:
             return
@@ -240,11 +247,11 @@ class StreamReceiver:
         self._unread[connection] = None
 
     def _turn(self) -> None:
-        """Read of many connections in turn, and leave the loop to the other sockets now and then."""
+        """Read from the connections one after the other, and let the loop do other work after a few reads."""
         loop, unread = self._loop, self._unread
         if loop is None:
             return
-        for _ in range(min(READS_A_TURN, len(unread))):
+        for _ in range(min(READS_PER_TURN, len(unread))):
             connection = next(iter(unread))
             del unread[connection]
             if self._try_read(connection):
@@ -256,7 +263,7 @@ class StreamReceiver:
             loop.call_soon(self._turn)
 
     def _try_read(self, connection: _Connection) -> bool:
-        """Read once; False when nothing waits, or the connection has ended and is gone."""
+        """Read once. Returns False when nothing waits or the connection has ended."""
         try:
             data = connection.sock.recv(MAX_LINE)
         except BlockingIOError:
@@ -272,21 +279,22 @@ class StreamReceiver:
         return True
 
     def _finish(self, connection: _Connection) -> None:
-        """Read what waits, and end the connection unless its client has."""
-        until = self.bytes + _waiting(connection.sock)  # it may go on for ever
+        """Read what waits, and end the connection unless its client has ended it."""
+        until = self.bytes + _waiting(connection.sock)  # a client may send for ever
         while self._try_read(connection) and self.bytes <= until:
             pass
         if connection.sock.fileno() >= 0:
             self._end(connection)
 
     def _end(self, connection: _Connection) -> None:
-        """From the shutdown on the kernel takes nothing, and resets a client that goes on sending.
+        """Shut a connection down, read what waits, and close it.
 
-        One that waits for room would not hear of that for a minute, so we reset it.
+        After the shutdown the kernel takes no data and resets a client that sends more. A client that waits for room
+        would not notice for a minute, so we reset it.
         """
-        with suppress(OSError):  # the client was quicker
+        with suppress(OSError):  # the client has closed it first
             connection.sock.shutdown(socket.SHUT_RDWR)
-        with suppress(OSError):  # that is the client, reset
+        with suppress(OSError):  # the client has reset it
             while data := connection.sock.recv(MAX_LINE):
                 self._push(connection, data)
                 connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
@@ -297,16 +305,16 @@ class StreamReceiver:
         self._hand_on(connection, connection.cutter.push(data))
 
     def _hand_on(self, connection: _Connection, lines: bytes) -> None:
-        """Give away lines, and what is lost of the connection."""
+        """Hand on lines, and what the cutter has lost."""
         if lines:
-            self._taker.lines(lines, connection.sender)
+            self._intake.lines(lines, connection.sender)
         if connection.cutter.lost:
             for reason, count, sample in connection.cutter.lost:
-                self._taker.lost(reason, count, sample, connection.sender)
+                self._intake.lost(reason, count, sample, connection.sender)
             connection.cutter.lost.clear()
 
     def _leave(self, connection: _Connection, whole: bool) -> None:
-        """Close a connection; what it has begun is a line if it is ``whole``."""
+        """Close a connection. Its unfinished last line counts when ``whole``, else it is lost."""
         number = connection.sock.fileno()
         if self._loop is not None:
             self._loop.remove_reader(number)
@@ -316,7 +324,7 @@ class StreamReceiver:
         self._hand_on(connection, connection.cutter.end(closed=whole))
 
     def _close_idle(self) -> None:
-        """Close connections that have been idle for too long and wait for the next that could be."""
+        """Close connections that were idle for too long, and set a timer for the next one."""
         self._sweep = None
         loop = self._loop
         if loop is None:
@@ -331,7 +339,7 @@ class StreamReceiver:
 
 
 def _waiting(sock: socket.socket) -> int:
-    """Bytes that wait in a connection; 0 where the kernel does not say."""
+    """Bytes that wait in a connection. 0 when the kernel does not say."""
     with suppress(OSError):
         waiting: int = struct.unpack("i", fcntl.ioctl(sock.fileno(), termios.FIONREAD, b"\0" * 4))[0]
         return waiting

@@ -1,6 +1,6 @@
-"""Unix sockets: a path that clients write to or connect to, whole datagrams, and who sent one.
+"""Unix sockets: the file that clients use, the datagrams, and who sent them.
 
-The kernel never drops a unix datagram: a sender waits or is told so when net.unix.max_dgram_qlen of them wait.
+The kernel never drops a unix datagram. When net.unix.max_dgram_qlen of them wait, a sender waits or gets an error.
 """
 
 import errno
@@ -14,18 +14,19 @@ from typing import Final
 from agent.receive.datagrams import MAX_DATAGRAM, Read, Taken
 
 BACKLOG: Final = 1_024
-"""Connections that may wait to be accepted; the system's limit is often lower."""
+"""Connections that can wait to be accepted. The system's limit is often lower."""
 MODE: Final = 0o666
-"""Any program on this host may send, as it may to a UDP port of 127.0.0.1."""
+"""Any program on this host may send, as it can to a UDP port of 127.0.0.1."""
 
 Cut = Callable[[bytes], None]
-"""Takes what we have of a datagram that was longer than we read."""
+"""Takes the beginning of a datagram that was too long."""
 
 
 def open_unix(path: Path, kind: socket.SocketKind = socket.SOCK_DGRAM) -> socket.socket:
-    """A bound, non-blocking unix socket at ``path``; a stream socket listens. One that nobody listens on is taken over.
+    """A bound, non-blocking unix socket at ``path``. A stream socket listens.
 
-    Raises OSError when somebody listens there, when something else lies there, or the folder is missing.
+    A file of a socket that nobody uses is replaced. Raises OSError when a process uses the socket, when something else
+    is at ``path``, or when the folder is missing.
     """
     _remove_stale(path)
     sock = socket.socket(socket.AF_UNIX, kind)
@@ -44,21 +45,21 @@ def open_unix(path: Path, kind: socket.SocketKind = socket.SOCK_DGRAM) -> socket
 
 
 def prepare_unix(sock: socket.socket) -> None:
-    """Ask the kernel to say who sends: most clients have no address, but each has a process."""
+    """Ask the kernel for the process of each sender, because most clients have no address."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
 
 
 def remove_own(path: Path, inode: int) -> None:
-    """Remove a socket's file, unless another one has its place by now."""
+    """Remove a socket's file, unless another file has taken its place."""
     try:
         if path.lstat().st_ino == inode:
             path.unlink()
     except OSError:
-        pass  # somebody else was quicker, or the folder is read-only: the next start takes it over
+        pass  # it was removed, or the folder is read-only: then the next start replaces the file
 
 
 class SocketFile:
-    """The file of a socket of ours, which somebody may remove: then nobody can send any more, and nobody is told."""
+    """The file of one of our sockets. When somebody removes it, no client can send any more."""
 
     def __init__(self, path: Path, kind: socket.SocketKind) -> None:
         self._path = path
@@ -66,9 +67,9 @@ class SocketFile:
         self._inode = path.lstat().st_ino
 
     def try_make_again(self) -> socket.socket | None:
-        """A new socket in place of the one whose file has gone; None while the file is there, ours or another's.
+        """A new socket when the file is gone. None while there is a file, ours or another one.
 
-        Raises OSError when it cannot be made.
+        Raises OSError when the socket cannot be made.
         """
         with suppress(FileNotFoundError):
             self._path.lstat()
@@ -86,7 +87,7 @@ def _remove_stale(path: Path) -> None:
     try:
         found = path.lstat()
     except FileNotFoundError:
-        return  # bind makes it, or says that the folder is missing
+        return  # bind makes it, or fails because the folder is missing
     if not stat.S_ISSOCK(found.st_mode):
         raise FileExistsError(errno.EEXIST, "something that is no socket lies there")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as probe:
@@ -102,7 +103,7 @@ def _remove_stale(path: Path) -> None:
 
 
 def read_whole(feed: Callable[[bytes], None], cut: Cut) -> Read:
-    """A Read for unix datagrams that hands each to ``feed``, or to ``cut`` if it is longer than MAX_DATAGRAM."""
+    """A Read for unix datagrams. It hands each to ``feed``, or to ``cut`` when it is longer than MAX_DATAGRAM."""
     buffer = bytearray(MAX_DATAGRAM)
     view = memoryview(buffer)
 
@@ -111,7 +112,7 @@ def read_whole(feed: Callable[[bytes], None], cut: Cut) -> Read:
         done = size = truncated = 0
         try:
             while done < at_most:
-                length = receive(buffer, 0, socket.MSG_TRUNC)  # its full length, whatever fits
+                length = receive(buffer, 0, socket.MSG_TRUNC)  # the full length, even when it does not fit
                 done += 1
                 size += length
                 if length <= MAX_DATAGRAM:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from agent.receive.bad_lines import A_FEW, MORE, SECONDS_A_REASON, BadLines, shown
+from agent.receive.bad_lines import FEW_LINES, MORE_LINES, SECONDS_PER_REASON, BadLines, shown
 
 
 class Log(list[str]):
@@ -21,42 +21,42 @@ def log() -> Log:
 
 
 def test_a_bad_line_is_shown_with_its_reason_and_sender(log: Log) -> None:
-    log.bad.look(b"a:1|c\nb:1|x\n\nc:2|ms", "127.0.0.1:5")
+    log.bad.inspect(b"a:1|c\nb:1|x\n\nc:2|ms", "127.0.0.1:5")
     assert log == ["unknown_type: 'b:1|x' from 127.0.0.1:5"]
 
 
 def test_one_line_a_reason_in_a_minute(log: Log) -> None:
     for _ in range(3):
-        log.bad.look(b"b:1|x\nc:one|c", "here")
+        log.bad.inspect(b"b:1|x\nc:one|c", "here")
     assert log == ["unknown_type: 'b:1|x' from here", "bad_number: 'c:one|c' from here"]
-    log.now = SECONDS_A_REASON
-    log.bad.look(b"d:1|x", "there")
+    log.now = SECONDS_PER_REASON
+    log.bad.inspect(b"d:1|x", "there")
     assert log[2:] == ["unknown_type: 'd:1|x' from there"]
 
 
 @pytest.mark.parametrize("line", [b"_e{1,1}:a|b", b"_sc|web|0", b"datadog.dogstatsd.client.x:1|c"])
 def test_what_is_no_metric_is_not_bad(log: Log, line: bytes) -> None:
-    log.bad.look(line, "here")
+    log.bad.inspect(line, "here")
     assert log == []
 
 
 def test_no_more_lines_are_looked_at_than_armed_for(log: Log) -> None:
-    log.bad.look(b"a:1|c\n" * (A_FEW - 1) + b"b:1|x\nc:one|c", "here")
+    log.bad.inspect(b"a:1|c\n" * (FEW_LINES - 1) + b"b:1|x\nc:one|c", "here")
     assert log == ["unknown_type: 'b:1|x' from here"]
     assert not log.bad.armed
-    log.bad.look(b"c:one|c", "here")
+    log.bad.inspect(b"c:one|c", "here")
     assert len(log) == 1
     log.bad.arm({"unknown_type": 0, "names_over_cap": 5})
-    log.bad.look(b"a:1|c\n" * A_FEW, "here")
+    log.bad.inspect(b"a:1|c\n" * FEW_LINES, "here")
     assert not log.bad.armed
 
 
 def test_more_are_looked_at_while_lines_are_rejected(log: Log) -> None:
     log.bad.arm({"unknown_type": 1})
-    log.bad.look(b"a:1|c\n" * (MORE - 2), "here")
+    log.bad.inspect(b"a:1|c\n" * (MORE_LINES - 2), "here")
     assert log.bad.armed
     log.bad.arm({"unknown_type": 1})
-    log.bad.look(b"a:1|c\n" * A_FEW, "here")
+    log.bad.inspect(b"a:1|c\n" * FEW_LINES, "here")
     assert not log.bad.armed
 
 
@@ -82,5 +82,5 @@ def test_tags_that_make_a_name_too_long_are_bad_only_when_appended() -> None:
     told: list[str] = []
     line = b"a:1|c|#" + b"t" * 255
     for append in (False, True):
-        BadLines(lambda event, message: told.append(message), lambda: 0.0, append_tags=append).look(line, "here")
+        BadLines(lambda event, message: told.append(message), lambda: 0.0, append_tags=append).inspect(line, "here")
     assert [message.split(":")[0] for message in told] == ["bad_name"]

@@ -75,7 +75,7 @@ async def test_every_datagram_is_fed_whole_and_in_order(
 async def test_more_than_one_turns_worth_is_read_in_several_turns(
     receiver: DatagramReceiver, inbox: Inbox, send: Callable[[bytes], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("agent.receive.datagrams.PACKETS_A_TURN", 2)
+    monkeypatch.setattr("agent.receive.datagrams.PACKETS_PER_TURN", 2)
     for index in range(7):
         send(b"%d" % index)
     receiver.start(asyncio.get_running_loop())

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agent.ledger import Ledger
-from agent.receive.bad_lines import A_FEW, BadLines
+from agent.receive.bad_lines import FEW_LINES, BadLines
 from agent.receive.datagrams import MAX_DATAGRAM, DatagramReceiver, open_udp, read_each
 from agent.receive.intake import Intake
 from agent.receive.unix import open_unix, read_whole
@@ -45,7 +45,7 @@ def unix(desk: Desk, tmp_path: Path) -> Iterator[DatagramReceiver]:
 
 
 def test_datagrams_stay_in_order_while_bad_lines_are_looked_for(desk: Desk, udp: DatagramReceiver) -> None:
-    sent = [b"a:%d|c" % number for number in range(A_FEW + 50)]
+    sent = [b"a:%d|c" % number for number in range(FEW_LINES + 50)]
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
         for packet in sent:
             client.sendto(packet, udp.address)
@@ -80,7 +80,7 @@ def test_a_cut_datagram_counts_its_whole_lines_and_the_last_as_truncated(
     desk: Desk, unix: DatagramReceiver, tmp_path: Path, armed: bool
 ) -> None:
     if not armed:
-        desk.bad.look(b"\n" * A_FEW, "")
+        desk.bad.inspect(b"\n" * FEW_LINES, "")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as client:
         client.sendto(b"a:1|c\nb:1|c\n" + b"c" * MAX_DATAGRAM, str(tmp_path / "a.sock"))
         client.sendto(b"d" * (MAX_DATAGRAM + 1), str(tmp_path / "a.sock"))

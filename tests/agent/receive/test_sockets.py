@@ -13,7 +13,7 @@ from agent.receive.bad_lines import BadLines
 from agent.receive.datagrams import open_udp, read_each
 from agent.receive.gauge_signs import KINDS
 from agent.receive.intake import Intake
-from agent.receive.sockets import Receiver, Receivers, Wanted, open_receivers, tell_passed
+from agent.receive.sockets import Receiver, Receivers, SocketSettings, open_receivers, report_passed
 from agent.receive.streams import StreamLimits, open_tcp
 from agent.receive.unix import open_unix
 from runtime.start_error import StartError
@@ -22,14 +22,14 @@ from tests.agent.fakes import Told
 ANY = ("127.0.0.1", 0)
 
 
-def open_all(wanted: Wanted, stack: ExitStack, *passed: Passed) -> Receivers:
+def open_all(wanted: SocketSettings, stack: ExitStack, *passed: Passed) -> Receivers:
     lines: list[bytes] = []
     taker = Intake(lines.append, Ledger(), BadLines(lambda event, message: None, lambda: 0.0))
     return open_receivers(wanted, passed, dict.fromkeys(KINDS, taker), read_each(lines.append), stack)
 
 
-def wanted(unix: Path | None = None, tcp: tuple[str, int] | None = None) -> Wanted:
-    return Wanted(ANY, unix, tcp, StreamLimits())
+def wanted(unix: Path | None = None, tcp: tuple[str, int] | None = None) -> SocketSettings:
+    return SocketSettings(ANY, unix, tcp, StreamLimits())
 
 
 def test_a_unix_stream_socket_is_opened_and_removed(tmp_path: Path) -> None:
@@ -64,7 +64,7 @@ def test_a_socket_that_was_passed_wins_over_the_setting_of_its_kind_only(tmp_pat
             Passed("TCP", open_tcp(*ANY), ""),
             Passed("TCP", open_tcp("::1", 0), ""),
         ]
-        tell_passed(passed, asked, lambda event, message: told.append(message))
+        report_passed(passed, asked, lambda event, message: told.append(message))
         assert kinds(open_all(asked, stack, *passed)) == ["unix", "TCP", "TCP", "UDP"]
         assert not (tmp_path / "a.sock").exists()
     assert path.exists(), "a socket of somebody else keeps its path"
@@ -110,13 +110,13 @@ def test_one_passed_socket_of_a_default_kind(kind: SocketKind) -> None:
     told: list[str] = []
     sock = open_udp(*ANY) if kind == "UDP" else open_tcp(*ANY)
     with sock:
-        tell_passed([Passed(kind, sock, "")], wanted(), lambda event, message: told.append(message))
+        report_passed([Passed(kind, sock, "")], wanted(), lambda event, message: told.append(message))
     assert ("is not used" in told[0]) == (kind == "UDP")
 
 
 def test_localhost_listens_on_both_loopback_addresses() -> None:
     with ExitStack() as stack:
-        asked = Wanted(("localhost", 0), None, ("LOCALHOST", 0), StreamLimits())
+        asked = SocketSettings(("localhost", 0), None, ("LOCALHOST", 0), StreamLimits())
         names = [one.name for one in open_all(asked, stack)]
         assert [name.rpartition(":")[0] for name in names] == [
             "UDP 127.0.0.1",
