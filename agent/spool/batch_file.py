@@ -1,7 +1,7 @@
-"""A batch as a file: its name, which sorts by window, and its bytes, which can be read with a pager.
+"""A batch as a file. Its name sorts by window, and you can read its bytes with a pager.
 
-After the header of agent.spool.checksummed comes one JSON line about the batch, then one line for each item.
-Dead letters keep the name and add why: ``START-PART-ID.CODE.dead``.
+After the header of agent.spool.checksummed comes one JSON line about the batch, then one line per item. A dead letter
+has the same name with central's error code: ``START-PART-ID.CODE.dead``.
 """
 
 import json
@@ -27,17 +27,17 @@ class Dead(NamedTuple):
 
 
 def file_name(batch: Batch) -> str:
-    """Sorts by window, then by place in it; a half comes after its parent."""
+    """The file name of a batch. Names sort by window, then by place in it; a half comes after its parent."""
     return f"{batch.start:012d}-{batch.part:05d}-{batch.id}.batch"
 
 
 def is_batch_name(name: str) -> bool:
-    """Whether a file of this name is a batch of ours."""
+    """Whether this is the name of a batch file."""
     return _BATCH.fullmatch(name) is not None
 
 
 def parent_name(name: str) -> str | None:
-    """The file name of the batch that this one is a half of, if it is one."""
+    """The file name of the batch that was split into this half. None when this is not a half."""
     stem = name.removesuffix(".batch")
     return f"{stem[:-2]}.batch" if stem[-2:] in {".0", ".1"} else None
 
@@ -54,7 +54,7 @@ def dead_name(name: str, code: str) -> str:
 
 
 def parse_dead_name(name: str) -> Dead | None:
-    """What ``dead_name`` was told, or None for a file of another kind."""
+    """The parts of a dead letter's file name. None for a file of another kind."""
     match = _DEAD.fullmatch(name)
     return Dead(f"{match['stem']}.batch", match["code"]) if match else None
 
@@ -70,17 +70,17 @@ def encode(batch: Batch) -> bytes:
 
 
 def decode(name: str, data: bytes) -> Batch:
-    """The batch in a file called ``name``. Raises ValueError unless it is whole and its own."""
+    """The batch in a file called ``name``. Raises ValueError unless the file is whole and fits its name."""
     about, *items = unseal(_KIND, data).decode().removesuffix("\n").split("\n")
     try:
         fields = json.loads(about)
         samples, types = tuple(fields["samples"]), fields.get("types", "")
         unsure = Unsure(*fields["unsure"]) if "unsure" in fields else None
         batch = Batch(fields["id"], fields["start"], fields["part"], samples, tuple(items), types, unsure)
-        named = file_name(batch)
+        own_name = file_name(batch)
     except (KeyError, TypeError) as error:
         raise ValueError("is not a batch") from error
-    if named != name or len(batch.samples) != len(items) or not 0 < len(items) <= MAX_BATCH_ITEMS:
+    if own_name != name or len(batch.samples) != len(items) or not 0 < len(items) <= MAX_BATCH_ITEMS:
         raise ValueError("is not the batch that its name says")
     if not all(type(count) is int and count >= 0 for count in batch.samples):
         raise ValueError("does not say how many samples it holds")

@@ -1,4 +1,4 @@
-"""What lies in a spool folder, for people, and how dead letters come back. Works beside a running agent."""
+"""Lists a spool folder for people, and moves dead letters to be sent again. Works beside a running agent."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -11,9 +11,9 @@ from runtime.private_files import make_private_folder
 
 
 class Listed(NamedTuple):
-    """One file: the folder it is in, its name, bytes, and, where it can be read, what is in it.
+    """One file: its folder, its name, its bytes, and its content when it can be read.
 
-    ``start`` is the window's start in seconds; ``code`` says why a dead letter was refused.
+    ``start`` is the window's start in seconds. ``code`` says why a dead letter was refused.
     """
 
     folder: str
@@ -26,7 +26,7 @@ class Listed(NamedTuple):
 
 
 def list_spool(folder: Path) -> Iterator[Listed]:
-    """Every file of the queue, replay/, dead/ and corrupt/. Raises OSError when there is no such folder to read."""
+    """Every file of the queue, replay/, dead/ and corrupt/. Raises OSError when the folder cannot be read."""
     folder.stat()
     for part in ("queue", "replay", "dead", "corrupt"):
         where = folder / part
@@ -34,16 +34,14 @@ def list_spool(folder: Path) -> Iterator[Listed]:
             try:
                 yield _listed(part, path)
             except FileNotFoundError:
-                continue  # sent meanwhile
+                continue  # it was sent meanwhile
 
 
 def replay(folder: Path, watch: Callable[[list[Path]], AbstractContextManager[Iterable[Path]]] = nullcontext) -> int:
-    """Move every dead letter, and every file of corrupt/ that is sound after all, to where the agent fetches it from.
+    """Move every dead letter, and every sound file of corrupt/, into replay/, where the agent fetches it.
 
-    Returns how many. ``watch`` shows how far it is.
-
-    One rename each, so that a running agent may fetch, and remove, at the same time. Raises OSError, also where there
-    is no such folder.
+    Returns how many files were moved. ``watch`` shows the progress. Each file is moved by one rename, so a running
+    agent may fetch and remove files at the same time. Raises OSError, also when the folder does not exist.
     """
     folder.stat()
     moved = 0
@@ -58,7 +56,7 @@ def replay(folder: Path, watch: Callable[[list[Path]], AbstractContextManager[It
 
 
 def _replayed_name(path: Path) -> str | None:
-    """The name of the batch in a file that was put aside; None when it is none that could be sent."""
+    """The batch name of a file that was put aside. None when the file cannot be sent."""
     dead = parse_dead_name(path.name)
     if dead is not None:
         return dead.batch_name

@@ -1,4 +1,4 @@
-"""Files that know whether they are whole: a header line with kind, version and checksum, then the payload.
+"""Files with a checksum: a header line with kind, version and checksum, then the payload.
 
 glowing-fiesta-KIND 1 BLAKE2B\\n
 payload ...
@@ -11,12 +11,12 @@ VERSION: Final = 1
 
 
 def seal(kind: str, payload: bytes) -> bytes:
-    """``payload`` under its header line."""
+    """The bytes of a file: the header line and ``payload``."""
     return _header(kind, payload) + payload
 
 
 def unseal(kind: str, data: bytes) -> bytes:
-    """The payload. Raises ValueError when the file is of another kind or version, torn or changed."""
+    """The payload of a file. Raises ValueError when it has another kind or version, is torn or was changed."""
     header, newline, payload = data.partition(b"\n")
     if not newline or header + newline != _header(kind, payload):
         raise ValueError(f"is not a whole {kind} file of version {VERSION}")

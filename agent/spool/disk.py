@@ -1,4 +1,4 @@
-"""Durable files: what these functions return from is on the disk, what they raise from is as it was before."""
+"""Durable files. When a function here returns, its change is on the disk. Each says what holds when it raises."""
 
 import errno
 import fcntl
@@ -17,7 +17,7 @@ TEMPORARY: Final = ".tmp"
 
 
 def read_file(path: Path) -> bytes:
-    """The bytes of a file. Raises ValueError for a folder or a pipe, and OSError when they cannot be read now."""
+    """The bytes of a file. Raises ValueError when it is not a file, and OSError when it cannot be read now."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
@@ -32,7 +32,7 @@ class FolderInUseError(StartError):
 
 @dataclass(frozen=True, slots=True)
 class Disk:
-    """The four calls that can fail; tests pass others. All raise OSError."""
+    """The four system calls that can fail. Tests pass their own. All raise OSError."""
 
     write: Callable[[int, bytes], int] = os.write
     fsync: Callable[[int], None] = os.fsync
@@ -40,9 +40,10 @@ class Disk:
     unlink: Callable[[Path], None] = os.unlink
 
     def save(self, path: Path, data: bytes) -> None:
-        """Put ``data`` at ``path``, whole or not at all, whatever was there, readable by the owner alone.
+        """Write ``data`` to ``path``, in place of what was there. Only the owner can read it.
 
-        When it raises, ``path`` is old or new, never torn, and may not survive a crash: write it again.
+        When it raises OSError, the file has either the old or the new content. The new content may not survive a crash,
+        so write it again.
         """
         temporary = path.with_name(path.name + TEMPORARY)
         try:
@@ -66,12 +67,12 @@ class Disk:
         self.sync_folder(source.parent)
 
     def remove(self, path: Path) -> None:
-        """Unlink, if it is there. A crash may bring the file back until ``sync_folder``."""
+        """Unlink a file, if it is there. A crash may bring it back until ``sync_folder`` was called."""
         with suppress(FileNotFoundError):
             self.unlink(path)
 
     def sync_folder(self, folder: Path) -> None:
-        """Make what was renamed and unlinked in ``folder`` last."""
+        """Make the renames and unlinks in ``folder`` durable."""
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             self.fsync(descriptor)
@@ -87,9 +88,9 @@ class Disk:
 
 
 def lock_folder(folder: Path) -> int:
-    """Take ``folder`` for this process; returns the descriptor that holds it until closed.
+    """Lock ``folder`` for this process. Returns the descriptor that holds the lock until it is closed.
 
-    The kernel lets go when the process ends, however it ends. Raises FolderInUseError, OSError.
+    The kernel releases the lock when the process ends in any way. Raises FolderInUseError, OSError.
     """
     descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:

@@ -1,11 +1,11 @@
-"""The spool's folder: where its files are and how they move. Knows no samples; agent.spool.spool does the books.
+"""The spool's folder: where its files are and how they move. It counts no samples; agent.spool.spool does.
 
-SPOOL_DIR/lock           held while an agent runs
-         /gauges.json    agent.spool.gauge_file
-         /queue/         batches to send, one immutable file each
-         /dead/          batches central refused for good, capped
-         /replay/        dead letters to send again; a running agent looks there at each window
-         /corrupt/       files that are not what we wrote, capped
+SPOOL_DIR/lock           locked while an agent runs
+         /gauges.json    see agent.spool.gauge_file
+         /queue/         batches to send; each is one file that never changes
+         /dead/          batches that central refused for good, with a limit
+         /replay/        dead letters to send again; a running agent takes them at each window
+         /corrupt/       files that are not what we wrote, with a limit
 """
 
 import os
@@ -25,7 +25,7 @@ from runtime.private_files import make_private_folder
 
 @dataclass(frozen=True, slots=True)
 class AsideLimits:
-    """How much may lie in dead/, and in corrupt/; the oldest files go first."""
+    """How much may be in each of dead/ and corrupt/. The oldest files are removed first."""
 
     bytes: int = 64 << 20
     files: int = 1_000
@@ -40,17 +40,17 @@ class FolderCounts:
     dead_letters_removed: int = 0
     disk_failures: int = 0
     trouble: str | None = None
-    """Why the disk failed the last time, None once a write has worked again."""
+    """Why the disk failed last. None again after a write has worked."""
 
 
 class SpoolFolder:
-    """Call ``open`` first. The event loop's, but for ``save``, which may run in a thread."""
+    """Call ``open`` first. Only the event loop uses it, except that ``save`` may run in a thread."""
 
     def __init__(self, path: Path, disk: Disk, aside: AsideLimits) -> None:
         self.path: Final = path
         self.counts: Final = FolderCounts()
         self.unsure: Final[dict[str, Unsure]] = {}
-        """Of what was read: the clocks of those batches whose start may be wrong."""
+        """Batches that were read and whose start may be wrong, with their clock."""
         self._disk = disk
         self._aside = aside
         self._lock: int | None = None
@@ -59,7 +59,7 @@ class SpoolFolder:
         )
 
     def open(self) -> None:
-        """Take the folder. Raises FolderInUseError, and OSError when it cannot be made."""
+        """Make and lock the folder. Raises FolderInUseError, and OSError when it cannot be made."""
         make_private_folder(self.path)
         self._lock = lock_folder(self.path)
         for folder in (self._queue, self._dead, self._replay, self._corrupt):
@@ -68,13 +68,13 @@ class SpoolFolder:
             self.try_to(partial(self._disk.sync_folder, folder))
 
     def close(self) -> None:
-        """Let go of the folder; the files stay for the next run."""
+        """Release the lock. The files stay for the next run."""
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
 
     def try_to(self, change: Callable[[], object]) -> bool:
-        """Whether a change on the disk worked; a failure is counted and remembered as ``trouble``."""
+        """Change the disk. Returns False when that failed; the failure is counted and remembered as ``trouble``."""
         try:
             change()
         except OSError as error:
@@ -88,9 +88,9 @@ class SpoolFolder:
         self.counts.trouble = f"{error.strerror or error} in {self.path}"
 
     def read_queue(self) -> Iterator[tuple[str, IndexEntry | None]]:
-        """What the last run left, by name, read whole but one at a time; None for a file that cannot be read now.
+        """The name and entry of each file that the last run left. The entry is None when the file cannot be read now.
 
-        Temporary files go, bad ones are put aside. Raises OSError when the folder cannot be listed.
+        Temporary files are removed, bad ones put aside. Raises OSError when the folder cannot be listed.
         """
         for path in sorted(self._queue.iterdir()):
             if path.name.endswith(TEMPORARY):
@@ -106,11 +106,11 @@ class SpoolFolder:
                     yield path.name, entry
 
     def entry(self, name: str) -> IndexEntry | None:
-        """The entry of a file of the queue; None when it is damaged, and then it is put aside. Raises as ``load``."""
+        """The entry of a file of the queue. A damaged file is put aside and gives None. Raises OSError as ``load``."""
         return self._entry(self._queue / name)
 
     def read_replays(self) -> Iterator[IndexEntry]:
-        """What is in replay/; ``take_replay`` moves one into the queue. A file that cannot be read now stays there."""
+        """The entries of replay/. Move each into the queue with ``take_replay``. Unreadable files stay there."""
         for path in sorted(self._replay.glob("*.batch")):
             try:
                 entry = self._entry(path)
@@ -121,26 +121,26 @@ class SpoolFolder:
                 yield entry
 
     def take_replay(self, name: str) -> bool:
-        """Whether a batch could be moved from replay/ to the queue; what lies there under its name is replaced."""
+        """Move a batch from replay/ to the queue, over a file of the same name. Returns False when the disk failed."""
         return self.try_to(lambda: self._disk.move(self._replay / name, self._queue / name))
 
     def load(self, name: str) -> Batch | None:
-        """A batch of the queue; None when its file is damaged or gone, and then it is put aside.
+        """A batch of the queue. None when its file is gone, or damaged and then put aside.
 
-        Raises OSError when it cannot be read now: that says nothing of what is in it, and it stays where it is.
+        Raises OSError when the file cannot be read now. It may be sound, so it stays where it is.
         """
         return self._read(self._queue / name)[0]
 
     def save(self, name: str, data: bytes) -> None:
-        """Put a batch's bytes into the queue, durably. Raises OSError: then it may not outlive a crash."""
+        """Write a batch's bytes durably into the queue. After an OSError the file may not survive a crash."""
         self._disk.save(self._queue / name, data)
 
     def forget(self, name: str) -> None:
-        """Unlink a batch. A crash may undo it; then it is sent again under its id, which stores nothing twice."""
+        """Unlink a batch. A crash may bring it back. Then it is sent again, and its id stops a second storing."""
         self.try_to(lambda: self._disk.remove(self._queue / name))
 
     def remove_for_good(self, name: str) -> None:
-        """Unlink a batch so that no crash brings it back. Raises OSError: then it may be there or not."""
+        """Unlink a batch so that no crash brings it back. After an OSError it may be there or not."""
         self._disk.remove(self._queue / name)
         self._disk.sync_folder(self._queue)
 
@@ -149,7 +149,7 @@ class SpoolFolder:
         return (self._queue / name).exists()
 
     def bury(self, name: str, batch: Batch, code: str) -> None:
-        """Make a batch a dead letter, from the queue or from memory. Where the disk fails, it is gone."""
+        """Make a batch a dead letter, from the queue or from memory. When the disk fails, the batch is lost."""
         target = self._dead / dead_name(name, code)
         if self.holds(name):
             buried = self.try_to(lambda: self._disk.move(self._queue / name, target))
@@ -169,7 +169,7 @@ class SpoolFolder:
         return IndexEntry(path.name, batch.start, batch.total, size)
 
     def _read(self, path: Path) -> tuple[Batch | None, int]:
-        """A file's batch and its bytes. Only wrong content, or none, is put aside: other errors are raised."""
+        """A file's batch and its size. A file with bad content is put aside. Raises OSError for other faults."""
         try:
             if not is_batch_name(path.name):
                 raise ValueError("has a name that is not ours")
@@ -180,16 +180,16 @@ class SpoolFolder:
             return None, 0
 
     def _put_aside(self, path: Path) -> None:
-        """Move a bad file to corrupt/. Where even that fails it stays, counted and unused."""
+        """Move a bad file to corrupt/. When that fails, it stays where it is and is not used."""
         self.counts.corrupt_files += 1
         with suppress(FileNotFoundError):
             self.try_to(lambda: self._disk.move(path, self._corrupt / path.name))
         self._cap(self._corrupt)
 
     def _cap(self, folder: Path) -> int:
-        """Unlink the oldest files of a folder until it is within limits; returns how many.
+        """Unlink the oldest files of a folder until it is within its limits. Returns how many.
 
-        Somebody else may take files out of it meanwhile, a replay or an administrator.
+        A replay or an administrator may remove files from it at the same time.
         """
         files = sorted(_aside(folder))
         size, removed = sum(size for _, size, _ in files), 0
@@ -203,9 +203,9 @@ class SpoolFolder:
 
 
 def _aside(folder: Path) -> Iterator[tuple[int, int, Path]]:
-    """When each file of a folder was changed, its bytes and its path."""
+    """The time of change, the size and the path of each file of a folder."""
     with suppress(FileNotFoundError):
         for path in folder.iterdir():
             with suppress(FileNotFoundError):
-                found = path.lstat()
-                yield found.st_mtime_ns, found.st_size, path
+                about = path.lstat()
+                yield about.st_mtime_ns, about.st_size, path

@@ -1,8 +1,8 @@
-"""Gauge values over restarts, so that ``+1`` goes on from where the last run stood.
+"""Stores gauge values over restarts, so that ``+1`` adds to the last value of the run before.
 
-The file is written before the batches of the window that changed it. After ``kill -9`` the gauges are
-therefore as of the newest batch that is in the spool, or one window later, never older: a delta that
-was reported once is never forgotten by a later value.
+The file is written before the batches of the window that changed it. So after ``kill -9`` the gauges are those of the
+newest batch in the spool or of one window later. They are never older, so no later value loses a delta that was
+already reported.
 """
 
 import json
@@ -20,7 +20,7 @@ _AT_ONCE: Final = 1_000
 
 
 class GaugeFile:
-    """The file of one agent. Written only when a value changed since the last ``save``."""
+    """The gauge file of one agent. It is written only when a value has changed since the last ``save``."""
 
     def __init__(self, path: Path, disk: Disk) -> None:
         self._path = path
@@ -28,7 +28,7 @@ class GaugeFile:
         self._saved: Mapping[str, Decimal] = {}
 
     def load(self) -> dict[str, str]:
-        """Name -> exact decimal text; empty when there is no file yet. Raises ValueError when it is bad.
+        """Name -> exact decimal text. Empty when there is no file yet. Raises ValueError when the file is bad.
 
         A bad file is overwritten by the next ``save``.
         """
@@ -44,15 +44,17 @@ class GaugeFile:
         return gauges
 
     def save(self, gauges: Mapping[str, Decimal]) -> None:
-        """Keep ``gauges``. Raises OSError, and then the file is as it was. For a thread, which others wait for little:
-        no single call is long."""
+        """Write ``gauges``. After an OSError the file has its old content.
+
+        Run it in a thread. It consists of short calls, so that other threads can run between them.
+        """
         if gauges != self._saved:
             self._disk.save(self._path, seal(_KIND, _to_json(gauges)))
             self._saved = gauges
 
 
 def _to_json(gauges: Mapping[str, Decimal]) -> bytes:
-    left, parts = iter(gauges.items()), []
+    left, chunks = iter(gauges.items()), []
     while some := list(islice(left, _AT_ONCE)):
-        parts.append(json.dumps({name: format(value, "f") for name, value in some})[1:-1])
-    return f"{{{', '.join(parts)}}}".encode()
+        chunks.append(json.dumps({name: format(value, "f") for name, value in some})[1:-1])
+    return f"{{{', '.join(chunks)}}}".encode()

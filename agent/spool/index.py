@@ -1,4 +1,4 @@
-"""Which batches can be sent, in the order of their windows. Names and numbers only, no files."""
+"""The batches that can be sent, in the order of their windows. It has only names and numbers, no files."""
 
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator
@@ -15,9 +15,9 @@ class IndexEntry(NamedTuple):
 
 
 class Rest(NamedTuple):
-    """A batch that did not go through: how often, until when it rests, and why.
+    """The wait of a batch that has failed: how often it failed, until when it waits, and why.
 
-    ``gone`` is how many others had gone through when it failed the last time, and ``first_gone`` the first time.
+    ``gone`` is how many batches had gone through at its last failure, and ``first_gone`` at its first.
     """
 
     failures: int
@@ -28,7 +28,7 @@ class Rest(NamedTuple):
 
 
 class Order:
-    """Entries sorted by name, which is by window."""
+    """Entries sorted by name, and so by window."""
 
     def __init__(self) -> None:
         self._entries: list[IndexEntry] = []
@@ -40,16 +40,16 @@ class Order:
         return iter(self._entries)
 
     def get(self, name: str) -> IndexEntry | None:
-        """The entry of this name."""
+        """The entry of this name, or None."""
         at = self._at(name)
         return None if at is None else self._entries[at]
 
     def add(self, entry: IndexEntry) -> None:
-        """Add an entry whose name is not there."""
+        """Add an entry. There must be no entry of its name."""
         insort(self._entries, entry)
 
     def remove(self, entry: IndexEntry) -> IndexEntry | None:
-        """Take the entry of this one's name out, if it is there, and return it."""
+        """Remove the entry of the same name and return it. None when there is none."""
         at = self._at(entry.name)
         return None if at is None else self._entries.pop(at)
 
@@ -58,7 +58,7 @@ class Order:
         return self._entries[0] if self._entries else None
 
     def newest(self, until: float) -> IndexEntry | None:
-        """The entry of the newest window that starts at ``until`` or before, in seconds."""
+        """The last entry whose window starts at ``until`` (seconds) or before."""
         count = self.count(until)
         return self._entries[count - 1] if count else None
 
@@ -72,13 +72,13 @@ class Order:
         return self._entries[: bisect_left(self._entries, start, key=lambda entry: entry.start)]
 
     def ends(self, start: int) -> tuple[IndexEntry, IndexEntry] | None:
-        """The first and the last entry of a window; None when it has none."""
+        """The first and the last entry of the window that starts at ``start``. None when it has no entry."""
         first = bisect_left(self._entries, start, key=lambda entry: entry.start)
         count = self.count(start)
         return (self._entries[first], self._entries[count - 1]) if first < count else None
 
     def count(self, until: float) -> int:
-        """Entries whose window starts at ``until`` or before."""
+        """How many entries have a window that starts at ``until`` or before."""
         return bisect_right(self._entries, until, key=lambda entry: entry.start)
 
     def _at(self, name: str) -> int | None:
@@ -87,22 +87,22 @@ class Order:
 
 
 class SpoolIndex:
-    """Every entry is in ``all``, and in ``fresh`` or ``failed`` while it may be sent, or in neither while it rests.
+    """The entries of the spool. All are in ``all``, and those that may be sent are in ``fresh`` or ``failed`` too.
 
-    ``pinned`` is being sent and is never pushed out. Times are on the steady clock, in seconds.
+    ``pinned`` is being sent, and no limit removes it. Times are on the steady clock, in seconds.
     """
 
     def __init__(self) -> None:
         self.all: Final = Order()
         self.fresh: Final = Order()
-        """Those that have not failed yet."""
+        """Entries that have not failed yet."""
         self.failed: Final = Order()
-        """Those that have, and whose rest is over."""
+        """Entries that have failed and whose rest is over."""
         self.pinned: IndexEntry | None = None
         self.size = 0
         """Bytes of all entries."""
         self._rests: dict[str, Rest] = {}
-        """The last rest of each that has failed."""
+        """The last rest of each entry that has failed."""
         self._resting: set[str] = set()
 
     def __len__(self) -> int:
@@ -115,7 +115,7 @@ class SpoolIndex:
         return iter(self.all)
 
     def add(self, entry: IndexEntry) -> None:
-        """Add an entry; one of the same name is replaced, and goes on to rest where it did."""
+        """Add an entry in place of one with the same name, which keeps its rest."""
         self._take(entry)
         self.all.add(entry)
         self.size += entry.size
@@ -125,7 +125,7 @@ class SpoolIndex:
             self.failed.add(entry)
 
     def remove(self, entry: IndexEntry) -> None:
-        """Take an entry out, if it is there."""
+        """Remove an entry, if it is there."""
         self._take(entry)
         self._rests.pop(entry.name, None)
         self._resting.discard(entry.name)
@@ -133,7 +133,7 @@ class SpoolIndex:
             self.pinned = None
 
     def rest(self, entry: IndexEntry, rest: Rest) -> None:
-        """Leave an entry alone for a while, if it is there."""
+        """Let an entry rest, if it is there: it is not sent until its rest is over."""
         if entry.name in self:
             self.fresh.remove(entry)
             self.failed.remove(entry)
@@ -141,7 +141,7 @@ class SpoolIndex:
             self._resting.add(entry.name)
 
     def wake(self, now: float) -> None:
-        """End the rest of those whose time has come."""
+        """End the rests that are over at ``now``."""
         for name in [name for name in self._resting if self._rests[name].until <= now]:
             self._resting.discard(name)
             entry = self.all.get(name)
@@ -149,23 +149,23 @@ class SpoolIndex:
                 self.failed.add(entry)
 
     def rested(self, entry: IndexEntry) -> Rest | None:
-        """The last rest of an entry; None when it has not failed yet."""
+        """The last rest of an entry. None when it has not failed yet."""
         return self._rests.get(entry.name)
 
     def rests(self) -> list[Rest]:
-        """The last rests of all that have failed."""
+        """The last rest of each entry that has failed."""
         return list(self._rests.values())
 
     def next_wake(self) -> float | None:
-        """When the first rest ends; None when none rests."""
+        """When the first rest ends. None when no entry rests."""
         return min((self._rests[name].until for name in self._resting), default=None)
 
     def older_than(self, before: float) -> list[IndexEntry]:
-        """Entries whose window started before ``before``, the pinned one left out."""
+        """Entries whose window started before ``before``, without the pinned one."""
         return [entry for entry in self.all.before(before) if entry != self.pinned]
 
     def beyond(self, size: int, count: int) -> Iterator[tuple[str, IndexEntry]]:
-        """The oldest entries that are too many, with the reason. The caller removes each before the next."""
+        """The oldest entries over the limits, each with the reason. The caller must remove each before the next."""
         while self.size > size or len(self) > count:
             entry = next((entry for entry in self.all if entry != self.pinned), None)
             if entry is None:

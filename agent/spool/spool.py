@@ -1,8 +1,8 @@
-"""Batches between their window and central's 201. Does the ledger's books for all that is in the spool.
+"""Batches from their window until central's 201. The spool counts their samples in the ledger.
 
-A batch's samples are ours from ``add`` on. ``persist`` makes it durable, and only then can it be sent.
-Where the disk fails it stays in memory, can be sent from there, and is written as soon as the disk
-works again. Whatever leaves is acknowledged, or counted as dropped for a reason.
+The spool owns a batch's samples from ``add`` on. ``persist`` makes the batch durable, and only then can it be sent.
+When the disk fails, the batch stays in memory and can be sent from there. It is written when the disk works again.
+A batch that leaves the spool is acknowledged, or dropped and counted with a reason.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from agent.spool.index import IndexEntry, SpoolIndex
 
 @dataclass(frozen=True, slots=True)
 class SpoolLimits:
-    """``bytes`` and ``files`` bound the queue; ``memory_bytes`` what is held while the disk fails."""
+    """``bytes`` and ``files`` bound the queue. ``memory_bytes`` bounds what is in memory while the disk fails."""
 
     bytes: int = 1 << 30
     files: int = 100_000
@@ -28,7 +28,7 @@ class SpoolLimits:
 
 
 class Spool:
-    """Call ``open`` first. ``run`` takes a blocking call off the event loop; all else is quick."""
+    """Call ``open`` first. ``run`` runs a blocking call outside the event loop. All other methods are quick."""
 
     def __init__(
         self,
@@ -41,34 +41,34 @@ class Spool:
         self.folder: Final = folder
         self.index: Final = SpoolIndex()
         self.replayed = 0
-        """Dead letters taken back."""
+        """Dead letters that were taken back into the queue."""
         self.overflowing = False
-        """Whether the last window pushed older batches out."""
+        """Whether batches of the last window have pushed out older ones."""
         self._ledger = ledger
         self._limits = limits
         self._run = run
         self._boot = boot
-        """Which boot of the host this is: what a clock of another one said cannot be put right."""
+        """The id of this boot of the host. Only a start from the same boot can be corrected."""
         self._in_memory: dict[str, Batch] = {}
-        """Batches not on disk, in the order they came; in the index once the disk has failed them."""
+        """Batches that are not on disk, in the order they came. They are in the index once a write has failed."""
         self._being_written: str | None = None
         self._unsure: dict[str, float] = {}
-        """Batches that were never sent, with the base of the clock that gave their start: it may be wrong."""
+        """Batches that were never sent and whose start may be wrong, with the base of their clock."""
         self._unreadable: dict[str, IndexEntry | None] = {}
-        """Files that cannot be read now; None where nobody has read yet how many samples there are."""
+        """Files that cannot be read now. None when their number of samples is not known yet."""
         self._splitting: set[str] = set()
-        """Parents whose halves may be on disk: not sent again, split again."""
+        """Parents whose halves may be on disk. They are never sent again but split again."""
 
     def open(self) -> None:
-        """Take the folder and what the last run left in it; a bad file is never a reason to stop.
+        """Lock the folder and take over what the last run left. A bad file does not stop it.
 
         Raises FolderInUseError, and OSError when the folder cannot be made or listed.
         """
         self.folder.open()
-        found = dict(self.folder.read_queue())
-        for name, entry in found.items():
+        queue = dict(self.folder.read_queue())
+        for name, entry in queue.items():
             parent = parent_name(name)
-            if parent is not None and parent in found:
+            if parent is not None and parent in queue:
                 self._splitting.add(parent)
             elif entry is None:
                 self._unreadable[name] = None
@@ -78,13 +78,13 @@ class Spool:
         self._trim()
 
     def close(self) -> None:
-        """Let go of the folder; the files stay for the next run."""
+        """Release the folder. The files stay for the next run."""
         self.folder.close()
 
     def add(self, batches: Iterable[Batch], unsure_base: float | None = None) -> None:
         """Take over batches and their samples. They are in memory until ``persist``.
 
-        With ``unsure_base``, that of the clock, their start is what ``restamp`` may still change.
+        ``unsure_base`` is the base of a clock that may be wrong. With it, ``restamp`` may still change their start.
         """
         for batch in batches:
             unsure = None if unsure_base is None else Unsure(self._boot, unsure_base)
@@ -96,11 +96,11 @@ class Spool:
     async def persist(self) -> None:
         """Write what is in memory, in the order it came. A failure is counted and ends the attempt.
 
-        To be called by one task only, once per window.
+        Only one task may call it, once per window.
         """
         for name, batch in list(self._in_memory.items()):
             if name not in self._in_memory:
-                continue  # settled from memory meanwhile
+                continue  # it was sent from memory meanwhile
             data = encode(batch)
             self._being_written = name
             try:
@@ -112,17 +112,17 @@ class Spool:
             finally:
                 self._being_written = None
             if self._in_memory.pop(name, None) is None:
-                self.folder.forget(name)  # settled from memory while it was being written
+                self.folder.forget(name)  # it was sent from memory during the write
                 continue
             self.index.add(IndexEntry(name, batch.start, batch.total, len(data)))
             self.folder.counts.trouble = None
         self._trim()
 
     def take(self, entry: IndexEntry) -> Batch | None:
-        """The batch to send; nothing pushes it out until one of the calls below settles it, or ``keep``.
+        """Load the batch to send and pin it: no limit removes it until it is settled below, or ``unpin``.
 
-        None when its file is damaged: it is put aside and its samples are counted. None also when it cannot be
-        read now, see ``waits``: its samples stay in the spool, and ``read_again`` tries again.
+        None when its file is damaged: the file is put aside and the samples count as dropped. None also when the file
+        cannot be read now (see ``waits``): the samples stay in the spool, and ``read_again`` tries again.
         """
         try:
             batch = self._in_memory.get(entry.name) or self.folder.load(entry.name)
@@ -136,13 +136,13 @@ class Spool:
             self._ledger.drop("spool_corrupt", entry.samples)
             return None
         self.index.pinned = entry
-        self._unsure.pop(entry.name, None)  # whether it is stored will not be known for certain
+        self._unsure.pop(entry.name, None)  # from now on central may have it, so its start must not change
         if batch.unsure is None:
             return batch
         batch = batch._replace(unsure=None)
         if entry.name in self._in_memory:
             self._in_memory[entry.name] = batch
-        else:  # after a restart, too, it must not move any more
+        else:  # its start must not change after a restart either
             self.folder.try_to(partial(self.folder.save, entry.name, encode(batch)))
         return batch
 
@@ -151,7 +151,7 @@ class Spool:
         return entry.name in self._unreadable
 
     def read_again(self) -> None:
-        """Try the files that could not be read; a sound one is back in its place, a damaged one is put aside."""
+        """Read again the files that could not be read. Sound ones return to the index, damaged ones are put aside."""
         for name, known in list(self._unreadable.items()):
             try:
                 entry = self.folder.entry(name)
@@ -166,12 +166,12 @@ class Spool:
             elif entry is not None:
                 self._recover(entry)
 
-    def keep(self) -> None:
-        """The batch taken stays where it is."""
+    def unpin(self) -> None:
+        """End the pin of the batch that ``take`` gave. The batch stays in the spool."""
         self.index.pinned = None
 
     def acknowledge(self, entry: IndexEntry, rejected: Mapping[str, int]) -> None:
-        """Central has it. ``rejected``: samples refused, by error code."""
+        """Remove a batch that central has stored. ``rejected``: samples that it refused, by error code."""
         self._leave(entry)
         self._ledger.acknowledged += entry.samples - sum(rejected.values())
         for code, samples in rejected.items():
@@ -179,24 +179,24 @@ class Spool:
         self.folder.forget(entry.name)
 
     def bury(self, entry: IndexEntry, batch: Batch, code: str) -> None:
-        """Central will never take it: a dead letter, counted as dropped until somebody replays it."""
+        """Make a batch that central refuses for good a dead letter. It counts as dropped until you replay it."""
         self._leave(entry)
         self._ledger.drop("dead_letter", entry.samples)
         self.folder.bury(entry.name, batch, code)
 
     def must_split(self, entry: IndexEntry) -> bool:
-        """Whether a split of it was begun, so that only its halves may be sent."""
+        """Whether a split of this batch was begun, so that only its halves may be sent."""
         return entry.name in self._splitting
 
     def try_split(self, entry: IndexEntry, batch: Batch) -> bool:
-        """Put its halves in its place; False when the disk failed, then try again.
+        """Replace a batch by its two halves. Returns False when the disk failed; then try again.
 
-        Both are durable before the parent goes, and the parent's going is durable before either can be
-        sent. So whatever moment a crash picks, a parent beside a half means that neither half was sent.
+        Both halves are durable before the parent is removed, and the removal is durable before a half can be sent.
+        So after a crash, a parent beside a half means that neither half was sent.
         """
         halves = batch.halves()
         if halves is None or entry.name == self._being_written:
-            self.keep()
+            self.unpin()
             return False
         self._splitting.add(entry.name)
         encoded = [(file_name(half), half, encode(half)) for half in halves]
@@ -206,7 +206,7 @@ class Spool:
             self.folder.remove_for_good(entry.name)
         except OSError as error:
             self.folder.failed(error)
-            self.keep()
+            self.unpin()
             if not self.folder.holds(entry.name):
                 self._in_memory[entry.name] = batch
             return False
@@ -217,23 +217,26 @@ class Spool:
         return True
 
     def expire(self, before: float) -> None:
-        """Drop batches whose window started before ``before``, in seconds: too old for central."""
+        """Drop batches whose window started before ``before`` (seconds), because they are too old for central."""
         for entry in self.index.older_than(before):
             self._drop(entry, "spool_age")
 
     def restamp(self, shift: Callable[[float], int]) -> None:
-        """The true time is known: move what was recorded under another base by ``shift`` of it, in seconds."""
+        """Correct the starts that may be wrong, now that the true time is known.
+
+        ``shift`` returns for the base of a clock by how many seconds to move a start.
+        """
         unsure, self._unsure = self._unsure, {}
         for name, base in unsure.items():
             if seconds := shift(base):
                 self._move(name, seconds)
 
     async def last_persist(self) -> int:
-        """Try once more to write what is in memory; returns the samples of what then ends with the process."""
+        """Try once more to write what is in memory. Returns how many samples are lost with the process."""
         await self.persist()
         before = self._ledger.dropped["spool_write_failed"]
         for name, batch in list(self._in_memory.items()):
-            if not all(map(self.folder.holds, child_names(name))):  # halves are sent in its place
+            if not all(map(self.folder.holds, child_names(name))):  # else the next run sends the halves
                 self._drop(IndexEntry(name, batch.start, batch.total, 0), "spool_write_failed")
         return self._ledger.dropped["spool_write_failed"] - before
 
@@ -247,16 +250,19 @@ class Spool:
 
     @property
     def unreadable(self) -> int:
-        """Files that cannot be read now."""
+        """How many files cannot be read now."""
         return len(self._unreadable)
 
     @property
     def in_memory(self) -> int:
-        """Batches that are not on disk."""
+        """How many batches are not on disk."""
         return len(self._in_memory)
 
     def _move(self, name: str, seconds: int) -> None:
-        """Durable in its new place before it leaves the old. A crash between leaves both, under the one id."""
+        """Move a batch to another start. The new file is durable before the old one is removed.
+
+        A crash between the two leaves both files with the same id.
+        """
         entry = self.index.all.get(name)
         try:
             batch = self._in_memory.get(name) or (self.folder.load(name) if entry is not None else None)
@@ -264,9 +270,9 @@ class Spool:
             self.folder.failed(error)
             return
         if batch is None:
-            return  # gone, or damaged, which is seen when it is to be sent
+            return  # it is gone, or damaged: ``take`` deals with that
         moved = batch.at(batch.start + seconds)
-        if entry is not None and file_name(moved) in self.index:  # a crash had left both
+        if entry is not None and file_name(moved) in self.index:  # a crash has left both files
             self.folder.forget(name)
             self._leave(entry)
             self._ledger.recovered -= entry.samples
@@ -295,7 +301,7 @@ class Spool:
         self._ledger.in_spool += entry.samples
 
     def send_from_memory(self) -> None:
-        """Let what the disk has not taken be sent as it is; the oldest that memory cannot hold are dropped."""
+        """Let batches be sent that are not on disk. The oldest ones over the memory limit are dropped."""
         size = 0
         for name, batch in reversed(list(self._in_memory.items())):
             entry = IndexEntry(name, batch.start, batch.total, len(encode(batch)))
@@ -311,7 +317,7 @@ class Spool:
             self._drop(entry, reason)
 
     def _drop(self, entry: IndexEntry, reason: str) -> None:
-        """Count its samples as lost. Halves go first: a crash between leaves a parent that is whole."""
+        """Remove a batch and count its samples as dropped. Its halves go first, so a crash leaves a whole parent."""
         if entry.name in self._splitting:
             for half in child_names(entry.name):
                 self.folder.forget(half)

@@ -296,7 +296,7 @@ async def test_batches_that_were_never_sent_move_to_their_true_time(tmp_path: Pa
     entry = spool.index.all.get(file_name(sent))
     assert entry is not None
     spool.take(entry)  # an attempt, without an answer
-    spool.keep()
+    spool.unpin()
     failing.fault = None
     spool.restamp({100.0: -3_600, 200.0: 50}.__getitem__)
     await spool.persist()

@@ -29,7 +29,7 @@ async def test_a_single_item_is_not_split(tmp_path: Path, books: Books) -> None:
     assert len(spool.index) == 1
 
 
-def count_calls_of_a_split(path: Path) -> int:
+def count_calls_per_split(path: Path) -> int:
     async def count() -> int:
         disk = FailingDisk()
         spool, ledger = a_spool(path, disk.disk)
@@ -43,16 +43,16 @@ def count_calls_of_a_split(path: Path) -> int:
     return asyncio.run(count())
 
 
-CALLS_OF_A_SPLIT = 10
+CALLS_PER_SPLIT = 10
 """Write, fsync, rename and fsync of the folder for each half; unlink and fsync of the folder."""
 
 
 def test_the_steps_of_a_split(tmp_path: Path) -> None:
-    assert count_calls_of_a_split(tmp_path) == CALLS_OF_A_SPLIT
+    assert count_calls_per_split(tmp_path) == CALLS_PER_SPLIT
 
 
 @pytest.mark.parametrize("after", [False, True])
-@pytest.mark.parametrize("step", range(CALLS_OF_A_SPLIT))
+@pytest.mark.parametrize("step", range(CALLS_PER_SPLIT))
 async def test_a_crash_at_any_step_of_a_split_loses_nothing_and_doubles_nothing(
     tmp_path: Path, books: Books, step: int, after: bool
 ) -> None:
@@ -84,7 +84,7 @@ async def test_a_crash_at_any_step_of_a_split_loses_nothing_and_doubles_nothing(
     assert queue(tmp_path) == []
 
 
-@pytest.mark.parametrize("step", range(CALLS_OF_A_SPLIT))
+@pytest.mark.parametrize("step", range(CALLS_PER_SPLIT))
 async def test_a_disk_that_fails_within_a_split_keeps_the_batch(tmp_path: Path, books: Books, step: int) -> None:
     failing = FailingDisk()
     spool, ledger = books.spool(tmp_path, failing.disk)
