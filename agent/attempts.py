@@ -1,4 +1,4 @@
-"""Attempts that may fail without ending the agent: each failure is counted by its job, and logged with its cause."""
+"""Attempts that may fail without ending the agent. Each failure is counted by its job and logged with its cause."""
 
 import traceback
 from collections import Counter
@@ -16,7 +16,7 @@ class Tell(Protocol):
 
 
 class Attempts:
-    """``failures`` counts since the start; ``failing`` has the last error of each job whose last attempt failed."""
+    """``failures`` counts since the start. ``failing`` has the last error of each job whose last attempt failed."""
 
     def __init__(self, tell: Tell) -> None:
         self.failures: Final = Counter[str](dict.fromkeys(get_args(Job), 0))
@@ -25,9 +25,9 @@ class Attempts:
 
     @contextmanager
     def guard(self, job: Job) -> Iterator[None]:
-        """Run one attempt. An Exception ends here, because the next attempt is made anyway. A cancellation passes on.
+        """Run one attempt. An Exception ends here, because another attempt follows. A cancellation passes on.
 
-        The log has a line when a job begins to fail, and one when it works again.
+        The log gets a line when a job begins to fail, and one when it works again.
         """
         try:
             yield

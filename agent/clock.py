@@ -1,6 +1,7 @@
-"""Central's clock, as far as its Date headers tell: it decides what is too old and what is in the future.
+"""Central's clock, learned from its Date headers. It decides which windows are too old or in the future.
 
-It is kept against a clock that nobody sets, so that a step of this host's wall clock does not move it.
+Between two answers it follows the steady clock, which nobody can set. So a step of this host's wall clock does not
+change it.
 """
 
 from collections.abc import Callable
@@ -12,11 +13,11 @@ from protocol.limits import CLOCK_SKEW_SECONDS, MAX_AGE_SECONDS, MAX_CLOCK_SKEW_
 from runtime.plausible_clock import PlausibleClock
 
 CLOCK_OFF_SECONDS: Final = 30.0
-"""A clock that differs by more is wrong, whatever else may cost time on the way."""
+"""A clock that differs by more is wrong. Delays of the network are shorter."""
 
 
 def parse_http_date(text: str | None) -> float | None:
-    """Seconds since the epoch of an HTTP date, None where there is none or it is no date."""
+    """Seconds since the epoch of an HTTP date. None when it is absent or malformed."""
     try:
         moment = parsedate_to_datetime(text or "")
     except (ValueError, OverflowError):
@@ -31,18 +32,18 @@ class CentralClock:
         self.wall: Final = wall
         self.steady: Final = steady
         self.sure = False
-        """Whether the time came from central itself, not from what stands before it."""
+        """Whether the time came from central itself, and not from a proxy in front of it."""
         self.when_sure: Callable[[], None] = lambda: None
-        """Called once, when it first has."""
+        """Called once, when ``sure`` becomes true."""
         self._skew = CLOCK_SKEW_SECONDS
-        """Of a central that does not say its own."""
+        """Used until central says its own."""
         self._learned: tuple[float, float] | None = None
         self._steadiness = PlausibleClock(self.now, steady)
 
     def learn(self, date: str | None, ours: bool, skew: str | None = None) -> None:
-        """Take the Date of an answer that has just come. A stranger's counts only until central's own.
+        """Take over the Date of an answer that has just come. The Date of a proxy counts only until central's own.
 
-        ``skew`` is the answer's Metrics-Clock-Skew, which central alone can know. Nonsense changes nothing.
+        ``ours``: the answer is central's. ``skew`` is its Metrics-Clock-Skew header. Malformed headers are ignored.
         """
         if ours and skew is not None and skew.isascii() and skew.isdigit() and len(skew) < 12:
             self._skew = min(int(skew), MAX_CLOCK_SKEW_SECONDS)
@@ -54,52 +55,55 @@ class CentralClock:
                 self.when_sure()
 
     def assume(self) -> None:
-        """Go on with the time as we know it, as if it had been told again: nobody would tell it."""
+        """Treat the time that we have as new, because no answer gave one."""
         self._learned = self.now(), self.steady()
 
     @property
     def known(self) -> bool:
-        """Whether any answer has told the time."""
+        """Whether any answer has given the time."""
         return self._learned is not None
 
     def age(self) -> float:
-        """Seconds since the time was last told; infinite before the first."""
+        """Seconds since an answer last gave the time. Infinite before the first."""
         return self.steady() - self._learned[1] if self._learned else float("inf")
 
     def now(self) -> float:
-        """Central's time, at most a second and the way back behind it; this host's while unknown."""
+        """Central's time, late by at most a second and the answer's time on the network.
+
+        This host's time while central's is unknown.
+        """
         if self._learned is None:
             return self.wall()
-        told, at = self._learned
-        return told + self.steady() - at
+        date, learned_at = self._learned
+        return date + self.steady() - learned_at
 
     def ahead(self) -> float:
-        """How many seconds this host is ahead of central; a second or so is noise."""
+        """How many seconds this host is ahead of central. About a second is noise."""
         return self.wall() - self.now()
 
     def latest_start(self) -> float:
-        """A window that starts later than this would be refused as in the future."""
+        """Central refuses windows that start later than this as in the future."""
         return self.now() + self._skew
 
     def plausible(self) -> bool:
-        """Whether central's time has kept step with the steady one for so long that what it calls old may go.
+        """Whether central's time has agreed with the steady clock for so long that old batches may be removed.
 
-        To be asked at least once in a window.
+        Call it at least once per window.
         """
         return self._steadiness.settled()
 
     def earliest_start(self) -> float:
-        """A window that started before this would be refused as too old; -inf while we are not sure."""
+        """Central refuses windows that started before this as too old. -inf while we are not sure of its time."""
         return self.now() - MAX_AGE_SECONDS if self.sure else float("-inf")
 
 
 class WindowClock:
-    """The time that windows go by: this host's, unless central itself has told that it is far off.
+    """The clock of the windows. It is this host's clock, unless central's time shows that this host's is far off.
 
-    Then the windows go on as they did, or by central's time where they were wrong from the start. So a clock that
-    somebody sets wrong, by an hour or by a year, moves no window to a time that central would refuse.
-    ``base`` is what this time had before the steady one at the last look: windows that were recorded under another
-    base are moved to the true one once it is known, see ``shift``.
+    Then the windows go on at the old pace, or by central's time when they were wrong from the start. So a clock that is
+    set wrong, by an hour or a year, moves no window to a time that central would refuse.
+    ``base`` is this clock minus the steady clock at the last call of ``now``. Windows that were recorded under another
+    base are moved once the true one is known: see ``shift``.
     """
 
     def __init__(self, central: CentralClock) -> None:
@@ -118,7 +122,10 @@ class WindowClock:
         return self.base + steady
 
     def shift(self, base: float, interval: int) -> int:
-        """By how many seconds, whole windows, one recorded under ``base`` must move; 0 while the truth is not known."""
+        """By how many seconds to move a window that was recorded under ``base``: a multiple of ``interval``.
+
+        0 while central's time is not known.
+        """
         self.now()
         off = self.base - base
         return int(off // interval) * interval if self._central.sure and abs(off) > CLOCK_OFF_SECONDS else 0

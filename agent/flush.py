@@ -1,7 +1,7 @@
 """Closes a window. In: the sums of the aggregator. Out: batches in the spool, durable before they may be sent.
 
-The samples of a window belong to the aggregator until it gives the closed window, and to the spool as soon as each
-batch is added. Writing to the disk goes on beside the next window: a disk that is slow changes no window's start.
+The aggregator owns the samples of a window until it gives the closed window. The spool owns them as soon as a batch is
+added. The disk is written while the next window is open, so a slow disk does not delay a window.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from agent.spool.gauge_file import GaugeFile
 from agent.spool.spool import Spool
 
 MAX_WAITING_WINDOWS: Final = 3
-"""Closed while the disk is busy with an earlier one: then the disk hangs, and the watchdog is told nothing."""
+"""When so many windows have closed during one write, the disk hangs, and the watchdog gets no sign of life."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class FlushStages:
 
 
 class Flush:
-    """Knows the open window. ``closed`` is called with each window's start, ``persisted`` when batches can be sent."""
+    """Has the open window. It calls ``closed`` with each window's start, and ``persisted`` when batches can be sent."""
 
     def __init__(
         self,
@@ -66,32 +66,32 @@ class Flush:
         self._base = self._window_clock.base
 
     def seconds_left(self) -> float:
-        """Until the open window is over; 0 when it is."""
+        """Seconds until the open window is over. 0 when it is over."""
         return seconds_left(self._start, self._interval, self._window_clock.now())
 
     def shift(self, base: float) -> int:
-        """By how many seconds a window that was stamped on the clock's ``base`` has to move."""
+        """By how many seconds to move a window that was recorded under the clock's ``base``."""
         return self._window_clock.shift(base, self._interval)
 
     @property
     def behind(self) -> bool:
-        """Whether several windows have closed since the disk was given batches that it has not taken yet."""
+        """Whether several windows have closed during one write to the disk."""
         return self._waiting_windows >= MAX_WAITING_WINDOWS
 
     async def close(self) -> None:
         """Close the window, open the next one, and begin to make its batches durable.
 
-        A window with many names is closed in steps, and the sockets and all else have their turns between them.
+        A window with many names is closed in steps. The sockets and all other tasks run between two steps.
         """
         aggregator, clock = self._stages.aggregator, self._stages.clock
         base, unsure = self._base, not clock.sure
         aggregator.cut(self._start + self.shift(base))
         self.open()
-        # What came before the cut may not be counted yet. Others have their turns after each step.
+        # What came before the cut may not be counted yet. Other tasks run after each step.
         for _ in aggregator.settling():
             await asyncio.sleep(0)
         window = aggregator.closed()
-        # The forwarder is told first: what it is told of is due later than what it finds by itself.
+        # The forwarder must know of the window before it sees a batch of it, so that the batch waits for its due time.
         with self._stages.attempts.guard("flush"):
             self._closed(window.start)
         await self._spool_batches(window, base, unsure=unsure)
@@ -99,12 +99,15 @@ class Flush:
         self._begin_to_persist()
 
     async def finish(self) -> None:
-        """Wait until the disk has taken, or refused, what ``close`` gave it."""
+        """Wait until the disk has stored or refused what ``close`` gave it."""
         if self._persisting is not None:
             await self._persisting
 
     async def _spool_batches(self, window: Window, base: float, *, unsure: bool) -> None:
-        """Hand over a batch at a time. The clock may become sure meanwhile: then the spool has moved what it has."""
+        """Give the spool one batch at a time.
+
+        The clock may become sure meanwhile. Then the spool has corrected its batches, and this corrects the others.
+        """
         clock, spool = self._stages.clock, self._stages.spool
         for batch in batches(window):
             late = unsure and clock.sure
@@ -113,7 +116,7 @@ class Flush:
             await asyncio.sleep(0)
 
     def _begin_to_persist(self) -> None:
-        """One task writes at a time. Where it is slower than a window, batches can be sent from memory meanwhile."""
+        """Only one task writes at a time. When it takes longer than a window, batches can be sent from memory."""
         if self._persisting is not None and not self._persisting.done():
             self._waiting_windows += 1
             self._stages.spool.send_from_memory()
@@ -122,7 +125,10 @@ class Flush:
             self._persisting = asyncio.create_task(self._persist())
 
     async def _persist(self) -> None:
-        """Gauges before batches, see agent.spool.gauge_file; then what can wait. One that fails stops no other."""
+        """Write the gauges, then the batches (see agent.spool.gauge_file), then do the rest.
+
+        A failure of one job does not stop the others.
+        """
         spool, attempts = self._stages.spool, self._stages.attempts
         again = True
         while again:
@@ -147,10 +153,10 @@ class Flush:
             self._stages.folder.failed(error)
 
     def _tell_disk(self) -> None:
-        """Say once that the disk begins to fail, and once that it works again."""
-        trouble, told = self._stages.folder.counts.trouble, self._disk_fails
+        """Log once that the disk begins to fail, and once that it works again."""
+        trouble, failed_before = self._stages.folder.counts.trouble, self._disk_fails
         self._disk_fails = trouble is not None
-        if trouble is not None and not told:
+        if trouble is not None and not failed_before:
             self._tell("disk_fails", f"{trouble}; what it does not take is kept in memory, as far as that goes")
-        elif told and trouble is None:
+        elif failed_before and trouble is None:
             self._tell("disk_works_again", "the spool can be written again")

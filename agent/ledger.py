@@ -1,7 +1,7 @@
-"""The agent's books: where every sample went.
+"""The agent's ledger: where every sample went.
 
-received + recovered = acknowledged + dropped + in window + in spool, at every scrape. A sample is
-one value on a line; a rejected line is one. Counters are plain ints, read by whoever renders them.
+received + recovered = acknowledged + dropped + in window + in spool, at every scrape. A sample is one value on a line.
+A rejected line counts as one sample. Counters are plain ints, which the telemetry reads.
 """
 
 from collections import Counter
@@ -13,12 +13,12 @@ from protocol.statsd import Note, Reason
 
 MAX_REASONS: Final = 100
 OTHER_REASON: Final = "rejected_OTHER"
-"""For error codes of central beyond as many: it has some twenty."""
+"""Used for all further error codes of central when there are MAX_REASONS. Central itself has some twenty."""
 
 NO_METRICS: Final = frozenset({"event", "service_check", "client_telemetry"})
-"""Lines that are something else: left out on purpose, and so not lost."""
+"""Lines that are not metrics. They are left out on purpose, so they are not lost."""
 CUT_LINES: Final = frozenset({"truncated", "line_too_long", "line_cut", "frame_too_long"})
-"""Lines of which we have a part: of a datagram, a line or a frame that was too long, of a connection that broke."""
+"""Lines that came in part: the datagram, line or frame was too long, or the connection broke."""
 BAD_LINES: Final = frozenset(get_args(Reason)) - NO_METRICS
 """Lines that the grammar rejects."""
 OVER_CAP: Final = frozenset({"names_over_cap", "rates_over_cap", "members_over_cap"})
@@ -29,7 +29,7 @@ KNOWN_REASONS: Final = (
     *sorted((*NO_METRICS, *BAD_LINES, *CUT_LINES, *OVER_CAP, *SPOOL_REASONS, DEAD_LETTER)),
     *(f"rejected_{code}" for code in ITEM_CODES),
 )
-"""Every reason that we know beforehand: the first loss is seen where a count of 0 was before."""
+"""Every known reason. Each is shown with a count of 0 from the start, so that Prometheus sees the first loss."""
 KNOWN_NOTES: Final = (*get_args(Note), "gauges_forgotten", "gauge_state_bad")
 
 UNREADABLE: Final = "in lines that could not be read"
@@ -38,12 +38,12 @@ SPOOL: Final = "in the spool"
 REFUSED: Final = "refused by the service"
 DEAD: Final = "in dead letters (`fiesta-agent spool ls` shows why, `spool replay` sends them again)"
 PLACES: Final = (UNREADABLE, FULL, SPOOL, REFUSED, DEAD)
-"""In the order of the data's way."""
+"""Where samples can be lost, in the order of the data's way through the agent."""
 
 
 @dataclass(slots=True)
 class Ledger:
-    """Sample counts since the start. Owned by the event loop; every stage adds its own facts."""
+    """Sample counts since the start. The event loop owns it, and every stage adds its own counts."""
 
     received: int = 0
     recovered: int = 0
@@ -56,24 +56,24 @@ class Ledger:
     """Things worth knowing that lose nothing: names cleaned, tags dropped, fields ignored."""
 
     def drop(self, reason: str, samples: int) -> None:
-        """Count ``samples`` as lost for ``reason``. Reasons that a stranger makes up do not grow without bound."""
+        """Count ``samples`` as lost for ``reason``. There are at most MAX_REASONS reasons and OTHER_REASON."""
         if reason not in self.dropped and len(self.dropped) >= MAX_REASONS:
             reason = OTHER_REASON
         self.dropped[reason] += samples
 
     def reject(self, reason: str, lines: int) -> None:
-        """Count lines as received, a sample each, and as lost at once."""
+        """Count lines as received and as lost at once. Each line is one sample."""
         self.received += lines
         self.drop(reason, lines)
 
     def balance(self) -> int:
-        """0 when the books add up; else how many samples are unaccounted for."""
+        """0 when every sample is accounted for, else how many are not."""
         gone = self.acknowledged + sum(self.dropped.values())
         return self.received + self.recovered - gone - self.in_window - self.in_spool
 
 
 def place(reason: str) -> str:
-    """Where samples dropped for ``reason`` were lost, in words; empty when they were no metrics."""
+    """Where samples dropped for ``reason`` were lost, in words. Empty when they were not metrics."""
     if reason in NO_METRICS:
         return ""
     if reason in BAD_LINES or reason in CUT_LINES:

@@ -32,7 +32,7 @@ def url(given: Any) -> str:
     return given.rstrip("/")
 
 
-def divides_a_minute(given: Any) -> int:
+def divides_minute(given: Any) -> int:
     """Seconds of a window: windows must fill a minute exactly."""
     number = whole_number(given)
     if not number or 60 % number:

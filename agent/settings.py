@@ -54,7 +54,7 @@ class Settings:
         rules.address("127.0.0.1:9126"),
         "The address of the agent's `/metrics`, `/health` and `/status`.",
     ] = ("127.0.0.1", 9126)
-    flush_interval: Annotated[int, own.divides_a_minute, "The length of a window in seconds."] = 10
+    flush_interval: Annotated[int, own.divides_minute, "The length of a window in seconds."] = 10
     spool_dir: Annotated[Path, rules.path, "The folder of batches that are not sent yet."] = Path("data/spool")
     spool_max_bytes: Annotated[int, rules.whole(1 << 20, 1 << 50), "The most bytes that the spool may hold."] = 1 << 30
     spool_max_files: Annotated[int, rules.whole(10, 10_000_000), "The most files that the spool may hold."] = 100_000

@@ -136,12 +136,12 @@ class Turns:
         self.paces.append(send(daemon.port, self._workload.packets, self._row.pace, self._packets))
         time.sleep(max(0.0, begun + TURN_SECONDS + 0.5 - time.monotonic()))
         used = cpu_seconds(daemon.pid) - before - self._idle[daemon.name] * (time.monotonic() - begun)
-        return used / (self._packets * self._workload.lines_a_packet) * 1e9
+        return used / (self._packets * self._workload.lines_per_packet) * 1e9
 
     def sent(self, rounds: int) -> tuple[float, float]:
         """Lines sent to each daemon, and what their counters and timings come to."""
         repeats = self._packets // len(self._workload.packets) * rounds
-        lines = len(self._workload.packets) * self._workload.lines_a_packet
+        lines = len(self._workload.packets) * self._workload.lines_per_packet
         return lines * repeats, self._workload.numbers * repeats
 
 
@@ -165,7 +165,7 @@ def measure(row: Row, workload: Workload, everyone: Sequence[Daemon], idle: dict
     ratios = turns.ratios(shares)
     ratio = median(ratios)
     spread = f"{ratio:.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
-    what = f"{row.workload}, {row.pace * workload.lines_a_packet:,} lines/s: ns a line"
+    what = f"{row.workload}, {row.pace * workload.lines_per_packet:,} lines/s: ns a line"
     return [what, *cells, spread, *judged(ratio, row.goal)]
 
 
@@ -196,12 +196,12 @@ def at_rest(everyone: Sequence[Daemon]) -> tuple[dict[str, float], list[list[str
 
 def flood(ours: Agent, workload: Workload) -> list[str]:
     """Send FLOOD lines per second to the agent. Returns what the kernel dropped, and what was not counted."""
-    pace = FLOOD // workload.lines_a_packet
+    pace = FLOOD // workload.lines_per_packet
     count = pace * int(TURN_SECONDS)
     before, dropped = ours.counted(), ours.kernel_drops()
-    reached = send(ours.port, workload.packets, pace, count) * workload.lines_a_packet
+    reached = send(ours.port, workload.packets, pace, count) * workload.lines_per_packet
     time.sleep(1)
-    lost = count * workload.lines_a_packet - (ours.counted() - before)
+    lost = count * workload.lines_per_packet - (ours.counted() - before)
     drops = ours.kernel_drops() - dropped
     if reached < 0.95 * FLOOD:
         raise RuntimeError(f"the sender reached only {reached:,.0f} lines per second")

@@ -29,7 +29,7 @@ from loadtest.servers import Server, central
 INTERVAL: Final = 10
 WINDOWS: Final = 3
 LOOK_SECONDS: Final = 0.001
-LINES_A_PACKET: Final = 30
+LINES_PER_PACKET: Final = 30
 
 
 class Watcher:
@@ -59,8 +59,8 @@ async def fill(port: int, names: int, window: int) -> None:
     """Two samples per name, with the loop's turns between."""
     lines = [b"bench.service.endpoint_%d.seconds:%d.%d:7|ms" % (name, window + 1, name % 97) for name in range(names)]
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        for first in range(0, names, LINES_A_PACKET):
-            sock.sendto(b"\n".join(lines[first : first + LINES_A_PACKET]), ("127.0.0.1", port))
+        for first in range(0, names, LINES_PER_PACKET):
+            sock.sendto(b"\n".join(lines[first : first + LINES_PER_PACKET]), ("127.0.0.1", port))
             await asyncio.sleep(0.0002)
 
 

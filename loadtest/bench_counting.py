@@ -40,13 +40,13 @@ def fed(load: Workload, core: MaybeCore) -> float:
         aggregator.feed(packet)
     aggregator.settle()
     seconds = time.process_time() - begun
-    assert ledger.in_window == ledger.received == len(load.packets) * load.lines_a_packet
+    assert ledger.in_window == ledger.received == len(load.packets) * load.lines_per_packet
     return seconds
 
 
 def best(seconds: Callable[[], float], load: Workload) -> str:
     """Nanoseconds per line."""
-    return f"{min(seconds() for _ in range(ROUNDS)) / len(load.packets) / load.lines_a_packet * 1e9:.0f}"
+    return f"{min(seconds() for _ in range(ROUNDS)) / len(load.packets) / load.lines_per_packet * 1e9:.0f}"
 
 
 def main() -> None:

@@ -6,14 +6,14 @@ from typing import Final, NamedTuple
 
 NAMES: Final = 100
 PACKETS: Final = 4_000
-LINES_A_PACKET: Final = 30
+LINES_PER_PACKET: Final = 30
 
 
 class Workload(NamedTuple):
     """``numbers`` is what the counters of all packets add up to, rates and all, and the number of their timings."""
 
     packets: list[bytes]
-    lines_a_packet: int
+    lines_per_packet: int
     numbers: float
 
 
@@ -50,18 +50,18 @@ class _Pick:
             return f"{self.name('gauge')}:{self.random.randrange(10_000) / 100}|g"
         return f"{self.name('set')}:user{self.random.randrange(500)}|s"
 
-    def workload(self, line: Callable[[], str], lines_a_packet: int) -> Workload:
+    def workload(self, line: Callable[[], str], lines_per_packet: int) -> Workload:
         before = self.numbers
-        packets = ["\n".join(line() for _ in range(lines_a_packet)).encode() for _ in range(PACKETS)]
-        return Workload(packets, lines_a_packet, self.numbers - before)
+        packets = ["\n".join(line() for _ in range(lines_per_packet)).encode() for _ in range(PACKETS)]
+        return Workload(packets, lines_per_packet, self.numbers - before)
 
 
 def workloads() -> dict[str, Workload]:
     """Workloads by name."""
     pick = _Pick()
     return {
-        "repeated counters": pick.workload(pick.counter, LINES_A_PACKET),
-        "distinct timings": pick.workload(pick.timing, LINES_A_PACKET),
-        "mixed": pick.workload(pick.mixed, LINES_A_PACKET),
+        "repeated counters": pick.workload(pick.counter, LINES_PER_PACKET),
+        "distinct timings": pick.workload(pick.timing, LINES_PER_PACKET),
+        "mixed": pick.workload(pick.mixed, LINES_PER_PACKET),
         "one line a packet": pick.workload(pick.counter, 1),
     }

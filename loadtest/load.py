@@ -38,8 +38,8 @@ KEYS: Final = 100
 CLIENTS: Final = 20
 ADMIN_KEY: Final = "loadtest-admin-0123456789abcdefghijkl"
 WRITES, READS, WRITE_MS, READ_MS, ERROR_SHARE, LAG_SECONDS = 10_000, 1_000, 200, 500, 0.01, 30
-LINES_A_PACKET: Final = 30
-PACKETS_A_SECOND: Final = 50
+LINES_PER_PACKET: Final = 30
+PACKETS_PER_SECOND: Final = 50
 STILL_SECONDS: Final = 15
 STILL_RUN_SECONDS: Final = 60
 SOAK_MINUTES: Final = 10
@@ -165,7 +165,7 @@ async def locust(ours: Stack, folder: Path, name: str, seconds: float, *users: s
 async def lines_sent(port: int) -> AsyncIterator[Counter[str]]:
     """StatsD lines to the agent's port inside the block; how many of each name."""
     sent: Counter[str] = Counter()
-    names = [f"load.agent.{number}" for number in range(LINES_A_PACKET)]
+    names = [f"load.agent.{number}" for number in range(LINES_PER_PACKET)]
     packet = "\n".join(f"{name}:1|c" for name in names).encode()
 
     async def send() -> None:
@@ -175,7 +175,7 @@ async def lines_sent(port: int) -> AsyncIterator[Counter[str]]:
             while True:
                 sender.sendto(packet, ("127.0.0.1", port))
                 sent.update(names)
-                due = max(due + 1 / PACKETS_A_SECOND, loop.time() - 1)
+                due = max(due + 1 / PACKETS_PER_SECOND, loop.time() - 1)
                 await asyncio.sleep(max(0.0, due - loop.time()))
 
     task = asyncio.create_task(send())

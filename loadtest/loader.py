@@ -24,7 +24,7 @@ from tests.servers import MariaDB
 
 _CAPS: Final = Caps(2_000_000_000, 2_000_000_000)
 _BLOCK: Final = 1_000_000
-_FOLDS_A_CHECKPOINT: Final = 50
+_FOLDS_PER_CHECKPOINT: Final = 50
 _ROLLUPS: Final = tuple(
     f"INSERT INTO rollup_{level} (metric_id, bucket, samples, total, min_value, max_value)"
     f" SELECT metric_id, FROM_UNIXTIME(UNIX_TIMESTAMP({at}) DIV {seconds} * {seconds}) AS start, {numbers}"
@@ -65,7 +65,7 @@ async def load_duckdb(folder: Path, data: Dataset, done: Done) -> None:
             )
             handle.execute(duck_sql.FOLD)
             handle.execute("COMMIT")
-            if turn % _FOLDS_A_CHECKPOINT == 0:
+            if turn % _FOLDS_PER_CHECKPOINT == 0:
                 handle.execute("CHECKPOINT")
             done((last - first) * data.names)
         packs = True

@@ -27,7 +27,7 @@ from loadtest.watch import resident
 from protocol.times import format_time
 
 TURN_SECONDS: Final = 0.05
-PACKETS_A_TURN: Final = 6
+PACKETS_PER_TURN: Final = 6
 """Packets per second, of 30 lines each: some 3,600 lines per second."""
 BURST_TURNS, BURST_PACKETS, EVERY_TURNS = 10, 40, 200
 """For half a second of every ten, so many more packets per turn: 24,000 lines per second."""
@@ -74,7 +74,7 @@ def load(port: int, seconds: float) -> Sent:
         sender.connect(("127.0.0.1", port))
         while time.monotonic() < end:
             burst = BURST_PACKETS if turn % EVERY_TURNS < BURST_TURNS else 0
-            for _ in range(PACKETS_A_TURN + burst):
+            for _ in range(PACKETS_PER_TURN + burst):
                 sender.send(mixed[pick.randrange(len(mixed))])
                 lines += 30
             names = (f"fresh.name{(fresh + number) % FRESH_NAMES}:1|c" for number in range(10))

@@ -29,7 +29,7 @@ HEADINGS: Final[dict[Kind, str]] = {
 _TIMINGS_HERE: Final = frozenset({b"h", b"d"})
 _STATSD_BLANKS: Final = re.compile(r"\s+")
 _STATSD_DELETES: Final = re.compile(r"[^a-zA-Z_\-0-9.;=]")
-_SECONDS_A_LOOK: Final = 0.2
+_SECONDS_PER_READ: Final = 0.2
 
 
 @dataclass
@@ -151,7 +151,7 @@ def lines_from_udp(host: str, port: int, seconds: float, clock: Callable[[], flo
     family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
     with socket.socket(family, kind, protocol) as sock:
         sock.bind(address)
-        sock.settimeout(_SECONDS_A_LOOK)
+        sock.settimeout(_SECONDS_PER_READ)
         end = clock() + seconds
         while clock() < end:
             try:

@@ -160,7 +160,7 @@ class Forwarder:
             fault = f"a fault of the agent with {entry.name}: {type(error).__name__}: {error}"
             return self._failed(Outcome(Action.SHOUT, "fault", fault, alone=True), None, entry)
         finally:
-            self._spool.keep()
+            self._spool.unpin()
 
     def _expire(self) -> bool:
         """Drop what central would call too old. After a jump of the clock, batches that seem too old wait instead.

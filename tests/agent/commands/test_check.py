@@ -70,7 +70,7 @@ TCP_FACTS = {"name": "TCP [::]:8125", "packets": None, "buffer_granted": None}
     ("facts", "allowed", "doubt", "says"),
     [
         (UDP_FACTS, MUCH, False, "8,388,608 bytes asked for, 8,388,608 granted, net.core.rmem_max allows 16,777,216"),
-        (UDP_FACTS, MUCH, False, "it holds some 13,107 datagrams of 200 bytes, 1,310 ms of 10,000 a second"),
+        (UDP_FACTS, MUCH, False, "it holds some 13,107 datagrams of 200 bytes, 1,310 ms at 10,000 per second"),
         (UDP_FACTS | {"buffer_granted": 212_992}, LITTLE, True, "; sysctl -w net.core.rmem_max=8388608, then restart"),
         (
             UDP_FACTS | {"buffer_granted": 640_000},
