@@ -61,11 +61,11 @@ def check_tags(raw: Any) -> str | None:
         raise ValueError(f"must be at most {MAX_TAGS}; there are {len(raw)}")
     for key, value in raw.items():
         if not _KEY(key):
-            raise ValueError(f"has the key {_shown(key)}; a key {KEY_RULE}")
+            raise ValueError(f"has the key {quoted(key)}; a key {KEY_RULE}")
         if type(value) is not str:
             raise ValueError(f'has a value of {key!r} that is no text; write numbers as texts, such as "200"')
         if not is_value(value):
-            raise ValueError(f"has the value {_shown(value)} of {key!r}; a value {VALUE_RULE}")
+            raise ValueError(f"has the value {quoted(value)} of {key!r}; a value {VALUE_RULE}")
     return canonical(raw)
 
 
@@ -104,6 +104,11 @@ def is_value(text: str) -> bool:
     return _PLAIN_VALUE(text) is not None or not any(_foreign(text))
 
 
+def quoted(text: str) -> str:
+    """A text for an error message: short, and nothing in it that a terminal would obey."""
+    return ascii(text if len(text) <= MAX_KEY_LENGTH else text[:MAX_KEY_LENGTH] + "...")
+
+
 def _clean_key(text: str) -> str:
     if _KEY(text):
         return text
@@ -120,8 +125,3 @@ def _clean_value(text: str) -> str:
 def _foreign(text: str) -> Iterator[bool]:
     """Whether each character has no place in a value."""
     return (char in _SEPARATORS or unicodedata.category(char) in _UNSEEN for char in text)
-
-
-def _shown(text: str) -> str:
-    """A text within an error message: short, and nothing in it that a terminal would obey."""
-    return ascii(text if len(text) <= MAX_KEY_LENGTH else text[:MAX_KEY_LENGTH] + "...")
