@@ -145,7 +145,9 @@ async def serve(
         await ensure_admin_key(core.auth, store, settings.data_dir, settings.rate_limit_default)
         await runner.setup()
         host, port = settings.listen
-        site = web.TCPSite(runner, host, port, ssl_context=tls, backlog=1024, reuse_port=settings.reuse_port or None)
+        if tls is not None:
+            runner.require_tls(tls)
+        site = web.TCPSite(runner, host, port, backlog=1024, reuse_port=settings.reuse_port or None)
         await site.start()
         bound = runner.addresses[0][1]
         _log.info(

@@ -34,6 +34,9 @@ class Peer(Protocol):
     def end(self) -> None:
         """Close it at once, whatever is in its buffers."""
 
+    def has_begun(self) -> bool:
+        """Whether a part of the next head is there. Asked once, of a connection that waits since its last answer."""
+
 
 @dataclass(frozen=True, slots=True)
 class ConnectionBounds:
@@ -55,14 +58,17 @@ class Connections:
         self._busy = busy
         self._open = 0
         self._waiting: dict[Peer, float] = {}  # until when, the one that has waited longest first
+        self._may_idle: dict[Peer, float] = {}
         self._taking: dict[Peer, float] = {}
         self._unread: Counter[int] = Counter()
         self._loop = asyncio.get_running_loop()
         self._next_check = self._loop.call_later(_CHECK_SECONDS, self._close_late)
 
     def close(self) -> None:
-        """Look no more."""
+        """Look no more, and end those that wait."""
         self._next_check.cancel()
+        for peer in list(self._waiting):
+            peer.end()
 
     def opened(self, peer: Peer) -> None:
         """A connection has come. Where there are too many the one that has waited longest goes, or else this one."""
@@ -80,6 +86,7 @@ class Connections:
         """A connection has gone."""
         self._open -= 1
         self._waiting.pop(peer, None)
+        self._may_idle.pop(peer, None)
         self._taking.pop(peer, None)
 
     def head_begun(self, peer: Peer) -> None:
@@ -87,19 +94,23 @@ class Connections:
         until = self._waiting.get(peer)
         if until is not None:
             self._waiting[peer] = min(until, self._loop.time() + self._bounds.head)
+            self._may_idle.pop(peer, None)
 
     def asked(self, peer: Peer) -> None:
         """A request is there, and is handled."""
         self._waiting.pop(peer, None)
+        self._may_idle.pop(peer, None)
 
     def answering(self, peer: Peer) -> None:
         """An answer goes out."""
         self._taking[peer] = self._loop.time() + self._bounds.take
 
     def answered(self, peer: Peer) -> None:
-        """The answer is taken, and the next request may come."""
+        """The answer is taken, and the next request may come. A part of its head may have come with the last one."""
         if self._taking.pop(peer, None) is not None:
-            self._waiting[peer] = self._loop.time() + self._bounds.idle
+            now = self._loop.time()
+            self._waiting[peer] = now + min(self._bounds.head, self._bounds.idle)
+            self._may_idle[peer] = now + self._bounds.idle
 
     def try_take_room(self, key_id: int, size: int) -> bool:
         """Whether there is room for an answer of so many bytes; ``give_room`` gives it back."""
@@ -117,6 +128,11 @@ class Connections:
 
     def _close_late(self) -> None:
         now = self._loop.time()
+        for peer in [peer for peer, until in self._waiting.items() if until < now and peer in self._may_idle]:
+            # The time of a head is over. Only where none has begun is it an idle connection, which has more.
+            until = self._may_idle.pop(peer)
+            if not peer.has_begun():
+                self._waiting[peer] = until
         for peers in (self._waiting, self._taking):
             late = [peer for peer, until in peers.items() if until < now]
             self._busy[UNREAD] += len(late) if peers is self._taking else 0

@@ -1,6 +1,7 @@
 """Runs the application. What is no HTTP is answered in our own shape: aiohttp's answer quotes it, and with it a key."""
 
 import asyncio
+import ssl
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
@@ -54,6 +55,10 @@ class Runner(web.AppRunner):
         await super().cleanup()
         self._all.close()
 
+    def require_tls(self, context: ssl.SSLContext) -> None:
+        """Let each connection begin with a TLS handshake. Call it after ``setup``, before a site is started."""
+        cast(_Server, self.server).tls = context
+
     async def _make_server(self) -> web.Server:
         server = await super()._make_server()
         server.__class__ = _Server
@@ -85,9 +90,53 @@ class Runner(web.AppRunner):
 class _Server(web.Server):
     unreadable: Counter[str]
     held: Connections
+    tls: ssl.SSLContext | None = None
 
     def __call__(self) -> RequestHandler:
-        return _Peer(self, loop=self._loop, **self._kwargs)
+        peer = _Peer(self, loop=self._loop, **self._kwargs)
+        return peer if self.tls is None else cast(RequestHandler, _Handshake(peer, self.tls, self.held))
+
+
+class _Handshake(asyncio.Protocol):
+    """A connection before it speaks TLS. It is one of all, and its handshake has the time of a head.
+
+    The event loop would do the handshake itself, and tell us of the connection only then.
+    """
+
+    def __init__(self, peer: RequestHandler, tls: ssl.SSLContext, held: Connections) -> None:
+        self._peer = peer
+        self._tls = tls
+        self._held = held
+        self._transport: asyncio.Transport | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client has come. Nothing is read until the handshake reads it."""
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.pause_reading()
+        self._held.opened(self)
+        self._task = asyncio.get_running_loop().create_task(self._shake_hands(self._transport))
+
+    async def _shake_hands(self, transport: asyncio.Transport) -> None:
+        secured: asyncio.Transport | None = None
+        try:
+            start = asyncio.get_running_loop().start_tls
+            secured = await start(transport, self._peer, self._tls, server_side=True)
+        except OSError:  # its own fault, which is counted where it is found, or it was ended
+            transport.abort()
+        finally:
+            self._held.lost(self)
+        if secured is not None:
+            self._peer.connection_made(secured)
+
+    def end(self) -> None:
+        """See connections.Peer."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def has_begun(self) -> bool:
+        """See connections.Peer. It waits for no other request."""
+        return True
 
 
 class _Peer(RequestHandler):
@@ -114,6 +163,20 @@ class _Peer(RequestHandler):
         """See connections.Peer."""
         if self.transport is not None:
             self.transport.abort()
+
+    def has_begun(self) -> bool:
+        """See connections.Peer.
+
+        Only the parser knows, and it does not tell. So it gets empty lines: between two requests it skips them
+        (RFC 9112, 2.2), and within a head they end it or are a fault.
+        """
+        if self._waiter is None or self._parser is None:  # it reads the rest of a body, or has gone
+            return False
+        try:
+            messages, _, _ = self._parser.feed_data(b"\r\n\r\n")
+        except faults.HttpProcessingError:
+            return True
+        return bool(messages)
 
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None

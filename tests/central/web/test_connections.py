@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import ssl
 from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,6 +18,12 @@ from tests.central.harness import QUICK_HASH, Central, running
 SOON = 0.2
 """Seconds. Nothing below waits for less than forever where it is not over."""
 FAR = 3_600.0
+
+
+WHOLE = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
+WITH_BODY = b"POST /api/metrics/counter HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}"
+TLS = Path(__file__).parents[2] / "data" / "tls"
+WITH_TLS = {"METRICS_TLS_CERT": str(TLS / "cert.pem"), "METRICS_TLS_KEY": str(TLS / "key.pem")}
 
 
 def outside(**bounds: float) -> Outside:
@@ -41,14 +48,26 @@ async def closed(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
         writer.close()
 
 
+async def answer(reader: asyncio.StreamReader) -> bytes:
+    head = await reader.readuntil(b"\r\n\r\n")
+    return head + await reader.readexactly(int(head.lower().partition(b"content-length: ")[2].partition(b"\r")[0]))
+
+
 @pytest.mark.parametrize(
     ("bounds", "sent"),
     [
         ({"head": SOON}, b""),
         ({"head": SOON}, b"GET /health HTTP/1.1\r\nHost: x\r\nX-Endless: "),
-        ({"idle": SOON}, b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"),
+        ({"idle": SOON}, WHOLE),
+        ({"head": SOON}, WHOLE + b"GET /heal"),
+        ({"head": SOON}, WHOLE + b"GET /health HTTP/1.1\r\nX-Endless: 1\r\n"),
+        ({"head": SOON}, WITH_BODY + b"G"),
+        ({"head": SOON}, WHOLE + WHOLE + WITH_BODY + WHOLE[:-1]),
     ],
-    ids=["nothing", "a head without end", "nothing after a request"],
+    ids=[
+        *("nothing", "a head without end", "nothing after a request", "a second line", "a second head"),
+        *("a letter behind a body", "a fourth head without its last byte"),
+    ],
 )
 async def test_a_connection_that_waits_too_long_is_closed(
     tmp_path: Path, bounds: dict[str, float], sent: bytes
@@ -56,16 +75,57 @@ async def test_a_connection_that_waits_too_long_is_closed(
     async with running(tmp_path, outside=outside(**bounds)) as central:
         reader, writer = await connected(central)
         writer.write(sent)
-        assert (await closed(reader, writer)).startswith(b"HTTP/1.1 200" if b"\r\n\r\n" in sent else b"")
+        assert (await closed(reader, writer)).count(b"HTTP/1.1 ") == sent.count(b"\r\n\r\n")
 
 
 async def test_a_second_head_has_its_time_from_its_first_byte(tmp_path: Path) -> None:
     async with running(tmp_path, outside=outside(head=SOON)) as central:
         reader, writer = await connected(central)
-        writer.write(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+        writer.write(WHOLE)
         assert (await reader.readuntil(b"}")).startswith(b"HTTP/1.1 200")
         writer.write(b"GET /heal")
         assert await closed(reader, writer) == b""
+
+
+@pytest.mark.parametrize("sent", [WHOLE, WITH_BODY, WHOLE + b"\r\n", WHOLE + WITH_BODY])
+async def test_an_idle_connection_outlives_the_time_of_a_head(tmp_path: Path, sent: bytes) -> None:
+    async with running(tmp_path, outside=outside(head=SOON)) as central:
+        reader, writer = await connected(central)
+        writer.write(sent)
+        for _ in range(sent.count(b"\r\n\r\n")):
+            assert b"HTTP/1.1 " in await answer(reader)
+        for _ in range(2):  # each is closed after that time, at a look at all connections
+            assert await closed(*await connected(central)) == b""
+        writer.write(WHOLE)
+        assert (await answer(reader)).startswith(b"HTTP/1.1 200")
+        writer.close()
+
+
+async def test_a_handshake_without_end_is_closed(tmp_path: Path) -> None:
+    async with running(tmp_path, WITH_TLS, outside=outside(head=SOON)) as central:
+        for sent in (b"", b"\x16\x03\x01"):
+            reader, writer = await connected(central)
+            writer.write(sent)
+            assert await closed(reader, writer) == b""
+
+
+async def test_handshakes_without_end_keep_nobody_out(tmp_path: Path) -> None:
+    async with running(tmp_path, WITH_TLS, outside=outside(most=8)) as central:
+        trusted = ssl.create_default_context(cafile=str(TLS / "cert.pem"))
+        with ExitStack() as stack:
+            address = urlsplit(central.url)
+            begun = [stack.enter_context(socket.create_connection((address.hostname, address.port))) for _ in range(30)]
+            assert (await central.counter("a", ssl=trusted)).status == 201
+            for one in begun[:20]:
+                assert await asyncio.to_thread(gone, one), "the oldest make room"
+        assert (await central.counter("a", ssl=trusted)).status == 201
+
+
+async def test_a_stop_does_not_wait_for_a_handshake(tmp_path: Path) -> None:
+    async with running(tmp_path, WITH_TLS, outside=outside()) as central:
+        reader, writer = await connected(central)
+        assert (await central.counter("a", ssl=ssl.create_default_context(cafile=str(TLS / "cert.pem")))).status == 201
+    assert await closed(reader, writer) == b""
 
 
 async def test_idle_connections_keep_nobody_out_the_oldest_goes_first(tmp_path: Path) -> None:
@@ -149,6 +209,9 @@ class Counted:
 
     def end(self) -> None:
         self.ended = True
+
+    def has_begun(self) -> bool:
+        return False
 
 
 async def test_where_all_are_at_work_the_newest_is_closed() -> None:
