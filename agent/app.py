@@ -1,4 +1,4 @@
-"""The agent, wired: the only file that knows every stage."""
+"""Wires the agent: this is the only file that knows every stage."""
 
 import asyncio
 import gc
@@ -38,18 +38,18 @@ from runtime.start_error import OTHER_ADDRESS, starting
 from runtime.systemd import Notifier, silent
 
 _GC_THRESHOLD: Final = (10_000, 10, 100)
-"""Young objects are looked at often and quickly; all of them, which holds everybody up, hardly ever."""
+"""Young objects are collected often, which is quick. All objects are collected rarely, because that stops the loop."""
 LAST_SEND_SECONDS: Final = 3.0
-"""What a stop allows for sending; what is not sent by then is in the spool."""
+"""The time for sending at a stop. What is not sent by then stays in the spool."""
 
 
 def steady_time() -> float:
-    """Seconds that go on while the host sleeps and that nobody can set."""
+    """Seconds since the boot. They go on while the host sleeps, and nobody can set them."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def boot_id() -> str:
-    """Which boot of the host this is: steady_time begins anew with each. Empty where the system does not say."""
+    """The id of this boot of the host; steady_time begins anew with each boot. Empty when the system has none."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
     except (OSError, ValueError):
@@ -58,7 +58,7 @@ def boot_id() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """The world: clocks, waiting, the disk, what was compiled and who watches over us. Tests pass their own."""
+    """What the agent uses of the world: clocks, waiting, the disk, the compiled core, systemd. Tests pass their own."""
 
     wall: Callable[[], float] = time.time
     steady: Callable[[], float] = steady_time
@@ -68,13 +68,13 @@ class Outside:
     notify: Notifier = field(default_factory=silent)
     boot: str = field(default_factory=boot_id)
     share: float = 0.0
-    """This host's place among others, see agent.forward.schedule."""
+    """This host's share of the interval: see agent.forward.schedule."""
 
 
 class Agent:
-    """One agent. ``run`` it once. ``tell`` is told of each change of state; ``passed`` are a parent's sockets.
+    """One agent. Call ``run`` once. It calls ``tell`` for each change of state; ``passed`` are a parent's sockets.
 
-    Its stages are public, for who looks at a whole agent from outside. Nobody but this class connects them.
+    The stages are public, so that tests can read them. Only this class connects them.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class Agent:
         self.clock.when_sure = lambda: self.spool.restamp(self._flush.shift)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Work until ``stop`` is set, then stop so that nothing received is lost.
+        """Work until ``stop`` is set, then stop without losing anything received.
 
         Raises FolderInUseError when another agent has the spool folder, StartError when a port or the
         folder cannot be used.
@@ -122,7 +122,7 @@ class Agent:
             await stack.enter_async_context(self._sender)
             self._open_receivers(stack.enter_context(ExitStack()))
             forwarding = asyncio.create_task(self.forwarder.run(self._attempts))
-            await self._tell_status()  # before READY: `systemctl start` returns with that, and then it is asked for
+            await self._tell_status()  # before READY, so that `systemctl status` shows it when `start` returns
             gc.freeze()
             gc.set_threshold(*_GC_THRESHOLD)
             self._outside.notify.ready()
@@ -150,12 +150,12 @@ class Agent:
             self._tell("stopped", f"{self.ledger.in_spool} samples wait in the spool for the next start")
 
     async def settle(self) -> None:
-        """Count what has come so far. However much that is, the sockets have their turns meanwhile."""
+        """Count what has come so far, in steps between which the sockets are read."""
         for _ in self.aggregator.settling():
             await asyncio.sleep(0)
 
     def snapshot(self) -> Snapshot:
-        """All numbers of one moment, without what has come since the last ``settle``."""
+        """All numbers of this moment. Lines that came after the last ``settle`` are not counted yet."""
         ledger, counts, forward = self.ledger, self._folder.counts, self.forwarder
         trouble, last = forward.trouble, forward.counts.last_success
         return Snapshot(
@@ -218,7 +218,7 @@ class Agent:
         )
 
     def _open_receivers(self, stack: ExitStack) -> None:
-        """Open the first window with the sockets."""
+        """Open the sockets and the first window."""
         settings = self._settings
         limits = StreamLimits(room_for_connections(), settings.tcp_idle)
         sockets = SocketSettings(settings.udp, settings.unix, settings.tcp, limits, settings.unix_stream)
@@ -238,12 +238,12 @@ class Agent:
         self._tell("started", f"StatsD on {names}, counted by {counted_by(core is not None)}")
 
     def _count_later(self) -> None:
-        """A step in each turn of the loop, so that others have theirs."""
+        """Count one step per iteration of the loop, so that other tasks run in between."""
         if self.aggregator.step():
             asyncio.get_running_loop().call_soon(self._count_later)
 
     def _loss_totals(self) -> Mapping[str, int]:
-        """Losses that /health speaks of while they grow, since the start."""
+        """Totals since the start of the losses that /health reports while they grow."""
         statuses = [receiver.status() for receiver in self.receivers]
         return {
             "kernel_drops": sum(one.kernel_drops or 0 for one in statuses),
@@ -253,9 +253,9 @@ class Agent:
         }
 
     async def _flush_until(self, stop: asyncio.Event) -> None:
-        """Close each window at its end, until ``stop``. The open one is left to the caller.
+        """Close each window at its end, until ``stop``. The caller closes the last one.
 
-        The watchdog is told from here and from nowhere else: when this hangs, or the disk does, it is told nothing.
+        Only this loop sends signs of life to the watchdog. When the loop or the disk hangs, it sends none.
         """
         notify, attempts = self._outside.notify, self._attempts
         while not stop.is_set():
@@ -273,7 +273,7 @@ class Agent:
                 notify.alive()
 
     def _window_closed(self, start: int) -> None:
-        """What others do with the end of the window that began at ``start``."""
+        """Tell the other stages that the window that began at ``start`` has ended."""
         self._growth.turn(self._loss_totals())
         self._bad.arm(self.ledger.dropped)
         self.forwarder.window_closed(start)

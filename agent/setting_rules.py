@@ -1,4 +1,4 @@
-"""The rules that only settings of the agent keep. They raise as runtime.setting_rules does."""
+"""The rules of settings that only the agent has. They raise ValueError, as in runtime.setting_rules."""
 
 from pathlib import Path
 from typing import Any, Final
@@ -11,29 +11,29 @@ from runtime.addresses import is_host
 from runtime.setting_rules import path, quoted, whole_number
 
 MAX_SOCKET_PATH: Final = 107
-"""Bytes; the kernel has room for 108, and a NUL ends them."""
+"""Bytes. The kernel has room for 108, and the last one is a NUL."""
 _SEPARATORS: Final = (".", "_", "-")
 
 
 def url(given: Any) -> str:
-    """Where central is: scheme, host, perhaps a port and a path; no trailing slash."""
+    """The URL of central: scheme, host, and optionally a port and a path. The result has no trailing slash."""
     problem = f"is {quoted(given)}; it must be a URL such as https://metrics.internal or http://127.0.0.1:8080"
     if not isinstance(given, str):
         raise ValueError(problem)
     try:
-        parts = urlsplit(given)
-        usable = parts.scheme in {"http", "https"} and is_host(parts.hostname or "") and parts.port != 0
+        parsed = urlsplit(given)
+        usable = parsed.scheme in {"http", "https"} and is_host(parsed.hostname or "") and parsed.port != 0
     except ValueError:
         usable = False
     if not usable or not given.isascii() or not given.isprintable() or " " in given:
         raise ValueError(problem)
-    if parts.username or parts.password or parts.query or parts.fragment:
+    if parsed.username or parsed.password or parsed.query or parsed.fragment:
         raise ValueError("must not have a user, a query or a fragment; the key goes into API_KEY or API_KEY_FILE")
     return given.rstrip("/")
 
 
 def divides_minute(given: Any) -> int:
-    """Seconds of a window: windows must fill a minute exactly."""
+    """The length of a window in seconds. Whole windows must fill a minute."""
     number = whole_number(given)
     if not number or 60 % number:
         fits = ", ".join(str(seconds) for seconds in range(1, 61) if 60 % seconds == 0)
@@ -42,17 +42,17 @@ def divides_minute(given: Any) -> int:
 
 
 def socket_path(given: Any) -> Path:
-    """Where a unix socket is to be: a path that fits into the kernel's 108 bytes."""
-    found = path(given)
-    if "://" in str(given) or len(str(found).encode("utf-8", "surrogateescape")) > MAX_SOCKET_PATH:
+    """The path of a unix socket, at most MAX_SOCKET_PATH bytes."""
+    checked = path(given)
+    if "://" in str(given) or len(str(checked).encode("utf-8", "surrogateescape")) > MAX_SOCKET_PATH:
         raise ValueError(
             f"is {quoted(given)}; it must be a path of at most {MAX_SOCKET_PATH} bytes such as /run/fiesta/agent.sock"
         )
-    return found
+    return checked
 
 
 def gauge_signs(given: Any) -> str:
-    """What the sign of a gauge means: ``delta`` or ``absolute``, and behind commas what it means on single sockets."""
+    """What the sign of a gauge means: ``delta`` or ``absolute``. After commas: what it means on single sockets."""
     try:
         parse_gauge_signs(given)
     except (ValueError, KeyError, AttributeError):
@@ -65,7 +65,7 @@ def gauge_signs(given: Any) -> str:
 
 
 def prefix(given: Any) -> str:
-    """What goes before every name, with a dot after it unless it ends in ``.``, ``_`` or ``-``."""
+    """The prefix of every name. A dot is added unless it ends in ``.``, ``_`` or ``-``."""
     if given == "":
         return ""
     # A prefix must leave room for names.

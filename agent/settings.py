@@ -1,6 +1,6 @@
-"""Settings of the agent: FIESTA_AGENT_* over a TOML file, whose keys are the fields.
+"""Settings of the agent: FIESTA_AGENT_* variables, and a TOML file whose keys are the fields. The variables win.
 
-How to add one: see runtime.settings.
+runtime.settings says how to add a setting.
 """
 
 from collections.abc import Iterator, Mapping
@@ -19,7 +19,7 @@ NAMING: Final = Naming("FIESTA_AGENT_")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What an operator decided. The key never shows in ``repr``."""
+    """The operator's settings. ``repr`` does not show the key."""
 
     central_url: Annotated[str, own.url, "The address of the service."] = "http://127.0.0.1:8080"
     api_key: Annotated[str | None, rules.text, "The key, with scope `ingest`."] = field(default=None, repr=False)
@@ -81,19 +81,19 @@ class Settings:
 
 
 def load_settings(environ: Mapping[str, str], config: Path | None = None) -> Settings:
-    """The settings in ``environ`` over those in ``config``. Raises SettingsError with all faults."""
+    """The settings in ``environ`` and ``config``; those in ``environ`` win. Raises SettingsError with all faults."""
     return load(Settings, NAMING, environ, config=config, check=_together)
 
 
 def _together(settings: Settings) -> Iterator[str]:
-    """Faults of settings that are right alone and wrong together."""
-    url, parts = settings.central_url, urlsplit(settings.central_url)
+    """Faults of settings that are good alone and wrong together."""
+    url, parsed = settings.central_url, urlsplit(settings.central_url)
     if settings.api_key is not None and settings.api_key_file is not None:
         yield "FIESTA_AGENT_API_KEY and FIESTA_AGENT_API_KEY_FILE are both set; leave one of them out"
-    if parts.scheme == "http" and not is_loopback(parts.hostname or "") and not settings.allow_plaintext:
+    if parsed.scheme == "http" and not is_loopback(parsed.hostname or "") and not settings.allow_plaintext:
         yield (
             f"FIESTA_AGENT_CENTRAL_URL is {url}, and the key would travel in the clear; use https://, "
             "or set FIESTA_AGENT_ALLOW_PLAINTEXT=true where the network is trusted"
         )
-    if settings.ca_file is not None and parts.scheme == "http":
+    if settings.ca_file is not None and parsed.scheme == "http":
         yield "FIESTA_AGENT_CA_FILE is set, but FIESTA_AGENT_CENTRAL_URL is plain http; use https:// or drop it"

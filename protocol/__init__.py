@@ -1,1 +1,1 @@
-"""Both wires: StatsD lines from applications, JSON batches to the central service. No I/O."""
+"""Both wire formats: StatsD lines from applications, and JSON batches to central. No I/O."""

@@ -13,12 +13,12 @@ MAX_EXPANDED_BYTES: Final = 8 << 20
 MAX_AGE_SECONDS: Final = 7 * 86_400
 """How far back ``recorded_at`` may lie."""
 CLOCK_SKEW_SECONDS: Final = 5
-"""How far ahead ``recorded_at`` may lie, unless central is told otherwise."""
+"""How far ahead ``recorded_at`` may lie, unless central's settings say otherwise."""
 MAX_CLOCK_SKEW_SECONDS: Final = 3_600
-"""The most that central can be told."""
+"""The largest value of that setting."""
 SKEW_HEADER: Final = "Metrics-Clock-Skew"
 """In an answer: how far ahead ``recorded_at`` may lie at this central, in whole seconds."""
 ID_DAYS: Final = 8
-"""How long an Idempotency-Key is remembered; longer than MAX_AGE_SECONDS so that no retry outlives it."""
+"""How long central remembers an Idempotency-Key. It is longer than MAX_AGE_SECONDS, so that no retry outlives it."""
 MAX_IDEMPOTENCY_KEY: Final = 255
 """Longest Idempotency-Key, in printable ASCII characters."""

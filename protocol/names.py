@@ -17,5 +17,5 @@ def is_name(text: str) -> bool:
 
 
 def clean_name(text: str) -> str:
-    """``/`` becomes ``-`` and any other foreign character ``_``; the length is not changed."""
+    """The name with ``/`` replaced by ``-`` and any other foreign character by ``_``. Its length does not change."""
     return _FOREIGN.sub("_", text.replace("/", "-"))

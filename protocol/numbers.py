@@ -1,7 +1,7 @@
 """Exact numbers: DECIMAL(20,4) as whole *units* of a ten-thousandth (PRD 4.3.2).
 
-Inside the service a number is a plain ``int`` of units, so sums are exact and cheap; text
-is made and read only at the edges.
+Inside both programs a number is a plain ``int`` of units, so sums are exact and cheap. Text is made and read only at
+the edges.
 """
 
 from decimal import ROUND_HALF_EVEN, Context, Decimal
@@ -24,7 +24,7 @@ def to_units(number: int | Decimal) -> int:
     if isinstance(number, int):
         units = number * UNIT
     else:
-        # adjusted() first: 1e999999 must not be written out digit by digit.
+        # adjusted() comes first, because 1e999999 must not be written out digit by digit.
         if not number.is_finite() or (number and number.adjusted() > 15):
             raise ValueError(f"must be between -{MAX_TEXT} and {MAX_TEXT}")
         units = int(_CONTEXT.quantize(number, _STEP) * UNIT)  # at most 21 digits: exact in any context
@@ -34,7 +34,7 @@ def to_units(number: int | Decimal) -> int:
 
 
 def units_to_text(units: int) -> str:
-    """A plain JSON number with all its digits and none to spare: 15000000 is ``1500``, 1 is ``0.0001``."""
+    """A plain JSON number, exact and without trailing zeros: 15000000 is ``1500``, 1 is ``0.0001``."""
     whole, part = divmod(abs(units), UNIT)
     sign = "-" if units < 0 else ""
     if not part:
@@ -43,7 +43,7 @@ def units_to_text(units: int) -> str:
 
 
 def divide_half_even(units: int, divisor: int) -> int:
-    """``units / divisor`` to the nearest whole unit, ties to even; ``divisor`` must be positive."""
+    """``units / divisor``, rounded to the nearest whole unit, ties to even. ``divisor`` must be positive."""
     quotient, rest = divmod(units, divisor)
     twice = rest * 2
     if twice > divisor or (twice == divisor and quotient & 1):

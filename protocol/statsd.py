@@ -7,11 +7,11 @@
     type   = "c" / "m" / "ms" / "h" / "d" / "g" / "s"
     field  = "@" rate / "#" tag *( "," tag ) / "c:" container / "T" unixtime / anything, ignored
 
-Each value counts, or is lost for a reason, by itself: a bad one does not take its neighbours along. ``pieces_of`` says
-what tells a new piece from a field with a colon in it.
+Each value counts, or is lost for a reason, by itself. A bad value does not affect the others. ``pieces_of`` tells a new
+piece from a field with a colon in it.
 
-A line is read in its three parts, each by its own function, because applications repeat names and
-tails all day and only values change: whoever is in a hurry keeps what parse_head and parse_tail said.
+parse_head reads the name, parse_tail the tail and parse_values the values. Applications repeat names and tails and
+change only the values, so a fast caller stores the results of parse_head and parse_tail.
 """
 
 import re
@@ -37,8 +37,8 @@ Reason = Literal[
     "out_of_range",
 ]
 Note = Literal["name_cleaned", "tags_dropped", "timestamp_ignored", "unknown_field", "gauge_delta"]
-"""What was put right, left out of, or worth knowing of a line that is otherwise good; an unknown field is noted each
-time, and so is each gauge's value that is a delta."""
+"""What was corrected in a good line, left out of it, or is worth knowing. Each unknown field and each gauge value that
+is a delta is noted."""
 
 TYPES: Final[dict[bytes, MetricType]] = {
     b"c": "counter",
@@ -51,26 +51,28 @@ TYPES: Final[dict[bytes, MetricType]] = {
 }
 
 MAX_DECIMALS: Final = 400
-"""Decimals kept of a value as sent: all that any double can have. What is finer is rounded half even."""
+"""Decimals of a sent value that count, enough for any double. Further decimals are rounded half even."""
 EXACT: Final = Context(prec=MAX_DECIMALS + 60, rounding=ROUND_HALF_EVEN)
 EXACT.traps[Inexact] = True
-"""Room for the sum of 10^40 values within DECIMAL; traps rather than round. Copied by localcontext()."""
+"""Enough digits for the sum of 10^40 values inside DECIMAL. It raises Inexact and never rounds. localcontext() copies
+it."""
 
 RATE_DIGITS: Final = 40
-"""Significant digits kept of a rate, more than twice those of a double, so that windows close in time whatever
-rates are sent. What is finer is rounded half even."""
+"""Significant digits of a rate that count, more than twice those of a double. Further digits are rounded half even, so
+that no rate makes the close of a window slow."""
 
 LIMIT: Final = (Decimal(MAX_UNITS) + Decimal("0.5")) / UNIT
-"""A number between -LIMIT and LIMIT, both excluded, is within DECIMAL once rounded half even."""
+"""A number between -LIMIT and LIMIT, both excluded, is inside DECIMAL after it is rounded half even."""
 ONE: Final = Decimal(1)
-"""The rate of a line that has none; any rate of 1 is this object."""
+"""The rate of a line without a rate. Every rate of 1 is this object."""
 
 _FINEST: Final = Decimal(1).scaleb(-MAX_DECIMALS)
 _ROUND: Final = Context(prec=MAX_DECIMALS + 60, rounding=ROUND_HALF_EVEN)
 _RATE: Final = Context(prec=RATE_DIGITS, rounding=ROUND_HALF_EVEN)
 _ZERO: Final = Decimal(0)
 
-# Possessive, so that no packet makes it slow. No group is: with one, Python 3.11.2 (Debian 12) takes "1e" for a number.
+# The repeats are possessive, so that no packet makes it slow. Groups are not: with a possessive group, Python 3.11.2
+# (Debian 12) takes "1e" for a number.
 _NUMBER: Final = re.compile(rb"[+-]?+(?:[0-9]++(?:\.[0-9]*+)?|\.[0-9]++)(?:[eE][+-]?+([0-9]++))?")
 _UNIX_TIME: Final = re.compile(rb"T[0-9]+")
 
@@ -93,9 +95,9 @@ class Head(NamedTuple):
 class Tail(NamedTuple):
     """What the values of a line mean.
 
-    ``rate`` is 1 where it has no meaning (gauges, sets). ``suffix`` is what tags add to the name. ``absolute``: it has
-    a field that only DogStatsD writes, so the sign of a gauge is just a sign.
-    A value v is within DECIMAL, after its rate and rounded, when -limit < v < limit.
+    ``rate`` is 1 where it has no meaning (gauges, sets). ``suffix`` is what tags add to the name. ``absolute``: there
+    is a field that only DogStatsD writes, so a signed gauge is a plain value.
+    When -limit < v < limit, the value v, divided by its rate and rounded, is inside DECIMAL.
     """
 
     type: MetricType
@@ -107,14 +109,14 @@ class Tail(NamedTuple):
 
 
 class Value(NamedTuple):
-    """A number as sent; ``signed`` when a sign was written, which makes a gauge's value a delta."""
+    """A number as sent. ``signed``: it has a sign, which makes a gauge's value a delta."""
 
     number: Decimal
     signed: bool
 
 
 class Sample(NamedTuple):
-    """A piece understood: ``values`` of a number type, or the ``member`` of a set. ``absolute`` see Tail."""
+    """A good piece: the ``values`` of a number type, or the ``member`` of a set. For ``absolute`` see Tail."""
 
     name: str
     type: MetricType
@@ -126,14 +128,14 @@ class Sample(NamedTuple):
 
 
 class Line(NamedTuple):
-    """A line understood: what counts of it, and a reason for each value that does not."""
+    """A parsed line: what counts of it, and a reason for each value that does not count."""
 
     samples: tuple[Sample, ...]
     lost: tuple[Reason, ...] = ()
 
 
 def parse_line(line: bytes, prefix: str = "", append_tags: bool = False) -> Line:
-    """What one line without its newline means; nothing for an empty line."""
+    """What one line without its newline means. An empty line gives an empty result."""
     line = line.removesuffix(b"\r")
     if not line:
         return Line(())
@@ -178,10 +180,11 @@ def _values_of(values: bytes, tail: Tail) -> tuple[bytes | None, tuple[Value, ..
 
 
 def pieces_of(rest: bytes) -> list[tuple[bytes, bytes]]:
-    """Values and tail of each piece of what stands after a name and its colon; mostly there is one.
+    """The pieces of a line: values and tail of each. ``rest`` is the line after the name and its colon.
 
-    A colon begins another piece behind a type or a rate, at the beginning of a field, and in any other field but tags
-    that a type follows. So `|c:ab12` and `|x:new` stay fields, and no value hides in one of them.
+    Most lines have one piece. A colon begins another piece after a type, after a rate, and at the beginning of a field.
+    In another field, except tags, it begins one only when the next field is a type. So `|c:ab12` and `|x:new` are
+    fields, and no value is mistaken for one.
     """
     values, _, text = rest.partition(b"|")
     if b":" not in text:
@@ -200,7 +203,7 @@ def pieces_of(rest: bytes) -> list[tuple[bytes, bytes]]:
 
 
 def _ends_piece(field: bytes, after: bytes, *, is_type: bool) -> bool:
-    """Whether the first colon of a field begins another piece; ``after`` is the field after it."""
+    """Whether the first colon of a field begins another piece. ``after`` is the next field."""
     before, _, value = field.partition(b":")
     if before in TYPES if is_type else before.startswith(b"@") or (not before and value):
         return True
@@ -208,17 +211,19 @@ def _ends_piece(field: bytes, after: bytes, *, is_type: bool) -> bool:
 
 
 def lost_with(values: bytes, tail: Tail | Reason) -> int:
-    """How many samples are lost with a piece that is refused as a whole: all its values, where its tail, or what is
-    wrong about that, tells that they are several."""
+    """How many samples are lost with a refused piece: all its values, but one for a set or an unknown type.
+
+    ``tail`` is the piece's tail, or the reason why the tail is bad.
+    """
     several = tail in {"bad_rate", "duplicate_rate", "out_of_range"} if isinstance(tail, str) else tail.type != "set"
     return 1 + values.count(b":") if several else 1
 
 
 def parse_head(raw: bytes) -> Head:
-    """What stands before the first colon (the whole line if there is none). Raises BadLineError.
+    """Parse what stands before the first colon (the whole line if there is none). Raises BadLineError.
 
-    Each foreign character, and each byte that is no UTF-8, becomes one ``_`` (``/`` becomes ``-``). A letter or a digit
-    must be left.
+    Each foreign character, and each byte that is not UTF-8, becomes one ``_`` (``/`` becomes ``-``). The result must
+    have a letter or a digit.
     """
     if raw.startswith(b"_e{"):
         raise BadLineError("event")
@@ -234,15 +239,15 @@ def parse_head(raw: bytes) -> Head:
         raise BadLineError("bad_name")
     if name == text:
         return Head(name)
-    if not any(map(str.isalnum, name)):  # of all names in another alphabet the same would be left
+    if not any(map(str.isalnum, name)):  # all names of one length in another alphabet would become the same
         raise BadLineError("bad_name")
     return Head(name, ("name_cleaned",))
 
 
 def parse_tail(text: bytes, append_tags: bool = False) -> Tail:
-    """Type and fields, what stands after the first ``|`` of the rest. Raises BadLineError.
+    """Parse the type and the fields, which stand after the values and a ``|``. Raises BadLineError.
 
-    Tags become part of the name with ``append_tags``; else they are dropped and noted.
+    With ``append_tags`` the tags become part of the name. Without it they are dropped and noted.
     """
     type_text, *fields = text.split(b"|")
     metric_type = TYPES.get(type_text)
@@ -279,7 +284,7 @@ def parse_tail(text: bytes, append_tags: bool = False) -> Tail:
 
 
 def parse_values(values: bytes, limit: Decimal = LIMIT) -> tuple[tuple[Value, ...], tuple[Reason, ...]]:
-    """The numbers between name and type, and a reason for each that is none."""
+    """The numbers between name and type, and a reason for each value that is bad."""
     good: list[Value] = []
     bad: list[Reason] = []
     for text in values.split(b":"):
@@ -291,7 +296,7 @@ def parse_values(values: bytes, limit: Decimal = LIMIT) -> tuple[tuple[Value, ..
 
 
 def parse_value(text: bytes, limit: Decimal = LIMIT) -> Value:
-    """One number. Raises BadLineError."""
+    """Parse one number. Raises BadLineError."""
     if not text:
         raise BadLineError("no_value")
     number = parse_number(text)
@@ -301,13 +306,13 @@ def parse_value(text: bytes, limit: Decimal = LIMIT) -> Value:
 
 
 def parse_number(text: bytes) -> Decimal:
-    """An ASCII number, exact to MAX_DECIMALS. Raises BadLineError: bad_number, or out_of_range from 10^16 on."""
+    """Parse an ASCII number, exact to MAX_DECIMALS. Raises BadLineError: bad_number, or out_of_range from 10^16 on."""
     match = _NUMBER.fullmatch(text)
     if match is None:
         raise BadLineError("bad_number")
     exponent = match[1]
     if exponent is not None and len(exponent) > 6:
-        # Longer than any mantissa could make up for; Decimal itself refuses exponents of 19 digits.
+        # No mantissa is long enough to balance such an exponent. Decimal itself refuses exponents of 19 digits.
         text = text[: match.start(1)] + (exponent.lstrip(b"0")[:7] or b"0")
     number = Decimal(text.decode("ascii"))
     if not number:
@@ -346,9 +351,9 @@ def _rate(text: bytes) -> Decimal:
 
 
 def _suffix(tags: list[bytes]) -> str:
-    """``.key.value`` of each tag, cleaned, sorted and once; a tag without a value is its key alone."""
-    parts = set()
+    """``.key.value`` of each tag, cleaned, sorted and without repeats. A tag without a value gives ``.key``."""
+    labels = set()
     for tag in tags:
         key, _, value = tag.decode("utf-8", "surrogateescape").partition(":")
-        parts.add(".".join(clean_name(part) for part in (key, value) if part))
-    return "".join(f".{part}" for part in sorted(parts) if part)
+        labels.add(".".join(clean_name(text) for text in (key, value) if text))
+    return "".join(f".{label}" for label in sorted(labels) if label)

@@ -15,12 +15,12 @@ _EVERY_ADDRESS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 
 
 def split_address(text: str) -> tuple[str, int]:
-    """``host:port`` or ``[IPv6]:port`` as host without brackets and port. Port 0: any free one. Raises ValueError."""
-    found = _ADDRESS.fullmatch(text)
-    usable = found is not None and (is_ip(found["six"]) if found["six"] else is_host(found["host"]))
-    if found is None or not usable or int(found["port"]) > MAX_PORT:
+    """Split ``host:port`` or ``[IPv6]:port`` into a host without brackets and a port. Raises ValueError."""
+    match = _ADDRESS.fullmatch(text)
+    usable = match is not None and (is_ip(match["six"]) if match["six"] else is_host(match["host"]))
+    if match is None or not usable or int(match["port"]) > MAX_PORT:
         raise ValueError(f"{text[:80]!r} is not host:port")
-    return found["six"] or found["host"], int(found["port"])
+    return match["six"] or match["host"], int(match["port"])
 
 
 def join_address(host: str, port: int) -> str:
@@ -29,12 +29,12 @@ def join_address(host: str, port: int) -> str:
 
 
 def from_this_host(host: str) -> str:
-    """Where a program on this host reaches a server that listens on ``host``; for 0.0.0.0 that is loopback."""
+    """The host where a program on this host reaches a server that listens on ``host``. For 0.0.0.0 it is loopback."""
     return _EVERY_ADDRESS.get(host, host)
 
 
 def is_host(text: str) -> bool:
-    """Whether the resolver would take it: an IP address without brackets, or a name of labels."""
+    """Whether ``text`` is an IP address without brackets, or a host name."""
     if is_ip(text):
         return True
     labels = text.removesuffix(".").split(".")
@@ -42,7 +42,7 @@ def is_host(text: str) -> bool:
 
 
 def is_ip(text: str) -> bool:
-    """Whether it is an IPv4 or an IPv6 address."""
+    """Whether ``text`` is an IPv4 or an IPv6 address."""
     try:
         ipaddress.ip_address(text)
     except ValueError:
@@ -62,5 +62,5 @@ def may_mean_loopback(header: str, own: str) -> bool:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether data sent to ``host`` stays on this host. Of names only localhost is sure to."""
+    """Whether data sent to ``host`` stays on this host. Of all names, only localhost is certain."""
     return host.lower() == "localhost" or (is_ip(host) and ipaddress.ip_address(host).is_loopback)

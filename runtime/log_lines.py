@@ -1,4 +1,4 @@
-"""Lines of a log. They go to standard error. A line that cannot be written stops no program, and floods are limited."""
+"""Log lines go to standard error. A line that cannot be written stops no program, and floods are limited."""
 
 import io
 import os
@@ -10,11 +10,10 @@ LAST_STANDARD: Final = 2
 
 
 def standard_error() -> TextIO:
-    """Descriptor 2, and without a buffer: Python's own tries a line that could not be written again at the end, and
-    makes a failure of an orderly exit.
+    """Descriptor 2 without a buffer. Python's own stream would write a failed line again at the exit and fail it.
 
-    Call it before the event loop starts: where standard input, output or errors are closed they become /dev/null, so
-    that no socket or file gets their numbers: a line meant for a terminal would go into it, and the loop breaks.
+    Call it before the event loop starts. If standard input, output or error is closed, it becomes /dev/null. Otherwise
+    a socket or file would get its number, and log lines would go into that.
     """
     while (number := os.open(os.devnull, os.O_RDWR)) <= LAST_STANDARD:
         pass
@@ -34,7 +33,7 @@ class LogLines:
         self._stream = stream
 
     def write(self, text: str) -> None:
-        """A line with its end, or several."""
+        """Write one or more lines, each with its newline."""
         try:
             self._stream.write(text)
             self._stream.flush()
@@ -44,7 +43,7 @@ class LogLines:
             self.unwritten = 0
 
     def flush(self) -> None:
-        """Each line is written at once."""
+        """Does nothing, because each line is written at once."""
 
 
 class BurstLimit:

@@ -1,7 +1,7 @@
-"""A clock for deletions, which cannot be undone: it follows a jump of the wall clock only after a grace time. Pure.
+"""A clock for deletions, which nobody can undo. It follows a jump of the wall clock only after a grace time. Pure.
 
-The second source is the time since the start, which nobody can set (``time.monotonic``). While the two keep step, the
-wall clock is right or was wrong from the beginning; where they part, one reading of it proves nothing.
+It compares the wall clock with the monotonic clock, which nobody can set. While the two agree, the wall clock is right
+or was wrong from the start. When they differ, one reading of the wall clock proves nothing.
 """
 
 import time
@@ -9,13 +9,13 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 GRACE_SECONDS: Final = 3_600.0
-"""How long a clock keeps step before anything is removed because of it."""
+"""How long the two clocks must agree before anything is removed."""
 TOLERANCE_SECONDS: Final = 30.0
-"""By how much two readings may part and still be in step: a clock is slewed, and a process is stopped for a moment."""
+"""Two clocks that differ by less agree. A clock may be slewed, and a process may be stopped for a moment."""
 
 
 class Reading(NamedTuple):
-    """UTC seconds by which to judge ages, and for how many more seconds nothing may be removed because of its age."""
+    """UTC seconds for the computation of ages, and for how many more seconds nothing may be removed."""
 
     now: float
     wait: float
@@ -63,7 +63,7 @@ class PlausibleClock:
             self.jumps += 1
             self._on_jump(step)
         wait = max(0.0, self._since + self._grace - ticks)
-        # Back where it was, it is right at once: then what came between was the fault.
+        # A clock that jumps back to its old time is right at once: the time in between was wrong.
         if not wait or abs(offset - self._trusted) <= TOLERANCE_SECONDS:
             self._trusted = offset
         return Reading(self._trusted + ticks, wait)

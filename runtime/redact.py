@@ -13,9 +13,9 @@ def hide_keys(line: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """The text with all that is not printable escaped as Python's ``repr`` escapes it.
+    """The text with every character that is not printable escaped, as Python's ``repr`` does.
 
-    Such characters start a line, control a terminal, turn the direction of the text (bidi), or are invisible.
+    Such characters start a line, control a terminal, change the direction of the text (bidi), or are invisible.
     """
     if text.isprintable():
         return text

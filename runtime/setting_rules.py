@@ -1,6 +1,6 @@
-"""The rules of settings: text from the environment or a value from TOML in, a checked value out.
+"""The rules of settings. A rule takes text from the environment or a value from TOML and returns a checked value.
 
-Each rule raises ValueError. Its message follows the setting's name and says the fault and what would be right.
+Each rule raises ValueError. The message continues the setting's name: it says the fault and what would be right.
 """
 
 import re
@@ -24,7 +24,7 @@ def text(given: Any) -> str:
 
 
 def whole(low: int, high: int, *, why: str = "") -> Callable[[Any], int]:
-    """A whole number from ``low`` to ``high``; ``why`` gives the reason of the lower bound."""
+    """A whole number from ``low`` to ``high``. ``why`` gives the reason of the lower bound."""
 
     def rule(given: Any) -> int:
         number = whole_number(given)
@@ -37,7 +37,7 @@ def whole(low: int, high: int, *, why: str = "") -> Callable[[Any], int]:
 
 
 def one_of(*words: str, right: str = "") -> Callable[[Any], str]:
-    """One of a few words; ``right`` says which, where the words alone would not explain themselves."""
+    """One of a few words. ``right`` describes them when the words do not explain themselves."""
 
     def rule(given: Any) -> str:
         if given not in words:
@@ -48,7 +48,7 @@ def one_of(*words: str, right: str = "") -> Callable[[Any], str]:
 
 
 def yes_or_no(given: Any) -> bool:
-    """A yes or a no, in any case."""
+    """A yes or a no, in upper or lower case."""
     flag = given if isinstance(given, bool) else _FLAGS.get(str(given).lower())
     if flag is None:
         raise ValueError(f"is {quoted(given)}; it must be one of {', '.join(_FLAGS)}")
@@ -56,7 +56,7 @@ def yes_or_no(given: Any) -> bool:
 
 
 def address(example: str) -> Callable[[Any], tuple[str, int]]:
-    """Host and port, see split_address; ``example`` is a right one."""
+    """Host and port: see split_address. ``example`` is a good value."""
     port = split_address(example)[1]
 
     def rule(given: Any) -> tuple[str, int]:
@@ -80,7 +80,7 @@ def path(given: Any) -> Path:
 
 
 def secret_in(given: Any) -> str | None:
-    """The secret that a file holds, without the end of its line; None for an empty file. Never repeated in a fault."""
+    """The secret in a file, without its newline. None for an empty file. No message repeats it."""
     try:
         secret = path(given).read_text("utf-8").rstrip("\r\n")
     except OSError as error:
@@ -93,13 +93,13 @@ def secret_in(given: Any) -> str | None:
 
 
 def whole_number(given: Any) -> int | None:
-    """A number of at most 18 digits, or a whole number of TOML; None for anything else."""
+    """Text of at most 18 digits, or a whole number of TOML, as a number. None for anything else."""
     if isinstance(given, str) and _WHOLE.fullmatch(given):
         return int(given)
     return given if type(given) is int else None
 
 
 def quoted(given: Any) -> str:
-    """What was given, as a fault shows it."""
+    """The given value as a message shows it."""
     shown = repr(given)
     return shown if len(shown) <= 80 else f"{shown[:77]}..."

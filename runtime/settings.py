@@ -4,10 +4,10 @@ A program's settings are a frozen dataclass. A new setting is one line in it and
 
     tcp_idle: Annotated[int, rules.whole(1, 86_400), "The agent closes a connection that is silent so long."] = 300
 
-The first item after the type is the rule, see runtime.setting_rules. The second is the sentence with which the section
-begins; a test compares them. The name in the environment follows from the field's name, see Naming. A field that is
-left out of ``repr`` (``field(default=None, repr=False)``) is a secret. What two settings must keep together goes into
-the program's own check.
+The first item after the type is the rule: see runtime.setting_rules. The second is the first sentence of the section; a
+test compares them. Naming derives the name in the environment from the field's name. A field that is left out of
+``repr`` (``field(default=None, repr=False)``) is a secret. A rule for two settings together goes into the program's own
+check.
 """
 
 import tomllib
@@ -35,29 +35,29 @@ S = TypeVar("S", bound=_Dataclass)
 
 @dataclass(frozen=True, slots=True)
 class Naming:
-    """How a program's settings are called in the environment."""
+    """The names of a program's settings in the environment."""
 
     prefix: str
-    """Stands before the field's name in upper case. A variable that begins so and is no setting is a fault."""
+    """Comes before the field's name in upper case. A variable with the prefix that is not a setting is a fault."""
     without_prefix: tuple[str, ...] = ()
-    """Beginnings of the fields that have no prefix, since other programs read the same variables."""
+    """Fields that begin with one of these have no prefix, because other programs read the same variables."""
     of_others: frozenset[str] = frozenset()
-    """Variables that have the prefix and are not for this program."""
+    """Variables with the prefix that other programs read."""
     secret_files: bool = False
-    """Whether NAME_FILE may name the file that holds the secret NAME."""
+    """Whether NAME_FILE may name a file with the secret NAME."""
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What a field says of itself."""
+    """One setting, as its field declares it."""
 
     field: str
     variable: str
     file_variable: str | None
-    """The variable that names the file of this secret; None where there is none."""
+    """The variable that names the file of this secret, or None."""
     rule: Rule
     about: str
-    """The sentence with which its section in docs/settings.md begins."""
+    """The first sentence of its section in docs/settings.md."""
     default: Any
     secret: bool
 
@@ -76,7 +76,7 @@ class _Given(NamedTuple):
 def settings_of(kind: type[_Dataclass], naming: Naming) -> dict[str, Setting]:
     """Each setting of a dataclass, by its field."""
     hints = get_type_hints(kind, include_extras=True)
-    found = {}
+    settings = {}
     for field in fields(kind):
         rule, about = hints[field.name].__metadata__
         variable = field.name.upper()
@@ -84,8 +84,8 @@ def settings_of(kind: type[_Dataclass], naming: Naming) -> dict[str, Setting]:
             variable = naming.prefix + variable
         secret = not field.repr
         file = f"{variable}_FILE" if secret and naming.secret_files else None
-        found[field.name] = Setting(field.name, variable, file, rule, about, field.default, secret)
-    return found
+        settings[field.name] = Setting(field.name, variable, file, rule, about, field.default, secret)
+    return settings
 
 
 def load(
@@ -96,10 +96,10 @@ def load(
     config: Path | None = None,
     check: Callable[[S], Iterable[str]],
 ) -> S:
-    """The settings in ``environ`` over those in the TOML file ``config``; an empty variable counts as unset.
+    """The settings in ``environ`` and in the TOML file ``config``; those in ``environ`` win. Empty means unset.
 
-    ``check`` gives the faults of settings that are right alone and wrong together. It is asked when each is right
-    alone. Raises SettingsError with all faults. Reads ``config`` and secrets that are in files; changes nothing.
+    ``check`` returns the faults of settings that are good alone and wrong together. It is called when each is good
+    alone. Reads ``config`` and the files of secrets. Raises SettingsError with all faults.
     """
     settings = settings_of(kind, naming)
     faults: list[str] = []
@@ -122,7 +122,7 @@ def load(
 def _from_environment(
     settings: Mapping[str, Setting], naming: Naming, environ: Mapping[str, str], faults: list[str]
 ) -> dict[str, _Given]:
-    """What the environment gives, by field. Adds to ``faults`` what it names in vain."""
+    """The values in the environment, by field. Adds a fault for each variable that cannot be used."""
     given = {}
     for setting in settings.values():
         name, file = setting.variable, setting.file_variable
@@ -146,7 +146,7 @@ def _from_environment(
 
 def _unknown(settings: Mapping[str, Setting], naming: Naming, environ: Mapping[str, str]) -> Iterator[str]:
     known = {name for setting in settings.values() for name in setting.variables} | naming.of_others
-    # Without the prefix that they all share, or anything would look near.
+    # Compare without the prefix that all share, or every name would look similar.
     rests = [name.removeprefix(naming.prefix) for name in known - naming.of_others if name.startswith(naming.prefix)]
     for name, text in environ.items():
         if text and name.startswith(naming.prefix) and name not in known:
@@ -156,7 +156,7 @@ def _unknown(settings: Mapping[str, Setting], naming: Naming, environ: Mapping[s
 
 
 def _from_file(settings: Mapping[str, Setting], config: Path, faults: list[str]) -> dict[str, _Given]:
-    """What the file gives, by field. Adds to ``faults`` what it names in vain. Raises SettingsError."""
+    """The values in the file, by field. Adds a fault for each key that is not a setting. Raises SettingsError."""
     given = {}
     for key, value in _read_toml(config).items():
         name = f"{key} (in {config})"

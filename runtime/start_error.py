@@ -14,11 +14,11 @@ class StartError(Exception):
 
 @contextmanager
 def starting(what: str, advice: str) -> Iterator[None]:
-    """Turn an OSError within into a StartError."""
+    """Turn an OSError inside the block into a StartError."""
     try:
         yield
     except OSError as error:
         fault = error.strerror or str(error)
-        if fault.startswith("error while attempting"):  # asyncio, which tells the address once more
+        if fault.startswith("error while attempting"):  # asyncio's own text, which repeats the address
             fault = os.strerror(error.errno or 0)
         raise StartError(f"{what} cannot be used: {fault}; {advice}") from None

@@ -1,8 +1,8 @@
 """What a service says to systemd, and what systemd says to it.
 
-sd_notify(3): ready, alive, stopping; where that goes and how often a sign of life is wanted is in the environment.
-The journal takes a line's level from a mark at its start and leaves the mark out, so that `journalctl -p warning` shows
-warnings: sd-daemon(3), and JOURNAL_STREAM in systemd.exec(5).
+The messages ready, alive and stopping are those of sd_notify(3). The environment says where they go and how often
+systemd expects a sign of life. The journal takes a line's level from a mark at its start and removes the mark, so that
+`journalctl -p warning` shows warnings: see sd-daemon(3), and JOURNAL_STREAM in systemd.exec(5).
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Final, TextIO
 
 SEND_SECONDS: Final = 0.1
-"""systemd reads at once; where it does not, our work goes on."""
+"""The longest wait for systemd to take a message. It usually takes it at once."""
 _PRIORITIES: Final = {"critical": 2, "error": 3, "warning": 4, "info": 6, "debug": 7}
 
 SendDatagram = Callable[[str, bytes], None]
@@ -30,7 +30,7 @@ class Notifier:
         self._address: Final = _address(environ.get("NOTIFY_SOCKET", ""))
         self._send: Final = send
         self.watchdog: Final = _watchdog(environ, pid) if self._address else None
-        """Seconds within which a sign of life is wanted; None when none is."""
+        """Seconds within which systemd expects a sign of life. None when it expects none."""
 
     @property
     def active(self) -> bool:
@@ -39,30 +39,30 @@ class Notifier:
 
     @property
     def pause(self) -> float:
-        """Seconds between two signs of life, so that one may be late; an hour when none is wanted."""
+        """Seconds between two signs of life. Short enough that one may be late; an hour when systemd expects none."""
         return 3_600.0 if self.watchdog is None else self.watchdog / 3
 
     def ready(self) -> None:
         """Report that this process is ready."""
-        self._tell("READY=1")
+        self._report("READY=1")
 
     def alive(self) -> None:
         """Send a sign of life. Call it from the loop that does the work, at least every ``pause`` seconds."""
         if self.watchdog is not None:
-            self._tell("WATCHDOG=1")
+            self._report("WATCHDOG=1")
 
     def status(self, text: str) -> None:
-        """One line for `systemctl status`."""
-        self._tell(f"STATUS={' '.join(text.split())}")
+        """Set the text that `systemctl status` shows. It becomes one line."""
+        self._report(f"STATUS={' '.join(text.split())}")
 
     def stopping(self) -> None:
         """Report that this process stops."""
-        self._tell("STOPPING=1")
+        self._report("STOPPING=1")
 
-    def _tell(self, fact: str) -> None:
+    def _report(self, message: str) -> None:
         if self._address is not None:
             with suppress(OSError):
-                self._send(self._address, fact.encode())
+                self._send(self._address, message.encode())
 
 
 def silent() -> Notifier:
@@ -71,29 +71,31 @@ def silent() -> Notifier:
 
 
 def _address(text: str) -> str | None:
-    """A path, or the name of an abstract socket, which begins with a NUL and is written with an ``@``."""
+    """The address of a path or an abstract socket. An abstract name is written with ``@`` and begins with a NUL."""
     if text.startswith("/"):
         return text
     return f"\0{text[1:]}" if text.startswith("@") and len(text) > 1 else None
 
 
 def _watchdog(environ: Mapping[str, str], pid: int) -> float | None:
-    """WATCHDOG_USEC in seconds, when it is meant for us and not for a process above us."""
-    wanted, of = environ.get("WATCHDOG_USEC", ""), environ.get("WATCHDOG_PID", "")
-    if not (wanted.isascii() and wanted.isdigit() and int(wanted)) or (of and of != str(pid)):
+    """WATCHDOG_USEC in seconds. None when it is absent or meant for another process."""
+    microseconds, for_pid = environ.get("WATCHDOG_USEC", ""), environ.get("WATCHDOG_PID", "")
+    if not (microseconds.isascii() and microseconds.isdigit() and int(microseconds)):
         return None
-    return int(wanted) / 1_000_000
+    if for_pid and for_pid != str(pid):
+        return None
+    return int(microseconds) / 1_000_000
 
 
 def send_datagram(address: str, message: bytes) -> None:
-    """One datagram to a unix socket, a path or abstract. Raises OSError."""
+    """Send one datagram to a unix socket, a path or an abstract name. Raises OSError."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         sock.settimeout(SEND_SECONDS)
         sock.sendto(message, address)
 
 
 async def show_life(notify: Notifier, running: Callable[[], bool], stop: asyncio.Event) -> None:
-    """Until ``stop``, send signs of life from the event loop. Send none while ``running`` is false."""
+    """Send signs of life from the event loop until ``stop``. Send none while ``running`` returns False."""
     while not stop.is_set():
         if running():
             notify.alive()
@@ -105,10 +107,10 @@ async def show_life(notify: Notifier, running: Callable[[], bool], stop: asyncio
 def journal_reads(environ: Mapping[str, str], stream: TextIO) -> bool:
     """Whether ``stream`` goes to the journal. A redirected stream does not."""
     try:
-        found = os.fstat(stream.fileno())
-    except (OSError, ValueError):  # closed, or no file at all
+        about = os.fstat(stream.fileno())
+    except (OSError, ValueError):  # the stream is closed or is not a file
         return False
-    return environ.get("JOURNAL_STREAM") == f"{found.st_dev}:{found.st_ino}"
+    return environ.get("JOURNAL_STREAM") == f"{about.st_dev}:{about.st_ino}"
 
 
 def mark(level: str) -> str:

@@ -1,4 +1,4 @@
-"""Checks whether everything is as an agent needs it. One finding per check, in the order in which data flows."""
+"""Checks whether everything is as an agent needs it. One finding per check, in the order of the data."""
 
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
@@ -28,15 +28,15 @@ class Finding(NamedTuple):
     doubt: bool = False
 
 
-class Asked(Protocol):
-    """Central, see agent.forward.send. Both raise UnreachableError."""
+class Central(Protocol):
+    """What the checks need of agent.forward.send. Both methods raise UnreachableError."""
 
     async def health(self) -> Reply: ...
     async def try_key(self) -> Reply: ...
 
 
 def check_spool(path: Path, disk: Disk) -> Finding:
-    """Can the folder be made, locked and written?"""
+    """Check whether the folder can be made, locked and written."""
     what = f"spool folder {path}"
     folder = SpoolFolder(path, disk, AsideLimits())
     try:
@@ -63,13 +63,16 @@ class Sockets(NamedTuple):
     unix_stream: str | None = None
 
 
-def check_sockets(wanted: Sockets, running: Sequence[Mapping[str, Any]], allowed: KernelLimits) -> Iterator[Finding]:
-    """A finding for each socket: of an agent that runs, from its status, else of one that would run as this user."""
+def check_sockets(names: Sockets, running: Sequence[Mapping[str, Any]], allowed: KernelLimits) -> Iterator[Finding]:
+    """A finding for each socket. ``running`` is the status of a running agent's sockets, empty when none runs.
+
+    Then the findings are those of an agent that would run as this user.
+    """
     if not running:
-        yield _udp(wanted.udp, {"buffer_asked": RECEIVE_BUFFER, "buffer_granted": _would_be_granted()}, allowed)
-        if wanted.unix is not None:
-            yield _unix(wanted.unix, {}, allowed)
-        for stream in (wanted.tcp, wanted.unix_stream):
+        yield _udp(names.udp, {"buffer_asked": RECEIVE_BUFFER, "buffer_granted": _would_be_granted()}, allowed)
+        if names.unix is not None:
+            yield _unix(names.unix, {}, allowed)
+        for stream in (names.tcp, names.unix_stream):
             if stream is not None:
                 yield _stream(stream, allowed)
     for status in running:
@@ -110,17 +113,17 @@ def _would_be_granted() -> int:
 
 
 class Sends(NamedTuple):
-    """What decides how much this host sends: seconds of a window, the most names, and those it has now, if it runs."""
+    """What decides how much this host sends: seconds per window, the most names, and the names of a running agent."""
 
     interval: int
     max_names: int
     names: int | None = None
 
 
-async def check_central(url: str, central: Asked, wall: Callable[[], float], sends: Sends) -> AsyncIterator[Finding]:
-    """Can central be reached, does its clock agree, does it take the key, how many hosts is the key good for?
+async def check_central(url: str, central: Central, wall: Callable[[], float], sends: Sends) -> AsyncIterator[Finding]:
+    """Check whether central answers, whether the clocks agree, whether it takes the key, and for how many hosts.
 
-    Ends at the first that fails.
+    Ends when central cannot be reached or the answer is not central's.
     """
     try:
         answer = await central.health()
@@ -168,7 +171,7 @@ def _key(answer: Reply) -> Finding:
     if answer.status == 403:
         return Finding(False, "key", f"valid, but without the scope to send; {_MAKE_ONE}")
     if answer.status in {400, 429}:
-        # 400: may send, but this was nothing. 429: known, and busy.
+        # 400: the key may send, but the batch was empty. 429: the key is good and has used its requests.
         return Finding(True, "key", "accepted")
     return Finding(False, "key", f"the service answered {answer.status}; look at its /ready")
 

@@ -1,7 +1,6 @@
-"""`fiesta-agent explain`: what the agent would do otherwise than statsd with lines that were captured. Pure but for
-``lines_from_udp``.
+"""`fiesta-agent explain`: what the agent would do differently from statsd with captured lines.
 
-What is said of statsd was tried with its version 0.9.0.
+Only ``lines_from_udp`` does I/O. What it says about statsd was tried with statsd 0.9.0.
 """
 
 import re
@@ -34,20 +33,20 @@ _SECONDS_PER_READ: Final = 0.2
 
 @dataclass
 class Finding:
-    """What happens to some lines, how many values of them, and a few examples."""
+    """What happens to some lines: how many values, and a few examples."""
 
     count: int = 0
     examples: dict[str, None] = field(default_factory=dict)
 
     def add(self, example: str, count: int = 1) -> None:
-        """Count values, and keep the example where it is one of the first."""
+        """Count values, and store the example when it is one of the first."""
         self.count += count
         if len(self.examples) < EXAMPLES:
             self.examples[example] = None
 
 
 class Explanation:
-    """The findings in all lines given to ``add``. ``found`` is by kind and sentence."""
+    """The findings in all lines given to ``add``. ``found`` has them by kind and sentence."""
 
     def __init__(self, prefix: str = "", tags: Literal["drop", "append"] = "drop", gauges: GaugeSign = "delta") -> None:
         self.lines = 0
@@ -131,23 +130,23 @@ class Explanation:
 
 
 def render(explanation: Explanation) -> str:
-    """What a person reads, by kind and count."""
+    """The findings as text for a person, by kind and count."""
     total = f"{explanation.lines:,} lines: {explanation.values:,} values count, {explanation.lost:,} are refused"
-    parts = [total]
+    lines = [total]
     for kind, findings in explanation.found.items():
         if not findings:
             continue
-        parts += ["", HEADINGS[kind]]
+        lines += ["", HEADINGS[kind]]
         for sentence, finding in sorted(findings.items(), key=lambda entry: -entry[1].count):
-            parts.append(f"{finding.count:>12,}  {sentence}")
-            parts += [f"{'':>14}e.g. {example}" for example in finding.examples]
-    if len(parts) == 1:
-        parts += ["", "nothing is renamed, merged, refused or different from statsd"]
-    return "\n".join(parts)
+            lines.append(f"{finding.count:>12,}  {sentence}")
+            lines += [f"{'':>14}e.g. {example}" for example in finding.examples]
+    if len(lines) == 1:
+        lines += ["", "nothing is renamed, merged, refused or different from statsd"]
+    return "\n".join(lines)
 
 
 def lines_from_udp(host: str, port: int, seconds: float, clock: Callable[[], float]) -> Iterator[bytes]:
-    """The lines of all datagrams that come to an address during ``seconds``. Raises OSError."""
+    """The lines of all datagrams that come to this address during ``seconds``. Raises OSError."""
     family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
     with socket.socket(family, kind, protocol) as sock:
         sock.bind(address)
@@ -161,7 +160,7 @@ def lines_from_udp(host: str, port: int, seconds: float, clock: Callable[[], flo
 
 
 def explain(lines: Iterable[bytes], explanation: Explanation) -> Explanation:
-    """All of the lines, each without its newline."""
+    """Add all lines, each without its newline, and close the explanation."""
     for line in lines:
         explanation.add(line)
     explanation.close()

@@ -1,4 +1,4 @@
-"""The command line: reads arguments, calls, prints. Exit codes: 1 when something does not work, 2 for wrong input."""
+"""The command line: reads arguments, calls, prints. Exit code 1: something does not work. 2: the input is wrong."""
 
 import asyncio
 import json
@@ -111,7 +111,7 @@ def run(settings: Settings) -> None:
 
 async def _run(settings: Settings, key: ApiKey, log: Tell) -> None:
     stop = asyncio.Event()
-    hangs_up = signal.getsignal(signal.SIGHUP) != signal.SIG_IGN  # not under nohup
+    hangs_up = signal.getsignal(signal.SIGHUP) != signal.SIG_IGN  # false under nohup
     for number in (signal.SIGTERM, signal.SIGINT, *([signal.SIGHUP] if hangs_up else [])):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     tell = not_too_often(log, steady_time)
@@ -152,7 +152,7 @@ async def _ask_central(settings: Settings, key: ApiKey, names: int | None) -> li
 
 
 async def _running(settings: Settings) -> dict[str, Any]:
-    """The /status of a running agent; empty if no agent answers there."""
+    """The sockets and names from a running agent's /status. Empty when no agent answers."""
     host, port = settings.http
     try:
         status = await _fetch(f"http://{join_address(from_this_host(host), port)}")
@@ -246,12 +246,12 @@ def explain(settings: Settings, files: tuple[IO[bytes], ...], listen: str | None
         if listen is not None:
             click.echo(f"listening on UDP {listen} for {seconds:g} s", err=True)
             lines = lines_from_udp(*split_address(listen), seconds, time.monotonic)
-        found = explain_lines(lines, Explanation(settings.prefix, settings.tags, common_sign(settings.gauges)))
+        explanation = explain_lines(lines, Explanation(settings.prefix, settings.tags, common_sign(settings.gauges)))
     except ValueError as error:
         _fail(f"--listen {error}", code=2)
     except OSError as error:
         _fail(f"{listen or 'a file'}: {error.strerror or error}")
-    click.echo(render_explanation(found))
+    click.echo(render_explanation(explanation))
 
 
 @main.group()
@@ -282,8 +282,8 @@ def list_files(settings: Settings) -> None:
 def replay(settings: Settings) -> None:
     """Send all dead letters again, and the files of corrupt/ that are sound.
 
-    Do so once what central refused them for is put right. A running agent fetches them with its next window,
-    else it does when it starts. Those over 7 days old expire.
+    Correct the cause of the refusal first. A running agent takes them with its next window, else an agent takes them
+    when it starts. Batches over 7 days old expire.
     """
     try:
         moved = replay_dead(settings.spool_dir, _bar)

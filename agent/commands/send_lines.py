@@ -1,4 +1,4 @@
-"""`fiesta-agent send`: check lines as the agent would read them, then hand them to it."""
+"""`fiesta-agent send`: checks lines as the agent would read them, then sends them to it."""
 
 import socket
 from collections.abc import Iterable, Iterator, Sequence
@@ -7,7 +7,7 @@ from typing import Final
 from protocol.statsd import Reason, parse_line
 
 PACKET_BYTES: Final = 1_400
-"""Fits an Ethernet frame, so that no packet is cut into fragments."""
+"""A packet of this size fits an Ethernet frame, so it is not cut into fragments."""
 
 ADVICE: Final[dict[Reason, str]] = {
     "event": "events are not metrics and are dropped",
@@ -25,18 +25,18 @@ ADVICE: Final[dict[Reason, str]] = {
 
 
 def faults(lines: Iterable[str]) -> list[str]:
-    """What is wrong, a sentence for each reason why the agent would not count a line, or a value of it."""
-    found = []
+    """What is wrong with the lines: one sentence for each reason why the agent would not count a line or a value."""
+    sentences = []
     for line in lines:
         samples, lost = parse_line(line.encode("utf-8", "surrogateescape"))
         if not samples and not lost:
-            found.append(f"{line!r}: is empty; a line is NAME:VALUE|TYPE such as foo:1|c")
-        found += [f"{line!r}: {ADVICE[reason]}" for reason in dict.fromkeys(lost)]
-    return found
+            sentences.append(f"{line!r}: is empty; a line is NAME:VALUE|TYPE such as foo:1|c")
+        sentences += [f"{line!r}: {ADVICE[reason]}" for reason in dict.fromkeys(lost)]
+    return sentences
 
 
 def packets(lines: Sequence[str]) -> Iterator[bytes]:
-    """Datagrams of whole lines, as many in each as fit."""
+    """Datagrams of whole lines. Each has as many lines as fit."""
     packet = b""
     for line in lines:
         encoded = line.encode("utf-8", "surrogateescape")
@@ -49,7 +49,7 @@ def packets(lines: Sequence[str]) -> Iterator[bytes]:
 
 
 def send(lines: Sequence[str], host: str, port: int) -> None:
-    """Send lines by UDP. Raises OSError, on this host also when nobody listens there."""
+    """Send lines over UDP. Raises OSError, on this host also when no program listens at the address."""
     family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
     with socket.socket(family, kind, protocol) as sock:
         sock.connect(address)

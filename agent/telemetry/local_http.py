@@ -1,4 +1,4 @@
-"""The local HTTP port: /metrics, /health and /status. Reads, and changes nothing."""
+"""The local HTTP port: /metrics, /health and /status. It only reads."""
 
 import asyncio
 import json
@@ -18,7 +18,7 @@ from agent.telemetry.snapshot import AgentCollector, Snapshot, health, notices, 
 from runtime.addresses import is_loopback, may_mean_loopback
 
 REQUEST_SECONDS: Final = 10.0
-"""Who has not asked by then, or has not taken the answer as long after it, is not waited for."""
+"""The time that a client has to send its request, and again to take the answer."""
 MAX_CONNECTIONS: Final = 32
 """Open connections: a few scrapers and a person. agent.receive.sockets reserves more descriptors than this."""
 MAX_HEAD: Final = 16_384
@@ -58,11 +58,11 @@ def local_pages(take: Callable[[], Snapshot]) -> Pages:
 
 
 class LocalPort:
-    """Answers each connection once. At most ``room`` are open: where one more comes, the oldest is ended, so that
-    nobody keeps others out by holding them, or takes descriptors that the rest of the agent needs.
+    """Answers one request per connection. At most ``room`` connections are open; one more ends the oldest.
 
-    ``answer`` gives the bytes for a request's head, and ``before`` is awaited before each. A client has REQUEST_SECONDS
-    to ask, and again to take the answer. What we need for ``before`` on a busy host is not taken off its time.
+    So no client can keep others out or take the descriptors of the rest of the agent. ``answer`` returns the bytes for
+    the head of a request. ``before`` is awaited before each answer. A client has REQUEST_SECONDS to ask and again to
+    take the answer; the time of ``before`` does not count.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class LocalPort:
         self._accepting = [asyncio.create_task(self._accept(sock)) for sock in socks]
 
     async def close(self) -> None:
-        """End all connections and let go of the port."""
+        """End all connections and close the port."""
         tasks = [*self._accepting, *self._open]
         for task in tasks:
             task.cancel()
@@ -122,22 +122,22 @@ class LocalPort:
                 await loop.sock_sendall(sock, self._respond(head))
                 sock.shutdown(socket.SHUT_WR)
                 while await loop.sock_recv(sock, MAX_HEAD):
-                    pass  # an answer is lost where we close with something unread
+                    pass  # a close with unread data would lose the answer
 
 
 def serve(pages: Pages, host: str, port: int, before: Callable[[], Awaitable[None]]) -> LocalPort:
-    """Listen and answer on the running loop, until it is closed. Raises OSError.
+    """Listen and answer on the running loop, until you close it. Raises OSError.
 
-    On a loopback ``host`` a request that names another host is refused: some page in a browser sent it.
+    On a loopback ``host``, a request that names another host is refused, because a page in a browser sent it.
     """
     answer = partial(respond, pages, loopback=host if is_loopback(host) else None)
     return LocalPort(open_each(host, port, open_tcp), answer, before)
 
 
 def respond(pages: Pages, head: bytes, *, loopback: str | None = None) -> bytes:
-    """The whole answer to a request of which ``head`` is all up to the empty line. One request a connection.
+    """The whole answer to a request. ``head`` is the request up to the empty line. The connection closes after it.
 
-    ``loopback`` is the host that we listen on, where it is one that this host alone reaches.
+    ``loopback`` is the host that we listen on when only programs of this host can reach it, else None.
     """
     first, _, headers = head.partition(b"\r\n")
     method, _, rest = first.decode("latin-1").partition(" ")

@@ -22,9 +22,9 @@ BURST_SECONDS: Final = 60.0
 
 
 def log_to(stream: TextIO, environ: Mapping[str, str] = os.environ) -> Tell:
-    """A ``tell`` that writes to ``stream`` and raises nothing. Events outside INFO_EVENTS are warnings.
+    """A ``tell`` that writes to ``stream`` and raises nothing. All events but INFO_EVENTS are warnings.
 
-    If lines could not be written, the next line says how many.
+    When lines could not be written, the next line says how many.
     """
     person, journal = stream.isatty(), journal_reads(environ, stream)
     lines = LogLines(stream)
@@ -46,7 +46,7 @@ def log_to(stream: TextIO, environ: Mapping[str, str] = os.environ) -> Tell:
 
 
 def not_too_often(tell: Tell, steady: Callable[[], float]) -> Tell:
-    """``tell``, but at most BURST lines of one event in BURST_SECONDS; the next one says how many were left out."""
+    """``tell`` with at most BURST lines per event in BURST_SECONDS. The next line says how many were left out."""
     limit = BurstLimit(BURST, BURST_SECONDS, steady)
 
     def limited(event: str, message: str) -> None:

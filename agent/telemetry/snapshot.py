@@ -1,6 +1,6 @@
 """The agent's Prometheus families, health and status, all from one snapshot.
 
-A snapshot is taken between two turns of the event loop, so that the books add up in every answer.
+A snapshot is taken between two steps of the event loop, so the counts balance in every answer.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -32,7 +32,7 @@ class TroubleStatus:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Samples first, then files and bytes, then times in seconds. Totals are since the start."""
+    """All numbers of one moment: samples, files and bytes, and times in seconds. Totals are since the start."""
 
     received: int
     recovered: int
@@ -50,8 +50,9 @@ class Snapshot:
     spool_overflowing: bool
     held: int
     stuck: int
-    """Batches that do not go through while others do, and why one of them does not."""
+    """Batches that fail while others go through."""
     stuck_cause: str
+    """The cause of one of them."""
     corrupt_files: int
     dead_letters: int
     dead_letters_removed: int
@@ -59,22 +60,23 @@ class Snapshot:
     disk_failures: int
     disk_trouble: str | None
     unreadable: int
-    """Spool files that cannot be read just now; they stay where they are."""
+    """Spool files that cannot be read now. They stay where they are."""
     failures: Mapping[str, int]
+    """Failed attempts by job: see agent.attempts."""
     failing: Mapping[str, str]
-    """Failed attempts by job, and the last error of each job that fails now, see agent.attempts."""
+    """The last error of each job that fails now."""
     answers: Mapping[str, int]
-    """By ``action/reason``."""
+    """Answers of central by ``action/reason``."""
     retries: int
     trouble: TroubleStatus | None
     last_success_age: float | None
     clock_ahead: float | None
     """Seconds that this host's clock is ahead of central's; None until an answer had a Date header."""
     clashes: Sequence[str]
-    """Names under which samples are stored instead of their own, see agent.forward.clashes."""
+    """The longer names of samples whose own name belongs to another type: see agent.forward.clashes."""
     sockets: Sequence[SocketStatus]
     lately: Mapping[str, int]
-    """Losses since the last window began, see agent.telemetry.snapshot; those in LATELY matter for the health."""
+    """Losses since the last window began. Those in LATELY make the agent unhealthy."""
 
 
 LATELY: Final[Mapping[str, str]] = {
@@ -87,7 +89,7 @@ LATELY: Final[Mapping[str, str]] = {
     "rates_over_cap": "samples were dropped: too many different sample rates",
     "members_over_cap": "samples of sets were dropped: the window has no room for more members",
 }
-"""The words after the number of a loss that grows."""
+"""For each loss that grows: the text after its number."""
 
 
 def counted_by(compiled: bool) -> str:
@@ -96,7 +98,7 @@ def counted_by(compiled: bool) -> str:
 
 
 def health(snapshot: Snapshot) -> list[str]:
-    """What is wrong just now, one sentence per fault; empty when nothing is."""
+    """What is wrong now, one sentence per fault. Empty when nothing is wrong."""
     reasons = []
     trouble = snapshot.trouble
     if trouble is not None and (trouble.action != Action.WAIT or trouble.seconds >= WAITING_SECONDS):
@@ -139,7 +141,7 @@ def notices(snapshot: Snapshot) -> list[str]:
 
 
 def status(snapshot: Snapshot) -> dict[str, Any]:
-    """The snapshot and the health as JSON can carry it."""
+    """The snapshot and the health as values for JSON."""
     return {"health": health(snapshot), "notices": notices(snapshot), **asdict(snapshot)}
 
 
@@ -211,7 +213,7 @@ class AgentCollector(Collector):
         self._take = take
 
     def describe(self) -> Iterable[Metric]:
-        """Nothing: registering must not read."""
+        """Empty, because a registration must not read the agent's numbers."""
         return []
 
     def collect(self) -> Iterable[Metric]:
@@ -238,7 +240,7 @@ class AgentCollector(Collector):
 
 
 def with_zeros(counts: Mapping[str, int], known: Iterable[str]) -> dict[str, int]:
-    """The counts, and 0 for what is known and has not happened yet: Prometheus sees no increase to a first value."""
+    """The counts, and 0 for each known label without a count, so that Prometheus sees the first increase."""
     return {**dict.fromkeys(known, 0), **counts}
 
 
@@ -256,10 +258,10 @@ def _by_socket(
 ) -> Iterable[Metric]:
     """A family for each number that any socket has."""
     for number in numbers:
-        found = [(one.name, value) for one in statuses if (value := number.read(one)) is not None]
-        if found:
+        values = [(one.name, value) for one in statuses if (value := number.read(one)) is not None]
+        if values:
             metric = family(f"fiesta_agent_{number.name}", number.help, labels=["socket"])
-            for name, value in found:
+            for name, value in values:
                 metric.add_metric([name], value)
             yield metric
 
@@ -272,7 +274,7 @@ class RecentGrowth:
         self._older: Mapping[str, int] = {}
 
     def turn(self, totals: Mapping[str, int]) -> None:
-        """Note the totals at a window's end."""
+        """Store the totals at the end of a window."""
         self._older, self._before = self._before, dict(totals)
 
     def grown(self, totals: Mapping[str, int]) -> dict[str, int]:

@@ -17,7 +17,7 @@ EMPTY = refused(400, "VALIDATION_ERROR")
 SENDS = Sends(interval=10, max_names=100_000)
 
 
-class Asked:
+class FakeCentral:
     def __init__(self, health: Any, key: Any) -> None:
         self._health, self._key = health, key
 
@@ -53,7 +53,7 @@ class Asked:
     ],
 )
 async def test_the_service(health: Any, key: Any, now: float, good: list[bool], says: str) -> None:
-    findings = [finding async for finding in check_central("http://c", Asked(health, key), lambda: now, SENDS)]
+    findings = [finding async for finding in check_central("http://c", FakeCentral(health, key), lambda: now, SENDS)]
     assert [finding.good for finding in findings] == good
     assert any(says in finding.message for finding in findings)
 
@@ -141,7 +141,7 @@ def limited(limit: int, remaining: int = 0, answer: Reply = EMPTY) -> Reply:
     ],
 )
 async def test_how_many_hosts_share_a_key(answer: Reply, sends: Sends, doubts: list[bool], says: str) -> None:
-    findings = [finding async for finding in check_central("http://c", Asked(OK, answer), lambda: NOW, sends)]
+    findings = [finding async for finding in check_central("http://c", FakeCentral(OK, answer), lambda: NOW, sends)]
     assert all(finding.good for finding in findings)
     assert [finding.doubt for finding in findings if finding.what == "fleet"] == doubts
     assert any(says in finding.message for finding in findings), findings

@@ -17,7 +17,7 @@ from tests.agent.telemetry.test_snapshot import FINE, TCP, UDP, UNIX, but
         (FINE, "  UDP 127.0.0.1:8125            60 datagrams, 700 bytes"),
         (FINE, "receive buffer: 2 bytes used of 4, 8 asked for"),
         (but(sockets=[replace(UDP, buffer_limit=4)]), "8 asked for, net.core.rmem_max allows 4\n"),
-        (FINE, "0 ms of 10,000 a second; sysctl -w net.core.rmem_max=8388608, then restart\n"),
+        (FINE, "0 ms at 10,000 per second; sysctl -w net.core.rmem_max=8388608, then restart\n"),
         (but(sockets=[replace(UNIX, queue_limit=512)]), "  512 datagrams may wait (net.unix.max_dgram_qlen), then a"),
         (FINE, "  TCP [::1]:8125                2 connections open of 9, 90 bytes"),
         (FINE, "  unix /run/a.sock              5 datagrams, 80 bytes"),
