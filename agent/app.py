@@ -90,7 +90,7 @@ class Agent:
             outside.core,
         )
         self._folder = SpoolFolder(settings.spool_dir, outside.disk, AsideLimits())
-        self._gauges = GaugeFile(settings.spool_dir / "gauges.json", outside.disk)
+        gauges = GaugeFile(settings.spool_dir / "gauges.json", outside.disk)
         limits = SpoolLimits(settings.spool_max_bytes, settings.spool_max_files)
         self.spool = Spool(self._folder, self.ledger, limits, boot=outside.boot)
         self.clock = CentralClock(outside.wall, outside.steady)
@@ -103,7 +103,7 @@ class Agent:
         self.receivers = Receivers()
         self._growth = RecentGrowth()
         self._attempts = Attempts(tell)
-        stages = FlushStages(self.aggregator, self.spool, self._folder, self._gauges, self.clock, self._attempts)
+        stages = FlushStages(self.aggregator, self.spool, self._folder, gauges, self.clock, self._attempts)
         self._flush = Flush(
             stages, settings.flush_interval, tell, closed=self._window_closed, persisted=self.forwarder.wake
         )
@@ -202,11 +202,8 @@ class Agent:
             self._tell("spool_corrupt", f"{counts.corrupt_files} bad files in {self._folder.path} moved to corrupt/")
         if self.ledger.recovered:
             self._tell("spool_recovered", f"{self.ledger.recovered} samples of the last run wait to be sent")
-        try:
-            self.aggregator.restore_gauges(self._gauges.load())
-        except ValueError as error:
-            self.ledger.notes["gauge_state_bad"] += 1
-            self._tell("gauges_lost", f"gauges.json {error}; gauges start from 0")
+        with self._attempts.guard("gauges"):
+            self._flush.load_gauges()
 
     def _open_local_port(self, stack: AsyncExitStack) -> None:
         address = join_address(*self._settings.http)

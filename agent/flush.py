@@ -15,6 +15,7 @@ from agent.aggregate.window import Window, seconds_left, window_start
 from agent.attempts import Attempts, Tell
 from agent.clock import CentralClock, WindowClock
 from agent.spool.batch import batches
+from agent.spool.disk import in_thread
 from agent.spool.folder import SpoolFolder
 from agent.spool.gauge_file import GaugeFile
 from agent.spool.spool import Spool
@@ -59,6 +60,14 @@ class Flush:
         self._gauges: Mapping[str, Decimal] = {}
         self._persisting: asyncio.Task[None] | None = None
         self._waiting_windows = 0
+
+    def load_gauges(self) -> None:
+        """Go on from the gauges of the last run. Raises UnreadableGaugesError while their file cannot be read."""
+        try:
+            self._stages.aggregator.restore_gauges(self._stages.gauges.load())
+        except ValueError as error:
+            self._stages.aggregator.note_lost_gauges()
+            self._tell("gauges_lost", f"gauges.json {error}; gauges start from 0")
 
     def open(self) -> None:
         """Open the window that the clock is in."""
@@ -147,10 +156,15 @@ class Flush:
             again = self._waiting_windows > 0
 
     async def _save_gauges(self) -> None:
+        """Save them; or read the file again that could not be read at the start, and save at the next window."""
+        stages = self._stages
         try:
-            await asyncio.to_thread(self._stages.gauges.save, self._gauges)
+            if stages.gauges.unread:
+                self.load_gauges()
+            else:
+                await in_thread(stages.gauges.save, self._gauges)
         except OSError as error:
-            self._stages.folder.failed(error)
+            stages.folder.failed(error)
 
     def _tell_disk(self) -> None:
         """Log once that the disk begins to fail, and once that it works again."""

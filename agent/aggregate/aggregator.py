@@ -158,6 +158,10 @@ class Aggregator:
         if bad:
             self._ledger.notes["gauge_state_bad"] += bad
 
+    def note_lost_gauges(self) -> None:
+        """Note that the gauges of an earlier run are lost as a whole."""
+        self._ledger.notes["gauge_state_bad"] += 1
+
     def _put_to_work(self) -> None:
         sums, text = self.core.take() if self.core else (iter(()), b"\n".join(self._packets) + b"\n")
         self._packets.clear()

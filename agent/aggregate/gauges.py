@@ -92,8 +92,11 @@ class Gauges:
         )
 
     def restore(self, texts: Mapping[str, str]) -> int:
-        """Take over values, exact decimal text, longest untouched first. Returns how many entries were bad."""
-        bad = 0
+        """Take over values, exact decimal text, longest untouched first. Returns how many entries were bad.
+
+        A gauge that is known already keeps its value, which is newer.
+        """
+        bad, restored = 0, dict[str, Decimal]()
         for name, text in texts.items():
             try:
                 value = parse_value(str(text).encode())
@@ -102,7 +105,8 @@ class Gauges:
             except (BadLineError, ValueError):
                 bad += 1
                 continue
-            self._last[name] = value.number
+            restored[name] = value.number
+        self._last = restored | self._last
         while len(self._last) > self._capacity:
             del self._last[next(iter(self._last))]
         return bad

@@ -1,5 +1,6 @@
 """Durable files. When a function here returns, its change is on the disk. Each says what holds when it raises."""
 
+import asyncio
 import errno
 import fcntl
 import os
@@ -8,12 +9,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from runtime.private_files import open_new
 from runtime.start_error import StartError
 
 TEMPORARY: Final = ".tmp"
+T = TypeVar("T")
 
 
 def read_file(path: Path) -> bytes:
@@ -32,8 +34,10 @@ class FolderInUseError(StartError):
 
 @dataclass(frozen=True, slots=True)
 class Disk:
-    """The four system calls that can fail. Tests pass their own. All raise OSError."""
+    """The system calls that can fail. Tests pass their own. All raise OSError."""
 
+    read: Callable[[Path], bytes] = read_file
+    names: Callable[[Path], list[str]] = os.listdir
     write: Callable[[int, bytes], int] = os.write
     fsync: Callable[[int], None] = os.fsync
     rename: Callable[[Path, Path], None] = os.replace
@@ -105,3 +109,11 @@ def lock_folder(folder: Path) -> int:
         os.close(descriptor)
         raise
     return descriptor
+
+
+async def in_thread(call: Callable[..., T], *args: Any) -> T:
+    """Run ``call`` in a thread, or in this one when the system has no room for another. Returns what it returns."""
+    try:
+        return await asyncio.to_thread(call, *args)
+    except RuntimeError:
+        return call(*args)

@@ -9,7 +9,7 @@ SPOOL_DIR/lock           locked while an agent runs
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -18,7 +18,7 @@ from typing import Final
 
 from agent.spool.batch import Batch, Unsure
 from agent.spool.batch_file import dead_name, decode, encode, is_batch_name
-from agent.spool.disk import TEMPORARY, Disk, lock_folder, read_file
+from agent.spool.disk import TEMPORARY, Disk, lock_folder
 from agent.spool.index import IndexEntry
 from runtime.private_files import make_private_folder
 
@@ -92,7 +92,7 @@ class SpoolFolder:
 
         Temporary files are removed, bad ones put aside. Raises OSError when the folder cannot be listed.
         """
-        for path in sorted(self._queue.iterdir()):
+        for path in self._files(self._queue):
             if path.name.endswith(TEMPORARY):
                 self.try_to(path.unlink)
                 continue
@@ -110,8 +110,13 @@ class SpoolFolder:
         return self._entry(self._queue / name)
 
     def read_replays(self) -> Iterator[IndexEntry]:
-        """The entries of replay/. Move each into the queue with ``take_replay``. Unreadable files stay there."""
-        for path in sorted(self._replay.glob("*.batch")):
+        """The entries of replay/. Move each into the queue with ``take_replay``. Unreadable files stay there.
+
+        Raises OSError when the folder cannot be listed.
+        """
+        for path in self._files(self._replay):
+            if path.suffix != ".batch":
+                continue
             try:
                 entry = self._entry(path)
             except OSError as error:
@@ -173,7 +178,7 @@ class SpoolFolder:
         try:
             if not is_batch_name(path.name):
                 raise ValueError("has a name that is not ours")
-            data = read_file(path)
+            data = self._disk.read(path)
             return decode(path.name, data), len(data)
         except (FileNotFoundError, ValueError):
             self._put_aside(path)
@@ -186,12 +191,17 @@ class SpoolFolder:
             self.try_to(lambda: self._disk.move(path, self._corrupt / path.name))
         self._cap(self._corrupt)
 
+    def _files(self, folder: Path) -> list[Path]:
+        return [folder / name for name in sorted(self._disk.names(folder))]
+
     def _cap(self, folder: Path) -> int:
         """Unlink the oldest files of a folder until it is within its limits. Returns how many.
 
-        A replay or an administrator may remove files from it at the same time.
+        A replay or an administrator may remove files from it at the same time. When the folder cannot be listed now,
+        the next call tries again.
         """
-        files = sorted(_aside(folder))
+        files: list[tuple[int, int, Path]] = []
+        self.try_to(lambda: files.extend(sorted(_ages(self._files(folder)))))
         size, removed = sum(size for _, size, _ in files), 0
         for _, file_size, path in files:
             if len(files) - removed <= self._aside.files and size <= self._aside.bytes:
@@ -202,10 +212,9 @@ class SpoolFolder:
         return removed
 
 
-def _aside(folder: Path) -> Iterator[tuple[int, int, Path]]:
-    """The time of change, the size and the path of each file of a folder."""
-    with suppress(FileNotFoundError):
-        for path in folder.iterdir():
-            with suppress(FileNotFoundError):
-                about = path.lstat()
-                yield about.st_mtime_ns, about.st_size, path
+def _ages(paths: Iterable[Path]) -> Iterator[tuple[int, int, Path]]:
+    """The time of change, the size and the path of each file."""
+    for path in paths:
+        with suppress(FileNotFoundError):
+            about = path.lstat()
+            yield about.st_mtime_ns, about.st_size, path

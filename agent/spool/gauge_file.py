@@ -19,25 +19,41 @@ _KIND: Final = "gauges"
 _AT_ONCE: Final = 1_000
 
 
+class UnreadableGaugesError(Exception):
+    """The file cannot be read now, which says nothing of what is in it."""
+
+
 class GaugeFile:
     """The gauge file of one agent. It is written only when a value has changed since the last ``save``."""
 
     def __init__(self, path: Path, disk: Disk) -> None:
+        self.unread = True
+        """Whether the file has not been read yet. It must not be written before."""
         self._path = path
         self._disk = disk
         self._saved: Mapping[str, Decimal] = {}
 
     def load(self) -> dict[str, str]:
-        """Name -> exact decimal text. Empty when there is no file yet. Raises ValueError when the file is bad.
+        """Name -> exact decimal text. Empty when there is no file yet.
 
-        A bad file is overwritten by the next ``save``.
+        Raises ValueError when the file is bad: the next ``save`` overwrites it. Raises UnreadableGaugesError when the
+        file cannot be read now: then it stays ``unread``.
         """
         try:
-            data = self._path.read_bytes()
+            data = self._disk.read(self._path)
         except FileNotFoundError:
-            return {}
+            data = None
+        except ValueError:
+            self.unread = False
+            raise
         except OSError as error:
-            raise ValueError(f"cannot be read: {error.strerror}") from error
+            raise UnreadableGaugesError(
+                f"gauges.json cannot be read ({error.strerror}) and stays as it is; until it can be read, "
+                "the gauges of this run are not kept, and those of the last run start from 0"
+            ) from error
+        self.unread = False
+        if data is None:
+            return {}
         gauges = json.loads(unseal(_KIND, data))
         if not isinstance(gauges, dict) or not all(isinstance(text, str) for text in gauges.values()):
             raise ValueError("is not a table of gauges")

@@ -5,7 +5,6 @@ When the disk fails, the batch stays in memory and can be sent from there. It is
 A batch that leaves the spool is acknowledged, or dropped and counted with a reason.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -14,6 +13,7 @@ from typing import Any, Final
 from agent.ledger import Ledger
 from agent.spool.batch import Batch, Unsure
 from agent.spool.batch_file import child_names, encode, file_name, parent_name
+from agent.spool.disk import in_thread
 from agent.spool.folder import SpoolFolder
 from agent.spool.index import IndexEntry, SpoolIndex
 
@@ -35,7 +35,7 @@ class Spool:
         folder: SpoolFolder,
         ledger: Ledger,
         limits: SpoolLimits,
-        run: Callable[..., Awaitable[Any]] = asyncio.to_thread,
+        run: Callable[..., Awaitable[Any]] = in_thread,
         boot: str = "",
     ) -> None:
         self.folder: Final = folder

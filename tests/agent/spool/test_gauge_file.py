@@ -1,5 +1,7 @@
 """Gauges over restarts."""
 
+import errno
+import os
 from decimal import Decimal
 from pathlib import Path
 
@@ -7,7 +9,7 @@ import pytest
 
 from agent.spool.checksummed import seal
 from agent.spool.disk import Disk
-from agent.spool.gauge_file import GaugeFile
+from agent.spool.gauge_file import GaugeFile, UnreadableGaugesError
 from tests.agent.fakes import FULL, FailingDisk
 
 GAUGES = {"queue.size": Decimal("42.5"), "temperature": Decimal("-0.1")}
@@ -77,7 +79,21 @@ def test_a_bad_file_is_refused_and_then_replaced(tmp_path: Path, data: bytes) ->
     assert GaugeFile(path, Disk()).load() == TEXTS
 
 
-def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
+def test_a_folder_in_its_place_is_bad(tmp_path: Path) -> None:
     (tmp_path / "gauges.json").mkdir()
-    with pytest.raises(ValueError, match="cannot be read"):
+    with pytest.raises(ValueError, match="no file"):
         GaugeFile(tmp_path / "gauges.json", Disk()).load()
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.EMFILE, errno.ELOOP])
+def test_a_file_that_cannot_be_read_now_stays_unread(tmp_path: Path, number: int) -> None:
+    def unreadable(path: Path) -> bytes:
+        raise OSError(number, os.strerror(number))
+
+    path = tmp_path / "gauges.json"
+    GaugeFile(path, Disk()).save(GAUGES)
+    file = GaugeFile(path, Disk(read=unreadable))
+    with pytest.raises(UnreadableGaugesError, match=os.strerror(number)):
+        file.load()
+    assert file.unread
+    assert GaugeFile(path, Disk()).load() == TEXTS
