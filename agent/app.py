@@ -99,6 +99,7 @@ class Agent:
         pace = replace(outside.pace, interval=settings.flush_interval, share=outside.share)
         self.forwarder = Forwarder(self.spool, self._sender, self.clock, pace, tell)
         self._bad = BadLines(tell, outside.steady, settings.prefix, settings.tags == "append")
+        self.aggregator.when_failed = self._bad.fault
         self._passed = passed
         self.receivers = Receivers()
         self._growth = RecentGrowth()

@@ -33,7 +33,7 @@ class Attempts:
             yield
         except Exception as error:
             self.failures[job] += 1
-            text = _cause(error)
+            text = cause(error)
             if job not in self.failing:
                 self._tell("attempt_failed", f"{job}: {text}; the agent goes on and tries again")
             self.failing[job] = text
@@ -42,7 +42,7 @@ class Attempts:
                 self._tell("attempt_works_again", f"{job} works again")
 
 
-def _cause(error: Exception) -> str:
+def cause(error: Exception) -> str:
     """The error in one line, with the place in our code where it arose."""
     frames = traceback.extract_tb(error.__traceback__)
     place = f" at {frames[-1].name}:{frames[-1].lineno}" if frames else ""

@@ -25,8 +25,10 @@ OVER_CAP: Final = frozenset({"names_over_cap", "rates_over_cap", "members_over_c
 """Samples for which a window had no room."""
 SPOOL_REASONS: Final = frozenset({"spool_bytes", "spool_files", "spool_age", "spool_corrupt", "spool_write_failed"})
 DEAD_LETTER: Final = "dead_letter"
+AGENT_FAULT: Final = "agent_fault"
+"""A fault in the agent's code kept the samples from being counted."""
 KNOWN_REASONS: Final = (
-    *sorted((*NO_METRICS, *BAD_LINES, *CUT_LINES, *OVER_CAP, *SPOOL_REASONS, DEAD_LETTER)),
+    *sorted((*NO_METRICS, *BAD_LINES, *CUT_LINES, *OVER_CAP, *SPOOL_REASONS, DEAD_LETTER, AGENT_FAULT)),
     *(f"rejected_{code}" for code in ITEM_CODES),
 )
 """Every known reason. Each is shown with a count of 0 from the start, so that Prometheus sees the first loss."""
@@ -37,7 +39,8 @@ FULL: Final = "in windows that were full"
 SPOOL: Final = "in the spool"
 REFUSED: Final = "refused by the service"
 DEAD: Final = "in dead letters (`fiesta-agent spool ls` shows why, `spool replay` sends them again)"
-PLACES: Final = (UNREADABLE, FULL, SPOOL, REFUSED, DEAD)
+FAULT: Final = "by a fault of the agent itself (its log has the cause)"
+PLACES: Final = (UNREADABLE, FAULT, FULL, SPOOL, REFUSED, DEAD)
 """Where samples can be lost, in the order of the data's way through the agent."""
 
 
@@ -72,6 +75,11 @@ class Ledger:
         return self.received + self.recovered - gone - self.in_window - self.in_spool
 
 
+def lines_in(text: bytes) -> int:
+    """The number of lines that are not empty."""
+    return sum(1 for line in text.split(b"\n") if line.strip())
+
+
 def place(reason: str) -> str:
     """Where samples dropped for ``reason`` were lost, in words. Empty when they were not metrics."""
     if reason in NO_METRICS:
@@ -80,6 +88,8 @@ def place(reason: str) -> str:
         return UNREADABLE
     if reason in OVER_CAP:
         return FULL
+    if reason == AGENT_FAULT:
+        return FAULT
     if reason == DEAD_LETTER:
         return DEAD
     return SPOOL if reason in SPOOL_REASONS else REFUSED

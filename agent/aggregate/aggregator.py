@@ -23,7 +23,7 @@ from agent.aggregate.grouping import LineGroup, LineGrouper, Meaning
 from agent.aggregate.open_window import OpenWindow
 from agent.aggregate.values import Summary, from_fine, summarize, try_last, try_summarize, try_values
 from agent.aggregate.window import Window
-from agent.ledger import Ledger
+from agent.ledger import AGENT_FAULT, Ledger, lines_in
 from protocol.statsd import EXACT, ONE, MetricType, Note, Value, parse_values
 
 SETTLE_BYTES: Final = 1 << 20
@@ -74,6 +74,8 @@ class Aggregator:
         """Whether packets that were due wait in ``_work``."""
         self.when_due: Callable[[], object] = self.settle
         """Called when so much waits that it must be counted. It may call ``settle``, or ``step`` until False."""
+        self.when_failed: Callable[[Exception, bytes], object] = lambda error, lines: None
+        """Called with an exception that is a fault of ours, and with the lines that it lost."""
         self._summaries = lru_cache(REMEMBERED)(try_summarize)
         self._count: Mapping[MetricType, Callable[[LineGroup], None]] = {
             "counter": self._count_numbers,
@@ -84,11 +86,14 @@ class Aggregator:
 
     def feed(self, packet: bytes) -> None:
         """Take one datagram, or a chunk of whole lines. Raises nothing, whatever the bytes are."""
-        if self.core:
-            self.core.feed(packet)
-        else:
-            self._packets.append(packet)
-            self._bytes += len(packet) + 1
+        try:
+            if self.core:
+                self.core.feed(packet)
+            else:
+                self._packets.append(packet)
+                self._bytes += len(packet) + 1
+        except Exception as error:
+            self._lose(error, packet, lines_in(packet))
         self.settle_when_due()
 
     def settle_when_due(self) -> None:
@@ -123,8 +128,11 @@ class Aggregator:
         """Do one step of the waiting work. Returns False when nothing was left."""
         with localcontext(EXACT):
             while self._work:
-                for _ in self._work[0]:
-                    return True
+                try:
+                    for _ in self._work[0]:
+                        return True
+                except Exception as error:
+                    self._lose(error, b"", 0)
                 self._work.popleft()
         return False
 
@@ -170,25 +178,48 @@ class Aggregator:
         self._work.append(self._count_lines(text))
 
     def _count_sums(self, sums: Iterator[tuple[Any, int, int, int, int, int, bool]]) -> Iterator[None]:
-        add, note = self._tables.add, self._note
+        add, note, ledger = self._tables.add, self._note, self._ledger
         while taken := list(islice(sums, STEP)):
-            for (name, tail, notes), lines, samples, total, low, high, fine in taken:
-                if notes:
-                    note(notes, lines)
-                numbers = from_fine(samples, total, low, high) if fine else Summary(samples, total, low, high)
-                add(name, tail, numbers)
+            for meaning, lines, samples, total, low, high, fine in taken:
+                received = ledger.received
+                try:
+                    name, tail, notes = meaning
+                    if notes:
+                        note(notes, lines)
+                    numbers = from_fine(samples, total, low, high) if fine else Summary(samples, total, low, high)
+                    add(name, tail, numbers)
+                except Exception as error:
+                    self._lose(error, repr(meaning).encode(), samples - (ledger.received - received))
             yield
 
     def _count_lines(self, text: bytes) -> Iterator[None]:
         lines = _lines(text)
         for first in range(0, len(lines), SETTLE_LINES):
-            counted = 0
-            for group in self._grouper.group(lines[first : first + SETTLE_LINES]):
-                if group is not None:
-                    self._count[group.tail.type](group)
-                    counted += 1
-                if group is None or counted % STEP == 0:
-                    yield
+            counted, chunk, before = 0, lines[first : first + SETTLE_LINES], self._ledger.received
+            try:
+                for group in self._grouper.group(chunk):
+                    if group is not None:
+                        self._count_group(group)
+                        counted += 1
+                    if group is None or counted % STEP == 0:
+                        yield
+            except Exception as error:  # what others received between two steps makes this a few too low
+                left = sum(map(bool, chunk)) - (self._ledger.received - before)
+                self._lose(error, b"", left)
+
+    def _count_group(self, group: LineGroup) -> None:
+        received = self._ledger.received
+        try:
+            self._count[group.tail.type](group)
+        except Exception as error:
+            samples = (group.values.count(b"\n") + group.values.count(b":") + 1) * group.times
+            self._lose(error, group.name.encode() + b":" + group.values, samples - (self._ledger.received - received))
+
+    def _lose(self, error: Exception, lines: bytes, samples: int) -> None:
+        """Count as lost what an exception kept from being received, and what it left received and in no place."""
+        self._ledger.reject(AGENT_FAULT, max(0, samples))
+        self._ledger.drop(AGENT_FAULT, max(0, self._ledger.balance()))
+        self.when_failed(error, lines)
 
     def _close(self, start: int) -> Iterator[None]:
         self._closed.append(self._tables.close(start))
@@ -200,7 +231,10 @@ class Aggregator:
 
     def _learn(self, raw: bytes, text: bytes) -> tuple[int, Meaning | None]:
         """For the core: the largest value that it may count by itself (0 for none), and what the lines mean."""
-        meaning = self._grouper.meaning(raw, text)
+        try:
+            meaning = self._grouper.meaning(raw, text)
+        except Exception:
+            return 0, None  # the line is left to plain Python, which counts it, or counts it as lost
         if meaning is None or meaning.tail.type not in {"counter", "timing"}:
             return 0, None
         return int(meaning.tail.limit), meaning

@@ -7,8 +7,8 @@ when lines were rejected in the last one. On a quiet host that is every line. Al
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from agent.attempts import Tell
-from agent.ledger import BAD_LINES
+from agent.attempts import Tell, cause
+from agent.ledger import AGENT_FAULT, BAD_LINES
 from protocol.statsd import parse_line
 
 SHOWN_BYTES: Final = 80
@@ -57,7 +57,17 @@ class BadLines:
 
     def show(self, reason: str, line: bytes, sender: str) -> None:
         """Log one line, unless one with its reason was logged less than a minute ago."""
-        now = self._steady()
-        if now - self._last_shown.get(reason, -SECONDS_PER_REASON) >= SECONDS_PER_REASON:
-            self._last_shown[reason] = now
+        if self._is_due(reason):
             self._tell("bad_line", f"{reason}: {shown(line)} from {sender or 'an unknown sender'}")
+
+    def fault(self, error: Exception, lines: bytes, sender: str = "") -> None:
+        """Log a fault of ours that lost these lines, unless one was logged less than a minute ago."""
+        if self._is_due(AGENT_FAULT):
+            self._tell(AGENT_FAULT, f"{cause(error)}, at {shown(lines)} from {sender or 'an unknown sender'}")
+
+    def _is_due(self, reason: str) -> bool:
+        now = self._steady()
+        due = now - self._last_shown.get(reason, -SECONDS_PER_REASON) >= SECONDS_PER_REASON
+        if due:
+            self._last_shown[reason] = now
+        return due

@@ -4,7 +4,7 @@ import socket
 from collections.abc import Callable
 from typing import Final
 
-from agent.ledger import Ledger
+from agent.ledger import AGENT_FAULT, Ledger, lines_in
 from agent.receive.bad_lines import BadLines
 from agent.receive.datagrams import MAX_DATAGRAM, Read, Taken
 from agent.receive.socket_status import CREDENTIALS, sender_name
@@ -21,15 +21,27 @@ class Intake:
         self._bad = bad
 
     def lines(self, lines: bytes, sender: str) -> None:
-        """Take lines whose sender is known."""
-        self.feed(lines)
+        """Take lines whose sender is known. Raises nothing."""
+        try:
+            self.feed(lines)
+        except Exception as error:
+            self.fault(error, lines, sender)
+            return
         if self._bad.armed:
-            self._bad.inspect(lines, sender)
+            try:
+                self._bad.inspect(lines, sender)
+            except Exception as error:  # they are counted already
+                self._bad.fault(error, lines, sender)
 
     def lost(self, reason: str, lines: int, sample: bytes, sender: str = "") -> None:
         """Count lines that cannot be used. ``sample`` is the beginning of one of them."""
         self._ledger.reject(reason, lines)
         self._bad.show(reason, sample, sender)
+
+    def fault(self, error: Exception, lines: bytes, sender: str = "") -> None:
+        """Count lines that a fault of ours has lost. It is one when nobody knows how many."""
+        self._ledger.reject(AGENT_FAULT, lines_in(lines) or 1)
+        self._bad.fault(error, lines, sender)
 
     def cut(self, packet: bytes, sender: str = "") -> None:
         """Take what is left of a datagram that was too long. Its last line is counted as ``truncated``."""
@@ -39,17 +51,24 @@ class Intake:
         self.lost("truncated", 1, begun, sender)
 
     def watching(self, read: Read) -> Read:
-        """A Read like ``read``. While lines are inspected, it reads each datagram with its sender."""
+        """A Read like ``read``. While lines are inspected, it reads each datagram with its sender.
+
+        A fault of ours ends one read alone, and counts as one lost line.
+        """
 
         def watched(sock: socket.socket, at_most: int) -> Taken:
             taken = Taken(0, 0)
-            while self._bad.armed and taken.packets < at_most:
-                one = self._take_one(sock)
-                taken = taken.plus(one)
-                if not one.packets:
-                    return taken
-            if taken.packets < at_most:
-                taken = taken.plus(read(sock, at_most - taken.packets))
+            try:
+                while self._bad.armed and taken.packets < at_most:
+                    one = self._take_one(sock)
+                    taken = taken.plus(one)
+                    if not one.packets:
+                        return taken
+                if taken.packets < at_most:
+                    taken = taken.plus(read(sock, at_most - taken.packets))
+            except Exception as error:  # the loop would never call the reader of this socket again
+                self.fault(error, b"")
+                return taken.plus(Taken(1, 0, failed=True))
             return taken
 
         return watched

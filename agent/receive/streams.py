@@ -54,6 +54,9 @@ class LineSink(Protocol):
     def lost(self, reason: str, lines: int, sample: bytes, sender: str) -> None:
         """Count ``lines`` lines that cannot be used. ``sample`` is the beginning of one of them."""
 
+    def fault(self, error: Exception, lines: bytes, sender: str) -> None:
+        """Count lines that a fault of ours has lost."""
+
 
 def open_tcp(host: str, port: int) -> socket.socket:
     """A listening, non-blocking TCP socket, IPv4 or IPv6 by ``host``. Raises OSError."""
@@ -214,7 +217,12 @@ class StreamReceiver:
                 self.refused += 1
                 sock.close()
                 continue
-            self._enter(sock, address)
+            try:
+                self._enter(sock, address)
+            except OSError:  # the client was quicker, or the kernel has no room to watch one more
+                self.errors += 1
+                self._open.pop(sock.fileno(), None)
+                sock.close()
 
     def _accept_failed(self, error: OSError) -> None:
         """Wait before the next accept. The usual cause is that no descriptor is free, and that would repeat at once."""
@@ -276,7 +284,7 @@ class StreamReceiver:
             self._leave(connection, whole=True)
             return False
         self._push(connection, data)
-        return True
+        return connection.sock.fileno() >= 0
 
     def _finish(self, connection: _Connection) -> None:
         """Read what waits, and end the connection unless its client has ended it."""
@@ -301,8 +309,14 @@ class StreamReceiver:
         self._leave(connection, whole=False)
 
     def _push(self, connection: _Connection, data: bytes) -> None:
+        """Take what was read. A fault of ours ends the connection: nobody knows then where its next line begins."""
         self.bytes += len(data)
-        self._hand_on(connection, connection.cutter.push(data))
+        try:
+            self._hand_on(connection, connection.cutter.push(data))
+        except Exception as error:
+            connection.cutter = LineCutter()
+            self._intake.fault(error, data, connection.sender)
+            self._leave(connection, whole=False)
 
     def _hand_on(self, connection: _Connection, lines: bytes) -> None:
         """Hand on lines, and what the cutter has lost."""
@@ -314,14 +328,19 @@ class StreamReceiver:
             connection.cutter.lost.clear()
 
     def _leave(self, connection: _Connection, whole: bool) -> None:
-        """Close a connection. Its unfinished last line counts when ``whole``, else it is lost."""
+        """Close a connection, if it is open. Its unfinished last line counts when ``whole``, else it is lost."""
         number = connection.sock.fileno()
+        if number < 0:
+            return
         if self._loop is not None:
             self._loop.remove_reader(number)
         del self._open[number]
         self._unread.pop(connection, None)
         connection.sock.close()
-        self._hand_on(connection, connection.cutter.end(closed=whole))
+        try:
+            self._hand_on(connection, connection.cutter.end(closed=whole))
+        except Exception as error:
+            self._intake.fault(error, b"", connection.sender)
 
     def _close_idle(self) -> None:
         """Close connections that were idle for too long, and set a timer for the next one."""

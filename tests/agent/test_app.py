@@ -1,7 +1,6 @@
 """The whole agent in this process, against a real central and with windows that close when a test says so."""
 
 import asyncio
-import errno
 import json
 import os
 import socket
@@ -25,8 +24,8 @@ from agent.forward.forwarder import Pace
 from agent.receive.datagrams import DatagramReceiver
 from agent.settings import load_settings
 from agent.spool.batch_file import decode, file_name
-from agent.spool.disk import Disk, FolderInUseError, read_file
-from agent.telemetry.snapshot import Snapshot, health
+from agent.spool.disk import Disk, FolderInUseError
+from agent.telemetry.snapshot import Snapshot
 from protocol.limits import MAX_BATCH_ITEMS
 from runtime.addresses import join_address
 from runtime.start_error import StartError
@@ -239,39 +238,6 @@ async def test_gauges_are_kept_over_a_restart_and_a_bad_gauge_file_is_told(tmp_p
             assert (await agent.snapshot()).notes == {"gauge_state_bad": 1}
             agent.send(["depth:+1|g"])
         assert central.total("depth") == 40 + 42 + 1
-
-
-@pytest.mark.parametrize("number", [errno.EACCES, errno.EIO])
-async def test_unreadable_gauges_stay_as_they_are_until_they_are_read(tmp_path: Path, number: int) -> None:
-    fault: list[OSError] = []
-
-    def read(path: Path) -> bytes:
-        if path.name == "gauges.json" and fault:
-            raise fault[0]
-        return read_file(path)
-
-    async with RealCentral().serving() as central:
-        async with running(tmp_path, central.url) as agent:
-            agent.send(["depth:40|g", "level:7|g"])
-        before = (tmp_path / "gauges.json").read_bytes()
-        fault.append(OSError(number, os.strerror(number)))
-        async with running(tmp_path, central.url, Disk(read=read)) as agent:
-            assert "attempt_failed" in agent.told
-            assert "gauges_lost" not in agent.told
-            agent.send(["level:9|g"])
-            agent.ticks.tick()
-            await central.until(lambda: central.total("level") == 7 + 9)
-            assert f"({os.strerror(number)}) and stays as it is" in " ".join(health(await agent.snapshot()))
-            assert (tmp_path / "gauges.json").read_bytes() == before
-            fault.clear()
-            agent.ticks.tick()
-            await agent.until("attempt_works_again")
-            assert health(await agent.snapshot()) == []
-            agent.send(["depth:+2|g", "level:+1|g"])
-        assert (central.total("depth"), central.total("level")) == (40 + 42, 7 + 9 + 10)
-        async with running(tmp_path, central.url) as agent:
-            agent.send(["depth:+1|g"])
-        assert central.total("depth") == 40 + 42 + 43
 
 
 async def test_a_full_disk_is_told_and_loses_nothing_while_the_service_is_there(tmp_path: Path) -> None:

@@ -1,16 +1,20 @@
 """Datagrams with and without a look at their sender: the same lines, the same books."""
 
+import asyncio
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from agent.ledger import Ledger
 from agent.receive.bad_lines import FEW_LINES, BadLines
 from agent.receive.datagrams import MAX_DATAGRAM, DatagramReceiver, open_udp, read_each
 from agent.receive.intake import Intake
+from agent.receive.streams import StreamLimits, StreamReceiver, open_tcp
 from agent.receive.unix import open_unix, read_whole
 
 
@@ -99,3 +103,66 @@ def test_a_socket_that_fails_while_lines_are_looked_at_is_counted(desk: Desk) ->
     sock.close()
     assert udp.drain() == 0
     assert udp.errors == 1
+
+
+def failing_feed(desk: Desk, packet: bytes) -> None:
+    if b"bad" in packet:
+        raise ZeroDivisionError("by a bad line")
+    desk.packets.append(packet)
+
+
+@pytest.mark.parametrize(("armed", "lost"), [(True, 5), (False, 3)])
+def test_an_exception_loses_its_lines_alone_and_is_told_once(desk: Desk, armed: bool, lost: int) -> None:
+    """Without a look at single datagrams nobody knows how many lines there were: then it counts as one."""
+    feed = partial(failing_feed, desk)
+    desk.taker = Intake(feed, desk.ledger, desk.bad)
+    if not armed:
+        desk.bad.inspect(b"\n" * FEW_LINES, "")
+    udp = DatagramReceiver(open_udp("127.0.0.1", 0), desk.taker.watching(read_each(feed)))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        for packet in (b"a:1|c", b"bad:1|c\nb:1|c\nc:1|c", b"d:1|c", b"bad:2|c", b"bad:3|c", b"e:1|c"):
+            client.sendto(packet, udp.address)
+    while udp.drain():
+        pass
+    udp.close()
+    assert desk.packets == [b"a:1|c", b"d:1|c", b"e:1|c"]
+    assert (desk.ledger.received, desk.ledger.dropped) == (lost, {"agent_fault": lost})
+    assert len(desk.told) == 1
+    assert desk.told[0].startswith("ZeroDivisionError: by a bad line at failing_feed:")
+
+
+class BadSink(Intake):
+    """Fails at some lines in a way that Intake itself does not."""
+
+    def lines(self, lines: bytes, sender: str) -> None:
+        if b"bad" in lines:
+            raise ZeroDivisionError("by a bad line")
+        super().lines(lines, sender)
+
+
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_an_exception_ends_its_connection_alone(desk: Desk, new_loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
+    async def talk() -> None:
+        sink = BadSink(desk.packets.append, desk.ledger, desk.bad)
+        receiver = StreamReceiver(open_tcp("127.0.0.1", 0), sink, StreamLimits())
+        receiver.start(asyncio.get_running_loop())
+        first, second = [await asyncio.open_connection(*receiver.address) for _ in range(2)]
+        first[1].write(b"bad:1|c\nbad:2|c\nhal")
+        assert await first[0].read() == b"", "it is closed"
+        second[1].write(b"a:1|c\n")
+        second[1].close()
+        third = await asyncio.open_connection(*receiver.address)
+        third[1].write(b"bad:3|c\n")
+        third[1].write_eof()
+        await third[0].read()
+        receiver.stop()
+        receiver.drain()
+        receiver.close()
+        for _, writer in (first, third):
+            writer.close()
+
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        runner.run(talk())
+    assert desk.packets == [b"a:1|c"]
+    assert desk.ledger.dropped == {"agent_fault": 4}
+    assert len(desk.told) == 1

@@ -38,6 +38,9 @@ class Books:
     def lost(self, reason: str, lines: int, sample: bytes, sender: str) -> None:
         self.lost_lines += [reason] * lines
 
+    def fault(self, error: Exception, lines: bytes, sender: str) -> None:
+        raise error
+
 
 def listen(transport: str, folder: Path) -> socket.socket:
     if transport == "TCP":

@@ -37,6 +37,9 @@ class Taken:
         assert sample
         self._notify()
 
+    def fault(self, error: Exception, lines: bytes, sender: str) -> None:
+        raise error
+
     def _notify(self) -> None:
         async def notify() -> None:
             async with self._changed:
