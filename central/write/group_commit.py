@@ -89,14 +89,21 @@ class GroupCommit:
         ]
 
     async def close(self) -> None:
-        """Commit what waits, then end. Nothing may be submitted any more."""
+        """Commit what waits, then end. Nothing may be submitted any more.
+
+        Raises what broke a writer off, after all loops have ended. A caller that is cancelled cancels the writers.
+        """
         self._closing = True
         self._wake.set()
         if self._tasks:
             deadlines, *writers = self._tasks
-            await asyncio.gather(*writers)
-            deadlines.cancel()
-            await asyncio.wait([deadlines])
+            try:
+                await asyncio.gather(*writers, return_exceptions=True)
+            finally:
+                deadlines.cancel()
+                await asyncio.wait([deadlines])
+            for writer in writers:
+                writer.result()
 
     @property
     def running(self) -> bool:

@@ -279,6 +279,22 @@ async def test_close_commits_what_waits_and_takes_nothing_more(writing: Writing)
     assert await total(writing.store) == 3
 
 
+async def test_close_ends_its_loops_and_raises_what_broke_one_off(tmp_path: Path) -> None:
+    class Broken(HeldStore):
+        async def tidy(self, *, idle: bool) -> None:
+            raise RuntimeError("a fault of ours")
+
+    store = Broken(tmp_path, Clock())
+    await store.open()
+    commits = GroupCommit(store, Names(store.names, CAPS))
+    commits.start()
+    assert (await commits.submit(sent(item()))).status == 201
+    with pytest.raises(RuntimeError, match="a fault of ours"):
+        await commits.close()
+    assert [task.get_name() for task in asyncio.all_tasks() if task.get_name().startswith("group-commit")] == []
+    await store.close()
+
+
 async def test_close_without_start_is_nothing(tmp_path: Path) -> None:
     store = HeldStore(tmp_path, Clock())
     await GroupCommit(store, Names(store.names, CAPS)).close()
