@@ -22,6 +22,8 @@ from tests.central.store_help import CAPS, Clock
 from tests.redis_server import RedisServer, redis_server
 
 MAX_BYTES = 10 << 20
+LATE_SECONDS = 5.0
+"""How long the store of a process may take for an answer; a test skips it, see tests.loop_time."""
 
 
 class Line:
@@ -98,12 +100,10 @@ class LineToNames(LineTo):
 class Process:
     """What one central process has of it all."""
 
-    def __init__(
-        self, store: DuckStore, server: RedisServer, *, late_seconds: float = 5, max_bytes: int = MAX_BYTES, caps: Caps
-    ) -> None:
+    def __init__(self, store: DuckStore, server: RedisServer, *, max_bytes: int = MAX_BYTES, caps: Caps) -> None:
         clock = Clock()
         self.line = Line(store)
-        self.store = OutageGuard(self.line, late_seconds=late_seconds, probe_seconds=0.01)
+        self.store = OutageGuard(self.line, late_seconds=LATE_SECONDS, probe_seconds=0.01)
         self.names = Names(self.store.names, caps)
         self.ticks = Ticks()
         link = RedisLink(address(server), seconds=5, breaker=Breaker(PROBE_SECONDS, self.ticks))
@@ -137,9 +137,9 @@ class World:
         self.server = server
         self._stack = stack
 
-    def process(self, *, late_seconds: float = 5, max_bytes: int = MAX_BYTES, caps: Caps = CAPS) -> Process:
+    def process(self, *, max_bytes: int = MAX_BYTES, caps: Caps = CAPS) -> Process:
         """Another process, which commits and does not drain by itself."""
-        made = Process(self.store, self.server, late_seconds=late_seconds, max_bytes=max_bytes, caps=caps)
+        made = Process(self.store, self.server, max_bytes=max_bytes, caps=caps)
         made.commits.start()
         self._stack.push_async_callback(made.close)
         return made

@@ -12,10 +12,9 @@ from central.store.base import OutcomeUnknown, Refused, StaleNames, StoreError
 from central.write import group_commit
 from protocol.item import Kind
 from protocol.numbers import UNIT
-from tests.central.spill_help import Process, World
+from tests.central.spill_help import LATE_SECONDS, Process, World
 from tests.central.write_help import REPLAYED, code, item, key_of, sent, sent_single, total
-
-HASTY = 0.05
+from tests.loop_time import skip
 
 
 def statuses(answers: list[Answer]) -> list[int]:
@@ -43,10 +42,12 @@ async def test_while_the_database_is_away_requests_are_acknowledged(all_of: Worl
     assert (counts.points, counts.spilled_points) == (1, 22)
 
 
-async def test_once_it_is_known_to_be_away_nobody_asks_it(all_of: World) -> None:
-    one = all_of.process(late_seconds=HASTY)
+async def test_once_it_is_known_to_be_away_nobody_asks_it(all_of: World, one: Process) -> None:
     one.line.go.clear()
-    await one.send(sent(item()))
+    sending = asyncio.create_task(one.send(sent(item())))
+    await one.line.entered.wait()
+    skip(LATE_SECONDS)
+    await sending
     assert one.store.down
     asked = one.store.outages
     one.line.entered.clear()
@@ -163,18 +164,21 @@ async def test_a_commit_in_doubt_before_an_outage_is_stored_once(all_of: World, 
     assert [answer.headers for answer in await one.send(sent(item(), key="k"))] == [REPLAYED]
 
 
-async def test_a_commit_that_hangs_is_spilled_under_its_id_and_stored_once(all_of: World) -> None:
-    one = all_of.process(late_seconds=HASTY)
+async def test_a_commit_that_hangs_is_spilled_under_its_id_and_stored_once(all_of: World, one: Process) -> None:
     await all_of.process().send(sent(item("first")))
     await one.send(sent(item("first")))
-    hold = one.line.commit
+    hold, holds = one.line.commit, asyncio.Event()
 
     async def held(*arguments: object, **options: object) -> None:
         one.line.go.clear()
+        holds.set()
         await hold(*arguments, **options)
 
     one.line.commit = held  # type: ignore[method-assign]
-    (answer,) = await one.send(sent(item("first", 5 * UNIT), key="k"))
+    sending = asyncio.create_task(one.send(sent(item("first", 5 * UNIT), key="k")))
+    await holds.wait()
+    skip(LATE_SECONDS)
+    (answer,) = await sending
     assert (answer.status, one.spill.holds) == (201, True)
     one.line.commit = hold  # type: ignore[method-assign]
     await drained(one)
