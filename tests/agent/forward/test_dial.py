@@ -1,21 +1,23 @@
 """Names that have several addresses, or other ones by now."""
 
 import asyncio
+import select
 import shutil
 import socket
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import ExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 
 import pytest
 
 from agent.forward.api_key import ApiKey
-from agent.forward.dial import Dialer
+from agent.forward.dial import ADDRESS_SECONDS, Dialer
 from agent.forward.http_connection import LARGEST_AGE_SECONDS, HttpConnection
 from agent.forward.send import Sender, UnreachableError
 from tests.agent.fakes import KEY, RealCentral
+from tests.loop_time import skip
 
 TLS = Path(__file__).parents[2] / "data" / "tls"
 FIRST, SECOND, THIRD = "127.0.0.1", "127.0.0.2", "127.0.0.3"
@@ -26,13 +28,19 @@ class Network:
 
     def __init__(self) -> None:
         self.addresses: list[str] = []
-        self.port = 0
         self.asked = 0
+        self.found = asyncio.Event()
+        """Set when the name was resolved: from then on its first address is tried."""
+        self.silent_heard = asyncio.Event()
+        """Set when a request has come to an address that does not answer."""
+        self._bound = bound((FIRST, SECOND, THIRD))
+        self.port: int = self._bound[FIRST].getsockname()[1]
         self._servers: list[asyncio.Server] = []
 
     async def find(self, host: str, port: int) -> list[str]:
         assert (host, port) == ("metrics.internal", self.port)
         self.asked += 1
+        self.found.set()
         return list(self.addresses)
 
     async def serve(self, address: str) -> None:
@@ -51,15 +59,24 @@ class Network:
         """Take connections and say nothing."""
 
         async def silence(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            self.silent_heard.set()
             await reader.read()
             writer.close()
 
         await self._start(address, silence)
 
     async def _start(self, address: str, answer: object) -> None:
-        server = await asyncio.start_server(answer, address, self.port)  # type: ignore[arg-type]
-        self.port = server.sockets[0].getsockname()[1]
+        server = await asyncio.start_server(answer, sock=self._bound[address])  # type: ignore[arg-type]
         self._servers.append(server)
+
+    def fill(self, address: str) -> socket.socket:
+        """Listen, and let a connection wait that nobody accepts: what comes after it is not even refused."""
+        full = self._bound[address]
+        full.listen(0)
+        client = socket.create_connection((address, self.port))
+        select.select([full], [], [])  # only now does it wait there, whatever the client knows
+        return client
 
     async def stop(self, number: int) -> None:
         self._servers[number].close()
@@ -68,11 +85,29 @@ class Network:
     async def close(self) -> None:
         for number in range(len(self._servers)):
             await self.stop(number)
+        for sock in self._bound.values():
+            sock.close()
 
     def connection(self, now: list[float] | None = None) -> HttpConnection:
         clock = now or [0.0]
-        dial = partial(Dialer, find=self.find, seconds=0.05)
+        dial = partial(Dialer, find=self.find)
         return HttpConnection(f"http://metrics.internal:{self.port}", None, lambda: clock[0], dial)
+
+
+def bound(addresses: Sequence[str]) -> dict[str, socket.socket]:
+    """A socket for each address, all on one port that no other program uses; where none listens, it is refused."""
+    while True:
+        with ExitStack() as stack:
+            socks = {address: stack.enter_context(socket.socket()) for address in addresses}
+            port = 0
+            try:
+                for address, sock in socks.items():
+                    sock.bind((address, port))
+                    port = sock.getsockname()[1]
+            except OSError:  # somebody has that port on one of them
+                continue
+            stack.pop_all()
+            return socks
 
 
 @asynccontextmanager
@@ -83,7 +118,7 @@ async def a_network() -> AsyncIterator[Network]:
 
 
 async def ask(connection: HttpConnection) -> str:
-    return (await asyncio.wait_for(connection.request("GET", "/x", {}), 10)).body.decode()
+    return (await connection.request("GET", "/x", {})).body.decode()
 
 
 async def test_an_address_where_nobody_listens_is_passed_over() -> None:
@@ -98,14 +133,14 @@ async def test_an_address_where_nobody_listens_is_passed_over() -> None:
 async def test_an_address_that_takes_no_connection_has_a_limit_of_its_own() -> None:
     async with a_network() as network:
         await network.serve(SECOND)
-        with socket.socket() as full:
-            full.bind((FIRST, network.port))
-            full.listen(0)
-            with socket.create_connection((FIRST, network.port)):  # what comes now is not even refused
-                network.addresses = [FIRST, SECOND]
-                connection = network.connection()
-                assert await ask(connection) == SECOND
-                await connection.close()
+        with network.fill(FIRST):
+            network.addresses = [FIRST, SECOND]
+            connection = network.connection()
+            asking = asyncio.create_task(ask(connection))
+            await network.found.wait()
+            skip(ADDRESS_SECONDS)
+            assert await asking == SECOND
+            await connection.close()
 
 
 async def test_an_address_that_never_answers_comes_last_the_next_time() -> None:
@@ -114,8 +149,11 @@ async def test_an_address_that_never_answers_comes_last_the_next_time() -> None:
         await network.serve(SECOND)
         network.addresses = [FIRST, SECOND]
         connection = network.connection()
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(connection.request("GET", "/x", {}), 0.05)
+        asking = asyncio.create_task(ask(connection))
+        await network.silent_heard.wait()
+        asking.cancel()  # as a caller does whose time is over
+        with pytest.raises(asyncio.CancelledError):
+            await asking
         assert await ask(connection) == SECOND
         await connection.close()
 
