@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 
 from central.access.auth import BCRYPT_COST, Auth
 from central.access.first_key import ADMIN_KEY_FILE, ensure_admin_key
+from central.access.redis_limit import LIMIT_SECONDS
 from central.access.uses import KeyUses
 from central.compiled import CORE
 from central.fair_slots import FairSlots
@@ -68,6 +69,8 @@ class Outside:
     """UTC seconds."""
     ticks: Callable[[], float] = time.monotonic
     """Seconds for the age of what is cached, and for when a Redis that failed is asked for limits again."""
+    limit_seconds: float = LIMIT_SECONDS
+    """The longest that a round trip to Redis for limits may take."""
     bcrypt_cost: int = BCRYPT_COST
     wrap_store: Callable[[Any], Store] = lambda store: store
     body_seconds: float = BODY_SECONDS
@@ -171,7 +174,7 @@ async def serve(
 
 
 def _core(settings: Settings, store: Store, clock: PlausibleClock, outside: Outside) -> _Core:
-    redis = RedisServices(settings, outside.ticks)
+    redis = RedisServices(settings, outside.ticks, outside.limit_seconds)
     names = Names(store.names, Caps(settings.max_names, settings.max_names_per_key))
     auth = Auth(
         store.keys,

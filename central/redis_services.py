@@ -9,7 +9,7 @@ from collections.abc import Callable
 from central.access.auth import Auth
 from central.access.limit import Limiter, LocalLimiter
 from central.access.redis_key_news import KeyNews
-from central.access.redis_limit import RedisLimiter
+from central.access.redis_limit import LIMIT_SECONDS, RedisLimiter
 from central.ingest.names import Names
 from central.redis_link import RedisAddress, RedisLink
 from central.settings import Settings
@@ -23,7 +23,12 @@ from central.write.group_commit import GroupCommit
 class RedisServices:
     """All edges to Redis of one process. Owns them: ``start`` and ``close`` are for all."""
 
-    def __init__(self, settings: Settings, ticks: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        ticks: Callable[[], float] = time.monotonic,
+        limit_seconds: float = LIMIT_SECONDS,
+    ) -> None:
         self._address: RedisAddress | None = None
         self.limits: RedisLimiter | None = None
         self.spill: Spill | None = None
@@ -31,7 +36,7 @@ class RedisServices:
         self.drain: Drain | None = None
         if settings.redis_host is not None:
             self._address = RedisAddress(settings.redis_host, settings.redis_port, settings.redis_password)
-            self.limits = RedisLimiter(self._address, clock=ticks)
+            self.limits = RedisLimiter(self._address, seconds=limit_seconds, clock=ticks)
             if settings.queue_connection == "redis":
                 self.spill = Spill(RedisLink(self._address, seconds=SECONDS), max_bytes=settings.spill_max_bytes)
 
