@@ -1,4 +1,7 @@
-"""tests/markers.py: each kind of test has its markers, and one without them that starts a program is caught."""
+"""tests/markers.py: each kind of test has its markers, and one without them that starts a program is caught.
+
+And what pyproject.toml says to pytest: a test that hangs is ended.
+"""
 
 import subprocess
 import sys
@@ -34,23 +37,31 @@ class _Unmarked(pytest.Item):
         """It is never run."""
 
 
-@pytest.mark.parametrize(
-    ("module", "markers"),
-    [
-        ("tests/protocol/test_statsd.py", set()),
-        ("tests/central/store/mysql/test_store.py", {"server"}),
-        ("tests/end_to_end/test_kills.py", {"server", "kill"}),
-        ("tests/central/page/test_browser.py", {"server", "browser"}),
-    ],
-)
-def test_a_module_has_its_markers(module: str, markers: set[str]) -> None:
+def run_pytest(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+MARKERS = {
+    "tests/protocol/test_statsd.py": set(),
+    "tests/central/store/mysql/test_store.py": {"server"},
+    "tests/end_to_end/test_kills.py": {"server", "kill"},
+    "tests/central/page/test_browser.py": {"server", "browser"},
+}
+
+
+@pytest.mark.parametrize("name", ["server", "kill", "browser"])
+def test_a_module_has_its_markers(name: str) -> None:
     """Asked of pytest itself, by what each marker leaves over."""
-    for name in ("server", "kill", "browser"):
-        found = subprocess.run(
-            [sys.executable, "-m", "pytest", "--collect-only", "-q", "-m", name, module],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert ("no tests collected" in found.stdout) == (name not in markers), found.stdout[-500:]
+    found = run_pytest("--collect-only", "-m", name, *MARKERS).stdout
+    assert {module for module in MARKERS if f"{module}::" in found} == {
+        module for module, markers in MARKERS.items() if name in markers
+    }
+
+
+def test_a_test_that_hangs_ends_its_run_with_a_stack(tmp_path: Path) -> None:
+    hangs = tmp_path / "test_it.py"
+    hangs.write_text("import threading\n\n\ndef test_hangs():\n    threading.Event().wait()\n")
+    ended = run_pytest("-c", str(ROOT / "pyproject.toml"), "-o", "faulthandler_timeout=0.5", str(hangs))
+    assert ended.returncode == 1
+    assert f'File "{hangs}", line 5 in test_hangs' in ended.stderr
