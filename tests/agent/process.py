@@ -7,7 +7,7 @@ import re
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -88,6 +88,12 @@ class AgentProcess:
         status: dict[str, Any] = json.loads((await self.get("/status"))[1])
         return status
 
+    async def received(self, samples: int) -> None:
+        """Wait until it has counted so many. What a socket of this host has taken may reach it a little later."""
+        async with asyncio.timeout(60):
+            while (await self.status())["received"] < samples:
+                pass  # its answer takes its turn with its reading
+
     async def end(self, number: signal.Signals) -> int:
         """Send a signal and wait for the end; returns the exit code."""
         self.process.send_signal(number)
@@ -140,6 +146,13 @@ async def an_agent(
         with suppress(ProcessLookupError):
             process.kill()
         await agent.ended()
+
+
+async def all_sent(folder: Path, central: RealCentral, reached: Callable[[], bool]) -> None:
+    """A stop sends for a few seconds, and a busy machine may need more for all of it. The next agent sends the rest."""
+    if not reached():
+        async with an_agent(folder, central):
+            await central.until(reached)
 
 
 def balance(status: dict[str, Any]) -> int:

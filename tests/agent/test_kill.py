@@ -13,7 +13,7 @@ from aiohttp import web
 
 from agent.spool.batch_file import decode
 from tests.agent.fakes import RealCentral
-from tests.agent.process import an_agent, balance
+from tests.agent.process import all_sent, an_agent, balance
 
 
 def names_in_queue(folder: Path) -> set[str]:
@@ -92,6 +92,7 @@ async def test_sigterm_loses_nothing_that_was_received(tmp_path: Path) -> None:
             agent.send(lines(f"round{round_}", 100))
         assert await agent.end(signal.SIGTERM) == 0
         assert agent.log[-1]["event"] == "stopped"
+        await all_sent(tmp_path, central, lambda: sum(central.times_stored().values()) >= 500)
         assert sum(central.times_stored().values()) == 500
         assert names_in_queue(tmp_path) == set()
 

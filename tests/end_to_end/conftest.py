@@ -146,7 +146,7 @@ class Agent(Process):
     def ledger(self) -> dict[str, int]:
         """The samples of the ledger by their short name, drops summed and by reason; empty when nobody answers."""
         try:
-            with urllib.request.urlopen(f"{self.http}/metrics", timeout=5) as answer:
+            with urllib.request.urlopen(f"{self.http}/metrics", timeout=30) as answer:
                 text = answer.read().decode()
         except OSError:
             return {}
@@ -183,7 +183,7 @@ class Agent(Process):
 
 def _answers(url: str) -> bool:
     try:
-        with urllib.request.urlopen(url, timeout=5) as answer:
+        with urllib.request.urlopen(url, timeout=30) as answer:
             return bool(answer.status == 200)
     except OSError:
         return False
