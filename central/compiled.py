@@ -1,10 +1,10 @@
-"""The compiled core, if it was built. It returns what plain Python returns, but faster. Nothing depends on it."""
+"""The compiled core, if it was built. It does the same as plain Python, but faster, so central works without it."""
 
 from types import ModuleType
 
 try:
     from central import core
-except ImportError:  # there was no C compiler at the installation
+except ImportError:  # the installation had no C compiler
     CORE: ModuleType | None = None
 else:
     CORE = core

@@ -1,21 +1,21 @@
-"""The compiled core (native/central/): reads batches and writes groups of everyday forms."""
+"""The compiled core (native/central/): reads batches and writes groups, if they are in everyday form."""
 
 from typing import TypeVar
 
 T = TypeVar("T", bound=tuple[object, ...])
 
 def items(body: bytes, type_: type[T], oldest: float, newest: float, now: int, most: int) -> list[T] | None:
-    """What protocol.item.parse_item gives for every item of a batch's body, as tuples of ``type_``.
+    """The items of a batch's body as tuples of ``type_``, with the same content as from protocol.item.parse_item.
 
-    None for a body that is not in everyday form, has an item that breaks a rule or a time outside of ``oldest`` and
-    ``newest``, more than ``most`` items or none. Other threads run meanwhile where the body is long.
+    None if the body is not in everyday form, if an item breaks a rule or has a time before ``oldest`` or after
+    ``newest``, or if there are no items or more than ``most``. Other threads run meanwhile if the body is long.
     """
 
 def spans(body: bytes, most: int) -> list[tuple[int, int]] | int | str:
-    """What central.ingest.spans.find_spans gives. Other threads run meanwhile."""
+    """See central.ingest.spans.find_spans. Other threads run meanwhile."""
 
 def lines(rows: list[T], base: int) -> tuple[bool, str, str, str] | None:
-    """What central.store.mysql.rows.lines gives for rows whose first point has the id ``base``.
+    """The fields of central.store.mysql.rows.RowLines for these rows. The first point gets the id ``base``.
 
-    None where a number has more than 64 bits or a time is out of range. Other threads run meanwhile.
+    None if a number has more than 64 bits or a time is out of range. Other threads run meanwhile.
     """

@@ -1,4 +1,4 @@
-"""From a body to points. In: bytes as sent. Out: a submission of valid items, and one error per invalid item.
+"""From a body to points. In: a body's bytes. Out: a submission with the valid items, and an error per invalid item.
 
-Names owns the cache of names and their ids.
+The class Names owns the cache of names and their ids.
 """

@@ -1,4 +1,4 @@
-"""Answers of the ingest endpoints as bytes, made by plain functions so that a replay gives the same ones."""
+"""The answers of the ingest endpoints as bytes. Plain functions make them, so a replay gets the same bytes."""
 
 import json
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ SINGLE_ANSWERS: Final = {
 
 
 class Answer(NamedTuple):
-    """A response: status, JSON body, headers beside the usual ones."""
+    """A response: its status, its JSON body, and headers in addition to the usual ones."""
 
     status: int
     body: bytes
@@ -31,7 +31,7 @@ class RejectedItem(NamedTuple):
 
 
 def recorded(body: bytes, *, replayed: bool = False, renamed: Sequence[str] = ()) -> Answer:
-    """201 for items that are durable. ``renamed`` are the names under which items were stored instead of their own."""
+    """201 for items that are durable. ``renamed`` lists the names of items that were stored under another name."""
     headers = {"Idempotency-Replayed": "true"} if replayed else {}
     if renamed:
         headers[RENAMED_HEADER] = shown(renamed)
@@ -39,7 +39,7 @@ def recorded(body: bytes, *, replayed: bool = False, renamed: Sequence[str] = ()
 
 
 def refused(error: ApiError) -> Answer:
-    """The answer of an error. A half of a surrogate pair, which no UTF-8 holds, is written as JSON escapes it."""
+    """The answer for an error. UTF-8 cannot hold half of a surrogate pair, so that is written as a JSON escape."""
     body = json.dumps(error.body(), ensure_ascii=False).encode(errors="backslashreplace")
     return Answer(error.status, body, error.headers)
 
@@ -50,7 +50,7 @@ def refused_item(fault: Fault) -> Answer:
 
 
 def batch_body(items: int, rejected: Sequence[RejectedItem]) -> bytes:
-    """The body of a batch's 201: how many were accepted, and one error for each that was not."""
+    """The body of a batch's 201: how many items were accepted, and an error for each item that was not."""
     if not rejected:
         return b'{"success":true,"accepted":%d,"rejected":0,"errors":[]}' % items
     errors = [

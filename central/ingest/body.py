@@ -1,4 +1,4 @@
-"""A request's body: from bytes as sent to decoded JSON with exact numbers. No I/O."""
+"""Decodes a request's body: from the bytes that were sent to JSON with exact numbers. No I/O."""
 
 import json
 import re
@@ -15,37 +15,37 @@ from protocol.item import Fault
 from protocol.limits import MAX_BODY_BYTES, MAX_EXPANDED_BYTES
 
 MAX_PARTS: Final = 100
-"""Most gzip members or zstd frames in a body: each copies what follows it, so many tiny ones would cost seconds."""
+"""The most gzip members or zstd frames in a body. Each one copies the bytes after it, so many would take seconds."""
 MAX_SHORT_BYTES: Final = 131_072
-"""Of a body that is decoded at once, and of an item: a batch is decoded item by item."""
+"""The most bytes that are decoded in one call: a whole body that is not a batch, or one item of a batch."""
 _BLANK: Final = b" \n\r\t"
 _NOT_A_NUMBER: Final = Decimal("NaN")
 _ZERO: Final = Decimal(0)
 _BLANKS_AS_QUOTES: Final = bytes.maketrans(b" \n\r\t", b'""""')
-"""With it the colon of each member of an object follows a quote. So may a colon within a string."""
+"""After this translation, a quote stands before the colon of every member of an object. Strings can have that too."""
 _ENDLESS: Final = re.compile(rb"(?<=[\[:,\s])(-?[1-9]\d{999})\d+(?=[\s,\]}])")
-"""An integer of more than 1,000 digits. In a string no rule lets 1,000 digits pass, so it does not matter there."""
+"""An integer of more than 1,000 digits. A match inside a string does no harm: no valid text has so many digits."""
 
 
 class TooLarge(ApiError):
-    """413 for a body over a bound."""
+    """413 for a body over the limit."""
 
 
 def too_large() -> TooLarge:
-    """413 for a body over either bound."""
+    """413 for a body that is too long, as sent or expanded."""
     return TooLarge(
         413,
         "BODY_TOO_LARGE",
-        f"a body may be {MAX_BODY_BYTES} bytes as sent and {MAX_EXPANDED_BYTES} bytes expanded; send a smaller batch",
+        f"a body may have {MAX_BODY_BYTES} bytes as sent and {MAX_EXPANDED_BYTES} bytes expanded; send a smaller batch",
         details={"field": "body"},
     )
 
 
 def expand(body: bytes, encoding: str, most: int = MAX_EXPANDED_BYTES) -> bytes:
-    """The body without its Content-Encoding: gzip, zstd or identity.
+    """Undo the body's Content-Encoding: gzip, zstd or identity.
 
-    Never holds more than ``most`` bytes of output and one. Raises ApiError: TooLarge over that size, 415 for an
-    encoding that is unknown, and 400 for one that is torn or false.
+    Never holds more than ``most`` + 1 bytes of output. Raises ApiError: TooLarge above that size, 415 if the encoding
+    is unknown, and 400 if the body is cut short or does not have that encoding.
     """
     match encoding.strip().lower():
         case "" | "identity":
@@ -100,9 +100,9 @@ def _unzstd(body: bytes, most: int) -> bytes:
 
 
 def _zstd_is_whole(body: bytes) -> bool:
-    """Whether the last frame ends where the body does; the stream reader is silent about a torn one.
+    """Whether the last frame is complete. The stream reader does not report one that is cut short.
 
-    The size of all frames together was checked before.
+    The caller has checked the size of all frames together.
     """
     for _ in range(MAX_PARTS):
         frame = zstandard.ZstdDecompressor(max_window_size=MAX_EXPANDED_BYTES).decompressobj()
@@ -120,7 +120,7 @@ def _too_many_parts() -> ApiError:
 
 
 def _unknown_encoding(encoding: str) -> ApiError:
-    """415, which names the encodings that are taken (RFC 9110, 12.5.3)."""
+    """415 with the accepted encodings in a header (RFC 9110, 12.5.3)."""
     return ApiError(
         415,
         "UNSUPPORTED_ENCODING",
@@ -137,7 +137,7 @@ def _bad_encoding(message: str) -> ApiError:
 def _exact(text: str) -> Decimal:
     try:
         return Decimal(text)
-    except InvalidOperation:  # an exponent beyond Decimal's own range: of a zero, tiny, or none the rules will have
+    except InvalidOperation:  # the exponent is beyond Decimal's range: the number is zero, nearly zero, or too large
         digits, _, exponent = text.lower().partition("e")
         return _ZERO if exponent.startswith("-") or not digits.strip("-0.") else _NOT_A_NUMBER
 
@@ -146,14 +146,14 @@ _DECODER: Final = msgspec.json.Decoder(float_hook=_exact)
 
 
 def decode_json(body: bytes) -> Any:
-    """JSON with ints as int and every other number as an exact Decimal.
+    """Decode JSON with integers as int and every other number as an exact Decimal.
 
-    Raises ApiError: INVALID_JSON, or VALIDATION_ERROR where an object names a field twice, at any depth.
+    Raises ApiError: INVALID_JSON, or VALIDATION_ERROR if an object at any depth has a field twice.
     """
     try:
         try:
             decoded = _DECODER.decode(body)
-        except msgspec.ValidationError:  # an integer of more digits than Python reads: its item's fault, no other's
+        except msgspec.ValidationError:  # an integer has too many digits for Python; only its own item may fail
             decoded = _DECODER.decode(_ENDLESS.sub(rb"\1", body))
         if _may_repeat_fields(body, decoded):
             json.loads(body.decode(), object_pairs_hook=_once, parse_int=str, parse_float=str)
@@ -168,18 +168,18 @@ def decode_json(body: bytes) -> Any:
 
 
 def decode_short(body: bytes) -> Any:
-    """As decode_json, of what has MAX_SHORT_BYTES without the blanks around it. Raises ApiError for more."""
+    """Decode as decode_json does. Raises ApiError if the body has over MAX_SHORT_BYTES without surrounding blanks."""
     text = body.strip(_BLANK)
     if len(text) <= MAX_SHORT_BYTES:
         return decode_json(text)
     try:
-        _DECODER.decode(text[:MAX_SHORT_BYTES])  # it ends too early; what is nested too deeply shows before that
+        _DECODER.decode(text[:MAX_SHORT_BYTES])  # fails, because the text is cut; deep nesting fails before the cut
     except RecursionError:
         raise _too_deep() from None
     except msgspec.DecodeError:
         pass
     fault = Fault(
-        "VALIDATION_ERROR", "body", f'only a batch, {{"metrics": [...]}}, may have over {MAX_SHORT_BYTES} bytes'
+        "VALIDATION_ERROR", "body", f'only a batch, {{"metrics": [...]}}, may have more than {MAX_SHORT_BYTES} bytes'
     )
     raise invalid(fault)
 
@@ -189,9 +189,10 @@ def _too_deep() -> ApiError:
 
 
 def _may_repeat_fields(body: bytes, decoded: Any) -> bool:
-    """Whether the text may name more members than were decoded: of two with one name the decoder keeps the last.
+    """Whether an object may have a field twice. The decoder keeps only the last, so fewer members were decoded.
 
-    False is certain. A tenth of the time of decoding, so that only a body in doubt is read a second time.
+    False is certain, True is not: then the caller reads the body a second time. This takes a tenth of the time of
+    decoding.
     """
     braces = body.count(b"{")
     members, objects, level = 0, 0, [decoded]
@@ -199,7 +200,7 @@ def _may_repeat_fields(body: bytes, decoded: Any) -> bool:
         dicts = [value for value in level if type(value) is dict]
         members += sum(map(len, dicts))
         objects += len(dicts)
-        if objects == braces:  # there is none further down; a batch ends here, above its values
+        if objects == braces:  # no object is nested deeper; for a batch this is the level of its items
             break
         lists = [value for value in level if type(value) is list]
         level = [*chain.from_iterable(map(dict.values, dicts)), *chain.from_iterable(lists)]
@@ -207,7 +208,7 @@ def _may_repeat_fields(body: bytes, decoded: Any) -> bool:
 
 
 def _once(pairs: list[tuple[str, Any]]) -> None:
-    """Raises ApiError for the first name that an object has twice. For json.loads, which calls it for each object."""
+    """Raise ApiError for the first name that the object has twice. json.loads calls this for each object."""
     names = set()
     for name, _ in pairs:
         if name in names:

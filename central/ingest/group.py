@@ -1,4 +1,4 @@
-"""What a group stores of its submissions, and how it is tried again. The writer and the drain follow the same rules."""
+"""What a group stores for its submissions, and how its commit is retried. The writer and the drain both use this."""
 
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
@@ -13,7 +13,10 @@ _row: Final = tuple.__new__  # Row without its Python-level constructor: 140 ns 
 
 
 def request_ids(submission: Submission) -> list[RequestId]:
-    """What the request is remembered by, none where it is not. Its answer is kept where it is not the plain one."""
+    """The ids under which the store remembers the request; empty if it does not.
+
+    The ids hold the answer only if it differs from the plain one, that is, if items were rejected.
+    """
     request = submission.request
     if request is None or not submission.remembers():
         return []
@@ -22,9 +25,9 @@ def request_ids(submission: Submission) -> list[RequestId]:
 
 
 def add(group: Group, submission: Submission, known: Known, remembered: Iterable[RequestId]) -> None:
-    """Add a submission's rows and its ids to the group. ``known`` is what ``Names.settle`` returned for it.
+    """Add a submission's rows and its request ids to the group. ``known`` is what ``Names.settle`` returned for it.
 
-    Both go into one transaction: so a request whose id is stored has its points stored, and no other has.
+    Rows and ids are stored in one transaction. So a request's id is stored if and only if its points are.
     """
     if submission.sent_as is None or known.fits(submission):
         metrics, submission.renamed = known.metrics, []
@@ -40,12 +43,12 @@ def add(group: Group, submission: Submission, known: Known, remembered: Iterable
 
 
 def _add_placed(group: Group, submission: Submission, sent_as: list[MetricType | None], known: Known) -> None:
-    """Add rows under the names where the items belong, and note those that are not their own."""
+    """Add each item's row under the name where it belongs. Note that name if it is not the item's own."""
     renamed: dict[str, None] = {}
     for item, its_type in zip(submission.items, sent_as, strict=True):
         place = known.place(item, its_type)
         if place is None:
-            raise KeyError(item.name)  # settle let it pass, so it has one
+            raise KeyError(item.name)  # cannot happen: ``settle`` has rejected items without a place
         name, metric = place
         if name != item.name:
             renamed[name] = None
@@ -55,10 +58,11 @@ def _add_placed(group: Group, submission: Submission, sent_as: list[MetricType |
 
 
 async def try_until_taken(attempt: Callable[[], Awaitable[None]], names: Names) -> None:
-    """Run ``attempt``, which looks ids and names up and commits, again where the store refused what it had found.
+    """Run ``attempt``, which looks up ids and names and then commits. Run it again when the store refuses the group.
 
-    Another process has stored one of the ids or deleted one of the names meanwhile, so to look again helps. Raises
-    Refused when it was refused TRIES times; nothing is stored then. Every other error is the caller's at once.
+    The store refuses a group when another process has stored one of its ids or deleted one of its names meanwhile.
+    A new look-up then finds the change. Raises Refused after TRIES refusals; nothing is stored then. Raises every
+    other error at once.
     """
     for tries_left in reversed(range(TRIES)):
         try:

@@ -1,8 +1,9 @@
-"""Which names exist: a cache before the store. A name keeps its type for ever.
+"""Which names exist: a cache in front of the store. A name keeps its type (counter or value) for ever.
 
-Of items that say what they were on a StatsD line, the first to come owns its name too, and those of the other types
-are stored under a longer one (protocol.statsd_types). The store decides which type was first, so that all agents, all
-processes and the drain of the spill agree.
+An item from an agent also says which StatsD type it had on its line (counter, timing, gauge or set). The first such
+item to arrive makes its StatsD type the owner of the name. Items of other StatsD types are stored under a longer name
+(see protocol.statsd_types). The store decides which type was first, so that all agents, all processes and the drain
+agree.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -25,24 +26,24 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(slots=True)
 class Known:
-    """Metrics by name, all of them resolved under one ``version`` of the store's names or a later one."""
+    """Metrics by name. All were resolved at ``version`` of the store's names, or later."""
 
     version: int | None = None
     metrics: dict[str, Metric] = field(default_factory=dict)
 
     def fits(self, submission: Submission) -> bool:
-        """Whether every item certainly belongs under its own name. This quick check is true for most submissions."""
+        """Whether every item certainly belongs under its own name. True for most submissions, and quick to check."""
         metrics, items = self.metrics, submission.items
         try:
             if submission.sent_as is None:
                 return [metrics[item[0]].kind for item in items] == [item[1] for item in items]
-            # Who owns a name has its type; where nothing is said of an item a closer look is needed.
+            # If an item's StatsD type owns the name, its type fits too. An item without a StatsD type needs ``place``.
             return None not in submission.sent_as and [metrics[item[0]].owner for item in items] == submission.sent_as
         except KeyError:
             return False
 
     def place(self, item: Item, sent_as: MetricType | None) -> tuple[str, Metric] | None:
-        """The name under which an item belongs, its own or that of a clash; None when it can be stored nowhere."""
+        """The name and metric under which to store an item: its own, or the longer name. None if neither takes it."""
         metric = self.metrics.get(item.name)
         if metric is not None and metric.takes(item.kind, sent_as):
             return item.name, metric
@@ -53,7 +54,7 @@ class Known:
 
 
 class Names:
-    """Ids and types by name. Entries come only from what the store has made durable."""
+    """The cache: ids and types by name. It holds only names that are durable in the store."""
 
     def __init__(self, store: NameStore, caps: Caps) -> None:
         self._store = store
@@ -61,16 +62,16 @@ class Names:
         self._known: Known | None = None
 
     async def settle(self, submissions: Iterable[Submission], now: int) -> Known:
-        """Create the names that are missing and reject what cannot be: wrong type, or over a cap.
+        """Create the missing names, and reject items that cannot be stored: of the wrong type, or over a cap.
 
-        Afterwards every item left in the submissions has a metric in what is returned, which is the caller's for as
-        long as its group takes: later changes of the cache take nothing out of it.
+        Every item that stays in the submissions has a metric in the returned ``Known``. The caller may use it until
+        its group is committed: later changes of the cache remove nothing from it.
         """
         todo = list(submissions)
         known, missing = await self._resolve(todo, now)
         faults = [self._faults(submission, known, missing) for submission in todo]
         if known.version is not None and any(faults) and await self._store.version() != known.version:
-            # What the cache holds against them may be a name that is gone.
+            # The cache may be stale: the name that these items conflict with may have been deleted.
             self.forget_all()
             known, missing = await self._resolve(todo, now)
             faults = [self._faults(submission, known, missing) for submission in todo]
@@ -81,10 +82,10 @@ class Names:
         return known
 
     def settle_known(self, submissions: Iterable[Submission]) -> None:
-        """Reject what is known to have the wrong type; a name that is not known is taken as declared.
+        """Reject items whose cached name has another type. Accept all others as declared.
 
-        For when the store cannot be asked: what it thinks otherwise comes out when it can. So everything that says what
-        it was on a StatsD line is taken: the store may find a place for it.
+        This is for times when the store cannot be asked; the drain asks it later. Every item with a StatsD type is
+        accepted, because the store may have a longer name for it.
         """
         metrics = (self._known or Known()).metrics
         for submission in submissions:
@@ -96,11 +97,11 @@ class Names:
             submission.reject(faults)
 
     def of(self, name: str) -> Metric:
-        """The metric of a name that ``settle`` let pass last."""
+        """The metric of a name that the last ``settle`` accepted."""
         return (self._known or Known()).metrics[name]
 
     async def find(self, names: Iterable[str]) -> dict[str, Metric]:
-        """Those of these names that exist. Where other processes may delete names, the store is asked each time."""
+        """The metrics of those names that exist. If other processes can delete names, this asks the store each time."""
         asked = list(names)
         found: dict[str, Metric] = {}
         if self._known is not None and self._known.version is None:
@@ -112,22 +113,22 @@ class Names:
         return found
 
     def forget(self, name: str) -> None:
-        """A name was deleted, while no group was open."""
+        """Remove a deleted name from the cache. Call this only while no group is open."""
         if self._known is not None:
             self._known.metrics.pop(name, None)
 
     def forget_all(self) -> None:
-        """Some name was deleted elsewhere: the next group resolves its names anew."""
+        """Empty the cache, because another process has deleted a name. The next group resolves its names again."""
         self._known = None
 
     async def _resolve(self, todo: list[Submission], now: int) -> tuple[Known, frozenset[str]]:
-        """What is known of the names of these submissions, and those of them that are over a cap."""
+        """The metrics that the submissions need, and the names that a cap kept from being created."""
         if self._known is None:
             self._known = Known(await self._store.version())
         known = self._known
         odd = [submission for submission in todo if not known.fits(submission)]
         missing = await self._learn(known, list(_own_names(odd, known)), now)
-        # Only now is it known who owns these names, and so which items need another one.
+        # Only now are the owners of these names known, and so which items need a longer name.
         longer = list(_names_of_clashes(odd, known))
         missing |= await self._learn(known, longer, now)
         for new in longer:
@@ -142,7 +143,7 @@ class Names:
         return known, missing
 
     async def _learn(self, known: Known, new_names: list[NewName], now: int) -> frozenset[str]:
-        """Make these names known, created where they are missing; those that are over a cap are returned."""
+        """Resolve these names in the store, which creates the missing ones. Returns the names that a cap kept out."""
         if not new_names:
             return frozenset()
         found = await self._store.resolve(new_names, self._caps, now)
@@ -164,13 +165,13 @@ class Names:
         return Fault(
             "TOO_MANY_METRICS",
             "name",
-            f"the name {name!r} is new and the number of names is capped at {self._caps.names},"
-            f" {self._caps.names_per_key} a key; use fewer names or ask an operator",
+            f"the name {name!r} is new, and there may be at most {self._caps.names} names,"
+            f" {self._caps.names_per_key} per key; use fewer names or ask an operator",
         )
 
 
 def _with_types(submission: Submission) -> Iterator[tuple[Item, MetricType | None]]:
-    """The items, each with what it was on its StatsD line."""
+    """The items, each with its StatsD type, or None if it has none."""
     return zip(submission.items, submission.sent_as or repeat(None), strict=False)
 
 
@@ -182,7 +183,7 @@ def _possible_names(item: Item, sent_as: MetricType | None) -> Iterator[str]:
 
 
 def _own_names(todo: Iterable[Submission], known: Known) -> Iterator[NewName]:
-    """The names of items that are not known, and those that have no owner and would get one."""
+    """The items' own names that the store must resolve: unknown ones, and those that now get an owner."""
     metrics = known.metrics
     for submission in todo:
         key_id = submission.key_id
@@ -196,7 +197,7 @@ def _own_names(todo: Iterable[Submission], known: Known) -> Iterator[NewName]:
 
 
 def _names_of_clashes(todo: Iterable[Submission], known: Known) -> Iterator[NewName]:
-    """The names for a clash, of items that need one, as far as they are not known or not owned yet."""
+    """The longer names that items need because another StatsD type owns their own, if the store must resolve them."""
     for submission in todo:
         if submission.sent_as is None:
             continue
@@ -212,12 +213,12 @@ def _names_of_clashes(todo: Iterable[Submission], known: Known) -> Iterator[NewN
 
 
 def _conflict(item: Item, sent_as: MetricType | None, metrics: Mapping[str, Metric]) -> Fault:
-    """An item that has no place: its name is of the other type, and where it could go instead there is none either."""
+    """The fault of an item that neither its own name nor the longer name can take."""
     metric = metrics[item.name]
     if sent_as is None:
         message = f"{item.name!r} is a {metric.kind} and cannot take a {item.kind}; use another name"
     else:
         longer = name_of_clash(item.name, sent_as)
-        why = "there is no room for a suffix" if longer is None else f"{longer!r} belongs to another type too"
+        why = "the name has no room for a suffix" if longer is None else f"{longer!r} belongs to another type too"
         message = f"{item.name!r} is a {metric.owner or metric.kind}, and {why}; send the {sent_as} under another name"
     return Fault("METRIC_TYPE_CONFLICT", "name", message)

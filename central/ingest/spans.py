@@ -1,6 +1,6 @@
-"""Where the items of a batch's body begin and end. Makes no objects of what is in them, and says nothing of it.
+"""Finds where the items of a batch's body begin and end, without decoding them.
 
-So a body that would become millions of objects is refused for their number, and each item is decoded for itself.
+So a body with millions of items is refused by their number before any object is made, and each item is decoded alone.
 """
 
 import re
@@ -9,19 +9,19 @@ from typing import Final, Literal
 
 Span = tuple[int, int]
 Spans = list[Span] | int | Literal["other", "torn"]
-"""Where each item begins and ends, in bytes; how many there are, where that is too many; or that the body is no batch,
-or ends too early."""
+"""The start and end of each item in bytes; or the number of items, if there are too many; or ``other`` if the body is
+not a batch; or ``torn`` if it ends too early."""
 COUNTED: Final = 100
-"""So many times as many items as a batch may have are counted; then it is enough."""
+"""Counting stops at this many times the items that a batch may have."""
 
 _HEAD: Final = re.compile(rb'[ \n\r\t]*\{[ \n\r\t]*"metrics"[ \n\r\t]*:[ \n\r\t]*\[(?:[ \n\r\t]*(\]))?')
 _TOKEN: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"|[][{},"]', re.DOTALL)
-"""A string, a bracket, a comma; a quote alone where its string has no end."""
+"""A string, a bracket or a comma; or a lone quote, if its string does not end."""
 _BLANK: Final = b" \n\r\t"
 
 
 def find_spans(body: bytes, most: int, core: ModuleType | None) -> Spans:
-    """The spans of ``{"metrics":[...]}``, at most ``most``: by the compiled core where there is one."""
+    """The spans of at most ``most`` items of ``{"metrics":[...]}``. Uses the compiled core if there is one."""
     if core is not None:
         found: Spans = core.spans(body, most)
         return found
@@ -55,6 +55,6 @@ def find_spans(body: bytes, most: int, core: ModuleType | None) -> Spans:
 
 
 def _ended(spans: list[Span] | int, body: bytes, at: int) -> Spans:
-    """``spans`` where only the end of the object follows."""
+    """``spans`` if only the closing brace follows; else ``other`` or ``torn``."""
     rest = body[at:].strip(_BLANK)
     return spans if rest == b"}" else "other" if rest else "torn"

@@ -1,4 +1,4 @@
-"""From a decoded body to a submission for the group commit: validation, pure."""
+"""Validates a decoded body and makes a submission for the group commit. Pure."""
 
 import hashlib
 import re
@@ -24,15 +24,18 @@ T = TypeVar("T")
 
 _SHARED_PATH: Final = "/api/metrics/batch"
 _RANDOM: Final = re.compile(r"[0-9a-f]{32}(?:\.[01])*|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.I)
-"""An agent's batch id with the halves of its splits, and a UUID: what two senders never choose alike by chance."""
+"""An agent's batch id, which may end with the halves of its splits; or a UUID. Two senders never choose the same one
+by chance."""
 _FEW_DIGITS: Final = 8
-"""Fewer different digits than that are counted up or made up, and not drawn: of 32 drawn ones once in 100 million."""
+"""A key with fewer different digits is not random: 32 random digits have so few once in 100 million times."""
 
 
 class RequestKey(NamedTuple):
-    """A request with an Idempotency-Key: hashes of (key row, key) and of (path, decoded body).
+    """The ids of a request with an Idempotency-Key.
 
-    ``shared`` is its second id, where the key has one: a hash of key, path and body, for whatever API key sends it.
+    ``id`` is a hash of the API key's row and the Idempotency-Key, ``fingerprint`` a hash of the path and the decoded
+    body. ``shared`` is a second id, only for random keys: a hash of Idempotency-Key, path and body. It is the same for
+    every API key.
     """
 
     id: bytes
@@ -41,7 +44,7 @@ class RequestKey(NamedTuple):
 
     @property
     def ids(self) -> tuple[bytes, ...]:
-        """What it is looked up by, and remembered by."""
+        """The ids under which the store finds and remembers the request."""
         return (self.id,) if self.shared is None else (self.id, self.shared)
 
 
@@ -49,8 +52,8 @@ class RequestKey(NamedTuple):
 class Submission:
     """One request's share of a group: what to store, and how to answer once that is durable.
 
-    ``places`` are the items' indexes in the batch; None where they are the items' own. ``sent_as`` is what each item
-    was on its StatsD line; None where that is said of none.
+    ``places`` are the items' indexes in the batch; None if no item was left out. ``sent_as`` is each item's StatsD
+    type; None if the request did not say any.
     """
 
     key_id: int
@@ -61,7 +64,7 @@ class Submission:
     request: RequestKey | None = None
     sent_as: list[MetricType | None] | None = None
     renamed: list[str] = field(default_factory=list)
-    """Names under which items are stored instead of their own, which belong to another type."""
+    """Names under which items are stored because another StatsD type owns their own name."""
     rejected: list[RejectedItem] = field(default_factory=list)
 
     def plain_body(self) -> bytes:
@@ -69,21 +72,21 @@ class Submission:
         return batch_body(self.total, ()) if self.kind is None else SINGLE_ANSWERS[self.kind]
 
     def body(self) -> bytes:
-        """The body of the 201, given what was rejected."""
+        """The body of the 201, with the rejected items."""
         return batch_body(self.total, self.rejected) if self.kind is None else self.plain_body()
 
     def answer(self) -> Answer:
-        """What to say now that the accepted items are durable."""
+        """The answer, once the accepted items are durable."""
         if self.kind is not None and self.rejected:
             return refused_item(self.rejected[0].fault)
         return recorded(self.body(), renamed=self.renamed)
 
     def remembers(self) -> bool:
-        """Whether the request will be remembered: it has a key and its answer is a 201."""
+        """Whether the store will remember the request: it has an Idempotency-Key and its answer is a 201."""
         return self.request is not None and not (self.kind is not None and self.rejected)
 
     def reject(self, faults: dict[int, Fault]) -> None:
-        """Take out the items at these positions."""
+        """Move the items at these positions to ``rejected``, each with its fault."""
         if not faults:
             return
         places: Sequence[int] = range(len(self.items)) if self.places is None else self.places
@@ -97,9 +100,9 @@ class Submission:
             self.sent_as = [self.sent_as[position] for position in left]
 
     def say_types(self, header: str) -> None:
-        """Take over what a batch's items were on their StatsD lines; an item of another type is rejected.
+        """Set the items' StatsD types from the header. Reject each item whose counter/value type does not fit.
 
-        Raises ApiError for a header that does not fit the batch.
+        Raises ApiError if the header does not fit the batch.
         """
         try:
             sent_as = from_letters(header, self.total)
@@ -121,12 +124,12 @@ class Submission:
 
 
 def single(raw: Any, kind: Kind, key_id: int, now: float, skew: float) -> Submission:
-    """A counter or a value. Raises Fault."""
+    """The submission of one counter or one value. Raises Fault."""
     return Submission(key_id, [parse_single(raw, kind, now, skew)], None, 1, kind)
 
 
 def batch(raw: Any, key_id: int, now: float, skew: float) -> Submission:
-    """A batch: items that break a rule are rejected one by one. Raises ApiError when it is no batch at all."""
+    """The submission of a batch. Items that break a rule are rejected. Raises ApiError if ``raw`` is not a batch."""
     if type(raw) is not dict or "metrics" not in raw:
         raise invalid(Fault("VALIDATION_ERROR", "metrics", 'the body must be a JSON object {"metrics": [...]}'))
     if len(raw) > 1:
@@ -144,7 +147,7 @@ def batch(raw: Any, key_id: int, now: float, skew: float) -> Submission:
 def everyday_batch(
     body: bytes, key_id: int, now: float, skew: float, core: ModuleType | None = CORE
 ) -> Submission | None:
-    """A batch's body by the compiled core; None without one, or where anything in it is unusual."""
+    """The submission of a batch's body by the compiled core. None without a core, or if the body is unusual."""
     if core is None:
         return None
     items = core.items(body, Item, now - MAX_AGE_SECONDS, now + skew, int(now), MAX_BATCH_ITEMS)
@@ -152,9 +155,9 @@ def everyday_batch(
 
 
 def batch_of(body: bytes, key_id: int, now: float, skew: float, core: ModuleType | None = CORE) -> Submission:
-    """A batch's body: by the compiled core, or item by item where anything in it is unusual. Raises ApiError.
+    """The submission of a batch's body: by the compiled core, or item by item if the body is unusual.
 
-    Items are counted before any object is made of them.
+    Items are counted before any object is made of them. Raises ApiError.
     """
     made = everyday_batch(body, key_id, now, skew, core)
     if made is not None:
@@ -171,10 +174,10 @@ def batch_of(body: bytes, key_id: int, now: float, skew: float, core: ModuleType
 
 
 def _decoded(body: bytes, span: Span) -> Any:
-    """An item. Raises Fault for one that is too long to be looked at, and ApiError for one that is no JSON."""
+    """Decode an item. Raises Fault if it is too long, and ApiError if it is not JSON."""
     start, end = span
     if end - start > MAX_SHORT_BYTES:
-        message = f"an item may have {MAX_SHORT_BYTES} bytes, this one has {end - start}"
+        message = f"an item may have {MAX_SHORT_BYTES} bytes; this one has {end - start}"
         raise Fault("VALIDATION_ERROR", "metrics", message)
     return decode_json(body[start:end])
 
@@ -197,12 +200,12 @@ def _judged(entries: Sequence[T], decode: Callable[[T], object], key_id: int, no
 
 def _too_many(count: int) -> ApiError:
     more = " or more" if count == COUNTED * MAX_BATCH_ITEMS else ""
-    message = f"a batch holds at most {MAX_BATCH_ITEMS} items, this one {count}{more}; send it in parts"
+    message = f"a batch may have at most {MAX_BATCH_ITEMS} items; this one has {count}{more}; send several batches"
     return ApiError(400, "BATCH_TOO_LARGE", message, details={"field": "metrics"})
 
 
 def request_key(key_id: int, header: str | None, path: str, body: bytes) -> RequestKey | None:
-    """The ids of a request with an Idempotency-Key header, None without. Raises ApiError for a bad header."""
+    """The ids of a request with an Idempotency-Key header; None without one. Raises ApiError for a bad header."""
     if header is None:
         return None
     if not (0 < len(header) <= MAX_IDEMPOTENCY_KEY and header.isascii() and header.isprintable()):
@@ -216,7 +219,7 @@ def request_key(key_id: int, header: str | None, path: str, body: bytes) -> Requ
     fingerprint = hashlib.blake2b(path.encode() + b"\0" + body, digest_size=16).digest()
     if path != _SHARED_PATH or not _RANDOM.fullmatch(header) or len(set(header.lower()) - set("-.")) < _FEW_DIGITS:
         return RequestKey(own, fingerprint)
-    # Nobody can ask by it who does not hold the whole body, and another body has another one: so an API key that was
-    # replaced stores nothing twice, and no API key learns of, or blocks, what another one sends.
+    # The shared id is a hash that includes the whole body. So a client that retries with a new API key stores nothing
+    # twice. And no client can learn of, or block, another client's request without having its body.
     shared = hashlib.blake2b(header.encode() + b"\0" + fingerprint, digest_size=16, person=b"any API key").digest()
     return RequestKey(own, fingerprint, shared)

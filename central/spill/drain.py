@@ -1,9 +1,9 @@
-"""From the spill into the store, each entry exactly once, oldest first, in one process at a time.
+"""Moves entries from the spill into the store: each exactly once, oldest first, in one process at a time.
 
-An entry's group id goes into the store with its points, in one transaction, and is looked up before: so an entry that
-comes twice, is drained by two at once, or whose removal failed, is stored once. A request that reached the store by
-itself (its client asked again) is left out. An entry that cannot be read is set aside. An entry that the store refuses
-stays, and the entries behind it are stored all the same.
+The drain looks up an entry's group id in the store first, and stores it with the points in one transaction. So an entry
+is stored once even if it comes twice, if two processes drain it, or if its removal from the spill failed. A request
+that is already in the store, because its client sent it again, is left out. An entry that cannot be read is set
+aside. An entry that the store refuses stays in the spill; the drain goes on with the next one.
 """
 
 import asyncio
@@ -56,17 +56,17 @@ class DrainCounts:
     entries: int = 0
     points: int = 0
     left_out: int = 0
-    """Requests that were in the store already."""
+    """Requests that were already in the store."""
     rejected: int = 0
-    """Points whose name has another type or is over a cap; they are in ``rejected_points``."""
+    """Points whose name has another type or is over a cap. They are in the table ``rejected_points``."""
     bad: int = 0
-    """Entries that could not be read; they are in the stream of bad ones."""
+    """Entries that could not be read. They are in the stream of bad entries."""
     postponed: int = 0
-    """Times that the store refused an entry; it stays."""
+    """How often the store refused an entry, which then stayed in the spill."""
 
 
 class Drain:
-    """Drains the spill every PAUSE_SECONDS. ``in_slot`` runs a commit when it is its turn among the groups."""
+    """Drains the spill every PAUSE_SECONDS. ``in_slot`` runs a commit when a write slot is free."""
 
     def __init__(
         self,
@@ -88,7 +88,7 @@ class Drain:
         self.counts = DrainCounts()
 
     def start(self) -> None:
-        """Begin to look."""
+        """Begin to drain."""
         self._task = asyncio.create_task(self._run(), name="drain")
 
     async def close(self) -> None:
@@ -103,14 +103,14 @@ class Drain:
         while not self._closing.is_set():
             try:
                 await self.round()
-            except Exception:  # whatever it is, the next round may do
+            except Exception:  # whatever failed, the next round may succeed
                 _log.exception("drain_crashed")
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(PAUSE_SECONDS):
                     await self._closing.wait()
 
     async def round(self) -> None:
-        """Store the entries of the spill, until it is empty or Redis or the store fails."""
+        """Store entries until the spill is empty, or until Redis or the store fails."""
         state = await self._spill.refresh()
         if not state.entries:
             return
@@ -140,7 +140,7 @@ class Drain:
             return None
 
     async def _store_bunch(self, bunch: list[Read]) -> None:
-        """Store entries in one transaction, or one by one where that is refused, and forget them."""
+        """Store entries in one transaction, or one by one if the store refuses that. Then remove them from Redis."""
         try:
             await self._in_slot(lambda: self._commit([read.group for read in bunch]))
         except StoreUnavailable:
@@ -158,10 +158,10 @@ class Drain:
         await self._spill.remove([read.entry for read in bunch], ids)
 
     async def _commit(self, groups: list[SpilledGroup]) -> None:
-        """Returns when all of it is in the store. Raises StoreError."""
+        """Return when all groups are in the store. Raises StoreError."""
         try:
             await try_until_taken(lambda: self._try_commit(groups), self._names)
-        except OutcomeUnknown as error:  # the ids tell, in the next round
+        except OutcomeUnknown as error:  # the next round finds out by the ids
             raise StoreUnavailable(f"it is not known whether a group of the spill was stored: {error}") from error
 
     async def _try_commit(self, groups: list[SpilledGroup]) -> None:
@@ -190,7 +190,10 @@ class Drain:
 
 
 def bunches(reads: Iterable[Read]) -> Iterator[list[Read]]:
-    """Entries that go into one transaction: of one day, in all at most MAX_ROWS points unless one has more."""
+    """Cut the entries into bunches for one transaction each: of one day, and of at most MAX_ROWS points.
+
+    An entry with more points is a bunch of its own.
+    """
     bunch: list[Read] = []
     rows = 0
     for read in reads:
@@ -206,9 +209,10 @@ def bunches(reads: Iterable[Read]) -> Iterator[list[Read]]:
 def still_missing(
     groups: Iterable[SpilledGroup], known: dict[bytes, Remembered]
 ) -> tuple[list[bytes], list[SpilledRequest]]:
-    """The ids of the groups that are not stored yet, and their requests that are not.
+    """The ids of the groups that are not stored yet, and the requests in them that are not stored yet.
 
-    A request whose key is known with another body was acknowledged like any other: its points count, its id is taken.
+    A request may have the Idempotency-Key of a stored request with another body. It was acknowledged, so its points
+    are stored too, but without its ids: they belong to the stored request.
     """
     fingerprints = {key: found.fingerprint for key, found in known.items()}
     new: list[bytes] = []
@@ -229,7 +233,7 @@ def still_missing(
 
 
 def _rejected(request: SpilledRequest, submission: Submission) -> Iterator[RejectedPoint]:
-    """The request's points that cannot be stored under their names. They were acknowledged, so they are kept aside."""
+    """The request's points that no name can take. They were acknowledged, so the store keeps them for an operator."""
     for entry in submission.rejected:
         name, kind, value, recorded_at, weight, low, high = request.points[entry.place]
         yield RejectedPoint(name, kind, recorded_at, value, weight, low, high, entry.fault.code)

@@ -1,7 +1,7 @@
-"""The format of a group in the spill. It holds names and not ids, so that any process can store it later.
+"""The format of a group in the spill. It holds names and not ids, so that any process can store it later. Pure.
 
-JSON in one zstd frame with a checksum: ``redis-cli`` and ``zstd -d`` show it to a person. Everything was decided at
-receipt: times, defaults, what was rejected. Pure.
+The format is JSON in one zstd frame with a checksum: you can read it with ``redis-cli`` and ``zstd -d``. Times,
+defaults and rejected items were decided when the request arrived.
 """
 
 from collections.abc import Iterable
@@ -25,22 +25,22 @@ class BadRecord(Exception):
 
 
 class SpilledRequest(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One request's share: the API key's row, its points, and what its Idempotency-Key is remembered by."""
+    """One request's share of a group: the API key's row, the points, and the ids of its Idempotency-Key."""
 
     key: int
     points: list[Item]
     id: bytes | None = None
     fingerprint: bytes | None = None
     answer: bytes | None = None
-    """The body of the 201, where it is not the plain one."""
+    """The body of the 201, if it is not the plain one."""
     sent_as: list[MetricType | None] | None = None
-    """What each point was on its StatsD line; None where that is said of none, and in entries of earlier versions."""
+    """Each point's StatsD type; None if the request did not say any, and in entries of earlier versions."""
     shared: bytes | None = None
     """The second id (submission.RequestKey); None in entries of earlier versions."""
 
     @property
     def remembered(self) -> list[RequestId]:
-        """What the request is remembered by in the store."""
+        """The ids under which the store remembers the request."""
         if self.id is None or self.fingerprint is None:
             return []
         ids = (self.id, self.shared)
@@ -48,7 +48,7 @@ class SpilledRequest(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class SpilledGroup(msgspec.Struct, frozen=True):
-    """A group: its id, and the day (since the epoch) under which ids are stored."""
+    """A group: its id, the day under which its ids are stored (days since the epoch), and its requests."""
 
     id: bytes
     day: int
@@ -57,7 +57,7 @@ class SpilledGroup(msgspec.Struct, frozen=True):
 
     @property
     def rows(self) -> int:
-        """Points in it."""
+        """The number of points."""
         return sum(len(request.points) for request in self.requests)
 
 
@@ -79,18 +79,18 @@ def decode(entry: bytes) -> SpilledGroup:
     except (zstandard.ZstdError, msgspec.MsgspecError) as error:
         raise BadRecord(str(error)) from error
     if group.version != VERSION:
-        raise BadRecord(f"its version is {group.version}, this program reads {VERSION}")
+        raise BadRecord(f"its version is {group.version}; this program reads version {VERSION}")
     ids = [
         group.id,
         *(value for request in group.requests for value in (request.id, request.fingerprint, request.shared)),
     ]
     if any(value is not None and len(value) != 16 for value in ids):
-        raise BadRecord("an id has not 16 bytes")
+        raise BadRecord("an id does not have 16 bytes")
     return group
 
 
 def submission_of(request: SpilledRequest) -> Submission:
-    """The request as it was, for names to be settled; ``places`` lead back to its points."""
+    """The request as a submission, so that its names can be resolved. Its ``places`` are indexes of its points."""
     count = len(request.points)
     submission = Submission(request.key, list(request.points), list(range(count)), count, sent_as=request.sent_as)
     if request.id is not None and request.fingerprint is not None:

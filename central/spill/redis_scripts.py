@@ -1,6 +1,6 @@
-"""The spill's Lua scripts: each is done as a whole or not at all, also in the append-only file.
+"""The spill's Lua scripts. Redis runs each one whole or not at all, also when it replays its append-only file.
 
-Keys: the stream, the sum of the sizes of its entries, the stream of bad entries.
+Keys: the stream, the sum of its entries' sizes, the stream of bad entries.
 """
 
 from typing import Final
@@ -13,8 +13,10 @@ redis.call('INCRBY', KEYS[2], size)
 for i = 6, #ARGV, 2 do redis.call('SET', ARGV[5] .. ARGV[i], ARGV[i + 1], 'EX', ARGV[4]) end
 return 1
 """
-"""ARGV: entry, its size, the bound, seconds to remember ids, the prefix of their keys, then id and value in turn.
-The first write is the one that a full memory refuses, so a refusal leaves nothing. Returns 0 when over the bound."""
+"""Adds an entry and remembers its request ids. ARGV: entry, its size, the most bytes of all entries, seconds to
+remember ids, the prefix of their keys, then pairs of id and value. Returns 0 if the spill is full.
+
+A Redis without free memory refuses the first write, so then nothing is written."""
 
 REMOVE: Final = """
 local removed = 0
@@ -27,8 +29,8 @@ end
 for i = 3 + 2 * tonumber(ARGV[2]), #ARGV do redis.call('DEL', ARGV[1] .. ARGV[i]) end
 return removed
 """
-"""ARGV: the prefix of the keys of ids, how many entries, then entry and size in turn, then ids. Asked twice it is
-done once."""
+"""Removes stored entries and their request ids. ARGV: the prefix of the ids' keys, the number of entries, then pairs of
+entry id and size, then request ids. Returns the number of entries removed; a second call removes none."""
 
 SET_ASIDE: Final = """
 if redis.call('XDEL', KEYS[1], ARGV[1]) == 0 then return 0 end
@@ -36,7 +38,8 @@ redis.call('DECRBY', KEYS[2], ARGV[2])
 redis.call('XADD', KEYS[3], '*', 'group', ARGV[3], 'reason', ARGV[4])
 return 1
 """
-"""ARGV: entry, size, content, reason. Deletes first: what follows a write is not refused by a full memory."""
+"""Moves an entry to the stream of bad entries. ARGV: entry id, size, content, reason. It deletes first: for lack of
+memory, Redis refuses only the first write of a script, and it never refuses a deletion."""
 
 STATE: Final = """
 local first = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)[1]
@@ -46,7 +49,8 @@ return {
   first and first[1] or '', time[1] * 1000 + math.floor(time[2] / 1000)
 }
 """
-"""Entries, bytes, bad entries, the oldest entry's id, and the server's time in ms, by which that id was made."""
+"""Returns the number of entries, their bytes, the number of bad entries, the oldest entry's id, and the server's time
+in ms. The server made that id from its time."""
 
 RENEW: Final = """
 local owner = redis.call('GET', KEYS[1])
@@ -55,6 +59,7 @@ redis.call('DEL', KEYS[1])
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return 1
 """
-"""Takes or keeps a lease. ARGV: token, milliseconds. Deletes first, as above: a full spill must be drained."""
+"""Takes or renews a lease. ARGV: token, milliseconds. It deletes first, as SET_ASIDE does: the spill must be drained
+also when Redis has no free memory."""
 
 RELEASE: Final = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end return 1"

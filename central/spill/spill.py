@@ -1,7 +1,7 @@
-"""Where groups wait while the database is away: one Redis stream, durable and bounded, or closed.
+"""The spill: a Redis stream in which groups wait while the database is down. It is durable and bounded.
 
-An entry is acknowledged only after a server that fsyncs before it answers has taken it, and which throws nothing away
-when its memory is full; that is looked at before each entry. The bound is on bytes; nothing is ever trimmed.
+Before each entry, the spill checks that the Redis server syncs every write to disk before it answers, and that it
+evicts nothing when its memory is full. If not, the spill takes no entry. The bound is on bytes; nothing is trimmed.
 """
 
 import math
@@ -20,9 +20,9 @@ from protocol.limits import ID_DAYS
 
 PREFIX: Final = "fiesta:spill"
 SECONDS: Final = 1.0
-"""The longest time that one call to Redis should take, in seconds."""
+"""How many seconds one call to Redis may take."""
 CHECK_GOOD_SECONDS: Final = 3.0
-"""How old the last check may be to show that the spill is empty, in seconds; a check runs once per second."""
+"""For how many seconds a check proves that the spill is empty. A check runs once per second."""
 READ_ENTRIES: Final = 256
 READ_BYTES: Final = 4 << 20
 _ID_BYTES: Final = 200
@@ -37,11 +37,11 @@ class SpillRefused(Exception):
 
 
 class SpillInDoubt(Exception):
-    """The group may be in the spill. It can be put again without harm, because the drain stores each id once."""
+    """The group may be in the spill. It is harmless to put it again, because the drain stores each id once."""
 
 
 class SpillEntry(NamedTuple):
-    """An entry as read: its id in the stream, the size it counts for, its content."""
+    """An entry as read: its id in the stream, the bytes it counts for, and its content."""
 
     id: bytes
     size: int
@@ -50,18 +50,18 @@ class SpillEntry(NamedTuple):
 
 @dataclass(slots=True)
 class SpillState:
-    """The content of the spill at the last check; plain ints, read at scrape."""
+    """What the spill held at the last check. Plain ints, read at each scrape."""
 
     entries: int = 0
     bytes: int = 0
     bad: int = 0
-    """Entries that could not be read, set aside in a stream of their own."""
+    """Entries that could not be read. They are in a stream of their own."""
     lag_seconds: float = 0.0
     """Age of the oldest entry."""
     checked: bool = False
     """Whether a check has succeeded since the start."""
     fault: str | None = "Redis has not been asked yet"
-    """Why this Redis could lose entries; None if it keeps them safely."""
+    """Why this Redis could lose entries; None if it cannot."""
 
 
 @dataclass(slots=True)
@@ -74,7 +74,7 @@ class SpillCounts:
 
 
 def durability_fault(info: Mapping[str, Any], fsync: str, policy: str) -> str | None:
-    """Why this server could lose what it acknowledged, and what would be right; None if it is safe."""
+    """Why this server could lose entries that it acknowledged, and what to set; None if it cannot."""
     if not info.get("aof_enabled"):
         return "Redis is not durable: it has no append-only file; set appendonly yes"
     if fsync != "always":
@@ -89,15 +89,15 @@ def durability_fault(info: Mapping[str, Any], fsync: str, policy: str) -> str | 
 
 
 def memory_fault(info: Mapping[str, Any]) -> str | None:
-    """Why this server takes no more entries; None if it takes them."""
+    """Why this server takes no more entries; None if it does."""
     most = info.get("maxmemory", 0)
     if most and info["used_memory"] - info.get("mem_not_counted_for_evict", 0) > most:
-        return f"Redis is full: it uses more than its maxmemory, {most} bytes; raise that"
+        return f"Redis is full: it uses more than its maxmemory of {most} bytes; raise maxmemory"
     return None
 
 
 class Spill:
-    """The stream and what is remembered beside it. Owns its link."""
+    """The stream of groups, and the request ids in them. Owns its link to Redis."""
 
     def __init__(self, link: RedisLink, *, max_bytes: int, prefix: str = PREFIX) -> None:
         self._link = link
@@ -118,7 +118,7 @@ class Spill:
 
     @property
     def fault(self) -> str | None:
-        """Why nothing can be put in; None when all is well."""
+        """Why the spill takes no entries; None if it does."""
         return self.state.fault or self._no_memory or self._no_room
 
     @property
@@ -128,14 +128,14 @@ class Spill:
 
     @property
     def may_hide(self) -> bool:
-        """Whether acknowledged points may be in the spill only. False only if a recent check found it empty.
+        """Whether some acknowledged points may be in the spill and not in the store.
 
-        A process that was stopped for a while, or cannot ask Redis, does not know what others have put in.
+        False only if a recent check found the spill empty. Without one, another process may have put entries in.
         """
         return self.holds or time.monotonic() - self._checked_at > CHECK_GOOD_SECONDS
 
     async def put(self, group: SpilledGroup) -> None:
-        """Take a group, durably. Raises SpillRefused or SpillInDoubt."""
+        """Store a group in the spill, durably. Raises SpillRefused or SpillInDoubt."""
         try:
             await self._put(group)
         except SpillRefused:
@@ -166,7 +166,7 @@ class Spill:
         except RedisDown as error:
             raise SpillInDoubt(f"it is not known whether Redis took the group: {error}") from error
         if not stored:
-            self._no_room = f"the spill is full, METRICS_SPILL_MAX_BYTES is {self._max_bytes}"
+            self._no_room = f"the spill is full: METRICS_SPILL_MAX_BYTES is {self._max_bytes}"
             raise SpillRefused(self._no_room)
         self._no_room = None
         if synced and synced[0][0] < 1:
@@ -176,9 +176,9 @@ class Spill:
         self.state.bytes += size
 
     async def find_requests(self, ids: Sequence[bytes]) -> dict[bytes, Remembered]:
-        """Which of these request ids wait in the spill, with what was answered. Raises SpillRefused.
+        """Those of these request ids that wait in the spill, each with its answer. Raises SpillRefused.
 
-        Ask before the store: what has left the spill by now is found there.
+        Call this before you ask the store. Then a request that moves from the spill to the store meanwhile is found.
         """
         if not ids:
             return {}
@@ -197,7 +197,7 @@ class Spill:
     # --- for the drain
 
     async def refresh(self) -> SpillState:
-        """Look at it. Without an answer the state keeps what was known, with the fault."""
+        """Check the spill and return its state. If Redis does not answer, only the state's ``fault`` changes."""
         added, begun = self._added, time.monotonic()
         try:
             await self._check()
@@ -207,7 +207,7 @@ class Spill:
         except (RedisDown, RedisRefused) as error:
             self._closed(str(error))
             return self.state
-        if added != self._added:  # this answer may be older than an entry that we put in meanwhile
+        if added != self._added:  # we have put an entry in meanwhile, and this answer may not count it yet
             entries, size = max(entries, self.state.entries), max(size, self.state.bytes)
         if size < self.state.bytes or not size:
             self._no_room = None
@@ -217,14 +217,14 @@ class Spill:
         return self.state
 
     async def read(self, after: bytes) -> list[SpillEntry]:
-        """The next entries, oldest first; ``after`` is an entry's id, empty for the start. Raises as the link."""
+        """The entries after the id ``after``, oldest first; empty bytes for the start. Raises as RedisLink.run does."""
         mean = self.state.bytes // max(self.state.entries, 1) + 1
         count = max(1, min(READ_ENTRIES, READ_BYTES // mean))
         start = b"(" + after if after else "-"
         return await self._link.run(lambda client: _read(client, self._keys[0], start, count))
 
     async def remove(self, entries: Sequence[SpillEntry], ids: Iterable[bytes]) -> None:
-        """Forget entries that are in the store, and their request ids. Raises as the link."""
+        """Remove entries that are in the store, and their request ids. Raises as RedisLink.run does."""
         pairs = [value for entry in entries for value in (entry.id, entry.size)]
         removed = await self._link.script(
             REMOVE, self._keys, self._ids, len(entries), *pairs, *(key.hex() for key in ids)
@@ -232,21 +232,21 @@ class Spill:
         self.state.entries = max(0, self.state.entries - removed)
 
     async def set_aside(self, entry: SpillEntry, reason: str) -> None:
-        """Move an entry that cannot be read to the stream of bad ones. Raises as the link."""
+        """Move an entry that cannot be read to the stream of bad entries. Raises as RedisLink.run does."""
         await self._link.script(SET_ASIDE, self._keys, entry.id, entry.size, entry.content, reason)
 
     async def try_lease(self, token: str, seconds: float) -> bool:
-        """Take the drain's lease, or keep it. Raises as the link."""
+        """Take or renew the drain's lease. False if another process has it. Raises as RedisLink.run does."""
         return bool(await self._link.script(RENEW, [self._lease], token, int(seconds * 1000)))
 
     async def release(self, token: str) -> None:
-        """Give the lease back. Raises as the link."""
+        """Give the lease back. Raises as RedisLink.run does."""
         await self._link.script(RELEASE, [self._lease], token)
 
     # ---
 
     async def _check(self) -> bool:
-        """Whether WAITAOF is to be asked. Raises SpillRefused when the server is not durable or does not say."""
+        """Check the server's settings. Returns whether it knows WAITAOF. Raises SpillRefused if it may lose entries."""
         try:
             info, fsync, policy = await self._link.run(_configuration)
         except (RedisDown, RedisRefused) as error:

@@ -1,6 +1,6 @@
 """What a store promises. Every implementation passes tests/central/store_contract.py.
 
-One rule above all: what ``commit`` returned from is durable, and a group is stored whole or not at all.
+The most important rule: when ``commit`` returns, the group is durable. A group is stored whole or not at all.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -24,36 +24,36 @@ class StoreError(Exception):
 
 
 class StoreUnavailable(StoreError):
-    """The store cannot be asked now; it may be later."""
+    """The store does not answer now; it may answer later."""
 
 
 class NotStored(StoreUnavailable):
-    """A COMMIT failed again, but a search by its id showed that the group is certainly not stored, as with Refused."""
+    """COMMIT failed, but a search for the group's id showed that the group is certainly not stored."""
 
 
 class Unsupported(StoreError):
-    """This kind of store never does it. The message names the tool that does."""
+    """This kind of store cannot do this. The message names the tool that can."""
 
 
 class Refused(StoreError):
-    """The store refused a group, and it is certainly not stored. With ``again``, other StoreErrors do not say that."""
+    """The store refused a group. It is certainly not stored, also if ``commit`` was called with ``again``."""
 
 
 class StaleNames(Refused):
-    """A name was deleted since the group's names were resolved: forget all cached names and resolve them again."""
+    """A name was deleted after the group's names were resolved. Empty the cache of names and resolve them again."""
 
 
 class OutcomeUnknown(Exception):
-    """COMMIT failed in a way that does not tell whether it happened.
+    """COMMIT failed, and the group may or may not be stored.
 
-    Commit the same group again with ``again=True``: the store then finds by the group's id whether it is stored.
+    Commit the same group again with ``again=True``: the store then finds out by the group's id.
     """
 
 
 class Metric(NamedTuple):
-    """A name that exists: its id, never used twice, and its type, the same for ever.
+    """A name that exists. Its ``id`` is never used for another name, and its ``kind`` never changes.
 
-    ``owner`` is the type on StatsD's lines that owns the name, the same for ever too once there is one.
+    ``owner`` is the StatsD type that owns the name. Once a name has an owner, it never changes.
     """
 
     id: int
@@ -61,15 +61,15 @@ class Metric(NamedTuple):
     owner: MetricType | None = None
 
     def takes(self, kind: Kind, sent_as: MetricType | None) -> bool:
-        """Whether such an item may be stored under the name. One that does not say what it was on a line may."""
+        """Whether an item of this kind and StatsD type may be stored under the name. None fits every owner."""
         return self.kind == kind and (sent_as is None or self.owner is None or self.owner == sent_as)
 
 
 class NewName(NamedTuple):
-    """A name to be created if it does not exist, for the row of the API key that sent it.
+    """A name to create if it does not exist. ``key_id`` is the row of the API key that sent it.
 
-    ``owner`` owns it from then on, unless it is owned or of the other type. ``clash_of`` is the name that another type
-    owns, whose samples are to be stored under this one.
+    ``owner`` becomes its owner, unless the name has an owner or another kind. ``clash_of`` is the shorter name that
+    another StatsD type owns: its samples of this type are stored under this name instead.
     """
 
     name: str
@@ -80,7 +80,7 @@ class NewName(NamedTuple):
 
 
 class ListedName(NamedTuple):
-    """A name as it is listed. ``clash_of`` is set where it has samples of that name, which another type owns."""
+    """A name in a list. If ``clash_of`` is set, this name holds samples that were sent under that shorter name."""
 
     name: str
     kind: Kind
@@ -89,7 +89,7 @@ class ListedName(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A point, numbers in units; ``weight``, ``low`` and ``high`` are None for a plain sample."""
+    """A point to store. Numbers are in units; ``weight``, ``low`` and ``high`` are None for a plain sample."""
 
     metric_id: int
     recorded_at: int
@@ -100,9 +100,9 @@ class Row(NamedTuple):
 
 
 class RequestId(NamedTuple):
-    """A request that is remembered: 16 bytes of (key row, Idempotency-Key) and 16 of its path and body.
+    """An id of a request to remember: 16 bytes, and a fingerprint of its path and body, also 16 bytes.
 
-    ``answer`` is the body of its 201 where that is not the plain one.
+    ``answer`` is the body of its 201, if it is not the plain one.
     """
 
     id: bytes
@@ -111,14 +111,14 @@ class RequestId(NamedTuple):
 
 
 class Remembered(NamedTuple):
-    """What the store knows of a request id."""
+    """What the store remembers under a request id."""
 
     fingerprint: bytes
     answer: bytes | None
 
 
 class RejectedPoint(NamedTuple):
-    """A point that was acknowledged from a buffer and then could not be stored under its name; numbers in units."""
+    """A point that was acknowledged from the spill, and that its name could not take later. Numbers are in units."""
 
     name: str
     kind: Kind
@@ -134,9 +134,9 @@ class RejectedPoint(NamedTuple):
 class Group:
     """What one transaction stores. ``id`` is 16 random bytes; ``day`` is days since the epoch.
 
-    The group's own id is stored in any case, beside ``ids``; ``find_requests`` finds it with a fingerprint of zeros.
-    ``names_version`` is what NameStore.version gave before the first of the rows' names was resolved; None is not
-    checked. ``rejected`` is kept aside for an operator, in the same transaction.
+    The group's own id is always stored, together with ``ids``; ``find_requests`` finds it with a fingerprint of zeros.
+    ``names_version`` is what NameStore.version returned before the rows' names were resolved; None is not checked.
+    ``rejected`` goes to a table for an operator, in the same transaction.
     """
 
     id: bytes
@@ -148,10 +148,10 @@ class Group:
 
 
 class KeyRow(NamedTuple):
-    """An API key as stored. ``hash`` is bcrypt's of the secret; times are whole seconds.
+    """An API key as stored. ``hash`` is the secret's bcrypt hash; times are whole seconds.
 
-    ``fast_hash`` is the one kept beside it, where there is one; ``find`` alone reads it.
-    ``expires_at`` is None for a key that never ends; ``last_used_at`` is a minute late at most.
+    ``fast_hash`` is the second hash of the secret, if there is one; only ``find`` reads it.
+    ``expires_at`` is None for a key that never expires; ``last_used_at`` is at most a minute late.
     """
 
     id: int
@@ -168,7 +168,7 @@ class KeyRow(NamedTuple):
 
 
 class NewKey(NamedTuple):
-    """An API key to be stored."""
+    """An API key to store."""
 
     public_id: str
     name: str
@@ -179,7 +179,7 @@ class NewKey(NamedTuple):
 
 
 class Caps(NamedTuple):
-    """How many names there may be, in all and made by one key."""
+    """How many names there may be: in all, and made by one key."""
 
     names: int
     names_per_key: int
@@ -189,38 +189,41 @@ class NameStore(Protocol):
     """The names of metrics. Every method may raise StoreUnavailable."""
 
     async def resolve(self, new_names: Sequence[NewName], caps: Caps, now: int) -> dict[str, Metric]:
-        """The metrics of these names, created where missing, durably; those over a cap are left out.
+        """The metrics of these names. Creates missing names durably; leaves out names over a cap.
 
-        A name without an owner gets that of the first item of its type that has one.
+        A name without an owner gets the first owner in ``new_names`` that fits its kind.
         """
 
     async def find(self, names: Sequence[str]) -> dict[str, Metric]:
         """The metrics of those names that exist."""
 
     async def version(self) -> int | None:
-        """Changes whenever any process deletes a name; None where no other process can."""
+        """A number that changes when any process deletes a name; None if no other process uses the store."""
 
     async def page(self, prefix: str, after: str, limit: int, *, clashes: bool = False) -> list[ListedName]:
-        """Names in byte order that start with ``prefix`` and come after ``after``; with ``clashes`` only such."""
+        """At most ``limit`` names that start with ``prefix`` and come after ``after``, in byte order.
+
+        ``clashes``: only names with ``clash_of``.
+        """
 
     async def delete(self, name: str) -> bool:
         """Remove a name, so that queries no longer find it or its points. False if there is no such name.
 
-        A process calls it between its commits.
+        Call it only while this process commits nothing.
         """
 
     async def purge(self) -> None:
-        """Remove the points of deleted names. This may take long, and may run while groups commit."""
+        """Remove the points of deleted names. This may take long. It may run while groups are committed."""
 
 
 class KeyStore(Protocol):
     """The API keys. Every method may raise StoreUnavailable."""
 
     async def find(self, public_ids: Sequence[str]) -> dict[str, KeyRow]:
-        """The rows of those public ids that exist, revoked or not."""
+        """The rows of those public ids that exist, also if the key is revoked."""
 
     async def list_all(self) -> list[KeyRow]:
-        """All key rows by id."""
+        """All rows, in the order of their ids."""
 
     async def create(self, key: NewKey, now: int) -> KeyRow:
         """Store a key durably."""
@@ -228,29 +231,29 @@ class KeyStore(Protocol):
     async def change(
         self, key_id: int, change: Callable[[KeyRow], KeyRow], now: int, *, keep_admin: bool = False
     ) -> KeyRow | None:
-        """Store what ``change`` makes of a key's scopes, limit, expiry and revocation, durably; gives the row then.
+        """Change a key's scopes, limit, expiry and revocation as ``change`` does, durably. Returns the new row.
 
-        None when there is no such key. ``keep_admin``: the row stays as it is where the change would bring nearer
-        the time at which the last admin key ends.
+        None if there is no such key. With ``keep_admin``, a change that would make the last admin key end earlier is
+        not made, and the old row is returned.
         """
 
     async def note_uses(self, uses: Mapping[int, int]) -> None:
-        """Store when keys were last used, by id, in seconds; an earlier time than the stored one changes nothing."""
+        """Store when keys were last used: seconds by key id. A time before the stored one changes nothing."""
 
     async def revoke(self, key_id: int, now: int) -> KeyRow | None:
-        """Mark a key as revoked, durably; None when there is none. Revoking twice keeps the first time."""
+        """Mark a key as revoked, durably; None if there is no such key. A second call keeps the first time."""
 
     async def rotate(self, key_id: int, hashed: str, now: int) -> KeyRow | None:
-        """Replace the secret of a key that is not revoked, durably; None when there is none."""
+        """Replace the secret of a key that is not revoked, durably; None if there is no such key."""
 
     async def keep_fast_hash(self, hashed: str, fast: str) -> None:
-        """Keep ``fast`` beside the bcrypt hash ``hashed``, for ``find``. Twice is no fault."""
+        """Store ``fast`` for the bcrypt hash ``hashed``, so that ``find`` returns both. A second call is harmless."""
 
 
 class Store(Protocol):
     """Stores groups of points and answers queries. Names, series, keys and retention have protocols of their own.
 
-    Every method may raise StoreUnavailable. A process calls ``tidy`` between its commits.
+    Every method may raise StoreUnavailable.
     """
 
     writers: int
@@ -262,22 +265,23 @@ class Store(Protocol):
     """Where old points are hidden and removed."""
 
     async def commit(self, group: Group, *, again: bool = False) -> None:
-        """Store the group, its ids, points and rejected points, in one transaction. Later queries have its points.
+        """Store the group's ids, points and rejected points in one transaction. Later queries include its points.
 
-        Raises OutcomeUnknown when it may or may not be in, and StoreError when it is certainly not.
-        With ``again`` the group may be in already: then this returns and stores nothing; only Refused and NotStored
-        are certain then.
-        Raises StaleNames when ``names_version`` is not the store's any more.
+        Raises OutcomeUnknown if the group may or may not be stored, and StoreError if it is certainly not stored.
+        Raises StaleNames if ``names_version`` is no longer the store's version.
+
+        Use ``again`` after OutcomeUnknown. If the group is already stored, this returns and stores nothing. Of the
+        StoreErrors, only Refused and NotStored then mean that the group is certainly not stored.
         """
 
     async def find_requests(self, ids: Sequence[bytes]) -> dict[bytes, Remembered]:
-        """Which of these request ids are stored, with what was answered."""
+        """Those of these request ids that are stored, each with its fingerprint and answer."""
 
     async def count_rejected(self) -> int:
-        """How many rejected points are kept aside."""
+        """How many rejected points the store keeps for an operator."""
 
     async def aggregate(self, metric_ids: Sequence[int], window: int, segments: Sequence[Segment]) -> Buckets:
-        """Exact summaries by name and window, only those with data; one snapshot."""
+        """Exact summaries per name and window, from one snapshot. Windows without data are left out."""
 
     async def distribute(self, metric_ids: Sequence[int], window: int, segments: Sequence[Segment]) -> Distribution:
         """What ``aggregate`` gives, and how the samples are spread over their values; one snapshot."""
@@ -289,10 +293,10 @@ class Store(Protocol):
         """Write a consistent copy of everything to ``target``, which must not exist, while writes go on."""
 
     async def ping(self) -> None:
-        """Return when the store answers; else raise StoreUnavailable."""
+        """Return if the store answers. Raises StoreUnavailable if it does not."""
 
     async def tidy(self, *, idle: bool) -> None:
-        """Do the upkeep that is due; never raises. Called between commits."""
+        """Do the upkeep that is due. Never raises. Call it only while this process commits nothing."""
 
     async def close(self) -> None:
         """Release everything. Later calls raise StoreUnavailable."""

@@ -1,4 +1,4 @@
-"""A store's answer to a query: summaries as columns, so that no Python object is made per window."""
+"""A store's answer to a query: summaries as columns, so that there is no Python object per window."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -7,11 +7,11 @@ import numpy as np
 import numpy.typing as npt
 
 Column = npt.NDArray[Any]
-"""Whole numbers: of 64 bits, or Python's own (dtype object) where one of the column's could be too large."""
+"""Whole numbers: 64-bit integers, or Python integers (dtype object) if one in the column could be too large."""
 
 
 class Buckets(NamedTuple):
-    """Summaries of names over windows, one per row, in the order of id and start; numbers in units."""
+    """Summaries, one row per name and window, in the order of metric id and start. Numbers are in units."""
 
     metric_ids: Column
     starts: Column
@@ -22,7 +22,7 @@ class Buckets(NamedTuple):
 
 
 def no_buckets() -> Buckets:
-    """The answer without any data."""
+    """An answer without data."""
     return Buckets(*np.empty((6, 0), dtype=np.int64))
 
 

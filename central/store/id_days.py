@@ -1,8 +1,8 @@
-"""The days under which request ids are kept, and which of them may go. Pure; both stores use it.
+"""The day under which a request id is stored, and the days whose ids may be dropped. Pure. Both stores use it.
 
-A wrong clock must not make an id look old: an id that is gone lets a replay be stored twice. So its day is never long
-before the newest one, and a day goes only when enough later days hold ids too. A clock that is wrong adds one such
-day, however far it is off and however long.
+A wrong clock must not make an id look old: when an id is dropped too early, a replay is stored twice. So new ids never
+go under a day before the newest one, and a day is dropped only if enough later days hold ids. A wrong clock adds only
+one such day, however wrong it is.
 """
 
 from collections.abc import Iterable
@@ -11,14 +11,14 @@ from typing import Final
 from protocol.limits import ID_DAYS
 
 FARTHEST: Final = 31
-"""How many days ahead of the clock the newest day may lie and still be used. Beyond that, the newest day is wrong."""
+"""The newest day is used only if it is at most this many days ahead of the clock. Otherwise it is wrong."""
 
 
 def id_day(today: int, newest: int) -> int:
-    """The day to keep ids under: ``today``, or the newest day that holds some, where the clock was set back."""
+    """The day for new ids: ``today``, or the newest day that holds ids if the clock was set back."""
     return newest if today < newest <= today + FARTHEST else today
 
 
 def days_to_drop(days: Iterable[int], today: int) -> list[int]:
-    """The days whose ids can be dropped: over ID_DAYS old by the clock, and before the newest ID_DAYS + 1 days."""
+    """The days whose ids may be dropped: more than ID_DAYS ago, and not among the newest ID_DAYS + 1 days with ids."""
     return [day for day in sorted(days)[: -ID_DAYS - 1] if day < today - ID_DAYS]

@@ -17,26 +17,26 @@ class KeyState(NamedTuple):
     name: str
     scopes: frozenset[str]
     revoked: bool
-    """Or expired: nobody can use it any more."""
+    """Revoked or expired: nobody can use the key any more."""
 
 
 @dataclass(frozen=True)
 class StoreState:
-    """The content of a store. Times are UTC seconds; ``None`` means that this store does not know."""
+    """The content of a store. Times are UTC seconds. ``None`` means that this store does not have the number."""
 
     version: str
     pending: list[str]
-    """Migrations that are still to be applied; the rest is empty then."""
+    """Migrations that are not applied yet. If there are any, the other fields are empty."""
     keys: list[KeyState] = field(default_factory=list)
     last_run: int | None = None
-    """When retention ran last; 0 for never."""
+    """When retention last ran; 0 if never."""
     rejected: int | None = None
     """Points that were acknowledged and then could not be stored under their name."""
     ahead: float | None = None
-    """Seconds that its clock is ahead of this host's."""
+    """How many seconds the store's clock is ahead of this host's clock."""
     variables: dict[str, str] = field(default_factory=dict)
-    """The server's settings, by name."""
+    """The database server's settings, by name."""
     last_partition: dict[str, int] = field(default_factory=dict)
-    """The last day, since the epoch, that each table has a partition for."""
+    """The last day for which each table has a partition, in days since the epoch."""
     clashes: Sequence[ListedName] = ()
-    """Names that hold samples of a name that another type owns: at most MAX_CLASHES of them."""
+    """At most MAX_CLASHES names that hold samples of a shorter name, which another StatsD type owns."""

@@ -1,4 +1,4 @@
-"""Plain numbered SQL, forward only, each file once, checked by its checksum."""
+"""Migrations: numbered SQL files. Each is applied once, forward only. A checksum shows if one was edited afterwards."""
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 OnMigration = Callable[[str, int, int], object]
-"""Called before each migration: its name, its place among those to be applied, from 1, and how many these are."""
+"""Called before each migration with its name, its number among the pending ones (from 1), and how many there are."""
 
 
 class MigrationError(Exception):
-    """The files and the database do not belong together. The message says what to do."""
+    """The migration files do not fit the database, or one failed. The message says what to do."""
 
 
 class Migration(NamedTuple):
-    """One file: its name without ``.sql``, its text and the text's SHA-256."""
+    """One file: its name without ``.sql``, its text, and the SHA-256 of the text."""
 
     name: str
     sql: str
@@ -24,7 +24,7 @@ class Migration(NamedTuple):
 
 
 def load(store: str) -> list[Migration]:
-    """The migrations of ``duckdb`` or ``mysql`` in order: from the wheel, or from the source tree beside us."""
+    """The migrations of ``duckdb`` or ``mysql`` in order, from the installed package or from the source tree."""
     folder: Traversable = files("central") / "migrations" / store
     if not folder.is_dir():
         folder = Path(__file__).parents[2] / "migrations" / store
@@ -37,14 +37,14 @@ def load(store: str) -> list[Migration]:
 
 
 def pending(known: list[Migration], applied: Mapping[str, str]) -> list[Migration]:
-    """Those still to be applied, given name -> checksum of those that were.
+    """The migrations in ``known`` that are not applied yet. ``applied`` maps names to checksums.
 
-    Raises MigrationError when an applied one was edited, or is not known to this version.
+    Raises MigrationError if an applied migration was edited, or if this version does not have it.
     """
     names = {migration.name for migration in known}
     for name in applied:
         if name not in names:
-            raise MigrationError(f"the database has migration {name}, which this version does not know: upgrade it")
+            raise MigrationError(f"the database has migration {name}, which is newer than this program: upgrade it")
     for migration in known:
         if applied.get(migration.name, migration.checksum) != migration.checksum:
             raise MigrationError(f"migration {migration.name} was changed after it was applied: restore the file")

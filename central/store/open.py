@@ -1,4 +1,4 @@
-"""Chooses the store that the settings name, and opens it."""
+"""Opens the store that the settings name."""
 
 import time
 from collections.abc import Callable
@@ -16,9 +16,9 @@ class OpenStore(Store, Protocol):
     """A store that this process has opened."""
 
     applied: list[str]
-    """Migrations that the opening applied."""
+    """Migrations that were applied when the store was opened."""
     may_remove: Callable[[], bool]
-    """Asked before ids are dropped."""
+    """The store calls this before it drops old ids; False means not now."""
 
 
 async def open_store(
@@ -28,11 +28,11 @@ async def open_store(
     clock: Callable[[], float] = time.time,
     may_remove: Callable[[], bool] = lambda: False,
 ) -> OpenStore:
-    """The store of ``DB_CONNECTION``, migrated; ``on_migration`` is called before each migration.
+    """Open and migrate the store of ``DB_CONNECTION``. ``on_migration`` is called before each migration.
 
-    ``may_remove`` is asked before anything is dropped by its age.
+    The store calls ``may_remove`` before it drops anything because of its age.
 
-    Raises StoreError and MigrationError; then nothing is left open.
+    Raises StoreError and MigrationError. Then the store is closed again.
     """
     store = _mysql(settings, clock) if settings.db_connection == "mysql" else DuckStore(settings.data_dir, clock=clock)
     store.may_remove = may_remove

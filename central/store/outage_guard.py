@@ -1,12 +1,12 @@
 """Wraps a store that may be down: no call waits long for it, and none waits while it is known to be down.
 
-A failure or a late answer makes the store count as down. It counts as up again when a ping in the background is
-answered and no commit hangs. A commit is never cancelled: only the store can say whether it happened.
+After a failure or a late answer, the guard considers the store down. It considers the store up again when it answers a
+ping in the background and no commit hangs. A commit is never cancelled: only the store knows whether it happened.
 
-Every other call passes one of two methods. A call that every request needs passes ``in_time``: without an answer soon,
-the store counts as down. Any other call passes ``while_up``: it may take long, and its failure says nothing about the
-store. OutageGuard and its parts have one line per call that chooses the method. Why the guard is not in the
-stores: docs/decisions/0013-the-guard-stands-before-the-store.md.
+Every other call goes through one of two methods. A call that every request needs goes through ``in_time``: if it is
+not answered soon, the store is considered down. Any other call goes through ``while_up``: it may take long, and its
+failure says nothing about the store. OutageGuard and its parts have one line per call that chooses the method. Why the
+guard is not part of the stores: docs/decisions/0013-the-guard-stands-before-the-store.md.
 """
 
 import asyncio
@@ -68,7 +68,7 @@ class _Keys:
 
 
 class _Retention:
-    """RetentionStore behind the guard's doors: every query needs its line."""
+    """RetentionStore behind the guard. Every query needs ``line``."""
 
     def __init__(self, retention: RetentionStore, guard: "OutageGuard") -> None:
         self.line = guard.in_time(retention.line)
@@ -79,7 +79,7 @@ class _Retention:
 
 
 class OutageGuard:
-    """base.Store before another one. Owns it: ``close`` closes both."""
+    """A base.Store in front of another one, which it owns: ``close`` closes both."""
 
     def __init__(
         self, store: Store, *, late_seconds: float = LATE_SECONDS, probe_seconds: float = PROBE_SECONDS
@@ -113,7 +113,7 @@ class OutageGuard:
         return not self.up.is_set()
 
     def in_time(self, call: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
-        """The call behind the door for what every request needs: without an answer in time the store is down."""
+        """Guard a call that every request needs: if it is not answered in time, the store is considered down."""
 
         async def pass_in_time(*args: P.args, **kwargs: P.kwargs) -> T:
             self._refuse_while_down()
@@ -130,7 +130,7 @@ class OutageGuard:
         return pass_in_time
 
     def while_up(self, call: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
-        """The call behind the door for what may take its time: it is refused while the store is down, and no more."""
+        """Guard a call that may take long: it is only refused while the store is down."""
 
         async def pass_while_up(*args: P.args, **kwargs: P.kwargs) -> T:
             self._refuse_while_down()
@@ -139,16 +139,16 @@ class OutageGuard:
         return pass_while_up
 
     async def commit(self, group: Group, *, again: bool = False) -> None:
-        """See Store. Raises OutcomeUnknown when it takes too long; it goes on meanwhile."""
+        """See Store. Raises OutcomeUnknown if it takes too long; the commit then goes on in the background."""
         self._refuse_while_down()
-        # A task of its own: neither the caller's end nor our impatience cancels it. A commit that was sent may be
-        # made in any case, so only its own answer, or the store's to the same group again, says what became of it.
+        # A separate task, so that neither a cancelled caller nor our time limit cancels the commit. Once it is sent,
+        # the store may complete it anyway. Only its answer, or a second commit of the same group, shows the outcome.
         task = asyncio.create_task(self._store.commit(group, again=again))
         self._running.add(task)
         task.add_done_callback(self._ended)
         done, _ = await asyncio.wait([task], timeout=self._late_seconds)
         if not done:
-            # Held to be down until it ends, whatever a ping says: the next group might hang behind it.
+            # The store counts as down until this commit ends, even if it answers pings: the next group could hang too.
             self.late_commits += 1
             self._hanging.add(task)
             self._went_down(f"a commit took longer than {self._late_seconds:g} s")
@@ -160,7 +160,7 @@ class OutageGuard:
             raise
 
     async def ping(self) -> None:
-        """See Store. Returns when the store itself answers, in time, and no commit hangs: then it is up."""
+        """See Store. If the store answers in time and no commit hangs, it is considered up."""
         try:
             async with asyncio.timeout(self._late_seconds):
                 await self._store.ping()
@@ -183,7 +183,7 @@ class OutageGuard:
             await self._store.tidy(idle=idle)
 
     async def close(self) -> None:
-        """Wait a little for commits that hang, then close the store."""
+        """Wait a few seconds for commits that hang, then close the store."""
         if self._probe is not None:
             self._probe.cancel()
             await asyncio.wait([self._probe])
@@ -201,14 +201,14 @@ class OutageGuard:
             self.outages += 1
             _log.error("store_down", reason=reason)
             if self._probe is None or self._probe.done():
-                # A context of its own: the probe outlives the request that met the outage, and must not log its id.
+                # An empty context: the probe runs longer than this request and must not log the request's id.
                 self._probe = asyncio.create_task(self._probe_until_up(), name="store-probe", context=Context())
 
     async def _probe_until_up(self) -> None:
         while self.down:
             try:
                 await self.ping()
-            except Exception as error:  # whatever it says, it does not answer; only an answer ends this
+            except Exception as error:  # any error means no answer; only an answer ends this loop
                 _log.info("store_still_down", reason=str(error))
                 await asyncio.sleep(self._probe_seconds)
 

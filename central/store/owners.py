@@ -1,7 +1,7 @@
-"""Which of StatsD's types owns a name: the same rule for every store, which keeps what it decides in ``name_owners``.
+"""Which StatsD type owns a name. Every store uses this rule, and stores the owners in its table ``name_owners``.
 
-A name has an owner from the first item on that says what it was on its line. Names that were made over REST, or by an
-agent that did not say so yet, have none until then.
+The first item with a StatsD type makes that type the owner of its name. Until then the name has no owner: it was made
+over REST, or by an old agent that does not send StatsD types.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ class Claim(NamedTuple):
 
 
 def must_resolve(new: NewName, found: Metric | None) -> bool:
-    """Whether the store must be asked: the name does not exist, or it has no owner and this item would own it."""
+    """Whether the store must resolve the name: it does not exist, or it has no owner and ``new`` would become it."""
     return found is None or _may_own(new, found)
 
 

@@ -1,7 +1,7 @@
-"""Query planning, pure: which table answers which part of a time range.
+"""Query planning: which table answers which part of a time range. Pure.
 
-Raw points at the unaligned edges, minutes next, hours in the middle, so that the cost of an
-exact answer does not grow with the number of raw points.
+The edges of the range come from raw points, the parts next to them from the rollup by minute, and the middle from the
+rollup by hour. So an exact answer does not cost more when there are more raw points.
 """
 
 from typing import Final, Literal, NamedTuple
@@ -22,14 +22,14 @@ class Segment(NamedTuple):
 
 
 def plan(start: int, end: int, window: int) -> list[Segment]:
-    """Segments that cover [start, end) exactly once, in order. ``window`` is in seconds, at least a minute."""
+    """Segments in order that cover each second of [start, end) once. ``window`` is in seconds, at least a minute."""
     segments: list[Segment] = []
     _cover(segments, start, end, (("raw", 60), ("minute", 3600), ("hour", 0)), hours=window >= WINDOWS["1h"])
     return segments
 
 
 def _cover(into: list[Segment], start: int, end: int, levels: tuple[tuple[Level, int], ...], *, hours: bool) -> None:
-    """Cover [start, end) with the first level outside and the coarser ones, where whole, inside."""
+    """Cover [start, end): the edges with the first level, and the whole coarser units inside with the next levels."""
     if start >= end:
         return
     level, coarser = levels[0]
@@ -46,12 +46,12 @@ def _cover(into: list[Segment], start: int, end: int, levels: tuple[tuple[Level,
 
 
 def windows_touched(start: int, end: int, window: int) -> int:
-    """How many windows of ``window`` seconds, aligned to the epoch, hold a part of [start, end)."""
+    """How many windows of ``window`` seconds overlap [start, end). Windows are aligned to the epoch."""
     return -(-end // window) - start // window
 
 
 def window_that_fits(start: int, end: int, names: int) -> str | None:
-    """The finest window whose answer stays within both bounds, or None."""
+    """The finest window whose answer stays within both limits, or None."""
     for label, seconds in WINDOWS.items():
         touched = windows_touched(start, end, seconds)
         if touched <= MAX_WINDOWS_PER_NAME and touched * names <= MAX_WINDOWS_PER_ANSWER:

@@ -1,4 +1,4 @@
-"""What retention asks of a store: one row that is changed by comparison, a log, and old data in small pieces.
+"""What retention needs from a store: a row that is changed by compare-and-swap, a log, and removal in small pieces.
 
 Every store passes tests/central/retention_contract.py. Times are whole UTC seconds; 0 stands for "never".
 """
@@ -11,14 +11,14 @@ LINE_MOVES: Final[tuple[Action, ...]] = ("hide", "restore")
 
 
 class Move(NamedTuple):
-    """A move of the line: when it happened, and where the line was put."""
+    """A move of the line: when it happened, and where the line is since then."""
 
     at: int
     line: int
 
 
 class LogEntry(NamedTuple):
-    """A line of the log: what was done, by whom, and what a drop removed (rows, and partitions or slices of them)."""
+    """An entry of the log: what was done and by whom; for a drop, how many rows and pieces were removed."""
 
     at: int
     action: Action
@@ -29,15 +29,15 @@ class LogEntry(NamedTuple):
 
 
 class State(NamedTuple):
-    """Where retention stands. ``moves`` are the log's moves of the line, oldest first, and are never written."""
+    """The state of retention. ``moves`` are the line's moves from the log, oldest first; ``replace`` ignores them."""
 
     version: int = 0
     line: int = 0
-    """Points before it are hidden from queries."""
+    """Queries do not see points before this time."""
     dropped: int = 0
-    """Points before it are gone or going, and cannot be shown again."""
+    """Points before this time are removed, or being removed. They cannot be shown again."""
     held_until: int = 0
-    """Until then only a person moves the line."""
+    """Until this time, only a person moves the line."""
     last_run: int = 0
     lease_owner: str = ""
     lease_until: int = 0
@@ -45,33 +45,33 @@ class State(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """What one call of ``drop`` removed."""
+    """What one call of ``drop`` removed: how many rows, and from which table or partition."""
 
     rows: int
     what: str
 
 
 class RetentionStore(Protocol):
-    """Every method may raise StoreUnavailable or StoreError; none needs the ingest to stop."""
+    """Every method may raise StoreUnavailable or StoreError. All may run while groups are committed."""
 
     async def line(self) -> int:
-        """Where the line is; cheap."""
+        """Where the line is. This call is cheap."""
 
     async def state(self) -> State:
-        """The row and the moves of the line, of one moment."""
+        """The row and the moves of the line, from one snapshot."""
 
     async def replace(self, old: State, new: State, entries: Sequence[LogEntry] = ()) -> bool:
-        """Write ``new`` and the log entries in one durable transaction, if the row is still at ``old.version``.
+        """Write ``new`` and the log entries in one durable transaction, if the row still has ``old.version``.
 
-        False, and nothing is written, if another process wrote first. The version written is ``old.version + 1``.
+        Returns False and writes nothing if another process wrote first. The new version is ``old.version + 1``.
         """
 
     async def log(self, limit: int) -> list[LogEntry]:
         """The newest entries, newest first."""
 
     async def drop(self, before: int) -> Piece | None:
-        """Remove one piece of what is older than ``before``, raw points and rollups alike; None when none is left.
+        """Remove one piece of the raw points and rollups older than ``before``. None if nothing is left.
 
-        A piece holds up a commit for milliseconds. ``before`` is a day start and at least 8 days ago, so no new
-        point can come where a piece is removed.
+        One piece delays a commit only by milliseconds. ``before`` is the start of a day at least 8 days ago, so no new
+        point can arrive in a piece that is removed.
         """

@@ -6,7 +6,7 @@
 
 enum {
     MAX_NAME = 255,
-    MAX_WHOLE_DIGITS = 14, /* so that units fit into 64 bits whatever they are */
+    MAX_WHOLE_DIGITS = 14, /* so that every number of units fits into 64 bits */
     DECIMALS = 4,
     UNIT = 10000,
     TIME_LENGTH = 20,
@@ -25,7 +25,7 @@ static const struct {
 static_assert(MAX_WHOLE_DIGITS + DECIMALS <= 18, "units and the digit that rounds them fit into 64 bits");
 static_assert(sizeof "2026-02-15T00:00:00Z" - 1 == TIME_LENGTH, "a time in everyday form");
 
-/* Every reader below gives the first byte after what it read, or NULL. */
+/* Each reader below returns the first byte after what it read, or NULL if it cannot read it. */
 
 static inline const char *skip(const char *at, const char *end)
 {
@@ -79,7 +79,8 @@ static inline const char *read_units(const char *at, const char *end, int64_t *u
     assert(whole >= 0 && whole <= MAX_WHOLE_DIGITS + 1);
     if (whole == 0 || whole > MAX_WHOLE_DIGITS || (whole > 1 && *begin == '0'))
         return NULL;
-    int decimals = 0, next = 0, more = 0; /* half even: the first digit too many, and whether any follows but 0 */
+    /* To round half to even: ``next`` is the fifth decimal, and ``more`` is not 0 if a digit after it is not 0. */
+    int decimals = 0, next = 0, more = 0;
     if (at < end && *at == '.') {
         const char *dot = at++;
         for (; at < end && is_digit(*at); at++) {
@@ -113,7 +114,7 @@ static int two_digits(const char *at, int least, int most)
     return number < least || number > most ? -1 : number;
 }
 
-/* Days since the epoch of a date of the Gregorian calendar; March is the first month of the year here. */
+/* The days from the epoch to a Gregorian date. Years start in March here, so that a leap day is a year's last day. */
 static int64_t days_of(int year, int month, int day)
 {
     assert(year >= 1 && year <= 9999);
@@ -267,7 +268,7 @@ int read_items(const char *at, const char *end, const struct bounds *bounds, str
     return skip(at, end) == end ? count : 0;
 }
 
-/* The first byte after a string that has begun. */
+/* Returns the first byte after the string in which ``at`` lies; NULL if the string does not end. */
 static const char *end_of_string(const char *at, const char *end)
 {
     assert(at != NULL && at <= end);
@@ -277,7 +278,7 @@ static const char *end_of_string(const char *at, const char *end)
     return at < end ? at + 1 : NULL;
 }
 
-/* The comma or bracket after an item, NULL where there is none. */
+/* Returns the comma or closing bracket after an item; NULL if there is none. */
 static const char *end_of_item(const char *at, const char *end)
 {
     assert(at != NULL && at <= end);
@@ -293,7 +294,7 @@ static const char *end_of_item(const char *at, const char *end)
     return NULL;
 }
 
-/* Whether nothing but the end of the object follows: 1, or why not. */
+/* Returns 1 if only the object's closing brace follows; else SPANS_TORN or SPANS_OTHER. */
 static int read_tail(const char *at, const char *end)
 {
     assert(at != NULL && at <= end);

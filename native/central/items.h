@@ -1,8 +1,8 @@
-/* The body of a batch in everyday form: JSON without escapes, plain numbers, times as 2026-02-15T00:00:00Z. Knows nothing
- * of Python.
+/* Reads the body of a batch in everyday form: JSON without escapes, plain numbers, times as 2026-02-15T00:00:00Z. It
+ * uses nothing of Python.
  *
- * Whatever it is not sure of, and whatever breaks a rule, is left to whoever knows all rules (protocol/item.py), the
- * whole batch: so it can only be quicker, and never of another opinion.
+ * If anything in the batch is unusual or breaks a rule, it does not read the batch. Then Python reads it, with all rules
+ * (protocol/item.py). So this code is faster than Python, and never disagrees with it.
  */
 #ifndef FIESTA_ITEMS_H
 #define FIESTA_ITEMS_H
@@ -10,33 +10,34 @@
 #include <stdint.h>
 
 struct item {
-    const char *name; /* in the body */
+    const char *name; /* points into the body */
     int name_length;
     int is_counter;
-    int is_summary; /* else the last three are not set */
+    int is_summary; /* if 0, weight, low and high are not set */
     int64_t value, recorded_at; /* units of 1/10,000; seconds since the epoch */
     int64_t weight, low, high;
 };
 
 struct bounds {
-    double oldest, newest; /* times outside of these break a rule */
-    int64_t now; /* the time of an item without one */
-    int most; /* items, for which there is room */
+    double oldest, newest; /* times before or after these break a rule */
+    int64_t now; /* the time of an item that has none */
+    int most; /* the number of items for which there is room */
 };
 
-/* Where an item stands in the body. */
+/* The place of an item in the body. */
 struct span {
     const char *begin, *end;
 };
 
-/* The body is no batch in everyday form; it ends too early. COUNTED times as many as there is room for are counted. */
+/* SPANS_OTHER: the body is not a batch in everyday form. SPANS_TORN: the body ends too early. Counting stops at COUNTED
+ * times the items for which there is room. */
 enum { SPANS_OTHER = -1, SPANS_TORN = -2, COUNTED = 100 };
 
-/* How many items a body has, of which the first ``most`` are kept; or one of the above. What is in the items is not
- * looked at. */
+/* Returns the number of items in the body, and writes the spans of the first ``most``; or SPANS_OTHER or SPANS_TORN. It
+ * does not read the items themselves. */
 int read_spans(const char *at, const char *end, int most, struct span *spans);
 
-/* How many items there are; 0 when the batch is not in everyday form. */
+/* Returns the number of items read; 0 if the batch is not in everyday form. */
 int read_items(const char *at, const char *end, const struct bounds *bounds, struct item *items);
 
 #endif

@@ -4,13 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef __int128 wide; /* 10^18 rows of 64 bits can be summed in it */
+typedef __int128 wide; /* holds the sum of 10^18 numbers of 64 bits */
 
-enum { UNIT = 10000, DECIMALS = 4, LONGEST = 256 /* no line is as long */ };
+enum { UNIT = 10000, DECIMALS = 4, LONGEST = 256 /* every line is shorter */ };
 
 static const int64_t FIRST_SECOND = -62135596800LL, LAST_SECOND = 253402300799LL; /* of the years 1 to 9999 */
 
-static_assert(LONGEST > 20 + 1 + 14 + 4 * (2 + 39 + 1), "a key and four sums of 128 bits are a line");
+static_assert(LONGEST > 20 + 1 + 14 + 4 * (2 + 39 + 1), "a line holds a key and four sums of 128 bits");
 
 struct sums {
     int64_t metric_id, bucket;
@@ -33,7 +33,7 @@ static int reserve(struct text *text)
     return 0;
 }
 
-/* What was written up to ``to`` belongs to the text. */
+/* Makes the bytes up to ``to``, which end with a newline, a part of the text. */
 static void end_line(struct text *text, const char *to)
 {
     assert(to > text->bytes + text->length && to[-1] == '\n');
@@ -41,7 +41,7 @@ static void end_line(struct text *text, const char *to)
     text->length = (size_t)(to - text->bytes);
 }
 
-/* The writers below have room, and give where the next byte goes. */
+/* Each writer below expects enough room, and returns the place for the next byte. */
 
 static char *put_whole(char *to, unsigned __int128 number)
 {
@@ -85,7 +85,7 @@ static char *put_units(char *to, wide units)
     return to;
 }
 
-/* YYYYMMDDhhmmss of seconds since the epoch; March is the first month of the year here. */
+/* Writes seconds since the epoch as YYYYMMDDhhmmss. Years start in March here, so that a leap day is a year's last. */
 static char *put_stamp(char *to, int64_t seconds)
 {
     assert(seconds >= FIRST_SECOND && seconds <= LAST_SECOND);
@@ -170,7 +170,7 @@ static int64_t bucket_of(int64_t seconds, int64_t width)
     return bucket;
 }
 
-/* One line a bucket: the rows of each lie together. */
+/* Writes one line per bucket. The rows are sorted, so each bucket's rows lie together. */
 static int write_rollup(struct text *text, const struct row *rows, size_t count, int64_t width)
 {
     assert(rows != NULL || count == 0);
@@ -212,7 +212,7 @@ static int compare(const void *left, const void *right)
     return a->index < b->index ? -1 : a->index > b->index;
 }
 
-/* By metric and time; rows of the same second stay in their order. */
+/* Sorts the rows by metric and time. Rows of the same second keep their order. */
 static int sort_rows(struct group *group)
 {
     size_t count = group->count;

@@ -1,5 +1,5 @@
-/* A group's rows as lines of text, and their sums by minute and hour: what central/store/mysql/rows.py makes, byte for
- * byte. Knows nothing of Python. */
+/* Writes a group's rows, and their sums per minute and hour, as lines of text. The bytes are the same as those that
+ * central/store/mysql/rows.py writes. It uses nothing of Python. */
 #ifndef FIESTA_LINES_H
 #define FIESTA_LINES_H
 
@@ -8,7 +8,7 @@
 
 struct row {
     int64_t metric_id, recorded_at, value; /* units of 1/10,000 */
-    int64_t weight, low, high; /* set where it is a summary */
+    int64_t weight, low, high; /* set only if is_summary */
     int is_summary;
 };
 
@@ -18,17 +18,17 @@ struct text {
 };
 
 struct group {
-    struct row *rows; /* the caller's; in any order, and in the order of the key afterwards */
+    struct row *rows; /* owned by the caller; write_lines sorts them */
     size_t count;
     uint64_t base; /* the id of the first point */
-    int summaries; /* from here on: what was made */
+    int summaries; /* this and all below are results: whether a row is a summary */
     struct text points, minutes, hours;
 };
 
-/* 0; -1 when memory is out; 1 when a time is none of the years 1 to 9999. */
+/* Returns 0; -1 if there is no memory; 1 if a time is not in the years 1 to 9999. */
 int write_lines(struct group *group);
 
-/* Gives the texts' memory back. */
+/* Frees the memory of the texts. */
 void free_lines(struct group *group);
 
 #endif

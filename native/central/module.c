@@ -1,4 +1,4 @@
-/* central.core: batches read and groups written in everyday forms. See central/core.pyi. */
+/* The Python module central.core: reads batches and writes groups. central/core.pyi describes its functions. */
 #define PY_SSIZE_T_CLEAN
 #define Py_LIMITED_API 0x030b0000
 #include <Python.h>
@@ -13,7 +13,7 @@ enum { ITEM_FIELDS = 7, ROW_FIELDS = 6, LONG = 256 * 1024 };
 
 static_assert(sizeof(long long) == sizeof(int64_t), "Python's long long holds a number of a row");
 
-/* The state of a module: words that all items share. */
+/* The state of the module: texts that all items share. */
 struct words {
     PyObject *counter, *value;
 };
@@ -24,7 +24,7 @@ static PyObject *none(void)
     return Py_None;
 }
 
-/* An Item without its Python-level constructor; every field of ``fields`` is taken over, also after a failure. */
+/* Makes an Item without its Python constructor. Takes over the references in ``fields``, also if it fails. */
 static PyObject *make_item(PyTypeObject *type, PyObject *fields[ITEM_FIELDS])
 {
     assert(type != NULL && fields != NULL);
@@ -102,7 +102,7 @@ static PyObject *core_items(PyObject *module, PyObject *args)
     if (length < LONG)
         count = read_items(body, body + length, &bounds, items);
     else {
-        /* A body of this length comes from a thread beside the event loop, which works meanwhile. */
+        /* A long body is read in a thread. Without the lock, the event loop goes on meanwhile. */
         Py_BEGIN_ALLOW_THREADS
         count = read_items(body, body + length, &bounds, items);
         Py_END_ALLOW_THREADS
@@ -155,8 +155,8 @@ static PyObject *core_spans(PyObject *Py_UNUSED(module), PyObject *args)
     return made;
 }
 
-/* 1: the number fits; 0: it does not, and plain Python has to do it all; -1: it is no number. It never calls __index__,
- * because that may run any code, also code that takes the row out of the list. */
+/* Returns 1 if the number fits into 64 bits; 0 if not: then plain Python must write the group; -1 if it is not a number.
+ * Never calls __index__, because that may run any code, also code that changes the list of rows. */
 static int number_of(PyObject *row, Py_ssize_t place, int64_t *number, int *there)
 {
     assert(row != NULL && number != NULL);
@@ -176,7 +176,7 @@ static int number_of(PyObject *row, Py_ssize_t place, int64_t *number, int *ther
     return overflow == 0;
 }
 
-/* As number_of, for a whole row: a summary has the last three fields, a plain sample none of them. */
+/* As number_of, for a whole row. A summary has the last three fields; a plain sample has none of them. */
 static int row_of(PyObject *tuple, struct row *row)
 {
     assert(tuple != NULL && row != NULL);
@@ -194,7 +194,7 @@ static int row_of(PyObject *tuple, struct row *row)
     return there == 3 || row->is_summary;
 }
 
-/* The same, for all rows. */
+/* As row_of, for all rows. */
 static int rows_of(PyObject *list, struct row *rows, size_t count)
 {
     assert(rows != NULL);
@@ -205,7 +205,7 @@ static int rows_of(PyObject *list, struct row *rows, size_t count)
     return fits;
 }
 
-/* As number_of; the ids after ``base`` must fit too. */
+/* As number_of. The ids after ``base`` must fit too. */
 static int base_of(PyObject *number, struct group *group)
 {
     assert(number != NULL);
@@ -287,7 +287,7 @@ static int fill(PyObject *module)
     return words->value ? 0 : -1;
 }
 
-/* Also called for a module that could not be filled. */
+/* Python also calls this if ``fill`` has failed. */
 static void release(void *module)
 {
     assert(module != NULL);

@@ -1,1 +1,1 @@
-"""The embedded store: DuckDB in one file, for one central process. The engine owns the file and its writer thread."""
+"""The embedded store: a DuckDB file for one central process. The engine owns the file and its threads."""

@@ -1,7 +1,7 @@
-"""A growing Bloom filter of 16-byte ids, so that a new request costs no search on disk.
+"""A Bloom filter of 16-byte ids that grows. With it, the store needs no search on disk for a new request id.
 
-False means certainly not seen. True means probably seen, and then the table is asked: a full block is wrong about
-1 in 40,000 times. Ids are hashes already, so their own bits are the positions.
+``id in filter`` is False only for ids that are certainly not in it. True means probably: then the store searches the
+table. A full block is wrong for about 1 in 40,000 new ids. Ids are hashes, so their own bits are the positions.
 """
 
 from collections.abc import Iterable
@@ -19,7 +19,7 @@ _LOW: Final = (1 << 64) - 1
 
 
 class BloomFilter:
-    """The ids of one day, in blocks that double: 4 bytes per id in a full one, up to 16 in one that ``load`` made."""
+    """The ids of one day, in blocks of doubling size. A full block has 4 bytes per id; one from ``load`` up to 16."""
 
     def __init__(self) -> None:
         self._blocks: list[tuple[bytearray, int]] = []
@@ -40,7 +40,7 @@ class BloomFilter:
         return False
 
     def add(self, keys: Iterable[bytes]) -> None:
-        """Remember ids."""
+        """Add ids."""
         for key in keys:
             bits, mask = self._block()
             number = int.from_bytes(key, "big")
@@ -54,7 +54,7 @@ class BloomFilter:
     def load(
         self, high: "np.ndarray[tuple[int], np.dtype[np.uint64]]", low: "np.ndarray[tuple[int], np.dtype[np.uint64]]"
     ) -> None:
-        """Remember many ids at once, given as the high and low halves of each."""
+        """Add many ids at once. ``high`` and ``low`` are the 64-bit halves of each id."""
         if not len(high):
             return
         bits, mask = self._grow(max(_FIRST_CAPACITY, 1 << (2 * len(high) - 1).bit_length()))

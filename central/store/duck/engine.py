@@ -1,6 +1,6 @@
-"""Runs the embedded database: one writer thread, readers in lanes, transactions, checkpoints.
+"""Runs the embedded database: a writer thread, reader threads in lanes, transactions, checkpoints.
 
-It knows nothing about metrics. It closes a handle that broke, and the next call opens the file again. The
+It knows nothing about metrics. When a handle breaks, the engine closes it, and the next call opens the file again. The
 write-ahead log then decides what is durable.
 """
 
@@ -26,14 +26,14 @@ Connection = duckdb.DuckDBPyConnection
 
 
 class Lane(Enum):
-    """A lane and its number of threads. A read never waits for a read in another lane."""
+    """A lane of readers and its number of threads. A read never waits for a read in another lane."""
 
     LOOK_UP = 2
-    """Keys, names, lines, pings: short, and every request needs them."""
+    """Short reads that every request needs: keys, names, the retention line, pings."""
     QUERY = 3
-    """Queries of users, which may take long."""
+    """Users' queries, which may take long."""
     COPY = 1
-    """A backup."""
+    """Backups."""
 
 
 READ_SECONDS: Final = 30.0
@@ -42,7 +42,7 @@ _NEVER: Final = "1TB"
 _INTERRUPT_EVERY: Final = 0.05
 _SETTINGS: Final = (
     f"SET checkpoint_threshold = '{_NEVER}';"
-    " PRAGMA disable_checkpoint_on_shutdown"  # a handle in doubt must not write when it is dropped
+    " PRAGMA disable_checkpoint_on_shutdown"  # a broken handle must not write when it is closed
 )
 _log = structlog.get_logger(__name__)
 
@@ -59,16 +59,16 @@ def run_checkpoint(connection: Connection) -> None:
 
 @dataclass(slots=True, eq=False)
 class _Reading:
-    """One call of ``read``: its cursor while it works, and whether its caller has gone."""
+    """One call of ``read``: its cursor while it runs, and whether its caller no longer waits."""
 
     cursor: Connection | None = None
     over: bool = False
 
 
 class Engine:
-    """One database file. ``prepare`` is run on every new handle, on the writer's thread.
+    """One database file. Runs ``prepare`` on every new handle, in the writer thread.
 
-    Owns the handle and the threads. Cursors of readers never outlive their call.
+    Owns the handle and the threads. A reader's cursor exists only during its call.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class Engine:
         self._failed_checkpoints = 0
 
     async def write(self, work: Callable[[Connection], T]) -> T:
-        """Run ``work`` on the writer's thread. Raises StoreUnavailable when the file cannot be opened."""
+        """Run ``work`` in the writer thread. Raises StoreUnavailable if the file cannot be opened."""
         if self._closed:
             raise StoreUnavailable("the store is closed")
         return await asyncio.get_running_loop().run_in_executor(self._writer, lambda: work(self._opened()))
@@ -102,10 +102,10 @@ class Engine:
     async def read(
         self, work: Callable[[Connection], T], *, lane: Lane = Lane.LOOK_UP, seconds: float | None = None
     ) -> T:
-        """Run ``work`` on a cursor of its own, in its lane, and interrupt it after its time or when its caller goes.
+        """Run ``work`` in its lane with a new cursor. Interrupt it when its time is over or its caller is cancelled.
 
-        Raises StoreUnavailable when the file cannot be opened, its handle broke meanwhile or the time is over, and
-        StoreError when a statement failed.
+        Raises StoreUnavailable if the file cannot be opened, the handle broke meanwhile or the time is over, and
+        StoreError if a statement failed.
         """
         if self._closed:
             raise StoreUnavailable("the store is closed")
@@ -120,19 +120,21 @@ class Engine:
             async with asyncio.timeout(limit):
                 return await asyncio.shield(future)
         except TimeoutError:
-            raise StoreUnavailable(f"the query took longer than {limit:g} s; ask for less") from None
+            raise StoreUnavailable(
+                f"the query took longer than {limit:g} s; ask for a shorter range or fewer names"
+            ) from None
         finally:
             if not future.done():
-                # The caller has gone and the statement has not. It is ended, so that it holds no reader; what it
-                # raises then is nobody's.
+                # The caller no longer waits, but the statement still runs. End it, so that it does not occupy a
+                # reader thread. Read its exception, or asyncio would log it as never retrieved.
                 future.add_done_callback(lambda done: done.cancelled() or done.exception())
                 self._end(reading, future)
 
     async def change(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run ``work`` in a transaction of its own on the writer's thread.
+        """Run ``work`` in its own transaction in the writer thread.
 
-        Raises StoreError when nothing of it is stored, and StoreUnavailable when that is not known: then the handle
-        is dropped, and to ask again must be harmless.
+        Raises StoreError if nothing is stored, and StoreUnavailable if that is not known. Then the handle is dropped.
+        Use it only for work that is harmless to do twice.
         """
         return await self.write(lambda handle: self._in_transaction(handle, lambda: work(handle, *args, **kwargs)))
 
@@ -146,13 +148,13 @@ class Engine:
         try:
             self.run_commit(handle)
         except Exception as error:
-            # A COMMIT that failed may have reached the disk all the same. Only the file, opened again, knows.
+            # A COMMIT that failed may still have reached the disk. Opening the file again shows whether it did.
             self.break_handle()
             raise StoreUnavailable(f"it is not known whether the change was stored: {error}") from error
         return result
 
     def undo(self, handle: Connection) -> None:
-        """Roll the open transaction back, if there is one. A handle that cannot is dropped. Writer's thread only."""
+        """Roll back the open transaction, if there is one. Drops the handle if that fails. Writer thread only."""
         try:
             handle.execute("ROLLBACK")
         except duckdb.TransactionException:  # none was open
@@ -162,18 +164,18 @@ class Engine:
             self.break_handle()
 
     async def tidy(self, *, idle: bool) -> None:
-        """Checkpoint when the log is large, or not empty and nobody writes. Never raises.
+        """Make a checkpoint if the write-ahead log is large, or if it is not empty and ``idle``. Never raises.
 
-        A checkpoint that fails makes no request fail. It is logged, a broken handle is opened again, and what was
-        committed stays committed.
+        When a checkpoint fails, no request fails. The engine logs it and opens the file again. What was committed stays
+        committed.
         """
         size = self.wal_bytes()
-        due = WAL_BYTES * (1 + self._failed_checkpoints)  # a failure opens the file anew: not after every group
+        due = WAL_BYTES * (1 + self._failed_checkpoints)  # a failure reopens the file: do not retry after every group
         if not self._closed and (size >= due or (idle and size > 0)):
             await asyncio.get_running_loop().run_in_executor(self._writer, self._try_checkpoint)
 
     def wal_bytes(self) -> int:
-        """Size of the write-ahead log."""
+        """The size of the write-ahead log."""
         try:
             return self.path.with_name(self.path.name + ".wal").stat().st_size
         except OSError:
@@ -190,10 +192,10 @@ class Engine:
             readers.shutdown()
 
     def break_handle(self) -> None:
-        """Drop a handle whose state is in doubt; the next call opens the file again. Writer's thread only."""
+        """Close a handle whose state is unknown; the next call opens the file again. Writer thread only."""
         with self._gate:
-            # No reader begins on it from here on. Those at work keep the broken database open in this process, and
-            # to open the file beside them would give it back: so they are ended first, within a read's time.
+            # From here on no reader starts on this handle. Running readers keep the broken database open in this
+            # process, and opening the file would return that same database. So end them first, within a read's time.
             handle, self._handle = self._handle, None
             patience = time.monotonic() + self._read_seconds
             while self._readings and time.monotonic() < patience:
@@ -221,7 +223,7 @@ class Engine:
                     undo.pop_all()
             except duckdb.Error as error:
                 raise StoreUnavailable(f"the store file cannot be opened: {error}") from error
-            self._handle = handle  # last, so that a handle that is not prepared is never used
+            self._handle = handle  # set last, so that no call uses a handle before it is prepared
         return self._handle
 
     def _read(self, work: Callable[[Connection], T], reading: _Reading) -> T:
@@ -244,9 +246,9 @@ class Engine:
                 self._gate.notify_all()
 
     def _end(self, reading: _Reading, future: asyncio.Future[T]) -> None:
-        """Interrupt a query whose caller has gone, or keep it from starting.
+        """Interrupt a read whose caller no longer waits, or keep it from starting.
 
-        Asks again and again: DuckDB forgets an interrupt that arrives between two statements.
+        Repeats the interrupt until the read ends, because DuckDB ignores one that arrives between two statements.
         """
         if future.done():
             return
@@ -259,9 +261,9 @@ class Engine:
         try:
             self._checkpoint(self._opened())
             self._failed_checkpoints = 0
-        except duckdb.TransactionException as error:  # a reader is at work: the next one will do
+        except duckdb.TransactionException as error:  # a reader is running; the next checkpoint will do it
             _log.debug("checkpoint_postponed", error=str(error))
-        except Exception as error:  # whatever it is, it is no request's fault
+        except Exception as error:  # no request may fail because of this
             self._failed_checkpoints += 1
             _log.error("checkpoint_failed", error=str(error), in_a_row=self._failed_checkpoints)
             self.break_handle()

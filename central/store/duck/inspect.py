@@ -1,4 +1,4 @@
-"""Reads the state of the embedded store's file while no service has it open. It opens the file read-only."""
+"""Reads the state of the embedded store's file, read-only. No service may have the file open."""
 
 import time
 from pathlib import Path
@@ -13,7 +13,7 @@ from central.store.migrations import load, pending
 
 
 def inspect_file(path: Path) -> StoreState:
-    """The state of the store in the file. Raises StoreUnavailable if it cannot be read, and MigrationError."""
+    """The state of the store in this file. Raises StoreUnavailable if the file cannot be read, and MigrationError."""
     try:
         with duckdb.connect(str(path), read_only=True, config={"threads": 1}) as handle:
             version = f"DuckDB {duckdb.__version__}"

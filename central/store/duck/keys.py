@@ -12,7 +12,7 @@ _Fields = tuple[int, str, str, str, str, int, int, int | None, int | None, int |
 
 
 class DuckKeys:
-    """KeyStore on a DuckDB engine. A change is a transaction between two groups."""
+    """KeyStore on a DuckDB engine. Each change is a transaction of its own, between two groups."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -53,7 +53,7 @@ class DuckKeys:
 
 
 def list_all(cursor: Connection) -> list[KeyRow]:
-    """Every key by id."""
+    """All keys, in the order of their ids."""
     return [_row(fields) for fields in cursor.execute(f"SELECT {_COLUMNS} FROM {_KEYS} ORDER BY id").fetchall()]
 
 
@@ -126,13 +126,13 @@ def _keep_fast_hash(handle: Connection, hashed: str, fast: str) -> None:
 
 
 def last_id(handle: Connection, table: str) -> int:
-    """The highest id ever given in ``table``."""
+    """The highest id that was ever used in ``table``."""
     (found,) = handle.execute("SELECT id FROM last_ids WHERE of_table = ?", [table]).fetchall()
     return int(found[0])
 
 
 def set_last_id(handle: Connection, table: str, key: int) -> None:
-    """Remember the highest id given in ``table``."""
+    """Store the highest id that was used in ``table``."""
     handle.execute("UPDATE last_ids SET id = ? WHERE of_table = ?", [key, table])
 
 

@@ -15,7 +15,7 @@ _OWNED: Final = "metrics LEFT JOIN name_owners ON name_owners.metric_id = metric
 
 
 class DuckNames:
-    """NameStore on a DuckDB engine. A change is a transaction between two groups."""
+    """NameStore on a DuckDB engine. Each change is a transaction of its own, between two groups."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -29,7 +29,7 @@ class DuckNames:
         return await self._engine.read(lambda cursor: _find(cursor, names))
 
     async def version(self) -> int | None:
-        """See NameStore: no other process has the file."""
+        """See NameStore. No other process can open the file."""
         return None
 
     async def page(self, prefix: str, after: str, limit: int, *, clashes: bool = False) -> list[ListedName]:
@@ -43,7 +43,7 @@ class DuckNames:
         return await self._engine.change(_delete, name)
 
     async def purge(self) -> None:
-        """See NameStore. ``delete`` has removed the points already."""
+        """See NameStore. Nothing is left to do: ``delete`` removes the points too."""
 
 
 def page(cursor: Connection, prefix: str, after: str, limit: int, *, clashes: bool) -> list[ListedName]:
@@ -73,7 +73,7 @@ def _resolve(handle: Connection, new_names: Sequence[NewName], caps: Caps, now: 
 
 
 def _create(handle: Connection, missing: Sequence[NewName], found: dict[str, Metric], caps: Caps, now: int) -> None:
-    """Make names as far as the caps allow it, and add them to ``found``."""
+    """Create as many of the names as the caps allow, and add them to ``found``."""
     (total,) = handle.execute("SELECT count(*) FROM metrics").fetchone() or (0,)
     by_key = dict(handle.execute("SELECT created_by, count(*) FROM metrics GROUP BY 1").fetchall())
     next_id = last_id(handle, "metrics")

@@ -1,7 +1,8 @@
-"""Packs the embedded store's rollup by minute of days gone by: sorted by name, one row per name and minute.
+"""Packs the embedded store's rollup by minute for past days: sorted by name, one row per name and minute.
 
-A fold leaves a name's rows a few at a time all over the day; packed, they lie together, and a query skips the blocks of
-other names. A slice is one transaction between two groups. What comes late is packed later, behind what is there.
+Each fold of the tail adds a few rows per name, so a name's rows are spread over the whole day. Packed, they lie
+together, and a query skips the blocks of other names. A slice is one transaction between two groups. Points that
+arrive late are packed later, behind the rows that are packed already.
 """
 
 from typing import Final
@@ -10,16 +11,16 @@ from central.store.duck.engine import Connection
 from central.store.duck.sql import put_minutes
 
 SLICE_ROWS: Final = 30_000
-"""About how many rows a slice moves: a name's day at least."""
+"""About how many rows a slice moves. It moves at least one name's rows of a day."""
 PAUSE_SECONDS: Final = 1.0
-"""Seconds between two slices, so that commits are hardly delayed."""
+"""Seconds between two slices. Commits run between them."""
 CHECK_SECONDS: Final = 3_600.0
-"""Seconds until the next try after nothing was left to pack."""
+"""Seconds until the next try when nothing was left to pack."""
 _DAY: Final = 86_400
 
 
 def pack(handle: Connection, before: int, slice_rows: int = SLICE_ROWS) -> bool:
-    """Move one slice of the oldest day that ends by ``before``. False when there is none. Within a transaction."""
+    """Move one slice of the oldest day before the time ``before``. False if there is none. Runs in a transaction."""
     (oldest,) = handle.execute(f"SELECT min(bucket) FROM rollup_minute WHERE bucket < {before}").fetchone() or (None,)
     if oldest is None:
         return False

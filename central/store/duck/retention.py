@@ -1,8 +1,8 @@
-"""Retention in the embedded store: raw points and minutes half a million rows at a time, hours some thousand.
+"""Retention in the embedded store. It removes raw points and minutes half a million rows at a time, and hours 2,000.
 
-Each call is one transaction of the writer's thread, between two groups. Removing a million rows takes 25 ms; the hours
-have a primary key, with which a row takes 2 to 7 us, so those go in slices by number of rows: an hour of 100,000 names
-would hold a commit up for half a second.
+Each call is one transaction in the writer thread, between two groups. Removing a million raw points takes 25 ms. The
+table of hours has a primary key, which makes removing a row take 2 to 7 us. So one hour of 100,000 names would delay a
+commit by half a second, and smaller slices do not.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ _KEYLESS: Final = {
     "metric_points": [("tail_points", "recorded_at"), ("metric_points", "recorded_at")],
     "rollup_minute": [(table, "bucket") for table in ROLLUPS["minute"]],
 }
-"""By what a piece is called: the tables without a key that it is of, and the column that says how old a row is."""
+"""The name of a piece -> its tables (without a primary key), each with the column that holds a row's time."""
 
 
 class DuckRetention:
@@ -52,12 +52,12 @@ class DuckRetention:
     async def drop(self, before: int) -> Piece | None:
         """See RetentionStore."""
         piece = await self._engine.change(_drop, before)
-        await self._engine.tidy(idle=False)  # when nobody writes nobody else looks after the log
+        await self._engine.tidy(idle=False)  # if no group is committed meanwhile, nothing else checkpoints the log
         return piece
 
 
 def _state(cursor: Connection) -> State:
-    """One statement, hence one snapshot."""
+    """One statement, so both come from one snapshot."""
     moves = f"SELECT list([done_at, line] ORDER BY id) FROM retention_log WHERE action IN {LINE_MOVES}"
     (row,) = cursor.execute(f"SELECT {_ROW}, coalesce(({moves}), []) FROM retention").fetchall()
     return State._make([*row[:-1], tuple(Move(*move) for move in row[-1])])
@@ -83,14 +83,14 @@ def _drop(handle: Connection, before: int) -> Piece | None:
             return Piece(rows, what)
     for table in ROLLUPS["hour"]:
         old = f"SELECT rowid FROM {table} WHERE bucket < {before} LIMIT {SLICE_ROWS}"
-        # The bucket again: it keeps the outer scan away from blocks that hold nothing old.
+        # The outer condition on ``bucket`` looks redundant. With it, the scan skips blocks without old rows.
         if rows := _deleted(handle, f"DELETE FROM {table} WHERE bucket < {before} AND rowid IN ({old})"):
             return Piece(rows, table)
     return None
 
 
 def _drop_oldest(handle: Connection, table: str, column: str, before: int) -> int:
-    """Remove about PIECE_ROWS of what is older: of more, the oldest part of the time that they span."""
+    """Remove the rows before ``before``. If there are more than PIECE_ROWS, remove about that many of the oldest."""
     found = handle.execute(f"SELECT count(*), min({column}) FROM {table} WHERE {column} < {before}").fetchone()
     rows, oldest = found or (0, None)
     if not rows:

@@ -1,7 +1,7 @@
-"""The embedded store's SQL, and the arrays that carry a group's rows into it.
+"""The embedded store's SQL, and the arrays that pass a group's rows to it.
 
-Numbers cross as whole units. A product with the exact decimal 0.0001 makes them decimals with four places again;
-a division would go through binary floats.
+Numbers are passed as whole units. SQL multiplies them by the exact decimal 0.0001, which gives decimals with four
+places. A division would use binary floats and not be exact.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,17 +17,17 @@ from protocol.numbers import UNIT
 
 _SPLIT: Final = 10**10
 _NARROW_END: Final = 10**14
-"""Units of a group's rows that cross in 64 bits, and values of a rollup that fit into DECIMAL(18,4)."""
+"""Units below this are passed in 64 bits; a rollup's values below this fit into DECIMAL(18,4)."""
 _DOUBLE_END: Final = float(1 << 50)
 _LOW: Final = 10**8
-"""The lower digits of a number, before the point, that cross by themselves where a double cannot hold all."""
+"""A number that is too large for a double is read in two halves. The lower half has these digits before the point."""
 _LOW_UNITS: Final = _LOW * UNIT
 _HALVES_END: Final = _LOW_UNITS * _DOUBLE_END / 2
 ROLLUPS: Final = {
     "minute": ("rollup_minute", "rollup_minute_packed", "rollup_minute_wide"),
     "hour": ("rollup_hour",),
 }
-"""The tables of a level: a query adds up what is in all of them."""
+"""The tables of each level. A query adds up the rows of all of them."""
 
 _SUMMARIES: Final = """
 SELECT metric_id, recorded_at // {0} * {0} AS bucket, sum(coalesce(samples, 1)) AS samples, sum(value) AS total,
@@ -39,7 +39,7 @@ _FITS: Final = (
 
 
 def put_minutes(table: str, summaries: str) -> str:
-    """Statements that insert what a SELECT gives into a table of narrow numbers, by name, or into the wide one."""
+    """Statements that insert the rows of a SELECT: into ``table`` if the numbers fit, else into rollup_minute_wide."""
     return (
         f"INSERT INTO {table} SELECT * FROM ({summaries}) WHERE {_FITS} ORDER BY metric_id, bucket;"
         f"INSERT INTO rollup_minute_wide SELECT * FROM ({summaries}) WHERE NOT ({_FITS});"
@@ -55,8 +55,8 @@ ON CONFLICT DO UPDATE SET
     min_value = least(min_value, excluded.min_value), max_value = greatest(max_value, excluded.max_value);
 DELETE FROM tail_points;
 """
-"""Moves the tail into points and rollups, up to its COMMIT. Planned anew each time on purpose: a prepared
-plan keeps what it knew of the table's values, and gave wrong groups (docs/decisions/0003-the-tail.md)."""
+"""Moves the tail into points and rollups; the caller commits. This is not a prepared statement, on purpose: a prepared
+plan keeps old statistics of the table, and grouped wrongly (docs/decisions/0003-the-tail.md)."""
 
 _NARROW: Final = "({}::DECIMAL(14,0) * 0.0001::DECIMAL(4,4))"
 _HALVES: Final = (
@@ -84,8 +84,8 @@ PUT_IDS: Final = "INSERT INTO {table} SELECT * FROM incoming_ids"
 def point_columns(rows: Sequence[Row]) -> tuple[str, dict[str, Any]]:
     """The statement that stores these rows in the tail, and its ``incoming`` columns.
 
-    Numbers of up to 14 digits, as nearly all are, cross in one column each and are multiplied in 64 bits; any
-    larger one makes its group's numbers cross as two halves of ten digits.
+    If all numbers have at most 14 digits, as nearly always, each is one column and is multiplied in 64 bits. Otherwise
+    all numbers of the group are passed as two halves of ten digits.
     """
     metric_ids, times, values, weights, lows, highs = zip(*rows, strict=True)
     columns: dict[str, Any] = {"m": np.array(metric_ids, dtype=np.int32), "t": np.array(times, dtype=np.int64)}
@@ -107,7 +107,7 @@ def point_columns(rows: Sequence[Row]) -> tuple[str, dict[str, Any]]:
 
 
 def id_columns(ids: Sequence[RequestId]) -> dict[str, Any]:
-    """The ``incoming_ids`` columns: ids and fingerprints as halves, answers where they are not plain."""
+    """The ``incoming_ids`` columns: 64-bit halves of ids and fingerprints, and the answers that are not plain."""
     keys = words([entry.id for entry in ids])
     bodies = words([entry.fingerprint for entry in ids])
     return {
@@ -126,15 +126,15 @@ def words(keys: Sequence[bytes]) -> tuple[Words, Words]:
 
 
 def find_ids(tables: Sequence[str], keys: Sequence[bytes]) -> str:
-    """SELECT of what these tables know of these ids."""
+    """SELECT of the rows of these tables that may have these ids. The caller compares the lower halves."""
     listed = ", ".join(str(int.from_bytes(key[:8], "big")) for key in keys)
     return " UNION ALL ".join(f"SELECT * FROM {table} WHERE high IN ({listed})" for table in tables)
 
 
 def aggregate(metric_ids: Sequence[int], window: int, segments: Sequence[Segment], *, halves: bool = False) -> str:
-    """SELECT of exact summaries by name and window over all segments, in one statement and so one snapshot.
+    """SELECT of exact summaries per name and window over all segments. One statement, so one snapshot.
 
-    ``halves``: each number is followed by its lower digits, for ``buckets_of_halves``.
+    With ``halves``, each number is followed by its lower digits, for ``buckets_of_halves``.
     """
     numbers = [f"{{0}}, {{0}} % {_LOW}::DECIMAL(38,4)" if halves else "{0}"] * 4
     sums = ", ".join(map(str.format, numbers, ("sum(samples)", "sum(total)", "min(low)", "max(high)")))
@@ -152,10 +152,10 @@ def aggregate(metric_ids: Sequence[int], window: int, segments: Sequence[Segment
 
 
 def buckets(columns: Mapping[str, Any]) -> Buckets | None:
-    """What ``aggregate`` selected, as columns of doubles; None where a number is too large for one to be exact.
+    """Buckets from the columns of doubles that ``aggregate`` selected. None if a number is too large to be exact.
 
-    A double is off by 2^-53 of itself and its product with 10,000 by as much again: below 2^50 units that is less
-    than a quarter of one, so the nearest whole number is the one.
+    The error of a double is at most 2^-53 of its value, and multiplying by 10,000 adds as much again. Below 2^50 units
+    this is less than a quarter of a unit, so rounding gives the exact number.
     """
     metric_ids, starts, *numbers = columns.values()
     units = [np.rint(column * UNIT) for column in numbers]
@@ -165,9 +165,10 @@ def buckets(columns: Mapping[str, Any]) -> Buckets | None:
 
 
 def buckets_of_halves(columns: Mapping[str, Any]) -> Buckets | None:
-    """What ``aggregate`` selected as halves; None where a number is too large for doubles even so.
+    """Buckets from the halves that ``aggregate`` selected. None if a number is too large even for two doubles.
 
-    The lower half is exact. What is left over it is the double's error, below half of what the upper half counts in.
+    The lower half is exact. The whole number minus the lower half is a multiple of 10^8, plus an error of the double
+    that is less than half of that. So rounding gives the exact upper half.
     """
     metric_ids, starts, *numbers = columns.values()
     if any(np.abs(column).max(initial=0) * UNIT > _HALVES_END for column in numbers):
@@ -201,6 +202,6 @@ def _raw(table: str, segment: Segment, metric_ids: Sequence[int]) -> str:
 
 
 def _within(column: str, segment: Segment, metric_ids: Sequence[int]) -> str:
-    """One name is compared and not looked up in a list: so other columns are read only where it occurs."""
+    """The WHERE condition. It compares a single name with ``=``: then DuckDB skips the blocks of other names."""
     names = f"= {metric_ids[0]}" if len(metric_ids) == 1 else f"IN ({', '.join(map(str, metric_ids))})"
     return f"metric_id {names} AND {column} >= {segment.start} AND {column} < {segment.end}"

@@ -1,10 +1,11 @@
-"""The embedded store: DuckDB in one file, for one central process. See base.Store for the promises.
+"""The embedded store: a DuckDB file for one central process. base.Store says what a store promises.
 
-There is one writer, so no index judges the ids: ``find_requests`` looks at the newest in memory, then at each day's
-Bloom filter, and in the tables only for what a filter has probably seen.
+There is only one writer, so request ids need no unique index. ``find_requests`` searches the newest ids in memory, then
+each day's Bloom filter. It searches the tables only for ids that a filter probably has.
 
-A group's points go to the *tail*, a small table that every query reads beside the rollups. When it is large enough it
-is folded into points and rollups in one transaction. So an answer is exact at once and a small commit stays cheap: see
+A group's points go to the *tail*, a small table that every query reads in addition to the rollups. When the tail is
+large enough, it is folded into points and rollups in one transaction. So answers are exact at once, and small commits
+are cheap: see
 docs/decisions/0002-request-ids-without-an-index.md and 0003-the-tail.md.
 """
 
@@ -52,7 +53,7 @@ T = TypeVar("T")
 
 FILE_NAME: Final = "fiesta.duckdb"
 TAIL_ROWS: Final = 32_768
-"""How many rows make the tail fold: few enough for fast queries, enough to spread the cost of a fold."""
+"""The tail is folded at this many rows: few enough for fast queries, enough to make folds rare."""
 _MAX_CACHED_REQUESTS: Final = 16_384
 _DAY: Final = 86_400
 _BACKUP_SECONDS: Final = 3_600
@@ -61,7 +62,7 @@ _log = structlog.get_logger(__name__)
 
 
 class DuckStore:
-    """base.Store on one DuckDB file. All arguments but ``folder`` are for tests."""
+    """base.Store on one DuckDB file. All arguments except ``folder`` are for tests."""
 
     writers = 1
 
@@ -89,10 +90,10 @@ class DuckStore:
         self._pack_at = 0.0
         self._on_migration: OnMigration | None = None
         self.applied: list[str] = []
-        """Migrations that the opening of the file applied."""
+        """Migrations that were applied when the file was opened."""
 
     async def open(self, on_migration: OnMigration | None = None) -> None:
-        """Open the file, made and migrated where needed. Raises StoreUnavailable or MigrationError."""
+        """Open the file. Create and migrate it if needed. Raises StoreUnavailable or MigrationError."""
         self._on_migration = on_migration
         await self.engine.write(lambda _: None)
 
@@ -105,16 +106,16 @@ class DuckStore:
         await self.engine.read(lambda cursor: cursor.execute("SELECT 1").fetchall(), seconds=5)
 
     async def tidy(self, *, idle: bool) -> None:
-        """See Store. Drops old ids, folds the tail, packs the minutes of days gone by, lets the engine checkpoint."""
+        """See Store. Drops old ids, folds the tail, packs the minutes of past days, and lets the engine checkpoint."""
         now, may_remove = self._clock(), self.may_remove()
         try:
             for day in days_to_drop(self._filters, int(now // _DAY)) if may_remove else ():
                 await self.engine.write(lambda handle, day=day: handle.execute(f"DROP TABLE {_table(day)}"))  # type: ignore[misc]
                 del self._filters[day]
-                self._cached_requests.clear()  # once per day; a question asked again finds its row in that day's table
+                self._cached_requests.clear()  # once per day; ids that are not dropped are still in the tables
             if self._tail_rows >= self._fold_at:
                 await self.engine.write(self._fold)
-            # A time far ahead was set by a clock that has been set back since.
+            # If the time is far ahead, the clock was wrong when it was set.
             if may_remove and not 0 < self._pack_at - now <= pack.CHECK_SECONDS:
                 await self._pack()
         except (duckdb.Error, StoreError) as error:
@@ -127,7 +128,7 @@ class DuckStore:
         """See Store."""
         if not again:
             group.day = id_day(group.day, max(self._filters, default=0))
-        # The group's own id goes in with its requests' ids: it tells, after a COMMIT in doubt, whether all is in.
+        # The group's own id is stored with its requests' ids. After a COMMIT in doubt it shows whether all is stored.
         own = RequestId(group.id, bytes(16), None)
         ids = list({entry.id: entry for entry in (own, *group.ids)}.values())
         try:
@@ -136,10 +137,10 @@ class DuckStore:
         except OutcomeUnknown as error:
             if not again:
                 raise
-            # Not by chance, then: on a full disk it would go on for ever. The file, opened again, knows.
+            # COMMIT failed twice. On a full disk it would fail for ever, so look in the file, which is open again.
             if not await self.engine.write(lambda handle: self._has(handle, group)):
                 raise NotStored(f"the group was not stored: {error}") from error
-        # Only now, when it is durable. Where this is not reached the file is opened anew, and that reads all ids.
+        # The group is durable, so remember its ids. After an error the file is opened again, which reads all ids.
         self._filters.setdefault(group.day, BloomFilter()).add(entry.id for entry in ids)
         for entry in group.ids:
             self._cached_requests[entry.id] = Remembered(entry.fingerprint, entry.answer)
@@ -147,15 +148,15 @@ class DuckStore:
             del self._cached_requests[next(iter(self._cached_requests))]
 
     def _write_group(self, handle: Connection, group: Group, ids: list[RequestId], *, again: bool) -> bool:
-        """Whether this call stored the group; False when an earlier one had. Writer's thread only.
+        """Store the group. Returns False if an earlier call has stored it. Writer thread only.
 
-        Raises StoreError before COMMIT, when nothing is stored, and OutcomeUnknown from COMMIT on.
+        Raises StoreError if it fails before COMMIT: then nothing is stored. Raises OutcomeUnknown if COMMIT fails.
         """
         table = _table(group.day)
         try:
             if group.day not in self._filters:
                 handle.execute(sql.CREATE_IDS.format(table=table))
-            # No other transaction runs, so the look here and the INSERT below are of one moment, without an index.
+            # No other transaction runs, so nothing can store the id between this search and the INSERT below.
             if again and handle.execute(sql.find_ids([table], [group.id])).fetchall():
                 return False
             put_points, points = sql.point_columns(group.rows) if group.rows else ("", {})
@@ -168,20 +169,20 @@ class DuckStore:
         try:
             self.engine.run_commit(handle)
         except Exception as error:
-            # The write-ahead log may hold the group all the same, and this handle may not know. So nobody reads from
-            # it any more: the next call opens the file again and has what is durable.
+            # The write-ahead log may hold the group, and this handle may not know it. So no one may read from this
+            # handle any more. The next call opens the file again and reads what is durable.
             _log.error("commit_outcome_unknown", error=str(error), group=group.id.hex())
             self.engine.break_handle()
             raise OutcomeUnknown(str(error)) from error
         return True
 
     def _has(self, handle: Connection, group: Group) -> bool:
-        if group.day not in self._filters:  # read anew when the file was opened
+        if group.day not in self._filters:  # the filters were read when the file was opened
             return False
         try:
             found = handle.execute(sql.find_ids([_table(group.day)], [group.id])).fetchall()
         except duckdb.Error as error:
-            raise StoreUnavailable(f"the group cannot be looked for: {error}") from error
+            raise StoreUnavailable(f"the group cannot be searched for: {error}") from error
         return bool(found)
 
     def _fold(self, handle: Connection) -> None:
@@ -194,7 +195,7 @@ class DuckStore:
             return
         try:
             self.engine.run_commit(handle)
-        except Exception as error:  # either way the store is whole; opening it again counts the tail
+        except Exception as error:  # folded or not, the store is consistent; opening it again counts the tail
             _log.error("fold_outcome_unknown", error=str(error))
             self.engine.break_handle()
         else:
@@ -207,7 +208,7 @@ class DuckStore:
             self._pack_at = self._clock() + pack.CHECK_SECONDS
 
     async def find_requests(self, ids: Sequence[bytes]) -> dict[bytes, Remembered]:
-        """See Store. Costs no search on disk for ids that are new."""
+        """See Store. Searches no table for ids that are new."""
         found = {key: self._cached_requests[key] for key in ids if key in self._cached_requests}
         filters = self._filters.values()
         possible = [key for key in ids if key not in found and any(key in day for day in filters)]
@@ -241,7 +242,7 @@ class DuckStore:
         await self.engine.read(lambda cursor: _copy(cursor, target), lane=Lane.COPY, seconds=_BACKUP_SECONDS)
 
     async def under_lock(self, work: Callable[[], Awaitable[T]]) -> T:
-        """See Store; the file is this process's alone."""
+        """See Store. No lock is needed: no other process can open the file."""
         return await work()
 
     # --- opening
@@ -256,9 +257,10 @@ class DuckStore:
 def _put(
     handle: Connection, put_points: str, incoming: dict[str, Any], put_ids: str, incoming_ids: dict[str, Any]
 ) -> None:
-    """Begin a transaction and run both statements; DuckDB finds their tables by the names of these arguments.
+    """Begin a transaction and run both statements. They read the arguments ``incoming`` and ``incoming_ids`` as tables.
 
-    In one call: beside a busy event loop each call waits its turn for the interpreter, 14 ms per group and not 5.
+    This is one call of DuckDB because each call waits for the interpreter lock while the event loop is busy: one call
+    takes 5 ms per group, separate calls take 14 ms.
     """
     handle.execute(f"BEGIN; {put_points}; {put_ids}")
 
@@ -274,7 +276,7 @@ def _aside(point: RejectedPoint) -> list[object]:
 
 
 def _aggregate(cursor: Connection, metric_ids: Sequence[int], window: int, segments: Sequence[Segment]) -> Buckets:
-    """The first of three ways that is exact for the numbers at hand: 1, 4 and 20 times the time."""
+    """Try three ways until one is exact for these numbers. They take 1, 4 and 20 times as long."""
     statement = sql.aggregate(metric_ids, window, segments)
     buckets = sql.buckets(cursor.execute(statement).fetchnumpy())
     if buckets is None:
@@ -292,7 +294,7 @@ def _units(number: Decimal) -> int:
 
 
 def _copy(cursor: Connection, target: Path) -> None:
-    """Copy everything in one snapshot. The copy is always detached again, also after an error."""
+    """Copy everything from one snapshot. The copy is always detached, also after an error."""
     if target.exists():
         raise StoreError(f"{target} exists already")
     name, quoted = f"copy_{os.urandom(8).hex()}", str(target).replace("'", "''")
@@ -300,7 +302,7 @@ def _copy(cursor: Connection, target: Path) -> None:
     try:
         cursor.execute(f"COPY FROM DATABASE {Path(FILE_NAME).stem} TO {name}; CHECKPOINT {name}")
     finally:
-        with contextlib.suppress(duckdb.Error):  # only where the handle is broken: it takes the name with it
+        with contextlib.suppress(duckdb.Error):  # fails only if the handle is broken, which detaches the copy too
             cursor.execute(f"DETACH {name}")
 
 

@@ -1,7 +1,7 @@
-"""One connection to MySQL 8 or MariaDB, its session pinned: the only file that knows the driver.
+"""One connection to MySQL 8 or MariaDB, with fixed session variables. Only this file uses the driver.
 
-Errors come out as three kinds: ServerError (the statement failed, the session lives), Lost (the session is gone), and
-StoreUnavailable (the server lives and refuses work). A connection that is not closed has read its answer to the end.
+It raises three kinds of errors: ServerError (a statement failed, the session goes on), Lost (the session is gone), and
+StoreUnavailable (the server refuses work). A connection that is not closed has read its last answer completely.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,32 +20,32 @@ from central.store.base import StoreError, StoreUnavailable
 DUPLICATE: Final = 1062
 NO_PARTITION: Final = 1526
 AGAIN: Final = frozenset({1205, 1213, 1412})
-"""Lock wait timeout, deadlock, table definition changed: the same transaction may go through next time."""
+"""Lock wait timeout, deadlock, table definition changed: the same transaction may succeed next time."""
 LEFT_OUT: Final = -1
-"""LOAD DATA LOCAL did not store a text as it was."""
+"""Our own code: LOAD DATA LOCAL did not store every line exactly as it was."""
 NOT_LOADED: Final = frozenset({LEFT_OUT, 1148, 3948})
-"""The same, or the server takes no LOAD DATA LOCAL any more: an INSERT goes through, or tells why not."""
+"""LEFT_OUT, or the server no longer allows LOAD DATA LOCAL. An INSERT of the same rows works, or says why not."""
 _GONE: Final = frozenset({1053, 1080, 1152, 1153, 1158, 1159, 1160, 1161, 1184, 1927, 3169, 4031})
-"""Errors after which the server ends the session: shutdown, killed, a broken packet, rested too long."""
+"""Errors after which the server ends the session: shutdown, killed, a broken packet, idle for too long."""
 _NO_SUCH_COMMAND: Final = 2000
 _REFUSING: Final = frozenset(
     {3, 1021, 1026, 1028, 1030, 1037, 1038, 1040, 1041, 1114, 1180, 1203, 1226, 1290, 1317, 1792, 1836, 3100, 3101}
 )
-"""Disk or memory full, too many connections, read-only, a statement killed: no fault of what was asked."""
+"""Disk or memory full, too many connections, read-only, a statement killed: the statement itself is not at fault."""
 _TOO_LONG: Final = frozenset({1969, 3024})
 PACKET_BYTES: Final = 512 * 1024
-"""What is sent at once ends about here, far below any server's max_allowed_packet."""
+"""About the most bytes that are sent in one packet: far below every server's max_allowed_packet."""
 _WAIT_SECONDS: Final = 120
-"""How long a session may rest: the server ends it then, so that none whose client vanished keeps its locks."""
+"""The server ends a session that is idle for this long. So a session whose client vanished does not keep its locks."""
 _MAY_LOAD: Final = "SHOW VARIABLES WHERE Variable_name IN ('local_infile', 'wsrep_load_data_splitting')"
-"""The second: a cluster that commits a LOAD DATA in parts."""
+"""wsrep_load_data_splitting is set in a cluster that commits one LOAD DATA in several transactions."""
 _SQL_MODE: Final = "STRICT_ALL_TABLES,STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION"
 
 
 class ServerError(StoreError):
     """The server refused one statement; the session goes on.
 
-    ``code`` is the server's error number, ``at`` the statement's place among those sent together.
+    ``code`` is the server's error number. ``at`` is the statement's index among those that were sent together.
     """
 
     def __init__(self, code: int, message: str) -> None:
@@ -55,7 +55,7 @@ class ServerError(StoreError):
 
 
 class Lost(StoreUnavailable):
-    """The session ended. What was not committed by then never will be."""
+    """The session ended. The server rolls back what was not committed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,22 +71,22 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """What a session is for. ``select_seconds`` is the server's own limit of a SELECT; None for no limit."""
+    """The options of a session. ``select_seconds`` is the server's time limit for a SELECT; None for no limit."""
 
     lock_seconds: int = 3
-    """How long a statement waits for a row or for a table that is being changed."""
+    """How long a statement waits for a locked row or table."""
     select_seconds: int | None = None
     prepare: tuple[str, ...] = ()
-    """Statements run once when the session begins."""
+    """Statements to run once when the session begins."""
 
 
 class _Cursor(aiomysql.Cursor):  # type: ignore[misc]
     async def _show_warnings(self, conn: Any) -> None:
-        """Ask for none: in strict mode what matters is an error, and it would cost a round trip."""
+        """Do not ask for warnings: in strict mode faults are errors, and it would cost a round trip."""
 
 
 class _Result(MySQLResult):  # type: ignore[misc]
-    """What one statement gave. LOAD DATA LOCAL gets the next of the texts that we mean to send, and never a file."""
+    """The result of one statement. LOAD DATA LOCAL gets the next of our texts, and never a file."""
 
     async def _read_load_local_packet(self, first_packet: Any) -> None:
         raw = self.connection
@@ -100,9 +100,9 @@ class _Result(MySQLResult):  # type: ignore[misc]
 
 class _Raw(aiomysql.Connection):  # type: ignore[misc]
     texts: Sequence[bytes] = ()
-    """What LOAD DATA LOCAL gets, in order."""
+    """The texts for LOAD DATA LOCAL, in order."""
     left_out = False
-    """Whether one of them did not become as many rows, or not as it was: LOAD DATA LOCAL makes warnings of errors."""
+    """Whether a text became fewer rows, or other values. LOAD DATA LOCAL only warns where an INSERT would fail."""
 
     async def _read_query_result(self, unbuffered: bool = False) -> None:
         self._result = None
@@ -115,16 +115,16 @@ class _Raw(aiomysql.Connection):  # type: ignore[misc]
 
 
 class Connection:
-    """A session. Made by ``connect``; whoever has it closes it."""
+    """A session. ``connect`` makes it; its holder must close it."""
 
     def __init__(self, raw: Any) -> None:
         self._raw = raw
         self.loads = False
-        """Whether the server takes LOAD DATA LOCAL, and in the open transaction."""
+        """Whether the server allows LOAD DATA LOCAL and runs it within the open transaction."""
 
     @property
     def closed(self) -> bool:
-        """Whether the session is over for us."""
+        """Whether the connection is closed on our side."""
         return bool(self._raw.closed)
 
     @property
@@ -134,26 +134,27 @@ class Connection:
 
     @property
     def is_mariadb(self) -> bool:
-        """MariaDB, or else MySQL."""
+        """True for MariaDB, False for MySQL."""
         return "MariaDB" in self._raw.get_server_info()
 
     def close(self) -> None:
-        """End the session at once, whatever it is doing; the server rolls back what is not committed."""
+        """End the session at once, also during a statement. The server rolls back what is not committed."""
         self._raw.close()
 
     async def run(self, sql: str) -> int:
-        """Run a statement without parameters; rows affected. Raises ServerError, Lost or StoreUnavailable."""
+        """Run a statement without parameters; return the rows affected. Raises ServerError, Lost, StoreUnavailable."""
         try:
             return int(await self._raw.query(sql))
         except Exception as error:
             raise self._translated(error) from error
 
     async def run_all(self, statements: Sequence[str], texts: Sequence[bytes] = ()) -> list[list[tuple[Any, ...]]]:
-        """Run statements without parameters, several in one packet. Returns the rows of each.
+        """Run statements without parameters, several per packet. Returns the rows of each statement.
 
-        ``texts`` are what each LOAD DATA LOCAL among them takes for its file, a row per line. Where one of them did not
-        become what it says this raises ServerError with LEFT_OUT; an INSERT of the same would tell why.
-        The server stops at the first that it refuses. A round trip less is much where the loop has other work.
+        ``texts`` are the contents for each LOAD DATA LOCAL among them, a row per line. If a text was not stored
+        exactly, this raises ServerError with LEFT_OUT; an INSERT of the same rows would say why.
+        The server stops at the first statement that it refuses. Fewer packets mean fewer round trips, which matter
+        while the event loop is busy.
         """
         answers: list[list[tuple[Any, ...]]] = []
         self._raw.texts, self._raw.left_out = list(texts), False
@@ -174,15 +175,15 @@ class Connection:
         return answers
 
     async def rows(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        """Run a statement with ``%s`` for each parameter; its rows, DECIMALs with four decimals as whole units."""
+        """Run a statement with ``%s`` for each parameter; return its rows. DECIMAL(n, 4) values are whole units."""
         return (await self._execute(sql, parameters))._rows or []
 
     async def insert(self, sql: str, parameters: Sequence[object]) -> int:
-        """Run an INSERT; the AUTO_INCREMENT id it was given."""
+        """Run an INSERT; return its AUTO_INCREMENT id."""
         return int((await self._execute(sql, parameters)).lastrowid)
 
     async def change(self, sql: str, parameters: Sequence[object]) -> int:
-        """Run an UPDATE or DELETE; rows affected."""
+        """Run an UPDATE or DELETE; return the rows affected."""
         return int((await self._execute(sql, parameters)).rowcount)
 
     async def _execute(self, sql: str, parameters: Sequence[object]) -> Any:
@@ -205,21 +206,21 @@ class Connection:
 
 
 async def connect(server: Server, session: Session) -> Connection:
-    """Log in and pin the session. Raises StoreUnavailable; the caller bounds the time."""
+    """Log in and set the session's variables. Raises StoreUnavailable. The caller limits the time."""
     raw = _Raw(
         host=server.host,
         port=server.port,
         user=server.user,
-        password=(server.password or "").encode().decode("latin1"),  # the driver sends latin1 and not UTF-8
+        password=(server.password or "").encode().decode("latin1"),  # the driver encodes as latin1; this sends UTF-8
         db=server.database,
         charset="utf8mb4",
         autocommit=None,
         conv=_DECODERS,
-        local_infile=True,  # without a text of ours the server gets nothing, whatever file it asks for
+        local_infile=True,  # safe: whatever file the server asks for, it gets only our texts
     )
     connection = Connection(raw)
     try:
-        await raw.ping(reconnect=True)  # logs in; what aiomysql.connect makes is lost where that is cancelled
+        await raw.ping(reconnect=True)  # logs in. A cancelled aiomysql.connect would leak its connection
         for statement in _pins(session, is_mariadb=connection.is_mariadb) + session.prepare:
             await connection.run(statement)
         found = dict(await connection.rows(_MAY_LOAD))
@@ -267,7 +268,7 @@ def _packets(statements: Sequence[str]) -> Iterator[str]:
 
 def _refusal(code: int, message: str) -> StoreError:
     if code in _TOO_LONG:
-        return StoreUnavailable("the query took too long; ask for less")
+        return StoreUnavailable("the query took too long; ask for a shorter range or fewer names")
     if code in _REFUSING:
         return StoreUnavailable(f"the database refuses: {message} (error {code})")
     return ServerError(code, message)
@@ -283,4 +284,4 @@ def _units(text: str) -> int:
 
 
 _DECODERS: Final = {**decoders, FIELD_TYPE.NEWDECIMAL: _units, FIELD_TYPE.DECIMAL: _units}
-"""Every DECIMAL that we read has four decimals, so its digits without the point are its units."""
+"""Every DECIMAL that we read has four decimals. So its digits without the point are its units."""

@@ -1,4 +1,4 @@
-"""Reads the state of the database through a session like the service's. Changes nothing."""
+"""Reads the state of the database, through a session like the service's. Changes nothing."""
 
 import time
 from typing import Final

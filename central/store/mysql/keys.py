@@ -16,7 +16,7 @@ _KEYS = "api_keys LEFT JOIN key_facts ON key_facts.key_id = api_keys.id"
 
 
 class MySQLKeys:
-    """KeyStore on two pools: for look-ups and for changes."""
+    """KeyStore on two pools: one for look-ups, one for changes."""
 
     def __init__(self, lookups: Pool, writers: Pool) -> None:
         self._lookups = lookups
@@ -24,8 +24,8 @@ class MySQLKeys:
 
     async def find(self, public_ids: Sequence[str]) -> dict[str, KeyRow]:
         """See KeyStore."""
-        wanted = [public_id for public_id in public_ids if public_id.isascii()]  # the column holds nothing else
-        return await self._lookups.ask(lambda connection: _find(connection, wanted)) if wanted else {}
+        possible = [public_id for public_id in public_ids if public_id.isascii()]  # the column holds only ASCII
+        return await self._lookups.ask(lambda connection: _find(connection, possible)) if possible else {}
 
     async def list_all(self) -> list[KeyRow]:
         """See KeyStore."""
@@ -62,7 +62,7 @@ class MySQLKeys:
 
 
 async def list_all(connection: Connection, *, lock: bool = False) -> list[KeyRow]:
-    """Every key by id; ``lock`` them until the transaction ends."""
+    """All keys, in the order of their ids. With ``lock``, they are locked until the transaction ends."""
     ending = " FOR UPDATE" if lock else ""
     return [_row(fields) for fields in await connection.rows(f"SELECT {_COLUMNS} FROM {_KEYS} ORDER BY id{ending}")]
 
@@ -81,7 +81,7 @@ async def _create(connection: Connection, key: NewKey, now: int) -> KeyRow:
 async def _change(
     connection: Connection, key_id: int, change: Callable[[KeyRow], KeyRow], now: int, *, keep_admin: bool
 ) -> KeyRow | None:
-    """All keys are locked: of two changes that together would leave no admin key the later one sees the earlier."""
+    """See KeyStore.change. It locks all keys: two changes at once could otherwise remove the last two admin keys."""
     rows = await list_all(connection, lock=True)
     row = next((row for row in rows if row.id == key_id), None)
     if row is None:
@@ -107,7 +107,7 @@ async def _expire(connection: Connection, key_id: int, moment: int | None) -> No
 
 
 async def _note_uses(connection: Connection, uses: Mapping[int, int]) -> None:
-    """In the order of ids, so that two processes never wait for each other in a circle."""
+    """See KeyStore.note_uses. It writes in the order of ids, so that two processes never deadlock."""
     for key_id, moment in sorted(uses.items()):
         await connection.change(
             "INSERT INTO key_facts (key_id, last_used_at) VALUES (%s, %s) ON DUPLICATE KEY UPDATE"

@@ -1,7 +1,7 @@
-"""Applies migrations/mysql under a lock that every process respects.
+"""Applies migrations/mysql under a lock that every process takes.
 
-DDL commits by itself and would let go of a lock in its own session, so the lock is a row held by a second session. When
-the process dies the server ends both.
+A second session holds the lock, which is a locked row: DDL commits implicitly and would release a lock in its own
+session. When the process dies, the server ends both sessions.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ _log = structlog.get_logger(__name__)
 
 
 def split(sql: str) -> list[str]:
-    """The statements of a file: each ends with a semicolon that ends a line; comments have their own lines."""
+    """The statements of a file. Each ends with a semicolon at the end of a line. Comments stand on their own lines."""
     return [statement.strip() for statement in _END.split(_COMMENT.sub("", sql)) if statement.strip()]
 
 
@@ -46,9 +46,9 @@ async def migrate(
     on_migration: OnMigration | None = None,
     wait_seconds: float = WAIT_SECONDS,
 ) -> list[str]:
-    """Apply what is pending; returns the names. Raises MigrationError and StoreUnavailable.
+    """Apply the pending migrations and return their names. Raises MigrationError and StoreUnavailable.
 
-    A file whose application breaks off is applied from its start the next time: its statements allow that.
+    If a migration is interrupted, the next start applies its file again from the beginning. Its statements allow that.
     """
     async with locked(connect, wait_seconds):
         worker = await connect()
@@ -62,7 +62,7 @@ async def migrate(
 async def locked(
     connect: Callable[[], Awaitable[Connection]], wait_seconds: float = WAIT_SECONDS
 ) -> AsyncIterator[None]:
-    """Only one process at a time is in this block. Raises StoreUnavailable if another one stays in it long."""
+    """Only one process at a time runs this block. Raises StoreUnavailable if another one takes too long."""
     lock_holder = await connect()
     try:
         await _lock(lock_holder, wait_seconds)
@@ -82,7 +82,7 @@ async def _lock(lock_holder: Connection, seconds: float) -> None:
             return
         except ServerError as error:
             if error.code not in AGAIN or loop.time() >= deadline:
-                raise StoreUnavailable(f"another process has been migrating the database: {error}") from error
+                raise StoreUnavailable(f"another process is still migrating the database: {error}") from error
             await lock_holder.run("ROLLBACK")
             _log.info("waiting_for_another_process_that_migrates")
 

@@ -1,7 +1,7 @@
 """Names in MySQL.
 
-Every process locks one row of ``locks`` to create or delete names, so the caps hold. Ids come
-from AUTO_INCREMENT, which both servers keep over restarts, so none is given twice.
+A process locks a row of ``locks`` before it creates or deletes names. So all processes together respect the caps. Ids
+come from AUTO_INCREMENT, which survives a restart of both servers. So no id is used twice.
 """
 
 from collections import Counter
@@ -16,13 +16,13 @@ from central.store.owners import claim, must_resolve
 LOCK: Final = "names"
 _CHUNK: Final = 1_000
 DELETE_ROWS: Final = 5_000
-"""Rows of a deleted name that one transaction removes."""
+"""How many rows of a deleted name one transaction removes."""
 _OWNED: Final = "metrics LEFT JOIN name_owners ON name_owners.metric_id = metrics.id"
 _POINT_TABLES: Final = ("metric_points", "rollup_minute", "rollup_hour")
 
 
 class MySQLNames:
-    """NameStore on three pools: for look-ups, for lists that users ask for, and for changes."""
+    """NameStore on three pools: one for look-ups, one for users' lists, one for changes."""
 
     def __init__(self, lookups: Pool, readers: Pool, writers: Pool) -> None:
         self._lookups = lookups
@@ -41,12 +41,12 @@ class MySQLNames:
         return await self._lookups.ask(lambda connection: _find(connection, names))
 
     async def version(self) -> int | None:
-        """See NameStore. ``delete`` adds to it."""
+        """See NameStore. ``delete`` increments it."""
         ((found,),) = await self._lookups.ask(lambda connection: connection.rows("SELECT version FROM name_changes"))
         return int(found)
 
     async def page(self, prefix: str, after: str, limit: int, *, clashes: bool = False) -> list[ListedName]:
-        """See NameStore. By a range of the index: LIKE would give ``_`` and ``%`` a meaning."""
+        """See NameStore. It searches a range of the index, because LIKE would treat ``_`` and ``%`` as wildcards."""
         return await self._readers.ask(lambda session: page(session, prefix, after, limit, clashes=clashes))
 
     async def delete(self, name: str) -> bool:
@@ -54,7 +54,7 @@ class MySQLNames:
         return await self._writers.change(lambda connection: _mark_deleted(connection, name))
 
     async def purge(self) -> None:
-        """See NameStore. What a failure leaves goes with the next purge or upkeep."""
+        """See NameStore. After a failure, the next purge or upkeep removes the rest."""
         while await self._writers.ask(_purge_some):
             pass
 
@@ -71,7 +71,7 @@ async def page(session: Connection, prefix: str, after: str, limit: int, *, clas
 
 async def _find(connection: Connection, names: Sequence[str]) -> dict[str, Metric]:
     found: dict[str, Metric] = {}
-    known = sorted({name for name in names if name.isascii()})  # the column holds nothing else
+    known = sorted({name for name in names if name.isascii()})  # the column holds only ASCII
     for at in range(0, len(known), _CHUNK):
         chunk = known[at : at + _CHUNK]
         sql = f"SELECT name, id, type, owner FROM {_OWNED} WHERE name IN ({_marks(chunk)})"
@@ -81,7 +81,7 @@ async def _find(connection: Connection, names: Sequence[str]) -> dict[str, Metri
 
 
 async def _create(connection: Connection, new_names: Sequence[NewName], caps: Caps, now: int) -> dict[str, Metric]:
-    """The metrics of these names, those missing made where the caps allow it."""
+    """The metrics of these names. Creates missing ones as far as the caps allow."""
     await take_lock(connection, LOCK)
     found = await _find(connection, [new.name for new in new_names])
     missing = sorted({new.name: new for new in reversed(new_names) if new.name not in found}.values())
@@ -114,9 +114,9 @@ async def _create(connection: Connection, new_names: Sequence[NewName], caps: Ca
 
 
 async def _mark_deleted(connection: Connection, name: str) -> bool:
-    """Take a name away and note that its points have to go. False when there is none.
+    """Delete a name and note that its points must be removed. False if there is no such name.
 
-    Every group that is being committed ends first, and every later one sees that the names changed.
+    This waits for groups that are being committed. Every later group sees the new version of the names.
     """
     await take_lock(connection, LOCK)
     rows = (
@@ -149,7 +149,7 @@ async def _delete_series(connection: Connection, metric_id: int) -> None:
 
 
 async def _purge_some(connection: Connection) -> bool:
-    """Remove some rows of a name that is gone, outside of any transaction. False when nothing is left of any."""
+    """Remove some rows of a deleted name, each statement by itself. False if no deleted name has rows left."""
     rows = await connection.rows("SELECT id FROM deleted_metrics ORDER BY id LIMIT 1")
     if not rows:
         return False
@@ -171,7 +171,7 @@ async def _count_names(connection: Connection, key_id: int, names: int) -> None:
 
 
 async def take_lock(connection: Connection, name: str) -> None:
-    """Hold a row of ``locks`` until the transaction ends. Raises ServerError (1205) when another keeps it long."""
+    """Lock a row of ``locks`` until the transaction ends. Raises ServerError 1205 if another session holds it long."""
     await connection.change("INSERT INTO locks (name) VALUES (%s) ON DUPLICATE KEY UPDATE name = VALUES(name)", (name,))
 
 

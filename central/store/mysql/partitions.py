@@ -1,7 +1,7 @@
-"""Daily partitions: pYYYYMMDD holds that UTC day, none is without an end, and the next days have theirs already.
+"""Daily partitions: pYYYYMMDD holds the rows of that UTC day. The next days' partitions are made in advance.
 
-A partition is made at the end of its table only. One that somebody dropped in the middle needs no mending: its day
-falls into the next one and goes with it.
+Partitions are added only at the end of a table. If somebody drops one in the middle, nothing needs repair: its day's
+rows go to the next partition and are removed with it.
 """
 
 import asyncio
@@ -18,9 +18,9 @@ from protocol.limits import ID_DAYS
 
 BEFORE: Final = ID_DAYS
 AHEAD: Final = 7
-"""Days before and after today that have partitions."""
+"""How many days before and after today have partitions."""
 FARTHEST: Final = 31
-"""No partition is made for a day farther ahead: a wrong clock must not make thousands."""
+"""No partition is made for a day further ahead than this: a wrong clock must not make thousands."""
 POINTS: Final = "metric_points"
 IDS: Final = "request_ids"
 TABLES: Final = (POINTS, "rollup_minute", "rollup_hour", IDS)
@@ -34,33 +34,33 @@ _log = structlog.get_logger(__name__)
 
 
 def day_text(day: int) -> str:
-    """Day number since the epoch as YYYY-MM-DD."""
+    """A day, in days since the epoch, as YYYY-MM-DD."""
     return (_EPOCH + datetime.timedelta(days=day)).isoformat()
 
 
 def partition_name(day: int) -> str:
-    """The partition of a day."""
+    """The name of a day's partition."""
     return "p" + day_text(day).replace("-", "")
 
 
 def partition_day(name: str) -> int:
-    """The day of a partition."""
+    """The day of a partition's name."""
     return (datetime.date.fromisoformat(name.removeprefix("p")) - _EPOCH).days
 
 
 def add_sql(table: str, days: Iterable[int]) -> str:
-    """ALTER TABLE that adds the partitions of these days, which rise and lie after all that exist."""
+    """ALTER TABLE that adds the partitions of these days. They must be in order and after all existing ones."""
     added = (f"PARTITION {partition_name(day)} VALUES LESS THAN ({_bound(table, day + 1)})" for day in days)
     return f"ALTER TABLE {table} ADD PARTITION ({', '.join(added)})"
 
 
 def drop_sql(table: str, days: Iterable[int]) -> str:
-    """ALTER TABLE that drops the partitions of these days with all that is in them."""
+    """ALTER TABLE that drops the partitions of these days with their rows."""
     return f"ALTER TABLE {table} DROP PARTITION {', '.join(map(partition_name, days))}"
 
 
 def _bound(table: str, day: int) -> str:
-    """The start of a day as the table's partitions give it."""
+    """The start of a day as the table's partitions define it."""
     return str(day * _DAY) if table == POINTS else f"'{day_text(day)}'"
 
 
@@ -75,7 +75,7 @@ async def existing(connection: Connection, table: str) -> list[int]:
 
 
 async def in_use(connection: Connection, table: str) -> list[int]:
-    """The days of the partitions that hold something, in order."""
+    """The days of the partitions that have rows, in order."""
     selects = [
         f"(SELECT {day} FROM {table} PARTITION ({partition_name(day)}) LIMIT 1)"
         for day in await existing(connection, table)
@@ -84,9 +84,9 @@ async def in_use(connection: Connection, table: str) -> list[int]:
 
 
 async def ensure(connection: Connection, today: int, last: int) -> list[str]:
-    """Make the partitions up to day ``last``; returns ``table.partition`` of each one made.
+    """Make the partitions up to the day ``last``. Returns ``table.partition`` for each new one.
 
-    ``connection`` waits at most a second for a table in use. Raises StoreError where that never was enough.
+    ``connection`` must wait at most a second for a locked table. Raises StoreError if every attempt was too short.
     """
     made = []
     for table in TABLES:
@@ -106,7 +106,7 @@ async def _ensure_table(connection: Connection, table: str, today: int, last: in
 
 
 async def drop_before(connection: Connection, table: str, day: int) -> list[int]:
-    """Drop the partitions of days before ``day``, but never the last one; returns their days. Raises StoreError."""
+    """Drop the partitions of days before ``day``, but never the last one. Returns their days. Raises StoreError."""
 
     async def alter() -> list[int]:
         days = [old for old in (await existing(connection, table))[:-1] if old < day]
@@ -118,7 +118,7 @@ async def drop_before(connection: Connection, table: str, day: int) -> list[int]
 
 
 async def _change(connection: Connection, table: str, sql: str) -> None:
-    """Run ALTER under a lock taken before: by itself it waits for readers twice, and all writers with it."""
+    """Run ALTER TABLE under a table lock. Without it, ALTER waits for readers twice, and blocks writers both times."""
     await connection.run(f"LOCK TABLES {table} WRITE")
     try:
         await connection.run(sql)
@@ -129,10 +129,10 @@ async def _change(connection: Connection, table: str, sql: str) -> None:
 
 
 async def patiently(alter: Callable[[], Awaitable[list[int]]], raced: frozenset[int]) -> list[int]:
-    """Run ``alter`` until the table was free for it, or another process (errors ``raced``) has done the work.
+    """Run ``alter`` again until it gets the table's lock. The errors ``raced`` mean that another process did the work.
 
-    A change of a table waits for the transactions in it, and all later ones wait behind the change: so it waits a
-    second at most, lets them through, and tries again.
+    ALTER TABLE waits for open transactions on the table, and later transactions wait behind it. So it waits at most a
+    second, lets them through, and tries again.
     """
     for attempt in range(1, _TRIES + 1):
         try:

@@ -1,7 +1,7 @@
-"""A few sessions to one database, and how a transaction runs on them.
+"""A pool of sessions to one database, and how a transaction runs on them. It knows nothing about metrics.
 
-A session on which anything broke, timed out or was cancelled is closed and never used again; one that rested long is
-closed before the server does it. Nothing here knows metrics.
+A session is closed and not used again after a broken connection, a timeout or a cancellation. The pool also closes
+sessions that were idle for long, before the server does.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ Work = Callable[[Connection], Awaitable[T]]
 Commit = Callable[[Connection], Awaitable[None]]
 
 ATTEMPTS: Final = 5
-"""How often a transaction is run that a lock, or a session that had died unnoticed, got in the way of."""
+"""How often a transaction is tried, after lock conflicts and sessions that turn out to be dead."""
 _PAUSE: Final = 0.01
 _REST_SECONDS: Final = 30.0
 _ROLLBACK_SECONDS: Final = 5.0
@@ -33,7 +33,7 @@ async def run_commit(connection: Connection) -> None:
 
 
 class Pool:
-    """At most ``size`` sessions. Owns the idle sessions; a borrower owns a session until it returns it."""
+    """At most ``size`` sessions. The pool owns idle sessions; a borrower owns its session until it returns it."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class Pool:
         commit: Commit = run_commit,
         kill: Callable[[int], Awaitable[None]] | None = None,
     ) -> None:
-        """``kill`` ends what the server still does on a session, by its id there, after its borrower was cancelled."""
+        """``kill`` ends the running statement of a session by its server id, after its borrower was cancelled."""
         self._connect = connect
         self._seconds = seconds
         self._commit = commit
@@ -55,9 +55,9 @@ class Pool:
         self._closed = False
 
     async def ask(self, work: Work[T], seconds: float | None = None) -> T:
-        """Run ``work``, which changes nothing; once more where its session turns out to have died at rest.
+        """Run ``work``, which must change nothing. Run it once more if its session turns out to be dead.
 
-        Raises StoreUnavailable, also when ``seconds`` are over, and StoreError for a statement that was refused.
+        Raises StoreUnavailable, also after ``seconds``, and StoreError if the server refuses a statement.
         """
         deadline = self._deadline(seconds)
         try:
@@ -67,9 +67,9 @@ class Pool:
         return await self._ask_once(work, deadline)
 
     async def transact(self, work: Work[T], *, mend: Callable[[ServerError], Awaitable[bool]] | None = None) -> T:
-        """Run ``work`` in a transaction, anew where the server asks for that or ``mend`` says that it helped.
+        """Run ``work`` in a transaction. Retry it after a lock conflict, or if ``mend`` has removed the error's cause.
 
-        Raises OutcomeUnknown when COMMIT did not return well; after any other error nothing was stored.
+        Raises OutcomeUnknown if COMMIT failed. After any other error, nothing is stored.
         """
         deadline = self._deadline(None)
         for attempt in range(1, ATTEMPTS + 1):
@@ -87,9 +87,9 @@ class Pool:
         raise AssertionError("the last attempt returns or raises")
 
     async def change(self, work: Work[T]) -> T:
-        """Run ``work`` in a transaction, where to ask again is harmless. Raises StoreError.
+        """Run ``work`` in a transaction. Use it only for work that is harmless to do twice.
 
-        Of those StoreUnavailable also means that it is not known whether the change was stored.
+        Raises StoreError if nothing is stored. After StoreUnavailable, it is not known whether the change is stored.
         """
         try:
             return await self.transact(work)
@@ -106,7 +106,7 @@ class Pool:
                 await connection.run("BEGIN")
                 result = await work(connection)
             try:
-                async with asyncio.timeout(self._seconds):  # its own time: what it leaves behind is a doubt
+                async with asyncio.timeout(self._seconds):  # COMMIT gets the full time: a timeout leaves a doubt
                     await self._commit(connection)
             except Exception as error:
                 connection.close()
@@ -115,7 +115,7 @@ class Pool:
 
     @asynccontextmanager
     async def _session(self, deadline: float) -> AsyncIterator[Connection]:
-        """A session for the block. It lives on only if the block ended well, or with something refused."""
+        """A session for the block. It is kept only if the block succeeds, or if the server refused a statement."""
         connection = await self._take(deadline)
         try:
             yield connection
@@ -146,7 +146,7 @@ class Pool:
                 raise
 
     def _end_at_server(self, connection: Connection) -> None:
-        """The server does not notice that a session is closed before its statement has an answer."""
+        """Kill the session's statement: the server notices a closed connection only when the statement has ended."""
         if self._kill is not None and not self._closed:
             task = asyncio.ensure_future(self._kill(connection.server_id))
             self._killing.add(task)
@@ -156,7 +156,7 @@ class Pool:
         return asyncio.get_running_loop().time() + (self._seconds if seconds is None else seconds)
 
     def forget(self) -> None:
-        """Close all idle sessions: if one died unnoticed, the others probably did too."""
+        """Close all idle sessions. When one turns out to be dead, the others probably are too."""
         while self._resting:
             self._resting.pop()[0].close()
 
@@ -188,7 +188,7 @@ async def _until(deadline: float) -> AsyncIterator[None]:
 
 
 async def _roll_back(connection: Connection) -> None:
-    """Best effort: a session that cannot do this is closed, and the server rolls back by itself."""
+    """Roll back, or close the session if that fails: then the server rolls back."""
     try:
         async with asyncio.timeout(_ROLLBACK_SECONDS):
             await connection.run("ROLLBACK")

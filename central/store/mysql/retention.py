@@ -1,7 +1,7 @@
-"""Retention in MySQL and MariaDB: old points and rollups go by partition, a table's day at a time, in milliseconds.
+"""Retention in MySQL and MariaDB: it drops partitions, one day of one table at a time. Each takes milliseconds.
 
-The row is changed under its version, so of many processes that write at once one does. Rows removed are the server's
-estimate: to count them would take as long as to delete them.
+The UPDATE of the state checks the row's version. So if several processes write at once, only one succeeds. The number
+of rows removed is the server's estimate: counting them would take as long as deleting them.
 """
 
 from collections.abc import Sequence
@@ -14,14 +14,14 @@ from central.store.retention import LINE_MOVES, LogEntry, Move, Piece, State
 
 TABLES: Final = (POINTS, "rollup_minute", "rollup_hour")
 DROP_SECONDS: Final = 60.0
-"""How long one partition may take, waiting for those who use its table included."""
+"""How long dropping one partition may take, including the wait for its table."""
 _DAY: Final = 86_400
 _FIRST: Final = 0
-"""The day of the partition that each table was made with; it is empty."""
+"""The day of the first partition of each table, which is empty and stays."""
 
 
 class MySQLRetention:
-    """RetentionStore on two pools: one for small questions and changes, one whose sessions may alter tables."""
+    """RetentionStore on two pools: one for short reads and changes, one whose sessions alter tables."""
 
     def __init__(self, pool: Pool, upkeep: Pool) -> None:
         self._pool = pool
@@ -33,7 +33,7 @@ class MySQLRetention:
         return int(line)
 
     async def state(self) -> State:
-        """See RetentionStore. One statement, hence one snapshot."""
+        """See RetentionStore. One statement, so it reads one snapshot."""
         sql = (
             "SELECT r.version, r.line, r.dropped, r.held_until, r.last_run, r.lease_owner, r.lease_until,"
             " log.done_at, log.line FROM retention AS r"
@@ -56,7 +56,7 @@ class MySQLRetention:
         return [LogEntry(*row) for row in await self._pool.ask(lambda session: session.rows(sql))]
 
     async def drop(self, before: int) -> Piece | None:
-        """See RetentionStore. The oldest partition of one table; the newest of a table always stays."""
+        """See RetentionStore. A piece is the oldest partition of one table. A table's newest partition always stays."""
         return await self._upkeep.ask(lambda session: _drop(session, before // _DAY), DROP_SECONDS)
 
 

@@ -1,8 +1,8 @@
-"""A group's rows as lines of text, its rollups summed, pure: what both LOAD DATA and INSERT take.
+"""Writes a group's rows, and their sums per minute and hour, as lines of text for LOAD DATA and INSERT. Pure.
 
-A line has its fields as SQL literals, with commas between; a time is the number YYYYMMDDhhmmss, a number has all its
-digits. Lines are in the order of their table's primary key, so that two groups that meet in the same buckets wait for
-each other and never in a circle.
+A line holds SQL literals with commas between them. A time is the number YYYYMMDDhhmmss, and a number has all its
+digits. Lines are in the order of their table's primary key. So two groups that change the same rollup rows wait for
+each other, but never deadlock.
 """
 
 import time
@@ -23,9 +23,11 @@ _Sums = dict[tuple[int, int], tuple[int, int, int, int]]
 
 
 class RowLines(NamedTuple):
-    """``points`` are metric_id, recorded_at, id, value and, where ``summaries`` are among them, samples, min_value,
-    max_value, each of which may be NULL. ``minutes`` and ``hours`` are metric_id, bucket, samples, total, min_value,
-    max_value. Every line ends with a newline.
+    """The lines of a group. Every line ends with a newline.
+
+    ``points`` have metric_id, recorded_at, id, value. If some of them are ``summaries``, all have samples, min_value
+    and max_value too, which may be NULL. ``minutes`` and ``hours`` have metric_id, bucket, samples, total, min_value
+    and max_value.
     """
 
     summaries: bool
@@ -35,9 +37,9 @@ class RowLines(NamedTuple):
 
 
 def lines(group_id: bytes, rows: list[Row], core: ModuleType | None = CORE) -> RowLines:
-    """The lines of a group, by the compiled core where there is one and every number fits.
+    """The lines of a group. Uses the compiled core if there is one and every number fits into 64 bits.
 
-    A row's id is 43 bits of the group's id and its own number, hence the same when the group is sent again.
+    A row's id is 43 bits of the group's id followed by the row's number. So it is the same when the group is retried.
     """
     base = int.from_bytes(group_id[:8], "big") >> (ROW_BITS + 1) << ROW_BITS
     made = core.lines(rows, base) if core else None
@@ -58,21 +60,21 @@ def _plain_lines(base: int, rows: Sequence[Row]) -> RowLines:
 
 
 def decimal(units: int) -> str:
-    """All digits of a number."""
+    """A number in units as decimal text, with all its digits."""
     whole, fraction = divmod(abs(units), UNIT)
     sign = "-" if units < 0 else ""
     return f"{sign}{whole}.{fraction:04d}" if fraction else f"{sign}{whole}"
 
 
 def nullable(units: int | None) -> str:
-    """The same, or NULL."""
+    """As ``decimal``, or NULL for None."""
     return "NULL" if units is None else decimal(units)
 
 
 @lru_cache(maxsize=4096)
 def stamp(seconds: int) -> str:
-    """UTC seconds as a number that is a time, right in a session whose time zone is UTC."""
-    return time.strftime("%Y%m%d%H%M%S", time.gmtime(seconds)).rjust(14, "0")  # a year has no zeros before it there
+    """UTC seconds as the number YYYYMMDDhhmmss. The session's time zone must be UTC."""
+    return time.strftime("%Y%m%d%H%M%S", time.gmtime(seconds)).rjust(14, "0")  # strftime does not pad the year
 
 
 def _summary(row: Row) -> tuple[int, int, int, int]:
@@ -86,7 +88,7 @@ def _summary(row: Row) -> tuple[int, int, int, int]:
 
 
 def _summed(summaries: Iterable[tuple[tuple[int, int], tuple[int, int, int, int]]]) -> _Sums:
-    """One entry per bucket, in the order in which the buckets come."""
+    """Sum up the summaries per bucket, in the order in which the buckets first come."""
     sums: _Sums = {}
     for bucket, new in summaries:
         old = sums.get(bucket)

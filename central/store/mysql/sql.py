@@ -1,6 +1,6 @@
-"""The SQL of groups and queries, pure. Only our own numbers are put into it, and bytes as hexadecimal.
+"""The SQL of groups and queries. Pure. It contains only our own numbers, and bytes as hexadecimal.
 
-How a group's rows get there: docs/decisions/0004-groups-in-mysql.md.
+How a group's rows are stored: docs/decisions/0004-groups-in-mysql.md.
 """
 
 import time
@@ -18,7 +18,7 @@ from central.store.plan import Segment
 
 _NARROW_END: Final = 1 << 62
 _FIRST, _LAST = 86_400, (1 << 31) - 1
-"""What a TIMESTAMP can hold, less a day at its start; a query may ask for any year."""
+"""The range of a TIMESTAMP, without its first day. A query may ask for any year, so times are limited to this range."""
 
 _ROLLUPS: Final = ("minute", "hour")
 _SUMS: Final = "metric_id, bucket, samples, total, min_value, max_value"
@@ -36,12 +36,12 @@ CREATE_SUMS: Final = tuple(
     " max_value DECIMAL(20, 4) NOT NULL) ENGINE = MEMORY"
     for level in _ROLLUPS
 )
-"""Tables of the session that ``loads`` fills."""
+"""Creates the session's temporary tables that ``loads`` fills."""
 CHECK_NAMES: Final = "SELECT version FROM name_changes LOCK IN SHARE MODE"
 
 
 def inserts(lines: RowLines) -> list[str]:
-    """Statements that store a group's points and add to its rollups."""
+    """INSERT statements that store a group's points and add to its rollups."""
     columns = _POINT + (_SUMMARY if lines.summaries else "")
     found = list(statements(f"INSERT INTO metric_points ({columns}) VALUES ", _tuples(lines.points)))
     for level, sums in zip(_ROLLUPS, (lines.minutes, lines.hours), strict=True):
@@ -51,7 +51,7 @@ def inserts(lines: RowLines) -> list[str]:
 
 
 def loads(lines: RowLines) -> tuple[list[str], list[bytes]]:
-    """The same by LOAD DATA LOCAL, which parses text for less, and the files that it asks for, in order."""
+    """Statements that do the same with LOAD DATA LOCAL, which is cheaper, and the texts that it reads, in order."""
     columns = _POINT + (_SUMMARY if lines.summaries else "")
     found = [
         *(f"DELETE FROM {level}_sums" for level in _ROLLUPS),
@@ -63,7 +63,7 @@ def loads(lines: RowLines) -> tuple[list[str], list[bytes]]:
 
 
 def request_ids(day: int, entries: Iterable[RequestId]) -> list[str]:
-    """Statements that store ids of a day, sorted, so that two groups never wait for each other in a circle."""
+    """Statements that store the ids of a day. The ids are sorted, so that two groups never deadlock."""
     tuples = [
         f"(X'{entry.id.hex()}','{day_text(day)}',X'{entry.fingerprint.hex()}',{_blob(entry.answer)})"
         for entry in sorted(entries)
@@ -72,7 +72,7 @@ def request_ids(day: int, entries: Iterable[RequestId]) -> list[str]:
 
 
 def rejected(points: Iterable[RejectedPoint]) -> list[str]:
-    """Statements that keep rejected points aside. Their texts are checked names and codes, sent as hexadecimal."""
+    """Statements that store rejected points for an operator. Names and codes are sent as hexadecimal."""
     tuples = [
         f"(CONVERT(X'{point.name.encode().hex()}' USING ascii),'{point.kind}',{stamp_text(point.recorded_at)},"
         f"{decimal(point.value)},{nullable(point.weight)},{nullable(point.low)},{nullable(point.high)},"
@@ -84,10 +84,10 @@ def rejected(points: Iterable[RejectedPoint]) -> list[str]:
 
 
 def other_day(day: int, entries: Iterable[RequestId]) -> list[str]:
-    """SELECT of how many of these ids the days beside ``day`` have; waits for those that are being stored there.
+    """SELECT of how many of these ids are stored under the day before or after. It waits for ids being stored there.
 
-    The table's key holds an id back in its own day only. With this, after their own ids went in, two attempts on both
-    sides of midnight see each other, or one of them ends in a deadlock and comes again.
+    The table's unique key covers only one day. A request may be tried twice, before and after midnight. Each attempt
+    stores its ids and then runs this. So one sees the other, or one ends in a deadlock and is run again.
     """
     listed = ",".join(f"X'{entry.id.hex()}'" for entry in entries)
     if not listed:
@@ -97,15 +97,16 @@ def other_day(day: int, entries: Iterable[RequestId]) -> list[str]:
 
 
 def find_requests(keys: Iterable[bytes]) -> str:
-    """SELECT of what is known of these ids, whatever their day: a clock that is ahead must not hide the older ones."""
+    """SELECT of the rows of these ids, under all days: a clock that is ahead must not hide older ids."""
     listed = ",".join(f"X'{key.hex()}'" for key in keys)
     return f"SELECT id, fingerprint, answer FROM request_ids WHERE id IN ({listed}) ORDER BY day DESC"
 
 
 def aggregate(metric_ids: Sequence[int], window: int, segments: Sequence[Segment]) -> str:
-    """SELECT of exact summaries by name and window over all segments, in one statement and so one snapshot.
+    """SELECT of exact summaries per name and window over all segments. One statement, so one snapshot.
 
-    One row per name, for ``buckets``: the driver takes 8 us per row, and an answer has up to 50,000 windows.
+    It returns one row per name, which ``buckets`` reads: the driver takes 8 us per row, and an answer may have 50,000
+    windows.
     """
     listed = ",".join(map(str, metric_ids))
     selects = " UNION ALL ".join(_segment(segment, listed) for segment in segments)
@@ -120,9 +121,9 @@ def aggregate(metric_ids: Sequence[int], window: int, segments: Sequence[Segment
 
 
 def buckets(rows: Sequence[tuple[int, int, str]]) -> Buckets:
-    """What ``aggregate`` selected. Raises StoreError where the server cut a text short.
+    """Buckets from the rows that ``aggregate`` selected. Raises StoreError if the server cut a text short.
 
-    Every number but the start has four decimals, so its digits without the point are its units.
+    Every number except the start has four decimals. So its digits without the point are its units.
     """
     if not rows:
         return no_buckets()
@@ -130,16 +131,16 @@ def buckets(rows: Sequence[tuple[int, int, str]]) -> Buckets:
     text = "\n".join([text for _, _, text in rows]).replace(".", "")
     numbers = np.fromstring(text, dtype=np.int64, sep=" ")
     if len(numbers) != 5 * len(metric_ids) or any(text[-5:-4] != "." for _, _, text in rows):
-        raise StoreError("the database cut the answer short: raise its max_allowed_packet, or ask for less")
+        raise StoreError("the database cut the answer short: raise its max_allowed_packet, or ask for fewer windows")
     starts, *units = numbers.reshape(-1, 5).T
-    if np.any((numbers <= -_NARROW_END) | (numbers >= _NARROW_END)):  # what does not fit was given as a largest one
+    if np.any((numbers <= -_NARROW_END) | (numbers >= _NARROW_END)):  # numpy clips numbers beyond 64 bits
         units = list(wide_column([int(number) for number in text.split()]).reshape(-1, 5).T[1:])
     order = np.lexsort((starts, metric_ids))
     return Buckets(metric_ids, starts[order], *(column[order] for column in units))
 
 
 def statements(head: str, tuples: Iterable[str]) -> Iterator[str]:
-    """``head`` with as many of the tuples as one statement should hold, again and again until all are in one."""
+    """Statements that start with ``head`` and together hold all tuples, each of about PACKET_BYTES at most."""
     chunk: list[str] = []
     size = 0
     for values in tuples:
@@ -153,7 +154,7 @@ def statements(head: str, tuples: Iterable[str]) -> Iterator[str]:
 
 
 def stamp_text(seconds: int) -> str:
-    """UTC seconds as a quoted literal, right in a session whose time zone is UTC."""
+    """UTC seconds as a quoted SQL literal. The session's time zone must be UTC."""
     return time.strftime("'%Y-%m-%d %H:%M:%S'", time.gmtime(seconds))
 
 

@@ -1,8 +1,8 @@
-"""The store of the production tier: MySQL 8 or MariaDB 10.11, for many processes. See base.Store for the promises.
+"""The store for production: MySQL 8 or MariaDB 10.11, for many processes. base.Store says what a store promises.
 
-A group is one transaction: its id, a look at the names' version, its requests' ids, points, both rollups. The unique
-key of the ids keeps anything from being stored twice. After the group's own id went in, no earlier attempt at the group
-can be in or come in any more, whatever fails then: so the errors after that point are certain.
+A group is one transaction: its id, a check of the names' version, its requests' ids, its points, both rollups. A unique
+key on the ids prevents that anything is stored twice. Once the group's own id is inserted, no earlier attempt to store
+this group can have succeeded or still succeed. So after that, every error means that the group is not stored.
 """
 
 import asyncio
@@ -61,7 +61,8 @@ READERS: Final = 4
 _DAY: Final = 86_400
 _LARGE: Final = 500
 _LOADED: Final = range(_LARGE, 50_001)
-"""Points of a group for LOAD DATA: fewer go with all else in one packet, more might fill a table in memory."""
+"""The number of points for which a group uses LOAD DATA. Smaller groups fit into one packet with the other statements;
+larger ones might not fit into the temporary tables, which are in memory."""
 _UPKEEP_PAUSE: Final = 60
 _IDS_CHUNK: Final = 1_000
 _log = structlog.get_logger(__name__)
@@ -69,18 +70,18 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class TimeLimits:
-    """Seconds that the database may take before we stop waiting for it."""
+    """How many seconds the store waits for the database."""
 
     write: float = 5.0
-    """A transaction, and its COMMIT once more."""
+    """For a transaction, and again for its COMMIT."""
     lookup: float = 3.0
     read: float = 10.0
     lock: int = 3
-    """One wait for a row or a table that another transaction holds."""
+    """For a row or a table that another transaction has locked."""
 
 
 class MySQLStore:
-    """base.Store on one database. ``commit``, ``clock`` and ``limits`` are arguments for fault tests."""
+    """base.Store on one database. ``commit``, ``clock`` and ``limits`` are arguments for tests."""
 
     writers = WRITERS
 
@@ -109,14 +110,14 @@ class MySQLStore:
         self.retention: RetentionStore = MySQLRetention(self._lookups, self._changers)
         self._kept_day = 0
         self._ids_day = 0
-        """When old ids were last dropped; the clock may have to be waited for."""
+        """The day on which old ids were last dropped. They are not dropped while the clock cannot be trusted."""
         self._newest_id_day = 0
         self._next_upkeep = 0.0
         self.applied: list[str] = []
         """Migrations that ``open`` applied."""
 
     async def open(self, on_migration: OnMigration | None = None) -> None:
-        """Migrate and make partitions where needed. Raises StoreUnavailable or MigrationError."""
+        """Apply migrations and make partitions as needed. Raises StoreUnavailable or MigrationError."""
         self.applied = await migrate.migrate(
             lambda: connect(self._server, Session()), int(self._clock()), on_migration=on_migration
         )
@@ -128,7 +129,7 @@ class MySQLStore:
             pool.close()
 
     async def _kill_query(self, server_id: int) -> None:
-        """End the statement that one of our sessions runs, if any. If that fails, its own time limit ends it."""
+        """End the running statement of one of our sessions. If this fails, the statement's own time limit ends it."""
         with contextlib.suppress(StoreError):
             await self._lookups.ask(lambda connection: connection.run(f"KILL QUERY {server_id}"))
 
@@ -137,7 +138,7 @@ class MySQLStore:
         await self._lookups.ask(lambda connection: connection.rows("SELECT 1"))
 
     async def backup(self, target: Path) -> None:
-        """See Store; the server's own tools do it, so this raises Unsupported."""
+        """See Store. Raises Unsupported: the server's own tools make backups."""
         raise Unsupported(
             "a MySQL database is backed up with the server's tools: mysqldump --single-transaction, or mariadb-backup"
         )
@@ -145,11 +146,11 @@ class MySQLStore:
     # --- upkeep
 
     async def tidy(self, *, idle: bool) -> None:
-        """See Store. Runs once per day, and again a minute after a failure."""
+        """See Store. The upkeep runs once per day, and again a minute after a failure."""
         now = self._clock()
         today = int(now // _DAY)
         done = today == self._kept_day and (today == self._ids_day or not self.may_remove())
-        # A time far ahead was set by a clock that has been set back since.
+        # If the time is far ahead, the clock was wrong when it was set.
         if done or 0 < self._next_upkeep - now <= _UPKEEP_PAUSE:
             return
         self._next_upkeep = now + _UPKEEP_PAUSE
@@ -159,7 +160,7 @@ class MySQLStore:
             _log.error("upkeep_failed", error=str(error), next_try_seconds=_UPKEEP_PAUSE)
 
     async def upkeep(self) -> None:
-        """Make the coming days' partitions, drop old ids, remove points of deleted names. Raises StoreError."""
+        """Make the next days' partitions, drop old ids, and remove the points of deleted names. Raises StoreError."""
         today = int(self._clock() // _DAY)
         await self._changers.ask(lambda connection: self._keep_partitions(connection, today))
         await self.names.purge()
@@ -183,10 +184,10 @@ class MySQLStore:
     async def commit(self, group: Group, *, again: bool = False) -> None:
         """See Store.
 
-        Cancelled before COMMIT it stores nothing. Cancelled in COMMIT its outcome is unknown. Its session is closed.
+        Cancelled before COMMIT, it stores nothing; during COMMIT, the outcome is unknown. Its session is closed.
         """
         if len(group.rows) > MAX_ROWS:
-            raise StoreError(f"a group holds at most {MAX_ROWS} points, this one {len(group.rows)}")
+            raise StoreError(f"a group may have at most {MAX_ROWS} points; this one has {len(group.rows)}")
         if not again:
             group.day = id_day(group.day, self._newest_id_day)
             self._newest_id_day = max(self._newest_id_day, group.day)
@@ -194,7 +195,7 @@ class MySQLStore:
         by_load = len(group.rows) in _LOADED
 
         async def mend(error: ServerError) -> bool:
-            # Both are no fault of the group's, and nothing of it is stored: the transaction was rolled back.
+            # The group is not at fault for these errors. Nothing of it is stored: the transaction was rolled back.
             nonlocal by_load
             if by_load and error.code in NOT_LOADED:
                 _log.warning("load_data_did_not_do", error=str(error), group=group.id.hex())
@@ -211,7 +212,7 @@ class MySQLStore:
             raise
 
     async def _mend_partitions(self, group: Group) -> bool:
-        """Make the partitions that a group needs and that do not exist. False if that cannot help."""
+        """Make the missing partitions that a group needs. False if a day of the group is too far ahead."""
         today = int(self._clock() // _DAY)
         needed = max([group.day, *(row.recorded_at // _DAY for row in group.rows)])
         last = min(max(needed, today + partitions.AHEAD), today + partitions.FARTHEST)
@@ -252,18 +253,18 @@ class MySQLStore:
 
 
 async def _put_group(connection: Connection, group: Group, rows: RowLines, *, again: bool, by_load: bool) -> None:
-    """A group's statements up to its COMMIT; none of them does anything where an earlier attempt has stored it.
+    """Run a group's statements up to its COMMIT. Does nothing if an earlier attempt has stored the group.
 
-    Raises Refused when the group is certainly not in. Any other StoreError says so too, unless an earlier attempt is in
-    doubt; the transaction is rolled back in each case.
+    Raises Refused if the group is certainly not stored. Any other StoreError means the same, unless an earlier attempt
+    is in doubt. The caller rolls the transaction back in each case.
     """
-    # The group's own id first. Its key is unique, so this INSERT waits for an earlier attempt that still runs and then
-    # tells what became of it: a duplicate is a group that is in. After it no earlier attempt can come in any more.
+    # First the group's own id. It has a unique key, so this INSERT waits for an earlier attempt that still runs. If the
+    # id is a duplicate, the group is stored already. If not, no earlier attempt can store the group any more.
     statements = sql.request_ids(group.day, [RequestId(group.id, bytes(16), None)])
-    # A lock on the names' version: who deletes a name waits for this group, or this group sees that one is gone.
+    # Lock the names' version. A process that deletes a name waits for this group, or this group sees the new version.
     statements.append(sql.CHECK_NAMES)
     statements += sql.request_ids(group.day, group.ids)
-    # A request's id is unique within a day's partition; an attempt before midnight is looked for by a statement.
+    # A request's id is unique only within a day's partition. This statement finds an attempt before midnight.
     other_days = sql.other_day(group.day, group.ids)
     at_other_days = len(statements)
     statements += other_days + sql.rejected(group.rejected)
@@ -278,17 +279,17 @@ async def _put_group(connection: Connection, group: Group, rows: RowLines, *, ag
     except ServerError as error:
         if error.at == 0 and error.code == DUPLICATE and again:
             return
-        # These say nothing about the group: either its own id is not in yet, or the same transaction may go through.
+        # These errors do not decide about the group: its id is not stored yet, or the same transaction may succeed.
         if error.at == 0 or error.code in AGAIN | NOT_LOADED or error.code == NO_PARTITION:
             raise
         raise Refused(f"the group was not stored: {error}") from error
     ((version,),) = answers[1]
     if other_days and answers[at_other_days][0][0]:
-        raise Refused("a request in the group was stored on another day: look its id up again")
+        raise Refused("a request in the group was stored on another day: look up its id again")
     if group.names_version is not None and version != group.names_version:
         raise StaleNames("a name was deleted meanwhile: resolve the names again")
 
 
 async def _off_loop(size: int, work: Callable[[], T]) -> T:
-    """What ``work`` gives, made beside the event loop where it takes long."""
+    """Run ``work`` and return its result. For large sizes, run it in a thread."""
     return work() if size < _LARGE else await asyncio.to_thread(work)

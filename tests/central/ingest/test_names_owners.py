@@ -74,7 +74,7 @@ async def test_a_clash_costs_a_suffix_and_not_a_sample(store: DuckStore, sent: l
             "'a' is a gauge, and 'a.set' belongs to another",
         ),
         ([("a.timing", "counter"), ("a", "counter")], ("a", "timing"), "'a.timing' belongs to another type too"),
-        ([(LONG, "gauge")], (LONG, "counter"), "there is no room for a suffix; send the counter under another name"),
+        ([(LONG, "gauge")], (LONG, "counter"), "has no room for a suffix; send the counter under another name"),
     ],
 )
 async def test_what_has_no_place_left_is_rejected(

@@ -27,7 +27,7 @@ def test_what_was_not_applied_is_pending_in_order(done: tuple[Migration, ...], e
     ("done", "message"),
     [
         ({"0001_x": "edited"}, "migration 0001_x was changed after it was applied: restore the file"),
-        ({"0009_later": "sum9"}, "migration 0009_later, which this version does not know: upgrade it"),
+        ({"0009_later": "sum9"}, "migration 0009_later, which is newer than this program: upgrade it"),
     ],
 )
 def test_a_database_that_does_not_fit_is_refused(done: dict[str, str], message: str) -> None:

@@ -156,7 +156,7 @@ async def test_a_redis_that_may_forget_leaves_the_service_without_a_spill(one: H
 
 
 @pytest.mark.parametrize(
-    ("of", "reason"), [("spill", "the spill is full, METRICS_SPILL_MAX_BYTES is 1048576"), ("Redis", "Redis is full: ")]
+    ("of", "reason"), [("spill", "the spill is full: METRICS_SPILL_MAX_BYTES is 1048576"), ("Redis", "Redis is full: ")]
 )
 async def test_a_spill_that_is_full_is_told_of_by_ready_until_there_is_room(
     tmp_path: Path, server: RedisServer, of: str, reason: str

@@ -69,7 +69,7 @@ async def test_a_process_that_finds_another_migrating_for_too_long_says_so(conne
     keeper = await connecting()
     await keeper.run("BEGIN")
     await take_lock(keeper, LOCK)
-    with pytest.raises(StoreUnavailable, match="another process has been migrating"):
+    with pytest.raises(StoreUnavailable, match="another process is still migrating"):
         await migrate(connecting, NOW, wait_seconds=0)
     keeper.close()
     assert await migrate(connecting, NOW) == []
