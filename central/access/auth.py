@@ -1,11 +1,11 @@
 """API keys: ``gf_`` + 12 of [a-z0-9] + ``_`` + a secret of 43 base64url characters.
 
-A key is looked up by its public id and its secret compared, once; then it is good from a cache. After FRESH_SECONDS
-only its row is read again. Keys are cached by a keyed hash, never as text.
+Auth looks up a key by its public id and compares its secret. Then the key is valid from a cache, and after
+FRESH_SECONDS only its row is read again. The cache holds a keyed hash of each key, never its text.
 
-bcrypt's hash of a secret is stored, and beside it one that is quick to compare, so that nobody who tries secrets under
-a known public id keeps its owner waiting: see docs/decisions/0016-a-fast-hash-beside-bcrypts.md. A key of an earlier
-version gets its fast hash when its secret first passes bcrypt.
+The store has a bcrypt hash of each secret, and a second hash that is quick to compare. So a client that tries secrets
+for a known public id does not slow down the key's owner: see docs/decisions/0016-a-fast-hash-beside-bcrypts.md. A key
+of an earlier version gets its fast hash when its secret first passes bcrypt.
 """
 
 import asyncio
@@ -42,9 +42,9 @@ BCRYPT_COST: Final = 10
 BCRYPT_THREADS: Final = 2
 TRIES: Final = "tried secrets"
 SLOTS: Final = SlotBounds(at_once=1, of_one_key=1, waiting=1_024, waiting_of_one_key=64)
-"""Of comparisons by bcrypt, for each public id and address in turn. The other thread is for keys that are made."""
+"""The slots for bcrypt comparisons. Each pair of public id and address takes turns. The other thread hashes new keys."""
 MAX_CACHED: Final = 10_000
-"""How many valid keys are cached, and how many invalid ones."""
+"""The most valid keys in the cache. As many invalid keys are remembered."""
 _BAD_SECONDS: Final = 30.0
 _KEY: Final = re.compile(r"gf_([a-z0-9]{12})_([A-Za-z0-9_-]{43})", re.ASCII)
 _ALPHABET: Final = string.ascii_lowercase + string.digits
@@ -60,7 +60,7 @@ class Key(NamedTuple):
 
 
 class FreshKey(NamedTuple):
-    """A new key in clear, shown once, and its parts."""
+    """The text of a new key, which is shown once, and its two parts."""
 
     text: str
     public_id: str
@@ -81,27 +81,27 @@ class AuthCounts:
 
     hits: int = 0
     misses: int = 0
-    """Requests whose key had to be looked up; those that came while it was are among them."""
+    """Requests whose key had to be looked up, including those that waited for another one's look-up."""
     comparing: int = 0
-    """Comparisons by bcrypt that run or wait now."""
+    """bcrypt comparisons that run or wait now."""
     verified: int = 0
     refused: int = 0
     revoked: Counter[int] = field(default_factory=Counter)
-    """Refused requests whose key was revoked, by the key's row."""
+    """Refused requests with a revoked key, by the id of the key's row."""
     busy: Counter[str] = field(default_factory=Counter)
-    """Requests whose secret was not compared because too many waited for that."""
+    """Requests whose secret was not compared because too many waited for a comparison."""
 
 
 def new_key() -> FreshKey:
-    """A key of 256 random bits under a random public id."""
+    """A new key: a random public id and a secret of 256 random bits."""
     return parse_key(f"gf_{''.join(secrets.choice(_ALPHABET) for _ in range(12))}_{secrets.token_urlsafe(32)}")
 
 
 def parse_key(text: str) -> FreshKey:
-    """The parts of a key. Raises ValueError for a text that is not a key."""
+    """Split a key into its parts. Raises ValueError if the text is not a key."""
     found = _KEY.fullmatch(text)
     if found is None:
-        raise ValueError("a key is gf_, 12 of a-z and 0-9, _ and 43 of A-Z, a-z, 0-9, - and _")
+        raise ValueError("a key must be gf_, then 12 of a-z and 0-9, then _, then 43 of A-Z, a-z, 0-9, - and _")
     return FreshKey(text, found[1], found[2])
 
 
@@ -138,9 +138,9 @@ class Auth:
         self._pool.shutdown()
 
     async def authenticate(self, header: str | None, peer: str | None = None) -> Key:
-        """The key of a request; ``peer`` is the address that it came from.
+        """The key of a request. ``peer`` is the address that it came from.
 
-        Raises ApiError: 401 without a valid key, 503 if the store cannot be asked now. Both wait for their turn.
+        Raises ApiError: 401 without a valid key, 503 if the key cannot be checked now. Each refusal waits for its turn.
         """
         try:
             return await self._judge(header, peer)
@@ -166,13 +166,13 @@ class Auth:
     async def create(
         self, name: str, scopes: frozenset[str], rate_limit: int, now: int, *, expires_at: int | None = None
     ) -> tuple[KeyRow, str]:
-        """Make and store a key; returns its row and its text."""
+        """Make and store a key. Returns its row and its text."""
         fresh = new_key()
         new = NewKey(fresh.public_id, name, "", scopes, rate_limit, expires_at)
         return await self._store(fresh, new, now), fresh.text
 
     async def store_key(self, fresh: FreshKey, name: str, scopes: frozenset[str], rate_limit: int, now: int) -> KeyRow:
-        """Store a key that is known in clear already."""
+        """Store a key whose text exists already."""
         return await self._store(fresh, NewKey(fresh.public_id, name, "", scopes, rate_limit), now)
 
     async def _store(self, fresh: FreshKey, new: NewKey, now: int) -> KeyRow:
@@ -182,7 +182,7 @@ class Auth:
         return row
 
     async def rotate(self, key_id: int, now: int) -> tuple[KeyRow, str] | None:
-        """A new secret for a key, the old one dead at once; None when there is no such live key."""
+        """Give a key a new secret; the old one is invalid at once. None if there is no such key, or it is revoked."""
         fresh = new_key()
         hashed = await self._hash(fresh.secret)
         row = await self._keys.rotate(key_id, hashed, now)
@@ -191,7 +191,7 @@ class Auth:
         return None if row is None else (row, f"gf_{row.public_id}_{fresh.secret}")
 
     def forget(self, key_id: int) -> None:
-        """A key was revoked or rotated: no cached answer for it is good any more."""
+        """Remove a key from the cache, because it was changed, revoked or rotated."""
         self._forgotten += 1
         for digest in [digest for digest, entry in self._cache.items() if entry.key.id == key_id]:
             del self._cache[digest]
@@ -200,7 +200,7 @@ class Auth:
         return hashlib.blake2b(text.encode("ascii", "replace"), key=self._pepper, digest_size=32).digest()
 
     async def _once(self, digest: bytes, header: str, peer: str | None) -> Key:
-        """Single flight: many requests with one key wait for one verification."""
+        """Verify a key once, however many requests with it wait."""
         task = self._running.get(digest)
         if task is None:
             task = asyncio.create_task(self._verify(digest, header, peer))
@@ -218,8 +218,8 @@ class Auth:
             row = await self._rows.find(fresh.public_id)
         except StoreError as error:
             if cached is not None:
-                return cached.key  # nobody can revoke a key while the store cannot be asked
-            raise unavailable("the key cannot be checked now, try again") from error
+                return cached.key  # while the store is down, nobody can revoke a key
+            raise unavailable("the key cannot be checked now; try again") from error
         if row is None or row.revoked_at is not None:
             self._cache.pop(digest, None)
             if row is not None:
@@ -235,7 +235,7 @@ class Auth:
         return self._keep(digest, row, forgotten)
 
     def _keep(self, digest: bytes, row: KeyRow, forgotten: int) -> Key:
-        """Cache a verified key, unless one was revoked since its row was read: it may be this one."""
+        """Cache a verified key, unless any key was forgotten since its row was read: it may be this one."""
         if forgotten != self._forgotten:
             return Key(row.id, row.rate_limit, row.scopes, row.expires_at)
         key = Key(row.id, row.rate_limit, row.scopes, row.expires_at)
@@ -243,7 +243,10 @@ class Auth:
         return key
 
     async def _compare(self, digest: bytes, fresh: FreshKey, row: KeyRow, peer: str | None) -> None:
-        """bcrypt, one at a time: of an id that others try too, its owner waits for one guess of each address."""
+        """Compare by bcrypt, one at a time. If others try secrets for this id, its owner waits for one try per address.
+
+        Raises ApiError if the secret is wrong or too many wait.
+        """
         if self._bad.get(digest, 0.0) > self._clock():
             raise self._refuse()
         self.counts.comparing += 1
@@ -260,7 +263,7 @@ class Auth:
             raise self._refuse()
 
     async def _keep_fast_hash(self, hashed: str, secret: str) -> None:
-        """Keep it where that can be done now; else bcrypt judges the key once more, and then it is tried again."""
+        """Try to store the fast hash. If this fails, the key passes bcrypt once more, and then this is tried again."""
         with suppress(StoreError):
             await self._keys.keep_fast_hash(hashed, _fast_hash(hashed, secret))
 
@@ -276,15 +279,15 @@ class Auth:
 
 
 def _fast_hash(hashed: str, secret: str) -> str:
-    """HMAC-SHA256 of a secret of 256 random bits: to guess it is as hopeless as with bcrypt.
+    """HMAC-SHA256 of the secret. A secret has 256 random bits, so guessing it is as hopeless as with bcrypt.
 
-    Keyed by bcrypt's hash, so that it is good for that one secret of that one key alone.
+    The HMAC's key is the bcrypt hash, so the result is valid only for this secret of this key.
     """
     return hmac.new(hashed.encode(), secret.encode(), hashlib.sha256).hexdigest()
 
 
 def _remember(cache: dict[bytes, T], digest: bytes, value: T) -> None:
-    """Add ``value`` as the newest. If there are already MAX_CACHED others, remove the oldest."""
+    """Add ``value`` as the newest entry. If there are already MAX_CACHED others, remove the oldest."""
     cache.pop(digest, None)
     if len(cache) >= MAX_CACHED:
         del cache[next(iter(cache))]
@@ -292,5 +295,5 @@ def _remember(cache: dict[bytes, T], digest: bytes, value: T) -> None:
 
 
 def _be_nice() -> None:
-    """Lower the priority of a bcrypt thread, so that requests with known keys are not slowed."""
+    """Lower the priority of a bcrypt thread, so that it does not slow down requests with known keys."""
     os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)

@@ -1,4 +1,4 @@
-"""The first admin key. The first process makes it once and writes it to a file in the data folder."""
+"""The first admin key. The first process makes it and writes it to a file in the data folder."""
 
 import time
 from pathlib import Path
@@ -16,10 +16,10 @@ _log = structlog.get_logger(__name__)
 
 
 async def ensure_admin_key(auth: Auth, store: Store, data_dir: Path, rate_limit: int) -> None:
-    """Make the first admin key, in ``<data_dir>/admin.key`` (mode 0600), when no key with that scope exists.
+    """If there is no valid admin key, make one and write it to ``<data_dir>/admin.key`` (mode 0600).
 
-    Of many processes that start at once one makes it. The file comes first: a crash between the two leaves a file
-    whose key the next start stores.
+    If several processes start at once, only one makes it. It writes the file first and stores the key second. After a
+    crash between the two, the next start stores the key from the file.
     """
     await store.under_lock(lambda: _ensure_admin_key(auth, store, data_dir, rate_limit))
 

@@ -7,12 +7,12 @@ from runtime.private_files import open_new
 
 
 def read_key(path: Path) -> str:
-    """The key in the file. Raises OSError, and ValueError for a file that holds no ASCII text."""
+    """The key in the file. Raises OSError, and ValueError if the file is not ASCII text."""
     return path.read_text(encoding="ascii").strip()
 
 
 def write_key(path: Path, key: str) -> None:
-    """Put the key there durably, in place of an older one, with mode 0600. Raises OSError."""
+    """Write the key to the file durably, with mode 0600. Replaces an older file. Raises OSError."""
     beside = path.with_name(f"{path.name}.tmp")
     with os.fdopen(open_new(beside), "w", encoding="ascii") as file:
         file.write(f"{key}\n")

@@ -1,10 +1,10 @@
-"""Rate limits: requests per key and minute. One request is one, a batch too, queries count (PRD 2.2)."""
+"""Rate limits: requests per key and minute. A batch counts as one request. Queries count too (PRD 2.2)."""
 
 from typing import NamedTuple, Protocol
 
 
 class Decision(NamedTuple):
-    """Whether a request may pass, and the limits to send back. ``reset`` is in whole seconds."""
+    """Whether a request may pass, and the limits to send back. ``reset`` is the seconds until the next minute."""
 
     allowed: bool
     limit: int
@@ -12,7 +12,7 @@ class Decision(NamedTuple):
     reset: int
 
     def headers(self) -> dict[str, str]:
-        """RateLimit-* headers, with Retry-After when the request was refused."""
+        """The RateLimit-* headers, and Retry-After if the request was refused."""
         headers = {
             "RateLimit-Limit": str(self.limit),
             "RateLimit-Remaining": str(self.remaining),
@@ -24,14 +24,14 @@ class Decision(NamedTuple):
 
 
 class Limiter(Protocol):
-    """Counts one request of a key and decides on it."""
+    """Counts requests per key and decides whether each may pass."""
 
     async def hit(self, key_id: int, limit: int, now: float) -> Decision:
         """Count a request at ``now`` (UTC seconds) against ``limit`` per minute."""
 
 
 class LocalLimiter:
-    """Counts in this process: fixed windows aligned to the minute. Memory: one int per key."""
+    """Counts in this process, per minute of the clock. It needs one int per key."""
 
     def __init__(self) -> None:
         self._minute = 0
@@ -42,7 +42,7 @@ class LocalLimiter:
         return decide(self.count(key_id, now), limit, now)
 
     def count(self, key_id: int, now: float) -> int:
-        """Count one request; how many that makes. A clock that steps starts a new window, back as well as forward."""
+        """Count one request and return the key's count. When the clock steps, forward or back, counts start again."""
         minute = int(now // 60)
         if minute != self._minute:
             self._minute = minute
@@ -51,7 +51,7 @@ class LocalLimiter:
         return count
 
     def learn(self, key_id: int, count: int, minute: int) -> None:
-        """Note that the key had at least ``count`` requests in a minute, as counted elsewhere."""
+        """Raise the key's count to ``count``, which all processes together have counted in ``minute``."""
         if minute == self._minute and count > self._counts.get(key_id, 0):
             self._counts[key_id] = count
 

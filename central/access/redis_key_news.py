@@ -1,6 +1,6 @@
-"""Announces revoked and rotated keys to every central process at once.
+"""Announces changed keys to every central process at once.
 
-A process that is not connected misses the message. It still reads a key's row again after 30 seconds, see
+A process that is not connected misses the message. It still reads each key's row again after 30 seconds: see
 central.access.auth.
 """
 
@@ -17,7 +17,7 @@ from central.redis_link import RedisAddress, RedisDown, RedisLink, RedisRefused
 CHANNEL: Final = "fiesta:keys"
 SECONDS: Final = 2.0
 LISTEN_SECONDS: Final = 10.0
-"""Seconds without a message until the server is asked whether it is there."""
+"""After this many seconds without a message, the server gets a ping."""
 _PAUSE_FIRST: Final = 0.1
 _PAUSE_MOST: Final = 5.0
 _log = structlog.get_logger(__name__)
@@ -29,7 +29,7 @@ class KeyNewsCounts:
 
     published: int = 0
     not_published: int = 0
-    """Changes that could not be published: other processes learn of them from the store, within 30 s."""
+    """Changes that could not be published. Other processes read them from the store within 30 s."""
     received: int = 0
 
 
@@ -45,7 +45,7 @@ class KeyNews:
         self._task: asyncio.Task[None] | None = None
         self.counts = KeyNewsCounts()
         self.listening = asyncio.Event()
-        """Set while subscribed; ``away`` while not."""
+        """Set while subscribed. ``away`` is set while not."""
         self.away = asyncio.Event()
         self.away.set()
 
@@ -61,7 +61,7 @@ class KeyNews:
         await self._link.close()
 
     async def announce(self, key_id: int) -> None:
-        """Publish that a key was revoked or rotated, after that is durable. Never raises."""
+        """Publish that a key was changed. Call it after the change is durable. Never raises."""
         try:
             await self._link.run(lambda client: client.publish(CHANNEL, str(key_id)))
             self.counts.published += 1
@@ -84,7 +84,7 @@ class KeyNews:
             pause = min(pause * 2, _PAUSE_MOST)
 
     async def _listen(self) -> None:
-        """Receive messages until the server does not answer a ping. Raises RedisDown."""
+        """Receive messages until the server does not answer a ping. Then raises RedisDown."""
         async with contextlib.aclosing(self._link.client.pubsub()) as channel:
             await self._link.run(lambda _: channel.subscribe(CHANNEL))
             asked = False
@@ -93,7 +93,7 @@ class KeyNews:
                     lambda _: channel.get_message(timeout=self._listen_seconds), self._listen_seconds + SECONDS
                 )
                 if message is None and asked:
-                    raise RedisDown(f"nothing heard for {2 * self._listen_seconds:g} s")
+                    raise RedisDown(f"no message and no answer to a ping for {2 * self._listen_seconds:g} s")
                 if message is None:
                     asked = True
                     await self._link.run(lambda _: channel.ping())

@@ -1,9 +1,11 @@
-"""Rate limits shared by all central processes: ``rl:{key}:{minute}`` in Redis, one round trip for many requests.
+"""Rate limits that all processes share: counters ``rl:{key}:{minute}`` in Redis, one round trip for many requests.
 
-While a pipeline is in flight, further hits gather; each key that they are of is one INCRBY by their number. Redis
-slow or down: this process counts alone. It always does, so that a change of counter in mid-minute gives nobody a
-second limit: **no process lets more than the limit pass in a minute, and all together no more than the limit while
-Redis answers, than limit times processes while it does not.**
+While a round trip is in flight, further requests wait. The next round trip adds their number, with one INCRBY per key.
+If Redis is slow or down, this process counts alone. It counts its own requests at all times. So when Redis goes down or
+comes back during a minute, a key does not get its limit a second time.
+
+The guarantee: **no process passes more requests of a key per minute than its limit. While Redis answers, all processes
+together pass no more than the limit; while it does not, no more than the limit times the number of processes.**
 """
 
 import asyncio
@@ -21,7 +23,7 @@ from central.access.limit import Decision, LocalLimiter, decide
 from central.redis_link import PROBE_SECONDS, Breaker, RedisAddress, RedisDown, RedisLink, RedisRefused
 
 LIMIT_SECONDS: Final = 0.05
-"""The longest that one round trip may take; a request waits for two at most, the one in flight and its own."""
+"""How long one round trip may take. A request waits for at most two: the one in flight, and its own."""
 _KEEP_SECONDS: Final = 120
 _Slot = tuple[int, int]
 _log = structlog.get_logger(__name__)
@@ -34,13 +36,13 @@ class LimitCounts:
     round_trips: int = 0
     failed_trips: int = 0
     waits: int = 0
-    """Requests that waited for Redis, however that ended."""
+    """Requests that waited for Redis, whether or not it answered."""
     fallbacks: int = 0
-    """Requests that were counted in this process alone."""
+    """Requests that only this process counted."""
 
 
 class RedisLimiter:
-    """central.access.limit.Limiter over Redis. Owns its connection; Call ``close`` after the last request."""
+    """central.access.limit.Limiter with Redis. Owns its connection. Call ``close`` after the last request."""
 
     def __init__(
         self, address: RedisAddress, *, seconds: float = LIMIT_SECONDS, clock: Callable[[], float] = time.monotonic
@@ -53,30 +55,30 @@ class RedisLimiter:
 
     @property
     def alone(self) -> bool:
-        """Whether this process counts alone, since Redis does not answer."""
+        """Whether this process counts alone because Redis does not answer."""
         return self._link.breaker.open
 
     async def hit(self, key_id: int, limit: int, now: float) -> Decision:
         """See Limiter."""
         count = self._local.count(key_id, now)
-        if count <= limit:  # else it is over the limit already, whatever Redis says
+        if count <= limit:  # otherwise the key is over its limit, whatever Redis counts
             count = max(count, await self._shared_count(key_id, int(now // 60)))
         return decide(count, limit, now)
 
     async def probe(self) -> None:
-        """Ask Redis whether it is back when no request does so. Never raises."""
+        """Ask Redis whether it answers again. Never raises."""
         with contextlib.suppress(RedisDown, RedisRefused):
             await self._link.run(lambda client: client.ping())
 
     async def close(self) -> None:
-        """Close the connection. Requests that wait are counted in this process."""
+        """Close the connection. Only this process counts the requests that still wait."""
         if self._flight is not None:
             self._flight.cancel()
             await asyncio.wait([self._flight])
         await self._link.close()
 
     async def _shared_count(self, key_id: int, minute: int) -> int:
-        """How many requests all processes have counted with this one; 0 if Redis does not answer in time."""
+        """How many requests all processes have counted, including this one. 0 if Redis does not answer in time."""
         passes = self._link.breaker.try_pass() if self._flight is None else not self.alone
         if not passes:
             self.counts.fallbacks += 1
@@ -89,7 +91,7 @@ class RedisLimiter:
         return await waiter
 
     async def _fly(self) -> None:
-        """Round trips until nobody waits."""
+        """Make round trips until no request waits."""
         sent: dict[_Slot, list[asyncio.Future[int]]] = {}
         try:
             while self._waiting:
@@ -130,8 +132,8 @@ class RedisLimiter:
 
 
 async def _add(client: Redis, slots: dict[_Slot, list[asyncio.Future[int]]]) -> list[int]:
-    """The counts after adding to each key and minute the number of its waiters."""
-    pipeline = client.pipeline(transaction=True)  # no count without its end, also when the server dies in between
+    """Add the number of waiters to each counter. Returns the new counts."""
+    pipeline = client.pipeline(transaction=True)  # so that no counter is left without its expiry if the server dies
     for (key_id, minute), waiters in slots.items():
         key = f"rl:{key_id}:{minute}"
         pipeline.incrby(key, len(waiters))

@@ -1,4 +1,4 @@
-"""When each key was last used: noted in memory at every request, written to the store once a minute."""
+"""When each key was last used. Every request notes it in memory; once per minute it is written to the store."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -13,7 +13,7 @@ _log = structlog.get_logger(__name__)
 
 
 class KeyUses:
-    """``write`` stores the seconds of last uses by the key's id. What it could not store is tried again later."""
+    """The last use of each key. ``write`` stores seconds by key id. If it fails, the next minute tries again."""
 
     def __init__(self, write: Callable[[Mapping[int, int]], Awaitable[None]], seconds: float = WRITE_SECONDS) -> None:
         self._write = write
@@ -22,20 +22,20 @@ class KeyUses:
         self._task: asyncio.Task[None] | None = None
 
     def note(self, key_id: int, now: float) -> None:
-        """A key was used. Id 0, of METRICS_ADMIN_KEY, has no row."""
+        """Note that a key was used. METRICS_ADMIN_KEY has the id 0 and no row, so it is not noted."""
         if key_id:
             self._pending[key_id] = int(now)
 
     def latest(self, key_id: int, stored: int | None) -> int | None:
-        """The last use: what the store says, or a later one that it does not know yet."""
+        """The last use of a key: ``stored``, or a later use that is not stored yet."""
         return max(self._pending.get(key_id, 0), stored or 0) or None
 
     def start(self) -> None:
-        """Begin to write once a minute."""
+        """Begin to write once per minute."""
         self._task = asyncio.create_task(self._run(), name="key-uses")
 
     async def close(self) -> None:
-        """Stop, and write what is left."""
+        """Stop, and write the last uses."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])

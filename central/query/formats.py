@@ -1,8 +1,8 @@
-"""The aggregate answer as CSV (RFC 4180): when a client wants it. Pure.
+"""Whether a client wants the aggregate answer as CSV (RFC 4180) or as JSON. Pure.
 
-A name needs no quotes: it has no comma, quote or line end. It is written as it is, also where a spreadsheet would read
-it as a formula ("-a1"): without brackets, blanks, "=", "!" and "|" such a formula can call and fetch nothing, and a
-changed name would no longer be the name.
+In CSV, names are written as they are. They need no quotes, because they have no comma, quote or line end. A spreadsheet
+may read a name such as "-a1" as a formula. That is harmless: a name has no brackets, blanks, "=", "!" or "|", so the
+formula can call and fetch nothing. Escaping would change the name.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ def prefers_csv(accept: str) -> bool:
 
 
 def _quality(accept: str, media_type: str) -> float:
-    """The quality of a media type, by the range that names it most closely; 0 where none does."""
+    """The quality of a media type, from the most specific range that includes it; 0 if none does."""
     ranges = {f"{media_type.partition('/')[0]}/*": 1, "*/*": 0, media_type: 2}
     best, quality = -1, 0.0
     for entry in accept.lower().split(","):
@@ -30,7 +30,7 @@ def _quality(accept: str, media_type: str) -> float:
 
 
 def weight_of(parameters: Sequence[str]) -> float:
-    """The weight among a range's parameters; 1 without one, 0 for one that is none."""
+    """The weight ``q`` among a range's parameters; 1 if there is none, 0 if it is not a number."""
     for parameter in parameters:
         name, _, value = parameter.partition("=")
         if name.strip() == "q":

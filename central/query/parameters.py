@@ -1,4 +1,4 @@
-"""The parameters of the aggregate endpoint and of the list, checked. Pure."""
+"""Checks the parameters of the aggregate endpoint and of the list of metrics. Pure."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -27,17 +27,17 @@ LIST_PARAMETERS: Final = frozenset({"prefix", "limit", "after", "clashes"})
 LIST_LIMIT: Final = 100
 LIST_MOST: Final = 1_000
 _ZONE: Final = re.compile(r"[A-Z][A-Za-z0-9_+-]{1,31}(/[A-Za-z0-9_+-]{1,31}){0,2}", re.ASCII)
-# A '+' that was not percent-encoded arrives as a blank: 00:00:00+02:00 is meant by "00:00:00 02:00".
+# A '+' that was not percent-encoded arrives as a blank: "00:00:00 02:00" means 00:00:00+02:00.
 _LOST_PLUS: Final = re.compile(r"\A(.{10}[Tt ]\d\d:\d\d\S*) (\d\d(?::?\d\d)?)\Z", re.ASCII)
 
 
 class Query(NamedTuple):
-    """A checked aggregate query over [start, end), in whole seconds: a bound with a fraction was rounded up.
+    """A checked aggregate query over [start, end) in whole seconds. Bounds with a fraction were rounded up.
 
-    So both are the same where the range holds no whole second, and the answer is empty.
+    If the range holds no whole second, both bounds are equal and the answer is empty.
 
-    ``fill``: what an empty window is given as, None for not at all; ``csv``: that is how the answer is wanted, else as
-    JSON. ``zone``: whose hours and days are meant, None for UTC's.
+    ``fill`` is the value for a window without data; None leaves such windows out. ``csv`` asks for CSV instead of
+    JSON. ``zone`` is the time zone of the hours and days; None is UTC.
     """
 
     names: tuple[str, ...]
@@ -56,9 +56,9 @@ class Query(NamedTuple):
 
 
 def parse_query(parameters: Mapping[str, str], accept: str = "") -> Query:
-    """Check the parameters; ``accept`` is the header, which counts where they name no format.
+    """Check the parameters. ``accept`` is the Accept header, which decides if ``format`` is not given.
 
-    Raises ApiError 400 that names the one at fault.
+    Raises ApiError 400 that names the wrong parameter.
     """
     _known(parameters, PARAMETERS)
     names = _names(_required(parameters, "name"))
@@ -75,7 +75,7 @@ def parse_query(parameters: Mapping[str, str], accept: str = "") -> Query:
 
 
 def parse_list(parameters: Mapping[str, str]) -> tuple[str, str, int, bool]:
-    """prefix, after and limit of the list of metrics, and whether it is of clashes alone. Raises ApiError 400."""
+    """Check the parameters of the list of metrics: prefix, after, limit, and clashes. Raises ApiError 400."""
     _known(parameters, LIST_PARAMETERS)
     prefix, after = parameters.get("prefix", ""), parameters.get("after", "")
     for field, text in (("prefix", prefix), ("after", after)):
@@ -131,7 +131,7 @@ def _exact_time(parameters: Mapping[str, str], field: str) -> int:
 
 
 def _zone(parameters: Mapping[str, str]) -> ZoneInfo | None:
-    """The time zone, None for UTC. A '+' that was not percent-encoded (Etc/GMT+5) arrives as a blank."""
+    """The time zone; None for UTC. A '+' that was not percent-encoded, as in Etc/GMT+5, arrives as a blank."""
     if "tz" not in parameters:
         return None
     try:
@@ -141,15 +141,15 @@ def _zone(parameters: Mapping[str, str]) -> ZoneInfo | None:
 
 
 def zone_of(name: str) -> ZoneInfo | None:
-    """The time zone of an IANA name, None for UTC. Raises ValueError that says what would be right.
+    """The time zone of an IANA name; None for UTC. Raises ValueError that says what would be right.
 
-    A name with the wrong form is not looked for: only these letters reach the file system, and no path above.
+    A name of another form is not searched for in the file system, so a path such as ``../`` never reaches it.
     """
     if name == "UTC":
         return None
     try:
         if not _ZONE.fullmatch(name):
-            raise ValueError("no name of a zone")
+            raise ValueError("not the name of a time zone")
         return ZoneInfo(name)
     except (ValueError, OSError, ZoneInfoNotFoundError):
         raise ValueError(f"tz {name[:40]!r} is not known; give an IANA time zone such as Europe/Berlin") from None
@@ -160,11 +160,11 @@ def _check_size(start: int, end: int, window: str, names: int) -> None:
     if touched <= MAX_WINDOWS_PER_NAME and touched * names <= MAX_WINDOWS_PER_ANSWER:
         return
     fits = window_that_fits(start, end, names)
-    advice = f"window={fits} would fit" if fits else "no window fits: ask for a shorter range or fewer names"
+    advice = f"use window={fits}" if fits else "no window fits: ask for a shorter range or fewer names"
     raise ApiError(
         400,
         "RANGE_TOO_LARGE",
-        f"the range holds {touched} windows of {window} per name; at most {MAX_WINDOWS_PER_NAME} per name and"
-        f" {MAX_WINDOWS_PER_ANSWER} per answer are given: {advice}",
+        f"the range has {touched} windows of {window} per name; an answer may have {MAX_WINDOWS_PER_NAME} per name and"
+        f" {MAX_WINDOWS_PER_ANSWER} in all: {advice}",
         details={"field": "window", "windows": touched * names, "fits": fits},
     )

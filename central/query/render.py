@@ -1,8 +1,8 @@
-"""The aggregate answer as text, JSON or CSV, drawn with arrays. Pure.
+"""Writes the aggregate answer as JSON or CSV, with numpy arrays. Pure.
 
-An answer has up to 50,000 windows and is made in the interpreter that the event loop needs. So all windows are drawn
-at once, as rows of bytes of one width whose unused places are NUL, which are then left out: a tenth of the time that a
-text per window takes, and nearly all of it without the interpreter (docs/decisions/0011-answers-by-columns.md).
+An answer has up to 50,000 windows, and the event loop waits for the interpreter lock meanwhile. So all windows are
+written at once, as rows of bytes of equal width. Unused bytes are NUL and are removed at the end. This takes a tenth of
+the time of one text per window, nearly all of it without the lock (docs/decisions/0011-answers-by-columns.md).
 """
 
 import json
@@ -19,21 +19,22 @@ from central.store.buckets import Buckets, Column
 from protocol.numbers import UNIT
 
 _BLOCK: Final = 10_000
-"""Four digits, which are looked up together. As many are behind the point."""
+"""A block is four digits, which are written together. A number also has four decimals."""
 _FOUR: Final = np.array([b"%04d" % number for number in range(_BLOCK)])
 _LAST: Final = np.array([b"%d" % number for number in range(_BLOCK)])
 _FIRST: Final = np.where(np.arange(_BLOCK) > 0, _LAST, b"")
 _FRACTION: Final = np.array([b"", *((b".%04d" % number).rstrip(b"0") for number in range(1, _BLOCK))])
-"""What a block is within a number, at its end with nothing before it, at its beginning, behind its point."""
+"""The text of a block: _FOUR inside a number, _LAST if it is the only block, _FIRST as the first of several, and
+_FRACTION after the point."""
 _TWO: Final = np.array([b"%02d" % number for number in range(100)])
 _DAY: Final = 86_400
 _CSV_HEADER: Final = b"name,timestamp,value"
 _EMPTY: Final = {"zero": (b"0", b"0"), "null": (b"null", b"")}
-"""A window without data as ``fill`` wants it, in JSON and in CSV."""
+"""The value of a window without data for each ``fill``: in JSON, and in CSV."""
 
 
 class _Frame(NamedTuple):
-    """What is before, between and after the time and the number of each window."""
+    """The text before the time of each window, between time and number, and after the number."""
 
     before: bytes
     between: bytes
@@ -44,14 +45,15 @@ _JSON_FRAME: Final = _Frame(b'{"timestamp":"', b'Z","value":', b"},")
 _CSV_FRAME: Final = _Frame(b"", b"Z,", b"\r\n")
 _JSON_MARKED: Final = _JSON_FRAME._replace(between=b'Z","partial":true,"value":')
 _CSV_WHOLE, _CSV_MARKED = (_CSV_FRAME._replace(after=after) for after in (b",\r\n", b",true\r\n"))
-"""The frames of a window that is not whole, and in CSV of a whole one beside it, which has the column too."""
+"""The frames for a window that is not whole. If an answer has one, every CSV line has the column ``partial``, and whole
+windows use _CSV_WHOLE."""
 
 
 class Notes(NamedTuple):
-    """What a reader must know of an answer beside its numbers.
+    """What a reader must know about an answer besides its numbers.
 
-    ``partial``: some acknowledged points are not in the store yet. ``unknown``: names that do not exist, each with the
-    nearest ones that do. ``not_whole``: starts of the windows that are cut by the range or have not ended.
+    ``partial``: some acknowledged points are not in the store yet. ``unknown``: names that do not exist, each with
+    similar names that do. ``not_whole``: starts of the windows that the range cuts or that have not ended.
     """
 
     partial: bool = False
@@ -63,11 +65,11 @@ _NO_NOTES: Final = Notes()
 
 
 def render(query: Query, ids: Mapping[str, int], buckets: Buckets, notes: Notes = _NO_NOTES) -> bytes:
-    """The answer, JSON (PRD 4.1.2) or CSV, of the buckets found for the ids of those names that exist.
+    """The answer as JSON (PRD 4.1.2) or CSV. ``ids`` has the metric ids of those names that exist.
 
-    Where the notes have something to say JSON has ``"complete": false``, ``"unknown": [...]`` and, in a window,
-    ``"partial": true``. CSV has one more column, ``partial``, where the range has such a window, with data or without:
-    the same question gives the same columns each time.
+    The notes appear in JSON as ``"complete": false``, ``"unknown": [...]`` and, in a window, ``"partial": true``. CSV
+    has a column ``partial`` if the range has such a window, with or without data. So the same query always gives the
+    same columns.
     """
     series = _series(query, ids, buckets, notes.not_whole)
     if query.csv:
@@ -91,7 +93,7 @@ def render(query: Query, ids: Mapping[str, int], buckets: Buckets, notes: Notes 
 
 
 def _series(query: Query, ids: Mapping[str, int], buckets: Buckets, not_whole: Column) -> dict[str, memoryview]:
-    """The text of each name's windows as bytes, in the order asked, with those that ``fill`` adds."""
+    """The text of each name's windows, in the order of the query, including the windows that ``fill`` adds."""
     found = {name: _rows_of(buckets, ids.get(name, -1)) for name in query.names}
     if query.fill is None:
         starts, places, shares, empty = buckets.starts, np.arange(len(buckets.starts)), found, b""
@@ -134,7 +136,7 @@ def _text(drawn: Column) -> memoryview:
 
 
 def _draw(frame: _Frame, starts: Column, places: Column, units: Column, empty: bytes) -> Column:
-    """A row per window of ``starts``; ``units`` are the numbers of those at ``places``, the others get ``empty``."""
+    """A row per window of ``starts``. The windows at ``places`` get the numbers ``units``, the others ``empty``."""
     sizes = np.abs(units)
     blocks = -(-len(str(int(sizes.max(initial=0)) // UNIT)) // 4)
     wholes = [f"whole{number}" for number in reversed(range(blocks))]
@@ -158,7 +160,7 @@ def _draw(frame: _Frame, starts: Column, places: Column, units: Column, empty: b
 
 
 def _draw_times(drawn: Column, starts: Column) -> None:
-    """ISO 8601 of whole seconds since the epoch, in the years 0 to 9999."""
+    """Write whole seconds since the epoch as ISO 8601, for the years 0 to 9999."""
     days, seconds = starts // _DAY, starts % _DAY
     dates = days.astype("datetime64[D]")
     months, years = dates.astype("datetime64[M]"), dates.astype("datetime64[Y]")
@@ -170,7 +172,7 @@ def _draw_times(drawn: Column, starts: Column) -> None:
 
 
 def _averages(buckets: Buckets) -> Column:
-    """Sums divided by counts, to the nearest unit, ties to even."""
+    """Sums divided by counts, rounded to the nearest unit, half to even."""
     totals, weights = buckets.totals, buckets.weights
     if len(weights) and not (weights.min() >= UNIT and weights.max() < 2**63 // (2 * UNIT)):
         totals, weights = totals.astype(object), weights.astype(object)  # a product could be too large for 64 bits

@@ -1,9 +1,9 @@
 """The windows of a query: where each begins and ends, also in a time zone, and which of them are not whole. Pure.
 
-Windows are aligned to UTC. With ``tz`` those of an hour begin where the local clock shows a whole hour, and those of a
-day at the first moment of a local date: a day has 23 or 25 hours where a clock is changed, and an hour that is shown
-twice is two windows. The store sums by windows of UTC that fit into all of these, and ``fold`` adds
-them up: exact, since count, sum, min and max of parts give those of the whole.
+Windows are aligned to UTC. With a time zone, a window of an hour begins when the local clock shows a whole hour, and a
+window of a day at the first moment of a local date. So when the clocks change, a day has 23 or 25 hours, and an hour
+that the local clock shows twice is two windows. The store sums smaller UTC windows that fit into all of these, and
+``fold`` adds them up. That is exact, because count, sum, min and max can be combined.
 """
 
 from collections.abc import Iterator
@@ -19,15 +19,15 @@ from central.store.plan import windows_touched
 _HOUR: Final = 3_600
 _DAY: Final = 86_400
 _MARGIN: Final = 3
-"""Windows that are looked at before and behind a range: a zone may have a date twice, or not at all."""
+"""How many windows before and after a range are computed too: a time zone may have a date twice, or skip one."""
 _FIRST, _LAST = -62_135_596_800 + 2 * _DAY, 253_402_300_799 - 2 * _DAY
-"""The seconds for which Python knows a local time whatever the zone. Offsets beyond are those of the nearest one."""
+"""The seconds for which Python can compute the local time in every zone. Beyond, the nearest one's offset is used."""
 _SAFE: Final = 2**62
-"""A sum of 64-bit numbers stays below this, or is made of Python's own."""
+"""A sum of 64-bit integers must stay below this; otherwise Python integers are used."""
 
 
 class Windows(NamedTuple):
-    """Every window that holds a part of a query's range, in order. ``step`` fits into each; all are in seconds."""
+    """The windows that overlap a query's range, in order, in seconds. Every start and end is a multiple of ``step``."""
 
     starts: Column
     ends: Column
@@ -35,7 +35,7 @@ class Windows(NamedTuple):
 
 
 def windows_between(start: int, end: int, seconds: int, zone: ZoneInfo | None = None) -> Windows:
-    """The windows of [start, end); with a zone those of an hour or a day are local ones."""
+    """The windows of [start, end). With a zone, windows of an hour or a day follow the local time."""
     if zone is None or seconds < _HOUR:
         first, touched = start // seconds, windows_touched(start, end, seconds)
         starts = (first + np.arange(touched, dtype=np.int64)) * seconds
@@ -55,7 +55,7 @@ def start_of_window(moment: int, seconds: int, zone: ZoneInfo | None = None) -> 
 
 
 def fold(buckets: Buckets, windows: Windows) -> Buckets:
-    """Buckets of ``step`` as those of the windows that they lie in. Both are in the order of id and start."""
+    """Combine buckets of ``step`` seconds to buckets per window. Both are in the order of metric id and start."""
     if not len(buckets.starts):
         return buckets
     places = np.searchsorted(windows.starts, buckets.starts, side="right") - 1
@@ -71,29 +71,29 @@ def fold(buckets: Buckets, windows: Windows) -> Buckets:
 
 
 def not_whole(windows: Windows, start: int, end: int, now: float) -> Column:
-    """The starts of the windows that reach beyond [start, end), or have not ended at ``now``."""
+    """The starts of the windows that extend beyond [start, end), or have not ended at ``now``."""
     cut: Column = windows.starts[(windows.starts < start) | (windows.ends > end) | (windows.ends > now)]
     return cut
 
 
 def _roomy(numbers: Column) -> Column:
-    """The numbers, as Python's own where their sum could leave 64 bits."""
+    """The numbers, as Python integers if their sum could exceed 64 bits."""
     if numbers.dtype == object or int(np.abs(numbers).max()) < _SAFE // len(numbers):
         return numbers
     return numbers.astype(object)
 
 
 def _edges(start: int, end: int, seconds: int, zone: ZoneInfo) -> Iterator[Column]:
-    """Where windows begin between start and end, in order: a piece for each time in which the offset stays the same."""
+    """Where windows begin between start and end, in order: an array for each period with the same offset."""
     begin, offset = start, _offset(start, zone)
     reached = (start + offset) // seconds - 1  # the latest local hour or date so far, as a number
     for change in (*_changes(start, end, zone), end):
         first = begin + -(begin + offset) % seconds
         found = np.arange(first, change, seconds)
         if first > begin > start and (begin + offset) // seconds > reached:
-            found = np.r_[begin, found]  # the clock jumped over the moment at which a window would begin
+            found = np.r_[begin, found]  # the clock jumped over the window's beginning, so it begins at the jump
         if seconds == _DAY:
-            found = found[(found + offset) // seconds > reached]  # midnight comes a second time: the day goes on
+            found = found[(found + offset) // seconds > reached]  # a second midnight of a date begins no new day
         yield found
         latest = (change - 1 + offset) // seconds
         reached = max(reached, latest) if seconds == _DAY else latest
@@ -101,7 +101,7 @@ def _edges(start: int, end: int, seconds: int, zone: ZoneInfo) -> Iterator[Colum
 
 
 def _changes(start: int, end: int, zone: ZoneInfo) -> list[int]:
-    """The moments between start and end at which the offset changes. Two within a day that cancel out do not exist."""
+    """The moments between start and end when the offset changes. No zone changes it twice within a day and back."""
     found = []
     for day in range(start, end, _DAY):
         low, high, before = day, min(day + _DAY, end), _offset(day, zone)
@@ -116,6 +116,6 @@ def _changes(start: int, end: int, zone: ZoneInfo) -> list[int]:
 
 
 def _offset(moment: int, zone: ZoneInfo) -> int:
-    """Seconds that the local clock is ahead of UTC."""
+    """How many seconds the local clock is ahead of UTC."""
     found = datetime.fromtimestamp(min(max(moment, _FIRST), _LAST), zone).utcoffset()
     return int(found.total_seconds()) if found is not None else 0

@@ -29,29 +29,29 @@ from protocol.item import Fault
 from protocol.times import format_time
 
 _LARGE: Final = 2_000
-"""From here on an answer is drawn beside the loop: of ten that come at once none may hold up the ingest."""
+"""Answers with more windows are written in a thread, so that ten large ones at once do not delay the ingest."""
 QUERIES: Final = "queries"
 SLOTS: Final = SlotBounds(at_once=3, of_one_key=2, waiting=64, waiting_of_one_key=16)
-"""Of queries: another key always finds one that is free, or waits for one query at most."""
+"""The slots for queries. A key never takes all of them, so another key waits for at most one query."""
 _MAX_LOGGED_NAMES: Final = 20
 MOST_UNKNOWN: Final = 3
-"""Unknown names of one query for which the nearest ones are looked for."""
+"""For how many unknown names of a query similar names are searched."""
 MOST_LOOKED_AT: Final = 1_000
 MOST_STEPS: Final = 500_000
-"""Rows of the store that a query in a time zone may add up."""
+"""How many rows of the store a query in a time zone may add up."""
 _HEADER_LENGTH: Final = 4_000
 
 
 @dataclass(slots=True)
 class _QueryLog:
-    """What the log says of a query that was slow or that failed; ``rows`` is None where the store gave none."""
+    """What the log says about a slow or failed query. ``rows`` is None until the store has answered."""
 
     query: Query
     segments: Sequence[Segment] = ()
     rows: int | None = None
 
     def fields(self) -> dict[str, Any]:
-        """Plain values for a log line."""
+        """The fields of the log line."""
         query = self.query
         return {
             "names": query.names[:_MAX_LOGGED_NAMES],
@@ -67,7 +67,7 @@ class _QueryLog:
 
 @dataclass(frozen=True, slots=True)
 class QueryEndpoints:
-    """Reads. ``spill`` tells whether an answer may lack what waits there."""
+    """The endpoints that read. ``spill`` knows whether acknowledged points may be missing from an answer."""
 
     store: Store
     names: Names
@@ -84,9 +84,9 @@ class QueryEndpoints:
         query_log = _QueryLog(query)
         request[ABOUT] = query_log.fields
         spill = self.spill
-        partial = spill is not None and spill.may_hide  # looked at before: what is drained meanwhile may be missed
+        partial = spill is not None and spill.may_hide  # checked first: the query may miss what is drained meanwhile
         try:
-            # Points before the line are hidden: a local day that it cuts is marked.
+            # Points before the line are hidden. A local day that the line cuts is marked as partial.
             start = max(query.start, await self.retention.visible_from())
             ids = {name: metric.id for name, metric in (await self.names.find(query.names)).items()}
             unknown = await self._nearest([name for name in query.names if name not in ids], key)
@@ -108,7 +108,7 @@ class QueryEndpoints:
         return Answer(200, body, _headers(query, notes))
 
     async def _nearest(self, unknown: Sequence[str], key: Key) -> dict[str, list[str]]:
-        """Names that do not exist, each with the nearest ones among at most MOST_LOOKED_AT that begin alike."""
+        """Names that do not exist, each with similar names among at most MOST_LOOKED_AT that begin like it."""
         found: dict[str, list[str]] = {name: [] for name in unknown}
         for name in unknown[:MOST_UNKNOWN]:
             head = name[: name.find(".") + 1] or name[:2]
@@ -155,15 +155,15 @@ def _draw(query: Query, ids: Mapping[str, int], buckets: Buckets, windows: Windo
 
 
 def _check_steps(query: Query, windows: Windows) -> None:
-    """A day of a time zone is read by the hour or finer. Raises ApiError where that is too much at once."""
+    """Raise ApiError if a query in a time zone needs too many rows: it reads a day by the hour, or finer."""
     steps = windows_touched(query.start, query.end, windows.step) * len(query.names)
     if query.zone is not None and steps > MOST_STEPS:
-        message = "the range is too long for windows of a time zone; ask for a shorter one, for fewer names, or for UTC"
+        message = "the range is too long for a query with tz; ask for a shorter range, for fewer names, or without tz"
         raise ApiError(400, "RANGE_TOO_LARGE", message, details={"field": "tz", "windows": steps})
 
 
 def _headers(query: Query, notes: Notes) -> dict[str, str]:
-    """Headers of an answer. CSV has no place for "complete" and "unknown", so both formats say it here too."""
+    """The headers of an answer. They repeat "complete" and "unknown", for which CSV has no place."""
     made = {"Vary": "Accept"}
     if query.csv:
         made["Content-Type"] = CSV
@@ -175,7 +175,7 @@ def _headers(query: Query, notes: Notes) -> dict[str, str]:
 
 
 def _once(request: web.Request) -> Mapping[str, str]:
-    """The query's parameters, each given once."""
+    """The query's parameters. Raises ApiError if one is given twice."""
     parameters = dict(request.query)
     if len(parameters) != len(request.query):
         twice = next(name for name in parameters if len(request.query.getall(name)) > 1)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 GRACE_SECONDS = 3.0
 """A process asks for what was away once a second, for two at most: its outage ends so long after the fault."""
-NEW_KEY = "the key cannot be checked now, try again"
+NEW_KEY = "the key cannot be checked now; try again"
 """What a process says of a key that it never saw, while the database is away."""
 
 

@@ -50,7 +50,7 @@ def test_a_new_key_has_its_form_and_is_never_the_same() -> None:
     ],
 )
 def test_what_is_no_key_is_told(text: str) -> None:
-    with pytest.raises(ValueError, match="a key is gf_"):
+    with pytest.raises(ValueError, match="a key must be gf_"):
         parse_key(text)
 
 

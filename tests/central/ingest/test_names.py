@@ -106,7 +106,7 @@ async def test_a_name_over_the_cap_is_rejected_and_asked_again_next_time(store: 
     first = submission(("a", "value"), ("b", "value"), ("c", "value"), ("c", "value"))
     await names.settle([first], NOW)
     assert rejected(first) == [(2, "c", "TOO_MANY_METRICS"), (3, "c", "TOO_MANY_METRICS")]
-    assert "capped at 2, 9 a key" in first.rejected[0].fault.message
+    assert "at most 2 names, 9 per key" in first.rejected[0].fault.message
     await store.names.delete("a")
     names.forget("a")
     second = submission(("c", "value"))

@@ -207,7 +207,7 @@ async def test_a_range_that_is_too_long_says_which_window_fits_and_offers_it(sit
     async with window(
         site, "/#metrics?name=a,b,c,d,e,shop.orders&operation=sum&window=1m&last=7d", refused={400}
     ) as page:
-        await expect(page.get_by_role("alert").get_by_text("window=5m would fit")).to_be_visible()
+        await expect(page.get_by_role("alert").get_by_text("use window=5m")).to_be_visible()
         await page.get_by_role("button", name="Use window 5m").click()
         await expect(page.locator(".what")).to_have_text("sum of 6 metrics per 5 minutes")
         await expect(page.get_by_text("Too many windows for one answer")).to_be_hidden()

@@ -121,7 +121,7 @@ def test_a_range_of_too_many_windows_says_which_window_would_fit(
         query(**changes)
     assert (caught.value.status, caught.value.code) == (400, "RANGE_TOO_LARGE")
     assert caught.value.details["fits"] == fits
-    assert (f"window={fits} would fit" if fits else "no window fits") in caught.value.message
+    assert (f"use window={fits}" if fits else "no window fits") in caught.value.message
     if fits:
         query(**changes | {"window": fits})
 

@@ -148,7 +148,7 @@ async def test_names_are_capped_loudly(tmp_path: Path) -> None:
             assert (await central.counter(name)).status == 201
         reply = await central.counter("c")
         assert reply.error == (400, "TOO_MANY_METRICS", "name")
-        assert "capped at 2" in reply.message
+        assert "at most 2 names" in reply.message
         body = (await central.batch(*({"name": name, "type": "counter", "value": 1} for name in "abc"))).json
         assert [(error["name"], error["code"]) for error in body["errors"]] == [("c", "TOO_MANY_METRICS")]
         assert await central.total("a") == 2

@@ -374,7 +374,7 @@ async def test_too_many_windows_are_refused_with_the_window_that_fits(stored: Ce
         reply = await stored.query(",".join(f"n{i}" for i in range(names)), "sum", window, start=start, end=end)
         assert reply.error == (400, "RANGE_TOO_LARGE", "window"), (window, end)
         assert reply.json["error"]["details"]["fits"] == fits
-        assert (f"window={fits} would fit" if fits else "no window fits") in reply.message
+        assert (f"use window={fits}" if fits else "no window fits") in reply.message
 
 
 async def test_the_largest_ranges_that_are_allowed_are_answered(stored: Central) -> None:
