@@ -1,4 +1,4 @@
-"""Wires the central service: the only file that knows all of its parts."""
+"""Wires the central service. Only this file knows all of its parts."""
 
 import asyncio
 import gc
@@ -63,14 +63,14 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """What the service takes from its surroundings and not from its settings. Fault tests replace it."""
+    """What the service uses from its surroundings: clocks, the store's wrapper, time limits. Tests replace it."""
 
     clock: Callable[[], float] = time.time
     """UTC seconds."""
     ticks: Callable[[], float] = time.monotonic
-    """Seconds for the age of what is cached, and for when a Redis that failed is asked for limits again."""
+    """Monotonic seconds."""
     limit_seconds: float = LIMIT_SECONDS
-    """The longest that a round trip to Redis for limits may take."""
+    """How many seconds a round trip to Redis for rate limits may take."""
     bcrypt_cost: int = BCRYPT_COST
     wrap_store: Callable[[Any], Store] = lambda store: store
     body_seconds: float = BODY_SECONDS
@@ -83,8 +83,8 @@ class Outside:
 
 _REAL: Final = Outside()
 _ASK_THE_DOCTOR: Final = (
-    "; is the server up, and are DB_HOST, DB_PORT, DB_DATABASE, DB_USERNAME and DB_PASSWORD right, "
-    "and has the user the rights in docs/operations.md? 'fiesta-central doctor' looks"
+    "; check that the server is up, that DB_HOST, DB_PORT, DB_DATABASE, DB_USERNAME and DB_PASSWORD are right, and "
+    "that the user has the rights in docs/operations.md; 'fiesta-central doctor' shows more"
 )
 
 
@@ -108,7 +108,7 @@ class _Core:
         self.redis.start(self.auth, self.store, self.names, self.commits, clock)
 
     async def close(self, seconds: float) -> None:
-        """After the last request: store what was received, then close everything."""
+        """Store what was received, then close everything. Call it after the last request."""
         await self.retention.close()
         await self.uses.close()
         await _drain(self.commits, seconds)
@@ -124,10 +124,10 @@ async def serve(
     stop: asyncio.Event | None = None,
     outside: Outside = _REAL,
 ) -> None:
-    """Run the service until ``stop`` is set, by default by SIGTERM or SIGINT; ``ready`` is called with the port.
+    """Run the service until ``stop`` is set. By default SIGTERM and SIGINT set it. ``ready`` is called with the port.
 
-    Raises OSError when the port is taken and StartError for anything else an operator must mend. Before
-    this returns, everything that was received is stored.
+    Before this returns, everything that was received is stored. Raises OSError if the port is in use, and StartError
+    for any other fault that an operator must correct.
     """
     stop = stop or _stopped_by_signals()
     tls = _tls(settings)
@@ -138,9 +138,9 @@ async def serve(
     open_requests, counts = OpenRequests(), RequestCounts()
     count_handshakes(tls, counts.handshakes)
     runner = _runner(settings, core, outside, open_requests, counts)
-    # The writer's thread asks for the interpreter after each statement; the default makes it wait 5 ms each time.
+    # The writer thread needs the interpreter lock after each statement. By default it may wait 5 ms for it each time.
     sys.setswitchinterval(_SWITCH_SECONDS)
-    # A batch makes thousands of small objects that form no cycles: the default collects at every 700 of them.
+    # A batch makes thousands of small objects without cycles. By default the collector would run at every 700 of them.
     gc.freeze()
     gc.set_threshold(*_GC_THRESHOLD)
     core.start(outside.clock)
@@ -222,7 +222,7 @@ def _runner(
 def _endpoints(
     settings: Settings, core: _Core, outside: Outside, counts: RequestCounts, registry: CollectorRegistry
 ) -> Endpoints:
-    """Make each endpoint with only the parts that it needs."""
+    """Make the endpoints, each with only the parts that it needs."""
     store, names, commits, redis = core.store, core.names, core.commits, core.redis
     bodies = Bodies(counts.busy, outside.body_seconds)
     return Endpoints(
@@ -270,7 +270,7 @@ def _registry(core: _Core, counts: RequestCounts, store_name: str, ours: str) ->
 
 
 def migrate(settings: Settings, on_migration: OnMigration | None = None) -> list[str]:
-    """Bring the store up to date and make the first admin key; returns the migrations applied. Raises StartError."""
+    """Apply migrations and make the first admin key. Returns the names of the migrations applied. Raises StartError."""
     return asyncio.run(_migrate(settings, on_migration))
 
 
@@ -292,7 +292,7 @@ async def _open_store(
     clock: Callable[[], float] = time.time,
     may_remove: Callable[[], bool] = lambda: False,
 ) -> OpenStore:
-    with starting(f"METRICS_DATA_DIR {settings.data_dir}", "name one that this user may make and write"):
+    with starting(f"METRICS_DATA_DIR {settings.data_dir}", "name a folder that this user may make and write"):
         make_private_folder(settings.data_dir)
         for pattern in _HOLD_DATA:
             for path in settings.data_dir.glob(pattern):

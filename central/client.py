@@ -1,4 +1,4 @@
-"""The CLI's way to the running service: one request at a time over the REST API, exact numbers, clear errors."""
+"""How the command line asks the running service: one REST request at a time, with exact numbers and clear errors."""
 
 import http.client
 import json
@@ -29,9 +29,9 @@ def _unwatched(_: int | None) -> AbstractContextManager[Callable[[int], object]]
 
 
 class ClientError(Exception):
-    """The service did not do what was asked. The message is one line that says what to do.
+    """The request failed. The message is one line that says what to do.
 
-    ``code`` is the code of the service's error, where it answered with one.
+    ``code`` is the code of the service's error answer, if it sent one.
     """
 
     def __init__(self, message: str, code: str | None = None) -> None:
@@ -49,9 +49,9 @@ class Target(NamedTuple):
 
 
 def target_of(settings: Settings) -> Target:
-    """The service these settings start, with its admin key. Raises ClientError when there is no key."""
+    """The service that these settings start, with its admin key. Raises ClientError if there is no key."""
     if settings.listen[1] == 0:
-        raise ClientError("METRICS_LISTEN has port 0, which tells nobody where the service is; set the port it uses")
+        raise ClientError("METRICS_LISTEN has port 0, so the port of the service is unknown; set the port that it uses")
     if settings.admin_key is not None:
         return Target(settings.url, settings.admin_key, "METRICS_ADMIN_KEY", settings.tls_cert)
     path = settings.data_dir / "admin.key"
@@ -71,35 +71,35 @@ def _admin_key(path: Path) -> str:
 
 
 class Client:
-    """Requests to one service. Opens a connection per request and keeps nothing."""
+    """Sends requests to one service. It opens a new connection for each request."""
 
     def __init__(self, target: Target, *, timeout: float = TIMEOUT_SECONDS) -> None:
         self._target = target
         self._timeout = timeout
 
     def get(self, path: str, query: Mapping[str, str] | None = None) -> Any:
-        """The decoded answer of a GET; numbers with a point are Decimal. Raises ClientError."""
+        """The decoded answer to a GET. Numbers with a point are Decimal. Raises ClientError."""
         return self._json("GET", f"{path}?{urlencode(query)}" if query else path)
 
     def post(self, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        """The decoded answer of a POST. Raises ClientError."""
+        """The decoded answer to a POST. Raises ClientError."""
         return self._json("POST", path, body)
 
     def patch(self, path: str, body: Mapping[str, Any]) -> Any:
-        """The decoded answer of a PATCH. Raises ClientError."""
+        """The decoded answer to a PATCH. Raises ClientError."""
         return self._json("PATCH", path, body)
 
     def delete(self, path: str) -> Any:
-        """The decoded answer of a DELETE. Raises ClientError."""
+        """The decoded answer to a DELETE. Raises ClientError."""
         return self._json("DELETE", path)
 
     def get_text(self, path: str, query: Mapping[str, str]) -> str:
-        """The answer of a GET as it came. Raises ClientError."""
+        """The text of the answer to a GET. Raises ClientError."""
         with self._request("GET", f"{path}?{urlencode(query)}") as response:
             return response.read().decode()
 
     def status(self, path: str) -> tuple[str, Any]:
-        """The Date header and the decoded answer of a GET, whatever its status. Raises ClientError."""
+        """The Date header and the decoded answer to a GET, whatever its status. Raises ClientError."""
         with self._request("GET", path, refused=False) as response:
             try:
                 return response.headers["Date"], json.loads(response.read())
@@ -107,11 +107,11 @@ class Client:
                 raise self._foreign() from None
 
     def download(self, path: str, target: Path, watch: Watch = _unwatched) -> int:
-        """Write the answer of a GET to a new file ``target`` (mode 0600), whole or not at all; its size in bytes.
+        """Write the answer to a GET to the new file ``target`` (mode 0600), whole or not at all. Returns its bytes.
 
         ``watch`` is called with the announced size. The function that it yields is called with the size of each piece.
 
-        Raises ClientError, and FileExistsError when ``target`` is there already.
+        Raises ClientError, and FileExistsError if ``target`` exists.
         """
         if target.exists():
             raise FileExistsError(target)
@@ -195,7 +195,7 @@ class Client:
 
 
 def _save(response: http.client.HTTPResponse, path: Path, watch: Watch) -> int:
-    """Write the body durably. Raises IncompleteRead for a body that was cut short, even if http.client does not."""
+    """Write the body durably. Raises IncompleteRead if it is cut short, which http.client does not always notice."""
     size = 0
     text = response.headers.get("Content-Length")
     promised = None if text is None else int(text)
@@ -212,9 +212,9 @@ def _save(response: http.client.HTTPResponse, path: Path, watch: Watch) -> int:
 
 
 def _trust_only(certificate: Path) -> ssl.SSLContext:
-    """A context that accepts the service's own certificate and no other.
+    """A TLS context that accepts exactly this certificate.
 
-    That is stricter than a chain and a name, and needs neither: the certificate need not name a loopback address.
+    This is stricter than checking a chain and a host name. It also works if the certificate names no loopback address.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2

@@ -1,4 +1,4 @@
-"""Error answers: status, code and a sentence that says what would be right (PRD 6)."""
+"""Error answers: a status, a code, and a sentence that says what would be right (PRD 6)."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -6,7 +6,7 @@ from typing import Any, Final
 from protocol.item import Fault
 
 RETRY_SECONDS: Final = 2
-"""Retry-After of a 503."""
+"""The Retry-After header of a 503."""
 
 
 class ApiError(Exception):
@@ -29,7 +29,7 @@ class ApiError(Exception):
         self.headers = dict(headers or {})
 
     def body(self) -> dict[str, Any]:
-        """PRD 6.1's error shape."""
+        """The error as PRD 6.1 defines it."""
         return {"success": False, "error": {"code": self.code, "message": self.message, "details": self.details}}
 
 
@@ -39,7 +39,7 @@ def invalid(fault: Fault) -> ApiError:
 
 
 def unauthorized(message: str) -> ApiError:
-    """401: no key, or none that is valid."""
+    """401: the request has no key, or no valid one."""
     return ApiError(401, "UNAUTHORIZED", message, headers={"WWW-Authenticate": "ApiKey"})
 
 

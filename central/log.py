@@ -1,7 +1,7 @@
 """The service's log, on standard error: JSON, or text on a terminal.
 
-No line holds a secret or a line break. Each event has at most BURST lines per BURST_SECONDS, and the next one says
-how many were left out. A line that cannot be written stops nothing.
+No line holds a secret or a line break. Each event has at most BURST lines per BURST_SECONDS, and the next line says
+how many were left out. If a line cannot be written, the service goes on.
 """
 
 import io
@@ -23,19 +23,19 @@ from runtime.systemd import journal_reads, mark
 BURST: Final = 20
 BURST_SECONDS: Final = 60.0
 AUDIT: Final = frozenset({"key_created", "key_revoked", "key_rotated", "metric_deleted"})
-"""Events whose lines are never left out."""
+"""Events of which every line is written."""
 MIN_SECRET: Final = 6
 """A shorter secret cannot be told from a word."""
 _PEERS_FAULT: Final = "aiohttp.server"
-"""Logs requests that are no HTTP, each with a traceback, which anybody could fill a disk with."""
+"""This logger of aiohttp reports requests that are not HTTP, with a traceback each. Anybody could fill a disk so."""
 Event = MutableMapping[str, Any]
 Render = Callable[[Any, str, Event], Any]
 
 
 def log_to(stream: TextIO, secrets: Iterable[str | None] = (), environ: Mapping[str, str] = os.environ) -> None:
-    """Set up structlog for this process: a line per event, with its time in UTC; libraries' warnings as well.
+    """Set up structlog for this process: a line per event, with its time in UTC. Warnings of libraries are logged too.
 
-    ``secrets`` are texts that no line may hold, wherever they come from; nor does any hold an API key.
+    No line holds one of ``secrets``, wherever the text comes from, or an API key.
     """
     lines = LogLines(stream)
 
@@ -67,13 +67,13 @@ def log_to(stream: TextIO, secrets: Iterable[str | None] = (), environ: Mapping[
 
 
 class NotTooOften:
-    """A structlog processor that leaves out what comes too often; ``ticks`` are monotonic seconds."""
+    """A structlog processor that leaves out events that come too often. ``ticks`` is monotonic seconds."""
 
     def __init__(self, ticks: Callable[[], float]) -> None:
         self._limit = BurstLimit(BURST, BURST_SECONDS, ticks)
 
     def __call__(self, _: object, __: str, event: Event) -> Event:
-        """The event, or DropEvent."""
+        """Return the event, or raise DropEvent."""
         name = str(event.get("event"))
         if name in AUDIT:
             return event
@@ -86,7 +86,7 @@ class NotTooOften:
 
 
 class Redacted:
-    """The last processor: hides secrets in a rendered line, also as JSON writes them. API keys keep their public id."""
+    """The last processor: hides secrets in a rendered line, also JSON-escaped ones. API keys keep their public id."""
 
     def __init__(self, secrets: Iterable[str | None]) -> None:
         known = [secret for secret in secrets if secret is not None and len(secret) >= MIN_SECRET]
@@ -95,19 +95,19 @@ class Redacted:
         self._secrets = re.compile("|".join(map(re.escape, longest_first))) if forms else None
 
     def __call__(self, _: object, __: str, line: Any) -> str:
-        """The line, which is a str, without them."""
+        """The line without secrets."""
         if self._secrets is not None:
             line = self._secrets.sub(HIDDEN, line)
         return hide_keys(line)
 
 
 def _marked(render: Render) -> Render:
-    """``render``, with the mark that tells the journal a line's level."""
+    """``render`` with a prefix by which the journal knows a line's level."""
     return lambda logger, method, event: mark(str(event["level"])) + str(render(logger, method, event))
 
 
 def _one_line(_: object, __: str, event: Event) -> Event:
-    """Escape what would start a new line or drive a terminal; JSON does so by itself."""
+    """Escape characters that would start a new line or control a terminal. JSON escapes them anyway."""
     for name, value in event.items():
         if isinstance(value, str):
             event[name] = one_line(value)
@@ -115,20 +115,20 @@ def _one_line(_: object, __: str, event: Event) -> Event:
 
 
 def _plain_traceback(stream: TextIO, exc_info: Any) -> None:
-    """A traceback whose lines are its own: the text of an error may hold what a client sent."""
+    """Write a traceback with every line escaped: the text of an error may hold what a client sent."""
     text = io.StringIO()
     structlog.dev.plain_traceback(text, exc_info)
     stream.write("\n".join(map(one_line, text.getvalue().split("\n"))))
 
 
 class _OneLine(logging.Handler):
-    """Turns log records of the standard library into our events."""
+    """Turns log records of the standard library into structlog events."""
 
     def emit(self, record: logging.LogRecord) -> None:
         log = structlog.get_logger(record.name)
         cause = record.exc_info[1] if record.exc_info else None
         if record.name == _PEERS_FAULT:
-            quotes = type(cause).__module__ == "aiohttp.http_exceptions"  # it quotes what was sent, maybe a key
+            quotes = type(cause).__module__ == "aiohttp.http_exceptions"  # its text quotes the request, maybe a key
             shown = type(cause).__name__ if quotes else str(cause)[:200]
             log.info("request_is_no_http", message=record.getMessage(), cause=shown)
         else:

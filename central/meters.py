@@ -34,7 +34,7 @@ from runtime.plausible_clock import PlausibleClock
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """The objects that own the numbers. What a process does not use (Redis, the spill) counts 0."""
+    """The objects that own the numbers. If a process does not use Redis or the spill, their numbers are 0."""
 
     version: str
     store_name: str
@@ -87,11 +87,11 @@ Kind = type[InfoMetricFamily] | type[CounterMetricFamily] | type[GaugeMetricFami
 
 
 class Family(NamedTuple):
-    """One row: a family without labels has one value, one with labels has a value for each tuple of them."""
+    """A row. A family without labels has one value; a family with labels has a value per tuple of labels."""
 
     kind: Kind
     name: str
-    """After ``fiesta_``."""
+    """The name after ``fiesta_``."""
     help: str
     read: Callable[[Sources], Value | Iterable[tuple[tuple[str, ...], Value]]]
     labels: tuple[str, ...] = ()
@@ -315,11 +315,11 @@ class Meters(Collector):
         self._sources = sources
 
     def describe(self) -> Iterable[Metric]:
-        """Nothing: registering must not read."""
+        """Nothing: to register must not read the table."""
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """Every family; each is there from the first scrape, one with labels as soon as it has a value."""
+        """Every family. Each exists from the first scrape; one with labels as soon as it has a value."""
         for row in FAMILIES:
             family: Any = row.kind(f"fiesta_{row.name}", row.help, labels=row.labels)
             read: Any = row.read(self._sources)

@@ -1,6 +1,6 @@
-"""The connection to Redis: every call has a time limit, none is repeated, errors come in two kinds.
+"""The connection to Redis: every call has a time limit, no call is retried, and there are two kinds of errors.
 
-The library's own retries are off, because only the caller knows whether a call may be sent twice.
+The library's own retries are switched off, because only the caller knows whether a call may be sent twice.
 """
 
 import asyncio
@@ -20,11 +20,11 @@ PROBE_SECONDS: Final = 1.0
 
 
 class RedisDown(Exception):
-    """No answer in time: it may or may not have been done."""
+    """Redis did not answer in time. It may or may not have done what was asked."""
 
 
 class RedisRefused(Exception):
-    """The server answered that it did not do it (no memory, no rights, wrong password, still loading)."""
+    """Redis answered that it did not do it: no memory, no rights, a wrong password, or still loading."""
 
 
 class Breaker:
@@ -35,7 +35,7 @@ class Breaker:
         self._clock = clock
         self._next_try: float | None = None
         self.opened = 0
-        """How often it opened."""
+        """How often the breaker opened."""
 
     @property
     def open(self) -> bool:
@@ -67,7 +67,7 @@ class Breaker:
 
 @dataclass(frozen=True, slots=True)
 class RedisAddress:
-    """Where the server is."""
+    """The address of the server."""
 
     host: str
     port: int
@@ -75,9 +75,9 @@ class RedisAddress:
 
 
 class RedisLink:
-    """Calls on one server, each within ``seconds``. Connections are made when needed and closed when in doubt.
+    """Calls to one server, each within ``seconds``. Connections are made when needed and closed after an error.
 
-    ``breaker`` opens after a failure. It is for callers that can do without Redis; ``run`` ignores it.
+    ``breaker`` opens after a failure. Callers that can do without Redis ask it first; ``run`` itself does not.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class RedisLink:
             port=address.port,
             password=address.password,
             max_connections=connections,
-            timeout=None,  # our own limit holds for the wait as well
+            timeout=None,  # ``run`` limits the wait for a connection too
             protocol=2,
             socket_timeout=None,
             socket_connect_timeout=None,
@@ -100,7 +100,7 @@ class RedisLink:
         self.client: Redis = Redis(connection_pool=self._pool)
 
     async def run(self, work: Callable[[Redis], Awaitable[T]], seconds: float | None = None) -> T:
-        """What ``work`` returns; it has ``seconds``, or else the link's. Raises RedisRefused or RedisDown."""
+        """Run ``work`` within ``seconds``, by default the link's. Raises RedisRefused or RedisDown."""
         limit = self.seconds if seconds is None else seconds
         try:
             async with asyncio.timeout(limit):
@@ -120,7 +120,7 @@ class RedisLink:
         return result
 
     async def script(self, text: str, keys: list[str], *arguments: bytes | str | int) -> Any:
-        """Run a Lua script: all of it or nothing. Raises as ``run`` does."""
+        """Run a Lua script, whole or not at all. Raises as ``run`` does."""
         return await self.run(lambda client: client.eval(text, len(keys), *keys, *arguments))
 
     async def close(self) -> None:

@@ -1,6 +1,6 @@
 """Everything that uses Redis, made from the settings: shared limits, changed keys, the spill and its drain.
 
-Without REDIS_HOST none of it is there: limits are counted in this process.
+Without REDIS_HOST there is none of it, and this process counts rate limits alone.
 """
 
 import time
@@ -21,7 +21,7 @@ from central.write.group_commit import GroupCommit
 
 
 class RedisServices:
-    """All edges to Redis of one process. Owns them: ``start`` and ``close`` are for all."""
+    """All services of one process that use Redis. It owns them: ``start`` starts them and ``close`` closes them."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class RedisServices:
 
     @property
     def used(self) -> bool:
-        """Whether there is a Redis at all."""
+        """Whether the service uses Redis."""
         return self._address is not None
 
     @property
@@ -61,7 +61,7 @@ class RedisServices:
         return self.limits or LocalLimiter()
 
     def start(self, auth: Auth, store: Store, names: Names, commits: GroupCommit, clock: Callable[[], float]) -> None:
-        """Start to listen for changed keys, and to drain the spill."""
+        """Start listening for changed keys, and draining the spill."""
         if self._address is not None:
             self.news = KeyNews(self._address, auth.forget)
             self.news.start()
@@ -70,7 +70,7 @@ class RedisServices:
             self.drain.start()
 
     async def announce(self, key_id: int) -> None:
-        """Announce that a key was revoked or rotated."""
+        """Announce to other processes that a key was changed."""
         if self.news is not None:
             await self.news.announce(key_id)
 
@@ -82,7 +82,7 @@ class RedisServices:
 
 
 def with_outage_guard(store: Store, settings: Settings) -> Store:
-    """The store, guarded where it may go away by itself or where there is another place to write to."""
+    """The store; with an OutageGuard if it is a database server, or if there is Redis."""
     if settings.db_connection == "mysql" or settings.redis_host is not None:
         return OutageGuard(store)
     return store

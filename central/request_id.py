@@ -1,4 +1,4 @@
-"""The id of a request: in its answer, and in every log line that is written on its behalf."""
+"""The id of a request. It is in the answer, and in every log line about the request."""
 
 import os
 import re
@@ -15,26 +15,26 @@ _current: Final[ContextVar[str | None]] = ContextVar("request_id", default=None)
 
 
 class RequestIds:
-    """Gives each request its id: the client's own if it is valid, else one that no other process gives."""
+    """Gives each request its id: the client's own if it is valid, else a new one that no other process uses."""
 
     def __init__(self) -> None:
         self._prefix = os.urandom(6).hex()
         self._number = count(1).__next__
 
     def begin(self, given: str | None) -> str:
-        """The id of the request that starts in this task; ``given`` is what its client sent."""
+        """Set and return the id of the request that this task starts to handle. ``given`` is the client's id."""
         chosen = given if given is not None and _SANE.fullmatch(given) else f"{self._prefix}-{self._number():x}"
         _current.set(chosen)
         return chosen
 
 
 def current_id() -> str | None:
-    """The id of the request that this task works for."""
+    """The id of the request that this task handles; None if there is none."""
     return _current.get()
 
 
 def add_request_id(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """A structlog processor: ``request_id`` where there is one."""
+    """A structlog processor: adds ``request_id`` if there is one."""
     if (request_id := _current.get()) is not None:
         event.setdefault("request_id", request_id)
     return event

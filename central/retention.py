@@ -1,8 +1,9 @@
-"""Retention: a line of days that moves forward. Behind it points are hidden, and after a time of grace removed.
+"""Retention: a line in time that moves forward each day. Points before it are hidden, and removed after a grace time.
 
-The decisions are pure functions of the state, the policy and the time. The rule that makes them safe: what is removed
-has been behind the line, without a break, for all of the grace time. So a lowered METRICS_RETENTION_DAYS, a line moved
-back and a clock that was wrong for one run remove nothing that was in sight less than the grace time ago.
+The decisions are pure functions of the state, the policy and the time. One rule makes them safe: a point is removed
+only if it has been before the line for the whole grace time, without a break. So nothing is removed that a query could
+see during the grace time: not if METRICS_RETENTION_DAYS is lowered, nor if the line is moved back, nor if the clock was
+wrong for one run.
 """
 
 import asyncio
@@ -20,10 +21,10 @@ from protocol.times import format_time
 
 DAY: Final = 86_400
 CACHE_SECONDS: Final = 5.0
-"""Seconds for which a process may use its cached line for queries."""
+"""For how many seconds a process may use its cached line for queries."""
 LEASE_SECONDS: Final = 120
 CHECK_SECONDS: Final = 60.0
-"""Seconds between two checks whether today's run is still to be done."""
+"""Seconds between two checks whether today's run is due."""
 LOG_SHOWN: Final = 50
 _log = structlog.get_logger(__name__)
 
@@ -40,12 +41,12 @@ class BusyError(Exception):
 
 
 class RestoreError(Exception):
-    """The line cannot be moved where it was asked to. The message says what would be right."""
+    """The line cannot be moved to the requested day. The message says what would be right."""
 
 
 @dataclass(slots=True)
 class RetentionCounts:
-    """Counts since the start; plain ints, read at scrape. ``line`` and ``dropped`` are as last seen, in seconds."""
+    """Counts since the start; plain ints, read at scrape. ``line`` and ``dropped`` are the last known times."""
 
     runs: int = 0
     failures: int = 0
@@ -64,9 +65,9 @@ def due(state: State, now: int) -> bool:
 
 
 def advanced(state: State, policy: Policy, now: int, *, forced: bool, may_remove: bool = True) -> State:
-    """Where the line belongs today, and what may be removed: nothing more without ``may_remove``.
+    """The state with the line where it belongs today, and with what may be removed.
 
-    ``forced`` ends a hold.
+    Without ``may_remove``, nothing more may be removed. ``forced`` ends a hold.
     """
     held = 0 if forced or state.held_until <= now else state.held_until
     target = max(0, (now // DAY - policy.days) * DAY)
@@ -77,17 +78,18 @@ def advanced(state: State, policy: Policy, now: int, *, forced: bool, may_remove
 
 
 def grace_begin(moves: Sequence[Move], days: int, now: int) -> int:
-    """When the grace time of ``days`` began that ends now.
+    """When the grace time of ``days`` that ends now began.
 
-    It is counted twice: by the clock, and by the days on which the line moved, as it does each day. A service that
-    starts with a clock that is far ahead has lived through one such day and not through many.
+    It is counted in two ways, and the earlier one counts: by the clock, and by the days on which the line moved, which
+    it does each day. If a service starts with a clock that is far ahead, the clock counts many days, but the line has
+    moved on only one.
     """
     lived = sorted({move.at // DAY for move in moves}, reverse=True)[:days]
     return min([now - days * DAY, *(day * DAY - 1 for day in lived)])
 
 
 def lowest_line(moves: Sequence[Move], since: int) -> int:
-    """The furthest back that the line has been at any time from ``since`` on."""
+    """The earliest position of the line at any time from ``since`` on."""
     before = [move.line for move in moves if move.at <= since]
     after = [move.line for move in moves if move.at > since]
     return min([*before[-1:], *after] if before else [0, *after])
@@ -98,18 +100,19 @@ def restored(state: State, policy: Policy, now: int, days: int | None) -> State:
     line = state.dropped if days is None else max(0, (now // DAY - days) * DAY)
     if line >= state.line:
         shown = now // DAY - state.line // DAY
-        what = f"the last {shown} days are in sight" if state.line else "nothing is hidden"
-        raise RestoreError(f"{what} already; only more days than that can be restored")
+        if not state.line:
+            raise RestoreError("no day is hidden, so there is nothing to restore")
+        raise RestoreError(f"the last {shown} days are shown already; ask for more days than that")
     if line < state.dropped:
         most = now // DAY - state.dropped // DAY
-        raise RestoreError(f"data exist from {format_time(state.dropped)} on; ask for at most {most} days")
+        raise RestoreError(f"points before {format_time(state.dropped)} are removed; ask for at most {most} days")
     return state._replace(line=line, held_until=now + max(policy.grace, 1) * DAY)
 
 
 def leased(state: State, owner: str, now: int) -> State:
-    """The state with the lease renewed. Raises BusyError while another owner's is good.
+    """The state with ``owner``'s lease renewed. Raises BusyError while another owner's lease is valid.
 
-    One that ends later than any lease can was given by a clock that was ahead, and counts for nothing.
+    A lease that ends later than any new lease could comes from a clock that was ahead, and is not valid.
     """
     if state.lease_owner not in ("", owner) and now < state.lease_until <= now + LEASE_SECONDS:
         raise BusyError
@@ -120,10 +123,10 @@ def leased(state: State, owner: str, now: int) -> State:
 
 
 class Retention:
-    """Moves the line and removes what is due, of all processes one at a time; tells queries where the line is.
+    """Moves the line, removes what is due, and tells queries where the line is. One process at a time does this.
 
-    While the clock is not trusted for deletions (``may_remove`` is false), the daily run waits. A person's run then
-    moves the line, which can be moved back, and removes only what was due before.
+    While the clock cannot be trusted for deletions (``may_remove`` returns False), the daily run waits. If a person
+    starts a run then, it moves the line, which can be undone, and removes only what was due before.
     """
 
     def __init__(
@@ -159,13 +162,13 @@ class Retention:
             await asyncio.wait({self._task})
 
     async def visible_from(self) -> int:
-        """The line, at most CACHE_SECONDS old where another process moved it. Raises StoreError."""
+        """The line. If another process moved it, this may be CACHE_SECONDS late. Raises StoreError."""
         if self._ticks() >= self._fresh_until:
             self._see(line=await self._store.line())
         return self.counts.line
 
     async def show(self) -> dict[str, Any]:
-        """Policy, state and the newest log entries as JSON values. Raises StoreError."""
+        """The policy, the state and the newest log entries as JSON values. Raises StoreError."""
         state = await self._store.state()
         log = await self._store.log(LOG_SHOWN)
         return {
@@ -181,7 +184,7 @@ class Retention:
     async def run(self, actor: str, *, forced: bool = True) -> None:
         """Move the line to where it belongs and remove what is due.
 
-        Raises BusyError while another process does, and StoreError; then the next run goes on where this one ended.
+        Raises BusyError if another process is running it, and StoreError. The next run continues this one.
         """
         async with self._turn:
             await self._change(lambda state: (leased(state, self._owner, self._now()), []))
@@ -194,7 +197,7 @@ class Retention:
                 await self._change(self._release)
 
     async def restore(self, actor: str, days: int | None) -> None:
-        """Move the line back to ``days`` ago, None for as far as there are data. Raises RestoreError and StoreError."""
+        """Move the line back to ``days`` ago; None for the oldest points. Raises RestoreError and StoreError."""
 
         def decide(state: State) -> tuple[State, list[LogEntry]]:
             now = self._now()
@@ -231,7 +234,7 @@ class Retention:
         return new, [LogEntry(now, "hide" if new.line > state.line else "restore", new.line, actor)]
 
     async def _sweep(self, before: int, actor: str) -> None:
-        """Remove piece by piece. What was removed is logged even if the removal is stopped."""
+        """Remove piece by piece. Even if this is interrupted, the log says what was removed."""
         rows = parts = 0
         renew = self._now() + LEASE_SECONDS // 2
         try:
@@ -253,7 +256,7 @@ class Retention:
         return (state._replace(lease_owner="", lease_until=0) if mine else state), []
 
     async def _change(self, decide: Callable[[State], tuple[State, list[LogEntry]]]) -> State:
-        """Write what ``decide`` makes of the state; decide again when another process wrote meanwhile."""
+        """Write the state that ``decide`` returns. Decide again if another process has written meanwhile."""
         while True:
             old = await self._store.state()
             new, entries = decide(old)

@@ -13,17 +13,17 @@ _KEY: Final = re.compile(r"[!-~]{32,72}")
 
 
 def host(given: str) -> str:
-    """A host's name or address, IPv6 without brackets. Never repeated in a fault: a URL would bring its password."""
+    """A host's name or address, IPv6 without brackets. The message does not repeat it: a URL may hold a password."""
     if not is_host(given):
         raise ValueError(
-            "is no host; it must be a name or an address alone, such as db.internal, 10.0.0.5 or ::1: no URL, user, "
-            "password, port or path"
+            "is not a host; it must be only a name or an address, such as db.internal, 10.0.0.5 or ::1, without URL, "
+            "user, password, port or path"
         )
     return given
 
 
 def folder(given: str) -> Path:
-    """A folder that is there or can be made."""
+    """A folder that exists or can be made."""
     found = _reachable(given)
     if found.exists() and not found.is_dir():
         raise ValueError(f"is {quoted(given)}, which is a file; it must be a folder")
@@ -34,14 +34,14 @@ def readable_file(given: str) -> Path:
     """A file that this process may read."""
     found = _reachable(given)
     if not found.is_file():
-        raise ValueError(f"is {quoted(given)}, where no file is; it must be the path of a PEM file")
+        raise ValueError(f"is {quoted(given)}, where there is no file; it must be the path of a PEM file")
     if not os.access(found, os.R_OK):
         raise ValueError(f"is {quoted(given)}, which this user may not read; change its owner or mode")
     return found
 
 
 def admin_key(given: str) -> str:
-    """A key that is long enough and that bcrypt and an HTTP header can hold. Never repeated in an error message."""
+    """A key that is long enough and fits into bcrypt and an HTTP header. No message repeats it."""
     if not _KEY.fullmatch(given):
         raise ValueError(
             f"has {len(given)} characters or some that are not allowed; it must be 32 to 72 printable ASCII characters "
@@ -65,7 +65,7 @@ def origins(given: str) -> tuple[str, ...]:
 def _reachable(given: str) -> Path:
     found = path(given)
     try:
-        found.exists()  # what cannot even be looked at (a closed folder, a name too long) is a fault of the setting
+        found.exists()  # raises OSError for a path that cannot be read: a closed folder, or a name that is too long
     except OSError as error:
         raise ValueError(f"is {quoted(given)}, which cannot be used: {error.strerror}") from None
     return found

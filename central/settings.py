@@ -1,4 +1,4 @@
-"""Settings of the central service: METRICS_*, and DB_*, REDIS_* and QUEUE_* as other programs have them.
+"""The settings of the central service: METRICS_*, and DB_*, REDIS_* and QUEUE_* with the names that other programs use.
 
 How to add one: see runtime.settings.
 """
@@ -16,7 +16,7 @@ from runtime.addresses import from_this_host, is_loopback, join_address
 from runtime.settings import Naming, load
 
 OF_CLIENTS: Final = frozenset({"METRICS_URL", "METRICS_KEY"})
-"""What the examples for clients export. A shell that has them may start our programs all the same."""
+"""The examples for clients export these variables. Our programs must also start in a shell that has them."""
 NAMING: Final = Naming("METRICS_", without_prefix=("db_", "redis_", "queue_"), of_others=OF_CLIENTS, secret_files=True)
 
 
@@ -102,30 +102,30 @@ class Settings:
 
     @property
     def secrets(self) -> tuple[str | None, ...]:
-        """Texts that no log line may hold."""
+        """The secrets, which no log line may hold."""
         return self.db_password, self.redis_password, self.admin_key
 
     @property
     def url(self) -> str:
-        """Where a program on this host reaches the service."""
+        """The URL at which a program on this host reaches the service."""
         return url_of(*self.listen, tls=self.tls_cert is not None)
 
 
 def load_settings(environ: Mapping[str, str]) -> Settings:
     """The settings in ``environ``. Raises SettingsError with all faults.
 
-    Reads secrets that are in files, and the certificate files to see that they can be used; changes nothing.
+    Reads secrets that are in files. Reads the certificate files to check them. Changes nothing.
     """
     return load(Settings, NAMING, environ, check=_together)
 
 
 def url_of(host: str, port: int, *, tls: bool) -> str:
-    """The base URL for a client on this host; an address that means all of them becomes loopback."""
+    """The base URL for a client on this host. An address for all interfaces becomes the loopback address."""
     return f"{'https' if tls else 'http'}://{join_address(from_this_host(host), port)}"
 
 
 def _together(settings: Settings) -> Iterator[str]:
-    """Faults of settings that are right alone and wrong together."""
+    """Faults of settings that are each valid but do not fit together."""
     cert, key = settings.tls_cert, settings.tls_key
     if cert is None and key is not None:
         yield "METRICS_TLS_CERT is missing; METRICS_TLS_KEY is set, and TLS needs both"
@@ -146,15 +146,15 @@ def _together(settings: Settings) -> Iterator[str]:
     host = settings.listen[0]
     if cert is None and not settings.behind_proxy and not is_loopback(host):
         yield (
-            f"METRICS_LISTEN is {host}, which other hosts can reach, and keys would travel in the clear; set "
-            "METRICS_TLS_CERT and METRICS_TLS_KEY, or METRICS_BEHIND_PROXY=true where a proxy ends TLS, or listen on "
+            f"METRICS_LISTEN is {host}, which other hosts can reach, so keys would be sent without encryption; set "
+            "METRICS_TLS_CERT and METRICS_TLS_KEY, or METRICS_BEHIND_PROXY=true if a proxy ends TLS, or listen on "
             "127.0.0.1"
         )
 
 
 def _fit(cert: Path, key: Path) -> bool:
     try:
-        # A password that is wrong for sure: without one OpenSSL would ask the terminal and wait.
+        # Give a wrong password: without one, OpenSSL would ask on the terminal and wait.
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert, key, password="\0")  # noqa: S106
     except (ssl.SSLError, OSError, ValueError):
         return False

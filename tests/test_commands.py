@@ -140,7 +140,7 @@ def test_a_wrong_argument_is_told_what_would_be_right(arguments: list[str], says
     ("environ", "says"),
     [
         ({"DB_CONNECTION": "mysql", "DB_PORT": "1"}, "fiesta-central doctor"),
-        ({"METRICS_DATA_DIR": "/proc/nowhere"}, "name one that this user may make and write"),
+        ({"METRICS_DATA_DIR": "/proc/nowhere"}, "name a folder that this user may make and write"),
     ],
 )
 def test_a_store_that_cannot_be_used_says_what_to_look_at(path: list[str], environ: dict[str, str], says: str) -> None:

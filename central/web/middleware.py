@@ -63,7 +63,7 @@ def middleware(settings: MiddlewareOptions, counts: RequestCounts, open_requests
             raise
         except Exception:
             _log.exception("request_crashed", method=request.method, path=request.path)
-            response = error_response(ApiError(500, "INTERNAL_ERROR", "something broke here; it is logged"))
+            response = error_response(ApiError(500, "INTERNAL_ERROR", "the service failed; its log says why"))
         resource = request.match_info.route.resource
         route = resource.canonical if resource else "none"
         seconds = time.perf_counter() - started

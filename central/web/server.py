@@ -217,7 +217,7 @@ class _Peer(RequestHandler):
             error = ApiError(400, "VALIDATION_ERROR", _message(exc))
         else:
             super().handle_error(request, status, exc, message)
-            error = ApiError(500, "INTERNAL_ERROR", "something broke here; it is logged")
+            error = ApiError(500, "INTERNAL_ERROR", "the service failed; its log says why")
         response = error_response(error)
         response.headers.update({HEADER: request_id, "Server": SERVER})
         response.force_close()

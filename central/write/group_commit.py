@@ -1,10 +1,10 @@
-"""Group commit: requests join the open group, which commits when the previous commit returns.
+"""Group commit: requests wait in a queue, and a writer commits many of them as one group.
 
-Each request waits for its own result. A group that certainly failed is run again request by request, so that only the
-request at fault fails. A group with an unknown outcome answers no request: it is run again under its id until the
-store knows. Its requests wait meanwhile, or get 503 and may be sent again.
+Each request waits for its own result. If a group certainly failed, each of its requests is run alone, so that only the
+request at fault fails. If the outcome of a group is unknown, no request is answered: the group is run again under its
+id until the store knows the outcome. Its requests wait meanwhile, or get 503 and may be sent again.
 
-With a spill, a group that the store does not take in time goes to the spill under the same id and is acknowledged.
+With a spill, a group that the store does not take in time goes to the spill and is acknowledged.
 """
 
 import asyncio
@@ -43,12 +43,12 @@ MAX_WAITING_ROWS: Final = 200_000
 MAX_WAITING_REQUESTS: Final = 20_000
 WAIT_SECONDS: Final = 10.0
 SLOT_SECONDS: Final = 2.0
-"""How long a group that could be spilled waits for a slot to write in."""
+"""How long a group waits for a write slot if there is a spill to take it instead."""
 GROUP_INTERVAL_SECONDS: Final = 0.005
-"""Under load a group opens this long after the one before, or when that is done: fewer commits for the same rows."""
+"""Under load, a writer takes its next group at least this long after the one before. So it needs fewer commits."""
 IDLE_SECONDS: Final = 1.0
 TIDY_SECONDS: Final = 60.0
-"""How often several writers stop for the store's upkeep."""
+"""How often all writers stop for the store's upkeep, if there are several."""
 _DAY: Final = 86_400
 _log = structlog.get_logger(__name__)
 
@@ -89,9 +89,9 @@ class GroupCommit:
         ]
 
     async def close(self) -> None:
-        """Commit what waits, then end. Nothing may be submitted any more.
+        """Commit the queue, then end. Call it only after the last ``submit``.
 
-        Raises what broke a writer off, after all loops have ended. A caller that is cancelled cancels the writers.
+        If a writer failed, this raises its error after all loops have ended. Cancelling the caller cancels the writers.
         """
         self._closing = True
         self._wake.set()
@@ -107,7 +107,7 @@ class GroupCommit:
 
     @property
     def running(self) -> bool:
-        """Whether all its loops run. If one had ended, requests could wait for ever."""
+        """Whether all loops run. If one ended, requests could wait for ever."""
         return bool(self._tasks) and not any(task.done() for task in self._tasks)
 
     @property
@@ -116,9 +116,9 @@ class GroupCommit:
         return len(self._queue)
 
     async def submit(self, submission: Submission) -> Answer:
-        """Store a submission and answer once it is durable. Raises ApiError 503 when too many wait.
+        """Store a submission and return its answer once it is durable. Raises ApiError 503 if too many wait.
 
-        A request whose key is in flight waits for the first and gets its answer as a replay.
+        If a request with the same key is in flight, this waits for it and returns its answer as a replay.
         """
         request = submission.request
         if request is not None and (first := self._first_of(request)) is not None:
@@ -128,7 +128,7 @@ class GroupCommit:
         rows = len(submission.items)
         if len(self._queue) >= MAX_WAITING_REQUESTS or self._queued_rows + rows > MAX_WAITING_ROWS or self._closing:
             self.counts.turned_away += 1
-            raise unavailable("too many requests are waiting to be stored; nothing was stored, try again")
+            raise unavailable("too many requests wait to be stored; nothing was stored; try again")
         waiting = Waiting(submission, [])
         if request is not None:
             self._in_flight.update(dict.fromkeys(request.ids, waiting))
@@ -138,9 +138,9 @@ class GroupCommit:
         return await self._wait(waiting)
 
     async def replay(self, request: RequestKey, submission_body: Callable[[], bytes]) -> Answer | None:
-        """The first answer to a request that is stored or in flight; None for a new one.
+        """The first answer to a request that is stored or in flight; None for a new request.
 
-        ``submission_body`` gives the plain body. Raises ApiError for a key that came with another body.
+        ``submission_body`` returns the plain body. Raises ApiError if the key came with another body before.
         """
         if (first := self._first_of(request)) is not None:
             return await self._join(request, first)
@@ -152,17 +152,17 @@ class GroupCommit:
         return None if found is None else replayed(request, found, submission_body)
 
     async def exclusive(self, work: Callable[[], Awaitable[T]]) -> T:
-        """Run ``work`` while no group is open, for changes that must not happen during a group."""
+        """Run ``work`` while no group is being committed."""
         async with self._slots.all():
             return await work()
 
     async def in_slot(self, work: Callable[[], Awaitable[T]]) -> T:
-        """Run ``work`` when it is its turn among the groups."""
+        """Run ``work`` when a write slot is free. Groups and ``work`` get slots in the order of their calls."""
         async with self._slots.one():
             return await work()
 
     def _first_of(self, request: RequestKey) -> Waiting | None:
-        """The same request in flight, or another one with its key."""
+        """The request in flight that has one of these ids: the same request, or another one with its key."""
         return next((self._in_flight[given] for given in request.ids if given in self._in_flight), None)
 
     async def _join(self, request: RequestKey, first: Waiting) -> Answer:
@@ -180,7 +180,7 @@ class GroupCommit:
     async def _release_late(self) -> None:
         """Answer 503 to requests that waited too long. Their points may still be stored, and their keys stay in flight.
 
-        One look per second over a queue in order of time: a timer for each request would cost more than its commit.
+        This checks a queue in the order of time once per second. A timer per request would cost more than its commit.
         """
         late = refused(unavailable("storing takes too long; send it again with the same Idempotency-Key"))
         while True:
@@ -209,7 +209,7 @@ class GroupCommit:
                 await self._rest(writer)
 
     async def _tidy(self, writer: int) -> None:
-        """The store's upkeep: after each group of a single writer, now and then where others have to stop for it."""
+        """Do the store's upkeep: after each group of a single writer, or every TIDY_SECONDS if there are several."""
         now = time.monotonic()
         if self._store.writers == 1 or (writer == 0 and now - self._tidied > TIDY_SECONDS):
             self._tidied = now
@@ -217,7 +217,7 @@ class GroupCommit:
                 await self._store.tidy(idle=False)
 
     async def _rest(self, writer: int) -> None:
-        """Wait for a request; when none comes for a while, let the store tidy up once."""
+        """Wait for a request. If none comes within IDLE_SECONDS, let the store tidy up once."""
         self._wake.clear()
         try:
             async with asyncio.timeout(IDLE_SECONDS if writer == 0 else None):
@@ -241,15 +241,15 @@ class GroupCommit:
         return taken
 
     async def _run_group(self, members: list[Waiting]) -> None:
-        """Store or spill the members; every one is answered afterwards."""
+        """Store or spill the members. Afterwards, every member has an answer."""
         try:
             await self._store_group(members)
         except StoreUnavailable as error:
             self.counts.failed_groups += 1
             await self._spill_group(_open(members), error)
         except StoreError as error:
-            # Nothing is stored, and the store is there: one of the requests is what it does not take. Each alone,
-            # only that one is turned away.
+            # Nothing is stored, but the store is up: it refused one of the requests. Run each alone, so that only
+            # that request fails.
             self.counts.failed_groups += 1
             if len(members) == 1:
                 self._turn_away(members, f"the store did not take it: {error}")
@@ -259,21 +259,21 @@ class GroupCommit:
                 await self._run_group([member])
         except Exception:
             _log.exception("group_crashed", requests=len(members))
-            self._finish(members, refused(ApiError(500, "INTERNAL_ERROR", "something broke here; it is logged")))
+            self._finish(members, refused(ApiError(500, "INTERNAL_ERROR", "the service failed; its log says why")))
 
     async def _store_group(self, members: list[Waiting]) -> None:
-        """Raises StoreError if certainly nothing is stored of the members without an answer."""
+        """Store the members. Raises StoreError if certainly nothing is stored of those without an answer."""
         group_id = os.urandom(16)
         async with contextlib.AsyncExitStack() as stack:
             try:
                 patience = SLOT_SECONDS if self._store_or_spill.has_spill else None
                 await stack.enter_async_context(self._slots.one(patience))
             except TimeoutError:
-                raise StoreUnavailable("the groups before do not end") from None
+                raise StoreUnavailable("earlier groups are still being committed") from None
             await try_until_taken(lambda: self._try_group(group_id, _open(members)), self._names)
 
     async def _try_group(self, group_id: bytes, members: list[Waiting]) -> None:
-        # After an outage every group is full of requests that were stored already. One look answers them all.
+        # After an outage, most requests in a group are stored already. One search answers them all.
         fresh = self._answer_known(members, await self._store_or_spill.find_requests(_ids(members)))
         now = self._clock()
         known = await self._names.settle((member.submission for member in fresh), int(now))
@@ -286,7 +286,7 @@ class GroupCommit:
             self.counts.commit_seconds.observe(time.perf_counter() - started)
             if stored:
                 self._count(fresh, len(group.rows))
-        # Durable from here on, in the store or in the spill. Nothing above has answered any of these.
+        # The group is durable from here on, in the store or in the spill. Only now are these members answered.
         for member in fresh:
             self._finish([member], member.submission.answer())
 
@@ -298,11 +298,12 @@ class GroupCommit:
         counts.counters += sum([item[1] for item in member.submission.items].count("counter") for member in members)
 
     async def _spill_group(self, members: list[Waiting], reason: StoreError) -> None:
-        """Put the members in the spill as a group of their own; every one is answered afterwards."""
+        """Put the members in the spill as a new group. Afterwards, every member has an answer."""
         try:
             fresh = self._answer_known(members, await self._store_or_spill.find_spilled_requests(_ids(members)))
             self._names.settle_known(member.submission for member in fresh)
-            # A new id: the store has certainly not taken the group under the old one, and part of it may be answered.
+            # Use a new id. The store has certainly not stored the group under the old one, and some members may have
+            # an answer already.
             await self._store_or_spill.spill(_record(os.urandom(16), int(self._clock() // _DAY), fresh))
         except SpillRefused as error:
             self._turn_away(members, f"neither the store nor the spill took it: {reason}; {error}")
@@ -317,7 +318,7 @@ class GroupCommit:
     # --- answers
 
     def _answer_known(self, members: list[Waiting], known: dict[bytes, Remembered]) -> list[Waiting]:
-        """Answer those whose key is known; return the others."""
+        """Answer the members whose ids are known. Return the others."""
         if not known:
             return members
         fresh = []
@@ -332,7 +333,7 @@ class GroupCommit:
 
     def _turn_away(self, members: list[Waiting], reason: str) -> None:
         _log.error("group_not_stored", error=reason, requests=len(members))
-        self._finish(members, refused(unavailable("the store did not take it; nothing was stored, try again")))
+        self._finish(members, refused(unavailable("the store did not take it; nothing was stored; try again")))
 
     def _finish(self, members: list[Waiting], answer: Answer) -> None:
         for member in members:

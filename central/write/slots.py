@@ -1,4 +1,4 @@
-"""Turns to write: several commits at once, or one change alone, during which no commit runs."""
+"""Write slots: several commits run at once, or one change alone while no commit runs."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 
 class WriteSlots:
-    """``count`` slots, given in the order in which they are asked for."""
+    """``count`` slots. Callers get them in the order of their calls."""
 
     def __init__(self, count: int) -> None:
         self._count = count
@@ -15,7 +15,7 @@ class WriteSlots:
 
     @asynccontextmanager
     async def one(self, seconds: float | None = None) -> AsyncIterator[None]:
-        """One slot. Raises TimeoutError when none is free within ``seconds``."""
+        """Hold one slot for the block. Raises TimeoutError if none is free within ``seconds``."""
         async with asyncio.timeout(seconds):
             await self._free.acquire()
         try:
@@ -25,7 +25,7 @@ class WriteSlots:
 
     @asynccontextmanager
     async def all(self) -> AsyncIterator[None]:
-        """All slots, so that nothing else writes meanwhile."""
+        """Hold all slots for the block, so that nothing else writes meanwhile."""
         async with AsyncExitStack() as stack:
             async with self._taking_all:
                 for _ in range(self._count):

@@ -1,6 +1,6 @@
-"""The two places that keep groups: the store, and the spill for groups that the store does not take.
+"""The two places for groups: the store, and the spill for groups that the store does not take.
 
-A request's id is searched in the spill first and in the store second, so a request that moves meanwhile is found.
+A request's id is searched in the spill first and in the store second. So a request that moves meanwhile is found.
 """
 
 import asyncio
@@ -43,12 +43,12 @@ class WriteCounts:
 
     @property
     def groups(self) -> int:
-        """Groups committed."""
+        """The number of groups committed."""
         return self.group_requests.count
 
     @property
     def requests(self) -> int:
-        """Requests in groups committed."""
+        """The number of requests in committed groups."""
         return int(self.group_requests.total)
 
 
@@ -62,11 +62,11 @@ class StoreOrSpill:
 
     @property
     def has_spill(self) -> bool:
-        """Whether there is a spill at all."""
+        """Whether the service has a spill."""
         return self._spill is not None
 
     async def find_requests(self, ids: Sequence[bytes]) -> dict[bytes, Remembered]:
-        """Which requests are known. Raises StoreError when some cannot be looked for."""
+        """Those of these request ids that are stored or spilled. Raises StoreError if some cannot be searched for."""
         found: dict[bytes, Remembered] = {}
         asked = self._spill is not None and self._spill.holds
         if asked:
@@ -83,7 +83,7 @@ class StoreOrSpill:
             return found | late
 
     async def find_spilled_requests(self, ids: Sequence[bytes]) -> dict[bytes, Remembered]:
-        """Which requests wait in the spill. Raises SpillRefused."""
+        """Those of these request ids that wait in the spill. Raises SpillRefused."""
         return {} if self._spill is None else await self._spill.find_requests(ids)
 
     async def spill(self, record: SpilledGroup) -> None:
@@ -98,9 +98,10 @@ class StoreOrSpill:
         self._counts.spilled_points += record.rows
 
     async def commit(self, group: Group, record: Callable[[], SpilledGroup]) -> bool:
-        """Commit until the outcome is known: True. In doubt twice, the group is spilled under its id: False.
+        """Commit the group until the outcome is known. Returns True if the store has the group.
 
-        Raises StoreError when it is certain that nothing is stored.
+        If the outcome is unknown twice, this puts the group in the spill under its id and returns False. Raises
+        StoreError if certainly nothing is stored.
         """
         doubts = 0
         pause = _RETRY_FIRST
@@ -115,8 +116,8 @@ class StoreOrSpill:
                 if not doubts or isinstance(error, Refused | NotStored):
                     raise
                 _log.error("commit_still_in_doubt", error=str(error), group=group.id.hex(), next_try_seconds=pause)
-            # In doubt, and not to be answered from. The same group under the same id can be run or spilled as often as
-            # need be: whoever stores that id first has stored the group, and everyone after finds it there.
+            # The outcome is unknown, so no request may be answered yet. It is safe to commit or spill the same group
+            # under the same id again: the first to store the id stores the group, and all later ones find the id.
             doubts += 1
             if self._spill is not None and doubts > 1:
                 try:
@@ -128,7 +129,7 @@ class StoreOrSpill:
             pause = min(pause * 2, _RETRY_MOST)
 
     async def _ask_spill(self, ids: Sequence[bytes]) -> dict[bytes, Remembered]:
-        """What the spill knows of the ids; empty if it cannot be asked. The drain then leaves out what came twice."""
+        """Those of these ids that the spill has; empty if it does not answer. Then the drain leaves out duplicates."""
         try:
             return await self.find_spilled_requests(ids)
         except SpillRefused:

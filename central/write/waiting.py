@@ -1,4 +1,4 @@
-"""Requests on their way to a group: who waits for each, and how a request that came before is answered."""
+"""Requests that wait for their group: who waits for each, and how a repeated request is answered."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -12,14 +12,14 @@ from central.store.base import Remembered
 
 @dataclass(slots=True, eq=False)
 class Waiting:
-    """A submission on its way. The first of the waiters sent it; the others came with the same key."""
+    """A submission that waits. The first waiter sent it; the others sent the same Idempotency-Key later."""
 
     submission: Submission
     waiters: list[asyncio.Future[Answer]]
     answered: bool = False
 
     def finish(self, answer: Answer) -> int:
-        """Give every waiter its answer; returns how many got it as a replay."""
+        """Give every waiter the answer. Returns how many got it as a replay."""
         self.answered = True
         first, *others = self.waiters
         if not first.done():
@@ -32,7 +32,7 @@ class Waiting:
         return len(others) if answer.status == 201 else 0
 
     def known_answer(self, known: Mapping[bytes, Remembered]) -> Answer | None:
-        """The answer, where the request is among those that are known."""
+        """The answer if the request is among the known ones; else None."""
         request = self.submission.request
         found = None if request is None else next((known[given] for given in request.ids if given in known), None)
         if request is None or found is None:
@@ -44,14 +44,14 @@ class Waiting:
 
 
 def replayed(request: RequestKey, found: Remembered, plain_body: Callable[[], bytes]) -> Answer:
-    """The first answer again. Raises ApiError when the key came with another body."""
+    """The first answer again. Raises ApiError if the key came with another body before."""
     if found.fingerprint != request.fingerprint:
         raise reused()
     return recorded(plain_body() if found.answer is None else found.answer, replayed=True)
 
 
 def reused() -> ApiError:
-    """400: one Idempotency-Key for two requests."""
+    """400: the same Idempotency-Key for two different requests."""
     return ApiError(
         400,
         "IDEMPOTENCY_KEY_REUSED",

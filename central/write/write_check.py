@@ -1,4 +1,4 @@
-"""Checks whether a write can be acknowledged now, by writing: a full disk can still be read."""
+"""Checks whether writes can be acknowledged now. It writes, because a read also works on a full disk."""
 
 import asyncio
 import os
@@ -8,15 +8,15 @@ from typing import Any, Final
 from central.store.base import Group, OutcomeUnknown, Store, StoreError
 
 GOOD_SECONDS: Final = 5.0
-"""Seconds for which a successful write counts as the answer. Probes write no more often than this."""
+"""For how many seconds a successful write counts. Probes write no more often than this."""
 LATE_SECONDS: Final = 2.0
 _DAY: Final = 86_400
 
 
 class WriteCheck:
-    """Stores an empty group, of which the store keeps its own id alone. At most one runs, however many ask.
+    """Stores an empty group, of which the store keeps only the id. At most one check runs at a time.
 
-    ``in_turn`` runs a call when it is its turn among the groups. ``clock`` is UTC seconds, ``ticks`` monotonic ones.
+    ``in_turn`` runs a call when a write slot is free. ``clock`` is UTC seconds, ``ticks`` monotonic seconds.
     """
 
     def __init__(

@@ -190,13 +190,13 @@ def test_a_line_moved_back_is_held_for_the_grace_time(state: State, days: int | 
         (
             State(line=day(90), dropped=day(97)),
             98,
-            f"data exist from {format_time(day(97))} on; ask for at most 97 days",
+            f"points before {format_time(day(97))} are removed; ask for at most 97 days",
         ),
-        (State(line=day(90), dropped=day(97)), 90, "the last 90 days are in sight already; only more"),
-        (State(line=day(90), dropped=day(97)), 8, "the last 90 days are in sight already; only more"),
-        (State(line=day(97), dropped=day(97)), None, "the last 97 days are in sight already; only more"),
-        (State(), None, "nothing is hidden already; only more"),
-        (State(), 500, "nothing is hidden already; only more"),
+        (State(line=day(90), dropped=day(97)), 90, "the last 90 days are shown already; ask for more days"),
+        (State(line=day(90), dropped=day(97)), 8, "the last 90 days are shown already; ask for more days"),
+        (State(line=day(97), dropped=day(97)), None, "the last 97 days are shown already; ask for more days"),
+        (State(), None, "no day is hidden"),
+        (State(), 500, "no day is hidden"),
     ],
 )
 def test_a_line_goes_back_only_and_only_to_where_data_are(state: State, days: int | None, says: str) -> None:

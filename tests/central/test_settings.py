@@ -96,7 +96,7 @@ def test_a_good_value_is_taken(name: str, text: str, field: str, value: object) 
         ("METRICS_DATA_DIR", __file__, "which is a file; it must be a folder"),
         ("METRICS_DATA_DIR", "x" * 5000, "cannot be used"),
         ("METRICS_DATA_DIR", "~nobody-of-this-name/data", "cannot be used"),
-        ("METRICS_TLS_CERT", "/nowhere/cert.pem", "where no file is"),
+        ("METRICS_TLS_CERT", "/nowhere/cert.pem", "where there is no file"),
         ("METRICS_SPILL_MAX_BYTES", "1", "from 1048576"),
         ("DB_CONNECTION", "sqlite", "must be duckdb, or mysql"),
         ("DB_PORT", "0", "from 1 to 65535"),

@@ -108,7 +108,7 @@ async def test_after_the_grace_time_points_are_removed_and_cannot_come_back(cent
     assert removed in (5, 15)  # five points, and a minute and an hour of each where they were folded already
     refused = await post(central, "restore", {"days": 11})
     assert refused.error == (400, "VALIDATION_ERROR", "days")
-    assert f"data exist from {day(5)} on; ask for at most 10 days" in refused.message
+    assert f"points before {day(5)} are removed; ask for at most 10 days" in refused.message
     assert (await post(central, "restore")).json["data"]["line"] == day(5)
     assert await days_shown(central) == list(range(5, 14))
     assert await central.meter("fiesta_retention_rows_total") == removed
@@ -165,7 +165,7 @@ async def test_a_clock_that_jumped_removes_nothing_also_for_a_person(central: Ce
         ('{"days":"9"}', "days", "whole number"),
         ('{"days":true}', "days", "whole number"),
         ('{"days":36501}', "days", "whole number"),
-        ('{"days":8}', "days", "the last 8 days are in sight already; only more days than that can be restored"),
+        ('{"days":8}', "days", "the last 8 days are shown already; ask for more days than that"),
     ],
 )
 async def test_a_bad_restore_is_refused_and_its_field_named(central: Central, body: str, field: str, says: str) -> None:
@@ -279,5 +279,5 @@ async def test_what_cannot_be_is_said_in_one_line(central: Central) -> None:
     result = await command(central, "restore", "--days", "8")
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr.startswith("Error: ")
-    assert "only more days than that can be restored" in result.stderr
+    assert "ask for more days than that" in result.stderr
     assert (await command(central, "restore", "--days", "0")).exit_code == 2
