@@ -42,7 +42,7 @@ BCRYPT_COST: Final = 10
 BCRYPT_THREADS: Final = 2
 TRIES: Final = "tried secrets"
 SLOTS: Final = SlotBounds(at_once=1, of_one_key=1, waiting=1_024, waiting_of_one_key=64)
-"""The slots for bcrypt comparisons. Each pair of public id and address takes turns. The other thread hashes new keys."""
+"""The slots for bcrypt comparisons. Pairs of public id and address take turns. The other thread hashes new keys."""
 MAX_CACHED: Final = 10_000
 """The most valid keys in the cache. As many invalid keys are remembered."""
 _BAD_SECONDS: Final = 30.0
