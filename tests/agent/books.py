@@ -69,7 +69,7 @@ class Bench:
         self.central = ScriptedCentral(self.time, offset)
         self.spool, self.ledger = a_spool(path, disk.disk if disk else None)
         self.spool.open()
-        self.forwarder, self.clock, self.told = a_forwarder(
+        self.forwarder, self.clock, self.events = a_forwarder(
             self.spool, self.time, self.central, wall_ahead, (interval, share)
         )
 

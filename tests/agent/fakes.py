@@ -35,7 +35,7 @@ class IdleError(Exception):
 
 
 class Time:
-    """Clocks that move only when told; ``pauses`` are the waits that were asked for, which pass at once.
+    """Clocks that move only when a test moves them; ``pauses`` are the waits that were asked for, which pass at once.
 
     To wait for ever raises IdleError.
     """
@@ -98,8 +98,8 @@ def stored(items: int, rejected: Sequence[tuple[int, str]] = (), date: float | N
 
 
 def ours(status: int, body: dict[str, Any], date: float | None = NOW, retry_after: str | None = None) -> Reply:
-    told = None if date is None else formatdate(date, usegmt=True)
-    return Reply(status, "application/json; charset=utf-8", json.dumps(body).encode(), retry_after, told)
+    date_header = None if date is None else formatdate(date, usegmt=True)
+    return Reply(status, "application/json; charset=utf-8", json.dumps(body).encode(), retry_after, date_header)
 
 
 def refused(status: int, code: str, date: float | None = NOW, retry_after: str | None = None) -> Reply:
@@ -109,12 +109,12 @@ def refused(status: int, code: str, date: float | None = NOW, retry_after: str |
 
 def page(status: int, date: float | None = None) -> Reply:
     """Somebody else's HTML."""
-    told = None if date is None else formatdate(date, usegmt=True)
-    return Reply(status, "text/html", b"<html>log in</html>", None, told)
+    date_header = None if date is None else formatdate(date, usegmt=True)
+    return Reply(status, "text/html", b"<html>log in</html>", None, date_header)
 
 
 class ScriptedCentral:
-    """A service with the true time that answers as told; what it acknowledged is in ``stored``, once for each id."""
+    """A service with the true time that answers as a test says. ``stored`` has what it acknowledged, once per id."""
 
     def __init__(self, time: Time, offset: float = 0.0) -> None:
         self.time = time
@@ -164,7 +164,7 @@ class ScriptedCentral:
         return total
 
 
-class Told(list[str]):
+class EventLog(list[str]):
     """A ``tell`` that remembers the events."""
 
     def __init__(self) -> None:
@@ -188,12 +188,12 @@ def a_forwarder(
     central: ScriptedCentral,
     wall_ahead: float = 0.0,
     interval_and_share: tuple[float, float] = (0.0, 0.0),
-) -> tuple[Forwarder, CentralClock, Told]:
+) -> tuple[Forwarder, CentralClock, EventLog]:
     """A forwarder whose jitter is always the longest; without an interval it keeps no pace."""
     clock = CentralClock(lambda: time.wall + wall_ahead, lambda: time.steady)
-    told = Told()
+    events = EventLog()
     pace = Pace(time.pause, lambda low, high: high, *interval_and_share)
-    return Forwarder(spool, central, clock, pace, told), clock, told
+    return Forwarder(spool, central, clock, pace, events), clock, events
 
 
 NETWORK = UnreachableError("no way there")
@@ -245,7 +245,7 @@ class RealCentral:
 
     def __init__(self) -> None:
         self.url = ""
-        self.seen: Counter[str] = Counter()
+        self.requests: Counter[str] = Counter()
         """Requests by id."""
         self.stored: dict[str, list[dict[str, Any]]] = {}
         self.headers: list[dict[str, str]] = []
@@ -261,7 +261,7 @@ class RealCentral:
         if not metrics:
             return self._error(400, "VALIDATION_ERROR")
         key = request.headers["Idempotency-Key"]
-        self.seen[key] += 1
+        self.requests[key] += 1
         other = self.answer(request)
         if other is not None:
             return other

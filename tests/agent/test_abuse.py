@@ -157,27 +157,27 @@ async def test_a_flood_is_counted_or_counted_as_dropped_by_the_kernel(tmp_path: 
                 good.sendto(b"good:1|c", unix)
 
         def udp(status: dict[str, Any]) -> dict[str, int]:
-            return next(facts for facts in status["sockets"] if facts["name"].startswith("UDP"))
+            return next(numbers for numbers in status["sockets"] if numbers["name"].startswith("UDP"))
 
         def all_counted(status: dict[str, Any]) -> bool:
             """What was read is counted a little later, in steps."""
-            facts = udp(status)
-            arrived = facts["packets"] + facts["kernel_drops"]
-            return bool(arrived >= 60_000 and status["received"] >= 30 * facts["packets"] + 501)
+            numbers = udp(status)
+            arrived = numbers["packets"] + numbers["kernel_drops"]
+            return bool(arrived >= 60_000 and status["received"] >= 30 * numbers["packets"] + 501)
 
         async with asyncio.timeout(60):
             while not all_counted(status := await agent.status()):
                 pass  # the agent's answer takes its turn with its reading
-        facts = udp(status)
-        assert facts["kernel_drops"] > 0
-        assert facts["packets"] + facts["kernel_drops"] == 60_000
-        assert status["received"] == 30 * facts["packets"] + 501
+        numbers = udp(status)
+        assert numbers["kernel_drops"] > 0
+        assert numbers["packets"] + numbers["kernel_drops"] == 60_000
+        assert status["received"] == 30 * numbers["packets"] + 501
         assert balance(status) == 0
         code, health = await agent.get("/health")
         assert code == 503
         assert "dropped by the kernel" in health
         assert await agent.end(signal.SIGTERM) == 0
-        counted = 30 * facts["packets"]
+        counted = 30 * numbers["packets"]
         await all_sent(
             tmp_path / "spool", central, lambda: sum(map(central.total, central.times_stored())) >= counted + 501
         )

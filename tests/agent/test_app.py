@@ -31,7 +31,7 @@ from runtime.addresses import join_address
 from runtime.start_error import StartError
 from runtime.systemd import Notifier, silent
 from tests.agent.cores import each_core
-from tests.agent.fakes import FULL, KEY, FailingDisk, RealCentral, Told, a_batch
+from tests.agent.fakes import FULL, KEY, EventLog, FailingDisk, RealCentral, a_batch
 
 
 class Ticks:
@@ -66,8 +66,10 @@ class Ticks:
 
 
 class Running:
-    def __init__(self, agent: Agent, told: Told, ticks: Ticks, stop: asyncio.Event, task: asyncio.Task[None]) -> None:
-        self.agent, self.told, self.ticks, self.stop, self.task = agent, told, ticks, stop, task
+    def __init__(
+        self, agent: Agent, events: EventLog, ticks: Ticks, stop: asyncio.Event, task: asyncio.Task[None]
+    ) -> None:
+        self.agent, self.events, self.ticks, self.stop, self.task = agent, events, ticks, stop, task
 
     def send(self, lines: Iterable[str]) -> None:
         """Send, and let the agent read, as the loop would."""
@@ -79,7 +81,7 @@ class Running:
         receiver.drain()
 
     async def until(self, event: str) -> None:
-        await self.told.until(event)
+        await self.events.until(event)
 
     async def snapshot(self) -> Snapshot:
         await self.agent.settle()
@@ -112,12 +114,12 @@ async def running(
     notify: Notifier | None = None,
     **more: str,
 ) -> AsyncIterator[Running]:
-    told, ticks, stop = Told(), Ticks(), asyncio.Event()
+    events, ticks, stop = EventLog(), Ticks(), asyncio.Event()
     pace = Pace(ticks.pause, lambda low, high: 1e-9)  # a wait that ends with the next tick
     outside = Outside(ticks.wall, steady_time, pace, disk or Disk(), core, notify or silent())
-    agent = Agent(settings_for(folder, url, **more), ApiKey(KEY, None), told, outside)
+    agent = Agent(settings_for(folder, url, **more), ApiKey(KEY, None), events, outside)
     task = asyncio.create_task(agent.run(stop))
-    one = Running(agent, told, ticks, stop, task)
+    one = Running(agent, events, ticks, stop, task)
     await one.until("started")
     try:
         yield one
@@ -147,7 +149,7 @@ async def test_a_line_becomes_a_batch_at_the_service(tmp_path: Path, core: Maybe
         agent.send(["foo:4|c"])
         await agent.end()
         assert central.total("web1.foo") == 4
-        assert agent.told[-1] == "stopped"
+        assert agent.events[-1] == "stopped"
 
 
 @each_core
@@ -159,15 +161,15 @@ async def test_a_window_with_many_names_is_closed_in_small_steps(tmp_path: Path,
             agent.send(["\n".join(f"{kind}{n}:1|{kind}" for n in range(at, at + 500)) for at in range(0, names, 500)])
         asked = asyncio.create_task(agent.snapshot())
         agent.ticks.tick()
-        turns = [(0, 0)]
+        steps = [(0, 0)]
 
         def all_is_through() -> bool:
             assert ledger.balance() == 0
-            turns.append((ledger.received, ledger.in_spool + ledger.acknowledged))
+            steps.append((ledger.received, ledger.in_spool + ledger.acknowledged))
             return ledger.acknowledged == names * len(kinds)
 
         await turns_until(all_is_through)
-        counted, put = zip(*(((b[0] - a[0]), (b[1] - a[1])) for a, b in pairwise(turns)), strict=True)
+        counted, put = zip(*(((b[0] - a[0]), (b[1] - a[1])) for a, b in pairwise(steps)), strict=True)
         assert max(counted) <= 2 * STEP, "who asks for the books counts, and so does the close"
         assert max(put) <= MAX_BATCH_ITEMS
         assert (await asked).received >= names * len(kinds)
@@ -176,17 +178,17 @@ async def test_a_window_with_many_names_is_closed_in_small_steps(tmp_path: Path,
 @each_core
 async def test_of_many_gauges_few_are_counted_between_two_turns_of_the_loop(tmp_path: Path, core: MaybeCore) -> None:
     async with running(tmp_path, "http://127.0.0.1:1", core=core) as agent:
-        ledger, gauges, turns = agent.agent.ledger, SETTLE_BYTES // 40, [0]
+        ledger, gauges, steps = agent.agent.ledger, SETTLE_BYTES // 40, [0]
         lines = [f"gauge.{'x' * 30}.{number}:1|g" for number in range(gauges)]
         for at in range(0, gauges, 500):
             agent.agent.aggregator.feed("\n".join(lines[at : at + 500]).encode())
 
         def all_are_counted() -> bool:
-            turns.append(ledger.received)
+            steps.append(ledger.received)
             return ledger.received > SETTLE_BYTES // 50
 
         await turns_until(all_are_counted)
-        assert max(after - before for before, after in pairwise(turns)) <= STEP
+        assert max(after - before for before, after in pairwise(steps)) <= STEP
 
 
 async def test_a_time_learned_while_a_window_closes_holds_for_all_of_it(tmp_path: Path) -> None:
@@ -234,7 +236,7 @@ async def test_gauges_are_kept_over_a_restart_and_a_bad_gauge_file_is_told(tmp_p
         assert central.total("depth") == 40 + 42
         (tmp_path / "gauges.json").write_bytes(b"nonsense")
         async with running(tmp_path, central.url) as agent:
-            assert "gauges_lost" in agent.told
+            assert "gauges_lost" in agent.events
             assert (await agent.snapshot()).notes == {"gauge_state_bad": 1}
             agent.send(["depth:+1|g"])
         assert central.total("depth") == 40 + 42 + 1
@@ -255,7 +257,7 @@ async def test_a_full_disk_is_told_and_loses_nothing_while_the_service_is_there(
         await central.until(lambda: central.total("foo") == 2)
         assert (await agent.snapshot()).disk_trouble is None
         await agent.until("disk_works_again")
-        assert agent.told.count("disk_fails") == 1
+        assert agent.events.count("disk_fails") == 1
 
 
 async def test_what_neither_disk_nor_service_took_is_counted_as_lost(tmp_path: Path) -> None:
@@ -267,7 +269,7 @@ async def test_what_neither_disk_nor_service_took_is_counted_as_lost(tmp_path: P
         failing.fault = FULL
         agent.send(["foo:1|c", "foo:x|c"])
         await agent.end()
-        assert agent.told[-2:] == ["samples_lost", "stopped"]
+        assert agent.events[-2:] == ["samples_lost", "stopped"]
         assert agent.agent.snapshot().dropped == {"bad_number": 1, "spool_write_failed": 1}
         assert agent.agent.snapshot().in_spool == 1
 
@@ -277,7 +279,7 @@ async def test_what_the_last_run_left_is_sent_and_bad_files_are_told(tmp_path: P
         agent.send(["foo:1|c"])
     (tmp_path / "queue" / file_name(a_batch())).write_bytes(b"nonsense")
     async with RealCentral().serving() as central, running(tmp_path, central.url) as agent:
-        assert agent.told[:2] == ["spool_corrupt", "spool_recovered"]
+        assert agent.events[:2] == ["spool_corrupt", "spool_recovered"]
         await central.until(lambda: central.total("foo") == 1)
 
 
@@ -294,12 +296,12 @@ async def test_a_html_200_and_a_redirect_are_no_acknowledgement(tmp_path: Path) 
             await agent.until(event)
             agent.ticks.tick()
         await central.until(lambda: len(central.stored) == 1)
-        assert list(central.seen.values()) == [3]
+        assert list(central.requests.values()) == [3]
 
 
 async def test_a_second_agent_on_the_folder_does_not_start(tmp_path: Path) -> None:
     async with running(tmp_path, "http://127.0.0.1:1"):
-        other = Agent(settings_for(tmp_path, "http://127.0.0.1:1"), ApiKey(KEY, None), Told(), Outside())
+        other = Agent(settings_for(tmp_path, "http://127.0.0.1:1"), ApiKey(KEY, None), EventLog(), Outside())
         with pytest.raises(FolderInUseError, match=str(tmp_path)):
             await other.run(asyncio.Event())
 
@@ -312,17 +314,17 @@ async def test_a_port_in_use_is_told_by_name(tmp_path: Path) -> None:
             for name, address in (("UDP", udp), ("HTTP", http)):
                 settings = settings_for(tmp_path / "two", "http://127.0.0.1:1", **{name: address})
                 with pytest.raises(StartError, match=f"^FIESTA_AGENT_{name} {address} cannot be used: .*in use"):
-                    await Agent(settings, ApiKey(KEY, None), Told(), Outside()).run(asyncio.Event())
+                    await Agent(settings, ApiKey(KEY, None), EventLog(), Outside()).run(asyncio.Event())
 
 
 async def test_an_unusable_folder_or_ca_file_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     unusable = settings_for(tmp_path / "file" / "spool", "http://127.0.0.1:1")
     with pytest.raises(StartError, match="SPOOL_DIR"):
-        await Agent(unusable, ApiKey(KEY, None), Told(), Outside()).run(asyncio.Event())
+        await Agent(unusable, ApiKey(KEY, None), EventLog(), Outside()).run(asyncio.Event())
     no_ca = settings_for(tmp_path, "https://127.0.0.1:1", CA_FILE=str(tmp_path / "none.pem"))
     with pytest.raises(StartError, match=r"CA_FILE .*none\.pem"):
-        Agent(no_ca, ApiKey(KEY, None), Told(), Outside())
+        Agent(no_ca, ApiKey(KEY, None), EventLog(), Outside())
 
 
 async def test_a_fault_in_the_forwarder_is_told_and_the_agent_goes_on(tmp_path: Path) -> None:

@@ -5,12 +5,12 @@ import asyncio
 import pytest
 
 from agent.attempts import Attempts
-from tests.agent.fakes import Told
+from tests.agent.fakes import EventLog
 
 
 def test_a_failure_is_counted_each_time_and_told_once() -> None:
-    told = Told()
-    attempts = Attempts(told)
+    events = EventLog()
+    attempts = Attempts(events)
     for _ in range(3):
         with attempts.guard("flush"):
             raise OSError(24, "Too many open files")
@@ -19,11 +19,11 @@ def test_a_failure_is_counted_each_time_and_told_once() -> None:
     with attempts.guard("flush"):
         pass
     assert attempts.failing == {}
-    assert list(told) == ["attempt_failed", "attempt_works_again"]
+    assert list(events) == ["attempt_failed", "attempt_works_again"]
 
 
 def test_a_cancellation_passes() -> None:
-    attempts = Attempts(Told())
+    attempts = Attempts(EventLog())
     with pytest.raises(asyncio.CancelledError), attempts.guard("forward"):
         raise asyncio.CancelledError
     assert attempts.failures["forward"] == 0

@@ -27,8 +27,8 @@ def answer(status: int, body: bytes = b"", *headers: bytes, kind: bytes = b"appl
     return b"\r\n".join([*lines, b"", body])
 
 
-def chunked(*parts: bytes) -> bytes:
-    return b"HTTP/1.1 201 X\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n" + b"".join(parts)
+def chunked(*chunks: bytes) -> bytes:
+    return b"HTTP/1.1 201 X\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n" + b"".join(chunks)
 
 
 def said(**fields: object) -> bytes:

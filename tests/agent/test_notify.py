@@ -17,14 +17,14 @@ from agent.spool.disk import Disk
 from agent.telemetry.status_text import one_line
 from runtime.start_error import StartError
 from runtime.systemd import Notifier
-from tests.agent.fakes import KEY, RealCentral, Told
+from tests.agent.fakes import KEY, EventLog, RealCentral
 from tests.agent.process import an_agent
 from tests.agent.telemetry.test_snapshot import UDP
 from tests.agent.test_app import running, settings_for
 from tests.notify_socket import NotifySocket
 
 
-class Heard(list[str]):
+class MessageLog(list[str]):
     """A way to systemd that remembers, and tells when something comes."""
 
     def __init__(self) -> None:
@@ -41,27 +41,27 @@ class Heard(list[str]):
                 await self._news.wait()
 
 
-def watched(heard: Heard) -> Notifier:
+def watched(messages: MessageLog) -> Notifier:
     """A sign of life is wanted within two windows."""
-    return Notifier({"NOTIFY_SOCKET": "/somewhere", "WATCHDOG_USEC": "2000000"}, os.getpid(), heard)
+    return Notifier({"NOTIFY_SOCKET": "/somewhere", "WATCHDOG_USEC": "2000000"}, os.getpid(), messages)
 
 
 async def test_ready_then_alive_with_each_window_then_stopping(tmp_path: Path) -> None:
-    heard = Heard()
-    async with running(tmp_path, "http://127.0.0.1:1", notify=watched(heard)) as agent:
-        assert heard[:2] == ["STATUS=healthy. 0 samples received, 0 in the spool. nothing was lost", "READY=1"]
+    messages = MessageLog()
+    async with running(tmp_path, "http://127.0.0.1:1", notify=watched(messages)) as agent:
+        assert messages[:2] == ["STATUS=healthy. 0 samples received, 0 in the spool. nothing was lost", "READY=1"]
         agent.send(["foo:1|c"])
         for times in (1, 2, 3):
             agent.ticks.tick()
-            await heard.until("WATCHDOG=1", times)
-        await heard.until("STATUS=healthy. 1 sample received, 1 in the spool. nothing was lost")
-        assert "STOPPING=1" not in heard
-    assert heard[-1] == "STOPPING=1"
+            await messages.until("WATCHDOG=1", times)
+        await messages.until("STATUS=healthy. 1 sample received, 1 in the spool. nothing was lost")
+        assert "STOPPING=1" not in messages
+    assert messages[-1] == "STOPPING=1"
 
 
 async def test_a_flush_loop_that_hangs_is_not_alive_though_all_else_is(tmp_path: Path) -> None:
     """A disk that takes for ever: the event loop turns and windows close, and no batch becomes durable."""
-    heard, entered, go = Heard(), threading.Event(), threading.Event()
+    messages, entered, go = MessageLog(), threading.Event(), threading.Event()
     go.set()
 
     def fsync(descriptor: int) -> None:
@@ -69,26 +69,26 @@ async def test_a_flush_loop_that_hangs_is_not_alive_though_all_else_is(tmp_path:
         go.wait()
         os.fsync(descriptor)
 
-    async with running(tmp_path, "http://127.0.0.1:1", Disk(fsync=fsync), notify=watched(heard)) as agent:
+    async with running(tmp_path, "http://127.0.0.1:1", Disk(fsync=fsync), notify=watched(messages)) as agent:
         agent.ticks.tick()
-        await heard.until("WATCHDOG=1")
+        await messages.until("WATCHDOG=1")
         entered.clear()
         go.clear()
         agent.send(["foo:1|c"])
         agent.ticks.tick()
         await asyncio.to_thread(entered.wait)
-        before = len(heard)
+        before = len(messages)
         for _ in range(10):
             agent.ticks.tick()
             await asyncio.to_thread(agent.send, ["foo:1|c"])
         assert (await agent.snapshot()).received == 11
-        assert heard[before:].count("WATCHDOG=1") <= MAX_WAITING_WINDOWS
+        assert messages[before:].count("WATCHDOG=1") <= MAX_WAITING_WINDOWS
         go.set()
-        await heard.until("WATCHDOG=1", 2)
+        await messages.until("WATCHDOG=1", 2)
 
 
 async def test_ready_is_never_said_where_a_start_fails(tmp_path: Path) -> None:
-    heard = Heard()
+    messages = MessageLog()
     (tmp_path / "file").write_text("")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         http = f"127.0.0.1:{taken.getsockname()[1]}"
@@ -96,12 +96,12 @@ async def test_ready_is_never_said_where_a_start_fails(tmp_path: Path) -> None:
             agent = Agent(
                 settings_for(folder, "http://127.0.0.1:1", **more),
                 ApiKey(KEY, None),
-                Told(),
-                Outside(notify=watched(heard)),
+                EventLog(),
+                Outside(notify=watched(messages)),
             )
             with pytest.raises(StartError):
                 await agent.run(asyncio.Event())
-    assert heard == []
+    assert messages == []
 
 
 @pytest.mark.parametrize("abstract", [False, True])

@@ -47,8 +47,8 @@ async def test_the_key_comes_to_light_nowhere(tmp_path: Path, status: str) -> No
             pass
         pages = [(await agent.get(path))[1] for path in ("/status", "/metrics", "/health")]
         assert await agent.end(signal.SIGTERM) == 0
-    told = json.dumps([agent.log, agent.failed, *pages])
-    assert CANARY[16:] not in told
+    output = json.dumps([agent.log, agent.failed, *pages])
+    assert CANARY[16:] not in output
     assert CANARY[16:].encode() not in b"".join(contents(tmp_path))
 
 

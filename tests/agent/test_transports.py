@@ -204,7 +204,7 @@ async def test_a_bad_line_is_shown_with_its_sender_and_in_the_status(tmp_path: P
         assert agent.log[-1]["message"] == rf"unknown_type: 'bad\x1b[2J:1|what' from {sender}"
         status = await agent.status()
         assert (status["dropped"], balance(status)) == ({"unknown_type": 1}, 0)
-        assert [facts["name"] for facts in status["sockets"]] == [
+        assert [one["name"] for one in status["sockets"]] == [
             f"UDP 127.0.0.1:{agent.udp}",
             f"TCP 127.0.0.1:{agent.tcp}",
         ]

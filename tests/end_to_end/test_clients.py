@@ -103,10 +103,10 @@ def test_pypi_datadog(central: Central, agent: Agent) -> None:
     client.service_check("web", DogStatsd.OK)
     client.flush_buffered_metrics()
     client.stop()
-    wanted = 500 * 3 + 1 + 1 + 2 + 1
+    expected = 500 * 3 + 1 + 1 + 2 + 1
 
     eventually(
-        lambda: agent.ledger().get("acknowledged") == wanted, f"{wanted} samples are acknowledged: {agent.ledger()}"
+        lambda: agent.ledger().get("acknowledged") == expected, f"{expected} samples are acknowledged: {agent.ledger()}"
     )
     assert agent.ledger()["event"] == 1
     assert agent.ledger()["service_check"] == 1
@@ -122,9 +122,9 @@ def test_pypi_datadog(central: Central, agent: Agent) -> None:
 def test_npm_hot_shots(central: Central, agent: Agent) -> None:
     early_in_a_window()
     subprocess.run(["node", str(NODE / "send.js"), str(agent.port)], check=True, timeout=60)
-    wanted = 300 + 40 + 1 + 1 + 1 + 30 + 20 + 20 + 250 + 10
+    expected = 300 + 40 + 1 + 1 + 1 + 30 + 20 + 20 + 250 + 10
     eventually(
-        lambda: agent.ledger().get("acknowledged") == wanted, f"{wanted} samples are acknowledged: {agent.ledger()}"
+        lambda: agent.ledger().get("acknowledged") == expected, f"{expected} samples are acknowledged: {agent.ledger()}"
     )
     ledger = agent.ledger()
     assert ledger["event"] == 1

@@ -28,7 +28,7 @@ def test_a_killed_central_keeps_every_acknowledged_sample_once(central: Central,
         for _ in range(3):
             acknowledged = agent.ledger()["acknowledged"]
             eventually(
-                lambda seen=acknowledged: agent.ledger()["acknowledged"] > seen,  # type: ignore[misc]
+                lambda least=acknowledged: agent.ledger()["acknowledged"] > least,  # type: ignore[misc]
                 "central acknowledges",
             )
             central.end(signal.SIGKILL)
@@ -73,7 +73,7 @@ def test_kills_of_the_agent_under_load_lose_the_open_window_at_most(
         before = agent.ledger()
         agent.send(*(b"moments:1|c" for _ in range(100)))
         sent += 100
-        eventually(lambda seen=before: agent.ledger()["received"] >= seen["received"] + 100, "they were received")  # type: ignore[misc]
+        eventually(lambda earlier=before: agent.ledger()["received"] >= earlier["received"] + 100, "they were received")  # type: ignore[misc]
         time.sleep(pause)  # the moment of the kill in its window is what varies, not what is waited for
         lost_at_most += agent.ledger()["in_window"]
         agent.end(signal.SIGKILL)

@@ -15,9 +15,9 @@ def result(write_ms: list[float], read_ms: list[float], errors: int = 0) -> Resu
     return Result(60.0, times, {"write": Counter({"503": errors}), "read": Counter()}, Counter())
 
 
-@pytest.mark.parametrize(("share", "wanted"), [(0.0, 1.0), (0.5, 50.0), (0.95, 95.0), (0.99, 99.0), (1.0, 100.0)])
-def test_a_quantile_is_a_time_that_was_measured(share: float, wanted: float) -> None:
-    assert result([float(ms) for ms in range(1, 101)], []).quantile("write", share) == wanted
+@pytest.mark.parametrize(("share", "expected"), [(0.0, 1.0), (0.5, 50.0), (0.95, 95.0), (0.99, 99.0), (1.0, 100.0)])
+def test_a_quantile_is_a_time_that_was_measured(share: float, expected: float) -> None:
+    assert result([float(ms) for ms in range(1, 101)], []).quantile("write", share) == expected
 
 
 def test_no_requests_have_no_time() -> None:

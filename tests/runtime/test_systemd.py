@@ -5,7 +5,7 @@ import pytest
 from runtime.systemd import Notifier, silent
 
 
-class Heard(list[tuple[str, bytes]]):
+class MessageLog(list[tuple[str, bytes]]):
     """What was sent, with where to."""
 
     def __call__(self, address: str, message: bytes) -> None:
@@ -25,10 +25,10 @@ class Heard(list[tuple[str, bytes]]):
     ],
 )
 def test_where_words_go(path: str, address: str | None) -> None:
-    heard = Heard()
-    notifier = Notifier({"NOTIFY_SOCKET": path}, 7, heard)
+    messages = MessageLog()
+    notifier = Notifier({"NOTIFY_SOCKET": path}, 7, messages)
     notifier.ready()
-    assert heard == ([(address, b"READY=1")] if address else [])
+    assert messages == ([(address, b"READY=1")] if address else [])
     assert notifier.active == (address is not None)
 
 
@@ -48,21 +48,21 @@ def test_where_words_go(path: str, address: str | None) -> None:
     ],
 )
 def test_when_signs_of_life_are_wanted(environ: dict[str, str], watchdog: float | None) -> None:
-    heard = Heard()
-    notifier = Notifier({"NOTIFY_SOCKET": "/s", **environ}, 7, heard)
+    messages = MessageLog()
+    notifier = Notifier({"NOTIFY_SOCKET": "/s", **environ}, 7, messages)
     assert notifier.watchdog == watchdog
     assert notifier.pause == (3_600 if watchdog is None else watchdog / 3)
     notifier.alive()
-    assert heard == ([("/s", b"WATCHDOG=1")] if watchdog else [])
-    assert Notifier(environ, 7, heard).watchdog is None, "nobody to tell"
+    assert messages == ([("/s", b"WATCHDOG=1")] if watchdog else [])
+    assert Notifier(environ, 7, messages).watchdog is None, "nobody to tell"
 
 
 def test_a_status_is_one_line_whatever_is_in_it() -> None:
-    heard = Heard()
-    notifier = Notifier({"NOTIFY_SOCKET": "/s"}, 7, heard)
+    messages = MessageLog()
+    notifier = Notifier({"NOTIFY_SOCKET": "/s"}, 7, messages)
     notifier.status("the service said\n\nREADY=1\r STOPPING=1")
     notifier.stopping()
-    assert [message for _, message in heard] == [b"STATUS=the service said READY=1 STOPPING=1", b"STOPPING=1"]
+    assert [message for _, message in messages] == [b"STATUS=the service said READY=1 STOPPING=1", b"STOPPING=1"]
 
 
 def test_what_cannot_be_delivered_harms_nobody() -> None:

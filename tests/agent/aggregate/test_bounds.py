@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.aggregate import grouping as gather
+from agent.aggregate import grouping
 from agent.aggregate.aggregator import AggregateOptions, Aggregator
 from agent.aggregate.compiled import MaybeCore
 from agent.aggregate.grouping import LineGrouper
@@ -95,28 +95,28 @@ def test_a_gauge_that_is_pushed_out_is_forgotten_and_that_is_noted(core: MaybeCo
 
 
 def test_rates_of_all_names_share_a_room_and_the_first_of_each_needs_none() -> None:
-    tallies, one = SumsByRate("counter", 3), summarize([Decimal(1)])
+    sums, one = SumsByRate("counter", 3), summarize([Decimal(1)])
     rates = [Decimal(number) / 100 for number in range(1, 60)]
-    assert [tallies.add(f"n{number}", rates[number], one) for number in range(9)] == [0] * 9
-    assert [tallies.add("n0", rate, one) for rate in rates[10:14]] == [0, 0, 0, 1]
-    assert tallies.add("n1", rates[20], one) == 1
-    assert tallies.add("n1", rates[1], one) == 0
-    assert tallies.remove("n0") == 4
-    assert tallies.add("n1", rates[20], one) == 0
-    tallies.close(0)
+    assert [sums.add(f"n{number}", rates[number], one) for number in range(9)] == [0] * 9
+    assert [sums.add("n0", rate, one) for rate in rates[10:14]] == [0, 0, 0, 1]
+    assert sums.add("n1", rates[20], one) == 1
+    assert sums.add("n1", rates[1], one) == 0
+    assert sums.remove("n0") == 4
+    assert sums.add("n1", rates[20], one) == 0
+    sums.close(0)
     for rate in rates[:4]:
-        assert tallies.add("n0", rate, one) == 0
+        assert sums.add("n0", rate, one) == 0
     assert MAX_RATES > 4
 
 
 @given(
     st.lists(st.tuples(st.integers(-(10**12), 10**12), st.decimals("0.01", "0.99", places=6)), min_size=1, max_size=30)
 )
-def test_a_sum_over_many_rates_is_exact_whatever_order_it_is_added_in(parts: list[tuple[int, Decimal]]) -> None:
-    tallies = SumsByRate("counter", 100)
-    for amount, rate in parts:
-        tallies.add("a", rate, summarize([Decimal(amount)]))
-    (item, *_), exact = tallies.close(0), sum(Fraction(amount) / Fraction(rate) for amount, rate in parts)
+def test_a_sum_over_many_rates_is_exact_whatever_order_it_is_added_in(amounts: list[tuple[int, Decimal]]) -> None:
+    sums = SumsByRate("counter", 100)
+    for amount, rate in amounts:
+        sums.add("a", rate, summarize([Decimal(amount)]))
+    (item, *_), exact = sums.close(0), sum(Fraction(amount) / Fraction(rate) for amount, rate in amounts)
     assert abs(Fraction(item.item.value, UNIT) - exact) <= Fraction(1, 2 * UNIT)
 
 
@@ -137,7 +137,7 @@ def test_huge_sets_leave_room_for_small_ones() -> None:
 
 @pytest.mark.parametrize("line", [b"%s%d:1|c", b"a:1|c|#%s:%d"])
 def test_long_names_and_tails_are_not_remembered_for_ever(line: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gather, "MAX_MEANING_BYTES", 100_000)
+    monkeypatch.setattr(grouping, "MAX_MEANING_BYTES", 100_000)
     grouper = LineGrouper("", False, lambda reason, lines: None)
     tracemalloc.start()
     try:

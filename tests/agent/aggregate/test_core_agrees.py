@@ -26,7 +26,7 @@ def books(core: MaybeCore, windows: list[list[bytes]], options: AggregateOptions
     """All that is known after each window."""
     ledger = Ledger()
     aggregator = Aggregator(options, ledger, core)
-    told = []
+    results = []
     for window in windows:
         for packet in window:
             aggregator.feed(packet)
@@ -35,8 +35,8 @@ def books(core: MaybeCore, windows: list[list[bytes]], options: AggregateOptions
         closed = aggregator.close(0)
         items = sorted(closed.items, key=repr)
         gauges = {name: str(value) for name, value in closed.gauges.items()}
-        told.append((received, in_window, dict(ledger.dropped), dict(ledger.notes), items, gauges))
-    return told
+        results.append((received, in_window, dict(ledger.dropped), dict(ledger.notes), items, gauges))
+    return results
 
 
 NASTY = st.one_of(
@@ -70,7 +70,7 @@ def counted_in_steps(core: MaybeCore, windows: list[list[bytes]], options: Aggre
     """Items and gauges of each window, and the ledger; the next window's packets come while one is being counted."""
     ledger = Ledger()
     aggregator = Aggregator(options, ledger, core)
-    told = []
+    results = []
     for number, window in enumerate([*windows, []]):
         for packet in window:
             aggregator.feed(packet)
@@ -80,9 +80,9 @@ def counted_in_steps(core: MaybeCore, windows: list[list[bytes]], options: Aggre
             closed = aggregator.closed()
             items = sorted(closed.items, key=repr)
             ledger.acknowledged += sum(item.samples for item in items)
-            told.append((items, {name: str(value) for name, value in closed.gauges.items()}))
+            results.append((items, {name: str(value) for name, value in closed.gauges.items()}))
         aggregator.cut(0)
-    return [*told, ledger.received, ledger.in_window, dict(ledger.dropped), dict(ledger.notes)]
+    return [*results, ledger.received, ledger.in_window, dict(ledger.dropped), dict(ledger.notes)]
 
 
 @settings(max_examples=150, deadline=None)
@@ -94,7 +94,7 @@ def test_counting_in_steps_says_the_same(windows: Any, tags: Any, copies: int, s
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(aggregate, "STEP", 1)
         for core in CORES:
-            *told, received, in_window, dropped_too, notes_too = counted_in_steps(core, repeated, options, steps)
-            assert told == [(items, gauges) for *_, items, gauges in whole]
+            *results, received, in_window, dropped_too, notes_too = counted_in_steps(core, repeated, options, steps)
+            assert results == [(items, gauges) for *_, items, gauges in whole]
             assert (in_window, dropped_too, notes_too) == (0, dropped, notes)
             assert received == whole[-1][0]

@@ -22,12 +22,12 @@ class FakeCentral:
         self._health, self._key = health, key
 
     async def health(self) -> Reply:
-        return self._told(self._health)
+        return self._served(self._health)
 
     async def try_key(self) -> Reply:
-        return self._told(self._key)
+        return self._served(self._key)
 
-    def _told(self, answer: Any) -> Reply:
+    def _served(self, answer: Any) -> Reply:
         if isinstance(answer, Exception):
             raise answer
         assert isinstance(answer, Reply)
@@ -58,46 +58,46 @@ async def test_the_service(health: Any, key: Any, now: float, good: list[bool], 
     assert any(says in finding.message for finding in findings)
 
 
-WANTED = Sockets("UDP 127.0.0.1:8125", "unix /run/a.sock", "TCP 127.0.0.1:8125", "unix stream /run/s.sock")
+SOCKETS = Sockets("UDP 127.0.0.1:8125", "unix /run/a.sock", "TCP 127.0.0.1:8125", "unix stream /run/s.sock")
 UNKNOWN = KernelLimits(None, None, None)
 LITTLE, MUCH = KernelLimits(212_992, 10, 6_291_456), KernelLimits(16 << 20, 512, 6_291_456)
-UDP_FACTS = {"name": "UDP [::]:8125", "packets": 5, "buffer_asked": 8 << 20, "buffer_granted": 8 << 20}
-UNIX_FACTS = {"name": "unix /run/b.sock", "packets": 5, "buffer_granted": None, "queue_limit": 10}
-TCP_FACTS = {"name": "TCP [::]:8125", "packets": None, "buffer_granted": None}
+UDP_STATUS = {"name": "UDP [::]:8125", "packets": 5, "buffer_asked": 8 << 20, "buffer_granted": 8 << 20}
+UNIX_STATUS = {"name": "unix /run/b.sock", "packets": 5, "buffer_granted": None, "queue_limit": 10}
+TCP_STATUS = {"name": "TCP [::]:8125", "packets": None, "buffer_granted": None}
 
 
 @pytest.mark.parametrize(
-    ("facts", "allowed", "doubt", "says"),
+    ("status", "allowed", "doubt", "says"),
     [
-        (UDP_FACTS, MUCH, False, "8,388,608 bytes asked for, 8,388,608 granted, net.core.rmem_max allows 16,777,216"),
-        (UDP_FACTS, MUCH, False, "it holds some 13,107 datagrams of 200 bytes, 1,310 ms at 10,000 per second"),
-        (UDP_FACTS | {"buffer_granted": 212_992}, LITTLE, True, "; sysctl -w net.core.rmem_max=8388608, then restart"),
+        (UDP_STATUS, MUCH, False, "8,388,608 bytes asked for, 8,388,608 granted, net.core.rmem_max allows 16,777,216"),
+        (UDP_STATUS, MUCH, False, "it holds some 13,107 datagrams of 200 bytes, 1,310 ms at 10,000 per second"),
+        (UDP_STATUS | {"buffer_granted": 212_992}, LITTLE, True, "; sysctl -w net.core.rmem_max=8388608, then restart"),
         (
-            UDP_FACTS | {"buffer_granted": 640_000},
+            UDP_STATUS | {"buffer_granted": 640_000},
             KernelLimits(None, None, None),
             False,
             "640,000 granted; it holds some 1,000",
         ),
-        (UDP_FACTS | {"kernel_drops": 7}, MUCH, True, "7 datagrams were dropped because it was full"),
-        (UNIX_FACTS, MUCH, True, "10 datagrams may wait (net.unix.max_dgram_qlen), then a sender has to, and clients"),
-        (UNIX_FACTS, MUCH, True, "drop: sysctl -w net.unix.max_dgram_qlen=512, then restart"),
-        (UNIX_FACTS | {"queue_limit": 512}, LITTLE, False, "512 datagrams may wait"),
-        (UNIX_FACTS | {"queue_limit": None}, UNKNOWN, False, "does not say"),
-        (TCP_FACTS, LITTLE, False, "up to 6,291,456 bytes (net.ipv4.tcp_rmem); a sender waits while it is full"),
-        (TCP_FACTS | {"name": "unix stream /s"}, LITTLE, False, "each connection's buffer; a sender waits"),
+        (UDP_STATUS | {"kernel_drops": 7}, MUCH, True, "7 datagrams were dropped because it was full"),
+        (UNIX_STATUS, MUCH, True, "10 datagrams may wait (net.unix.max_dgram_qlen), then a sender has to, and clients"),
+        (UNIX_STATUS, MUCH, True, "drop: sysctl -w net.unix.max_dgram_qlen=512, then restart"),
+        (UNIX_STATUS | {"queue_limit": 512}, LITTLE, False, "512 datagrams may wait"),
+        (UNIX_STATUS | {"queue_limit": None}, UNKNOWN, False, "does not say"),
+        (TCP_STATUS, LITTLE, False, "up to 6,291,456 bytes (net.ipv4.tcp_rmem); a sender waits while it is full"),
+        (TCP_STATUS | {"name": "unix stream /s"}, LITTLE, False, "each connection's buffer; a sender waits"),
     ],
 )
 def test_how_much_may_wait_in_a_socket_of_an_agent_that_runs(
-    facts: dict[str, Any], allowed: KernelLimits, doubt: bool, says: str
+    status: dict[str, Any], allowed: KernelLimits, doubt: bool, says: str
 ) -> None:
-    (finding,) = check_sockets(WANTED, [facts], allowed)
-    assert (finding.good, finding.doubt, finding.what) == (True, doubt, facts["name"])
+    (finding,) = check_sockets(SOCKETS, [status], allowed)
+    assert (finding.good, finding.doubt, finding.what) == (True, doubt, status["name"])
     assert says in finding.message
 
 
 def test_how_much_may_wait_in_the_sockets_of_the_settings_while_none_runs() -> None:
-    findings = list(check_sockets(WANTED, [], LITTLE))
-    assert [finding.what for finding in findings] == list(WANTED)
+    findings = list(check_sockets(SOCKETS, [], LITTLE))
+    assert [finding.what for finding in findings] == list(SOCKETS)
     assert [finding.doubt for finding in findings[1:]] == [True, False, False]
     with open_udp("127.0.0.1", 0) as sock:
         assert f"8,388,608 bytes asked for, {granted_buffer(sock):,} granted" in findings[0].message

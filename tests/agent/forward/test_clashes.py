@@ -6,7 +6,7 @@ from agent.forward.clashes import MAX_CLASHES, Clashes, sentence
 from protocol.statsd_types import MAX_RENAMED
 
 
-class Told(list[str]):
+class EventLog(list[str]):
     def __call__(self, event: str, message: str) -> None:
         assert event == "name_clash"
         self.append(message)
@@ -22,16 +22,16 @@ class Told(list[str]):
     ],
 )
 def test_each_name_is_told_once(headers: list[str | None], names: list[str]) -> None:
-    told = Told()
-    clashes = Clashes(told)
+    events = EventLog()
+    clashes = Clashes(events)
     for header in headers:
         clashes.note(header)
     assert clashes.names == names
-    assert [message.partition(";")[0] for message in told] == [sentence(name) for name in names]
+    assert [message.partition(";")[0] for message in events] == [sentence(name) for name in names]
 
 
 def test_a_stranger_does_not_fill_the_memory() -> None:
-    clashes = Clashes(Told())
+    clashes = Clashes(EventLog())
     clashes.note(",".join(f"n{number}.set" for number in range(1_000)))
     assert len(clashes.names) == MAX_RENAMED
     for number in range(1_000):

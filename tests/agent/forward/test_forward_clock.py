@@ -13,8 +13,8 @@ from tests.agent.books import Bench
 from tests.agent.fakes import (
     NETWORK,
     NOW,
+    EventLog,
     IdleError,
-    Told,
     page,
     refused,
     stored,
@@ -54,11 +54,11 @@ async def test_an_agent_an_hour_ahead_loses_nothing_and_says_so(tmp_path: Path) 
     assert await bench.forwarder.step() is None
     assert bench.forwarder.held() == 2
     assert bench.clock.ahead() == HOUR
-    assert bench.told == ["held_for_clock"]
+    assert bench.events == ["held_for_clock"]
     with pytest.raises(IdleError):
-        await bench.forwarder.run(Attempts(Told()))
+        await bench.forwarder.run(Attempts(EventLog()))
     assert bench.ledger.acknowledged == 12
-    assert bench.told[-1] == "held_no_more"
+    assert bench.events[-1] == "held_no_more"
     assert max(bench.time.pauses) <= 60, "asks the time every minute meanwhile"
     assert (bench.ledger.balance(), sum(bench.ledger.dropped.values())) == (0, 0)
     bench.spool.close()

@@ -60,7 +60,7 @@ async def test_a_batch_that_never_goes_through_is_told_once_and_shown(bench: Ben
         await bench.put(number)
         for _ in range(10):
             await bench.go_on()
-    assert bench.told == ["wait_and_shout", "forwarding_again"]
+    assert bench.events == ["wait_and_shout", "forwarding_again"]
     number, cause = bench.forwarder.stuck()
     assert number == 1
     assert "403" in cause
@@ -77,7 +77,7 @@ async def test_a_fault_of_ours_with_one_batch_stops_no_other(bench: Bench) -> No
     bench.central.answers = [broken] * 10
     while len(bench.spool.index) > 1:
         await bench.go_on()
-    assert bench.told[0] == "wait_and_shout"
+    assert bench.events[0] == "wait_and_shout"
     assert bench.forwarder.counts.answers["wait_and_shout", "fault"] >= 1
     bench.central.answers.clear()
     await bench.until_empty()

@@ -17,9 +17,9 @@ from tests.agent.fakes import (
     FULL,
     NETWORK,
     NOW,
+    EventLog,
     FailingDisk,
     ScriptedCentral,
-    Told,
     a_batch,
     ours,
     page,
@@ -70,7 +70,7 @@ async def test_no_acknowledgement_means_the_same_id_and_bytes_again(bench: Bench
     assert bench.ids() == [1, 1, 1, 1]
     assert bench.ledger.acknowledged == 6
     assert bench.forwarder.counts.retries == 3
-    assert bench.told == [bench.told[0], "forwarding_again"], "a line for a change, none for a retry"
+    assert bench.events == [bench.events[0], "forwarding_again"], "a line for a change, none for a retry"
 
 
 async def test_back_off_grows_to_a_minute_and_starts_anew_after_a_success(bench: Bench) -> None:
@@ -163,7 +163,7 @@ async def test_a_rotated_key_heals_by_itself(bench: Bench) -> None:
     await bench.forwarder.step()
     assert await bench.forwarder.step() == 0
     await bench.until_empty()
-    assert bench.told == ["hold", "forwarding_again"]
+    assert bench.events == ["hold", "forwarding_again"]
 
 
 async def test_a_poison_batch_becomes_a_dead_letter_and_the_rest_flow(bench: Bench, tmp_path: Path) -> None:
@@ -174,7 +174,7 @@ async def test_a_poison_batch_becomes_a_dead_letter_and_the_rest_flow(bench: Ben
     assert bench.ledger.dropped == Counter(dead_letter=6)
     (dead,) = (tmp_path / "dead").iterdir()
     assert "INVALID_JSON" in dead.name
-    assert bench.told == ["dead_letter"]
+    assert bench.events == ["dead_letter"]
 
 
 async def test_a_batch_that_always_fails_does_not_stop_the_others(bench: Bench) -> None:
@@ -217,7 +217,7 @@ async def test_a_file_gone_bad_is_told_and_the_next_one_sent(bench: Bench, tmp_p
     await bench.until_empty()
     assert bench.ids() == [2]
     assert bench.ledger.dropped == Counter(spool_corrupt=6)
-    assert bench.told == ["batch_corrupt"]
+    assert bench.events == ["batch_corrupt"]
 
 
 # 413
@@ -282,8 +282,8 @@ async def test_run_waits_as_told_and_wakes_for_new_work(tmp_path: Path) -> None:
         else:
             bench.time.pass_by(seconds)
 
-    forwarder = Forwarder(bench.spool, bench.central, bench.clock, Pace(pause, lambda low, high: high), Told())
-    running = asyncio.create_task(forwarder.run(Attempts(Told())))
+    forwarder = Forwarder(bench.spool, bench.central, bench.clock, Pace(pause, lambda low, high: high), EventLog())
+    running = asyncio.create_task(forwarder.run(Attempts(EventLog())))
     await paused.wait()
     paused.clear()
     bench.central.answers = [NETWORK]
@@ -316,9 +316,9 @@ async def test_an_attempt_cut_off_leaves_the_batch_in_place(tmp_path: Path) -> N
 
     slow = SlowCentral(bench.time)
     clock = CentralClock(lambda: bench.time.wall, lambda: bench.time.steady)
-    forwarder = Forwarder(bench.spool, slow, clock, Pace(), Told())
+    forwarder = Forwarder(bench.spool, slow, clock, Pace(), EventLog())
     await bench.put(1)
-    running = asyncio.create_task(forwarder.run(Attempts(Told())))
+    running = asyncio.create_task(forwarder.run(Attempts(EventLog())))
     await sending.wait()
     running.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -45,6 +45,6 @@ def test_a_proxy_that_is_not_for_the_service_is_no_fault(url: str, environ: dict
 
 
 def test_the_proxys_password_is_not_told() -> None:
-    with pytest.raises(StartError) as told:
+    with pytest.raises(StartError) as raised:
         refuse_proxy("https://metrics.internal", {"HTTPS_PROXY": "http://me:secret@proxy"})
-    assert "secret" not in str(told.value)
+    assert "secret" not in str(raised.value)

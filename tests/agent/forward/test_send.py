@@ -91,17 +91,17 @@ async def test_a_redirect_is_not_followed_and_the_key_goes_nowhere(status: int) 
 
 
 async def test_a_path_in_the_url_is_kept_and_health_carries_no_key() -> None:
-    seen = []
+    requests = []
 
     async def handler(request: web.BaseRequest) -> web.Response:
-        seen.append((request.method, request.path_qs, request.headers.get("X-API-Key")))
+        requests.append((request.method, request.path_qs, request.headers.get("X-API-Key")))
         return web.json_response({"success": True})
 
     async with a_server(handler) as url, a_sender(f"{url}/base/") as sender:
         await sender.health()
         await sender.try_key()
         await sender.post("id", b"{}")
-    assert seen == [
+    assert requests == [
         ("GET", "/base/health", None),
         ("POST", "/base/api/metrics/batch", KEY),
         ("POST", "/base/api/metrics/batch", KEY),

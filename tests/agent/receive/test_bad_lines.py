@@ -79,8 +79,8 @@ def test_an_unknown_sender_is_said_to_be_one(log: Log) -> None:
 
 
 def test_tags_that_make_a_name_too_long_are_bad_only_when_appended() -> None:
-    told: list[str] = []
+    events: list[str] = []
     line = b"a:1|c|#" + b"t" * 255
     for append in (False, True):
-        BadLines(lambda event, message: told.append(message), lambda: 0.0, append_tags=append).inspect(line, "here")
-    assert [message.split(":")[0] for message in told] == ["bad_name"]
+        BadLines(lambda event, message: events.append(message), lambda: 0.0, append_tags=append).inspect(line, "here")
+    assert [message.split(":")[0] for message in events] == ["bad_name"]

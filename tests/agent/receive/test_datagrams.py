@@ -189,8 +189,8 @@ def test_the_granted_buffer_is_what_can_be_used() -> None:
 
 async def test_drops_of_the_kernel_and_what_waits_are_seen(inbox: Inbox) -> None:
     receiver = DatagramReceiver(open_udp("127.0.0.1", 0, 4096), read_each(inbox.feed))
-    facts = receiver.status()
-    assert (facts.kernel_drops, facts.buffer_used) == (0, 0)
+    status = receiver.status()
+    assert (status.kernel_drops, status.buffer_used) == (0, 0)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
         for _ in range(200):
             sender.sendto(b"x" * 1000, receiver.address)
@@ -206,11 +206,11 @@ async def test_drops_of_the_kernel_and_what_waits_are_seen(inbox: Inbox) -> None
 async def test_facts_of_a_udp_socket(receiver: DatagramReceiver, send: Callable[[bytes], None]) -> None:
     send(b"foo:1|c")
     receiver.drain()
-    facts = receiver.status()
-    assert facts.name == f"UDP 127.0.0.1:{receiver.address[1]}"
-    assert (facts.packets, facts.bytes, facts.errors, facts.truncated) == (1, 7, 0, 0)
-    assert (facts.buffer_asked, facts.buffer_granted) == (RECEIVE_BUFFER, receiver.granted)
-    assert facts.connections is None
+    status = receiver.status()
+    assert status.name == f"UDP 127.0.0.1:{receiver.address[1]}"
+    assert (status.packets, status.bytes, status.errors, status.truncated) == (1, 7, 0, 0)
+    assert (status.buffer_asked, status.buffer_granted) == (RECEIVE_BUFFER, receiver.granted)
+    assert status.connections is None
 
 
 async def test_all_of_ipv6_takes_ipv4_too(inbox: Inbox) -> None:

@@ -18,57 +18,57 @@ from agent.receive.streams import StreamLimits, StreamReceiver, open_tcp
 from agent.receive.unix import open_unix, read_whole
 
 
-class Desk:
+class Received:
     def __init__(self) -> None:
         self.packets: list[bytes] = []
         self.ledger = Ledger()
-        self.told: list[str] = []
-        self.bad = BadLines(lambda event, message: self.told.append(message), lambda: 0.0)
-        self.taker = Intake(self.packets.append, self.ledger, self.bad)
+        self.events: list[str] = []
+        self.bad = BadLines(lambda event, message: self.events.append(message), lambda: 0.0)
+        self.intake = Intake(self.packets.append, self.ledger, self.bad)
 
 
 @pytest.fixture
-def desk() -> Desk:
-    return Desk()
+def received() -> Received:
+    return Received()
 
 
 @pytest.fixture
-def udp(desk: Desk) -> Iterator[DatagramReceiver]:
-    receiver = DatagramReceiver(open_udp("127.0.0.1", 0), desk.taker.watching(read_each(desk.packets.append)))
+def udp(received: Received) -> Iterator[DatagramReceiver]:
+    receiver = DatagramReceiver(open_udp("127.0.0.1", 0), received.intake.watching(read_each(received.packets.append)))
     yield receiver
     receiver.close()
 
 
 @pytest.fixture
-def unix(desk: Desk, tmp_path: Path) -> Iterator[DatagramReceiver]:
-    taker = desk.taker
-    read = taker.watching(read_whole(taker.feed, taker.cut))
+def unix(received: Received, tmp_path: Path) -> Iterator[DatagramReceiver]:
+    intake = received.intake
+    read = intake.watching(read_whole(intake.feed, intake.cut))
     receiver = DatagramReceiver(open_unix(tmp_path / "a.sock"), read)
     yield receiver
     receiver.close()
 
 
-def test_datagrams_stay_in_order_while_bad_lines_are_looked_for(desk: Desk, udp: DatagramReceiver) -> None:
+def test_datagrams_stay_in_order_while_bad_lines_are_looked_for(received: Received, udp: DatagramReceiver) -> None:
     sent = [b"a:%d|c" % number for number in range(FEW_LINES + 50)]
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
         for packet in sent:
             client.sendto(packet, udp.address)
         assert udp.drain() == len(sent)
-        assert desk.packets == sent
-        assert not desk.bad.armed
+        assert received.packets == sent
+        assert not received.bad.armed
         assert (udp.packets, udp.bytes) == (len(sent), sum(map(len, sent)))
 
 
-def test_a_bad_line_over_udp_is_shown_with_its_address(desk: Desk, udp: DatagramReceiver) -> None:
+def test_a_bad_line_over_udp_is_shown_with_its_address(received: Received, udp: DatagramReceiver) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
         client.sendto(b"a:1|c\nb:1|x", udp.address)
         udp.drain()
-        assert desk.told == [f"unknown_type: 'b:1|x' from 127.0.0.1:{client.getsockname()[1]}"]
+        assert received.events == [f"unknown_type: 'b:1|x' from 127.0.0.1:{client.getsockname()[1]}"]
 
 
 @pytest.mark.parametrize("bound", [False, True])
 def test_a_bad_line_over_unix_is_shown_with_its_process(
-    desk: Desk, unix: DatagramReceiver, tmp_path: Path, bound: bool
+    received: Received, unix: DatagramReceiver, tmp_path: Path, bound: bool
 ) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as client:
         if bound:
@@ -76,30 +76,30 @@ def test_a_bad_line_over_unix_is_shown_with_its_process(
         client.sendto(b"b:1|x", str(tmp_path / "a.sock"))
     unix.drain()
     path = f"{tmp_path / 'client'} " if bound else ""
-    assert desk.told == [f"unknown_type: 'b:1|x' from {path}pid {os.getpid()}, uid {os.getuid()}"]
+    assert received.events == [f"unknown_type: 'b:1|x' from {path}pid {os.getpid()}, uid {os.getuid()}"]
 
 
 @pytest.mark.parametrize("armed", [True, False])
 def test_a_cut_datagram_counts_its_whole_lines_and_the_last_as_truncated(
-    desk: Desk, unix: DatagramReceiver, tmp_path: Path, armed: bool
+    received: Received, unix: DatagramReceiver, tmp_path: Path, armed: bool
 ) -> None:
     if not armed:
-        desk.bad.inspect(b"\n" * FEW_LINES, "")
+        received.bad.inspect(b"\n" * FEW_LINES, "")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as client:
         client.sendto(b"a:1|c\nb:1|c\n" + b"c" * MAX_DATAGRAM, str(tmp_path / "a.sock"))
         client.sendto(b"d" * (MAX_DATAGRAM + 1), str(tmp_path / "a.sock"))
     unix.drain()
-    assert desk.packets == [b"a:1|c\nb:1|c"]
-    assert (desk.ledger.received, desk.ledger.dropped) == (2, {"truncated": 2})
+    assert received.packets == [b"a:1|c\nb:1|c"]
+    assert (received.ledger.received, received.ledger.dropped) == (2, {"truncated": 2})
     assert unix.status().truncated == 2
     sender = f"pid {os.getpid()}, uid {os.getuid()}" if armed else "an unknown sender"
-    assert len(desk.told) == 1
-    assert desk.told[0].endswith(sender)
+    assert len(received.events) == 1
+    assert received.events[0].endswith(sender)
 
 
-def test_a_socket_that_fails_while_lines_are_looked_at_is_counted(desk: Desk) -> None:
+def test_a_socket_that_fails_while_lines_are_looked_at_is_counted(received: Received) -> None:
     sock = open_udp("127.0.0.1", 0)
-    udp = DatagramReceiver(sock, desk.taker.watching(read_each(desk.packets.append)))
+    udp = DatagramReceiver(sock, received.intake.watching(read_each(received.packets.append)))
     sock.close()
     assert udp.drain() == 0
     assert udp.errors == 1

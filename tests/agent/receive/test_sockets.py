@@ -17,25 +17,25 @@ from agent.receive.sockets import Receiver, Receivers, SocketSettings, open_rece
 from agent.receive.streams import StreamLimits, open_tcp
 from agent.receive.unix import open_unix
 from runtime.start_error import StartError
-from tests.agent.fakes import Told
+from tests.agent.fakes import EventLog
 
 ANY = ("127.0.0.1", 0)
 
 
-def open_all(wanted: SocketSettings, stack: ExitStack, *passed: Passed) -> Receivers:
+def open_all(settings: SocketSettings, stack: ExitStack, *passed: Passed) -> Receivers:
     lines: list[bytes] = []
-    taker = Intake(lines.append, Ledger(), BadLines(lambda event, message: None, lambda: 0.0))
-    return open_receivers(wanted, passed, dict.fromkeys(KINDS, taker), read_each(lines.append), stack)
+    intake = Intake(lines.append, Ledger(), BadLines(lambda event, message: None, lambda: 0.0))
+    return open_receivers(settings, passed, dict.fromkeys(KINDS, intake), read_each(lines.append), stack)
 
 
-def wanted(unix: Path | None = None, tcp: tuple[str, int] | None = None) -> SocketSettings:
+def socket_settings(unix: Path | None = None, tcp: tuple[str, int] | None = None) -> SocketSettings:
     return SocketSettings(ANY, unix, tcp, StreamLimits())
 
 
 def test_a_unix_stream_socket_is_opened_and_removed(tmp_path: Path) -> None:
     path = tmp_path / "s.sock"
     with ExitStack() as stack:
-        asked = wanted()._replace(unix_stream=path)
+        asked = socket_settings()._replace(unix_stream=path)
         assert [one.name for one in open_all(asked, stack)][1:] == [f"unix stream {path}"]
         with pytest.raises(StartError, match="FIESTA_AGENT_UNIX_STREAM"):
             open_all(asked, stack)
@@ -48,43 +48,43 @@ def kinds(receivers: list[Receiver]) -> list[str]:
 
 def test_udp_alone_unless_more_is_asked_for(tmp_path: Path) -> None:
     with ExitStack() as stack:
-        assert kinds(open_all(wanted(), stack)) == ["UDP"]
-        assert kinds(open_all(wanted(tmp_path / "a.sock", ANY), stack)) == ["UDP", "unix", "TCP"]
+        assert kinds(open_all(socket_settings(), stack)) == ["UDP"]
+        assert kinds(open_all(socket_settings(tmp_path / "a.sock", ANY), stack)) == ["UDP", "unix", "TCP"]
         assert (tmp_path / "a.sock").is_socket()
     assert not (tmp_path / "a.sock").exists()
 
 
 def test_a_socket_that_was_passed_wins_over_the_setting_of_its_kind_only(tmp_path: Path) -> None:
     path = tmp_path / "passed.sock"
-    told: list[str] = []
-    asked = wanted(tmp_path / "a.sock", ANY)
+    events: list[str] = []
+    asked = socket_settings(tmp_path / "a.sock", ANY)
     with ExitStack() as stack:
         passed = [
             Passed("unix", open_unix(path), ""),
             Passed("TCP", open_tcp(*ANY), ""),
             Passed("TCP", open_tcp("::1", 0), ""),
         ]
-        report_passed(passed, asked, lambda event, message: told.append(message))
+        report_passed(passed, asked, lambda event, message: events.append(message))
         assert kinds(open_all(asked, stack, *passed)) == ["unix", "TCP", "TCP", "UDP"]
         assert not (tmp_path / "a.sock").exists()
     assert path.exists(), "a socket of somebody else keeps its path"
-    assert told[0] == f"unix {path} came from the process that started us; FIESTA_AGENT_UNIX is not used"
-    assert told[1].startswith("TCP 127.0.0.1:")
-    assert told[1].count("TCP") == 3
-    assert len(told) == 2
+    assert events[0] == f"unix {path} came from the process that started us; FIESTA_AGENT_UNIX is not used"
+    assert events[1].startswith("TCP 127.0.0.1:")
+    assert events[1].count("TCP") == 3
+    assert len(events) == 2
 
 
 def test_several_sockets_of_one_address_have_different_names() -> None:
     with ExitStack() as stack:
         one = open_udp(*ANY)
-        receivers = open_all(wanted(), stack, Passed("UDP", one, ""), Passed("UDP", one.dup(), ""))
+        receivers = open_all(socket_settings(), stack, Passed("UDP", one, ""), Passed("UDP", one.dup(), ""))
         assert receivers[1].name == f"{receivers[0].name} #2"
 
 
 def test_a_passed_udp_socket_gets_our_receive_buffer() -> None:
     with ExitStack() as stack:
         small = open_udp("127.0.0.1", 0, 4_096)
-        (receiver,) = open_all(wanted(), stack, Passed("UDP", small, ""))
+        (receiver,) = open_all(socket_settings(), stack, Passed("UDP", small, ""))
         assert (receiver.status().buffer_granted or 0) > 4_096
 
 
@@ -94,24 +94,24 @@ def test_a_taken_address_is_told_with_its_setting_and_all_is_closed(tmp_path: Pa
         pytest.raises(StartError, match=f"^FIESTA_AGENT_UNIX {path} cannot be used: No such file.*; make its folder"),
         ExitStack() as s,
     ):
-        open_all(wanted(path), s)
+        open_all(socket_settings(path), s)
     with open_tcp(*ANY) as taken:
         address = taken.getsockname()
         with (
             pytest.raises(StartError, match=f"^FIESTA_AGENT_TCP .*:{address[1]} cannot be used: .*in use"),
             ExitStack() as s,
         ):
-            open_all(wanted(tmp_path / "a.sock", address), s)
+            open_all(socket_settings(tmp_path / "a.sock", address), s)
     assert not (tmp_path / "a.sock").exists()
 
 
 @pytest.mark.parametrize("kind", ["UDP", "TCP"])
 def test_one_passed_socket_of_a_default_kind(kind: SocketKind) -> None:
-    told: list[str] = []
+    events: list[str] = []
     sock = open_udp(*ANY) if kind == "UDP" else open_tcp(*ANY)
     with sock:
-        report_passed([Passed(kind, sock, "")], wanted(), lambda event, message: told.append(message))
-    assert ("is not used" in told[0]) == (kind == "UDP")
+        report_passed([Passed(kind, sock, "")], socket_settings(), lambda event, message: events.append(message))
+    assert ("is not used" in events[0]) == (kind == "UDP")
 
 
 def test_localhost_listens_on_both_loopback_addresses() -> None:
@@ -134,25 +134,25 @@ def test_localhost_that_another_program_has_one_half_of_is_refused() -> None:
         open_udp("::1", 0) as other,
         pytest.raises(StartError, match="FIESTA_AGENT_UDP localhost"),
     ):
-        open_all(wanted()._replace(udp=("localhost", other.getsockname()[1])), stack)
+        open_all(socket_settings()._replace(udp=("localhost", other.getsockname()[1])), stack)
 
 
 @pytest.mark.parametrize("kind", [socket.SOCK_DGRAM, socket.SOCK_STREAM])
 def test_the_file_of_a_unix_socket_that_somebody_removed_is_made_again(tmp_path: Path, kind: socket.SocketKind) -> None:
-    path, told = tmp_path / "a.sock", Told()
+    path, events = tmp_path / "a.sock", EventLog()
     with ExitStack() as stack:
-        asked = wanted(path) if kind == socket.SOCK_DGRAM else wanted()._replace(unix_stream=path)
+        asked = socket_settings(path) if kind == socket.SOCK_DGRAM else socket_settings()._replace(unix_stream=path)
         receivers = open_all(asked, stack)
         with socket.socket(socket.AF_UNIX, kind) as early, socket.socket(socket.AF_UNIX, kind) as late:
             early.connect(str(path))
             early.send(b"waits:1|c\n")
             path.unlink()
-            receivers.make_files_again(told)
+            receivers.make_files_again(events)
             late.connect(str(path))
             late.send(b"new:1|c\n")
-            receivers.make_files_again(told)
+            receivers.make_files_again(events)
             receivers[1].drain()
-        assert told == ["unix_socket_made_again"]
+        assert events == ["unix_socket_made_again"]
         assert receivers[1].status().bytes == len(b"waits:1|c\nnew:1|c\n")
     assert not path.exists()
 
@@ -160,21 +160,21 @@ def test_the_file_of_a_unix_socket_that_somebody_removed_is_made_again(tmp_path:
 def test_a_file_that_another_one_has_put_in_place_of_ours_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "a.sock"
     with ExitStack() as stack:
-        receivers = open_all(wanted(path), stack)
+        receivers = open_all(socket_settings(path), stack)
         path.unlink()
         path.write_text("not ours")
-        receivers.make_files_again(Told())
+        receivers.make_files_again(EventLog())
     assert path.read_text() == "not ours"
 
 
 def test_a_file_that_cannot_be_made_again_yet_is_made_later(tmp_path: Path) -> None:
-    folder, told = tmp_path / "run", Told()
+    folder, events = tmp_path / "run", EventLog()
     folder.mkdir()
     with ExitStack() as stack:
-        receivers = open_all(wanted(folder / "a.sock"), stack)
+        receivers = open_all(socket_settings(folder / "a.sock"), stack)
         shutil.rmtree(folder)
         with pytest.raises(FileNotFoundError):
-            receivers.make_files_again(told)
+            receivers.make_files_again(events)
         folder.mkdir()
-        receivers.make_files_again(told)
-        assert told == ["unix_socket_made_again"]
+        receivers.make_files_again(events)
+        assert events == ["unix_socket_made_again"]

@@ -59,13 +59,13 @@ async def until(reached: Callable[[], bool]) -> None:
     """Look once in each turn of the loop: what is waited for is done by this loop."""
     loop, happened = asyncio.get_running_loop(), asyncio.Event()
 
-    def look() -> None:
+    def check() -> None:
         if reached():
             happened.set()
         else:
-            loop.call_soon(look)
+            loop.call_soon(check)
 
-    look()
+    check()
     async with asyncio.timeout(30):
         await happened.wait()
 

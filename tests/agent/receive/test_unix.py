@@ -11,7 +11,7 @@ from agent.receive.datagrams import MAX_DATAGRAM, DatagramReceiver
 from agent.receive.unix import open_unix, read_whole, remove_own
 
 
-class Taken:
+class ReceivedLines:
     def __init__(self) -> None:
         self.whole: list[bytes] = []
         self.cut: list[bytes] = []
@@ -28,40 +28,40 @@ def send(path: Path, *packets: bytes) -> None:
 
 
 def test_datagrams_are_fed_whole_and_in_order_and_the_facts_say_so(tmp_path: Path) -> None:
-    path, taken = tmp_path / "a.sock", Taken()
-    receiver = taken.receiver(open_unix(path))
+    path, received = tmp_path / "a.sock", ReceivedLines()
+    receiver = received.receiver(open_unix(path))
     sent = [b"a:1|c", b"", b"x" * MAX_DATAGRAM, b"b:2|c\n"]
     send(path, *sent)
     assert receiver.drain() == 4
-    assert (taken.whole, taken.cut) == (sent, [])
-    facts = receiver.status()
-    assert facts.name == f"unix {path}"
-    assert (facts.packets, facts.bytes, facts.truncated, facts.kernel_drops) == (4, 11 + MAX_DATAGRAM, 0, 0)
-    assert facts.buffer_granted is None
+    assert (received.whole, received.cut) == (sent, [])
+    status = receiver.status()
+    assert status.name == f"unix {path}"
+    assert (status.packets, status.bytes, status.truncated, status.kernel_drops) == (4, 11 + MAX_DATAGRAM, 0, 0)
+    assert status.buffer_granted is None
     receiver.close()
 
 
 def test_a_datagram_that_is_too_long_is_cut_and_counted_whole(tmp_path: Path) -> None:
-    path, taken = tmp_path / "a.sock", Taken()
-    receiver = taken.receiver(open_unix(path))
+    path, received = tmp_path / "a.sock", ReceivedLines()
+    receiver = received.receiver(open_unix(path))
     send(path, b"y" * (MAX_DATAGRAM + 1), b"a:1|c", b"z" * 200_000)
     receiver.drain()
-    assert taken.whole == [b"a:1|c"]
-    assert taken.cut == [b"y" * MAX_DATAGRAM, b"z" * MAX_DATAGRAM]
+    assert received.whole == [b"a:1|c"]
+    assert received.cut == [b"y" * MAX_DATAGRAM, b"z" * MAX_DATAGRAM]
     assert (receiver.truncated, receiver.bytes) == (2, MAX_DATAGRAM + 1 + 5 + 200_000)
     receiver.close()
 
 
 def test_once_refused_a_sender_is_told_and_what_waited_is_read(tmp_path: Path) -> None:
-    path, taken = tmp_path / "a.sock", Taken()
-    receiver = taken.receiver(open_unix(path))
+    path, received = tmp_path / "a.sock", ReceivedLines()
+    receiver = received.receiver(open_unix(path))
     send(path, b"a:1|c", b"b:2|c")
     receiver.refuse()
     with pytest.raises(BrokenPipeError):
         send(path, b"c:3|c")
     assert receiver.drain() == 2
     assert receiver.drain() == 0
-    assert taken.whole == [b"a:1|c", b"b:2|c"]
+    assert received.whole == [b"a:1|c", b"b:2|c"]
     receiver.close()
 
 
@@ -120,7 +120,7 @@ def test_only_our_own_file_is_removed(tmp_path: Path) -> None:
 
 def test_a_socket_that_fails_is_counted_and_not_raised(tmp_path: Path) -> None:
     sock = open_unix(tmp_path / "a.sock")
-    receiver = Taken().receiver(sock)
+    receiver = ReceivedLines().receiver(sock)
     sock.close()
     assert receiver.drain() == 0
     assert receiver.errors == 1

@@ -83,12 +83,12 @@ async def test_dead_letters_are_moved_to_be_fetched(tmp_path: Path) -> None:
 
 async def test_a_replay_shows_what_it_works_on(tmp_path: Path) -> None:
     await a_folder(tmp_path)
-    seen: list[Path] = []
+    shown: list[Path] = []
 
     @contextmanager
     def watch(paths: list[Path]) -> Iterator[list[Path]]:
-        seen.extend(paths)
+        shown.extend(paths)
         yield paths
 
     assert replay(tmp_path, watch) == 2
-    assert {path.parent for path in seen} == {tmp_path / "dead"}
+    assert {path.parent for path in shown} == {tmp_path / "dead"}

@@ -57,13 +57,13 @@ def test_the_journal_is_told_the_level(tmp_path: Path) -> None:
 
 
 def test_an_event_is_told_a_few_times_per_minute_with_what_was_left_out() -> None:
-    told: list[str] = []
+    events: list[str] = []
     now = [0.0]
-    tell = not_too_often(lambda event, message: told.append(f"{event}: {message}"), lambda: now[0])
+    tell = not_too_often(lambda event, message: events.append(f"{event}: {message}"), lambda: now[0])
     for _ in range(BURST + 3):
         tell("dead_letter", "refused")
     tell("started", "up")
-    assert told == ["dead_letter: refused"] * BURST + ["started: up"]
+    assert events == ["dead_letter: refused"] * BURST + ["started: up"]
     now[0] = BURST_SECONDS
     tell("dead_letter", "refused")
-    assert told[-1] == "dead_letter: refused (3 more like this were left out)"
+    assert events[-1] == "dead_letter: refused (3 more like this were left out)"

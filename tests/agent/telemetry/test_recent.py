@@ -4,13 +4,13 @@ from agent.telemetry.snapshot import RecentGrowth
 
 
 def test_growth_is_seen_for_the_open_window_and_the_one_before() -> None:
-    recent = RecentGrowth()
-    assert recent.grown({"a": 3, "b": 0}) == {"a": 3}
-    recent.turn({"a": 3})
-    assert recent.grown({"a": 3}) == {"a": 3}
-    recent.turn({"a": 3})
-    assert recent.grown({"a": 3}) == {}
-    assert recent.grown({"a": 5, "b": 1}) == {"a": 2, "b": 1}
-    recent.turn({"a": 5})
-    recent.turn({"a": 5})
-    assert recent.grown({"a": 5}) == {}
+    growth = RecentGrowth()
+    assert growth.grown({"a": 3, "b": 0}) == {"a": 3}
+    growth.turn({"a": 3})
+    assert growth.grown({"a": 3}) == {"a": 3}
+    growth.turn({"a": 3})
+    assert growth.grown({"a": 3}) == {}
+    assert growth.grown({"a": 5, "b": 1}) == {"a": 2, "b": 1}
+    growth.turn({"a": 5})
+    growth.turn({"a": 5})
+    assert growth.grown({"a": 5}) == {}

@@ -90,11 +90,11 @@ def test_health(snapshot: Snapshot, says: str | None) -> None:
 
 
 def test_status_is_json_and_has_the_health() -> None:
-    told = json.loads(json.dumps(status(but(trouble=trouble("hold", 5)))))
-    assert told["received"] == 100
-    assert told["dropped"] == {"bad_number": 3, "dead_letter": 7}
-    assert told["trouble"]["action"] == "hold"
-    assert len(told["health"]) == 1
+    page = json.loads(json.dumps(status(but(trouble=trouble("hold", 5)))))
+    assert page["received"] == 100
+    assert page["dropped"] == {"bad_number": 3, "dead_letter": 7}
+    assert page["trouble"]["action"] == "hold"
+    assert len(page["health"]) == 1
 
 
 def scraped(snapshot: Snapshot) -> dict[str, float]:
