@@ -65,7 +65,7 @@ async def test_a_burst_of_exceptions_is_told_once_and_stops_nothing(tmp_path: Pa
         agent.ticks.tick()
         await central.until(lambda: central.total("foo") == 3)
         assert (await agent.snapshot()).dropped == {"agent_fault": 6}
-        assert agent.told.count("agent_fault") == 1
+        assert agent.events.count("agent_fault") == 1
         await agent.end()
 
 
@@ -84,8 +84,8 @@ async def test_unreadable_gauges_stay_as_they_are_until_they_are_read(tmp_path: 
         before = (tmp_path / "gauges.json").read_bytes()
         fault.append(OSError(number, os.strerror(number)))
         async with running(tmp_path, central.url, Disk(read=read)) as agent:
-            assert "attempt_failed" in agent.told
-            assert "gauges_lost" not in agent.told
+            assert "attempt_failed" in agent.events
+            assert "gauges_lost" not in agent.events
             agent.send(["level:9|g"])
             agent.ticks.tick()
             await central.until(lambda: central.total("level") == 7 + 9)

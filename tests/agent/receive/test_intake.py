@@ -105,30 +105,30 @@ def test_a_socket_that_fails_while_lines_are_looked_at_is_counted(received: Rece
     assert udp.errors == 1
 
 
-def failing_feed(desk: Desk, packet: bytes) -> None:
+def failing_feed(received: Received, packet: bytes) -> None:
     if b"bad" in packet:
         raise ZeroDivisionError("by a bad line")
-    desk.packets.append(packet)
+    received.packets.append(packet)
 
 
 @pytest.mark.parametrize(("armed", "lost"), [(True, 5), (False, 3)])
-def test_an_exception_loses_its_lines_alone_and_is_told_once(desk: Desk, armed: bool, lost: int) -> None:
+def test_an_exception_loses_its_lines_alone_and_is_told_once(received: Received, armed: bool, lost: int) -> None:
     """Without a look at single datagrams nobody knows how many lines there were: then it counts as one."""
-    feed = partial(failing_feed, desk)
-    desk.taker = Intake(feed, desk.ledger, desk.bad)
+    feed = partial(failing_feed, received)
+    received.intake = Intake(feed, received.ledger, received.bad)
     if not armed:
-        desk.bad.inspect(b"\n" * FEW_LINES, "")
-    udp = DatagramReceiver(open_udp("127.0.0.1", 0), desk.taker.watching(read_each(feed)))
+        received.bad.inspect(b"\n" * FEW_LINES, "")
+    udp = DatagramReceiver(open_udp("127.0.0.1", 0), received.intake.watching(read_each(feed)))
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
         for packet in (b"a:1|c", b"bad:1|c\nb:1|c\nc:1|c", b"d:1|c", b"bad:2|c", b"bad:3|c", b"e:1|c"):
             client.sendto(packet, udp.address)
     while udp.drain():
         pass
     udp.close()
-    assert desk.packets == [b"a:1|c", b"d:1|c", b"e:1|c"]
-    assert (desk.ledger.received, desk.ledger.dropped) == (lost, {"agent_fault": lost})
-    assert len(desk.told) == 1
-    assert desk.told[0].startswith("ZeroDivisionError: by a bad line at failing_feed:")
+    assert received.packets == [b"a:1|c", b"d:1|c", b"e:1|c"]
+    assert (received.ledger.received, received.ledger.dropped) == (lost, {"agent_fault": lost})
+    assert len(received.events) == 1
+    assert received.events[0].startswith("ZeroDivisionError: by a bad line at failing_feed:")
 
 
 class BadSink(Intake):
@@ -141,9 +141,11 @@ class BadSink(Intake):
 
 
 @pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
-def test_an_exception_ends_its_connection_alone(desk: Desk, new_loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
+def test_an_exception_ends_its_connection_alone(
+    received: Received, new_loop: Callable[[], asyncio.AbstractEventLoop]
+) -> None:
     async def talk() -> None:
-        sink = BadSink(desk.packets.append, desk.ledger, desk.bad)
+        sink = BadSink(received.packets.append, received.ledger, received.bad)
         receiver = StreamReceiver(open_tcp("127.0.0.1", 0), sink, StreamLimits())
         receiver.start(asyncio.get_running_loop())
         first, second = [await asyncio.open_connection(*receiver.address) for _ in range(2)]
@@ -163,6 +165,6 @@ def test_an_exception_ends_its_connection_alone(desk: Desk, new_loop: Callable[[
 
     with asyncio.Runner(loop_factory=new_loop) as runner:
         runner.run(talk())
-    assert desk.packets == [b"a:1|c"]
-    assert desk.ledger.dropped == {"agent_fault": 4}
-    assert len(desk.told) == 1
+    assert received.packets == [b"a:1|c"]
+    assert received.ledger.dropped == {"agent_fault": 4}
+    assert len(received.events) == 1
