@@ -7,13 +7,16 @@
 Numbers inside are units of protocol.numbers. The rules are PRD 4.1 and 4.3 with DESIGN's decisions.
 """
 
+import json
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, Final, Literal, NamedTuple
 
+from protocol.histogram import to_text
 from protocol.limits import MAX_AGE_SECONDS
 from protocol.names import NAME_RULE, is_name
 from protocol.numbers import UNIT, to_units, units_to_text
+from protocol.tags import parse_tags
 from protocol.times import format_time, parse_time
 
 Kind = Literal["counter", "value"]
@@ -42,7 +45,8 @@ class Item(NamedTuple):
     """A sample, or a summary of ``weight`` samples whose sum is ``value``. Numbers are units.
 
     ``weight`` (the wire's ``count``), ``low`` and ``high`` (``min``, ``max``) are None for a plain sample.
-    ``recorded_at`` is in whole seconds.
+    ``recorded_at`` is in whole seconds. ``histogram`` says how the samples of a summary are spread, as bytes of
+    protocol.histogram, None where that is not known. ``tags`` is the text of protocol.tags, None for no tags.
     """
 
     name: str
@@ -52,6 +56,8 @@ class Item(NamedTuple):
     weight: int | None = None
     low: int | None = None
     high: int | None = None
+    histogram: bytes | None = None
+    tags: str | None = None
 
 
 _item: Final = tuple.__new__
@@ -73,8 +79,8 @@ def parse_item(raw: object, now: float, skew: float) -> Item:
     value = _number(raw, "value")
     recorded_at = _recorded_at(raw, now, skew)
     if "count" in raw or "min" in raw or "max" in raw:
-        return _item(Item, (name, kind, value, recorded_at, *_summary(raw)))
-    return _item(Item, (name, kind, value, recorded_at, None, None, None))
+        return _item(Item, (name, kind, value, recorded_at, *_summary(raw), None, None))
+    return _item(Item, (name, kind, value, recorded_at, None, None, None, None, None))
 
 
 def parse_single(raw: object, kind: Kind, now: float, skew: float) -> Item:
@@ -95,10 +101,14 @@ def parse_single(raw: object, kind: Kind, now: float, skew: float) -> Item:
 
 def item_to_json(item: Item, when: str) -> str:
     """The JSON object of an item, exact to the last digit. ``when`` is its ``recorded_at`` as text (format_time)."""
-    name, kind, value, _, weight, low, high = item
+    name, kind, value, _, weight, low, high, histogram, tags = item
     summary = ""
     if weight is not None and low is not None and high is not None:
         summary = f',"count":{units_to_text(weight)},"min":{units_to_text(low)},"max":{units_to_text(high)}'
+    if histogram is not None:
+        summary += f',"histogram":"{to_text(histogram)}"'
+    if tags is not None:
+        summary += f',"tags":{json.dumps(parse_tags(tags), ensure_ascii=False, separators=(",", ":"))}'
     return f'{{"name":"{name}","type":"{kind}","value":{units_to_text(value)}{summary},"recorded_at":"{when}"}}'
 
 

@@ -34,7 +34,7 @@ def add(group: Group, submission: Submission, known: Known, remembered: Iterable
         group.rows.extend(
             [
                 _row(Row, (metrics[name].id, recorded_at, value, weight, low, high))
-                for name, _, value, recorded_at, weight, low, high in submission.items
+                for name, _, value, recorded_at, weight, low, high, *_ in submission.items
             ]
         )
     else:
@@ -52,7 +52,7 @@ def _add_placed(group: Group, submission: Submission, sent_as: list[MetricType |
         name, metric = place
         if name != item.name:
             renamed[name] = None
-        _, _, value, recorded_at, weight, low, high = item
+        _, _, value, recorded_at, weight, low, high, *_ = item
         group.rows.append(_row(Row, (metric.id, recorded_at, value, weight, low, high)))
     submission.renamed = list(renamed)
 

@@ -235,5 +235,5 @@ def still_missing(
 def _rejected(request: SpilledRequest, submission: Submission) -> Iterator[RejectedPoint]:
     """The request's points that no name can take. They were acknowledged, so the store keeps them for an operator."""
     for entry in submission.rejected:
-        name, kind, value, recorded_at, weight, low, high = request.points[entry.place]
+        name, kind, value, recorded_at, weight, low, high, *_ = request.points[entry.place]
         yield RejectedPoint(name, kind, recorded_at, value, weight, low, high, entry.fault.code)

@@ -9,7 +9,7 @@
 #include <assert.h>
 #include <limits.h>
 
-enum { ITEM_FIELDS = 7, ROW_FIELDS = 6, LONG = 256 * 1024 };
+enum { ITEM_FIELDS = 9, ROW_FIELDS = 6, LONG = 256 * 1024 };
 
 static_assert(sizeof(long long) == sizeof(int64_t), "Python's long long holds a number of a row");
 
@@ -61,6 +61,8 @@ static PyObject *item_of(PyTypeObject *type, const struct words *words, const st
         item->is_summary ? PyLong_FromLongLong(item->weight) : none(),
         item->is_summary ? PyLong_FromLongLong(item->low) : none(),
         item->is_summary ? PyLong_FromLongLong(item->high) : none(),
+        none(),
+        none(),
     };
     return make_item(type, fields);
 }

@@ -8,9 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from protocol.histogram import encode, from_text
 from protocol.item import Fault, Item, Kind, item_to_json, parse_item, parse_single
 from protocol.limits import MAX_AGE_SECONDS
 from protocol.numbers import MAX_UNITS
+from protocol.tags import check_tags
 from protocol.times import format_time
 
 NOW = 1_771_113_600.5  # 2026-02-15T00:00:00.5Z
@@ -143,3 +145,10 @@ SUMMARIES = st.builds(
 def test_an_item_survives_the_wire(item: Item) -> None:
     raw = json.loads(item_to_json(item, format_time(item.recorded_at)), parse_float=Decimal)
     assert parse_item(raw, NOW, 5) == item
+
+
+def test_a_histogram_and_tags_are_written_as_the_service_reads_them() -> None:
+    item = Item("a", "value", 30_000, START, 20_000, 10_000, 20_000, encode({924: 10_000, 1052: 10_000}), 'a:"é",b:')
+    raw = json.loads(item_to_json(item, format_time(START)))
+    assert from_text(raw["histogram"]) == item.histogram
+    assert check_tags(raw["tags"]) == item.tags
