@@ -102,10 +102,25 @@ async def unknown_keys(url: str, key: str) -> None:
     await _all(lambda: _keep_asking(url, guess), 16)
 
 
+async def backups(url: str, key: str) -> None:
+    """Backup after backup, where KEY is an admin's."""
+    await _all(lambda: _keep_asking(url, lambda: _get(url, "/api/admin/backup", key)), 4)
+
+
 ATTACKS: Final[dict[str, Attack]] = {
     attack.__name__: attack
     for attack in (
-        *(many_items, long_items, slow_bodies, queries, unread_answers, idle_connections, guesses, unknown_keys),
+        *(
+            many_items,
+            long_items,
+            slow_bodies,
+            queries,
+            unread_answers,
+            idle_connections,
+            guesses,
+            unknown_keys,
+            backups,
+        ),
     )
 }
 

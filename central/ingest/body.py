@@ -204,6 +204,8 @@ def _may_repeat_fields(body: bytes, decoded: Any) -> bool:
             break
         lists = [value for value in level if type(value) is list]
         level = [*chain.from_iterable(map(dict.values, dicts)), *chain.from_iterable(lists)]
+    if body.count(b":") <= members:  # each has one; a tenth of the time of the look below
+        return False
     return body.translate(_BLANKS_AS_QUOTES).count(b'":') > members
 
 

@@ -10,7 +10,15 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from central.compiled import CORE
 from central.errors import ApiError, invalid
-from central.ingest.answers import SINGLE_ANSWERS, Answer, RejectedItem, batch_body, recorded, refused_item
+from central.ingest.answers import (
+    SINGLE_ANSWERS,
+    Answer,
+    RejectedItem,
+    batch_body,
+    recorded,
+    refused_item,
+    rejected_item,
+)
 from central.ingest.body import MAX_SHORT_BYTES, decode_json, decode_short
 from central.ingest.spans import COUNTED, Span, find_spans
 from protocol.item import Fault, Item, Kind, parse_item, parse_single
@@ -91,7 +99,7 @@ class Submission:
             return
         places: Sequence[int] = range(len(self.items)) if self.places is None else self.places
         for position, fault in faults.items():
-            self.rejected.append(RejectedItem(places[position], self.items[position].name, fault))
+            self.rejected.append(rejected_item(places[position], self.items[position].name, fault))
         self.rejected.sort(key=lambda entry: entry.place)
         left = [position for position in range(len(self.items)) if position not in faults]
         self.items = [self.items[position] for position in left]
@@ -193,7 +201,7 @@ def _judged(entries: Sequence[T], decode: Callable[[T], object], key_id: int, no
             places.append(index)
         except Fault as fault:
             name = raw.get("name") if type(raw) is dict else None
-            submission.rejected.append(RejectedItem(index, name[:_NAME_ECHO] if type(name) is str else None, fault))
+            submission.rejected.append(rejected_item(index, name[:_NAME_ECHO] if type(name) is str else None, fault))
     submission.places = places
     return submission
 

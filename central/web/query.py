@@ -31,8 +31,8 @@ from protocol.times import format_time
 _LARGE: Final = 2_000
 """Answers with more windows are written in a thread, so that ten large ones at once do not delay the ingest."""
 QUERIES: Final = "queries"
-SLOTS: Final = SlotBounds(at_once=3, of_one_key=2, waiting=64, waiting_of_one_key=16)
-"""The slots for queries. A key never takes all of them, so another key waits for at most one query."""
+SLOTS: Final = SlotBounds(at_once=3, of_one_key=1, waiting=64, waiting_of_one_key=16)
+"""The slots for queries. A key takes one core of the machine at most, and another key does not wait for it."""
 _MAX_LOGGED_NAMES: Final = 20
 MOST_UNKNOWN: Final = 3
 """For how many unknown names of a query similar names are searched."""
@@ -91,20 +91,21 @@ class QueryEndpoints:
             ids = {name: metric.id for name, metric in (await self.names.find(query.names)).items()}
             unknown = await self._nearest([name for name in query.names if name not in ids], key)
             ask = functools.partial(windows_between, query.start, query.end, query.seconds, query.zone)
-            windows = ask() if query.zone is None else await run(None, ask)
-            _check_steps(query, windows)
-            query_log.segments = segments = plan(start, query.end, windows.step) if ids else []
-            buckets = no_buckets()
-            if segments:
-                async with self.slots.slot(key.id):
+            # One slot for all that a query costs: to write a large answer takes longer than to ask the store for it.
+            async with self.slots.slot(key.id):
+                windows = ask() if query.zone is None else await run(None, ask)
+                _check_steps(query, windows)
+                query_log.segments = segments = plan(start, query.end, windows.step) if ids else []
+                buckets = no_buckets()
+                if segments:
                     buckets = await self.store.aggregate(list(ids.values()), windows.step, segments)
+                query_log.rows = len(buckets.starts)
+                notes = Notes(partial, unknown, not_whole(windows, start, query.end, self.clock()))
+                draw = functools.partial(_draw, query, ids, buckets, windows, notes)
+                large = max(query_log.rows, len(query.names) * len(windows.starts) * (query.fill is not None)) > _LARGE
+                body = await run(None, draw) if large else draw()
         except StoreError as error:
             raise unavailable(f"the query could not be answered: {error}") from error
-        query_log.rows = len(buckets.starts)
-        notes = Notes(partial, unknown, not_whole(windows, start, query.end, self.clock()))
-        draw = functools.partial(_draw, query, ids, buckets, windows, notes)
-        large = max(query_log.rows, len(query.names) * len(windows.starts) * (query.fill is not None)) > _LARGE
-        body = await run(None, draw) if large else draw()
         return Answer(200, body, _headers(query, notes))
 
     async def _nearest(self, unknown: Sequence[str], key: Key) -> dict[str, list[str]]:
@@ -115,9 +116,9 @@ class QueryEndpoints:
             for prefix in dict.fromkeys((name[: len(name) * 3 // 4], head, name[:1], "")):
                 async with self.slots.slot(key.id):
                     page = await self.store.names.page(prefix, "", MOST_LOOKED_AT, clashes=False)
-                names = [one.name for one in page]
-                alike = functools.partial(get_close_matches, name, names, n=3, cutoff=0.7)
-                found[name] = await asyncio.get_running_loop().run_in_executor(None, alike)
+                    names = [one.name for one in page]
+                    alike = functools.partial(get_close_matches, name, names, n=3, cutoff=0.7)
+                    found[name] = await asyncio.get_running_loop().run_in_executor(None, alike)
                 if found[name]:
                     break
         return found

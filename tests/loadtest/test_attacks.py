@@ -16,6 +16,7 @@ MET_BY = {
     "unread_answers": 'fiesta_requests_total{route="/api/metrics/aggregate",status="200"}',
     "guesses": "fiesta_key_refusals_total",
     "unknown_keys": "fiesta_key_refusals_total",
+    "backups": 'fiesta_busy_total{kind="backups"}',
 }
 """The number that shows that an attack has come. Those of the other two are gone when they are read."""
 
@@ -27,7 +28,7 @@ async def test_an_attack_comes_and_a_good_key_is_served(tmp_path: Path, name: st
             await central.value(metric, "1")
         _, good = await central.new_key("ingest")
         _, bad = await central.new_key("ingest", "query")
-        attacked = good if name == "guesses" else bad
+        attacked = {"guesses": good, "backups": central.key}.get(name, bad)
         attack = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "loadtest.attacks", name, central.url, attacked
         )

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from central.errors import ApiError, unavailable
-from central.ingest.answers import Answer, RejectedItem, batch_body, recorded, refused, refused_item
+from central.ingest.answers import Answer, RejectedItem, batch_body, recorded, refused, refused_item, rejected_item
 from protocol.item import Fault
 
 FAULT = Fault("INVALID_NAME", "name", "name must be better")
@@ -17,7 +17,7 @@ FAULT = Fault("INVALID_NAME", "name", "name must be better")
         (3, [], {"success": True, "accepted": 3, "rejected": 0, "errors": []}),
         (
             3,
-            [RejectedItem(1, 'ü\n"', FAULT), RejectedItem(2, None, FAULT)],
+            [rejected_item(1, 'ü\n"', FAULT), rejected_item(2, None, FAULT)],
             {
                 "success": True,
                 "accepted": 1,

@@ -94,6 +94,15 @@ def test_a_batch_rejects_item_by_item_and_keeps_the_places() -> None:
     }
 
 
+def test_what_an_answer_says_of_an_item_is_drawn_when_it_is_judged() -> None:
+    """A long body is judged beside the event loop, and its answer is made on it: there it is only put together."""
+    sent = json.dumps({"metrics": [{"name": "?" * 255, "type": "value", "value": 1}] * 1_000}).encode()
+    made = batch_of(sent, 7, NOW, 5)
+    drawn = [entry.text for entry in made.rejected]
+    assert len(drawn) == 1_000
+    assert b'"errors":[' + b",".join(drawn) + b"]}" in made.body()
+
+
 def test_a_name_is_echoed_within_bounds() -> None:
     assert in_batch(GOOD | {"name": "n" * 100_000}).rejected[0].name == "n" * 255
 

@@ -1,6 +1,9 @@
 """central/web/query.py and admin.py: what one client asks for holds up no other, and ends when it goes."""
 
 import asyncio
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +82,66 @@ async def test_queries_of_one_key_keep_no_other_key_waiting(tmp_path: Path) -> N
         assert (await central.counter("a")).status == 201
         assert (await central.ask("GET", "/ready", key=None)).status == 200
         await end([*waiting])
+
+
+class HeldPool(ThreadPoolExecutor):
+    """Threads that draw nothing before ``free`` is set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = asyncio.Semaphore(0)
+        self.free = threading.Event()
+
+    def submit(self, work: Callable[..., Any], /, *args: Any, **options: Any) -> "Future[Any]":
+        self.asked.release()
+
+        def later() -> Any:
+            self.free.wait()
+            return work(*args, **options)
+
+        return super().submit(later)
+
+
+class Counting(Overlay):
+    """Counts the queries that reach the store."""
+
+    begun = 0
+
+    async def aggregate(self, *args: Any) -> Any:
+        self.begun += 1
+        return await self.real.aggregate(*args)
+
+
+@pytest.mark.parametrize(
+    ("name", "asked", "begun"),
+    [
+        ("a", {"window": "1m", "fill": "zero"}, 1),
+        ("a", {"tz": "Europe/Berlin"}, 0),
+        ("ab", {}, 0),
+    ],
+    ids=["the answer is written", "local days are found", "similar names are searched"],
+)
+async def test_a_query_has_its_slot_for_all_that_it_costs(
+    tmp_path: Path, name: str, asked: dict[str, str], begun: int
+) -> None:
+    made: list[Counting] = []
+
+    def counting(real: DuckStore) -> Counting:
+        made.append(Counting(real))
+        return made[0]
+
+    async with running(tmp_path, outside=faulty(counting)) as central:
+        assert (await central.counter("a")).status == 201
+        _, other = await central.new_key("query")
+        pool = HeldPool()
+        asyncio.get_running_loop().set_default_executor(pool)
+        asking = [asyncio.create_task(central.query(name, "sum", **asked)) for _ in range(3)]
+        await pool.asked.acquire()
+        reply = await central.query("a", "sum", key=other)
+        told = (reply.status, made[0].begun, pool.asked.locked())
+        pool.free.set()
+        assert told == (200, begun + 1, True), "the second of the first key has not begun"
+        assert {reply.status for reply in await asyncio.gather(*asking)} == {200}
 
 
 async def test_one_backup_at_a_time(tmp_path: Path) -> None:
