@@ -176,7 +176,7 @@ async def test_a_window_with_many_names_is_closed_in_small_steps(tmp_path: Path,
 
 
 @each_core
-async def test_of_many_gauges_few_are_counted_between_two_turns_of_the_loop(tmp_path: Path, core: MaybeCore) -> None:
+async def test_many_gauges_are_counted_in_small_steps_of_the_loop(tmp_path: Path, core: MaybeCore) -> None:
     async with running(tmp_path, "http://127.0.0.1:1", core=core) as agent:
         ledger, gauges, steps = agent.agent.ledger, SETTLE_BYTES // 40, [0]
         lines = [f"gauge.{'x' * 30}.{number}:1|g" for number in range(gauges)]
@@ -191,7 +191,7 @@ async def test_of_many_gauges_few_are_counted_between_two_turns_of_the_loop(tmp_
         assert max(after - before for before, after in pairwise(steps)) <= STEP
 
 
-async def test_a_time_learned_while_a_window_closes_holds_for_all_of_it(tmp_path: Path) -> None:
+async def test_a_time_learned_while_a_window_closes_corrects_all_its_batches(tmp_path: Path) -> None:
     async with RealCentral().serving() as central, running(tmp_path, "http://127.0.0.1:1") as agent:
         one, hour = agent.agent, 3_600
         agent.send(["\n".join(f"a{n}:1|c" for n in range(at, at + 500)) for at in range(0, 3_000, 500)])
@@ -228,7 +228,7 @@ async def test_a_clock_set_back_or_ahead_by_an_hour_loses_and_doubles_nothing(tm
         assert agent.agent.ledger.acknowledged == 3
 
 
-async def test_gauges_are_kept_over_a_restart_and_a_bad_gauge_file_is_told(tmp_path: Path) -> None:
+async def test_gauges_survive_a_restart_and_a_bad_gauge_file_is_reported(tmp_path: Path) -> None:
     async with RealCentral().serving() as central:
         for value in ("40", "+2"):
             async with running(tmp_path, central.url) as agent:
@@ -242,7 +242,7 @@ async def test_gauges_are_kept_over_a_restart_and_a_bad_gauge_file_is_told(tmp_p
         assert central.total("depth") == 40 + 42 + 1
 
 
-async def test_a_full_disk_is_told_and_loses_nothing_while_the_service_is_there(tmp_path: Path) -> None:
+async def test_a_full_disk_is_reported_and_loses_nothing_with_the_service_up(tmp_path: Path) -> None:
     failing = FailingDisk()
     async with RealCentral().serving() as central, running(tmp_path, central.url, failing.disk) as agent:
         failing.fault = FULL
@@ -260,7 +260,7 @@ async def test_a_full_disk_is_told_and_loses_nothing_while_the_service_is_there(
         assert agent.events.count("disk_fails") == 1
 
 
-async def test_what_neither_disk_nor_service_took_is_counted_as_lost(tmp_path: Path) -> None:
+async def test_samples_that_neither_disk_nor_service_took_count_as_lost(tmp_path: Path) -> None:
     failing = FailingDisk()
     async with running(tmp_path, "http://127.0.0.1:1", failing.disk) as agent:
         agent.send(["kept:1|c"])
@@ -274,7 +274,7 @@ async def test_what_neither_disk_nor_service_took_is_counted_as_lost(tmp_path: P
         assert agent.agent.snapshot().in_spool == 1
 
 
-async def test_what_the_last_run_left_is_sent_and_bad_files_are_told(tmp_path: Path) -> None:
+async def test_batches_of_the_last_run_are_sent_and_bad_files_reported(tmp_path: Path) -> None:
     async with running(tmp_path, "http://127.0.0.1:1") as agent:
         agent.send(["foo:1|c"])
     (tmp_path / "queue" / file_name(a_batch())).write_bytes(b"nonsense")
@@ -306,7 +306,7 @@ async def test_a_second_agent_on_the_folder_does_not_start(tmp_path: Path) -> No
             await other.run(asyncio.Event())
 
 
-async def test_a_port_in_use_is_told_by_name(tmp_path: Path) -> None:
+async def test_a_port_in_use_is_reported_with_its_setting(tmp_path: Path) -> None:
     async with running(tmp_path / "one", "http://127.0.0.1:1") as agent:
         udp = agent.agent.receivers[0].name.removeprefix("UDP ")
         with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -317,7 +317,7 @@ async def test_a_port_in_use_is_told_by_name(tmp_path: Path) -> None:
                     await Agent(settings, ApiKey(KEY, None), EventLog(), Outside()).run(asyncio.Event())
 
 
-async def test_an_unusable_folder_or_ca_file_is_told(tmp_path: Path) -> None:
+async def test_an_unusable_folder_or_ca_file_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     unusable = settings_for(tmp_path / "file" / "spool", "http://127.0.0.1:1")
     with pytest.raises(StartError, match="SPOOL_DIR"):
@@ -327,7 +327,7 @@ async def test_an_unusable_folder_or_ca_file_is_told(tmp_path: Path) -> None:
         Agent(no_ca, ApiKey(KEY, None), EventLog(), Outside())
 
 
-async def test_a_fault_in_the_forwarder_is_told_and_the_agent_goes_on(tmp_path: Path) -> None:
+async def test_a_fault_in_the_forwarder_is_reported_and_the_agent_goes_on(tmp_path: Path) -> None:
     async with RealCentral().serving() as central, running(tmp_path, central.url) as agent:
         real, faults = agent.agent.forwarder.step, [ZeroDivisionError("of a test"), ZeroDivisionError("of a test")]
 

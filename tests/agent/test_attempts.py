@@ -8,7 +8,7 @@ from agent.attempts import Attempts
 from tests.agent.fakes import EventLog
 
 
-def test_a_failure_is_counted_each_time_and_told_once() -> None:
+def test_a_failure_is_counted_each_time_and_logged_once() -> None:
     events = EventLog()
     attempts = Attempts(events)
     for _ in range(3):

@@ -29,7 +29,7 @@ def a_clock(time: Time, ahead: float = 0.0) -> CentralClock:
     return CentralClock(lambda: time.wall + ahead, lambda: time.steady)
 
 
-def test_before_the_first_answer_the_time_is_ours_and_nothing_is_too_old() -> None:
+def test_before_the_first_answer_the_host_clock_counts() -> None:
     clock = a_clock(Time())
     assert not clock.known
     assert clock.now() == NOW
@@ -37,7 +37,7 @@ def test_before_the_first_answer_the_time_is_ours_and_nothing_is_too_old() -> No
     assert clock.earliest_start() == float("-inf")
 
 
-def test_the_service_tells_the_time() -> None:
+def test_the_time_comes_from_the_services_answers() -> None:
     time = Time()
     clock = a_clock(time, ahead=3_600)
     clock.learn(DATE, ours=True)
@@ -49,7 +49,7 @@ def test_the_service_tells_the_time() -> None:
     assert clock.earliest_start() == NOW + 7 - MAX_AGE_SECONDS
 
 
-def test_a_step_of_this_hosts_clock_does_not_move_the_services() -> None:
+def test_a_step_of_the_host_clock_does_not_change_the_services_time() -> None:
     time = Time()
     clock = a_clock(time)
     clock.learn(DATE, ours=True)
@@ -58,7 +58,7 @@ def test_a_step_of_this_hosts_clock_does_not_move_the_services() -> None:
     assert clock.ahead() == 86_400
 
 
-def test_a_strangers_time_counts_only_until_the_service_speaks() -> None:
+def test_another_servers_time_counts_only_until_the_service_answers() -> None:
     clock = a_clock(Time(NOW - 50))
     clock.learn(DATE, ours=False)
     assert clock.now() == NOW
@@ -90,7 +90,7 @@ def test_the_service_says_how_far_ahead_a_window_may_be(said: list[str | None], 
     assert clock.latest_start() == NOW + seconds
 
 
-def test_a_stranger_does_not_say_how_far_ahead_a_window_may_be() -> None:
+def test_only_the_service_says_how_far_ahead_a_window_may_be() -> None:
     clock = a_clock(Time())
     clock.learn(DATE, ours=False, skew="600")
     assert clock.latest_start() == NOW + 5
@@ -102,7 +102,7 @@ def test_an_answer_without_a_date_changes_nothing() -> None:
     assert not clock.known
 
 
-def test_where_nobody_tells_the_time_ours_is_assumed() -> None:
+def test_the_host_clock_counts_when_no_answer_has_a_date() -> None:
     time = Time()
     clock = a_clock(time)
     clock.assume()
@@ -169,7 +169,7 @@ def test_an_hours_difference_is_followed_when_the_service_is_set_right() -> None
     ("off", "shift"),
     [(0, 0), (30, 0), (-30, 0), (HOUR, -HOUR), (-HOUR, HOUR), (YEAR, -YEAR), (-YEAR, YEAR), (HOUR + 3, -HOUR - 10)],
 )
-def test_windows_of_a_wrong_clock_move_once_the_truth_is_known(off: float, shift: int) -> None:
+def test_windows_of_a_wrong_clock_move_once_the_time_is_known(off: float, shift: int) -> None:
     time = Time()
     clock = a_clock(time, off)
     windows = WindowClock(clock)

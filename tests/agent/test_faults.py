@@ -56,7 +56,7 @@ def test_an_exception_while_counting_is_a_drop_and_the_rest_goes_on(core: MaybeC
     assert [item.samples for item in aggregator.close(0).items] == [2, 2]
 
 
-async def test_a_burst_of_exceptions_is_told_once_and_stops_nothing(tmp_path: Path) -> None:
+async def test_a_burst_of_exceptions_is_reported_once_and_stops_nothing(tmp_path: Path) -> None:
     async with RealCentral().serving() as central, running(tmp_path, central.url) as agent:
         agent.agent.ledger.notes = FailingNotes()
         for _ in range(3):

@@ -68,7 +68,7 @@ async def kill_at(moment: str, round_: str, folder: Path, central: RealCentral) 
     return names_in_queue(folder)
 
 
-async def test_kill_9_at_any_moment_stores_what_was_spooled_once(tmp_path: Path) -> None:
+async def test_kill_9_at_any_moment_stores_each_spooled_batch_once(tmp_path: Path) -> None:
     async with RealCentral().serving() as central:
         spooled: set[str] = set()
         for number, moment in enumerate([*MOMENTS, *MOMENTS]):
@@ -114,7 +114,7 @@ def send_until_refused(family: socket.AddressFamily, address: object, line: byte
             return sent - (family == socket.AF_INET)  # of UDP the kernel tells with the next datagram
 
 
-async def test_what_is_sent_while_it_stops_is_counted_or_refused(tmp_path: Path) -> None:
+async def test_lines_sent_during_a_stop_are_counted_or_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.sock"
     async with an_agent(tmp_path, "http://127.0.0.1:1", FLUSH_INTERVAL="60", UNIX=str(path)) as agent:
         loop, begun = asyncio.get_running_loop(), asyncio.Semaphore(0)
@@ -161,7 +161,7 @@ async def test_a_stop_while_the_service_is_down_keeps_everything(tmp_path: Path,
         assert (await agent.status())["recovered"] == 40
 
 
-async def test_gauges_go_on_from_where_a_killed_agent_stood(tmp_path: Path) -> None:
+async def test_gauges_continue_from_the_last_values_of_a_killed_agent(tmp_path: Path) -> None:
     async with RealCentral().serving() as central:
         async with an_agent(tmp_path, central) as agent:
             agent.send(["depth:40|g"])

@@ -150,7 +150,7 @@ def has(central: RealCentral, number: int) -> bool:
     return central.total("foo") == number
 
 
-async def test_after_all_of_them_an_honest_service_gets_each_sample_once(tmp_path: Path) -> None:
+async def test_after_all_bad_answers_a_good_service_gets_each_sample_once(tmp_path: Path) -> None:
     """One agent with ten batches lives through the whole script."""
     names = [f"foo.{number}" for number in range(10)]
     async with (

@@ -59,7 +59,7 @@ async def test_ready_then_alive_with_each_window_then_stopping(tmp_path: Path) -
     assert messages[-1] == "STOPPING=1"
 
 
-async def test_a_flush_loop_that_hangs_is_not_alive_though_all_else_is(tmp_path: Path) -> None:
+async def test_a_flush_loop_that_hangs_sends_no_sign_of_life(tmp_path: Path) -> None:
     """A disk that takes for ever: the event loop turns and windows close, and no batch becomes durable."""
     messages, entered, go = MessageLog(), threading.Event(), threading.Event()
     go.set()
@@ -87,7 +87,7 @@ async def test_a_flush_loop_that_hangs_is_not_alive_though_all_else_is(tmp_path:
         await messages.until("WATCHDOG=1", 2)
 
 
-async def test_ready_is_never_said_where_a_start_fails(tmp_path: Path) -> None:
+async def test_a_failed_start_never_sends_ready(tmp_path: Path) -> None:
     messages = MessageLog()
     (tmp_path / "file").write_text("")
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -105,7 +105,7 @@ async def test_ready_is_never_said_where_a_start_fails(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("abstract", [False, True])
-async def test_a_process_says_it_over_the_socket_it_was_given(tmp_path: Path, abstract: bool) -> None:
+async def test_a_process_notifies_over_the_socket_it_was_given(tmp_path: Path, abstract: bool) -> None:
     with NotifySocket(tmp_path / "notify", abstract=abstract) as systemd:
         around = {**systemd.environ, "WATCHDOG_USEC": "300000"}
         async with RealCentral().serving() as central, an_agent(tmp_path / "spool", central, around=around) as agent:
@@ -119,7 +119,7 @@ async def test_a_process_says_it_over_the_socket_it_was_given(tmp_path: Path, ab
             assert await agent.ended() == 0
 
 
-def test_the_one_line_says_what_is_wrong_first() -> None:
+def test_the_one_line_status_begins_with_the_faults() -> None:
     status = {
         "health": ["nothing goes through", "the spool is full"],
         "received": 1_000,

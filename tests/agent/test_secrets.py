@@ -33,7 +33,7 @@ async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, statu
 
 
 @pytest.mark.parametrize("status", ["401 No", "400 No", "503 No", "302 Elsewhere", "200 OK"])
-async def test_the_key_comes_to_light_nowhere(tmp_path: Path, status: str) -> None:
+async def test_the_key_is_in_no_log_page_or_file(tmp_path: Path, status: str) -> None:
     asked = asyncio.Event()
     async with (
         await asyncio.start_server(lambda r, w: echo(r, w, status, asked), "127.0.0.1", 0) as central,

@@ -74,7 +74,7 @@ async def service(host: Host, central: RealCentral) -> AsyncIterator[AgentProces
                 assert "STOPPING=1" in systemd.so_far()
 
 
-async def test_all_sockets_of_the_unit_are_read_under_the_key_of_the_credential(host: Host) -> None:
+async def test_all_sockets_of_the_unit_are_read_and_the_credential_is_the_key(host: Host) -> None:
     async with RealCentral().serving() as central:
         async with service(host, central):
             host.send(["udp:1|c"] * 5)
@@ -102,7 +102,7 @@ async def test_an_upgrade_and_its_rollback_lose_and_double_nothing(host: Host) -
         assert [central.total(name) for name in ("old", "new", "old.again")] == [50, 50, 50]
 
 
-async def test_a_restart_after_a_kill_finds_what_waits_in_the_sockets(host: Host) -> None:
+async def test_a_restart_after_a_kill_reads_what_waits_in_the_sockets(host: Host) -> None:
     async with RealCentral().serving() as central:
         async with service(host, central) as agent:
             await agent.end(signal.SIGKILL)

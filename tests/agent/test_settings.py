@@ -100,7 +100,7 @@ def test_a_bad_variable_is_named_with_what_would_be_right(name: str, text: str, 
     assert "\n" not in str(caught.value)
 
 
-def test_all_faults_are_told_at_once() -> None:
+def test_all_faults_are_reported_at_once() -> None:
     environ = {"FIESTA_AGENT_UDP": "x", "FIESTA_AGENT_HTTP": "y", "FIESTA_AGENT_NOPE": "z"}
     with pytest.raises(SettingsError) as caught:
         load_settings(environ)
@@ -134,7 +134,7 @@ def write(tmp_path: Path, text: str) -> Path:
     return tmp_path / "agent.toml"
 
 
-def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
+def test_the_environment_overrides_the_file(tmp_path: Path) -> None:
     config = write(tmp_path, 'udp = "127.0.0.1:1"\nhttp = "127.0.0.1:2"\nmax_names = 5\nallow_plaintext = true\n')
     settings = load_settings({"FIESTA_AGENT_UDP": "127.0.0.1:3"}, config)
     assert (settings.udp[1], settings.http[1]) == (3, 2)
@@ -164,21 +164,21 @@ def test_a_file_may_begin_with_the_mark_of_some_editors(tmp_path: Path) -> None:
         ("udp = ", "is not TOML"),
     ],
 )
-def test_a_bad_file_is_told(tmp_path: Path, text: str, fault: str) -> None:
+def test_a_bad_file_is_reported(tmp_path: Path, text: str, fault: str) -> None:
     with pytest.raises(SettingsError) as caught:
         load_settings({}, write(tmp_path, text))
     assert fault in str(caught.value)
     assert "agent.toml" in str(caught.value)
 
 
-def test_an_unknown_variable_is_told_as_it_is_written() -> None:
+def test_an_unknown_variable_is_reported_as_it_is_written() -> None:
     with pytest.raises(SettingsError, match=r"^FIESTA_AGENT_ZZZ is not a setting; docs/settings\.md lists them all"):
         load_settings({"FIESTA_AGENT_ZZZ": "1"})
     with pytest.raises(SettingsError, match=r"did you mean FIESTA_AGENT_UDP\?$"):
         load_settings({"FIESTA_AGENT_UDPP": "1"})
 
 
-def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="No such file"):
         load_settings({}, tmp_path / "none.toml")
 

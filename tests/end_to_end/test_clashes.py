@@ -7,7 +7,7 @@ from decimal import Decimal
 from tests.end_to_end.conftest import Agent, Central, early_in_a_window, eventually
 
 
-def test_four_types_of_one_name_are_stored_apart_and_told(central: Central, agent: Agent) -> None:
+def test_four_types_of_one_name_are_stored_separately_and_reported(central: Central, agent: Agent) -> None:
     early_in_a_window()
     agent.send(b"ftp.login:1|c\nftp.login:12.5|ms\nftp.login:7|g\nftp.login:alice|s\nftp.login:2|c")
     agent.settled(5)

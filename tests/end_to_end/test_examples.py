@@ -110,7 +110,7 @@ def test_the_examples_of_a_page_work(page: str, folder: Path, central: Central, 
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if is_guide(page)])
-def test_a_guide_counts_each_order_once_also_where_answers_get_lost(
+def test_a_guide_counts_each_order_once_when_answers_are_lost(
     page: str, folder: Path, central: Central, agent: Agent
 ) -> None:
     with bad_line(central.url) as (url, tries):
@@ -125,7 +125,7 @@ def test_a_guide_counts_each_order_once_also_where_answers_get_lost(
     assert central.ask("shop.basket_size", "count") == 1
 
 
-def test_what_make_test_leaves_to_make_guides_is_said_on_its_page() -> None:
+def test_a_page_says_what_only_make_guides_runs() -> None:
     for page in pages():
         if languages(page) & HEAVY:
             assert "`make guides` runs" in (ROOT / page).read_text()

@@ -74,7 +74,7 @@ def test_a_chart_is_whole_and_within_its_frame(values: list[float]) -> None:
             assert frame[1] <= y <= frame[3]
 
 
-def test_the_report_escapes_what_it_shows_and_asks_nobody() -> None:
+def test_the_report_escapes_its_text_and_loads_nothing() -> None:
     text = page("t", [("<b>", "1", "2", False), ("x", "", "", None)], [chart("c", {})], "")
     assert "<td>&lt;b&gt;</td>" in text
     assert "FAIL" in text

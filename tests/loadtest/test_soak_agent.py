@@ -12,7 +12,7 @@ def test_under_mixed_load_nothing_is_lost_and_memory_stays() -> None:
     assert [row for row in rows if not row[-1]] == []
 
 
-def test_each_fault_is_seen() -> None:
+def test_each_fault_fails_the_soak() -> None:
     flat = [50.0] * 40
     sent = Sent(10, 2, 3)
     assert all(row[-1] for row in judge(sent, GOOD, 3, flat, 4.0))

@@ -52,7 +52,7 @@ def test_a_number_is_rounded_half_even_to_units(number: int | Decimal, units: in
         Decimal("-Infinity"),
     ],
 )
-def test_what_does_not_fit_is_refused_with_the_range(number: int | Decimal) -> None:
+def test_a_number_out_of_range_is_refused_with_the_range(number: int | Decimal) -> None:
     with pytest.raises(ValueError, match=f"between -{MAX_TEXT} and {MAX_TEXT}"):
         to_units(number)
 
@@ -69,7 +69,7 @@ def test_what_does_not_fit_is_refused_with_the_range(number: int | Decimal) -> N
         (-MAX_UNITS, "-" + MAX_TEXT),
     ],
 )
-def test_text_has_all_digits_and_none_to_spare(units: int, text: str) -> None:
+def test_text_is_exact_and_has_no_trailing_zeros(units: int, text: str) -> None:
     assert units_to_text(units) == text
 
 

@@ -189,7 +189,7 @@ def test_a_value_finer_than_any_double_is_rounded_half_even() -> None:
         (b"n" * 255, "n" * 255, ()),
     ],
 )
-def test_names_are_cleaned_one_for_one(raw: bytes, name: str, notes: tuple[str, ...]) -> None:
+def test_names_are_cleaned_character_by_character(raw: bytes, name: str, notes: tuple[str, ...]) -> None:
     sample = verdict(raw + b":1|c")
     assert isinstance(sample, Sample)
     assert (sample.name, sample.notes) == (name, notes)
@@ -249,13 +249,13 @@ def test_a_set_has_one_member_colons_and_all() -> None:
 
 
 @pytest.mark.parametrize("line", [b"", b"\r"])
-def test_an_empty_line_is_nothing(line: bytes) -> None:
+def test_an_empty_line_gives_nothing(line: bytes) -> None:
     assert parse_line(line) == Line(())
 
 
 @given(st.binary(max_size=80), st.booleans())
 @example(b"\r\r", False)
-def test_whatever_comes_is_understood_or_rejected(line: bytes, append: bool) -> None:
+def test_any_line_is_parsed_or_rejected(line: bytes, append: bool) -> None:
     samples, lost = parse_line(line, append_tags=append)
     assert bool(samples) or bool(lost) or line in {b"", b"\r"}
     for sample in samples:
@@ -265,7 +265,7 @@ def test_whatever_comes_is_understood_or_rejected(line: bytes, append: bool) -> 
 
 
 @given(st.text(alphabet="c1:|g#@x", max_size=20).map(str.encode))
-def test_a_piece_has_no_others_in_it(rest: bytes) -> None:
+def test_a_piece_contains_no_other_piece(rest: bytes) -> None:
     for values, tail in pieces_of(rest):
         assert pieces_of(values + b"|" + tail) == [(values, tail)]
 

@@ -36,11 +36,11 @@ def values(sample: Sample) -> str:
 
 
 @pytest.mark.parametrize(("line", "meaning"), LINES, ids=[line for line, _ in LINES])
-def test_the_page_says_what_the_parser_says(line: str, meaning: str) -> None:
+def test_the_page_agrees_with_the_parser(line: str, meaning: str) -> None:
     assert meaning == in_words(line)
 
 
-def test_the_page_shows_every_type_and_every_reason_to_refuse() -> None:
+def test_the_page_shows_every_type_and_every_reason() -> None:
     shown = {line.split("|")[1].partition(":")[0] for line, meaning in LINES if ": " in meaning}
     assert shown == {kind.decode() for kind in TYPES}
     reasons = {meaning for _, meaning in LINES if ": " not in meaning}

@@ -43,10 +43,12 @@ def test_a_header_that_does_not_fit_says_why(text: str, items: int, says: str) -
         ("n" * (MAX_NAME_LENGTH - 3), "set", None),
     ],
 )
-def test_a_clash_costs_a_suffix_where_there_is_room(name: str, sent_as: MetricType, longer: str | None) -> None:
+def test_a_clash_adds_a_suffix_when_the_name_is_short_enough(
+    name: str, sent_as: MetricType, longer: str | None
+) -> None:
     assert name_of_clash(name, sent_as) == longer
 
 
-def test_an_answer_shows_a_few_names_and_not_all() -> None:
+def test_an_answer_shows_a_limited_number_of_names() -> None:
     assert shown(["a.set", "b.gauge"]) == "a.set,b.gauge"
     assert shown([f"n{number}.set" for number in range(100)]).count(",") == MAX_RENAMED - 1

@@ -50,7 +50,7 @@ def test_any_offset_is_read_and_naive_is_utc(text: str, seconds: int) -> None:
         ("9999-12-31T23:59:59.999Z", 253_402_300_799),
     ],
 )
-def test_a_bound_with_a_fraction_is_the_next_whole_second(text: str, seconds: int) -> None:
+def test_a_bound_with_a_fraction_becomes_the_next_whole_second(text: str, seconds: int) -> None:
     assert first_second(parse_exact(text)) == seconds
 
 
@@ -100,6 +100,6 @@ def test_times_are_written_in_utc(seconds: int, text: str) -> None:
 
 
 @given(st.datetimes(min_value=datetime(1, 1, 2), timezones=st.just(UTC)))
-def test_a_time_written_is_read_as_itself(moment: datetime) -> None:
+def test_a_written_time_is_read_back(moment: datetime) -> None:
     seconds = int(moment.replace(microsecond=0).timestamp())
     assert parse_time(format_time(seconds)) == seconds

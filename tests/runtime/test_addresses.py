@@ -37,7 +37,7 @@ def test_an_address_survives_the_round_trip(text: str, address: tuple[str, int])
         *(f"{'a' * 64}:80", f"{'a.' * 127}:80", "http://a:80", "user@a:80", "a b:80", "a:80\n"),
     ],
 )
-def test_what_is_no_address_raises_and_is_quoted_in_short(text: str) -> None:
+def test_a_bad_address_raises_and_is_quoted_in_short(text: str) -> None:
     with pytest.raises(ValueError, match=r"is not host:port$") as caught:
         split_address(text)
     assert len(str(caught.value)) < 200
@@ -59,7 +59,7 @@ def test_a_host_header_means_this_host_by_address_or_as_localhost(header: str, o
 
 
 @given(st.text())
-def test_whatever_is_split_is_a_host_and_a_port(text: str) -> None:
+def test_any_address_that_is_split_is_a_host_and_a_port(text: str) -> None:
     try:
         host, port = split_address(text)
     except ValueError:
@@ -92,12 +92,12 @@ def test_whatever_is_split_is_a_host_and_a_port(text: str) -> None:
         ("", False, False, False),
     ],
 )
-def test_what_a_host_is(text: str, host: bool, ip: bool, loopback: bool) -> None:
+def test_which_texts_are_hosts(text: str, host: bool, ip: bool, loopback: bool) -> None:
     assert (is_host(text), is_ip(text), is_loopback(text)) == (host, ip, loopback)
 
 
 @pytest.mark.parametrize(
     ("host", "reached"), [("0.0.0.0", "127.0.0.1"), ("::", "::1"), ("10.0.0.1", "10.0.0.1"), ("web1", "web1")]
 )
-def test_where_a_program_on_this_host_reaches_a_listener(host: str, reached: str) -> None:
+def test_the_address_of_a_listener_for_a_program_on_this_host(host: str, reached: str) -> None:
     assert from_this_host(host) == reached

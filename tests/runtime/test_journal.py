@@ -33,5 +33,5 @@ def test_a_stream_that_is_no_file_is_not_the_journal() -> None:
     assert not journal_reads({"JOURNAL_STREAM": "8:1234"}, io.StringIO())
 
 
-def test_a_mark_is_the_number_that_syslog_has_for_the_level() -> None:
+def test_a_mark_has_the_syslog_number_of_the_level() -> None:
     assert [mark(level) for level in ("critical", "error", "warning", "info")] == ["<2>", "<3>", "<4>", "<6>"]

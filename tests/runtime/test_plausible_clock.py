@@ -39,7 +39,7 @@ def live(clock: PlausibleClock, clocks: Clocks, seconds: float, step: float = 60
     return reading
 
 
-def test_a_process_that_has_just_begun_waits_for_the_grace_time() -> None:
+def test_a_new_process_waits_for_the_grace_time() -> None:
     clocks = Clocks()
     clock = clocks.clock()
     assert clock.read() == (START, GRACE_SECONDS)
@@ -48,7 +48,7 @@ def test_a_process_that_has_just_begun_waits_for_the_grace_time() -> None:
     assert clocks.jumps == []
 
 
-def test_a_jump_there_and_back_is_never_followed() -> None:
+def test_a_jump_forth_and_back_is_never_followed() -> None:
     for ahead in (10 * DAY, -10 * DAY, 40_000 * DAY, TOLERANCE_SECONDS + 1, -TOLERANCE_SECONDS - 1):
         clocks = Clocks()
         clock = clocks.clock()
@@ -81,7 +81,7 @@ def test_each_jump_begins_the_grace_time_anew() -> None:
         assert (reading.now, reading.wait > 0) == (clocks.wall() - ahead, True)
 
 
-def test_a_clock_that_is_slewed_keeps_step() -> None:
+def test_a_slewed_clock_is_followed() -> None:
     clocks = Clocks()
     clock = clocks.clock()
     for _ in range(100):
@@ -97,7 +97,7 @@ def test_a_clock_that_is_slewed_keeps_step() -> None:
         max_size=8,
     )
 )
-def test_no_chain_of_short_jumps_moves_it_off_the_time_that_passed(jumps: list[tuple[float, float]]) -> None:
+def test_no_chain_of_short_jumps_moves_the_clock(jumps: list[tuple[float, float]]) -> None:
     clocks = Clocks()
     clock = clocks.clock()
     live(clock, clocks, GRACE_SECONDS)

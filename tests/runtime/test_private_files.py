@@ -37,7 +37,7 @@ def test_a_file_that_is_not_there_is_no_fault(tmp_path: Path) -> None:
     make_private_file(tmp_path / "none")
 
 
-def test_what_a_link_leads_to_keeps_its_mode(tmp_path: Path) -> None:
+def test_the_target_of_a_link_keeps_its_mode(tmp_path: Path) -> None:
     target, link = tmp_path / "target", tmp_path / "link"
     target.write_text("of somebody")
     target.chmod(0o644)
@@ -55,9 +55,7 @@ PLANTED: list[Callable[[Path, Path], None]] = [
 
 
 @pytest.mark.parametrize("plant", PLANTED, ids=["link", "hard link", "pipe", "dangling link"])
-def test_a_new_file_is_opened_through_nothing_that_lies_there(
-    tmp_path: Path, plant: Callable[[Path, Path], None]
-) -> None:
+def test_a_new_file_replaces_a_link_and_never_follows_it(tmp_path: Path, plant: Callable[[Path, Path], None]) -> None:
     elsewhere, path = tmp_path / "elsewhere", tmp_path / "file.tmp"
     elsewhere.write_text("precious")
     plant(path, elsewhere)

@@ -35,7 +35,7 @@ RULES = (
         (rules.path, "~", Path.home()),
     ],
 )
-def test_what_a_rule_takes(rule: rules.Rule, taken: Any, value: Any) -> None:
+def test_each_rule_accepts_good_values(rule: rules.Rule, taken: Any, value: Any) -> None:
     assert rule(taken) == value
 
 
@@ -60,7 +60,7 @@ def test_what_a_rule_takes(rule: rules.Rule, taken: Any, value: Any) -> None:
         (rules.path, "a\0b", r"is 'a\x00b'; it must be a path"),
     ],
 )
-def test_what_a_rule_says_of_the_rest(rule: rules.Rule, refused: Any, says: str) -> None:
+def test_each_rule_refuses_bad_values_with_a_sentence(rule: rules.Rule, refused: Any, says: str) -> None:
     with pytest.raises(ValueError, match="must") as caught:
         rule(refused)
     assert str(caught.value) == says

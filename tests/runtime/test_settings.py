@@ -38,7 +38,7 @@ def faults(environ: dict[str, str], config: Path | None = None, naming: Naming =
     return str(caught.value).split("\n")
 
 
-def test_a_field_says_how_it_is_called_and_what_it_is() -> None:
+def test_a_field_gives_its_name_rule_and_default() -> None:
     size, host, word = settings_of(Toy, NAMING).values()
     assert (size.variables, size.about, size.default, size.secret) == (("TOY_SIZE",), "How large it is.", 5, False)
     assert host.variables == ("DB_HOST",)
@@ -58,7 +58,7 @@ def test_a_field_says_how_it_is_called_and_what_it_is() -> None:
         ({"TOY_SIZE": "9", "DB_HOST": "there"}, "", Toy(size=9, db_host="there")),
     ],
 )
-def test_a_variable_goes_before_the_file_and_the_file_before_the_default(
+def test_a_variable_overrides_the_file_and_the_file_the_default(
     tmp_path: Path, environ: dict[str, str], file: str, made: Toy
 ) -> None:
     config = tmp_path / "toy.toml"
@@ -93,7 +93,7 @@ def test_every_fault_of_the_environment_is_named(environ: dict[str, str], listed
     assert faults(environ) == listed
 
 
-def test_faults_of_the_file_are_told_with_those_of_the_environment(tmp_path: Path) -> None:
+def test_faults_of_file_and_environment_are_reported_together(tmp_path: Path) -> None:
     config = tmp_path / "toy.toml"
     config.write_text("size = true\nwords = 'open'\nzzz = 1")
     assert faults({"TOY_ZZZ": "1"}, config) == [

@@ -22,12 +22,12 @@ ADVICE = "choose another"
     ],
     ids=["of the system", "without a number", "of asyncio, with the address"],
 )
-def test_a_start_error_names_what_why_and_what_to_do(error: OSError, fault: str) -> None:
+def test_a_start_error_says_the_cause_and_what_to_do(error: OSError, fault: str) -> None:
     with pytest.raises(StartError) as caught, starting("THE_SETTING value", ADVICE):
         raise error
     assert str(caught.value) == f"THE_SETTING value cannot be used: {fault}; {ADVICE}"
 
 
-def test_what_is_no_fault_of_the_system_goes_on_as_it_is() -> None:
+def test_an_error_that_is_not_an_oserror_passes_unchanged() -> None:
     with pytest.raises(ValueError, match="mine"), starting("THE_SETTING", ADVICE):
         raise ValueError("mine")

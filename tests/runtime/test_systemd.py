@@ -24,7 +24,7 @@ class MessageLog(list[tuple[str, bytes]]):
         ("vsock:2:1", None),
     ],
 )
-def test_where_words_go(path: str, address: str | None) -> None:
+def test_messages_go_to_the_address_in_notify_socket(path: str, address: str | None) -> None:
     messages = MessageLog()
     notifier = Notifier({"NOTIFY_SOCKET": path}, 7, messages)
     notifier.ready()
@@ -47,7 +47,7 @@ def test_where_words_go(path: str, address: str | None) -> None:
         ({}, None),
     ],
 )
-def test_when_signs_of_life_are_wanted(environ: dict[str, str], watchdog: float | None) -> None:
+def test_signs_of_life_are_sent_when_the_watchdog_is_set(environ: dict[str, str], watchdog: float | None) -> None:
     messages = MessageLog()
     notifier = Notifier({"NOTIFY_SOCKET": "/s", **environ}, 7, messages)
     assert notifier.watchdog == watchdog
@@ -57,7 +57,7 @@ def test_when_signs_of_life_are_wanted(environ: dict[str, str], watchdog: float 
     assert Notifier(environ, 7, messages).watchdog is None, "nobody to tell"
 
 
-def test_a_status_is_one_line_whatever_is_in_it() -> None:
+def test_a_status_is_always_one_line() -> None:
     messages = MessageLog()
     notifier = Notifier({"NOTIFY_SOCKET": "/s"}, 7, messages)
     notifier.status("the service said\n\nREADY=1\r STOPPING=1")
@@ -65,7 +65,7 @@ def test_a_status_is_one_line_whatever_is_in_it() -> None:
     assert [message for _, message in messages] == [b"STATUS=the service said READY=1 STOPPING=1", b"STOPPING=1"]
 
 
-def test_what_cannot_be_delivered_harms_nobody() -> None:
+def test_a_message_that_cannot_be_delivered_is_dropped() -> None:
     def gone(address: str, message: bytes) -> None:
         raise FileNotFoundError
 

@@ -132,7 +132,7 @@ def test_every_sample_not_counted_has_a_reason(packet: bytes, dropped: dict[str,
     assert ledger.dropped == dropped
 
 
-def test_notes_are_counted_a_line_and_only_for_good_lines() -> None:
+def test_notes_are_counted_per_line_and_only_for_good_lines() -> None:
     _, ledger = run(b"a b:1|c|#t\n" * 3, b"a b:x|c|#t\n", b"a:1:2|g|T5\n", b"a:x|s||y\n", b"a:|s||y\n", b"a:5x|g|T5")
     assert ledger.notes == {"name_cleaned": 3, "tags_dropped": 3, "timestamp_ignored": 1, "unknown_field": 2}
 
@@ -153,7 +153,7 @@ def as_texts(window: Window) -> dict[str, str]:
     return {name: format(value, "f") for name, value in window.gauges.items()}
 
 
-def test_a_sign_is_just_a_sign_for_absolute_gauges() -> None:
+def test_a_signed_absolute_gauge_is_a_plain_value() -> None:
     rows, ledger = run(b"a:5|g\na:-3|g", gauges="absolute")
     assert (rows, ledger.notes) == ([("value", "a", "-3")], {})
 
@@ -238,7 +238,7 @@ def test_a_window_that_was_not_cut_cannot_be_taken() -> None:
 
 
 @each_core
-def test_packets_are_settled_by_themselves_when_enough_wait(monkeypatch: pytest.MonkeyPatch, core: MaybeCore) -> None:
+def test_enough_waiting_packets_are_settled_without_a_call(monkeypatch: pytest.MonkeyPatch, core: MaybeCore) -> None:
     monkeypatch.setattr(aggregate, "SETTLE_BYTES", 20)
     ledger = Ledger()
     aggregator = Aggregator(AggregateOptions(), ledger, core)
@@ -361,7 +361,7 @@ def test_meanings_are_forgotten_and_learned_again(monkeypatch: pytest.MonkeyPatc
         [str(index % 3) for index in range(200)],
     ],
 )
-def test_sums_are_exact_whatever_way_they_are_made(values: list[str]) -> None:
+def test_sums_are_exact_however_they_are_computed(values: list[str]) -> None:
     rows, _ = run("\n".join(f"a:{value}|ms" for value in values).encode())
     with localcontext(EXACT):
         total = sum(map(Decimal, values))
@@ -379,7 +379,9 @@ def test_sums_are_exact_whatever_way_they_are_made(values: list[str]) -> None:
     st.sampled_from(["delta", "absolute"]),
     st.integers(1, 40),
 )
-def test_any_packets_give_what_the_reference_gives(packets: list[bytes], tags: Any, gauges: Any, copies: int) -> None:
+def test_any_packets_give_the_result_of_the_reference(
+    packets: list[bytes], tags: Any, gauges: Any, copies: int
+) -> None:
     options = AggregateOptions(prefix="p.", tags=tags, gauges=gauges)
     reference = Reference(options)
     for packet in packets * copies:

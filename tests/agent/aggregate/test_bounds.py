@@ -55,9 +55,7 @@ GOOD = {b"c": "counter", b"ms": "timing", b"g": "gauge", b"s": "set"}
 @each_core
 @pytest.mark.parametrize("kind", GOOD)
 @pytest.mark.parametrize("bad", GOOD)
-def test_a_flood_of_names_does_not_push_out_those_that_were_there_before(
-    core: MaybeCore, kind: bytes, bad: bytes
-) -> None:
+def test_a_flood_of_names_does_not_push_out_known_names(core: MaybeCore, kind: bytes, bad: bytes) -> None:
     windows = Windows(core, max_names=5)
     assert windows.window(b"good:1|%s" % kind) == {"good": 1}
     for _ in range(3):
@@ -68,7 +66,7 @@ def test_a_flood_of_names_does_not_push_out_those_that_were_there_before(
 
 
 @each_core
-def test_as_many_known_names_as_fit_are_all_counted_and_new_ones_wait(core: MaybeCore) -> None:
+def test_known_names_up_to_the_cap_are_counted_and_new_ones_dropped(core: MaybeCore) -> None:
     windows = Windows(core, max_names=3)
     known = [b"a:1|c", b"b:1|ms", b"c:1|g"]
     windows.window(*known)
@@ -78,7 +76,7 @@ def test_as_many_known_names_as_fit_are_all_counted_and_new_ones_wait(core: Mayb
 
 
 @each_core
-def test_what_a_flood_brought_is_not_known_afterwards(core: MaybeCore) -> None:
+def test_names_of_a_flood_are_not_known_afterwards(core: MaybeCore) -> None:
     windows = Windows(core, max_names=5)
     windows.window(b"good:1|c")
     windows.window(*flood(b"c"))
@@ -86,7 +84,7 @@ def test_what_a_flood_brought_is_not_known_afterwards(core: MaybeCore) -> None:
 
 
 @each_core
-def test_a_gauge_that_is_pushed_out_is_forgotten_and_that_is_noted(core: MaybeCore) -> None:
+def test_a_gauge_that_is_pushed_out_is_forgotten_and_noted(core: MaybeCore) -> None:
     windows = Windows(core, max_names=2)
     windows.window(b"a:1|c", b"b:1|c")
     assert windows.window(b"depth:40|g", b"x:1|c", b"a:1|c", b"b:1|c") == {"a": 1, "b": 1}
@@ -94,7 +92,7 @@ def test_a_gauge_that_is_pushed_out_is_forgotten_and_that_is_noted(core: MaybeCo
     assert windows.ledger.notes == {"gauges_forgotten": 1}
 
 
-def test_rates_of_all_names_share_a_room_and_the_first_of_each_needs_none() -> None:
+def test_all_names_share_the_room_for_rates_except_the_first_of_each() -> None:
     sums, one = SumsByRate("counter", 3), summarize([Decimal(1)])
     rates = [Decimal(number) / 100 for number in range(1, 60)]
     assert [sums.add(f"n{number}", rates[number], one) for number in range(9)] == [0] * 9
@@ -112,7 +110,7 @@ def test_rates_of_all_names_share_a_room_and_the_first_of_each_needs_none() -> N
 @given(
     st.lists(st.tuples(st.integers(-(10**12), 10**12), st.decimals("0.01", "0.99", places=6)), min_size=1, max_size=30)
 )
-def test_a_sum_over_many_rates_is_exact_whatever_order_it_is_added_in(amounts: list[tuple[int, Decimal]]) -> None:
+def test_a_sum_over_many_rates_is_exact_in_any_order(amounts: list[tuple[int, Decimal]]) -> None:
     sums = SumsByRate("counter", 100)
     for amount, rate in amounts:
         sums.add("a", rate, summarize([Decimal(amount)]))
@@ -148,7 +146,7 @@ def test_long_names_and_tails_are_not_remembered_for_ever(line: bytes, monkeypat
         tracemalloc.stop()
 
 
-def test_reasons_that_a_stranger_makes_up_are_counted_under_one_name() -> None:
+def test_unknown_reasons_beyond_the_limit_are_counted_under_one_name() -> None:
     ledger = Ledger()
     for number in range(1_000):
         ledger.reject(f"rejected_CODE_{number}", 2)

@@ -55,7 +55,7 @@ def learn(name: bytes, tail: bytes) -> tuple[int, Any]:
         (b"a\x00b:1|c\x00", [(1, 1, ONE, ONE, ONE)]),
     ],
 )
-def test_everyday_lines_are_counted(packet: bytes, sums: list[tuple[int, ...]]) -> None:
+def test_lines_in_usual_forms_are_counted(packet: bytes, sums: list[tuple[int, ...]]) -> None:
     core = a_core(learn)
     core.feed(packet)
     taken, left = take(core)
@@ -103,7 +103,7 @@ def test_everyday_lines_are_counted(packet: bytes, sums: list[tuple[int, ...]]) 
         b"a:" + b"1:" * 32_000,
     ],
 )
-def test_whatever_it_is_not_sure_of_is_left_as_sent(line: bytes) -> None:
+def test_lines_in_other_forms_are_stored_as_sent(line: bytes) -> None:
     core = a_core(learn)
     for packet in (line + b"\n", line + b"\r", line + b"\r\r\n\n" + line):
         core.feed(packet)
@@ -113,7 +113,7 @@ def test_whatever_it_is_not_sure_of_is_left_as_sent(line: bytes) -> None:
 
 
 @pytest.mark.parametrize(("name", "counted"), [(b"aa", True), (b"aaa", False)])
-def test_a_line_of_more_than_a_mebibyte_is_left_alone(name: bytes, counted: bool) -> None:
+def test_a_line_of_more_than_a_mebibyte_is_not_counted(name: bytes, counted: bool) -> None:
     """So that no total overflows, whatever the limit."""
     core = a_core(learn)
     samples = (1 << 19) - 2
@@ -147,7 +147,7 @@ def test_a_name_and_a_tail_are_learned_once() -> None:
     assert asked == [(b"a", b"c"), (b"a", b"g"), (b"a", b"c|#t"), (b"ab", b"c"), (b"ab", b""), (b"a", b"bc")]
 
 
-def test_a_full_core_leaves_new_names_alone_and_learns_again_later() -> None:
+def test_a_full_core_does_not_count_new_names_and_learns_again_later() -> None:
     core = a_core(learn)
     for first in range(0, 140_000, 1_000):
         core.feed(b"\n".join(b"name.%d:1|c" % number for number in range(first, first + 1_000)))
@@ -180,7 +180,7 @@ def test_sums_go_beyond_64_bits() -> None:
 
 
 @pytest.mark.parametrize("answer", [None, (1,), ("x", 1), (1, 2, 3)])
-def test_an_answer_that_is_none_is_an_error_and_nothing_is_torn(answer: Any) -> None:
+def test_a_bad_answer_of_learn_is_an_error_and_changes_nothing(answer: Any) -> None:
     answers = [answer]
     core = a_core(lambda name, tail: answers.pop() if answers else (10, name))
     with pytest.raises(TypeError):
@@ -189,7 +189,7 @@ def test_an_answer_that_is_none_is_an_error_and_nothing_is_torn(answer: Any) -> 
     assert take(core) == ([(b"a", 1, 1, ONE, ONE, ONE)], b"")
 
 
-def test_what_learn_raises_comes_out() -> None:
+def test_an_error_of_learn_is_raised() -> None:
     def fail(name: bytes, tail: bytes) -> tuple[int, Any]:
         raise ValueError(name)
 
@@ -197,7 +197,7 @@ def test_what_learn_raises_comes_out() -> None:
         a_core(fail).feed(b"a:1|c")
 
 
-def test_learning_may_not_count() -> None:
+def test_learn_cannot_feed_the_core() -> None:
     calls: list[Callable[[], object]] = []
     core = a_core(lambda name, tail: (1, calls[0]()))
     with open_udp("127.0.0.1", 0) as sock, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
@@ -240,7 +240,7 @@ def test_a_line_fed_by_a_finalizer_within_take_is_counted_once(threshold: int) -
 
 
 @pytest.mark.parametrize("bad", [{"learn": learn}, {"learn": learn, "more": 1}])
-def test_a_core_takes_no_names(bad: dict[str, Any]) -> None:
+def test_a_core_takes_no_keyword_arguments(bad: dict[str, Any]) -> None:
     assert CORE is not None
     with pytest.raises(TypeError):
         CORE(**bad)  # type: ignore[call-arg]
@@ -262,7 +262,7 @@ def test_an_aggregator_with_a_core_can_be_collected() -> None:
     assert gone() is None
 
 
-def test_sums_outlive_the_core_and_let_go_of_what_was_learned() -> None:
+def test_sums_outlive_the_core_and_release_every_meaning() -> None:
     class Meaning:
         pass
 
@@ -288,7 +288,7 @@ def test_sums_outlive_the_core_and_let_go_of_what_was_learned() -> None:
 
 @pytest.mark.parametrize("made", range(6))
 @pytest.mark.parametrize("looked_at", range(6))
-def test_sums_dropped_half_way_let_go_of_every_meaning(made: int, looked_at: int) -> None:
+def test_sums_dropped_half_way_release_every_meaning(made: int, looked_at: int) -> None:
     class Meaning:
         pass
 

@@ -55,13 +55,13 @@ WINDOWS = st.lists(st.lists(st.lists(NASTY, max_size=6).map(b"\n".join), max_siz
 
 @settings(max_examples=300, deadline=None)
 @given(WINDOWS, st.sampled_from(["drop", "append"]), st.sampled_from(["delta", "absolute"]), st.integers(1, 20))
-def test_it_says_what_plain_python_says(windows: Any, tags: Any, gauges: Any, copies: int) -> None:
+def test_the_core_agrees_with_plain_python(windows: Any, tags: Any, gauges: Any, copies: int) -> None:
     options = AggregateOptions(prefix="p.", tags=tags, gauges=gauges)
     repeated = [window * copies for window in windows]
     assert books(CORE, repeated, options) == books(None, repeated, options)
 
 
-def test_it_says_what_plain_python_says_of_every_line_of_the_peers() -> None:
+def test_the_core_agrees_with_plain_python_on_every_vector() -> None:
     windows = [[line] * times for line in STATSD for times in (1, 2, 70)]
     assert books(CORE, windows, AggregateOptions()) == books(None, windows, AggregateOptions())
 
@@ -87,7 +87,7 @@ def counted_in_steps(core: MaybeCore, windows: list[list[bytes]], options: Aggre
 
 @settings(max_examples=150, deadline=None)
 @given(WINDOWS, st.sampled_from(["drop", "append"]), st.integers(1, 5), st.integers(0, 3))
-def test_counting_in_steps_says_the_same(windows: Any, tags: Any, copies: int, steps: int) -> None:
+def test_counting_in_steps_gives_the_same_result(windows: Any, tags: Any, copies: int, steps: int) -> None:
     options, repeated = AggregateOptions(tags=tags), [window * copies for window in windows]
     whole = books(None, repeated, options)
     *_, (_, _, dropped, notes, _, _) = whole

@@ -34,7 +34,7 @@ def test_a_window_holds_its_moment_and_never_crosses_a_minute(now: float, interv
 
 
 @given(st.lists(st.floats(-5_000, 5_000), max_size=30), st.sampled_from(INTERVALS))
-def test_a_window_is_open_for_its_length_beyond_a_step_back_at_most(steps: list[float], interval: int) -> None:
+def test_a_step_back_makes_a_window_longer_by_one_length_at_most(steps: list[float], interval: int) -> None:
     now = 1e9
     start = window_start(now, interval)
     for step in steps:

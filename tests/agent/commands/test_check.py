@@ -87,7 +87,7 @@ TCP_STATUS = {"name": "TCP [::]:8125", "packets": None, "buffer_granted": None}
         (TCP_STATUS | {"name": "unix stream /s"}, LITTLE, False, "each connection's buffer; a sender waits"),
     ],
 )
-def test_how_much_may_wait_in_a_socket_of_an_agent_that_runs(
+def test_a_finding_for_each_socket_of_a_running_agent(
     status: dict[str, Any], allowed: KernelLimits, doubt: bool, says: str
 ) -> None:
     (finding,) = check_sockets(SOCKETS, [status], allowed)
@@ -95,7 +95,7 @@ def test_how_much_may_wait_in_a_socket_of_an_agent_that_runs(
     assert says in finding.message
 
 
-def test_how_much_may_wait_in_the_sockets_of_the_settings_while_none_runs() -> None:
+def test_a_finding_for_each_socket_of_the_settings_when_no_agent_runs() -> None:
     findings = list(check_sockets(SOCKETS, [], LITTLE))
     assert [finding.what for finding in findings] == list(SOCKETS)
     assert [finding.doubt for finding in findings[1:]] == [True, False, False]
@@ -104,7 +104,7 @@ def test_how_much_may_wait_in_the_sockets_of_the_settings_while_none_runs() -> N
     assert len(list(check_sockets(Sockets("UDP 127.0.0.1:8125", None, None), [], LITTLE))) == 1
 
 
-def test_what_the_system_says_is_read_and_may_be_missing(tmp_path: Path) -> None:
+def test_the_systems_limits_are_read_and_may_be_missing(tmp_path: Path) -> None:
     assert limits(tmp_path) == UNKNOWN
     for name, text in (
         ("core/rmem_max", "212992"),
@@ -152,7 +152,7 @@ def test_a_spool_folder_that_is_good(tmp_path: Path) -> None:
     assert not (tmp_path / "new" / "check").exists()
 
 
-def test_a_spool_folder_in_use_is_good_news(tmp_path: Path) -> None:
+def test_a_spool_folder_that_an_agent_uses_is_good(tmp_path: Path) -> None:
     spool, _ = a_spool(tmp_path)
     spool.open()
     finding = check_spool(tmp_path, Disk())

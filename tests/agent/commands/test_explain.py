@@ -45,15 +45,15 @@ def found(*lines: str, **options: str) -> dict[Kind, dict[str, int]]:
         (["_e{1,1}:a|b"], {"refused": {"event": 1}}),
     ],
 )
-def test_what_is_otherwise_is_found_and_counted(lines: list[str], expected: dict[Kind, dict[str, int]]) -> None:
+def test_differences_from_statsd_are_found_and_counted(lines: list[str], expected: dict[Kind, dict[str, int]]) -> None:
     assert found(*lines) == expected
 
 
-def test_tags_that_are_appended_merge_nothing() -> None:
+def test_appended_tags_merge_no_names() -> None:
     assert "merged" not in found("a:1|c|#k:v", "a:1|c|#k:w", tags="append")
 
 
-def test_the_text_has_the_most_frequent_first_and_few_examples() -> None:
+def test_the_text_begins_with_the_most_frequent_and_has_few_examples() -> None:
     lines = [b"a%d b:1|c" % number for number in range(10)] + [b"n:-1|ms"]
     text = render(explain(lines, Explanation()))
     assert text.startswith("11 lines: 11 values count, 0 are refused\n")
@@ -62,7 +62,7 @@ def test_the_text_has_the_most_frequent_first_and_few_examples() -> None:
     assert render(explain([], Explanation())).endswith("nothing is renamed, merged, refused or different from statsd")
 
 
-def test_lines_are_taken_from_a_port_until_the_time_is_over() -> None:
+def test_lines_are_read_from_a_port_until_the_time_is_over() -> None:
     port, now = free_port(socket.SOCK_DGRAM), iter([0.0, 1.0, 2.0, 99.0])
     bound, taken = threading.Event(), []
 

@@ -57,7 +57,7 @@ def free_port() -> Iterator[int]:
         yield tcp.getsockname()[1]
 
 
-async def test_help_teaches(tmp_path: Path) -> None:
+async def test_help_has_examples(tmp_path: Path) -> None:
     run = await fiesta(tmp_path, "--help")
     assert run.code == 0
     for word in ("check", "run", "status", "send", "spool", "FIESTA_AGENT_CENTRAL_URL", "orders.paid:1|c"):
@@ -65,7 +65,7 @@ async def test_help_teaches(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("command", ["run", "check", "status", "spool ls", "send a:1|c"])
-async def test_bad_settings_are_all_told_and_exit_2(tmp_path: Path, command: str) -> None:
+async def test_all_bad_settings_are_reported_and_the_exit_code_is_2(tmp_path: Path, command: str) -> None:
     run = await fiesta(tmp_path, *command.split(" "), FLUSH_INTERVAL="7", TCP="nowhere")
     assert run.code == 2
     assert [line.split(" ")[1] for line in run.err.splitlines()] == [
@@ -74,7 +74,7 @@ async def test_bad_settings_are_all_told_and_exit_2(tmp_path: Path, command: str
     ]
 
 
-async def test_a_missing_key_is_told(tmp_path: Path) -> None:
+async def test_a_missing_key_is_reported(tmp_path: Path) -> None:
     for settings in ({"API_KEY": ""}, {"API_KEY": "", "API_KEY_FILE": str(tmp_path / "none")}):
         run = await fiesta(tmp_path, "run", **settings)
         assert run.code == 2
@@ -134,7 +134,7 @@ async def test_a_config_file_is_read(tmp_path: Path) -> None:
     assert "max_names (in " in run.err
 
 
-async def test_from_send_to_status(tmp_path: Path) -> None:
+async def test_status_shows_a_line_that_was_sent(tmp_path: Path) -> None:
     async with RealCentral().serving() as central, an_agent(tmp_path, central) as agent:
         sent = await fiesta(tmp_path, "send", "foo:1|c", "bar:2|g\nbaz:3|ms", **at(agent))
         assert (sent.code, sent.out) == (0, f"sent 3 lines to UDP 127.0.0.1:{agent.udp}\n")
@@ -153,7 +153,7 @@ async def test_a_wrong_line_is_named_and_nothing_is_sent(tmp_path: Path) -> None
     assert "nothing was sent" in run.err
 
 
-async def test_nobody_there_is_told(tmp_path: Path, free_port: int) -> None:
+async def test_an_agent_that_does_not_answer_is_reported(tmp_path: Path, free_port: int) -> None:
     address = f"127.0.0.1:{free_port}"
     sent = await fiesta(tmp_path, "send", "foo:1|c", UDP=address)
     assert (sent.code, "does the agent run" in sent.err) == (1, True)
@@ -161,7 +161,7 @@ async def test_nobody_there_is_told(tmp_path: Path, free_port: int) -> None:
     assert (shown.code, "no agent answers" in shown.err) == (1, True)
 
 
-async def test_status_of_something_else_is_told(tmp_path: Path) -> None:
+async def test_status_reports_an_answer_of_another_program(tmp_path: Path) -> None:
     async with RealCentral().serving() as central:
         run = await fiesta(tmp_path, "status", HTTP=central.url.removeprefix("http://"))
     assert (run.code, "is not an agent" in run.err) == (1, True)
@@ -214,7 +214,7 @@ async def test_dead_letters_are_listed_and_replayed_beside_a_running_agent(tmp_p
             await central.until(lambda: central.total("foo") == 1)
 
 
-async def test_a_spool_folder_that_cannot_be_listed_is_told(tmp_path: Path) -> None:
+async def test_a_spool_folder_that_cannot_be_listed_is_reported(tmp_path: Path) -> None:
     spool, ledger = a_spool(tmp_path)
     spool.open()
     await put(spool, ledger, a_batch())

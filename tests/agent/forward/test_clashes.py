@@ -21,7 +21,7 @@ class EventLog(list[str]):
         (["", ",", "nodot", "a b.set", "\x1b[31m.set"], []),
     ],
 )
-def test_each_name_is_told_once(headers: list[str | None], names: list[str]) -> None:
+def test_each_name_is_reported_once(headers: list[str | None], names: list[str]) -> None:
     events = EventLog()
     clashes = Clashes(events)
     for header in headers:
@@ -30,7 +30,7 @@ def test_each_name_is_told_once(headers: list[str | None], names: list[str]) -> 
     assert [message.partition(";")[0] for message in events] == [sentence(name) for name in names]
 
 
-def test_a_stranger_does_not_fill_the_memory() -> None:
+def test_other_servers_cannot_fill_the_memory() -> None:
     clashes = Clashes(EventLog())
     clashes.note(",".join(f"n{number}.set" for number in range(1_000)))
     assert len(clashes.names) == MAX_RENAMED

@@ -121,7 +121,7 @@ async def ask(connection: HttpConnection) -> str:
     return (await connection.request("GET", "/x", {})).body.decode()
 
 
-async def test_an_address_where_nobody_listens_is_passed_over() -> None:
+async def test_an_address_without_a_listener_is_skipped() -> None:
     async with a_network() as network:
         await network.serve(SECOND)
         network.addresses = [FIRST, THIRD, SECOND]
@@ -130,7 +130,7 @@ async def test_an_address_where_nobody_listens_is_passed_over() -> None:
         await connection.close()
 
 
-async def test_an_address_that_takes_no_connection_has_a_limit_of_its_own() -> None:
+async def test_an_address_that_does_not_answer_has_its_own_time_limit() -> None:
     async with a_network() as network:
         await network.serve(SECOND)
         with network.fill(FIRST):
@@ -158,7 +158,7 @@ async def test_an_address_that_never_answers_comes_last_the_next_time() -> None:
         await connection.close()
 
 
-async def test_when_no_address_is_any_good_each_cause_is_told() -> None:
+async def test_when_every_address_fails_each_cause_is_reported() -> None:
     async with a_network() as network:
         await network.serve_silence(FIRST)
         await network.stop(0)
@@ -167,7 +167,7 @@ async def test_when_no_address_is_any_good_each_cause_is_told() -> None:
             await ask(network.connection())
 
 
-async def test_a_name_that_resolves_elsewhere_is_followed_in_time() -> None:
+async def test_a_name_that_resolves_to_a_new_address_is_followed() -> None:
     now = [0.0]
     async with a_network() as network:
         await network.serve(FIRST)

@@ -21,7 +21,7 @@ from protocol.limits import MAX_BATCH_ITEMS
         (1, 1, 60),
     ],
 )
-def test_requests_of_a_host(names: int, interval: int, requests: int) -> None:
+def test_requests_per_minute_of_a_host(names: int, interval: int, requests: int) -> None:
     assert requests_per_minute(names, interval) == requests
 
 
@@ -35,12 +35,12 @@ def test_requests_of_a_host(names: int, interval: int, requests: int) -> None:
         (11, 1, 10, 0),
     ],
 )
-def test_hosts_of_a_key(limit: int, names: int, interval: int, hosts: int) -> None:
+def test_hosts_per_key(limit: int, names: int, interval: int, hosts: int) -> None:
     assert MAX_BATCH_ITEMS == 1_000
     assert hosts_per_key(limit, names, interval) == hosts
 
 
-def test_the_name_of_a_host_is_its_own_and_stays(tmp_path: Path) -> None:
+def test_a_host_name_is_unique_and_does_not_change(tmp_path: Path) -> None:
     (tmp_path / "id").write_text("0123\n")
     assert host_name(tmp_path / "id").endswith(" 0123")
     assert host_name(tmp_path / "none") == host_name(tmp_path / "none")

@@ -34,7 +34,7 @@ async def test_the_time_is_asked_first_and_then_comes_with_the_answers(bench: Be
     assert bench.central.asked.count("health") == 2, "after a long silence it is asked again"
 
 
-async def test_an_idle_agent_asks_nothing(bench: Bench) -> None:
+async def test_an_idle_agent_does_not_ask_for_the_time(bench: Bench) -> None:
     assert await bench.forwarder.step() is None
     assert bench.central.asked == []
 
@@ -67,7 +67,7 @@ async def test_an_agent_an_hour_ahead_loses_nothing_and_says_so(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("skew", "ahead", "held"), [("0", 1, 1), (None, 5, 0), (None, 6, 1), ("60", 60, 0), ("60", 61, 1)]
 )
-async def test_what_is_held_is_what_this_service_calls_future(
+async def test_batches_that_this_service_calls_future_are_held(
     bench: Bench, skew: str | None, ahead: int, held: int
 ) -> None:
     bench.central.health_answer = lambda: stored(0)._replace(clock_skew=skew)
@@ -77,7 +77,7 @@ async def test_what_is_held_is_what_this_service_calls_future(
     assert (bench.forwarder.held(), bench.ids()) == (held, [1] * (1 - held))
 
 
-async def test_an_answer_to_a_batch_says_what_the_service_calls_future(bench: Bench) -> None:
+async def test_an_answer_to_a_batch_gives_the_services_allowed_skew(bench: Bench) -> None:
     bench.central.answers = [
         lambda batch_id, body: bench.central.store(batch_id, body)._replace(clock_skew="0"),
     ]
@@ -131,7 +131,7 @@ async def test_batches_older_than_seven_days_by_the_services_clock_expire(tmp_pa
     bench.spool.close()
 
 
-async def test_a_service_whose_clock_jumps_for_a_moment_costs_nothing(bench: Bench) -> None:
+async def test_a_short_jump_of_the_services_clock_loses_nothing(bench: Bench) -> None:
     """Ten days ahead and back: what waits is not too old, and is sent when the time is right again."""
     for _ in range(HOUR // 60 + 1):
         bench.time.pass_by(60)
@@ -150,7 +150,7 @@ async def test_a_service_whose_clock_jumps_for_a_moment_costs_nothing(bench: Ben
     assert bench.ledger.acknowledged == 18
 
 
-async def test_nothing_expires_while_the_service_has_not_told_the_time(bench: Bench) -> None:
+async def test_nothing_expires_before_the_service_has_given_its_time(bench: Bench) -> None:
     await bench.put(1, start=NOW - 30 * 86_400)
 
     def unreachable() -> Reply:
@@ -166,7 +166,7 @@ async def test_nothing_expires_while_the_service_has_not_told_the_time(bench: Be
 
 
 @pytest.mark.parametrize("date", [None, NOW])
-async def test_where_health_is_blocked_on_the_way_batches_flow_all_the_same(bench: Bench, date: float | None) -> None:
+async def test_batches_are_sent_although_a_proxy_blocks_health(bench: Bench, date: float | None) -> None:
     bench.central.health_answer = lambda: page(404, date)
     await bench.put(1)
     await bench.until_empty()
@@ -174,7 +174,7 @@ async def test_where_health_is_blocked_on_the_way_batches_flow_all_the_same(benc
     assert bench.clock.sure, "a batch's answer told the time"
 
 
-async def test_a_stranger_in_place_of_the_service_is_asked_seldom(bench: Bench) -> None:
+async def test_another_server_in_place_of_the_service_is_rarely_asked(bench: Bench) -> None:
     await bench.put(1)
     await bench.until_empty()
     bench.central.health_answer = lambda: page(200)

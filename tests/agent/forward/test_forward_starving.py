@@ -24,7 +24,7 @@ from tests.agent.fakes import NETWORK, NOW, a_batch, page, refused
         NETWORK,
     ],
 )
-async def test_batches_that_never_go_through_starve_no_other(
+async def test_batches_that_always_fail_do_not_block_others(
     bench: Bench, failure: Reply | Exception, bad: int, good: int
 ) -> None:
     """They are the oldest and the newest of what waits, and the others lie between them."""
@@ -49,7 +49,7 @@ async def test_batches_that_never_go_through_starve_no_other(
     assert bench.ledger.in_spool == 6 * bad
 
 
-async def test_a_batch_that_never_goes_through_is_told_once_and_shown(bench: Bench) -> None:
+async def test_a_batch_that_always_fails_is_reported_once_and_shown(bench: Bench) -> None:
     await bench.put(1)
 
     def never(batch_id: str, body: bytes) -> Reply:
@@ -66,7 +66,7 @@ async def test_a_batch_that_never_goes_through_is_told_once_and_shown(bench: Ben
     assert "403" in cause
 
 
-async def test_a_fault_of_ours_with_one_batch_stops_no_other(bench: Bench) -> None:
+async def test_a_fault_of_the_agent_with_one_batch_does_not_stop_others(bench: Bench) -> None:
     await bench.put(1, 2, 3)
 
     def broken(batch_id: str, body: bytes) -> Reply:

@@ -39,7 +39,7 @@ async def test_a_batch_is_sent_and_forgotten(bench: Bench, tmp_path: Path) -> No
     assert bench.forwarder.trouble is None
 
 
-async def test_oldest_first_then_newest_and_oldest_in_turn(bench: Bench) -> None:
+async def test_the_oldest_batch_goes_first_then_newest_and_oldest_by_turns(bench: Bench) -> None:
     await bench.put(1, 2, 3, 4, 5)
     await bench.until_empty()
     assert bench.ids() == [1, 5, 2, 4, 3]
@@ -63,7 +63,9 @@ async def test_oldest_first_then_newest_and_oldest_in_turn(bench: Bench) -> None
         page(400),
     ],
 )
-async def test_no_acknowledgement_means_the_same_id_and_bytes_again(bench: Bench, failure: Reply | Exception) -> None:
+async def test_without_acknowledgement_the_same_id_and_bytes_are_sent_again(
+    bench: Bench, failure: Reply | Exception
+) -> None:
     await bench.put(1)
     bench.central.answers = [failure] * 3
     await bench.until_empty()
@@ -90,7 +92,7 @@ async def test_back_off_grows_to_a_minute_and_starts_anew_after_a_success(bench:
     ("retry_after", "delay"),
     [("17", 17), ("0", 1), ("9999", 300), ("Sun, 15 Feb 2026 00:00:30 GMT", 30), ("nonsense", 2), (None, 2)],
 )
-async def test_retry_after_wins_within_bounds(bench: Bench, retry_after: str | None, delay: float) -> None:
+async def test_retry_after_sets_the_wait_within_bounds(bench: Bench, retry_after: str | None, delay: float) -> None:
     await bench.put(1)
     await bench.forwarder.step()  # asks the time
     bench.central.answers = [refused(429, "RATE_LIMITED", retry_after=retry_after)]
@@ -106,7 +108,7 @@ async def test_a_retry_after_date_is_measured_by_the_services_clock(bench: Bench
 
 
 @pytest.mark.parametrize(("asked", "longest"), [("2", 4), ("17", 27)])
-async def test_what_was_asked_of_many_is_spread(tmp_path: Path, asked: str, longest: float) -> None:
+async def test_a_retry_after_is_spread_over_hosts(tmp_path: Path, asked: str, longest: float) -> None:
     """Retry-After ends at the same moment for all hosts of a key: each adds up to an interval, or as much again."""
     bench = Bench(tmp_path, interval=10)
     await bench.put(1)
@@ -142,7 +144,7 @@ async def test_a_backlog_leaves_half_of_the_keys_minute_to_the_present(tmp_path:
     bench.close()
 
 
-async def test_a_key_refused_for_an_hour_keeps_everything_and_shouts_once(bench: Bench) -> None:
+async def test_a_key_refused_for_an_hour_loses_nothing_and_is_reported_once(bench: Bench) -> None:
     await bench.put(1, 2)
     bench.central.answers = [refused(401, "UNAUTHORIZED"), refused(403, "FORBIDDEN")] * 30
     start = bench.time.steady
@@ -156,7 +158,7 @@ async def test_a_key_refused_for_an_hour_keeps_everything_and_shouts_once(bench:
     assert bench.ledger.acknowledged == 12
 
 
-async def test_a_rotated_key_heals_by_itself(bench: Bench) -> None:
+async def test_a_rotated_key_is_used_without_a_restart(bench: Bench) -> None:
     await bench.put(1)
     bench.central.answers = [refused(401, "UNAUTHORIZED")]
     bench.central.new_keys = 1
@@ -166,7 +168,7 @@ async def test_a_rotated_key_heals_by_itself(bench: Bench) -> None:
     assert bench.events == ["hold", "forwarding_again"]
 
 
-async def test_a_poison_batch_becomes_a_dead_letter_and_the_rest_flow(bench: Bench, tmp_path: Path) -> None:
+async def test_a_batch_refused_for_good_becomes_a_dead_letter_others_are_sent(bench: Bench, tmp_path: Path) -> None:
     await bench.put(1, 2, 3)
     bench.central.answers = [refused(400, "INVALID_JSON")]
     await bench.until_empty()
@@ -211,7 +213,7 @@ async def test_a_lost_answer_stores_nothing_twice(bench: Bench) -> None:
     assert bench.central.samples() == Counter(n0=2, n1=2, n2=2)
 
 
-async def test_a_file_gone_bad_is_told_and_the_next_one_sent(bench: Bench, tmp_path: Path) -> None:
+async def test_a_damaged_file_is_reported_and_the_next_one_sent(bench: Bench, tmp_path: Path) -> None:
     await bench.put(1, 2)
     (tmp_path / "queue" / file_name(a_batch(1, start=NOW - 990))).write_bytes(b"")
     await bench.until_empty()
@@ -269,7 +271,7 @@ async def test_a_split_that_the_disk_refuses_is_finished_before_it_is_sent(tmp_p
 # The loop
 
 
-async def test_run_waits_as_told_and_wakes_for_new_work(tmp_path: Path) -> None:
+async def test_run_waits_for_the_delay_and_wakes_for_new_work(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     paused = asyncio.Event()
     pauses: list[float | None] = []
@@ -328,7 +330,7 @@ async def test_an_attempt_cut_off_leaves_the_batch_in_place(tmp_path: Path) -> N
     bench.close()
 
 
-async def test_pace_waits_for_time_or_news() -> None:
+async def test_pause_ends_by_time_or_by_wake() -> None:
     pace = Pace()
     await pace.pause(0.001, asyncio.Event())
     woken = asyncio.Event()

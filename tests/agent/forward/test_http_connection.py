@@ -161,7 +161,7 @@ async def test_an_answer_that_comes_while_nothing_was_asked_ends_the_connection(
 
 
 @pytest.mark.parametrize(("status", "counts"), [(201, False), (413, True)])
-async def test_a_yes_before_the_request_was_sent_is_no_answer(status: int, counts: bool) -> None:
+async def test_a_2xx_before_the_request_was_sent_is_an_error(status: int, counts: bool) -> None:
     async def interrupt(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 %d X\r\nContent-Length: 0\r\n\r\n" % status)
@@ -190,7 +190,7 @@ async def test_a_trailer_is_no_header() -> None:
         await connection.close()
 
 
-async def test_one_connection_is_kept() -> None:
+async def test_one_connection_is_used_again() -> None:
     async with serving(PLAIN, PLAIN, PLAIN) as server:
         connection = HttpConnection(server.url)
         for _ in range(3):
@@ -233,7 +233,7 @@ async def test_a_busy_connection_is_opened_again_after_its_largest_age() -> None
     assert server.connections == 2
 
 
-async def test_a_request_that_is_given_up_takes_its_connection_along() -> None:
+async def test_a_cancelled_request_closes_its_connection() -> None:
     async with serving(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", PLAIN) as server:
         connection = HttpConnection(server.url)
         with pytest.raises(TimeoutError):
@@ -243,7 +243,7 @@ async def test_a_request_that_is_given_up_takes_its_connection_along() -> None:
     assert server.connections == 2
 
 
-async def test_a_request_is_as_the_standard_wants_it() -> None:
+async def test_a_request_follows_the_standard() -> None:
     async with serving(PLAIN, PLAIN) as server:
         connection = HttpConnection(f"{server.url}/base/")
         await connection.request("POST", "/x?y=1", {"A": "b"}, b"")

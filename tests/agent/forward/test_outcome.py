@@ -115,12 +115,12 @@ def test_rejected_items_come_with_their_codes() -> None:
         (400, b'{"success":false,"error":{"code":"RATE_LIMITED","code":"INVALID_JSON","message":"no"}}'),
     ],
 )
-def test_an_answer_that_says_two_things_says_nothing(status: int, body: bytes) -> None:
+def test_an_answer_with_a_field_twice_does_not_count(status: int, body: bytes) -> None:
     assert outcome(Reply(status, JSON, body), items=1).action in {Action.WAIT, Action.SHOUT}
 
 
 @given(st.integers(100, 599), st.sampled_from([JSON, "text/html", ""]), st.binary(max_size=60))
-def test_nothing_but_our_201_acknowledges(status: int, content_type: str, body: bytes) -> None:
+def test_only_our_201_acknowledges(status: int, content_type: str, body: bytes) -> None:
     assert outcome(Reply(status, content_type, body), items=1).action is not Action.ACK
 
 
@@ -156,6 +156,8 @@ def test_any_json_has_an_outcome(body: Any) -> None:
         (("\u0663", "0", "7"), None),
     ],
 )
-def test_what_a_key_may_do(said: tuple[str | None, str | None, str | None], meant: Allowance | None) -> None:
+def test_the_rate_limit_headers_are_read(
+    said: tuple[str | None, str | None, str | None], meant: Allowance | None
+) -> None:
     limit, remaining, reset = said
     assert allowance(Reply(201, rate_limit=limit, rate_remaining=remaining, rate_reset=reset)) == meant

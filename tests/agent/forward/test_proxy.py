@@ -40,11 +40,11 @@ def test_a_proxy_is_refused_by_the_name_of_its_variable(url: str, name: str) -> 
         ("https://metrics.internal", {"HTTPS_PROXY": PROXY, "NO_PROXY": "*"}),
     ],
 )
-def test_a_proxy_that_is_not_for_the_service_is_no_fault(url: str, environ: dict[str, str]) -> None:
+def test_a_proxy_that_is_not_for_the_service_is_allowed(url: str, environ: dict[str, str]) -> None:
     refuse_proxy(url, environ)
 
 
-def test_the_proxys_password_is_not_told() -> None:
+def test_the_proxys_password_is_not_shown() -> None:
     with pytest.raises(StartError) as raised:
         refuse_proxy("https://metrics.internal", {"HTTPS_PROXY": "http://me:secret@proxy"})
     assert "secret" not in str(raised.value)

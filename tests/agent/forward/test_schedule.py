@@ -168,7 +168,7 @@ def test_a_window_of_the_past_goes_whole() -> None:
     assert [(at, sent.start) for at, sent in sends(schedule, index, 0.0, 9.0)] == [(0.0, 0)] * 3 + [(3.75, 10)] * 3
 
 
-def test_what_fails_again_and_again_does_not_stand_before_the_others() -> None:
+def test_a_window_that_always_fails_does_not_block_the_others() -> None:
     """A batch that central cannot digest, in the oldest window."""
     index = index_of(*(entry(start) for start in range(0, 50, INTERVAL)))
     schedule, now, sent = Schedule(INTERVAL, 0.0, longest), 0.0, set[int]()
@@ -237,7 +237,7 @@ def test_windows_of_the_services_future_are_left_out() -> None:
     assert schedule.wait(index, 10.0, 100.0) is None
 
 
-def test_in_a_hurry_all_is_due() -> None:
+def test_after_hurry_every_window_is_due() -> None:
     index = index_of(*(entry(start) for start in range(0, 60, INTERVAL)))
     schedule = Schedule(INTERVAL, 0.9, longest)
     schedule.started(0.0)

@@ -35,7 +35,7 @@ def a_sender(url: str, ca_file: Path | None = None, timeout: float = 10) -> Send
     return Sender(url, ApiKey(KEY, None), ca_file, timeout)
 
 
-async def test_a_batch_arrives_as_the_public_api_wants_it() -> None:
+async def test_a_batch_follows_the_public_api() -> None:
     async with RealCentral().serving() as central, a_sender(central.url) as sender:
         answer = await sender.post(a_batch(1).id, a_batch(1).body())
         assert outcome(answer, 3).action is Action.ACK
@@ -108,7 +108,7 @@ async def test_a_path_in_the_url_is_kept_and_health_carries_no_key() -> None:
     ]
 
 
-async def test_an_endless_answer_is_none() -> None:
+async def test_an_endless_answer_is_unreachable() -> None:
     async def handler(request: web.BaseRequest) -> web.StreamResponse:
         response = web.StreamResponse()
         await response.prepare(request)
@@ -140,7 +140,7 @@ async def test_a_connection_cut_before_the_answer_is_unreachable() -> None:
             await sender.post("id", b"{}")
 
 
-async def test_nobody_there_is_unreachable() -> None:
+async def test_a_port_without_a_listener_is_unreachable() -> None:
     async with a_server(lambda request: asyncio.sleep(0, web.Response())) as url:
         pass
     async with a_sender(url) as sender:
@@ -215,7 +215,7 @@ async def test_one_connection_is_kept_over_the_longest_interval() -> None:
     assert 60 < IDLE_SECONDS < 75, "longer than any flush interval, shorter than nginx waits"
 
 
-async def test_what_the_service_says_of_the_keys_limit_is_read() -> None:
+async def test_the_keys_limit_in_the_answer_is_read() -> None:
     async def handler(request: web.BaseRequest) -> web.Response:
         limits = {"RateLimit-Limit": "600", "RateLimit-Remaining": "7", "RateLimit-Reset": "59"}
         return web.json_response({"success": True}, headers=limits)

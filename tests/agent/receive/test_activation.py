@@ -50,7 +50,7 @@ def parent(tmp_path: Path) -> Iterator[Parent]:
         yield Parent(stack, tmp_path)
 
 
-def test_sockets_are_told_apart_in_any_order(parent: Parent) -> None:
+def test_sockets_are_recognised_in_any_order(parent: Parent) -> None:
     parent.socket(socket.AF_INET, socket.SOCK_STREAM, listening=True)
     parent.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     parent.socket(socket.AF_INET6, socket.SOCK_DGRAM)
@@ -64,7 +64,7 @@ def test_sockets_are_told_apart_in_any_order(parent: Parent) -> None:
 
 
 @pytest.mark.parametrize("environ", [{}, {"LISTEN_FDS": "1"}, {"LISTEN_PID": "78", "LISTEN_FDS": "1"}])
-def test_what_is_meant_for_another_process_is_not_touched(environ: dict[str, str]) -> None:
+def test_sockets_for_another_process_are_not_touched(environ: dict[str, str]) -> None:
     assert passed_sockets(environ, 77) == []
 
 
@@ -78,13 +78,15 @@ def test_what_is_meant_for_another_process_is_not_touched(environ: dict[str, str
         (socket.AF_NETLINK, socket.SOCK_RAW, False),
     ],
 )
-def test_a_socket_of_no_use_is_told_by_its_descriptor(parent: Parent, family: int, kind: int, bound: bool) -> None:
+def test_an_unusable_socket_is_reported_with_its_descriptor(
+    parent: Parent, family: int, kind: int, bound: bool
+) -> None:
     parent.socket(family, kind, bound)
     with pytest.raises(StartError, match=rf"descriptor {FIRST} \(mine\) is of no use: it must be"):
         parent.take(LISTEN_FDNAMES="mine")
 
 
-def test_what_is_no_socket_is_told(parent: Parent, tmp_path: Path) -> None:
+def test_a_descriptor_that_is_not_a_socket_is_reported(parent: Parent, tmp_path: Path) -> None:
     with (tmp_path / "file").open("w") as file:
         parent.give(file.fileno())
         with pytest.raises(StartError, match=f"descriptor {FIRST} is no socket"):
@@ -94,6 +96,6 @@ def test_what_is_no_socket_is_told(parent: Parent, tmp_path: Path) -> None:
         parent.take()
 
 
-def test_a_count_that_is_no_number_is_told(parent: Parent) -> None:
+def test_a_count_that_is_not_a_number_is_reported(parent: Parent) -> None:
     with pytest.raises(StartError, match="LISTEN_FDS is 'many'"):
         parent.take(LISTEN_FDS="many")

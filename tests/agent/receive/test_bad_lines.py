@@ -25,7 +25,7 @@ def test_a_bad_line_is_shown_with_its_reason_and_sender(log: Log) -> None:
     assert log == ["unknown_type: 'b:1|x' from 127.0.0.1:5"]
 
 
-def test_one_line_a_reason_in_a_minute(log: Log) -> None:
+def test_one_line_is_shown_per_reason_and_minute(log: Log) -> None:
     for _ in range(3):
         log.bad.inspect(b"b:1|x\nc:one|c", "here")
     assert log == ["unknown_type: 'b:1|x' from here", "bad_number: 'c:one|c' from here"]
@@ -35,12 +35,12 @@ def test_one_line_a_reason_in_a_minute(log: Log) -> None:
 
 
 @pytest.mark.parametrize("line", [b"_e{1,1}:a|b", b"_sc|web|0", b"datadog.dogstatsd.client.x:1|c"])
-def test_what_is_no_metric_is_not_bad(log: Log, line: bytes) -> None:
+def test_events_and_service_checks_are_not_bad_lines(log: Log, line: bytes) -> None:
     log.bad.inspect(line, "here")
     assert log == []
 
 
-def test_no_more_lines_are_looked_at_than_armed_for(log: Log) -> None:
+def test_no_more_lines_are_inspected_than_armed_for(log: Log) -> None:
     log.bad.inspect(b"a:1|c\n" * (FEW_LINES - 1) + b"b:1|x\nc:one|c", "here")
     assert log == ["unknown_type: 'b:1|x' from here"]
     assert not log.bad.armed
@@ -51,7 +51,7 @@ def test_no_more_lines_are_looked_at_than_armed_for(log: Log) -> None:
     assert not log.bad.armed
 
 
-def test_more_are_looked_at_while_lines_are_rejected(log: Log) -> None:
+def test_more_lines_are_inspected_while_lines_are_rejected(log: Log) -> None:
     log.bad.arm({"unknown_type": 1})
     log.bad.inspect(b"a:1|c\n" * (MORE_LINES - 2), "here")
     assert log.bad.armed
@@ -73,7 +73,7 @@ def test_bytes_are_shown_escaped_and_shortened(line: bytes, text: str) -> None:
     assert shown(line) == text
 
 
-def test_an_unknown_sender_is_said_to_be_one(log: Log) -> None:
+def test_an_unknown_sender_is_called_unknown(log: Log) -> None:
     log.bad.show("truncated", b"a", "")
     assert log == ["truncated: 'a' from an unknown sender"]
 

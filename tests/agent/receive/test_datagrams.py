@@ -72,7 +72,7 @@ async def test_every_datagram_is_fed_whole_and_in_order(
     assert (receiver.packets, receiver.bytes, receiver.errors) == (4, 65_518, 0)
 
 
-async def test_more_than_one_turns_worth_is_read_in_several_turns(
+async def test_many_packets_are_read_in_several_turns(
     receiver: DatagramReceiver, inbox: Inbox, send: Callable[[bytes], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("agent.receive.datagrams.PACKETS_PER_TURN", 2)
@@ -96,7 +96,7 @@ async def test_after_stop_drain_reads_what_waits(
     assert receiver.drain() == 0
 
 
-async def test_stop_holds_between_two_turns_too(
+async def test_stop_also_works_between_two_reads(
     receiver: DatagramReceiver, inbox: Inbox, send: Callable[[bytes], None]
 ) -> None:
     receiver.start(asyncio.get_running_loop())
@@ -112,7 +112,7 @@ async def test_stop_holds_between_two_turns_too(
     ("bound", "target"),
     [("127.0.0.1", "127.0.0.1"), ("0.0.0.0", "127.0.0.1"), ("::1", "::1"), ("::", "::1"), ("::", "127.0.0.1")],
 )
-async def test_once_refused_nothing_new_comes_in_and_what_waited_is_read(inbox: Inbox, bound: str, target: str) -> None:
+async def test_after_refuse_only_what_waited_is_read(inbox: Inbox, bound: str, target: str) -> None:
     receiver = DatagramReceiver(open_udp(bound, 0), read_each(inbox.feed))
     family = socket.AF_INET6 if ":" in target else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as sender:
@@ -187,7 +187,7 @@ def test_the_granted_buffer_is_what_can_be_used() -> None:
         assert granted_buffer(sock) == 65_536
 
 
-async def test_drops_of_the_kernel_and_what_waits_are_seen(inbox: Inbox) -> None:
+async def test_kernel_drops_and_waiting_bytes_are_shown(inbox: Inbox) -> None:
     receiver = DatagramReceiver(open_udp("127.0.0.1", 0, 4096), read_each(inbox.feed))
     status = receiver.status()
     assert (status.kernel_drops, status.buffer_used) == (0, 0)
@@ -203,7 +203,7 @@ async def test_drops_of_the_kernel_and_what_waits_are_seen(inbox: Inbox) -> None
     assert receiver.status().kernel_drops is None
 
 
-async def test_facts_of_a_udp_socket(receiver: DatagramReceiver, send: Callable[[bytes], None]) -> None:
+async def test_the_status_of_a_udp_socket(receiver: DatagramReceiver, send: Callable[[bytes], None]) -> None:
     send(b"foo:1|c")
     receiver.drain()
     status = receiver.status()

@@ -48,7 +48,7 @@ def counted(text: bytes) -> tuple[dict[str, int], dict[str, int]]:
 
 
 @pytest.mark.parametrize("field", [b"#env:prod", b"#", b"c:ab12", b"T1656581400"])
-def test_a_sign_is_just_a_sign_on_a_line_that_only_dogstatsd_writes(field: bytes) -> None:
+def test_a_signed_gauge_on_a_dogstatsd_line_is_a_plain_value(field: bytes) -> None:
     values, notes = counted(b"a:5|g\na:-7|g|" + field + b"\nb:-2|g|" + field)
     assert values == {"a": -7, "b": -2}
     assert "gauge_delta" not in notes
@@ -58,7 +58,7 @@ def test_each_delta_is_noted() -> None:
     assert counted(b"a:5|g\n" + b"a:-1|g\n" * 3 + b"a:+2:-4|g\n") == ({"a": 0}, {"gauge_delta": 5})
 
 
-def test_sockets_of_one_agent_differ() -> None:
+def test_sockets_of_one_agent_can_differ() -> None:
     ledger = Ledger()
     aggregator = Aggregator(AggregateOptions(gauges=common_sign("delta,unix=absolute")), ledger)
     feeds = feeds_by_socket("delta,unix=absolute", aggregator.feed)
@@ -69,7 +69,7 @@ def test_sockets_of_one_agent_differ() -> None:
     assert ledger.notes == {"gauge_delta": 1}
 
 
-def test_one_sign_for_all_costs_nothing_on_the_way() -> None:
+def test_one_meaning_for_all_sockets_leaves_feed_as_it_is() -> None:
     feed = Aggregator(AggregateOptions(), Ledger()).feed
     for text in ("delta", "absolute"):
         assert all(its_feed == feed for its_feed in feeds_by_socket(text, feed).values())

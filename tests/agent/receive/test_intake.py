@@ -48,7 +48,7 @@ def unix(received: Received, tmp_path: Path) -> Iterator[DatagramReceiver]:
     receiver.close()
 
 
-def test_datagrams_stay_in_order_while_bad_lines_are_looked_for(received: Received, udp: DatagramReceiver) -> None:
+def test_datagrams_stay_in_order_while_lines_are_inspected(received: Received, udp: DatagramReceiver) -> None:
     sent = [b"a:%d|c" % number for number in range(FEW_LINES + 50)]
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
         for packet in sent:
@@ -97,7 +97,7 @@ def test_a_cut_datagram_counts_its_whole_lines_and_the_last_as_truncated(
     assert received.events[0].endswith(sender)
 
 
-def test_a_socket_that_fails_while_lines_are_looked_at_is_counted(received: Received) -> None:
+def test_a_socket_that_fails_while_lines_are_inspected_is_counted(received: Received) -> None:
     sock = open_udp("127.0.0.1", 0)
     udp = DatagramReceiver(sock, received.intake.watching(read_each(received.packets.append)))
     sock.close()
@@ -112,7 +112,7 @@ def failing_feed(received: Received, packet: bytes) -> None:
 
 
 @pytest.mark.parametrize(("armed", "lost"), [(True, 5), (False, 3)])
-def test_an_exception_loses_its_lines_alone_and_is_told_once(received: Received, armed: bool, lost: int) -> None:
+def test_an_exception_loses_only_its_lines_and_is_reported_once(received: Received, armed: bool, lost: int) -> None:
     """Without a look at single datagrams nobody knows how many lines there were: then it counts as one."""
     feed = partial(failing_feed, received)
     received.intake = Intake(feed, received.ledger, received.bad)

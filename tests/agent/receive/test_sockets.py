@@ -54,7 +54,7 @@ def test_udp_alone_unless_more_is_asked_for(tmp_path: Path) -> None:
     assert not (tmp_path / "a.sock").exists()
 
 
-def test_a_socket_that_was_passed_wins_over_the_setting_of_its_kind_only(tmp_path: Path) -> None:
+def test_a_passed_socket_replaces_only_the_setting_of_its_kind(tmp_path: Path) -> None:
     path = tmp_path / "passed.sock"
     events: list[str] = []
     asked = socket_settings(tmp_path / "a.sock", ANY)
@@ -88,7 +88,7 @@ def test_a_passed_udp_socket_gets_our_receive_buffer() -> None:
         assert (receiver.status().buffer_granted or 0) > 4_096
 
 
-def test_a_taken_address_is_told_with_its_setting_and_all_is_closed(tmp_path: Path) -> None:
+def test_a_taken_address_is_reported_with_its_setting_and_all_closes(tmp_path: Path) -> None:
     path = tmp_path / "none" / "a.sock"
     with (
         pytest.raises(StartError, match=f"^FIESTA_AGENT_UNIX {path} cannot be used: No such file.*; make its folder"),
@@ -106,7 +106,7 @@ def test_a_taken_address_is_told_with_its_setting_and_all_is_closed(tmp_path: Pa
 
 
 @pytest.mark.parametrize("kind", ["UDP", "TCP"])
-def test_one_passed_socket_of_a_default_kind(kind: SocketKind) -> None:
+def test_a_passed_socket_is_reported_with_the_setting_it_replaces(kind: SocketKind) -> None:
     events: list[str] = []
     sock = open_udp(*ANY) if kind == "UDP" else open_tcp(*ANY)
     with sock:
@@ -128,7 +128,7 @@ def test_localhost_listens_on_both_loopback_addresses() -> None:
         assert (ports[0], ports[2]) == (ports[1], ports[3])
 
 
-def test_localhost_that_another_program_has_one_half_of_is_refused() -> None:
+def test_localhost_is_refused_when_another_program_has_one_address() -> None:
     with (
         ExitStack() as stack,
         open_udp("::1", 0) as other,
@@ -138,7 +138,7 @@ def test_localhost_that_another_program_has_one_half_of_is_refused() -> None:
 
 
 @pytest.mark.parametrize("kind", [socket.SOCK_DGRAM, socket.SOCK_STREAM])
-def test_the_file_of_a_unix_socket_that_somebody_removed_is_made_again(tmp_path: Path, kind: socket.SocketKind) -> None:
+def test_a_removed_unix_socket_file_is_made_again(tmp_path: Path, kind: socket.SocketKind) -> None:
     path, events = tmp_path / "a.sock", EventLog()
     with ExitStack() as stack:
         asked = socket_settings(path) if kind == socket.SOCK_DGRAM else socket_settings()._replace(unix_stream=path)
@@ -157,7 +157,7 @@ def test_the_file_of_a_unix_socket_that_somebody_removed_is_made_again(tmp_path:
     assert not path.exists()
 
 
-def test_a_file_that_another_one_has_put_in_place_of_ours_is_left_alone(tmp_path: Path) -> None:
+def test_a_file_that_replaced_our_socket_file_is_not_touched(tmp_path: Path) -> None:
     path = tmp_path / "a.sock"
     with ExitStack() as stack:
         receivers = open_all(socket_settings(path), stack)

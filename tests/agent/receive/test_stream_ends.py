@@ -120,7 +120,7 @@ CASES: Final = [
 
 @loops
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.transport}-{case.end.__name__}-{case.begun.decode()}")
-def test_what_waits_at_the_end_of_a_connection_is_counted(new_loop: Loop, case: Case, tmp_path: Path) -> None:
+def test_data_that_waits_at_the_end_of_a_connection_is_counted(new_loop: Loop, case: Case, tmp_path: Path) -> None:
     async def work() -> None:
         books = Books()
         listener = listen(case.transport, tmp_path)
@@ -195,7 +195,7 @@ FRAMES: Final = [
 
 @loops
 @pytest.mark.parametrize(("begun", "end", "lost"), FRAMES)
-def test_frames_of_dogstatsd_are_taken_and_a_torn_one_is_counted(
+def test_dogstatsd_frames_are_read_and_a_torn_one_is_counted(
     new_loop: Loop, begun: bytes, end: Callable[[socket.socket], None], lost: list[str], tmp_path: Path
 ) -> None:
     async def work() -> None:

@@ -27,7 +27,7 @@ def send(path: Path, *packets: bytes) -> None:
             sender.sendto(packet, str(path))
 
 
-def test_datagrams_are_fed_whole_and_in_order_and_the_facts_say_so(tmp_path: Path) -> None:
+def test_datagrams_are_fed_whole_and_in_order_as_the_status_shows(tmp_path: Path) -> None:
     path, received = tmp_path / "a.sock", ReceivedLines()
     receiver = received.receiver(open_unix(path))
     sent = [b"a:1|c", b"", b"x" * MAX_DATAGRAM, b"b:2|c\n"]
@@ -52,7 +52,7 @@ def test_a_datagram_that_is_too_long_is_cut_and_counted_whole(tmp_path: Path) ->
     receiver.close()
 
 
-def test_once_refused_a_sender_is_told_and_what_waited_is_read(tmp_path: Path) -> None:
+def test_after_refuse_a_sender_gets_an_error_and_what_waited_is_read(tmp_path: Path) -> None:
     path, received = tmp_path / "a.sock", ReceivedLines()
     receiver = received.receiver(open_unix(path))
     send(path, b"a:1|c", b"b:2|c")
@@ -70,7 +70,7 @@ def test_every_user_may_send(tmp_path: Path) -> None:
         assert stat.S_IMODE((tmp_path / "a.sock").stat().st_mode) == 0o666
 
 
-def test_a_path_that_a_dead_agent_left_is_taken_over(tmp_path: Path) -> None:
+def test_the_socket_file_of_a_dead_agent_is_replaced(tmp_path: Path) -> None:
     path = tmp_path / "a.sock"
     open_unix(path).close()
     with open_unix(path) as again:
@@ -80,7 +80,7 @@ def test_a_path_that_a_dead_agent_left_is_taken_over(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", [socket.SOCK_DGRAM, socket.SOCK_STREAM])
-def test_a_path_that_somebody_listens_on_is_left_to_them(tmp_path: Path, kind: socket.SocketKind) -> None:
+def test_a_socket_file_in_use_is_not_replaced(tmp_path: Path, kind: socket.SocketKind) -> None:
     path = tmp_path / "a.sock"
     with socket.socket(socket.AF_UNIX, kind) as theirs:
         theirs.bind(str(path))
@@ -92,7 +92,7 @@ def test_a_path_that_somebody_listens_on_is_left_to_them(tmp_path: Path, kind: s
         assert path.exists()
 
 
-def test_a_file_that_is_no_socket_is_left_alone(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_socket_is_not_replaced(tmp_path: Path) -> None:
     path = tmp_path / "a.sock"
     path.write_text("precious")
     with pytest.raises(OSError, match="no socket"):

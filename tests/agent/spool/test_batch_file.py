@@ -43,7 +43,7 @@ def test_names_sort_by_window_and_place() -> None:
 
 
 @given(st.data())
-def test_any_bit_flipped_or_byte_missing_is_noticed(data: st.DataObject) -> None:
+def test_any_flipped_bit_or_missing_byte_is_noticed(data: st.DataObject) -> None:
     whole = encode(BATCH)
     at = data.draw(st.integers(0, len(whole) - 1))
     flipped = bytearray(whole)
@@ -72,7 +72,7 @@ def test_a_whole_file_that_is_no_batch_is_refused(payload: bytes) -> None:
         decode(NAME, seal("batch", payload))
 
 
-def test_a_batch_under_anothers_name_is_refused() -> None:
+def test_a_batch_under_another_batchs_name_is_refused() -> None:
     with pytest.raises(ValueError, match="name says"):
         decode(file_name(a_batch(6)), encode(BATCH))
 

@@ -46,7 +46,7 @@ async def test_a_damaged_file_is_listed_as_such(tmp_path: Path) -> None:
     assert next(list_spool(tmp_path)).code == "damaged"
 
 
-def test_an_empty_folder_is_an_empty_list_and_no_folder_is_told(tmp_path: Path) -> None:
+def test_an_empty_folder_gives_an_empty_list_and_a_missing_one_an_error(tmp_path: Path) -> None:
     assert list(list_spool(tmp_path)) == []
     assert replay(tmp_path) == 0
     with pytest.raises(FileNotFoundError):
@@ -67,7 +67,7 @@ async def test_a_file_that_is_sent_meanwhile_is_left_out(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo])
-def test_what_is_no_file_is_listed_as_damaged_and_never_read(tmp_path: Path, make: Callable[[Path], None]) -> None:
+def test_a_folder_or_pipe_is_listed_as_damaged_and_never_read(tmp_path: Path, make: Callable[[Path], None]) -> None:
     (tmp_path / "queue").mkdir()
     make(tmp_path / "queue" / file_name(a_batch(1)))
     assert [file.code for file in list_spool(tmp_path)] == ["damaged"]

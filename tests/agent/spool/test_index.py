@@ -32,14 +32,14 @@ def test_an_empty_index_has_neither() -> None:
     assert (index.fresh.oldest(), index.fresh.newest(99), len(index), index.size) == (None, None, 0, 0)
 
 
-def test_one_of_the_same_name_is_replaced() -> None:
+def test_an_entry_of_the_same_name_is_replaced() -> None:
     index = an_index(entry(10, size=5), entry(10, size=7))
     assert (len(index), index.size) == (1, 7)
     assert entry(10).name in index
     assert 10 not in index
 
 
-def test_the_pinned_one_is_neither_pushed_out_nor_expired() -> None:
+def test_the_pinned_entry_is_not_pushed_out_and_does_not_expire() -> None:
     index = an_index(entry(10), entry(20))
     index.pinned = entry(10)
     assert index.older_than(15) == []
@@ -54,7 +54,7 @@ def a_rest(until: float) -> Rest:
     return Rest(1, until, "why")
 
 
-def test_one_that_rests_is_found_when_its_time_has_come() -> None:
+def test_a_resting_entry_is_found_when_its_rest_is_over() -> None:
     index = an_index(entry(10), entry(20))
     index.rest(entry(10), a_rest(5.0))
     index.rest(entry(30), a_rest(1.0))
@@ -67,7 +67,7 @@ def test_one_that_rests_is_found_when_its_time_has_come() -> None:
     assert index.rested(entry(10)) == a_rest(5.0)
 
 
-def test_one_that_rests_is_pushed_out_and_expires_as_any_other() -> None:
+def test_a_resting_entry_is_pushed_out_and_expires_like_any_other() -> None:
     index = an_index(entry(10), entry(20))
     index.rest(entry(10), a_rest(5.0))
     assert index.older_than(15) == [entry(10)]
@@ -79,7 +79,7 @@ def test_one_that_rests_is_pushed_out_and_expires_as_any_other() -> None:
     assert (index.rested(entry(10)), list(index.fresh)) == (None, [entry(10), entry(20)])
 
 
-def test_removing_what_is_not_there_changes_nothing() -> None:
+def test_removing_a_missing_entry_changes_nothing() -> None:
     index = an_index(entry(10))
     index.remove(entry(11))
     assert (len(index), index.size) == (1, 10)

@@ -106,7 +106,7 @@ async def test_a_bad_file_is_put_aside_and_counted_and_the_others_flow(
     assert queue(tmp_path) == [file_name(a_batch(1)), file_name(a_batch(3))]
 
 
-async def test_temporary_files_of_the_last_run_go(tmp_path: Path, books: Books) -> None:
+async def test_temporary_files_of_the_last_run_are_removed(tmp_path: Path, books: Books) -> None:
     books.spool(tmp_path)
     (tmp_path / "queue" / f"{file_name(a_batch())}.tmp").write_bytes(b"half a ba")
     again, _ = books.restart(tmp_path)
@@ -267,7 +267,7 @@ async def test_writes_happen_in_a_thread_by_default(tmp_path: Path) -> None:
     spool.close()
 
 
-async def test_an_unlink_that_fails_changes_no_books_and_is_told(tmp_path: Path, books: Books) -> None:
+async def test_an_unlink_that_fails_is_counted_and_loses_no_sample(tmp_path: Path, books: Books) -> None:
     failing = FailingDisk()
     spool, ledger = books.spool(tmp_path, failing.disk)
     await put(spool, ledger, a_batch())

@@ -37,7 +37,7 @@ def shift(base: float) -> int:
 
 
 @pytest.mark.parametrize(("boot", "moves"), [("this", True), ("another", False), ("", False)])
-async def test_what_an_earlier_run_recorded_moves_within_the_same_boot(tmp_path: Path, boot: str, moves: bool) -> None:
+async def test_batches_of_an_earlier_run_move_within_the_same_boot(tmp_path: Path, boot: str, moves: bool) -> None:
     await leave_one(tmp_path)
     spool, ledger = opened(tmp_path, boot)
     spool.restamp(shift)
@@ -47,7 +47,7 @@ async def test_what_an_earlier_run_recorded_moves_within_the_same_boot(tmp_path:
     spool.close()
 
 
-async def test_what_may_have_been_sent_by_an_earlier_run_stays(tmp_path: Path) -> None:
+async def test_batches_that_an_earlier_run_may_have_sent_stay(tmp_path: Path) -> None:
     """Its id may be stored with these bytes."""
     await leave_one(tmp_path)
     spool, _ = opened(tmp_path, "this")

@@ -53,7 +53,7 @@ async def test_a_file_that_cannot_be_read_when_it_is_due_waits(tmp_path: Path, b
     assert spool.take(entry) == a_batch(1)
 
 
-async def test_one_that_turns_out_to_be_damaged_is_counted(tmp_path: Path, books: Books) -> None:
+async def test_an_unreadable_file_that_proves_damaged_is_counted(tmp_path: Path, books: Books) -> None:
     spool, ledger = books.spool(tmp_path)
     await put(spool, ledger, a_batch())
     entry = the_oldest(spool)

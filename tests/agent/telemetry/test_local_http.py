@@ -75,7 +75,7 @@ def test_any_request_has_an_answer(head: bytes, says: bytes) -> None:
         *(("evil.example:9126", 403), ("127.0.0.1.evil.example", 403), ("localhost\r\nHost: evil.example", 403)),
     ],
 )
-async def test_a_page_that_was_led_here_by_its_own_name_is_refused(host: str, status: int) -> None:
+async def test_a_request_with_another_hosts_name_is_refused(host: str, status: int) -> None:
     server = serve(local_pages(lambda: FINE), "127.0.0.1", 0, at_once)
     answer = await ask(server.port, f"Host: {host}\r\n")
     assert int(answer.split(b" ", 2)[1]) == status
@@ -111,7 +111,7 @@ async def ask(port: int, headers: str = "") -> bytes:
     return answer
 
 
-async def test_connections_that_ask_nothing_keep_nobody_out() -> None:
+async def test_silent_connections_do_not_keep_others_out() -> None:
     server = LocalPort([open_tcp("127.0.0.1", 0)], partial(respond, local_pages(lambda: FINE)), at_once, room=4)
     before = descriptors()
     with ExitStack() as stack:
@@ -125,7 +125,7 @@ async def test_connections_that_ask_nothing_keep_nobody_out() -> None:
     await server.close()
 
 
-async def test_who_does_not_read_the_answer_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_client_that_does_not_read_the_answer_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("agent.telemetry.local_http.REQUEST_SECONDS", 0.2)
     pages = {"/large": lambda: Page(200, "text/plain", b"x" * (32 << 20))}
     server = serve(pages, "127.0.0.1", 0, at_once)
@@ -139,7 +139,7 @@ async def test_who_does_not_read_the_answer_is_not_waited_for(monkeypatch: pytes
     await server.close()
 
 
-async def test_an_agent_that_needs_long_to_count_answers_who_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_agent_that_counts_for_long_still_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     """The seconds bound what the client does, and not how long a busy host takes for our part."""
     loop = asyncio.get_running_loop()
     real = loop.time
@@ -154,7 +154,7 @@ async def test_an_agent_that_needs_long_to_count_answers_who_waits(monkeypatch: 
     await server.close()
 
 
-async def test_the_answer_comes_through_where_more_was_sent_than_is_read() -> None:
+async def test_the_answer_arrives_although_the_client_sent_more() -> None:
     server = serve(local_pages(lambda: FINE), "127.0.0.1", 0, at_once)
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     writer.write(b"POST /health HTTP/1.1\r\nContent-Length: 500000\r\n\r\n" + b"x" * 500_000)
@@ -164,7 +164,7 @@ async def test_the_answer_comes_through_where_more_was_sent_than_is_read() -> No
     await server.close()
 
 
-async def test_who_asks_nothing_or_without_end_is_not_waited_for() -> None:
+async def test_a_silent_or_endless_request_is_closed() -> None:
     server = serve(local_pages(lambda: FINE), "127.0.0.1", 0, at_once)
     for sent in (b"GET /", b"x" * 100_000):
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)

@@ -14,7 +14,7 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_lines_are_json_unless_a_person_watches() -> None:
+def test_lines_are_json_unless_the_stream_is_a_terminal() -> None:
     stream = io.StringIO()
     tell = log_to(stream)
     tell("started", "on port 1")
@@ -25,14 +25,14 @@ def test_lines_are_json_unless_a_person_watches() -> None:
     assert second["timestamp"].endswith("Z")
 
 
-def test_a_person_gets_plain_lines() -> None:
+def test_a_terminal_gets_plain_lines() -> None:
     stream = Terminal()
     log_to(stream)("started", "on port 1")
     assert "started" in stream.getvalue()
     assert not stream.getvalue().startswith("{")
 
 
-def test_a_log_that_cannot_be_written_stops_nobody_and_says_so_later() -> None:
+def test_a_log_that_cannot_be_written_raises_nothing_and_says_so_later() -> None:
     stream = FullDisk()
     tell = log_to(stream)
     for _ in range(3):
@@ -56,7 +56,7 @@ def test_the_journal_is_told_the_level(tmp_path: Path) -> None:
         assert [line.partition("{")[0] for line in stream] == ["<6>", "<4>"]
 
 
-def test_an_event_is_told_a_few_times_per_minute_with_what_was_left_out() -> None:
+def test_an_event_is_logged_a_few_times_per_minute_and_then_counted() -> None:
     events: list[str] = []
     now = [0.0]
     tell = not_too_often(lambda event, message: events.append(f"{event}: {message}"), lambda: now[0])

@@ -3,7 +3,7 @@
 from agent.telemetry.snapshot import RecentGrowth
 
 
-def test_growth_is_seen_for_the_open_window_and_the_one_before() -> None:
+def test_growth_covers_the_open_window_and_the_one_before() -> None:
     growth = RecentGrowth()
     assert growth.grown({"a": 3, "b": 0}) == {"a": 3}
     growth.turn({"a": 3})

@@ -147,7 +147,7 @@ def test_a_number_on_the_metrics_page(name: str, value: float) -> None:
     assert scraped(FINE)[name] == value
 
 
-def test_what_is_not_known_is_not_on_the_metrics_page() -> None:
+def test_unknown_numbers_are_not_on_the_metrics_page() -> None:
     found = scraped(but(clock_ahead=None, last_success_age=None, sockets=[]))
     for name in ("clock_ahead_seconds", "last_success_age_seconds", "kernel_drops_total"):
         assert f"fiesta_agent_{name}" not in found
@@ -159,17 +159,17 @@ def test_a_number_that_a_socket_does_not_have_is_left_out() -> None:
     assert "fiesta_agent_receive_buffer_granted_bytes/unix /run/a.sock" not in found
 
 
-def test_each_loss_of_the_health_has_its_sentence() -> None:
+def test_each_loss_in_lately_has_a_sentence() -> None:
     assert len(health(but(lately=dict.fromkeys(LATELY, 1)))) == len(LATELY)
 
 
-def test_a_clash_of_names_is_a_notice_and_no_illness() -> None:
+def test_a_clash_of_names_is_a_notice_and_the_agent_stays_healthy() -> None:
     found = status(but(clashes=["a.timing"]))
     assert found["health"] == []
     assert found["notices"] == ["a belongs to another type, so its timings are stored as a.timing"]
 
 
-def test_every_reason_and_every_note_is_there_with_0_before_it_happens() -> None:
+def test_every_reason_and_note_is_0_before_it_happens() -> None:
     registry = CollectorRegistry(auto_describe=False)
     registry.register(AgentCollector(lambda: but(dropped={}, notes={})))
     text = generate_latest(registry).decode()

@@ -43,7 +43,7 @@ def test_status_text(snapshot: Snapshot, says: str) -> None:
     assert says in render(status(snapshot))
 
 
-def test_every_number_of_the_ledger_is_there() -> None:
+def test_the_text_has_every_number_of_the_ledger() -> None:
     text = render(status(FINE))
     for name, count in [("received", 100), ("recovered", 20), ("acknowledged", 70), ("in window", 25)]:
         assert any(line.split()[: len(name.split()) + 1] == [*name.split(), str(count)] for line in text.splitlines())
