@@ -171,8 +171,8 @@ async def _answer(reader: asyncio.StreamReader) -> None:
 
 
 async def _connect(url: str) -> Stream:
-    parts = urlsplit(url)
-    return await asyncio.open_connection(parts.hostname, parts.port)
+    parsed = urlsplit(url)
+    return await asyncio.open_connection(parsed.hostname, parsed.port)
 
 
 def _query(url: str, key: str) -> bytes:

@@ -30,7 +30,7 @@ TURN_SECONDS: Final = 5.0
 IDLE_SECONDS: Final = 6.0
 ROUNDS: Final = 3
 FLOOD: Final = 500_000
-"""Lines a second."""
+"""Lines per second."""
 CLOSE: Final = 0.001
 """What a daemon says it has counted may be off by this: netdata keeps rates, of 24 bits."""
 LOST: Final = 0.1
@@ -49,7 +49,7 @@ ROWS: Final = (
     Row("repeated counters", 10_000, 0.8),
     Row("distinct timings", 5_000, 1.0),
     Row("mixed", 5_000, None),
-    Row("one line a packet", 40_000, 1.1),
+    Row("one line per packet", 40_000, 1.1),
 )
 
 
@@ -88,8 +88,8 @@ def on_core(index: int) -> Iterator[None]:
 
 def wait_until_it_listens(port: int) -> None:
     end = time.monotonic() + 30
-    wanted = f":{port:04X} "
-    while not any(wanted in line[:30] for line in Path("/proc/net/udp").read_text().splitlines()):
+    port_text = f":{port:04X} "
+    while not any(port_text in line[:30] for line in Path("/proc/net/udp").read_text().splitlines()):
         if time.monotonic() > end:
             raise RuntimeError(f"nothing listens on UDP port {port}")
         time.sleep(0.05)
@@ -112,7 +112,7 @@ def send(port: int, packets: Sequence[bytes], pace: int, count: int) -> float:
         return count / (now() - begun)
 
 
-class Turns:
+class Rounds:
     """CPU of each daemon for a line of one workload, round after round."""
 
     def __init__(self, row: Row, workload: Workload, idle: dict[str, float]) -> None:
@@ -126,7 +126,7 @@ class Turns:
             self.nanoseconds.setdefault(daemon.name, []).append(self._turn(daemon))
 
     def ratios(self, shares: dict[str, float]) -> list[float]:
-        """The agent's cost to that of the best other daemon, a number a round; a cost is that of a line counted."""
+        """The agent's cost per counted line, divided by that of the best other daemon: one number per round."""
         costs = {name: [one / shares[name] for one in found] for name, found in self.nanoseconds.items()}
         ours = costs.pop("agent")
         return [mine / min(others) for mine, *others in zip(ours, *costs.values(), strict=True)]
@@ -147,25 +147,25 @@ class Turns:
 
 def measure(row: Row, workload: Workload, everyone: Sequence[Daemon], idle: dict[str, float]) -> list[str]:
     """The row of the table. Raises RuntimeError when a daemon has not counted what was sent."""
-    turns = Turns(row, workload, idle)
+    rounds = Rounds(row, workload, idle)
     before = {daemon.name: daemon.counted() for daemon in everyone}
     for _ in range(ROUNDS):
-        turns.round(everyone)
+        rounds.round(everyone)
     time.sleep(2 * FLUSH_SECONDS + 1)  # netdata shows a flush only after the next one
-    lines, numbers = turns.sent(ROUNDS)
+    lines, numbers = rounds.sent(ROUNDS)
     shares = {}
     for daemon in everyone:
-        wanted, counted = lines if daemon.name == "agent" else numbers, daemon.counted() - before[daemon.name]
-        shares[daemon.name] = counted / wanted
-        if counted > wanted * (1 + CLOSE) or counted < wanted * (1 - (CLOSE if daemon.name == "agent" else LOST)):
-            raise RuntimeError(f"{row.workload}: {daemon.name} counted {counted:,.0f} of {wanted:,.0f}")
-    if min(turns.paces) < 0.95 * row.pace:
-        raise RuntimeError(f"{row.workload}: the sender reached only {min(turns.paces):,.0f} packets per second")
-    cells = [_cell(median(turns.nanoseconds[daemon.name]), shares[daemon.name]) for daemon in everyone]
-    ratios = turns.ratios(shares)
+        expected, counted = lines if daemon.name == "agent" else numbers, daemon.counted() - before[daemon.name]
+        shares[daemon.name] = counted / expected
+        if counted > expected * (1 + CLOSE) or counted < expected * (1 - (CLOSE if daemon.name == "agent" else LOST)):
+            raise RuntimeError(f"{row.workload}: {daemon.name} counted {counted:,.0f} of {expected:,.0f}")
+    if min(rounds.paces) < 0.95 * row.pace:
+        raise RuntimeError(f"{row.workload}: the sender reached only {min(rounds.paces):,.0f} packets per second")
+    cells = [_cell(median(rounds.nanoseconds[daemon.name]), shares[daemon.name]) for daemon in everyone]
+    ratios = rounds.ratios(shares)
     ratio = median(ratios)
     spread = f"{ratio:.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
-    what = f"{row.workload}, {row.pace * workload.lines_per_packet:,} lines/s: ns a line"
+    what = f"{row.workload}, {row.pace * workload.lines_per_packet:,} lines/s: ns per line"
     return [what, *cells, spread, *judged(ratio, row.goal)]
 
 

@@ -19,7 +19,7 @@ SINGLE: Final = '{"name":"bench.single","value":1}'
 
 
 def singles() -> list[tuple[str, str]]:
-    """Requests a second of both servers in turn, then p99 at half of ours."""
+    """Requests per second of both servers in turn, then p99 at half of ours."""
     with tempfile.TemporaryDirectory() as folder, bare() as plain, central(Path(folder)) as ours:
         rates: dict[str, list[float]] = {"bare": [], "ours": []}
         for _ in range(ROUNDS):
@@ -43,7 +43,7 @@ def singles() -> list[tuple[str, str]]:
 
 
 def batches() -> list[tuple[str, str]]:
-    """Points a second of batches of 1,000 names through HTTP, keys and rollups and all."""
+    """Points per second of batches of 1,000 names through HTTP, keys and rollups and all."""
     rows = []
     with tempfile.TemporaryDirectory() as folder, central(Path(folder)) as ours:
         for label, summary in (("plain points", False), ("summaries as the agent sends them", True)):

@@ -48,7 +48,7 @@ class Watcher:
 
 
 class Closed(NamedTuple):
-    """See Watcher; and CPU of the close a name, sending included, in us."""
+    """See Watcher; and CPU of the close per name, sending included, in us."""
 
     work: float
     waited: float

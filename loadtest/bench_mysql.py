@@ -28,7 +28,7 @@ POINTS_GOAL, RATIO_GOAL, SINGLES_GOAL, P99_GOAL = 80_000, 0.25, 8_000, 20
 
 
 async def batches(ours: Tier, folder: Path) -> list[Line]:
-    """Points a second of batches through HTTP, and beside them the bulk insert of the same raw rows."""
+    """Points per second of batches through HTTP, and beside them the bulk insert of the same raw rows."""
     lines: list[Line] = []
     for label, own in (("all of the same 1,000 names", False), ("each client its own 1,000 names", True)):
         prefix, start = f"bench{own:d}", int(time.time()) // 60 * 60 - 3600
@@ -53,7 +53,7 @@ async def batches(ours: Tier, folder: Path) -> list[Line]:
 
 
 async def singles(ours: Tier) -> list[Line]:
-    """Requests a second, then latencies at half of the goal."""
+    """Requests per second, then latencies at half of the goal."""
     before = ours.cpu()
     rates = [
         await asyncio.to_thread(wrk.posts, ours.central, SINGLE, seconds=SECONDS, connections=CONNECTIONS)
@@ -97,7 +97,7 @@ async def _post(ours: Tier, bodies: list[bytes]) -> paced.Result:
 
 
 def _bulk(ours: Tier, folder: Path, like: str) -> list[float]:
-    """Rows a second of LOAD DATA into a table as metric_points, in key order, over one session and over two."""
+    """Rows per second of LOAD DATA into a table as metric_points, in key order, over one session and over two."""
     mariadb, best = ours.mariadb, []
     mariadb.run("CREATE TABLE bulk LIKE metric_points", DATABASE)
     for sessions in (1, 2):
@@ -117,7 +117,7 @@ def _bulk(ours: Tier, folder: Path, like: str) -> list[float]:
 
 
 def _load(ours: Tier, files: list[Path]) -> float:
-    """Rows a second of one bulk insert; the table is empty afterwards."""
+    """Rows per second of one bulk insert; the table is empty afterwards."""
 
     def load(file: Path) -> None:
         sql = f"LOAD DATA INFILE '{file}' INTO TABLE bulk (metric_id, recorded_at, id, value)"

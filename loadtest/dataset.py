@@ -1,6 +1,6 @@
 """A set of points given by a formula, so that the right answer of a query over any of it is known.
 
-Point i of name n lies i/points_a_name into the days and has the value (7919 i + 104729 n) mod 1,000,000 hundredths.
+Point i of name n lies i/points_per_name into the days and has the value (7919 i + 104729 n) mod 1,000,000 hundredths.
 """
 
 from typing import Final, NamedTuple

@@ -63,5 +63,5 @@ def workloads() -> dict[str, Workload]:
         "repeated counters": pick.workload(pick.counter, LINES_PER_PACKET),
         "distinct timings": pick.workload(pick.timing, LINES_PER_PACKET),
         "mixed": pick.workload(pick.mixed, LINES_PER_PACKET),
-        "one line a packet": pick.workload(pick.counter, 1),
+        "one line per packet": pick.workload(pick.counter, 1),
     }

@@ -1,4 +1,4 @@
-"""The load test: the PRD's table (5.1) against a whole stack, pass or fail a row, with a report.
+"""The load test: the PRD's table (5.1) against a whole stack, pass or fail per row, with a report.
 
 ``python -m loadtest.load --minutes N`` starts MariaDB, Redis, two central processes and an agent, all private and on
 loopback, lets locust's clients (loadtest/locustfile.py) and a sender of StatsD lines at them for so long, and compares
@@ -73,7 +73,7 @@ class Result(NamedTuple):
     samples: Counter[str]
 
     def rate(self, kind: str) -> float:
-        """Requests a minute."""
+        """Requests per minute."""
         return self.times[kind].total() / self.seconds * 60
 
     def quantile(self, kind: str, share: float) -> float:
@@ -155,10 +155,10 @@ async def locust(ours: Stack, folder: Path, name: str, seconds: float, *users: s
         code = await process.wait()
     if code or not out.exists():
         raise RuntimeError(f"locust did not end well: see {log}")
-    told = json.loads(out.read_text())
-    times = {kind: Counter({int(tenth): n for tenth, n in found.items()}) for kind, found in told["times"].items()}
-    errors = {kind: Counter(found) for kind, found in told["errors"].items()}
-    return Result(told["seconds"], times, errors, Counter(told["samples"]))
+    report = json.loads(out.read_text())
+    times = {kind: Counter({int(tenth): n for tenth, n in found.items()}) for kind, found in report["times"].items()}
+    errors = {kind: Counter(found) for kind, found in report["errors"].items()}
+    return Result(report["seconds"], times, errors, Counter(report["samples"]))
 
 
 @asynccontextmanager
@@ -194,11 +194,11 @@ def table(result: Result, watch: Watch) -> list[Line]:
     asked = sum(times.total() for times in result.times.values())
     share = result.errors_in_all() / max(asked, 1)
     lines: list[Line] = []
-    for kind, title, wanted, most in (("write", "Write", WRITES, WRITE_MS), ("read", "Read", READS, READ_MS)):
+    for kind, title, goal, most in (("write", "Write", WRITES, WRITE_MS), ("read", "Read", READS, READ_MS)):
         rate, p95 = result.rate(kind), result.quantile(kind, 0.95)
         rest = f"p50 {result.quantile(kind, 0.5):.1f}, p99 {result.quantile(kind, 0.99):.1f} ms"
         lines += [
-            (f"{title} throughput, requests per minute", f"{wanted:,}", f"{rate:,.0f}", rate >= wanted),
+            (f"{title} throughput, requests per minute", f"{goal:,}", f"{rate:,.0f}", rate >= goal),
             (f"{title} latency, p95 ({rest})", f"< {most} ms", f"{p95:.1f} ms", p95 < most),
         ]
     what = f"{KEYS} keys, {CLIENTS} writing clients at once, {result.times['write'].total():,} writes: errors"
@@ -214,16 +214,16 @@ async def agreement(ours: Stack, result: Result, sent: Counter[str]) -> list[Lin
     """Whether what was acknowledged is what is stored, and what was sent to the agent as well."""
     lines_in_all = sent.total()
     books = await _books(ours.agent, lines_in_all)
-    wanted = result.samples + sent
-    stored = await asyncio.to_thread(_stored, ours.one, list(wanted))
-    agree = {name for name in wanted if stored[name] == wanted[name]}
+    expected = result.samples + sent
+    stored = await asyncio.to_thread(_stored, ours.one, list(expected))
+    agree = {name for name in expected if stored[name] == expected[name]}
     dropped = sum(value for name, value in books.items() if name.startswith("fiesta_agent_samples_dropped_total"))
     return [
         (
-            f"Samples acknowledged and stored, {len(wanted):,} names",
-            f"{wanted.total():,}",
+            f"Samples acknowledged and stored, {len(expected):,} names",
+            f"{expected.total():,}",
             f"{stored.total():,}",
-            len(agree) == len(wanted),
+            len(agree) == len(expected),
         ),
         (
             "Lines sent to the agent, acknowledged",
@@ -283,11 +283,11 @@ def _shown(result: Result) -> str:
     return f"{errors.total()}" + "".join(f" ({text})" for text, _ in errors.most_common(1))
 
 
-async def _books(agent: Server, wanted: int) -> dict[str, float]:
+async def _books(agent: Server, samples: int) -> dict[str, float]:
     """The agent's metrics, once it has delivered so many samples or two minutes are over."""
     for _ in range(1_200):
         books = await asyncio.to_thread(scrape, agent.url)
-        if books["fiesta_agent_samples_acknowledged_total"] >= wanted:
+        if books["fiesta_agent_samples_acknowledged_total"] >= samples:
             break
         await asyncio.sleep(0.1)
     return books

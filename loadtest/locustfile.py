@@ -25,7 +25,7 @@ TENTH = 10
 """Times are counted in tenths of a millisecond."""
 
 
-class Tally:
+class Answers:
     """What came back. ``times`` are by kind (write, read) and tenth of a millisecond; ``samples`` by metric name."""
 
     def __init__(self) -> None:
@@ -46,13 +46,13 @@ class Tally:
 
     def save(self, **_: object) -> None:
         """Write it all down for who started the run."""
-        told = {"seconds": time.monotonic() - self.started, "times": self.times, "errors": self.errors}
-        Path(self.plan["out"]).write_text(json.dumps({**told, "samples": self.samples}))
+        report = {"seconds": time.monotonic() - self.started, "times": self.times, "errors": self.errors}
+        Path(self.plan["out"]).write_text(json.dumps({**report, "samples": self.samples}))
 
 
-tally = Tally()
-events.request.add_listener(tally.add)  # type: ignore[no-untyped-call]
-events.test_stop.add_listener(tally.save)  # type: ignore[no-untyped-call]
+answers = Answers()
+events.request.add_listener(answers.add)  # type: ignore[no-untyped-call]
+events.test_stop.add_listener(answers.save)  # type: ignore[no-untyped-call]
 
 
 class Client(FastHttpUser):
@@ -62,21 +62,21 @@ class Client(FastHttpUser):
     network_timeout = connection_timeout = 30.0
 
     def __init__(self, environment: Any) -> None:
-        self.number = next(tally.numbers)
-        self.host = tally.plan["urls"][self.number % len(tally.plan["urls"])]
+        self.number = next(answers.numbers)
+        self.host = answers.plan["urls"][self.number % len(answers.plan["urls"])]
         super().__init__(environment)
 
     def post(self, path: str, body: dict[str, Any], samples: dict[str, int], *, packed: bool = False) -> None:
         """Send, and count what was acknowledged; anything but a whole 201 is an error."""
         data: Any = json.dumps(body)
-        headers = {"X-API-Key": next(tally.keys), "Idempotency-Key": uuid.uuid4().hex}
+        headers = {"X-API-Key": next(answers.keys), "Idempotency-Key": uuid.uuid4().hex}
         if packed:
             data, headers["Content-Encoding"] = gzip.compress(data.encode(), 1), "gzip"
         with self.client.post(path, data=data, headers=headers, name=path, catch_response=True) as answer:
             if answer.status_code != 201 or (answer.json() or {}).get("rejected"):
                 answer.failure(f"{answer.status_code} {answer.text or ''}"[:200])
             else:
-                tally.samples.update(samples)
+                answers.samples.update(samples)
 
 
 class Writer(Client):
@@ -136,7 +136,7 @@ class Reader(Client):
 
     def get(self, path: str, query: dict[str, str], name: str) -> None:
         """A query that must be answered."""
-        headers = {"X-API-Key": next(tally.keys)}
+        headers = {"X-API-Key": next(answers.keys)}
         text = "&".join(f"{field}={value}" for field, value in query.items())
         self.client.get(f"{path}?{text}", headers=headers, name=name)
 

@@ -31,22 +31,22 @@ def chart(title: str, series: Mapping[str, Points]) -> str:
     known = {name: points for name, points in series.items() if points}
     most_x = max((x for points in known.values() for x, _ in points), default=1.0) or 1.0
     most_y = _round_up(max((y for points in known.values() for _, y in points), default=1.0))
-    parts = [f'<text class="title" x="{LEFT}" y="18">{escape(title)}</text>']
+    elements = [f'<text class="title" x="{LEFT}" y="18">{escape(title)}</text>']
     for step in range(5):
         y = _y(most_y * step / 4, most_y)
-        parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        parts.append(f'<text x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{most_y * step / 4:g}</text>')
+        elements.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        elements.append(f'<text x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{most_y * step / 4:g}</text>')
     for seconds, label in time_marks(most_x):
         x = _x(seconds, most_x)
-        parts.append(f'<text x="{x:.1f}" y="{HEIGHT - 10}" text-anchor="middle">{label}</text>')
+        elements.append(f'<text x="{x:.1f}" y="{HEIGHT - 10}" text-anchor="middle">{label}</text>')
     for number, (name, points) in enumerate(known.items()):
         colour = COLOURS[number % len(COLOURS)]
         line = " ".join(f"{_x(x, most_x):.1f},{_y(y, most_y):.1f}" for x, y in points)
-        parts.append(f'<polyline points="{line}" stroke="{colour}"/>')
+        elements.append(f'<polyline points="{line}" stroke="{colour}"/>')
         at = TOP + 14 + 20 * number
-        parts.append(f'<rect x="{WIDTH - RIGHT + 14}" y="{at - 9}" width="10" height="10" fill="{colour}"/>')
-        parts.append(f'<text x="{WIDTH - RIGHT + 30}" y="{at}">{escape(name)}: {points[-1][1]:.4g}</text>')
-    body = "\n".join(parts)
+        elements.append(f'<rect x="{WIDTH - RIGHT + 14}" y="{at - 9}" width="10" height="10" fill="{colour}"/>')
+        elements.append(f'<text x="{WIDTH - RIGHT + 30}" y="{at}">{escape(name)}: {points[-1][1]:.4g}</text>')
+    body = "\n".join(elements)
     return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">\n{body}\n</svg>'
 
 

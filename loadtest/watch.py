@@ -49,12 +49,14 @@ class Watch:
             self.points[MEMORY][name].append((now, resident(pid) / 2**20))
             self.points[HANDLES][name].append((now, len(list(Path(f"/proc/{pid}/fd").iterdir()))))
         for name, url in self._centrals.items():
-            told = scrape(url)
-            self.points[LAG][f"spill, {name}"].append((now, told["fiesta_spill_lag_seconds"]))
-            self.points[WAITING][name].append((now, told["fiesta_requests_waiting"]))
-        told = scrape(self._agent)
+            numbers = scrape(url)
+            self.points[LAG][f"spill, {name}"].append((now, numbers["fiesta_spill_lag_seconds"]))
+            self.points[WAITING][name].append((now, numbers["fiesta_requests_waiting"]))
+        numbers = scrape(self._agent)
         # What the agent has not delivered: nothing, or as old as its last success.
-        age = told.get("fiesta_agent_last_success_age_seconds", 0.0) if told["fiesta_agent_spool_batches"] else 0.0
+        age = (
+            numbers.get("fiesta_agent_last_success_age_seconds", 0.0) if numbers["fiesta_agent_spool_batches"] else 0.0
+        )
         self.points[LAG]["agent"].append((now, age))
 
     def most(self, kind: str) -> float:

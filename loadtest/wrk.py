@@ -1,4 +1,4 @@
-"""How many single POSTs a second a server answers, by ``wrk``."""
+"""How many single POSTs per second a server answers, by ``wrk``."""
 
 import re
 import subprocess
@@ -15,7 +15,7 @@ wrk.headers["X-API-Key"] = "%s"
 
 
 def posts(server: Server, body: str, *, seconds: int, connections: int) -> float:
-    """Counters a second over so many connections. Raises RuntimeError where one was not taken."""
+    """Counters per second over so many connections. Raises RuntimeError where one was not taken."""
     with tempfile.NamedTemporaryFile("w", suffix=".lua", encoding="ascii") as script:
         script.write(_LUA % (body, server.key))
         script.flush()

@@ -43,16 +43,16 @@ LOST = {
 @each_core
 @pytest.mark.parametrize("lines", LOST, ids=range(len(LOST)))
 def test_an_exception_while_counting_is_a_drop_and_the_rest_goes_on(core: MaybeCore, lines: bytes) -> None:
-    ledger, told = Ledger(notes=FailingNotes()), list[str]()
+    ledger, events = Ledger(notes=FailingNotes()), list[str]()
     aggregator = Aggregator(AggregateOptions(), ledger, core)
-    aggregator.when_failed = lambda error, seen: told.append(f"{error}")
+    aggregator.when_failed = lambda error, lost: events.append(f"{error}")
     for _ in range(2):
         aggregator.feed(b"a:1|c\n" + lines + b"\na:2|g")
         aggregator.settle()
     assert ledger.dropped == {"agent_fault": 2 * LOST[lines]}
     assert (ledger.in_window, ledger.received) == (4, 4 + 2 * LOST[lines])
     assert ledger.balance() == 0
-    assert set(told) == {"no such note"}
+    assert set(events) == {"no such note"}
     assert [item.samples for item in aggregator.close(0).items] == [2, 2]
 
 

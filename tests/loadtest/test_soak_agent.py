@@ -3,7 +3,7 @@
 from loadtest.soak_agent import Sent, judge, soak
 
 WARMING_UP_MB = 10.0
-"""Caches of names and tails fill in the first minutes. A leak of some 100 bytes a line would still be over it."""
+"""Caches of names and tails fill in the first minutes. A leak of some 100 bytes per line would still be over it."""
 GOOD = {"received": 10, "acknowledged": 8, "dropped": {"no_type": 2}, "in_window": 0, "in_spool": 0, "sockets": []}
 
 

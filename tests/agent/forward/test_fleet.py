@@ -1,4 +1,4 @@
-"""Requests a minute of a host, and hosts a key."""
+"""Requests per minute of a host, and hosts per key."""
 
 from pathlib import Path
 
