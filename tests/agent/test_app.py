@@ -66,10 +66,8 @@ class Ticks:
 
 
 class Running:
-    def __init__(
-        self, agent: Agent, events: EventLog, ticks: Ticks, stop: asyncio.Event, task: asyncio.Task[None]
-    ) -> None:
-        self.agent, self.events, self.ticks, self.stop, self.task = agent, events, ticks, stop, task
+    def __init__(self, agent: Agent, log: EventLog, ticks: Ticks, stop: asyncio.Event, run: asyncio.Task[None]) -> None:
+        self.agent, self.events, self.ticks, self.stop, self.task = agent, log, ticks, stop, run
 
     def send(self, lines: Iterable[str]) -> None:
         """Send, and let the agent read, as the loop would."""
