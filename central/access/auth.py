@@ -206,7 +206,12 @@ class Auth:
             task = asyncio.create_task(self._verify(digest, header, peer))
             self._running[digest] = task
             task.add_done_callback(lambda _: self._running.pop(digest, None))
-        return await asyncio.shield(task)
+        try:
+            return await asyncio.shield(task)
+        finally:
+            # It keeps its error, the error keeps its traceback, and that keeps this frame and the request's: a circle,
+            # which only the garbage collector would end. Collecting 100,000 such objects stops everybody for 40 ms.
+            del task
 
     async def _verify(self, digest: bytes, header: str, peer: str | None) -> Key:
         try:

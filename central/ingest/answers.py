@@ -37,6 +37,7 @@ class RejectedItem(NamedTuple):
 
 def rejected_item(place: int, name: str | None, fault: Fault) -> RejectedItem:
     """The item at ``place`` of its batch, counted from 0."""
+    fault.__traceback__ = fault.__context__ = None  # they keep the frame that keeps the fault: see Auth on such circles
     told = {"index": place, "name": name, "code": fault.code, "message": fault.message}
     return RejectedItem(place, name, fault, _encode(told).encode())
 

@@ -59,6 +59,9 @@ def middleware(settings: MiddlewareOptions, counts: RequestCounts, open_requests
             response = error_response(error)
         except (web.HTTPNotFound, web.HTTPMethodNotAllowed) as error:
             response = _no_such_route(settings.cors_origins, request, error)
+            error.__traceback__ = (
+                None  # the request keeps this error, which would keep the request: see Auth on circles
+            )
         except ConnectionError:  # the client went away in the middle of its own request
             raise
         except Exception:
