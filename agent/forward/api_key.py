@@ -1,4 +1,4 @@
-"""The API key: from a setting, or from a file that is read again when central refuses the key."""
+"""The API key: from a setting, or from a file that is read again before each batch."""
 
 import re
 from pathlib import Path

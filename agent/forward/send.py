@@ -54,6 +54,7 @@ class Sender:
 
     async def post(self, batch_id: str, body: bytes, types: str = "") -> Reply:
         """Send a batch under its id. For ``types`` see agent.spool.batch. Raises UnreachableError."""
+        self._key.try_reread()
         headers = {
             "X-API-Key": self._key.value,
             "Idempotency-Key": batch_id,

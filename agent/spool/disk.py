@@ -36,12 +36,12 @@ class FolderInUseError(StartError):
 class Disk:
     """The system calls that can fail. Tests pass their own. All raise OSError."""
 
-    read: Callable[[Path], bytes] = read_file
-    names: Callable[[Path], list[str]] = os.listdir
     write: Callable[[int, bytes], int] = os.write
     fsync: Callable[[int], None] = os.fsync
     rename: Callable[[Path, Path], None] = os.replace
     unlink: Callable[[Path], None] = os.unlink
+    read: Callable[[Path], bytes] = read_file
+    names: Callable[[Path], list[str]] = os.listdir
 
     def save(self, path: Path, data: bytes) -> None:
         """Write ``data`` to ``path``, in place of what was there. Only the owner can read it.

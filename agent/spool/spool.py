@@ -74,7 +74,7 @@ class Spool:
                 self._unreadable[name] = None
             else:
                 self._recover(entry)
-        self.take_replays()
+        self.folder.try_to(self.take_replays)  # each window tries again
         self._trim()
 
     def close(self) -> None:

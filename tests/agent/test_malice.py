@@ -1,21 +1,16 @@
-"""A service that answers as no honest one does, and calls of the system that fail at every step.
+"""A service that answers as no honest one does.
 
 Whatever comes, the agent goes on, its books add up, and the honest answer at the end is the only one that counts.
 """
 
 import asyncio
-import errno
 import json
-import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from agent.spool.disk import Disk
 from tests.agent.fakes import RealCentral
 from tests.agent.test_app import running
 
@@ -172,39 +167,3 @@ async def test_after_all_bad_answers_a_good_service_gets_each_sample_once(tmp_pa
         assert {central.total(name) for name in names} == {1}
         books = agent.agent.snapshot()
         assert (books.acknowledged, books.received, sum(books.dropped.values())) == (len(names), len(names), 0)
-
-
-class Failing:
-    """A disk of which call number ``at`` fails with ``number``, and all others work."""
-
-    def __init__(self, number: int, at: int) -> None:
-        self._error = OSError(number, os.strerror(number))
-        self._left = at
-        self.failed = False
-        self.disk = Disk(self._call(os.write), self._call(os.fsync), self._call(os.replace), self._call(os.unlink))
-
-    def _call(self, call: Callable[..., Any]) -> Callable[..., Any]:
-        def wrapped(*args: Any) -> Any:
-            self._left -= 1
-            if self._left == -1:
-                self.failed = True
-                raise self._error
-            return call(*args)
-
-        return wrapped
-
-
-@pytest.mark.parametrize("number", [errno.EMFILE, errno.EIO])
-@pytest.mark.parametrize("at", range(3, 16))
-async def test_no_call_that_fails_ends_the_agent_or_loses_a_sample(tmp_path: Path, at: int, number: int) -> None:
-    failing = Failing(number, at)
-    async with RealCentral().serving() as central:
-        async with running(tmp_path, central.url, failing.disk) as agent:
-            for number_sent in range(1, 4):
-                agent.send(["foo:1|c", "bar:+1|g"])
-                agent.ticks.tick()
-                await central.until(partial(has, central, number_sent))
-            await agent.end()
-        assert failing.failed
-        assert central.total("foo") == 3
-        assert agent.agent.snapshot().acknowledged == 6

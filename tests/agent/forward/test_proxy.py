@@ -1,5 +1,7 @@
 """Variables that ask for a proxy end the start with a sentence, unless they do not concern the service."""
 
+from contextlib import nullcontext
+
 import pytest
 
 from agent.forward.proxy import refuse_proxy
@@ -42,6 +44,60 @@ def test_a_proxy_is_refused_by_the_name_of_its_variable(url: str, name: str) -> 
 )
 def test_a_proxy_that_is_not_for_the_service_is_allowed(url: str, environ: dict[str, str]) -> None:
     refuse_proxy(url, environ)
+
+
+COVERED = {
+    "https://metrics.internal": {
+        "*": True,
+        "a.example,*": True,
+        "metrics.internal": True,
+        "METRICS.internal.": True,
+        "internal": True,
+        ".internal": True,
+        "*.internal": True,
+        ".metrics.internal": True,
+        "a.example metrics.internal": True,
+        "metrics.internal:443": True,
+        "metrics.internal:8443": False,
+        "ternal": False,
+        "s.internal": False,
+        ".": False,
+        "*.": False,
+        ":443": False,
+        "10.0.0.0/8": False,
+        "metrics.internal/8": False,
+    },
+    "http://10.1.2.3:8080": {
+        "10.1.2.3": True,
+        "10.1.2.3:8080": True,
+        "10.1.2.3:80": False,
+        "10.0.0.0/8": True,
+        "10.1.2.200/24": True,
+        "10.1.3.0/24": False,
+        "0.0.0.0/0": True,
+        "::/0": False,
+        "2.3": False,
+        "10.0.0.0/99": False,
+    },
+    "https://[fd00::5]": {
+        "fd00::5": True,
+        "[fd00::5]": True,
+        "[fd00::5]:443": True,
+        "[fd00::5]:8443": False,
+        "FD00:0::0005": True,
+        "fd00::/8": True,
+        "[fd00::]/8": False,
+        "fe80::/10": False,
+        "fd00::6": False,
+    },
+}
+
+
+@pytest.mark.parametrize(("url", "entry"), [(url, entry) for url, entries in COVERED.items() for entry in entries])
+def test_no_proxy_is_read_as_curl_and_go_read_it(url: str, entry: str) -> None:
+    environ = {"ALL_PROXY": PROXY, "NO_PROXY": entry}
+    with nullcontext() if COVERED[url][entry] else pytest.raises(StartError):
+        refuse_proxy(url, environ)
 
 
 def test_the_proxys_password_is_not_shown() -> None:

@@ -192,6 +192,17 @@ async def test_a_new_key_in_the_file_is_used(tmp_path: Path) -> None:
         assert (await sender.try_key()).status == 400
 
 
+async def test_each_batch_goes_with_the_key_that_is_in_the_file(tmp_path: Path) -> None:
+    """Also while the service still takes the old key."""
+    file = tmp_path / "key"
+    file.write_text("old")
+    async with RealCentral().serving() as central, Sender(central.url, ApiKey(None, file)) as sender:
+        for written, used in (("new", "new"), ("", "new"), (KEY, KEY)):
+            file.write_text(written)
+            await sender.post(a_batch(1).id, a_batch(1).body())
+            assert central.headers[-1]["X-API-Key"] == used
+
+
 async def test_a_sender_works_inside_async_with_only() -> None:
     sender = a_sender("http://127.0.0.1:1")
     with pytest.raises(RuntimeError, match="async with"):
