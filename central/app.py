@@ -18,6 +18,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from central.access.auth import BCRYPT_COST, Auth
 from central.access.first_key import ADMIN_KEY_FILE, ensure_admin_key
 from central.access.redis_limit import LIMIT_SECONDS
+from central.access.refusals import Refusals
 from central.access.uses import KeyUses
 from central.compiled import CORE
 from central.fair_slots import FairSlots
@@ -205,7 +206,7 @@ def _runner(
     options = MiddlewareOptions(settings.cors_origins, outside.slow_seconds)
     host = settings.listen[0]
     loopback = host if is_loopback(host) and not settings.behind_proxy else None
-    gate = Gate(core.auth, core.redis.limiter, core.uses, outside.clock)
+    gate = Gate(core.auth, core.redis.limiter, core.uses, Refusals(), outside.clock)
     endpoints = _endpoints(settings, core, outside, counts, _registry(core, counts, settings.db_connection, ours))
     return Runner(
         application(endpoints, gate, middleware(options, counts, open_requests), ours, loopback),

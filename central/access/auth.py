@@ -27,7 +27,6 @@ from typing import Final, NamedTuple, TypeVar
 import bcrypt
 
 from central.access.look_up import KeyLookUps
-from central.access.refusals import Refusals
 from central.errors import ApiError, unauthorized, unavailable
 from central.fair_slots import FairSlots, SlotBounds
 from central.store.base import KeyRow, KeyStore, NewKey, StoreError
@@ -130,7 +129,6 @@ class Auth:
         self.counts = AuthCounts()
         self._slots = FairSlots(TRIES, SLOTS, self.counts.busy)
         self._rows = KeyLookUps(keys)
-        self._refusals = Refusals()
         self._pool = ThreadPoolExecutor(BCRYPT_THREADS, thread_name_prefix="bcrypt", initializer=_be_nice)
 
     def close(self) -> None:
@@ -140,15 +138,8 @@ class Auth:
     async def authenticate(self, header: str | None, peer: str | None = None) -> Key:
         """The key of a request. ``peer`` is the address that it came from.
 
-        Raises ApiError: 401 without a valid key, 503 if the key cannot be checked now. Each refusal waits for its turn.
+        Raises ApiError: 401 without a valid key, 503 if the key cannot be checked now.
         """
-        try:
-            return await self._judge(header, peer)
-        except ApiError:
-            await self._refusals.wait()
-            raise
-
-    async def _judge(self, header: str | None, peer: str | None) -> Key:
         if not header:
             raise unauthorized("send your API key in the X-API-Key header")
         if not header.isascii():

@@ -1,4 +1,4 @@
-"""Refuses requests without a good key at an even pace, so that whoever tries keys has to wait and nobody else has."""
+"""Refuses at an even pace: a sender without a good key, or beyond its limit, waits, and nobody else has to."""
 
 import asyncio
 import time

@@ -8,6 +8,7 @@ from multidict import istr
 
 from central.access.auth import Auth, Key
 from central.access.limit import Decision, Limiter
+from central.access.refusals import Refusals
 from central.access.uses import KeyUses
 from central.errors import ApiError, unauthorized
 from central.ingest.answers import Answer, refused
@@ -22,26 +23,33 @@ Endpoint = Callable[[web.Request, Key], Awaitable[Answer]]
 class Gate:
     """Lets a request through to an endpoint. Every request with a good key counts against its limit."""
 
-    def __init__(self, auth: Auth, limiter: Limiter, uses: KeyUses, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, auth: Auth, limiter: Limiter, uses: KeyUses, refusals: Refusals, clock: Callable[[], float]
+    ) -> None:
         self._auth = auth
         self._uses = uses
         self._limiter = limiter
+        self._refusals = refusals
         self._clock = clock
 
     def __call__(self, scope: str, endpoint: Endpoint) -> Handler:
         """``endpoint`` behind the gate, its answer as a response."""
         auth, limiter, uses, clock = self._auth, self._limiter, self._uses, self._clock
+        refusals = self._refusals
 
         async def handle(request: web.Request) -> web.StreamResponse:
-            key = await auth.authenticate(_one_key(request), request.remote)
-            request[ASKED_BY] = key.id
             now = clock()
-            if key.expires_at is not None and key.expires_at <= now:
-                raise unauthorized(
-                    f"this API key expired at {format_time(key.expires_at)}; ask an operator for a new one"
-                )
+            try:
+                key = await auth.authenticate(_one_key(request), request.remote)
+                _check_expiry(key, now)
+            except ApiError:
+                await refusals.wait()
+                raise
+            request[ASKED_BY] = key.id
             uses.note(key.id, now)
             decision = await limiter.hit(key.id, key.rate_limit, now)
+            if not decision.allowed:
+                await refusals.wait()
             try:
                 _check(key, scope, decision)
                 answer = await endpoint(request, key)
@@ -65,6 +73,12 @@ def _one_key(request: web.Request) -> str | None:
     if len(given) > 1:
         raise unauthorized("X-API-Key was given more than once; send one")
     return given[0]
+
+
+def _check_expiry(key: Key, now: float) -> None:
+    """Raises ApiError 401 for a key that has expired."""
+    if key.expires_at is not None and key.expires_at <= now:
+        raise unauthorized(f"this API key expired at {format_time(key.expires_at)}; ask an operator for a new one")
 
 
 def _check(key: Key, scope: str, decision: Decision) -> None:

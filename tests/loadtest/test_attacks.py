@@ -17,6 +17,7 @@ MET_BY = {
     "guesses": "fiesta_key_refusals_total",
     "unknown_keys": "fiesta_key_refusals_total",
     "backups": 'fiesta_busy_total{kind="backups"}',
+    "beyond_the_limit": 'fiesta_requests_total{route="/api/metrics",status="429"}',
 }
 """The number that shows that an attack has come. Those of the other two are gone when they are read."""
 
@@ -27,8 +28,8 @@ async def test_an_attack_comes_and_a_good_key_is_served(tmp_path: Path, name: st
         for metric in "abcd":
             await central.value(metric, "1")
         _, good = await central.new_key("ingest")
-        _, bad = await central.new_key("ingest", "query")
-        attacked = {"guesses": good, "backups": central.key}.get(name, bad)
+        _, bad = await central.new_key("ingest", "query", "admin", rate_limit=1_000)
+        attacked = good if name == "guesses" else bad
         attack = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "loadtest.attacks", name, central.url, attacked
         )
