@@ -17,6 +17,8 @@ MODULE: Final = "core.abi3.so"
 """One file for every CPython from 3.11 on."""
 CORES: Final = {"agent": "agent/aggregate", "central": "central"}
 """Folder of native/ -> the package that imports its module."""
+SHARED: Final = "protocol"
+"""Folder of native/ that is compiled into each of them."""
 COMPILERS: Final = ("cc", "gcc", "clang")
 
 
@@ -50,7 +52,7 @@ class CustomBuildHook(BuildHookInterface[Any]):
 def compile_core(
     sources: Path, module: Path, compiler: Sequence[str] | None = None, flags: Sequence[str] | None = None
 ) -> str | None:
-    """Compile a package's sources into ``module``; why not, where that cannot be done.
+    """Compile a package's sources and the shared ones beside them into ``module``; why not, where that cannot be done.
 
     CC and CFLAGS are honoured where ``compiler`` and ``flags`` are not given.
     """
@@ -61,9 +63,10 @@ def compile_core(
         return "there is no C compiler"
     command = [
         *compiler,
-        *("-O2", "-DNDEBUG", "-shared", "-fPIC", "-fvisibility=hidden", "-I", sysconfig.get_paths()["include"]),
+        *("-O2", "-DNDEBUG", "-shared", "-fPIC", "-fvisibility=hidden"),
+        *("-I", sysconfig.get_paths()["include"], "-I", str(sources.parent)),
         *(shlex.split(os.environ.get("CFLAGS", "")) if flags is None else flags),
-        *map(str, sorted(sources.glob("*.c"))),
+        *map(str, sorted([*sources.glob("*.c"), *(sources.parent / SHARED).glob("*.c")])),
         *("-o", str(module)),
     ]
     try:

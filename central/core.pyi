@@ -19,3 +19,18 @@ def lines(rows: list[T], base: int) -> tuple[bool, str, str, str] | None:
 
     None if a number has more than 64 bits or a time is out of range. Other threads run meanwhile.
     """
+
+def span_of_histogram(encoded: bytes, /) -> tuple[int, int, int]:
+    """The weight of an encoded histogram (protocol.histogram) in units, its first and its last bucket.
+
+    Raises ValueError for bytes that protocol.histogram.decode refuses.
+    """
+
+def merge_histograms(histograms: list[bytes], /) -> bytes:
+    """See protocol.histogram.merge."""
+
+def decode_histograms(histograms: list[bytes], /) -> tuple[bytes, bytes, bytes]:
+    """All entries of many histograms, as three arrays of 64-bit integers: place in the list, bucket, weight in units.
+
+    Raises ValueError for bytes that are no histogram, OverflowError where a histogram weighs more than 63 bits hold.
+    """

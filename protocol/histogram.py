@@ -94,11 +94,16 @@ def decode(encoded: bytes) -> dict[int, int]:
 
 
 def merge(histograms: Iterable[bytes]) -> bytes:
-    """The bytes of the sum of at least one histogram."""
-    total: Counter[int] = Counter()
+    """The bytes of the sum of at least one histogram.
+
+    Raises ValueError where one cannot be decoded, there is none, or they weigh more together than a DECIMAL holds.
+    """
+    merged: Counter[int] = Counter()
     for encoded in histograms:
-        total.update(decode(encoded))
-    return encode(total)
+        merged.update(decode(encoded))
+    if not 0 < merged.total() <= MAX_UNITS:
+        raise ValueError("there must be at least one histogram, and a DECIMAL must hold their weight")
+    return encode(merged)
 
 
 def to_text(encoded: bytes) -> str:

@@ -32,3 +32,7 @@ class Core:
         10^-6, or in 10^-18 where ``fine`` is true. All is copied in one step; the iterator makes the objects one by
         one. A MemoryError of the iterator loses nothing: it gives the same series next time.
         """
+
+    @staticmethod
+    def merge(histograms: list[bytes], /) -> bytes:
+        """See protocol.histogram.merge."""

@@ -2,6 +2,8 @@
 #define _GNU_SOURCE
 #include "sums.h"
 
+#include "protocol/histograms.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -253,6 +255,7 @@ static PyMethodDef methods[] = {
     {"feed", core_feed, METH_O, NULL},
     {"read", core_read, METH_VARARGS, NULL},
     {"take", core_take, METH_NOARGS, NULL},
+    {"merge", merge_histograms, METH_O | METH_STATIC, NULL},
     {NULL, NULL, 0, NULL},
 };
 static PyGetSetDef attributes[] = {{"left", core_left, NULL, NULL, NULL}, {NULL, NULL, NULL, NULL, NULL}};

@@ -1,5 +1,7 @@
 #include "sums.h"
 
+#include "protocol/histograms.h"
+
 #include <assert.h>
 #include <stdlib.h>
 
@@ -21,24 +23,6 @@ typedef struct {
 
 static_assert(sizeof(long long) == sizeof(int64_t), "Python's long long holds a count");
 
-static PyObject *from_wide(wide number)
-{
-    assert(!PyErr_Occurred());
-    if (number == (int64_t)number)
-        return PyLong_FromLongLong((int64_t)number);
-    PyObject *low = NULL, *bits = NULL, *shifted = NULL, *both = NULL;
-    PyObject *high = PyLong_FromLongLong((int64_t)(number >> 64));
-    if (high && (low = PyLong_FromUnsignedLongLong((uint64_t)number)) && (bits = PyLong_FromLong(64))
-        && (shifted = PyNumber_Lshift(high, bits)))
-        both = PyNumber_Or(shifted, low);
-    Py_XDECREF(high);
-    Py_XDECREF(low);
-    Py_XDECREF(bits);
-    Py_XDECREF(shifted);
-    assert(both || PyErr_Occurred());
-    return both;
-}
-
 /* Fills a new tuple. The tuple gets its own reference to the meaning, so that nothing is lost when this fails. */
 static int fill(PyObject *tuple, const struct taken *taken)
 {
@@ -48,8 +32,8 @@ static int fill(PyObject *tuple, const struct taken *taken)
     int fine = total * MILLIONTH != taken->total || low * MILLIONTH != taken->low || high * MILLIONTH != taken->high;
     PyObject *fields[FIELDS] = {taken->meaning, PyLong_FromLongLong(taken->lines)};
     if (fields[1] && (fields[2] = PyLong_FromLongLong(taken->samples))
-        && (fields[3] = from_wide(fine ? taken->total : total)) && (fields[4] = from_wide(fine ? taken->low : low)))
-        fields[5] = from_wide(fine ? taken->high : high);
+        && (fields[3] = long_of(fine ? taken->total : total)) && (fields[4] = long_of(fine ? taken->low : low)))
+        fields[5] = long_of(fine ? taken->high : high);
     fields[6] = fine ? Py_True : Py_False;
     Py_INCREF(fields[0]);
     Py_INCREF(fields[6]);

@@ -5,6 +5,7 @@
 
 #include "items.h"
 #include "lines.h"
+#include "protocol/histograms.h"
 
 #include <assert.h>
 #include <limits.h>
@@ -276,6 +277,9 @@ static PyMethodDef methods[] = {
     {"items", core_items, METH_VARARGS, NULL},
     {"spans", core_spans, METH_VARARGS, NULL},
     {"lines", core_lines, METH_VARARGS, NULL},
+    {"span_of_histogram", span_of_histogram, METH_O, NULL},
+    {"merge_histograms", merge_histograms, METH_O, NULL},
+    {"decode_histograms", decode_histograms, METH_O, NULL},
     {NULL, NULL, 0, NULL},
 };
 

@@ -196,6 +196,28 @@ def test_lines_are_written_all_or_none() -> None:
     each_in_turn(CENTRAL, lambda: (lambda: CENTRAL.lines(ROWS, 5), check))
 
 
+HISTOGRAMS: Final = [b"\x01\x02\x01", b"\x00\x04\x01", b"\x00\x04\x8f\x4e"]
+
+
+@pytest.mark.parametrize("call", [AGENT.Core.merge, CENTRAL.merge_histograms])
+def test_histograms_are_merged_or_not(call: Any) -> None:
+    core = AGENT if call is AGENT.Core.merge else CENTRAL
+
+    def check(merged: Any) -> None:
+        assert merged in (None, b"\x01\x02\x01\x01\x01")
+
+    each_in_turn(core, lambda: (lambda: call(HISTOGRAMS), check))
+
+
+def test_histograms_are_decoded_all_or_none() -> None:
+    whole = CENTRAL.decode_histograms(HISTOGRAMS)
+
+    def check(decoded: Any) -> None:
+        assert decoded in (None, whole)
+
+    each_in_turn(CENTRAL, lambda: (lambda: CENTRAL.decode_histograms(HISTOGRAMS), check))
+
+
 @pytest.mark.parametrize(("core", "package"), [(AGENT, "agent"), (CENTRAL, "central")], ids=["agent", "central"])
 def test_a_module_is_loaded_or_not(core: Any, package: str) -> None:
     spec = spec_of(package)

@@ -1,0 +1,110 @@
+"""The histograms of the compiled cores: the same bytes and the same refusals as from protocol.histogram."""
+
+from array import array
+from collections.abc import Callable
+from typing import Final
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.aggregate.core import Core
+from central.core import decode_histograms, merge_histograms, span_of_histogram
+from protocol.histogram import MAX_BUCKET, decode, encode, merge
+from protocol.numbers import MAX_UNITS, UNIT
+
+MERGES: Final = [
+    pytest.param(merge, id="plain"),
+    pytest.param(Core.merge, id="agent"),
+    pytest.param(merge_histograms, id="central"),
+]
+WEIGHTS: Final = st.one_of(
+    st.integers(1, 2 * UNIT), st.integers(1, 10**6).map(lambda count: count * UNIT), st.integers(1, MAX_UNITS // 40)
+)
+HISTOGRAMS: Final = st.dictionaries(
+    st.one_of(st.integers(-MAX_BUCKET, MAX_BUCKET), st.integers(-3, 300)), WEIGHTS, min_size=1, max_size=20
+)
+
+
+def with_another_byte(histogram: dict[int, int], place: int, byte: bytes) -> bytes:
+    """An encoded histogram with some bytes in the place of one of its own."""
+    encoded = encode(histogram)
+    return encoded[: place % len(encoded)] + byte + encoded[place % len(encoded) + 1 :]
+
+
+LARGEST: Final = encode({0: MAX_UNITS})
+
+
+@given(st.lists(HISTOGRAMS, min_size=1, max_size=2))
+def test_the_cores_merge_as_plain_python_does(histograms: list[dict[int, int]]) -> None:
+    encoded = [encode(histogram) for histogram in histograms]
+    assert Core.merge(encoded) == merge_histograms(encoded) == merge(encoded)
+
+
+@given(st.lists(HISTOGRAMS.filter(lambda one: sum(one.values()) < 2**63), max_size=5))
+def test_the_core_decodes_many_into_arrays(histograms: list[dict[int, int]]) -> None:
+    entries = [(row, *entry) for row, one in enumerate(histograms) for entry in sorted(one.items())]
+    columns = [array("q", column) for column in decode_histograms([encode(one) for one in histograms])]
+    assert list(zip(*columns, strict=True)) == entries
+
+
+@given(HISTOGRAMS)
+def test_the_core_says_weight_and_ends_of_a_histogram(histogram: dict[int, int]) -> None:
+    said = sum(histogram.values()), min(histogram), max(histogram)
+    assert span_of_histogram(encode(histogram)) == said
+
+
+@given(st.one_of(st.binary(max_size=40), st.builds(with_another_byte, HISTOGRAMS, st.integers(0, 400), st.binary())))
+def test_the_cores_refuse_what_plain_python_refuses(encoded: bytes) -> None:
+    try:
+        histogram = decode(encoded)
+    except ValueError:
+        for call in (Core.merge, merge_histograms, decode_histograms):
+            with pytest.raises(ValueError):
+                call([encoded])
+        with pytest.raises(ValueError):
+            span_of_histogram(encoded)
+    else:
+        assert span_of_histogram(encoded)[0] == sum(histogram.values())
+
+
+REFUSED: Final = [
+    pytest.param([], id="none"),
+    pytest.param([LARGEST, encode({1: 1})], id="more than a DECIMAL holds"),
+    pytest.param([encode({1: 1}), b""], id="one without bytes"),
+    pytest.param([b"\x01\x02\x80"], id="the end within a number"),
+    pytest.param([b"\x01\x02\x00"], id="a count of 0"),
+    pytest.param([b"\x01\x82\x00\x01"], id="a number longer than it need be"),
+    pytest.param([b"\x00\x02\x90\x4e"], id="whole weights as units"),
+    pytest.param([b"\x01" + bytes([0xFF] * 10) + b"\x01\x01"], id="a bucket of 77 bits"),
+    pytest.param([b"\x01" + encode({-MAX_BUCKET: 1})[1:2] + b"\x79\x01"], id="a bucket out of range"),
+    pytest.param([b"\x00\x02" + bytes([0xFF] * 9) + b"\x7f"], id="a weight of 70 bits"),
+]
+
+
+@pytest.mark.parametrize("merged", MERGES)
+@pytest.mark.parametrize("histograms", REFUSED)
+def test_a_merge_refuses(merged: Callable[[list[bytes]], bytes], histograms: list[bytes]) -> None:
+    with pytest.raises(ValueError):
+        merged(histograms)
+
+
+@pytest.mark.parametrize("merged", MERGES)
+def test_parts_of_samples_become_whole_again(merged: Callable[[list[bytes]], bytes]) -> None:
+    """The sum has the flag of whole weights, as it would have without the split."""
+    parts = [encode({-5: 1, 7: UNIT}), encode({-5: UNIT - 1})]
+    assert merged(parts) == encode({-5: UNIT, 7: UNIT}) == b"\x01\x09\x01\x0c\x01"
+    assert merged([LARGEST]) == LARGEST
+
+
+def test_a_weight_that_no_array_holds_is_told() -> None:
+    assert len(decode_histograms([encode({0: 2**63 - 1})])[0]) == 8
+    with pytest.raises(OverflowError):
+        decode_histograms([encode({0: 2**63})])
+
+
+@pytest.mark.parametrize("wrong", [(b"\x01\x02\x01",), [1], "text", [bytearray(b"\x01\x02\x01")]])
+def test_the_cores_take_a_list_of_bytes(wrong: object) -> None:
+    for call in (Core.merge, merge_histograms, decode_histograms):
+        with pytest.raises(TypeError):
+            call(wrong)  # type: ignore[arg-type]
