@@ -1,1 +1,1 @@
-"""`make run`. In: settings from the environment. Out: central and an agent on this host, a key, and a greeting."""
+"""`make run`. In: settings from the environment. Out: central and an agent that run on this host, a key, a greeting."""

@@ -1,6 +1,6 @@
-"""What ``make run`` will start and print: addresses, the settings of both programs, the greeting.
+"""Plans what ``make run`` starts and prints: addresses, the settings of both programs, the greeting.
 
-It checks whether the ports are free, and starts nothing.
+It checks that the ports are free. It starts nothing.
 """
 
 import errno
@@ -23,7 +23,7 @@ from runtime.start_error import StartError
 AGENT_UDP: Final = "127.0.0.1:8125"
 AGENT_HTTP: Final = "127.0.0.1:9126"
 FLUSH_SECONDS: Final = "5"
-"""Half of the agent's own default, so that a first try gets its answer soon."""
+"""Half of the agent's default, so that a first try is answered soon."""
 KEY_FILE: Final = "quickstart.key"
 _DAY: Final = 86_400
 
@@ -38,7 +38,7 @@ class Plan(NamedTuple):
 
     @property
     def answer_seconds(self) -> str:
-        """Seconds until an answer holds what was sent: the window must close, and then this host must send it."""
+        """Seconds until an answer includes what was sent: the agent's window must end, and the agent must send it."""
         return str(2 * int(self.flush_seconds)) if re.fullmatch("[0-9]{1,2}", self.flush_seconds) else "a few"
 
     @property
@@ -69,7 +69,7 @@ def make_plan(settings: Settings, environ: Mapping[str, str]) -> Plan:
 
 
 def agent_settings(plan: Plan, environ: Mapping[str, str]) -> dict[str, str]:
-    """The agent's settings: those of the environment, else values that fit this central."""
+    """The agent's settings: those of the environment; for the others, values that fit this central."""
     fitting = {
         "FIESTA_AGENT_CENTRAL_URL": plan.settings.url,
         "FIESTA_AGENT_SPOOL_DIR": str(plan.settings.data_dir / "spool"),
@@ -84,7 +84,7 @@ def agent_settings(plan: Plan, environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def greeting(plan: Plan, key: str, now: float) -> str:
-    """Commands to paste. Their time range reaches from an hour ago to at least a day ahead."""
+    """The text with commands to paste. Their time range is from an hour ago to at least a day ahead."""
     today = int(now) // _DAY * _DAY
     query = {
         "name": "foo",
@@ -136,7 +136,7 @@ def _free(address: tuple[str, int], kind: socket.SocketKind, setting: str) -> tu
     try:
         family, _, _, _, where = socket.getaddrinfo(host, port, type=kind, flags=socket.AI_PASSIVE)[0]
         with socket.socket(family, kind) as probe:
-            if kind is socket.SOCK_STREAM:  # connections of an earlier run that linger do not count
+            if kind is socket.SOCK_STREAM:  # ignore old connections of an earlier run
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(where)
             if kind is socket.SOCK_STREAM:
@@ -156,6 +156,6 @@ def _free(address: tuple[str, int], kind: socket.SocketKind, setting: str) -> tu
 
 
 def _beside_python(program: str) -> str:
-    """The path of a program of our virtual environment, short where it is below the working folder."""
+    """The path of a program in our virtual environment; relative if it is below the working folder."""
     path = Path(sys.executable).parent / program
     return shlex.quote(os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path))

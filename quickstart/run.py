@@ -1,7 +1,7 @@
 """Runs central and an agent on this host for ``make run``, makes a key, and prints what to try.
 
-Both run in sessions of their own, so that Ctrl-C reaches only this process. It stops the agent first, because the
-agent's last flush needs central. If this process is killed, both end by themselves; if make is killed, this one ends.
+Each runs in its own session, so that Ctrl-C reaches only this process. This process stops the agent first, because the
+agent's last flush needs central. If this process is killed, both end too. If make is killed, this process ends.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ READY_TRIES: Final = 300
 READY_PAUSE_SECONDS: Final = 0.1
 STOP_SECONDS: Final = 25.0
 PR_SET_PDEATHSIG: Final = 1
-"""Of prctl(2): the signal that the calling process gets when its parent dies, however it dies."""
+"""An option of prctl(2): the process gets a signal when its parent ends, also if the parent is killed."""
 
 
 class Child(NamedTuple):
@@ -55,7 +55,7 @@ def main() -> None:
 
 
 def _ends_with_parent() -> Callable[[], object]:
-    """A function that makes its process get SIGTERM when the parent dies. It runs after a fork, so it loads nothing."""
+    """A function that makes its process get SIGTERM when the parent ends. It runs after a fork, so it loads nothing."""
     return partial(ctypes.CDLL(None).prctl, PR_SET_PDEATHSIG, signal.SIGTERM.value)
 
 
@@ -142,7 +142,7 @@ async def answers(child: Child, target: Target, tries: int = READY_TRIES) -> Non
 
 
 def _key(plan: Plan) -> str:
-    """The key of earlier runs if it still works, else a new one, saved in a file that only its owner can read."""
+    """The key of earlier runs if it still works; else a new key, saved in a file that only its owner can read."""
     with suppress(OSError, ValueError):
         kept = read_key(plan.key_file)
         with suppress(ClientError):

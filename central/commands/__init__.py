@@ -1,1 +1,1 @@
-"""`fiesta-central`. In: arguments. Out: a running service, or its answers over REST as text for people and programs."""
+"""`fiesta-central`. In: arguments. Out: a running service; or the service's answers over REST, as text."""

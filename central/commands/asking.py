@@ -1,4 +1,4 @@
-"""What every command shares: the settings, a question to the running service, and one clear line where it fails."""
+"""What all commands share: reading the settings, asking the running service, and one clear line for a failure."""
 
 import os
 from collections.abc import Callable
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 def settings_of_environment() -> Settings:
-    """The settings, or a line for each that is wrong and exit code 2."""
+    """The settings. If some are wrong, print a line for each fault and exit with code 2."""
     try:
         return load_settings(os.environ)
     except SettingsError as error:
@@ -27,7 +27,7 @@ def settings_of_environment() -> Settings:
 
 
 def ask(question: Callable[["Client"], T], timeout: float | None = None) -> T:
-    """The service's answer to ``question``, or one clear line and exit code 1."""
+    """The service's answer to ``question``. If it fails, print one clear line and exit with code 1."""
     from central.client import ClientError
 
     try:
@@ -37,13 +37,13 @@ def ask(question: Callable[["Client"], T], timeout: float | None = None) -> T:
 
 
 def ask_or_raise(question: Callable[["Client"], T], timeout: float | None = None) -> T:
-    """The service's answer to ``question``. Raises ClientError, for a caller who knows how to go on."""
+    """The service's answer to ``question``. Raises ClientError, for callers that handle it."""
     from central.client import TIMEOUT_SECONDS, Client, target_of
 
     return question(Client(target_of(settings_of_environment()), timeout=timeout or TIMEOUT_SECONDS))
 
 
 def fail(message: str) -> NoReturn:
-    """One line on stderr and exit code 1."""
+    """Print one line on stderr and exit with code 1."""
     click.echo(f"Error: {one_line(message)}", err=True)
     raise SystemExit(1)

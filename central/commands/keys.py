@@ -13,12 +13,12 @@ from runtime.redact import one_line
 
 SCOPES: Final = ("ingest", "query", "admin")
 _PATH: Final = "/api/admin/keys"
-_EXPIRES: Final = "When it ends: ISO 8601, or so far from now: 12h, 90d, 52w"
-_YES: Final = "Do not ask, also where no admin key would be left."
+_EXPIRES: Final = "When the key expires: an ISO 8601 time, or a time from now such as 12h, 90d, 52w"
+_YES: Final = "Do not ask, even if no admin key would be left."
 
 
 class _KeyId(click.IntRange):
-    """The id of a key; its name is what click says was wanted."""
+    """The id of a key. click shows ``name`` if an argument is not an id."""
 
     name = "number from the first column of 'fiesta-central keys list'"
 
@@ -40,7 +40,7 @@ def keys() -> None:
 )
 @click.option("--expires", help=f"{_EXPIRES} [default: never].")
 def create_key(name: str, rate_limit: int | None, scopes: tuple[str, ...], expires: str | None) -> None:
-    """Make a key called NAME and print it, alone, on stdout. It is shown only now.
+    """Make a key called NAME and print it on stdout. It is shown only now.
 
     \b
     Examples:
@@ -53,7 +53,7 @@ def create_key(name: str, rate_limit: int | None, scopes: tuple[str, ...], expir
 
 @keys.command("list")
 def list_keys() -> None:
-    """List all keys, revoked ones too. Secrets are not kept, so they cannot be listed."""
+    """List all keys, including revoked ones. The service does not keep secrets, so it cannot list them."""
     from rich.console import Console
 
     from central.commands.show import show_table
@@ -70,12 +70,12 @@ def list_keys() -> None:
 @click.argument("key_id", metavar="ID", type=_KeyId(min=1))
 @click.option("--rate-limit", type=click.IntRange(min=1), help="Requests per minute.")
 @click.option(
-    "--scope", "scopes", multiple=True, type=click.Choice(SCOPES), help="What the key may do, and nothing else."
+    "--scope", "scopes", multiple=True, type=click.Choice(SCOPES), help="What the key may do; replaces all its scopes."
 )
-@click.option("--expires", help=f"{_EXPIRES}; never takes an end away.")
+@click.option("--expires", help=f"{_EXPIRES}; or never.")
 @click.option("--yes", is_flag=True, help=_YES)
 def change_key(key_id: int, rate_limit: int | None, scopes: tuple[str, ...], expires: str | None, yes: bool) -> None:
-    """Change the key with this ID. What you do not name stays. It takes effect within 30 seconds.
+    """Change the key with this ID. Options that you do not give stay as they are. Takes effect within 30 seconds.
 
     \b
     Examples:
@@ -93,9 +93,9 @@ def change_key(key_id: int, rate_limit: int | None, scopes: tuple[str, ...], exp
 @click.argument("key_id", metavar="ID", type=_KeyId(min=1))
 @click.option("--yes", is_flag=True, help=_YES)
 def revoke_key(key_id: int, yes: bool) -> None:
-    """Revoke the key with this ID (see keys list). It stops working within 30 seconds, for good.
+    """Revoke the key with this ID (see keys list). It stops working within 30 seconds. This cannot be undone.
 
-    Where no admin key would be left that lasts, it asks first.
+    If no admin key would stay valid, the command asks first.
     """
     _unless_last(key_id, yes, lambda client, query: client.delete(f"{_PATH}/{key_id}{query}"))
     click.echo(f"key {key_id} revoked; it stops working within 30 s", err=True)
@@ -106,14 +106,14 @@ def revoke_key(key_id: int, yes: bool) -> None:
 def rotate_key(key_id: int) -> None:
     """Give the key with this ID a new secret and print it.
 
-    The new key comes alone, on stdout. The old one stops working within 30 seconds. Name, scopes, rate limit and
+    Only the new key is printed on stdout. The old key stops working within 30 seconds. The name, scopes, rate limit and
     remembered requests stay.
     """
     _print_key(ask(lambda client: client.post(f"{_PATH}/{key_id}/rotate"))["data"])
 
 
 def _unless_last(key_id: int, yes: bool, change: Callable[[Any, str], Any]) -> None:
-    """Make the change; where the service refuses it for the last admin key, a person decides."""
+    """Make the change. If it would end the last admin key, ask the person first."""
     from central.client import ClientError
 
     try:
@@ -123,15 +123,15 @@ def _unless_last(key_id: int, yes: bool, change: Callable[[Any, str], Any]) -> N
             fail(str(error))
     else:
         return
-    warning = f"key {key_id} is the last admin key that lasts; without it nobody can make or revoke keys"
+    warning = f"key {key_id} is the last admin key that stays valid; without it nobody can make or revoke keys"
     if not sys.stdin.isatty():
-        fail(f"{warning}: make another one first (keys create NAME --scope admin), or give --yes")
+        fail(f"{warning}: make another admin key first (keys create NAME --scope admin), or give --yes")
     click.confirm(f"{warning} until the service is restarted. Go on?", abort=True, err=True)
     ask(lambda client: change(client, "?force=true"))
 
 
 def _body_of(rate_limit: int | None, scopes: tuple[str, ...], expires: str | None) -> dict[str, Any]:
-    """The fields of a body that were given."""
+    """The request's body: the fields whose options were given."""
     body: dict[str, Any] = {}
     if rate_limit is not None:
         body["rate_limit"] = rate_limit

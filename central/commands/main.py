@@ -1,4 +1,4 @@
-"""The command line of the central service: reads arguments, calls what does the work, says plainly what went wrong."""
+"""The command line of the central service. It reads arguments, calls what does the work, and reports errors."""
 
 import errno
 import os
@@ -26,16 +26,16 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 BACKUP_TIMEOUT_SECONDS: Final = 600.0
 _OURS: Final = ("central", "protocol", "runtime")
-"""Packages that are always installed: that one of them is missing is a fault of ours."""
+"""Packages that are always installed. If one of them cannot be imported, that is a bug of ours."""
 _PRIVATE: Final = 0o077
-"""The umask of what holds data: the embedded database makes its own files."""
+"""The umask for commands that write data. The embedded database makes its files with it."""
 
 
 class _NeedsExtra(click.Group):
-    """``fiesta-central``: installed with the agent, working with the extra ``central``."""
+    """``fiesta-central``. It is installed with the agent, but needs the packages of the extra ``central``."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; a missing package is one line and not a traceback."""
+        """Run the command. If a package is missing, say so in one line and without a traceback."""
         try:
             return super().invoke(ctx)
         except ModuleNotFoundError as error:
@@ -43,8 +43,8 @@ class _NeedsExtra(click.Group):
             if package in _OURS:
                 raise
             raise click.ClickException(
-                f"{package} is not installed, which the service needs and the agent does not; "
-                "install the extra: pip install 'glowing-fiesta[central]'"
+                f"{package} is not installed; the service needs it, and the agent does not. "
+                "Install the extra: pip install 'glowing-fiesta[central]'"
             ) from None
 
 
@@ -74,7 +74,7 @@ main.add_command(keys)
 def serve() -> None:
     """Run the service until SIGTERM or Ctrl-C.
 
-    Makes its data folder, brings the database up to date and writes the first admin key by itself.
+    At its first start it makes its data folder and the first admin key. It applies new migrations by itself.
 
     \b
     Examples:
@@ -97,8 +97,8 @@ def serve() -> None:
 def migrate() -> None:
     """Bring the database up to date.
 
-    The service must be stopped; serve does this by itself. Prints the migrations applied, one per line, and makes the
-    first admin key where there is none.
+    The service must be stopped. You do not need this command before serve, which does the same. It prints the applied
+    migrations, one per line, and makes the first admin key if there is none.
     """
     settings = settings_of_environment()
     os.umask(_PRIVATE)
@@ -116,17 +116,17 @@ def migrate() -> None:
 @click.argument("names")
 @click.option("--operation", type=click.Choice(OPERATIONS), default="sum", show_default=True)
 @click.option("--window", type=click.Choice(list(WINDOWS)), default="1m", show_default=True, help="Width of a window.")
-@click.option("--start", default="-1h", show_default=True, help="ISO 8601 time, now, or back from now: -90s, -1h, -7d.")
-@click.option("--end", default="now", show_default=True, help="The same; windows up to it, without it.")
+@click.option("--start", default="-1h", show_default=True, help="ISO 8601 time, now, or before now: -90s, -1h, -7d.")
+@click.option("--end", default="now", show_default=True, help="The end of the range, as --start; not included.")
 @click.option("--fill", type=click.Choice(list(FILLS)), help="Show windows without data too, as 0 or as a gap.")
-@click.option("--tz", help="Time zone whose hours and days are meant, such as Europe/Berlin [default: UTC].")
+@click.option("--tz", help="Time zone for windows of hours and days, such as Europe/Berlin [default: UTC].")
 @click.option("--json", "raw", is_flag=True, help="Print the service's answer as it is.")
 def query(**options: Any) -> None:
     """Show metrics by time window.
 
-    NAMES is one name, or several with commas between. On a terminal: a table and a plot. Anywhere else:
-    tab-separated lines. Times are UTC, and a window is named by its start. A window that is cut by --start or --end,
-    or has not ended yet, is marked.
+    NAMES is one name, or several separated by commas. On a terminal you see a table and a plot; in a file or pipe,
+    tab-separated lines. Times are UTC; the time of a window is its start. A window is marked if --start or --end cuts
+    it, or if it has not ended yet.
 
     \b
     Examples:
@@ -168,7 +168,7 @@ def query(**options: Any) -> None:
 def backup(file: Path) -> None:
     """Copy the embedded store to FILE.
 
-    FILE must not exist. The copy is consistent, and the service goes on meanwhile.
+    FILE must not exist. The copy is consistent. The service works on meanwhile.
 
     \b
     Example:
@@ -179,7 +179,7 @@ def backup(file: Path) -> None:
     try:
         size = ask(lambda client: client.download("/api/admin/backup", file, copying), timeout=BACKUP_TIMEOUT_SECONDS)
     except FileExistsError:
-        fail(f"{file} is there already: name a new file, or move it away")
+        fail(f"{file} exists already: name a new file, or move it away")
     except OSError as error:
         fail(f"{file} cannot be written: {error.strerror}")
     click.echo(f"{size} bytes written to {file}", err=True)
@@ -187,10 +187,10 @@ def backup(file: Path) -> None:
 
 @main.group()
 def retention() -> None:
-    """Show, run or take back the hiding and removing of old points.
+    """Hide and remove old points, or show hidden points again.
 
-    The service does it by itself once per day: points over METRICS_RETENTION_DAYS old are hidden from queries, and
-    removed METRICS_RETENTION_GRACE_DAYS later. See docs/retention.md.
+    The service does this by itself once per day. It hides points from queries after METRICS_RETENTION_DAYS, and removes
+    them METRICS_RETENTION_GRACE_DAYS later. See docs/retention.md.
     """
 
 
@@ -206,7 +206,7 @@ def show_retention(raw: bool) -> None:
 
 @retention.command("run")
 def run_retention() -> None:
-    """Hide and remove what is due now; ends the hold of a restore."""
+    """Hide and remove what is due now. This ends the hold of a restore."""
     from central.commands.progress import working
 
     with working("hiding and removing"):
@@ -219,7 +219,7 @@ def run_retention() -> None:
 def restore(days: int | None) -> None:
     """Show hidden days again.
 
-    They stay in sight for the grace time (METRICS_RETENTION_GRACE_DAYS), or until retention run.
+    They are shown for the grace time (METRICS_RETENTION_GRACE_DAYS), or until you use retention run.
 
     \b
     Example:
@@ -230,7 +230,7 @@ def restore(days: int | None) -> None:
 
 
 def _print_retention(answer: dict[str, Any]) -> None:
-    """A line a fact, then the log as a table; what was done goes to stderr."""
+    """Print the state, one value per line, then the log as a table. The message goes to stderr."""
     from rich.console import Console
 
     from central.commands.show import show_table
@@ -246,7 +246,7 @@ def _print_retention(answer: dict[str, Any]) -> None:
 
 @contextmanager
 def _logging(settings: Settings) -> Iterator[None]:
-    """Logs to stderr inside the block; what ends it too early is one clear line and exit code 1."""
+    """Log to stderr inside the block. If it fails, print one clear line and exit with code 1."""
     import structlog
 
     from central.log import log_to
@@ -270,7 +270,7 @@ def _os_fault(error: OSError, settings: Settings) -> str:
     if error.errno == errno.EADDRINUSE:
         return f"{address} is in use by another program: stop it, or choose another address with METRICS_LISTEN"
     if error.errno == errno.EADDRNOTAVAIL:
-        return f"{address} is no address of this host: choose another with METRICS_LISTEN"
+        return f"{address} is not an address of this host: choose another with METRICS_LISTEN"
     if error.filename is not None:
         return f"{error.filename}: {error.strerror}: check METRICS_DATA_DIR and who owns it"
     return f"cannot start on {address}: {error.strerror or error}"

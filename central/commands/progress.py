@@ -1,4 +1,4 @@
-"""Signs of life for long work on stderr: on a terminal a bar that goes; elsewhere a plain line per step, or nothing."""
+"""Shows the progress of long work on stderr: a bar on a terminal; elsewhere a plain line per step, or nothing."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,12 +15,12 @@ from rich.progress import (
 )
 
 OnProgress = Callable[[int], object]
-"""Called with the number of bytes that were done just now."""
+"""Called with the number of bytes since the last call."""
 
 
 @contextmanager
 def working(text: str, console: Console | None = None) -> Iterator[None]:
-    """``text`` and the seconds so far, on stderr, until the block ends; then it is gone."""
+    """Show ``text`` and the seconds so far until the block ends. Then the line disappears."""
     console = console or Console(stderr=True)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as shown:
@@ -30,7 +30,7 @@ def working(text: str, console: Console | None = None) -> Iterator[None]:
 
 @contextmanager
 def stepping(text: str, console: Console | None = None) -> Iterator[Callable[[str, int, int], object]]:
-    """``text``, which step is being done and of how many; tell what ``Told`` of central.store.migrations does."""
+    """Show ``text``, the current step and the number of steps. Yields a central.store.migrations.OnMigration."""
     console = console or Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as shown:
@@ -46,7 +46,7 @@ def stepping(text: str, console: Console | None = None) -> Iterator[Callable[[st
 
 @contextmanager
 def copying(total: int | None, console: Console | None = None) -> Iterator[OnProgress]:
-    """A bar of bytes on stderr; ``total`` None is not known."""
+    """Show a bar of bytes. ``total`` is None if it is not known."""
     console = console or Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as shown:

@@ -1,4 +1,4 @@
-"""Answers for people: a table and a plot on a terminal, tab-separated lines anywhere else. Numbers keep all digits."""
+"""Shows answers: a table and a plot on a terminal, tab-separated lines elsewhere. Numbers keep all digits."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -17,21 +17,21 @@ PLOT_HEIGHT: Final = 16
 PLOT_MAX_WIDTH: Final = 100
 _TICKS: Final = 5
 _COLUMNS: Final = ("sum", "count")
-"""What adds up is drawn as columns from zero, where there is one series."""
+"""These operations are drawn as columns from zero, if there is only one series."""
 _NO_VALUE: Final = "-"
 
 
 class Point(NamedTuple):
-    """A window's start as the service wrote it, and its value; None is a window without data."""
+    """A window's start as the service wrote it, and its value; None for a window without data."""
 
     timestamp: str
     value: int | Decimal | None
     partial: bool = False
-    """Whether the range cuts the window, or it has not ended yet."""
+    """Whether the range cuts the window, or the window has not ended yet."""
 
 
 def show_answer(answer: Mapping[str, Any], console: Console) -> None:
-    """An answer of GET /api/metrics/aggregate: a row per window, a column per name; plotted too on a terminal."""
+    """Show an answer of GET /api/metrics/aggregate: a row per window, a column per name; and a plot on a terminal."""
     series = series_of(answer)
     if console.is_terminal and not any(series.values()):
         console.print("No data in this time range.")
@@ -55,7 +55,7 @@ def show_answer(answer: Mapping[str, Any], console: Console) -> None:
 
 
 def unknown_names(answer: Mapping[str, Any]) -> list[str]:
-    """A line per name that does not exist, with the nearest ones that do."""
+    """A line per name that does not exist, with similar names that do."""
     return [
         f"there is no metric {entry['name']}" + (f"; did you mean {', '.join(entry['near'])}?" if entry["near"] else "")
         for entry in answer.get("unknown", ())
@@ -63,7 +63,7 @@ def unknown_names(answer: Mapping[str, Any]) -> list[str]:
 
 
 def series_of(answer: Mapping[str, Any]) -> dict[str, list[Point]]:
-    """The points by name of an answer for one name or for several."""
+    """The points of an answer by name, for one name or several."""
     data = answer["data"]
     by_name = data if isinstance(data, dict) else {answer["metric"]: data}
     return {
@@ -78,10 +78,9 @@ def number(value: int | Decimal | None) -> str:
 
 
 def show_table(header: Sequence[str], rows: Sequence[Sequence[str]], console: Console, *, right_from: int = 99) -> None:
-    """A table on a terminal; else a header and a line a row with tabs between, uncut, for other programs.
-    What is not printable in a cell is escaped.
+    """Show a table on a terminal; elsewhere a header and one line per row, separated by tabs and never cut.
 
-    Columns from ``right_from`` on are set flush right, for numbers.
+    Characters that are not printable are escaped. Columns from ``right_from`` on are aligned to the right, for numbers.
     """
     rows = [list(map(one_line, row)) for row in rows]
     if not console.is_terminal:
@@ -90,7 +89,7 @@ def show_table(header: Sequence[str], rows: Sequence[Sequence[str]], console: Co
         return
     table = Table(header_style="bold")
     for index, title in enumerate(header):
-        # A cell too wide for the terminal is folded, never cut: a digit less is another number.
+        # A cell that is too wide for the terminal is folded and never cut: a number without a digit is another number.
         table.add_column(title, justify="right" if index >= right_from else "left", overflow="fold")
     for row in rows:
         table.add_row(*row)
@@ -98,9 +97,9 @@ def show_table(header: Sequence[str], rows: Sequence[Sequence[str]], console: Co
 
 
 def draw(series: Mapping[str, Sequence[Point]], title: str, *, width: int, colour: bool, columns: bool = False) -> str:
-    """A plot of all series, lines or ``columns`` from zero, ``width`` characters wide.
+    """A plot of all series as lines, or as ``columns`` from zero. It is ``width`` characters wide.
 
-    Values are drawn as floats, which a picture can bear.
+    Values are converted to floats, which is exact enough for a plot.
     """
     figure = plotext.figure
     figure.clear()  # the library keeps one figure for the process
@@ -133,7 +132,7 @@ def draw(series: Mapping[str, Sequence[Point]], title: str, *, width: int, colou
 
 
 def _ticks(moments: Sequence[int]) -> list[int]:
-    """At most _TICKS of ``moments``, evenly spread by index, the first and the last among them."""
+    """At most _TICKS of ``moments``, evenly spread by index, including the first and the last."""
     last = len(moments) - 1
     if last < _TICKS:
         return list(moments)
@@ -141,7 +140,7 @@ def _ticks(moments: Sequence[int]) -> list[int]:
 
 
 def _marks(low: float, high: float) -> list[float]:
-    """Multiples of 1, 2 or 5 times a power of ten, about _TICKS of them, that hold ``low`` to ``high``."""
+    """About _TICKS multiples of 1, 2 or 5 times a power of ten that enclose ``low`` to ``high``."""
     rough = (high - low or abs(high) or 1.0) / (_TICKS - 1)
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * (1 - 1e-9))
@@ -151,7 +150,7 @@ def _marks(low: float, high: float) -> list[float]:
 
 
 def _tick_labels(positions: Sequence[int]) -> list[str]:
-    """Hours and minutes, with the day where there is more than one."""
+    """Hours and minutes, with the day if there is more than one."""
     moments = [datetime.fromtimestamp(position, UTC) for position in positions]
     several_days = len({moment.date() for moment in moments}) > 1
     return [moment.strftime("%m-%d %H:%M" if several_days else "%H:%M") for moment in moments]

@@ -1,4 +1,4 @@
-"""``fiesta-central doctor``: every dependency as the service would use it, one line per dependency, and what to do."""
+"""``fiesta-central doctor``: checks each dependency as the service uses it, and prints a line and advice for each."""
 
 import asyncio
 import json
@@ -16,8 +16,9 @@ _COLOURS: Final = {"ok": "green", "warning": "yellow", "fails": "bold red"}
 def doctor(raw: bool) -> None:
     """Check everything the service depends on, and say what to do.
 
-    Settings, data folder, certificate, the running service, store, its durability, partitions, keys, retention, Redis,
-    the spill, clocks. It changes nothing, and works whether or not the service runs. Give it the same environment.
+    It checks settings, data folder, certificate, the running service, the store and its durability, partitions, keys,
+    retention, Redis, the spill and clocks. It changes nothing, and works whether or not the service runs. Run it with
+    the environment of the service.
 
     Exit code: 0 all ok, 1 something needs attention, 2 something fails.
 
@@ -48,12 +49,12 @@ def doctor(raw: bool) -> None:
 
 
 async def _examine(settings: Any, *, raw: bool) -> list[Any]:
-    """All findings; shown one by one unless ``raw``."""
+    """All findings. Unless ``raw``, each is shown as soon as it is known."""
     import structlog
 
     from central.doctor.probe import examine
 
-    structlog.configure(logger_factory=structlog.ReturnLoggerFactory())  # what parts would log the findings say
+    structlog.configure(logger_factory=structlog.ReturnLoggerFactory())  # log nothing: the findings say it
     findings = []
     async for finding in examine(settings):
         findings.append(finding)
@@ -63,7 +64,7 @@ async def _examine(settings: Any, *, raw: bool) -> list[Any]:
 
 
 def _show(findings: list[Any]) -> None:
-    """A line each, and the advice below; coloured on a terminal."""
+    """Print a line per finding, with its advice below. On a terminal it is coloured."""
     from rich.console import Console
     from rich.text import Text
 

@@ -47,7 +47,7 @@ class ServiceAnswers(NamedTuple):
 
 
 async def examine(settings: Settings) -> AsyncIterator[Finding]:
-    """All findings, each as soon as it is known, in the order in which data passes what they are about."""
+    """All findings, each as soon as it is known: this host, the service, the store, Redis."""
     yield ok("settings", "can be used" + _kinds(settings))
     for finding in judge.data_folder(_folder(settings.data_dir)):
         yield finding
@@ -118,7 +118,7 @@ def _ask_service(settings: Settings) -> tuple[ServiceAnswers | None, list[Findin
     client = Client(Target(settings.url, "", "", settings.tls_cert), timeout=SECONDS)
     try:
         date, body = client.status("/ready")
-        # The Date header has whole seconds, so half a second more is the best guess.
+        # The Date header has whole seconds, rounded down, so adding half a second is the best estimate.
         ahead = parsedate_to_datetime(date).timestamp() + 0.5 - time.time()
         ours = str(client.get("/openapi.json")["info"]["version"])
         answers = ServiceAnswers(body, ours, client.get_text("/metrics", {}))
@@ -135,7 +135,7 @@ def _ask_service(settings: Settings) -> tuple[ServiceAnswers | None, list[Findin
 
 
 def _number(metrics: str, sample: str) -> float:
-    """A sample without labels; 0 where an older service does not have it."""
+    """The value of a sample without labels; 0 if an older service does not have it."""
     found = (line.rpartition(" ") for line in metrics.splitlines())
     return next((float(value) for name, _, value in found if name == sample), 0.0)
 

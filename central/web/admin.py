@@ -1,4 +1,4 @@
-"""The admin API of the store: deletion of a metric, and backup."""
+"""The admin API of the store: delete a metric, and make a backup."""
 
 import asyncio
 import json
@@ -27,23 +27,23 @@ from central.write.group_commit import GroupCommit
 
 BACKUPS: Final = "backups"
 SLOTS: Final = SlotBounds(at_once=1, of_one_key=1, waiting=1, waiting_of_one_key=1)
-"""One backup at a time: it takes as much disk as the store."""
+"""One backup at a time, because it takes as much disk space as the store."""
 _CHUNK: Final = 1 << 20
 _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class MetricEndpoints:
-    """Changes of a metric as a whole."""
+    """The endpoint that deletes a metric."""
 
     store: Store
     names: Names
     commits: GroupCommit
 
     async def delete(self, request: web.Request, key: Key) -> Answer:
-        """DELETE /api/admin/metrics/{name}: between two groups, so that no open group keeps the old id.
+        """DELETE /api/admin/metrics/{name}. It deletes the name between two groups, so that no group uses the old id.
 
-        What takes long, the removal of its points, is done beside the groups.
+        Then it removes the points, which takes long, while groups are committed.
         """
         name = request.match_info["name"]
 
@@ -54,9 +54,9 @@ class MetricEndpoints:
                 self.names.forget(name)
 
         found = await asked(self.commits.exclusive(work))
-        await asked(self.store.names.purge())  # also without a name: an earlier try may have left points
+        await asked(self.store.names.purge())  # also if there is no such name: an earlier call may have left points
         if not found:
-            raise ApiError(404, "NOT_FOUND", "there is no metric of this name", details={"field": "name"})
+            raise ApiError(404, "NOT_FOUND", "there is no metric with this name", details={"field": "name"})
         _log.info("metric_deleted", name=name, by=key.id)
         body = {"success": True, "message": "Metric deleted", "data": {"name": name}}
         return Answer(200, json.dumps(body).encode(), {})
@@ -64,14 +64,14 @@ class MetricEndpoints:
 
 @dataclass(frozen=True, slots=True)
 class BackupEndpoint:
-    """A consistent copy of the store. ``data_dir`` holds it while it is sent."""
+    """The endpoint that sends a consistent copy of the store. The copy is in ``data_dir`` while it is sent."""
 
     store: Store
     data_dir: Path
     slots: FairSlots
 
     def behind(self, gate: Gate) -> Handler:
-        """GET /api/admin/backup as a stream, which is no plain answer: the gate's check comes first."""
+        """The handler of GET /api/admin/backup. The gate checks the request first; then this sends a stream."""
         checked_by = gate("admin", _pass)
 
         async def handle(request: web.Request) -> web.StreamResponse:
@@ -79,7 +79,7 @@ class BackupEndpoint:
             if checked.status != 200:
                 return checked
             request[ENDS_WITH_CLIENT] = True
-            async with self.slots.slot(0):  # of all keys together: each copy takes as much disk as the store
+            async with self.slots.slot(0):  # one slot for all keys: each copy takes as much disk space as the store
                 target = self.data_dir / f"backup-{secrets.token_hex(8)}.tmp"
                 try:
                     await asked(self.store.backup(target))
@@ -96,7 +96,7 @@ async def _pass(_: web.Request, key: Key) -> Answer:
 
 
 async def _taken(request: web.Request, written: Awaitable[None]) -> None:
-    """Wait until a part of an answer is taken. Raises ConnectionError, and ends the connection, after TAKE_SECONDS."""
+    """Wait until the client has taken a chunk. After TAKE_SECONDS, end the connection and raise ConnectionError."""
     try:
         async with asyncio.timeout(TAKE_SECONDS):
             await written
@@ -107,7 +107,7 @@ async def _taken(request: web.Request, written: Awaitable[None]) -> None:
 
 
 async def _stream(request: web.Request, path: Path, limits: Mapping[str, str]) -> web.StreamResponse:
-    """The file as an answer; ``limits`` are the headers of the one that let it pass."""
+    """Send the file. ``limits`` are the rate limit headers from the gate's check."""
     headers = {**limits, "Content-Type": "application/octet-stream", HEADER: current_id() or ""}
     response = web.StreamResponse(headers=headers)
     with path.open("rb") as file:

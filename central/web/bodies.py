@@ -1,4 +1,4 @@
-"""Reads a request's body within its bounds of size, time and memory, and judges a long one beside the event loop."""
+"""Reads a request's body within limits of size, time and memory. A long body is decoded in a thread."""
 
 import asyncio
 from collections import Counter
@@ -18,23 +18,23 @@ T = TypeVar("T")
 BODY_SECONDS: Final = 30.0
 """How long a body may take to arrive."""
 SHORT: Final = 16_384
-"""Bytes of a body that is judged on the event loop whatever is in it."""
+"""A body of at most this many bytes is decoded on the event loop, whatever it contains."""
 QUICK: Final = 262_144
-"""Bytes of a body that is tried on the event loop where that ends soon, as for a batch in everyday form."""
+"""A body of at most this many bytes is tried on the event loop if it is quick to decode: a batch in everyday form."""
 PACKED: Final = 65_536
-"""Bytes of a body with an encoding that is tried on the event loop: of a hundred parts each is copied."""
+"""A compressed body of at most this many bytes is expanded on the event loop. It may have 100 parts, each copied."""
 _ENCODING: Final = istr("Content-Encoding")
 MAX_ARRIVING: Final = 128 << 20
-"""Bytes of all bodies that arrive or wait at a time, each counted as long as its head says."""
+"""The most bytes of all bodies that arrive or wait. Each counts as long as its Content-Length says."""
 MAX_ARRIVING_OF_ONE_KEY: Final = 32 << 20
 SLOTS: Final = SlotBounds(at_once=2, of_one_key=1, waiting=64, waiting_of_one_key=16)
-"""Of long bodies: each may become 8 MiB and some ten milliseconds of work."""
+"""The slots for long bodies. Each may expand to 8 MiB and take tens of milliseconds."""
 ARRIVING: Final = "arriving bodies"
 LONG: Final = "long bodies"
 
 
 class Bodies:
-    """Bodies of all requests. ``busy`` counts those that were turned away."""
+    """Reads the bodies of all requests. ``busy`` counts refused requests."""
 
     def __init__(self, busy: Counter[str], seconds: float = BODY_SECONDS) -> None:
         busy[ARRIVING] += 0
@@ -50,11 +50,11 @@ class Bodies:
         work: Callable[[bytes], T],
         quick: Callable[[bytes], T | None] | None = None,
     ) -> T:
-        """What ``work`` makes of the expanded body. Raises what it raises, and ApiError for a body out of bounds.
+        """Read and expand the body, and return ``work(body)``. Raises what ``work`` raises, and ApiError over a limit.
 
-        ``work`` may run in a thread. ``quick`` does the same where that is soon done, and else gives None.
+        ``work`` may run in a thread. ``quick`` does the same work if that is quick, and else returns None.
         """
-        if request.content.is_eof():  # it came with its head, as most do: no timer, no share
+        if request.content.is_eof():  # most bodies arrive with their head: no timer and no limit is needed
             sent = await request.read()
             if len(sent) <= SHORT and _ENCODING not in request.headers:
                 return work(sent)
@@ -62,7 +62,7 @@ class Bodies:
         size = _promised(request)
         if self._arriving[key_id] + size > MAX_ARRIVING_OF_ONE_KEY or self._arriving.total() + size > MAX_ARRIVING:
             self._busy[ARRIVING] += 1
-            raise unavailable("too many bytes of bodies are on their way, of this key or of all; send fewer at once")
+            raise unavailable("too many large bodies arrive at once, from this key or from all; send fewer at once")
         self._arriving[key_id] += size
         try:
             return await self._judge(request, key_id, await self._read(request), work, quick)
@@ -105,7 +105,7 @@ class Bodies:
 
 
 def _promised(request: web.Request) -> int:
-    """How many bytes will come at most. Raises ApiError where that is too many."""
+    """How many bytes may arrive at most. Raises ApiError if that is too many."""
     length = request.content_length
     if length is not None and length > MAX_BODY_BYTES:
         raise too_large()
@@ -113,7 +113,7 @@ def _promised(request: web.Request) -> int:
 
 
 def _soon_expanded(sent: bytes, encoding: str) -> bytes | None:
-    """The body where it is no more than QUICK, and few bytes of it are to be read for that."""
+    """The expanded body, if it has at most QUICK bytes and expanding it is quick; else None."""
     if encoding and len(sent) > PACKED:
         return None
     try:

@@ -1,4 +1,4 @@
-"""Compresses large answers in a way that the client takes (RFC 9110, 12.5.3)."""
+"""Compresses large answers with an encoding that the client accepts (RFC 9110, 12.5.3)."""
 
 import asyncio
 import gzip
@@ -11,21 +11,21 @@ from central.ingest.answers import Answer
 from central.query.formats import weight_of
 
 LARGE: Final = 4_096
-"""Bytes from which an answer is compressed: a smaller one fits into a few packets as it is."""
+"""Answers of at least this many bytes are compressed. A smaller one fits into a few packets anyway."""
 _QUICK: Final = 32_768
-"""Bytes that are compressed on the event loop: that takes less than a millisecond."""
+"""Answers of at most this many bytes are compressed on the event loop, in less than a millisecond."""
 _GZIP_LEVEL: Final = 4
 _PACK: Final[dict[str, Callable[[bytes], bytes]]] = {
     "zstd": lambda body: zstandard.ZstdCompressor(level=3).compress(body),
     "gzip": lambda body: gzip.compress(body, _GZIP_LEVEL, mtime=0),
 }
-"""The ways, the better one first: it is taken where the client likes both as much."""
+"""The encodings. The first one is used if the client gives both the same weight."""
 
 
 async def compressed(answer: Answer, accept_encoding: str) -> Answer:
-    """The answer, compressed where it is large and the client asks for that; beside the event loop if that takes long.
+    """The answer, compressed if it is large and the client accepts that. Very large ones are compressed in a thread.
 
-    A large answer says that it varies, compressed or not, so that a cache keeps them apart.
+    Every large answer has a Vary header, so that a cache keeps compressed and plain answers apart.
     """
     if len(answer.body) < LARGE:
         return answer
@@ -40,7 +40,7 @@ async def compressed(answer: Answer, accept_encoding: str) -> Answer:
 
 
 def preferred(accept_encoding: str) -> str | None:
-    """zstd or gzip, whichever the header gives more weight; None where it takes neither, or would rather have none."""
+    """The encoding that the header gives the most weight: zstd or gzip. None if it prefers no compression."""
     weights: dict[str, float] = {}
     for entry in accept_encoding.lower().split(","):
         coding, *parameters = (field.strip() for field in entry.split(";"))

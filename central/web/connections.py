@@ -1,7 +1,8 @@
-"""Connections that do nothing: they are closed after a while, and the one that has done so longest when room is needed.
+"""Limits for connections: idle ones are closed after a while, and the longest idle one if there are too many.
 
-A connection waits for a request, or a request is handled, or its answer is taken. Waiting and taking have their time,
-checked once per second: one timer per connection would cost more than the request.
+A connection is in one of three states: it waits for a request, its request is handled, or its client takes the answer.
+The first and the last have a time limit. It is checked once per second, because one timer per connection would cost
+more than a request.
 """
 
 import asyncio
@@ -12,15 +13,15 @@ from typing import Final, Protocol
 
 MAX_CONNECTIONS: Final = 10_000
 RESERVED: Final = 256
-"""Descriptors for the store, Redis, the log and all else that is no connection of a client."""
+"""Descriptors that are kept for everything except clients' connections: the store, Redis, the log."""
 HEAD_SECONDS: Final = 15.0
-"""How long the head of a request may take, from its first byte, and on a new connection from the beginning."""
+"""How long the head of a request may take: from its first byte, or on a new connection from its start."""
 IDLE_SECONDS: Final = 75.0
-"""How long a connection may wait for its next request: longer than proxies keep theirs, and than agents are silent."""
+"""How long a connection may wait for its next request: longer than proxies keep one, and than agents are silent."""
 TAKE_SECONDS: Final = 60.0
-"""How long a client may take over an answer."""
+"""How long a client may take to read an answer."""
 LARGE: Final = 65_536
-"""Bytes of an answer that are counted while it is taken; the kernel and the transport take fewer at once."""
+"""Answers with more bytes count as unread until the client has taken them. Smaller ones fit into the send buffers."""
 MAX_UNREAD: Final = 128 << 20
 MAX_UNREAD_OF_ONE_KEY: Final = 32 << 20
 CONNECTIONS: Final = "connections"
@@ -32,7 +33,7 @@ class Peer(Protocol):
     """A connection that can be ended."""
 
     def end(self) -> None:
-        """Close it at once, whatever is in its buffers."""
+        """Close the connection at once, and drop what is in its buffers."""
 
     def has_begun(self) -> bool:
         """Whether a part of the next head is there. Asked once, of a connection that waits since its last answer."""
@@ -40,7 +41,7 @@ class Peer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ConnectionBounds:
-    """How many connections there may be, and how many seconds each may take for what."""
+    """How many connections there may be, and how many seconds each state may take."""
 
     most: int = MAX_CONNECTIONS
     head: float = HEAD_SECONDS
@@ -49,7 +50,7 @@ class ConnectionBounds:
 
 
 class Connections:
-    """All that are open. ``busy`` counts those that were closed for others, and answers that were not read in time."""
+    """All open connections. ``busy`` counts those closed to make room, and answers that were not read in time."""
 
     def __init__(self, bounds: ConnectionBounds, busy: Counter[str]) -> None:
         busy[CONNECTIONS] += 0
@@ -57,7 +58,7 @@ class Connections:
         self._bounds = bounds
         self._busy = busy
         self._open = 0
-        self._waiting: dict[Peer, float] = {}  # until when, the one that has waited longest first
+        self._waiting: dict[Peer, float] = {}  # the deadline of each; the one that has waited longest is first
         self._may_idle: dict[Peer, float] = {}
         self._taking: dict[Peer, float] = {}
         self._unread: Counter[int] = Counter()
@@ -65,13 +66,13 @@ class Connections:
         self._next_check = self._loop.call_later(_CHECK_SECONDS, self._close_late)
 
     def close(self) -> None:
-        """Look no more, and end those that wait."""
+        """Stop the checks, and end the connections that wait for a request."""
         self._next_check.cancel()
         for peer in list(self._waiting):
             peer.end()
 
     def opened(self, peer: Peer) -> None:
-        """A connection has come. Where there are too many the one that has waited longest goes, or else this one."""
+        """Note a new connection. If there are too many, end the one that has waited longest, or this one."""
         self._open += 1
         if self._open > self._bounds.most:
             self._busy[CONNECTIONS] += 1
@@ -83,37 +84,37 @@ class Connections:
         self._waiting[peer] = self._loop.time() + self._bounds.head
 
     def lost(self, peer: Peer) -> None:
-        """A connection has gone."""
+        """Note that a connection has ended."""
         self._open -= 1
         self._waiting.pop(peer, None)
         self._may_idle.pop(peer, None)
         self._taking.pop(peer, None)
 
     def head_begun(self, peer: Peer) -> None:
-        """The first bytes of a request are there, and not all of its head."""
+        """Note that a part of a request's head has arrived, but not all of it."""
         until = self._waiting.get(peer)
         if until is not None:
             self._waiting[peer] = min(until, self._loop.time() + self._bounds.head)
             self._may_idle.pop(peer, None)
 
     def asked(self, peer: Peer) -> None:
-        """A request is there, and is handled."""
+        """Note that a request has arrived and is handled."""
         self._waiting.pop(peer, None)
         self._may_idle.pop(peer, None)
 
     def answering(self, peer: Peer) -> None:
-        """An answer goes out."""
+        """Note that an answer is being sent."""
         self._taking[peer] = self._loop.time() + self._bounds.take
 
     def answered(self, peer: Peer) -> None:
-        """The answer is taken, and the next request may come. A part of its head may have come with the last one."""
+        """Note that the client has taken the answer. A part of the next request's head may have arrived already."""
         if self._taking.pop(peer, None) is not None:
             now = self._loop.time()
             self._waiting[peer] = now + min(self._bounds.head, self._bounds.idle)
             self._may_idle[peer] = now + self._bounds.idle
 
     def try_take_room(self, key_id: int, size: int) -> bool:
-        """Whether there is room for an answer of so many bytes; ``give_room`` gives it back."""
+        """Whether there is room for an unread answer of ``size`` bytes. If True, call ``give_room`` afterwards."""
         if self._unread[key_id] + size > MAX_UNREAD_OF_ONE_KEY or self._unread.total() + size > MAX_UNREAD:
             self._busy[UNREAD] += 1
             return False
@@ -121,7 +122,7 @@ class Connections:
         return True
 
     def give_room(self, key_id: int, size: int) -> None:
-        """The answer is taken, or its client has gone."""
+        """Give the room back: the client has taken the answer, or has gone."""
         self._unread[key_id] -= size
         if not self._unread[key_id]:
             del self._unread[key_id]
@@ -143,7 +144,7 @@ class Connections:
 
 
 def within_descriptors(bounds: ConnectionBounds) -> ConnectionBounds:
-    """``bounds`` that this process has descriptors for, after it was given as many as it needs and may have."""
+    """Raise this process's limit of descriptors as far as needed and allowed. Returns bounds that fit into it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = bounds.most + RESERVED
     if soft < needed:
@@ -153,5 +154,5 @@ def within_descriptors(bounds: ConnectionBounds) -> ConnectionBounds:
 
 
 def room_within(most: int, descriptors: int) -> int:
-    """How many connections, at most ``most``, there may be in a process that may have so many descriptors."""
+    """How many connections, at most ``most``, a process may have that may have ``descriptors`` descriptors."""
     return min(most, max(descriptors - RESERVED, descriptors // 2))

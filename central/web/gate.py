@@ -1,4 +1,4 @@
-"""What stands before an endpoint: the key, its scope and its limit."""
+"""The check before an endpoint: the key, its scope and its rate limit."""
 
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -21,7 +21,7 @@ Endpoint = Callable[[web.Request, Key], Awaitable[Answer]]
 
 
 class Gate:
-    """Lets a request through to an endpoint. Every request with a good key counts against its limit."""
+    """Lets requests through to an endpoint. Every request with a valid key counts against the key's limit."""
 
     def __init__(
         self, auth: Auth, limiter: Limiter, uses: KeyUses, refusals: Refusals, clock: Callable[[], float]
@@ -33,7 +33,7 @@ class Gate:
         self._clock = clock
 
     def __call__(self, scope: str, endpoint: Endpoint) -> Handler:
-        """``endpoint`` behind the gate, its answer as a response."""
+        """The handler that checks a request and then calls ``endpoint``."""
         auth, limiter, uses, clock = self._auth, self._limiter, self._uses, self._clock
         refusals = self._refusals
 
@@ -66,12 +66,12 @@ class Gate:
 
 
 def _one_key(request: web.Request) -> str | None:
-    """The header's text. Raises ApiError for two: a proxy may judge one of them, and we the other."""
+    """The X-API-Key header. Raises ApiError if there are two: a proxy might check one, and we the other."""
     given = request.headers.getall(_KEY, None)
     if given is None:
         return None
     if len(given) > 1:
-        raise unauthorized("X-API-Key was given more than once; send one")
+        raise unauthorized("the request has more than one X-API-Key header; send one")
     return given[0]
 
 
@@ -82,7 +82,7 @@ def _check_expiry(key: Key, now: float) -> None:
 
 
 def _check(key: Key, scope: str, decision: Decision) -> None:
-    """Raises ApiError: 429 beyond the limit, 403 without the scope."""
+    """Raise ApiError 429 over the limit, or 403 if the key lacks the scope."""
     if not decision.allowed:
         message = f"this key may send {decision.limit} requests per minute; try again in {decision.reset} s"
         raise ApiError(429, "RATE_LIMITED", message)

@@ -27,7 +27,11 @@ _TYPES: Final = istr(TYPES_HEADER)
 
 @dataclass(frozen=True, slots=True)
 class IngestEndpoints:
-    """``clock`` is UTC seconds, ``skew`` the seconds that a time may lie in the future. ``rejected`` counts by code."""
+    """The endpoints that receive metrics.
+
+    ``clock`` is UTC seconds. ``skew`` is how many seconds a time may lie in the future. ``rejected`` counts items by
+    error code.
+    """
 
     commits: GroupCommit
     bodies: Bodies
@@ -50,7 +54,7 @@ class IngestEndpoints:
 
             idempotency, made = await self.bodies.judge(request, key.id, work)
             if isinstance(made, Fault):
-                # A retry of what was stored long ago is too old by now, and is answered all the same.
+                # The request may be a retry: stored in time then, too old now. It gets the answer of the first try.
                 if idempotency is not None and made.code in _TIME_CODES:
                     answer = await self.commits.replay(idempotency, lambda: plain)
                     if answer is not None:
@@ -63,7 +67,7 @@ class IngestEndpoints:
         return handle
 
     async def batch(self, request: web.Request, key: Key) -> Answer:
-        """The handler of a batch. Its ids are looked up with its group, so its times need no look-up before."""
+        """The handler of a batch. Unlike ``single``, it needs no look-up for old times: the group looks up its ids."""
         path = "/api/metrics/batch"
         types = request.headers.getall(_TYPES, None)
 
@@ -91,15 +95,15 @@ class IngestEndpoints:
         return self._with_skew(answer)
 
     def _with_skew(self, answer: Answer) -> Answer:
-        """An agent holds back what this service would call future, so it has to know what that is."""
+        """The answer with the clock skew header. An agent needs it to hold back points that are still in the future."""
         return answer._replace(headers={**answer.headers, SKEW_HEADER: str(self.skew)})
 
 
 def _request_key(request: web.Request, key: Key, path: str, body: bytes) -> RequestKey | None:
-    """The ids of a request. Raises ApiError also for two keys: which of them its retry has nobody can know."""
+    """The ids of a request with an Idempotency-Key; else None. Raises ApiError if the header is bad or given twice."""
     given = request.headers.getall(_KEY, None)
     if given is None:
         return None
     if len(given) > 1:
-        raise invalid(Fault("VALIDATION_ERROR", _KEY, "Idempotency-Key was given more than once; send one"))
+        raise invalid(Fault("VALIDATION_ERROR", _KEY, "the request has more than one Idempotency-Key header; send one"))
     return request_key(key.id, given[0], path, body)

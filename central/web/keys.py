@@ -27,7 +27,7 @@ _KEY_RULES: Final = {
     "name": "name must be 1 to 255 printable characters; spaces are fine, tabs and invisible characters are not",
     "rate_limit": "rate_limit must be a whole number from 1 to 1000000000",
     "scopes": "scopes must be a list of one to three of ingest, query and admin",
-    "expires_at": "expires_at must be a time to come, ISO 8601, or null for never",
+    "expires_at": "expires_at must be a time in the future, ISO 8601, or null for never",
 }
 _RateLimit = Annotated[int, Field(ge=1, le=1_000_000_000)]
 _Scopes = Annotated[list[Literal["ingest", "query", "admin"]], Field(min_length=1, max_length=3)]
@@ -36,14 +36,14 @@ _log = structlog.get_logger(__name__)
 
 
 def _printable(name: str) -> str:
-    """What looks like another name, or turns a terminal's text around, is no name. Raises ValueError."""
+    """Refuse names that could look like another name or garble a terminal. Raises ValueError."""
     if not name.isprintable():
         raise ValueError("not printable")
     return name
 
 
 class ChangeBody(BaseModel):
-    """The body of PATCH /api/admin/keys/{id}: what it names is changed, the rest stays."""
+    """The body of PATCH /api/admin/keys/{id}. Fields that it does not have stay as they are."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -59,7 +59,7 @@ class NewKeyBody(ChangeBody):
 
 
 class KeyRules(NamedTuple):
-    """What settings say of keys: the limit unless told otherwise, and whether METRICS_ADMIN_KEY is set."""
+    """What the settings say about keys: the default rate limit, and whether METRICS_ADMIN_KEY is set."""
 
     rate_limit_default: int
     other_admin: bool = False
@@ -89,7 +89,7 @@ class KeyEndpoints:
         ends = _moment(fields.expires_at, now)
         row, text = await asked(self.auth.create(fields.name, scopes, limit, now, expires_at=ends))
         _log.info("key_created", id=row.id, name=row.name, scopes=sorted(scopes), by=key.id)
-        return self._key_answer("Key created; it is shown this once", row, text)
+        return self._key_answer("Key created; it is shown only now", row, text)
 
     async def change(self, request: web.Request, key: Key) -> Answer:
         """PATCH /api/admin/keys/{id}."""
@@ -119,9 +119,10 @@ class KeyEndpoints:
         return _answer(200, {"message": "Key revoked"})
 
     async def _change(self, request: web.Request, change: Callable[[KeyRow], KeyRow]) -> KeyRow:
-        """The row of the request's key after the change.
+        """Change the key of the request. Returns its new row.
 
-        Raises ApiError: 404 where there is no such key, or none that lives to be changed; 409 for the last admin key.
+        Raises ApiError: 404 if there is no such key, or if it is revoked and cannot be changed; 409 if this would end
+        the last admin key.
         """
         key_id = int(request.match_info["id"])
         keep_admin = not (_forced(request) or self.rules.other_admin)
@@ -143,7 +144,7 @@ class KeyEndpoints:
             raise _no_key(key_id)
         await self.announce(key_id)
         _log.info("key_rotated", id=key_id, by=key.id)
-        return self._key_answer("Key rotated; the old one is dead, the new one is shown this once", *made)
+        return self._key_answer("Key rotated; the old key is invalid, and the new one is shown only now", *made)
 
     def _shown(self, row: KeyRow) -> dict[str, Any]:
         used = self.uses.latest(row.id, row.last_used_at)
@@ -177,7 +178,7 @@ def _checked(body: type[B], raw: Any) -> B:
 
 
 def _moment(text: str | None, now: int) -> int | None:
-    """The second at which a key ends. Raises ApiError for one that is past, since that would be a revocation."""
+    """The second at which a key expires. Raises ApiError if it is in the past: that would revoke the key."""
     if text is None:
         return None
     try:
@@ -194,10 +195,10 @@ def _time(seconds: int | None) -> str | None:
 
 
 def _forced(request: web.Request) -> bool:
-    """Whether ``?force=true`` takes the risk. Raises ApiError for any other parameter or value."""
+    """Whether the request has ``?force=true``. Raises ApiError for any other parameter or value."""
     for name, value in request.query.items():
         if name != "force" or value not in {"true", "false"}:
-            raise invalid(Fault("VALIDATION_ERROR", name[:80], "the only parameter is force, which is true or false"))
+            raise invalid(Fault("VALIDATION_ERROR", name[:80], "the only parameter is force; it is true or false"))
     return request.query.get("force") == "true"
 
 
@@ -206,12 +207,12 @@ def _answer(status: int, body: Mapping[str, Any]) -> Answer:
 
 
 def _no_key(key_id: int) -> ApiError:
-    return ApiError(404, "NOT_FOUND", f"there is no live key {key_id}", details={"field": "id"})
+    return ApiError(404, "NOT_FOUND", f"there is no valid key {key_id}", details={"field": "id"})
 
 
 def _last_admin(key_id: int) -> ApiError:
     message = (
-        f"after that nobody could make or revoke keys, for key {key_id} is the last one with scope admin that lasts; "
-        "make another one first, or send force=true: then only a restart of the service makes a new one"
+        f"key {key_id} is the last admin key that stays valid; without it nobody could make or revoke keys; "
+        "make another admin key first, or send force=true: then only a restart of the service makes a new one"
     )
     return ApiError(409, "LAST_ADMIN_KEY", message, details={"field": "id"})

@@ -1,4 +1,4 @@
-"""What every request passes on its way in and out: errors as JSON, counts, slow requests in the log, CORS."""
+"""The middleware around every request: errors as JSON, counts, slow requests in the log, CORS headers."""
 
 import time
 from collections.abc import Awaitable, Callable
@@ -16,22 +16,22 @@ from central.web.open_requests import OpenRequests
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 SLOW_SECONDS: Final = 0.5
-"""A request that takes longer is named in the log: the PRD's promise for reads."""
+"""A request that takes longer is logged. The PRD promises this time for reads."""
 ABOUT: Final[web.RequestKey[Callable[[], dict[str, Any]]]] = web.RequestKey("about")
-"""What a handler has to say about its request, should the log want it."""
+"""A handler sets this function, which returns fields for the log line about a slow or failed request."""
 ENDS_WITH_CLIENT: Final[web.RequestKey[bool]] = web.RequestKey("ends_with_client")
-"""Set where a request's work changes nothing: it stops when nobody waits for the answer."""
+"""Set for a request that only reads. Its work is cancelled when the client goes away."""
 ASKED_BY: Final[web.RequestKey[int]] = web.RequestKey("asked_by")
-"""The row of the key that a request came with."""
+"""The id of the key that the request was sent with."""
 JSON: Final = "application/json; charset=utf-8"
 SERVER: Final = "fiesta-central"
-"""Instead of the versions of what it is made from."""
+"""The Server header. It does not reveal the versions of our libraries."""
 _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class MiddlewareOptions:
-    """Whose pages may ask (exact origins), and after how many seconds a request is slow."""
+    """The origins whose pages may read answers, and after how many seconds a request is slow."""
 
     cors_origins: tuple[str, ...] = ()
     slow_seconds: float = SLOW_SECONDS
@@ -44,7 +44,7 @@ def error_response(error: ApiError) -> web.Response:
 
 
 def middleware(settings: MiddlewareOptions, counts: RequestCounts, open_requests: OpenRequests) -> Any:
-    """Errors become JSON answers, requests are counted, listed origins get their CORS headers."""
+    """The middleware: it turns errors into JSON answers, counts requests, and adds CORS headers for listed origins."""
 
     request_ids = RequestIds()
 
@@ -86,7 +86,7 @@ def middleware(settings: MiddlewareOptions, counts: RequestCounts, open_requests
 
 
 def _log_request(request: web.Request, route: str, response: web.StreamResponse, seconds: float) -> None:
-    """One line on a request that was slow or that we failed; a probe of /ready has failed nobody."""
+    """Log a request that was slow or that failed. A 503 of /ready is not a failed request."""
     fields = {"method": request.method, "route": route, "status": response.status, "seconds": round(seconds, 4)}
     if (about := request.get(ABOUT)) is not None:
         fields |= about()
@@ -98,7 +98,7 @@ def _log_request(request: web.Request, route: str, response: web.StreamResponse,
 
 
 async def careful(_: web.Request, response: web.StreamResponse) -> None:
-    """Just before any answer goes: no browser guesses its type, and none keeps it unless it says otherwise itself."""
+    """Add headers to every answer: browsers must not guess its type, nor cache it unless the answer allows that."""
     response.headers.setdefault("X-Content-Type-Options", "nosniff")
     response.headers.setdefault("Cache-Control", "no-store")
     response.headers["Server"] = SERVER
@@ -107,18 +107,18 @@ async def careful(_: web.Request, response: web.StreamResponse) -> None:
 def _no_such_route(
     cors_origins: tuple[str, ...], request: web.Request, error: web.HTTPNotFound | web.HTTPMethodNotAllowed
 ) -> web.StreamResponse:
-    """404 and 405 in our shape; a preflight of a listed origin passes."""
+    """The answer for an unknown path or method: 404, 405, or 204 for a CORS preflight of a listed origin."""
     if isinstance(error, web.HTTPNotFound):
         return error_response(ApiError(404, "NOT_FOUND", "there is nothing at this path; /docs lists all paths"))
     if request.method == "OPTIONS" and request.headers.get("Origin") in cors_origins:
         return web.Response(status=204)
     allowed = ", ".join(sorted(error.allowed_methods))
-    message = f"{request.method[:20]} is not for this path; it takes {allowed}"
+    message = f"this path does not accept {request.method[:20]}; it accepts {allowed}"
     return error_response(ApiError(405, "METHOD_NOT_ALLOWED", message, headers={"Allow": allowed}))
 
 
 def _allow_origin(cors_origins: tuple[str, ...], request: web.Request, response: web.StreamResponse) -> None:
-    # For every origin, or a cache gives one the answer of another.
+    # Set this for every origin. Otherwise a cache could give one origin the answer for another.
     response.headers["Vary"] = ", ".join(filter(None, (response.headers.get("Vary"), "Origin")))
     origin = request.headers.get("Origin")
     if origin not in cors_origins:

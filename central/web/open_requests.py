@@ -1,11 +1,11 @@
-"""Which requests are being answered, so that a stop can let them end."""
+"""Counts the requests that are being answered, so that a stop can wait for them."""
 
 import asyncio
 from contextlib import suppress
 
 
 class OpenRequests:
-    """The requests being answered. A stop lets them end first: aiohttp reads no more of a body once it is told to."""
+    """The requests being answered. A stop waits for them first, because a stopping aiohttp reads no more bodies."""
 
     def __init__(self) -> None:
         self._count = 0
@@ -23,7 +23,7 @@ class OpenRequests:
             self._none.set()
 
     async def end(self, seconds: float) -> None:
-        """Wait until none is open, at most ``seconds``. From now on each answer closes its connection."""
+        """Wait at most ``seconds`` until no request is open. From now on, each answer closes its connection."""
         self.closing = True
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):

@@ -1,4 +1,4 @@
-"""What a probe or a scraper asks, without a key: liveness, readiness, Prometheus metrics."""
+"""The endpoints for probes and scrapers, without a key: liveness, readiness, Prometheus metrics."""
 
 import json
 from typing import Any
@@ -17,7 +17,7 @@ from protocol.limits import SKEW_HEADER
 
 
 def health(skew: int) -> Handler:
-    """Live: the process answers. ``skew`` is how many seconds a time may lie in its future."""
+    """The handler of /health: the process is alive. ``skew`` is how many seconds a time may lie in the future."""
 
     async def handle(_: web.Request) -> web.StreamResponse:
         headers = {"Content-Type": JSON, SKEW_HEADER: str(skew)}
@@ -27,7 +27,7 @@ def health(skew: int) -> Handler:
 
 
 def ready(store: Store, redis: RedisServices, check: WriteCheck) -> Handler:
-    """What each dependency said; 200 while what is sent can be acknowledged, else 503."""
+    """The handler of /ready: the state of each dependency. 200 while writes can be acknowledged, else 503."""
 
     async def handle(_: web.Request) -> web.StreamResponse:
         spill = redis.spill
@@ -39,7 +39,7 @@ def ready(store: Store, redis: RedisServices, check: WriteCheck) -> Handler:
         status = "ready" if whole else "degraded" if good else "not ready"
         body: dict[str, Any] = {"success": good, "status": status, "dependencies": asked}
         if spill is not None:
-            # A store that did not answer is not waited for twice: probes have little patience.
+            # If the store did not answer, do not wait for it a second time: a probe has a short time limit.
             body["spill"] = _waiting(spill, await _rejected(store) if asked["store"] == "ok" else None)
         headers = {"Content-Type": JSON} if good else {"Content-Type": JSON, "Retry-After": str(RETRY_SECONDS)}
         return web.Response(status=200 if good else 503, body=json.dumps(body).encode(), headers=headers)
@@ -63,7 +63,7 @@ async def _rejected(store: Store) -> int | None:
 
 
 def _waiting(spill: Spill, rejected: int | None) -> dict[str, Any]:
-    """What waits in the spill, and what came out of it that nobody could store; null where the store does not say."""
+    """What waits in the spill, and how many of its points could not be stored; null if the store does not answer."""
     state = spill.state
     return {
         "entries": state.entries,
@@ -75,7 +75,7 @@ def _waiting(spill: Spill, rejected: int | None) -> dict[str, Any]:
 
 
 def metrics(registry: CollectorRegistry) -> Handler:
-    """Prometheus text."""
+    """The handler of /metrics: Prometheus' text format."""
 
     async def handle(_: web.Request) -> web.StreamResponse:
         return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -19,7 +19,7 @@ from protocol.item import Fault
 
 T = TypeVar("T")
 RUN_SECONDS: Final = 20.0
-"""How long an answer waits for a run to end; the run goes on."""
+"""How long an answer waits for a run to end. A longer run goes on after the answer."""
 MOST_DAYS: Final = 36_500
 
 
@@ -33,14 +33,14 @@ def show(retention: Retention) -> Endpoint:
 
 
 def run(retention: Retention, *, seconds: float = RUN_SECONDS) -> Endpoint:
-    """POST /api/admin/retention/run. Neither ``seconds`` gone by nor a client that goes away ends the run."""
+    """POST /api/admin/retention/run. It answers within ``seconds``. The run goes on, also if the client leaves."""
     running: set[asyncio.Task[None]] = set()
 
     async def handle(request: web.Request, key: Key) -> Answer:
         task = asyncio.create_task(retention.run(f"key {key.id}"))
         running.add(task)
         task.add_done_callback(running.discard)
-        task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())  # also when nobody waits for it
+        task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())  # read it, or asyncio logs it
         done, _ = await asyncio.wait({task}, timeout=seconds)
         if not done:
             return await _shown(retention, 201, "Retention is running; removing goes on")
@@ -69,13 +69,13 @@ async def _shown(retention: Retention, status: int, message: str | None = None) 
 
 
 async def _asked(work: Awaitable[T]) -> T:
-    """What retention says; its refusals as ApiErrors."""
+    """The result of ``work``. Turns its errors into ApiError."""
     try:
         return await work
     except RestoreError as error:
         raise invalid(Fault("VALIDATION_ERROR", "days", f"days: {error}")) from None
     except BusyError:
-        raise unavailable("another process runs retention right now; try again") from None
+        raise unavailable("another process is running retention now; try again") from None
     except StoreError as error:
         raise unavailable(f"the store could not do it: {error}") from error
 

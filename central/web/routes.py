@@ -1,4 +1,4 @@
-"""Every path of the service and what answers it."""
+"""All paths of the service, and the endpoint that answers each."""
 
 import json
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from runtime.addresses import may_mean_loopback
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
-    """What answers, each with what it needs. Made by central.app, which owns all that is behind it."""
+    """All endpoints. central.app makes them, and owns what they use."""
 
     ingest: IngestEndpoints
     queries: QueryEndpoints
@@ -40,9 +40,10 @@ class Endpoints:
 def application(
     endpoints: Endpoints, gate: Gate, middleware: Any, version: str, loopback: str | None = None
 ) -> web.Application:
-    """The aiohttp application: every path behind the middleware, and those that need a key behind the gate.
+    """The aiohttp application: all paths are behind the middleware, and those that need a key behind the gate.
 
-    ``loopback`` is the host that we listen on, where programs of this host alone reach it and no proxy does.
+    ``loopback`` is the address that the service listens on, if only programs on this host can reach it and there is no
+    proxy; else None.
     """
     app = web.Application(middlewares=[middleware], client_max_size=MAX_BODY_BYTES)
     app.on_response_prepare.append(careful)
@@ -76,13 +77,13 @@ def _add_admin(route: web.UrlDispatcher, endpoints: Endpoints, gate: Gate) -> No
 
 
 def _add_open(route: web.UrlDispatcher, endpoints: Endpoints, version: str, loopback: str | None) -> None:
-    """Those that need no key; on loopback they answer to a name of this host alone."""
+    """Add the paths that need no key. On loopback, they answer only if the Host header names this host."""
 
     def meant(handler: Handler) -> Handler:
         return handler if loopback is None else _meant_for(loopback, handler)
 
     description = static_page.document(json.dumps(openapi(version)).encode(), "application/json")
-    route.add_get("/health", endpoints.health)  # it tells nothing, and probes come by odd names
+    route.add_get("/health", endpoints.health)  # for every Host: it reveals nothing, and probes use many names
     route.add_get("/ready", meant(endpoints.ready))
     route.add_get("/metrics", meant(endpoints.scrape))
     route.add_get("/openapi.json", meant(description))
@@ -92,14 +93,17 @@ def _add_open(route: web.UrlDispatcher, endpoints: Endpoints, version: str, loop
 
 
 def _meant_for(loopback: str, handler: Handler) -> Handler:
-    """``handler`` for requests whose Host may mean ``loopback``; others come from a page with a name of its own."""
+    """``handler``, but 403 if the Host header does not name ``loopback``.
+
+    Such a request comes from a web page whose domain resolves to this host (DNS rebinding).
+    """
 
     async def handle(request: web.Request) -> web.StreamResponse:
         asked = request.headers.get("Host", loopback)
         if not may_mean_loopback(asked, loopback):
             message = (
-                f"this service listens on {loopback}, and Host names {asked[:80]!r}; ask for localhost, or set "
-                "METRICS_BEHIND_PROXY=true where a proxy passes requests on"
+                f"this service listens on {loopback}, but the Host header is {asked[:80]!r}; use localhost, or set "
+                "METRICS_BEHIND_PROXY=true if a proxy forwards requests"
             )
             raise ApiError(403, "FORBIDDEN", message, details={"field": "Host"})
         return await handler(request)

@@ -1,4 +1,6 @@
-"""Runs the application. What is no HTTP is answered in our own shape: aiohttp's answer quotes it, and with it a key."""
+"""Runs the application. It answers requests that are not valid HTTP itself: aiohttp's answer would quote the request,
+and perhaps a key in it.
+"""
 
 import asyncio
 import ssl
@@ -19,9 +21,9 @@ from central.web.middleware import ASKED_BY, ENDS_WITH_CLIENT, SERVER, error_res
 from protocol.item import Fault
 
 MAX_LINE: Final = 32_768
-"""Bytes of the request line."""
+"""The most bytes of the request line."""
 MAX_HEADER: Final = 16_384
-"""Bytes of one header."""
+"""The most bytes of one header."""
 TLS: Final = "tls"
 EXPECT: Final = "expect"
 CONTINUE: Final = "100-continue"
@@ -32,15 +34,15 @@ KINDS: Final[tuple[tuple[type[Exception], str], ...]] = (
     (faults.LineTooLong, "too_long"),
     (Exception, "message"),
 )
-"""Why it was no HTTP: the first that fits; or one of the two above."""
+"""Why a request was not valid HTTP: the first entry that fits, or TLS or EXPECT."""
 _HELLO: Final = "Received HTTPS"
-"""How aiohttp's parser says so."""
+"""aiohttp's error message begins with this if a client speaks TLS to a plain HTTP port."""
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 _log = structlog.get_logger(__name__)
 
 
 class Runner(web.AppRunner):
-    """An AppRunner whose connections are of our kind. ``unreadable`` counts what was no HTTP, by why."""
+    """An AppRunner with our own class of connections. ``unreadable`` counts requests that were not valid HTTP."""
 
     def __init__(
         self, app: web.Application, unreadable: Counter[str], connections: Connections, **options: Any
@@ -68,7 +70,7 @@ class Runner(web.AppRunner):
         return server
 
     def _expects_what_we_know(self, handler: Handler) -> Handler:
-        """``handler`` behind a look at Expect. aiohttp's own quotes the header, and fails where that is no UTF-8."""
+        """``handler`` after a check of the Expect header. aiohttp's check quotes it, and fails if it is not UTF-8."""
 
         asked = self._all.asked
 
@@ -140,7 +142,7 @@ class _Handshake(asyncio.Protocol):
 
 
 class _Peer(RequestHandler):
-    """A connection."""
+    """A connection of a client."""
 
     __slots__ = ("_held",)
 
@@ -149,14 +151,14 @@ class _Peer(RequestHandler):
         self._held = manager.held
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """A client has come."""
+        """See asyncio.Protocol."""
         super().connection_made(transport)
         self._held.opened(self)
 
     def data_received(self, data: bytes) -> None:
-        """Read on; a head has its time from its first byte."""
+        """See asyncio.Protocol. The time limit of a head starts at its first byte."""
         super().data_received(data)
-        if self._waiter is not None and not self._waiter.done():  # still no request: its head is not whole
+        if self._waiter is not None and not self._waiter.done():  # the head is not complete yet
             self._held.head_begun(self)
 
     def end(self) -> None:
@@ -181,11 +183,11 @@ class _Peer(RequestHandler):
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
-        """Send the answer, where there is room for what its client does not take at once."""
+        """Send the answer, or a 503 if there is no room for another large answer that its client may not read."""
         size = len(resp.body) if isinstance(resp, web.Response) and isinstance(resp.body, bytes) else 0
         key_id = request.get(ASKED_BY, 0)
         if size > LARGE and not self._held.try_take_room(key_id, size):
-            size, refused = 0, "too many answers of this key, or of all, are not read yet; read them first"
+            size, refused = 0, "too many answers for this key, or for all, are not read yet; read them first"
             resp = error_response(unavailable(refused))
         self._held.answering(self)
         try:
@@ -196,7 +198,7 @@ class _Peer(RequestHandler):
                 self._held.give_room(key_id, size)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """The client has gone, and with it the work of a request that only reads."""
+        """See asyncio.Protocol. If the request only reads, this cancels its work."""
         self._held.lost(self)
         request, task = self._current_request, self._task_handler
         super().connection_lost(exc)
@@ -210,7 +212,7 @@ class _Peer(RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """Answer and close. What was sent is in no line of the log."""
+        """Answer a request that is not valid HTTP, and close the connection. The log does not quote the request."""
         request_id = RequestIds().begin(None)
         if status == HTTPStatus.BAD_REQUEST:
             self._count_unreadable(_reason(exc), type(exc).__name__, request)
@@ -224,7 +226,7 @@ class _Peer(RequestHandler):
         return response
 
     def _count_unreadable(self, reason: str, cause: str, request: web.BaseRequest) -> None:
-        """Of a request that reaches no handler: those count theirs."""
+        """Count and log a request that reaches no handler."""
         cast(_Server, self._manager).unreadable[reason] += 1
         _log.info("request_is_no_http", reason=reason, cause=cause, peer=request.remote)
 
@@ -238,10 +240,10 @@ def _reason(error: BaseException | None) -> str:
 def _message(error: BaseException | None) -> str:
     if isinstance(error, faults.LineTooLong):
         return (
-            f"the request line may have {MAX_LINE} bytes and each header {MAX_HEADER}; this is longer: "
+            f"the request line may have {MAX_LINE} bytes and each header {MAX_HEADER}, and this one is longer; "
             "ask for fewer names at once"
         )
     if _reason(error) == TLS:
-        return "this port speaks plain HTTP and not TLS: ask for http://, or set METRICS_TLS_CERT and METRICS_TLS_KEY"
+        return "this port speaks plain HTTP and not TLS; use http://, or set METRICS_TLS_CERT and METRICS_TLS_KEY"
     what = type(error).__name__ if error is not None else "BadHttpMessage"
-    return f"this is no HTTP request that can be read ({what})"
+    return f"this is not a valid HTTP request ({what})"

@@ -1,4 +1,4 @@
-"""The page to look at: static files of central/page, read once at start, and what a browser is told beside them."""
+"""Serves the web page: the static files of central/page, read once at the start, with their security headers."""
 
 from collections.abc import Mapping
 from hashlib import sha256
@@ -22,7 +22,7 @@ _POLICY: Final = {
     "require-trusted-types-for": "'script'",
     "trusted-types": "'none'",
 }
-"""Nothing inline, nothing from elsewhere, and no text that a script could turn into markup."""
+"""The page may use nothing inline and nothing from other hosts, and no script may turn text into markup."""
 HEADERS: Final = {
     "Content-Security-Policy": "; ".join(f"{name} {value}" for name, value in _POLICY.items()),
     "X-Content-Type-Options": "nosniff",
@@ -31,7 +31,7 @@ HEADERS: Final = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-cache",
 }
-"""``no-cache``: kept, but asked for again with its ETag each time, so that an upgrade is seen at once."""
+"""With ``no-cache`` a browser keeps a file but asks each time whether its ETag changed. So it sees upgrades at once."""
 _TYPES: Final = {
     ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",
@@ -41,7 +41,7 @@ _TYPES: Final = {
 
 
 def document(body: bytes, content_type: str) -> Handler:
-    """A document made once at start; 304 for a browser that has it."""
+    """The handler of a fixed document. It answers 304 to a browser that has the document."""
     tag = sha256(body).hexdigest()[:32]
     headers = {**HEADERS, "ETag": f'"{tag}"'}
 
@@ -54,12 +54,12 @@ def document(body: bytes, content_type: str) -> Handler:
 
 
 def page() -> Handler:
-    """The page itself."""
+    """The handler of the page itself."""
     return _documents()["index.html"]
 
 
 def assets() -> Handler:
-    """The page's scripts, styles and icon, by the name in the path. Raises ApiError 404 for any other name."""
+    """The handler of the page's scripts, styles and icon. Raises ApiError 404 for any other name."""
     known: Mapping[str, Handler] = _documents()
 
     async def handle(request: web.Request) -> web.StreamResponse:

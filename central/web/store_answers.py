@@ -1,4 +1,4 @@
-"""What a store says to an admin, as an answer over HTTP."""
+"""Turns a store's errors into HTTP answers for the admin API."""
 
 from collections.abc import Awaitable
 from typing import TypeVar
@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 async def asked(answer: Awaitable[T]) -> T:
-    """What the store says. Raises ApiError: 503 where it cannot now, 404 where it never will."""
+    """The store's answer. Raises ApiError: 404 if this kind of store cannot do it, 503 if it cannot do it now."""
     try:
         return await answer
     except Unsupported as error:

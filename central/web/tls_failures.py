@@ -1,4 +1,4 @@
-"""Counts TLS handshakes that fail: the event loop closes such a connection and tells nobody."""
+"""Counts failed TLS handshakes. The event loop alone would close such connections silently."""
 
 import ssl
 from collections import Counter
@@ -15,14 +15,14 @@ KINDS: Final = (
     ("ALERT", "refused_by_client"),
     ("", "other"),
 )
-"""Why: the first whose text is in OpenSSL's reason."""
+"""The reasons. The first entry counts whose text is in OpenSSL's reason."""
 _log = structlog.get_logger(__name__)
 
 
 def count_handshakes(context: ssl.SSLContext | None, failures: Counter[str]) -> None:
-    """Have ``failures`` count the handshakes of a server's context that fail, by why; none without TLS.
+    """Make ``failures`` count the failed handshakes of a server's context by reason. ``context`` is None without TLS.
 
-    A peer that goes away without a word, as the probes of load balancers do, is no failure.
+    A client that disconnects without data, as load balancers' probes do, does not count.
     """
     failures.update(dict.fromkeys(dict(KINDS).values(), 0))
     if context is None:

@@ -1,1 +1,1 @@
-"""The API's description. Out: /openapi.json and the reference page, made from one table of endpoints."""
+"""The API's description: a table of endpoints. Out: /openapi.json, from which the reference page is made."""

@@ -1,6 +1,6 @@
-"""The pieces of the API description that endpoints share: error codes, schemas, headers, answers.
+"""The parts of the API description that endpoints share: error codes, schemas, headers, answers.
 
-Every function returns a new value, so that nobody can change another's description.
+Every function returns a new value, so that no caller can change the description of another.
 """
 
 from typing import Any, Final, NamedTuple
@@ -23,47 +23,49 @@ _BOUND: Final = 10**16
 
 
 class Code(NamedTuple):
-    """An error code: the status it comes with, what it means, and what to do."""
+    """An error code: its HTTP status, and a text that says what it means and what to do."""
 
     status: int
     meaning: str
 
 
 CODES: Final = {
-    "VALIDATION_ERROR": Code(
-        400, "A field, parameter or header is missing, unknown, given twice or not as it must be."
-    ),
+    "VALIDATION_ERROR": Code(400, "A field, parameter or header is missing, unknown, given twice or not valid."),
     "INVALID_JSON": Code(400, "The body is not JSON in UTF-8, or nested too deeply."),
     "INVALID_NAME": Code(400, f"A name is not 1 to {MAX_NAME_LENGTH} characters of A-Z, a-z, 0-9, '.', '_' and '-'."),
-    "INVALID_VALUE": Code(400, "A number is no JSON number, or outside ±9999999999999999.9999."),
-    "INVALID_TIMESTAMP": Code(400, "A time is not ISO 8601, or no date of the calendar."),
+    "INVALID_VALUE": Code(400, "A number is not a JSON number, or is outside ±9999999999999999.9999."),
+    "INVALID_TIMESTAMP": Code(400, "A time is not ISO 8601, or its date does not exist."),
     "TIMESTAMP_TOO_OLD": Code(400, "recorded_at is older than 7 days."),
     "TIMESTAMP_IN_FUTURE": Code(400, "recorded_at is in the future by more than METRICS_CLOCK_SKEW_SECONDS."),
     "METRIC_TYPE_CONFLICT": Code(400, "The name exists with the other type; a name keeps its type."),
     "TOO_MANY_METRICS": Code(400, "The name is new, and the number of names has reached its cap."),
-    "BATCH_TOO_LARGE": Code(400, f"More than {MAX_BATCH_ITEMS:,} items: send the batch in parts."),
+    "BATCH_TOO_LARGE": Code(400, f"The batch has more than {MAX_BATCH_ITEMS:,} items: send several batches."),
     "IDEMPOTENCY_KEY_REUSED": Code(400, "This Idempotency-Key came before with another body or path: use a new one."),
-    "RANGE_TOO_LARGE": Code(400, "The answer would hold too many windows; the message says which window fits."),
-    "UNAUTHORIZED": Code(401, "No API key, more than one, or none that is valid."),
+    "RANGE_TOO_LARGE": Code(400, "The answer would have too many windows; the message says which window fits."),
+    "UNAUTHORIZED": Code(401, "The request has no API key, more than one, or no valid one."),
     "FORBIDDEN": Code(
         403,
-        "The key lacks the scope that this endpoint needs, or a page without a key was asked for by a foreign Host.",
+        "The key lacks the scope that this endpoint needs; or a path without a key was asked for under a foreign Host.",
     ),
-    "NOT_FOUND": Code(404, "No such path, key or metric."),
-    "METHOD_NOT_ALLOWED": Code(405, "The path has other methods; the Allow header names them."),
+    "NOT_FOUND": Code(404, "There is no such path, key or metric."),
+    "METHOD_NOT_ALLOWED": Code(405, "The path accepts other methods; the Allow header names them."),
     "LAST_ADMIN_KEY": Code(
-        409, "Afterwards no key with scope admin would last: make another one first, or send force=true."
+        409, "After this, no admin key would stay valid: make another one first, or send force=true."
     ),
     "BODY_TOO_LARGE": Code(
         413, f"The body is over {MAX_BODY_BYTES >> 20} MiB as sent, or over {MAX_EXPANDED_BYTES >> 20} MiB expanded."
     ),
     "UNSUPPORTED_ENCODING": Code(
         415,
-        "The body has a Content-Encoding that is not gzip, zstd or identity; Accept-Encoding names those it may have.",
+        "The body's Content-Encoding is not gzip, zstd or identity; the Accept-Encoding header names the valid ones.",
     ),
-    "RATE_LIMITED": Code(429, "The key has used its requests of this minute; Retry-After says when to go on."),
-    "INTERNAL_ERROR": Code(500, "A fault of the service. Nothing was acknowledged; try again with the same key."),
-    "SERVICE_UNAVAILABLE": Code(503, "Busy or not ready; try again after Retry-After with the same Idempotency-Key."),
+    "RATE_LIMITED": Code(429, "The key has used all its requests for this minute; try again after Retry-After."),
+    "INTERNAL_ERROR": Code(
+        500, "The service failed. Nothing was acknowledged; try again with the same Idempotency-Key."
+    ),
+    "SERVICE_UNAVAILABLE": Code(
+        503, "The service is busy or not ready; try again after Retry-After with the same Idempotency-Key."
+    ),
 }
 
 ERRORS: Final = {
@@ -91,13 +93,13 @@ def schema(name: str) -> Json:
 
 
 def record(required: Json, optional: Json | None = None, *, closed: bool = False) -> Json:
-    """An object with these properties; ``closed`` refuses others."""
+    """An object with these properties. With ``closed``, it may have no others."""
     made: Json = {"type": "object", "required": list(required), "properties": {**required, **(optional or {})}}
     return {**made, "additionalProperties": False} if closed else made
 
 
 def success(properties: Json, optional: Json | None = None) -> Json:
-    """The body of a success: ``success`` and what comes beside it."""
+    """The body of a successful answer: ``success`` and these properties."""
     return record({"success": {"type": "boolean", "const": True}, **properties}, optional)
 
 
@@ -111,13 +113,13 @@ def _sent_schemas() -> Json:
         "type": "number",
         "exclusiveMinimum": -_BOUND,
         "exclusiveMaximum": _BOUND,
-        "description": "Exact decimal of up to 16 + 4 digits; more than four decimals are rounded half even.",
+        "description": "An exact decimal of up to 16 + 4 digits. More than four decimals are rounded half to even.",
     }
     name = {"type": "string", "pattern": NAME_PATTERN, "description": "Letters, digits, '.', '_', '-'. Case matters."}
     recorded_at = {
         "type": "string",
         "pattern": TIME_PATTERN,
-        "description": "ISO 8601, any offset, UTC without one. Up to 7 days back, not in the future. Default: now.",
+        "description": "ISO 8601 with any offset, or UTC. At most 7 days ago, not in the future. Default: now.",
     }
     kind = {"type": "string", "enum": ["counter", "value"], "description": "A name keeps its type for ever."}
     counted = {**number, "description": f"Default 1. {number['description']}"}
@@ -125,10 +127,10 @@ def _sent_schemas() -> Json:
         "count": {
             **number,
             "exclusiveMinimum": 0,
-            "description": "How many samples the value is the sum of; with min and max, or not at all.",
+            "description": "How many samples value is the sum of. Needs min and max.",
         },
-        "min": {**number, "description": "The smallest of them."},
-        "max": {**number, "description": "The largest of them."},
+        "min": {**number, "description": "The smallest of these samples."},
+        "max": {**number, "description": "The largest of these samples."},
     }
     items = {"type": "array", "minItems": 1, "maxItems": MAX_BATCH_ITEMS, "items": schema("Item")}
     items["description"] = "Samples, and summaries of several samples, in any mix."
@@ -140,7 +142,7 @@ def _sent_schemas() -> Json:
                 {"name": name, "type": kind, "value": number}, {**summary, "recorded_at": recorded_at}, closed=True
             ),
             "dependentRequired": {"count": ["min", "max"], "min": ["count", "max"], "max": ["count", "min"]},
-            "description": "A sample, or with count, min and max a summary of several whose sum is value.",
+            "description": "A sample; or, with count, min and max, a summary of several samples whose sum is value.",
         },
         "Batch": record({"metrics": items}, closed=True),
     }
@@ -153,12 +155,12 @@ def _answer_schemas() -> Json:
             {
                 "accepted": {"type": "integer", "minimum": 0, "description": "Items that are durable now."},
                 "rejected": {"type": "integer", "minimum": 0},
-                "errors": {"type": "array", "items": schema("ItemError"), "description": "One for each rejected."},
+                "errors": {"type": "array", "items": schema("ItemError"), "description": "One per rejected item."},
             }
         ),
         "ItemError": record(
             {
-                "index": {"type": "integer", "minimum": 0, "description": "Place in metrics, from 0."},
+                "index": {"type": "integer", "minimum": 0, "description": "The item's index in metrics, from 0."},
                 "name": {"type": ["string", "null"]},
                 "code": {"type": "string", "enum": list(CODES)},
                 "message": {"type": "string"},
@@ -173,7 +175,7 @@ def _answer_schemas() -> Json:
                 "partial": {
                     "type": "boolean",
                     "const": True,
-                    "description": "Only where start or end cuts the window, or it has not ended yet.",
+                    "description": "Only if start or end cuts the window, or if the window has not ended yet.",
                 },
             },
         ),
@@ -185,7 +187,7 @@ def _answer_schemas() -> Json:
                         {
                             "code": {"type": "string", "enum": list(CODES)},
                             "message": {"type": "string", "description": "What is wrong and what would be right."},
-                            "details": {"type": "object", "description": "field names the one at fault."},
+                            "details": {"type": "object", "description": "field names the field that is wrong."},
                         }
                     ),
                 }
@@ -197,7 +199,7 @@ def _answer_schemas() -> Json:
 
 def _admin_schemas() -> Json:
     scopes = {"type": "array", "minItems": 1, "maxItems": 3, "items": {"type": "string", "enum": list(SCOPES)}}
-    limit = {"type": "integer", "minimum": 1, "maximum": MAX_RATE_LIMIT, "description": "Requests a minute."}
+    limit = {"type": "integer", "minimum": 1, "maximum": MAX_RATE_LIMIT, "description": "Requests per minute."}
     key_name = {
         "type": "string",
         "minLength": 1,
@@ -216,14 +218,14 @@ def _admin_schemas() -> Json:
         "last_used_at": {
             "type": ["string", "null"],
             "format": "date-time",
-            "description": "Of the last request with it, up to a minute late where there are several processes.",
+            "description": "When the key was last used. Up to a minute late if the service has several processes.",
         },
         "revoked_at": {"type": ["string", "null"], "format": "date-time"},
     }
-    expires = {"type": ["string", "null"], "pattern": TIME_PATTERN, "description": "A time to come; null: never."}
+    expires = {"type": ["string", "null"], "pattern": TIME_PATTERN, "description": "A future time; null: never."}
     return {
         "Key": record(key),
-        "FreshKey": record({**key, "key": {"type": "string", "description": "The key itself, shown this once."}}),
+        "FreshKey": record({**key, "key": {"type": "string", "description": "The key itself. It is shown only now."}}),
         "NewKey": record(
             {"name": key_name},
             {
@@ -236,7 +238,7 @@ def _admin_schemas() -> Json:
         "KeyChange": {
             **record({}, {"rate_limit": limit, "scopes": scopes, "expires_at": expires}, closed=True),
             "minProperties": 1,
-            "description": "What is named is changed, the rest stays.",
+            "description": "Only the given fields are changed.",
         },
         "Metric": record(
             {"name": {"type": "string"}, "type": {"type": "string", "enum": ["counter", "value"]}},
@@ -244,11 +246,11 @@ def _admin_schemas() -> Json:
                 "statsd_type": {
                     "type": "string",
                     "enum": list(KIND_OF),
-                    "description": "Which of StatsD's types owns the name, where an agent sent it.",
+                    "description": "The StatsD type that owns the name, if an agent sent it.",
                 },
                 "clash_of": {
                     "type": "string",
-                    "description": "The name that another type owns, and that some samples here were sent under.",
+                    "description": "The name under which these samples were sent. Another StatsD type owns it.",
                 },
             },
         ),
@@ -268,9 +270,9 @@ def _retention_schemas() -> Json:
             {
                 "retention_days": days,
                 "grace_days": days,
-                "line": moment("Points before it are hidden; null: none."),
-                "drop_line": moment("Points before it are removed; null: none."),
-                "held_until": moment("Until then the daily run leaves the line where it is; null: no hold."),
+                "line": moment("Points before this time are hidden; null: none."),
+                "drop_line": moment("Points before this time are removed; null: none."),
+                "held_until": moment("Until this time the daily run does not move the line; null: no hold."),
                 "last_run": moment("When the last run ended."),
                 "log": {"type": "array", "items": schema("RetentionEntry"), "description": "The newest 50 first."},
             }
@@ -280,7 +282,7 @@ def _retention_schemas() -> Json:
                 "at": {"type": "string", "format": "date-time"},
                 "action": {"type": "string", "enum": ["hide", "restore", "drop"]},
                 "line": {"type": "string", "format": "date-time"},
-                "actor": {"type": "string", "description": "daily, or the key that asked."},
+                "actor": {"type": "string", "description": "daily, or the key that asked for it."},
                 "rows": {**count, "description": "Rows removed."},
                 "parts": {**count, "description": "Partitions or slices removed."},
             }
@@ -298,7 +300,7 @@ def headers() -> Json:
     seconds = {"schema": {"type": "integer", "minimum": 0}}
     return {
         "Idempotency-Replayed": {
-            "description": "true when this is the answer to an earlier request and nothing was stored again.",
+            "description": "true if this is the answer to an earlier request and nothing was stored again.",
             "schema": {"type": "string", "enum": ["true"]},
         },
         "Metrics-Clock-Skew": {
@@ -306,27 +308,27 @@ def headers() -> Json:
             **seconds,
         },
         "Metrics-Complete": {
-            "description": "false while points that were acknowledged wait in the spill: they are not in the answer.",
+            "description": "false while acknowledged points wait in the spill and are not in the answer yet.",
             "schema": {"type": "string", "enum": ["false"]},
         },
         "Metrics-Unknown": {
-            "description": "The names of the query that do not exist, with commas between.",
+            "description": "The names in the query that do not exist, separated by commas.",
             "schema": {"type": "string"},
         },
         RENAMED_HEADER: {
             "description": (
-                "The names under which items were stored because their own belong to another of StatsD's types, with "
-                f"commas between; at most {MAX_RENAMED}. A replay does not have it."
+                "The names under which items were stored because another StatsD type owns their own name, separated "
+                f"by commas; at most {MAX_RENAMED}. A replay does not have this header."
             ),
             "schema": {"type": "string"},
         },
         "Retry-After": {"description": "Seconds to wait before the next try.", **seconds},
-        "RateLimit-Limit": {"description": "Requests a minute of this key.", **seconds},
-        "RateLimit-Remaining": {"description": "Requests left in this minute.", **seconds},
+        "RateLimit-Limit": {"description": "Requests per minute for this key.", **seconds},
+        "RateLimit-Remaining": {"description": "Requests left for this minute.", **seconds},
         "RateLimit-Reset": {"description": "Seconds until the next minute starts.", **seconds},
         "WWW-Authenticate": {"description": "ApiKey.", "schema": {"type": "string"}},
         "X-Request-Id": {
-            "description": "The id that was sent in this header, or a new one; the service's log has it.",
+            "description": "The id that the request had in this header, or a new one. The service's log has it too.",
             "schema": {"type": "string"},
         },
     }
@@ -339,8 +341,8 @@ def idempotency_key(example: str) -> Json:
         "in": "header",
         "required": False,
         "description": (
-            "Any text that is new for each request, such as a UUID. The same key and body again give the first "
-            "answer and store nothing, for 8 days. Without it a retry may count twice."
+            "A new text for each request, such as a UUID. For 8 days, a request with the same key and body gets the "
+            "first answer, and nothing is stored again. Without this header, a retry may count twice."
         ),
         "schema": {"type": "string", "pattern": rf"^[ -~]{{1,{MAX_IDEMPOTENCY_KEY}}}$"},
         "example": example,
@@ -348,15 +350,15 @@ def idempotency_key(example: str) -> Json:
 
 
 def statsd_types() -> Json:
-    """The header that says what a batch's items were on their StatsD lines."""
+    """The header with the StatsD types of a batch's items."""
     return {
         "name": TYPES_HEADER,
         "in": "header",
         "required": False,
         "description": (
-            "What each item was on its StatsD line: a letter an item, in order, of c (counter), t (timing), g (gauge), "
-            "s (set) and - (not said). The first type to come owns a name; items of the others are stored under the "
-            "name with .counter, .timing, .gauge or .set behind it instead of being rejected. The agent sends it."
+            "The StatsD type of each item: one letter per item, in order: c (counter), t (timing), g (gauge), s (set) "
+            "or - (none). The first type that arrives owns a name. Items of another type are stored under the name "
+            "plus .counter, .timing, .gauge or .set, and are not rejected. The agent sends this header."
         ),
         "schema": {"type": "string", "pattern": "^[ctgs-]*$"},
         "example": "ct",
@@ -374,7 +376,7 @@ def id_header() -> Json:
 
 
 def responses() -> Json:
-    """components/responses: the errors by status."""
+    """components/responses: an error answer per status."""
     made = {}
     for status, name in ERRORS.items():
         codes = {code: entry for code, entry in CODES.items() if entry.status == status}

@@ -1,4 +1,4 @@
-"""The API in OpenAPI 3.1: what /openapi.json serves, what the reference page is made from, what tests are run from."""
+"""The API in OpenAPI 3.1. /openapi.json serves it, the reference page shows it, and tests use it."""
 
 from typing import Any, Final
 
@@ -7,21 +7,21 @@ from central.web.openapi.components import Json, ref
 from central.web.openapi.endpoints import Endpoint, endpoints
 
 TAGS: Final = {
-    "Ingest": "Send metrics. A 201 means: durable. Scope ingest.",
-    "Query": "Ask for exact answers. Scope query.",
-    "Admin": "Keys, deletion and backup. Scope admin.",
-    "Service": "For probes, scrapers and readers. No key needed.",
+    "Ingest": "Send metrics. A 201 means that they are durable. These endpoints need the scope ingest.",
+    "Query": "Ask for exact answers. These endpoints need the scope query.",
+    "Admin": "Manage keys, delete metrics, make backups. These endpoints need the scope admin.",
+    "Service": "For probes, scrapers and readers. These endpoints need no key.",
 }
 _INTRO: Final = (
-    "Counters and values in, exact sums, counts, averages, minima and maxima by time window out. "
-    "Every endpoint under /api needs an API key in the X-API-Key header. Numbers are exact decimals and plain JSON "
-    "numbers, so read them as decimals where the last digit matters. Times are ISO 8601 and come back in UTC. "
-    "Every error has the same shape: success, and error with code, message and details."
+    "Send counters and values, and get exact sums, counts, averages, minima and maxima per time window. "
+    "Every endpoint under /api needs an API key in the X-API-Key header. Numbers are exact decimals, written as plain "
+    "JSON numbers: read them as decimals if the last digit matters. Times are ISO 8601. Answers have UTC. "
+    "Every error has the same format: success, and error with code, message and details."
 )
 
 
 def openapi(version: str) -> dict[str, Any]:
-    """The whole description, a new one each time, as plain JSON values."""
+    """The whole description as plain JSON values, a new one for each call."""
     paths: dict[str, Json] = {}
     for endpoint in endpoints():
         paths.setdefault(endpoint.path, {})[endpoint.method] = _operation(endpoint)
@@ -37,7 +37,7 @@ def openapi(version: str) -> dict[str, Any]:
                     "type": "apiKey",
                     "in": "header",
                     "name": "X-API-Key",
-                    "description": "gf_, 12 of a-z and 0-9, _ and a secret of 43 characters.",
+                    "description": "gf_, then 12 of a-z and 0-9, then _, then a secret of 43 characters.",
                 }
             },
             "schemas": components.schemas(),
@@ -48,7 +48,7 @@ def openapi(version: str) -> dict[str, Any]:
 
 
 def _operation(endpoint: Endpoint) -> Json:
-    """The operation object. With a scope come the key, the errors that a key and a request can meet, and the limits."""
+    """The operation object. An endpoint with a scope also has the key, the possible errors, and the rate limits."""
     made: Json = {
         "operationId": endpoint.id,
         "tags": [endpoint.tag],

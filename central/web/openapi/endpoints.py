@@ -1,4 +1,4 @@
-"""Every endpoint as a row: its path, what it does in words, what it takes, what it answers, and an example of each."""
+"""A table of all endpoints: path, description, parameters, body, answers, and an example of each."""
 
 from collections.abc import Iterable
 from functools import partial
@@ -29,7 +29,7 @@ _FRESH_KEY: Final[Json] = {**_KEY, "key": f"gf_q7w3k9x2m5ab_{'x' * 43}"}
 
 
 class Endpoint(NamedTuple):
-    """A method of a path. ``scope`` is what its key needs, None for no key. ``answers`` are its successes by status."""
+    """A method of a path. Its key needs ``scope``; None means no key. ``answers`` are the successful ones by status."""
 
     tag: str
     method: str
@@ -54,7 +54,9 @@ def endpoints() -> list[Endpoint]:
 def _ingest() -> list[Endpoint]:
     def post(kind: str, summary: str, text: str, example: Json, answer: Json) -> Endpoint:
         is_batch = kind == "batch"
-        stored = _json("Durable.", schema("BatchResult" if is_batch else "Recorded"), {"success": True, **answer})
+        stored = _json(
+            "The items are durable.", schema("BatchResult" if is_batch else "Recorded"), {"success": True, **answer}
+        )
         stored["headers"] = {name: ref("headers", name) for name in ("Idempotency-Replayed", SKEW_HEADER)}
         parameters = [components.idempotency_key(f"order-4711-{kind}")]
         if is_batch:
@@ -82,22 +84,22 @@ def _ingest() -> list[Endpoint]:
         post(
             "counter",
             "Count something",
-            "Adds to a counter, by 1 unless told otherwise.",
+            "Adds value to a counter. Without value it adds 1.",
             {"name": "api.requests", "value": 1},
             {"message": "Counter metric recorded"},
         ),
         post(
             "value",
             "Record a measurement",
-            "Records one value of a measurement: a duration, a size, a temperature.",
+            "Records one measured value: a duration, a size, a temperature.",
             {"name": "db.query_time", "value": 12.75},
             {"message": "Value metric recorded"},
         ),
         post(
             "batch",
             "Send many at once",
-            "1 to 1,000 items. Those that are right are stored together; each that is not gets one error. "
-            "The answer is 201 also when all are rejected: read rejected.",
+            "Sends 1 to 1,000 items. The valid items are stored together. Each invalid item gets an error. "
+            "The answer is 201 even if all items are rejected, so check rejected.",
             {"metrics": batch},
             {"accepted": 2, "rejected": 0, "errors": []},
         ),
@@ -109,11 +111,11 @@ def _aggregate() -> Endpoint:
     names = {"type": "string", "pattern": components.NAMES_PATTERN}
     points = {"type": "array", "items": schema("Point")}
     answer = {
-        "metric": {**_TEXT, "description": "The names, with commas between."},
+        "metric": {**_TEXT, "description": "The names, separated by commas."},
         "operation": _enum(OPERATIONS),
         "window": _enum(WINDOWS),
         "data": {
-            "description": "The windows of the name; with several names an object of them by name.",
+            "description": "The windows of the name. For several names: an object with the windows of each name.",
             "oneOf": [points, {"type": "object", "additionalProperties": points}],
         },
     }
@@ -124,15 +126,15 @@ def _aggregate() -> Endpoint:
     partly = {
         "type": "boolean",
         "const": False,
-        "description": "Only while points that were acknowledged wait in the spill: they are not in the answer yet.",
+        "description": "Only while acknowledged points wait in the spill. They are not in the answer yet.",
     }
-    near = {"type": "array", "items": _TEXT, "description": "The nearest names that exist, of the first three."}
+    near = {"type": "array", "items": _TEXT, "description": "Similar names that exist; for the first three names."}
     unknown = {
         "type": "array",
-        "description": "Only where names do not exist.",
+        "description": "Only if names do not exist.",
         "items": components.record({"name": _TEXT, "near": near}),
     }
-    zone = {**_TEXT, "description": "Only where tz was given: whose hours and days the windows are."}
+    zone = {**_TEXT, "description": "Only if the query has tz: the time zone of the windows."}
     example = {"success": True, "metric": "api.requests", "operation": "sum", "window": "1h", "data": data}
     windows = _json("The windows.", success(answer, {"complete": partly, "unknown": unknown, "tz": zone}), example)
     lines = "".join(f"api.requests,{point['timestamp']},{point['value']}\r\n" for point in data)
@@ -144,24 +146,26 @@ def _aggregate() -> Endpoint:
         "/api/metrics/aggregate",
         "aggregate",
         "Aggregate by time window",
-        "The operation over each window of start <= time < end. Windows are aligned to UTC and named by their start, "
-        "which may precede start; only those with data come back unless fill is given. A window that the range "
-        "cuts, or that has not ended, is marked as partial. At most "
+        "Computes the operation for each window of start <= time < end. Windows are aligned to UTC. A window's "
+        "timestamp is its start, which may be before start. Windows without data are left out unless fill is given. "
+        "A window that the range cuts, or that has not ended, is marked as partial. At most "
         f"{MAX_WINDOWS_PER_NAME:,} windows per name and {MAX_WINDOWS_PER_ANSWER:,} per answer. An unknown name has "
-        "no data. As JSON, or as CSV with format=csv or Accept: text/csv; errors are JSON either way.",
+        "no data. The answer is JSON; or CSV with format=csv or Accept: text/csv. Errors are always JSON.",
         {"200": windows},
         "query",
         (
-            _parameter("name", names, "Name, or several with commas between.", "api.requests"),
-            _parameter("operation", _enum(OPERATIONS), "avg is sum / count, to four decimals.", "sum"),
-            _parameter("window", _enum(WINDOWS), "Width of a window.", "1h"),
-            _parameter("start", time, "First moment, ISO 8601; a fraction is rounded up.", "2026-02-15T00:00:00Z"),
+            _parameter("name", names, "A name, or several separated by commas.", "api.requests"),
+            _parameter("operation", _enum(OPERATIONS), "avg is sum / count, rounded to four decimals.", "sum"),
+            _parameter("window", _enum(WINDOWS), "The width of a window.", "1h"),
             _parameter(
-                "end", time, "First moment after, rounded up too; may be in the future.", "2026-02-16T00:00:00Z"
+                "start", time, "The start of the range, ISO 8601; rounded up to a second.", "2026-02-15T00:00:00Z"
             ),
-            _optional("fill", _enum(FILLS), "Give windows without data too, as 0 or as null (in CSV: empty)."),
-            _optional("tz", _TEXT, "IANA time zone whose hours and days are meant, such as Europe/Berlin."),
-            _optional("format", _enum(FORMATS), "Of the answer; without it what Accept prefers, else json."),
+            _parameter(
+                "end", time, "The end of the range, not included; may be in the future.", "2026-02-16T00:00:00Z"
+            ),
+            _optional("fill", _enum(FILLS), "Adds windows without data, with the value 0 or null (in CSV: empty)."),
+            _optional("tz", _TEXT, "The IANA time zone for windows of hours and days, such as Europe/Berlin."),
+            _optional("format", _enum(FORMATS), "The format of the answer. Default: what Accept prefers, else json."),
         ),
     )
 
@@ -177,14 +181,14 @@ def _list() -> Endpoint:
         "/api/metrics",
         "listMetrics",
         "List metrics",
-        "Names in byte order. Where next is not null, send it as after to go on.",
+        "Lists names in byte order. If next is not null, send it as after to get the next page.",
         {"200": _json("A page of names.", success(page), example)},
         "query",
         (
-            _optional("prefix", some_name, "Only names that start so."),
-            _optional("limit", limit, f"How many at most; {LIST_LIMIT} unless given."),
+            _optional("prefix", some_name, "Only names that start with this text."),
+            _optional("limit", limit, f"The most names in the answer. Default: {LIST_LIMIT}."),
             _optional("after", some_name, "Only names after this one."),
-            _optional("clashes", {"type": "boolean", "default": False}, "Only names that have a clash_of."),
+            _optional("clashes", {"type": "boolean", "default": False}, "Only names with clash_of."),
         ),
     )
 
@@ -197,27 +201,28 @@ def _keys() -> list[Endpoint]:
 
     def made(message: str) -> Json:
         example = {"success": True, "message": message, "data": _FRESH_KEY}
-        return {"201": _json("The key, shown this once.", fresh, example)}
+        return {"201": _json("The key. It is shown only now.", fresh, example)}
 
-    created = made("Key created; it is shown this once")
-    rotated = made("Key rotated; the old one is dead, the new one is shown this once")
+    created = made("Key created; it is shown only now")
+    rotated = made("Key rotated; the old key is invalid, and the new one is shown only now")
     revoked = _json("Revoked.", success(_MESSAGE), {"success": True, "message": "Key revoked"})
     all_keys = _json("The keys.", listed, {"success": True, "data": [_KEY]})
     new_key = _body("NewKey", {"name": "checkout", "scopes": ["ingest", "query"], "rate_limit": 1000})
-    once = "The answer shows the key this once; only a hash of it is kept."
-    secrets = "All keys, revoked ones too, without their secrets."
-    soon = "It stops working within 30 seconds, for good."
+    once = "Only this answer shows the key. The service keeps only a hash of it."
+    secrets = "Lists all keys without their secrets, including revoked keys."
+    soon = "The key stops working within 30 seconds. This cannot be undone."
     rotation = (
-        "A new secret; the old one stops working within 30 seconds. Name, scopes, limit and remembered requests stay."
+        "Gives the key a new secret. The old one stops working within 30 seconds. Name, scopes, limit and remembered "
+        "requests stay."
     )
     one = f"{path}/{{id}}"
     example = {"success": True, "message": "Key changed", "data": _KEY}
     changed = _json("Changed.", success({**_MESSAGE, "data": schema("Key")}), example)
     change = (
-        "Changes the limit, the scopes or the expiry of a key that is not revoked. It takes effect as a revocation "
-        "does: at once, in other processes within 30 seconds."
+        "Changes the limit, the scopes or the expiry of a key that is not revoked. It takes effect at once, and in "
+        "other processes of the service within 30 seconds."
     )
-    force = _optional("force", {"type": "boolean", "default": False}, "Do it also where no admin key would last.")
+    force = _optional("force", {"type": "boolean", "default": False}, "Do it even if no admin key would stay valid.")
     conflict = {"409": ref("responses", components.ERRORS[409])}
     return [
         _admin("get", path, "listKeys", "List keys", secrets, {"200": all_keys}),
@@ -253,7 +258,7 @@ def _upkeep() -> list[Endpoint]:
             "/api/admin/metrics/{name}",
             "deleteMetric",
             "Delete a metric",
-            "Removes the name with all of its points; it may then come back with either type.",
+            "Removes the name and all its points. Afterwards the name can be used again, with either type.",
             {"200": _json("Deleted.", deleted, example)},
             parameters=(name,),
         ),
@@ -262,7 +267,7 @@ def _upkeep() -> list[Endpoint]:
             "/api/admin/backup",
             "backup",
             "Back up",
-            "A consistent copy of the embedded store, while writes go on; 404 where the store is MySQL.",
+            "Sends a consistent copy of the embedded store while writes go on. 404 if the store is MySQL.",
             {"200": file, "404": ref("responses", components.ERRORS[404])},
         ),
     ]
@@ -288,24 +293,35 @@ def _retention() -> list[Endpoint]:
             }
         ],
     }
-    shown = _json("Where it stands.", success({"data": schema("Retention")}), {"success": True, "data": data})
+    shown = _json("The state of retention.", success({"data": schema("Retention")}), {"success": True, "data": data})
 
     def done(message: str) -> Json:
         example = {"success": True, "data": data, "message": message}
-        return {"201": _json("Done; where it stands now.", success({**_MESSAGE, "data": schema("Retention")}), example)}
+        return {
+            "201": _json(
+                "Done. The state of retention now.", success({**_MESSAGE, "data": schema("Retention")}), example
+            )
+        }
 
     run = (
-        "Runs now what the service runs by itself once per day (UTC). It moves the line, which hides older points, and "
-        "removes points that were hidden for the grace time. It ends a hold. If removing takes long, the answer comes "
-        "before it ends."
+        "Starts the run that the service makes once per day (UTC). It moves the line, which hides older points, and "
+        "removes points that were hidden for the whole grace time. It ends a hold. If removing takes long, the answer "
+        "comes before the run ends."
     )
     restore = (
-        "Moves the line back, so that queries show the last days days again, or all that are not removed yet; held "
-        "there for the grace time, or until a run is asked for."
+        "Moves the line back, so that queries show the last `days` days again, or all points that are not removed. The "
+        "line stays there for the grace time, or until you ask for a run."
     )
     body, moved = {**_body("Restore", {"days": 97}), "required": False}, done("Line moved back")
     return [
-        _admin("get", path, "showRetention", "Show retention", "Line, hold, last run and log.", {"200": shown}),
+        _admin(
+            "get",
+            path,
+            "showRetention",
+            "Show retention",
+            "Shows the line, the hold, the last run and the log.",
+            {"200": shown},
+        ),
         _admin("post", f"{path}/run", "runRetention", "Run retention now", run, done("Retention ran")),
         _admin("post", f"{path}/restore", "restoreRetention", "Show old days again", restore, moved, body=body),
     ]
@@ -318,13 +334,13 @@ def _service() -> list[Endpoint]:
     alive = components.success({"status": _TEXT})
     asked = components.record(
         {"success": {"type": "boolean"}, "status": _TEXT, "dependencies": {"type": "object"}},
-        {"spill": {"type": "object", "description": "What waits in the spill, where there is one."}},
+        {"spill": {"type": "object", "description": "What waits in the spill, if the service has one."}},
     )
     good = {"success": True, "status": "ready", "dependencies": {"store": "ok"}}
     bad = {"success": False, "status": "not ready", "dependencies": {"store": "the store is being opened again"}}
     answers = {
         "200": _json("Writes can be acknowledged: ready, or degraded.", asked, good),
-        "503": _json("Not ready; the body says why.", asked, bad),
+        "503": _json("Writes cannot be acknowledged; the body says why.", asked, bad),
     }
 
     def text(media: str) -> Json:
@@ -335,7 +351,7 @@ def _service() -> list[Endpoint]:
             "/health",
             "health",
             "Is it alive?",
-            "Answers as long as the process does.",
+            "Answers as long as the process works.",
             {
                 "200": {
                     **_json("Yes.", alive, {"success": True, "status": "ok"}),
@@ -344,9 +360,9 @@ def _service() -> list[Endpoint]:
             },
         ),
         page("/ready", "ready", "Is it ready?", "Asks each dependency.", answers),
-        page("/metrics", "metrics", "Metrics of the service itself", "In Prometheus' text format.", text("text/plain")),
+        page("/metrics", "metrics", "Metrics of the service", "In Prometheus' text format.", text("text/plain")),
         page("/openapi.json", "openapi", "This description", "OpenAPI 3.1.", text("application/json")),
-        page("/docs", "docs", "This reference", "The page at /, opened at its reference.", text("text/html")),
+        page("/docs", "docs", "This reference", "The web page, opened at the reference.", text("text/html")),
     ]
 
 

@@ -65,7 +65,7 @@ def test_the_last_admin_key_goes_only_with_yes(run: Run, fake: FakeService, argu
     fake.answer(f"{method} /api/admin/keys/7?force=true", 200, ok(message="done", data=KEY))
     refused = run(*arguments)
     assert (refused.exit_code, refused.stdout) == (1, "")
-    assert "key 7 is the last admin key that lasts" in refused.stderr
+    assert "key 7 is the last admin key that stays valid" in refused.stderr
     assert "give --yes" in refused.stderr
     assert run(*arguments, "--yes").exit_code == 0
     assert [(sent[0], sent[1]) for sent in fake.asked] == [

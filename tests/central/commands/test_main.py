@@ -64,7 +64,7 @@ def test_query_json_is_the_answer_as_it_came(run: Run, fake: FakeService) -> Non
 def test_query_with_a_bad_time_says_what_would_be_right(run: Run, fake: FakeService) -> None:
     result = run("query", "a", "--start", "yesterday")
     assert (result.exit_code, fake.asked) == (2, [])
-    assert "'yesterday' is no time; give 'now', a time back such as -1h, or 2026-02-15T00:00:00Z" in result.stderr
+    assert "'yesterday' is not a time; give 'now', -1h for an hour ago, or 2026-02-15T00:00:00Z" in result.stderr
 
 
 # backup
@@ -91,7 +91,7 @@ def test_backup_never_replaces_a_file(run: Run, fake: FakeService, tmp_path: Pat
     target.write_text("mine")
     result = run("backup", str(target))
     assert (result.exit_code, target.read_text(), fake.asked) == (1, "mine", [])
-    assert "is there already: name a new file" in result.stderr
+    assert "exists already: name a new file" in result.stderr
 
 
 def test_backup_into_a_folder_that_is_not_there(run: Run, fake: FakeService, tmp_path: Path) -> None:
@@ -235,7 +235,7 @@ def raising(error: Exception) -> Callable[..., Any]:
     [
         (StartError("the folder is in use"), "the folder is in use"),
         (OSError(errno.EADDRINUSE, "taken"), "is in use by another program: stop it, or choose another address with"),
-        (OSError(errno.EADDRNOTAVAIL, "not here"), "is no address of this host"),
+        (OSError(errno.EADDRNOTAVAIL, "not here"), "is not an address of this host"),
         (OSError(errno.EACCES, "Permission denied", "/data"), "/data: Permission denied: check METRICS_DATA_DIR"),
         (OSError(errno.EACCES, "Permission denied"), "cannot start on 127.0.0.1:"),
     ],

@@ -29,7 +29,7 @@ def test_times_as_people_type_them(text: str, time: str) -> None:
     "text", ["", "yesterday", "-1", "-1y", "--1h", "+1h", "-1.5h", "-٣h", "20260215", "1771113600"]
 )
 def test_anything_else_is_refused_with_what_would_be_right(text: str) -> None:
-    with pytest.raises(ValueError, match="is no time; give 'now', a time back such as -1h, or 2026-02-15T00:00:00Z"):
+    with pytest.raises(ValueError, match="is not a time; give 'now', -1h for an hour ago, or 2026-02-15T00:00:00Z"):
         resolve_time(text, 0)
 
 
