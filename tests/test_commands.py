@@ -117,7 +117,7 @@ def test_without_a_service_it_says_where_it_looked_and_how_to_start_one(path: st
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["query", "a", "--start", "yesterday"], "such as -1h"),
+        (["query", "a", "--start", "yesterday"], "-1h for an hour ago"),
         (["query", "a", "--end", "2026-02-30"], "'2026-02-30'"),
         (["query", "a", "--window", "2m"], "'15m'"),
         (["query", "a", "--operation", "median"], "'avg'"),

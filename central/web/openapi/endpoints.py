@@ -157,12 +157,8 @@ def _aggregate() -> Endpoint:
             _parameter("name", names, "A name, or several separated by commas.", "api.requests"),
             _parameter("operation", _enum(OPERATIONS), "avg is sum / count, rounded to four decimals.", "sum"),
             _parameter("window", _enum(WINDOWS), "The width of a window.", "1h"),
-            _parameter(
-                "start", time, "The start of the range, ISO 8601; rounded up to a second.", "2026-02-15T00:00:00Z"
-            ),
-            _parameter(
-                "end", time, "The end of the range, not included; may be in the future.", "2026-02-16T00:00:00Z"
-            ),
+            _parameter("start", time, "The start of the range, rounded up to a second.", "2026-02-15T00:00:00Z"),
+            _parameter("end", time, "The end, not included. May be in the future.", "2026-02-16T00:00:00Z"),
             _optional("fill", _enum(FILLS), "Adds windows without data, with the value 0 or null (in CSV: empty)."),
             _optional("tz", _TEXT, "The IANA time zone for windows of hours and days, such as Europe/Berlin."),
             _optional("format", _enum(FORMATS), "The format of the answer. Default: what Accept prefers, else json."),

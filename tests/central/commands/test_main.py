@@ -168,7 +168,7 @@ def test_a_key_file_that_holds_no_text(run: Run, tmp_path: Path) -> None:
 
 
 def test_port_0_tells_nobody_where_the_service_is(run: Run) -> None:
-    assert "set the port it uses" in run("keys", "list", METRICS_LISTEN="127.0.0.1:0").stderr
+    assert "set the port that it uses" in run("keys", "list", METRICS_LISTEN="127.0.0.1:0").stderr
 
 
 def test_bad_settings_are_listed_and_the_exit_code_is_2(run: Run) -> None:

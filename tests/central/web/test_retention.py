@@ -201,7 +201,7 @@ async def test_what_another_process_does_or_a_store_that_is_down_is_a_503(tmp_pa
         assert await real.replace(state, state._replace(lease_owner="another", lease_until=int(clock.now) + 60))
         reply = await post(central, "run")
         assert reply.error == (503, "SERVICE_UNAVAILABLE", None)
-        assert (reply.headers["Retry-After"], "another process runs retention" in reply.message) == ("2", True)
+        assert (reply.headers["Retry-After"], "another process is running retention" in reply.message) == ("2", True)
 
         async def down() -> State:
             raise StoreUnavailable("gone for a while")
