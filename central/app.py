@@ -39,7 +39,7 @@ from central.web.counts import RequestCounts
 from central.web.gate import Gate
 from central.web.ingest import IngestEndpoints
 from central.web.keys import KeyEndpoints, KeyRules
-from central.web.middleware import SLOW_SECONDS, MiddlewareOptions, middleware
+from central.web.middleware import SLOW_SECONDS, MiddlewareOptions, middleware, undated
 from central.web.open_requests import OpenRequests
 from central.web.query import QUERIES, QueryEndpoints
 from central.web.query import SLOTS as QUERY_SLOTS
@@ -208,8 +208,10 @@ def _runner(
     loopback = host if is_loopback(host) and not settings.behind_proxy else None
     gate = Gate(core.auth, core.redis.limiter, core.uses, Refusals(), outside.clock)
     endpoints = _endpoints(settings, core, outside, counts, _registry(core, counts, settings.db_connection, ours))
+    app = application(endpoints, gate, middleware(options, counts, open_requests), ours, loopback)
+    app.on_response_prepare.append(undated(core.clock.doubtful))
     return Runner(
-        application(endpoints, gate, middleware(options, counts, open_requests), ours, loopback),
+        app,
         counts.unreadable,
         Connections(within_descriptors(outside.connections), counts.busy),
         access_log=None,
@@ -227,7 +229,9 @@ def _endpoints(
     store, names, commits, redis = core.store, core.names, core.commits, core.redis
     bodies = Bodies(counts.busy, outside.body_seconds)
     return Endpoints(
-        ingest=IngestEndpoints(commits, bodies, outside.clock, settings.clock_skew_seconds, counts.rejected),
+        ingest=IngestEndpoints(
+            commits, bodies, outside.clock, settings.clock_skew_seconds, counts.rejected, core.clock.doubtful
+        ),
         queries=QueryEndpoints(
             store, names, core.retention, redis.spill, FairSlots(QUERIES, QUERY_SLOTS, counts.busy), outside.clock
         ),
@@ -245,7 +249,7 @@ def _endpoints(
         retention=core.retention,
         bodies=bodies,
         health=probes.health(settings.clock_skew_seconds),
-        ready=probes.ready(store, redis, WriteCheck(store, commits.in_slot, outside.clock, outside.ticks)),
+        ready=probes.ready(store, redis, WriteCheck(store, commits.in_slot, outside.clock, outside.ticks), core.clock),
         scrape=probes.metrics(registry),
     )
 

@@ -99,10 +99,10 @@ class Client:
             return response.read().decode()
 
     def status(self, path: str) -> tuple[str, Any]:
-        """The Date header and the decoded answer to a GET, whatever its status. Raises ClientError."""
+        """The Date header (or "") and the decoded answer to a GET, whatever its status. Raises ClientError."""
         with self._request("GET", path, refused=False) as response:
             try:
-                return response.headers["Date"], json.loads(response.read())
+                return response.headers.get("Date", ""), json.loads(response.read())
             except ValueError:
                 raise self._foreign() from None
 

@@ -8,6 +8,8 @@ from protocol.item import Fault
 RETRY_SECONDS: Final = 2
 """The Retry-After header of a 503."""
 
+CLOCK_IN_DOUBT: Final = "this host's clock has just jumped, so nothing is recorded under its time; send it again"
+
 
 class ApiError(Exception):
     """An error answer. ``details`` goes to ``error.details``, ``headers`` to the response."""

@@ -10,6 +10,8 @@ from typing import Final, NamedTuple
 
 GRACE_SECONDS: Final = 3_600.0
 """How long the two clocks must agree before anything is removed."""
+DOUBT_SECONDS: Final = 30.0
+"""How long after a jump nobody knows whether the jump or the time before it was wrong."""
 TOLERANCE_SECONDS: Final = 30.0
 """Two clocks that differ by less agree. A clock may be slewed, and a process may be stopped for a moment."""
 
@@ -52,6 +54,20 @@ class PlausibleClock:
         """Whether things may be removed because of their age now."""
         return not self.read().wait
 
+    def doubtful(self) -> bool:
+        """Whether the wall clock has just jumped and is not back: nothing may be recorded under its time now."""
+        self.read()
+        return self._is_away() and self._ticks() - self._since < DOUBT_SECONDS
+
+    def fault(self) -> str | None:
+        """What is wrong with the wall clock, in words. None when it is where it was."""
+        wait = self.read().wait
+        if not self._is_away():
+            return None
+        left = self._since + DOUBT_SECONDS - self._ticks()
+        says = f"nothing is stored for {left:.0f} s" if left > 0 else f"nothing is removed for {wait:.0f} s"
+        return f"this host's clock has jumped by {self._offset - self._trusted:+.0f} s; {says}, or until it is back"
+
     def read(self) -> Reading:
         """Read both clocks. Call it more often than once per grace time, or it misses a jump back."""
         ticks = self._ticks()
@@ -64,6 +80,9 @@ class PlausibleClock:
             self._on_jump(step)
         wait = max(0.0, self._since + self._grace - ticks)
         # A clock that jumps back to its old time is right at once: the time in between was wrong.
-        if not wait or abs(offset - self._trusted) <= TOLERANCE_SECONDS:
+        if not wait or not self._is_away():
             self._trusted = offset
         return Reading(self._trusted + ticks, wait)
+
+    def _is_away(self) -> bool:
+        return abs(self._offset - self._trusted) > TOLERANCE_SECONDS

@@ -119,7 +119,8 @@ def _ask_service(settings: Settings) -> tuple[ServiceAnswers | None, list[Findin
     try:
         date, body = client.status("/ready")
         # The Date header has whole seconds, rounded down, so adding half a second is the best estimate.
-        ahead = parsedate_to_datetime(date).timestamp() + 0.5 - time.time()
+        # There is no Date while the service's clock has just jumped.
+        ahead = parsedate_to_datetime(date).timestamp() + 0.5 - time.time() if date else 0.0
         ours = str(client.get("/openapi.json")["info"]["version"])
         answers = ServiceAnswers(body, ours, client.get_text("/metrics", {}))
         findings = list(judge.service(answers.ready, answers.version, version("glowing-fiesta")))

@@ -9,7 +9,7 @@ from aiohttp import web
 from multidict import istr
 
 from central.access.auth import Key
-from central.errors import invalid
+from central.errors import CLOCK_IN_DOUBT, invalid, unavailable
 from central.ingest.answers import SINGLE_ANSWERS, Answer
 from central.ingest.body import decode_short
 from central.ingest.submission import RequestKey, Submission, batch_of, everyday_batch, request_key, single
@@ -30,7 +30,7 @@ class IngestEndpoints:
     """The endpoints that receive metrics.
 
     ``clock`` is UTC seconds. ``skew`` is how many seconds a time may lie in the future. ``rejected`` counts items by
-    error code.
+    error code. While the clock is ``doubtful`` each request is refused with 503.
     """
 
     commits: GroupCommit
@@ -38,6 +38,7 @@ class IngestEndpoints:
     clock: Callable[[], float]
     skew: int
     rejected: Counter[str]
+    doubtful: Callable[[], bool]
 
     def single(self, kind: Kind) -> Endpoint:
         """The handler of one counter or value."""
@@ -48,7 +49,7 @@ class IngestEndpoints:
             def work(body: bytes) -> tuple[RequestKey | None, Submission | Fault]:
                 idempotency = _request_key(request, key, path, body)
                 try:
-                    return idempotency, single(decode_short(body), kind, key.id, self.clock(), self.skew)
+                    return idempotency, single(decode_short(body), kind, key.id, self._now(), self.skew)
                 except Fault as fault:
                     return idempotency, fault
 
@@ -79,10 +80,10 @@ class IngestEndpoints:
 
         def work(body: bytes) -> Submission:
             idempotency = _request_key(request, key, path, body)
-            return complete(batch_of(body, key.id, self.clock(), self.skew), idempotency)
+            return complete(batch_of(body, key.id, self._now(), self.skew), idempotency)
 
         def quick(body: bytes) -> Submission | None:
-            made = everyday_batch(body, key.id, self.clock(), self.skew)
+            made = everyday_batch(body, key.id, self._now(), self.skew)
             return None if made is None else complete(made, _request_key(request, key, path, body))
 
         return await self._submit(await self.bodies.judge(request, key.id, work, quick))
@@ -93,6 +94,13 @@ class IngestEndpoints:
             for entry in submission.rejected:
                 self.rejected[entry.fault.code] += 1
         return self._with_skew(answer)
+
+    def _now(self) -> float:
+        """UTC seconds. Raises ApiError while the clock is in doubt: items could be stored under a wrong time."""
+        now = self.clock()
+        if self.doubtful():
+            raise unavailable(CLOCK_IN_DOUBT)
+        return now
 
     def _with_skew(self, answer: Answer) -> Answer:
         """The answer with the clock skew header. An agent needs it to hold back points that are still in the future."""

@@ -104,6 +104,16 @@ async def careful(_: web.Request, response: web.StreamResponse) -> None:
     response.headers["Server"] = SERVER
 
 
+def undated(doubtful: Callable[[], bool]) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
+    """Just before any answer goes: it has no Date while nobody knows the time, or agents would follow a wrong one."""
+
+    async def handle(_: web.Request, response: web.StreamResponse) -> None:
+        if doubtful():
+            response.headers.pop("Date", None)
+
+    return handle
+
+
 def _no_such_route(
     cors_origins: tuple[str, ...], request: web.Request, error: web.HTTPNotFound | web.HTTPMethodNotAllowed
 ) -> web.StreamResponse:

@@ -14,6 +14,7 @@ from central.store.base import Store, StoreError
 from central.web.middleware import JSON, Handler
 from central.write.write_check import WriteCheck
 from protocol.limits import SKEW_HEADER
+from runtime.plausible_clock import PlausibleClock
 
 
 def health(skew: int) -> Handler:
@@ -26,7 +27,7 @@ def health(skew: int) -> Handler:
     return handle
 
 
-def ready(store: Store, redis: RedisServices, check: WriteCheck) -> Handler:
+def ready(store: Store, redis: RedisServices, check: WriteCheck, clock: PlausibleClock) -> Handler:
     """The handler of /ready: the state of each dependency. 200 while writes can be acknowledged, else 503."""
 
     async def handle(_: web.Request) -> web.StreamResponse:
@@ -34,8 +35,10 @@ def ready(store: Store, redis: RedisServices, check: WriteCheck) -> Handler:
         asked = {"store": await _said_by(store, check)}
         if redis.used:
             asked["redis"] = await redis.fault() or "ok"
+        asked["clock"] = clock.fault() or "ok"
         whole = all(said == "ok" for said in asked.values())
         good = asked["store"] == "ok" or (spill is not None and spill.fault is None)
+        good = good and not clock.doubtful()
         status = "ready" if whole else "degraded" if good else "not ready"
         body: dict[str, Any] = {"success": good, "status": status, "dependencies": asked}
         if spill is not None:

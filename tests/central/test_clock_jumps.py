@@ -9,7 +9,7 @@ import pytest
 
 from central.app import Outside
 from protocol.times import format_time
-from runtime.plausible_clock import GRACE_SECONDS
+from runtime.plausible_clock import DOUBT_SECONDS, GRACE_SECONDS
 from tests.central.harness import QUICK_HASH, Central, Clock, running
 from tests.central.mysql_help import environ_of
 from tests.servers import MariaDB
@@ -48,6 +48,23 @@ class Service:
             await self.stores[-1].tidy(idle=True)
         return reply.headers.get("Idempotency-Replayed") == "true"
 
+    async def refused(self, central: Central) -> None:
+        """Nobody knows the time now: nothing is taken, whatever time it has, and nobody is told a time."""
+        at = format_time(int(self.clock()))
+        for reply in (
+            await central.counter("a"),
+            await central.value("b", "1"),
+            await central.batch({"name": "a", "type": "counter", "value": 1}),
+            await central.batch({"name": "a", "type": "counter", "value": 1, "recorded_at": at}),
+        ):
+            assert reply.error == (503, "SERVICE_UNAVAILABLE", None)
+            assert "clock" in reply.message
+            assert "Date" not in reply.headers
+        assert "Date" not in (await central.ask("GET", "/health", key=None)).headers
+        ready = await central.ask("GET", "/ready", key=None)
+        assert (ready.status, ready.json["status"]) == (503, "not ready")
+        assert ready.json["dependencies"]["clock"].startswith("this host's clock has jumped by ")
+
     async def live(self, central: Central, seconds: float) -> None:
         """Let time pass, with a look at both clocks every ten minutes."""
         end = self.clock.now + seconds
@@ -72,6 +89,8 @@ async def test_after_a_jump_of_some_seconds_a_stored_batch_is_a_replay(service: 
         await service.live(central, GRACE_SECONDS)
         assert not await service.send(central, "before", sent_at)
         service.clock.ahead = ahead * DAY
+        await service.refused(central)
+        service.clock.now += DOUBT_SECONDS
         assert await service.send(central, "before", sent_at)
         assert not await service.send(central, "during", service.clock())
         service.clock.now += 3
@@ -98,3 +117,32 @@ async def test_a_process_that_starts_with_a_wrong_clock_forgets_no_batch(service
         await service.live(central, 2 * GRACE_SECONDS)
         assert await service.send(central, "before", sent_at)
         assert await service.send(central, "wrong", wrong_at)
+
+
+@pytest.mark.parametrize("ahead", [10 * DAY, 3_600, -3_600, -10 * DAY])
+async def test_nothing_is_stored_while_the_clock_jumps_for_3_seconds(service: Service, ahead: int) -> None:
+    async with service.run() as central:
+        assert (await central.counter("a")).status == 201
+        service.clock.ahead = ahead
+        for _ in range(3):
+            await service.refused(central)
+            service.clock.now += 1
+        service.clock.ahead = 0
+        assert (await central.counter("a")).status == 201
+        ready = await central.ask("GET", "/ready", key=None)
+        assert (ready.status, ready.json["dependencies"]["clock"]) == (200, "ok")
+        assert "Date" in ready.headers
+        assert await central.total("a") == 2
+
+
+async def test_a_jump_that_lasts_is_the_time_after_half_a_minute(service: Service) -> None:
+    async with service.run() as central:
+        service.clock.ahead = 3_600
+        await service.refused(central)
+        service.clock.now += DOUBT_SECONDS
+        assert (await central.counter("a")).status == 201
+        ready = await central.ask("GET", "/ready", key=None)
+        assert (ready.status, ready.json["status"]) == (200, "degraded")
+        assert "jumped by +3600 s; nothing is removed for 3570 s" in ready.json["dependencies"]["clock"]
+        await service.live(central, GRACE_SECONDS)
+        assert (await central.ask("GET", "/ready", key=None)).json["dependencies"]["clock"] == "ok"

@@ -332,7 +332,7 @@ def _service() -> list[Endpoint]:
         {"success": {"type": "boolean"}, "status": _TEXT, "dependencies": {"type": "object"}},
         {"spill": {"type": "object", "description": "What waits in the spill, if the service has one."}},
     )
-    good = {"success": True, "status": "ready", "dependencies": {"store": "ok"}}
+    good = {"success": True, "status": "ready", "dependencies": {"store": "ok", "clock": "ok"}}
     bad = {"success": False, "status": "not ready", "dependencies": {"store": "the store is being opened again"}}
     answers = {
         "200": _json("Writes can be acknowledged: ready, or degraded.", asked, good),

@@ -352,7 +352,7 @@ async def test_a_late_retry_of_a_stored_request_is_answered(tmp_path: Path, path
     recorded_at = format_time(int(clock.now) - 6 * DAY)
     item = {"name": "a", "value": 1, "recorded_at": recorded_at}
     body: dict[str, Any] = item if path == COUNTER else {"metrics": [{**item, "type": "counter"}]}
-    async with running(tmp_path, outside=Outside(clock=clock, bcrypt_cost=QUICK_HASH)) as central:
+    async with running(tmp_path, outside=Outside(clock=clock, ticks=clock.ticks, bcrypt_cost=QUICK_HASH)) as central:
         first = await send(central, path, body)
         assert first.json.get("rejected", 0) == 0
         clock.now += 7 * DAY
@@ -369,7 +369,7 @@ async def test_a_late_retry_of_one_in_flight_waits_for_it(tmp_path: Path) -> Non
     made, outside = gated()
     clock = Clock()
     body = {"name": "a", "recorded_at": format_time(int(clock.now) - 6 * DAY)}
-    outside = Outside(clock=clock, bcrypt_cost=QUICK_HASH, wrap_store=outside.wrap_store)
+    outside = Outside(clock=clock, ticks=clock.ticks, bcrypt_cost=QUICK_HASH, wrap_store=outside.wrap_store)
     async with running(tmp_path, outside=outside) as central:
         first = asyncio.create_task(send(central, COUNTER, body))
         await made[0].arrived.wait()

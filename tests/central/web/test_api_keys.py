@@ -55,7 +55,7 @@ async def test_a_bad_change_is_refused_and_named(central: Central) -> None:
 
 async def test_a_key_expires_to_the_second_and_can_be_given_more_time(tmp_path: Path) -> None:
     clock = Clock(NOON)
-    async with running(tmp_path, outside=Outside(clock=clock, bcrypt_cost=QUICK_HASH)) as central:
+    async with running(tmp_path, outside=Outside(clock=clock, ticks=clock.ticks, bcrypt_cost=QUICK_HASH)) as central:
         made = (await central.post(KEYS, {"name": "n", "expires_at": format_time(NOON + 60)})).json["data"]
         assert made["expires_at"] == format_time(NOON + 60)
         clock.now = NOON + 59
@@ -70,7 +70,7 @@ async def test_a_key_expires_to_the_second_and_can_be_given_more_time(tmp_path: 
 
 async def test_the_list_says_when_a_key_was_last_used_also_after_a_restart(tmp_path: Path) -> None:
     clock = Clock(NOON)
-    outside = Outside(clock=clock, bcrypt_cost=QUICK_HASH)
+    outside = Outside(clock=clock, ticks=clock.ticks, bcrypt_cost=QUICK_HASH)
     async with running(tmp_path, outside=outside) as central:
         key_id, key = await central.new_key("ingest")
         assert (await listed(central, key_id))["last_used_at"] is None

@@ -20,7 +20,7 @@ KEYS = "/api/admin/keys"
 
 async def test_beyond_its_limit_a_key_gets_429_until_the_next_minute(tmp_path: Path) -> None:
     clock = Clock(1_800_000_015.0)
-    async with running(tmp_path, outside=Outside(clock=clock, bcrypt_cost=QUICK_HASH)) as central:
+    async with running(tmp_path, outside=Outside(clock=clock, ticks=clock.ticks, bcrypt_cost=QUICK_HASH)) as central:
         _, key = await central.new_key("ingest", "query", rate_limit=3)
         items = [{"name": "a", "type": "counter", "value": 1}] * 10
         replies = [
@@ -110,16 +110,18 @@ async def test_while_the_store_is_down_known_keys_are_good_and_answers_are_503(t
 
             return fail
 
-    ticks = Clock(0.0)
+    clock = Clock()
     outside = replace(
-        faulty(lambda real: Breakable(real, names=Breakable(real.names), keys=Breakable(real.keys))), ticks=ticks
+        faulty(lambda real: Breakable(real, names=Breakable(real.names), keys=Breakable(real.keys))),
+        clock=clock,
+        ticks=clock.ticks,
     )
     async with running(tmp_path, outside=outside) as central:
         _, key = await central.new_key("ingest", "query", "admin")
         _, unseen = await central.new_key("ingest")
         assert (await central.counter("a", key=key)).status == 201
         Breakable.down = True
-        ticks.now += 3600
+        clock.now += 3600
         asked = [
             await central.counter("a", key=key),
             await central.batch({"name": "b", "type": "counter", "value": 1}, key=key),
@@ -139,7 +141,7 @@ async def test_while_the_store_is_down_known_keys_are_good_and_answers_are_503(t
         assert (ready.status, ready.json["success"], ready.json["dependencies"]) == (
             503,
             False,
-            {"store": "the disk is gone"},
+            {"store": "the disk is gone", "clock": "ok"},
         )
         assert int(ready.headers["Retry-After"]) > 0
         assert (await central.ask("GET", "/health", key=None)).status == 200

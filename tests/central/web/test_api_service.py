@@ -32,7 +32,7 @@ async def test_health_ready_and_the_documents_need_no_key(central: Central) -> N
     assert {path: reply.status for path, reply in got.items()} == dict.fromkeys(table, 200)
     assert {path: reply.headers["Content-Type"] for path, reply in got.items()} == table
     assert got["/health"].json == {"success": True, "status": "ok"}
-    assert got["/ready"].json == {"success": True, "status": "ready", "dependencies": {"store": "ok"}}
+    assert got["/ready"].json == {"success": True, "status": "ready", "dependencies": {"store": "ok", "clock": "ok"}}
     assert got["/docs"].text == got["/"].text
     assert got["/openapi.json"].json["info"]["title"] == "Glowing Fiesta"
 

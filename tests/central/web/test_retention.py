@@ -193,7 +193,7 @@ async def test_what_another_process_does_or_a_store_that_is_down_is_a_503(tmp_pa
         stores.append(real)
         return Overlay(real)
 
-    outside = Outside(clock=clock, bcrypt_cost=QUICK_HASH, wrap_store=wrap)
+    outside = Outside(clock=clock, ticks=clock.ticks, bcrypt_cost=QUICK_HASH, wrap_store=wrap)
     async with running(tmp_path, SETTINGS, outside=outside) as central:
         await post(central, "run")
         real = stores[0].retention
