@@ -72,7 +72,7 @@ bench-scale: install ## Measure 100 million points in each store: queries, inges
 	$(BIN)/python -m loadtest.bench_scale duckdb
 	$(BIN)/python -m loadtest.bench_scale mysql
 
-bench-abuse: install ## Measure a good key beside one bad client, attack by attack (about three minutes, on an idle machine)
+bench-abuse: install ## Measure a good key beside one bad client, attack by attack (about four minutes, on an idle machine)
 	$(BIN)/python -m loadtest.bench_abuse
 
 bench-agent: install $(BENCH_NODE)/node_modules/.installed ## Measure the agent's CPU per line beside collectd, netdata and statsd (about six minutes, on an idle machine)
