@@ -1,4 +1,4 @@
-"""The ways there are to read batches and to write groups: plain Python, and the compiled core where it was built."""
+"""The ways to read batches and to write groups: plain Python, and the compiled core if it was built."""
 
 from types import ModuleType
 

@@ -1,4 +1,4 @@
-"""A small service on port 0 that answers what a test says and remembers what it was asked."""
+"""A small service on port 0 that gives the answers of a test and remembers the requests."""
 
 import ssl
 import threading

@@ -1,4 +1,4 @@
-"""What base.Store promises of groups and numbers; a part of store_contract.StoreContract."""
+"""What base.Store promises about groups and numbers; a part of store_contract.StoreContract."""
 
 import os
 import random

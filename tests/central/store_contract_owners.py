@@ -1,4 +1,4 @@
-"""What base.Store promises of the owners of names: the store is the judge of which of StatsD's types was first."""
+"""What base.Store promises about the owners of names: the store decides which StatsD type was first."""
 
 import asyncio
 

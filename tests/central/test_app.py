@@ -1,4 +1,4 @@
-"""central/app.py: the first start, the admin key, migrations and everything that stops a start."""
+"""central/app.py: the first start, the admin key, migrations, and everything that prevents a start."""
 
 import asyncio
 import errno

@@ -1,4 +1,4 @@
-"""A clock that is wrong for a while, against whole services on both stores: no id goes, no replay counts twice."""
+"""Whole services with a clock that is wrong for a while: no id is dropped, no replay counts twice."""
 
 import json
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""central/fair_slots.py: few at once, each key in turn, and no long queue."""
+"""central/fair_slots.py: few pieces of work at once, keys take turns, and no long queue."""
 
 import asyncio
 from collections import Counter

@@ -1,4 +1,4 @@
-"""One line an event, and no traceback for what a stranger sent."""
+"""central/log.py: one line per event, and no traceback for what a stranger sent."""
 
 import asyncio
 import io

@@ -1,4 +1,4 @@
-"""central/meters.py: what /metrics says, each fact once from its owner, and that docs/metrics.md says all of it."""
+"""central/meters.py: each number is in /metrics once, and docs/metrics.md explains all of them."""
 
 import platform
 import re

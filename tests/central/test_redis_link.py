@@ -1,4 +1,4 @@
-"""central/redis_link.py: what a call on Redis raises and what the error says; when the breaker lets a call pass."""
+"""central/redis_link.py: which errors a call to Redis raises, and when the breaker lets a call pass."""
 
 import asyncio
 from collections.abc import AsyncIterator

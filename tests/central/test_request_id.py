@@ -1,4 +1,4 @@
-"""central/request_id.py: which ids of clients are taken, and that our own are never the same."""
+"""central/request_id.py: which ids of clients are accepted, and that our own ids are unique."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""No key and no password in a log line, an error answer or a metric: canaries through real processes."""
+"""No log line, error answer or metric holds a key or password: real processes get marked secrets."""
 
 import ast
 import asyncio

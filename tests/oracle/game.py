@@ -1,4 +1,4 @@
-"""A service beside the oracle: random requests over REST, and after each some random questions to both."""
+"""A service and the oracle: random requests over REST, and after each some random queries to both."""
 
 import json
 import random

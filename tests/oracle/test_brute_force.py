@@ -1,4 +1,4 @@
-"""tests/oracle/brute_force.py: what the oracle itself must get right, by hand."""
+"""tests/oracle/brute_force.py: cases that were worked out by hand."""
 
 from decimal import Decimal
 

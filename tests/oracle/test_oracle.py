@@ -1,4 +1,4 @@
-"""Every answer is what brute force over all that was sent says: on both stores, over REST. ``make soak`` plays on."""
+"""Every answer of both stores equals brute force over all that was sent. ``make soak`` runs it for longer."""
 
 from pathlib import Path
 

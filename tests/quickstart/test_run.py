@@ -1,4 +1,4 @@
-"""central/quickstart*.py: what make run checks, says, starts and stops; with real processes and sockets."""
+"""quickstart: what ``make run`` checks, prints, starts and stops; with real processes and sockets."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""central/access/auth.py with a store in memory: who gets in, and what it costs."""
+"""central/access/auth.py with a store in memory: who gets in, and how many look-ups and comparisons that takes."""
 
 import asyncio
 from collections.abc import Iterable, Iterator

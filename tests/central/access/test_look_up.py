@@ -1,4 +1,4 @@
-"""central/access/look_up.py: a look-up for all who wait, and a pause after it, however many come."""
+"""central/access/look_up.py: one look-up for all that wait, and then a pause, however many requests come."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""central/access/redis_key_news.py: a revoked key is dead in every process at once."""
+"""central/access/redis_key_news.py: a revoked key is refused in every process at once."""
 
 import asyncio
 import signal

@@ -1,4 +1,4 @@
-"""central/access/refusals.py: refusals go at one pace, and a flood of them ends in time."""
+"""central/access/refusals.py: refusals are answered at one pace, and a flood of them ends in time."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""central/access/uses.py: uses are noted at once and written later, and none is lost where that fails."""
+"""central/access/uses.py: uses are noted at once and written later. If a write fails, none is lost."""
 
 import asyncio
 from collections.abc import Mapping

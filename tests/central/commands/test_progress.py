@@ -1,4 +1,4 @@
-"""central/commands/progress.py: seen on a terminal, gone afterwards, and nothing at all elsewhere."""
+"""central/commands/progress.py: shown on a terminal and removed afterwards; nothing is shown elsewhere."""
 
 import io
 

@@ -1,4 +1,4 @@
-"""central/doctor/judge.py: what is judged how, as tables of facts and verdicts."""
+"""central/doctor/judge.py: tables of what was found and how it is judged."""
 
 import itertools
 from typing import Any

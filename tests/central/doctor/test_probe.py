@@ -1,4 +1,4 @@
-"""``fiesta-central doctor`` against real servers, good ones and bad ones, with the service running and without."""
+"""``fiesta-central doctor`` against real servers, with and without faults, and with and without the service."""
 
 import asyncio
 import json

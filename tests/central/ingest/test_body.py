@@ -1,4 +1,4 @@
-"""central/ingest/body.py: from bytes as sent to decoded JSON, bounded and exact."""
+"""central/ingest/body.py: from the bytes that were sent to decoded JSON, with limits and exact numbers."""
 
 import gzip
 import json

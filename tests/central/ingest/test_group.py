@@ -1,4 +1,4 @@
-"""central/ingest/group.py: rows and ids of a group, and what is tried again."""
+"""central/ingest/group.py: the rows and ids of a group, and which errors are retried."""
 
 import os
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""central/ingest/names.py: a cache that knows only what is durable."""
+"""central/ingest/names.py: a cache that holds only durable names."""
 
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path

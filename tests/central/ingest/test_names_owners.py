@@ -1,4 +1,4 @@
-"""central/ingest/names.py: where items go whose name belongs to another of StatsD's types."""
+"""central/ingest/names.py: under which name items are stored if another StatsD type owns their name."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

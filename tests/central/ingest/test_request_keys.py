@@ -1,4 +1,4 @@
-"""central/ingest/submission.py: which requests are the same, by key, header, path and body."""
+"""central/ingest/submission.py: which requests count as the same, by key, header, path and body."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""central/ingest/spans.py: where items are, the same with the compiled core and without."""
+"""central/ingest/spans.py: where items begin and end; the same with and without the compiled core."""
 
 import json
 from types import ModuleType

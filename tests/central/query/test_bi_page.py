@@ -1,4 +1,4 @@
-"""docs/bi.md: its queries run in the stores they are for, and say what the API says."""
+"""docs/bi.md: its queries run in the stores that they are for, and give the numbers of the API."""
 
 import asyncio
 from decimal import Decimal

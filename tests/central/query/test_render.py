@@ -1,4 +1,4 @@
-"""central/query/render.py: buckets in, text out, byte for byte what plain Python would write."""
+"""central/query/render.py: from buckets to text, byte for byte what plain Python would write."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""central/spill/drain.py: what waited in the spill is stored exactly once, whatever happens on the way."""
+"""central/spill/drain.py: what waits in the spill is stored exactly once, whatever fails meanwhile."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""central/spill/record.py: what goes in comes out, and nothing else is believed."""
+"""central/spill/record.py: a group that is encoded can be decoded; anything else is refused."""
 
 import msgspec
 import pytest

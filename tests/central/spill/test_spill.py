@@ -1,4 +1,4 @@
-"""central/spill/spill.py over a real Redis: what it takes it keeps, what it cannot keep it does not take."""
+"""central/spill/spill.py over a real Redis: it keeps what it takes, and takes nothing that it cannot keep."""
 
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable

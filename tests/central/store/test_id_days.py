@@ -1,4 +1,4 @@
-"""central/store/id_days.py: under which day an id is kept, and which days may go."""
+"""central/store/id_days.py: under which day an id is stored, and which days may be dropped."""
 
 import pytest
 from hypothesis import given

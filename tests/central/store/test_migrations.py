@@ -1,4 +1,4 @@
-"""central/store/migrations.py: which files, in which order, and when to refuse."""
+"""central/store/migrations.py: which files are applied in which order, and when that is refused."""
 
 import hashlib
 from pathlib import Path

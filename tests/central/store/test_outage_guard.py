@@ -1,4 +1,4 @@
-"""central/store/outage_guard.py: a store that is away makes nobody wait, and a commit is never cancelled."""
+"""central/store/outage_guard.py: nobody waits for a store that is down, and a commit is never cancelled."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable

@@ -1,4 +1,4 @@
-"""central/store/plan.py: every second once, from the coarsest table that may answer it."""
+"""central/store/plan.py: each second is read once, from the coarsest table that can answer it."""
 
 from itertools import pairwise
 

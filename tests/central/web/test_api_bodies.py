@@ -1,4 +1,4 @@
-"""Bodies as sent through real HTTP: JSON or not, compressed, torn, too large, bombs."""
+"""Bodies through real HTTP: JSON or not, compressed, cut short, too large, decompression bombs."""
 
 import gzip
 import json

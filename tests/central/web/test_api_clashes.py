@@ -1,4 +1,4 @@
-"""A name that comes as several of StatsD's types, through real HTTP: stored, said and listed."""
+"""A name that is sent with several StatsD types, through real HTTP: stored, reported and listed."""
 
 from typing import Any
 

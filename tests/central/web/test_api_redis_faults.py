@@ -1,4 +1,4 @@
-"""The service over HTTP while Redis is late, full, emptied or away: limits degrade within their bound, nobody waits."""
+"""The service over HTTP while Redis is late, full, emptied or down: limits keep their bound, nobody waits."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""Ids of requests, and the log lines about those that were slow or failed, through a real server."""
+"""Ids of requests, and the log lines about slow and failed requests, through a real server."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""What needs no key, and what every answer has: probes, metrics, the reference, CORS, TLS, broken requests."""
+"""Paths without a key, and what every answer has: probes, metrics, CORS, TLS, broken requests."""
 
 import asyncio
 import json

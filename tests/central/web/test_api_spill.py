@@ -1,4 +1,4 @@
-"""The service with a real Redis over HTTP: the database goes away and comes back, Redis likewise, keys are revoked."""
+"""The service with a real Redis over HTTP: the database or Redis goes down and comes back, keys are revoked."""
 
 import asyncio
 from collections.abc import AsyncIterator

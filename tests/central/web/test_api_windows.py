@@ -1,4 +1,4 @@
-"""What a reader is told of an answer over HTTP: windows that are not whole, names that do not exist, local days."""
+"""Windows that are not whole, names that do not exist, and local days, over HTTP."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

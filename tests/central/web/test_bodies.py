@@ -1,4 +1,4 @@
-"""central/web/bodies.py: a body takes no more of the loop and of the memory than its share."""
+"""central/web/bodies.py: a body takes only its share of the event loop and of memory."""
 
 import asyncio
 import gzip

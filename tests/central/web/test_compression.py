@@ -1,4 +1,4 @@
-"""central/web/compression.py: which way a client takes, and large answers over HTTP."""
+"""central/web/compression.py: which encoding a client accepts, and large answers over HTTP."""
 
 import gzip
 import json

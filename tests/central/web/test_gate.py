@@ -1,4 +1,4 @@
-"""central/web/gate.py: what is refused before an endpoint goes at the pace of all refusals."""
+"""central/web/gate.py: a request that the gate refuses is answered at the pace of all refusals."""
 
 from collections.abc import AsyncIterator
 from typing import Any

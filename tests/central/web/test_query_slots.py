@@ -1,4 +1,4 @@
-"""central/web/query.py and admin.py: what one client asks for holds up no other, and ends when it goes."""
+"""central/web/query.py and admin.py: no client delays another one, and work ends when its client goes away."""
 
 import asyncio
 import threading

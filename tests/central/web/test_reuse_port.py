@@ -1,4 +1,4 @@
-"""Several processes on one port: only where it is meant, and what they acknowledged is stored while they change."""
+"""Several processes on one port: only if the setting allows it, and no point is lost while they change."""
 
 import asyncio
 import signal

@@ -1,4 +1,4 @@
-"""central/web/routes.py: pages without a key, and the names under which they are asked for."""
+"""central/web/routes.py: paths without a key, and the Host headers that they accept."""
 
 from pathlib import Path
 

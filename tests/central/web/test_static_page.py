@@ -1,4 +1,4 @@
-"""central/web/static_page.py and central/page: what a browser is told, and what the files may not do."""
+"""central/web/static_page.py and central/page: the headers that a browser gets, and what the files may not do."""
 
 import re
 import zipfile

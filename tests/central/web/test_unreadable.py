@@ -1,4 +1,4 @@
-"""What is no request at all, no HTTP or no TLS: counted with its reason, one line in the log, both documented."""
+"""Requests that are not valid HTTP or TLS: counted by reason, with one log line, and documented."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""central/write/group_commit.py: groups, their failures, waiting and the end. Keys are in test_write_keys.py."""
+"""central/write/group_commit.py: groups, failures, waiting, the end. test_group_commit_keys.py has the keys."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""central/write/group_commit.py: a key stores once and gives the first answer."""
+"""central/write/group_commit.py: a request with a key is stored once, and a retry gets the first answer."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""central/write/slots.py: so many at once, or one alone."""
+"""central/write/slots.py: several commits at once, or one change alone."""
 
 import asyncio
 

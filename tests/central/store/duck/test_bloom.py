@@ -1,4 +1,4 @@
-"""central/store/duck/bloom.py: never forgets, rarely errs."""
+"""central/store/duck/bloom.py: it forgets no id, and is rarely wrong about a new one."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""central/store/duck/engine.py: threads, time limits, healing and checkpoints, without any metrics."""
+"""central/store/duck/engine.py: threads, time limits, reopening and checkpoints, without metrics."""
 
 import asyncio
 import threading

@@ -1,4 +1,4 @@
-"""central/store/duck/retention.py: the contract, and what only the embedded store can suffer."""
+"""central/store/duck/retention.py: the contract, and the faults that only the embedded store has."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Rollups of the embedded store: narrow rows beside wide ones, several a minute, and those of older versions."""
+"""Rollups of the embedded store: narrow and wide rows, several per minute, and rows of older versions."""
 
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path

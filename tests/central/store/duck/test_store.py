@@ -1,4 +1,4 @@
-"""central/store/duck/store.py: the contract, and what only the embedded store can suffer."""
+"""central/store/duck/store.py: the contract, and the faults that only the embedded store has."""
 
 import asyncio
 import contextlib

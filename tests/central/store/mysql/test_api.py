@@ -1,4 +1,4 @@
-"""The whole service on MariaDB: two processes' worth of it over one database."""
+"""The whole service on MariaDB: two services over one database, as two processes would be."""
 
 import asyncio
 import re

@@ -1,4 +1,4 @@
-"""central/store/mysql/store.py when something goes wrong: what was acknowledged is stored, once, whatever happens."""
+"""central/store/mysql/store.py under faults: what was acknowledged is stored exactly once."""
 
 import asyncio
 from collections.abc import AsyncIterator

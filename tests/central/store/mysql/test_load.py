@@ -1,4 +1,4 @@
-"""Large groups in MySQL: what LOAD DATA LOCAL brings in is what INSERT would, or the group is not stored at all."""
+"""Large groups in MySQL: LOAD DATA LOCAL stores what INSERT would, or the group is not stored at all."""
 
 import itertools
 from collections.abc import AsyncIterator, Callable, Iterator

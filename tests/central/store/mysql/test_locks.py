@@ -1,4 +1,4 @@
-"""central/store/mysql/store.py beside others who hold its rows: no lock loses a group or stores it twice."""
+"""central/store/mysql/store.py while others lock its rows: no group is lost or stored twice."""
 
 import asyncio
 from collections.abc import AsyncIterator

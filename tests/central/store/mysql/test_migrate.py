@@ -1,4 +1,4 @@
-"""central/store/mysql/migrate.py: each file once, by one process at a time, again from its start after a crash."""
+"""central/store/mysql/migrate.py: each file once, by one process at a time, and again after a crash."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

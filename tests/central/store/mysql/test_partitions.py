@@ -1,4 +1,4 @@
-"""Partitions of the MySQL store: a missing one heals, making one stops nobody for long."""
+"""Partitions of the MySQL store: a missing one is made, and making one delays nobody for long."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""central/store/mysql/pool.py: what nobody waits for any more ends at the server too."""
+"""central/store/mysql/pool.py: when nobody waits for a statement any more, it ends at the server too."""
 
 import asyncio
 

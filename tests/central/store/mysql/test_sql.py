@@ -1,4 +1,4 @@
-"""central/store/mysql/sql.py and mysql_partitions.py: texts, without a server."""
+"""central/store/mysql/sql.py and partitions.py: the statements as text, without a server."""
 
 import os
 

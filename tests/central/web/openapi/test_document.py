@@ -1,4 +1,4 @@
-"""central/openapi*.py: the description is valid, whole and true to the code."""
+"""central/web/openapi: the description is valid, complete and true to the code."""
 
 import json
 import re
