@@ -147,7 +147,7 @@ async def exchange(central: Central, sent: bytes, *, hang_up: bool = False) -> b
 
 async def test_what_is_no_http_gets_a_400_and_the_service_goes_on(central: Central) -> None:
     head = b"POST /api/metrics/counter HTTP/1.1\r\nHost: x\r\nX-API-Key: " + central.key.encode() + b"\r\n"
-    none, long = "this is no HTTP request", "the request line may have 32768 bytes and each header 16384"
+    none, long = "this is not a valid HTTP request", "the request line may have 32768 bytes and each header 16384"
     table = {
         b"nonsense\r\n\r\n": none,
         b"GET /health HTTP/9.9\r\n\r\n": none,
