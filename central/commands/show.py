@@ -1,10 +1,12 @@
 """Shows answers: a table and a plot on a terminal, tab-separated lines elsewhere. Numbers keep all digits."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
+from zoneinfo import ZoneInfo
 
 import plotext  # type: ignore[import-untyped] # it ships no types; draw() alone uses it
 from rich.console import Console
@@ -15,6 +17,8 @@ from runtime.redact import one_line
 
 PLOT_HEIGHT: Final = 16
 PLOT_MAX_WIDTH: Final = 100
+CUT: Final = "*"
+"""In a plot, beside the time of a window that is cut or still open."""
 _TICKS: Final = 5
 _COLUMNS: Final = ("sum", "count")
 """These operations are drawn as columns from zero, if there is only one series."""
@@ -39,19 +43,28 @@ def show_answer(answer: Mapping[str, Any], console: Console) -> None:
     times = sorted({point.timestamp for points in series.values() for point in points})
     columns = [{point.timestamp: number(point.value) for point in points} for points in series.values()]
     cut = {point.timestamp for points in series.values() for point in points if point.partial}
-    rows = [[time, *(column.get(time, _NO_VALUE) for column in columns)] for time in times]
+    zone = ZoneInfo(answer["tz"]) if "tz" in answer else None
+    rows = [[_local(time, zone), *(column.get(time, _NO_VALUE) for column in columns)] for time in times]
     header = ["timestamp", *series]
     if cut:
         header.append("partial")
-        for row in rows:
-            row.append(("cut or open" if console.is_terminal else "true") if row[0] in cut else "")
+        mark = "cut or open" if console.is_terminal else "true"
+        for row, time in zip(rows, times, strict=True):
+            row.append(mark if time in cut else "")
     show_table(header, rows, console, right_from=1)
     if console.is_terminal:
         title = f"{answer['operation']} by {answer['window']} ({answer.get('tz', 'UTC')})"
+        if cut:
+            title += f", {CUT} = cut or open"
         columns_drawn = len(series) == 1 and answer["operation"] in _COLUMNS
         width = min(console.width, PLOT_MAX_WIDTH)
-        plot = draw(series, title, width=width, colour=not console.no_color, columns=columns_drawn)
+        plot = draw(series, title, Style(width, not console.no_color, columns_drawn, zone))
         console.file.write(f"{plot}\n")
+
+
+def _local(timestamp: str, zone: ZoneInfo | None) -> str:
+    """The time as the service wrote it; with a zone, the same moment as its clocks show it, with its offset."""
+    return timestamp if zone is None else datetime.fromtimestamp(parse_time(timestamp), zone).isoformat()
 
 
 def unknown_names(answer: Mapping[str, Any]) -> list[str]:
@@ -96,17 +109,28 @@ def show_table(header: Sequence[str], rows: Sequence[Sequence[str]], console: Co
     console.print(table, markup=False)
 
 
-def draw(series: Mapping[str, Sequence[Point]], title: str, *, width: int, colour: bool, columns: bool = False) -> str:
-    """A plot of all series as lines, or as ``columns`` from zero. It is ``width`` characters wide.
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How a plot looks: its width in characters, as ``columns`` from zero or as lines, with the times of ``zone``."""
+
+    width: int
+    colour: bool
+    columns: bool = False
+    zone: ZoneInfo | None = None
+
+
+def draw(series: Mapping[str, Sequence[Point]], title: str, style: Style) -> str:
+    """A plot of all series. Windows that are cut or open have the sign CUT at their time.
 
     Values are converted to floats, which is exact enough for a plot.
     """
     figure = plotext.figure
     figure.clear()  # the library keeps one figure for the process
-    figure.theme("simple" if colour else "colorless")
+    figure.theme("simple" if style.colour else "colorless")
     figure.title(title)
     moments: set[int] = set()
-    heights = [0.0] if columns else []
+    cut = {parse_time(point.timestamp) for points in series.values() for point in points if point.partial}
+    heights = [0.0] if style.columns else []
     for name, points in series.items():
         known = [(parse_time(point.timestamp), float(point.value)) for point in points if point.value is not None]
         if not known:
@@ -114,21 +138,21 @@ def draw(series: Mapping[str, Sequence[Point]], title: str, *, width: int, colou
         moments.update(moment for moment, _ in known)
         heights += [value for _, value in known]
         signal = figure.signal([moment for moment, _ in known], [value for _, value in known])
-        if columns:
+        if style.columns:
             signal.fillx()
         else:
             signal.lines()
         if len(series) > 1:
             signal.label(name)
         figure.draw(signal)
-    positions = _ticks(sorted(moments))
-    figure.ruler("x").ticks(positions, _tick_labels(positions))
+    positions = sorted({*_ticks(sorted(moments)), *(cut & moments)})
+    figure.ruler("x").ticks(positions, _tick_labels(positions, cut, style.zone))
     if heights:
         marks = _marks(min(heights), max(heights))
         figure.ruler("y").lim(marks[0], marks[-1])
         figure.ruler("y").ticks(marks, [f"{mark:,.12g}" for mark in marks])
-    figure.plot_size(width, PLOT_HEIGHT)
-    return str(figure.build().string(colorless=not colour))
+    figure.plot_size(style.width, PLOT_HEIGHT)
+    return str(figure.build().string(colorless=not style.colour))
 
 
 def _ticks(moments: Sequence[int]) -> list[int]:
@@ -149,8 +173,9 @@ def _marks(low: float, high: float) -> list[float]:
     return [index * step for index in range(first, last + 1)]
 
 
-def _tick_labels(positions: Sequence[int]) -> list[str]:
-    """Hours and minutes, with the day if there is more than one."""
-    moments = [datetime.fromtimestamp(position, UTC) for position in positions]
+def _tick_labels(positions: Sequence[int], cut: Set[int], zone: ZoneInfo | None) -> list[str]:
+    """Hours and minutes, with the day if there is more than one, and with CUT where the window is not whole."""
+    moments = [datetime.fromtimestamp(position, zone or UTC) for position in positions]
     several_days = len({moment.date() for moment in moments}) > 1
-    return [moment.strftime("%m-%d %H:%M" if several_days else "%H:%M") for moment in moments]
+    labels = [moment.strftime("%m-%d %H:%M" if several_days else "%H:%M") for moment in moments]
+    return [label + CUT if position in cut else label for label, position in zip(labels, positions, strict=True)]

@@ -1,6 +1,11 @@
 """The commands for keys against a small fake service."""
 
+import errno
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -121,3 +126,52 @@ def test_bad_arguments_are_usage_errors(run: Run, fake: FakeService, arguments: 
 
 def test_the_scopes_offered_are_those_of_the_service() -> None:
     assert SCOPES == auth.SCOPES
+
+
+@pytest.mark.parametrize(
+    ("typed", "code", "asked"),
+    [
+        (b"y\n", 0, ["/api/admin/keys/7", "/api/admin/keys/7?force=true"]),
+        (b"n\n", 1, ["/api/admin/keys/7"]),
+        (b"\n", 1, ["/api/admin/keys/7"]),
+        (b"\x04", 1, ["/api/admin/keys/7"]),
+    ],
+    ids=["yes", "no", "return", "ctrl-d"],
+)
+def test_on_a_terminal_the_last_admin_key_is_asked_for(
+    fake: FakeService, tmp_path: Path, typed: bytes, code: int, asked: list[str]
+) -> None:
+    fake.answer("DELETE /api/admin/keys/7", 409, LAST)
+    fake.answer("DELETE /api/admin/keys/7?force=true", 200, ok(message="Key revoked"))
+    environ = {
+        "METRICS_LISTEN": f"127.0.0.1:{fake.port}",
+        "METRICS_DATA_DIR": str(tmp_path),
+        "METRICS_ADMIN_KEY": ADMIN_KEY,
+    }
+    seen, ended = on_a_terminal(["-m", "central", "keys", "revoke", "7"], environ, b"Go on? [y/N]:", typed)
+    assert "key 7 is the last admin key that stays valid" in seen
+    assert ("key 7 revoked" in seen) is (code == 0)
+    assert "Traceback" not in seen
+    assert ended == code
+    assert [path for _, path, *_ in fake.asked] == asked
+
+
+def on_a_terminal(arguments: list[str], environ: dict[str, str], until: bytes, typed: bytes) -> tuple[str, int]:
+    """Run Python on a pseudo-terminal, and type once it has shown ``until``. What was seen, and the exit code."""
+    ours, its = os.openpty()
+    process = subprocess.Popen(
+        [sys.executable, *arguments], env={**os.environ, **environ}, stdin=its, stdout=its, stderr=its
+    )
+    os.close(its)
+    seen = b""
+    try:
+        while data := os.read(ours, 4_096):
+            seen += data
+            if until in seen and typed:
+                os.write(ours, typed)
+                typed = b""
+    except OSError as error:  # what Linux says when the other end has gone
+        assert error.errno == errno.EIO
+    finally:
+        os.close(ours)
+    return seen.decode(), process.wait()

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from central.commands.show import PLOT_HEIGHT, draw, number, series_of, show_answer, show_table
+from central.commands.show import PLOT_HEIGHT, Style, draw, number, series_of, show_answer, show_table
 
 
 def console(*, terminal: bool, width: int = 80, colour: bool = True) -> Console:
@@ -81,7 +81,7 @@ def test_a_terminal_gets_a_table_and_a_plot() -> None:
 
 
 def test_without_colour_there_are_no_colour_codes() -> None:
-    plot = draw(series_of(SEVERAL), "title", width=60, colour=False)
+    plot = draw(series_of(SEVERAL), "title", Style(width=60, colour=False))
     assert "\x1b" not in plot
     assert len(plot.splitlines()) == PLOT_HEIGHT
     assert {len(line) for line in plot.splitlines()} == {60}
@@ -114,7 +114,7 @@ def test_a_name_in_brackets_is_text_and_no_markup() -> None:
     ],
 )
 def test_the_time_axis_has_few_labels_with_the_day_where_it_matters(data: list[Any], labels: list[str]) -> None:
-    axis = draw(series_of(answer(data)), "title", width=90, colour=False).splitlines()[-1]
+    axis = draw(series_of(answer(data)), "title", Style(width=90, colour=False)).splitlines()[-1]
     assert [label for label in labels if label in axis] == labels
 
 
@@ -134,10 +134,49 @@ def test_the_axis_of_values_has_round_marks_and_columns_stand_on_zero(
     values: list[Any], columns: bool, marks: list[str]
 ) -> None:
     series = series_of(answer([point(minute, value) for minute, value in enumerate(values)]))
-    plot = draw(series, "title", width=60, colour=False, columns=columns)
+    plot = draw(series, "title", Style(width=60, colour=False, columns=columns))
     shown = [line.split("┤")[0].strip() for line in plot.splitlines() if "┤" in line]
     assert [mark for mark in marks if mark in shown] == marks
 
 
 def test_a_plot_of_gaps_alone_is_empty() -> None:
-    assert "title" in draw(series_of(answer([point(0, None)])), "title", width=60, colour=False)
+    assert "title" in draw(series_of(answer([point(0, None)])), "title", Style(width=60, colour=False))
+
+
+def cut(row: dict[str, Any]) -> dict[str, Any]:
+    return {**row, "partial": True}
+
+
+PARTS = answer([cut(point(0, 5)), *(point(minute, 9) for minute in range(1, 9)), cut(point(9, 3))])
+
+
+def test_a_plot_marks_windows_that_are_cut_or_open() -> None:
+    *_, axis = [line for line in printed(PARTS, console(terminal=True, colour=False)).splitlines() if "00:0" in line]
+    assert axis.split() == ["00:00*", "00:02", "00:04", "00:07", "00:09*"]
+    assert "sum by 1m (UTC), * = cut or open" in printed(PARTS, console(terminal=True, colour=False))
+    whole = answer([point(minute, 9) for minute in range(10)])
+    assert "*" not in printed(whole, console(terminal=True, colour=False))
+
+
+DAYS = {
+    **answer(
+        [
+            {"timestamp": "2026-03-27T23:00:00Z", "value": 24},
+            {"timestamp": "2026-03-28T23:00:00Z", "value": 23},
+            {"timestamp": "2026-03-29T22:00:00Z", "value": 5, "partial": True},
+        ]
+    ),
+    "window": "1d",
+    "tz": "Europe/Berlin",
+}
+
+
+def test_times_are_those_of_the_zone_that_was_asked_for() -> None:
+    assert printed(DAYS, console(terminal=False)) == (
+        "timestamp\ta\tpartial\n"
+        "2026-03-28T00:00:00+01:00\t24\t\n"
+        "2026-03-29T00:00:00+01:00\t23\t\n"
+        "2026-03-30T00:00:00+02:00\t5\ttrue\n"
+    )
+    *_, axis = [line for line in printed(DAYS, console(terminal=True, colour=False)).splitlines() if "03-28" in line]
+    assert axis.split() == ["03-28", "00:00", "03-29", "00:00", "03-30", "00:00*"]

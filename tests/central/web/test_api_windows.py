@@ -9,15 +9,23 @@ import pytest
 from central.app import Outside
 from protocol.times import format_time, parse_time
 from tests.central.harness import QUICK_HASH, Central, Clock, running
+from tests.central.mysql_help import environ_of
 
 NOON = parse_time("2026-10-26T12:00:00Z")
 RANGE = {"start": "2026-10-24T22:00:00Z", "end": "2026-10-26T23:00:00Z"}
 
 
+@pytest.fixture(params=["duckdb", "mysql"])
+def environ(request: pytest.FixtureRequest) -> dict[str, str]:
+    if request.param == "duckdb":
+        return {}
+    return environ_of(request.getfixturevalue("mariadb"), request.getfixturevalue("database"))
+
+
 @pytest.fixture
-async def central(tmp_path: Path) -> AsyncIterator[Central]:
+async def central(tmp_path: Path, environ: dict[str, str]) -> AsyncIterator[Central]:
     """A service at noon of a day; a point at each half hour of the two days before, in which a clock is put back."""
-    async with running(tmp_path, outside=Outside(clock=Clock(NOON), bcrypt_cost=QUICK_HASH)) as central:
+    async with running(tmp_path, environ, outside=Outside(clock=Clock(NOON), bcrypt_cost=QUICK_HASH)) as central:
         for first in range(0, 110, 55):
             times = [NOON - 1_800 * number for number in range(first, first + 55)]
             item = {"name": "shop.orders", "type": "counter", "value": 1}
@@ -36,6 +44,14 @@ async def test_days_of_a_time_zone_have_its_hours(central: Central) -> None:
     assert told(reply) == [("2026-10-24T22:00:00Z", 50, False), ("2026-10-25T23:00:00Z", 27, True)]
     filled = await central.query("shop.orders", "count", "1d", tz="Europe/Berlin", fill="zero", **RANGE)
     assert told(filled) == told(reply)
+
+
+async def test_hours_of_a_day_in_which_a_clock_is_put_back(central: Central) -> None:
+    """From midnight to four there are five hours: the one from two to three comes twice."""
+    span = {"start": "2026-10-24T22:00:00Z", "end": "2026-10-25T03:00:00Z"}
+    reply = await central.query("shop.orders", "count", "1h", tz="Europe/Berlin", **span)
+    starts = [f"2026-10-{day}:00:00Z" for day in ("24T22", "24T23", "25T00", "25T01", "25T02")]
+    assert told(reply) == [(start, 2, False) for start in starts]
 
 
 async def test_hours_of_a_zone_with_half_an_hour_begin_there(central: Central) -> None:
