@@ -1,6 +1,6 @@
-"""Looks up the rows of keys. Whoever comes while the store is asked is asked for next, together with all the others.
+"""Looks up the rows of keys, many per call of the store. Keys that arrive during a call wait for the next one.
 
-So strangers who try many keys cost the store a fixed number of look-ups per second, however many they are.
+So however many unknown keys are tried, the store gets at most a fixed number of look-ups per second.
 """
 
 import asyncio
@@ -13,9 +13,9 @@ import structlog
 from central.store.base import KeyRow, KeyStore, StoreError
 
 PAUSE_SECONDS: Final = 0.02
-"""Between two look-ups: so long does a key that was never seen wait at most, and there are at most 50 per second."""
+"""The pause between two look-ups. A new key waits for it at most once, and there are at most 50 look-ups per second."""
 MOST: Final = 1_000
-"""Public ids of one look-up."""
+"""The most public ids in one look-up."""
 _log = structlog.get_logger(__name__)
 
 
@@ -29,7 +29,7 @@ class KeyLookUps:
         self._task: asyncio.Task[None] | None = None
 
     async def find(self, public_id: str) -> KeyRow | None:
-        """The row as it is now or a little later. Raises StoreError."""
+        """The row of the key, or None. It is read after this call, never before. Raises StoreError."""
         waiter: asyncio.Future[KeyRow | None] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(public_id, []).append(waiter)
         if self._task is None or self._task.done():
@@ -51,11 +51,11 @@ class KeyLookUps:
             await self._sleep(PAUSE_SECONDS)
 
     async def _ask(self, public_ids: list[str]) -> dict[str, KeyRow] | StoreError:
-        """The rows, or why there are none: all who wait are told."""
+        """The rows; or the error, which all waiters get."""
         try:
             return await self._keys.find(public_ids)
         except StoreError as error:
             return error
         except Exception as error:
             _log.exception("key_look_up_crashed")
-            return StoreError(f"the look-up broke: {error!r}")
+            return StoreError(f"the look-up failed: {error!r}")

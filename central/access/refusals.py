@@ -1,4 +1,4 @@
-"""Refuses at an even pace: a sender without a good key, or beyond its limit, waits, and nobody else has to."""
+"""Answers refusals at a fixed pace. Senders without a valid key, or over their limit, wait; nobody else has to."""
 
 import asyncio
 import time
@@ -7,13 +7,16 @@ from typing import Final
 
 PER_SECOND: Final = 500
 BURST: Final = 50
-"""Refusals at once after a quiet time."""
+"""How many refusals are answered at once after a quiet time."""
 MOST_SECONDS: Final = 2.0
-"""A refusal waits no longer. What would wait longer is answered at once: a connection that waits is held open."""
+"""If a refusal would wait for longer, it is answered at once, because a waiting refusal keeps a connection open."""
 
 
 class Refusals:
-    """One pace for all: an address says little, since behind a proxy all clients have the same. For tests: the rest."""
+    """One pace for all clients together, because behind a proxy all have the same address.
+
+    The arguments are for tests.
+    """
 
     def __init__(
         self,
@@ -23,7 +26,7 @@ class Refusals:
         self._clock = clock
         self._sleep = sleep
         self._next = 0.0
-        """When the next refusal is due, if all before it come one by one."""
+        """When the next refusal is due."""
 
     async def wait(self) -> None:
         """Return when it is this refusal's turn."""

@@ -24,9 +24,10 @@ class Answer(NamedTuple):
 
 
 class RejectedItem(NamedTuple):
-    """An item of a batch that was not stored. ``text`` is what the answer says of it, as JSON.
+    """An item of a batch that was not stored. ``text`` is its entry in the answer, as JSON.
 
-    It is drawn when the item is judged: that is beside the event loop for a long body, and the answer is not.
+    The text is made when the item is checked, because a long body is checked in a thread, and the answer is made on the
+    event loop.
     """
 
     place: int
@@ -37,9 +38,9 @@ class RejectedItem(NamedTuple):
 
 def rejected_item(place: int, name: str | None, fault: Fault) -> RejectedItem:
     """The item at ``place`` of its batch, counted from 0."""
-    fault.__traceback__ = fault.__context__ = None  # they keep the frame that keeps the fault: see Auth on such circles
-    told = {"index": place, "name": name, "code": fault.code, "message": fault.message}
-    return RejectedItem(place, name, fault, _encode(told).encode())
+    fault.__traceback__ = fault.__context__ = None  # they refer to a frame that refers to the fault: a circle
+    error = {"index": place, "name": name, "code": fault.code, "message": fault.message}
+    return RejectedItem(place, name, fault, _encode(error).encode())
 
 
 def recorded(body: bytes, *, replayed: bool = False, renamed: Sequence[str] = ()) -> Answer:
