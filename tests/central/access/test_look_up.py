@@ -73,7 +73,7 @@ async def test_a_store_that_fails_fails_those_who_wait_and_no_others() -> None:
 async def test_a_fault_of_ours_leaves_nobody_waiting() -> None:
     keys, _, look_ups = scene()
     keys.rows = None  # type: ignore[assignment]
-    with pytest.raises(StoreError, match="the look-up broke"):
+    with pytest.raises(StoreError, match="the look-up failed"):
         await look_ups.find("id1")
 
 
