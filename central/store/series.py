@@ -7,7 +7,7 @@ from typing import Final, NamedTuple, Protocol
 from protocol.tags import OVERFLOW
 
 ANYTHING: Final = "*"
-"""What stands for any text, also for none, in the pattern of a filter."""
+"""In the pattern of a filter, this stands for any text, also an empty one."""
 
 
 class NewSeries(NamedTuple):
@@ -18,19 +18,19 @@ class NewSeries(NamedTuple):
 
     @property
     def overflow(self) -> "NewSeries":
-        """The series of the same metric that takes the samples of those for which there is no room."""
+        """The series of the same metric that takes samples for which a cap allows no new series."""
         return NewSeries(self.metric_id, OVERFLOW)
 
 
 class Series(NamedTuple):
-    """A series that exists: its id, which no metric and no other series ever has, and its tags."""
+    """A series that exists: its id and its tags. No metric and no other series ever has the same id."""
 
     id: int
     tags: str
 
 
 class SeriesCaps(NamedTuple):
-    """How many series there may be in all and of one metric. The overflow of a metric does not count."""
+    """How many series there may be: in all, and per metric. The overflow series of a metric does not count."""
 
     series: int
     series_per_metric: int
@@ -68,7 +68,7 @@ class SeriesStore(Protocol):
         """
 
     async def select(self, metric_id: int, filters: Sequence[TagFilter], after: int, limit: int) -> list[Series]:
-        """Series of a metric, by id from behind ``after``, that meet all filters."""
+        """Series of a metric that meet all filters, with ids after ``after``, in the order of ids."""
 
     async def keys(self, metric_id: int) -> list[TagKey]:
         """The keys of a metric's tags, in order."""
@@ -77,7 +77,7 @@ class SeriesStore(Protocol):
         """The values of a key that meet the filter and come after ``after``, in byte order."""
 
     async def count(self) -> int:
-        """How many series there are, overflows apart."""
+        """How many series there are, not counting overflow series."""
 
     async def delete(self, metric_id: int, tags: str) -> bool:
         """Remove a series, so that queries no longer find it; its metric's totals stay. False if there is none.
@@ -106,7 +106,7 @@ def admit(
 
 
 def count_by_metric(made: Iterable[NewSeries]) -> Counter[int]:
-    """How many series each metric has among these, its overflow apart."""
+    """How many of these series each metric has, not counting its overflow series."""
     return Counter(new.metric_id for new in made if new.tags != OVERFLOW)
 
 

@@ -24,7 +24,7 @@ from protocol.tags import OVERFLOW, parse_tags
 
 _CHUNK: Final = 1_000
 _ALL: Final = 0
-"""The metric that no metric is; its count is that of all series."""
+"""An id that no metric has. The count under it is the number of all series."""
 
 
 class MySQLSeries:
@@ -128,7 +128,7 @@ async def _resolve(
 
 
 async def _alive(connection: Connection, metric_ids: Iterable[int]) -> set[int]:
-    """Those metrics that exist. None of them goes while the lock of the names is held."""
+    """Those metrics that exist. None of them can be deleted while the lock of the names is held."""
     listed = ", ".join(map(str, metric_ids))
     return {key for (key,) in await connection.rows(f"SELECT id FROM metrics WHERE id IN ({listed})")}
 
@@ -150,7 +150,7 @@ async def _insert(connection: Connection, into: str, rows: Sequence[str]) -> Non
 
 
 async def _delete(connection: Connection, gone: NewSeries) -> bool:
-    """Take a series away, and note that its rollups have to go. Groups that are under way see that names changed."""
+    """Delete a series, and note that its rollups must be removed. Groups that commit meanwhile see a new version."""
     await take_lock(connection, LOCK)
     series = (await _find(connection, [gone])).get(gone)
     if series is None:
@@ -176,7 +176,7 @@ async def _counts(connection: Connection, metric_ids: Sequence[int]) -> Counter[
 
 
 async def _count(connection: Connection, added: Counter[int]) -> None:
-    """Add to the numbers of series."""
+    """Add to the counts of series."""
     for metric_id, series in sorted(added.items()):
         await connection.change(
             "INSERT INTO series_counts (metric_id, series) VALUES (%s, %s)"
@@ -195,10 +195,10 @@ def _condition(tag: TagFilter) -> tuple[str, list[object]]:
 
 
 def _hash(tags: str) -> str:
-    """16 bytes that stand for tags, as a literal."""
+    """The 16-byte hash of tags as an SQL literal."""
     return f"X'{hashlib.blake2b(tags.encode(), digest_size=16).hexdigest()}'"
 
 
 def _bytes(text: str) -> str:
-    """A text of UTF-8 as a literal of bytes."""
+    """A text in UTF-8 as an SQL literal of bytes."""
     return f"X'{text.encode().hex()}'"
