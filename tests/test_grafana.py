@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml  # type: ignore[import-untyped] # it ships no types
 
-from central.query.parameters import OPERATIONS
+from central.query.operations import OFFERED
 from central.store.plan import WINDOWS
 from protocol.times import format_time, parse_time
 from tests.central.harness import Central, running
@@ -84,7 +84,7 @@ async def test_every_request_is_answered_with_the_columns_it_names(
 
 def test_the_choices_of_the_variables_are_what_the_service_takes() -> None:
     chosen = {name: VARIABLES[name]["query"].split(",") for name in ("operation", "window")}
-    assert chosen == {"operation": list(OPERATIONS), "window": list(WINDOWS)}
+    assert chosen == {"operation": list(OFFERED), "window": list(WINDOWS)}
     for variable in ("operation", "window"):
         assert [option["value"] for option in VARIABLES[variable]["options"]] == chosen[variable]
 

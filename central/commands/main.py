@@ -14,7 +14,8 @@ from central.commands.asking import ask, fail, settings_of_environment
 from central.commands.keys import keys
 from central.commands.relative_time import resolve_time
 from central.doctor.command import doctor
-from central.query.parameters import FILLS, OPERATIONS, zone_of
+from central.query.operations import FRACTION_BELOW, parse_operations
+from central.query.parameters import FILLS, zone_of
 from central.settings import Settings
 from central.store.plan import WINDOWS
 from runtime.addresses import join_address
@@ -114,7 +115,13 @@ def migrate() -> None:
 
 @main.command()
 @click.argument("names")
-@click.option("--operation", type=click.Choice(OPERATIONS), default="sum", show_default=True)
+@click.option(
+    "--operation",
+    metavar="LIST",
+    callback=lambda _, __, given: _operations(given),
+    help="sum, count, avg, min, max, rate, median or pN (p95, p99.9); several are separated by commas [default: sum].",
+)
+@click.option("--fraction-below", metavar="VALUE", help="Show the share of the samples that are below VALUE, 0 to 1.")
 @click.option("--window", type=click.Choice(list(WINDOWS)), default="1m", show_default=True, help="Width of a window.")
 @click.option("--start", default="-1h", show_default=True, help="ISO 8601 time, now, or before now: -90s, -1h, -7d.")
 @click.option("--end", default="now", show_default=True, help="The end of the range, as --start; not included.")
@@ -126,13 +133,15 @@ def query(**options: Any) -> None:
 
     NAMES is one name, or several separated by commas. On a terminal you see a table and a plot; in a file or pipe,
     tab-separated lines. Times are UTC; the time of a window is its start. A window is marked if --start or --end cuts
-    it, or if it has not ended yet.
+    it, or if it has not ended yet. Only value metrics have percentiles and --fraction-below.
 
     \b
     Examples:
       fiesta-central query api.requests
       fiesta-central query api.requests,api.errors --window 1h --start -1d
       fiesta-central query db.time --operation avg --start 2026-02-14 --end 2026-02-15T12:00:00Z
+      fiesta-central query db.time --operation p50,p95,p99 --window 5m
+      fiesta-central query db.time --fraction-below 300 --window 1d --start -7d
       fiesta-central query api.requests --json | jq .data
     """
     from central.query.windows import start_of_window
@@ -142,7 +151,12 @@ def query(**options: Any) -> None:
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--tz") from None
     now, seconds = time.time(), WINDOWS[options["window"]]
-    parameters = {"name": options["names"], "operation": options["operation"], "window": options["window"]}
+    parameters = {"name": options["names"]} | {
+        name: options[name] for name in ("operation", FRACTION_BELOW) if options[name] is not None
+    }
+    if len(parameters) == 1:
+        parameters["operation"] = "sum"
+    parameters["window"] = options["window"]
     for bound in ("start", "end"):
         try:
             align = (lambda moment: start_of_window(moment, seconds, zone)) if bound == "start" else int
@@ -161,6 +175,14 @@ def query(**options: Any) -> None:
     show_answer(answer, Console())
     for line in unknown_names(answer):
         click.echo(line, err=True)
+
+
+def _operations(given: str | None) -> str | None:
+    """The list of operations as given. Raises BadParameter for one that is none."""
+    try:
+        return given if given is None else ",".join(parse_operations(given))
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 @main.command()

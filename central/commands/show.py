@@ -23,6 +23,7 @@ _TICKS: Final = 5
 _COLUMNS: Final = ("sum", "count")
 """These operations are drawn as columns from zero, if there is only one series."""
 _NO_VALUE: Final = "-"
+_UNAVAILABLE: Final = "unavailable"
 
 
 class Point(NamedTuple):
@@ -32,16 +33,18 @@ class Point(NamedTuple):
     value: int | Decimal | None
     partial: bool = False
     """Whether the range cuts the window, or the window has not ended yet."""
+    unavailable: bool = False
+    """Whether it has data, but a sample of it is in no histogram."""
 
 
 def show_answer(answer: Mapping[str, Any], console: Console) -> None:
-    """Show an answer of GET /api/metrics/aggregate: a row per window, a column per name; and a plot on a terminal."""
+    """Show an answer of GET /api/metrics/aggregate: a row per window, a column per series; and a plot on a terminal."""
     series = series_of(answer)
     if console.is_terminal and not any(series.values()):
         console.print("No data in this time range.")
         return
     times = sorted({point.timestamp for points in series.values() for point in points})
-    columns = [{point.timestamp: number(point.value) for point in points} for points in series.values()]
+    columns = [{point.timestamp: _cell(point) for point in points} for points in series.values()]
     cut = {point.timestamp for points in series.values() for point in points if point.partial}
     zone = ZoneInfo(answer["tz"]) if "tz" in answer else None
     rows = [[_local(time, zone), *(column.get(time, _NO_VALUE) for column in columns)] for time in times]
@@ -76,13 +79,25 @@ def unknown_names(answer: Mapping[str, Any]) -> list[str]:
 
 
 def series_of(answer: Mapping[str, Any]) -> dict[str, list[Point]]:
-    """The points of an answer by name, for one name or several."""
-    data = answer["data"]
+    """The points of an answer by name; those of several operations by operation, or by name and operation."""
+    data, operations = answer["data"], answer["operation"].split(",")
     by_name = data if isinstance(data, dict) else {answer["metric"]: data}
+    if len(operations) == 1:
+        return {name: [_point(row, row["value"]) for row in rows] for name, rows in by_name.items()}
     return {
-        name: [Point(row["timestamp"], row["value"], row.get("partial", False)) for row in rows]
+        operation if len(by_name) == 1 else f"{name} {operation}": [_point(row, row[operation]) for row in rows]
         for name, rows in by_name.items()
+        for operation in operations
     }
+
+
+def _point(row: Mapping[str, Any], value: int | Decimal | None) -> Point:
+    unavailable = value is None and row.get("unavailable", False)
+    return Point(row["timestamp"], value, row.get("partial", False), unavailable)
+
+
+def _cell(point: Point) -> str:
+    return _UNAVAILABLE if point.unavailable else number(point.value)
 
 
 def number(value: int | Decimal | None) -> str:

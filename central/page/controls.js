@@ -5,16 +5,21 @@ import { Picker } from "./picker.js";
 import { LASTS, windowOf } from "./question.js";
 import { fromControl, toControl } from "./time.js";
 
+const PERCENTILES = "p50,p95,p99";
+
 /**
  * `state` is the question. `ask(query)` lists metrics, `changed()` is called after a change, `drawn()` is the range
  * that is drawn now: a custom one starts with it.
  */
 export class Controls {
   constructor(state, { operations, windows, ask, say, changed, drawn }) {
-    Object.assign(this, { state, windows, changed, drawn });
+    Object.assign(this, { state, operations, windows, changed, drawn });
     this.picker = new Picker({ ask, say, changed: (names) => this.#set({ names, cleared: !names.length }) });
-    this.operation = choice("Operation", "operation", operations.map((word) => [word, word]), state.operation,
-      (operation) => this.#set({ operation, chosen: true }));
+    this.operation = choice("Operation", "operation", [...operations.map((word) => [word, word]), ["", "Other"]], state.operation,
+      (operation) => this.#set({ operation: operation || PERCENTILES, chosen: true }));
+    this.others = el("input", { autocomplete: "off", spellcheck: "false", autocapitalize: "none",
+      onchange: () => this.#set({ operation: this.others.value.replaceAll(/\s+/g, "") || operations[0], chosen: true }) });
+    this.several = el("div", { class: "between" }, field("Operations", this.others, "With commas between, such as avg,p90,p99.9. Any pN from p0 to p100."));
     this.range = choice("Range", "range", [...Object.keys(LASTS).map((word) => [word, word]), ["", "Custom"]], state.last,
       (last) => this.#set(last ? { last } : this.#custom()));
     this.zone = choice("Times", "zone", [["local", "Local"], ["utc", "UTC"]], state.zone, (zone) => this.#set({ zone }));
@@ -25,13 +30,18 @@ export class Controls {
     this.to = el("input", { type: "datetime-local", onchange: () => this.#edge("to") });
     this.between = el("div", { class: "between" }, field("From", this.from), field("To", this.to));
     this.node = el("div", { class: "card controls" }, this.picker.node,
-      el("div", { class: "row wrap" }, this.operation.node, this.range.node, field("Window", this.width), this.zone.node), this.between);
+      el("div", { class: "row wrap" }, this.operation.node, this.range.node, field("Window", this.width), this.zone.node),
+      this.several, this.between);
   }
 
   /** Show what the question is now. */
   show() {
     const { state } = this;
-    this.operation.choose(state.operation);
+    const offered = this.operations.includes(state.operation);
+    this.operation.choose(offered ? state.operation : "");
+    this.several.hidden = offered;
+    this.others.value = state.operation;
+    this.picker.node.classList.toggle("unmarked", state.operation.includes(","));
     this.range.choose(state.last);
     this.zone.choose(state.zone);
     this.picker.show(state.names);

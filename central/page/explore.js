@@ -4,7 +4,7 @@ import { explain, patience, send, unreachable } from "./api.js";
 import { createCommand, fixedCommand } from "./command.js";
 import { Controls } from "./controls.js";
 import { el, notice } from "./dom.js";
-import { aggregateRequest, fromHash, LISTED, rangeOf, toHash, windowOf } from "./question.js";
+import { aggregateRequest, fromHash, LISTED, MOST_LINES, rangeOf, toHash, windowOf } from "./question.js";
 import { Result } from "./result.js";
 
 const REFRESH_MS = 10_000;
@@ -18,8 +18,8 @@ export class Explore {
   #aborter = new AbortController();
 
   constructor(host, { spec, session, say, visible }) {
-    const allowed = (name) => spec.paths["/api/metrics/aggregate"].get.parameters.find((one) => one.name === name).schema.enum;
-    Object.assign(this, { session, say, visible, operations: allowed("operation"), windows: allowed("window") });
+    const schema = (name) => spec.paths["/api/metrics/aggregate"].get.parameters.find((one) => one.name === name).schema;
+    Object.assign(this, { session, say, visible, operations: schema("operation").examples, windows: schema("window").enum });
     this.state = fromHash(location.hash, this.operations, this.windows);
     this.controls = new Controls(this.state, {
       operations: this.operations, windows: this.windows, say, ask: (query) => this.#list(query),
@@ -55,7 +55,9 @@ export class Explore {
     this.controls.show();
     if (!quiet) this.trouble.replaceChildren();
     if (this.visible()) history.replaceState(null, "", toHash(this.state));
-    if (this.state.names.length) await this.#query(quiet);
+    const lines = this.state.names.length * this.state.operation.split(",").length;
+    if (lines > MOST_LINES) this.#fail(tooManyLines(lines), false);
+    else if (this.state.names.length) await this.#query(quiet);
     else await this.#start();
   }
 
@@ -143,6 +145,10 @@ export class Explore {
     const ahead = Date.parse(reply.headers.get("Date")) / 1000 - Date.now() / 1000;
     this.#skew = Math.abs(ahead) > 2 ? ahead : 0;
   }
+}
+
+function tooManyLines(lines) {
+  return { title: "Too many lines for one chart", text: `${lines} lines would be drawn, one per metric and operation; at most ${MOST_LINES} can be told apart. Take metrics or operations away.` };
 }
 
 /** What to do while the service has no metrics. */

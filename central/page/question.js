@@ -8,16 +8,21 @@ export const LISTED = "/api/metrics";
 /** Ranges that end now, in seconds. */
 export const LASTS = { "15m": 900, "1h": 3600, "6h": 21_600, "24h": 86_400, "7d": 604_800 };
 const MOST_WINDOWS = 180;
+const PERCENTILE = /^p\d{1,3}(\.\d{1,3})?$/;
+/** So many lines have a colour and a dash of their own. */
+export const MOST_LINES = 8;
 
-/** What an address says, as far as it makes sense: names, operation, window ("" chooses), last ("" is from-to), zone. */
+/** What an address says, as far as it makes sense: names, operation (or several with commas), window ("" chooses), last ("" is from-to), zone. */
 export function fromHash(hash, operations, windows) {
   const said = new URLSearchParams(hash.split("?")[1] ?? "");
-  const oneOf = (name, known, otherwise) => (known.includes(said.get(name)) ? said.get(name) : otherwise);
+  const oneOf = (name, allowed, otherwise) => (allowed.includes(said.get(name)) ? said.get(name) : otherwise);
+  const asked = said.get("operation") ?? "";
+  const known = asked.split(",").every((word) => operations.includes(word) || PERCENTILE.test(word));
   const [from, to] = ["from", "to"].map((name) => Math.ceil(Date.parse(said.get(name)) / 1000) || 0);
   return {
     names: (said.get("name") ?? "").split(",").filter(Boolean).slice(0, MOST_NAMES),
-    operation: oneOf("operation", operations, operations[0]),
-    chosen: operations.includes(said.get("operation")),
+    operation: known ? asked : operations[0],
+    chosen: known,
     window: oneOf("window", windows, ""),
     last: from && to ? "" : oneOf("last", Object.keys(LASTS), "1h"),
     from, to,
@@ -71,11 +76,24 @@ export function aggregateRequest({ names, operation, last, from, to, zone }, win
   };
 }
 
-/** An answer as series: one per name, in the order asked. A window without data is left out. */
+/** An answer as series: one per name and operation, in the order asked. A window without data is left out. */
 export function seriesOf(answer, names) {
-  return [...new Set(names)].map((name) => ({
-    name,
-    points: (Array.isArray(answer.data) ? answer.data : answer.data[name] ?? [])
-      .map(({ timestamp, value, partial }) => ({ at: Date.parse(timestamp) / 1000, value, partial: partial === true })),
-  }));
+  const operations = answer.operation.split(",");
+  const unique = [...new Set(names)];
+  const titled = (name, operation) => (operations.length === 1 ? name : unique.length === 1 ? operation : `${name} ${operation}`);
+  return unique.flatMap((name) => {
+    const rows = Array.isArray(answer.data) ? answer.data : answer.data[name] ?? [];
+    return operations.map((operation) => ({ name: titled(name, operation), metric: name, points: pointsOf(rows, operations.length === 1 ? "value" : operation) }));
+  });
+}
+
+/** How many windows of an answer have a value that is not available. */
+export function unavailableOf(answer) {
+  const lists = Array.isArray(answer.data) ? [answer.data] : Object.values(answer.data);
+  return lists.flat().filter((row) => row.unavailable).length;
+}
+
+function pointsOf(rows, field) {
+  return rows.filter((row) => row[field] !== null)
+    .map((row) => ({ at: Date.parse(row.timestamp) / 1000, value: row[field], partial: row.partial === true }));
 }

@@ -3,7 +3,7 @@
 import { Chart } from "./chart.js";
 import { el, notice } from "./dom.js";
 import { digits } from "./numbers.js";
-import { seriesOf } from "./question.js";
+import { seriesOf, unavailableOf } from "./question.js";
 import { createTable } from "./table.js";
 import { dayZone, zoneName } from "./time.js";
 
@@ -41,8 +41,9 @@ export class Result {
   draw(answer, { state, window, range, now }) {
     const series = seriesOf(answer, state.names);
     const named = state.names.length > MOST_TITLED ? `${state.names.length} metrics` : state.names.join(", ");
-    const title = `${state.operation} of ${named} per ${PER[window] ?? window}${window === "1d" && !dayZone(state.zone, window) ? " (UTC)" : ""}`;
-    const empty = series.every((entry) => !entry.points.length);
+    const title = `${state.operation.replaceAll(",", ", ")} of ${named} per ${PER[window] ?? window}${window === "1d" && !dayZone(state.zone, window) ? " (UTC)" : ""}`;
+    const unavailable = unavailableOf(answer);
+    const empty = series.every((entry) => !entry.points.length) && !unavailable;
     this.busy(false);
     this.node.hidden = false;
     this.title.textContent = title;
@@ -50,7 +51,8 @@ export class Result {
     this.table.draw({ series, step: range.step, zone: state.zone, caption: title });
     const unknown = answer.unknown ?? [];
     const missing = new Set(unknown.map(({ name }) => name));
-    this.#tell(answer.complete === false, empty && series.some(({ name }) => !missing.has(name)), state.last === "7d", unknown);
+    this.#tell({ partial: answer.complete === false, empty: empty && series.some(({ metric }) => !missing.has(metric)),
+      widest: state.last === "7d", unknown, unavailable });
     const part = series.some(({ points }) => points.some(({ partial }) => partial));
     this.under.textContent = [`Times: ${zoneName(state.zone)}.`, state.last && "Up to now, asked again every 10 s.",
       part && "Pale or dashed: a part of a window, which the range cuts or which has not ended."].filter(Boolean).join(" ");
@@ -58,8 +60,9 @@ export class Result {
   }
 
   /** The notes are redrawn only when their text changes, so that they keep the focus. */
-  #tell(partial, empty, widest, unknown) {
-    const text = `${partial} ${empty} ${widest} ${JSON.stringify(unknown)}`;
+  #tell(told) {
+    const { partial, empty, widest, unknown, unavailable } = told;
+    const text = JSON.stringify(told);
     if (text === this.#shown) return;
     this.#shown = text;
     const wider = !widest && el("button", { type: "button", class: "quiet", onclick: this.widen }, "Look at the last 7 days");
@@ -68,6 +71,8 @@ export class Result {
         text: near.length ? "Did you mean one of these?" : "Nothing was recorded under this name, and no other name is like it." },
       ...near.map((other) => el("button", { type: "button", class: "quiet", onclick: () => this.rename(name, other) }, other)))),
       partial && notice({ kind: "info", title: "This answer is not complete yet", text: "Some acknowledged points wait in the spill. They appear when the service has stored them." }),
+      unavailable > 0 && notice({ kind: "info", title: `Percentiles are not available in ${unavailable} ${unavailable === 1 ? "window" : "windows"}`,
+        text: "They hold a summary that came without a histogram. The chart leaves them out." }),
       empty && notice({ kind: "info", title: "No data in this range", text: "Nothing was recorded under this name in this range. Choose a longer range or another name." }, wider),
     ];
     this.note.replaceChildren(...notes.filter(Boolean));

@@ -71,7 +71,7 @@ function controlOf({ name, in: place, required, schema, example }) {
   if (place === "path") control.placeholder = `such as ${example}`;
   else if (name === "Idempotency-Key") control.value = freshId();
   else if (name === "start" || name === "end") control.value = iso(Math.floor(Date.now() / 86_400_000 + (name === "end" ? 1 : 0)) * 86_400);
-  else if (required) control.value = example;
+  else if (example !== undefined) control.value = example;
   return control;
 }
 

@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Final, Literal, NamedTuple, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from central.errors import ApiError, invalid
 from central.query.formats import FORMATS, prefers_csv
+from central.query.operations import FRACTION_BELOW, SUMMARIES, of_values_alone, parse_operations
 from central.store.plan import (
     MAX_WINDOWS_PER_ANSWER,
     MAX_WINDOWS_PER_NAME,
@@ -14,18 +16,18 @@ from central.store.plan import (
     window_that_fits,
     windows_touched,
 )
-from protocol.item import Fault
+from protocol.item import Fault, Kind
 from protocol.names import NAME_RULE, is_name
+from protocol.numbers import to_units
 from protocol.times import first_second, parse_exact
 
-Operation = Literal["sum", "count", "avg", "min", "max"]
-OPERATIONS: Final = get_args(Operation)
 Fill = Literal["zero", "null"]
 FILLS: Final = get_args(Fill)
-PARAMETERS: Final = frozenset({"name", "operation", "window", "start", "end", "fill", "format", "tz"})
+PARAMETERS: Final = frozenset({"name", "operation", FRACTION_BELOW, "window", "start", "end", "fill", "format", "tz"})
 LIST_PARAMETERS: Final = frozenset({"prefix", "limit", "after", "clashes"})
 LIST_LIMIT: Final = 100
 LIST_MOST: Final = 1_000
+NUMBER_PATTERN: Final = r"^-?[0-9]{1,16}(\.[0-9]{1,16})?$"
 _ZONE: Final = re.compile(r"[A-Z][A-Za-z0-9_+-]{1,31}(/[A-Za-z0-9_+-]{1,31}){0,2}", re.ASCII)
 # A '+' that was not percent-encoded arrives as a blank: "00:00:00 02:00" means 00:00:00+02:00.
 _LOST_PLUS: Final = re.compile(r"\A(.{10}[Tt ]\d\d:\d\d\S*) (\d\d(?::?\d\d)?)\Z", re.ASCII)
@@ -36,18 +38,21 @@ class Query(NamedTuple):
 
     If the range holds no whole second, both bounds are equal and the answer is empty.
 
+    ``columns`` are the operations in the order of the query, and last FRACTION_BELOW if ``fraction_below`` has a
+    value, which is in units.
     ``fill`` is the value for a window without data; None leaves such windows out. ``csv`` asks for CSV instead of
     JSON. ``zone`` is the time zone of the hours and days; None is UTC.
     """
 
     names: tuple[str, ...]
-    operation: str
+    columns: tuple[str, ...]
     window: str
     start: int
     end: int
     fill: str | None
     csv: bool = False
     zone: ZoneInfo | None = None
+    fraction_below: int | None = None
 
     @property
     def seconds(self) -> int:
@@ -62,7 +67,8 @@ def parse_query(parameters: Mapping[str, str], accept: str = "") -> Query:
     """
     _known(parameters, PARAMETERS)
     names = _names(_required(parameters, "name"))
-    operation = _choice(parameters, "operation", OPERATIONS)
+    fraction_below = _fraction_below(parameters)
+    columns = _columns(parameters)
     window = _choice(parameters, "window", tuple(WINDOWS))
     begins, ends = _exact_time(parameters, "start"), _exact_time(parameters, "end")
     fill = _choice(parameters, "fill", FILLS) if "fill" in parameters else None
@@ -70,8 +76,22 @@ def parse_query(parameters: Mapping[str, str], accept: str = "") -> Query:
     if begins >= ends:
         raise _fault("end", "end must be later than start; the range is start <= time < end")
     start, end = first_second(begins), first_second(ends)
-    _check_size(start, end, window, len(names))
-    return Query(names, operation, window, start, end, fill, csv, _zone(parameters))
+    _check_size(start, end, window, len(names), len(columns))
+    return Query(names, columns, window, start, end, fill, csv, _zone(parameters), fraction_below)
+
+
+def check_kinds(query: Query, kinds: Mapping[str, Kind]) -> None:
+    """A counter has no percentiles: raises ApiError 400 that names the parameter where a query wants one of a counter.
+
+    ``kinds``: the types of those names that exist.
+    """
+    wanted = of_values_alone(query.columns)
+    counter = next((name for name in query.names if kinds.get(name) == "counter"), None)
+    if not wanted or counter is None:
+        return
+    field = FRACTION_BELOW if wanted[0] == FRACTION_BELOW else "operation"
+    has = ", ".join(SUMMARIES)
+    raise _fault(field, f"{field}: {counter} is a counter and has no {wanted[0]}; a counter has {has}")
 
 
 def parse_list(parameters: Mapping[str, str]) -> tuple[str, str, int, bool]:
@@ -112,6 +132,30 @@ def _choice(parameters: Mapping[str, str], field: str, allowed: Sequence[str]) -
     if text not in allowed:
         raise _fault(field, f"{field} must be one of {', '.join(allowed)}")
     return text
+
+
+def _columns(parameters: Mapping[str, str]) -> tuple[str, ...]:
+    """The operations, and FRACTION_BELOW, which may also stand alone."""
+    alone = FRACTION_BELOW in parameters
+    if alone and "operation" not in parameters:
+        return (FRACTION_BELOW,)
+    try:
+        return parse_operations(parameters.get("operation", "")) + (FRACTION_BELOW,) * alone
+    except ValueError as error:
+        raise _fault("operation", f"operation {error}") from None
+
+
+def _fraction_below(parameters: Mapping[str, str]) -> int | None:
+    """The value of fraction_below in units, None without it."""
+    if FRACTION_BELOW not in parameters:
+        return None
+    text = parameters[FRACTION_BELOW]
+    try:
+        if not re.fullmatch(NUMBER_PATTERN, text):
+            raise ValueError("must be a plain number, such as 300 or 0.25")
+        return to_units(Decimal(text))
+    except ValueError as error:
+        raise invalid(Fault("INVALID_VALUE", FRACTION_BELOW, f"{FRACTION_BELOW} {error}")) from None
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -155,16 +199,19 @@ def zone_of(name: str) -> ZoneInfo | None:
         raise ValueError(f"tz {name[:40]!r} is not known; give an IANA time zone such as Europe/Berlin") from None
 
 
-def _check_size(start: int, end: int, window: str, names: int) -> None:
+def _check_size(start: int, end: int, window: str, names: int, columns: int) -> None:
+    """Bound what an answer holds: windows per name, and numbers in all."""
     touched = windows_touched(start, end, WINDOWS[window])
-    if touched <= MAX_WINDOWS_PER_NAME and touched * names <= MAX_WINDOWS_PER_ANSWER:
+    if touched <= MAX_WINDOWS_PER_NAME and touched * names * columns <= MAX_WINDOWS_PER_ANSWER:
         return
-    fits = window_that_fits(start, end, names)
-    advice = f"use window={fits}" if fits else "no window fits: ask for a shorter range or fewer names"
+    fits = window_that_fits(start, end, names * columns)
+    fewer = "fewer names or fewer operations" if columns > 1 else "fewer names"
+    advice = f"use window={fits}" if fits else f"no window fits: ask for a shorter range or {fewer}"
+    times = f", times {columns} operations" if columns > 1 else ""
     raise ApiError(
         400,
         "RANGE_TOO_LARGE",
-        f"the range has {touched} windows of {window} per name; an answer may have {MAX_WINDOWS_PER_NAME} per name and"
-        f" {MAX_WINDOWS_PER_ANSWER} in all: {advice}",
-        details={"field": "window", "windows": touched * names, "fits": fits},
+        f"the range has {touched} windows of {window} per name{times}; an answer may have {MAX_WINDOWS_PER_NAME} per"
+        f" name and {MAX_WINDOWS_PER_ANSWER} in all: {advice}",
+        details={"field": "window", "windows": touched * names * columns, "fits": fits},
     )

@@ -6,7 +6,8 @@ the time of one text per window, nearly all of it without the lock (docs/decisio
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from itertools import chain
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
@@ -14,9 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from central.query.parameters import Query
+from central.query.values import Values
 from central.query.windows import windows_between
 from central.store.buckets import Buckets, Column
-from protocol.numbers import UNIT
+from protocol.numbers import DECIMALS, UNIT, units_to_text
 
 _BLOCK: Final = 10_000
 """A block is four digits, which are written together. A number also has four decimals."""
@@ -24,29 +26,21 @@ _FOUR: Final = np.array([b"%04d" % number for number in range(_BLOCK)])
 _LAST: Final = np.array([b"%d" % number for number in range(_BLOCK)])
 _FIRST: Final = np.where(np.arange(_BLOCK) > 0, _LAST, b"")
 _FRACTION: Final = np.array([b"", *((b".%04d" % number).rstrip(b"0") for number in range(1, _BLOCK))])
-"""The text of a block: _FOUR inside a number, _LAST if it is the only block, _FIRST as the first of several, and
-_FRACTION after the point."""
+"""What a block is within a number, at its end with nothing before it, at its beginning, behind its point."""
+_POINT: Final = np.array([b".%04d" % number for number in range(_BLOCK)])
 _TWO: Final = np.array([b"%02d" % number for number in range(100)])
+_TAIL: Final = np.array([b"", *((b"%02d" % number).rstrip(b"0") for number in range(1, 100))])
+"""The fifth and the sixth digit behind the point, which only shares have."""
+_TIME: Final = (
+    *(("year", 4, b""), ("-", 1, b"-"), ("month", 2, b""), ("--", 1, b"-"), ("day", 2, b""), ("T", 1, b"T")),
+    *(("hour", 2, b""), (":", 1, b":"), ("minute", 2, b""), ("::", 1, b":"), ("second", 2, b"")),
+)
+"""The fields of a time: name, width, and what is the same in all."""
+_ONES: Final = "whole0"
+"""The field of a number's last four whole digits; it is never empty."""
 _DAY: Final = 86_400
-_CSV_HEADER: Final = b"name,timestamp,value"
 _EMPTY: Final = {"zero": (b"0", b"0"), "null": (b"null", b"")}
-"""The value of a window without data for each ``fill``: in JSON, and in CSV."""
-
-
-class _Frame(NamedTuple):
-    """The text before the time of each window, between time and number, and after the number."""
-
-    before: bytes
-    between: bytes
-    after: bytes
-
-
-_JSON_FRAME: Final = _Frame(b'{"timestamp":"', b'Z","value":', b"},")
-_CSV_FRAME: Final = _Frame(b"", b"Z,", b"\r\n")
-_JSON_MARKED: Final = _JSON_FRAME._replace(between=b'Z","partial":true,"value":')
-_CSV_WHOLE, _CSV_MARKED = (_CSV_FRAME._replace(after=after) for after in (b",\r\n", b",true\r\n"))
-"""The frames for a window that is not whole. If an answer has one, every CSV line has the column ``partial``, and whole
-windows use _CSV_WHOLE."""
+"""A window without data as ``fill`` wants it, in JSON and in CSV. Null is also what is not available."""
 
 
 class Notes(NamedTuple):
@@ -64,69 +58,91 @@ class Notes(NamedTuple):
 _NO_NOTES: Final = Notes()
 
 
-def render(query: Query, ids: Mapping[str, int], buckets: Buckets, notes: Notes = _NO_NOTES) -> bytes:
-    """The answer as JSON (PRD 4.1.2) or CSV. ``ids`` has the metric ids of those names that exist.
+def render(
+    query: Query, ids: Mapping[str, int], summaries: Buckets, columns: Sequence[Values], notes: Notes = _NO_NOTES
+) -> bytes:
+    """The answer, JSON (PRD 4.1.2) or CSV, for the ids of those names that exist.
 
-    The notes appear in JSON as ``"complete": false``, ``"unknown": [...]`` and, in a window, ``"partial": true``. CSV
-    has a column ``partial`` if the range has such a window, with or without data. So the same query always gives the
-    same columns.
+    ``columns`` are those of the query, each with a number per row of ``summaries``. One alone is called ``value``;
+    several have the names that they were asked by.
+
+    Where the notes have something to say JSON has ``"complete": false``, ``"unknown": [...]`` and, in a window,
+    ``"partial": true``. A window in which a value is not known has ``"unavailable": true``, and null for the value.
+    CSV has one more column for each of the two marks: ``partial`` where the range has such a window, with data or
+    without, so that the same question gives the same columns each time; ``unavailable`` where the answer has one.
     """
-    series = _series(query, ids, buckets, notes.not_whole)
+    drawn = _drawn(query, ids, summaries, columns, notes.not_whole)
     if query.csv:
-        return b"".join([_CSV_HEADER, b",partial" * bool(len(notes.not_whole)), b"\r\n", *series.values()])
+        return b"".join(
+            [",".join(("name", "timestamp", *_labels(query), *drawn.marks)).encode(), b"\r\n", *drawn.series]
+        )
     head: dict[str, Any] = {"success": True, "metric": ",".join(query.names)}
-    head |= {"operation": query.operation, "window": query.window}
+    head |= {"operation": ",".join(query.columns), "window": query.window}
     if query.zone is not None:
         head["tz"] = query.zone.key
     if notes.partial:
         head["complete"] = False
     if notes.unknown:
         head["unknown"] = [{"name": name, "near": list(near)} for name, near in notes.unknown.items()]
-    pieces: list[bytes | memoryview] = [json.dumps(head, separators=(",", ":"))[:-1].encode(), b',"data":']
-    if len(series) == 1:
-        pieces += [b"[", *series.values(), b"]}"]
+    pieces: list[bytes | memoryview] = [json.dumps(head, separators=(",", ":"))[:-1].encode()]
+    if query.fraction_below is not None:
+        pieces.append(b',"fraction_below":%b' % units_to_text(query.fraction_below).encode())
+    pieces.append(b',"data":')
+    if len(query.names) == 1:
+        pieces += [b"[", *drawn.series, b"]}"]
     else:
-        for at, (name, text) in enumerate(series.items()):
+        for at, (name, text) in enumerate(zip(query.names, drawn.series, strict=True)):
             pieces += [b'%b"%b":[' % (b"," if at else b"{", name.encode()), text, b"]"]
         pieces.append(b"}}")
     return b"".join(pieces)  # the only copy
 
 
-def _series(query: Query, ids: Mapping[str, int], buckets: Buckets, not_whole: Column) -> dict[str, memoryview]:
-    """The text of each name's windows, in the order of the query, including the windows that ``fill`` adds."""
-    found = {name: _rows_of(buckets, ids.get(name, -1)) for name in query.names}
+class _Drawn(NamedTuple):
+    """The text of each name's windows, in the order asked, and the marks that one of them may have."""
+
+    series: list[memoryview]
+    marks: list[str]
+
+
+def _labels(query: Query) -> Sequence[str]:
+    return query.columns if len(query.columns) > 1 else ("value",)
+
+
+def _drawn(
+    query: Query, ids: Mapping[str, int], summaries: Buckets, columns: Sequence[Values], not_whole: Column
+) -> _Drawn:
+    """Draw all windows with data, and those that ``fill`` adds."""
+    found = [_rows_of(summaries, ids.get(name, -1)) for name in query.names]
     if query.fill is None:
-        starts, places, shares, empty = buckets.starts, np.arange(len(buckets.starts)), found, b""
+        starts, places, shares, empty = summaries.starts, np.arange(len(summaries.starts)), found, b""
     else:
         windows = windows_between(query.start, query.end, query.seconds, query.zone).starts
         touched = len(windows)
-        starts = np.tile(windows, len(query.names))
-        shares = {name: slice(at * touched, (at + 1) * touched) for at, name in enumerate(query.names)}
-        places = np.empty(len(buckets.starts), dtype=np.int64)
-        for name, rows in found.items():
-            places[rows] = np.searchsorted(windows, buckets.starts[rows]) + shares[name].start
+        starts = np.tile(windows, len(found))
+        shares = [slice(at * touched, (at + 1) * touched) for at in range(len(found))]
+        places = np.empty(len(summaries.starts), dtype=np.int64)
+        for rows, share in zip(found, shares, strict=True):
+            places[rows] = np.searchsorted(windows, summaries.starts[rows]) + share.start
         empty = _EMPTY[query.fill][query.csv]
-    cut = np.isin(starts, not_whole)
-    any_cut = len(not_whole) > 0
-    whole, marked = (_CSV_FRAME, _CSV_MARKED) if query.csv else (_JSON_FRAME, _JSON_MARKED)
-    if query.csv and any_cut:
-        whole = _CSV_WHOLE
-    before = b"\0" * (max(map(len, query.names)) + 1) if query.csv else whole.before
-    widest = (marked if any_cut else whole)._replace(before=before)
-    drawn = _draw(widest, starts, places, _VALUES[query.operation](buckets), empty)
-    if any_cut:
-        drawn["between"] = np.where(cut, marked.between, whole.between)
-        drawn["after"] = np.where(cut, marked.after, whole.after)
-    for name, share in shares.items():
+    marks = _marks(starts, places, columns, not_whole)
+    null = _EMPTY["null"][query.csv]
+    pieces = [_pieces(values, null, f" {at}") for at, values in enumerate(columns)]
+    drawn = np.repeat(_row(query, pieces, marks, empty), len(starts))
+    _draw_times(drawn, starts)
+    for name, piece in chain.from_iterable(one.items() for one in pieces):
+        drawn[name][places] = piece
+    for name, marked in marks.items():
+        drawn[name][marked] = b",true" if query.csv else b',"%b":true' % name.encode()
+    for name, share in zip(query.names, shares, strict=True):
         if query.csv:
             drawn["before"][share] = b"%b," % name.encode()
         else:
             drawn["after"][share][-1:] = b"}"
-    return {name: _text(drawn[share]) for name, share in shares.items()}
+    return _Drawn([_text(drawn[share]) for share in shares], list(marks))
 
 
-def _rows_of(buckets: Buckets, metric_id: int) -> slice:
-    return slice(*np.searchsorted(buckets.metric_ids, (metric_id, metric_id + 1)).tolist())
+def _rows_of(summaries: Buckets, metric_id: int) -> slice:
+    return slice(*np.searchsorted(summaries.metric_ids, (metric_id, metric_id + 1)).tolist())
 
 
 def _text(drawn: Column) -> memoryview:
@@ -135,28 +151,57 @@ def _text(drawn: Column) -> memoryview:
     return text
 
 
-def _draw(frame: _Frame, starts: Column, places: Column, units: Column, empty: bytes) -> Column:
-    """A row per window of ``starts``. The windows at ``places`` get the numbers ``units``, the others ``empty``."""
-    sizes = np.abs(units)
-    blocks = -(-len(str(int(sizes.max(initial=0)) // UNIT)) // 4)
-    wholes = [f"whole{number}" for number in reversed(range(blocks))]
-    widths = {
-        **{"before": len(frame.before), "year": 4, "-": 1, "month": 2, "--": 1, "day": 2, "T": 1},
-        **{"hour": 2, ":": 1, "minute": 2, "::": 1, "second": 2, "between": len(frame.between)},
-        **{"sign": 1, **dict.fromkeys(wholes, 4), "fraction": 5, "after": len(frame.after)},
-    }
-    constant = {"-": b"-", "--": b"-", "T": b"T", ":": b":", "::": b":", "whole0": empty, **frame._asdict()}
-    row = tuple(constant.get(name, b"") for name in widths)
-    layout = [(name, f"S{width}") for name, width in widths.items()]
-    drawn = np.repeat(np.array([row], dtype=layout), len(starts))
-    _draw_times(drawn, starts)
-    drawn["sign"][places] = np.where(units < 0, b"-", b"")
-    rest, fraction = sizes // UNIT, sizes % UNIT
-    drawn["fraction"][places] = _FRACTION[fraction.astype(np.int64)]
-    for number in range(blocks):
+def _marks(starts: Column, places: Column, columns: Sequence[Values], not_whole: Column) -> dict[str, Column]:
+    """For each mark that the answer may have: which windows of ``starts`` have it."""
+    marks = {"partial": np.isin(starts, not_whole)} if len(not_whole) else {}
+    unknown = [~values.known for values in columns if values.known is not None]
+    if unknown and np.any(unknown):
+        marks["unavailable"] = np.zeros(len(starts), dtype=bool)
+        marks["unavailable"][places] = np.any(unknown, axis=0)
+    return marks
+
+
+def _row(query: Query, pieces: Sequence[Mapping[str, Column]], marks: Mapping[str, Column], empty: bytes) -> Column:
+    """One window as a row of fields of bytes with what is the same in all; ``empty`` stands for each number."""
+    numbers: list[tuple[str, int, bytes]] = []
+    for label, own in zip(_labels(query), pieces, strict=True):
+        before = b"," if query.csv else b',"%b":' % label.encode()
+        numbers.append((f"label {label}", len(before), before))
+        numbers += [(name, piece.itemsize, empty if name.startswith(_ONES) else b"") for name, piece in own.items()]
+    if query.csv:
+        widest = max(map(len, query.names)) + 1
+        flags = [(name, 5, b",") for name in marks]
+        fields = [("before", widest, b""), *_TIME, ("zone", 1, b"Z"), *numbers, *flags, ("after", 2, b"\r\n")]
+    else:
+        flags = [(name, len(name) + 8, b"") for name in marks]
+        fields = [("before", 14, b'{"timestamp":"'), *_TIME, ("zone", 2, b'Z"'), *flags, *numbers, ("after", 2, b"},")]
+    return np.array([tuple(text for _, _, text in fields)], dtype=[(name, f"S{width}") for name, width, _ in fields])
+
+
+def _pieces(values: Values, null: bytes, end: str) -> dict[str, Column]:
+    """The parts of the text of each number, in their order; ``null`` for one that is not known.
+
+    ``end`` is that of the parts' names, by which the columns differ.
+    """
+    sizes, tail = np.abs(values.numbers), None
+    if values.decimals > DECIMALS:
+        sizes, tail = sizes // 100, (sizes % 100).astype(np.int64)
+    rest, fraction = sizes // UNIT, (sizes % UNIT).astype(np.int64)
+    wholes = []
+    for number in range(-(-len(str(int(rest.max(initial=0)))) // 4)):
         block, rest = (rest % _BLOCK).astype(np.int64), rest // _BLOCK
-        drawn[f"whole{number}"][places] = np.where(rest > 0, _FOUR[block], (_FIRST if number else _LAST)[block])
-    return drawn
+        wholes.append(np.where(rest > 0, _FOUR[block], (_FIRST if number else _LAST)[block]))
+    pieces = {"sign": np.where(values.numbers < 0, b"-", b"")}
+    pieces |= {f"whole{number}": wholes[number] for number in reversed(range(len(wholes)))}
+    pieces["fraction"] = (
+        _FRACTION[fraction] if tail is None else np.where(tail > 0, _POINT[fraction], _FRACTION[fraction])
+    )
+    if tail is not None:
+        pieces["tail"] = _TAIL[tail]
+    if values.known is not None:
+        blank = {name: null if name == _ONES else b"" for name in pieces}
+        pieces = {name: np.where(values.known, piece, blank[name]) for name, piece in pieces.items()}
+    return {f"{name}{end}": piece for name, piece in pieces.items()}
 
 
 def _draw_times(drawn: Column, starts: Column) -> None:
@@ -169,23 +214,3 @@ def _draw_times(drawn: Column, starts: Column) -> None:
     drawn["day"] = _TWO[(dates - months).astype(np.int64) + 1]
     drawn["hour"], drawn["minute"] = _TWO[seconds // 3600], _TWO[seconds // 60 % 60]
     drawn["second"] = _TWO[seconds % 60]
-
-
-def _averages(buckets: Buckets) -> Column:
-    """Sums divided by counts, rounded to the nearest unit, half to even."""
-    totals, weights = buckets.totals, buckets.weights
-    if len(weights) and not (weights.min() >= UNIT and weights.max() < 2**63 // (2 * UNIT)):
-        totals, weights = totals.astype(object), weights.astype(object)  # a product could be too large for 64 bits
-    whole, rest = totals // weights, totals % weights * UNIT
-    units, twice = whole * UNIT + rest // weights, rest % weights * 2
-    nearest: Column = units + ((twice > weights) | ((twice == weights) & (units % 2 == 1)))
-    return nearest
-
-
-_VALUES: Final[dict[str, Callable[[Buckets], Column]]] = {
-    "sum": lambda buckets: buckets.totals,
-    "count": lambda buckets: buckets.weights,
-    "avg": _averages,
-    "min": lambda buckets: buckets.lows,
-    "max": lambda buckets: buckets.highs,
-}

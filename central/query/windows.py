@@ -3,7 +3,7 @@
 Windows are aligned to UTC. With a time zone, a window of an hour begins when the local clock shows a whole hour, and a
 window of a day at the first moment of a local date. So when the clocks change, a day has 23 or 25 hours, and an hour
 that the local clock shows twice is two windows. The store sums smaller UTC windows that fit into all of these, and
-``fold`` adds them up. That is exact, because count, sum, min and max can be combined.
+``fold`` adds them up. That is exact, because count, sum, min, max and histograms can be combined.
 """
 
 from collections.abc import Iterator
@@ -13,7 +13,8 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from central.store.buckets import Buckets, Column
+from central.store.buckets import Buckets, Column, roomy
+from central.store.distribution import Entries
 from central.store.plan import windows_touched
 
 _HOUR: Final = 3_600
@@ -22,8 +23,6 @@ _MARGIN: Final = 3
 """How many windows before and after a range are computed too: a time zone may have a date twice, or skip one."""
 _FIRST, _LAST = -62_135_596_800 + 2 * _DAY, 253_402_300_799 - 2 * _DAY
 """The seconds for which Python can compute the local time in every zone. Beyond, the nearest one's offset is used."""
-_SAFE: Final = 2**62
-"""A sum of 64-bit integers must stay below this; otherwise Python integers are used."""
 
 
 class Windows(NamedTuple):
@@ -63,24 +62,29 @@ def fold(buckets: Buckets, windows: Windows) -> Buckets:
     return Buckets(
         buckets.metric_ids[first],
         windows.starts[places[first]],
-        np.add.reduceat(_roomy(buckets.weights), first),
-        np.add.reduceat(_roomy(buckets.totals), first),
+        np.add.reduceat(roomy(buckets.weights), first),
+        np.add.reduceat(roomy(buckets.totals), first),
         np.minimum.reduceat(buckets.lows, first),
         np.maximum.reduceat(buckets.highs, first),
     )
+
+
+def fold_entries(entries: Entries, windows: Windows) -> Entries:
+    """Entries of ``step`` as those of the windows that they lie in, merged by id, window and bucket."""
+    if not len(entries.starts):
+        return entries
+    places = np.searchsorted(windows.starts, entries.starts, side="right") - 1
+    order = np.lexsort((entries.buckets, places, entries.metric_ids))
+    keys = [column[order] for column in (entries.metric_ids, places, entries.buckets)]
+    first = np.flatnonzero(np.r_[True, np.any([np.diff(key) != 0 for key in keys], axis=0)])
+    ids, places, buckets = (key[first] for key in keys)
+    return Entries(ids, windows.starts[places], buckets, np.add.reduceat(roomy(entries.weights[order]), first))
 
 
 def not_whole(windows: Windows, start: int, end: int, now: float) -> Column:
     """The starts of the windows that extend beyond [start, end), or have not ended at ``now``."""
     cut: Column = windows.starts[(windows.starts < start) | (windows.ends > end) | (windows.ends > now)]
     return cut
-
-
-def _roomy(numbers: Column) -> Column:
-    """The numbers, as Python integers if their sum could exceed 64 bits."""
-    if numbers.dtype == object or int(np.abs(numbers).max()) < _SAFE // len(numbers):
-        return numbers
-    return numbers.astype(object)
 
 
 def _edges(start: int, end: int, seconds: int, zone: ZoneInfo) -> Iterator[Column]:

@@ -1,13 +1,16 @@
 """A store's answer to a query: summaries as columns, so that there is no Python object per window."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 Column = npt.NDArray[Any]
 """Whole numbers: 64-bit integers, or Python integers (dtype object) if one in the column could be too large."""
+
+_SAFE: Final = 2**62
+"""A sum of 64-bit numbers stays below this, or is made of Python's own."""
 
 
 class Buckets(NamedTuple):
@@ -29,3 +32,10 @@ def no_buckets() -> Buckets:
 def wide_column(numbers: Sequence[int]) -> Column:
     """A column of numbers of any size."""
     return np.array(numbers, dtype=object)
+
+
+def roomy(numbers: Column) -> Column:
+    """The numbers, as Python's own where their sum could leave 64 bits."""
+    if numbers.dtype == object or int(np.abs(numbers).max(initial=0)) < _SAFE // max(len(numbers), 1):
+        return numbers
+    return numbers.astype(object)

@@ -15,21 +15,26 @@ from central.errors import ApiError, invalid, unavailable
 from central.fair_slots import FairSlots, SlotBounds
 from central.ingest.answers import Answer
 from central.ingest.names import Names
+from central.query.columns import columns_of
 from central.query.formats import CSV
-from central.query.parameters import Query, parse_list, parse_query
+from central.query.operations import need_histograms
+from central.query.parameters import Query, check_kinds, parse_list, parse_query
 from central.query.render import Notes, render
-from central.query.windows import Windows, fold, not_whole, windows_between
+from central.query.windows import Windows, fold, fold_entries, not_whole, windows_between
 from central.retention import Retention
 from central.spill.spill import Spill
-from central.store.base import ListedName, Store, StoreError
-from central.store.buckets import Buckets, no_buckets
+from central.store.base import ListedName, Metric, Store, StoreError
+from central.store.buckets import no_buckets
+from central.store.distribution import Distribution, no_entries
 from central.store.plan import Segment, plan, windows_touched
 from central.web.middleware import ABOUT, ENDS_WITH_CLIENT
 from protocol.item import Fault
 from protocol.times import format_time
 
 _LARGE: Final = 2_000
-"""Answers with more windows are written in a thread, so that ten large ones at once do not delay the ingest."""
+"""Answers with more numbers are written in a thread, so that ten large ones at once do not delay the ingest."""
+_MANY_ENTRIES: Final = 20_000
+"""The same for answers from more entries of histograms."""
 QUERIES: Final = "queries"
 SLOTS: Final = SlotBounds(at_once=3, of_one_key=1, waiting=64, waiting_of_one_key=16)
 """The slots for queries. A key takes one core of the machine at most, and another key does not wait for it."""
@@ -56,7 +61,7 @@ class _QueryLog:
         return {
             "names": query.names[:_MAX_LOGGED_NAMES],
             "names_in_all": len(query.names),
-            "operation": query.operation,
+            "operation": ",".join(query.columns),
             "window": query.window,
             "start": format_time(query.start),
             "end": format_time(query.end),
@@ -88,25 +93,33 @@ class QueryEndpoints:
         try:
             # Points before the line are hidden. A local day that the line cuts is marked as partial.
             start = max(query.start, await self.retention.visible_from())
-            ids = {name: metric.id for name, metric in (await self.names.find(query.names)).items()}
-            unknown = await self._nearest([name for name in query.names if name not in ids], key)
+            metrics = await self.names.find(query.names)
+            check_kinds(query, {name: metric.kind for name, metric in metrics.items()})
+            unknown = await self._nearest([name for name in query.names if name not in metrics], key)
             ask = functools.partial(windows_between, query.start, query.end, query.seconds, query.zone)
             # One slot for all that a query costs: to write a large answer takes longer than to ask the store for it.
             async with self.slots.slot(key.id):
                 windows = ask() if query.zone is None else await run(None, ask)
                 _check_steps(query, windows)
-                query_log.segments = segments = plan(start, query.end, windows.step) if ids else []
-                buckets = no_buckets()
+                query_log.segments = segments = plan(start, query.end, windows.step) if metrics else []
+                found = Distribution(no_buckets(), no_entries())
                 if segments:
-                    buckets = await self.store.aggregate(list(ids.values()), windows.step, segments)
-                query_log.rows = len(buckets.starts)
+                    found = await self._read(query, [metric.id for metric in metrics.values()], windows.step, segments)
+                query_log.rows = len(found.buckets.starts)
                 notes = Notes(partial, unknown, not_whole(windows, start, query.end, self.clock()))
-                draw = functools.partial(_draw, query, ids, buckets, windows, notes)
-                large = max(query_log.rows, len(query.names) * len(windows.starts) * (query.fill is not None)) > _LARGE
+                draw = functools.partial(_draw, query, metrics, found, windows, notes)
+                drawn = max(query_log.rows, len(query.names) * len(windows.starts) * (query.fill is not None))
+                large = drawn * len(query.columns) > _LARGE or len(found.entries.starts) > _MANY_ENTRIES
                 body = await run(None, draw) if large else draw()
         except StoreError as error:
             raise unavailable(f"the query could not be answered: {error}") from error
         return Answer(200, body, _headers(query, notes))
+
+    async def _read(self, query: Query, ids: Sequence[int], step: int, segments: Sequence[Segment]) -> Distribution:
+        """What the store has for the columns of a query. It reads histograms only if one of them needs them."""
+        if need_histograms(query.columns):
+            return await self.store.distribute(ids, step, segments)
+        return Distribution(await self.store.aggregate(ids, step, segments), no_entries())
 
     async def _nearest(self, unknown: Sequence[str], key: Key) -> dict[str, list[str]]:
         """Names that do not exist, each with similar names among at most MOST_LOOKED_AT that begin like it."""
@@ -151,8 +164,12 @@ def _listed(found: ListedName) -> dict[str, str]:
     return shown
 
 
-def _draw(query: Query, ids: Mapping[str, int], buckets: Buckets, windows: Windows, notes: Notes) -> bytes:
-    return render(query, ids, fold(buckets, windows) if query.zone is not None else buckets, notes)
+def _draw(query: Query, metrics: Mapping[str, Metric], found: Distribution, windows: Windows, notes: Notes) -> bytes:
+    if query.zone is not None:
+        found = Distribution(fold(found.buckets, windows), fold_entries(found.entries, windows))
+    ids = {name: metric.id for name, metric in metrics.items()}
+    counters = [metric.id for metric in metrics.values() if metric.kind == "counter"]
+    return render(query, ids, found.buckets, columns_of(query, found, counters, windows), notes)
 
 
 def _check_steps(query: Query, windows: Windows) -> None:

@@ -166,19 +166,6 @@ def _answer_schemas() -> Json:
                 "message": {"type": "string"},
             }
         ),
-        "Point": record(
-            {
-                "timestamp": {"type": "string", "format": "date-time", "description": "Start of the window, UTC."},
-                "value": {"type": ["number", "null"], "description": "null only with fill=null."},
-            },
-            {
-                "partial": {
-                    "type": "boolean",
-                    "const": True,
-                    "description": "Only if start or end cuts the window, or if the window has not ended yet.",
-                },
-            },
-        ),
         "Error": {
             **record(
                 {

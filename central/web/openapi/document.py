@@ -4,7 +4,8 @@ from typing import Any, Final
 
 from central.web.openapi import components
 from central.web.openapi.components import Json, ref
-from central.web.openapi.endpoints import Endpoint, endpoints
+from central.web.openapi.endpoint import Endpoint
+from central.web.openapi.endpoints import endpoints
 
 TAGS: Final = {
     "Ingest": "Send metrics. A 201 means that they are durable. These endpoints need the scope ingest.",
@@ -13,7 +14,7 @@ TAGS: Final = {
     "Service": "For probes, scrapers and readers. These endpoints need no key.",
 }
 _INTRO: Final = (
-    "Send counters and values, and get exact sums, counts, averages, minima and maxima per time window. "
+    "Send counters and values, and get exact sums, counts, averages, rates, extremes and percentiles per time window. "
     "Every endpoint under /api needs an API key in the X-API-Key header. Numbers are exact decimals, written as plain "
     "JSON numbers: read them as decimals if the last digit matters. Times are ISO 8601. Answers have UTC. "
     "Every error has the same format: success, and error with code, message and details."

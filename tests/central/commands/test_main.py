@@ -56,6 +56,28 @@ def test_query_sends_what_was_asked_for(run: Run, fake: FakeService) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("options", "asked"),
+    [
+        (["--operation", "p50,p99.9"], "operation=p50%2Cp99.9"),
+        (["--fraction-below", "300"], "fraction_below=300"),
+        (["--operation", "count", "--fraction-below", "-1"], "operation=count&fraction_below=-1"),
+    ],
+)
+def test_query_asks_for_percentiles_and_for_shares(run: Run, fake: FakeService, options: list[str], asked: str) -> None:
+    fake.answer("GET /api/metrics/aggregate", 200, ANSWER)
+    run("query", "a", *options)
+    assert fake.asked[0][1].startswith(f"/api/metrics/aggregate?name=a&{asked}&window=1m&start=")
+
+
+@pytest.mark.parametrize("text", ["p101", "", "sum,,avg", "mean", "sum,sum"])
+def test_query_with_a_bad_operation_says_what_would_be_right(run: Run, fake: FakeService, text: str) -> None:
+    result = run("query", "a", "--operation", text)
+    assert (result.exit_code, fake.asked) == (2, [])
+    assert "Invalid value for '--operation':" in result.stderr
+    assert "give each once" in result.stderr or "several are separated by commas" in result.stderr
+
+
 def test_query_json_is_the_answer_as_it_came(run: Run, fake: FakeService) -> None:
     fake.answer("GET /api/metrics/aggregate", 200, ANSWER)
     assert run("query", "a", "--json").stdout == ANSWER.decode() + "\n"

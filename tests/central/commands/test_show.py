@@ -55,6 +55,29 @@ def test_other_programs_get_lines_with_tabs() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("metric", "data", "text"),
+    [
+        (
+            "a",
+            [{**point(0, 0), "p50": 2, "p99": 30}, {**point(1, 0), "p50": None, "p99": None, "unavailable": True}],
+            "timestamp\tp50\tp99\n2026-02-15T00:00:00Z\t2\t30\n2026-02-15T00:01:00Z\tunavailable\tunavailable\n",
+        ),
+        (
+            "a,b",
+            {"a": [{**point(0, 0), "p50": 2, "p99": 30}], "b": [{**point(0, 0), "p50": None, "p99": None}]},
+            "timestamp\ta p50\ta p99\tb p50\tb p99\n2026-02-15T00:00:00Z\t2\t30\t-\t-\n",
+        ),
+    ],
+)
+def test_several_operations_are_a_column_each(metric: str, data: object, text: str) -> None:
+    asked = {**answer(data, metric), "operation": "p50,p99"}
+    assert printed(asked, console(terminal=False)) == text
+    shown = printed(asked, console(terminal=True, width=100, colour=False))
+    assert "p50,p99 by 1m (UTC)" in shown
+    assert ("unavailable" in shown) == ("unavailable" in text)
+
+
 @pytest.mark.parametrize("terminal", [True, False])
 def test_no_cell_drives_a_terminal_or_looks_like_another_column(terminal: bool) -> None:
     where = console(terminal=terminal, colour=False)

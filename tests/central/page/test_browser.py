@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Page, Route, expect
 
-from central.query.parameters import OPERATIONS
+from central.query.operations import OFFERED
 from central.store.plan import WINDOWS
 from protocol.times import format_time
 from tests.central.page.browser import EXACT, WAIT_MS, ZONE, Site, shell, window
@@ -84,7 +84,8 @@ async def test_names_are_picked_while_typing_with_the_services_options(site: Sit
         await expect(page.locator(".what")).to_have_text("sum of shop.orders, shop.refunds per minute")
         await expect(page.locator(".readout").first.locator(".name")).to_have_text(["shop.orders", "shop.refunds"])
         assert await page.get_by_role("radio").evaluate_all("all => all.map((one) => one.value)") == [
-            *OPERATIONS,
+            *OFFERED,
+            "",
             *("15m", "1h", "6h", "24h", "7d", ""),
             *("local", "utc"),
         ]
@@ -136,6 +137,42 @@ async def test_columns_stand_for_their_values(site: Site) -> None:
         assert (await page.locator(".result svg[role=img]").get_attribute("aria-label") or "").endswith(
             "shop.orders: 4 windows with data, from 4.5 to 1,200, latest 1,200."
         )
+
+
+async def test_several_operations_are_a_line_each(site: Site) -> None:
+    async with window(site, ORDERS) as page:
+        await page.get_by_text("Other", exact=True).click()
+        await expect(page.get_by_label("Operations", exact=True)).to_have_value("p50,p95,p99")
+        await expect(page.locator(".what")).to_have_text("p50, p95, p99 of shop.orders per minute")
+        await page.get_by_label("Operations", exact=True).fill("max, avg,rate")
+        await page.keyboard.press("Enter")
+        await expect(page.locator(".result .readout .name")).to_have_text(["max", "avg", "rate"])
+        await expect(page.locator(".result .readout .value")).to_have_text(["1,200", "1,200", "0.0167"])
+        await expect(page.locator(".chips .swatch")).to_be_hidden()
+        await expect(page.locator(".made code")).to_contain_text("operation=max,avg,rate")
+        assert len((await table(page))[0]) == 4
+        assert "&operation=max,avg,rate&" in page.url
+        await page.reload()
+        await expect(page.locator(".result .readout .name")).to_have_text(["max", "avg", "rate"])
+        await page.get_by_text("min", exact=True).click()
+        await expect(page.locator(".what")).to_have_text("min of shop.orders per minute")
+        await expect(page.get_by_label("Operations", exact=True)).to_be_hidden()
+
+
+async def test_what_cannot_be_drawn_is_said_in_words(site: Site) -> None:
+    rows = [{"timestamp": format_time(site.minute + 60), "unavailable": True, "p50": None, "max": 3}]
+    answer = {"success": True, "metric": "shop.orders", "operation": "p50,max", "window": "1m", "data": rows}
+    two = ORDERS.replace("sum", "p50,max")
+    async with window(site, two, blocked={"/api/metrics/aggregate?*": answering(200, answer)}) as page:
+        await expect(page.locator(".notice strong")).to_have_text("Percentiles are not available in 1 window")
+        await expect(page.locator(".result .readout .value")).to_have_text(["no data", "3"])
+    async with window(site, BOTH.replace("sum", "p1,p2,p3,p4,p5")) as page:
+        await expect(page.get_by_role("alert").get_by_text("10 lines would be drawn")).to_be_visible()
+    await site.central.counter("page.counter")
+    async with window(site, "/#metrics?name=page.counter&operation=p95", refused={400}) as page:
+        await expect(page.get_by_role("alert").get_by_text("Please check: operation")).to_be_visible()
+        await expect(page.get_by_role("alert").get_by_text("a counter has sum, count, avg")).to_be_visible()
+    assert (await site.central.ask("DELETE", "/api/admin/metrics/page.counter")).status == 200
 
 
 async def test_all_digits_are_shown(site: Site) -> None:

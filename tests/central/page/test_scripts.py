@@ -134,6 +134,7 @@ async def test_a_question_survives_its_address(site: Site) -> None:
     rows = [
         {**plain, "from": 0, "to": 0, "zone": "local"},
         {**plain, "last": "", "from": 1_796_083_260, "to": 1_796_083_320, "zone": "utc", "window": ""},
+        *({**plain, "operation": text, "from": 0, "to": 0, "zone": "local"} for text in ("p99.9", "max,p5,sum")),
     ]
     allowed = '["sum","max"], ["1m","5m"]'
     assert await run(site, "question.js", f"m.fromHash(m.toHash(x), {allowed})", *rows) == rows
@@ -141,6 +142,9 @@ async def test_a_question_survives_its_address(site: Site) -> None:
         site, "question.js", f"m.fromHash(x, {allowed})", "#metrics?operation=drop&window=9y&last=x&from=z"
     )
     assert (found["names"], found["operation"], found["window"], found["last"]) == ([], "sum", "", "1h")
+    bad = ["", "drop", "max,drop", "max,,sum", "P95", "p", "p1234", "p9.9999"]
+    addresses = [f"#metrics?operation={text}" for text in bad]
+    assert await run(site, "question.js", f"m.fromHash(x, {allowed}).operation", *addresses) == ["sum"] * len(bad)
     (found,) = await run(
         site,
         "question.js",

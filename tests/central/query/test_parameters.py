@@ -3,7 +3,8 @@
 import pytest
 
 from central.errors import ApiError
-from central.query.parameters import Query, parse_list, parse_query
+from central.query.parameters import Query, check_kinds, parse_list, parse_query
+from protocol.item import Kind
 
 GOOD = {
     "name": "a",
@@ -21,7 +22,7 @@ def query(**changes: str) -> Query:
 
 
 def test_a_good_query() -> None:
-    assert query() == Query(("a",), "sum", "1h", START, END, None)
+    assert query() == Query(("a",), ("sum",), "1h", START, END, None)
     assert query().seconds == H
 
 
@@ -52,6 +53,46 @@ def test_start_in_any_form_of_iso_8601(text: str, seconds: int) -> None:
     assert query(start=text).start == seconds
 
 
+@pytest.mark.parametrize(
+    ("changes", "columns", "value"),
+    [
+        ({"operation": "p95,avg,p99.9,rate"}, ("p95", "avg", "p99.9", "rate"), None),
+        ({"operation": "max", "fraction_below": "300"}, ("max", "fraction_below"), 3_000_000),
+        ({"fraction_below": "-0.25"}, ("sum", "fraction_below"), -2_500),
+        ({"operation": None, "fraction_below": "0.00005"}, ("fraction_below",), 0),
+        ({"operation": None, "fraction_below": "9999999999999999.9999"}, ("fraction_below",), 10**20 - 1),
+    ],
+)
+def test_the_columns_of_a_query(changes: dict[str, str | None], columns: tuple[str, ...], value: int | None) -> None:
+    asked = parse_query({name: text for name, text in (GOOD | changes).items() if text is not None})
+    assert (asked.columns, asked.fraction_below) == (columns, value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "kinds", "field", "says"),
+    [
+        ({"operation": "p95"}, {"a": "value"}, None, ""),
+        ({"operation": "p95"}, {}, None, ""),
+        ({"operation": "sum,rate"}, {"a": "counter"}, None, ""),
+        ({"operation": "sum,median"}, {"a": "counter"}, "operation", "operation: a is a counter and has no median"),
+        ({"operation": "p0"}, {"a": "counter"}, "operation", "a is a counter and has no p0; a counter has sum, count"),
+        ({"name": "v,a", "operation": "p95"}, {"v": "value", "a": "counter"}, "operation", "a is a counter"),
+        ({"fraction_below": "3"}, {"a": "counter"}, "fraction_below", "fraction_below: a is a counter"),
+        ({"operation": "p9", "fraction_below": "3"}, {"a": "counter"}, "operation", "has no p9"),
+    ],
+)
+def test_a_counter_has_no_percentiles(
+    changes: dict[str, str], kinds: dict[str, Kind], field: str | None, says: str
+) -> None:
+    if field is None:
+        check_kinds(query(**changes), kinds)
+        return
+    with pytest.raises(ApiError) as caught:
+        check_kinds(query(**changes), kinds)
+    assert (caught.value.status, caught.value.details["field"]) == (400, field)
+    assert says in caught.value.message
+
+
 def test_a_range_between_two_seconds_is_empty_and_no_fault() -> None:
     asked = query(start="2026-02-14T00:00:00.2Z", end="2026-02-14T00:00:00.8Z")
     assert (asked.start, asked.end) == (START + 1, START + 1)
@@ -62,8 +103,44 @@ def test_a_range_between_two_seconds_is_empty_and_no_fault() -> None:
     [
         *(({field: None}, "VALIDATION_ERROR", field, f"{field} is required") for field in GOOD),
         *(({field: ""}, "VALIDATION_ERROR", field, f"{field} is required") for field in GOOD),
-        ({"operation": "median"}, "VALIDATION_ERROR", "operation", "one of sum, count, avg, min, max"),
-        ({"operation": "SUM"}, "VALIDATION_ERROR", "operation", "one of"),
+        *(
+            ({"operation": text}, "VALIDATION_ERROR", "operation", says)
+            for text, says in {
+                "mean": "operation 'mean' is not known; give sum, count, avg, min, max, rate, median or pN",
+                "SUM": "operation 'SUM' is not known",
+                "P95": "operation 'P95' is not known",
+                "p": "operation 'p' is not known",
+                "p101": "operation 'p101' is not known",
+                "p99.9999": "with at most 3 decimals",
+                "sum, avg": "operation ' avg' is not known",
+                "sum,,avg": "operation has an empty place between commas",
+                "sum,": "operation has an empty place between commas",
+                "sum,p95,sum": "operation 'sum' was given twice",
+                "fraction_below": "operation 'fraction_below' is not known",
+            }.items()
+        ),
+        ({"operation": "", "fraction_below": "3"}, "VALIDATION_ERROR", "operation", "operation is required"),
+        *(
+            ({"fraction_below": text}, "INVALID_VALUE", "fraction_below", "must be a plain number, such as 300")
+            for text in (
+                "abc",
+                "",
+                " 3",
+                "3,5",
+                "1_000",
+                "nan",
+                "inf",
+                "-",
+                ".5",
+                "٣",
+                "1e3",
+                "+3",
+                "300ms",
+                "1" * 17,
+                "3\n",
+            )
+        ),
+        ({"fraction_below": "9999999999999999.99999"}, "INVALID_VALUE", "fraction_below", "must be between -99999999"),
         ({"window": "2h"}, "VALIDATION_ERROR", "window", "one of 1m, 5m, 15m, 1h, 1d"),
         ({"fill": "none"}, "VALIDATION_ERROR", "fill", "one of zero, null"),
         ({"fill": ""}, "VALIDATION_ERROR", "fill", "required"),
@@ -88,7 +165,7 @@ def test_a_range_between_two_seconds_is_empty_and_no_fault() -> None:
             {"windows": "1h"},
             "VALIDATION_ERROR",
             "windows",
-            "unknown parameter 'windows'; allowed are end, fill, format, name",
+            "unknown parameter 'windows'; allowed are end, fill, format, fraction_below, name",
         ),
     ],
 )
@@ -124,6 +201,29 @@ def test_a_range_of_too_many_windows_says_which_window_would_fit(
     assert (f"use window={fits}" if fits else "no window fits") in caught.value.message
     if fits:
         query(**changes | {"window": fits})
+
+
+@pytest.mark.parametrize(
+    ("names", "operation", "windows", "fits"),
+    [(5, "sum,p95", 10 * 5_001, "5m"), (5, "sum", None, None), (1, "sum,p95,p99", None, None)],
+)
+def test_several_operations_count_in_the_size_of_an_answer(
+    names: int, operation: str, windows: int | None, fits: str | None
+) -> None:
+    """Of 5,001 windows each."""
+    changes = {"window": "1m", "end": "2026-02-17T11:21:00Z", "operation": operation}
+    changes["name"] = ",".join(f"n{number}" for number in range(names))
+    if windows is None:
+        query(**changes)
+        return
+    with pytest.raises(ApiError) as caught:
+        query(**changes)
+    assert (caught.value.code, caught.value.details["windows"], caught.value.details["fits"]) == (
+        "RANGE_TOO_LARGE",
+        windows,
+        fits,
+    )
+    assert "5001 windows of 1m per name, times 2 operations" in caught.value.message
 
 
 @pytest.mark.parametrize(

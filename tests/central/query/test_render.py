@@ -12,8 +12,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from central.query.parameters import OPERATIONS, Query
-from central.query.render import Notes, render
+from central.query.columns import columns_of
+from central.query.operations import SUMMARIES
+from central.query.parameters import Query
+from central.query.render import Notes
+from central.query.render import render as render_columns
+from central.query.values import Values
+from central.query.windows import windows_between
+from central.store.buckets import Buckets
+from central.store.distribution import Distribution, no_entries
 from central.store.plan import WINDOWS
 from protocol.numbers import MAX_UNITS, UNIT, divide_half_even, units_to_text
 from protocol.times import format_time, parse_time
@@ -26,7 +33,15 @@ Ids = Mapping[str, int]
 
 def query(names: str = "a", operation: str = "sum", window: str = "1h", **changes: Any) -> Query:
     """A query of the 14th of February 2026 unless told otherwise."""
-    return Query(tuple(names.split(",")), operation, window, START, START + 24 * H, None)._replace(**changes)
+    operations = tuple(operation.split(","))
+    return Query(tuple(names.split(",")), operations, window, START, START + 24 * H, None)._replace(**changes)
+
+
+def render(asked: Query, ids: Ids, summaries: Buckets, notes: Notes | None = None) -> bytes:
+    """The answer from summaries alone; no name is a counter."""
+    windows = windows_between(asked.start, asked.end, asked.seconds)
+    made = columns_of(asked, Distribution(summaries, no_entries()), [], windows)
+    return render_columns(asked, ids, summaries, made, notes or Notes())
 
 
 def draw(asked: Query, buckets: Sequence[Bucket], ids: Ids | None = None, *, partial: bool = False) -> bytes:
@@ -196,33 +211,118 @@ def test_an_unknown_name_is_named_with_the_nearest_ones() -> None:
     assert drawn["data"] == []
 
 
+# --- several operations, and what is not available
+
+TWO = [Bucket(1, START, 2 * UNIT, 7 * UNIT, -5_000, 75_000), Bucket(1, START + H, UNIT, 1, 1, 1)]
+
+
+def test_several_operations_are_a_field_each_in_the_order_asked() -> None:
+    found = answer(query(operation="max,count,avg"), TWO)
+    assert found["operation"] == "max,count,avg"
+    assert [list(point.items()) for point in found["data"]] == [
+        [("timestamp", "2026-02-14T00:00:00Z"), ("max", Decimal("7.5")), ("count", 2), ("avg", Decimal("3.5"))],
+        [("timestamp", "2026-02-14T01:00:00Z"), ("max", Decimal("0.0001")), ("count", 1), ("avg", Decimal("0.0001"))],
+    ]
+
+
+def test_several_operations_are_a_column_each_in_csv() -> None:
+    assert draw(query(operation="max,min", csv=True), TWO).decode().splitlines() == [
+        "name,timestamp,max,min",
+        "a,2026-02-14T00:00:00Z,7.5,-0.5",
+        "a,2026-02-14T01:00:00Z,0.0001,0.0001",
+    ]
+
+
+@pytest.mark.parametrize(("fill", "json_empty", "csv_empty"), [("zero", "0", "0"), ("null", "null", "")])
+def test_an_empty_window_is_filled_in_every_column(fill: str, json_empty: str, csv_empty: str) -> None:
+    asked = query(operation="max,min", fill=fill, end=START + H)
+    point = f'[{{"timestamp":"2026-02-14T00:00:00Z","max":{json_empty},"min":{json_empty}}}]'
+    assert point in draw(asked, []).decode()
+    assert f"a,2026-02-14T00:00:00Z,{csv_empty},{csv_empty}\r\n" in draw(asked._replace(csv=True), []).decode()
+
+
+def with_unknown(asked: Query, notes: Notes) -> str:
+    """Two windows, with a median in the second alone."""
+    values = Values(np.array([0, 25_000]), known=np.array([False, True]))
+    counts = Values(np.array([20_000, 10_000]))
+    made = [values, counts][: len(asked.columns)]
+    return render_columns(asked, {"a": 1}, columns(TWO), made, notes).decode()
+
+
+@pytest.mark.parametrize(
+    ("operation", "cut", "points"),
+    [
+        ("median", [], ['"unavailable":true,"value":null', '"value":2.5']),
+        ("median,count", [], ['"unavailable":true,"median":null,"count":2', '"median":2.5,"count":1']),
+        ("median", [START], ['"partial":true,"unavailable":true,"value":null', '"value":2.5']),
+    ],
+)
+def test_a_value_that_is_not_available_is_null_and_marked(operation: str, cut: list[int], points: list[str]) -> None:
+    text = with_unknown(query(operation=operation), Notes(not_whole=np.array(cut, dtype=np.int64)))
+    times = ("2026-02-14T00:00:00Z", "2026-02-14T01:00:00Z")
+    wanted = ",".join(f'{{"timestamp":"{time}",{point}}}' for time, point in zip(times, points, strict=True))
+    assert text.endswith(f'"data":[{wanted}]}}')
+
+
+@pytest.mark.parametrize(
+    ("operation", "cut", "lines"),
+    [
+        ("median", [], [",value,unavailable", ",,true", ",2.5,"]),
+        ("median,count", [], [",median,count,unavailable", ",,2,true", ",2.5,1,"]),
+        ("median", [START], [",value,partial,unavailable", ",,true,true", ",2.5,,"]),
+    ],
+)
+def test_csv_of_a_value_that_is_not_available(operation: str, cut: list[int], lines: list[str]) -> None:
+    text = with_unknown(query(operation=operation, csv=True), Notes(not_whole=np.array(cut, dtype=np.int64)))
+    begins = ("name,timestamp", "a,2026-02-14T00:00:00Z", "a,2026-02-14T01:00:00Z")
+    assert text.splitlines() == [begin + line for begin, line in zip(begins, lines, strict=True)]
+
+
+@pytest.mark.parametrize(
+    ("millionths", "text"),
+    [(0, "0"), (1_000_000, "1"), (1, "0.000001"), (10, "0.00001"), (100, "0.0001"), (123_400, "0.1234"),
+     (120_034, "0.120034"), (999_990, "0.99999"), (500_000, "0.5")],
+)  # fmt: skip
+def test_a_share_has_up_to_six_digits_behind_its_point(millionths: int, text: str) -> None:
+    asked = query(operation="fraction_below")
+    shares = [Values(np.array([millionths]), decimals=6)]
+    drawn = render_columns(asked, {"a": 1}, columns(TWO[:1]), shares).decode()
+    assert drawn.split('"value":')[1].split("}")[0] == text
+
+
 # --- against plain Python, a window at a time
 
 
 def plainly(asked: Query, ids: Ids, buckets: Sequence[Bucket], *, partial: bool) -> bytes:
     """The answer as its rules are written down."""
+    labels = asked.columns if len(asked.columns) > 1 else ("value",)
 
-    def number(bucket: Bucket) -> int:
-        return {
+    def numbers(bucket: Bucket) -> list[str]:
+        known = {
             "sum": bucket.total,
             "count": bucket.weight,
             "avg": divide_half_even(bucket.total * UNIT, bucket.weight),
             "min": bucket.low,
             "max": bucket.high,
-        }[asked.operation]
+            "rate": divide_half_even(bucket.weight, asked.seconds),
+        }
+        return [units_to_text(known[operation]) for operation in asked.columns]
+
+    def fields(texts: list[str]) -> str:
+        return ",".join(f'"{label}":{text}' for label, text in zip(labels, texts, strict=True))
 
     series = {}
     for name in asked.names:
-        texts = {one.start: units_to_text(number(one)) for one in buckets if one.metric_id == ids.get(name)}
+        texts = {one.start: numbers(one) for one in buckets if one.metric_id == ids.get(name)}
         if asked.fill is not None:
             first = asked.start // asked.seconds * asked.seconds
             empty = {"zero": "0", "null": "null"}[asked.fill]
-            texts = {start: texts.get(start, empty) for start in range(first, asked.end, asked.seconds)}
+            texts = {start: texts.get(start, [empty] * len(labels)) for start in range(first, asked.end, asked.seconds)}
         series[name] = texts
     if asked.csv:
-        lines = [["name", "timestamp", "value"]]
+        lines = [["name", "timestamp", *labels]]
         lines += [
-            [name, format_time(start), "" if text == "null" else text]
+            [name, format_time(start), *("" if number == "null" else number for number in text)]
             for name, texts in series.items()
             for start, text in texts.items()
         ]
@@ -230,13 +330,13 @@ def plainly(asked: Query, ids: Ids, buckets: Sequence[Bucket], *, partial: bool)
         csv.writer(file).writerows(lines)
         return file.getvalue().encode()
     data = {
-        name: "[" + ",".join(f'{{"timestamp":"{format_time(at)}","value":{text}}}' for at, text in texts.items()) + "]"
+        name: "[" + ",".join(f'{{"timestamp":"{format_time(at)}",{fields(text)}}}' for at, text in texts.items()) + "]"
         for name, texts in series.items()
     }
     several = "{" + ",".join(f'"{name}":{text}' for name, text in data.items()) + "}"
     complete = ',"complete":false' if partial else ""
     return (
-        f'{{"success":true,"metric":"{",".join(asked.names)}","operation":"{asked.operation}",'
+        f'{{"success":true,"metric":"{",".join(asked.names)}","operation":"{",".join(asked.columns)}",'
         f'"window":"{asked.window}"{complete},"data":{several if len(data) > 1 else data[asked.names[0]]}}}'
     ).encode()
 
@@ -262,7 +362,8 @@ def asked_and_found(draw: st.DrawFn) -> tuple[Query, dict[str, int], list[Bucket
     sizes, counts = numbers(100 if wide else 62), st.integers(1, 2 ** draw(st.integers(0, 90 if wide else 62)) - 1 or 1)
     keys = [(number, at) for number in sorted(ids.values()) for at in touched if draw(st.booleans())]
     buckets = [Bucket(*key, draw(counts), *(draw(sizes) for _ in range(3))) for key in keys]
-    asked = Query(tuple(names), draw(st.sampled_from(OPERATIONS)), window, start, end, None)
+    operations = draw(st.lists(st.sampled_from(SUMMARIES), min_size=1, max_size=4, unique=True))
+    asked = Query(tuple(names), tuple(operations), window, start, end, None)
     return (
         asked._replace(fill=draw(st.sampled_from([None, "zero", "null"])), csv=draw(st.booleans())),
         ids,

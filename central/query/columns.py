@@ -1,0 +1,52 @@
+"""The columns of an answer: what each operation makes of a window's summary and histogram. Pure."""
+
+from collections.abc import Callable, Collection
+from functools import cache, partial
+from typing import Final
+
+import numpy as np
+
+from central.query.operations import FRACTION_BELOW, WHOLE, percent_of
+from central.query.parameters import Query
+from central.query.percentiles import fraction_below, histograms_of, percentile
+from central.query.values import Values, nearest
+from central.query.windows import Windows
+from central.store.buckets import Buckets, Column
+from central.store.distribution import Distribution
+from protocol.numbers import UNIT
+
+_OF_SUMMARIES: Final[dict[str, Callable[[Buckets], Column]]] = {
+    "sum": lambda summaries: summaries.totals,
+    "count": lambda summaries: summaries.weights,
+    "avg": lambda summaries: nearest(summaries.totals, summaries.weights, UNIT),
+    "min": lambda summaries: summaries.lows,
+    "max": lambda summaries: summaries.highs,
+}
+
+
+def columns_of(query: Query, found: Distribution, counters: Collection[int], windows: Windows) -> list[Values]:
+    """The values of each column of the query, in its order.
+
+    ``counters`` are the ids of the counters; ``windows`` hold every window of what was found.
+    """
+    histograms = cache(partial(histograms_of, found))  # made where a column needs them, and once
+
+    def values(name: str) -> Values:
+        percent = percent_of(name)
+        if name == "rate":
+            return _rates(found.buckets, counters, windows)
+        if name == FRACTION_BELOW:
+            return fraction_below(histograms(), query.fraction_below or 0)
+        if percent is not None and 0 < percent < WHOLE:
+            return percentile(histograms(), percent)
+        return Values(_OF_SUMMARIES["min" if percent == 0 else "max" if percent == WHOLE else name](found.buckets))
+
+    return [values(name) for name in query.columns]
+
+
+def _rates(summaries: Buckets, counters: Collection[int], windows: Windows) -> Values:
+    """Per second over the length of each window: the sum of a counter, the samples of a value."""
+    places = np.searchsorted(windows.starts, summaries.starts)
+    seconds = (windows.ends - windows.starts)[places]
+    of_counter = np.isin(summaries.metric_ids, list(counters))
+    return Values(nearest(np.where(of_counter, summaries.totals, summaries.weights), seconds, 1))

@@ -1,0 +1,77 @@
+"""central/query/columns.py: which numbers an operation gives, from the summaries and the histograms of windows."""
+
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from central.query.columns import columns_of
+from central.query.parameters import Query
+from central.query.values import Values
+from central.query.windows import Windows, windows_between
+from central.store.distribution import Distribution, no_entries
+from protocol.numbers import UNIT
+from protocol.times import parse_time
+from tests.central.query.test_percentiles import Window, distribution, told
+from tests.central.store_help import Bucket, columns
+
+COUNTER, VALUE = 5, 6
+HOURS = windows_between(0, 7_200, 3_600)
+
+
+def asked(*names: str, fraction_below: int | None = None) -> Query:
+    return Query(("a", "b"), names, "1m", 0, 60, None, fraction_below=fraction_below)
+
+
+def of_summaries(query: Query, summaries: list[Bucket], windows: Windows = HOURS) -> list[Values]:
+    found = Distribution(columns(summaries), no_entries())
+    return columns_of(query, found, [COUNTER], windows)
+
+
+def test_each_operation_is_a_column_in_the_order_asked() -> None:
+    summaries = [Bucket(VALUE, 0, 4 * UNIT, 11 * UNIT, UNIT, 5 * UNIT)]
+    found = of_summaries(asked("max", "avg", "p100", "count", "p0", "min", "sum"), summaries)
+    assert [told(values) for values in found] == [
+        [50_000], [27_500], [50_000], [40_000], [10_000], [10_000], [110_000],
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("summary", "rate"),
+    [
+        (Bucket(COUNTER, 0, 3 * UNIT, 7_200 * UNIT, 0, 0), 2 * UNIT),
+        (Bucket(COUNTER, 0, UNIT, -7_200 * UNIT, 0, 0), -2 * UNIT),
+        (Bucket(VALUE, 0, 7_200 * UNIT, 3 * UNIT, 0, 0), 2 * UNIT),
+        (Bucket(VALUE, 3_600, UNIT, 9, 0, 0), 3),
+        (Bucket(VALUE, 3_600, 1_800, 9, 0, 0), 0),
+        (Bucket(VALUE, 3_600, 5_400, 9, 0, 0), 2),
+    ],
+)
+def test_a_rate_is_per_second_the_sum_of_a_counter_the_samples_of_a_value(summary: Bucket, rate: int) -> None:
+    assert [told(values) for values in of_summaries(asked("rate"), [summary])] == [[rate]]
+
+
+@pytest.mark.parametrize(("day", "hours"), [("2026-03-29", 23), ("2026-10-25", 25), ("2026-06-01", 24)])
+def test_a_rate_knows_how_long_a_local_day_is(day: str, hours: int) -> None:
+    noon = parse_time(f"{day}T12:00:00+02:00")
+    windows = windows_between(noon, noon + 1, 86_400, ZoneInfo("Europe/Berlin"))
+    summary = Bucket(COUNTER, int(windows.starts[0]), UNIT, hours * 3_600 * UNIT, 0, 0)
+    assert [told(values) for values in of_summaries(asked("rate"), [summary], windows)] == [[UNIT]]
+
+
+def test_percentiles_and_shares_come_from_histograms() -> None:
+    samples = [(value, UNIT) for value in range(1, 101)]
+    found = distribution([Window(samples), Window(samples, unknown=UNIT)])
+    query = asked("median", "p99", "p100", "fraction_below", fraction_below=11)
+    windows = windows_between(-60, 60, 60)
+    assert [told(values) for values in columns_of(query, found, [], windows)] == [
+        [50, None],
+        [99, None],
+        [100, 100],
+        [100_000, None],
+    ]
+
+
+@pytest.mark.parametrize("operation", ["sum", "count", "avg", "min", "max", "rate", "p0", "p95", "fraction_below"])
+def test_no_data_gives_empty_columns(operation: str) -> None:
+    query = asked(operation, fraction_below=1)
+    assert [told(values) for values in of_summaries(query, [])] == [[]]
