@@ -2,6 +2,7 @@
 
     {"name": "api.requests", "type": "counter", "value": 12.5,
      "count": 3, "min": 1, "max": 10.25,            all three or none: a pre-aggregated summary
+     "histogram": "AYCJA...",                        how the samples of a summary of a value are spread
      "recorded_at": "2026-02-15T00:00:00Z"}
 
 Numbers inside are units of protocol.numbers. The rules are PRD 4.1 and 4.3 with DESIGN's decisions.
@@ -12,7 +13,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, Final, Literal, NamedTuple
 
-from protocol.histogram import to_text
+from protocol.histogram import bounds_of, bucket_of, decode, from_text, to_text
 from protocol.limits import MAX_AGE_SECONDS
 from protocol.names import NAME_RULE, is_name
 from protocol.numbers import UNIT, to_units, units_to_text
@@ -22,13 +23,13 @@ from protocol.times import format_time, parse_time
 Kind = Literal["counter", "value"]
 
 ITEM_CODES: Final = (
-    *("VALIDATION_ERROR", "INVALID_NAME", "INVALID_VALUE", "INVALID_TIMESTAMP"),
+    *("VALIDATION_ERROR", "INVALID_NAME", "INVALID_VALUE", "INVALID_TIMESTAMP", "INVALID_HISTOGRAM"),
     *("TIMESTAMP_TOO_OLD", "TIMESTAMP_IN_FUTURE", "METRIC_TYPE_CONFLICT", "TOO_MANY_METRICS"),
 )
 """Every error code that central may give for one item."""
 SINGLE_FIELDS: Final = frozenset({"name", "value", "recorded_at"})
 _WHOLE_END: Final = 10**16
-ITEM_FIELDS: Final = SINGLE_FIELDS | {"type", "count", "min", "max"}
+ITEM_FIELDS: Final = SINGLE_FIELDS | {"type", "count", "min", "max", "histogram"}
 
 
 class Fault(Exception):
@@ -79,7 +80,11 @@ def parse_item(raw: object, now: float, skew: float) -> Item:
     value = _number(raw, "value")
     recorded_at = _recorded_at(raw, now, skew)
     if "count" in raw or "min" in raw or "max" in raw:
-        return _item(Item, (name, kind, value, recorded_at, *_summary(raw), None, None))
+        summary = _summary(raw)
+        histogram = _histogram(raw, kind, *summary) if "histogram" in raw else None
+        return _item(Item, (name, kind, value, recorded_at, *summary, histogram, None))
+    if "histogram" in raw:
+        raise Fault("VALIDATION_ERROR", "histogram", "a histogram needs count, min and max beside it")
     return _item(Item, (name, kind, value, recorded_at, None, None, None, None, None))
 
 
@@ -178,3 +183,29 @@ def _summary(raw: Mapping[str, Any]) -> tuple[int, int, int]:
     if low > high:
         raise Fault("INVALID_VALUE", "min", "min must not be greater than max")
     return count, low, high
+
+
+def _histogram(raw: Mapping[str, Any], kind: Kind, count: int, low: int, high: int) -> bytes:
+    """The bytes of a summary's histogram, which holds ``count`` samples from ``low`` to ``high``."""
+    if kind != "value":
+        raise Fault("VALIDATION_ERROR", "histogram", "only a metric of type 'value' has a histogram; leave it out")
+    text = raw["histogram"]
+    if type(text) is not str:
+        raise Fault("INVALID_HISTOGRAM", "histogram", "histogram must be a string of base64url")
+    try:
+        encoded = from_text(text)
+        samples = decode(encoded)
+    except ValueError as error:
+        raise Fault("INVALID_HISTOGRAM", "histogram", f"histogram {error}") from None
+    weight = sum(samples.values())
+    if weight != count:
+        message = f"histogram holds {units_to_text(weight)} samples, but count is {units_to_text(count)}"
+        raise Fault("INVALID_HISTOGRAM", "histogram", message)
+    buckets = list(samples)
+    for name, value, bucket in (("min", low, buckets[0]), ("max", high, buckets[-1])):
+        if bucket_of(value) != bucket:
+            first, last = map(units_to_text, bounds_of(bucket))
+            end = "first" if name == "min" else "last"
+            message = f"histogram's {end} bucket is {first} to {last}, but {name} is {units_to_text(value)}"
+            raise Fault("INVALID_HISTOGRAM", "histogram", message)
+    return encoded

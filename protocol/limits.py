@@ -18,6 +18,10 @@ MAX_CLOCK_SKEW_SECONDS: Final = 3_600
 """The largest value of that setting."""
 SKEW_HEADER: Final = "Metrics-Clock-Skew"
 """In an answer: how far ahead ``recorded_at`` may lie at this central, in whole seconds."""
+ACCEPTS_HEADER: Final = "Metrics-Accepts"
+"""In each answer: the optional fields of an item that this central knows, as words with commas between."""
+HISTOGRAMS: Final = "histograms"
+"""The word for an item's field ``histogram``."""
 ID_DAYS: Final = 8
 """How long central remembers an Idempotency-Key. It is longer than MAX_AGE_SECONDS, so that no retry outlives it."""
 MAX_IDEMPOTENCY_KEY: Final = 255

@@ -33,8 +33,8 @@ def add(group: Group, submission: Submission, known: Known, remembered: Iterable
         metrics, submission.renamed = known.metrics, []
         group.rows.extend(
             [
-                _row(Row, (metrics[name].id, recorded_at, value, weight, low, high))
-                for name, _, value, recorded_at, weight, low, high, *_ in submission.items
+                _row(Row, (metrics[name].id, recorded_at, value, weight, low, high, histogram))
+                for name, _, value, recorded_at, weight, low, high, histogram, _ in submission.items
             ]
         )
     else:
@@ -52,8 +52,8 @@ def _add_placed(group: Group, submission: Submission, sent_as: list[MetricType |
         name, metric = place
         if name != item.name:
             renamed[name] = None
-        _, _, value, recorded_at, weight, low, high, *_ = item
-        group.rows.append(_row(Row, (metric.id, recorded_at, value, weight, low, high)))
+        _, _, value, recorded_at, weight, low, high, histogram, _ = item
+        group.rows.append(_row(Row, (metric.id, recorded_at, value, weight, low, high, histogram)))
     submission.renamed = list(renamed)
 
 

@@ -89,7 +89,10 @@ class ListedName(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A point to store. Numbers are in units; ``weight``, ``low`` and ``high`` are None for a plain sample."""
+    """A point to store. Numbers are in units; ``weight``, ``low`` and ``high`` are None for a plain sample.
+
+    ``histogram`` holds the samples of a summary that was sent with one, as bytes of protocol.histogram.
+    """
 
     metric_id: int
     recorded_at: int
@@ -97,6 +100,7 @@ class Row(NamedTuple):
     weight: int | None
     low: int | None
     high: int | None
+    histogram: bytes | None = None
 
 
 class RequestId(NamedTuple):

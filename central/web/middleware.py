@@ -13,6 +13,7 @@ from central.ingest.answers import refused
 from central.request_id import HEADER, RequestIds
 from central.web.counts import RequestCounts
 from central.web.open_requests import OpenRequests
+from protocol.limits import ACCEPTS_HEADER, HISTOGRAMS
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 SLOW_SECONDS: Final = 0.5
@@ -102,6 +103,7 @@ async def careful(_: web.Request, response: web.StreamResponse) -> None:
     response.headers.setdefault("X-Content-Type-Options", "nosniff")
     response.headers.setdefault("Cache-Control", "no-store")
     response.headers["Server"] = SERVER
+    response.headers[ACCEPTS_HEADER] = HISTOGRAMS
 
 
 def undated(doubtful: Callable[[], bool]) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
@@ -139,7 +141,7 @@ def _allow_origin(cors_origins: tuple[str, ...], request: web.Request, response:
         "X-API-Key, Idempotency-Key, Metrics-Statsd-Types, X-Request-Id, Content-Type, Content-Encoding"
     )
     response.headers["Access-Control-Expose-Headers"] = (
-        "Idempotency-Replayed, Metrics-Clock-Skew, Metrics-Complete, Metrics-Renamed, Metrics-Unknown, Retry-After, "
-        "RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, X-Request-Id"
+        "Idempotency-Replayed, Metrics-Accepts, Metrics-Clock-Skew, Metrics-Complete, Metrics-Renamed, "
+        "Metrics-Unknown, Retry-After, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, X-Request-Id"
     )
     response.headers["Access-Control-Max-Age"] = "600"

@@ -1,5 +1,7 @@
 #include "items.h"
 
+#include "histogram_text.h"
+
 #include <assert.h>
 #include <stddef.h>
 #include <string.h>
@@ -12,14 +14,14 @@ enum {
     TIME_LENGTH = 20,
 };
 
-enum field { NAME = 1, TYPE = 2, VALUE = 4, TIME = 8, COUNT = 16, LOW = 32, HIGH = 64 };
+enum field { NAME = 1, TYPE = 2, VALUE = 4, TIME = 8, COUNT = 16, LOW = 32, HIGH = 64, HISTOGRAM = 128 };
 static const struct {
     const char *text;
     int length;
     enum field field;
 } FIELDS[] = {
     {"name", 4, NAME}, {"type", 4, TYPE}, {"value", 5, VALUE}, {"recorded_at", 11, TIME},
-    {"count", 5, COUNT}, {"min", 3, LOW}, {"max", 3, HIGH},
+    {"count", 5, COUNT}, {"min", 3, LOW}, {"max", 3, HIGH}, {"histogram", 9, HISTOGRAM},
 };
 
 static_assert(MAX_WHOLE_DIGITS + DECIMALS <= 18, "units and the digit that rounds them fit into 64 bits");
@@ -44,20 +46,21 @@ static inline const char *expect(const char *at, const char *end, char byte)
     return at < end && *at == byte ? at + 1 : NULL;
 }
 
-static inline const char *read_string(const char *at, const char *end, const char **text, int *length)
+static inline const char *read_string(const char *at, const char *end, int most, const char **text, int *length)
 {
     assert(text != NULL && length != NULL);
+    assert(most >= MAX_NAME);
     at = expect(at, end, '"');
     if (at == NULL)
         return NULL;
     const char *begin = at;
     while (at < end && *at != '"' && *at != '\\' && (unsigned char)*at >= ' ' && (unsigned char)*at < 127)
         at++;
-    if (at == end || *at != '"' || at - begin > MAX_NAME)
+    if (at == end || *at != '"' || at - begin > most)
         return NULL;
     *text = begin;
     *length = (int)(at - begin);
-    assert(*length >= 0 && *length <= MAX_NAME);
+    assert(*length >= 0 && *length <= most);
     return at + 1;
 }
 
@@ -188,10 +191,11 @@ static const char *read_field(const char *at, const char *end, enum field field,
     case COUNT: return read_units(at, end, &item->weight);
     case LOW: return read_units(at, end, &item->low);
     case HIGH: return read_units(at, end, &item->high);
+    case HISTOGRAM: return read_string(at, end, MAX_HISTOGRAM_TEXT, &item->histogram, &item->histogram_length);
     default: break;
     }
     assert(field == NAME || field == TYPE || field == TIME);
-    at = read_string(at, end, &text, &length);
+    at = read_string(at, end, MAX_NAME, &text, &length);
     if (at == NULL)
         return NULL;
     if (field == NAME) {
@@ -209,11 +213,12 @@ static const char *read_item(const char *at, const char *end, const struct bound
 {
     assert(at <= end);
     unsigned present = 0;
+    item->histogram = NULL;
     at = expect(at, end, '{');
     while (at != NULL) {
         const char *text;
         int length;
-        at = read_string(at, end, &text, &length);
+        at = read_string(at, end, MAX_NAME, &text, &length);
         if (at == NULL)
             return NULL;
         enum field field = field_of(text, length);
@@ -234,6 +239,10 @@ static const char *read_item(const char *at, const char *end, const struct bound
     item->is_summary = summary != 0;
     if (summary && (summary != (COUNT | LOW | HIGH) || item->weight <= 0 || item->low > item->high))
         return NULL;
+    if (item->histogram != NULL
+        && (!summary || item->is_counter
+            || !fits_summary(item->histogram, (size_t)item->histogram_length, item->weight, item->low, item->high)))
+        return NULL;
     if (!(present & TIME))
         item->recorded_at = bounds->now;
     else if ((double)item->recorded_at < bounds->oldest || (double)item->recorded_at > bounds->newest)
@@ -249,7 +258,7 @@ int read_items(const char *at, const char *end, const struct bounds *bounds, str
     const char *text;
     int length, count = 0;
     at = expect(at, end, '{');
-    if (at == NULL || (at = read_string(at, end, &text, &length)) == NULL || length != 7 || memcmp(text, "metrics", 7) != 0
+    if (at == NULL || (at = read_string(at, end, MAX_NAME, &text, &length)) == NULL || length != 7 || memcmp(text, "metrics", 7) != 0
         || (at = expect(at, end, ':')) == NULL || (at = expect(at, end, '[')) == NULL)
         return 0;
     while (count < bounds->most && (at = read_item(at, end, bounds, &items[count])) != NULL) {
@@ -312,7 +321,7 @@ int read_spans(const char *at, const char *end, int most, struct span *spans)
     const char *text;
     int length, count = 0, tail;
     at = expect(at, end, '{');
-    if (at == NULL || (at = read_string(at, end, &text, &length)) == NULL || length != 7 || memcmp(text, "metrics", 7) != 0
+    if (at == NULL || (at = read_string(at, end, MAX_NAME, &text, &length)) == NULL || length != 7 || memcmp(text, "metrics", 7) != 0
         || (at = expect(at, end, ':')) == NULL || (at = expect(at, end, '[')) == NULL)
         return SPANS_OTHER;
     const char *first = skip(at, end);

@@ -16,6 +16,8 @@ struct item {
     int is_summary; /* if 0, weight, low and high are not set */
     int64_t value, recorded_at; /* units of 1/10,000; seconds since the epoch */
     int64_t weight, low, high;
+    const char *histogram; /* its text in the body, whose bytes are a histogram of these samples; NULL without one */
+    int histogram_length;
 };
 
 struct bounds {

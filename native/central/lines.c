@@ -6,7 +6,7 @@
 
 typedef __int128 wide; /* holds the sum of 10^18 numbers of 64 bits */
 
-enum { UNIT = 10000, DECIMALS = 4, LONGEST = 256 /* every line is shorter */ };
+enum { UNIT = 10000, DECIMALS = 4, LONGEST = 256 /* every line without a histogram is shorter */ };
 
 static const int64_t FIRST_SECOND = -62135596800LL, LAST_SECOND = 253402300799LL; /* of the years 1 to 9999 */
 
@@ -18,18 +18,21 @@ struct sums {
     int64_t low, high;
 };
 
-static int reserve(struct text *text)
+/* Room for a line, and for ``digits`` of a histogram in it. */
+static int reserve(struct text *text, size_t digits)
 {
     assert(text->length <= text->room);
-    if (text->room - text->length >= LONGEST)
+    size_t needed = LONGEST + digits, room = text->room ? text->room : 65536;
+    if (text->room - text->length >= needed)
         return 0;
-    size_t room = text->room ? text->room * 2 : 65536;
+    while (room - text->length < needed)
+        room *= 2;
     char *larger = realloc(text->bytes, room);
     if (larger == NULL)
         return -1;
     text->bytes = larger;
     text->room = room;
-    assert(text->room - text->length >= LONGEST);
+    assert(text->room - text->length >= needed);
     return 0;
 }
 
@@ -37,7 +40,7 @@ static int reserve(struct text *text)
 static void end_line(struct text *text, const char *to)
 {
     assert(to > text->bytes + text->length && to[-1] == '\n');
-    assert(to - (text->bytes + text->length) <= LONGEST);
+    assert(to <= text->bytes + text->room);
     text->length = (size_t)(to - text->bytes);
 }
 
@@ -131,19 +134,39 @@ static char *put_key(char *to, int64_t metric_id, int64_t seconds)
     return put_stamp(to, seconds);
 }
 
-static int write_point(struct text *text, const struct row *row, uint64_t id, int summaries)
+/* The bytes as a literal of SQL. */
+static char *put_histogram(char *to, const unsigned char *bytes, size_t length)
 {
-    assert(summaries || !row->is_summary);
+    static const char DIGITS[] = "0123456789abcdef";
+    assert(to != NULL && bytes != NULL);
+    assert(length > 0);
+    memcpy(to, ",0x", 3);
+    to += 3;
+    for (size_t index = 0; index < length; index++) {
+        *to++ = DIGITS[bytes[index] >> 4];
+        *to++ = DIGITS[bytes[index] & 15];
+    }
+    return to;
+}
+
+static int write_point(const struct group *group, struct text *text, const struct row *row, uint64_t id)
+{
+    assert(group->summaries || !row->is_summary);
+    assert(group->histograms || row->histogram == NULL);
     assert(row->recorded_at >= FIRST_SECOND && row->recorded_at <= LAST_SECOND);
-    if (reserve(text))
+    if (reserve(text, 2 * row->histogram_length))
         return -1;
     char *to = put_key(text->bytes + text->length, row->metric_id, row->recorded_at);
     *to++ = ',';
     to = put_field(put_whole(to, id), row->value);
     if (row->is_summary)
         to = put_field(put_field(put_field(to, row->weight), row->low), row->high);
-    else if (summaries)
+    else if (group->summaries)
         to = put_null(put_null(put_null(to)));
+    if (row->histogram != NULL)
+        to = put_histogram(to, row->histogram, row->histogram_length);
+    else if (group->histograms)
+        to = put_null(to);
     *to++ = '\n';
     end_line(text, to);
     return 0;
@@ -153,7 +176,7 @@ static int write_sums(struct text *text, const struct sums *sums)
 {
     assert(text != NULL);
     assert(sums->bucket % 60 == 0);
-    if (reserve(text))
+    if (reserve(text, 0))
         return -1;
     char *to = put_key(text->bytes + text->length, sums->metric_id, sums->bucket);
     to = put_field(put_field(put_field(put_field(to, sums->samples), sums->total), sums->low), sums->high);
@@ -246,11 +269,12 @@ int write_lines(struct group *group)
         if (row->recorded_at < FIRST_SECOND || row->recorded_at > LAST_SECOND)
             return 1;
         group->summaries |= row->is_summary;
+        group->histograms |= row->histogram != NULL;
     }
     if (sort_rows(group))
         return -1;
     for (size_t index = 0; index < group->count; index++)
-        if (write_point(&group->points, &group->rows[index], group->base + index, group->summaries))
+        if (write_point(group, &group->points, &group->rows[index], group->base + index))
             return -1;
     return write_rollup(&group->minutes, group->rows, group->count, 60)
             || write_rollup(&group->hours, group->rows, group->count, 3600)

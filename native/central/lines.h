@@ -10,6 +10,9 @@ struct row {
     int64_t metric_id, recorded_at, value; /* units of 1/10,000 */
     int64_t weight, low, high; /* set only if is_summary */
     int is_summary;
+    const unsigned char *histogram; /* the caller's; NULL where there is none */
+    size_t histogram_length;
+    void *owner; /* of the histogram, for the caller */
 };
 
 struct text {
@@ -21,7 +24,7 @@ struct group {
     struct row *rows; /* owned by the caller; write_lines sorts them */
     size_t count;
     uint64_t base; /* the id of the first point */
-    int summaries; /* this and all below are results: whether a row is a summary */
+    int summaries, histograms; /* these and all below are results: whether a row is a summary, whether one has a histogram */
     struct text points, minutes, hours;
 };
 

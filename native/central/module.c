@@ -3,6 +3,7 @@
 #define Py_LIMITED_API 0x030b0000
 #include <Python.h>
 
+#include "histogram_text.h"
 #include "items.h"
 #include "lines.h"
 #include "protocol/histograms.h"
@@ -10,7 +11,7 @@
 #include <assert.h>
 #include <limits.h>
 
-enum { ITEM_FIELDS = 9, ROW_FIELDS = 6, LONG = 256 * 1024 };
+enum { ITEM_FIELDS = 9, ROW_NUMBERS = 6, HISTOGRAM = 6, LONG = 256 * 1024 };
 
 static_assert(sizeof(long long) == sizeof(int64_t), "Python's long long holds a number of a row");
 
@@ -48,6 +49,19 @@ static PyObject *make_item(PyTypeObject *type, PyObject *fields[ITEM_FIELDS])
     return made;
 }
 
+static PyObject *histogram_bytes(const char *text, int length)
+{
+    assert(text != NULL && length > 0);
+    size_t room = (size_t)length * 3 / 4;
+    PyObject *made = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)room);
+    if (made != NULL) {
+        size_t size = read_base64(text, (size_t)length, (unsigned char *)PyBytes_AsString(made));
+        assert(size == room);
+        (void)size;
+    }
+    return made;
+}
+
 static PyObject *item_of(PyTypeObject *type, const struct words *words, const struct item *item)
 {
     assert(item->name != NULL && item->name_length > 0);
@@ -62,7 +76,7 @@ static PyObject *item_of(PyTypeObject *type, const struct words *words, const st
         item->is_summary ? PyLong_FromLongLong(item->weight) : none(),
         item->is_summary ? PyLong_FromLongLong(item->low) : none(),
         item->is_summary ? PyLong_FromLongLong(item->high) : none(),
-        none(),
+        item->histogram ? histogram_bytes(item->histogram, item->histogram_length) : none(),
         none(),
     };
     return make_item(type, fields);
@@ -163,7 +177,7 @@ static PyObject *core_spans(PyObject *Py_UNUSED(module), PyObject *args)
 static int number_of(PyObject *row, Py_ssize_t place, int64_t *number, int *there)
 {
     assert(row != NULL && number != NULL);
-    assert(place >= 0 && place < ROW_FIELDS);
+    assert(place >= 0 && place < ROW_NUMBERS);
     PyObject *field = PyTuple_GetItem(row, place);
     int overflow = 0;
     if (field == NULL)
@@ -179,22 +193,46 @@ static int number_of(PyObject *row, Py_ssize_t place, int64_t *number, int *ther
     return overflow == 0;
 }
 
-/* As number_of, for a whole row. A summary has the last three fields; a plain sample has none of them. */
+/* Takes a reference to the histogram of a row: 1; or -1 if it has something else there. */
+static int histogram_of(PyObject *tuple, struct row *row)
+{
+    assert(tuple != NULL && row->histogram == NULL);
+    PyObject *field = PyTuple_GetItem(tuple, HISTOGRAM);
+    char *bytes;
+    Py_ssize_t length;
+    if (field == NULL)
+        return -1;
+    if (field == Py_None)
+        return 1;
+    if (PyBytes_AsStringAndSize(field, &bytes, &length))
+        return -1;
+    if (length == 0) {
+        PyErr_SetString(PyExc_ValueError, "a histogram is not empty");
+        return -1;
+    }
+    Py_INCREF(field);
+    row->histogram = (const unsigned char *)bytes;
+    row->histogram_length = (size_t)length;
+    row->owner = field;
+    return 1;
+}
+
+/* As number_of, for a whole row. A summary has the last three numbers; a plain sample has none of them. */
 static int row_of(PyObject *tuple, struct row *row)
 {
     assert(tuple != NULL && row != NULL);
-    int64_t *const numbers[ROW_FIELDS] = {
+    int64_t *const numbers[ROW_NUMBERS] = {
         &row->metric_id, &row->recorded_at, &row->value, &row->weight, &row->low, &row->high};
     int there = 0;
-    for (int place = 0; place < ROW_FIELDS; place++) {
+    for (int place = 0; place < ROW_NUMBERS; place++) {
         int is_there = 1, result = number_of(tuple, place, numbers[place], place < 3 ? NULL : &is_there);
         if (result < 1)
             return result;
         there += is_there;
     }
     assert(there >= 3);
-    row->is_summary = there == ROW_FIELDS;
-    return there == 3 || row->is_summary;
+    row->is_summary = there == ROW_NUMBERS;
+    return there == 3 || row->is_summary ? histogram_of(tuple, row) : 0;
 }
 
 /* As row_of, for all rows. */
@@ -242,8 +280,9 @@ static PyObject *texts_of(struct group *group)
     if (failed)
         return failed > 0 ? none() : PyErr_NoMemory();
     PyObject *points = text_of(&group->points), *minutes = NULL, *hours = NULL, *made = NULL;
+    PyObject *summaries = group->summaries ? Py_True : Py_False, *histograms = group->histograms ? Py_True : Py_False;
     if (points && (minutes = text_of(&group->minutes)) && (hours = text_of(&group->hours)))
-        made = PyTuple_Pack(4, group->summaries ? Py_True : Py_False, points, minutes, hours);
+        made = PyTuple_Pack(5, summaries, histograms, points, minutes, hours);
     Py_XDECREF(points);
     Py_XDECREF(minutes);
     Py_XDECREF(hours);
@@ -261,7 +300,7 @@ static PyObject *core_lines(PyObject *Py_UNUSED(module), PyObject *args)
     int fits = base_of(base, &group);
     if (fits < 1)
         return fits == 0 ? none() : NULL;
-    group.rows = PyMem_Malloc(sizeof *group.rows * (group.count ? group.count : 1));
+    group.rows = PyMem_Calloc(group.count ? group.count : 1, sizeof *group.rows);
     if (group.rows == NULL)
         return PyErr_NoMemory();
     fits = rows_of(list, group.rows, group.count);
@@ -269,6 +308,8 @@ static PyObject *core_lines(PyObject *Py_UNUSED(module), PyObject *args)
     assert(group.points.bytes == NULL);
     PyObject *made = fits == 1 ? texts_of(&group) : fits == 0 ? none() : NULL;
     free_lines(&group);
+    for (size_t index = 0; index < group.count; index++)
+        Py_XDECREF(group.rows[index].owner);
     PyMem_Free(group.rows);
     return made;
 }

@@ -20,6 +20,7 @@ from central.store.base import (
 from central.store.plan import Level, Segment
 from protocol.numbers import MAX_UNITS, UNIT
 from tests.central.store_contract_data import GroupsContract, NumbersContract
+from tests.central.store_contract_histograms import HistogramsContract
 from tests.central.store_contract_owners import OwnersContract
 from tests.central.store_contract_series import SeriesContract
 from tests.central.store_help import (
@@ -216,7 +217,15 @@ class KeysContract:
         assert await found(store, "id1") == made._replace(hash="new", revoked_at=NOW + 2)
 
 
-class StoreContract(NumbersContract, GroupsContract, NamesContract, OwnersContract, SeriesContract, KeysContract):
+class StoreContract(
+    NumbersContract,
+    HistogramsContract,
+    GroupsContract,
+    NamesContract,
+    OwnersContract,
+    SeriesContract,
+    KeysContract,
+):
     """All of it. A subclass gives the fixtures ``open_store`` and ``open_copy``."""
 
     @pytest.fixture

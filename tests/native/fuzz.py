@@ -124,7 +124,7 @@ def bodies(dice: Random) -> None:
 def groups(dice: Random) -> None:
     """A group's rows with the core and without: the same text. The core leaves what does not fit, and nothing else."""
     rows, base, group_id = fuzz_inputs.rows(dice), fuzz_inputs.base(dice), dice.randbytes(16)
-    fits = all(-(2**63) <= number < 2**63 for row in rows for number in row if number is not None)
+    fits = all(-(2**63) <= number < 2**63 for row in rows for number in row[:6] if number is not None)
     in_time = all(-62_135_596_800 <= row.recorded_at <= 253_402_300_799 for row in rows)
     made = sanitized.CENTRAL.lines(rows, base)
     assert (made is not None) == (fits and in_time and 0 <= base <= 2**64 - max(len(rows), 1))

@@ -5,6 +5,7 @@ from random import Random
 from typing import Final
 
 from central.store.base import Row
+from protocol.histogram import bucket_of, encode, to_text
 from tests.agent.aggregate.test_core_agrees import STATSD
 from tests.central.ingest.test_submission import EVERYDAY, NOW, UNUSUAL
 
@@ -118,7 +119,9 @@ def rows(dice: Random) -> list[Row]:
     def row() -> Row:
         summary = (abs(number()) + 1, number(), number()) if dice.random() < 0.4 else (None, None, None)
         at = dice.choice(times) if dice.random() < 0.3 else NOW + dice.randrange(-4_000, 4_000)
-        return Row(dice.randrange(5), at, number(), *summary)
+        made = Row(dice.randrange(5), at, number(), *summary)
+        has_histogram = made.weight is not None and dice.random() < 0.3
+        return made._replace(histogram=dice.randbytes(dice.choice((1, 60, 5_000)))) if has_histogram else made
 
     return [row() for _ in range(dice.choice((0, 1, 2, 30, 2_000)))]
 
@@ -133,6 +136,8 @@ def _entry(dice: Random) -> dict[str, object]:
     entry["value"] = dice.choice((0, 1, -1.5, 0.00005, 99_999_999_999_999, 1e15))
     if dice.random() < 0.5:
         entry |= {"count": dice.randrange(1, 9), "min": -5, "max": dice.choice((-5, 7.25))}
+        if dice.random() < 0.5:
+            entry["histogram"] = to_text(encode({bucket_of(-50_000): 10_000, dice.choice((-2000, 0, 1640)): 10_000}))
     if dice.random() < 0.9:
         entry["recorded_at"] = f"2026-02-{dice.randrange(9, 16):02}T{dice.randrange(24):02}:00:{dice.randrange(60):02}Z"
     return entry

@@ -24,6 +24,16 @@ def counter(**fields: Any) -> dict[str, Any]:
     return {"name": "a", "type": "counter", "value": 1} | fields
 
 
+SPREAD = {"name": "a", "type": "value", "value": 0, "count": 3, "min": -5, "max": Decimal("7.25")}
+TEXT = "AYUTAdATAg"
+"""A histogram of -5, 7.25 and 7.25."""
+
+
+def spread(**fields: Any) -> dict[str, Any]:
+    """An item with a histogram, without those fields that are None."""
+    return {field: value for field, value in (SPREAD | {"histogram": TEXT} | fields).items() if value is not None}
+
+
 def fault_of(raw: object, kind: Kind | None = None) -> tuple[str, str]:
     with pytest.raises(Fault) as raised:
         if kind is None:
@@ -48,6 +58,7 @@ def fault_of(raw: object, kind: Kind | None = None) -> tuple[str, str]:
             Item("a", "counter", 60_000, START, 33_333, 10_000, 30_000),
         ),
         (counter(value=0, count=1, min=0, max=0), Item("a", "counter", 0, START, 10_000, 0, 0)),
+        (spread(), Item("a", "value", 0, START, 30_000, -50_000, 72_500, from_text(TEXT))),
     ],
 )
 def test_an_item_is_read(raw: dict[str, Any], item: Item) -> None:
@@ -88,6 +99,17 @@ def test_an_item_is_read(raw: dict[str, Any], item: Item) -> None:
         (counter(**(SUMMARY | {"count": Decimal("0.00001")})), "INVALID_VALUE", "count"),
         (counter(**(SUMMARY | {"min": 4})), "INVALID_VALUE", "min"),
         (counter(**(SUMMARY | {"max": "3"})), "INVALID_VALUE", "max"),
+        (counter(**SUMMARY, histogram="AYUTAdATAg"), "VALIDATION_ERROR", "histogram"),
+        (spread(count=None, min=None, max=None), "VALIDATION_ERROR", "histogram"),
+        (spread(min=None), "VALIDATION_ERROR", "min"),
+        (spread(histogram=5), "INVALID_HISTOGRAM", "histogram"),
+        (spread(histogram=""), "INVALID_HISTOGRAM", "histogram"),
+        (spread(histogram="AYUTAdATAg=="), "INVALID_HISTOGRAM", "histogram"),
+        (spread(histogram="AYUTAdATA\u0661"), "INVALID_HISTOGRAM", "histogram"),
+        (spread(histogram="AYUTAdAT"), "INVALID_HISTOGRAM", "histogram"),
+        (spread(count=Decimal("2.9999")), "INVALID_HISTOGRAM", "histogram"),
+        (spread(min=Decimal("-5.1")), "INVALID_HISTOGRAM", "histogram"),
+        (spread(max=8), "INVALID_HISTOGRAM", "histogram"),
     ],
 )
 def test_a_fault_names_its_code_and_field(raw: object, code: str, field: str) -> None:
@@ -95,7 +117,7 @@ def test_a_fault_names_its_code_and_field(raw: object, code: str, field: str) ->
 
 
 def test_unknown_fields_are_all_named() -> None:
-    with pytest.raises(Fault, match="unknown field 'x', 'y'; allowed are count, max, min, name"):
+    with pytest.raises(Fault, match="unknown field 'x', 'y'; allowed are count, histogram, max, min, name"):
         parse_item(counter(y=1, x=2), NOW, 5)
 
 

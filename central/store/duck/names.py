@@ -7,7 +7,7 @@ from typing import Final
 from central.store.base import Caps, ListedName, Metric, NewName
 from central.store.duck.engine import Connection, Engine, Lane
 from central.store.duck.keys import last_id, set_last_id
-from central.store.duck.sql import ROLLUPS
+from central.store.duck.sql import HISTOGRAMS, ROLLUPS
 from central.store.owners import claim
 
 _NAMES: Final = "SELECT unnest(from_json(?, '[\"VARCHAR\"]'))"
@@ -104,6 +104,6 @@ def _delete(handle: Connection, name: str) -> bool:
             f"DELETE FROM {table} WHERE metric_id IN (SELECT id FROM series WHERE metric_id = ?)", [metric.id]
         )
     of_names = ("name_owners", "tail_points", "metric_points", "series_tags", "series")
-    for table in (*of_names, *ROLLUPS["minute"], *ROLLUPS["hour"]):
+    for table in (*of_names, *ROLLUPS["minute"], *ROLLUPS["hour"], *HISTOGRAMS.values()):
         handle.execute(f"DELETE FROM {table} WHERE metric_id = ?", [metric.id])
     return True

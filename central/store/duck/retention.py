@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from central.store.duck.engine import Connection, Engine
-from central.store.duck.sql import ROLLUPS
+from central.store.duck.sql import HISTOGRAMS, ROLLUPS
 from central.store.retention import LINE_MOVES, LogEntry, Move, Piece, State
 
 SLICE_ROWS: Final = 2_000
@@ -18,6 +18,7 @@ _ROW: Final = "version, line, dropped, held_until, last_run, lease_owner, lease_
 _KEYLESS: Final = {
     "metric_points": [("tail_points", "recorded_at"), ("metric_points", "recorded_at")],
     "rollup_minute": [(table, "bucket") for table in ROLLUPS["minute"]],
+    "histograms": [(table, "bucket") for table in HISTOGRAMS.values()],
 }
 """The name of a piece -> its tables (without a primary key), each with the column that holds a row's time."""
 

@@ -28,6 +28,8 @@ ROLLUPS: Final = {
     "hour": ("rollup_hour",),
 }
 """The tables of each level. A query adds up the rows of all of them."""
+HISTOGRAMS: Final = {"minute": "histogram_minute", "hour": "histogram_hour"}
+"""The table of merged histograms of each level."""
 
 _SUMMARIES: Final = """
 SELECT metric_id, recorded_at // {0} * {0} AS bucket, sum(coalesce(samples, 1)) AS samples, sum(value) AS total,
@@ -63,14 +65,16 @@ _HALVES: Final = (
     f"(({{0}}h::DECIMAL(20,0) * {_SPLIT}::DECIMAL(11,0) + {{0}}l::DECIMAL(20,0))::DECIMAL(24,0)"
     " * 0.0001::DECIMAL(5,4))::DECIMAL(20,4)"
 )
-PUT_PLAIN: Final = f"INSERT INTO tail_points SELECT m, t, {_NARROW.format('v')}, NULL, NULL, NULL FROM incoming"
+PUT_PLAIN: Final = f"INSERT INTO tail_points SELECT m, t, {_NARROW.format('v')}, NULL, NULL, NULL, NULL FROM incoming"
 PUT_NARROW, PUT_WIDE = (
     "INSERT INTO tail_points SELECT m, t, "
     + number.format("v")
     + "".join(f", CASE WHEN f THEN {number.format(column)} END" for column in "wab")
-    + " FROM incoming"
+    + ", {histogram} FROM incoming"
     for number in (_NARROW, _HALVES)
 )
+_HISTOGRAM: Final = "nullif(h, ''::BLOB)"
+"""A row without a histogram has an empty one on its way: of a column of None alone DuckDB does not know the type."""
 
 ID_TABLE: Final = "request_ids_"
 CREATE_IDS: Final = (
@@ -87,7 +91,7 @@ def point_columns(rows: Sequence[Row]) -> tuple[str, dict[str, Any]]:
     If all numbers have at most 14 digits, as nearly always, each is one column and is multiplied in 64 bits. Otherwise
     all numbers of the group are passed as two halves of ten digits.
     """
-    metric_ids, times, values, weights, lows, highs = zip(*rows, strict=True)
+    metric_ids, times, values, weights, lows, highs, histograms = zip(*rows, strict=True)
     columns: dict[str, Any] = {"m": np.array(metric_ids, dtype=np.int32), "t": np.array(times, dtype=np.int64)}
     plain = not any(weights)
     numbers: dict[str, Sequence[int]] = {"v": values}
@@ -95,15 +99,19 @@ def point_columns(rows: Sequence[Row]) -> tuple[str, dict[str, Any]]:
         columns["f"] = np.array([weight is not None for weight in weights], dtype=np.bool_)
         for name, column in (("w", weights), ("a", lows), ("b", highs)):
             numbers[name] = [number or 0 for number in column]
+    histogram = "NULL"
+    if any(histograms):
+        histogram = _HISTOGRAM
+        columns["h"] = np.array([content or b"" for content in histograms], dtype=object)
     if all(max(column) < _NARROW_END and min(column) > -_NARROW_END for column in numbers.values()):
         columns |= {name: np.array(column, dtype=np.int64) for name, column in numbers.items()}
-        return PUT_PLAIN if plain else PUT_NARROW, columns
+        return PUT_PLAIN if plain else PUT_NARROW.format(histogram=histogram), columns
     columns.setdefault("f", np.zeros(len(rows), dtype=np.bool_))
     for name in "vwab":
         halves = [divmod(number, _SPLIT) for number in numbers.get(name, values)]
         columns[name + "h"] = np.array([high for high, _ in halves], dtype=np.int64)
         columns[name + "l"] = np.array([low for _, low in halves], dtype=np.int64)
-    return PUT_WIDE, columns
+    return PUT_WIDE.format(histogram=histogram), columns
 
 
 def id_columns(ids: Sequence[RequestId]) -> dict[str, Any]:
@@ -189,7 +197,7 @@ def _whole(number: Column, low: Column) -> Column:
 def _rollup(table: str, segment: Segment, metric_ids: Sequence[int]) -> str:
     return (
         f"SELECT metric_id, bucket AS t, samples, total, min_value AS low, max_value AS high FROM {table}"
-        f" WHERE {_within('bucket', segment, metric_ids)}"
+        f" WHERE {within('bucket', segment, metric_ids)}"
     )
 
 
@@ -197,11 +205,11 @@ def _raw(table: str, segment: Segment, metric_ids: Sequence[int]) -> str:
     return (
         "SELECT metric_id, recorded_at AS t, coalesce(samples, 1)::DECIMAL(38,4) AS samples,"
         " value::DECIMAL(38,4) AS total, coalesce(min_value, value) AS low, coalesce(max_value, value) AS high"
-        f" FROM {table} WHERE {_within('recorded_at', segment, metric_ids)}"
+        f" FROM {table} WHERE {within('recorded_at', segment, metric_ids)}"
     )
 
 
-def _within(column: str, segment: Segment, metric_ids: Sequence[int]) -> str:
+def within(column: str, segment: Segment, metric_ids: Sequence[int]) -> str:
     """The WHERE condition. It compares a single name with ``=``: then DuckDB skips the blocks of other names."""
     names = f"= {metric_ids[0]}" if len(metric_ids) == 1 else f"IN ({', '.join(map(str, metric_ids))})"
     return f"metric_id {names} AND {column} >= {segment.start} AND {column} < {segment.end}"

@@ -34,8 +34,8 @@ from central.store.base import (
     StoreUnavailable,
 )
 from central.store.buckets import Buckets, wide_column
-from central.store.distribution import Distribution, no_entries
-from central.store.duck import pack, sql
+from central.store.distribution import Distribution
+from central.store.duck import histograms, pack, sql
 from central.store.duck.bloom import BloomFilter
 from central.store.duck.engine import Connection, Engine, Lane, run_checkpoint, run_commit
 from central.store.duck.keys import DuckKeys
@@ -234,8 +234,8 @@ class DuckStore:
         return await self.engine.read(lambda cursor: _aggregate(cursor, metric_ids, window, segments), lane=Lane.QUERY)
 
     async def distribute(self, metric_ids: Sequence[int], window: int, segments: Sequence[Segment]) -> Distribution:
-        """See Store. No point has a histogram yet."""
-        return Distribution(await self.aggregate(metric_ids, window, segments), no_entries())
+        """See Store."""
+        return await self.engine.read(lambda cursor: _distribute(cursor, metric_ids, window, segments), lane=Lane.QUERY)
 
     async def backup(self, target: Path) -> None:
         """See Store."""
@@ -287,6 +287,17 @@ def _aggregate(cursor: Connection, metric_ids: Sequence[int], window: int, segme
         wide = (wide_column([_units(number) for number in column]) for column in numbers)
         buckets = Buckets(np.array(ids), np.array(starts), *wide)
     return buckets
+
+
+def _distribute(
+    cursor: Connection, metric_ids: Sequence[int], window: int, segments: Sequence[Segment]
+) -> Distribution:
+    """Several statements, and one snapshot for all of them."""
+    cursor.execute("BEGIN")
+    buckets = _aggregate(cursor, metric_ids, window, segments)
+    entries = histograms.entries(cursor, metric_ids, window, segments)
+    cursor.execute("COMMIT")
+    return Distribution(buckets, entries)
 
 
 def _units(number: Decimal) -> int:

@@ -18,7 +18,7 @@ _CHUNK: Final = 1_000
 DELETE_ROWS: Final = 5_000
 """How many rows of a deleted name one transaction removes."""
 _OWNED: Final = "metrics LEFT JOIN name_owners ON name_owners.metric_id = metrics.id"
-_POINT_TABLES: Final = ("metric_points", "rollup_minute", "rollup_hour")
+_POINT_TABLES: Final = ("metric_points", "rollup_minute", "rollup_hour", "histogram_minute", "histogram_hour")
 
 
 class MySQLNames:

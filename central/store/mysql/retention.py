@@ -12,7 +12,7 @@ from central.store.mysql.partitions import POINTS, drop_before, existing, partit
 from central.store.mysql.pool import Pool
 from central.store.retention import LINE_MOVES, LogEntry, Move, Piece, State
 
-TABLES: Final = (POINTS, "rollup_minute", "rollup_hour")
+TABLES: Final = (POINTS, "rollup_minute", "rollup_hour", "histogram_minute", "histogram_hour")
 DROP_SECONDS: Final = 60.0
 """How long dropping one partition may take, including the wait for its table."""
 _DAY: Final = 86_400

@@ -1,8 +1,8 @@
 """Writes a group's rows, and their sums per minute and hour, as lines of text for LOAD DATA and INSERT. Pure.
 
-A line holds SQL literals with commas between them. A time is the number YYYYMMDDhhmmss, and a number has all its
-digits. Lines are in the order of their table's primary key. So two groups that change the same rollup rows wait for
-each other, but never deadlock.
+A line holds SQL literals with commas between them. A time is the number YYYYMMDDhhmmss, a number has all its digits,
+and a histogram is ``0x`` and hexadecimal digits. Lines are in the order of their table's primary key. So two groups
+that change the same rollup rows wait for each other, but never deadlock.
 """
 
 import time
@@ -26,11 +26,12 @@ class RowLines(NamedTuple):
     """The lines of a group. Every line ends with a newline.
 
     ``points`` have metric_id, recorded_at, id, value. If some of them are ``summaries``, all have samples, min_value
-    and max_value too, which may be NULL. ``minutes`` and ``hours`` have metric_id, bucket, samples, total, min_value
-    and max_value.
+    and max_value too, which may be NULL. If some of them have ``histograms``, all have one at the end, which may be
+    NULL. ``minutes`` and ``hours`` have metric_id, bucket, samples, total, min_value and max_value.
     """
 
     summaries: bool
+    histograms: bool
     points: str
     minutes: str
     hours: str
@@ -48,15 +49,17 @@ def lines(group_id: bytes, rows: list[Row], core: ModuleType | None = CORE) -> R
 
 def _plain_lines(base: int, rows: Sequence[Row]) -> RowLines:
     summaries = any(row.weight is not None for row in rows)
+    histograms = any(row.histogram is not None for row in rows)
     ordered = sorted(rows, key=_BY_KEY)
     points = [
         f"{row.metric_id},{stamp(row.recorded_at)},{number},{decimal(row.value)}"
-        + (f",{nullable(row.weight)},{nullable(row.low)},{nullable(row.high)}\n" if summaries else "\n")
+        + (f",{nullable(row.weight)},{nullable(row.low)},{nullable(row.high)}" if summaries else "")
+        + (f",{blob(row.histogram)}\n" if histograms else "\n")
         for number, row in enumerate(ordered, base)
     ]
     minutes = _summed(((row[0], row[1] // 60 * 60), _summary(row)) for row in ordered)
     hours = _summed(((metric_id, bucket // 3600 * 3600), sums) for (metric_id, bucket), sums in minutes.items())
-    return RowLines(summaries, "".join(points), _rollup(minutes), _rollup(hours))
+    return RowLines(summaries, histograms, "".join(points), _rollup(minutes), _rollup(hours))
 
 
 def decimal(units: int) -> str:
@@ -71,6 +74,11 @@ def nullable(units: int | None) -> str:
     return "NULL" if units is None else decimal(units)
 
 
+def blob(content: bytes | None) -> str:
+    """Bytes as a literal, or NULL."""
+    return "NULL" if content is None else f"0x{content.hex()}"
+
+
 @lru_cache(maxsize=4096)
 def stamp(seconds: int) -> str:
     """UTC seconds as the number YYYYMMDDhhmmss. The session's time zone must be UTC."""
@@ -78,7 +86,7 @@ def stamp(seconds: int) -> str:
 
 
 def _summary(row: Row) -> tuple[int, int, int, int]:
-    _, _, value, weight, low, high = row
+    _, _, value, weight, low, high, _ = row
     return (
         UNIT if weight is None else weight,
         value,

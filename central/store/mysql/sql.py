@@ -13,7 +13,7 @@ from central.store.base import RejectedPoint, RequestId, StoreError
 from central.store.buckets import Buckets, no_buckets, wide_column
 from central.store.mysql.connection import PACKET_BYTES
 from central.store.mysql.partitions import day_text
-from central.store.mysql.rows import RowLines, decimal, nullable
+from central.store.mysql.rows import RowLines, blob, decimal, nullable
 from central.store.plan import Segment
 
 _NARROW_END: Final = 1 << 62
@@ -24,6 +24,8 @@ _ROLLUPS: Final = ("minute", "hour")
 _SUMS: Final = "metric_id, bucket, samples, total, min_value, max_value"
 _POINT: Final = "metric_id, recorded_at, id, value"
 _SUMMARY: Final = ", samples, min_value, max_value"
+_HISTOGRAM: Final = ", @histogram) SET histogram = UNHEX(SUBSTRING(@histogram, 3)"
+"""The last column of a file: its ``0x...`` is text there, and not a literal as in an INSERT."""
 _ADD: Final = (
     " ON DUPLICATE KEY UPDATE samples = rollup_{0}.samples + VALUES(samples), total = rollup_{0}.total + VALUES(total),"
     " min_value = LEAST(rollup_{0}.min_value, VALUES(min_value)),"
@@ -42,7 +44,7 @@ CHECK_NAMES: Final = "SELECT version FROM name_changes LOCK IN SHARE MODE"
 
 def inserts(lines: RowLines) -> list[str]:
     """INSERT statements that store a group's points and add to its rollups."""
-    columns = _POINT + (_SUMMARY if lines.summaries else "")
+    columns = _POINT + (_SUMMARY if lines.summaries else "") + (", histogram" if lines.histograms else "")
     found = list(statements(f"INSERT INTO metric_points ({columns}) VALUES ", _tuples(lines.points)))
     for level, sums in zip(_ROLLUPS, (lines.minutes, lines.hours), strict=True):
         head, tail = f"INSERT INTO rollup_{level} ({_SUMS}) VALUES ", _ADD.format(level)
@@ -52,7 +54,7 @@ def inserts(lines: RowLines) -> list[str]:
 
 def loads(lines: RowLines) -> tuple[list[str], list[bytes]]:
     """Statements that do the same with LOAD DATA LOCAL, which is cheaper, and the texts that it reads, in order."""
-    columns = _POINT + (_SUMMARY if lines.summaries else "")
+    columns = _POINT + (_SUMMARY if lines.summaries else "") + (_HISTOGRAM if lines.histograms else "")
     found = [
         *(f"DELETE FROM {level}_sums" for level in _ROLLUPS),
         _LOAD.format("metric_points", columns),
@@ -65,7 +67,7 @@ def loads(lines: RowLines) -> tuple[list[str], list[bytes]]:
 def request_ids(day: int, entries: Iterable[RequestId]) -> list[str]:
     """Statements that store the ids of a day. The ids are sorted, so that two groups never deadlock."""
     tuples = [
-        f"(X'{entry.id.hex()}','{day_text(day)}',X'{entry.fingerprint.hex()}',{_blob(entry.answer)})"
+        f"(X'{entry.id.hex()}','{day_text(day)}',X'{entry.fingerprint.hex()}',{blob(entry.answer)})"
         for entry in sorted(entries)
     ]
     return list(statements("INSERT INTO request_ids (id, day, fingerprint, answer) VALUES ", tuples))
@@ -108,8 +110,7 @@ def aggregate(metric_ids: Sequence[int], window: int, segments: Sequence[Segment
     It returns one row per name, which ``buckets`` reads: the driver takes 8 us per row, and an answer may have 50,000
     windows.
     """
-    listed = ",".join(map(str, metric_ids))
-    selects = " UNION ALL ".join(_segment(segment, listed) for segment in segments)
+    selects = " UNION ALL ".join(_segment(segment, metric_ids) for segment in segments)
     windows = (
         f"SELECT metric_id, t DIV {window} * {window} AS start, SUM(samples) AS samples, SUM(total) AS total,"
         f" MIN(low) AS low, MAX(high) AS high FROM ({selects}) AS found GROUP BY metric_id, start"
@@ -158,24 +159,24 @@ def stamp_text(seconds: int) -> str:
     return time.strftime("'%Y-%m-%d %H:%M:%S'", time.gmtime(seconds))
 
 
-def _segment(segment: Segment, listed: str) -> str:
+def within(column: str, segment: Segment, metric_ids: Sequence[int]) -> str:
+    """The condition that a row is of these names, and by its column in the segment."""
     start, end = (stamp_text(min(max(edge, _FIRST), _LAST)) for edge in (segment.start, segment.end))
-    within = f"metric_id IN ({listed}) AND {{0}} >= {start} AND {{0}} < {end}"
+    return f"metric_id IN ({','.join(map(str, metric_ids))}) AND {column} >= {start} AND {column} < {end}"
+
+
+def _segment(segment: Segment, metric_ids: Sequence[int]) -> str:
     if segment.level == "raw":
         return (
             "SELECT metric_id, UNIX_TIMESTAMP(recorded_at) AS t, COALESCE(samples, 1) AS samples, value AS total,"
             " COALESCE(min_value, value) AS low, COALESCE(max_value, value) AS high"
-            f" FROM metric_points WHERE {within.format('recorded_at')}"
+            f" FROM metric_points WHERE {within('recorded_at', segment, metric_ids)}"
         )
     return (
         "SELECT metric_id, UNIX_TIMESTAMP(bucket) AS t, samples, total, min_value AS low, max_value AS high"
-        f" FROM rollup_{segment.level} WHERE {within.format('bucket')}"
+        f" FROM rollup_{segment.level} WHERE {within('bucket', segment, metric_ids)}"
     )
 
 
 def _tuples(lines: str) -> list[str]:
     return [f"({line})" for line in lines.splitlines()]
-
-
-def _blob(content: bytes | None) -> str:
-    return "NULL" if content is None else f"X'{content.hex()}'"

@@ -28,10 +28,10 @@ from central.store.base import (
     Unsupported,
 )
 from central.store.buckets import Buckets
-from central.store.distribution import Distribution, no_entries
+from central.store.distribution import Distribution
 from central.store.id_days import days_to_drop, id_day
 from central.store.migrations import OnMigration
-from central.store.mysql import migrate, partitions, sql
+from central.store.mysql import histograms, migrate, partitions, sql
 from central.store.mysql.connection import (
     AGAIN,
     DUPLICATE,
@@ -243,13 +243,25 @@ class MySQLStore:
         return await _off_loop(sum(count for _, count, _ in rows), lambda: sql.buckets(rows))
 
     async def distribute(self, metric_ids: Sequence[int], window: int, segments: Sequence[Segment]) -> Distribution:
-        """See Store. No point has a histogram yet."""
-        return Distribution(await self.aggregate(metric_ids, window, segments), no_entries())
+        """See Store."""
+        return await self._readers.ask(lambda connection: _distribute(connection, metric_ids, window, segments))
 
     async def under_lock(self, work: Callable[[], Awaitable[T]]) -> T:
         """See Store."""
         async with migrate.locked(lambda: connect(self._server, Session())):
             return await work()
+
+
+async def _distribute(
+    connection: Connection, metric_ids: Sequence[int], window: int, segments: Sequence[Segment]
+) -> Distribution:
+    """Several statements, and one snapshot for all of them."""
+    await connection.run("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+    await connection.run("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
+    rows = await connection.rows(sql.aggregate(metric_ids, window, segments))
+    entries = await histograms.entries(connection, metric_ids, window, segments)
+    await connection.run("COMMIT")
+    return Distribution(await asyncio.to_thread(sql.buckets, rows), entries)
 
 
 async def _put_group(connection: Connection, group: Group, rows: RowLines, *, again: bool, by_load: bool) -> None:

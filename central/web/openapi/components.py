@@ -34,6 +34,7 @@ CODES: Final = {
     "INVALID_JSON": Code(400, "The body is not JSON in UTF-8, or nested too deeply."),
     "INVALID_NAME": Code(400, f"A name is not 1 to {MAX_NAME_LENGTH} characters of A-Z, a-z, 0-9, '.', '_' and '-'."),
     "INVALID_VALUE": Code(400, "A number is not a JSON number, or is outside ±9999999999999999.9999."),
+    "INVALID_HISTOGRAM": Code(400, "A histogram cannot be read, or does not fit count, min and max."),
     "INVALID_TIMESTAMP": Code(400, "A time is not ISO 8601, or its date does not exist."),
     "TIMESTAMP_TOO_OLD": Code(400, "recorded_at is older than 7 days."),
     "TIMESTAMP_IN_FUTURE": Code(400, "recorded_at is in the future by more than METRICS_CLOCK_SKEW_SECONDS."),
@@ -141,7 +142,7 @@ def _sent_schemas() -> Json:
             **record(
                 {"name": name, "type": kind, "value": number}, {**summary, "recorded_at": recorded_at}, closed=True
             ),
-            "dependentRequired": {"count": ["min", "max"], "min": ["count", "max"], "max": ["count", "min"]},
+            "dependentRequired": {field: sorted({"count", "min", "max"} - {field}) for field in summary},
             "description": "A sample; or, with count, min and max, a summary of several samples whose sum is value.",
         },
         "Batch": record({"metrics": items}, closed=True),

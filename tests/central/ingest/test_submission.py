@@ -189,6 +189,8 @@ EVERYDAY = [
     b'{"metrics":[{"name":"a","type":"value","value":99999999999999.9999,"recorded_at":"2026-02-15T00:00:00Z"}]}',
     b'{"metrics":[{"name":"a","type":"value","value":1.23456789012345678901234567890123456789}]}',
     b'{"metrics":[{"name":"a","type":"value","value":12.5,"count":3,"min":1,"max":10.25}]}',
+    b'{"metrics":[{"name":"a","type":"value","value":9.5,"count":3,"min":-5,"max":7.25,"histogram":"AYUTAdATAg"}]}',
+    b'{"metrics":[{"histogram":"AYUTAdATAg","name":"a","type":"value","value":0,"count":3,"min":-5,"max":7.25}]}',
     b'{"metrics":[{"name":"%s","type":"value","value":1}]}' % (b"n" * 255),
     *(
         b'{"metrics":[{"name":"a","type":"value","value":%s}]}' % number
@@ -211,6 +213,22 @@ UNUSUAL = [
     b'{"metrics":[{"name":"a","type":"value","value":1},]}',
     b'{"metrics":[{"name":"a","type":"value","value":1,}]}',
     b'{"metrics":[{"name":"a","type":"value","value":1,"value":2}]}',
+    b'{"metrics":[{"name":"a","type":"value","value":1,"histogram":"AYUTAdATAg"}]}',
+    *(
+        b'{"metrics":[{"name":"a","value":9.5,"type":"%s","count":%s,"min":%s,"max":%s,"histogram":%s}]}' % fields
+        for fields in (
+            (b"counter", b"3", b"-5", b"7.25", b'"AYUTAdATAg"'),
+            (b"value", b"4", b"-5", b"7.25", b'"AYUTAdATAg"'),
+            (b"value", b"3", b"-4.9", b"7.25", b'"AYUTAdATAg"'),
+            (b"value", b"3", b"-5", b"7.4", b'"AYUTAdATAg"'),
+            (b"value", b"3", b"-5", b"7.25", b'"AYUTAdATAg=="'),
+            (b"value", b"3", b"-5", b"7.25", b'"AYUTAdATAh"'),
+            (b"value", b"3", b"-5", b"7.25", b'"AYUTAdATA"'),
+            (b"value", b"3", b"-5", b"7.25", b'"AoUTAdATAg"'),
+            (b"value", b"3", b"-5", b"7.25", b'""'),
+            (b"value", b"3", b"-5", b"7.25", b"null"),
+        )
+    ),
     b'{"metrics":[{"name":"a","type":"value","value":1,"value":1}]}',
     b'{"metrics":[{"name":"a","type":"value","value":1}],"metrics":[{"name":"b","type":"value","value":1}]}',
     b'{"metrics":[{"name":"a","type":"value","value":1}] , "metrics" : 1}',

@@ -23,6 +23,7 @@ items = st.builds(
     st.none() | units,
     st.none() | units,
     st.none() | units,
+    st.none() | st.binary(min_size=1),
 )
 sixteen = st.binary(min_size=16, max_size=16)
 requests = st.builds(SpilledRequest, st.integers(0, 2**63 - 1), st.lists(items, max_size=5)) | st.builds(

@@ -5,6 +5,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.central.harness import Central, now_text, running
 
 # --- batches
@@ -17,6 +19,10 @@ async def test_a_thousand_items_are_a_batch_and_one_more_is_too_many(central: Ce
     assert reply.error == (400, "BATCH_TOO_LARGE", "metrics")
     assert "1001" in reply.message
     assert await central.total("c") == 1000
+
+
+SPREAD = {"name": "t", "type": "value", "value": 9.5, "count": 3, "min": -5, "max": 7.25, "histogram": "AYUTAdATAg"}
+"""A summary of -5, 7.25 and 7.25 with its histogram."""
 
 
 async def test_good_items_are_stored_and_each_bad_one_gets_its_error(central: Central) -> None:
@@ -43,6 +49,11 @@ async def test_good_items_are_stored_and_each_bad_one_gets_its_error(central: Ce
         ({**good, "recorded_at": "2020-01-01"}, "c", "TIMESTAMP_TOO_OLD"),
         ({**good, "recorded_at": now_text(90)}, "c", "TIMESTAMP_IN_FUTURE"),
         ({**good, "type": "value"}, "c", "METRIC_TYPE_CONFLICT"),
+        ({**good, "histogram": "AYUTAdATAg"}, "c", "VALIDATION_ERROR"),
+        ({**SPREAD, "count": 4}, "t", "INVALID_HISTOGRAM"),
+        ({**SPREAD, "min": -6}, "t", "INVALID_HISTOGRAM"),
+        ({**SPREAD, "max": 8}, "t", "INVALID_HISTOGRAM"),
+        ({**SPREAD, "histogram": "AYUTAdATAg="}, "t", "INVALID_HISTOGRAM"),
     ]
     items = [good, *(item for item, _, _ in table), good]
     body = (await central.batch(*items)).json
@@ -65,6 +76,23 @@ async def test_an_unknown_field_of_an_item_is_named(central: Central) -> None:
 
 
 # --- summaries
+
+
+async def test_a_summary_with_a_histogram_counts_and_singles_take_none(central: Central) -> None:
+    assert (await central.batch(SPREAD, SPREAD)).json["accepted"] == 2
+    assert [await central.total("t", operation) for operation in ("sum", "count", "min", "max")] == [19, 6, -5, 7.25]
+    reply = await central.ask("POST", "/api/metrics/value", json={"name": "t", "value": 1, "histogram": "AYUTAdATAg"})
+    assert (reply.status, reply.json["error"]["details"]) == (400, {"field": "histogram"})
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "key"),
+    [("GET", "/health", None), ("GET", "/nowhere", None), ("POST", "/api/metrics/batch", None), ("GET", "/docs", None)],
+)
+async def test_every_answer_says_that_histograms_are_taken(
+    central: Central, method: str, path: str, key: str | None
+) -> None:
+    assert (await central.ask(method, path, key=key)).headers["Metrics-Accepts"] == "histograms"
 
 
 async def test_a_summary_counts_as_the_samples_it_stands_for(central: Central) -> None:

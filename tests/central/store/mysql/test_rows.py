@@ -27,18 +27,31 @@ TEXT = stamp(NOW)
         (plain(7, -120_000), "-12", "1,-12,-12,-12"),
         (plain(7, MAX_UNITS), "9999999999999999.9999", f"1{',9999999999999999.9999' * 3}"),
         (Row(7, NOW, 5, 33_333, -5, 0), "0.0005,3.3333,-0.0005,0", "3.3333,0.0005,-0.0005,0"),
+        (Row(7, NOW, 5, 33_333, -5, 0, b"\0\xaf"), "0.0005,3.3333,-0.0005,0,0x00af", "3.3333,0.0005,-0.0005,0"),
     ],
 )
 @each_core
 def test_a_row_becomes_exact_digits(core: ModuleType | None, row: Row, point: str, sums: str) -> None:
     made = lines(bytes(16), [row], core)
-    assert made == (row.weight is not None, f"7,{TEXT},0,{point}\n", f"7,{TEXT},{sums}\n", f"7,{stamp(HOUR)},{sums}\n")
+    assert made[2:] == (f"7,{TEXT},0,{point}\n", f"7,{TEXT},{sums}\n", f"7,{stamp(HOUR)},{sums}\n")
+    assert made[:2] == (row.weight is not None, row.histogram is not None)
 
 
 @each_core
 def test_a_plain_row_among_summaries_has_none(core: ModuleType | None) -> None:
     made = lines(bytes(16), [plain(7, 10_000), Row(8, NOW, 20_000, 10_000, 20_000, 20_000)], core)
     assert made.points == f"7,{TEXT},0,1,NULL,NULL,NULL\n8,{TEXT},1,2,1,2,2\n"
+
+
+@each_core
+def test_rows_without_a_histogram_among_those_with_one_have_none(core: ModuleType | None) -> None:
+    rows = [plain(7, 10_000), Row(8, NOW, 5, 1, 5, 5, bytes(100_000)), Row(9, NOW, 5, 1, 5, 5)]
+    made = lines(bytes(16), rows, core)
+    assert made.points.splitlines() == [
+        f"7,{TEXT},0,1,NULL,NULL,NULL,NULL",
+        f"8,{TEXT},1,0.0005,0.0001,0.0005,0.0005,0x{'0' * 200_000}",
+        f"9,{TEXT},2,0.0005,0.0001,0.0005,0.0005,NULL",
+    ]
 
 
 @each_core
@@ -78,13 +91,14 @@ def test_buckets_are_summed_exactly_and_sorted_by_their_key(core: ModuleType | N
 
 @each_core
 def test_a_group_without_points_has_no_lines(core: ModuleType | None) -> None:
-    assert lines(bytes(16), [], core) == (False, "", "", "")
+    assert lines(bytes(16), [], core) == (False, False, "", "", "")
 
 
 WIDE = st.integers(-MAX_UNITS, MAX_UNITS) | st.integers(-(2**63), 2**63 - 1) | st.integers(-100_000, 100_000)
 TIMES = st.integers(NOW - 120, NOW + 4000) | st.integers(-62_135_596_800, 253_402_300_799)
 PLAIN = st.builds(lambda metric_id, at, value: plain(metric_id, value, at), st.integers(0, 3), TIMES, WIDE)
-SUMMARY = st.builds(Row, st.integers(0, 2**63 - 1), TIMES, WIDE, st.integers(1, MAX_UNITS), WIDE, WIDE)
+HISTOGRAM = st.none() | st.binary(min_size=1)
+SUMMARY = st.builds(Row, st.integers(0, 2**63 - 1), TIMES, WIDE, st.integers(1, MAX_UNITS), WIDE, WIDE, HISTOGRAM)
 
 
 @settings(deadline=None)
@@ -127,7 +141,7 @@ def test_the_core_writes_only_ids_that_fit(base: int, rows: int, written: bool) 
     made = CORE.lines([plain(7, 1)] * rows, base)
     assert (made is not None) == written
     if made:
-        assert [int(line.split(",")[2]) for line in made[1].splitlines()] == list(range(base, base + rows))
+        assert [int(line.split(",")[2]) for line in made[2].splitlines()] == list(range(base, base + rows))
 
 
 class Clears:
@@ -145,7 +159,7 @@ class Clears:
 def test_the_core_runs_no_code_of_a_row(place: int) -> None:
     assert CORE is not None
     rows: list[object] = []
-    fields = [7, NOW, 1, 10_000, 1, 1]
+    fields = [7, NOW, 1, 10_000, 1, 1, None]
     rows += [(*fields[:place], Clears(rows), *fields[place + 1 :]) for _ in range(9)]
     with pytest.raises(TypeError, match="integers"):
         CORE.lines(rows, 0)

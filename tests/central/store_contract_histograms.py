@@ -1,0 +1,175 @@
+"""What base.Store promises of histograms; a part of store_contract.StoreContract."""
+
+import asyncio
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from central.store.base import Row, Store
+from central.store.plan import WINDOWS, Level, Segment, plan
+from protocol.histogram import bucket_of, decode, encode
+from protocol.numbers import MAX_UNITS, UNIT
+from tests.central.store_help import DAY, FAR, NOW, OpenStore, as_rows, brute_force, group, name, plain
+
+Spread = dict[tuple[int, int, int], int]
+"""Weights by id, window's start and bucket."""
+
+
+def spread_of(rows: Iterable[Row], start: int, end: int, window: int) -> Spread:
+    """What distribute must say of these rows."""
+    found: Counter[tuple[int, int, int]] = Counter()
+    for row in rows:
+        if start <= row.recorded_at < end:
+            if row.weight is None:
+                histogram = {bucket_of(row.value): UNIT}
+            else:
+                histogram = {} if row.histogram is None else decode(row.histogram)
+            for bucket, weight in histogram.items():
+                found[row.metric_id, row.recorded_at // window * window, bucket] += weight
+    return dict(sorted(found.items()))
+
+
+def summary(metric_id: int, values: Sequence[int], at: int = NOW, weight: int = UNIT) -> Row:
+    """A summary of samples with its histogram; ``weight`` of each."""
+    histogram = Counter[int]()
+    for value in values:
+        histogram[bucket_of(value)] += weight
+    return Row(metric_id, at, sum(values), weight * len(values), min(values), max(values), encode(histogram))
+
+
+async def spread(
+    store: Store, ids: Iterable[int], segments: Sequence[Segment] = (Segment("raw", *FAR),), window: int = DAY
+) -> Spread:
+    """What distribute says; its summaries are what aggregate says."""
+    found = await store.distribute(list(ids), window, segments)
+    assert as_rows(found.buckets) == as_rows(await store.aggregate(list(ids), window, segments))
+    ids_found, starts, buckets, weights = (column.tolist() for column in found.entries)
+    made = dict(zip(zip(ids_found, starts, buckets, strict=True), weights, strict=True))
+    assert len(made) == len(ids_found), "an entry is there twice"
+    assert list(made) == sorted(made), "the entries are not in order"
+    return made
+
+
+async def assert_spread(store: Store, ids: Sequence[int], rows: Sequence[Row]) -> None:
+    """Every level says what the rows say, and so do planned queries that cut hours and minutes."""
+    levels: tuple[Level, ...] = ("raw", "minute", "hour")
+    for level in levels:
+        assert await spread(store, ids, [Segment(level, *FAR)]) == spread_of(rows, *FAR, DAY), level
+    for window in WINDOWS.values():
+        start, end = NOW - 2 * DAY + 7, NOW + 3 * 3600 + 61
+        assert await spread(store, ids, plan(start, end, window), window) == spread_of(rows, start, end, window), window
+
+
+values = st.one_of(st.integers(-(10**6), 10**6), st.integers(-MAX_UNITS, MAX_UNITS))
+times = st.integers(NOW - 2 * DAY, NOW + 4 * 3600)
+
+
+@st.composite
+def any_rows(draw: st.DrawFn) -> Row:
+    """A row of metric 0: a sample, or a summary with a histogram or without."""
+    at, kind = draw(times), draw(st.sampled_from(["sample", "summary", "histogram"]))
+    if kind == "sample":
+        return plain(0, draw(values), at)
+    made = summary(0, draw(st.lists(values, min_size=1, max_size=5)), at, draw(st.sampled_from([UNIT, 1, 33_333])))
+    made = made._replace(value=0)  # a sum may be too large for a point; here nobody asks for it
+    return made if kind == "histogram" else made._replace(histogram=None)
+
+
+class HistogramsContract:
+    """Histograms beside summaries, exact at every moment."""
+
+    async def test_plain_samples_and_histograms_fill_the_same_buckets(self, open_store: OpenStore) -> None:
+        store = await open_store()
+        metric = await name(store, "a")
+        rows = [plain(metric, 300 * UNIT), summary(metric.id, [300 * UNIT, 301 * UNIT, -5]), plain(metric, -5)]
+        await store.commit(group(rows))
+        bucket = bucket_of(300 * UNIT)
+        expected = {-5: 2 * UNIT, bucket: 2 * UNIT}
+        if bucket_of(301 * UNIT) == bucket:
+            expected[bucket] += UNIT
+        else:
+            expected[bucket_of(301 * UNIT)] = UNIT
+        assert await spread(store, [metric.id]) == {(metric.id, NOW, at): weight for at, weight in expected.items()}
+        await store.tidy(idle=True)
+        await store.close()
+        store = await open_store()
+        assert await spread(store, [metric.id]) == spread_of(rows, *FAR, DAY)
+
+    async def test_a_summary_without_a_histogram_is_in_no_bucket(self, open_store: OpenStore) -> None:
+        store = await open_store()
+        metric = await name(store, "a")
+        await store.commit(group([Row(metric.id, NOW, 9, 3 * UNIT, 1, 5), plain(metric, 7)]))
+        found = await store.distribute([metric.id], DAY, [Segment("raw", *FAR)])
+        assert (found.buckets.weights.tolist(), found.entries.weights.tolist()) == ([4 * UNIT], [UNIT])
+
+    async def test_a_range_without_points_has_no_entries(self, open_store: OpenStore) -> None:
+        store = await open_store()
+        metric = await name(store, "a")
+        assert await spread(store, [metric.id, 999_999]) == {}
+
+    async def test_weights_of_any_size_add_up(self, open_store: OpenStore) -> None:
+        store = await open_store()
+        metric = await name(store, "a")
+        heavy = Row(metric.id, NOW, 5, MAX_UNITS, 5, 5, encode({5: MAX_UNITS}))
+        rows = [heavy, heavy._replace(recorded_at=NOW + 1), plain(metric, 5), plain(metric, MAX_UNITS)]
+        await store.commit(group(rows))
+        assert await spread(store, [metric.id]) == spread_of(rows, *FAR, DAY)
+
+    async def test_a_large_histogram_comes_back_as_it_was(self, open_store: OpenStore) -> None:
+        store = await open_store()
+        metric = await name(store, "a")
+        row = summary(
+            metric.id, [sign * (1 << bit) + step for bit in range(66) for step in range(60) for sign in (1, -1)]
+        )
+        await store.commit(group([row._replace(value=0)] * 600))
+        assert await spread(store, [metric.id]) == spread_of([row] * 600, *FAR, DAY)
+
+    async def test_a_group_sent_again_counts_once(self, open_store: OpenStore) -> None:
+        store = await open_store()
+        metric = await name(store, "a")
+        wanted = group([summary(metric.id, [5, 700])] * 3)
+        for _ in range(2):
+            await store.commit(wanted, again=True)
+        assert await spread(store, [metric.id]) == spread_of(wanted.rows, *FAR, DAY)
+
+    async def test_a_deleted_name_takes_its_histograms_along(self, open_store: OpenStore) -> None:
+        store = await open_store()
+        gone, kept = await name(store, "a"), await name(store, "b")
+        rows = [summary(metric.id, [5, 700]) for metric in (gone, kept)]
+        await store.commit(group(rows))
+        assert await store.names.delete("a")
+        await store.names.purge()
+        assert await spread(store, [gone.id, kept.id]) == spread_of(rows[1:], *FAR, DAY)
+
+    async def test_summaries_and_buckets_are_of_one_moment(self, open_store: OpenStore) -> None:
+        store = await open_store()
+        metric = await name(store, "a")
+        asked = asyncio.Event()
+
+        async def write() -> None:
+            while not asked.is_set():
+                await store.commit(group([summary(metric.id, [5, 700])] * 10))
+
+        writing = asyncio.create_task(write())
+        for _ in range(20):
+            found = await store.distribute([metric.id], DAY, [Segment("hour", *FAR)])
+            assert sum(found.buckets.weights) == sum(found.entries.weights)
+        asked.set()
+        await writing
+
+    @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(rows=st.lists(any_rows(), min_size=1, max_size=30), settled=st.booleans())
+    async def test_the_spread_equals_brute_force_over_the_raw_points(
+        self, store: Store, rows: list[Row], settled: bool
+    ) -> None:
+        metric = await name(store, os.urandom(8).hex())
+        rows = [row._replace(metric_id=metric.id) for row in rows]
+        await store.commit(group(rows[::2]))
+        if settled:
+            await store.tidy(idle=True)
+        await store.commit(group(rows[1::2]))
+        await assert_spread(store, [metric.id], rows)
+        assert as_rows(await store.aggregate([metric.id], DAY, [Segment("raw", *FAR)])) == brute_force(rows, *FAR, DAY)
