@@ -3,16 +3,32 @@
 A bound is an exact moment, in nanoseconds since the epoch. Numbers are exact decimals.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import Final, NamedTuple
+from zoneinfo import ZoneInfo
 
 SECOND: Final = 10**9
-WINDOWS: Final = {"1m": 60, "5m": 300, "15m": 900, "1h": 3_600, "1d": 86_400}
+SIZES: Final = {"1m": 60, "5m": 300, "15m": 900, "1h": 3_600, "1d": 86_400}
 OPERATIONS: Final = ("sum", "count", "avg", "min", "max")
 _EXACT: Final = Context(prec=80, rounding=ROUND_HALF_EVEN)
 _LAST_DIGIT: Final = Decimal("0.0001")
+
+
+class Windows(NamedTuple):
+    """Windows of so many seconds, those of hours and days by the clocks of a zone."""
+
+    seconds: int
+    zone: ZoneInfo | None = None
+
+    def begin(self, at: int) -> int:
+        """The start of the window that holds a second: the last whole hour or midnight that the zone's clocks show."""
+        if self.zone is None or self.seconds < 3_600:
+            return at // self.seconds * self.seconds
+        local = datetime.fromtimestamp(at, self.zone).replace(minute=0, second=0)
+        return int((local if self.seconds == 3_600 else local.replace(hour=0)).timestamp())
 
 
 class Sample(NamedTuple):
@@ -31,6 +47,8 @@ class Sent:
 
     samples: dict[str, list[Sample]] = field(default_factory=dict)
     kinds: dict[str, str] = field(default_factory=dict)
+    line: int = 0
+    """Points before this second are hidden."""
 
     def add(self, name: str, kind: str, sample: Sample) -> bool:
         """Count a sample; False where the name has the other type, and nothing is counted."""
@@ -44,14 +62,28 @@ class Sent:
         self.samples.pop(name, None)
         return self.kinds.pop(name, None) is not None
 
-    def answer(self, name: str, operation: str, window: int, start: int, end: int) -> Iterator[tuple[int, Decimal]]:
-        """Start and value of each window that holds a sample within [start, end)."""
+    def answer(
+        self, name: str, operation: str, windows: Windows, start: int, end: int
+    ) -> Iterator[tuple[int, Decimal]]:
+        """Start and value of each window that holds a sample within [start, end) that is not hidden."""
         by_window: dict[int, list[Sample]] = {}
         for sample in self.samples.get(name, ()):
-            if start <= sample.at * SECOND < end:
-                by_window.setdefault(sample.at // window * window, []).append(sample)
-        for begins, samples in sorted(by_window.items()):
-            yield begins, _VALUES[operation](samples)
+            if start <= sample.at * SECOND < end and sample.at >= self.line:
+                by_window.setdefault(windows.begin(sample.at), []).append(sample)
+        for start_of, samples in sorted(by_window.items()):
+            yield start_of, _VALUES[operation](samples)
+
+
+def filled(
+    points: Iterable[tuple[int, Decimal]], empty: Decimal | None, windows: Windows, bounds: tuple[int, int]
+) -> Iterator[tuple[int, Decimal | None]]:
+    """The points, and ``empty`` for each window of the bounds (in nanoseconds) that has none."""
+    known = dict(points)
+    start, end = (-(-bound // SECOND) for bound in bounds)
+    at = windows.begin(start)
+    while at < end:
+        yield at, known.get(at, empty)
+        at = windows.begin(at + windows.seconds * 3 // 2)  # a day may have an hour more or less
 
 
 def _sum(samples: list[Sample]) -> Decimal:

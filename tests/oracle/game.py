@@ -1,5 +1,7 @@
 """A service and the oracle: random requests over REST, and after each some random queries to both."""
 
+import csv
+import io
 import json
 import random
 import time
@@ -9,17 +11,26 @@ from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
+from central.app import Outside
 from protocol.times import parse_time
-from tests.central.harness import Central, Reply, running
-from tests.oracle.brute_force import OPERATIONS, SECOND, WINDOWS, Sample, Sent
+from tests.central.harness import QUICK_HASH, Central, Clock, Reply, running
+from tests.oracle.brute_force import OPERATIONS, SECOND, SIZES, Sample, Sent, Windows, filled
 
 NAMES: Final = ("a", "a.b", "A", "b-1", "c_2", "never.sent")
 LOAD_BATCHES: Final = 34
 """As many full batches at the start as make the embedded store fold its tail into rollups."""
 _BATCH: Final = "/api/metrics/batch"
 _DAY: Final = 86_400
+ZONES: Final = ("Europe/Berlin", "America/New_York", "Asia/Kolkata", "Asia/Kathmandu", "Pacific/Kiritimati")
+_AGED_DAYS: Final = 4
+"""After so many days the older half of the points is hidden."""
 _ONE: Final = Decimal(1)
+
+
+Points = list[tuple[int, Decimal | None]]
+Answer = dict[str, Points]
 
 
 @dataclass
@@ -32,11 +43,31 @@ class Game:
     stored: list[tuple[str, str]] = field(default_factory=list)
     """Key and body of batches that were stored: they are sent again now and then."""
     questions: int = 0
+    away: bool = False
+    """Whether the database may be away: then a question may be answered with 503."""
+    incomplete: int = 0
+    """Answers that said that some points are not there yet."""
 
     async def load(self) -> None:
         """Many points of all days at once."""
         for _ in range(LOAD_BATCHES):
             await self._send([self._item() for _ in range(1_000)])
+
+    async def send_known(self) -> None:
+        """Points of names whose type is known, so that each of them counts, also when it is stored later."""
+        items = [item for item in (self._item() for _ in range(60)) if item["name"] in self.sent.kinds]
+        await self._send([{**item, "type": self.sent.kinds[item["name"]]} for item in items])
+
+    async def ask(self, times: int) -> None:
+        """Questions alone."""
+        for _ in range(times):
+            await self._ask()
+
+    async def hide(self) -> None:
+        """Move the line of retention to where it should be by now."""
+        reply = await self.central.ask("POST", "/api/admin/retention/run")
+        assert reply.status == 201, reply.text
+        self.sent.line = parse_time(reply.json["data"]["line"])
 
     async def step(self) -> None:
         """One request that changes something, and five questions. Raises AssertionError that tells the difference."""
@@ -92,14 +123,34 @@ class Game:
     async def _ask(self) -> None:
         dice = self.dice
         names = dice.sample(NAMES, dice.choice((1, 1, 2, 3)))
-        operation, window = dice.choice(OPERATIONS), dice.choice(list(WINDOWS))
+        operation, window = dice.choice(OPERATIONS), dice.choice(list(SIZES))
         start, end = sorted(self._moment() for _ in range(2))
-        query = {"operation": operation, "window": window, "start": self._text(start), "end": self._text(end + 1)}
+        end += 1
+        query = {"operation": operation, "window": window, "start": self._text(start), "end": self._text(end)}
+        zone = None if dice.random() < 0.5 else ZoneInfo(dice.choice(ZONES))
+        fill = dice.choice(("zero", "null")) if SIZES[window] >= 900 and dice.random() < 0.4 else None
+        query |= {"tz": zone.key} if zone else {}
+        query |= {"fill": fill} if fill else {}
+        query |= {"format": "csv"} if dice.random() < 0.3 else {}
         reply = await self.central.ask("GET", "/api/metrics/aggregate", params={"name": ",".join(names), **query})
+        if reply.status == 503 and self.away:
+            return
         assert reply.status == 200, (query, reply.text)
-        told = dict(_told(reply, names))
-        wanted = {name: list(self.sent.answer(name, operation, WINDOWS[window], start, end + 1)) for name in names}
-        assert told == wanted, (query, names)
+        told: Answer = dict((_told_by_csv if "format" in query else _told)(reply, names))
+        windows = Windows(SIZES[window], zone)
+        wanted: Answer = {}
+        for name in names:
+            points = list(self.sent.answer(name, operation, windows, start, end))
+            empty = None if fill == "null" else Decimal(0)
+            wanted[name] = [*(points if fill is None else filled(points, empty, windows, (start, end)))]
+        if reply.headers.get("Metrics-Complete") == "false":
+            self.incomplete += 1
+            if operation == "count":  # some of it may be missing, and nothing may be there twice
+                for name in names:
+                    most = dict(wanted[name])
+                    assert all((value or 0) <= (most.get(at) or 0) for at, value in told[name]), (query, name)
+        else:
+            assert told == wanted, (query, names)
         self.questions += 1
 
     # --- chance
@@ -137,21 +188,39 @@ async def play(folder: Path, environ: Mapping[str, str], seed: int, steps: int, 
 
     Raises AssertionError for the first answer that is wrong.
     """
-    async with running(folder, {"METRICS_RATE_LIMIT_DEFAULT": "1000000", **environ}) as central:
+    clock = Clock()
+    settings = {"METRICS_RATE_LIMIT_DEFAULT": "1000000", "METRICS_RETENTION_DAYS": "8", **environ}
+    outside = Outside(clock=clock, ticks=clock.ticks, bcrypt_cost=QUICK_HASH)
+    async with running(folder, settings, outside=outside) as central:
         game = Game(central, random.Random(seed))
         await game.load()
         end = time.monotonic() + seconds
         while steps > 0 or time.monotonic() < end:
             await game.step()
             steps -= 1
+            clock.now = max(clock.now, time.time())
+        clock.now += _AGED_DAYS * _DAY
+        await game.hide()
+        await game.ask(30)
         return game.questions
 
 
-def _told(reply: Reply, names: list[str]) -> Iterator[tuple[str, list[tuple[int, Decimal]]]]:
+def _told(reply: Reply, names: list[str]) -> Iterator[tuple[str, Points]]:
     data = reply.json["data"]
     for name in names:
         points = data if len(names) == 1 else data[name]
-        yield name, [(parse_time(point["timestamp"]), Decimal(point["value"])) for point in points]
+        yield name, [(parse_time(point["timestamp"]), _number(point["value"])) for point in points]
+
+
+def _told_by_csv(reply: Reply, names: list[str]) -> Iterator[tuple[str, Points]]:
+    rows = list(csv.DictReader(io.StringIO(reply.text, newline="")))
+    for name in names:
+        mine = [row for row in rows if row["name"] == name]
+        yield name, [(parse_time(row["timestamp"]), _number(row["value"] or None)) for row in mine]
+
+
+def _number(value: Any) -> Decimal | None:
+    return None if value is None else Decimal(value)
 
 
 def _json(value: Any) -> str:

@@ -1,11 +1,15 @@
 """Every answer of both stores equals brute force over all that was sent. ``make soak`` runs it for longer."""
 
+import asyncio
+import random
 from pathlib import Path
 
 import pytest
 
 from tests.central.mysql_help import environ_of
-from tests.oracle.game import play
+from tests.central.web.test_api_spill import host
+from tests.oracle.game import Game, play
+from tests.redis_server import redis_server
 
 SEED = 7
 STEPS = 30
@@ -16,4 +20,23 @@ async def test_every_answer_is_that_of_brute_force(store: str, tmp_path: Path, r
     environ = {}
     if store == "mysql":
         environ = environ_of(request.getfixturevalue("mariadb"), request.getfixturevalue("database"))
-    assert await play(tmp_path, environ, SEED, STEPS) == 5 * STEPS
+    assert await play(tmp_path, environ, SEED, STEPS) == 5 * STEPS + 30
+
+
+async def test_an_answer_while_the_spill_drains_is_exact_or_says_that_it_is_not(tmp_path: Path) -> None:
+    async with redis_server(tmp_path / "redis") as server, host(tmp_path / "data", server) as one:
+        game = Game(one.central, random.Random(SEED))
+        for _ in range(3):
+            await game.step()
+        while not game.incomplete:
+            one.line.cut = game.away = True
+            for _ in range(20):
+                await game.send_known()
+            one.line.cut = False
+            drained = asyncio.create_task(one.drained())
+            while not drained.done():
+                await game.ask(1)
+            await drained
+        game.away, before = False, game.incomplete
+        await game.ask(20)
+        assert game.incomplete == before
