@@ -134,6 +134,13 @@ class Line(NamedTuple):
     lost: tuple[Reason, ...] = ()
 
 
+class BadTail(NamedTuple):
+    """Why a tail is bad, and whether each value before it is a sample: a set's member may have colons in it."""
+
+    reason: Reason
+    several: bool
+
+
 def parse_line(line: bytes, prefix: str = "", append_tags: bool = False) -> Line:
     """What one line without its newline means. An empty line gives an empty result."""
     line = line.removesuffix(b"\r")
@@ -149,9 +156,9 @@ def parse_line(line: bytes, prefix: str = "", append_tags: bool = False) -> Line
     samples: list[Sample] = []
     lost: list[Reason] = []
     for values, text in pieces_of(rest):
-        tail = _tail_or_reason(text, append_tags)
-        if head is None or isinstance(tail, str):
-            reason = tail if head is not None and isinstance(tail, str) else "bad_name"
+        tail = tail_of(text, append_tags)
+        if head is None or isinstance(tail, BadTail):
+            reason = tail.reason if head is not None and isinstance(tail, BadTail) else "bad_name"
             lost += [reason] * lost_with(values, tail)
             continue
         try:
@@ -166,11 +173,12 @@ def parse_line(line: bytes, prefix: str = "", append_tags: bool = False) -> Line
     return Line(tuple(samples), tuple(lost))
 
 
-def _tail_or_reason(text: bytes, append_tags: bool) -> Tail | Reason:
+def tail_of(text: bytes, append_tags: bool) -> Tail | BadTail:
+    """What ``parse_tail`` finds, or why it finds nothing."""
     try:
         return parse_tail(text, append_tags)
     except BadLineError as rejected:
-        return rejected.reason
+        return BadTail(rejected.reason, several=TYPES.get(text.partition(b"|")[0], "set") != "set")
 
 
 def _values_of(values: bytes, tail: Tail) -> tuple[bytes | None, tuple[Value, ...], tuple[Reason, ...]]:
@@ -210,12 +218,9 @@ def _ends_piece(field: bytes, after: bytes, *, is_type: bool) -> bool:
     return not field.startswith(b"#") and after.partition(b":")[0] in TYPES
 
 
-def lost_with(values: bytes, tail: Tail | Reason) -> int:
-    """How many samples are lost with a refused piece: all its values, but one for a set or an unknown type.
-
-    ``tail`` is the piece's tail, or the reason why the tail is bad.
-    """
-    several = tail in {"bad_rate", "duplicate_rate", "out_of_range"} if isinstance(tail, str) else tail.type != "set"
+def lost_with(values: bytes, tail: Tail | BadTail) -> int:
+    """How many samples are lost with a refused piece: all its values, but one for a set or an unknown type."""
+    several = tail.several if isinstance(tail, BadTail) else tail.type != "set"
     return 1 + values.count(b":") if several else 1
 
 

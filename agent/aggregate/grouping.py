@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 
 from protocol.statsd import (
     BadLineError,
+    BadTail,
     Head,
     Note,
     Reason,
@@ -17,8 +18,8 @@ from protocol.statsd import (
     full_name,
     lost_with,
     parse_head,
-    parse_tail,
     pieces_of,
+    tail_of,
 )
 
 MAX_MEANINGS: Final = 100_000
@@ -130,8 +131,8 @@ class LineGrouper:
                 yield from self._groups(raw, tail.of(values) * times)
                 yield None  # a line may hold thousands of pieces
                 continue
-            if isinstance(tail, str):
-                self._lose(tail if isinstance(head, Head) else head, values, tail, times)
+            if isinstance(tail, BadTail):
+                self._lose(tail.reason if isinstance(head, Head) else head, values, tail, times)
                 continue
             if isinstance(head, str):
                 self._lose(head, values, tail, times)
@@ -143,7 +144,7 @@ class LineGrouper:
                 continue
             yield LineGroup(name, tail, head.notes + tail.notes, values, times)
 
-    def _lose(self, reason: Reason, values: bytes, tail: Tail | Reason, times: int) -> None:
+    def _lose(self, reason: Reason, values: bytes, tail: Tail | BadTail, times: int) -> None:
         """Reject whole lines. Each value in them counts as a lost sample."""
         self._reject(reason, sum(lost_with(line, tail) for line in values.split(b"\n")) * times)
 
@@ -233,10 +234,10 @@ class _Tails(dict[bytes, int]):
 
     def __init__(self, append_tags: bool) -> None:
         super().__init__()
-        self.meanings: list[Tail | Reason | Pieces] = []
+        self.meanings: list[Tail | BadTail | Pieces] = []
         self.size = 0
         self._append_tags = append_tags
-        self._indexes: dict[Tail | Reason | Pieces, int] = {}
+        self._indexes: dict[Tail | BadTail | Pieces, int] = {}
 
     def __missing__(self, text: bytes) -> int:
         self.size += len(text)
@@ -244,13 +245,9 @@ class _Tails(dict[bytes, int]):
         if others:
             self.size += PIECE_BYTES * len(others)
             return self._remember(text, Pieces(first, tuple(values + b"|" + tail for values, tail in others)))
-        try:
-            tail: Tail | Reason = parse_tail(text, self._append_tags)
-        except BadLineError as rejected:
-            tail = rejected.reason
-        return self._remember(text, tail)
+        return self._remember(text, tail_of(text, self._append_tags))
 
-    def _remember(self, text: bytes, tail: Tail | Reason | Pieces) -> int:
+    def _remember(self, text: bytes, tail: Tail | BadTail | Pieces) -> int:
         index = self._indexes.setdefault(tail, len(self.meanings))
         if index == len(self.meanings):
             self.meanings.append(tail)

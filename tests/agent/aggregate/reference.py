@@ -76,7 +76,8 @@ class Reference:
                 several = 1 if metric_type == "set" else several
             except Bad as bad:
                 why = str(bad)
-                several = several if why in {"bad_rate", "duplicate_rate", "out_of_range"} else 1
+                type_text = text.partition(b"|")[0]
+                several = several if type_text in TYPES and TYPES[type_text] != "set" else 1
             try:
                 name = self.name(raw, notes)
                 if why is not None:
