@@ -23,7 +23,7 @@ _WIDE: Final = 55
 """From this shift on the middle of a bucket does not fit into 64 bits."""
 
 
-class Histograms(NamedTuple):
+class WindowHistograms(NamedTuple):
     """The windows whose histograms are whole. One row of ``rows``, ``firsts`` and ``ends`` is one such window.
 
     ``rows`` is its place among the summaries; its entries are those from ``firsts`` to before ``ends``. ``running`` is
@@ -38,7 +38,7 @@ class Histograms(NamedTuple):
     ends: Column
 
 
-def histograms_of(found: Distribution) -> Histograms:
+def histograms_of(found: Distribution) -> WindowHistograms:
     """The histograms of the windows whose every sample is in one; both parts are in the order of id and start."""
     summaries, entries = found
     running = _running(entries.weights)
@@ -47,10 +47,10 @@ def histograms_of(found: Distribution) -> Histograms:
     ends = np.r_[firsts[1:], len(entries.starts)][: len(firsts)]
     rows = _places(summaries, entries.metric_ids[firsts], entries.starts[firsts])
     whole = running[ends] - running[firsts] == summaries.weights[rows]
-    return Histograms(summaries, entries, running, rows[whole], firsts[whole], ends[whole])
+    return WindowHistograms(summaries, entries, running, rows[whole], firsts[whole], ends[whole])
 
 
-def percentile(histograms: Histograms, percent: int) -> Values:
+def percentile(histograms: WindowHistograms, percent: int) -> Values:
     """The percentile of each window, in units; ``percent`` in thousandths of a percent, above 0 and below WHOLE."""
     summaries, entries, running, rows, firsts, _ = histograms
     weights = summaries.weights[rows]
@@ -67,7 +67,7 @@ def percentile(histograms: Histograms, percent: int) -> Values:
     return Values(numbers, known=known)
 
 
-def fraction_below(histograms: Histograms, value: int) -> Values:
+def fraction_below(histograms: WindowHistograms, value: int) -> Values:
     """The share of each window's weight in buckets wholly below ``value`` units, in millionths.
 
     It is 0 where min is not below the value and 1 where max is, also without a histogram.

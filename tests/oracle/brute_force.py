@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import ROUND_HALF_EVEN, Context, Decimal
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 from zoneinfo import ZoneInfo
 
+T = TypeVar("T")
 SECOND: Final = 10**9
 SIZES: Final = {"1m": 60, "5m": 300, "15m": 900, "1h": 3_600, "1d": 86_400}
-OPERATIONS: Final = ("sum", "count", "avg", "min", "max")
+OPERATIONS: Final = ("sum", "count", "avg", "min", "max", "rate")
+"""Those that every window has. ``percentile_bounds`` and ``shares_below`` are for values."""
 _EXACT: Final = Context(prec=80, rounding=ROUND_HALF_EVEN)
 _LAST_DIGIT: Final = Decimal("0.0001")
 
@@ -30,15 +32,29 @@ class Windows(NamedTuple):
         local = datetime.fromtimestamp(at, self.zone).replace(minute=0, second=0)
         return int((local if self.seconds == 3_600 else local.replace(hour=0)).timestamp())
 
+    def end(self, start: int) -> int:
+        """The start of the next window: a day may have an hour more or less."""
+        return self.begin(start + self.seconds * 3 // 2)
+
 
 class Sample(NamedTuple):
-    """A point as it was sent, at a whole second; a plain one has the weight 1."""
+    """A point as it was sent, at a whole second; a plain one has the weight 1.
+
+    ``values`` are the values in its histogram, each with its weight. A plain sample needs no histogram; a summary that
+    was sent without one has None.
+    """
 
     at: int
     total: Decimal
     weight: Decimal
     low: Decimal
     high: Decimal
+    values: tuple[tuple[Decimal, Decimal], ...] | None
+
+
+def plain(at: int, value: Decimal) -> Sample:
+    """A sample that is no summary."""
+    return Sample(at, value, Decimal(1), value, value, ((value, Decimal(1)),))
 
 
 @dataclass
@@ -62,28 +78,82 @@ class Sent:
         self.samples.pop(name, None)
         return self.kinds.pop(name, None) is not None
 
-    def answer(
-        self, name: str, operation: str, windows: Windows, start: int, end: int
-    ) -> Iterator[tuple[int, Decimal]]:
-        """Start and value of each window that holds a sample within [start, end) that is not hidden."""
+    def windows(self, name: str, windows: Windows, start: int, end: int) -> list[tuple[int, list[Sample]]]:
+        """Start and samples of each window that holds a sample within [start, end) that is not hidden."""
         by_window: dict[int, list[Sample]] = {}
         for sample in self.samples.get(name, ()):
             if start <= sample.at * SECOND < end and sample.at >= self.line:
                 by_window.setdefault(windows.begin(sample.at), []).append(sample)
-        for start_of, samples in sorted(by_window.items()):
-            yield start_of, _VALUES[operation](samples)
+        return sorted(by_window.items())
+
+    def value(self, name: str, operation: str, samples: list[Sample], seconds: int) -> Decimal:
+        """What one of OPERATIONS gives for the samples of a window of so many seconds."""
+        if operation == "rate":
+            counted = _sum(samples) if self.kinds[name] == "counter" else _count(samples)
+            return _EXACT.divide(counted, Decimal(seconds)).quantize(_LAST_DIGIT, context=_EXACT)
+        return _VALUES[operation](samples)
 
 
 def filled(
-    points: Iterable[tuple[int, Decimal]], empty: Decimal | None, windows: Windows, bounds: tuple[int, int]
-) -> Iterator[tuple[int, Decimal | None]]:
-    """The points, and ``empty`` for each window of the bounds (in nanoseconds) that has none."""
+    points: Iterable[tuple[int, T]], windows: Windows, bounds: tuple[int, int]
+) -> Iterator[tuple[int, T | None]]:
+    """The points, and None for each window of the bounds (in nanoseconds) that has none."""
     known = dict(points)
     start, end = (-(-bound // SECOND) for bound in bounds)
     at = windows.begin(start)
     while at < end:
-        yield at, known.get(at, empty)
-        at = windows.begin(at + windows.seconds * 3 // 2)  # a day may have an hour more or less
+        yield at, known.get(at)
+        at = windows.end(at)
+
+
+def percentile(samples: list[Sample], percent: Decimal) -> Decimal | None:
+    """The smallest value at or below which at least so many percent of the weight lie; None if a value is not known."""
+    values = _values(samples)
+    if percent in (0, 100):
+        return (_VALUES["max"] if percent else _VALUES["min"])(samples)
+    if values is None:
+        return None
+    needed, reached = _count(samples) * percent, Decimal(0)
+    for value, weight in sorted(values):
+        reached += weight
+        if reached * 100 >= needed:
+            return value
+    raise AssertionError("the weights add up to less than the count")
+
+
+def percentile_bounds(samples: list[Sample], percent: Decimal) -> tuple[Decimal, Decimal] | None:
+    """The least and the most that an answer may be: 1/256 beside the true sample; p0 and p100 are exact."""
+    true = percentile(samples, percent)
+    if true is None:
+        return None
+    near = Decimal(0) if percent in (0, 100) else _EXACT.divide(abs(true), Decimal(256))
+    return true - near, true + near
+
+
+def shares_below(samples: list[Sample], value: Decimal) -> tuple[Decimal, Decimal] | None:
+    """The least and the most that may be said of the share below a value; None if a value is not known.
+
+    The least leaves out what may be in the value's own bucket, which is at most 1/128 of it wide.
+    """
+    low, high = _VALUES["min"](samples), _VALUES["max"](samples)
+    if value <= low or high < value:
+        return (Decimal(0), Decimal(0)) if value <= low else (Decimal(1), Decimal(1))
+    values = _values(samples)
+    if values is None:
+        return None
+    near = value - _EXACT.divide(abs(value), Decimal(128))
+    least, most = (sum((weight for one, weight in values if one < bound), Decimal(0)) for bound in (near, value))
+    return _EXACT.divide(least, _count(samples)), _EXACT.divide(most, _count(samples))
+
+
+def _values(samples: list[Sample]) -> list[tuple[Decimal, Decimal]] | None:
+    """All values with their weights; None if a sample came without them."""
+    found: list[tuple[Decimal, Decimal]] = []
+    for sample in samples:
+        if sample.values is None:
+            return None
+        found += sample.values
+    return found
 
 
 def _sum(samples: list[Sample]) -> Decimal:

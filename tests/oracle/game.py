@@ -5,18 +5,32 @@ import io
 import json
 import random
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from zoneinfo import ZoneInfo
 
 from central.app import Outside
+from protocol.histogram import bucket_of, encode, to_text
+from protocol.numbers import to_units
 from protocol.times import parse_time
 from tests.central.harness import QUICK_HASH, Central, Clock, Reply, running
-from tests.oracle.brute_force import OPERATIONS, SECOND, SIZES, Sample, Sent, Windows, filled
+from tests.oracle.brute_force import (
+    OPERATIONS,
+    SECOND,
+    SIZES,
+    Sample,
+    Sent,
+    Windows,
+    filled,
+    percentile_bounds,
+    plain,
+    shares_below,
+)
 
 NAMES: Final = ("a", "a.b", "A", "b-1", "c_2", "never.sent")
 LOAD_BATCHES: Final = 34
@@ -27,10 +41,50 @@ ZONES: Final = ("Europe/Berlin", "America/New_York", "Asia/Kolkata", "Asia/Kathm
 _AGED_DAYS: Final = 4
 """After so many days the older half of the points is hidden."""
 _ONE: Final = Decimal(1)
+VALUES: Final = ("b-1", "c_2")
+"""These are nearly always sent as values, the others as counters."""
+PERCENTS: Final = ("0", "0.001", "1", "25", "50", "75", "90", "95", "99", "99.9", "99.999", "100")
+FRACTION_BELOW: Final = "fraction_below"
+_ROUNDED: Final = Decimal("0.0000005")
+"""A share has six decimals."""
 
 
-Points = list[tuple[int, Decimal | None]]
-Answer = dict[str, Points]
+Row = dict[str, Decimal | None]
+"""The numbers of a window by column."""
+
+
+class Asked(NamedTuple):
+    """What a query asks of each window; ``below`` is the value of fraction_below, if it has one."""
+
+    operations: tuple[str, ...]
+    window: str
+    below: Decimal | None
+    zone: ZoneInfo | None
+    fill: str | None
+    csv: bool
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The numbers of a window, in order."""
+        return self.operations + (FRACTION_BELOW,) * (self.below is not None)
+
+    @property
+    def is_of_values(self) -> bool:
+        """Whether a counter does not have it."""
+        return self.below is not None or any(name.startswith("p") for name in self.operations)
+
+    @property
+    def windows(self) -> Windows:
+        """The windows that are meant."""
+        return Windows(SIZES[self.window], self.zone)
+
+    def query(self) -> dict[str, str]:
+        """The parameters, without names and range."""
+        made = {"operation": ",".join(self.operations), "window": self.window}
+        made |= {"tz": self.zone.key} if self.zone else {}
+        made |= {"fill": self.fill} if self.fill else {}
+        made |= {"format": "csv"} if self.csv else {}
+        return made | ({FRACTION_BELOW: f"{self.below:f}"} if self.below is not None else {})
 
 
 @dataclass
@@ -56,7 +110,7 @@ class Game:
     async def send_known(self) -> None:
         """Points of names whose type is known, so that each of them counts, also when it is stored later."""
         items = [item for item in (self._item() for _ in range(60)) if item["name"] in self.sent.kinds]
-        await self._send([{**item, "type": self.sent.kinds[item["name"]]} for item in items])
+        await self._send([item for item in items if item["type"] == self.sent.kinds[item["name"]]])
 
     async def ask(self, times: int) -> None:
         """Questions alone."""
@@ -84,28 +138,36 @@ class Game:
     # --- requests
 
     def _item(self) -> dict[str, Any]:
-        """An item whose time is late, at an edge of a day or minute, or now; some are summaries."""
+        """An item whose time is late, at an edge of a day or minute, or now; some are summaries or have a histogram."""
         dice = self.dice
+        name = dice.choice(NAMES[:-1])
+        usual, other = ("value", "counter") if name in VALUES else ("counter", "value")
         item: dict[str, Any] = {
-            "name": dice.choice(NAMES[:-1]),
-            "type": "counter" if dice.random() < 0.9 else "value",
+            "name": name,
+            "type": usual if dice.random() < 0.95 else other,
             "value": self._number(),
             "recorded_at": self._text(self._second() * SECOND + dice.choice((0, 0, dice.randrange(SECOND)))),
         }
-        if dice.random() < 0.3:
+        if item["type"] == "value" and dice.random() < 0.3:
+            values = [(self._number(), abs(self._number()) or _ONE) for _ in range(dice.choice((1, 2, 30)))]
+            item |= {"count": sum(weight for _, weight in values), "values": tuple(values)}
+            item |= {"min": min(values)[0], "max": max(values)[0], "histogram": _histogram(values)}
+        elif dice.random() < (0.02 if item["type"] == "value" else 0.3):
             low, high = sorted((self._number(), self._number()))
             item |= {"count": abs(self._number()) or _ONE, "min": low, "max": high}
         return item
 
     async def _send(self, items: list[dict[str, Any]]) -> None:
-        body, key = _json({"metrics": items}), f"{self.dice.getrandbits(128):032x}"
+        sent = [{field: value for field, value in item.items() if field != "values"} for item in items]
+        body, key = _json({"metrics": sent}), f"{self.dice.getrandbits(128):032x}"
         reply = await self.central.post(_BATCH, body, headers={"Idempotency-Key": key})
         assert reply.status == 201, reply.text
         refused = {error["index"] for error in reply.json["errors"]}
         for index, item in enumerate(items):
             at = parse_time(item["recorded_at"])
-            total = item["value"]
-            sample = Sample(at, total, item.get("count", _ONE), item.get("min", total), item.get("max", total))
+            sample = plain(at, item["value"])
+            if "count" in item:
+                sample = Sample(at, item["value"], item["count"], item["min"], item["max"], item.get("values"))
             taken = self.sent.add(item["name"], item["type"], sample)
             assert taken != (index in refused), (item, reply.text)
         self.stored.append((key, body))
@@ -123,37 +185,77 @@ class Game:
     async def _ask(self) -> None:
         dice = self.dice
         names = dice.sample(NAMES, dice.choice((1, 1, 2, 3)))
-        operation, window = dice.choice(OPERATIONS), dice.choice(list(SIZES))
+        asked = self._asked()
         start, end = sorted(self._moment() for _ in range(2))
         end += 1
-        query = {"operation": operation, "window": window, "start": self._text(start), "end": self._text(end)}
-        zone = None if dice.random() < 0.5 else ZoneInfo(dice.choice(ZONES))
-        fill = dice.choice(("zero", "null")) if SIZES[window] >= 900 and dice.random() < 0.4 else None
-        query |= {"tz": zone.key} if zone else {}
-        query |= {"fill": fill} if fill else {}
-        query |= {"format": "csv"} if dice.random() < 0.3 else {}
-        reply = await self.central.ask("GET", "/api/metrics/aggregate", params={"name": ",".join(names), **query})
+        query = {**asked.query(), "name": ",".join(names), "start": self._text(start), "end": self._text(end)}
+        reply = await self.central.ask("GET", "/api/metrics/aggregate", params=query)
         if reply.status == 503 and self.away:
             return
-        assert reply.status == 200, (query, reply.text)
-        told: Answer = dict((_told_by_csv if "format" in query else _told)(reply, names))
-        windows = Windows(SIZES[window], zone)
-        wanted: Answer = {}
-        for name in names:
-            points = list(self.sent.answer(name, operation, windows, start, end))
-            empty = None if fill == "null" else Decimal(0)
-            wanted[name] = [*(points if fill is None else filled(points, empty, windows, (start, end)))]
-        if reply.headers.get("Metrics-Complete") == "false":
-            self.incomplete += 1
-            if operation == "count":  # some of it may be missing, and nothing may be there twice
-                for name in names:
-                    most = dict(wanted[name])
-                    assert all((value or 0) <= (most.get(at) or 0) for at, value in told[name]), (query, name)
-        else:
-            assert told == wanted, (query, names)
         self.questions += 1
+        if asked.is_of_values and any(self.sent.kinds.get(name) == "counter" for name in names):
+            assert reply.error[0] == 400, (query, reply.text)
+            return
+        assert reply.status == 200, (query, reply.text)
+        seen = dict((_told_by_csv if asked.csv else _told)(reply, names, asked.columns))
+        incomplete = reply.headers.get("Metrics-Complete") == "false"
+        self.incomplete += incomplete
+        for name in names:
+            windows = self.sent.windows(name, asked.windows, start, end)
+            expected = windows if asked.fill is None else list(filled(windows, asked.windows, (start, end)))
+            if incomplete:
+                self._check_not_twice(name, asked, seen[name], dict(windows))
+                continue
+            assert [at for at, _ in seen[name]] == [at for at, _ in expected], (query, name)
+            for (at, row), (_, samples) in zip(seen[name], expected, strict=True):
+                self._check(name, at, asked, row, samples)
+
+    def _check_not_twice(self, name: str, asked: Asked, rows: list[tuple[int, Row]], known: Mapping[int, Any]) -> None:
+        """Some points may be missing, and none may be there twice. Raises AssertionError that tells them."""
+        for at, row in rows if asked.columns == ("count",) else ():
+            most = self.sent.value(name, "count", known[at], asked.windows.seconds) if at in known else 0
+            assert (row["count"] or 0) <= most, (name, at, row)
+
+    def _check(self, name: str, at: int, asked: Asked, row: Row, samples: list[Sample] | None) -> None:
+        """Compare the numbers of a window; without samples it was filled. Raises AssertionError that tells them."""
+        for column, value in row.items():
+            told = (name, at, column, row, samples)
+            if samples is None:
+                assert value == (None if asked.fill == "null" else 0), told
+                continue
+            bounds = self._bounds(name, at, asked, column, samples)
+            assert (value is None) == (bounds is None), told
+            if value is not None and bounds is not None:
+                assert bounds[0] <= value <= bounds[1], (bounds, *told)
+
+    def _bounds(
+        self, name: str, at: int, asked: Asked, column: str, samples: list[Sample]
+    ) -> tuple[Decimal, Decimal] | None:
+        """The least and the most that may be answered; both are the same where the answer is exact."""
+        if column in OPERATIONS:
+            value = self.sent.value(name, column, samples, asked.windows.end(at) - at)
+            return value, value
+        if column != FRACTION_BELOW:
+            return percentile_bounds(samples, Decimal(column[1:]))
+        assert asked.below is not None
+        shares = shares_below(samples, asked.below)
+        return None if shares is None else (shares[0] - _ROUNDED, shares[1] + _ROUNDED)
 
     # --- chance
+
+    def _asked(self) -> Asked:
+        """One operation, or several with percentiles and a share among them."""
+        dice = self.dice
+        operations: tuple[str, ...] = (dice.choice(OPERATIONS),)
+        window = dice.choice(list(SIZES))
+        below = None
+        if window != "1m" and dice.random() < 0.5:  # several of all days by the minute are too many for an answer
+            names = [*OPERATIONS, *(f"p{percent}" for percent in PERCENTS)]
+            operations = tuple(dice.sample(names, dice.choice((1, 4))))
+            below = dice.choice((None, self._number()))
+        zone = None if dice.random() < 0.5 else ZoneInfo(dice.choice(ZONES))
+        fill = dice.choice(("zero", "null")) if SIZES[window] >= 900 and dice.random() < 0.4 else None
+        return Asked(operations, window, below, zone, fill, dice.random() < 0.3)
 
     def _number(self) -> Decimal:
         dice = self.dice
@@ -205,18 +307,35 @@ async def play(folder: Path, environ: Mapping[str, str], seed: int, steps: int, 
         return game.questions
 
 
-def _told(reply: Reply, names: list[str]) -> Iterator[tuple[str, Points]]:
+def _told(reply: Reply, names: list[str], columns: tuple[str, ...]) -> Iterator[tuple[str, list[tuple[int, Row]]]]:
     data = reply.json["data"]
     for name in names:
         points = data if len(names) == 1 else data[name]
-        yield name, [(parse_time(point["timestamp"]), _number(point["value"])) for point in points]
+        yield name, [_row(point, columns, unavailable=point.get("unavailable", False)) for point in points]
 
 
-def _told_by_csv(reply: Reply, names: list[str]) -> Iterator[tuple[str, Points]]:
-    rows = list(csv.DictReader(io.StringIO(reply.text, newline="")))
+def _told_by_csv(
+    reply: Reply, names: list[str], columns: tuple[str, ...]
+) -> Iterator[tuple[str, list[tuple[int, Row]]]]:
+    lines = list(csv.DictReader(io.StringIO(reply.text, newline="")))
     for name in names:
-        mine = [row for row in rows if row["name"] == name]
-        yield name, [(parse_time(row["timestamp"]), _number(row["value"] or None)) for row in mine]
+        mine = [{column: cell or None for column, cell in line.items()} for line in lines if line["name"] == name]
+        yield name, [_row(line, columns, unavailable=line.get("unavailable") == "true") for line in mine]
+
+
+def _row(point: Mapping[str, Any], columns: tuple[str, ...], *, unavailable: bool) -> tuple[int, Row]:
+    """Start and numbers of a window. It is marked where one of them is not available; a filled one is not."""
+    row = {column: _number(point[column if len(columns) > 1 else "value"]) for column in columns}
+    assert not unavailable or None in row.values(), point
+    return parse_time(point["timestamp"]), row
+
+
+def _histogram(values: list[tuple[Decimal, Decimal]]) -> str:
+    """The histogram of values with their weights, as an item carries it."""
+    weights: Counter[int] = Counter()
+    for value, weight in values:
+        weights[bucket_of(to_units(value))] += to_units(weight)
+    return to_text(encode(weights))
 
 
 def _number(value: Any) -> Decimal | None:

@@ -159,6 +159,13 @@ async def test_several_operations_are_a_line_each(site: Site) -> None:
         await expect(page.get_by_label("Operations", exact=True)).to_be_hidden()
 
 
+@pytest.mark.parametrize(("operation", "column"), [("p95", 1), ("p50,p95", 2)])
+async def test_a_percentile_is_drawn(site: Site, operation: str, column: int) -> None:
+    async with window(site, ORDERS.replace("sum", operation)) as page:
+        rows = await table(page)
+        assert [row[column].replace(",", "") for row in rows] == list(site.points()["shop.orders"].values())[::-1]
+
+
 async def test_what_cannot_be_drawn_is_said_in_words(site: Site) -> None:
     rows = [{"timestamp": format_time(site.minute + 60), "unavailable": True, "p50": None, "max": 3}]
     answer = {"success": True, "metric": "shop.orders", "operation": "p50,max", "window": "1m", "data": rows}

@@ -64,6 +64,34 @@ async def test_several_operations_are_a_field_each_and_a_column_each(stored: Cen
     assert reply.text == f"name,timestamp,count,sum\r\napi.requests,{at(0)},2,2958\r\ndb.time,{at(0)},100,5050\r\n"
 
 
+async def test_a_percentile_is_the_middle_of_the_bucket_of_its_rank(stored: Central) -> None:
+    reply = await stored.query("db.time", "median,p1,p95,p99.5,p100", "1h", **SPAN)
+    middles = '"median":50.0736,"p1":1.0016,"p95":94.8224,"p99.5":100,"p100":100'
+    assert reply.text.endswith(f'"data":[{{"timestamp":"{at(2)}",{middles}}}]}}')
+    reply = await stored.query("db.time", "p95", "1d", tz="Asia/Kolkata", **SPAN)
+    assert [point["value"] for point in reply.json["data"]] == [Decimal("94.8224")]
+
+
+async def test_the_share_below_a_value_stands_alone_or_beside_operations(stored: Central) -> None:
+    asked = {"name": "db.time", "window": "1h", "fraction_below": "96.5", **SPAN}
+    reply = await stored.ask("GET", AGGREGATE, params=asked)
+    assert reply.text.endswith(f'"fraction_below":96.5,"data":[{{"timestamp":"{at(2)}","value":0.96}}]}}')
+    reply = await stored.ask("GET", AGGREGATE, params={**asked, "operation": "count", "format": "csv"})
+    assert reply.text == f"name,timestamp,count,fraction_below\r\ndb.time,{at(2)},100,0.96\r\n"
+
+
+async def test_a_window_with_a_summary_that_has_no_histogram_says_so(stored: Central) -> None:
+    reply = await stored.query("mixed", "count,p50,p100", "1h", **SPAN)
+    assert reply.json["data"] == [
+        {"timestamp": at(1), "count": 1, "p50": 7, "p100": 7},
+        {"timestamp": at(2), "unavailable": True, "count": 5, "p50": None, "p100": 9},
+    ]
+    reply = await stored.query("mixed", "p50", "1h", format="csv", **SPAN)
+    assert reply.text == f"name,timestamp,value,unavailable\r\nmixed,{at(1)},7,\r\nmixed,{at(2)},,true\r\n"
+    reply = await stored.query("mixed", "p50", "1d", **SPAN)
+    assert reply.json["data"] == [{"timestamp": at(0), "unavailable": True, "value": None}]
+
+
 @pytest.mark.parametrize(
     ("changes", "code", "field", "says"),
     [
