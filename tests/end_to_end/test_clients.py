@@ -171,7 +171,7 @@ def pypi_over_tcp(agent: LocalAgent) -> None:
 
 def node_over(protocol: str) -> Callable[[LocalAgent], None]:
     def send(agent: LocalAgent) -> None:
-        where = str(agent.path if protocol == "uds" else agent.tcp)
+        where = str({"uds": agent.path, "stream": agent.stream, "tcp": agent.tcp}[protocol])
         subprocess.run(["node", str(NODE / "send_local.js"), protocol, where], check=True, timeout=60)
 
     return send
@@ -183,6 +183,7 @@ def node_over(protocol: str) -> Callable[[LocalAgent], None]:
         pytest.param(dog_over_unix, id="datadog over unix"),
         pytest.param(dog_over_stream, id="datadog over a unix stream"),
         pytest.param(node_over("uds"), id="hot-shots over unix"),
+        pytest.param(node_over("stream"), id="hot-shots over a unix stream"),
         pytest.param(pypi_over_tcp, id="statsd over TCP"),
         pytest.param(node_over("tcp"), id="hot-shots over TCP"),
     ],

@@ -1,11 +1,17 @@
-// Sends 900 samples with hot-shots, as it buffers them by itself: `uds PATH` or `tcp PORT`.
+// Sends 900 samples with hot-shots, as it buffers them by itself: `uds PATH`, `stream PATH` or `tcp PORT`.
+const net = require('net');
 const StatsD = require('hot-shots');
 
 const [protocol, where] = process.argv.slice(2);
+const ways = {
+  uds: () => ({ path: where }),
+  stream: () => ({ stream: net.connect(where) }),
+  tcp: () => ({ host: '127.0.0.1', port: Number(where) }),
+};
 const client = new StatsD({
   protocol,
   prefix: 'local.',
-  ...(protocol === 'uds' ? { path: where } : { host: '127.0.0.1', port: Number(where) }),
+  ...ways[protocol](),
   errorHandler: (error) => { throw error; },
 });
 
