@@ -85,7 +85,13 @@ class Agent:
         self._outside = outside
         self.ledger = Ledger()
         self.aggregator = Aggregator(
-            AggregateOptions(settings.max_names, settings.prefix, settings.tags, common_sign(settings.gauges)),
+            AggregateOptions(
+                settings.max_names,
+                settings.prefix,
+                settings.tag_rules,
+                common_sign(settings.gauges),
+                interval=settings.flush_interval,
+            ),
             self.ledger,
             outside.core,
         )
@@ -98,7 +104,7 @@ class Agent:
             self._sender = Sender(settings.central_url, key, settings.ca_file)
         pace = replace(outside.pace, interval=settings.flush_interval, share=outside.share)
         self.forwarder = Forwarder(self.spool, self._sender, self.clock, pace, tell)
-        self._bad = BadLines(tell, outside.steady, settings.prefix, settings.tags == "append")
+        self._bad = BadLines(tell, outside.steady, settings.prefix, settings.tag_rules)
         self.aggregator.when_failed = self._bad.fault
         self._passed = passed
         self.receivers = Receivers()
@@ -168,6 +174,7 @@ class Agent:
             in_spool=ledger.in_spool,
             notes=dict(ledger.notes),
             names=self.aggregator.live_names(),
+            series=self.aggregator.live_series(),
             compiled=self.aggregator.core is not None,
             spool_batches=len(self.spool.index),
             spool_bytes=self.spool.index.size,

@@ -104,6 +104,8 @@ class Flush:
         with self._stages.attempts.guard("flush"):
             self._closed(window.start)
         await self._spool_batches(window, base, unsure=unsure)
+        for earlier in window.earlier:
+            await self._spool_earlier(earlier)
         self._gauges = window.gauges
         self._begin_to_persist()
 
@@ -122,6 +124,12 @@ class Flush:
             late = unsure and clock.sure
             placed = batch.at(window.start + self.shift(base)) if late else batch
             spool.add([placed], None if clock.sure else base)
+            await asyncio.sleep(0)
+
+    async def _spool_earlier(self, window: Window) -> None:
+        """The same for values that came with a time of their own. That is right whatever our clock is."""
+        for batch in batches(window):
+            self._stages.spool.add([batch], None)
             await asyncio.sleep(0)
 
     def _begin_to_persist(self) -> None:

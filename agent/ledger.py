@@ -21,26 +21,29 @@ CUT_LINES: Final = frozenset({"truncated", "line_too_long", "line_cut", "frame_t
 """Lines that came in part: the datagram, line or frame was too long, or the connection broke."""
 BAD_LINES: Final = frozenset(get_args(Reason)) - NO_METRICS
 """Lines that the grammar rejects."""
-OVER_CAP: Final = frozenset({"names_over_cap", "rates_over_cap", "members_over_cap"})
+OVER_CAP: Final = frozenset({"names_over_cap", "rates_over_cap", "members_over_cap", "timestamps_over_cap"})
 """Samples for which a window had no room."""
+BAD_TIMES: Final = frozenset({"timestamp_too_old", "timestamp_in_future"})
+"""Samples that came with a time which central does not take."""
 SPOOL_REASONS: Final = frozenset({"spool_bytes", "spool_files", "spool_age", "spool_corrupt", "spool_write_failed"})
 DEAD_LETTER: Final = "dead_letter"
 AGENT_FAULT: Final = "agent_fault"
 """A fault in the agent's code kept the samples from being counted."""
 KNOWN_REASONS: Final = (
-    *sorted((*NO_METRICS, *BAD_LINES, *CUT_LINES, *OVER_CAP, *SPOOL_REASONS, DEAD_LETTER, AGENT_FAULT)),
+    *sorted((*NO_METRICS, *BAD_LINES, *CUT_LINES, *OVER_CAP, *BAD_TIMES, *SPOOL_REASONS, DEAD_LETTER, AGENT_FAULT)),
     *(f"rejected_{code}" for code in ITEM_CODES),
 )
 """Every known reason. Each is shown with a count of 0 from the start, so that Prometheus sees the first loss."""
-KNOWN_NOTES: Final = (*get_args(Note), "gauges_forgotten", "gauge_state_bad")
+KNOWN_NOTES: Final = (*get_args(Note), "series_over_cap", "gauges_forgotten", "gauge_state_bad")
 
 UNREADABLE: Final = "in lines that could not be read"
 FULL: Final = "in windows that were full"
+TIMES: Final = "with a time (|T) that is too old or in the future"
 SPOOL: Final = "in the spool"
 REFUSED: Final = "refused by the service"
 DEAD: Final = "in dead letters (`fiesta-agent spool ls` shows why, `spool replay` sends them again)"
 FAULT: Final = "by a fault of the agent itself (its log has the cause)"
-PLACES: Final = (UNREADABLE, FAULT, FULL, SPOOL, REFUSED, DEAD)
+PLACES: Final = (UNREADABLE, FAULT, FULL, TIMES, SPOOL, REFUSED, DEAD)
 """Where samples can be lost, in the order of the data's way through the agent."""
 
 
@@ -88,6 +91,8 @@ def place(reason: str) -> str:
         return UNREADABLE
     if reason in OVER_CAP:
         return FULL
+    if reason in BAD_TIMES:
+        return TIMES
     if reason == AGENT_FAULT:
         return FAULT
     if reason == DEAD_LETTER:

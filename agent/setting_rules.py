@@ -7,6 +7,8 @@ from urllib.parse import urlsplit
 from agent.receive.gauge_signs import KINDS, parse_gauge_signs
 from protocol.limits import MAX_NAME_LENGTH
 from protocol.names import is_name
+from protocol.statsd_tags import Pair
+from protocol.tags import check_tags
 from runtime.addresses import is_host
 from runtime.setting_rules import path, quoted, whole_number
 
@@ -62,6 +64,21 @@ def gauge_signs(given: Any) -> str:
             f"delta,unix=absolute; sockets are {sockets}"
         ) from None
     return str(given)
+
+
+def host_tags(given: Any) -> tuple[Pair, ...]:
+    """Tags that the agent adds to everything: ``key:value`` with commas between."""
+    if given == "":
+        return ()
+    pairs = [tag.partition(":") for tag in given.split(",")] if isinstance(given, str) else []
+    tags = {key: value for key, colon, value in pairs if colon}
+    if not pairs or len(tags) < len(pairs):
+        raise ValueError(f"is {quoted(given)}; it must be tags with different keys, such as env:prod,host:web-1")
+    try:
+        check_tags(tags)
+    except ValueError as error:
+        raise ValueError(str(error)) from None
+    return tuple(tags.items())
 
 
 def prefix(given: Any) -> str:

@@ -6,10 +6,11 @@ runtime.settings says how to add a setting.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final
 from urllib.parse import urlsplit
 
 from agent import setting_rules as own
+from protocol.statsd_tags import Pair, TagMode, TagRules
 from runtime import setting_rules as rules
 from runtime.addresses import is_loopback
 from runtime.settings import Naming, load
@@ -58,15 +59,24 @@ class Settings:
     spool_dir: Annotated[Path, rules.path, "The folder of batches that are not sent yet."] = Path("data/spool")
     spool_max_bytes: Annotated[int, rules.whole(1 << 20, 1 << 50), "The most bytes that the spool may hold."] = 1 << 30
     spool_max_files: Annotated[int, rules.whole(10, 10_000_000), "The most files that the spool may hold."] = 100_000
-    max_names: Annotated[int, rules.whole(1, 10_000_000), "The most names in a window."] = 100_000
+    max_names: Annotated[
+        int, rules.whole(1, 10_000_000), "The most names in a window, and the most series with tags beside them."
+    ] = 100_000
     prefix: Annotated[
         str,
         own.prefix,
         "The agent puts this before every name, with a dot between, such as the name of the host or team.",
     ] = ""
     tags: Annotated[
-        Literal["drop", "append"], rules.one_of("drop", "append"), "What the agent does with DogStatsD tags."
+        TagMode,
+        rules.one_of("keep", "drop", "append"),
+        "What the agent does with tags: `keep` them, `drop` them, or `append` them to the name.",
     ] = "drop"
+    host_tags: Annotated[
+        tuple[Pair, ...],
+        own.host_tags,
+        "Tags that the agent adds to everything, such as `env:prod,host:web-1`. A key that a line has is the line's.",
+    ] = ()
     gauges: Annotated[
         str,
         own.gauge_signs,
@@ -78,6 +88,11 @@ class Settings:
     allow_plaintext: Annotated[
         bool, rules.yes_or_no, "`true`: the agent sends the key over plain HTTP to another host."
     ] = False
+
+    @property
+    def tag_rules(self) -> TagRules:
+        """What becomes of tags."""
+        return TagRules(self.tags, self.host_tags)
 
 
 def load_settings(environ: Mapping[str, str], config: Path | None = None) -> Settings:

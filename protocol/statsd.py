@@ -21,6 +21,7 @@ from typing import Final, Literal, NamedTuple
 from protocol.limits import MAX_NAME_LENGTH
 from protocol.names import clean_name
 from protocol.numbers import MAX_UNITS, UNIT
+from protocol.statsd_tags import Pair, TagRules, split_key, tags_in_name, tags_of_field
 
 MetricType = Literal["counter", "timing", "gauge", "set"]
 Reason = Literal[
@@ -36,7 +37,9 @@ Reason = Literal[
     "bad_number",
     "out_of_range",
 ]
-Note = Literal["name_cleaned", "tags_dropped", "timestamp_ignored", "unknown_field", "gauge_delta"]
+Note = Literal[
+    "name_cleaned", "tags_dropped", "tag_cleaned", "tag_repeated", "tags_over_cap", "unknown_field", "gauge_delta"
+]
 """What was corrected in a good line, left out of it, or is worth knowing. Each unknown field and each gauge value that
 is a delta is noted."""
 
@@ -63,6 +66,8 @@ that no rate makes the close of a window slow."""
 
 LIMIT: Final = (Decimal(MAX_UNITS) + Decimal("0.5")) / UNIT
 """A number between -LIMIT and LIMIT, both excluded, is inside DECIMAL after it is rounded half even."""
+KEEP: Final = TagRules()
+"""Tags are kept, and the host has none."""
 ONE: Final = Decimal(1)
 """The rate of a line without a rate. Every rate of 1 is this object."""
 
@@ -74,7 +79,10 @@ _ZERO: Final = Decimal(0)
 # The repeats are possessive, so that no packet makes it slow. Groups are not: with a possessive group, Python 3.11.2
 # (Debian 12) takes "1e" for a number.
 _NUMBER: Final = re.compile(rb"[+-]?+(?:[0-9]++(?:\.[0-9]*+)?|\.[0-9]++)(?:[eE][+-]?+([0-9]++))?")
-_UNIX_TIME: Final = re.compile(rb"T[0-9]+")
+_UNIX_TIME: Final = re.compile(rb"T([0-9]+)")
+_TIME_DIGITS: Final = 12
+_LAST_TIME: Final = 10**11
+"""A later time is as far in the future as this one."""
 
 
 class BadLineError(Exception):
@@ -86,17 +94,20 @@ class BadLineError(Exception):
 
 
 class Head(NamedTuple):
-    """A name as central accepts it, without prefix and tags."""
+    """A name as central accepts it, without prefix, and the tags that were written into it."""
 
     name: str
     notes: tuple[Note, ...] = ()
+    tags: tuple[Pair, ...] = ()
 
 
 class Tail(NamedTuple):
     """What the values of a line mean.
 
-    ``rate`` is 1 where it has no meaning (gauges, sets). ``suffix`` is what tags add to the name. ``absolute``: there
-    is a field that only DogStatsD writes, so a signed gauge is a plain value.
+    ``rate`` is 1 where it has no meaning (gauges, sets). ``suffix`` is what its tags and the host's add to a name
+    without tags, and ``tag_notes`` is what to note of them. ``tags`` are its own, none where tags are dropped.
+    ``absolute``: there is a field that only DogStatsD writes, so a signed gauge is a plain value. ``timestamp`` is when
+    the values were recorded, in Unix seconds, None for now.
     When -limit < v < limit, the value v, divided by its rate and rounded, is inside DECIMAL.
     """
 
@@ -106,6 +117,9 @@ class Tail(NamedTuple):
     suffix: str = ""
     notes: tuple[Note, ...] = ()
     absolute: bool = False
+    tags: tuple[Pair, ...] = ()
+    tag_notes: tuple[Note, ...] = ()
+    timestamp: int | None = None
 
 
 class Value(NamedTuple):
@@ -116,7 +130,10 @@ class Value(NamedTuple):
 
 
 class Sample(NamedTuple):
-    """A good piece: the ``values`` of a number type, or the ``member`` of a set. For ``absolute`` see Tail."""
+    """A good piece: the ``values`` of a number type, or the ``member`` of a set. For the other fields see Tail.
+
+    ``tags`` is the text of protocol.tags, None for no tags.
+    """
 
     name: str
     type: MetricType
@@ -125,6 +142,8 @@ class Sample(NamedTuple):
     rate: Decimal
     notes: tuple[Note, ...]
     absolute: bool = False
+    tags: str | None = None
+    timestamp: int | None = None
 
 
 class Line(NamedTuple):
@@ -141,7 +160,7 @@ class BadTail(NamedTuple):
     several: bool
 
 
-def parse_line(line: bytes, prefix: str = "", append_tags: bool = False) -> Line:
+def parse_line(line: bytes, prefix: str = "", rules: TagRules = KEEP) -> Line:
     """What one line without its newline means. An empty line gives an empty result."""
     line = line.removesuffix(b"\r")
     if not line:
@@ -156,27 +175,29 @@ def parse_line(line: bytes, prefix: str = "", append_tags: bool = False) -> Line
     samples: list[Sample] = []
     lost: list[Reason] = []
     for values, text in pieces_of(rest):
-        tail = tail_of(text, append_tags)
+        tail = tail_of(text, rules)
         if head is None or isinstance(tail, BadTail):
             reason = tail.reason if head is not None and isinstance(tail, BadTail) else "bad_name"
             lost += [reason] * lost_with(values, tail)
             continue
         try:
-            name = full_name(prefix, head, tail)
+            key, notes = key_of(prefix, head, tail, rules)
         except BadLineError as rejected:
             lost += [rejected.reason] * lost_with(values, tail)
             continue
         member, good, bad = _values_of(values, tail)
         lost += bad
         if good or member:
-            samples.append(Sample(name, tail.type, good, member, tail.rate, head.notes + tail.notes, tail.absolute))
+            name, tags = split_key(key)
+            meaning = (tail.rate, notes, tail.absolute, tags, tail.timestamp)
+            samples.append(Sample(name, tail.type, good, member, *meaning))
     return Line(tuple(samples), tuple(lost))
 
 
-def tail_of(text: bytes, append_tags: bool) -> Tail | BadTail:
+def tail_of(text: bytes, rules: TagRules) -> Tail | BadTail:
     """What ``parse_tail`` finds, or why it finds nothing."""
     try:
-        return parse_tail(text, append_tags)
+        return parse_tail(text, rules)
     except BadLineError as rejected:
         return BadTail(rejected.reason, several=TYPES.get(text.partition(b"|")[0], "set") != "set")
 
@@ -227,8 +248,8 @@ def lost_with(values: bytes, tail: Tail | BadTail) -> int:
 def parse_head(raw: bytes) -> Head:
     """Parse what stands before the first colon (the whole line if there is none). Raises BadLineError.
 
-    Each foreign character, and each byte that is not UTF-8, becomes one ``_`` (``/`` becomes ``-``). The result must
-    have a letter or a digit.
+    Tags are taken out of the name. Then each foreign character, and each byte that is not UTF-8, becomes one ``_``
+    (``/`` becomes ``-``). The result must have a letter or a digit.
     """
     if raw.startswith(b"_e{"):
         raise BadLineError("event")
@@ -238,54 +259,52 @@ def parse_head(raw: bytes) -> Head:
         raise BadLineError("client_telemetry")
     if b"|" in raw:
         raise BadLineError("no_value")
-    text = raw.decode("utf-8", "surrogateescape")
+    text, tags = tags_in_name(raw.decode("utf-8", "surrogateescape"))
     name = clean_name(text)
     if not 0 < len(name) <= MAX_NAME_LENGTH:
         raise BadLineError("bad_name")
     if name == text:
-        return Head(name)
+        return Head(name, (), tags)
     if not any(map(str.isalnum, name)):  # all names of one length in another alphabet would become the same
         raise BadLineError("bad_name")
-    return Head(name, ("name_cleaned",))
+    return Head(name, ("name_cleaned",), tags)
 
 
-def parse_tail(text: bytes, append_tags: bool = False) -> Tail:
-    """Parse the type and the fields, which stand after the values and a ``|``. Raises BadLineError.
-
-    With ``append_tags`` the tags become part of the name. Without it they are dropped and noted.
-    """
+def parse_tail(text: bytes, rules: TagRules = KEEP) -> Tail:
+    """Type and fields, what stands after the first ``|`` of the rest. Raises BadLineError."""
     type_text, *fields = text.split(b"|")
     metric_type = TYPES.get(type_text)
     if metric_type is None:
         raise BadLineError("unknown_type" if type_text else "no_type")
     rate: Decimal | None = None
-    tags: list[bytes] = []
+    tags: list[Pair] = []
     notes: list[Note] = []
-    absolute = False
+    absolute, timestamp = False, None
     for field in fields:
         if field.startswith(b"@"):
             if rate is not None:
                 raise BadLineError("duplicate_rate")
             rate = _rate(field[1:])
         elif field.startswith(b"#"):
-            tags += filter(None, field[1:].split(b","))
+            tags += tags_of_field(field)
             absolute = True
-        elif _UNIX_TIME.fullmatch(field):
-            notes.append("timestamp_ignored")
+        elif (time := _UNIX_TIME.fullmatch(field)) is not None:
+            timestamp = min(int(time[1].lstrip(b"0")[:_TIME_DIGITS] or b"0"), _LAST_TIME)
             absolute = True
         elif field.startswith(b"c:"):
             absolute = True
         else:
             notes.append("unknown_field")
-    if tags and not append_tags:
-        notes.append("tags_dropped")
-    suffix = _suffix(tags) if append_tags else ""
+    suffix, tag_notes = rules.suffix(tuple(tags))
+    kept = () if rules.mode == "drop" else tuple(tags)
+    absolute = absolute and metric_type == "gauge"
+    rest = (suffix, tuple(notes), absolute, kept, tag_notes, timestamp)
     if rate is None or rate is ONE or metric_type in {"gauge", "set"}:
-        return Tail(metric_type, suffix=suffix, notes=tuple(notes), absolute=absolute and metric_type == "gauge")
+        return Tail(metric_type, ONE, LIMIT, *rest)
     limit = EXACT.multiply(LIMIT, rate)
     if limit <= 1:  # a single sample would weigh 1/rate, more than DECIMAL holds
         raise BadLineError("out_of_range")
-    return Tail(metric_type, rate, limit, suffix, tuple(notes))
+    return Tail(metric_type, rate, limit, *rest)
 
 
 def parse_values(values: bytes, limit: Decimal = LIMIT) -> tuple[tuple[Value, ...], tuple[Reason, ...]]:
@@ -329,12 +348,18 @@ def parse_number(text: bytes) -> Decimal:
     return number
 
 
-def full_name(prefix: str, head: Head, tail: Tail) -> str:
-    """The name under which a line is counted. Raises BadLineError when it is too long."""
-    name = f"{prefix}{head.name}{tail.suffix}"
-    if len(name) > MAX_NAME_LENGTH:
+def key_of(prefix: str, head: Head, tail: Tail, rules: TagRules) -> tuple[str, tuple[Note, ...]]:
+    """The key of the series under which a line is counted, and what is worth noting of the line.
+
+    Raises BadLineError when the name is too long.
+    """
+    suffix, notes = tail.suffix, tail.tag_notes
+    if head.tags:
+        suffix, notes = rules.suffix(head.tags + tail.tags)
+    key = f"{prefix}{head.name}{suffix}"
+    if len(key) > MAX_NAME_LENGTH and len(split_key(key)[0]) > MAX_NAME_LENGTH:
         raise BadLineError("bad_name")
-    return name
+    return key, head.notes + tail.notes + notes
 
 
 def _not_too_fine(number: Decimal) -> Decimal:
@@ -353,12 +378,3 @@ def _rate(text: bytes) -> Decimal:
         raise BadLineError("bad_rate")
     rate = _RATE.plus(rate)
     return ONE if rate == 1 else rate
-
-
-def _suffix(tags: list[bytes]) -> str:
-    """``.key.value`` of each tag, cleaned, sorted and without repeats. A tag without a value gives ``.key``."""
-    labels = set()
-    for tag in tags:
-        key, _, value = tag.decode("utf-8", "surrogateescape").partition(":")
-        labels.add(".".join(clean_name(text) for text in (key, value) if text))
-    return "".join(f".{label}" for label in sorted(labels) if label)

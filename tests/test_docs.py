@@ -17,7 +17,7 @@ from prometheus_client import CollectorRegistry
 import agent.commands.main
 import central.commands.main
 import tests.agent.telemetry.test_snapshot
-from agent.ledger import AGENT_FAULT, CUT_LINES, DEAD_LETTER, OVER_CAP, SPOOL_REASONS
+from agent.ledger import AGENT_FAULT, BAD_TIMES, CUT_LINES, DEAD_LETTER, OVER_CAP, SPOOL_REASONS
 from agent.telemetry.snapshot import AgentCollector
 from central.settings import OF_CLIENTS
 from central.web.openapi.components import CODES
@@ -123,7 +123,7 @@ def test_every_metric_of_the_agent_is_documented_with_its_type_and_labels() -> N
 
 def test_every_reason_of_a_drop_is_documented() -> None:
     text = (DOCS / "agent-metrics.md").read_text().partition("## Reasons")[2]
-    reasons = {*get_args(Reason), *CUT_LINES, *OVER_CAP, *SPOOL_REASONS, DEAD_LETTER, AGENT_FAULT}
+    reasons = {*get_args(Reason), *CUT_LINES, *OVER_CAP, *BAD_TIMES, *SPOOL_REASONS, DEAD_LETTER, AGENT_FAULT}
     assert {name for name in re.findall(r"`([a-z_]+)`", text) if name != "rejected_"} == reasons
     used = "".join((ROOT / "agent" / "spool" / name).read_text() for name in ("spool.py", "index.py"))
     assert set(re.findall(r'"(spool_\w+|dead_\w+)"', used)) == {*SPOOL_REASONS, DEAD_LETTER}

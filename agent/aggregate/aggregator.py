@@ -19,12 +19,15 @@ from itertools import islice
 from typing import Any, Final, Literal
 
 from agent.aggregate.compiled import MaybeCore
+from agent.aggregate.earlier import EarlierWindows
 from agent.aggregate.grouping import LineGroup, LineGrouper, Meaning
 from agent.aggregate.open_window import OpenWindow
+from agent.aggregate.room import Room
 from agent.aggregate.values import Summary, from_fine, summarize, try_last, try_summarize, try_values
 from agent.aggregate.window import Window
 from agent.ledger import AGENT_FAULT, Ledger, lines_in
-from protocol.statsd import EXACT, ONE, MetricType, Note, Value, parse_values
+from protocol.statsd import EXACT, KEEP, ONE, MetricType, Note, Tail, Value, parse_values
+from protocol.statsd_tags import TagRules
 
 SETTLE_BYTES: Final = 1 << 20
 """Bytes of packets that are stored before they are counted: some 40,000 lines, 20 ms of work."""
@@ -40,16 +43,18 @@ REMEMBERED: Final = 4096
 
 @dataclass(frozen=True, slots=True)
 class AggregateOptions:
-    """``max_names`` bounds the names of a window (name and type) and the gauges that are remembered.
+    """``max_names`` bounds the names of a window, and beside them the series with tags. Each counts once per type.
 
     ``max_members`` bounds the members of all sets of a window together. ``prefix`` goes before every name.
+    ``interval`` is the length of a window in seconds.
     """
 
     max_names: int = 100_000
     prefix: str = ""
-    tags: Literal["drop", "append"] = "drop"
+    tags: TagRules = KEEP
     gauges: Literal["delta", "absolute"] = "delta"
     max_members: int = 100_000
+    interval: int = 10
 
 
 class Aggregator:
@@ -57,7 +62,8 @@ class Aggregator:
 
     ``in_window`` and ``received`` are exact after ``settle``. The ledger balances after every step.
     Beside the grammar's reasons, samples are dropped as names_over_cap, rates_over_cap and members_over_cap: see
-    agent.aggregate.open_window.
+    agent.aggregate.open_window; and as timestamp_too_old, timestamp_in_future and timestamps_over_cap: see
+    agent.aggregate.earlier.
     """
 
     def __init__(self, options: AggregateOptions, ledger: Ledger, core: MaybeCore = None) -> None:
@@ -65,8 +71,10 @@ class Aggregator:
         self._ledger = ledger
         self._packets: list[bytes] = []
         self._bytes = 0
-        self._grouper = LineGrouper(options.prefix, options.tags == "append", ledger.reject)
-        self._tables = OpenWindow(options.max_names, options.max_members, options.gauges == "delta", ledger)
+        self._grouper = LineGrouper(options.prefix, options.tags, ledger.reject)
+        self._room = Room(options.max_names)
+        self._tables = OpenWindow(self._room, options.max_members, options.gauges == "delta", ledger)
+        self._earlier = EarlierWindows(options.max_names, options.max_members, options.interval, ledger)
         self._work: deque[Iterator[None]] = deque()
         """In order: what was fed and is not counted yet, and the ends of windows. Each iterator does one step."""
         self._closed: deque[Window] = deque()
@@ -158,7 +166,11 @@ class Aggregator:
 
     def live_names(self) -> int:
         """How many names the open window has since the last ``settle``. A name counts once per type."""
-        return self._tables.live_names()
+        return self._room.names
+
+    def live_series(self) -> int:
+        """How many series with tags it has beside them."""
+        return self._room.series
 
     def restore_gauges(self, texts: Mapping[str, str]) -> None:
         """Start with the gauges of an earlier run, as exact decimal text. Bad ones are left out and noted."""
@@ -213,7 +225,7 @@ class Aggregator:
             self._count[group.tail.type](group)
         except Exception as error:
             samples = (group.values.count(b"\n") + group.values.count(b":") + 1) * group.times
-            self._lose(error, group.name.encode() + b":" + group.values, samples - (self._ledger.received - received))
+            self._lose(error, group.key.encode() + b":" + group.values, samples - (self._ledger.received - received))
 
     def _lose(self, error: Exception, lines: bytes, samples: int) -> None:
         """Count as lost what an exception kept from being received, and what it left received and in no place."""
@@ -222,7 +234,9 @@ class Aggregator:
         self.when_failed(error, lines)
 
     def _close(self, start: int) -> Iterator[None]:
-        self._closed.append(self._tables.close(start))
+        earlier = self._earlier.close(start)
+        self._closed.append(self._tables.close(start)._replace(earlier=earlier))
+        self._room.clear()
         yield
 
     def _catch_up(self) -> Iterator[None]:
@@ -235,7 +249,7 @@ class Aggregator:
             meaning = self._grouper.meaning(raw, text)
         except Exception:
             return 0, None  # the line is left to plain Python, which counts it, or counts it as lost
-        if meaning is None or meaning.tail.type not in {"counter", "timing"}:
+        if meaning is None or meaning.tail.type not in {"counter", "timing"} or meaning.tail.timestamp is not None:
             return 0, None
         return int(meaning.tail.limit), meaning
 
@@ -251,7 +265,8 @@ class Aggregator:
             self._note(group.notes, (values.count(b"\n") + 1) * group.times)
         if group.times > 1:
             summary = summary.repeated(group.times)
-        self._tables.add(group.name, tail, summary)
+        if (tables := self._tables_at(tail, summary.samples)) is not None:
+            tables.add(group.key, tail, summary)
 
     def _count_gauge(self, group: LineGroup) -> None:
         values, times = try_last(group.values)
@@ -261,8 +276,8 @@ class Aggregator:
             self._note(group.notes, (group.values.count(b"\n") + 1) * group.times)
         else:
             values = self._values(group)
-        if values:
-            self._tables.apply(group.name, values, times, absolute=group.tail.absolute)
+        if values and (tables := self._tables_at(group.tail, len(values) * times)) is not None:
+            tables.apply(group.key, values, times, absolute=group.tail.absolute)
 
     def _count_set(self, group: LineGroup) -> None:
         sent = group.values.split(b"\n")
@@ -270,8 +285,17 @@ class Aggregator:
         if len(members) < len(sent):
             self._ledger.reject("no_value", (len(sent) - len(members)) * group.times)
         self._note(group.notes, len(members) * group.times)
-        if members:
-            self._tables.add_members(group.name, members, group.times)
+        if members and (tables := self._tables_at(group.tail, len(members) * group.times)) is not None:
+            tables.add_members(group.key, members, group.times)
+
+    def _tables_at(self, tail: Tail, samples: int) -> OpenWindow | None:
+        """The window of the values of a tail. When there is none, their samples are dropped."""
+        if tail.timestamp is None:
+            return self._tables
+        tables = self._earlier.at(tail.timestamp)
+        if tables is None:
+            self._ledger.reject("timestamps_over_cap", samples)
+        return tables
 
     def _values(self, group: LineGroup) -> list[Value]:
         """Read the values of a group one by one and return the good ones. Bad ones are rejected, good lines noted."""

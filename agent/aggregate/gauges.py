@@ -6,9 +6,9 @@ from typing import Final
 
 from agent.aggregate.window import WindowItem
 from protocol.item import Item
-from protocol.names import is_name
 from protocol.numbers import to_units
 from protocol.statsd import LIMIT, BadLineError, Value, parse_value
+from protocol.statsd_tags import is_series
 
 _ZERO: Final = Decimal(0)
 
@@ -100,7 +100,7 @@ class Gauges:
         for name, text in texts.items():
             try:
                 value = parse_value(str(text).encode())
-                if not is_name(name):
+                if not is_series(name):
                     raise ValueError(name)
             except (BadLineError, ValueError):
                 bad += 1

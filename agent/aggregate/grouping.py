@@ -15,12 +15,13 @@ from protocol.statsd import (
     Note,
     Reason,
     Tail,
-    full_name,
+    key_of,
     lost_with,
     parse_head,
     pieces_of,
     tail_of,
 )
+from protocol.statsd_tags import TagRules
 
 MAX_MEANINGS: Final = 100_000
 """Names and tails whose meaning is remembered. When there are more, all are forgotten and learned again."""
@@ -35,9 +36,9 @@ _SAMPLE: Final = 64
 
 
 class Meaning(NamedTuple):
-    """What all lines of one name and one tail as sent have in common."""
+    """What all lines of one name and one tail as sent have in common. ``key`` is that of their series."""
 
-    name: str
+    key: str
     tail: Tail
     notes: tuple[Note, ...]
 
@@ -54,13 +55,13 @@ class Pieces(NamedTuple):
 
 
 class LineGroup(NamedTuple):
-    """Lines counted under one name with one meaning.
+    """Lines counted under one series, by its key, with one meaning.
 
     ``values`` is the text between name and type, one line per sent line, in the order sent. Each of the lines
     was sent ``times`` times.
     """
 
-    name: str
+    key: str
     tail: Tail
     notes: tuple[Note, ...]
     values: bytes
@@ -70,11 +71,12 @@ class LineGroup(NamedTuple):
 class LineGrouper:
     """Groups lines and remembers meanings. It calls ``reject`` with the reason and the number of bad lines."""
 
-    def __init__(self, prefix: str, append_tags: bool, reject: Callable[[Reason, int], None]) -> None:
+    def __init__(self, prefix: str, rules: TagRules, reject: Callable[[Reason, int], None]) -> None:
         self._prefix = prefix
+        self._rules = rules
         self._reject = reject
         self._heads = _Heads()
-        self._tails = _Tails(append_tags)
+        self._tails = _Tails(rules)
 
     def group(self, lines: list[bytes]) -> Iterator[LineGroup | None]:
         """Put every good line into a group; empty lines are skipped. A None lets the caller do other work.
@@ -94,7 +96,7 @@ class LineGrouper:
                 if group is None:
                     yield None
                 elif group.tail.type == "gauge":
-                    gauges[group.name].append((raw, group))
+                    gauges[group.key].append((raw, group))
                 else:
                     yield group
         mixed: set[bytes] = set()
@@ -104,19 +106,21 @@ class LineGrouper:
             else:
                 mixed.update(raw for raw, _ in groups)
         if mixed:
-            yield from self._in_order(lines, mixed, {name for name, groups in gauges.items() if len(groups) > 1})
+            yield from self._in_order(lines, mixed, {key for key, groups in gauges.items() if len(groups) > 1})
         self._forget()
 
     def meaning(self, raw: bytes, text: bytes) -> Meaning | None:
         """What a name and a tail as sent mean. None when lines with them are always rejected."""
         self._forget()
         head, tail = self._heads[raw], self._tails.meanings[self._tails[text]]
-        if isinstance(head, str) or not isinstance(tail, Tail):
-            return None
+        return None if isinstance(head, str) or not isinstance(tail, Tail) else self._meaning(head, tail)
+
+    def _meaning(self, head: Head, tail: Tail) -> Meaning | None:
         try:
-            return Meaning(full_name(self._prefix, head, tail), tail, head.notes + tail.notes)
+            key, notes = key_of(self._prefix, head, tail, self._rules)
         except BadLineError:
             return None
+        return Meaning(key, tail, notes)
 
     def _groups(self, raw: bytes, rests: list[bytes]) -> Iterator[LineGroup | None]:
         """The groups of a name. A None lets the caller do other work."""
@@ -138,11 +142,11 @@ class LineGrouper:
                 self._lose(head, values, tail, times)
                 continue
             try:
-                name = full_name(self._prefix, head, tail) if self._prefix or tail.suffix else head.name
+                key, notes = key_of(self._prefix, head, tail, self._rules)
             except BadLineError as rejected:
                 self._lose(rejected.reason, values, tail, times)
                 continue
-            yield LineGroup(name, tail, head.notes + tail.notes, values, times)
+            yield LineGroup(key, tail, notes, values, times)
 
     def _lose(self, reason: Reason, values: bytes, tail: Tail | BadTail, times: int) -> None:
         """Reject whole lines. Each value in them counts as a lost sample."""
@@ -187,7 +191,7 @@ class LineGrouper:
             by_tail[tails[text]].append(value)
         return [(index, b"\n".join(values), 1) for index, values in by_tail.items()]
 
-    def _in_order(self, lines: list[bytes], raws: set[bytes], names: set[str]) -> Iterator[LineGroup]:
+    def _in_order(self, lines: list[bytes], raws: set[bytes], keys: set[str]) -> Iterator[LineGroup]:
         """A group per line for gauges that came under several names or tails. ``group`` has found these lines good."""
         for line in lines:
             raw, _, rest = line.partition(b":")
@@ -196,9 +200,9 @@ class LineGrouper:
             for values, text in pieces_of(rest):
                 head, tail = self._heads[raw], self._tails.meanings[self._tails[text]]
                 if isinstance(head, Head) and isinstance(tail, Tail) and tail.type == "gauge":
-                    name = f"{self._prefix}{head.name}{tail.suffix}"
-                    if name in names:
-                        yield LineGroup(name, tail, head.notes + tail.notes, values)
+                    meaning = self._meaning(head, tail)
+                    if meaning is not None and meaning.key in keys:
+                        yield LineGroup(*meaning, values)
 
     def _forget(self) -> None:
         # Groups hold indexes of tails, so all tails are forgotten together.
@@ -232,11 +236,11 @@ class _Tails(dict[bytes, int]):
     ``size`` is the bytes of all tails.
     """
 
-    def __init__(self, append_tags: bool) -> None:
+    def __init__(self, rules: TagRules) -> None:
         super().__init__()
         self.meanings: list[Tail | BadTail | Pieces] = []
         self.size = 0
-        self._append_tags = append_tags
+        self._rules = rules
         self._indexes: dict[Tail | BadTail | Pieces, int] = {}
 
     def __missing__(self, text: bytes) -> int:
@@ -245,7 +249,7 @@ class _Tails(dict[bytes, int]):
         if others:
             self.size += PIECE_BYTES * len(others)
             return self._remember(text, Pieces(first, tuple(values + b"|" + tail for values, tail in others)))
-        return self._remember(text, tail_of(text, self._append_tags))
+        return self._remember(text, tail_of(text, self._rules))
 
     def _remember(self, text: bytes, tail: Tail | BadTail | Pieces) -> int:
         index = self._indexes.setdefault(tail, len(self.meanings))
@@ -255,4 +259,4 @@ class _Tails(dict[bytes, int]):
         return index
 
     def emptied(self) -> "_Tails":
-        return _Tails(self._append_tags)
+        return _Tails(self._rules)

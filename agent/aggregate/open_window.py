@@ -1,33 +1,37 @@
-"""The names of the open window: what is counted under each, and which ones stay when there are too many."""
+"""The series of the open window: what is counted under each, and which ones stay when there are too many."""
 
 from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import Final, TypeAlias
 
 from agent.aggregate.gauges import Gauges
+from agent.aggregate.room import Room, counts_as_name, overflow_of
 from agent.aggregate.sets import Sets
 from agent.aggregate.sums import SumsByRate
 from agent.aggregate.values import Summary
 from agent.aggregate.window import Window, WindowItem
 from agent.ledger import Ledger
 from protocol.statsd import MetricType, Tail, Value
+from protocol.statsd_tags import split_key
 
 NameTable: TypeAlias = "SumsByRate | Gauges | Sets"
 
 
 class OpenWindow:
-    """A table for each kind of metric, and at most ``max_names`` names in all of them.
+    """A table for each kind of metric. All have their series by key, see protocol.statsd_tags.
 
-    A name that is in the window is always counted. A name is *known* when it was in the last window that had room for
-    all names. In a full window a known name takes the place of one that is not known. So a flood of new names does not
-    push out the names from before it. The caller works inside localcontext(EXACT).
+    A series that is in the window is always counted. For a new one with tags there may be no room. Then the overflow
+    of its name takes its samples: the name's total stays exact. A name, or overflow, is *known* when it was in the last
+    window that had room for all names. In a full window a known name takes the place of one that is not known. So a
+    flood of new names does not push out the names from before it. The caller works inside localcontext(EXACT), and
+    clears the room when all windows that share it are closed.
     """
 
-    def __init__(self, max_names: int, max_members: int, deltas: bool, ledger: Ledger) -> None:
-        self.gauges: Final = Gauges(max_names, deltas)
-        self._max_names = max_names
+    def __init__(self, room: Room, max_members: int, deltas: bool, ledger: Ledger) -> None:
+        self.gauges: Final = Gauges(2 * room.capacity, deltas)
+        self._room = room
         self._ledger = ledger
-        self._counters = SumsByRate("counter", max_names)
-        self._timings = SumsByRate("timing", max_names)
+        self._counters = SumsByRate("counter", room.capacity)
+        self._timings = SumsByRate("timing", room.capacity)
         self._numbers: Mapping[MetricType, SumsByRate] = {"counter": self._counters, "timing": self._timings}
         self._sets = Sets(max_members)
         self._tables: tuple[NameTable, ...] = (self._counters, self._timings, self.gauges, self._sets)
@@ -36,30 +40,31 @@ class OpenWindow:
         self._newcomers: list[tuple[NameTable, str]] | None = None
         """The names of this window that are not known. Made when the window is full and a known name comes."""
 
-    def add(self, name: str, tail: Tail, summary: Summary) -> None:
+    def add(self, key: str, tail: Tail, summary: Summary) -> None:
         """Count values of a counter or a timing."""
         sums = self._numbers[tail.type]
-        if self._admit(sums, name, summary.samples):
-            self._count(summary.samples, sums.add(name, tail.rate, summary), "rates_over_cap")
+        place = self._admit(sums, key, summary.samples)
+        if place is not None:
+            self._count(summary.samples, sums.add(place, tail.rate, summary), "rates_over_cap")
 
-    def apply(self, name: str, values: Sequence[Value], times: int, *, absolute: bool = False) -> None:
+    def apply(self, key: str, values: Sequence[Value], times: int, *, absolute: bool = False) -> None:
         """Set or change a gauge by at least one value. See Gauges.apply."""
         samples = len(values) * times
-        if not self._admit(self.gauges, name, samples):
+        place = self._admit(self.gauges, key, samples)
+        if place is None:
             return
         if self.gauges.deltas and not absolute and (deltas := sum(value.signed for value in values)):
             self._ledger.notes["gauge_delta"] += deltas * times
-        self._count(samples, self.gauges.apply(name, values, times, absolute=absolute), "out_of_range")
+        self._count(samples, self.gauges.apply(place, values, times, absolute=absolute), "out_of_range")
+        self._leave_unless_taken(self.gauges, place)
 
-    def add_members(self, name: str, members: list[bytes], times: int) -> None:
+    def add_members(self, key: str, members: list[bytes], times: int) -> None:
         """Add at least one member to a set, each sent ``times`` times."""
         samples = len(members) * times
-        if self._admit(self._sets, name, samples):
-            self._count(samples, self._sets.add(name, members, times), "members_over_cap")
-
-    def live_names(self) -> int:
-        """How many names are in the window. A name counts once per type."""
-        return len(self._counters) + len(self._timings) + len(self.gauges) + len(self._sets)
+        place = self._admit(self._sets, key, samples)
+        if place is not None:
+            self._count(samples, self._sets.add(place, members, times), "members_over_cap")
+            self._leave_unless_taken(self._sets, place)
 
     def close(self, start: int) -> Window:
         """Return the window that began at ``start`` and begin the next. Each item is made when the caller asks for it.
@@ -68,7 +73,7 @@ class OpenWindow:
         them to ``in_spool`` or count them as dropped.
         """
         if not self._overflowed:
-            self._known = {table: set(table.names()) for table in self._tables}
+            self._known = {table: set(filter(counts_as_name, table.names())) for table in self._tables}
         self._overflowed, self._newcomers = False, None
         if self.gauges.forgotten:
             self._ledger.notes["gauges_forgotten"] += self.gauges.forgotten
@@ -83,32 +88,51 @@ class OpenWindow:
         return Window(start, self._leaving(kinds), gauges)
 
     def _leaving(self, kinds: tuple[Iterator[WindowItem], ...]) -> Iterator[WindowItem]:
+        """The items, with the keys of their series taken apart."""
         for items in kinds:
-            for item in items:
-                self._ledger.in_window -= item.samples
-                yield item
+            for entry in items:
+                self._ledger.in_window -= entry.samples
+                name, tags = split_key(entry.item.name)
+                yield entry if tags is None else entry._replace(item=entry.item._replace(name=name, tags=tags))
 
-    def _admit(self, table: NameTable, name: str, samples: int) -> bool:
-        """Count samples as received. When there is no room for their name, drop them and return False."""
+    def _admit(self, table: NameTable, key: str, samples: int) -> str | None:
+        """Count samples as received, and return the key under which they count.
+
+        When there is no room for their name, drop them and return None.
+        """
         self._ledger.received += samples
-        if name in table or self.live_names() < self._max_names:
-            return True
+        if key in table or self._room.try_take(key):
+            return key
+        if not counts_as_name(key):
+            self._ledger.notes["series_over_cap"] += samples
+            key = overflow_of(key)
+            if key in table or self._room.try_take(key):
+                return key
         self._overflowed = True
-        if name in self._known[table] and self._try_make_room():
-            return True
+        if key in self._known[table] and self._try_make_room() and self._room.try_take(key):
+            return key
         self._ledger.drop("names_over_cap", samples)
-        return False
+        return None
+
+    def _leave_unless_taken(self, table: NameTable, key: str) -> None:
+        """Free the place of a series of which every value was refused."""
+        if key not in table:
+            self._room.leave(key)
 
     def _try_make_room(self) -> bool:
         """Drop a name that is not known, and all its samples of this window."""
         if self._newcomers is None:
             self._newcomers = [
-                (table, name) for table in self._tables for name in table.names() if name not in self._known[table]
+                (table, key)
+                for table in self._tables
+                for key in filter(counts_as_name, table.names())
+                if key not in self._known[table]
             ]
         if not self._newcomers:
             return False
-        table, name = self._newcomers.pop()
-        samples = table.remove(name)
+        table, key = self._newcomers.pop()
+        samples = table.remove(key)
+        self._room.leave(key)
         self._ledger.in_window -= samples
         self._ledger.drop("names_over_cap", samples)
         return True

@@ -1,6 +1,6 @@
 """Windows of the wall clock: where one starts, how long it stays open, and what a closed one holds."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from types import MappingProxyType
 from typing import NamedTuple
@@ -21,12 +21,13 @@ class Window(NamedTuple):
     """A closed window: its start in whole seconds, a multiple of the interval, and its items.
 
     Items may be made one by one while the caller iterates. ``gauges`` has the last values of all gauges at the end of
-    the window, longest untouched first.
+    the window, longest untouched first. ``earlier`` are the windows of values that came with a time of their own.
     """
 
     start: int
     items: Iterable[WindowItem]
     gauges: Mapping[str, Decimal] = MappingProxyType({})
+    earlier: Sequence["Window"] = ()
 
 
 def window_start(now: float, interval: int) -> int:

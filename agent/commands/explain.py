@@ -13,7 +13,8 @@ from typing import Final, Literal
 from agent.commands.send_lines import ADVICE
 from agent.receive.bad_lines import shown
 from agent.receive.gauge_signs import GaugeSign
-from protocol.statsd import TYPES, MetricType, Sample, parse_line, pieces_of
+from protocol.statsd import KEEP, TYPES, MetricType, Sample, parse_line, pieces_of
+from protocol.statsd_tags import TagMode, TagRules, tags_in_name
 from protocol.statsd_types import name_of_clash
 
 EXAMPLES: Final = 3
@@ -24,6 +25,11 @@ HEADINGS: Final[dict[Kind, str]] = {
     "clash": "Longer names: one name has several types; the first type that comes keeps it",
     "refused": "Refused: dropped, and counted by reason",
     "differs": "Different from statsd 0.9.0",
+}
+_TAGS_HERE: Final[dict[TagMode, str]] = {
+    "keep": "kept beside the name",
+    "drop": "dropped",
+    "append": "added to the name",
 }
 _TIMINGS_HERE: Final = frozenset({b"h", b"d"})
 _STATSD_BLANKS: Final = re.compile(r"\s+")
@@ -48,20 +54,20 @@ class Finding:
 class Explanation:
     """The findings in all lines given to ``add``. ``found`` has them by kind and sentence."""
 
-    def __init__(self, prefix: str = "", tags: Literal["drop", "append"] = "drop", gauges: GaugeSign = "delta") -> None:
+    def __init__(self, prefix: str = "", rules: TagRules = KEEP, gauges: GaugeSign = "delta") -> None:
         self.lines = 0
         self.values = 0
         self.lost = 0
         self.found: dict[Kind, defaultdict[str, Finding]] = {kind: defaultdict(Finding) for kind in HEADINGS}
         self._prefix = prefix
-        self._append_tags = tags == "append"
+        self._rules = rules
         self._deltas = gauges == "delta"
         self._types: dict[str, dict[MetricType, int]] = {}
         self._sent: dict[str, dict[str, int]] = {}
 
     def add(self, line: bytes) -> None:
         """Take one line. An empty line is ignored."""
-        samples, lost = parse_line(line, self._prefix, self._append_tags)
+        samples, lost = parse_line(line, self._prefix, self._rules)
         if not samples and not lost:
             return
         self.lines += 1
@@ -82,11 +88,17 @@ class Explanation:
             types = self._types.setdefault(sample.name, {})
             types[sample.type] = types.get(sample.type, 0) + count
             sent = self._sent.setdefault(sample.name, {})
-            name = text if self._append_tags else text + tags.decode("utf-8", "backslashreplace")
+            name = self._name_as_sent(text, tags)
             if name in sent or len(sent) <= EXAMPLES:
                 sent[name] = sent.get(name, 0) + count
             for sentence in self._differs(text, tags, sample, several=rest.partition(b"|")[0].count(b":") > 0):
                 self.found["differs"][sentence].add(shown(line), count)
+
+    def _name_as_sent(self, text: str, tags: bytes) -> str:
+        """What tells the series of a line from others, where the agent keeps what tells them apart."""
+        if self._rules.mode == "drop":
+            return text + tags.decode("utf-8", "backslashreplace")
+        return tags_in_name(text)[0] if self._rules.mode == "keep" else text
 
     def _add_types(self, line: bytes, types: set[bytes]) -> None:
         """How statsd counts the types of a line. It counts unknown types as counters."""
@@ -110,8 +122,7 @@ class Explanation:
 
     def _differs(self, name: str, tags: bytes, sample: Sample, *, several: bool) -> Iterator[str]:
         if tags:
-            here = "add to the name" if self._append_tags else "drop"
-            yield f"tags: here the agent has to {here} them; statsd keeps them in the name as Graphite's (;key=value)"
+            yield f"tags: {_TAGS_HERE[self._rules.mode]} here; statsd keeps them in the name as Graphite's (;key=value)"
         if _statsd_name(name) != sample.name.removeprefix(self._prefix) and "name_cleaned" in sample.notes:
             yield "names: statsd deletes the characters that are replaced here"
         if sample.type == "timing" and sample.rate != 1:
@@ -125,8 +136,10 @@ class Explanation:
                 yield "signed gauges: deltas here and in statsd; a Datadog client means values (FIESTA_AGENT_GAUGES)"
             else:
                 yield "signed gauges: the value itself here; a delta in statsd"
-        if {"timestamp_ignored", "unknown_field"} & set(sample.notes):
-            yield "times and unknown fields: ignored here; statsd refuses the line"
+        if "unknown_field" in sample.notes:
+            yield "unknown fields: ignored here; statsd refuses the line"
+        if sample.timestamp is not None:
+            yield "times (|T): the value counts at that time here; statsd refuses the line"
 
 
 def render(explanation: Explanation) -> str:

@@ -246,7 +246,9 @@ def explain(settings: Settings, files: tuple[IO[bytes], ...], listen: str | None
         if listen is not None:
             click.echo(f"listening on UDP {listen} for {seconds:g} s", err=True)
             lines = lines_from_udp(*split_address(listen), seconds, time.monotonic)
-        explanation = explain_lines(lines, Explanation(settings.prefix, settings.tags, common_sign(settings.gauges)))
+        explanation = explain_lines(
+            lines, Explanation(settings.prefix, settings.tag_rules, common_sign(settings.gauges))
+        )
     except ValueError as error:
         _fail(f"--listen {error}", code=2)
     except OSError as error:

@@ -9,7 +9,8 @@ from typing import Final
 
 from agent.attempts import Tell, cause
 from agent.ledger import AGENT_FAULT, BAD_LINES
-from protocol.statsd import parse_line
+from protocol.statsd import KEEP, parse_line
+from protocol.statsd_tags import TagRules
 
 SHOWN_BYTES: Final = 80
 FEW_LINES: Final = 200
@@ -27,11 +28,11 @@ def shown(line: bytes) -> str:
 class BadLines:
     """Logs at most one line per reason and minute. Call ``inspect`` only while ``armed``."""
 
-    def __init__(self, tell: Tell, steady: Callable[[], float], prefix: str = "", append_tags: bool = False) -> None:
+    def __init__(self, tell: Tell, steady: Callable[[], float], prefix: str = "", rules: TagRules = KEEP) -> None:
         self._tell = tell
         self._steady = steady
         self._prefix = prefix
-        self._append_tags = append_tags
+        self._rules = rules
         self._left = FEW_LINES
         self._rejected = 0
         self._last_shown: dict[str, float] = {}  # reasons are few
@@ -51,7 +52,7 @@ class BadLines:
         """Log what is bad in ``lines``, as long as we are armed."""
         for line in lines.split(b"\n", self._left)[: self._left]:
             self._left -= 1
-            for reason in parse_line(line, self._prefix, self._append_tags).lost:
+            for reason in parse_line(line, self._prefix, self._rules).lost:
                 if reason in BAD_LINES:
                     self.show(reason, line, sender)
 

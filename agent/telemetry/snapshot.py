@@ -42,6 +42,8 @@ class Snapshot:
     in_spool: int
     notes: Mapping[str, int]
     names: int
+    series: int
+    """Series with tags in the open window."""
     compiled: bool
     """Whether the compiled core counts; otherwise plain Python does."""
     spool_batches: int
@@ -86,6 +88,9 @@ LATELY: Final[Mapping[str, str]] = {
     "refused": "connections were refused: as many as there may be are open",
     "names_over_cap": "samples of new names were dropped: the window has MAX_NAMES of them; does somebody put ids into "
     "names?",
+    "timestamp_too_old": "samples were dropped: their time (|T) is over 7 days old",
+    "timestamp_in_future": "samples were dropped: their time (|T) is in the future",
+    "timestamps_over_cap": "samples were dropped: they have the times of too many windows",
     "rates_over_cap": "samples were dropped: too many different sample rates",
     "members_over_cap": "samples of sets were dropped: the window has no room for more members",
 }
@@ -166,6 +171,7 @@ _GAUGES: Final = (
     _Number("samples_in_window", "Samples in the open window", lambda s: s.in_window),
     _Number("samples_in_spool", "Samples waiting to be acknowledged", lambda s: s.in_spool),
     _Number("names", "Names in the open window", lambda s: s.names),
+    _Number("series", "Series with tags in the open window", lambda s: s.series),
     _Number("name_clashes", "Names that belong to another type", lambda s: len(s.clashes)),
     _Number("compiled", "1 when the compiled core counts, 0 when plain Python does", lambda s: s.compiled),
     _Number("spool_batches", "Batches in the spool that can be sent", lambda s: s.spool_batches),

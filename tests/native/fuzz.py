@@ -22,6 +22,7 @@ from tests.native import sanitized  # first: it puts the cores where the next on
 from agent.aggregate.aggregator import AggregateOptions
 from central.ingest.spans import find_spans
 from central.store.mysql.rows import lines
+from protocol.statsd_tags import TagRules
 from tests.agent.aggregate.test_core_agrees import books
 from tests.central.ingest.test_submission import NOW, outcome
 from tests.native import fuzz_inputs
@@ -105,7 +106,7 @@ def steps(dice: Random) -> None:
 def windows(dice: Random) -> None:
     """Windows with the core and without: the same items and the same ledger."""
     options = AggregateOptions(
-        prefix="p.", tags=dice.choice(("drop", "append")), gauges=dice.choice(("delta", "absolute"))
+        prefix="p.", tags=TagRules(dice.choice(("keep", "drop", "append"))), gauges=dice.choice(("delta", "absolute"))
     )
     packets = [[fuzz_inputs.packet(dice) for _ in range(dice.randrange(5))] for _ in range(dice.randrange(1, 3))]
     assert books(sanitized.AGENT.Core, packets, options) == books(None, packets, options)

@@ -9,7 +9,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from protocol.statsd import MAX_DECIMALS, Line, Sample, parse_line, parse_number, parse_tail, pieces_of
+from protocol.statsd import KEEP, MAX_DECIMALS, Line, Sample, parse_line, parse_number, parse_tail, pieces_of
+from protocol.statsd_tags import TagMode, TagRules
+from protocol.tags import parse_tags
 
 VECTORS: list[dict[str, Any]] = json.loads((Path(__file__).parent.parent / "data" / "statsd.json").read_text())
 
@@ -24,7 +26,6 @@ EXCEPTIONS: dict[str, tuple[str, str]] = {
     "smp,gge$:1|g": ("smp_gge_", FOREIGN),
     "foo+bar:250|c": ("foo_bar", FOREIGN),
     "foo+bar:250|c|#tag1:val;1,tag3:val3,tag2:val2": ("foo_bar", FOREIGN),
-    "b ar;tag1=val1;tag2=val2:250|c": ("b_ar_tag1_val1_tag2_val2", "no Graphite tags: ; and = are foreign"),
     "a.packing:|ms|#|:|c:xyz": ("no_value", NO_VALUE),
     "a.packing:::|g|#|:|c:xyz": ("no_value", NO_VALUE),
     "this.are.some.floats:|g": ("no_value", NO_VALUE),
@@ -203,15 +204,14 @@ def test_the_name_limit_holds_after_the_prefix() -> None:
 @pytest.mark.parametrize(
     ("tail", "notes"),
     [
-        (b"c|#a:b,c", ("tags_dropped",)),
         (b"c|#", ()),
         (b"c|#,,", ()),
         (b"c|c:ci-1f", ()),
-        (b"c|T1656581400", ("timestamp_ignored",)),
+        (b"c|T1656581400", ()),
         (b"c|T", ("unknown_field",)),
         (b"c|", ("unknown_field",)),
         (b"c||e:it-true|card:low", ("unknown_field",) * 3),
-        (b"c|T1|#x|@0.5|zz", ("timestamp_ignored", "unknown_field", "tags_dropped")),
+        (b"c|T1|#x|@0.5|zz", ("unknown_field",)),
     ],
 )
 def test_fields_come_in_any_order_and_what_is_ignored_is_noted(tail: bytes, notes: tuple[str, ...]) -> None:
@@ -233,12 +233,72 @@ def test_fields_come_in_any_order_and_what_is_ignored_is_noted(tail: bytes, note
     ],
 )
 def test_tags_are_appended_sorted_and_cleaned(tags: bytes, suffix: str) -> None:
-    tail = parse_tail(b"ms|#" + tags, append_tags=True)
+    tail = parse_tail(b"ms|#" + tags, TagRules("append"))
     assert (tail.suffix, tail.notes) == (suffix, ())
 
 
 def test_tags_of_several_fields_are_one_set_of_tags() -> None:
-    assert parse_tail(b"c|#b|c:x|#a", append_tags=True).suffix == ".a.b"
+    assert parse_tail(b"c|#b|c:x|#a", TagRules("append")).suffix == ".a.b"
+
+
+HOST = TagRules("keep", (("env", "test"), ("host", "web-1")))
+
+
+@pytest.mark.parametrize(
+    ("line", "rules", "name", "tags", "notes"),
+    [
+        (b"a:1|c|#env:prod,b", KEEP, "a", "b:,env:prod", ()),
+        (b"a:1|c|#b,env:prod", KEEP, "a", "b:,env:prod", ()),
+        (b"a:1|c|#url:http://x:80", KEEP, "a", "url:http://x:80", ()),
+        (b"a:1|c|#b:1|#a:2", KEEP, "a", "a:2,b:1", ()),
+        (b"a:1|c|#", KEEP, "a", None, ()),
+        (b"a:1|c|#a:1,a:2", KEEP, "a", "a:1", ("tag_repeated",)),
+        (b"a:1|c|#k k:v=w", KEEP, "a", "k_k:v_w", ("tag_cleaned",)),
+        (b"a,env=prod,b=2:1|c", KEEP, "a", "b:2,env:prod", ()),
+        (b"a;env=prod:1|c", KEEP, "a", "env:prod", ()),
+        (b"a[env=prod,b=2]:1|c", KEEP, "a", "b:2,env:prod", ()),
+        (b"a[env=prod].count:1|c", KEEP, "a.count", "env:prod", ()),
+        (b"a;env=prod:1|c|#env:dog,x:y", KEEP, "a", "env:prod,x:y", ("tag_repeated",)),
+        (b"a b;env=prod:1|c", KEEP, "a_b", "env:prod", ("name_cleaned",)),
+        (b"a,b:1|c", KEEP, "a_b", None, ("name_cleaned",)),
+        (b"a,b=:1|c", KEEP, "a", "b:", ()),
+        (b"a,=b:1|c", KEEP, "a__b", None, ("name_cleaned",)),
+        (b"a;b=c;d:1|c", KEEP, "a_b_c_d", None, ("name_cleaned",)),
+        (b"a[b=c:1|c", KEEP, "a_b_c", None, ("name_cleaned",)),
+        (b"a:1|c", HOST, "a", "env:test,host:web-1", ()),
+        (b"a:1|c|#env:prod", HOST, "a", "env:prod,host:web-1", ()),
+        (b"a;env=prod:1|c", HOST, "a", "env:prod,host:web-1", ()),
+        (b"a:1|c|#env:prod", TagRules("drop"), "a", None, ("tags_dropped",)),
+        (b"a;env=prod:1|c", TagRules("drop"), "a", None, ("tags_dropped",)),
+        (b"a:1|c|#x:y", HOST._replace(mode="drop"), "a", "env:test,host:web-1", ("tags_dropped",)),
+        (b"a;env=prod:1|c|#b:2", TagRules("append"), "a.b.2.env.prod", None, ()),
+        (b"a:1|c|#x:y", HOST._replace(mode="append"), "a.x.y", "env:test,host:web-1", ()),
+    ],
+)
+def test_tags_are_kept_dropped_or_appended(
+    line: bytes, rules: TagRules, name: str, tags: str | None, notes: tuple[str, ...]
+) -> None:
+    sample = verdict(line, rules=rules)
+    assert isinstance(sample, Sample)
+    assert (sample.name, sample.tags, sample.notes) == (name, tags, notes)
+
+
+def test_tags_of_the_host_fill_what_room_there_is() -> None:
+    many = b"a:1|c|#" + b",".join(b"k%d" % number for number in range(19))
+    sample = verdict(many, rules=HOST)
+    assert isinstance(sample, Sample)
+    assert (len(parse_tags(sample.tags)), "env:test" in str(sample.tags)) == (20, True)
+    assert sample.notes == ("tags_over_cap",)
+
+
+@pytest.mark.parametrize(
+    ("field", "time"),
+    [(b"|T1656581400", 1_656_581_400), (b"|T0", 0), (b"|T007", 7), (b"|T" + b"9" * 5_000, 10**11), (b"|T-1", None)],
+)
+def test_the_time_of_a_line_is_read(field: bytes, time: int | None) -> None:
+    sample = verdict(b"a:1|c" + field)
+    assert isinstance(sample, Sample)
+    assert sample.timestamp == time
 
 
 def test_a_set_has_one_member_colons_and_all() -> None:
@@ -253,10 +313,10 @@ def test_an_empty_line_gives_nothing(line: bytes) -> None:
     assert parse_line(line) == Line(())
 
 
-@given(st.binary(max_size=80), st.booleans())
-@example(b"\r\r", False)
-def test_any_line_is_parsed_or_rejected(line: bytes, append: bool) -> None:
-    samples, lost = parse_line(line, append_tags=append)
+@given(st.binary(max_size=80), st.sampled_from(["keep", "drop", "append"]))
+@example(b"\r\r", "keep")
+def test_any_line_is_parsed_or_rejected(line: bytes, tags: TagMode) -> None:
+    samples, lost = parse_line(line, "", TagRules(tags))
     assert bool(samples) or bool(lost) or line in {b"", b"\r"}
     for sample in samples:
         assert 0 < len(sample.name) <= 255

@@ -22,8 +22,10 @@ def in_words(line: str) -> str:
 
 def sample_in_words(sample: Sample) -> str:
     notes = f" ({', '.join(sample.notes)})" if sample.notes else ""
+    tags = f" {{{sample.tags}}}" if sample.tags else ""
+    time = f" at {sample.timestamp}" if sample.timestamp is not None else ""
     rate = f", rate {sample.rate}" if sample.rate != 1 else ""
-    return f"{sample.type} {sample.name}: {values(sample)}{rate}{notes}"
+    return f"{sample.type} {sample.name}: {values(sample)}{rate}{tags}{time}{notes}"
 
 
 def values(sample: Sample) -> str:

@@ -49,6 +49,8 @@ class Reference:
     gauges: dict[str, Fraction] = field(default_factory=dict)
     touched: set[str] = field(default_factory=set)
     sets: dict[str, set[bytes]] = field(default_factory=dict)
+    timed: int = 0
+    """Samples with a time of their own. Those here are in the future, and dropped when the window closes."""
 
     def packet(self, packet: bytes) -> None:
         for line in packet.split(b"\n"):
@@ -73,6 +75,7 @@ class Reference:
             why = None
             try:
                 metric_type, rate, tags, absolute = self.tail(text, notes)
+                timed = any(re.fullmatch(rb"T\d+", one) for one in text.split(b"|")[1:])
                 several = 1 if metric_type == "set" else several
             except Bad as bad:
                 why = str(bad)
@@ -82,7 +85,7 @@ class Reference:
                 name = self.name(raw, notes)
                 if why is not None:
                     raise Bad(why)
-                self.piece(self.full(name, tags, notes), values, (metric_type, rate, absolute), notes)
+                self.piece(self.full(name, tags, notes), values, (metric_type, rate, absolute, timed), notes)
             except Bad as bad:
                 self.lose(str(bad), several)
 
@@ -98,23 +101,35 @@ class Reference:
         return metric_type, rate, tags, dog
 
     def full(self, name: str, tags: list[bytes], notes: list[str]) -> str:
-        if self.options.tags == "append":
+        mode, pairs = self.options.tags.mode, {}
+        if mode == "append":
             name += "".join("." + tag for tag in sorted({self.tag(tag) for tag in tags}) if tag)
-        elif tags:
-            notes.append("tags_dropped")
+        elif mode == "drop":
+            notes += ["tags_dropped"] * bool(tags)
+        else:
+            for key, _, value in (tag.decode().partition(":") for tag in tags):
+                if not key:
+                    notes.append("tag_cleaned")
+                elif key in pairs:
+                    notes.append("tag_repeated")
+                else:
+                    pairs[key] = value
         name = self.options.prefix + name
         if len(name) > 255:
             raise Bad("bad_name")
-        return name
+        return name + ("#" + ",".join(f"{key}:{pairs[key]}" for key in sorted(pairs)) if pairs else "")
 
-    def piece(self, name: str, values: bytes, tail: tuple[str, Fraction, bool], notes: list[str]) -> None:
-        metric_type, rate, absolute = tail
+    def piece(self, name: str, values: bytes, tail: tuple[str, Fraction, bool, bool], notes: list[str]) -> None:
+        metric_type, rate, absolute, timed = tail
         if metric_type == "set":
             if not values:
                 raise Bad("no_value")
-            self.sets.setdefault(name, set()).add(values)
             self.notes.update(notes)
             self.received += 1
+            if timed:
+                self.timed += 1
+            else:
+                self.sets.setdefault(name, set()).add(values)
             return
         rate = Fraction(1) if metric_type == "gauge" else rate
         numbers = []
@@ -126,6 +141,9 @@ class Reference:
         if numbers:
             self.notes.update(notes)
             self.received += len(numbers)
+        if timed:
+            self.timed += len(numbers)
+            return
         for signed, number in numbers:
             if metric_type == "gauge":
                 delta = signed and self.options.gauges == "delta" and not absolute
@@ -156,9 +174,7 @@ class Reference:
                 rates.append(Fraction(one[1:].decode()))
             elif one[:1] == b"#":
                 tags += [tag for tag in one[1:].split(b",") if tag]
-            elif re.fullmatch(rb"T\d+", one):
-                notes.append("timestamp_ignored")
-            elif one[:2] != b"c:":
+            elif one[:2] != b"c:" and not re.fullmatch(rb"T\d+", one):
                 notes.append("unknown_field")
         return (rates or [Fraction(1)])[0], tags
 
@@ -218,7 +234,22 @@ VALUES = st.one_of(
 )
 FIELDS = st.sampled_from(
     [
-        *(b"@0.1", b"@0.3", b"@1", b"@1.0", b"@2", b"@x", b"#k:v", b"#", b"#b,a:1", b"T12", b"c:x", b"", b"zz"),
+        *(
+            b"@0.1",
+            b"@0.3",
+            b"@1",
+            b"@1.0",
+            b"@2",
+            b"@x",
+            b"#k:v",
+            b"#",
+            b"#b,a:1",
+            b"#b:x,:y",
+            b"T99999999999",
+            b"c:x",
+            b"",
+            b"zz",
+        ),
         *(b"@0.5:2", b":3", b":", b"x:4", b"c", b"g:-5", b"ms:6:7"),
     ]
 )

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from agent.aggregate import grouping
 from agent.aggregate.aggregator import AggregateOptions, Aggregator
 from agent.aggregate.compiled import MaybeCore
+from agent.aggregate.gauges import Gauges
 from agent.aggregate.grouping import LineGrouper
 from agent.aggregate.sets import SMALL_SET, Sets
 from agent.aggregate.sums import MAX_RATES, SumsByRate
@@ -21,7 +22,7 @@ from agent.aggregate.values import summarize
 from agent.ledger import MAX_REASONS, OTHER_REASON, Ledger
 from agent.receive.sockets import MAX_CONNECTIONS, RESERVED, room_for_connections
 from protocol.numbers import UNIT
-from protocol.statsd import RATE_DIGITS, parse_tail
+from protocol.statsd import KEEP, RATE_DIGITS, parse_tail
 from tests.agent.cores import each_core
 
 
@@ -136,7 +137,7 @@ def test_huge_sets_leave_room_for_small_ones() -> None:
 @pytest.mark.parametrize("line", [b"%s%d:1|c", b"a:1|c|#%s:%d"])
 def test_long_names_and_tails_are_not_remembered_for_ever(line: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(grouping, "MAX_MEANING_BYTES", 100_000)
-    grouper = LineGrouper("", False, lambda reason, lines: None)
+    grouper = LineGrouper("", KEEP, lambda reason, lines: None)
     tracemalloc.start()
     try:
         for number in range(50):
@@ -172,3 +173,9 @@ def test_connections_leave_descriptors_for_the_spool() -> None:
     with descriptors(MAX_CONNECTIONS * 2):
         assert room_for_connections() == MAX_CONNECTIONS
         assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == MAX_CONNECTIONS * 2
+
+
+def test_only_the_latest_gauges_are_restored_when_room_is_short() -> None:
+    gauges = Gauges(2)
+    gauges.restore({"a": "1", "b": "2", "c": "3"})
+    assert list(gauges.values()) == ["b", "c"]

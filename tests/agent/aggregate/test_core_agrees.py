@@ -13,6 +13,7 @@ from agent.aggregate import aggregator as aggregate
 from agent.aggregate.aggregator import AggregateOptions, Aggregator
 from agent.aggregate.compiled import CORE, MaybeCore
 from agent.ledger import Ledger
+from protocol.statsd_tags import TagRules
 from tests.agent.aggregate.reference import LINES
 from tests.agent.cores import CORES
 
@@ -54,9 +55,9 @@ WINDOWS = st.lists(st.lists(st.lists(NASTY, max_size=6).map(b"\n".join), max_siz
 
 
 @settings(max_examples=300, deadline=None)
-@given(WINDOWS, st.sampled_from(["drop", "append"]), st.sampled_from(["delta", "absolute"]), st.integers(1, 20))
+@given(WINDOWS, st.sampled_from(["keep", "drop", "append"]), st.sampled_from(["delta", "absolute"]), st.integers(1, 20))
 def test_the_core_agrees_with_plain_python(windows: Any, tags: Any, gauges: Any, copies: int) -> None:
-    options = AggregateOptions(prefix="p.", tags=tags, gauges=gauges)
+    options = AggregateOptions(prefix="p.", tags=TagRules(tags), gauges=gauges)
     repeated = [window * copies for window in windows]
     assert books(CORE, repeated, options) == books(None, repeated, options)
 
@@ -86,9 +87,9 @@ def counted_in_steps(core: MaybeCore, windows: list[list[bytes]], options: Aggre
 
 
 @settings(max_examples=150, deadline=None)
-@given(WINDOWS, st.sampled_from(["drop", "append"]), st.integers(1, 5), st.integers(0, 3))
+@given(WINDOWS, st.sampled_from(["keep", "drop", "append"]), st.integers(1, 5), st.integers(0, 3))
 def test_counting_in_steps_gives_the_same_result(windows: Any, tags: Any, copies: int, steps: int) -> None:
-    options, repeated = AggregateOptions(tags=tags), [window * copies for window in windows]
+    options, repeated = AggregateOptions(tags=TagRules(tags)), [window * copies for window in windows]
     whole = books(None, repeated, options)
     *_, (_, _, dropped, notes, _, _) = whole
     with pytest.MonkeyPatch.context() as patch:

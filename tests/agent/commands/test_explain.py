@@ -6,14 +6,15 @@ import threading
 import pytest
 
 from agent.commands.explain import Explanation, Kind, explain, lines_from_udp, render
+from protocol.statsd_tags import TagMode, TagRules
 from tests.end_to_end.conftest import free_port
 
 CLEANED = "characters are replaced by _ (/ by -)"
 
 
-def found(*lines: str, **options: str) -> dict[Kind, dict[str, int]]:
+def found(*lines: str, tags: TagMode = "keep") -> dict[Kind, dict[str, int]]:
     """Counts by kind and the first words of each sentence."""
-    explanation = explain((line.encode() for line in lines), Explanation(**options))  # type: ignore[arg-type]
+    explanation = explain((line.encode() for line in lines), Explanation(rules=TagRules(tags)))
     return {
         kind: {sentence.partition(":")[0]: finding.count for sentence, finding in findings.items()}
         for kind, findings in explanation.found.items()
@@ -31,7 +32,7 @@ def found(*lines: str, **options: str) -> dict[Kind, dict[str, int]]:
         ),
         (["a b:1|c", "a_b:1|c"], {"renamed": {CLEANED: 1}, "merged": {"names as sent become one": 2}}),
         (["a+b:1|c"], {"renamed": {CLEANED: 1}, "differs": {"names": 1}}),
-        (["a:1|c|#k:v", "a:1|c|#k:w"], {"merged": {"names as sent become one": 2}, "differs": {"tags": 2}}),
+        (["a:1|c|#k:v", "a:1|c|#k:w", "a;k=v:1|c"], {"differs": {"tags": 2}}),
         (
             ["a:1|c", "a:2|ms", "a:3|ms", "a:4|g"],
             {"clash": {"a timing of a name that is a counter": 2, "a gauge of a name that is a counter": 1}},
@@ -41,7 +42,7 @@ def found(*lines: str, **options: str) -> dict[Kind, dict[str, int]]:
         (["a:1|ms|@0.1"], {"differs": {"sampled timings": 1}}),
         (["a:1|h", "a:1|d"], {"differs": {"histograms (h, d)": 2}}),
         (["a:-7|g"], {"differs": {"signed gauges": 1}}),
-        (["a:1|c|T12"], {"differs": {"times and unknown fields": 1}}),
+        (["a:1|c|T12"], {"differs": {"times (|T)": 1}}),
         (["_e{1,1}:a|b"], {"refused": {"event": 1}}),
     ],
 )
@@ -49,8 +50,9 @@ def test_differences_from_statsd_are_found_and_counted(lines: list[str], expecte
     assert found(*lines) == expected
 
 
-def test_appended_tags_merge_no_names() -> None:
-    assert "merged" not in found("a:1|c|#k:v", "a:1|c|#k:w", tags="append")
+@pytest.mark.parametrize(("tags", "merged"), [("keep", False), ("append", False), ("drop", True)])
+def test_only_dropped_tags_merge_names(tags: TagMode, merged: bool) -> None:
+    assert ("merged" in found("a:1|c|#k:v", "a:1|c|#k:w", tags=tags)) is merged
 
 
 def test_the_text_begins_with_the_most_frequent_and_has_few_examples() -> None:

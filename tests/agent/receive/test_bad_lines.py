@@ -1,8 +1,11 @@
 """A few bad lines are shown, with their senders, and never a flood of them."""
 
+from typing import get_args
+
 import pytest
 
 from agent.receive.bad_lines import FEW_LINES, MORE_LINES, SECONDS_PER_REASON, BadLines, shown
+from protocol.statsd_tags import TagMode, TagRules
 
 
 class Log(list[str]):
@@ -81,6 +84,7 @@ def test_an_unknown_sender_is_called_unknown(log: Log) -> None:
 def test_tags_that_make_a_name_too_long_are_bad_only_when_appended() -> None:
     events: list[str] = []
     line = b"a:1|c|#" + b"t" * 255
-    for append in (False, True):
-        BadLines(lambda event, message: events.append(message), lambda: 0.0, append_tags=append).inspect(line, "here")
+    for mode in get_args(TagMode):
+        rules = TagRules(mode)
+        BadLines(lambda event, message: events.append(message), lambda: 0.0, rules=rules).inspect(line, "here")
     assert [message.split(":")[0] for message in events] == ["bad_name"]

@@ -24,6 +24,7 @@ FINE = Snapshot(
     in_spool=15,
     notes={"name_cleaned": 4},
     names=2,
+    series=1,
     compiled=True,
     spool_batches=1,
     spool_bytes=512,
@@ -78,6 +79,7 @@ def trouble(action: str, seconds: float) -> TroubleStatus:
         (but(spool_overflowing=True), "the spool is full"),
         (but(lately={"kernel_drops": 1_200}), "lately 1,200 datagrams were dropped by the kernel"),
         (but(lately={"names_over_cap": 7, "something": 1}), "lately 7 samples of new names were dropped"),
+        (but(lately={"timestamp_too_old": 7}), "lately 7 samples were dropped: their time"),
     ],
 )
 def test_health(snapshot: Snapshot, says: str | None) -> None:
