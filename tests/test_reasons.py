@@ -149,7 +149,7 @@ def test_every_check_of_the_doctor_is_in_the_docs() -> None:
 def test_how_long_a_post_waits_is_what_the_docs_say() -> None:
     page = (ROOT / "docs" / "reliability.md").read_text().partition("## How long a POST waits")[2].partition("\n## ")[0]
     for words in (
-        f"noticed to be away after {LATE_SECONDS:g} s",
+        f"the service notices it after {LATE_SECONDS:g} s",
         f"Redis is given {LIMIT_SECONDS * 1000:g} ms for limits and {SECONDS:g} s for the spill",
         f"No request waits for more than {WAIT_SECONDS:g} s",
     ):
