@@ -1,8 +1,8 @@
 """The columns of an answer: what each operation makes of a window's summary and histogram. Pure."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from functools import cache, partial
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -22,6 +22,30 @@ _OF_SUMMARIES: Final[dict[str, Callable[[Buckets], Column]]] = {
     "min": lambda summaries: summaries.lows,
     "max": lambda summaries: summaries.highs,
 }
+
+
+class Answered(NamedTuple):
+    """The windows with data of a query, or of a part of its range, with the values of each of its columns."""
+
+    summaries: Buckets
+    columns: Sequence[Values]
+
+
+def joined(parts: Sequence[Answered]) -> Answered:
+    """At least one part as one. No window is in two of them."""
+    if len(parts) == 1:
+        return parts[0]
+    summaries = Buckets(*map(np.concatenate, zip(*(part.summaries for part in parts), strict=True)))
+    order = np.lexsort((summaries.starts, summaries.metric_ids))
+    columns = [
+        Values(
+            np.concatenate([values.numbers for values in column])[order],
+            column[0].decimals,
+            None if column[0].known is None else np.concatenate([values.known for values in column])[order],
+        )
+        for column in zip(*(part.columns for part in parts), strict=True)
+    ]
+    return Answered(Buckets(*(column[order] for column in summaries)), columns)
 
 
 def columns_of(query: Query, found: Distribution, counters: Collection[int], windows: Windows) -> list[Values]:

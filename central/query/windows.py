@@ -8,6 +8,7 @@ that the local clock shows twice is two windows. The store sums smaller UTC wind
 
 from collections.abc import Iterator
 from datetime import datetime
+from itertools import pairwise
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -46,6 +47,13 @@ def windows_between(start: int, end: int, seconds: int, zone: ZoneInfo | None = 
     step = int(np.gcd.reduce(edges))
     fits = next((size for size in (_HOUR, 900, 60) if step % size == 0), 60)
     return Windows(edges[:-1], edges[1:], fits)
+
+
+def spans(windows: Windows, start: int, end: int, most: int) -> list[tuple[int, int]]:
+    """[start, end) in pieces of at most ``most`` whole windows, in order; a piece is a start and an end."""
+    edges = [*windows.starts[::most].tolist(), end]
+    pieces = ((max(first, start), min(after, end)) for first, after in pairwise(edges))
+    return [(first, after) for first, after in pieces if first < after]
 
 
 def start_of_window(moment: int, seconds: int, zone: ZoneInfo | None = None) -> int:

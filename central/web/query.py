@@ -15,12 +15,12 @@ from central.errors import ApiError, invalid, unavailable
 from central.fair_slots import FairSlots, SlotBounds
 from central.ingest.answers import Answer
 from central.ingest.names import Names
-from central.query.columns import columns_of
+from central.query.columns import Answered, columns_of, joined
 from central.query.formats import CSV
 from central.query.operations import need_histograms
 from central.query.parameters import Query, check_kinds, parse_list, parse_query
 from central.query.render import Notes, render
-from central.query.windows import Windows, fold, fold_entries, not_whole, windows_between
+from central.query.windows import Windows, fold, fold_entries, not_whole, spans, windows_between
 from central.retention import Retention
 from central.spill.spill import Spill
 from central.store.base import ListedName, Metric, Store, StoreError
@@ -35,6 +35,9 @@ _LARGE: Final = 2_000
 """Answers with more numbers are written in a thread, so that ten large ones at once do not delay the ingest."""
 _MANY_ENTRIES: Final = 20_000
 """The same for answers from more entries of histograms."""
+_HISTOGRAMS_AT_ONCE: Final = 2_000
+"""So many windows of all names are read with their histograms at once. It bounds the memory: some 500 buckets each take
+100 MB together. A window is always of one moment, and all windows are if they are read at once."""
 QUERIES: Final = "queries"
 SLOTS: Final = SlotBounds(at_once=3, of_one_key=1, waiting=64, waiting_of_one_key=16)
 """The slots for queries. A key takes one core of the machine at most, and another key does not wait for it."""
@@ -101,25 +104,32 @@ class QueryEndpoints:
             async with self.slots.slot(key.id):
                 windows = ask() if query.zone is None else await run(None, ask)
                 _check_steps(query, windows)
-                query_log.segments = segments = plan(start, query.end, windows.step) if metrics else []
-                found = Distribution(no_buckets(), no_entries())
-                if segments:
-                    found = await self._read(query, [metric.id for metric in metrics.values()], windows.step, segments)
-                query_log.rows = len(found.buckets.starts)
+                query_log.segments = plan(start, query.end, windows.step) if metrics else []
+                pieces = spans(windows, start, query.end, _at_once(query, windows)) if metrics else ()
+                parts = [await self._read(query, metrics, windows, span) for span in pieces]
+                found = joined(parts or [_answered(query, {}, Distribution(no_buckets(), no_entries()), windows)])
+                query_log.rows = len(found.summaries.starts)
                 notes = Notes(partial, unknown, not_whole(windows, start, query.end, self.clock()))
-                draw = functools.partial(_draw, query, metrics, found, windows, notes)
+                ids = {name: metric.id for name, metric in metrics.items()}
+                draw = functools.partial(render, query, ids, *found, notes)
                 drawn = max(query_log.rows, len(query.names) * len(windows.starts) * (query.fill is not None))
-                large = drawn * len(query.columns) > _LARGE or len(found.entries.starts) > _MANY_ENTRIES
-                body = await run(None, draw) if large else draw()
+                body = await run(None, draw) if drawn * len(query.columns) > _LARGE else draw()
         except StoreError as error:
             raise unavailable(f"the query could not be answered: {error}") from error
         return Answer(200, body, _headers(query, notes))
 
-    async def _read(self, query: Query, ids: Sequence[int], step: int, segments: Sequence[Segment]) -> Distribution:
-        """What the store has for the columns of a query. It reads histograms only if one of them needs them."""
+    async def _read(
+        self, query: Query, metrics: Mapping[str, Metric], windows: Windows, span: tuple[int, int]
+    ) -> Answered:
+        """The windows of a part of the range, of one snapshot. Reads histograms only if a column needs them."""
+        ids, segments = [metric.id for metric in metrics.values()], plan(*span, windows.step)
         if need_histograms(query.columns):
-            return await self.store.distribute(ids, step, segments)
-        return Distribution(await self.store.aggregate(ids, step, segments), no_entries())
+            found = await self.store.distribute(ids, windows.step, segments)
+        else:
+            found = Distribution(await self.store.aggregate(ids, windows.step, segments), no_entries())
+        make = functools.partial(_answered, query, metrics, found, windows)
+        large = len(found.buckets.starts) > _LARGE or len(found.entries.starts) > _MANY_ENTRIES
+        return await asyncio.get_running_loop().run_in_executor(None, make) if large else make()
 
     async def _nearest(self, unknown: Sequence[str], key: Key) -> dict[str, list[str]]:
         """Names that do not exist, each with similar names among at most MOST_LOOKED_AT that begin like it."""
@@ -164,12 +174,17 @@ def _listed(found: ListedName) -> dict[str, str]:
     return shown
 
 
-def _draw(query: Query, metrics: Mapping[str, Metric], found: Distribution, windows: Windows, notes: Notes) -> bytes:
+def _at_once(query: Query, windows: Windows) -> int:
+    """How many windows of the range are read at once: all, or with histograms so many as bound the memory."""
+    everything = max(1, len(windows.starts))
+    return max(1, _HISTOGRAMS_AT_ONCE // len(query.names)) if need_histograms(query.columns) else everything
+
+
+def _answered(query: Query, metrics: Mapping[str, Metric], found: Distribution, windows: Windows) -> Answered:
     if query.zone is not None:
         found = Distribution(fold(found.buckets, windows), fold_entries(found.entries, windows))
-    ids = {name: metric.id for name, metric in metrics.items()}
     counters = [metric.id for metric in metrics.values() if metric.kind == "counter"]
-    return render(query, ids, found.buckets, columns_of(query, found, counters, windows), notes)
+    return Answered(found.buckets, columns_of(query, found, counters, windows))
 
 
 def _check_steps(query: Query, windows: Windows) -> None:

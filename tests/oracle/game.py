@@ -188,6 +188,8 @@ class Game:
         asked = self._asked()
         start, end = sorted(self._moment() for _ in range(2))
         end += 1
+        if asked.window == "1m":  # more minutes are too many for an answer
+            start = max(start, end - 7 * _DAY * SECOND)
         query = {**asked.query(), "name": ",".join(names), "start": self._text(start), "end": self._text(end)}
         reply = await self.central.ask("GET", "/api/metrics/aggregate", params=query)
         if reply.status == 503 and self.away:

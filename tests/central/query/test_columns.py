@@ -4,11 +4,12 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from central.query.columns import columns_of
+from central.query.columns import Answered, columns_of, joined
 from central.query.parameters import Query
 from central.query.values import Values
 from central.query.windows import Windows, windows_between
-from central.store.distribution import Distribution, no_entries
+from central.store.buckets import Buckets
+from central.store.distribution import Distribution, Entries, no_entries
 from protocol.numbers import UNIT
 from protocol.times import parse_time
 from tests.central.query.test_percentiles import Window, distribution, told
@@ -69,6 +70,25 @@ def test_percentiles_and_shares_come_from_histograms() -> None:
         [100, 100],
         [100_000, None],
     ]
+
+
+@pytest.mark.parametrize("wide", [True, False])
+def test_parts_of_a_range_are_joined_in_the_order_of_id_and_time(wide: bool) -> None:
+    minutes = windows_between(-60, 60, 60)
+    query = asked("max", "p50", "fraction_below", fraction_below=25)
+    windows = [Window([(value, UNIT), (value + 1, UNIT)], unknown=value % 2) for value in (10, 21, 30, 40)]
+    whole = distribution(windows, wide=wide)
+    parts = []
+    for at in (-60, 0):
+        of_summaries, of_entries = whole.buckets.starts == at, whole.entries.starts == at
+        summaries = Buckets(*(column[of_summaries] for column in whole.buckets))
+        entries = Entries(*(column[of_entries] for column in whole.entries))
+        parts.append(Answered(summaries, columns_of(query, Distribution(summaries, entries), [], minutes)))
+    found = joined(parts)
+    assert [column.tolist() for column in found.summaries] == [column.tolist() for column in whole.buckets]
+    expected = columns_of(query, whole, [], minutes)
+    assert [told(values) for values in found.columns] == [told(values) for values in expected]
+    assert [values.decimals for values in found.columns] == [4, 4, 6]
 
 
 @pytest.mark.parametrize("operation", ["sum", "count", "avg", "min", "max", "rate", "p0", "p95", "fraction_below"])

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from central.query.windows import fold, fold_entries, not_whole, start_of_window, windows_between
+from central.query.windows import fold, fold_entries, not_whole, spans, start_of_window, windows_between
 from central.store.buckets import no_buckets
 from central.store.distribution import Entries, no_entries
 from protocol.times import format_time, parse_time
@@ -165,6 +165,24 @@ def test_folding_histograms_is_exact_and_keeps_their_order(rows: list[tuple[int,
     entries = Entries(*(np.array(part) for part in parts)) if found else no_entries()
     folded = zip(*(column.tolist() for column in fold_entries(entries, windows)), strict=True)
     assert [((number, at, bucket), weight) for number, at, bucket, weight in folded] == sorted(expected.items())
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "most", "found"),
+    [
+        (0, 300, 10, [(0, 300)]),
+        (0, 300, 5, [(0, 300)]),
+        (0, 300, 2, [(0, 120), (120, 240), (240, 300)]),
+        (30, 270, 2, [(30, 120), (120, 240), (240, 270)]),
+        (130, 300, 2, [(130, 240), (240, 300)]),
+        (0, 300, 1, [(at, at + 60) for at in range(0, 300, 60)]),
+        (0, 0, 2, []),
+    ],
+)
+def test_a_range_is_read_in_pieces_of_whole_windows(
+    start: int, end: int, most: int, found: list[tuple[int, int]]
+) -> None:
+    assert spans(windows_between(0, end, 60), start, end, most) == found
 
 
 def test_folding_nothing_gives_nothing() -> None:

@@ -72,6 +72,18 @@ async def test_a_percentile_is_the_middle_of_the_bucket_of_its_rank(stored: Cent
     assert [point["value"] for point in reply.json["data"]] == [Decimal("94.8224")]
 
 
+async def test_percentiles_of_many_windows_are_read_in_pieces(stored: Central) -> None:
+    asked = {"start": at(-24 * 6), "end": at(24), "format": "csv"}
+    reply = await stored.query("db.time,mixed", "p50", "1m", **asked)
+    assert reply.text.splitlines() == [
+        "name,timestamp,value,unavailable",
+        f"db.time,{at(2)},30.0032,",
+        f"db.time,{at(2, 60)},80.0768,",
+        f"mixed,{at(1)},7,",
+        f"mixed,{at(2)},,true",
+    ]
+
+
 async def test_the_share_below_a_value_stands_alone_or_beside_operations(stored: Central) -> None:
     asked = {"name": "db.time", "window": "1h", "fraction_below": "96.5", **SPAN}
     reply = await stored.ask("GET", AGGREGATE, params=asked)
