@@ -92,6 +92,7 @@ class Row(NamedTuple):
     """A point to store. Numbers are in units; ``weight``, ``low`` and ``high`` are None for a plain sample.
 
     ``histogram`` holds the samples of a summary that was sent with one, as bytes of protocol.histogram.
+    ``series_id`` is the series of a sample with tags; 0 without tags.
     """
 
     metric_id: int
@@ -101,6 +102,18 @@ class Row(NamedTuple):
     low: int | None
     high: int | None
     histogram: bytes | None = None
+    series_id: int = 0
+
+
+class IdGroup(NamedTuple):
+    """What a query adds up under ``key``: the whole name, or only some of its series if ``series_ids`` is not None.
+
+    0 in ``series_ids`` stands for the samples without tags. No two groups of a query share a key.
+    """
+
+    key: int
+    metric_id: int
+    series_ids: tuple[int, ...] | None
 
 
 class RequestId(NamedTuple):
@@ -284,10 +297,13 @@ class Store(Protocol):
     async def count_rejected(self) -> int:
         """How many rejected points the store keeps for an operator."""
 
-    async def aggregate(self, metric_ids: Sequence[int], window: int, segments: Sequence[Segment]) -> Buckets:
-        """Exact summaries per name and window, from one snapshot. Windows without data are left out."""
+    async def aggregate(self, groups: Sequence[IdGroup], window: int, segments: Sequence[Segment]) -> Buckets:
+        """Exact summaries per group and window, from one snapshot. Windows without data are left out.
 
-    async def distribute(self, metric_ids: Sequence[int], window: int, segments: Sequence[Segment]) -> Distribution:
+        The ids of the answer are the groups' keys.
+        """
+
+    async def distribute(self, groups: Sequence[IdGroup], window: int, segments: Sequence[Segment]) -> Distribution:
         """What ``aggregate`` gives, and how the samples are spread over their values; one snapshot."""
 
     async def under_lock(self, work: Callable[[], Awaitable[T]]) -> T:

@@ -23,7 +23,7 @@ from central.query.render import Notes, render
 from central.query.windows import Windows, fold, fold_entries, not_whole, spans, windows_between
 from central.retention import Retention
 from central.spill.spill import Spill
-from central.store.base import ListedName, Metric, Store, StoreError
+from central.store.base import IdGroup, ListedName, Metric, Store, StoreError
 from central.store.buckets import no_buckets
 from central.store.distribution import Distribution, no_entries
 from central.store.plan import Segment, plan, windows_touched
@@ -122,11 +122,12 @@ class QueryEndpoints:
         self, query: Query, metrics: Mapping[str, Metric], windows: Windows, span: tuple[int, int]
     ) -> Answered:
         """The windows of a part of the range, of one snapshot. Reads histograms only if a column needs them."""
-        ids, segments = [metric.id for metric in metrics.values()], plan(*span, windows.step)
+        groups = [IdGroup(metric.id, metric.id, None) for metric in metrics.values()]
+        segments = plan(*span, windows.step)
         if need_histograms(query.columns):
-            found = await self.store.distribute(ids, windows.step, segments)
+            found = await self.store.distribute(groups, windows.step, segments)
         else:
-            found = Distribution(await self.store.aggregate(ids, windows.step, segments), no_entries())
+            found = Distribution(await self.store.aggregate(groups, windows.step, segments), no_entries())
         make = functools.partial(_answered, query, metrics, found, windows)
         large = len(found.buckets.starts) > _LARGE or len(found.entries.starts) > _MANY_ENTRIES
         return await asyncio.get_running_loop().run_in_executor(None, make) if large else make()

@@ -12,7 +12,19 @@ from central.store.base import Row, Store
 from central.store.plan import WINDOWS, Level, Segment, plan
 from protocol.histogram import bucket_of, decode, encode
 from protocol.numbers import MAX_UNITS, UNIT
-from tests.central.store_help import DAY, FAR, NOW, OpenStore, as_rows, brute_force, group, name, plain
+from tests.central.store_help import (
+    DAY,
+    FAR,
+    NOW,
+    OpenStore,
+    as_rows,
+    ask_segments,
+    brute_force,
+    group,
+    name,
+    plain,
+    whole,
+)
 
 Spread = dict[tuple[int, int, int], int]
 """Weights by id, window's start and bucket."""
@@ -44,8 +56,8 @@ async def spread(
     store: Store, ids: Iterable[int], segments: Sequence[Segment] = (Segment("raw", *FAR),), window: int = DAY
 ) -> Spread:
     """What distribute says; its summaries are what aggregate says."""
-    found = await store.distribute(list(ids), window, segments)
-    assert as_rows(found.buckets) == as_rows(await store.aggregate(list(ids), window, segments))
+    found = await store.distribute(whole(ids), window, segments)
+    assert as_rows(found.buckets) == as_rows(await store.aggregate(whole(ids), window, segments))
     ids_found, starts, buckets, weights = (column.tolist() for column in found.entries)
     made = dict(zip(zip(ids_found, starts, buckets, strict=True), weights, strict=True))
     assert len(made) == len(ids_found), "an entry is there twice"
@@ -102,7 +114,7 @@ class HistogramsContract:
         store = await open_store()
         metric = await name(store, "a")
         await store.commit(group([Row(metric.id, NOW, 9, 3 * UNIT, 1, 5), plain(metric, 7)]))
-        found = await store.distribute([metric.id], DAY, [Segment("raw", *FAR)])
+        found = await store.distribute(whole([metric.id]), DAY, [Segment("raw", *FAR)])
         assert (found.buckets.weights.tolist(), found.entries.weights.tolist()) == ([4 * UNIT], [UNIT])
 
     async def test_a_range_without_points_has_no_entries(self, open_store: OpenStore) -> None:
@@ -155,7 +167,7 @@ class HistogramsContract:
 
         writing = asyncio.create_task(write())
         for _ in range(20):
-            found = await store.distribute([metric.id], DAY, [Segment("hour", *FAR)])
+            found = await store.distribute(whole([metric.id]), DAY, [Segment("hour", *FAR)])
             assert sum(found.buckets.weights) == sum(found.entries.weights)
         asked.set()
         await writing
@@ -172,4 +184,4 @@ class HistogramsContract:
             await store.tidy(idle=True)
         await store.commit(group(rows[1::2]))
         await assert_spread(store, [metric.id], rows)
-        assert as_rows(await store.aggregate([metric.id], DAY, [Segment("raw", *FAR)])) == brute_force(rows, *FAR, DAY)
+        assert await ask_segments(store, [metric.id], DAY, [Segment("raw", *FAR)]) == brute_force(rows, *FAR, DAY)

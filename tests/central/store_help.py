@@ -12,6 +12,7 @@ import numpy as np
 from central.store.base import (
     Caps,
     Group,
+    IdGroup,
     Metric,
     NewName,
     RequestId,
@@ -106,7 +107,12 @@ async def ask(
 
 async def ask_segments(store: Store, ids: Sequence[int], window: int, segments: Sequence[Segment]) -> list[Bucket]:
     """What the store answers, a row at a time."""
-    return as_rows(await store.aggregate(ids, window, segments))
+    return as_rows(await store.aggregate(whole(ids), window, segments))
+
+
+def whole(ids: Iterable[int]) -> list[IdGroup]:
+    """A group for each of these names, under its id."""
+    return [IdGroup(key, key, None) for key in ids]
 
 
 def as_rows(buckets: Buckets) -> list[Bucket]:

@@ -91,7 +91,7 @@ def point_columns(rows: Sequence[Row]) -> tuple[str, dict[str, Any]]:
     If all numbers have at most 14 digits, as nearly always, each is one column and is multiplied in 64 bits. Otherwise
     all numbers of the group are passed as two halves of ten digits.
     """
-    metric_ids, times, values, weights, lows, highs, histograms = zip(*rows, strict=True)
+    metric_ids, times, values, weights, lows, highs, histograms, _ = zip(*rows, strict=True)
     columns: dict[str, Any] = {"m": np.array(metric_ids, dtype=np.int32), "t": np.array(times, dtype=np.int64)}
     plain = not any(weights)
     numbers: dict[str, Sequence[int]] = {"v": values}

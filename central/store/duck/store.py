@@ -23,6 +23,7 @@ import structlog
 
 from central.store.base import (
     Group,
+    IdGroup,
     KeyStore,
     NameStore,
     NotStored,
@@ -229,12 +230,14 @@ class DuckStore:
 
     # --- queries
 
-    async def aggregate(self, metric_ids: Sequence[int], window: int, segments: Sequence[Segment]) -> Buckets:
+    async def aggregate(self, groups: Sequence[IdGroup], window: int, segments: Sequence[Segment]) -> Buckets:
         """See Store."""
+        metric_ids = [group.metric_id for group in groups]
         return await self.engine.read(lambda cursor: _aggregate(cursor, metric_ids, window, segments), lane=Lane.QUERY)
 
-    async def distribute(self, metric_ids: Sequence[int], window: int, segments: Sequence[Segment]) -> Distribution:
+    async def distribute(self, groups: Sequence[IdGroup], window: int, segments: Sequence[Segment]) -> Distribution:
         """See Store."""
+        metric_ids = [group.metric_id for group in groups]
         return await self.engine.read(lambda cursor: _distribute(cursor, metric_ids, window, segments), lane=Lane.QUERY)
 
     async def backup(self, target: Path) -> None:

@@ -86,7 +86,7 @@ def stamp(seconds: int) -> str:
 
 
 def _summary(row: Row) -> tuple[int, int, int, int]:
-    _, _, value, weight, low, high, _ = row
+    _, _, value, weight, low, high, _, _ = row
     return (
         UNIT if weight is None else weight,
         value,

@@ -17,6 +17,7 @@ import structlog
 
 from central.store.base import (
     Group,
+    IdGroup,
     KeyStore,
     NameStore,
     OutcomeUnknown,
@@ -236,14 +237,15 @@ class MySQLStore:
 
     # --- queries
 
-    async def aggregate(self, metric_ids: Sequence[int], window: int, segments: Sequence[Segment]) -> Buckets:
+    async def aggregate(self, groups: Sequence[IdGroup], window: int, segments: Sequence[Segment]) -> Buckets:
         """See Store."""
-        statement = sql.aggregate(metric_ids, window, segments)
+        statement = sql.aggregate([group.metric_id for group in groups], window, segments)
         rows = await self._readers.ask(lambda connection: connection.rows(statement))
         return await _off_loop(sum(count for _, count, _ in rows), lambda: sql.buckets(rows))
 
-    async def distribute(self, metric_ids: Sequence[int], window: int, segments: Sequence[Segment]) -> Distribution:
+    async def distribute(self, groups: Sequence[IdGroup], window: int, segments: Sequence[Segment]) -> Distribution:
         """See Store."""
+        metric_ids = [group.metric_id for group in groups]
         return await self._readers.ask(lambda connection: _distribute(connection, metric_ids, window, segments))
 
     async def under_lock(self, work: Callable[[], Awaitable[T]]) -> T:

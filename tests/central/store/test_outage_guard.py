@@ -15,7 +15,7 @@ from central.store.retention import RetentionStore, State
 from central.store.series import NewSeries, SeriesCaps, SeriesStore, TagFilter
 from protocol.numbers import UNIT
 from tests.central.spill_help import Line
-from tests.central.store_help import CAPS, NOW, Clock, group, name, plain
+from tests.central.store_help import CAPS, NOW, Clock, group, name, plain, whole
 from tests.central.write_help import total
 
 LATE = 0.05
@@ -39,8 +39,8 @@ IN_TIME: dict[str, Call] = {
 }
 UNBOUND: dict[str, Call] = {
     "names.page": lambda store, _: store.names.page("", "", 5),
-    "aggregate": lambda store, _: store.aggregate([1], 60, [Segment("raw", 0, 60)]),
-    "distribute": lambda store, _: store.distribute([1], 60, [Segment("raw", 0, 60)]),
+    "aggregate": lambda store, _: store.aggregate(whole([1]), 60, [Segment("raw", 0, 60)]),
+    "distribute": lambda store, _: store.distribute(whole([1]), 60, [Segment("raw", 0, 60)]),
     "names.delete": lambda store, _: store.names.delete("a"),
     "names.purge": lambda store, _: store.names.purge(),
     "series.select": lambda store, _: store.series.select(1, [], 0, 9),

@@ -10,7 +10,7 @@ import pytest
 
 from central.app import Outside
 from central.log import BURST
-from central.store.base import StoreUnavailable
+from central.store.base import IdGroup, StoreUnavailable
 from central.store.buckets import Buckets
 from central.store.plan import Segment
 from protocol.times import format_time
@@ -23,14 +23,14 @@ ALL_SLOW = Outside(bcrypt_cost=QUICK_HASH, slow_seconds=0.0)
 class NoQueries(Overlay):
     """A store that answers no query."""
 
-    async def aggregate(self, metric_ids: Sequence[int], window: int, segments: Sequence[Segment]) -> Buckets:
+    async def aggregate(self, groups: Sequence[IdGroup], window: int, segments: Sequence[Segment]) -> Buckets:
         raise StoreUnavailable("the disk is on fire")
 
 
 class Broken(Overlay):
     """A store with a fault of ours in it."""
 
-    async def aggregate(self, metric_ids: Sequence[int], window: int, segments: Sequence[Segment]) -> Buckets:
+    async def aggregate(self, groups: Sequence[IdGroup], window: int, segments: Sequence[Segment]) -> Buckets:
         raise RuntimeError("a fault of ours")
 
 

@@ -7,7 +7,7 @@ import pytest
 from central.store.mysql.store import TimeLimits
 from central.store.plan import plan
 from tests.central.mysql_help import opened
-from tests.central.store_help import DAY, NOW, name
+from tests.central.store_help import DAY, NOW, name, whole
 from tests.servers import MariaDB
 
 PATIENT = TimeLimits(read=300, lock=300)
@@ -28,7 +28,7 @@ async def test_a_query_whose_caller_has_gone_ends_at_the_server(mariadb: MariaDB
         metric = await name(store, "a")
         with mariadb.connect() as connection, connection.cursor() as cursor:
             cursor.execute(f"LOCK TABLES `{database}`.rollup_minute WRITE, `{database}`.rollup_hour WRITE")
-            asking = asyncio.create_task(store.aggregate([metric.id], 60, plan(NOW - DAY, NOW, 60)))
+            asking = asyncio.create_task(store.aggregate(whole([metric.id]), 60, plan(NOW - DAY, NOW, 60)))
             await until(mariadb, database, 1)
             asking.cancel()
             with pytest.raises(asyncio.CancelledError):
