@@ -33,7 +33,7 @@ def add(group: Group, submission: Submission, known: Known, remembered: Iterable
         metrics, submission.renamed = known.metrics, []
         group.rows.extend(
             [
-                _row(Row, (metrics[name].id, recorded_at, value, weight, low, high, histogram))
+                _row(Row, (metrics[name].id, recorded_at, value, weight, low, high, histogram, 0))
                 for name, _, value, recorded_at, weight, low, high, histogram, _ in submission.items
             ]
         )
@@ -53,7 +53,7 @@ def _add_placed(group: Group, submission: Submission, sent_as: list[MetricType |
         if name != item.name:
             renamed[name] = None
         _, _, value, recorded_at, weight, low, high, histogram, _ = item
-        group.rows.append(_row(Row, (metric.id, recorded_at, value, weight, low, high, histogram)))
+        group.rows.append(_row(Row, (metric.id, recorded_at, value, weight, low, high, histogram, 0)))
     submission.renamed = list(renamed)
 
 
