@@ -34,7 +34,7 @@ KNOWN_REASONS: Final = (
     *(f"rejected_{code}" for code in ITEM_CODES),
 )
 """Every known reason. Each is shown with a count of 0 from the start, so that Prometheus sees the first loss."""
-KNOWN_NOTES: Final = (*get_args(Note), "series_over_cap", "gauges_forgotten", "gauge_state_bad")
+KNOWN_NOTES: Final = (*get_args(Note), "series_over_cap", "gauges_forgotten", "gauge_state_bad", "histograms_over_cap")
 
 UNREADABLE: Final = "in lines that could not be read"
 FULL: Final = "in windows that were full"

@@ -22,6 +22,8 @@ ACCEPTS_HEADER: Final = "Metrics-Accepts"
 """In each answer: the optional fields of an item that this central knows, as words with commas between."""
 HISTOGRAMS: Final = "histograms"
 """The word for an item's field ``histogram``."""
+TAGS: Final = "tags"
+"""The word for an item's field ``tags``."""
 ID_DAYS: Final = 8
 """How long central remembers an Idempotency-Key. It is longer than MAX_AGE_SECONDS, so that no retry outlives it."""
 MAX_IDEMPOTENCY_KEY: Final = 255

@@ -22,7 +22,6 @@ SMALL = {
     "central/web/counts.py": "each part of the edge counts there, and the meters read it",
     "central/web/store_answers.py": "three endpoints answer for a store in the same way",
     "loadtest/bare.py": "a program of its own",
-    "protocol/limits.py": "what both ends of the wire agree on",
     "protocol/names.py": "what both ends of the wire agree on",
     "runtime/redact.py": "log lines and error messages go through it in both programs",
     "runtime/start_error.py": "one class for every program",

@@ -21,11 +21,13 @@ from typing import Any, Final, Literal
 from agent.aggregate.compiled import MaybeCore
 from agent.aggregate.earlier import EarlierWindows
 from agent.aggregate.grouping import LineGroup, LineGrouper, Meaning
+from agent.aggregate.histograms import Histograms
 from agent.aggregate.open_window import OpenWindow
 from agent.aggregate.room import Room
 from agent.aggregate.values import Summary, from_fine, summarize, try_last, try_summarize, try_values
 from agent.aggregate.window import Window
 from agent.ledger import AGENT_FAULT, Ledger, lines_in
+from protocol import histogram
 from protocol.statsd import EXACT, KEEP, ONE, MetricType, Note, Tail, Value, parse_values
 from protocol.statsd_tags import TagRules
 
@@ -72,9 +74,12 @@ class Aggregator:
         self._packets: list[bytes] = []
         self._bytes = 0
         self._grouper = LineGrouper(options.prefix, options.tags, ledger.reject)
+        merge = core.merge if core else histogram.merge
         self._room = Room(options.max_names)
-        self._tables = OpenWindow(self._room, options.max_members, options.gauges == "delta", ledger)
-        self._earlier = EarlierWindows(options.max_names, options.max_members, options.interval, ledger)
+        self._tables = OpenWindow(self._room, options.max_members, options.gauges == "delta", ledger, Histograms(merge))
+        self._earlier = EarlierWindows(
+            options.max_names, options.max_members, options.interval, ledger, Histograms(merge)
+        )
         self._work: deque[Iterator[None]] = deque()
         """In order: what was fed and is not counted yet, and the ends of windows. Each iterator does one step."""
         self._closed: deque[Window] = deque()
@@ -189,17 +194,16 @@ class Aggregator:
         self._work.append(self._count_sums(sums))
         self._work.append(self._count_lines(text))
 
-    def _count_sums(self, sums: Iterator[tuple[Any, int, int, int, int, int, bool]]) -> Iterator[None]:
+    def _count_sums(self, sums: Iterator[tuple[Any, int, int, int, int, int, bool, bytes]]) -> Iterator[None]:
         add, note, ledger = self._tables.add, self._note, self._ledger
         while taken := list(islice(sums, STEP)):
-            for meaning, lines, samples, total, low, high, fine in taken:
+            for meaning, lines, samples, total, low, high, fine, spread in taken:
                 received = ledger.received
                 try:
                     name, tail, notes = meaning
                     if notes:
                         note(notes, lines)
-                    numbers = from_fine(samples, total, low, high) if fine else Summary(samples, total, low, high)
-                    add(name, tail, numbers)
+                    add(name, tail, (from_fine if fine else Summary)(samples, total, low, high, spread))
                 except Exception as error:
                     self._lose(error, repr(meaning).encode(), samples - (ledger.received - received))
             yield
@@ -243,24 +247,25 @@ class Aggregator:
         self._behind = False
         yield
 
-    def _learn(self, raw: bytes, text: bytes) -> tuple[int, Meaning | None]:
-        """For the core: the largest value that it may count by itself (0 for none), and what the lines mean."""
+    def _learn(self, raw: bytes, text: bytes) -> tuple[int, Meaning | None, bool]:
+        """For the core: the limit of the values that it may count by itself, what the lines mean, whether by bucket."""
         try:
             meaning = self._grouper.meaning(raw, text)
         except Exception:
-            return 0, None  # the line is left to plain Python, which counts it, or counts it as lost
+            return 0, None, False  # the line is left to plain Python, which counts it, or counts it as lost
         if meaning is None or meaning.tail.type not in {"counter", "timing"} or meaning.tail.timestamp is not None:
-            return 0, None
-        return int(meaning.tail.limit), meaning
+            return 0, None, False
+        return int(meaning.tail.limit), meaning, meaning.tail.type == "timing"
 
     def _count_numbers(self, group: LineGroup) -> None:
         values, tail = group.values, group.tail
-        summary = self._summaries(values) if len(values) <= SHORT_VALUES else try_summarize(values)
+        spread = tail.type == "timing"
+        summary = (self._summaries if len(values) <= SHORT_VALUES else try_summarize)(values, spread=spread)
         if summary is None or (tail.rate is not ONE and not summary.is_within(tail.limit)):
             numbers = [value.number for value in self._values(group)]
             if not numbers:
                 return
-            summary = summarize(numbers)
+            summary = summarize(numbers, spread=spread)
         elif group.notes:
             self._note(group.notes, (values.count(b"\n") + 1) * group.times)
         if group.times > 1:

@@ -8,9 +8,10 @@ class Core:
 
     ``learn`` returns the limit of the values, a whole number: each value must be between -limit and limit, both
     excluded. With 0 the core does not count these lines. The second result is the object that ``take`` gives for them.
+    The third says whether to count the values by bucket too; without it they are not.
     """
 
-    def __init__(self, learn: Callable[[bytes, bytes], tuple[int, Any]], /) -> None: ...
+    def __init__(self, learn: Callable[[bytes, bytes], tuple[int, Any] | tuple[int, Any, bool]], /) -> None: ...
     @property
     def left(self) -> int:
         """Bytes of the lines that were stored and not counted."""
@@ -25,12 +26,14 @@ class Core:
         Raises what ``learn`` raises.
         """
 
-    def take(self) -> tuple[Iterator[tuple[Any, int, int, int, int, int, bool]], bytes]:
+    def take(self) -> tuple[Iterator[tuple[Any, int, int, int, int, int, bool, bytes]], bytes]:
         """What was counted since the last take, and the lines that were not counted, as sent, each with a newline.
 
-        A counted series is (object from ``learn``, lines, values, sum, smallest, largest, fine). The numbers are in
-        10^-6, or in 10^-18 where ``fine`` is true. All is copied in one step; the iterator makes the objects one by
-        one. A MemoryError of the iterator loses nothing: it gives the same series next time.
+        A counted series is (object from ``learn``, lines, values, sum, smallest, largest, fine, histogram). The numbers
+        are in 10^-6, or in 10^-18 where ``fine`` is true. The histogram is as protocol.histogram.encode makes it, where
+        each value weighs one sample. It is empty when values are not counted by bucket. All is copied in one step; the
+        iterator makes the objects one by one. A MemoryError of the iterator loses nothing: it gives the same series
+        next time.
         """
 
     @staticmethod

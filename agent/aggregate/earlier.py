@@ -7,6 +7,7 @@ together with the open one and become batches of their own.
 from collections.abc import Iterable
 from typing import Final
 
+from agent.aggregate.histograms import Histograms
 from agent.aggregate.open_window import OpenWindow
 from agent.aggregate.room import Room
 from agent.aggregate.window import Window, WindowItem, window_start
@@ -18,13 +19,17 @@ MAX_WINDOWS: Final = 100
 
 
 class EarlierWindows:
-    """At most MAX_WINDOWS windows, whose names share the room of one. The caller works inside localcontext(EXACT)."""
+    """At most MAX_WINDOWS windows. Their names, and their histograms, share the room of one.
 
-    def __init__(self, max_names: int, max_members: int, interval: int, ledger: Ledger) -> None:
+    The caller works inside localcontext(EXACT).
+    """
+
+    def __init__(self, max_names: int, max_members: int, interval: int, ledger: Ledger, histograms: Histograms) -> None:
         self._room = Room(max_names)
         self._max_members = max_members
         self._interval = interval
         self._ledger = ledger
+        self._histograms = histograms
         self._windows: dict[int, OpenWindow] = {}
 
     def at(self, timestamp: int) -> OpenWindow | None:
@@ -34,7 +39,7 @@ class EarlierWindows:
         if window is None and len(self._windows) < MAX_WINDOWS:
             # A value with a time is never a delta, and the last value of a gauge is that of the open window.
             members = self._max_members // MAX_WINDOWS
-            window = self._windows[start] = OpenWindow(self._room, members, False, self._ledger)
+            window = self._windows[start] = OpenWindow(self._room, members, False, self._ledger, self._histograms)
         return window
 
     def close(self, start: int) -> list[Window]:

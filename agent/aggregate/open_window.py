@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import Final, TypeAlias
 
 from agent.aggregate.gauges import Gauges
+from agent.aggregate.histograms import Histograms
 from agent.aggregate.room import Room, counts_as_name, overflow_of
 from agent.aggregate.sets import Sets
 from agent.aggregate.sums import SumsByRate
@@ -26,12 +27,13 @@ class OpenWindow:
     clears the room when all windows that share it are closed.
     """
 
-    def __init__(self, room: Room, max_members: int, deltas: bool, ledger: Ledger) -> None:
+    def __init__(self, room: Room, max_members: int, deltas: bool, ledger: Ledger, histograms: Histograms) -> None:
         self.gauges: Final = Gauges(2 * room.capacity, deltas)
         self._room = room
         self._ledger = ledger
-        self._counters = SumsByRate("counter", room.capacity)
-        self._timings = SumsByRate("timing", room.capacity)
+        self._histograms = histograms
+        self._counters = SumsByRate("counter", room.capacity, histograms)
+        self._timings = SumsByRate("timing", room.capacity, histograms)
         self._numbers: Mapping[MetricType, SumsByRate] = {"counter": self._counters, "timing": self._timings}
         self._sets = Sets(max_members)
         self._tables: tuple[NameTable, ...] = (self._counters, self._timings, self.gauges, self._sets)
@@ -78,6 +80,9 @@ class OpenWindow:
         if self.gauges.forgotten:
             self._ledger.notes["gauges_forgotten"] += self.gauges.forgotten
             self.gauges.forgotten = 0
+        if self._histograms.given_up:
+            self._ledger.notes["histograms_over_cap"] += self._histograms.given_up
+            self._histograms.given_up = 0
         gauges = self.gauges.values()
         kinds = (
             self._counters.close(start),

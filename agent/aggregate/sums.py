@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator, Set
 from decimal import Decimal
 from typing import Final, TypeAlias
 
-from agent.aggregate.values import Millionths, Summary
+from agent.aggregate.histograms import UNKNOWN, Histograms, weighted
+from agent.aggregate.values import Millionths, Summary, to_unit
 from agent.aggregate.window import WindowItem
 from protocol.item import Item
 from protocol.numbers import MAX_UNITS, UNIT, divide_half_even
@@ -21,18 +22,22 @@ MAX_RATES: Final = 100
 _MILLION: Final = 1_000_000
 _MILLIONTHS_PER_UNIT: Final = _MILLION // UNIT
 
-_Sums: TypeAlias = tuple[int, int, Millionths, Millionths, Millionths, dict[Decimal, tuple[int, Millionths]] | None]
-"""What one name has received: (samples, samples of rate 1, their sum, smallest value, largest value, by other rate:
-(samples, sum)). Samples are not weighted. A plain tuple of numbers costs the garbage collector nothing."""
+_Rated: TypeAlias = tuple[int, Millionths, bytes]
+"""What one name has received at one rate: (samples, sum, histogram). None of them is weighted."""
+_Sums: TypeAlias = tuple[int, int, Millionths, Millionths, Millionths, bytes, dict[Decimal, _Rated] | None]
+"""What one name has received: (samples, samples of rate 1, their sum, smallest value, largest value, histogram of rate
+1, by other rate: _Rated). A plain tuple of numbers costs the garbage collector nothing."""
 
 
 class SumsByRate:
     """The counters, or the timings, of the open window.
 
-    ``capacity`` bounds the rates of all names together. The first rate of each name does not count.
+    ``capacity`` bounds the rates of all names together. The first rate of each name does not count. ``histograms`` is
+    shared by all tables that close together.
     """
 
-    def __init__(self, sent_as: MetricType, capacity: int) -> None:
+    def __init__(self, sent_as: MetricType, capacity: int, histograms: Histograms) -> None:
+        self._histograms = histograms
         self._sent_as: MetricType = sent_as
         self._room = self._capacity = capacity
         self._by_name: dict[str, _Sums] = {}
@@ -47,20 +52,22 @@ class SumsByRate:
         """Add values of one rate. Returns how many were refused: all of them when there is no room for their rate."""
         known = self._by_name.get(name)
         if known is None:
-            self._by_name[name] = _first(rate, summary)
+            self._by_name[name] = self._first(rate, summary)
             return 0
         *_, by_rate = known
         if by_rate is not None and rate is not ONE and rate not in by_rate:
             if not self._room or len(by_rate) >= MAX_RATES:
                 return summary.samples
             self._room -= 1
-        self._by_name[name] = _sum(known, rate, summary)
+        self._by_name[name] = self._sum(known, rate, summary)
         return 0
 
     def remove(self, name: str) -> int:
         """Forget a name of this window. Returns its samples."""
-        samples, *_, by_rate = self._by_name.pop(name)
+        samples, *_, histogram, by_rate = self._by_name.pop(name)
         self._room += len(by_rate) - 1 if by_rate else 0
+        for one in (histogram, *(rated for *_, rated in (by_rate or {}).values())):
+            self._histograms.forget(one)
         return samples
 
     def names(self) -> Set[str]:
@@ -74,42 +81,53 @@ class SumsByRate:
         it that add up exactly.
         """
         sums, self._by_name, self._room = self._by_name, {}, self._capacity
+        self._histograms.close()
         return (item for name in list(sums) for item in _items(name, self._sent_as, start, sums.pop(name)))
 
+    def _first(self, rate: Decimal, summary: Summary) -> _Sums:
+        samples, total, low, high, histogram = summary
+        histogram = self._histograms.first(histogram)
+        if rate is ONE:
+            return samples, samples, total, low, high, histogram, None
+        return samples, 0, 0, low, high, UNKNOWN, {rate: (samples, total, histogram)}
 
-def _first(rate: Decimal, summary: Summary) -> _Sums:
-    samples, total, low, high = summary
-    if rate is ONE:
-        return samples, samples, total, low, high, None
-    return samples, 0, 0, low, high, {rate: (samples, total)}
+    def _sum(self, known: _Sums, rate: Decimal, summary: Summary) -> _Sums:
+        samples, plain, total, low, high, histogram, by_rate = known
+        if rate is ONE:
+            histogram = self._spread(plain, histogram, summary)
+            plain += summary.samples
+            total += summary.total
+        else:
+            by_rate = {} if by_rate is None else by_rate
+            count, rated, spread = by_rate.get(rate, (0, 0, UNKNOWN))
+            spread = self._spread(count, spread, summary)
+            by_rate[rate] = count + summary.samples, rated + summary.total, spread
+        low, high = min(low, summary.low), max(high, summary.high)
+        return samples + summary.samples, plain, total, low, high, histogram, by_rate
 
-
-def _sum(known: _Sums, rate: Decimal, summary: Summary) -> _Sums:
-    samples, plain, total, low, high, by_rate = known
-    if rate is ONE:
-        plain += summary.samples
-        total += summary.total
-    else:
-        by_rate = {} if by_rate is None else by_rate
-        count, rated = by_rate.get(rate, (0, 0))
-        by_rate[rate] = count + summary.samples, rated + summary.total
-    return samples + summary.samples, plain, total, min(low, summary.low), max(high, summary.high), by_rate
+    def _spread(self, count: int, known: bytes, summary: Summary) -> bytes:
+        """The histogram of ``count`` values and of those of a summary, all of one rate."""
+        return self._histograms.add(known, summary.histogram) if count else self._histograms.first(summary.histogram)
 
 
 def _items(name: str, sent_as: MetricType, start: int, sums: _Sums) -> Iterable[WindowItem]:
     """The items of one name, at least one."""
     kind = KIND_OF[sent_as]
-    samples, plain, total, low, high, by_rate = sums
-    value, weight = _unit(total), plain * UNIT
+    samples, plain, total, low, high, histogram, by_rate = sums
+    value, weight = to_unit(total), plain * UNIT
     if by_rate:
-        value = _units([(total, ONE), *((rated, rate) for rate, (_, rated) in by_rate.items())])
-        counts = [(plain, ONE), *((count, rate) for rate, (count, _) in by_rate.items())]
+        value = _units([(total, ONE), *((rated, rate) for rate, (_, rated, _) in by_rate.items())])
+        counts = [(plain, ONE), *((count, rate) for rate, (count, *_) in by_rate.items())]
         weight = _units((count * _MILLION, rate) for count, rate in counts)
+        spreads = [*([(histogram, ONE)] if plain else []), *((one, rate) for rate, (*_, one) in by_rate.items())]
+        histogram = weighted(spreads)
     elif samples == 1:
         return (WindowItem(Item(name, kind, value, start), 1, sent_as),)
-    bounds = _unit(low), _unit(high)
+    bounds = to_unit(low), to_unit(high)
     if -MAX_UNITS <= value <= MAX_UNITS and weight <= MAX_UNITS:
-        return (WindowItem(Item(name, kind, value, start, weight, *bounds), samples, sent_as),)
+        item = Item(name, kind, value, start, weight, *bounds, histogram or None)
+        return (WindowItem(item, samples, sent_as),)
+    # Which samples would be in which of several items is not known, so they have no histogram.
     items = max(-(-abs(value) // MAX_UNITS), -(-weight // MAX_UNITS))
     return [
         WindowItem(Item(name, kind, item_value, start, item_weight, *bounds), item_samples, sent_as)
@@ -117,13 +135,6 @@ def _items(name: str, sent_as: MetricType, start: int, sums: _Sums) -> Iterable[
             _spread(value, items), _spread(weight, items), _spread(samples, items), strict=True
         )
     ]
-
-
-def _unit(amount: Millionths) -> int:
-    """Units of an amount, rounded half even."""
-    if type(amount) is int:
-        return divide_half_even(amount, _MILLIONTHS_PER_UNIT)
-    return _units([(amount, ONE)])
 
 
 def _units(amounts: Iterable[tuple[Millionths, Decimal]]) -> int:

@@ -16,7 +16,8 @@ from agent.attempts import Attempts, Tell
 from agent.clock import CentralClock, parse_http_date
 from agent.forward.backoff import Uniform, backoff, retry_after
 from agent.forward.clashes import Clashes
-from agent.forward.outcome import Action, Outcome, Reply, allowance, our_body, outcome
+from agent.forward.optional_fields import OptionalFields
+from agent.forward.outcome import KEY_REUSED, Action, Outcome, Reply, allowance, our_body, outcome
 from agent.forward.schedule import Schedule
 from agent.forward.send import UnreachableError
 from agent.spool.batch import Batch
@@ -106,6 +107,7 @@ class Forwarder:
         self._pace = pace
         self._tell = tell
         self._schedule = Schedule(pace.interval, pace.share, pace.uniform)
+        self._optional = OptionalFields()
         self._failures = 0
         self._was_held = False
         self._fresh_next = True
@@ -224,21 +226,17 @@ class Forwarder:
             message = "the service knows no /health under FIESTA_AGENT_CENTRAL_URL: is there a path too many in it?"
             return self._failed(Outcome(Action.SHOUT, "http_404", message), answer)
         self._clock.learn(answer.date, ours is not None, answer.clock_skew)
+        if ours is not None:
+            self._optional.learn(answer.accepts)
         if self._clock.age():
             self._clock.assume()  # there was no Date, or not central's
         return _AT_ONCE
 
     async def _send(self, entry: IndexEntry, batch: Batch) -> float:
         try:
-            answer = await self._central.post(batch.id, batch.body(), batch.types)
+            answer, result = await self._post(batch)
         except UnreachableError as error:
             return self._failed(Outcome(Action.WAIT, "network", str(error)), None, entry)
-        if our_body(answer) is not None:
-            self._clock.learn(answer.date, ours=True, skew=answer.clock_skew)
-            allowed = allowance(answer)
-            if allowed is not None:
-                self._schedule.allowed(allowed, self._clock.steady())
-        result = outcome(answer, len(batch.items))
         if result.action is Action.ACK:
             self.clashes.note(answer.renamed)
             self._spool.acknowledge(entry, _samples_by_code(batch, result))
@@ -251,6 +249,21 @@ class Forwarder:
             self._tell("dead_letter", f"the service refused {entry.name} for good: {result.reason}: {result.message}")
             return self._succeeded(result)
         return self._failed(result, answer, entry)
+
+    async def _post(self, batch: Batch) -> tuple[Reply, Outcome]:
+        """Send a batch in the form that the service takes, and in another one where the service has its id already."""
+        for form in self._optional.forms(batch):
+            answer = await self._central.post(form.id, form.body(), form.types)
+            result = outcome(answer, len(form.items))
+            if our_body(answer) is not None:
+                self._optional.learn(answer.accepts)
+                self._clock.learn(answer.date, ours=True, skew=answer.clock_skew)
+                allowed = allowance(answer)
+                if allowed is not None:
+                    self._schedule.allowed(allowed, self._clock.steady())
+            if result.reason != KEY_REUSED:
+                break
+        return answer, result
 
     def _split(self, entry: IndexEntry, batch: Batch) -> float:
         if self._spool.try_split(entry, batch):

@@ -48,6 +48,8 @@ class Reply(NamedTuple):
     """Metrics-Renamed: the longer names of items whose own name belongs to another type."""
     clock_skew: str | None = None
     """Metrics-Clock-Skew: how many seconds a window may lie in central's future."""
+    accepts: str | None = None
+    """Metrics-Accepts: which fields the service takes that not every service knows."""
 
 
 class Allowance(NamedTuple):
@@ -89,6 +91,8 @@ _FOR_ALL: Final[Mapping[int, Action]] = {401: Action.HOLD, 403: Action.HOLD, 429
 _OURS_ALONE: Final = 500
 """A fault in central. Another batch may not meet it."""
 
+KEY_REUSED: Final = "IDEMPOTENCY_KEY_REUSED"
+"""The id of the batch came before with other bytes."""
 _CODE: Final = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
 
 

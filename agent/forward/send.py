@@ -13,7 +13,7 @@ from agent.forward.api_key import ApiKey
 from agent.forward.dial import in_words
 from agent.forward.http_connection import HttpConnection
 from agent.forward.outcome import Reply
-from protocol.limits import SKEW_HEADER
+from protocol.limits import ACCEPTS_HEADER, SKEW_HEADER
 from protocol.statsd_types import RENAMED_HEADER, TYPES_HEADER
 
 TIMEOUT_SECONDS: Final = 10.0
@@ -101,6 +101,7 @@ class Sender:
             headers.get("ratelimit-reset"),
             headers.get(RENAMED_HEADER.lower()),
             headers.get(SKEW_HEADER.lower()),
+            headers.get(ACCEPTS_HEADER.lower()),
         )
 
 

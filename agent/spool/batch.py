@@ -2,14 +2,17 @@
 
 import secrets
 from collections.abc import Callable, Iterator
-from itertools import count, islice
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from agent.aggregate.window import Window
+from agent.aggregate.window import Window, WindowItem
 from protocol.item import item_to_json
-from protocol.limits import MAX_BATCH_ITEMS
+from protocol.limits import MAX_BATCH_ITEMS, MAX_BODY_BYTES
 from protocol.statsd_types import to_letters
 from protocol.times import format_time
+
+FULL_BYTES: Final = MAX_BODY_BYTES * 3 // 4
+"""A batch whose items have so many bytes takes no more. An item with the largest histogram has less than the other
+quarter. So a body is within every limit of the wire, also uncompressed."""
 
 
 class Unsure(NamedTuple):
@@ -27,7 +30,8 @@ class Batch(NamedTuple):
     ``items`` has the JSON objects as text, ``samples`` how many samples each of them stands for.
     ``types`` has one letter per item for its StatsD type (protocol.statsd_types). It is empty in batches of old
     versions. ``unsure`` is set while the clock that gave ``start`` may be wrong and the batch was never sent.
-    An item is under 460 bytes, so the largest body, 460 kB, is below every limit of the wire.
+    An item is under 460 bytes without its histogram, which usually has some 150. With large ones a batch has fewer
+    items: see FULL_BYTES.
     """
 
     id: str
@@ -71,16 +75,20 @@ def random_id() -> str:
 
 def batches(window: Window, new_id: Callable[[], str] = random_id) -> Iterator[Batch]:
     """The batches of a window, made one by one. Each gets its id here, before anything is sent."""
-    items, when = iter(window.items), format_time(window.start)
-    for part in count():
-        chosen = list(islice(items, MAX_BATCH_ITEMS))
-        if not chosen:
-            return
-        yield Batch(
-            new_id(),
-            window.start,
-            part,
-            tuple(entry.samples for entry in chosen),
-            tuple(item_to_json(entry.item, when) for entry in chosen),
-            to_letters(entry.sent_as for entry in chosen),
-        )
+    when = format_time(window.start)
+    part, chosen, size = 0, list[tuple[WindowItem, str]](), 0
+    for entry in window.items:  # not one more is taken before its batch is given: its samples would be nowhere
+        text = item_to_json(entry.item, when)
+        chosen.append((entry, text))
+        size += len(text.encode()) + 1
+        if len(chosen) == MAX_BATCH_ITEMS or size >= FULL_BYTES:
+            yield _batch(new_id(), window.start, part, chosen)
+            part, chosen, size = part + 1, [], 0
+    if chosen:
+        yield _batch(new_id(), window.start, part, chosen)
+
+
+def _batch(batch_id: str, start: int, part: int, chosen: list[tuple[WindowItem, str]]) -> Batch:
+    entries, texts = zip(*chosen, strict=True)
+    samples = tuple(entry.samples for entry in entries)
+    return Batch(batch_id, start, part, samples, texts, to_letters(entry.sent_as for entry in entries))

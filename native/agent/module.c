@@ -28,8 +28,8 @@ typedef struct {
 } Core;
 
 /* The learn_fn of the table: calls ``learn`` in Python. A meaning is a strong reference that the series owns. */
-static int64_t ask(
-    void *context, const char *name, size_t name_length, const char *tail, size_t tail_length, void **meaning)
+static int64_t ask(void *context, const char *name, size_t name_length, const char *tail, size_t tail_length,
+    void **meaning, int *has_buckets)
 {
     Core *self = context;
     assert(self->counting && !PyErr_Occurred());
@@ -41,11 +41,12 @@ static int64_t ask(
     long long limit;
     PyObject *object;
     if (!PyTuple_Check(answer)) {
-        PyErr_SetString(PyExc_TypeError, "learn must give a limit and an object");
+        PyErr_SetString(PyExc_TypeError, "learn must give a limit, an object and whether to count buckets");
         Py_DECREF(answer);
         return -1;
     }
-    if (!PyArg_ParseTuple(answer, "LO;learn must give a limit and an object", &limit, &object)) {
+    if (!PyArg_ParseTuple(answer, "LO|p;learn must give a limit, an object and whether to count buckets", &limit, &object,
+            has_buckets)) {
         Py_DECREF(answer);
         return -1;
     }
@@ -59,6 +60,7 @@ static int64_t ask(
 static void forget(Core *self)
 {
     assert(!self->counting);
+    table_free_buckets(&self->table);
     struct series *series = self->table.series;
     uint32_t series_count = self->table.series_count;
     self->table.series = NULL; /* first take them out of the table, because a release may run any code */
@@ -161,12 +163,8 @@ static PyObject *core_take(PyObject *object, PyObject *Py_UNUSED(none))
         Py_DECREF(taken);
         return NULL;
     }
-    for (uint32_t index = 0; index < table->touched_count; index++) {
-        assert(table->touched[index] < table->series_count);
-        table->series[table->touched[index]].lines = 0;
-    }
-    table->touched_count = 0;
-    table->left_length = 0;
+    sums_own_buckets(sums);
+    table_reset(table);
     assert(PyTuple_Size(taken) == 2);
     if (table->full)
         forget(self);

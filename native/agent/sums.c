@@ -7,24 +7,42 @@
 
 static const int64_t MILLIONTH = 1000000000000LL; /* in 10^-18 */
 
-enum { FIELDS = 7 }; /* of the tuple that is made of a series */
+enum { FIELDS = 8 }; /* of the tuple that is made of a series */
 
 struct taken {
     PyObject *meaning; /* the iterator owns it until it has given the series */
     int64_t lines, samples;
     wide total, low, high;
+    struct buckets buckets;
 };
 
 typedef struct {
     PyObject_HEAD
     struct taken *all;
     uint32_t next, count;
+    int owns_buckets;
 } Sums;
 
 static_assert(sizeof(long long) == sizeof(int64_t), "Python's long long holds a count");
 
+/* Makes the histogram of a series as bytes, empty when it has no buckets. */
+static PyObject *histogram_of(struct buckets *buckets)
+{
+    assert(!PyErr_Occurred());
+    if (no_buckets(buckets))
+        return PyBytes_FromStringAndSize("", 0);
+    unsigned char *bytes = PyMem_Malloc(bound_of_buckets(buckets));
+    if (bytes == NULL)
+        return PyErr_NoMemory();
+    size_t length = encode_buckets(buckets, bytes);
+    assert(length > 1 && length <= bound_of_buckets(buckets));
+    PyObject *made = PyBytes_FromStringAndSize((const char *)bytes, (Py_ssize_t)length);
+    PyMem_Free(bytes);
+    return made;
+}
+
 /* Fills a new tuple. The tuple gets its own reference to the meaning, so that nothing is lost when this fails. */
-static int fill(PyObject *tuple, const struct taken *taken)
+static int fill(PyObject *tuple, struct taken *taken)
 {
     assert(taken->lines > 0 && taken->samples >= taken->lines);
     assert(taken->low <= taken->high);
@@ -32,8 +50,9 @@ static int fill(PyObject *tuple, const struct taken *taken)
     int fine = total * MILLIONTH != taken->total || low * MILLIONTH != taken->low || high * MILLIONTH != taken->high;
     PyObject *fields[FIELDS] = {taken->meaning, PyLong_FromLongLong(taken->lines)};
     if (fields[1] && (fields[2] = PyLong_FromLongLong(taken->samples))
-        && (fields[3] = long_of(fine ? taken->total : total)) && (fields[4] = long_of(fine ? taken->low : low)))
-        fields[5] = long_of(fine ? taken->high : high);
+        && (fields[3] = long_of(fine ? taken->total : total)) && (fields[4] = long_of(fine ? taken->low : low))
+        && (fields[5] = long_of(fine ? taken->high : high)))
+        fields[7] = histogram_of(&taken->buckets);
     fields[6] = fine ? Py_True : Py_False;
     Py_INCREF(fields[0]);
     Py_INCREF(fields[6]);
@@ -49,8 +68,11 @@ static int fill(PyObject *tuple, const struct taken *taken)
 static void release_next(Sums *self)
 {
     assert(self->next < self->count);
-    PyObject *meaning = self->all[self->next++].meaning;
+    struct taken *taken = &self->all[self->next++];
+    PyObject *meaning = taken->meaning;
     assert(meaning != NULL);
+    if (self->owns_buckets)
+        free_buckets(&taken->buckets);
     Py_DECREF(meaning); /* last, because it may run any code, also code that asks for the next series */
 }
 
@@ -151,9 +173,18 @@ PyObject *sums_of(PyObject *type, const struct table *table)
         const struct series *series = &table->series[table->touched[self->count]];
         assert(series->meaning != NULL && series->lines > 0);
         self->all[self->count] = (struct taken){series->meaning, series->lines, series->samples, series->total,
-            series->low, series->high};
+            series->low, series->high, series->buckets};
         Py_INCREF((PyObject *)series->meaning);
     }
     assert(self->next == 0 && self->count == table->touched_count);
     return (PyObject *)self;
+}
+
+void sums_own_buckets(PyObject *sums)
+{
+    Sums *self = (Sums *)sums;
+    assert(self->all != NULL);
+    assert(self->next == 0);
+    assert(!self->owns_buckets);
+    self->owns_buckets = 1;
 }

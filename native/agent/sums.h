@@ -16,7 +16,10 @@ PyObject *type_of(PyType_Spec *type_spec);
 PyObject *sums_type(void);
 
 /* Copies the sums of all touched series, in the order of their first lines. Returns a new reference, or NULL with an
- * exception set. The table does not change. No other code runs from the first read of the table on. */
+ * exception set. The table does not change, and it still owns the buckets. No other code runs from the first read of the table on. */
 PyObject *sums_of(PyObject *type, const struct table *table);
+
+/* Says that the buckets now belong to the iterator, and no longer to the table. */
+void sums_own_buckets(PyObject *sums);
 
 #endif

@@ -1,5 +1,7 @@
 #include "table.h"
 
+#include "number.h"
+
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,9 +11,6 @@ enum {
     MAX_KEYS = 16 << 20,
     MAX_KEY = 1024,
     FIRST_SERIES = 256,
-    MAX_WHOLE_DIGITS = 12,
-    MAX_DECIMALS = 18,
-    MAX_DIGITS = 19, /* any number of so many digits fits 64 bits */
     MAX_SAMPLES = 100000000, /* of a series between two takes; one more line may exceed it */
     MAX_LINE = 1 << 20, /* bytes; a line has at most half as many values */
 };
@@ -20,65 +19,37 @@ static_assert(MAX_KEY <= UINT16_MAX && MAX_KEYS <= UINT32_MAX, "a series holds i
 static_assert((MAX_SERIES & (MAX_SERIES - 1)) == 0 && MAX_SERIES % FIRST_SERIES == 0, "rooms double up to the last");
 static_assert(MAX_SAMPLES + MAX_LINE / 2 < 170000000, "no total of values below 10^30 leaves 128 bits");
 
-static const uint64_t POWERS[MAX_DECIMALS + 1] = {
-    1ULL, 10ULL, 100ULL, 1000ULL, 10000ULL, 100000ULL, 1000000ULL, 10000000ULL, 100000000ULL, 1000000000ULL,
-    10000000000ULL, 100000000000ULL, 1000000000000ULL, 10000000000000ULL, 100000000000000ULL,
-    1000000000000000ULL, 10000000000000000ULL, 100000000000000000ULL, 1000000000000000000ULL};
-
 struct sums {
     int64_t samples;
     wide total, low, high;
+    struct number lowest, highest; /* low and high as sent */
 };
-
-/* Reads one number of at most 12 digits, a dot and 18 decimals, 19 digits in all.
- * Returns the first byte after it, or NULL when the number has another form. */
-static inline const char *read_number(const char *at, const char *end, wide *number)
-{
-    assert(at <= end);
-    int negative = 0;
-    if (at < end && (*at == '-' || *at == '+'))
-        negative = *at++ == '-';
-    const char *begin = at;
-    uint64_t digits = 0;
-    while (at < end && (unsigned char)(*at - '0') <= 9 && at - begin <= MAX_WHOLE_DIGITS)
-        digits = digits * 10 + (uint64_t)(*at++ - '0');
-    ptrdiff_t count = at - begin, decimals = 0;
-    if (count > MAX_WHOLE_DIGITS)
-        return NULL;
-    if (at < end && *at == '.') {
-        const char *dot = at++;
-        while (at < end && (unsigned char)(*at - '0') <= 9 && count + (at - dot) - 1 <= MAX_DIGITS)
-            digits = digits * 10 + (uint64_t)(*at++ - '0');
-        decimals = at - dot - 1;
-        count += decimals;
-    }
-    if (count == 0 || count > MAX_DIGITS || decimals > MAX_DECIMALS)
-        return NULL;
-    assert(decimals >= 0 && count - decimals <= MAX_WHOLE_DIGITS);
-    wide value = (wide)digits * POWERS[MAX_DECIMALS - decimals];
-    *number = negative ? -value : value;
-    return at;
-}
 
 /* Reads packed values up to the bar that ends them. Returns where the tail begins, or NULL. */
 static inline const char *read_values(const char *at, const char *end, struct sums *sums)
 {
-    wide value;
-    at = read_number(at, end, &value);
+    struct number number;
+    at = read_number(at, end, &number);
     if (at == NULL || at == end)
         return NULL;
     sums->samples = 1;
-    sums->total = sums->low = sums->high = value;
+    sums->total = sums->low = sums->high = wide_of(&number);
+    sums->lowest = sums->highest = number;
     while (*at == ':') {
-        at = read_number(at + 1, end, &value);
+        at = read_number(at + 1, end, &number);
         if (at == NULL || at == end)
             return NULL;
+        wide value = wide_of(&number);
         sums->samples++;
         sums->total += value;
-        if (value < sums->low)
+        if (value < sums->low) {
             sums->low = value;
-        if (value > sums->high)
+            sums->lowest = number;
+        }
+        if (value > sums->high) {
             sums->high = value;
+            sums->highest = number;
+        }
     }
     assert(at < end && sums->samples > 0);
     assert(sums->low <= sums->high);
@@ -172,7 +143,8 @@ static struct series *make_series(struct table *table, uint64_t hash, const char
     }
     struct series new = {.hash = hash, .key = (uint32_t)table->keys_length, .name_length = (uint16_t)name_length,
         .tail_length = (uint16_t)tail_length};
-    int64_t limit = table->learn(table->context, name, name_length, tail, tail_length, &new.meaning);
+    int64_t limit
+        = table->learn(table->context, name, name_length, tail, tail_length, &new.meaning, &new.has_buckets);
     if (limit < 0) {
         *failed = 1;
         return NULL;
@@ -230,6 +202,31 @@ static inline void add(struct table *table, struct series *series, const struct 
         series->high = sums->high;
 }
 
+/* Counts the values of a line by bucket: all of them, or none. Returns 1, 0 when there is no room for more buckets, -1
+ * when there is no memory. ``values`` is where they begin. */
+static inline int count_buckets(
+    struct table *table, struct series *series, const char *values, const char *end, const struct sums *sums)
+{
+    assert(series->has_buckets && sums->samples > 0);
+    int32_t low = bucket_of_number(&sums->lowest), high = low;
+    if (sums->samples > 1)
+        high = bucket_of_number(&sums->highest);
+    int result = reserve_buckets(&series->buckets, low, high, sums->samples, &table->buckets_bytes);
+    assert(result <= 0 || !no_buckets(&series->buckets));
+    if (result <= 0)
+        return result;
+    if (sums->samples == 1) {
+        add_to_bucket(&series->buckets, low);
+        return 1;
+    }
+    struct number number = {0};
+    for (int64_t left = sums->samples; left > 0; left--) {
+        values = read_number(values, end, &number) + 1;
+        add_to_bucket(&series->buckets, bucket_of_number(&number));
+    }
+    return 1;
+}
+
 /* Returns whether the line was counted. ``end`` is where the line ends, without its newline. */
 static inline int count_line(struct table *table, const char *line, const char *end, int *failed)
 {
@@ -249,6 +246,13 @@ static inline int count_line(struct table *table, const char *line, const char *
     if (series == NULL || sums.low <= -series->limit || sums.high >= series->limit
         || (series->lines && series->samples >= MAX_SAMPLES))
         return 0;
+    if (series->has_buckets) {
+        int result = count_buckets(table, series, colon + 1, end, &sums);
+        *failed |= result < 0;
+        table->full |= result == 0;
+        if (result <= 0)
+            return 0;
+    }
     add(table, series, &sums);
     assert(series->low > -series->limit && series->high < series->limit);
     return 1;
@@ -289,6 +293,29 @@ int table_count(struct table *table, const char *text, size_t length)
     assert(text == all);
     assert(table->touched_count <= table->series_count);
     return 0;
+}
+
+void table_reset(struct table *table)
+{
+    assert(table->touched_count <= table->series_count);
+    for (uint32_t index = 0; index < table->touched_count; index++) {
+        struct series *series = &table->series[table->touched[index]];
+        assert(table->touched[index] < table->series_count);
+        series->lines = 0;
+        series->buckets = (struct buckets){0};
+    }
+    table->touched_count = 0;
+    table->left_length = 0;
+    table->buckets_bytes = 0;
+}
+
+void table_free_buckets(struct table *table)
+{
+    assert(table->series != NULL || table->series_count == 0);
+    for (uint32_t index = 0; index < table->series_count; index++)
+        free_buckets(&table->series[index].buckets);
+    table->buckets_bytes = 0;
+    assert(table->buckets_bytes == 0);
 }
 
 void table_empty(struct table *table)

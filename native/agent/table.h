@@ -6,6 +6,8 @@
 #ifndef FIESTA_TABLE_H
 #define FIESTA_TABLE_H
 
+#include "buckets.h"
+
 #include <stddef.h>
 #include <stdint.h>
 
@@ -21,14 +23,16 @@ struct series {
     int64_t lines; /* this and the fields below: since the last take; with 0 the fields below are not set */
     int64_t samples;
     wide total, low, high;
+    struct buckets buckets;
+    int has_buckets; /* whether its values are counted by bucket too */
 };
 
 static const int64_t MAX_LIMIT = 1000000000000LL;
 
 /* Returns the limit of a new name and tail, a whole number of at most MAX_LIMIT. 0: do not count their lines.
- * -1: a failure, which ends the counting. The table stores ``meaning`` with the series. */
-typedef int64_t (*learn_fn)(
-    void *context, const char *name, size_t name_length, const char *tail, size_t tail_length, void **meaning);
+ * -1: a failure, which ends the counting. The table stores ``meaning`` with the series, and ``has_buckets``. */
+typedef int64_t (*learn_fn)(void *context, const char *name, size_t name_length, const char *tail, size_t tail_length,
+    void **meaning, int *has_buckets);
 
 struct table {
     struct series *series;
@@ -42,7 +46,8 @@ struct table {
     char *left; /* lines that were not counted, as sent, each with a newline */
     size_t left_length, left_room;
     uint64_t seed;
-    int full; /* there is no room for another series until the table is emptied */
+    size_t buckets_bytes; /* of all series together */
+    int full; /* there is no room for another series, or for more buckets, until the table is emptied */
     learn_fn learn;
     void *context;
 };
@@ -51,7 +56,13 @@ struct table {
  * counted. */
 int table_count(struct table *table, const char *text, size_t length);
 
-/* Forgets every series and frees their memory. ``left`` stays. The caller must release the meanings. */
+/* Begins anew with the series that were touched, after the caller has taken over their buckets. */
+void table_reset(struct table *table);
+
+/* Frees the buckets of all series. */
+void table_free_buckets(struct table *table);
+
+/* Forgets every series and frees their memory. ``left`` stays. The caller must release the meanings and the buckets. */
 void table_empty(struct table *table);
 
 /* Frees all memory. */

@@ -13,15 +13,23 @@ from typing import Any, Final
 
 import pytest
 
+from protocol.histogram import encode
 from protocol.item import Item
+from protocol.numbers import UNIT
 from tests.native.sanitized import AGENT, CENTRAL, load, spec_of, with_failing_allocation
 
 HUGE: Final = 999_999_999_999
-LINES: Final = [b"a:1|c", b"b:%d|c" % HUGE, b"b:%d|c" % HUGE, b"d:0.00000000000001|c", b"odd", b"e:1|g"]
+COUNTED: Final = [
+    *(b"a:1|c", b"b:%d|c" % HUGE, b"b:%d|c" % HUGE, b"d:0.00000000000001|c"),
+    *(b"t:1:2|ms", b"p:1" + b":1" * 98 + b"|ms"),
+]
+LINES: Final = [*COUNTED, b"odd", b"e:1|g"]
 SUMS: Final = [
-    ("a", 1, 1, 10**6, 10**6, 10**6, False),
-    ("b", 2, 2, 2 * HUGE * 10**6, HUGE * 10**6, HUGE * 10**6, False),
-    ("d", 1, 1, 10_000, 10_000, 10_000, True),
+    ("a", 1, 1, 10**6, 10**6, 10**6, False, b""),
+    ("b", 2, 2, 2 * HUGE * 10**6, HUGE * 10**6, HUGE * 10**6, False, b""),
+    ("d", 1, 1, 10_000, 10_000, 10_000, True, b""),
+    ("t", 1, 2, 3 * 10**6, 10**6, 2 * 10**6, False, encode({924: UNIT, 1052: UNIT})),
+    ("p", 1, 99, 99 * 10**6, 10**6, 10**6, False, encode({924: 99 * UNIT})),
 ]
 LEFT: Final = b"odd\ne:1|g\n"
 
@@ -52,12 +60,12 @@ def each_in_turn(core: Any, prepare: Callable[[], tuple[Callable[[], Any], Calla
 
 
 def new_core(alive: weakref.WeakSet[Meaning]) -> Any:
-    def learn(name: bytes, tail: bytes) -> tuple[int, object]:
+    def learn(name: bytes, tail: bytes) -> tuple[int, object, bool]:
         if tail == b"g":
-            return 0, None
+            return 0, None, False
         meaning = Meaning(name)
         alive.add(meaning)
-        return 10**12, meaning
+        return 10**12, meaning, tail == b"ms"
 
     return AGENT.Core(learn)
 
@@ -97,7 +105,7 @@ def test_what_feed_does_not_count_can_be_fed_again(meanings: weakref.WeakSet[Mea
             again, more = core.take()
             assert sum(one[1] for one in again) + more.count(b"\n") == len(lines) - done
             core.feed(b"\n".join(lines))
-            assert seen(core.take()) == (SUMS, b"".join(line + b"\n" for line in lines[4:]))
+            assert seen(core.take()) == (SUMS, b"".join(line + b"\n" for line in lines[len(COUNTED) :]))
 
         return lambda: core.feed(b"\n".join(lines)), check
 

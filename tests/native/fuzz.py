@@ -26,7 +26,7 @@ from protocol.statsd_tags import TagRules
 from tests.agent.aggregate.test_core_agrees import books
 from tests.central.ingest.test_submission import NOW, outcome
 from tests.native import fuzz_inputs
-from tests.native.model import Key, Model, Sums, limit_of
+from tests.native.model import Key, Model, Sums, has_histogram, limit_of
 
 
 class Meaning:
@@ -46,14 +46,14 @@ class Steps:
         self.model = Model()
         self.waiting: list[tuple[Iterator[Any], list[Sums]]] = []
 
-    def learn(self, name: bytes, tail: bytes) -> tuple[int, Meaning]:
+    def learn(self, name: bytes, tail: bytes) -> tuple[int, Meaning, bool]:
         """For the core."""
         limit = limit_of(tail)
         if limit is None:
             raise ValueError(tail)
         meaning = Meaning((name, tail))
         self.alive.add(meaning)
-        return limit, meaning
+        return limit, meaning, has_histogram(tail)
 
     def feed(self) -> None:
         """Give both a packet."""
@@ -159,9 +159,9 @@ def main() -> int:
 
 
 def _exact(one: Any) -> Sums:
-    meaning, lines, samples, *numbers, fine = one
+    meaning, lines, samples, *numbers, fine, histogram = one
     total, low, high = (Fraction(number, 10**18 if fine else 10**6) for number in numbers)
-    return meaning.key, lines, samples, total, low, high
+    return meaning.key, lines, samples, total, low, high, histogram
 
 
 if __name__ == "__main__":

@@ -1,16 +1,20 @@
 """What the agent's core must do, written down a second time and slowly: the fuzzer's judge of single steps."""
 
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Final
+
+from protocol.histogram import bucket_of, encode
+from protocol.numbers import UNIT
 
 _NUMBER: Final = re.compile(rb"[+-]?([0-9]*)(?:\.([0-9]*))?")
 _LONGEST_KEY: Final = 1_024
 _LONGEST_LINE: Final = 1 << 20
 
 Key = tuple[bytes, bytes]
-Sums = tuple[Key, int, int, Fraction, Fraction, Fraction]
+Sums = tuple[Key, int, int, Fraction, Fraction, Fraction, bytes]
 
 
 def limit_of(tail: bytes) -> int | None:
@@ -20,6 +24,11 @@ def limit_of(tail: bytes) -> int | None:
     if tail.startswith((b"ms", b"h", b"d")):
         return 10**12
     return None if tail.startswith(b"!") else 0
+
+
+def has_histogram(tail: bytes) -> bool:
+    """Whether the values of lines with this tail are counted by bucket too."""
+    return tail.startswith((b"ms", b"h"))
 
 
 @dataclass
@@ -48,7 +57,7 @@ class Model:
     def take(self) -> tuple[list[Sums], bytes]:
         """The sums in the order of their first lines, and the lines left alone."""
         taken = [
-            (key, one.lines, len(one.values), sum(one.values, Fraction()), min(one.values), max(one.values))
+            (key, one.lines, len(one.values), sum(one.values, Fraction()), *_spread(key, one.values))
             for key, one in self._series.items()
         ]
         left, self.left = self.left, b""
@@ -71,6 +80,13 @@ class Model:
         series.lines += 1
         series.values += numbers
         return True
+
+
+def _spread(key: Key, values: list[Fraction]) -> tuple[Fraction, Fraction, bytes]:
+    """The smallest, the largest, and the histogram."""
+    buckets = Counter(bucket_of(round(value * UNIT)) for value in values)
+    histogram = encode({bucket: count * UNIT for bucket, count in buckets.items()})
+    return min(values), max(values), histogram if has_histogram(key[1]) else b""
 
 
 def _value(text: bytes) -> Fraction | None:

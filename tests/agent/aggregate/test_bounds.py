@@ -16,11 +16,13 @@ from agent.aggregate.aggregator import AggregateOptions, Aggregator
 from agent.aggregate.compiled import MaybeCore
 from agent.aggregate.gauges import Gauges
 from agent.aggregate.grouping import LineGrouper
+from agent.aggregate.histograms import Histograms
 from agent.aggregate.sets import SMALL_SET, Sets
 from agent.aggregate.sums import MAX_RATES, SumsByRate
 from agent.aggregate.values import summarize
 from agent.ledger import MAX_REASONS, OTHER_REASON, Ledger
 from agent.receive.sockets import MAX_CONNECTIONS, RESERVED, room_for_connections
+from protocol.histogram import merge
 from protocol.numbers import UNIT
 from protocol.statsd import KEEP, RATE_DIGITS, parse_tail
 from tests.agent.cores import each_core
@@ -94,7 +96,7 @@ def test_a_gauge_that_is_pushed_out_is_forgotten_and_noted(core: MaybeCore) -> N
 
 
 def test_all_names_share_the_room_for_rates_except_the_first_of_each() -> None:
-    sums, one = SumsByRate("counter", 3), summarize([Decimal(1)])
+    sums, one = SumsByRate("counter", 3, Histograms(merge)), summarize([Decimal(1)], spread=False)
     rates = [Decimal(number) / 100 for number in range(1, 60)]
     assert [sums.add(f"n{number}", rates[number], one) for number in range(9)] == [0] * 9
     assert [sums.add("n0", rate, one) for rate in rates[10:14]] == [0, 0, 0, 1]
@@ -112,9 +114,9 @@ def test_all_names_share_the_room_for_rates_except_the_first_of_each() -> None:
     st.lists(st.tuples(st.integers(-(10**12), 10**12), st.decimals("0.01", "0.99", places=6)), min_size=1, max_size=30)
 )
 def test_a_sum_over_many_rates_is_exact_in_any_order(amounts: list[tuple[int, Decimal]]) -> None:
-    sums = SumsByRate("counter", 100)
+    sums = SumsByRate("counter", 100, Histograms(merge))
     for amount, rate in amounts:
-        sums.add("a", rate, summarize([Decimal(amount)]))
+        sums.add("a", rate, summarize([Decimal(amount)], spread=False))
     (item, *_), exact = sums.close(0), sum(Fraction(amount) / Fraction(rate) for amount, rate in amounts)
     assert abs(Fraction(item.item.value, UNIT) - exact) <= Fraction(1, 2 * UNIT)
 

@@ -14,6 +14,8 @@ from agent.aggregate.aggregator import AggregateOptions, Aggregator
 from agent.aggregate.compiled import CORE
 from agent.ledger import Ledger
 from agent.receive.datagrams import open_udp
+from protocol.histogram import bucket_of, decode, encode
+from protocol.numbers import UNIT
 
 if TYPE_CHECKING:
     from agent.aggregate.core import Core
@@ -22,7 +24,7 @@ ONE = 10**18
 """What the core calls 1."""
 
 
-def a_core(learn: Callable[[bytes, bytes], tuple[int, Any]]) -> "Core":
+def a_core(learn: Callable[[bytes, bytes], tuple[int, Any] | tuple[int, Any, bool]]) -> "Core":
     assert CORE is not None, "not built: gcc and python3.11-dev, then make install"
     return CORE(learn)
 
@@ -179,7 +181,7 @@ def test_sums_go_beyond_64_bits() -> None:
     ]
 
 
-@pytest.mark.parametrize("answer", [None, (1,), ("x", 1), (1, 2, 3)])
+@pytest.mark.parametrize("answer", [None, (1,), ("x", 1), (1, 2, True, 4)])
 def test_a_bad_answer_of_learn_is_an_error_and_changes_nothing(answer: Any) -> None:
     answers = [answer]
     core = a_core(lambda name, tail: answers.pop() if answers else (10, name))
@@ -276,7 +278,7 @@ def test_sums_outlive_the_core_and_release_every_meaning() -> None:
     core = a_core(learn_new)
     core.feed(b"a:1|c\nb:2|c\nc:3|c")
     sums, _ = core.take()
-    assert next(sums)[1:] == (1, 1, 1_000_000, 1_000_000, 1_000_000, False)
+    assert next(sums)[1:] == (1, 1, 1_000_000, 1_000_000, 1_000_000, False, b"")
     core.feed(b"b:5|c")
     del core
     gc.collect()
@@ -340,3 +342,19 @@ def test_datagrams_are_read_in_batches() -> None:
         closed = sock.fileno()
     assert core.read(closed, 1) == (0, 0, errno.EBADF)
     assert take(core) == ([((b"a", b"c"), 100, 100, 4_950 * ONE, 0, 99 * ONE)], b"x" * 65_507 + b"\n")
+
+
+def test_a_core_without_room_for_buckets_leaves_lines_and_begins_anew() -> None:
+    """Names of two samples far apart, with 64 more: each needs counts from the smallest to the largest bucket."""
+    core = a_core(lambda name, tail: (10**12, name, True))
+    values = b":".join([b"-900000000000", b"900000000000", *[b"1"] * 64])
+    for number in range(1_000):
+        core.feed(b"n%d:%b|ms" % (number, values))
+    taken, left = core.take()
+    series = list(taken)
+    assert 500 < len(series) < 1_000
+    assert len(series) + left.count(b"\n") == 1_000
+    assert {decode(one[-1])[bucket_of(UNIT)] for one in series} == {64 * UNIT}
+    core.feed(b"n999:1:2|ms")
+    ((*_, histogram),) = core.take()[0]
+    assert histogram == encode({bucket_of(UNIT): UNIT, bucket_of(2 * UNIT): UNIT})

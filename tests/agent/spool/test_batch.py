@@ -7,10 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.aggregate.window import Window, WindowItem
-from agent.spool.batch import Batch, batches, random_id
-from protocol.item import Item
+from agent.spool.batch import FULL_BYTES, Batch, batches, random_id
+from protocol.histogram import MAX_BUCKET, encode
+from protocol.item import Item, item_to_json
 from protocol.limits import MAX_BODY_BYTES
-from protocol.numbers import MAX_UNITS
+from protocol.numbers import MAX_UNITS, UNIT
 from tests.agent.fakes import NOW, a_batch
 
 
@@ -46,6 +47,24 @@ def test_the_largest_batch_is_within_the_limits_uncompressed() -> None:
     largest = Item("n" * 255, "counter", -MAX_UNITS, NOW, MAX_UNITS, -MAX_UNITS, -MAX_UNITS)
     (batch,) = batches(Window(NOW, [WindowItem(largest, 1, "counter")] * 1_000))
     assert len(batch.body()) < MAX_BODY_BYTES // 2
+
+
+def test_large_histograms_make_batches_of_fewer_items() -> None:
+    histogram = encode(dict.fromkeys(range(0, 7_000, 2), UNIT))
+    timing = Item("a", "value", 0, NOW, 3_500 * UNIT, 0, 10**15, histogram)
+    made = list(batches(Window(NOW, [WindowItem(timing, 3_500, "timing")] * 500)))
+    assert len(made) > 1
+    assert all(len(batch.body()) <= MAX_BODY_BYTES for batch in made)
+    assert all(len(batch.body()) > FULL_BYTES for batch in made[:-1])
+    assert [batch.part for batch in made] == list(range(len(made)))
+    assert sum(batch.total for batch in made) == 500 * 3_500
+    assert sum(len(batch.items) for batch in made) == 500
+
+
+def test_the_largest_histogram_fits_a_batch_that_is_almost_full() -> None:
+    largest = encode(dict.fromkeys(range(-MAX_BUCKET, MAX_BUCKET + 1), MAX_UNITS // (2 * MAX_BUCKET + 2)))
+    timing = Item("n" * 255, "value", -MAX_UNITS, NOW, MAX_UNITS, -MAX_UNITS, MAX_UNITS, largest)
+    assert FULL_BYTES + len(item_to_json(timing, "2026-02-15T00:00:00Z")) < MAX_BODY_BYTES
 
 
 def test_an_id_is_128_random_bits() -> None:
