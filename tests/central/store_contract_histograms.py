@@ -3,12 +3,16 @@
 import asyncio
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from central.store.base import Row, Store
+from central.store.duck.store import DuckStore
+from central.store.folding import HistogramFold
+from central.store.mysql.store import MySQLStore
 from central.store.plan import WINDOWS, Level, Segment, plan
 from protocol.histogram import bucket_of, decode, encode
 from protocol.numbers import MAX_UNITS, UNIT
@@ -16,6 +20,7 @@ from tests.central.store_help import (
     DAY,
     FAR,
     NOW,
+    Clock,
     OpenStore,
     as_rows,
     ask_segments,
@@ -26,6 +31,8 @@ from tests.central.store_help import (
     whole,
 )
 
+Folds = Callable[[Store], Awaitable[int]]
+"""Folds the histograms of all hours that are over now. Gives the number of steps."""
 Spread = dict[tuple[int, int, int], int]
 """Weights by id, window's start and bucket."""
 
@@ -75,6 +82,10 @@ async def assert_spread(store: Store, ids: Sequence[int], rows: Sequence[Row]) -
         assert await spread(store, ids, plan(start, end, window), window) == spread_of(rows, start, end, window), window
 
 
+async def at_once() -> None:
+    """No pause between two steps."""
+
+
 values = st.one_of(st.integers(-(10**6), 10**6), st.integers(-MAX_UNITS, MAX_UNITS))
 times = st.integers(NOW - 2 * DAY, NOW + 4 * 3600)
 
@@ -92,6 +103,14 @@ def any_rows(draw: st.DrawFn) -> Row:
 
 class HistogramsContract:
     """Histograms beside summaries, exact at every moment."""
+
+    @pytest.fixture
+    def folds(self, clock: Clock) -> Folds:
+        async def fold(store: Store) -> int:
+            assert isinstance(store, DuckStore | MySQLStore)
+            return await HistogramFold(store.folding, clock, pause=at_once).round()
+
+        return fold
 
     async def test_plain_samples_and_histograms_fill_the_same_buckets(self, open_store: OpenStore) -> None:
         store = await open_store()
@@ -171,6 +190,69 @@ class HistogramsContract:
             assert sum(found.buckets.weights) == sum(found.entries.weights)
         asked.set()
         await writing
+
+    @pytest.mark.parametrize("late", [[], [0], [0, 3700, 7300]], ids=["in time", "one late", "some late"])
+    async def test_folded_hours_say_what_raw_points_say(
+        self, open_store: OpenStore, folds: Folds, clock: Clock, late: list[int]
+    ) -> None:
+        store = await open_store()
+        metrics = [await name(store, text) for text in "abc"]
+        at = [NOW - 7200 + second for second in range(0, 7200, 599)]
+        rows = [summary(metric.id, [5 + second, 700, -9], second) for metric in metrics for second in at]
+        rows += [plain(metrics[0], 17 + second, second) for second in at]
+        rows += [summary(metrics[2].id, [5], NOW - 5000)._replace(histogram=None)]
+        await store.commit(group(rows))
+        await store.tidy(idle=True)
+        clock.now = NOW + 3600
+        await folds(store)
+        assert await folds(store) == 0, "nothing is left to do"
+        ids = [metric.id for metric in metrics]
+        await assert_spread(store, ids, rows)
+        for back in late:
+            rows.append(summary(ids[0], [back + 9, 4], NOW - back - 1))
+            await store.commit(group(rows[-1:]))
+            await assert_spread(store, ids, rows)
+        await store.tidy(idle=True)
+        await assert_spread(store, ids, rows)
+        await folds(store)
+        await assert_spread(store, ids, rows)
+
+    async def test_a_deleted_name_takes_its_folded_histograms_along(
+        self, open_store: OpenStore, folds: Folds, clock: Clock
+    ) -> None:
+        store = await open_store()
+        gone, kept = await name(store, "a"), await name(store, "b")
+        rows = [summary(metric.id, [5, 700], NOW - 3600) for metric in (gone, kept)]
+        await store.commit(group(rows))
+        await store.tidy(idle=True)
+        clock.now = NOW + 3600
+        await folds(store)
+        assert await store.names.delete("a")
+        await store.names.purge()
+        await assert_spread(store, [gone.id, kept.id], rows[1:])
+
+    async def test_counters_are_not_folded(self, open_store: OpenStore, folds: Folds, clock: Clock) -> None:
+        store = await open_store()
+        metric = await name(store, "a", "counter")
+        await store.commit(group([plain(metric, 5, NOW - 3600)]))
+        await store.tidy(idle=True)
+        clock.now = NOW + 3600
+        assert await folds(store) == 0
+
+    @settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(parts=st.lists(st.lists(any_rows(), min_size=1, max_size=10), min_size=1, max_size=4))
+    async def test_a_fold_at_any_moment_changes_no_answer(
+        self, store: Store, folds: Folds, clock: Clock, parts: list[list[Row]]
+    ) -> None:
+        metric = await name(store, os.urandom(8).hex())
+        clock.now = NOW + 6 * 3600
+        rows: list[Row] = []
+        for part in parts:
+            rows += [row._replace(metric_id=metric.id) for row in part]
+            await store.commit(group(rows[-len(part) :]))
+            await folds(store)
+            await assert_spread(store, [metric.id], rows)
+            await store.tidy(idle=True)
 
     @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
     @given(rows=st.lists(any_rows(), min_size=1, max_size=30), settled=st.booleans())

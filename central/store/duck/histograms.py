@@ -1,46 +1,139 @@
 """How samples are spread over their values, in the embedded store.
 
-Raw points say it: a plain sample by its value, a summary by its histogram.
+Raw points say it: a plain sample by its value, a summary by its histogram. Of hours that are over, merged histograms
+say the same for less (central/store/folding.py).
 """
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from central.store.buckets import Column, wide_column
 from central.store.distribution import Entries, Histograms, Samples, entries_of
-from central.store.duck.engine import Connection
-from central.store.duck.sql import within
+from central.store.duck.engine import Connection, Engine, Lane
+from central.store.duck.sql import HISTOGRAMS, ROLLUPS, WITH_TEXTS, base64_of, texts_of, within
+from central.store.folding import HOUR, MINUTE, SLICE_NAMES, FoldedRow, folded_minutes, folded_rows
 from central.store.plan import Segment
 from protocol.numbers import UNIT, to_units
 
 _NARROW_END: Final = 9 * 10**14
 """Values below it fit into 64 bits as units."""
+_WIDTHS: Final = {"minute": MINUTE, "hour": HOUR}
+_TAIL: Final = "tail_points"
+_POINTS: Final = "metric_points"
+_STALE: Final = (
+    "rollup_hour AS r JOIN metrics AS m ON m.id = r.metric_id AND m.type = 'value'"
+    " LEFT JOIN (SELECT * FROM histogram_hour WHERE bucket >= {0} AND bucket < {1}) AS h"
+    " ON h.metric_id = r.metric_id AND h.bucket = r.bucket AND h.samples = r.samples"
+    " WHERE r.bucket >= {0} AND r.bucket < {1} AND h.bucket IS NULL"
+)
+
+
+class Missing(NamedTuple):
+    """Names and buckets of a segment without a folded histogram; their raw points are read instead."""
+
+    segment: Segment
+    metric_ids: Column
+    buckets: Column
+
+
+class Source(NamedTuple):
+    """Raw points: a table, and which of its rows."""
+
+    table: str
+    condition: str
 
 
 def entries(cursor: Connection, metric_ids: Sequence[int], window: int, segments: Sequence[Segment]) -> Entries:
     """The entries of all points in the segments, tail included. Call it within a transaction."""
     whole = Segment("raw", segments[0].start, segments[-1].end)
-    sources = [("tail_points", whole), *(("metric_points", segment) for segment in segments)]
-    return entries_of(
-        _samples(cursor, _union("value", "samples IS NULL", metric_ids, window, sources)),
-        _histograms(cursor, _union("histogram", "histogram IS NOT NULL", metric_ids, window, sources)),
+    sources = [Source(_TAIL, within("recorded_at", whole, metric_ids))]
+    sources += [
+        Source(_POINTS, within("recorded_at", segment, metric_ids)) for segment in segments if segment.level == "raw"
+    ]
+    found = _Found(cursor, window)
+    for segment in segments:
+        if segment.level != "raw":
+            missing = found.add_folded(segment, metric_ids)
+            if len(missing.buckets):
+                found.add_missing(missing, metric_ids)
+    found.add_raw(sources)
+    return found.entries()
+
+
+class _Found:
+    """Collects what is read of the points of a query or a fold."""
+
+    def __init__(self, cursor: Connection, window: int) -> None:
+        self._cursor = cursor
+        self._window = window
+        self.samples: list[Samples] = []
+        self.histograms: list[Histograms] = []
+
+    def entries(self) -> Entries:
+        """All of it, added up."""
+        return entries_of(self.all_samples(), self.all_histograms())
+
+    def all_samples(self) -> Samples:
+        """The plain samples."""
+        return Samples(*map(np.concatenate, zip(*self.samples, strict=True)))
+
+    def all_histograms(self) -> Histograms:
+        """The histograms."""
+        ids, starts = (np.concatenate([part[place] for part in self.histograms]) for place in (0, 1))
+        return Histograms(ids, starts, [content for part in self.histograms for content in part.encoded])
+
+    def add_folded(self, segment: Segment, metric_ids: Sequence[int]) -> Missing:
+        """The folded histograms of a segment. Those whose samples are not the rollup's are missing."""
+        condition = within("bucket", segment, metric_ids)
+        columns = self._cursor.execute(
+            f"SELECT r.metric_id, r.bucket, h.histogram FROM ({_rollups(segment.level, condition)}) AS r"
+            f" LEFT JOIN (SELECT * FROM {HISTOGRAMS[segment.level]} WHERE {condition}) AS h"
+            " ON h.metric_id = r.metric_id AND h.bucket = r.bucket AND h.samples = r.samples ORDER BY 1, 2"
+        ).fetchnumpy()
+        ids, buckets = (columns[name].astype(np.int64) for name in ("metric_id", "bucket"))
+        there = ~np.ma.getmaskarray(columns["histogram"])
+        contents = [bytes(content) for content in columns["histogram"][there]]
+        filled = np.array([bool(content) for content in contents], dtype=np.bool_)
+        starts = buckets // self._window * self._window
+        self.histograms.append(Histograms(ids[there][filled], starts[there][filled], [*filter(None, contents)]))
+        return Missing(segment, ids[~there], buckets[~there])
+
+    def add_missing(self, missing: Missing, metric_ids: Sequence[int]) -> None:
+        """The raw points of what was not folded."""
+        width = _WIDTHS[missing.segment.level]
+        first, last = int(missing.buckets.min()), int(missing.buckets.max()) + width
+        condition = within("recorded_at", Segment("raw", first, last), metric_ids)
+        wanted = {"m": missing.metric_ids, "b": missing.buckets}
+        of_missing = f"(metric_id, recorded_at // {width} * {width}) IN (SELECT (m, b) FROM wanted)"
+        self.add_raw([Source(_POINTS, f"{condition} AND {of_missing}")], wanted)
+
+    def add_raw(self, sources: Sequence[Source], wanted: dict[str, Column] | None = None) -> None:
+        """Raw points. DuckDB finds the table ``wanted`` by the name of the argument."""
+        self.samples.append(_samples(self._cursor, self._union("value", "samples IS NULL", sources), wanted))
+        points = self._union("histogram", "histogram IS NOT NULL", sources)
+        self.histograms.append(_histograms(self._cursor, points, wanted))
+
+    def _union(self, column: str, condition: str, sources: Sequence[Source]) -> str:
+        """SELECT of id, window's start and one column of raw points."""
+        return " UNION ALL ".join(
+            f"SELECT metric_id, recorded_at // {self._window} * {self._window} AS start, {column}"
+            f" FROM {source.table} WHERE {source.condition} AND {condition}"
+            for source in sources
+        )
+
+
+def _rollups(level: str, condition: str) -> str:
+    """SELECT of the samples of each name and bucket."""
+    parts = " UNION ALL ".join(
+        f"SELECT metric_id, bucket, samples::DECIMAL(38,4) AS samples FROM {table} WHERE {condition}"
+        for table in ROLLUPS[level]
     )
+    return f"SELECT metric_id, bucket, sum(samples) AS samples FROM ({parts}) GROUP BY 1, 2"
 
 
-def _union(
-    column: str, condition: str, metric_ids: Sequence[int], window: int, sources: Sequence[tuple[str, Segment]]
-) -> str:
-    """SELECT of id, window's start and one column of raw points."""
-    return " UNION ALL ".join(
-        f"SELECT metric_id, recorded_at // {window} * {window} AS start, {column} FROM {table}"
-        f" WHERE {within('recorded_at', segment, metric_ids)} AND {condition}"
-        for table, segment in sources
-    )
-
-
-def _samples(cursor: Connection, points: str) -> Samples:
+def _samples(cursor: Connection, points: str, wanted: dict[str, Column] | None) -> Samples:
     """The plain samples of ``points``. Values of over 64 bits in units are rare and are read one by one."""
     narrow = f"abs(value) < {_NARROW_END}"
     found = cursor.execute(
@@ -55,7 +148,78 @@ def _samples(cursor: Connection, points: str) -> Samples:
     return Samples(np.concatenate((ids, wide_ids)), np.concatenate((starts, wide_starts)), units)
 
 
-def _histograms(cursor: Connection, points: str) -> Histograms:
+def _histograms(cursor: Connection, points: str, wanted: dict[str, Column] | None) -> Histograms:
     found = cursor.execute(points).fetchnumpy()
     ids, starts = (found[name].astype(np.int64) for name in ("metric_id", "start"))
     return Histograms(ids, starts, [bytes(content) for content in found["histogram"]])
+
+
+class DuckFolding:
+    """folding.FoldingStore on a DuckDB engine. It reads beside the writer, which then only inserts the rows."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def stale_hours(self, start: int, end: int) -> list[int]:
+        """See FoldingStore."""
+        sql = f"SELECT DISTINCT r.bucket FROM {_STALE.format(start, end)} ORDER BY 1"
+        return await self._engine.read(
+            lambda cursor: [hour for (hour,) in cursor.execute(sql).fetchall()], lane=Lane.QUERY
+        )
+
+    async def fold_names(self, hour: int, after: int) -> int | None:
+        """See FoldingStore."""
+        made = await self._engine.read(lambda cursor: _fold(cursor, hour, after), lane=Lane.QUERY)
+        if made is None:
+            return None
+        await self.write(hour, *made)
+        return made[1][-1].metric_id
+
+    async def write(self, hour: int, minutes: list[FoldedRow], hours: list[FoldedRow]) -> None:
+        """Replace the rows of these names and this hour."""
+        await self._engine.change(_put, hour, minutes, hours)
+
+
+def _fold(cursor: Connection, hour: int, after: int) -> tuple[list[FoldedRow], list[FoldedRow]] | None:
+    """The rows of the next stale names of an hour: of their minutes, and of the hour. One snapshot."""
+    cursor.execute("BEGIN")
+    stale = cursor.execute(
+        f"SELECT r.metric_id, r.samples::VARCHAR FROM {_STALE.format(hour, hour + HOUR)}"
+        f" AND r.metric_id > {after} ORDER BY 1 LIMIT {SLICE_NAMES}"
+    ).fetchall()
+    if not stale:
+        return None
+    segment, ids = Segment("minute", hour, hour + HOUR), [metric_id for metric_id, _ in stale]
+    rollups = _rollups("minute", within("bucket", segment, ids))
+    minutes = cursor.execute(f"SELECT metric_id, bucket, samples::VARCHAR FROM ({rollups})").fetchall()
+    found = _Found(cursor, MINUTE)
+    found.add_raw([Source(_POINTS, within("recorded_at", segment, ids))])
+    cursor.execute("COMMIT")
+    return folded_rows(
+        sorted(minutes),
+        stale,
+        hour,
+        folded_minutes(found.all_samples(), found.all_histograms()),
+    )
+
+
+def _put(handle: Connection, hour: int, minutes: Sequence[FoldedRow], hours: Sequence[FoldedRow]) -> None:
+    """Replace the rows of these names and this hour. A name that was deleted meanwhile gets none."""
+    condition = within("bucket", Segment("raw", hour, hour + HOUR), [row.metric_id for row in hours])
+    for table, rows in ((HISTOGRAMS["minute"], minutes), (HISTOGRAMS["hour"], hours)):
+        handle.execute(f"DELETE FROM {table} WHERE {condition}")
+        _insert(handle, table, _columns(rows), texts_of([f"{row.samples}:{base64_of(row.histogram)}" for row in rows]))
+
+
+def _columns(rows: Iterable[FoldedRow]) -> dict[str, Column]:
+    ids, buckets, _, _ = zip(*rows, strict=True)
+    return {"m": np.array(ids, dtype=np.int32), "b": np.array(buckets, dtype=np.int64)}
+
+
+def _insert(handle: Connection, table: str, folded: dict[str, Column], texts: dict[str, Column]) -> None:
+    """DuckDB finds the tables ``folded`` and ``texts`` by the names of the arguments."""
+    handle.execute(
+        f"INSERT INTO {table} SELECT m, b, split_part(h, ':', 1)::DECIMAL(38,4), from_base64(split_part(h, ':', 2))"
+        f" FROM folded {WITH_TEXTS}"
+        " WHERE m IN (SELECT id FROM metrics)"
+    )

@@ -1,46 +1,142 @@
 """How samples are spread over their values, in MySQL.
 
-Raw points say it: a plain sample by its value, a summary by its histogram. They come as one text per name and minute,
-since the driver takes 8 us per row.
+Raw points say it: a plain sample by its value, a summary by its histogram. Of hours that are over, merged histograms
+say the same for less (central/store/folding.py). Both come as long texts, since the driver takes 8 us per row.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Final
 
 import numpy as np
 
 from central.store.base import StoreError
 from central.store.buckets import Column, wide_column
 from central.store.distribution import Entries, Histograms, Samples, entries_of
-from central.store.mysql.connection import Connection
-from central.store.mysql.sql import within
+from central.store.folding import HOUR, MINUTE, SLICE_NAMES, FoldedRow, folded_minutes, folded_rows
+from central.store.mysql.connection import AGAIN, Connection, ServerError
+from central.store.mysql.names import take_lock
+from central.store.mysql.pool import Pool
+from central.store.mysql.rows import blob, stamp
+from central.store.mysql.sql import stamp_text, statements, within
 from central.store.plan import Segment
 
-_NARROW_DIGITS = 18
+LOCK: Final = "histograms"
+_NARROW_DIGITS: Final = 18
 """Numbers of units with at most this many digits fit into 64 bits."""
+_WIDTHS: Final = {"minute": MINUTE, "hour": HOUR}
+_DAY: Final = 86_400
+_SNAPSHOT: Final = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"
+_SAME: Final = "h.metric_id = r.metric_id AND h.bucket = r.bucket AND h.samples = r.samples"
+_STALE: Final = (
+    "rollup_hour AS r INNER JOIN metrics AS m ON m.id = r.metric_id AND m.type = 'value'"
+    f" LEFT JOIN histogram_hour AS h ON {_SAME} WHERE r.bucket >= {{0}} AND r.bucket < {{1}} AND h.bucket IS NULL"
+)
+_TOO_LONG: Final = "the database cut the answer short: raise its max_allowed_packet, or ask for less"
 
 Texts = Sequence[tuple[int, int, int, str]]
-"""Id, the start of the window or minute, how many points, and their values or histograms with blanks between them."""
+"""Id, start of the minute, how many points, and their values or histograms with blanks between them."""
+
+
+async def begin(connection: Connection) -> None:
+    """Begin a transaction that sees one snapshot. The caller ends it."""
+    await connection.run(_SNAPSHOT)
+    await connection.run("START TRANSACTION WITH CONSISTENT SNAPSHOT")
 
 
 async def entries(
     connection: Connection, metric_ids: Sequence[int], window: int, segments: Sequence[Segment]
 ) -> Entries:
     """The entries of all points in the segments. Call it within a transaction of one snapshot."""
-    values, contents = [
-        await connection.rows(_points(expression, condition, metric_ids, segments))
-        for expression, condition in (("value", "samples IS NULL"), ("HEX(histogram)", "histogram IS NOT NULL"))
-    ]
-    return entries_of(_samples(values, window), _histograms(contents, window))
+    raw = [segment for segment in segments if segment.level == "raw"]
+    samples, histograms = await _raw_points(connection, metric_ids, raw, window)
+    all_samples, all_histograms = [samples], [histograms]
+    for segment in segments:
+        if segment.level != "raw":
+            folded, missing = await _folded(connection, metric_ids, segment, window)
+            samples, histograms = await _raw_of(connection, metric_ids, segment, missing, window)
+            all_samples.append(samples)
+            all_histograms += [folded, histograms]
+    return entries_of(
+        Samples(*map(np.concatenate, zip(*all_samples, strict=True))),
+        Histograms(
+            np.concatenate([part.metric_ids for part in all_histograms]),
+            np.concatenate([part.starts for part in all_histograms]),
+            [content for part in all_histograms for content in part.encoded],
+        ),
+    )
 
 
-def _points(expression: str, condition: str, metric_ids: Sequence[int], segments: Sequence[Segment]) -> str:
+async def _folded(
+    connection: Connection, metric_ids: Sequence[int], segment: Segment, window: int
+) -> tuple[Histograms, set[tuple[int, int]]]:
+    """The folded histograms of a segment, and the names and buckets that have none of the rollup's samples."""
+    level = segment.level
+    rows = await connection.rows(
+        "SELECT r.metric_id, COUNT(*), GROUP_CONCAT(UNIX_TIMESTAMP(r.bucket), ' ',"
+        " COALESCE(CONCAT('0x', HEX(h.histogram)), '-') SEPARATOR ' ')"
+        f" FROM rollup_{level} AS r LEFT JOIN histogram_{level} AS h ON {_SAME}"
+        f" WHERE {within('r.bucket', segment, metric_ids, 'r.metric_id')}"
+        f" GROUP BY r.metric_id, UNIX_TIMESTAMP(r.bucket) DIV {_DAY}"
+    )
+    ids: list[int] = []
+    starts: list[int] = []
+    encoded: list[bytes] = []
+    missing: set[tuple[int, int]] = set()
+    for metric_id, count, text in rows:
+        words = text.split(" ")
+        if len(words) != 2 * count:
+            raise StoreError(_TOO_LONG)
+        for start, content in zip(map(int, words[::2]), words[1::2], strict=True):
+            if content == "-":
+                missing.add((metric_id, start))
+            elif len(content) > 2:
+                ids.append(metric_id)
+                starts.append(start // window * window)
+                encoded.append(bytes.fromhex(content[2:]))
+    return Histograms(np.array(ids, dtype=np.int64), np.array(starts, dtype=np.int64), encoded), missing
+
+
+async def _raw_of(
+    connection: Connection, metric_ids: Sequence[int], segment: Segment, missing: set[tuple[int, int]], window: int
+) -> tuple[Samples, Histograms]:
+    """The raw points of these names and buckets, read by ranges of time."""
+    width = _WIDTHS[segment.level]
+    ranges: list[Segment] = []
+    for start in sorted({start for _, start in missing}):
+        if ranges and ranges[-1].end == start:
+            ranges[-1] = ranges[-1]._replace(end=start + width)
+        else:
+            ranges.append(Segment("raw", start, start + width))
+    values, contents = await _texts(connection, metric_ids, ranges)
+    values, contents = (
+        [row for row in rows if (row[0], row[1] // width * width) in missing] for rows in (values, contents)
+    )
+    return _samples(values, window), _histograms(contents, window)
+
+
+async def _raw_points(
+    connection: Connection, metric_ids: Sequence[int], ranges: Sequence[Segment], window: int
+) -> tuple[Samples, Histograms]:
+    values, contents = await _texts(connection, metric_ids, ranges)
+    return _samples(values, window), _histograms(contents, window)
+
+
+async def _texts(connection: Connection, metric_ids: Sequence[int], ranges: Sequence[Segment]) -> tuple[Texts, Texts]:
+    """The values of plain samples, and the histograms, of all raw points in these ranges."""
+    if not ranges:
+        return [], []
+    values = await connection.rows(_points("value", "samples IS NULL", metric_ids, ranges))
+    return values, await connection.rows(_points("HEX(histogram)", "histogram IS NOT NULL", metric_ids, ranges))
+
+
+def _points(expression: str, condition: str, metric_ids: Sequence[int], ranges: Sequence[Segment]) -> str:
     """SELECT of Texts over raw points."""
     return " UNION ALL ".join(
         "SELECT metric_id, UNIX_TIMESTAMP(MIN(recorded_at)) DIV 60 * 60, COUNT(*),"
         f" GROUP_CONCAT({expression} SEPARATOR ' ') FROM metric_points"
         f" WHERE {within('recorded_at', segment, metric_ids)} AND {condition}"
         " GROUP BY metric_id, UNIX_TIMESTAMP(recorded_at) DIV 60"
-        for segment in segments
+        for segment in ranges
     )
 
 
@@ -63,7 +159,64 @@ def _places(rows: Texts, window: int, found: int) -> tuple[Column, Column]:
     """Id and window's start of each point. Raises StoreError if the server cut a text short."""
     counts = [count for _, _, count, _ in rows]
     if sum(counts) != found:
-        raise StoreError("the database cut the answer short: raise its max_allowed_packet, or ask for less")
+        raise StoreError(_TOO_LONG)
     ids = np.array([metric_id for metric_id, *_ in rows], dtype=np.int64)
     starts = np.array([start // window * window for _, start, *_ in rows], dtype=np.int64)
     return np.repeat(ids, counts), np.repeat(starts, counts)
+
+
+class MySQLFolding:
+    """folding.FoldingStore on two pools: one for queries, one for changes in the background."""
+
+    def __init__(self, readers: Pool, changers: Pool) -> None:
+        self._readers = readers
+        self._changers = changers
+
+    async def stale_hours(self, start: int, end: int) -> list[int]:
+        """See FoldingStore. A day at a time, which is a partition of each table."""
+        found: list[int] = []
+        for day in range(start // _DAY * _DAY, end, _DAY):
+            edges = stamp_text(max(start, day)), stamp_text(min(end, day + _DAY))
+            sql = f"SELECT DISTINCT UNIX_TIMESTAMP(r.bucket) FROM {_STALE.format(*edges)} ORDER BY 1"
+            found += [hour for (hour,) in await self._readers.ask(lambda session, sql=sql: session.rows(sql))]  # type: ignore[misc]
+        return found
+
+    async def fold_names(self, hour: int, after: int) -> int | None:
+        """See FoldingStore. None also if another process is folding."""
+        try:
+            return await self._changers.ask(lambda session: _fold(session, hour, after))
+        except ServerError as error:
+            if error.code not in AGAIN:
+                raise
+            return None
+
+
+async def _fold(session: Connection, hour: int, after: int) -> int | None:
+    """Replace the rows of the next stale names of an hour, in one transaction and from one snapshot."""
+    await session.run(_SNAPSHOT)
+    await session.run("BEGIN")
+    await take_lock(session, LOCK)  # the next read is the first one, and makes the snapshot
+    edges = stamp_text(hour), stamp_text(hour + HOUR)
+    stale = await session.rows(
+        f"SELECT r.metric_id, CAST(r.samples AS CHAR) FROM {_STALE.format(*edges)} AND r.metric_id > {after}"
+        f" ORDER BY r.metric_id LIMIT {SLICE_NAMES}"
+    )
+    if stale:
+        ids, whole = [metric_id for metric_id, _ in stale], Segment("raw", hour, hour + HOUR)
+        minutes = await session.rows(
+            "SELECT metric_id, UNIX_TIMESTAMP(bucket), CAST(samples AS CHAR) FROM rollup_minute"
+            f" WHERE {within('bucket', whole, ids)} ORDER BY metric_id, bucket"
+        )
+        found = folded_minutes(*await _raw_points(session, ids, [whole], MINUTE))
+        for level, rows in zip(_WIDTHS, folded_rows(minutes, stale, hour, found), strict=True):
+            for statement in _puts(level, rows):
+                await session.run(statement)
+    await session.run("COMMIT")
+    return stale[-1][0] if stale else None
+
+
+def _puts(level: str, rows: Iterable[FoldedRow]) -> Iterable[str]:
+    head = f"REPLACE INTO histogram_{level} (metric_id, bucket, samples, histogram) VALUES "
+    return statements(
+        head, [f"({row.metric_id},{stamp(row.bucket)},{row.samples},{blob(row.histogram)})" for row in rows]
+    )

@@ -76,7 +76,7 @@ def nullable(units: int | None) -> str:
 
 def blob(content: bytes | None) -> str:
     """Bytes as a literal, or NULL."""
-    return "NULL" if content is None else f"0x{content.hex()}"
+    return "NULL" if content is None else f"0x{content.hex()}" if content else "''"
 
 
 @lru_cache(maxsize=4096)

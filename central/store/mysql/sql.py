@@ -159,10 +159,10 @@ def stamp_text(seconds: int) -> str:
     return time.strftime("'%Y-%m-%d %H:%M:%S'", time.gmtime(seconds))
 
 
-def within(column: str, segment: Segment, metric_ids: Sequence[int]) -> str:
+def within(column: str, segment: Segment, metric_ids: Sequence[int], id_column: str = "metric_id") -> str:
     """The condition that a row is of these names, and by its column in the segment."""
     start, end = (stamp_text(min(max(edge, _FIRST), _LAST)) for edge in (segment.start, segment.end))
-    return f"metric_id IN ({','.join(map(str, metric_ids))}) AND {column} >= {start} AND {column} < {end}"
+    return f"{id_column} IN ({','.join(map(str, metric_ids))}) AND {column} >= {start} AND {column} < {end}"
 
 
 def _segment(segment: Segment, metric_ids: Sequence[int]) -> str:

@@ -30,6 +30,7 @@ from central.store.base import (
 )
 from central.store.buckets import Buckets
 from central.store.distribution import Distribution
+from central.store.folding import HistogramFold
 from central.store.id_days import days_to_drop, id_day
 from central.store.migrations import OnMigration
 from central.store.mysql import histograms, migrate, partitions, sql
@@ -44,6 +45,7 @@ from central.store.mysql.connection import (
     Session,
     connect,
 )
+from central.store.mysql.histograms import MySQLFolding
 from central.store.mysql.keys import MySQLKeys
 from central.store.mysql.names import MySQLNames
 from central.store.mysql.pool import Commit, Pool, run_commit
@@ -109,6 +111,8 @@ class MySQLStore:
         self.series: SeriesStore = MySQLSeries(self._lookups, self._readers, self._writers)
         self.keys: KeyStore = MySQLKeys(self._lookups, self._writers)
         self.retention: RetentionStore = MySQLRetention(self._lookups, self._changers)
+        self.folding = MySQLFolding(self._readers, self._changers)
+        self._histogram_fold = HistogramFold(self.folding, clock)
         self._kept_day = 0
         self._ids_day = 0
         """The day on which old ids were last dropped. They are not dropped while the clock cannot be trusted."""
@@ -126,6 +130,7 @@ class MySQLStore:
 
     async def close(self) -> None:
         """See Store."""
+        await self._histogram_fold.close()
         for pool in (self._writers, self._lookups, self._readers, self._changers):
             pool.close()
 
@@ -147,7 +152,8 @@ class MySQLStore:
     # --- upkeep
 
     async def tidy(self, *, idle: bool) -> None:
-        """See Store. The upkeep runs once per day, and again a minute after a failure."""
+        """See Store. The upkeep runs once per day, and again a minute after a failure. Starts folds of histograms."""
+        self._histogram_fold.start_if_due()
         now = self._clock()
         today = int(now // _DAY)
         done = today == self._kept_day and (today == self._ids_day or not self.may_remove())
@@ -258,8 +264,7 @@ async def _distribute(
     connection: Connection, metric_ids: Sequence[int], window: int, segments: Sequence[Segment]
 ) -> Distribution:
     """Several statements, and one snapshot for all of them."""
-    await connection.run("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-    await connection.run("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
+    await histograms.begin(connection)
     rows = await connection.rows(sql.aggregate(metric_ids, window, segments))
     entries = await histograms.entries(connection, metric_ids, window, segments)
     await connection.run("COMMIT")

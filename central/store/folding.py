@@ -1,0 +1,157 @@
+"""Merges the histograms of hours that are over, in the background, so that queries need not read raw points.
+
+A unit of work is a name's hour: its histograms per minute and per hour are made anew from its raw points, and each is
+stored with the samples that it stands for. A query uses one only if the rollup has the same samples in the same
+snapshot. Points are only ever added, and each weighs more than nothing, so equal samples mean the same points. So
+nothing has to be done in time, in order or once: after a kill, late points or two processes at once, queries read the
+raw points of what does not match, and a later round makes it anew. docs/decisions/0019-histograms-are-folded-later.md
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from types import ModuleType
+from typing import Final, NamedTuple, Protocol
+
+import structlog
+
+from central.compiled import CORE
+from central.store.buckets import Column
+from central.store.distribution import Histograms, Samples, entries_of
+from protocol.histogram import encode, merge
+
+SLICE_NAMES: Final = 50
+"""How many names one step handles."""
+PAUSE_SECONDS: Final = 0.5
+"""Between two steps, so that commits and queries are hardly delayed."""
+HOUR: Final = 3_600
+MINUTE: Final = 60
+DELAY_SECONDS: Final = 600
+"""How long after its end an hour is folded: nearly all of its points have come by then."""
+SPAN: Final = 7 * 86_400 + 2 * HOUR
+"""How far back late points can come, and a little more. What is older stays as it is."""
+_log = structlog.get_logger(__name__)
+
+
+class FoldedRow(NamedTuple):
+    """What is stored of a name's minute or hour.
+
+    ``samples`` is the text of the rollup's DECIMAL at that moment. ``histogram`` is empty if nothing is in a bucket.
+    """
+
+    metric_id: int
+    bucket: int
+    samples: str
+    histogram: bytes
+
+
+class FoldingStore(Protocol):
+    """What the fold asks of a store. Every method may raise StoreError."""
+
+    async def stale_hours(self, start: int, end: int) -> Sequence[int]:
+        """The hours in [start, end) in which a value has other samples than its folded histogram."""
+
+    async def fold_names(self, hour: int, after: int) -> int | None:
+        """Fold that hour for the next such names with ids above ``after``. The last id; None if there was none."""
+
+
+class HistogramFold:
+    """Folds in rounds: one per hour, over all hours to which points can still have come. Owns its task."""
+
+    def __init__(
+        self,
+        store: FoldingStore,
+        clock: Callable[[], float],
+        pause: Callable[[], Awaitable[None]] = lambda: asyncio.sleep(PAUSE_SECONDS),
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._pause = pause
+        self._done = 0
+        """The end of the last round's range."""
+        self._task: asyncio.Task[None] | None = None
+
+    def start_if_due(self) -> None:
+        """Begin a round if an hour has ended since the last one. Never raises."""
+        if self._end() != self._done and (self._task is None or self._task.done()):
+            self._task = asyncio.create_task(self._try_round(), name="histogram-fold")
+
+    async def round(self) -> int:
+        """Fold all that is stale now. Returns the number of steps. Raises StoreError."""
+        end, steps = self._end(), 0
+        for hour in await self._store.stale_hours(end - SPAN, end):
+            after: int | None = 0
+            while after is not None:
+                after = await self._store.fold_names(hour, after)
+                steps += after is not None
+                await self._pause()
+        self._done = end
+        return steps
+
+    async def close(self) -> None:
+        """End the round. What it has not done, the next one does."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    def _end(self) -> int:
+        return int(self._clock() - DELAY_SECONDS) // HOUR * HOUR
+
+    async def _try_round(self) -> None:
+        end = self._end()
+        try:
+            await self.round()
+        except Exception as error:  # whatever it is: queries read raw points meanwhile, and the next hour tries again
+            self._done = end
+            _log.warning("histogram_fold_failed", error=str(error))
+
+
+def folded_minutes(
+    samples: Samples, histograms: Histograms, core: ModuleType | None = CORE
+) -> dict[tuple[int, int], bytes]:
+    """The histogram of each name and minute that has one, from all its points; starts are those of minutes."""
+    parts: dict[tuple[int, int], list[bytes]] = {}
+    for metric_id, start, content in zip(
+        histograms.metric_ids.tolist(), histograms.starts.tolist(), histograms.encoded, strict=True
+    ):
+        parts.setdefault((metric_id, start), []).append(content)
+    for key, content in _encoded_samples(samples, core):
+        parts.setdefault(key, []).append(content)
+    return {key: merged(contents, core) for key, contents in parts.items()}
+
+
+def merged(contents: list[bytes], core: ModuleType | None = CORE) -> bytes:
+    """The sum of histograms; no bytes for none."""
+    if len(contents) < 2:
+        return contents[0] if contents else b""
+    made: bytes = merge(contents) if core is None else core.merge_histograms(contents)
+    return made
+
+
+def folded_rows(
+    minutes: Sequence[tuple[int, int, str]],
+    hours: Sequence[tuple[int, str]],
+    hour: int,
+    found: dict[tuple[int, int], bytes],
+) -> tuple[list[FoldedRow], list[FoldedRow]]:
+    """The rows of minutes and of the hour. ``minutes`` and ``hours`` have the ids and samples of the rollups."""
+    of_minutes = [
+        FoldedRow(metric_id, bucket, samples, found.get((metric_id, bucket), b""))
+        for metric_id, bucket, samples in minutes
+    ]
+    contents: dict[int, list[bytes]] = {}
+    for row in of_minutes:
+        if row.histogram:
+            contents.setdefault(row.metric_id, []).append(row.histogram)
+    return of_minutes, [
+        FoldedRow(metric_id, hour, samples, merged(contents.get(metric_id, []))) for metric_id, samples in hours
+    ]
+
+
+def _encoded_samples(samples: Samples, core: ModuleType | None) -> list[tuple[tuple[int, int], bytes]]:
+    """A histogram of the plain samples of each name and minute."""
+    empty: Column = samples.metric_ids[:0]
+    entries = entries_of(samples, Histograms(empty, empty, []), core)
+    found: dict[tuple[int, int], dict[int, int]] = {}
+    for metric_id, start, bucket, weight in zip(*(column.tolist() for column in entries), strict=True):
+        found.setdefault((metric_id, start), {})[bucket] = weight
+    return [(key, encode(histogram)) for key, histogram in found.items()]

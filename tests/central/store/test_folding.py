@@ -1,0 +1,107 @@
+"""central/store/folding.py: rounds, and the arithmetic of merging."""
+
+import asyncio
+from types import ModuleType
+
+import numpy as np
+
+from central.store.base import StoreError
+from central.store.distribution import Histograms, Samples
+from central.store.folding import DELAY_SECONDS, HOUR, SPAN, FoldedRow, HistogramFold, folded_minutes, folded_rows
+from protocol.histogram import encode
+from protocol.numbers import UNIT
+from tests.central.cores import each_core
+from tests.central.store_help import NOW, Clock
+
+
+class Hours:
+    """Stale names by hour, folded two at a time; ``fails`` answers the next question with an error."""
+
+    def __init__(self, stale: dict[int, list[int]]) -> None:
+        self.stale = stale
+        self.asked: list[tuple[int, int]] = []
+        self.fails = False
+        self.round_over = asyncio.Event()
+
+    async def stale_hours(self, start: int, end: int) -> list[int]:
+        self.asked.append((start, end))
+        if self.fails:
+            self.round_over.set()
+            raise StoreError("the disk is on fire")
+        return sorted(hour for hour, names in self.stale.items() if names and start <= hour < end)
+
+    async def fold_names(self, hour: int, after: int) -> int | None:
+        todo = [name for name in self.stale[hour] if name > after][:2]
+        self.stale[hour] = [name for name in self.stale[hour] if name not in todo]
+        if not todo:
+            self.round_over.set()
+        return todo[-1] if todo else None
+
+
+async def at_once() -> None:
+    """No pause between two steps."""
+
+
+async def test_a_round_folds_every_stale_hour_that_is_over() -> None:
+    hours = Hours({NOW - 2 * HOUR: [1, 2, 3], NOW - HOUR: [7], NOW: [8], NOW - SPAN - HOUR: [9]})
+    fold = HistogramFold(hours, Clock(NOW + DELAY_SECONDS), at_once)
+    assert await fold.round() == 3
+    assert hours.stale == {NOW - 2 * HOUR: [], NOW - HOUR: [], NOW: [8], NOW - SPAN - HOUR: [9]}
+    assert await fold.round() == 0
+
+
+async def test_a_round_begins_once_per_hour_and_after_its_delay() -> None:
+    hours, clock = Hours({NOW - HOUR: [1]}), Clock(NOW + DELAY_SECONDS - 1)
+    fold = HistogramFold(hours, clock, at_once)
+    for _ in range(2):
+        await fold.round()
+        fold.start_if_due()
+        await fold.close()
+    assert hours.asked == [(NOW - HOUR - SPAN, NOW - HOUR)] * 2, "only the rounds that the test asked for"
+    clock.now += 1
+    fold.start_if_due()
+    await hours.round_over.wait()
+    await fold.close()
+    assert hours.stale == {NOW - HOUR: []}
+
+
+async def test_a_round_that_fails_is_tried_again_in_the_next_hour() -> None:
+    hours, clock = Hours({NOW - HOUR: [1]}), Clock(NOW + DELAY_SECONDS)
+    fold = HistogramFold(hours, clock, at_once)
+    hours.fails = True
+    fold.start_if_due()
+    await hours.round_over.wait()
+    hours.fails = False
+    hours.round_over.clear()
+    await fold.close()
+    clock.now += HOUR
+    fold.start_if_due()
+    await hours.round_over.wait()
+    await fold.close()
+    assert hours.stale == {NOW - HOUR: []}
+
+
+def column(*numbers: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    return np.array(numbers, dtype=np.int64)
+
+
+@each_core
+def test_samples_and_histograms_of_a_minute_become_one(core: ModuleType | None) -> None:
+    samples = Samples(column(1, 1, 2), column(60, 120, 60), column(5, 7, 9))
+    histograms = Histograms(column(1, 1), column(60, 60), [encode({5: 1, 8: UNIT}), encode({-3: UNIT})])
+    assert folded_minutes(samples, histograms, core) == {
+        (1, 60): encode({-3: UNIT, 5: UNIT + 1, 8: UNIT}),
+        (1, 120): encode({7: UNIT}),
+        (2, 60): encode({9: UNIT}),
+    }
+
+
+def test_an_hour_is_the_sum_of_its_minutes_and_may_have_nothing() -> None:
+    found = {(1, 60): encode({5: UNIT}), (1, 120): encode({7: UNIT})}
+    minutes, hours = folded_rows([(1, 60, "1"), (1, 120, "1"), (2, 60, "3")], [(1, "2"), (2, "3")], 0, found)
+    assert minutes == [
+        FoldedRow(1, 60, "1", found[1, 60]),
+        FoldedRow(1, 120, "1", found[1, 120]),
+        FoldedRow(2, 60, "3", b""),
+    ]
+    assert hours == [FoldedRow(1, 0, "2", encode({5: UNIT, 7: UNIT})), FoldedRow(2, 0, "3", b"")]
