@@ -46,6 +46,7 @@ class Question(NamedTuple):
     window: str
     shift: int
     goal: int
+    operation: str = "avg"
 
 
 QUESTIONS: Final = (
@@ -54,6 +55,7 @@ QUESTIONS: Final = (
     Question("one name, 1,000 minutes, edges within minutes", 1, 1_000, "1m", 17, 50),
     Question("one name, 240 hours", 1, 240, "1h", 0, 50),
     Question("one name, 11,000 minutes", 1, 11_000, "1m", 0, 100),
+    Question("one name, 11,000 minutes, p99", 1, 11_000, "1m", 0, 150, "p99"),
     Question("5 names, 10,000 minutes each", 5, 10_000, "1m", 0, 500),
 )
 _SECONDS: Final = {"1m": 60, "1h": 3600}
@@ -67,7 +69,7 @@ def path(question: Question, data: Dataset, turn: int) -> str:
     return "/api/metrics/aggregate?" + urlencode(
         {
             "name": ",".join(names),
-            "operation": "avg",
+            "operation": question.operation,
             "window": question.window,
             "start": format_time(start),
             "end": format_time(end),
