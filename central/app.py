@@ -1,6 +1,7 @@
 """Wires the central service. Only this file knows all of its parts."""
 
 import asyncio
+import contextlib
 import gc
 import signal
 import ssl
@@ -110,12 +111,13 @@ class _Core:
 
     async def close(self, seconds: float) -> None:
         """Store what was received, then close everything. Call it after the last request."""
-        await self.retention.close()
-        await self.uses.close()
-        await _drain(self.commits, seconds)
-        await self.redis.close()
-        self.auth.close()
-        await self.store.close()
+        async with contextlib.AsyncExitStack() as stack:  # each is closed, also when one before it fails
+            stack.push_async_callback(self.store.close)
+            stack.callback(self.auth.close)
+            stack.push_async_callback(self.redis.close)
+            stack.push_async_callback(_drain, self.commits, seconds)
+            stack.push_async_callback(self.uses.close)
+            stack.push_async_callback(self.retention.close)
 
 
 async def serve(

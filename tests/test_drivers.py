@@ -43,6 +43,7 @@ ATTRIBUTES: tuple[tuple[type, str], ...] = (
     (web.Server, "_kwargs"),
     (web.RequestHandler, "_manager"),
     (web.RequestHandler, "_current_request"),
+    (web.RequestHandler, "_parser"),
     (web.RequestHandler, "_waiter"),
     (web.RequestHandler, "_task_handler"),
     (aiomysql.Connection, "_result"),

@@ -110,14 +110,14 @@ class _Handshake(asyncio.Protocol):
         self._tls = tls
         self._held = held
         self._transport: asyncio.Transport | None = None
-        self._task: asyncio.Task[None] | None = None
+        self._securing: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client has come. Nothing is read until the handshake reads it."""
         self._transport = cast(asyncio.Transport, transport)
         self._transport.pause_reading()
         self._held.opened(self)
-        self._task = asyncio.get_running_loop().create_task(self._shake_hands(self._transport))
+        self._securing = asyncio.get_running_loop().create_task(self._shake_hands(self._transport))
 
     async def _shake_hands(self, transport: asyncio.Transport) -> None:
         secured: asyncio.Transport | None = None

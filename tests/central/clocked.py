@@ -43,5 +43,7 @@ class FileClock:
 
 if __name__ == "__main__":
     log_to(sys.stderr)
-    outside = Outside(clock=FileClock(Path(sys.argv[1])), limit_seconds=_LIMIT_SECONDS, bcrypt_cost=QUICK_HASH)
+    clock = FileClock(Path(sys.argv[1]))
+    # Both clocks go on together: a wall clock that jumps alone is one that nobody believes.
+    outside = Outside(clock=clock, ticks=clock, limit_seconds=_LIMIT_SECONDS, bcrypt_cost=QUICK_HASH)
     asyncio.run(serve(load_settings(os.environ), outside=outside))

@@ -17,7 +17,8 @@ from central.access.auth import parse_key
 from central.access.first_key import ADMIN_KEY_FILE
 from central.app import Outside, migrate, serve
 from central.settings import Settings, load_settings
-from central.store.base import Group
+from central.store.base import Group, StoreUnavailable
+from central.store.duck.store import DuckStore
 from central.store.migrations import load
 from tests.central.harness import QUICK_HASH, Central, Overlay, faulty, launch, process, running
 
@@ -218,7 +219,11 @@ async def test_certificates_that_vanish_stop_the_start(tmp_path: Path) -> None:
     [
         ({"METRICS_LISTEN": "nowhere"}, 2, "Error: METRICS_LISTEN is 'nowhere'"),
         ({"METRICS_RETENTION_DAYS": "7"}, 2, "Error: METRICS_RETENTION_DAYS is '7'"),
-        ({"METRICS_LISTEN": "192.0.2.1:0", "METRICS_BEHIND_PROXY": "true"}, 1, "Error: 192.0.2.1:0 is no address"),
+        (
+            {"METRICS_LISTEN": "192.0.2.1:0", "METRICS_BEHIND_PROXY": "true"},
+            1,
+            "Error: 192.0.2.1:0 is not an address of this host",
+        ),
     ],
 )
 async def test_what_stops_a_start_is_one_clear_line(
@@ -248,3 +253,20 @@ async def test_a_stop_waits_no_longer_than_it_may_for_a_commit_that_hangs(tmp_pa
     async with running(tmp_path) as central:
         assert await central.total("a") == 0
         assert (await central.counter("a", headers={"Idempotency-Key": "k"})).status == 201
+
+
+async def test_a_stop_closes_the_store_also_after_a_fault_of_ours(tmp_path: Path) -> None:
+    async def break_off(*, idle: bool) -> None:
+        raise RuntimeError("a fault of ours")
+
+    stores: list[DuckStore] = []
+
+    def wrap(real: DuckStore) -> Overlay:
+        stores.append(real)
+        return Overlay(real, tidy=break_off)
+
+    with pytest.raises(RuntimeError, match="a fault of ours"):
+        async with running(tmp_path, outside=faulty(wrap)) as central:
+            assert (await central.counter("a")).status == 201
+    with pytest.raises(StoreUnavailable, match="closed"):
+        await stores[0].ping()
