@@ -94,6 +94,8 @@ def test_answers_to_a_day_of_good_requests_are_as_described(api: Any) -> None:
     query = {"operation": "avg", "window": "1h", "start": "2026-01-01", "end": "2026-01-02", "fill": "null"}
     for names in ("good.value", "good.value,good.counter,nobody"):
         assert ask("get", "/api/metrics/aggregate", query={**query, "name": names})[0] == 200
+    for several in ({"operation": "count,rate,median,p99.9"}, {"operation": "p95", "fraction_below": "1.25"}):
+        assert ask("get", "/api/metrics/aggregate", query={**query, "name": "good.value", **several})[0] == 200
     assert ask("get", "/api/metrics", query={"limit": 1})[1]["next"] is not None
 
     status, made = ask("post", "/api/admin/keys", body={"name": "good", "scopes": ["query"]})
