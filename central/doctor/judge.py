@@ -279,6 +279,15 @@ def rejected_points(count: int | None) -> Finding:
     return warning(check, f"{count} acknowledged points could not be stored under their name", advice)
 
 
+def histograms(bad: int | None) -> Finding:
+    """Merged histograms that cannot be right."""
+    check = "histograms"
+    if not bad:
+        return ok(check, "none is wrong, of those looked at")
+    advice = "delete all rows of histogram_minute and histogram_hour: queries read raw points then, and stay exact"
+    return fails(check, f"{bad} cannot be read, or hold more samples than there were", advice)
+
+
 def clashes(names: Sequence[ListedName]) -> Finding:
     """Names that were sent with more than one StatsD type. No sample is lost, but they are split over two names."""
     check = "clashes of names"

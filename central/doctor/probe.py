@@ -234,6 +234,8 @@ def _judged(state: StoreState, answers: ServiceAnswers | None, settings: Setting
     wait = _number(answers.metrics, _WAIT) if answers is not None else 0.0
     yield judge.retention(state.last_run, now, running=answers is not None, wait=wait)
     yield judge.rejected_points(state.rejected)
+    if state.bad_histograms is not None:
+        yield judge.histograms(state.bad_histograms)
     yield judge.clashes(state.clashes)
 
 

@@ -1,12 +1,15 @@
 """The state of a store, for the doctor. Reading it changes nothing and needs no running service."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from central.store.base import ListedName
+from protocol.histogram import decode
 
 MAX_CLASHES: Final = 20
+MAX_HISTOGRAMS: Final = 1_000
+"""How many merged histograms are looked at."""
 
 
 class KeyState(NamedTuple):
@@ -38,5 +41,18 @@ class StoreState:
     """The database server's settings, by name."""
     last_partition: dict[str, int] = field(default_factory=dict)
     """The last day for which each table has a partition, in days since the epoch."""
+    bad_histograms: int | None = None
+    """Of MAX_HISTOGRAMS merged ones: those that cannot be read or hold more samples than their rollup had."""
     clashes: Sequence[ListedName] = ()
     """At most MAX_CLASHES names that hold samples of a shorter name, which another StatsD type owns."""
+
+
+def count_bad_histograms(rows: Iterable[tuple[int, bytes]]) -> int:
+    """How many histograms cannot be read, or weigh more than the samples beside them, in units."""
+    bad = 0
+    for samples, histogram in rows:
+        try:
+            bad += bool(histogram) and sum(decode(histogram).values()) > samples
+        except ValueError:
+            bad += 1
+    return bad

@@ -4,7 +4,7 @@ import time
 from typing import Final
 
 from central.store.admin_keys import is_live
-from central.store.inspection import MAX_CLASHES, KeyState, StoreState
+from central.store.inspection import MAX_CLASHES, MAX_HISTOGRAMS, KeyState, StoreState, count_bad_histograms
 from central.store.migrations import load, pending
 from central.store.mysql import keys, names, partitions
 from central.store.mysql.connection import Connection, Server, Session, connect
@@ -45,6 +45,7 @@ async def _inspect(connection: Connection) -> StoreState:
     ((last_run,),) = await connection.rows("SELECT last_run FROM retention")
     ((rejected,),) = await connection.rows("SELECT COUNT(*) FROM rejected_points")
     key_rows = await keys.list_all(connection)
+    merged = await connection.rows(f"SELECT samples, histogram FROM histogram_hour LIMIT {MAX_HISTOGRAMS}")
     days = {table: await partitions.existing(connection, table) for table in partitions.TABLES}
     return StoreState(
         version,
@@ -55,6 +56,7 @@ async def _inspect(connection: Connection) -> StoreState:
         ahead,
         variables,
         {table: max(found, default=0) for table, found in days.items()},
+        count_bad_histograms((samples, histogram) for samples, histogram in merged),
         await names.page(connection, "", "", MAX_CLASHES, clashes=True),
     )
 

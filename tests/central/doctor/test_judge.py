@@ -8,7 +8,8 @@ import pytest
 from central.doctor import judge
 from central.doctor.judge import Finding, Folder, KeyFile, RedisServer, worst
 from central.store.base import ListedName
-from central.store.inspection import MAX_CLASHES, KeyState, StoreState
+from central.store.inspection import MAX_CLASHES, KeyState, StoreState, count_bad_histograms
+from protocol.histogram import encode
 
 DAY = 86_400
 NOW = 1_771_113_600.0
@@ -167,6 +168,16 @@ def test_migrations_and_rejected_points() -> None:
     assert statuses(judge.migrations(StoreState("v", []))) == "o"
     assert statuses(judge.migrations(StoreState("v", ["0003_x"]))) == "w"
     assert [statuses(judge.rejected_points(count)) for count in (0, None, 3)] == ["o", "o", "w"]
+
+
+def test_wrong_histograms_fail() -> None:
+    assert [statuses(judge.histograms(count)) for count in (0, 3)] == ["o", "f"]
+
+
+def test_histograms_are_wrong_that_weigh_too_much_or_cannot_be_read() -> None:
+    good = encode({5: 10_000})
+    assert count_bad_histograms([(10_000, good), (30_000, good), (10_000, b"")]) == 0
+    assert count_bad_histograms([(9_999, good), (10_000, good[:-1]), (10_000, b"\x07")]) == 3
 
 
 def test_clashes_of_names_are_shown_by_name() -> None:
