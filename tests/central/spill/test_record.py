@@ -60,6 +60,12 @@ def packed(raw: object) -> bytes:
     return zstandard.compress(msgspec.json.encode(raw))
 
 
+def test_an_entry_of_an_earlier_version_has_items_without_histograms() -> None:
+    request = {"key": 1, "points": [["a", "value", 5, 2, 10_000, 5, 5]]}
+    group = decode(packed({"id": b"g" * 16, "day": TODAY, "requests": [request], "version": 1}))
+    assert group.requests[0].points == [Item("a", "value", 5, 2, 10_000, 5, 5)]
+
+
 BASE = {"id": "Z2dnZ2dnZ2dnZ2dnZ2dnZw==", "day": 1, "version": 1}
 
 

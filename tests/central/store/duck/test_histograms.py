@@ -80,3 +80,16 @@ async def test_a_fold_that_a_late_point_overtakes_is_not_used(store: DuckStore, 
     await HistogramFold(store.folding, clock, at_once).round()
     assert await store.folding.stale_hours(NOW - DAY, NOW) == []
     await assert_spread(store, [metric.id], rows)
+
+
+async def test_retention_drops_folded_histograms(store: DuckStore, clock: Clock) -> None:
+    metric = await name(store, "a")
+    await store.commit(group([summary(metric.id, [5, 700], NOW - 3600), summary(metric.id, [5], NOW + 9 * DAY)]))
+    await store.tidy(idle=True)
+    clock.now = NOW + 3600
+    await HistogramFold(store.folding, clock, at_once).round()
+    dropped = []
+    while piece := await store.retention.drop(NOW + DAY):
+        dropped.append((piece.what, piece.rows))
+    assert ("histograms", 2) in dropped, "a minute and an hour"
+    assert await spread(store, [metric.id]) == spread_of([summary(metric.id, [5], NOW + 9 * DAY)], *FAR, DAY)
