@@ -31,6 +31,7 @@ from central.settings import Settings, url_of
 from central.store.base import Caps, Store, StoreError
 from central.store.migrations import MigrationError, OnMigration
 from central.store.open import OpenStore, open_store
+from central.store.series import SeriesCaps
 from central.web import probes
 from central.web.admin import BACKUPS, BackupEndpoint, MetricEndpoints
 from central.web.admin import SLOTS as BACKUP_SLOTS
@@ -149,6 +150,7 @@ async def serve(
     core.start(outside.clock)
     try:
         await ensure_admin_key(core.auth, store, settings.data_dir, settings.rate_limit_default)
+        await core.names.series.count()
         await runner.setup()
         host, port = settings.listen
         if tls is not None:
@@ -178,7 +180,11 @@ async def serve(
 
 def _core(settings: Settings, store: Store, clock: PlausibleClock, outside: Outside) -> _Core:
     redis = RedisServices(settings, outside.ticks, outside.limit_seconds)
-    names = Names(store.names, Caps(settings.max_names, settings.max_names_per_key))
+    names = Names(
+        store,
+        Caps(settings.max_names, settings.max_names_per_key),
+        SeriesCaps(settings.max_series, settings.max_series_per_metric),
+    )
     auth = Auth(
         store.keys,
         given_admin_key=settings.admin_key,
@@ -264,6 +270,7 @@ def _registry(core: _Core, counts: RequestCounts, store_name: str, ours: str) ->
         store=core.store,
         writes=commits.counts,
         waiting=lambda: commits.waiting,
+        series=lambda: core.names.series.stored,
         auth=core.auth.counts,
         http=counts,
         retention=core.retention.counts,

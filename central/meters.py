@@ -42,6 +42,8 @@ class Sources:
     writes: WriteCounts
     waiting: Callable[[], int]
     """Requests that wait for their group."""
+    series: Callable[[], int]
+    """Series in the store when this process last counted them."""
     auth: AuthCounts
     http: RequestCounts
     retention: RetentionCounts
@@ -125,6 +127,13 @@ FAMILIES: Final = (
         ],
         ("store", "type"),
     ),
+    Family(
+        _COUNTER,
+        "series_overflow_points",
+        "Points of a full name, in its overflow series.",
+        lambda s: s.writes.overflow_points + s.drained.overflow_points,
+    ),
+    Family(_GAUGE, "series", "Series in the store, when this process last counted them.", lambda s: s.series()),
     Family(
         _COUNTER,
         "revoked_key_requests",

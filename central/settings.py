@@ -72,6 +72,12 @@ class Settings:
     ] = CLOCK_SKEW_SECONDS
     max_names: Annotated[int, rules.whole(1, 2_000_000_000), "The most metric names that there may be."] = 1_000_000
     max_names_per_key: Annotated[int, rules.whole(1, 2_000_000_000), "The most names that one key may make."] = 100_000
+    max_series: Annotated[
+        int, rules.whole(1, 500_000_000), "The most series, a name with its tags each, that there may be."
+    ] = 1_000_000
+    max_series_per_metric: Annotated[int, rules.whole(1, 500_000_000), "The most series that one name may have."] = (
+        10_000
+    )
     spill_max_bytes: Annotated[
         int, rules.whole(1 << 20, 1 << 50), "The most bytes that may wait in Redis while the database is down."
     ] = 1 << 30

@@ -30,11 +30,23 @@ def add(group: Group, submission: Submission, known: Known, remembered: Iterable
     Rows and ids are stored in one transaction. So a request's id is stored if and only if its points are.
     """
     if submission.sent_as is None or known.fits(submission):
-        metrics, submission.renamed = known.metrics, []
+        metrics, id_of, submission.renamed = known.metrics, known.series.id_of, []
         group.rows.extend(
             [
-                _row(Row, (metrics[name].id, recorded_at, value, weight, low, high, histogram, 0))
-                for name, _, value, recorded_at, weight, low, high, histogram, _ in submission.items
+                _row(
+                    Row,
+                    (
+                        metrics[name].id,
+                        recorded_at,
+                        value,
+                        weight,
+                        low,
+                        high,
+                        histogram,
+                        0 if tags is None else id_of(metrics[name].id, tags),
+                    ),
+                )
+                for name, _, value, recorded_at, weight, low, high, histogram, tags in submission.items
             ]
         )
     else:
@@ -52,8 +64,9 @@ def _add_placed(group: Group, submission: Submission, sent_as: list[MetricType |
         name, metric = place
         if name != item.name:
             renamed[name] = None
-        _, _, value, recorded_at, weight, low, high, histogram, _ = item
-        group.rows.append(_row(Row, (metric.id, recorded_at, value, weight, low, high, histogram, 0)))
+        _, _, value, recorded_at, weight, low, high, histogram, tags = item
+        series_id = 0 if tags is None else known.series.id_of(metric.id, tags)
+        group.rows.append(_row(Row, (metric.id, recorded_at, value, weight, low, high, histogram, series_id)))
     submission.renamed = list(renamed)
 
 

@@ -9,27 +9,32 @@ agree.
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import repeat
+from operator import itemgetter
 from typing import Final
 
 import structlog
 
+from central.ingest.series import MAX_CACHED_BYTES, KnownSeries, SeriesLookup
 from central.ingest.submission import Submission
-from central.store.base import Caps, Metric, NameStore, NewName
+from central.store.base import Caps, Metric, NewName, Store
 from central.store.owners import must_resolve
+from central.store.series import SeriesCaps
 from protocol.item import Fault, Item
 from protocol.statsd import MetricType
 from protocol.statsd_types import name_of_clash
 
 MAX_CACHED: Final = 1_000_000
+_TAGS: Final = itemgetter(Item._fields.index("tags"))
 _log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
 class Known:
-    """Metrics by name. All were resolved at ``version`` of the store's names, or later."""
+    """Metrics by name, and their series. All were resolved at ``version`` of the store's names, or later."""
 
     version: int | None = None
     metrics: dict[str, Metric] = field(default_factory=dict)
+    series: KnownSeries = field(default_factory=KnownSeries)
 
     def fits(self, submission: Submission) -> bool:
         """Whether every item certainly belongs under its own name. True for most submissions, and quick to check."""
@@ -52,20 +57,35 @@ class Known:
         metric = self.metrics.get(longer)
         return (longer, metric) if metric is not None and metric.takes(item.kind, sent_as) else None
 
+    def tagged(self, submission: Submission) -> Iterator[tuple[tuple[int, str], str]]:
+        """The tagged items, each as the key of its series and the name under which it is stored."""
+        if not any(map(_TAGS, submission.items)):
+            return
+        if submission.sent_as is None or self.fits(submission):
+            metrics = self.metrics
+            yield from [((metrics[name].id, tags), name) for name, *_, tags in submission.items if tags is not None]
+            return
+        for item, sent_as in _with_types(submission):
+            if item.tags is not None and (place := self.place(item, sent_as)) is not None:
+                name, metric = place
+                yield (metric.id, item.tags), name
+
 
 class Names:
-    """The cache: ids and types by name. It holds only names that are durable in the store."""
+    """The cache: ids and types by name. It holds only names and series that are durable in the store."""
 
-    def __init__(self, store: NameStore, caps: Caps) -> None:
-        self._store = store
+    def __init__(self, store: Store, caps: Caps, series_caps: SeriesCaps) -> None:
+        self._store = store.names
         self._caps = caps
+        self.series = SeriesLookup(store.series, series_caps)
         self._known: Known | None = None
 
     async def settle(self, submissions: Iterable[Submission], now: int) -> Known:
         """Create the missing names, and reject items that cannot be stored: of the wrong type, or over a cap.
 
-        Every item that stays in the submissions has a metric in the returned ``Known``. The caller may use it until
-        its group is committed: later changes of the cache remove nothing from it.
+        Every item that stays in the submissions has a metric in the returned ``Known``, and a series if it has tags.
+        The caller may use it until its group is committed: later changes of the cache remove nothing from it. Raises
+        StaleNames if a name is deleted meanwhile.
         """
         todo = list(submissions)
         known, missing = await self._resolve(todo, now)
@@ -79,7 +99,7 @@ class Names:
             _log.warning("names_over_cap", refused=len(missing), example=min(missing), caps=self._caps._asdict())
         for submission, found in zip(todo, faults, strict=True):
             submission.reject(found)
-        return known
+        return await self._with_series(known, todo, now)
 
     def settle_known(self, submissions: Iterable[Submission]) -> None:
         """Reject items whose cached name has another type. Accept all others as declared.
@@ -113,9 +133,13 @@ class Names:
         return found
 
     def forget(self, name: str) -> None:
-        """Remove a deleted name from the cache. Call this only while no group is open."""
+        """Remove a deleted name, or the name of a deleted series, from the cache. Call this while no group is open.
+
+        There is room for new series now, also of other names. So all series are looked up again.
+        """
         if self._known is not None:
             self._known.metrics.pop(name, None)
+            self._known.series = KnownSeries()
 
     def forget_all(self) -> None:
         """Empty the cache, because another process has deleted a name. The next group resolves its names again."""
@@ -139,8 +163,20 @@ class Names:
                 name for submission in todo for pair in _with_types(submission) for name in _possible_names(*pair)
             }
             kept = {name: metric for name, metric in known.metrics.items() if name in needed}
-            known = self._known = Known(known.version, kept)
+            known = self._known = Known(known.version, kept, known.series)
         return known, missing
+
+    async def _with_series(self, known: Known, todo: list[Submission], now: int) -> Known:
+        """``known`` with the series of all tagged items."""
+        series = known.series
+        wanted = dict(pair for submission in todo for pair in known.tagged(submission))
+        missing = {key: name for key, name in wanted.items() if key not in series.ids}
+        if missing:
+            await self.series.learn(series, missing, now)
+        if series.bytes > MAX_CACHED_BYTES:
+            # Other groups may use the old cache until they are committed.
+            known = self._known = Known(known.version, known.metrics, series.only(wanted))
+        return known
 
     async def _learn(self, known: Known, new_names: list[NewName], now: int) -> frozenset[str]:
         """Resolve these names in the store, which creates the missing ones. Returns the names that a cap kept out."""

@@ -55,6 +55,8 @@ class DrainCounts:
 
     entries: int = 0
     points: int = 0
+    overflow_points: int = 0
+    """How many of the points are in an overflow series because their metric is full."""
     left_out: int = 0
     """Requests that were already in the store."""
     rejected: int = 0
@@ -183,6 +185,7 @@ class Drain:
             made.rejected += _rejected(request, submission)
         await self._store.commit(made)
         self.counts.points += len(made.rows)
+        self.counts.overflow_points += settled.series.overflowing(made.rows)
         self.counts.left_out += sum(len(group.requests) for group in groups) - len(requests)
         if made.rejected:
             self.counts.rejected += len(made.rejected)

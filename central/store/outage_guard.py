@@ -46,6 +46,7 @@ class _Series:
 
     def __init__(self, series: SeriesStore, guard: "OutageGuard") -> None:
         self.resolve = guard.in_time(series.resolve)
+        self.find = guard.in_time(series.find)
         self.count = guard.in_time(series.count)
         self.select = guard.while_up(series.select)
         self.keys = guard.while_up(series.keys)

@@ -67,6 +67,9 @@ class SeriesStore(Protocol):
         Beyond a cap it is the overflow of the metric. Those of a metric that is gone are left out.
         """
 
+    async def find(self, wanted: Sequence[NewSeries]) -> dict[NewSeries, Series]:
+        """Those of these series that exist."""
+
     async def select(self, metric_id: int, filters: Sequence[TagFilter], after: int, limit: int) -> list[Series]:
         """Series of a metric that meet all filters, with ids after ``after``, in the order of ids."""
 

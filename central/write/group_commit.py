@@ -286,6 +286,7 @@ class GroupCommit:
             self.counts.commit_seconds.observe(time.perf_counter() - started)
             if stored:
                 self._count(fresh, len(group.rows))
+                self.counts.overflow_points += known.series.overflowing(group.rows)
         # The group is durable from here on, in the store or in the spill. Only now are these members answered.
         for member in fresh:
             self._finish([member], member.submission.answer())

@@ -29,6 +29,8 @@ class WriteCounts:
     points: int = 0
     counters: int = 0
     """How many of the points are counters."""
+    overflow_points: int = 0
+    """How many of the points are in an overflow series because their metric is full."""
     replays: int = 0
     failed_groups: int = 0
     unknown_outcomes: int = 0

@@ -18,7 +18,7 @@ from central.store.duck.store import DuckStore
 from central.store.outage_guard import OutageGuard
 from central.write.group_commit import GroupCommit
 from tests.central.redis_help import Ticks, address
-from tests.central.store_help import CAPS, Clock
+from tests.central.store_help import CAPS, SERIES_CAPS, Clock
 from tests.redis_server import RedisServer, redis_server
 
 MAX_BYTES = 10 << 20
@@ -104,7 +104,7 @@ class Process:
         clock = Clock()
         self.line = Line(store)
         self.store = OutageGuard(self.line, late_seconds=LATE_SECONDS, probe_seconds=0.01)
-        self.names = Names(self.store.names, caps)
+        self.names = Names(self.store, caps, SERIES_CAPS)
         self.ticks = Ticks()
         link = RedisLink(address(server), seconds=5, breaker=Breaker(PROBE_SECONDS, self.ticks))
         self.spill = Spill(link, max_bytes=max_bytes)

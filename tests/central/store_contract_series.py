@@ -42,6 +42,8 @@ class SeriesContract:
         made = await resolve(store, one, *HOSTS)
         assert [series.tags for series in made] == HOSTS
         assert await resolve(store, one, *reversed(HOSTS)) == made[::-1]
+        wanted = [NewSeries(one.id, HOSTS[1]), NewSeries(one.id, "h:new"), NewSeries(two.id, HOSTS[1])]
+        assert await store.series.find(wanted) == {wanted[0]: made[1]}
         (other,) = await resolve(store, two, HOSTS[0])
         assert len({other.id, one.id, two.id, *(series.id for series in made)}) == len(HOSTS) + 3
         assert await store.series.count() == len(HOSTS) + 1

@@ -21,6 +21,7 @@ from central.store.base import (
 )
 from central.store.buckets import Buckets, wide_column
 from central.store.plan import Level, Segment, plan
+from central.store.series import SeriesCaps
 from protocol.item import Kind
 from protocol.numbers import UNIT
 
@@ -28,6 +29,7 @@ DAY = 86_400
 NOW = 20_499 * DAY
 TODAY = NOW // DAY
 CAPS = Caps(100_000, 100_000)
+SERIES_CAPS = SeriesCaps(100_000, 100_000)
 FAR = (NOW - 30 * DAY, NOW + 30 * DAY)
 
 

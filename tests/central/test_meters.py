@@ -30,7 +30,7 @@ from central.write.group_commit import GroupCommit
 from central.write.store_or_spill import WriteCounts
 from runtime.plausible_clock import PlausibleClock
 from tests.central.harness import Central
-from tests.central.store_help import CAPS
+from tests.central.store_help import CAPS, SERIES_CAPS
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs" / "metrics.md"
@@ -59,6 +59,8 @@ TOLD = {
     "fiesta_key_refusals_total": 11,
     'fiesta_revoked_key_requests_total{key="3"}': 23,
     "fiesta_requests_waiting": 14,
+    "fiesta_series": 28,
+    "fiesta_series_overflow_points_total": 2,
     "fiesta_retention_runs_total": 15,
     "fiesta_retention_failures_total": 16,
     "fiesta_retention_rows_total": 17,
@@ -90,6 +92,7 @@ def sources_of(store: OutageGuard | DuckStore, redis: RedisServices) -> Sources:
         store=store,
         writes=WriteCounts(),
         waiting=lambda: 14,
+        series=lambda: 28,
         auth=AuthCounts(),
         http=RequestCounts(),
         retention=RetentionCounts(),
@@ -111,6 +114,7 @@ def without_buckets(samples: dict[str, str]) -> dict[str, float]:
 
 def test_every_number_of_one_process_is_told_once(sources: Sources) -> None:
     writes = WriteCounts(points=3, counters=1, replays=4, failed_groups=5, unknown_outcomes=6, turned_away=7)
+    writes.overflow_points = 2
     writes.group_requests.observe(2)
     writes.group_points.observe(3)
     writes.commit_seconds.observe(8.5)
@@ -147,7 +151,7 @@ def test_every_number_of_redis_and_outages_is_told_once(sources: Sources) -> Non
     assert redis.limits is not None
     assert redis.spill is not None
     store.outages, store.late_commits = 1, 2
-    names = Names(store.names, CAPS)
+    names = Names(store, CAPS, SERIES_CAPS)
     redis.limits.counts = LimitCounts(round_trips=3, failed_trips=4, waits=5, fallbacks=6)
     redis.news = KeyNews(RedisAddress("127.0.0.1", 1), print)
     redis.news.counts = KeyNewsCounts(published=0, not_published=8, received=7)
@@ -155,6 +159,7 @@ def test_every_number_of_redis_and_outages_is_told_once(sources: Sources) -> Non
     redis.spill.state = SpillState(entries=20, bytes=21, bad=22, lag_seconds=23.5, fault=None)
     redis.drain = Drain(redis.spill, store, names, GroupCommit(store, names).in_slot)
     redis.drain.counts = DrainCounts(entries=14, points=15, left_out=16, rejected=17, bad=18, postponed=19)
+    redis.drain.counts.overflow_points = 24
     writes = WriteCounts(spilled_groups=9, spilled_requests=10, spilled_points=11)
     samples = without_buckets(scrape(replace(sources, writes=writes)))
     table = {
@@ -177,6 +182,7 @@ def test_every_number_of_redis_and_outages_is_told_once(sources: Sources) -> Non
         "drain_rejected_total": 17,
         "drain_bad_total": 18,
         "drain_postponed_total": 19,
+        "series_overflow_points_total": 24,
         "spill_entries": 20,
         "spill_bytes": 21,
         "spill_bad_entries": 22,

@@ -14,7 +14,7 @@ from central.store.duck.store import DuckStore
 from central.write.group_commit import GroupCommit
 from runtime.systemd import Notifier, show_life
 from tests.central.harness import QUICK_HASH, process_environ, running
-from tests.central.store_help import CAPS
+from tests.central.store_help import CAPS, SERIES_CAPS
 from tests.central.write_help import item, sent
 from tests.notify_socket import NotifySocket
 
@@ -50,7 +50,7 @@ async def test_the_watchdog_is_told_only_while_the_work_goes_on() -> None:
 async def test_a_group_commit_that_broke_off_is_not_running(tmp_path: Path) -> None:
     store = BrokenStore(tmp_path)
     await store.open()
-    commits = GroupCommit(store, Names(store.names, CAPS))
+    commits = GroupCommit(store, Names(store, CAPS, SERIES_CAPS))
     seen = [commits.running]
     commits.start()
     seen.append(commits.running)
@@ -72,7 +72,7 @@ async def test_a_store_that_is_away_is_no_reason_to_be_killed(tmp_path: Path) ->
 
     store = Away(tmp_path)
     await store.open()
-    commits = GroupCommit(store, Names(store.names, CAPS))
+    commits = GroupCommit(store, Names(store, CAPS, SERIES_CAPS))
     commits.start()
     assert (await commits.submit(sent(item()))).status == 503
     assert commits.running

@@ -14,7 +14,7 @@ from central.store.duck.store import DuckStore
 from central.write.group_commit import WAIT_SECONDS, GroupCommit
 from protocol.item import Kind
 from protocol.numbers import UNIT
-from tests.central.store_help import CAPS, NOW, Clock, ask
+from tests.central.store_help import CAPS, NOW, SERIES_CAPS, Clock, ask
 
 PATH = "/api/metrics/batch"
 REPLAYED = {"Idempotency-Replayed": "true"}
@@ -126,7 +126,7 @@ async def write(folder: Path, wait_seconds: float = WAIT_SECONDS) -> AsyncIterat
     clock = Clock()
     store = HeldStore(folder, clock)
     await store.open()
-    names = Names(store.names, CAPS)
+    names = Names(store, CAPS, SERIES_CAPS)
     commits = GroupCommit(store, names, clock=clock, wait_seconds=wait_seconds)
     commits.start()
     try:

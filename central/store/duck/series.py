@@ -25,10 +25,14 @@ class DuckSeries:
 
     async def resolve(self, wanted: Sequence[NewSeries], caps: SeriesCaps, now: int) -> dict[NewSeries, Series]:
         """See SeriesStore."""
-        found = await self._engine.read(lambda cursor: _find(cursor, wanted))
+        found = await self.find(wanted)
         if len(found) == len(set(wanted)):
             return found
         return await self._engine.change(_resolve, wanted, caps, now)
+
+    async def find(self, wanted: Sequence[NewSeries]) -> dict[NewSeries, Series]:
+        """See SeriesStore."""
+        return await self._engine.read(lambda cursor: _find(cursor, wanted))
 
     async def select(self, metric_id: int, filters: Sequence[TagFilter], after: int, limit: int) -> list[Series]:
         """See SeriesStore."""

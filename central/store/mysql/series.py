@@ -37,10 +37,14 @@ class MySQLSeries:
 
     async def resolve(self, wanted: Sequence[NewSeries], caps: SeriesCaps, now: int) -> dict[NewSeries, Series]:
         """See SeriesStore."""
-        found = await self._lookups.ask(lambda connection: _find(connection, wanted))
+        found = await self.find(wanted)
         if len(found) == len(set(wanted)):
             return found
         return await self._writers.change(lambda connection: _resolve(connection, wanted, caps, now))
+
+    async def find(self, wanted: Sequence[NewSeries]) -> dict[NewSeries, Series]:
+        """See SeriesStore."""
+        return await self._lookups.ask(lambda connection: _find(connection, wanted))
 
     async def select(self, metric_id: int, filters: Sequence[TagFilter], after: int, limit: int) -> list[Series]:
         """See SeriesStore."""

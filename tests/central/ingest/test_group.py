@@ -24,7 +24,7 @@ from central.store.base import (
 from central.store.duck.store import DuckStore
 from protocol.item import Fault
 from protocol.numbers import UNIT
-from tests.central.store_help import CAPS, NOW, TODAY, Clock
+from tests.central.store_help import CAPS, NOW, SERIES_CAPS, TODAY, Clock
 from tests.central.write_help import item, key_of, sent, sent_single
 
 FAULT = Fault("METRIC_TYPE_CONFLICT", "name", "it is a counter")
@@ -35,7 +35,7 @@ async def names(tmp_path: Path) -> AsyncIterator[Names]:
     """The names of a store, which hold ``a``."""
     store = DuckStore(tmp_path, clock=Clock())
     await store.open()
-    made = Names(store.names, CAPS)
+    made = Names(store, CAPS, SERIES_CAPS)
     await made.settle([sent(item("a"))], NOW)
     yield made
     await store.close()

@@ -15,7 +15,7 @@ from central.store.duck.names import DuckNames
 from central.store.duck.store import DuckStore
 from protocol.item import Item, Kind
 from protocol.numbers import UNIT
-from tests.central.store_help import CAPS, NOW, name
+from tests.central.store_help import CAPS, NOW, SERIES_CAPS, name
 
 
 class AskedNames(DuckNames):
@@ -68,7 +68,7 @@ def rejected(of: Submission) -> list[tuple[int, str | None, str]]:
 
 
 async def test_missing_names_are_made_once_and_asked_once(store: AskedStore) -> None:
-    names = Names(store.names, CAPS)
+    names = Names(store, CAPS, SERIES_CAPS)
     await names.settle([submission(("a", "counter"), ("b", "value"))], NOW)
     assert (names.of("a").kind, names.of("b").kind) == ("counter", "value")
     assert await store.names.find(["a", "b"]) == {text: names.of(text) for text in "ab"}
@@ -79,14 +79,14 @@ async def test_missing_names_are_made_once_and_asked_once(store: AskedStore) -> 
 
 async def test_a_name_made_elsewhere_keeps_its_id(store: AskedStore) -> None:
     made = await name(store, "a")
-    names = Names(store.names, CAPS)
+    names = Names(store, CAPS, SERIES_CAPS)
     await names.settle([submission(("a", "value"))], NOW)
     assert names.of("a") == made
 
 
 async def test_the_wrong_type_is_rejected_item_by_item(store: AskedStore) -> None:
     await name(store, "a", "counter")
-    names = Names(store.names, CAPS)
+    names = Names(store, CAPS, SERIES_CAPS)
     wanted = submission(("b", "value"), ("a", "value"), ("a", "counter"), ("b", "counter"))
     await names.settle([wanted], NOW)
     assert [(item.name, item.kind) for item in wanted.items] == [("b", "value"), ("a", "counter")]
@@ -95,14 +95,14 @@ async def test_the_wrong_type_is_rejected_item_by_item(store: AskedStore) -> Non
 
 
 async def test_of_two_requests_in_a_group_the_first_gives_the_type(store: AskedStore) -> None:
-    names = Names(store.names, CAPS)
+    names = Names(store, CAPS, SERIES_CAPS)
     one, two = submission(("a", "value")), submission(("a", "counter"))
     await names.settle([one, two], NOW)
     assert (rejected(one), rejected(two)) == ([], [(0, "a", "METRIC_TYPE_CONFLICT")])
 
 
 async def test_a_name_over_the_cap_is_rejected_and_asked_again_next_time(store: AskedStore) -> None:
-    names = Names(store.names, Caps(2, 9))
+    names = Names(store, Caps(2, 9), SERIES_CAPS)
     first = submission(("a", "value"), ("b", "value"), ("c", "value"), ("c", "value"))
     await names.settle([first], NOW)
     assert rejected(first) == [(2, "c", "TOO_MANY_METRICS"), (3, "c", "TOO_MANY_METRICS")]
@@ -115,14 +115,14 @@ async def test_a_name_over_the_cap_is_rejected_and_asked_again_next_time(store: 
 
 
 async def test_the_cap_of_one_key_leaves_the_others_alone(store: AskedStore) -> None:
-    names = Names(store.names, Caps(9, 1))
+    names = Names(store, Caps(9, 1), SERIES_CAPS)
     one, two = submission(("a", "value"), ("b", "value"), key_id=1), submission(("c", "value"), key_id=2)
     await names.settle([one, two], NOW)
     assert (rejected(one), rejected(two)) == ([(1, "b", "TOO_MANY_METRICS")], [])
 
 
 async def test_what_is_not_known_to_be_durable_is_not_cached(store: AskedStore) -> None:
-    names = Names(store.names, CAPS)
+    names = Names(store, CAPS, SERIES_CAPS)
     store.fails = True
     with pytest.raises(StoreUnavailable):
         await names.settle([submission(("a", "value"))], NOW)
@@ -133,7 +133,7 @@ async def test_what_is_not_known_to_be_durable_is_not_cached(store: AskedStore) 
 
 
 async def test_find_asks_the_store_only_for_what_it_does_not_know(store: AskedStore) -> None:
-    names = Names(store.names, CAPS)
+    names = Names(store, CAPS, SERIES_CAPS)
     await names.settle([submission(("a", "value"))], NOW)
     other = await name(store, "b")
     store.asked.clear()
@@ -144,7 +144,7 @@ async def test_find_asks_the_store_only_for_what_it_does_not_know(store: AskedSt
 
 
 async def test_a_forgotten_name_is_asked_again(store: AskedStore) -> None:
-    names = Names(store.names, CAPS)
+    names = Names(store, CAPS, SERIES_CAPS)
     await names.settle([submission(("a", "value"))], NOW)
     old = names.of("a")
     await store.names.delete("a")
@@ -156,7 +156,7 @@ async def test_a_forgotten_name_is_asked_again(store: AskedStore) -> None:
 
 async def test_a_full_cache_keeps_what_the_group_needs(store: AskedStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(names_module, "MAX_CACHED", 3)
-    names = Names(store.names, CAPS)
+    names = Names(store, CAPS, SERIES_CAPS)
     made: dict[str, Metric] = {}
     for texts in ("abc", "ad", "aef"):
         await names.settle([submission(*((text, "value") for text in texts))], NOW)

@@ -13,7 +13,7 @@ from protocol.item import Item, Kind
 from protocol.numbers import UNIT
 from protocol.statsd import MetricType
 from protocol.statsd_types import KIND_OF
-from tests.central.store_help import CAPS, NOW, name
+from tests.central.store_help import CAPS, NOW, SERIES_CAPS, name
 
 Sent = tuple[str, MetricType | Kind]
 LONG = "n" * 250
@@ -56,13 +56,13 @@ def places(known: Known, of: Submission) -> list[str]:
     ],
 )
 async def test_a_clash_costs_a_suffix_and_not_a_sample(store: DuckStore, sent: list[Sent], stored: list[str]) -> None:
-    names = Names(store.names, CAPS)
+    names = Names(store, CAPS, SERIES_CAPS)
     of = submission(*sent)
     known = await names.settle([of], NOW)
     assert (places(known, of), of.rejected) == (stored, [])
     # Others, who know nothing of it, are told the same.
     again = submission(*reversed(sent))
-    assert places(await Names(store.names, CAPS).settle([again], NOW), again) == stored[::-1]
+    assert places(await Names(store, CAPS, SERIES_CAPS).settle([again], NOW), again) == stored[::-1]
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ async def test_a_clash_costs_a_suffix_and_not_a_sample(store: DuckStore, sent: l
 async def test_what_has_no_place_left_is_rejected(
     store: DuckStore, before: list[Sent], sent: Sent, message: str
 ) -> None:
-    names = Names(store.names, CAPS)
+    names = Names(store, CAPS, SERIES_CAPS)
     await names.settle([submission(*before)], NOW)
     of = submission(sent, ("b", "set"))
     known = await names.settle([of], NOW)
@@ -92,7 +92,7 @@ async def test_what_has_no_place_left_is_rejected(
 
 async def test_a_name_made_over_rest_keeps_its_type(store: DuckStore) -> None:
     await name(store, "a", "counter")
-    names = Names(store.names, CAPS)
+    names = Names(store, CAPS, SERIES_CAPS)
     of = submission(("a", "timing"), ("a", "counter"), ("a", "value"))
     known = await names.settle([of], NOW)
     assert places(known, of) == ["a.timing", "a"]
@@ -100,7 +100,7 @@ async def test_a_name_made_over_rest_keeps_its_type(store: DuckStore) -> None:
 
 
 async def test_a_suffix_needs_room_for_another_name(store: DuckStore) -> None:
-    names = Names(store.names, Caps(1, 9))
+    names = Names(store, Caps(1, 9), SERIES_CAPS)
     of = submission(("a", "gauge"), ("a", "set"))
     await names.settle([of], NOW)
     (rejected,) = of.rejected
@@ -109,7 +109,7 @@ async def test_a_suffix_needs_room_for_another_name(store: DuckStore) -> None:
 
 
 async def test_while_the_store_cannot_be_asked_all_types_are_taken(store: DuckStore) -> None:
-    names = Names(store.names, CAPS)
+    names = Names(store, CAPS, SERIES_CAPS)
     await names.settle([submission(("a", "counter"))], NOW)
     of = submission(("a", "timing"), ("a", "value"))
     names.settle_known([of])
@@ -117,7 +117,7 @@ async def test_while_the_store_cannot_be_asked_all_types_are_taken(store: DuckSt
 
 
 async def test_a_name_that_is_deleted_can_be_owned_anew(store: DuckStore) -> None:
-    names = Names(store.names, CAPS)
+    names = Names(store, CAPS, SERIES_CAPS)
     await names.settle([submission(("a", "gauge"))], NOW)
     await store.names.delete("a")
     names.forget("a")

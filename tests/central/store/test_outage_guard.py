@@ -32,6 +32,7 @@ IN_TIME: dict[str, Call] = {
     "names.version": lambda store, _: store.names.version(),
     "names.find": lambda store, _: store.names.find(["a"]),
     "series.resolve": lambda store, _: store.series.resolve([NewSeries(1, "a:b")], SeriesCaps(9, 9), NOW),
+    "series.find": lambda store, _: store.series.find([NewSeries(1, "a:b")]),
     "series.count": lambda store, _: store.series.count(),
     "keys.find": lambda store, _: store.keys.find(["x"]),
     "retention.line": lambda store, _: store.retention.line(),

@@ -16,7 +16,7 @@ from central.write import group_commit
 from central.write.group_commit import MAX_REQUESTS, MAX_ROWS, GroupCommit
 from protocol.item import Item
 from protocol.numbers import MAX_UNITS, UNIT
-from tests.central.store_help import CAPS, NOW, TODAY, Clock
+from tests.central.store_help import CAPS, NOW, SERIES_CAPS, TODAY, Clock
 from tests.central.write_help import REPLAYED, HeldStore, Writing, code, item, sent, total, write
 
 
@@ -286,7 +286,7 @@ async def test_close_ends_its_loops_and_raises_what_broke_one_off(tmp_path: Path
 
     store = Broken(tmp_path, Clock())
     await store.open()
-    commits = GroupCommit(store, Names(store.names, CAPS))
+    commits = GroupCommit(store, Names(store, CAPS, SERIES_CAPS))
     commits.start()
     assert (await commits.submit(sent(item()))).status == 201
     with pytest.raises(RuntimeError, match="a fault of ours"):
@@ -297,5 +297,5 @@ async def test_close_ends_its_loops_and_raises_what_broke_one_off(tmp_path: Path
 
 async def test_close_without_start_is_nothing(tmp_path: Path) -> None:
     store = HeldStore(tmp_path, Clock())
-    await GroupCommit(store, Names(store.names, CAPS)).close()
+    await GroupCommit(store, Names(store, CAPS, SERIES_CAPS)).close()
     await store.close()
