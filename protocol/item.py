@@ -3,6 +3,7 @@
     {"name": "api.requests", "type": "counter", "value": 12.5,
      "count": 3, "min": 1, "max": 10.25,            all three or none: a pre-aggregated summary
      "histogram": "AYCJA...",                        how the samples of a summary of a value are spread
+     "tags": {"env": "prod"},                        see protocol.tags
      "recorded_at": "2026-02-15T00:00:00Z"}
 
 Numbers inside are units of protocol.numbers. The rules are PRD 4.1 and 4.3 with DESIGN's decisions.
@@ -17,17 +18,17 @@ from protocol.histogram import bounds_of, bucket_of, decode, from_text, to_text
 from protocol.limits import MAX_AGE_SECONDS
 from protocol.names import NAME_RULE, is_name
 from protocol.numbers import UNIT, to_units, units_to_text
-from protocol.tags import parse_tags
+from protocol.tags import check_tags, parse_tags
 from protocol.times import format_time, parse_time
 
 Kind = Literal["counter", "value"]
 
 ITEM_CODES: Final = (
     *("VALIDATION_ERROR", "INVALID_NAME", "INVALID_VALUE", "INVALID_TIMESTAMP", "INVALID_HISTOGRAM"),
-    *("TIMESTAMP_TOO_OLD", "TIMESTAMP_IN_FUTURE", "METRIC_TYPE_CONFLICT", "TOO_MANY_METRICS"),
+    *("INVALID_TAGS", "TIMESTAMP_TOO_OLD", "TIMESTAMP_IN_FUTURE", "METRIC_TYPE_CONFLICT", "TOO_MANY_METRICS"),
 )
 """Every error code that central may give for one item."""
-SINGLE_FIELDS: Final = frozenset({"name", "value", "recorded_at"})
+SINGLE_FIELDS: Final = frozenset({"name", "value", "recorded_at", "tags"})
 _WHOLE_END: Final = 10**16
 ITEM_FIELDS: Final = SINGLE_FIELDS | {"type", "count", "min", "max", "histogram"}
 
@@ -79,13 +80,14 @@ def parse_item(raw: object, now: float, skew: float) -> Item:
         raise Fault("VALIDATION_ERROR", "value", "value is required")
     value = _number(raw, "value")
     recorded_at = _recorded_at(raw, now, skew)
+    tags = _tags(raw) if "tags" in raw else None
     if "count" in raw or "min" in raw or "max" in raw:
         summary = _summary(raw)
         histogram = _histogram(raw, kind, *summary) if "histogram" in raw else None
-        return _item(Item, (name, kind, value, recorded_at, *summary, histogram, None))
+        return _item(Item, (name, kind, value, recorded_at, *summary, histogram, tags))
     if "histogram" in raw:
         raise Fault("VALIDATION_ERROR", "histogram", "a histogram needs count, min and max beside it")
-    return _item(Item, (name, kind, value, recorded_at, None, None, None, None, None))
+    return _item(Item, (name, kind, value, recorded_at, None, None, None, None, tags))
 
 
 def parse_single(raw: object, kind: Kind, now: float, skew: float) -> Item:
@@ -101,7 +103,8 @@ def parse_single(raw: object, kind: Kind, now: float, skew: float) -> Item:
         value = UNIT
     else:
         raise Fault("VALIDATION_ERROR", "value", "value is required")
-    return Item(name, kind, value, _recorded_at(raw, now, skew))
+    recorded_at = _recorded_at(raw, now, skew)
+    return Item(name, kind, value, recorded_at, tags=_tags(raw) if "tags" in raw else None)
 
 
 def item_to_json(item: Item, when: str) -> str:
@@ -171,6 +174,13 @@ def _recorded_at(raw: Mapping[str, Any], now: float, skew: float) -> int:
             f"recorded_at {format_time(seconds)} is in the future; the server's time is {format_time(int(now))}",
         )
     return seconds
+
+
+def _tags(raw: Mapping[str, Any]) -> str | None:
+    try:
+        return check_tags(raw["tags"])
+    except ValueError as error:
+        raise Fault("INVALID_TAGS", "tags", f"tags {error}") from None
 
 
 def _summary(raw: Mapping[str, Any]) -> tuple[int, int, int]:

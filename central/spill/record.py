@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 import zstandard
+from msgspec import structs
 
 from central.ingest.group import request_ids
 from central.ingest.submission import RequestKey, Submission
@@ -17,6 +18,8 @@ from protocol.item import Item
 from protocol.statsd import MetricType
 
 VERSION: Final = 1
+_FIRST_FIELDS: Final = Item._fields.index("histogram")
+"""The number of fields that a point had in the first version of this format."""
 MAX_BYTES: Final = 256 << 20
 
 
@@ -67,8 +70,13 @@ def spilled(group_id: bytes, day: int, submissions: Iterable[Submission]) -> Spi
 
 
 def encode(group: SpilledGroup) -> bytes:
-    """The entry of a group."""
-    return zstandard.ZstdCompressor(level=1, write_checksum=True).compress(msgspec.json.encode(group))
+    """The entry of a group. Fields that a point does not have are left out at its end.
+
+    So earlier versions of the service can read the points that they know.
+    """
+    requests = [structs.replace(request, points=list(map(_short, request.points))) for request in group.requests]
+    text = msgspec.json.encode(structs.replace(group, requests=requests))
+    return zstandard.ZstdCompressor(level=1, write_checksum=True).compress(text)
 
 
 def decode(entry: bytes) -> SpilledGroup:
@@ -96,6 +104,14 @@ def submission_of(request: SpilledRequest) -> Submission:
     if request.id is not None and request.fingerprint is not None:
         submission.request = RequestKey(request.id, request.fingerprint, request.shared)
     return submission
+
+
+def _short(item: Item) -> tuple[object, ...]:
+    """The fields of a point, without a histogram and tags if it has none."""
+    length = len(item)
+    while length > _FIRST_FIELDS and item[length - 1] is None:
+        length -= 1
+    return item[:length]
 
 
 def _request(submission: Submission) -> SpilledRequest:

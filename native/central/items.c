@@ -1,6 +1,7 @@
 #include "items.h"
 
 #include "histogram_text.h"
+#include "tags_text.h"
 
 #include <assert.h>
 #include <stddef.h>
@@ -14,14 +15,14 @@ enum {
     TIME_LENGTH = 20,
 };
 
-enum field { NAME = 1, TYPE = 2, VALUE = 4, TIME = 8, COUNT = 16, LOW = 32, HIGH = 64, HISTOGRAM = 128 };
+enum field { NAME = 1, TYPE = 2, VALUE = 4, TIME = 8, COUNT = 16, LOW = 32, HIGH = 64, HISTOGRAM = 128, TAGS = 256 };
 static const struct {
     const char *text;
     int length;
     enum field field;
 } FIELDS[] = {
     {"name", 4, NAME}, {"type", 4, TYPE}, {"value", 5, VALUE}, {"recorded_at", 11, TIME},
-    {"count", 5, COUNT}, {"min", 3, LOW}, {"max", 3, HIGH}, {"histogram", 9, HISTOGRAM},
+    {"count", 5, COUNT}, {"min", 3, LOW}, {"max", 3, HIGH}, {"histogram", 9, HISTOGRAM}, {"tags", 4, TAGS},
 };
 
 static_assert(MAX_WHOLE_DIGITS + DECIMALS <= 18, "units and the digit that rounds them fit into 64 bits");
@@ -171,6 +172,28 @@ static int is_name(const char *text, int length)
     return length > 0;
 }
 
+/* Reads tags that are sorted by their keys. So no key comes twice, and their text needs no sorting. */
+static const char *read_tags(const char *at, const char *end, struct item *item)
+{
+    assert(at <= end && item->tags == NULL);
+    struct tag last = {"", 0, "", 0}, tag;
+    if ((at = expect(at, end, '{')) == NULL || (at = skip(at, end)) == end)
+        return NULL;
+    item->tags = at;
+    for (int count = 0; *at != '}'; count++) {
+        if (count == MAX_TAGS || (count > 0 && (at = expect(at, end, ',')) == NULL)
+            || (at = read_string(at, end, MAX_NAME, &tag.key, &tag.key_length)) == NULL
+            || (at = expect(at, end, ':')) == NULL
+            || (at = read_string(at, end, MAX_NAME, &tag.value, &tag.value_length)) == NULL
+            || !is_tag(&tag) || !comes_after(&last, &tag) || (at = skip(at, end)) == end)
+            return NULL;
+        last = tag;
+    }
+    item->tags_length = (int)(at - item->tags);
+    assert(item->tags_length >= 0);
+    return at + 1;
+}
+
 static enum field field_of(const char *text, int length)
 {
     assert(text != NULL);
@@ -192,6 +215,7 @@ static const char *read_field(const char *at, const char *end, enum field field,
     case LOW: return read_units(at, end, &item->low);
     case HIGH: return read_units(at, end, &item->high);
     case HISTOGRAM: return read_string(at, end, MAX_HISTOGRAM_TEXT, &item->histogram, &item->histogram_length);
+    case TAGS: return read_tags(at, end, item);
     default: break;
     }
     assert(field == NAME || field == TYPE || field == TIME);
@@ -213,7 +237,7 @@ static const char *read_item(const char *at, const char *end, const struct bound
 {
     assert(at <= end);
     unsigned present = 0;
-    item->histogram = NULL;
+    item->histogram = item->tags = NULL;
     at = expect(at, end, '{');
     while (at != NULL) {
         const char *text;

@@ -18,6 +18,8 @@ struct item {
     int64_t weight, low, high;
     const char *histogram; /* its text in the body, whose bytes are a histogram of these samples; NULL without one */
     int histogram_length;
+    const char *tags; /* the object of tags in the body, behind its opening brace; NULL without one */
+    int tags_length;
 };
 
 struct bounds {

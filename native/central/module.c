@@ -6,6 +6,7 @@
 #include "histogram_text.h"
 #include "items.h"
 #include "lines.h"
+#include "tags_text.h"
 #include "protocol/histograms.h"
 
 #include <assert.h>
@@ -62,6 +63,15 @@ static PyObject *histogram_bytes(const char *text, int length)
     return made;
 }
 
+static PyObject *tags_of(const struct item *item)
+{
+    assert(item->tags != NULL && item->tags_length >= 0);
+    char text[MAX_TAGS_TEXT];
+    size_t length = write_tags(item->tags, (size_t)item->tags_length, text);
+    assert(length <= sizeof text);
+    return length ? PyUnicode_FromStringAndSize(text, (Py_ssize_t)length) : none();
+}
+
 static PyObject *item_of(PyTypeObject *type, const struct words *words, const struct item *item)
 {
     assert(item->name != NULL && item->name_length > 0);
@@ -77,7 +87,7 @@ static PyObject *item_of(PyTypeObject *type, const struct words *words, const st
         item->is_summary ? PyLong_FromLongLong(item->low) : none(),
         item->is_summary ? PyLong_FromLongLong(item->high) : none(),
         item->histogram ? histogram_bytes(item->histogram, item->histogram_length) : none(),
-        none(),
+        item->tags ? tags_of(item) : none(),
     };
     return make_item(type, fields);
 }

@@ -43,6 +43,7 @@ _LINE_PIECES: Final = [
 _BODY_PIECES: Final = [
     *(b'"', b"\\", b"{", b"}", b"[", b"]", b",", b":", b" ", b"\n", b"\0", b"\xc3\xa4", b"null", b"true", b"-", b"."),
     *(b'"name":"a",', b'"type":"counter",', b'"value":', b'"count":', b'"min":', b'"max":', b'"metrics":', b'"a":'),
+    *(b'"tags":{', b'"tags":{"a":"b"},', b'"a":"",', b'"b.c/d":"|"', b'"' + b"k" * 64 + b'":"', b"v" * 200),
     *(
         b'"recorded_at":"2026-02-14T23:59:59Z",',
         b"9999-12-31T23:59:59Z",
@@ -138,6 +139,9 @@ def _entry(dice: Random) -> dict[str, object]:
         entry |= {"count": dice.randrange(1, 9), "min": -5, "max": dice.choice((-5, 7.25))}
         if dice.random() < 0.5:
             entry["histogram"] = to_text(encode({bucket_of(-50_000): 10_000, dice.choice((-2000, 0, 1640)): 10_000}))
+    if dice.random() < 0.4:
+        keys = [dice.choice("abAZ_.9/-é") + dice.choice(("", "x", "x" * 63)) for _ in range(dice.choice((0, 1, 3, 21)))]
+        entry["tags"] = {key: dice.choice(("", "b", "c:d", "{}", "e,f", "\x7f", "v" * 200, 1)) for key in sorted(keys)}
     if dice.random() < 0.9:
         entry["recorded_at"] = f"2026-02-{dice.randrange(9, 16):02}T{dice.randrange(24):02}:00:{dice.randrange(60):02}Z"
     return entry

@@ -12,11 +12,13 @@ from protocol.histogram import encode, from_text
 from protocol.item import Fault, Item, Kind, item_to_json, parse_item, parse_single
 from protocol.limits import MAX_AGE_SECONDS
 from protocol.numbers import MAX_UNITS
-from protocol.tags import check_tags
+from protocol.tags import canonical, check_tags
 from protocol.times import format_time
 
 NOW = 1_771_113_600.5  # 2026-02-15T00:00:00.5Z
 START = 1_771_113_600
+TAGS = {"host": "web-1:日本 {}", "env": "prod"}
+TAGS_TEXT = "env:prod,host:web-1:日本 {}"
 SUMMARY = {"value": 6, "count": 3, "min": 1, "max": 3}
 
 
@@ -58,6 +60,10 @@ def fault_of(raw: object, kind: Kind | None = None) -> tuple[str, str]:
             Item("a", "counter", 60_000, START, 33_333, 10_000, 30_000),
         ),
         (counter(value=0, count=1, min=0, max=0), Item("a", "counter", 0, START, 10_000, 0, 0)),
+        (counter(tags={}), Item("a", "counter", 10_000, START)),
+        (counter(tags={"b": "2", "a": ""}), Item("a", "counter", 10_000, START, tags="a:,b:2")),
+        (counter(**SUMMARY, tags=TAGS), Item("a", "counter", 60_000, START, 30_000, 10_000, 30_000, None, TAGS_TEXT)),
+        (spread(tags=TAGS), Item("a", "value", 0, START, 30_000, -50_000, 72_500, from_text(TEXT), TAGS_TEXT)),
         (spread(), Item("a", "value", 0, START, 30_000, -50_000, 72_500, from_text(TEXT))),
     ],
 )
@@ -116,6 +122,30 @@ def test_a_fault_names_its_code_and_field(raw: object, code: str, field: str) ->
     assert fault_of(raw) == (code, field)
 
 
+BAD_TAGS = [
+    *(None, [], "env:prod", 1, True, [["env", "prod"]]),
+    *({"a": 1}, {"a": Decimal("1.5")}, {"a": None}, {"a": True}, {"a": ["b"]}, {"a": {"b": "c"}}),
+    *({"": "x"}, {"1a": "x"}, {"a b": "x"}, {"a:b": "x"}, {"ä": "x"}, {"k" * 65: "x"}, {"a\n": "x"}),
+    *({"a": "b,c"}, {"a": "b|c"}, {"a": "b=c"}, {"a": "b;c"}, {"a": "v" * 201}),
+    *({"a": "b\n"}, {"a": "\x00"}, {"a": "\x7f"}, {"a": "\x9f"}, {"a": "\ud800"}, {"a": "\u202e"}, {"a": "\u2028"}),
+    {f"k{number}": "x" for number in range(21)},
+]
+
+
+@pytest.mark.parametrize("tags", BAD_TAGS, ids=lambda tags: ascii(tags)[:40])
+@pytest.mark.parametrize("kind", [None, "counter"])
+def test_tags_that_break_a_rule_are_refused(tags: object, kind: Kind | None) -> None:
+    raw = counter(tags=tags) if kind is None else {"name": "a", "tags": tags}
+    assert fault_of(raw, kind) == ("INVALID_TAGS", "tags")
+
+
+def test_a_fault_of_tags_says_what_would_be_right() -> None:
+    with pytest.raises(Fault, match=r"^tags must be at most 20; there are 21$"):
+        parse_item(counter(tags=BAD_TAGS[-1]), NOW, 5)
+    with pytest.raises(Fault, match=r"^tags has a value of 'a' that is no text; write numbers as texts, such as"):
+        parse_item(counter(tags={"a": 1}), NOW, 5)
+
+
 def test_unknown_fields_are_all_named() -> None:
     with pytest.raises(Fault, match="unknown field 'x', 'y'; allowed are count, histogram, max, min, name"):
         parse_item(counter(y=1, x=2), NOW, 5)
@@ -131,6 +161,8 @@ def test_seven_days_back_is_accepted_to_the_second() -> None:
         ({"name": "a"}, "counter", Item("a", "counter", 10_000, START)),
         ({"name": "a", "value": 5}, "counter", Item("a", "counter", 50_000, START)),
         ({"name": "a", "value": 5}, "value", Item("a", "value", 50_000, START)),
+        ({"name": "a", "tags": TAGS}, "counter", Item("a", "counter", 10_000, START, tags=TAGS_TEXT)),
+        ({"name": "a", "value": 5, "tags": {}}, "value", Item("a", "value", 50_000, START)),
     ],
 )
 def test_a_single_metric_is_read(raw: object, kind: Kind, item: Item) -> None:
@@ -154,7 +186,12 @@ def test_a_fault_of_a_single_metric(raw: object, kind: Kind, code: str, field: s
 UNITS = st.integers(-MAX_UNITS, MAX_UNITS)
 NAMES = st.from_regex(r"[A-Za-z0-9._-]{1,20}", fullmatch=True)
 KINDS: st.SearchStrategy[Kind] = st.sampled_from(["counter", "value"])
-PLAIN = st.tuples(NAMES, KINDS, UNITS, st.integers(START - 600_000, START)).map(lambda fields: Item(*fields))
+VALUES = st.text(st.characters(exclude_categories=("C", "Zl", "Zp"), exclude_characters=",|=;"), max_size=9)
+TAGSETS = st.dictionaries(st.from_regex(r"[A-Za-z_][A-Za-z0-9_./-]{0,5}", fullmatch=True), VALUES, max_size=20)
+PLAIN = st.builds(
+    lambda name, kind, value, at, tags: Item(name, kind, value, at, tags=canonical(tags)),
+    *(NAMES, KINDS, UNITS, st.integers(START - 600_000, START), TAGSETS),
+)
 SUMMARIES = st.builds(
     lambda plain, weight, bounds: plain._replace(weight=weight, low=min(bounds), high=max(bounds)),
     PLAIN,

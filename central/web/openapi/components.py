@@ -8,12 +8,14 @@ from typing import Any, Final, NamedTuple
 from central.access.auth import SCOPES
 from protocol.limits import MAX_BATCH_ITEMS, MAX_BODY_BYTES, MAX_EXPANDED_BYTES, MAX_IDEMPOTENCY_KEY, MAX_NAME_LENGTH
 from protocol.statsd_types import KIND_OF, MAX_RENAMED, RENAMED_HEADER, TYPES_HEADER
+from protocol.tags import KEY_RULE, MAX_KEY_LENGTH, MAX_TAGS, MAX_VALUE_LENGTH, VALUE_RULE
 
 Json = dict[str, Any]
 
 MAX_RATE_LIMIT: Final = 1_000_000_000
 NAME_PATTERN: Final = rf"^[A-Za-z0-9._-]{{1,{MAX_NAME_LENGTH}}}$"
 NAMES_PATTERN: Final = rf"^[A-Za-z0-9._-]{{1,{MAX_NAME_LENGTH}}}(,[A-Za-z0-9._-]{{1,{MAX_NAME_LENGTH}}})*$"
+TAG_VALUE_PATTERN: Final = r"^[^,|=;\x00-\x1f\x7f-\x9f]*$"
 _CLOCK: Final = r"([01][0-9]|2[0-3])"
 TIME_PATTERN: Final = (
     r"^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
@@ -35,6 +37,7 @@ CODES: Final = {
     "INVALID_NAME": Code(400, f"A name is not 1 to {MAX_NAME_LENGTH} characters of A-Z, a-z, 0-9, '.', '_' and '-'."),
     "INVALID_VALUE": Code(400, "A number is not a JSON number, or is outside ±9999999999999999.9999."),
     "INVALID_HISTOGRAM": Code(400, "A histogram cannot be read, or does not fit count, min and max."),
+    "INVALID_TAGS": Code(400, f"Tags are no object of texts, more than {MAX_TAGS}, or a key or value breaks a rule."),
     "INVALID_TIMESTAMP": Code(400, "A time is not ISO 8601, or its date does not exist."),
     "TIMESTAMP_TOO_OLD": Code(400, "recorded_at is older than 7 days."),
     "TIMESTAMP_IN_FUTURE": Code(400, "recorded_at is in the future by more than METRICS_CLOCK_SKEW_SECONDS."),
@@ -133,14 +136,23 @@ def _sent_schemas() -> Json:
         "min": {**number, "description": "The smallest of these samples."},
         "max": {**number, "description": "The largest of these samples."},
     }
+    tags = {
+        "type": "object",
+        "maxProperties": MAX_TAGS,
+        "propertyNames": {"pattern": rf"^[A-Za-z_][A-Za-z0-9_./-]{{0,{MAX_KEY_LENGTH - 1}}}$"},
+        "additionalProperties": {"type": "string", "maxLength": MAX_VALUE_LENGTH, "pattern": TAG_VALUE_PATTERN},
+        "description": f"Key and value of each tag. A key {KEY_RULE}. A value {VALUE_RULE}.",
+    }
     items = {"type": "array", "minItems": 1, "maxItems": MAX_BATCH_ITEMS, "items": schema("Item")}
     items["description"] = "Samples, and summaries of several samples, in any mix."
     return {
-        "Counter": record({"name": name}, {"value": counted, "recorded_at": recorded_at}, closed=True),
-        "Value": record({"name": name, "value": number}, {"recorded_at": recorded_at}, closed=True),
+        "Counter": record({"name": name}, {"value": counted, "tags": tags, "recorded_at": recorded_at}, closed=True),
+        "Value": record({"name": name, "value": number}, {"tags": tags, "recorded_at": recorded_at}, closed=True),
         "Item": {
             **record(
-                {"name": name, "type": kind, "value": number}, {**summary, "recorded_at": recorded_at}, closed=True
+                {"name": name, "type": kind, "value": number},
+                {**summary, "tags": tags, "recorded_at": recorded_at},
+                closed=True,
             ),
             "dependentRequired": {field: sorted({"count", "min", "max"} - {field}) for field in summary},
             "description": "A sample; or, with count, min and max, a summary of several samples whose sum is value.",

@@ -193,6 +193,16 @@ EVERYDAY = [
     b'{"metrics":[{"histogram":"AYUTAdATAg","name":"a","type":"value","value":0,"count":3,"min":-5,"max":7.25}]}',
     b'{"metrics":[{"name":"%s","type":"value","value":1}]}' % (b"n" * 255),
     *(
+        b'{"metrics":[{"name":"a","type":"value","tags":%s,"value":1},{"name":"b","type":"value","value":2}]}' % tags
+        for tags in (
+            *(b"{}", b" { } ", b'{"env":"prod"}', b'{"env":"prod","host":"web-1"}', b'{"a":"","a-":"","a.":"b:c"}'),
+            b'{"A":" !\'#%&()*+-./09:<>?@AZ[]^_`az{}~","Z/9._-":"x","_":"$","a":" {} : "}',
+            b' {\n"a" : "1" ,\t"b":"2"\r} ',
+            b'{"%s":"%s"}' % (b"k" * 64, b"v" * 200),
+            b"{%s}" % b",".join(b'"k%02d%s":"%s"' % (number, b"k" * 61, b"v" * 200) for number in range(20)),
+        )
+    ),
+    *(
         b'{"metrics":[{"name":"a","type":"value","value":%s}]}' % number
         for number in (b"0.00005", b"0.00015", b"0.000050", b"0.000051", b"-0.00015", b"0.99995", b"1.00004999", b"7.0")
     ),
@@ -229,6 +239,25 @@ UNUSUAL = [
             (b"value", b"3", b"-5", b"7.25", b"null"),
         )
     ),
+    *(
+        b'{"metrics":[{"name":"a","type":"value","tags":%s,"value":1},{"name":"b","type":"value","value":2}]}' % tags
+        for tags in (
+            *(b"null", b"[]", b'""', b'"env:prod"', b"1", b"{", b'{"a"}', b'{"a":}', b'{"a":"1",}', b'{,"a":"1"}'),
+            *(b'{"a":1}', b'{"a":null}', b'{"a":true}', b'{"a":["b"]}', b'{"a":{"b":"c"}}', b'{"a":"1" "b":"2"}'),
+            *(b'{"":"x"}', b'{"1a":"x"}', b'{".a":"x"}', b'{"-a":"x"}', b'{"/a":"x"}', b'{"a:b":"x"}', b'{"a b":"x"}'),
+            *(b'{"a":"b,c"}', b'{"a":"b|c"}', b'{"a":"b=c"}', b'{"a":"b;c"}', b'{"a":"b\\u0007"}', b'{"a":"\x7f"}'),
+            *(b'{"a":"\x01"}', b'{"a":"b\nc"}', b'{"a":"\\ud800"}', b'{"a":"\\u200b"}', b'{"a":"\xff"}'),
+            *(b'{"a":"1","a":"1"}', b'{"a":"1","a":"2"}', b'{"a":"1","\\u0061":"2"}', b'{"b":"1","a":"2","b":"3"}'),
+            # These keep the rules, but need more than the everyday form.
+            *(b'{"b":"1","a":"2"}', b'{"a.":"1","a":"2"}', b'{"a":"\\u0062"}', b'{"a":"\\""}', b'{"a":"b\\\\c"}'),
+            *('{"a":"日本"}'.encode(), b'{"\\u0061":"b"}', b'{"a":"\\/"}'),
+            b'{"%s":""}' % (b"k" * 65),
+            b'{"a":"%s"}' % (b"v" * 201),
+            b'{"a":"%s"}' % ("é" * 200).encode(),
+            b"{%s}" % b",".join(b'"k%02d":""' % number for number in range(21)),
+        )
+    ),
+    b'{"metrics":[{"name":"a","type":"value","value":1,"tags":{"a":"b"},"tags":{"a":"b"}}]}',
     b'{"metrics":[{"name":"a","type":"value","value":1,"value":1}]}',
     b'{"metrics":[{"name":"a","type":"value","value":1}],"metrics":[{"name":"b","type":"value","value":1}]}',
     b'{"metrics":[{"name":"a","type":"value","value":1}] , "metrics" : 1}',

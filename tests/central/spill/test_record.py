@@ -24,6 +24,7 @@ items = st.builds(
     st.none() | units,
     st.none() | units,
     st.none() | st.binary(min_size=1),
+    st.none() | st.text(min_size=1),
 )
 sixteen = st.binary(min_size=16, max_size=16)
 requests = st.builds(SpilledRequest, st.integers(0, 2**63 - 1), st.lists(items, max_size=5)) | st.builds(
@@ -51,6 +52,28 @@ def test_a_request_comes_back_with_its_key_and_places() -> None:
     back = submission_of(SpilledRequest(7, [Item("a", "value", 1, 2)] * 2, b"i" * 16, b"f" * 16))
     assert (back.key_id, back.places, back.request) == (7, [0, 1], RequestKey(b"i" * 16, b"f" * 16))
     assert submission_of(SpilledRequest(7, [])).request is None
+
+
+@pytest.mark.parametrize(
+    ("item", "fields"),
+    [
+        (Item("a", "value", 1, 2), 7),
+        (Item("a", "value", 1, 2, 3, 4, 5), 7),
+        (Item("a", "value", 1, 2, 3, 4, 5, b"h"), 8),
+        (Item("a", "value", 1, 2, tags="a:b"), 9),
+    ],
+)
+def test_a_point_has_only_the_fields_that_earlier_versions_need(item: Item, fields: int) -> None:
+    """A version before histograms and tags refuses a point with more fields than it knows."""
+    text = zstandard.decompress(encode(SpilledGroup(b"g" * 16, TODAY, [SpilledRequest(1, [item])])))
+    (point,) = msgspec.json.decode(text)["requests"][0]["points"]
+    assert len(point) == fields
+
+
+def test_a_point_of_the_first_version_is_read() -> None:
+    point = ["a", "value", 1, 2, None, None, None]
+    group = decode(packed({**BASE, "requests": [{"key": 1, "points": [point, [*point, None, None], point[:4]]}]}))
+    assert group.requests[0].points == [Item("a", "value", 1, 2)] * 3
 
 
 GOOD = encode(SpilledGroup(b"g" * 16, TODAY, [SpilledRequest(1, [Item("a", "value", 1, 2)])]))

@@ -71,7 +71,7 @@ def test_it_describes_every_endpoint_of_the_service() -> None:
 def test_it_names_every_code_the_service_can_answer() -> None:
     design = {
         *("VALIDATION_ERROR", "INVALID_JSON", "INVALID_NAME", "INVALID_VALUE", "INVALID_TIMESTAMP"),
-        "INVALID_HISTOGRAM",
+        *("INVALID_HISTOGRAM", "INVALID_TAGS"),
         *("TIMESTAMP_TOO_OLD", "TIMESTAMP_IN_FUTURE", "METRIC_TYPE_CONFLICT", "TOO_MANY_METRICS", "BATCH_TOO_LARGE"),
         *("BODY_TOO_LARGE", "IDEMPOTENCY_KEY_REUSED", "RANGE_TOO_LARGE", "UNAUTHORIZED", "FORBIDDEN", "NOT_FOUND"),
         *(
