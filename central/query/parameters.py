@@ -1,14 +1,15 @@
 """Checks the parameters of the aggregate endpoint and of the list of metrics. Pure."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
-from typing import Final, Literal, NamedTuple, get_args
+from typing import Final, Literal, NamedTuple, TypeVar, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from central.errors import ApiError, invalid
 from central.query.formats import FORMATS, prefers_csv
 from central.query.operations import FRACTION_BELOW, SUMMARIES, of_values_alone, parse_operations
+from central.query.tags import parse_filters, parse_keys, parse_top
 from central.store.plan import (
     MAX_WINDOWS_PER_ANSWER,
     MAX_WINDOWS_PER_NAME,
@@ -16,14 +17,18 @@ from central.store.plan import (
     window_that_fits,
     windows_touched,
 )
+from central.store.series import TagFilter
 from protocol.item import Fault, Kind
 from protocol.names import NAME_RULE, is_name
 from protocol.numbers import to_units
 from protocol.times import first_second, parse_exact
 
+T = TypeVar("T")
 Fill = Literal["zero", "null"]
 FILLS: Final = get_args(Fill)
-PARAMETERS: Final = frozenset({"name", "operation", FRACTION_BELOW, "window", "start", "end", "fill", "format", "tz"})
+PARAMETERS: Final = frozenset(
+    {"name", "operation", FRACTION_BELOW, "window", "start", "end", "fill", "format", "tz", "tags", "group_by", "top"}
+)
 LIST_PARAMETERS: Final = frozenset({"prefix", "limit", "after", "clashes"})
 LIST_LIMIT: Final = 100
 LIST_MOST: Final = 1_000
@@ -41,7 +46,8 @@ class Query(NamedTuple):
     ``columns`` are the operations in the order of the query, and last FRACTION_BELOW if ``fraction_below`` has a
     value, which is in units.
     ``fill`` is the value for a window without data; None leaves such windows out. ``csv`` asks for CSV instead of
-    JSON. ``zone`` is the time zone of the hours and days; None is UTC.
+    JSON. ``zone`` is the time zone of the hours and days; None is UTC. ``filters`` and ``group_by`` choose and group
+    series; None is without. ``top`` is how many groups are named.
     """
 
     names: tuple[str, ...]
@@ -53,6 +59,14 @@ class Query(NamedTuple):
     csv: bool = False
     zone: ZoneInfo | None = None
     fraction_below: int | None = None
+    filters: tuple[TagFilter, ...] | None = None
+    group_by: tuple[str, ...] | None = None
+    top: int | None = None
+
+    @property
+    def by_series(self) -> bool:
+        """Whether the answer is of groups of series, and not of whole names."""
+        return self.filters is not None or self.group_by is not None
 
     @property
     def seconds(self) -> int:
@@ -76,8 +90,12 @@ def parse_query(parameters: Mapping[str, str], accept: str = "") -> Query:
     if begins >= ends:
         raise _fault("end", "end must be later than start; the range is start <= time < end")
     start, end = first_second(begins), first_second(ends)
-    _check_size(start, end, window, len(names), len(columns))
-    return Query(names, columns, window, start, end, fill, csv, _zone(parameters), fraction_below)
+    _check_size((start, end), window, len(names), len(columns))
+    chosen = (_tags(parameters, "tags", parse_filters), _tags(parameters, "group_by", parse_keys))
+    top = _tags(parameters, "top", parse_top)
+    if top is not None and chosen[1] is None:
+        raise _fault("top", "top is for groups; give group_by too, such as group_by=host")
+    return Query(names, columns, window, start, end, fill, csv, _zone(parameters), fraction_below, *chosen, top)
 
 
 def check_kinds(query: Query, kinds: Mapping[str, Kind]) -> None:
@@ -108,6 +126,21 @@ def parse_list(parameters: Mapping[str, str]) -> tuple[str, str, int, bool]:
     if clashes not in {"true", "false"}:
         raise _fault("clashes", "clashes must be true or false")
     return prefix, after, int(limit), clashes == "true"
+
+
+def check_groups(query: Query, groups: int) -> None:
+    """Bound the answer once the number of its groups is known. Raises ApiError."""
+    _check_size((query.start, query.end), query.window, groups, len(query.columns), of="group")
+
+
+def _tags(parameters: Mapping[str, str], field: str, parse: Callable[[str], T]) -> T | None:
+    """The value of a parameter about tags; None without it."""
+    if field not in parameters:
+        return None
+    try:
+        return parse(parameters[field])
+    except ValueError as error:
+        raise _fault(field, f"{field} {error}") from None
 
 
 def _fault(field: str, message: str) -> ApiError:
@@ -199,19 +232,19 @@ def zone_of(name: str) -> ZoneInfo | None:
         raise ValueError(f"tz {name[:40]!r} is not known; give an IANA time zone such as Europe/Berlin") from None
 
 
-def _check_size(start: int, end: int, window: str, names: int, columns: int) -> None:
+def _check_size(span: tuple[int, int], window: str, names: int, columns: int, of: str = "name") -> None:
     """Bound what an answer holds: windows per name, and numbers in all."""
-    touched = windows_touched(start, end, WINDOWS[window])
+    touched = windows_touched(*span, WINDOWS[window])
     if touched <= MAX_WINDOWS_PER_NAME and touched * names * columns <= MAX_WINDOWS_PER_ANSWER:
         return
-    fits = window_that_fits(start, end, names * columns)
-    fewer = "fewer names or fewer operations" if columns > 1 else "fewer names"
+    fits = window_that_fits(*span, names * columns)
+    fewer = f"fewer {of}s or fewer operations" if columns > 1 else f"fewer {of}s"
     advice = f"use window={fits}" if fits else f"no window fits: ask for a shorter range or {fewer}"
     times = f", times {columns} operations" if columns > 1 else ""
     raise ApiError(
         400,
         "RANGE_TOO_LARGE",
-        f"the range has {touched} windows of {window} per name{times}; an answer may have {MAX_WINDOWS_PER_NAME} per"
-        f" name and {MAX_WINDOWS_PER_ANSWER} in all: {advice}",
+        f"the range has {touched} windows of {window} per {of}{times}, and {names:,} {of}s; an answer may have"
+        f" {MAX_WINDOWS_PER_NAME} per {of} and {MAX_WINDOWS_PER_ANSWER} in all: {advice}",
         details={"field": "window", "windows": touched * names * columns, "fits": fits},
     )

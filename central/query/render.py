@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from central.query.groups import Line
 from central.query.parameters import Query
 from central.query.values import Values
 from central.query.windows import windows_between
@@ -59,9 +60,9 @@ _NO_NOTES: Final = Notes()
 
 
 def render(
-    query: Query, ids: Mapping[str, int], summaries: Buckets, columns: Sequence[Values], notes: Notes = _NO_NOTES
+    query: Query, lines: Sequence[Line], summaries: Buckets, columns: Sequence[Values], notes: Notes = _NO_NOTES
 ) -> bytes:
-    """The answer, JSON (PRD 4.1.2) or CSV, for the ids of those names that exist.
+    """The answer, JSON (PRD 4.1.2) or CSV, with the windows of each line. Groups of series are a list in JSON.
 
     ``columns`` are those of the query, each with a number per row of ``summaries``. One alone is called ``value``;
     several have the names that they were asked by.
@@ -71,10 +72,10 @@ def render(
     CSV has one more column for each of the two marks: ``partial`` where the range has such a window, with data or
     without, so that the same question gives the same columns each time; ``unavailable`` where the answer has one.
     """
-    drawn = _drawn(query, ids, summaries, columns, notes.not_whole)
+    drawn = _drawn(query, lines, summaries, columns, notes.not_whole)
     if query.csv:
         return b"".join(
-            [",".join(("name", "timestamp", *_labels(query), *drawn.marks)).encode(), b"\r\n", *drawn.series]
+            [",".join((*_csv_keys(query), "timestamp", *_labels(query), *drawn.marks)).encode(), b"\r\n", *drawn.series]
         )
     head: dict[str, Any] = {"success": True, "metric": ",".join(query.names)}
     head |= {"operation": ",".join(query.columns), "window": query.window}
@@ -88,17 +89,21 @@ def render(
     if query.fraction_below is not None:
         pieces.append(b',"fraction_below":%b' % units_to_text(query.fraction_below).encode())
     pieces.append(b',"data":')
-    if len(query.names) == 1:
+    if query.by_series:
+        for at, (line, text) in enumerate(zip(lines, drawn.series, strict=True)):
+            pieces += [b"," if at else b"[", _group_head(query, line), text, b"]}"]
+        pieces.append(b"]}" if lines else b"[]}")
+    elif len(query.names) == 1:
         pieces += [b"[", *drawn.series, b"]}"]
     else:
-        for at, (name, text) in enumerate(zip(query.names, drawn.series, strict=True)):
-            pieces += [b'%b"%b":[' % (b"," if at else b"{", name.encode()), text, b"]"]
+        for at, (line, text) in enumerate(zip(lines, drawn.series, strict=True)):
+            pieces += [b'%b"%b":[' % (b"," if at else b"{", line.name.encode()), text, b"]"]
         pieces.append(b"}}")
     return b"".join(pieces)  # the only copy
 
 
 class _Drawn(NamedTuple):
-    """The text of each name's windows, in the order asked, and the marks that one of them may have."""
+    """The text of each line's windows, and the marks that one of them may have."""
 
     series: list[memoryview]
     marks: list[str]
@@ -108,11 +113,35 @@ def _labels(query: Query) -> Sequence[str]:
     return query.columns if len(query.columns) > 1 else ("value",)
 
 
+def _csv_keys(query: Query) -> tuple[str, ...]:
+    """The columns of CSV that say what a line is."""
+    return ("name", *(query.group_by or ()), *(("rest",) if query.top is not None else ()))
+
+
+def _csv_line(query: Query, line: Line) -> bytes:
+    """What stands in these columns, with a comma behind each. A value with quotes is quoted (RFC 4180)."""
+    values = [value or "" for value in line.values]
+    fields = [f'"{value.replace(chr(34), chr(34) * 2)}"' if '"' in value else value for value in values]
+    rest = ["true" if line.rest else ""] if query.top is not None else []
+    return ",".join([line.name, *fields, *rest, ""]).encode()
+
+
+def _group_head(query: Query, line: Line) -> bytes:
+    """The JSON of a group up to its points."""
+    head: dict[str, Any] = {"metric": line.name, "tags": {}}
+    if line.rest:
+        head["rest"] = True
+    else:
+        head["tags"] = dict(zip(query.group_by or (), line.values, strict=True))
+    return json.dumps(head, separators=(",", ":"), ensure_ascii=False)[:-1].encode() + b',"points":['
+
+
 def _drawn(
-    query: Query, ids: Mapping[str, int], summaries: Buckets, columns: Sequence[Values], not_whole: Column
+    query: Query, lines: Sequence[Line], summaries: Buckets, columns: Sequence[Values], not_whole: Column
 ) -> _Drawn:
     """Draw all windows with data, and those that ``fill`` adds."""
-    found = [_rows_of(summaries, ids.get(name, -1)) for name in query.names]
+    found = [_rows_of(summaries, line.key) for line in lines]
+    labels = [_csv_line(query, line) for line in lines] if query.csv else [b""] * len(lines)
     if query.fill is None:
         starts, places, shares, empty = summaries.starts, np.arange(len(summaries.starts)), found, b""
     else:
@@ -127,15 +156,15 @@ def _drawn(
     marks = _marks(starts, places, columns, not_whole)
     null = _EMPTY["null"][query.csv]
     pieces = [_pieces(values, null, f" {at}") for at, values in enumerate(columns)]
-    drawn = np.repeat(_row(query, pieces, marks, empty), len(starts))
+    drawn = np.repeat(_row(query, pieces, marks, empty, max(map(len, labels), default=1)), len(starts))
     _draw_times(drawn, starts)
     for name, piece in chain.from_iterable(one.items() for one in pieces):
         drawn[name][places] = piece
     for name, marked in marks.items():
         drawn[name][marked] = b",true" if query.csv else b',"%b":true' % name.encode()
-    for name, share in zip(query.names, shares, strict=True):
+    for label, share in zip(labels, shares, strict=True):
         if query.csv:
-            drawn["before"][share] = b"%b," % name.encode()
+            drawn["before"][share] = label
         else:
             drawn["after"][share][-1:] = b"}"
     return _Drawn([_text(drawn[share]) for share in shares], list(marks))
@@ -161,15 +190,19 @@ def _marks(starts: Column, places: Column, columns: Sequence[Values], not_whole:
     return marks
 
 
-def _row(query: Query, pieces: Sequence[Mapping[str, Column]], marks: Mapping[str, Column], empty: bytes) -> Column:
-    """One window as a row of fields of bytes with what is the same in all; ``empty`` stands for each number."""
+def _row(
+    query: Query, pieces: Sequence[Mapping[str, Column]], marks: Mapping[str, Column], empty: bytes, widest: int
+) -> Column:
+    """One window as a row of fields of bytes with what is the same in all; ``empty`` stands for each number.
+
+    ``widest`` is the length of the longest text before a window in CSV.
+    """
     numbers: list[tuple[str, int, bytes]] = []
     for label, own in zip(_labels(query), pieces, strict=True):
         before = b"," if query.csv else b',"%b":' % label.encode()
         numbers.append((f"label {label}", len(before), before))
         numbers += [(name, piece.itemsize, empty if name.startswith(_ONES) else b"") for name, piece in own.items()]
     if query.csv:
-        widest = max(map(len, query.names)) + 1
         flags = [(name, 5, b",") for name in marks]
         fields = [("before", widest, b""), *_TIME, ("zone", 1, b"Z"), *numbers, *flags, ("after", 2, b"\r\n")]
     else:

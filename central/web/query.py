@@ -17,13 +17,14 @@ from central.ingest.answers import Answer
 from central.ingest.names import Names
 from central.query.columns import Answered, columns_of, joined
 from central.query.formats import CSV
+from central.query.groups import Choice, groups_of, largest, of_groups, whole_names
 from central.query.operations import need_histograms
-from central.query.parameters import Query, check_kinds, parse_list, parse_query
+from central.query.parameters import Query, check_groups, check_kinds, parse_list, parse_query
 from central.query.render import Notes, render
 from central.query.windows import Windows, fold, fold_entries, not_whole, spans, windows_between
 from central.retention import Retention
 from central.spill.spill import Spill
-from central.store.base import IdGroup, ListedName, Metric, Store, StoreError
+from central.store.base import ListedName, Metric, Store, StoreError
 from central.store.buckets import no_buckets
 from central.store.distribution import Distribution, no_entries
 from central.store.plan import Segment, plan, windows_touched
@@ -48,6 +49,9 @@ MOST_LOOKED_AT: Final = 1_000
 MOST_STEPS: Final = 500_000
 """How many rows of the store a query in a time zone may add up."""
 _HEADER_LENGTH: Final = 4_000
+MOST_SERIES: Final = 10_000
+"""Of how many series one query may be."""
+_DAY: Final = 86_400
 
 
 @dataclass(slots=True)
@@ -99,36 +103,59 @@ class QueryEndpoints:
             metrics = await self.names.find(query.names)
             check_kinds(query, {name: metric.kind for name, metric in metrics.items()})
             unknown = await self._nearest([name for name in query.names if name not in metrics], key)
+            choice = await self._choose(query, metrics, start, key)
             ask = functools.partial(windows_between, query.start, query.end, query.seconds, query.zone)
             # One slot for all that a query costs: to write a large answer takes longer than to ask the store for it.
             async with self.slots.slot(key.id):
                 windows = ask() if query.zone is None else await run(None, ask)
-                _check_steps(query, windows)
-                query_log.segments = plan(start, query.end, windows.step) if metrics else []
-                pieces = spans(windows, start, query.end, _at_once(query, windows)) if metrics else ()
-                parts = [await self._read(query, metrics, windows, span) for span in pieces]
-                found = joined(parts or [_answered(query, {}, Distribution(no_buckets(), no_entries()), windows)])
+                _check_steps(query, windows, len(choice.lines))
+                query_log.segments = plan(start, query.end, windows.step) if choice.groups else []
+                at_once = _at_once(query, windows, len(choice.lines))
+                pieces = spans(windows, start, query.end, at_once) if choice.groups else ()
+                parts = [await self._read(query, choice, windows, span) for span in pieces]
+                found = joined(parts or [_answered(query, (), Distribution(no_buckets(), no_entries()), windows)])
+                if query.group_by is not None:
+                    choice = choice.with_data(found.summaries)
                 query_log.rows = len(found.summaries.starts)
                 notes = Notes(partial, unknown, not_whole(windows, start, query.end, self.clock()))
-                ids = {name: metric.id for name, metric in metrics.items()}
-                draw = functools.partial(render, query, ids, *found, notes)
-                drawn = max(query_log.rows, len(query.names) * len(windows.starts) * (query.fill is not None))
+                draw = functools.partial(render, query, choice.lines, *found, notes)
+                drawn = max(query_log.rows, len(choice.lines) * len(windows.starts) * (query.fill is not None))
                 body = await run(None, draw) if drawn * len(query.columns) > _LARGE else draw()
         except StoreError as error:
             raise unavailable(f"the query could not be answered: {error}") from error
         return Answer(200, body, _headers(query, notes))
 
-    async def _read(
-        self, query: Query, metrics: Mapping[str, Metric], windows: Windows, span: tuple[int, int]
-    ) -> Answered:
+    async def _choose(self, query: Query, metrics: Mapping[str, Metric], start: int, key: Key) -> Choice:
+        """What the answer has a line for: the names, or the groups of their series. Raises ApiError for too many."""
+        if not query.by_series:
+            return whole_names(query.names, metrics)
+        found, left = [], MOST_SERIES
+        async with self.slots.slot(key.id):
+            for name in filter(metrics.__contains__, query.names):
+                metric, filters = metrics[name], query.filters or ()
+                series = await self.store.series.select(metric.id, filters, 0, left + 1)
+                left -= len(series)
+                if left < 0:
+                    raise _too_many_series(query)
+                has_series = bool(series) or bool(await self.store.series.select(metric.id, (), 0, 1))
+                groups = groups_of(series, filters, query.group_by or (), has_series=has_series)
+                found.append((name, metric, groups))
+            choice = of_groups(found)
+            if query.top is not None and len(choice.groups) > query.top:
+                summaries = await self.store.aggregate(choice.groups, _DAY, plan(start, query.end, _DAY))
+                choice = largest(choice, summaries, query.top)
+        check_groups(query, len(choice.lines))
+        return choice
+
+    async def _read(self, query: Query, choice: Choice, windows: Windows, span: tuple[int, int]) -> Answered:
         """The windows of a part of the range, of one snapshot. Reads histograms only if a column needs them."""
-        groups = [IdGroup(metric.id, metric.id, None) for metric in metrics.values()]
+        groups = choice.groups
         segments = plan(*span, windows.step)
         if need_histograms(query.columns):
             found = await self.store.distribute(groups, windows.step, segments)
         else:
             found = Distribution(await self.store.aggregate(groups, windows.step, segments), no_entries())
-        make = functools.partial(_answered, query, metrics, found, windows)
+        make = functools.partial(_answered, query, choice.counters, found, windows)
         large = len(found.buckets.starts) > _LARGE or len(found.entries.starts) > _MANY_ENTRIES
         return await asyncio.get_running_loop().run_in_executor(None, make) if large else make()
 
@@ -175,22 +202,29 @@ def _listed(found: ListedName) -> dict[str, str]:
     return shown
 
 
-def _at_once(query: Query, windows: Windows) -> int:
+def _at_once(query: Query, windows: Windows, lines: int) -> int:
     """How many windows of the range are read at once: all, or with histograms so many as bound the memory."""
     everything = max(1, len(windows.starts))
-    return max(1, _HISTOGRAMS_AT_ONCE // len(query.names)) if need_histograms(query.columns) else everything
+    return max(1, _HISTOGRAMS_AT_ONCE // max(1, lines)) if need_histograms(query.columns) else everything
 
 
-def _answered(query: Query, metrics: Mapping[str, Metric], found: Distribution, windows: Windows) -> Answered:
+def _answered(query: Query, counters: Sequence[int], found: Distribution, windows: Windows) -> Answered:
     if query.zone is not None:
         found = Distribution(fold(found.buckets, windows), fold_entries(found.entries, windows))
-    counters = [metric.id for metric in metrics.values() if metric.kind == "counter"]
     return Answered(found.buckets, columns_of(query, found, counters, windows))
 
 
-def _check_steps(query: Query, windows: Windows) -> None:
+def _too_many_series(query: Query) -> ApiError:
+    field = "tags" if query.filters is not None else "group_by"
+    message = (
+        f"{field}: more than {MOST_SERIES:,} series are chosen; give tags that choose fewer, such as tags=env:prod"
+    )
+    return ApiError(400, "RANGE_TOO_LARGE", message, details={"field": field})
+
+
+def _check_steps(query: Query, windows: Windows, lines: int) -> None:
     """Raise ApiError if a query in a time zone needs too many rows: it reads a day by the hour, or finer."""
-    steps = windows_touched(query.start, query.end, windows.step) * len(query.names)
+    steps = windows_touched(query.start, query.end, windows.step) * max(1, lines)
     if query.zone is not None and steps > MOST_STEPS:
         message = "the range is too long for a query with tz; ask for a shorter range, for fewer names, or without tz"
         raise ApiError(400, "RANGE_TOO_LARGE", message, details={"field": "tz", "windows": steps})

@@ -5,6 +5,7 @@ from typing import Final
 from central.query.formats import FORMATS
 from central.query.operations import FRACTION_BELOW, OFFERED, OPERATION_RULE, OPERATIONS_PATTERN
 from central.query.parameters import FILLS, LIST_LIMIT, LIST_MOST, NUMBER_PATTERN
+from central.query.tags import MOST_GROUPS
 from central.store.plan import MAX_WINDOWS_PER_ANSWER, MAX_WINDOWS_PER_NAME, WINDOWS
 from central.web.openapi import components
 from central.web.openapi.components import Json, ref, schema, success
@@ -50,6 +51,19 @@ def aggregate() -> Endpoint:
             parameter("end", time, "The end, not included. May be in the future.", "2026-02-16T00:00:00Z"),
             optional("fill", enum(FILLS), "Adds windows without data, with the value 0 or null (in CSV: empty)."),
             optional("tz", _TEXT, "The IANA time zone for windows of hours and days, such as Europe/Berlin."),
+            {
+                **optional("tags", _TEXT, "Only samples whose tags meet all conditions."),
+                "example": "env:prod,host:web-*",
+            },
+            {
+                **optional("group_by", _TEXT, "Tag keys: the answer has a group per value of them."),
+                "example": "endpoint",
+            },
+            optional(
+                "top",
+                {"type": "integer", "minimum": 1, "maximum": MOST_GROUPS},
+                "With group_by: only so many of the largest groups, and the rest as one.",
+            ),
             optional("format", enum(FORMATS), "The format of the answer. Default: what Accept prefers, else json."),
         ),
     )
@@ -97,6 +111,17 @@ def _point() -> Json:
     return {**components.record({"timestamp": start}, fields), "additionalProperties": number}
 
 
+def _group(points: Json) -> Json:
+    """A group of series."""
+    tags = {
+        "type": "object",
+        "additionalProperties": {"type": ["string", "null"]},
+        "description": "The value of each key of group_by; null where the series have no such tag.",
+    }
+    rest = {"type": "boolean", "const": True, "description": "Only for all groups but the top ones, together."}
+    return components.record({"metric": _TEXT, "tags": tags, "points": points}, {"rest": rest})
+
+
 def _answer() -> Json:
     """The answer of the aggregate, as JSON and as CSV."""
     points = {"type": "array", "items": _point()}
@@ -108,8 +133,13 @@ def _answer() -> Json:
         },
         "window": enum(WINDOWS),
         "data": {
-            "description": "The windows of the name. For several names: an object with the windows of each name.",
-            "oneOf": [points, {"type": "object", "additionalProperties": points}],
+            "description": "The windows of the name. For several names: an object with the windows of each name. With "
+            "tags or group_by: a list of groups.",
+            "anyOf": [
+                points,
+                {"type": "object", "additionalProperties": points},
+                {"type": "array", "items": _group(points)},
+            ],
         },
     }
     data = [

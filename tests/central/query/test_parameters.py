@@ -4,6 +4,7 @@ import pytest
 
 from central.errors import ApiError
 from central.query.parameters import Query, check_kinds, parse_list, parse_query
+from central.store.series import TagFilter
 from protocol.item import Kind
 
 GOOD = {
@@ -165,7 +166,7 @@ def test_a_range_between_two_seconds_is_empty_and_no_fault() -> None:
             {"windows": "1h"},
             "VALIDATION_ERROR",
             "windows",
-            "unknown parameter 'windows'; allowed are end, fill, format, fraction_below, name",
+            "unknown parameter 'windows'; allowed are end, fill, format, fraction_below, group_by, name",
         ),
     ],
 )
@@ -224,6 +225,31 @@ def test_several_operations_count_in_the_size_of_an_answer(
         fits,
     )
     assert "5001 windows of 1m per name, times 2 operations" in caught.value.message
+
+
+def test_tags_are_chosen_grouped_and_ranked() -> None:
+    made = query(tags="env:prod,!canary:*", group_by="host,env", top="5")
+    assert made.filters == (TagFilter("env", "prod"), TagFilter("canary", "*", True))
+    assert (made.group_by, made.top, made.by_series) == (("host", "env"), 5, True)
+    assert query().by_series is False
+
+
+@pytest.mark.parametrize(
+    ("field", "changes", "said"),
+    [
+        ("tags", {"tags": ""}, "tags has ''; a condition is key:value"),
+        ("tags", {"tags": "env"}, "tags has 'env'"),
+        ("group_by", {"group_by": "a,a"}, "group_by must name each key once"),
+        ("group_by", {"group_by": ""}, "group_by has '' as a key"),
+        ("top", {"group_by": "a", "top": "0"}, "top must be a whole number from 1 to 1000"),
+        ("top", {"tags": "a:b", "top": "3"}, "top is for groups; give group_by too"),
+    ],
+)
+def test_bad_tags_are_refused_in_words(field: str, changes: dict[str, str], said: str) -> None:
+    with pytest.raises(ApiError) as caught:
+        query(**changes)
+    assert said in caught.value.message
+    assert caught.value.details["field"] == field
 
 
 @pytest.mark.parametrize(
