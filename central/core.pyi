@@ -14,7 +14,7 @@ def items(body: bytes, type_: type[T], oldest: float, newest: float, now: int, m
 def spans(body: bytes, most: int) -> list[tuple[int, int]] | int | str:
     """See central.ingest.spans.find_spans. Other threads run meanwhile."""
 
-def lines(rows: list[T], base: int) -> tuple[bool, bool, str, str, str] | None:
+def lines(rows: list[T], base: int) -> tuple[bool, bool, bool, str, str, str] | None:
     """The fields of central.store.mysql.rows.RowLines for these rows. The first point gets the id ``base``.
 
     None if a number has more than 64 bits or a time is out of range. Other threads run meanwhile.

@@ -10,7 +10,7 @@ enum { UNIT = 10000, DECIMALS = 4, LONGEST = 256 /* every line without a histogr
 
 static const int64_t FIRST_SECOND = -62135596800LL, LAST_SECOND = 253402300799LL; /* of the years 1 to 9999 */
 
-static_assert(LONGEST > 20 + 1 + 14 + 4 * (2 + 39 + 1), "a line holds a key and four sums of 128 bits");
+static_assert(LONGEST > 20 + 1 + 14 + 4 * (2 + 39 + 1) + 21, "a line holds a key, four sums of 128 bits and a series");
 
 struct sums {
     int64_t metric_id, bucket;
@@ -124,12 +124,18 @@ static char *put_field(char *to, wide units)
     return put_units(to, units);
 }
 
+static char *put_id(char *to, int64_t id)
+{
+    assert(to != NULL);
+    if (id < 0)
+        *to++ = '-';
+    return put_whole(to, (unsigned __int128)(id < 0 ? -(wide)id : id));
+}
+
 static char *put_key(char *to, int64_t metric_id, int64_t seconds)
 {
     assert(to != NULL);
-    if (metric_id < 0)
-        *to++ = '-';
-    to = put_whole(to, (unsigned __int128)(metric_id < 0 ? -(wide)metric_id : metric_id));
+    to = put_id(to, metric_id);
     *to++ = ',';
     return put_stamp(to, seconds);
 }
@@ -163,6 +169,11 @@ static int write_point(const struct group *group, struct text *text, const struc
         to = put_field(put_field(put_field(to, row->weight), row->low), row->high);
     else if (group->summaries)
         to = put_null(put_null(put_null(to)));
+    if (row->series_id) {
+        *to++ = ',';
+        to = put_id(to, row->series_id);
+    } else if (group->series)
+        to = put_null(to);
     if (row->histogram != NULL)
         to = put_histogram(to, row->histogram, row->histogram_length);
     else if (group->histograms)
@@ -235,26 +246,50 @@ static int compare(const void *left, const void *right)
     return a->index < b->index ? -1 : a->index > b->index;
 }
 
-/* Sorts the rows by metric and time. Rows of the same second keep their order. */
-static int sort_rows(struct group *group)
+/* Sorts rows by metric and time. Rows of the same second keep their order. */
+static int sort_rows(struct row *rows, size_t count)
 {
-    size_t count = group->count;
+    assert(rows != NULL);
     assert(count > 0 && count <= SIZE_MAX / sizeof(struct row));
     struct place *places = malloc(count * sizeof *places);
     struct row *sorted = malloc(count * sizeof *sorted);
     if (places && sorted) {
         for (size_t index = 0; index < count; index++)
-            places[index] = (struct place){group->rows[index].metric_id, group->rows[index].recorded_at, index};
+            places[index] = (struct place){rows[index].metric_id, rows[index].recorded_at, index};
         qsort(places, count, sizeof *places, compare);
         for (size_t index = 0; index < count; index++)
-            sorted[index] = group->rows[places[index].index];
+            sorted[index] = rows[places[index].index];
         assert(compare(&places[0], &places[count - 1]) <= 0);
-        memcpy(group->rows, sorted, count * sizeof *sorted);
+        memcpy(rows, sorted, count * sizeof *sorted);
     }
     int result = places && sorted ? 0 : -1;
     free(places);
     free(sorted);
     return result;
+}
+
+static int write_rollups(struct group *group, const struct row *rows, size_t count)
+{
+    assert(group != NULL);
+    assert(rows != NULL || count == 0);
+    return write_rollup(&group->minutes, rows, count, 60) || write_rollup(&group->hours, rows, count, 3600) ? -1 : 0;
+}
+
+/* Moves the rows with tags to the front, as rows of their series. Returns how many there are. */
+static size_t keep_series(struct row *rows, size_t count)
+{
+    assert(rows != NULL);
+    size_t kept = 0;
+    for (size_t index = 0; index < count; index++) {
+        if (rows[index].series_id == 0)
+            continue;
+        struct row row = rows[index];
+        row.metric_id = row.series_id;
+        rows[index] = rows[kept]; /* not lost: the caller still owns its histogram */
+        rows[kept++] = row;
+    }
+    assert(kept <= count);
+    return kept;
 }
 
 int write_lines(struct group *group)
@@ -269,17 +304,18 @@ int write_lines(struct group *group)
         if (row->recorded_at < FIRST_SECOND || row->recorded_at > LAST_SECOND)
             return 1;
         group->summaries |= row->is_summary;
+        group->series |= row->series_id != 0;
         group->histograms |= row->histogram != NULL;
     }
-    if (sort_rows(group))
+    if (sort_rows(group->rows, group->count))
         return -1;
     for (size_t index = 0; index < group->count; index++)
         if (write_point(group, &group->points, &group->rows[index], group->base + index))
             return -1;
-    return write_rollup(&group->minutes, group->rows, group->count, 60)
-            || write_rollup(&group->hours, group->rows, group->count, 3600)
-        ? -1
-        : 0;
+    if (write_rollups(group, group->rows, group->count))
+        return -1;
+    size_t tagged = group->series ? keep_series(group->rows, group->count) : 0;
+    return tagged && (sort_rows(group->rows, tagged) || write_rollups(group, group->rows, tagged)) ? -1 : 0;
 }
 
 void free_lines(struct group *group)

@@ -12,6 +12,7 @@ struct row {
     int is_summary;
     const unsigned char *histogram; /* the caller's; NULL where there is none */
     size_t histogram_length;
+    int64_t series_id; /* 0 without tags */
     void *owner; /* of the histogram, for the caller */
 };
 
@@ -21,10 +22,10 @@ struct text {
 };
 
 struct group {
-    struct row *rows; /* owned by the caller; write_lines sorts them */
+    struct row *rows; /* owned by the caller; write_lines sorts them, and changes metric_id */
     size_t count;
     uint64_t base; /* the id of the first point */
-    int summaries, histograms; /* these and all below are results: whether a row is a summary, whether one has a histogram */
+    int summaries, series, histograms; /* these and all below are results: whether a row is a summary, or has one */
     struct text points, minutes, hours;
 };
 

@@ -12,7 +12,7 @@
 #include <assert.h>
 #include <limits.h>
 
-enum { ITEM_FIELDS = 9, ROW_NUMBERS = 6, HISTOGRAM = 6, LONG = 256 * 1024 };
+enum { ITEM_FIELDS = 9, ROW_NUMBERS = 6, HISTOGRAM = 6, SERIES = 7, LONG = 256 * 1024 };
 
 static_assert(sizeof(long long) == sizeof(int64_t), "Python's long long holds a number of a row");
 
@@ -187,7 +187,7 @@ static PyObject *core_spans(PyObject *Py_UNUSED(module), PyObject *args)
 static int number_of(PyObject *row, Py_ssize_t place, int64_t *number, int *there)
 {
     assert(row != NULL && number != NULL);
-    assert(place >= 0 && place < ROW_NUMBERS);
+    assert(place >= 0 && place <= SERIES);
     PyObject *field = PyTuple_GetItem(row, place);
     int overflow = 0;
     if (field == NULL)
@@ -242,6 +242,9 @@ static int row_of(PyObject *tuple, struct row *row)
     }
     assert(there >= 3);
     row->is_summary = there == ROW_NUMBERS;
+    int result = number_of(tuple, SERIES, &row->series_id, NULL);
+    if (result < 1)
+        return result;
     return there == 3 || row->is_summary ? histogram_of(tuple, row) : 0;
 }
 
@@ -291,8 +294,9 @@ static PyObject *texts_of(struct group *group)
         return failed > 0 ? none() : PyErr_NoMemory();
     PyObject *points = text_of(&group->points), *minutes = NULL, *hours = NULL, *made = NULL;
     PyObject *summaries = group->summaries ? Py_True : Py_False, *histograms = group->histograms ? Py_True : Py_False;
+    PyObject *series = group->series ? Py_True : Py_False;
     if (points && (minutes = text_of(&group->minutes)) && (hours = text_of(&group->hours)))
-        made = PyTuple_Pack(5, summaries, histograms, points, minutes, hours);
+        made = PyTuple_Pack(6, summaries, series, histograms, points, minutes, hours);
     Py_XDECREF(points);
     Py_XDECREF(minutes);
     Py_XDECREF(hours);

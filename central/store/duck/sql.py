@@ -32,10 +32,14 @@ ROLLUPS: Final = {
 HISTOGRAMS: Final = {"minute": "histogram_minute", "hour": "histogram_hour"}
 """The table of merged histograms of each level."""
 
-_SUMMARIES: Final = """
-SELECT metric_id, recorded_at // {0} * {0} AS bucket, sum(coalesce(samples, 1)) AS samples, sum(value) AS total,
-       min(coalesce(min_value, value)) AS low, max(coalesce(max_value, value)) AS high
-FROM tail_points GROUP BY 1, 2"""
+_SUMMARIES: Final = " UNION ALL ".join(
+    f"""
+SELECT {column} AS metric_id, recorded_at // {{0}} * {{0}} AS bucket, sum(coalesce(samples, 1)) AS samples,
+       sum(value) AS total, min(coalesce(min_value, value)) AS low, max(coalesce(max_value, value)) AS high
+FROM tail_points WHERE {column} IS NOT NULL GROUP BY 1, 2"""
+    for column in ("metric_id", "series_id")
+)
+"""A point with tags counts twice: for its name and for its series."""
 _FITS: Final = (
     f"samples < {_NARROW_END} AND abs(total) < {_NARROW_END} AND low > -{_NARROW_END} AND high < {_NARROW_END}"
 )
@@ -66,17 +70,20 @@ _HALVES: Final = (
     f"(({{0}}h::DECIMAL(20,0) * {_SPLIT}::DECIMAL(11,0) + {{0}}l::DECIMAL(20,0))::DECIMAL(24,0)"
     " * 0.0001::DECIMAL(5,4))::DECIMAL(20,4)"
 )
-PUT_PLAIN: Final = f"INSERT INTO tail_points SELECT m, t, {_NARROW.format('v')}, NULL, NULL, NULL, NULL FROM incoming"
+PUT_PLAIN: Final = (
+    f"INSERT INTO tail_points SELECT m, t, {_NARROW.format('v')}, NULL, NULL, NULL, NULL, {{series}} FROM incoming"
+)
 PUT_NARROW, PUT_WIDE = (
     "INSERT INTO tail_points SELECT m, t, "
     + number.format("v")
     + "".join(f", CASE WHEN f THEN {number.format(column)} END" for column in "wab")
-    + ", {histogram} FROM incoming"
+    + ", {histogram}, {series} FROM incoming"
     for number in (_NARROW, _HALVES)
 )
 _HISTOGRAM: Final = "nullif(from_base64(h), ''::BLOB)"
 WITH_TEXTS: Final = " POSITIONAL JOIN (SELECT unnest(string_split(t, ' ')) AS h FROM texts)"
 """Adds a column ``h`` of texts to the rows of a table. They cross as one text: see ``texts_of``."""
+_SERIES: Final = "nullif(s, 0)"
 
 ID_TABLE: Final = "request_ids_"
 CREATE_IDS: Final = (
@@ -106,7 +113,7 @@ def point_columns(rows: Sequence[Row]) -> tuple[str, dict[str, Any], dict[str, A
     If all numbers have at most 14 digits, as nearly always, each is one column and is multiplied in 64 bits. Otherwise
     all numbers of the group are passed as two halves of ten digits.
     """
-    metric_ids, times, values, weights, lows, highs, histograms, _ = zip(*rows, strict=True)
+    metric_ids, times, values, weights, lows, highs, histograms, series_ids = zip(*rows, strict=True)
     columns: dict[str, Any] = {"m": np.array(metric_ids, dtype=np.int32), "t": np.array(times, dtype=np.int64)}
     plain = not any(weights)
     numbers: dict[str, Sequence[int]] = {"v": values}
@@ -114,18 +121,23 @@ def point_columns(rows: Sequence[Row]) -> tuple[str, dict[str, Any], dict[str, A
         columns["f"] = np.array([weight is not None for weight in weights], dtype=np.bool_)
         for name, column in (("w", weights), ("a", lows), ("b", highs)):
             numbers[name] = [number or 0 for number in column]
-    histogram, more, texts = "NULL", "", {}
+    histogram, series, more, texts = "NULL", "NULL", "", {}
+    if any(series_ids):
+        series = _SERIES
+        columns["s"] = np.array(series_ids, dtype=np.int32)
     if any(histograms):
         histogram, more, texts = _HISTOGRAM, WITH_TEXTS, texts_of(map(base64_of, histograms))
     if all(max(column) < _NARROW_END and min(column) > -_NARROW_END for column in numbers.values()):
         columns |= {name: np.array(column, dtype=np.int64) for name, column in numbers.items()}
-        return PUT_PLAIN if plain else PUT_NARROW.format(histogram=histogram) + more, columns, texts
+        if plain:
+            return PUT_PLAIN.format(series=series), columns, texts
+        return PUT_NARROW.format(histogram=histogram, series=series) + more, columns, texts
     columns.setdefault("f", np.zeros(len(rows), dtype=np.bool_))
     for name in "vwab":
         halves = [divmod(number, _SPLIT) for number in numbers.get(name, values)]
         columns[name + "h"] = np.array([high for high, _ in halves], dtype=np.int64)
         columns[name + "l"] = np.array([low for _, low in halves], dtype=np.int64)
-    return PUT_WIDE.format(histogram=histogram) + more, columns, texts
+    return PUT_WIDE.format(histogram=histogram, series=series) + more, columns, texts
 
 
 def id_columns(ids: Sequence[RequestId]) -> dict[str, Any]:

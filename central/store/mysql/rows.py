@@ -26,11 +26,13 @@ class RowLines(NamedTuple):
     """The lines of a group. Every line ends with a newline.
 
     ``points`` have metric_id, recorded_at, id, value. If some of them are ``summaries``, all have samples, min_value
-    and max_value too, which may be NULL. If some of them have ``histograms``, all have one at the end, which may be
-    NULL. ``minutes`` and ``hours`` have metric_id, bucket, samples, total, min_value and max_value.
+    and max_value too, which may be NULL. If some of them are of ``series``, all have series_id too, which may be NULL.
+    If some of them have ``histograms``, all have one at the end, which may be NULL. ``minutes`` and ``hours`` have
+    metric_id, bucket, samples, total, min_value and max_value: first of names, then of series, whose ids are higher.
     """
 
     summaries: bool
+    series: bool
     histograms: bool
     points: str
     minutes: str
@@ -51,15 +53,17 @@ def _plain_lines(base: int, rows: Sequence[Row]) -> RowLines:
     summaries = any(row.weight is not None for row in rows)
     histograms = any(row.histogram is not None for row in rows)
     ordered = sorted(rows, key=_BY_KEY)
+    tagged = sorted([row._replace(metric_id=row.series_id) for row in ordered if row.series_id], key=_BY_KEY)
     points = [
         f"{row.metric_id},{stamp(row.recorded_at)},{number},{decimal(row.value)}"
         + (f",{nullable(row.weight)},{nullable(row.low)},{nullable(row.high)}" if summaries else "")
+        + (f",{row.series_id or 'NULL'}" if tagged else "")
         + (f",{blob(row.histogram)}\n" if histograms else "\n")
         for number, row in enumerate(ordered, base)
     ]
-    minutes = _summed(((row[0], row[1] // 60 * 60), _summary(row)) for row in ordered)
+    minutes = _summed(((row[0], row[1] // 60 * 60), _summary(row)) for row in (*ordered, *tagged))
     hours = _summed(((metric_id, bucket // 3600 * 3600), sums) for (metric_id, bucket), sums in minutes.items())
-    return RowLines(summaries, histograms, "".join(points), _rollup(minutes), _rollup(hours))
+    return RowLines(summaries, bool(tagged), histograms, "".join(points), _rollup(minutes), _rollup(hours))
 
 
 def decimal(units: int) -> str:

@@ -24,6 +24,7 @@ _ROLLUPS: Final = ("minute", "hour")
 _SUMS: Final = "metric_id, bucket, samples, total, min_value, max_value"
 _POINT: Final = "metric_id, recorded_at, id, value"
 _SUMMARY: Final = ", samples, min_value, max_value"
+_SERIES: Final = ", series_id"
 _HISTOGRAM: Final = ", @histogram) SET histogram = UNHEX(SUBSTRING(@histogram, 3)"
 """The last column of a file: its ``0x...`` is text there, and not a literal as in an INSERT."""
 _ADD: Final = (
@@ -44,7 +45,7 @@ CHECK_NAMES: Final = "SELECT version FROM name_changes LOCK IN SHARE MODE"
 
 def inserts(lines: RowLines) -> list[str]:
     """INSERT statements that store a group's points and add to its rollups."""
-    columns = _POINT + (_SUMMARY if lines.summaries else "") + (", histogram" if lines.histograms else "")
+    columns = _columns(lines, ", histogram")
     found = list(statements(f"INSERT INTO metric_points ({columns}) VALUES ", _tuples(lines.points)))
     for level, sums in zip(_ROLLUPS, (lines.minutes, lines.hours), strict=True):
         head, tail = f"INSERT INTO rollup_{level} ({_SUMS}) VALUES ", _ADD.format(level)
@@ -54,7 +55,7 @@ def inserts(lines: RowLines) -> list[str]:
 
 def loads(lines: RowLines) -> tuple[list[str], list[bytes]]:
     """Statements that do the same with LOAD DATA LOCAL, which is cheaper, and the texts that it reads, in order."""
-    columns = _POINT + (_SUMMARY if lines.summaries else "") + (_HISTOGRAM if lines.histograms else "")
+    columns = _columns(lines, _HISTOGRAM)
     found = [
         *(f"DELETE FROM {level}_sums" for level in _ROLLUPS),
         _LOAD.format("metric_points", columns),
@@ -175,6 +176,15 @@ def _segment(segment: Segment, metric_ids: Sequence[int]) -> str:
     return (
         "SELECT metric_id, UNIX_TIMESTAMP(bucket) AS t, samples, total, min_value AS low, max_value AS high"
         f" FROM rollup_{segment.level} WHERE {within('bucket', segment, metric_ids)}"
+    )
+
+
+def _columns(lines: RowLines, histogram: str) -> str:
+    return (
+        _POINT
+        + (_SUMMARY if lines.summaries else "")
+        + (_SERIES if lines.series else "")
+        + (histogram if lines.histograms else "")
     )
 
 

@@ -28,13 +28,49 @@ TEXT = stamp(NOW)
         (plain(7, MAX_UNITS), "9999999999999999.9999", f"1{',9999999999999999.9999' * 3}"),
         (Row(7, NOW, 5, 33_333, -5, 0), "0.0005,3.3333,-0.0005,0", "3.3333,0.0005,-0.0005,0"),
         (Row(7, NOW, 5, 33_333, -5, 0, b"\0\xaf"), "0.0005,3.3333,-0.0005,0,0x00af", "3.3333,0.0005,-0.0005,0"),
+        (plain(7, 1)._replace(histogram=b"\1"), "0.0001,0x01", "1,0.0001,0.0001,0.0001"),
     ],
 )
 @each_core
 def test_a_row_becomes_exact_digits(core: ModuleType | None, row: Row, point: str, sums: str) -> None:
     made = lines(bytes(16), [row], core)
-    assert made[2:] == (f"7,{TEXT},0,{point}\n", f"7,{TEXT},{sums}\n", f"7,{stamp(HOUR)},{sums}\n")
-    assert made[:2] == (row.weight is not None, row.histogram is not None)
+    assert made[3:] == (f"7,{TEXT},0,{point}\n", f"7,{TEXT},{sums}\n", f"7,{stamp(HOUR)},{sums}\n")
+    assert made[:3] == (row.weight is not None, False, row.histogram is not None)
+
+
+@each_core
+def test_a_row_with_tags_counts_for_its_name_and_its_series(core: ModuleType | None) -> None:
+    rows = [
+        plain(7, 50_000, NOW + 60)._replace(series_id=2**40 + 1),
+        plain(7, 10_000, NOW),
+        Row(7, NOW, 30_000, 20_000, 10_000, 20_000, b"\1", 2**40 + 1),
+        plain(6, 40_000, NOW + 1)._replace(series_id=2**40),
+        plain(7, 20_000, NOW + 1)._replace(series_id=2**40 + 1),
+    ]
+    made = lines(bytes(16), rows, core)
+    one, two, text, late = 2**40, 2**40 + 1, stamp(NOW + 1), stamp(NOW + 60)
+    assert made[:3] == (True, True, True)
+    assert made.points.splitlines() == [
+        f"6,{text},0,4,NULL,NULL,NULL,{one},NULL",
+        f"7,{TEXT},1,1,NULL,NULL,NULL,NULL,NULL",
+        f"7,{TEXT},2,3,2,1,2,{two},0x01",
+        f"7,{text},3,2,NULL,NULL,NULL,{two},NULL",
+        f"7,{late},4,5,NULL,NULL,NULL,{two},NULL",
+    ]
+    assert made.minutes.splitlines() == [
+        f"6,{TEXT},1,4,4,4",
+        f"7,{TEXT},4,6,1,2",
+        f"7,{late},1,5,5,5",
+        f"{one},{TEXT},1,4,4,4",
+        f"{two},{TEXT},3,5,1,2",
+        f"{two},{late},1,5,5,5",
+    ]
+    assert made.hours.splitlines() == [
+        f"6,{stamp(HOUR)},1,4,4,4",
+        f"7,{stamp(HOUR)},5,11,1,5",
+        f"{one},{stamp(HOUR)},1,4,4,4",
+        f"{two},{stamp(HOUR)},4,10,1,5",
+    ]
 
 
 @each_core
@@ -91,14 +127,17 @@ def test_buckets_are_summed_exactly_and_sorted_by_their_key(core: ModuleType | N
 
 @each_core
 def test_a_group_without_points_has_no_lines(core: ModuleType | None) -> None:
-    assert lines(bytes(16), [], core) == (False, False, "", "", "")
+    assert lines(bytes(16), [], core) == (False, False, False, "", "", "")
 
 
 WIDE = st.integers(-MAX_UNITS, MAX_UNITS) | st.integers(-(2**63), 2**63 - 1) | st.integers(-100_000, 100_000)
 TIMES = st.integers(NOW - 120, NOW + 4000) | st.integers(-62_135_596_800, 253_402_300_799)
-PLAIN = st.builds(lambda metric_id, at, value: plain(metric_id, value, at), st.integers(0, 3), TIMES, WIDE)
+SERIES = st.just(0) | st.integers(2**62, 2**62 + 3) | st.integers(2**62, 2**63 - 1)  # above the ids of names
+PLAIN = st.builds(Row, st.integers(0, 3), TIMES, WIDE, *[st.none()] * 4, SERIES)
 HISTOGRAM = st.none() | st.binary(min_size=1)
-SUMMARY = st.builds(Row, st.integers(0, 2**63 - 1), TIMES, WIDE, st.integers(1, MAX_UNITS), WIDE, WIDE, HISTOGRAM)
+SUMMARY = st.builds(
+    Row, st.integers(0, 2**62 - 1), TIMES, WIDE, st.integers(1, MAX_UNITS), WIDE, WIDE, HISTOGRAM, SERIES
+)
 
 
 @settings(deadline=None)
@@ -108,7 +147,14 @@ def test_the_core_says_what_plain_python_says(group_id: bytes, rows: list[Row]) 
 
 
 @pytest.mark.parametrize(
-    "row", [plain(7, 2**63), plain(7, -(2**63) - 1), plain(2**64, 1), plain(7, 1, 253_402_300_800)]
+    "row",
+    [
+        plain(7, 2**63),
+        plain(7, -(2**63) - 1),
+        plain(2**64, 1),
+        plain(7, 1)._replace(series_id=2**63),
+        plain(7, 1, 253_402_300_800),
+    ],
 )
 def test_the_core_leaves_what_does_not_fit_to_plain_python(row: Row) -> None:
     assert CORE is not None
@@ -141,7 +187,7 @@ def test_the_core_writes_only_ids_that_fit(base: int, rows: int, written: bool) 
     made = CORE.lines([plain(7, 1)] * rows, base)
     assert (made is not None) == written
     if made:
-        assert [int(line.split(",")[2]) for line in made[2].splitlines()] == list(range(base, base + rows))
+        assert [int(line.split(",")[2]) for line in made[3].splitlines()] == list(range(base, base + rows))
 
 
 class Clears:
@@ -155,11 +201,11 @@ class Clears:
         return 5
 
 
-@pytest.mark.parametrize("place", range(6))
+@pytest.mark.parametrize("place", [*range(6), 7])
 def test_the_core_runs_no_code_of_a_row(place: int) -> None:
     assert CORE is not None
     rows: list[object] = []
-    fields = [7, NOW, 1, 10_000, 1, 1, None]
+    fields = [7, NOW, 1, 10_000, 1, 1, None, 0]
     rows += [(*fields[:place], Clears(rows), *fields[place + 1 :]) for _ in range(9)]
     with pytest.raises(TypeError, match="integers"):
         CORE.lines(rows, 0)

@@ -14,9 +14,11 @@ from protocol.numbers import MAX_UNITS, UNIT
 from tests.central.store_help import TODAY, Bucket, as_rows, plain
 
 
-@pytest.mark.parametrize(("summaries", "columns"), [(False, 4), (True, 7)])
-def test_points_and_sums_are_inserted_into_their_tables(summaries: bool, columns: int) -> None:
-    points, minute, hour = inserts(RowLines(summaries, False, "1,2\n3,4\n", "5,6\n", "7,8\n"))
+@pytest.mark.parametrize(
+    ("summaries", "series", "columns"), [(False, False, 4), (True, False, 7), (False, True, 5), (True, True, 8)]
+)
+def test_points_and_sums_are_inserted_into_their_tables(summaries: bool, series: bool, columns: int) -> None:
+    points, minute, hour = inserts(RowLines(summaries, series, False, "1,2\n3,4\n", "5,6\n", "7,8\n"))
     into, values = points.split(" VALUES ")
     assert into.startswith("INSERT INTO metric_points (metric_id, recorded_at, id, value")
     assert into.count(",") == columns - 1
@@ -28,7 +30,7 @@ def test_points_and_sums_are_inserted_into_their_tables(summaries: bool, columns
 
 
 def test_nothing_is_inserted_where_nothing_is() -> None:
-    assert inserts(RowLines(False, False, "", "", "")) == []
+    assert inserts(RowLines(False, False, False, "", "", "")) == []
 
 
 def test_a_large_group_is_cut_into_statements_of_bounded_size() -> None:
@@ -39,7 +41,7 @@ def test_a_large_group_is_cut_into_statements_of_bounded_size() -> None:
 
 
 def test_each_load_has_its_text() -> None:
-    statements, texts = loads(RowLines(False, False, "1,2\n", "5,6\n", "7,8\n"))
+    statements, texts = loads(RowLines(False, False, False, "1,2\n", "5,6\n", "7,8\n"))
     loading = [statement.split()[7] for statement in statements if statement.startswith("LOAD DATA LOCAL INFILE")]
     assert loading == ["metric_points", "minute_sums", "hour_sums"]
     assert texts == [b"1,2\n", b"5,6\n", b"7,8\n"]
