@@ -23,6 +23,7 @@ from tests.central.store_contract_data import GroupsContract, NumbersContract
 from tests.central.store_contract_histograms import HistogramsContract
 from tests.central.store_contract_owners import OwnersContract
 from tests.central.store_contract_series import SeriesContract
+from tests.central.store_contract_tags import TagsContract
 from tests.central.store_help import (
     CAPS,
     DAY,
@@ -224,6 +225,7 @@ class StoreContract(
     NamesContract,
     OwnersContract,
     SeriesContract,
+    TagsContract,
     KeysContract,
 ):
     """All of it. A subclass gives the fixtures ``open_store`` and ``open_copy``."""

@@ -10,20 +10,34 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from central.store.buckets import Column, wide_column
-from central.store.distribution import Entries, Histograms, Samples, entries_of
+from central.store.distribution import Entries, Histograms, Samples, entries_of, no_entries
 from central.store.duck.engine import Connection, Engine, Lane
-from central.store.duck.sql import HISTOGRAMS, ROLLUPS, WITH_TEXTS, base64_of, texts_of, within
+from central.store.duck.sql import (
+    HISTOGRAMS,
+    POINTS,
+    ROLLUPS,
+    WITH_TEXTS,
+    Source,
+    base64_of,
+    raw_sources,
+    texts_of,
+    within,
+)
 from central.store.folding import HOUR, MINUTE, SLICE_NAMES, FoldedRow, folded_minutes, folded_rows
+from central.store.members import Members, key_column, members_with_ids
 from central.store.plan import Segment
 from protocol.numbers import UNIT, to_units
 
 _NARROW_END: Final = 9 * 10**14
 """Values below it fit into 64 bits as units."""
 _WIDTHS: Final = {"minute": MINUTE, "hour": HOUR}
-_TAIL: Final = "tail_points"
-_POINTS: Final = "metric_points"
+_VALUES: Final = (
+    "SELECT id FROM metrics WHERE type = 'value' UNION ALL SELECT series.id FROM series"
+    " JOIN metrics ON metrics.id = series.metric_id AND metrics.type = 'value'"
+)
+"""The ids of names and series that are values."""
 _STALE: Final = (
-    "rollup_hour AS r JOIN metrics AS m ON m.id = r.metric_id AND m.type = 'value'"
+    f"rollup_hour AS r JOIN ({_VALUES}) AS m ON m.id = r.metric_id"
     " LEFT JOIN (SELECT * FROM histogram_hour WHERE bucket >= {0} AND bucket < {1}) AS h"
     " ON h.metric_id = r.metric_id AND h.bucket = r.bucket AND h.samples = r.samples"
     " WHERE r.bucket >= {0} AND r.bucket < {1} AND h.bucket IS NULL"
@@ -31,35 +45,25 @@ _STALE: Final = (
 
 
 class Missing(NamedTuple):
-    """Names and buckets of a segment without a folded histogram; their raw points are read instead."""
+    """Members and buckets of a segment without a folded histogram; their raw points are read instead."""
 
     segment: Segment
     metric_ids: Column
     buckets: Column
 
 
-class Source(NamedTuple):
-    """Raw points: a table, and which of its rows."""
-
-    table: str
-    condition: str
-
-
-def entries(cursor: Connection, metric_ids: Sequence[int], window: int, segments: Sequence[Segment]) -> Entries:
+def entries(cursor: Connection, members: Members, window: int, segments: Sequence[Segment]) -> Entries:
     """The entries of all points in the segments, tail included. Call it within a transaction."""
-    whole = Segment("raw", segments[0].start, segments[-1].end)
-    sources = [Source(_TAIL, within("recorded_at", whole, metric_ids))]
-    sources += [
-        Source(_POINTS, within("recorded_at", segment, metric_ids)) for segment in segments if segment.level == "raw"
-    ]
+    if not members.keys:
+        return no_entries()
     found = _Found(cursor, window)
     for segment in segments:
-        if segment.level != "raw":
-            missing = found.add_folded(segment, metric_ids)
+        if segment.level != "raw" and (members.names or members.series):
+            missing = found.add_folded(segment, [*members.names, *members.series])
             if len(missing.buckets):
-                found.add_missing(missing, metric_ids)
-    found.add_raw(sources)
-    return found.entries()
+                found.add_missing(missing, members)
+    found.add_raw(raw_sources(members, segments))
+    return found.entries(members)
 
 
 class _Found:
@@ -71,9 +75,13 @@ class _Found:
         self.samples: list[Samples] = []
         self.histograms: list[Histograms] = []
 
-    def entries(self) -> Entries:
-        """All of it, added up."""
-        return entries_of(self.all_samples(), self.all_histograms())
+    def entries(self, members: Members) -> Entries:
+        """All of it, added up under the keys of groups."""
+        samples, histograms = self.all_samples(), self.all_histograms()
+        return entries_of(
+            samples._replace(metric_ids=key_column(members, samples.metric_ids)),
+            histograms._replace(metric_ids=key_column(members, histograms.metric_ids)),
+        )
 
     def all_samples(self) -> Samples:
         """The plain samples."""
@@ -84,9 +92,9 @@ class _Found:
         ids, starts = (np.concatenate([part[place] for part in self.histograms]) for place in (0, 1))
         return Histograms(ids, starts, [content for part in self.histograms for content in part.encoded])
 
-    def add_folded(self, segment: Segment, metric_ids: Sequence[int]) -> Missing:
+    def add_folded(self, segment: Segment, asked: Sequence[int]) -> Missing:
         """The folded histograms of a segment. Those whose samples are not the rollup's are missing."""
-        condition = within("bucket", segment, metric_ids)
+        condition = within("bucket", segment, asked)
         columns = self._cursor.execute(
             f"SELECT r.metric_id, r.bucket, h.histogram FROM ({_rollups(segment.level, condition)}) AS r"
             f" LEFT JOIN (SELECT * FROM {HISTOGRAMS[segment.level]} WHERE {condition}) AS h"
@@ -100,14 +108,20 @@ class _Found:
         self.histograms.append(Histograms(ids[there][filled], starts[there][filled], [*filter(None, contents)]))
         return Missing(segment, ids[~there], buckets[~there])
 
-    def add_missing(self, missing: Missing, metric_ids: Sequence[int]) -> None:
+    def add_missing(self, missing: Missing, members: Members) -> None:
         """The raw points of what was not folded."""
         width = _WIDTHS[missing.segment.level]
-        first, last = int(missing.buckets.min()), int(missing.buckets.max()) + width
-        condition = within("recorded_at", Segment("raw", first, last), metric_ids)
+        span = Segment("raw", int(missing.buckets.min()), int(missing.buckets.max()) + width)
         wanted = {"m": missing.metric_ids, "b": missing.buckets}
-        of_missing = f"(metric_id, recorded_at // {width} * {width}) IN (SELECT (m, b) FROM wanted)"
-        self.add_raw([Source(_POINTS, f"{condition} AND {of_missing}")], wanted)
+        sources = [
+            source._replace(
+                condition=f"{source.condition}"
+                f" AND ({source.member}, recorded_at // {width} * {width}) IN (SELECT (m, b) FROM wanted)"
+            )
+            for source in raw_sources(members.only(set(missing.metric_ids.tolist())), [span])
+            if source.table == POINTS
+        ]
+        self.add_raw(sources, wanted)
 
     def add_raw(self, sources: Sequence[Source], wanted: dict[str, Column] | None = None) -> None:
         """Raw points. DuckDB finds the table ``wanted`` by the name of the argument."""
@@ -118,7 +132,7 @@ class _Found:
     def _union(self, column: str, condition: str, sources: Sequence[Source]) -> str:
         """SELECT of id, window's start and one column of raw points."""
         return " UNION ALL ".join(
-            f"SELECT metric_id, recorded_at // {self._window} * {self._window} AS start, {column}"
+            f"SELECT {source.member} AS metric_id, recorded_at // {self._window} * {self._window} AS start, {column}"
             f" FROM {source.table} WHERE {source.condition} AND {condition}"
             for source in sources
         )
@@ -181,7 +195,7 @@ class DuckFolding:
 
 
 def _fold(cursor: Connection, hour: int, after: int) -> tuple[list[FoldedRow], list[FoldedRow]] | None:
-    """The rows of the next stale names of an hour: of their minutes, and of the hour. One snapshot."""
+    """The rows of the next stale names and series of an hour: of their minutes, and of the hour. One snapshot."""
     cursor.execute("BEGIN")
     stale = cursor.execute(
         f"SELECT r.metric_id, r.samples::VARCHAR FROM {_STALE.format(hour, hour + HOUR)}"
@@ -193,7 +207,10 @@ def _fold(cursor: Connection, hour: int, after: int) -> tuple[list[FoldedRow], l
     rollups = _rollups("minute", within("bucket", segment, ids))
     minutes = cursor.execute(f"SELECT metric_id, bucket, samples::VARCHAR FROM ({rollups})").fetchall()
     found = _Found(cursor, MINUTE)
-    found.add_raw([Source(_POINTS, within("recorded_at", segment, ids))])
+    listed = ", ".join(map(str, ids))
+    series = dict(cursor.execute(f"SELECT id, metric_id FROM series WHERE id IN ({listed})").fetchall())
+    sources = raw_sources(members_with_ids(ids, series), [segment._replace(level="raw")])
+    found.add_raw([source for source in sources if source.table == POINTS])
     cursor.execute("COMMIT")
     return folded_rows(
         sorted(minutes),
@@ -204,7 +221,7 @@ def _fold(cursor: Connection, hour: int, after: int) -> tuple[list[FoldedRow], l
 
 
 def _put(handle: Connection, hour: int, minutes: Sequence[FoldedRow], hours: Sequence[FoldedRow]) -> None:
-    """Replace the rows of these names and this hour. A name that was deleted meanwhile gets none."""
+    """Replace the rows of these names and this hour. What was deleted meanwhile gets none."""
     condition = within("bucket", Segment("raw", hour, hour + HOUR), [row.metric_id for row in hours])
     for table, rows in ((HISTOGRAMS["minute"], minutes), (HISTOGRAMS["hour"], hours)):
         handle.execute(f"DELETE FROM {table} WHERE {condition}")
@@ -221,5 +238,5 @@ def _insert(handle: Connection, table: str, folded: dict[str, Column], texts: di
     handle.execute(
         f"INSERT INTO {table} SELECT m, b, split_part(h, ':', 1)::DECIMAL(38,4), from_base64(split_part(h, ':', 2))"
         f" FROM folded {WITH_TEXTS}"
-        " WHERE m IN (SELECT id FROM metrics)"
+        f" WHERE m IN ({_VALUES})"
     )

@@ -6,17 +6,20 @@ places. A division would use binary floats and not be exact.
 
 from binascii import b2a_base64
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
 from central.store.base import RequestId, Row
 from central.store.buckets import Buckets, Column
 from central.store.duck.bloom import Words
+from central.store.members import Members
 from central.store.plan import Segment
 from protocol.numbers import UNIT
 
 _SPLIT: Final = 10**10
+TAIL: Final = "tail_points"
+POINTS: Final = "metric_points"
 _NARROW_END: Final = 10**14
 """Units below this are passed in 64 bits; a rollup's values below this fit into DECIMAL(18,4)."""
 _DOUBLE_END: Final = float(1 << 50)
@@ -165,23 +168,60 @@ def find_ids(tables: Sequence[str], keys: Sequence[bytes]) -> str:
     return " UNION ALL ".join(f"SELECT * FROM {table} WHERE high IN ({listed})" for table in tables)
 
 
-def aggregate(metric_ids: Sequence[int], window: int, segments: Sequence[Segment], *, halves: bool = False) -> str:
-    """SELECT of exact summaries per name and window over all segments. One statement, so one snapshot.
+class Source(NamedTuple):
+    """Raw points: a table, which of its rows, and the SQL of the member's id of a row."""
 
-    With ``halves``, each number is followed by its lower digits, for ``buckets_of_halves``.
+    table: str
+    condition: str
+    member: str
+
+
+def raw_sources(members: Members, segments: Sequence[Segment]) -> list[Source]:
+    """The raw points of members: of the segments that ask for them, and of all segments those in the tail.
+
+    No rollup has the sums of samples without tags, so their points are read for the whole range.
+    """
+    whole = Segment("raw", segments[0].start, segments[-1].end)
+    places = [(TAIL, whole), *((POINTS, segment) for segment in segments if segment.level == "raw")]
+    sources = []
+    for table, segment in places:
+        if members.names:
+            sources.append(Source(table, within("recorded_at", segment, members.names), "metric_id"))
+        if members.series:
+            condition = f"{within('recorded_at', segment, members.metrics)} AND {_among('series_id', members.series)}"
+            sources.append(Source(table, condition, "series_id"))
+    if members.untagged:
+        condition = f"{within('recorded_at', whole, members.untagged)} AND series_id IS NULL"
+        sources += [Source(table, condition, "-metric_id") for table in (TAIL, POINTS)]
+    return sources
+
+
+def member_columns(members: Members) -> dict[str, Column]:
+    """The table ``members`` of ``aggregate``: the ids of members and their keys."""
+    if not members.renamed:
+        return {}
+    return {
+        "i": np.array(list(members.keys), dtype=np.int32),
+        "k": np.array(list(members.keys.values()), dtype=np.int64),
+    }
+
+
+def aggregate(members: Members, window: int, segments: Sequence[Segment], *, halves: bool = False) -> str:
+    """SELECT of exact summaries per group and window over all segments. One statement, so one snapshot.
+
+    If members are renamed, it reads ``member_columns`` as the table ``members``. With ``halves``, each number is
+    followed by its lower digits, for ``buckets_of_halves``.
     """
     numbers = [f"{{0}}, {{0}} % {_LOW}::DECIMAL(38,4)" if halves else "{0}"] * 4
     sums = ", ".join(map(str.format, numbers, ("sum(samples)", "sum(total)", "min(low)", "max(high)")))
-    tail = Segment("raw", segments[0].start, segments[-1].end)
-    selects = [_raw("tail_points", tail, metric_ids)]
-    for segment in segments:
-        if segment.level == "raw":
-            selects.append(_raw("metric_points", segment, metric_ids))
-        else:
-            selects += [_rollup(table, segment, metric_ids) for table in ROLLUPS[segment.level]]
+    selects = [_raw(source) for source in raw_sources(members, segments)]
+    if ids := [*members.names, *members.series]:
+        for segment in segments:
+            selects += [_rollup(table, segment, ids) for table in ROLLUPS.get(segment.level, ())]
+    key, named = ("k", " JOIN members ON i = member_id") if members.renamed else ("member_id", "")
     return (
-        f"SELECT metric_id, t // {window} * {window} AS start, {sums}"
-        f" FROM ({' UNION ALL '.join(selects)}) GROUP BY metric_id, start ORDER BY metric_id, start"
+        f"SELECT {key} AS metric_id, t // {window} * {window} AS start, {sums}"
+        f" FROM ({' UNION ALL '.join(selects)}){named} GROUP BY {key}, start ORDER BY {key}, start"
     )
 
 
@@ -220,22 +260,26 @@ def _whole(number: Column, low: Column) -> Column:
     return whole
 
 
-def _rollup(table: str, segment: Segment, metric_ids: Sequence[int]) -> str:
+def _rollup(table: str, segment: Segment, ids: Sequence[int]) -> str:
     return (
-        f"SELECT metric_id, bucket AS t, samples, total, min_value AS low, max_value AS high FROM {table}"
-        f" WHERE {within('bucket', segment, metric_ids)}"
+        f"SELECT metric_id AS member_id, bucket AS t, samples, total, min_value AS low, max_value AS high FROM {table}"
+        f" WHERE {within('bucket', segment, ids)}"
     )
 
 
-def _raw(table: str, segment: Segment, metric_ids: Sequence[int]) -> str:
+def _raw(source: Source) -> str:
     return (
-        "SELECT metric_id, recorded_at AS t, coalesce(samples, 1)::DECIMAL(38,4) AS samples,"
+        f"SELECT {source.member} AS member_id, recorded_at AS t, coalesce(samples, 1)::DECIMAL(38,4) AS samples,"
         " value::DECIMAL(38,4) AS total, coalesce(min_value, value) AS low, coalesce(max_value, value) AS high"
-        f" FROM {table} WHERE {within('recorded_at', segment, metric_ids)}"
+        f" FROM {source.table} WHERE {source.condition}"
     )
 
 
-def within(column: str, segment: Segment, metric_ids: Sequence[int]) -> str:
-    """The WHERE condition. It compares a single name with ``=``: then DuckDB skips the blocks of other names."""
-    names = f"= {metric_ids[0]}" if len(metric_ids) == 1 else f"IN ({', '.join(map(str, metric_ids))})"
-    return f"metric_id {names} AND {column} >= {segment.start} AND {column} < {segment.end}"
+def within(column: str, segment: Segment, ids: Sequence[int]) -> str:
+    """The condition that a row is of one of these names or series, and by its column in the segment."""
+    return f"{_among('metric_id', ids)} AND {column} >= {segment.start} AND {column} < {segment.end}"
+
+
+def _among(column: str, ids: Sequence[int]) -> str:
+    """Compares a single id with ``=``: then DuckDB skips the blocks of others."""
+    return f"{column} = {ids[0]}" if len(ids) == 1 else f"{column} IN ({', '.join(map(str, ids))})"

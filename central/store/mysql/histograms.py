@@ -13,11 +13,12 @@ from central.store.base import StoreError
 from central.store.buckets import Column, wide_column
 from central.store.distribution import Entries, Histograms, Samples, entries_of
 from central.store.folding import HOUR, MINUTE, SLICE_NAMES, FoldedRow, folded_minutes, folded_rows
+from central.store.members import Members, key_column, members_with_ids
 from central.store.mysql.connection import AGAIN, Connection, ServerError
 from central.store.mysql.names import take_lock
 from central.store.mysql.pool import Pool
 from central.store.mysql.rows import blob, stamp
-from central.store.mysql.sql import stamp_text, statements, within
+from central.store.mysql.sql import Source, parts_of, raw_sources, stamp_text, statements, within
 from central.store.plan import Segment
 
 LOCK: Final = "histograms"
@@ -28,7 +29,8 @@ _DAY: Final = 86_400
 _SNAPSHOT: Final = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"
 _SAME: Final = "h.metric_id = r.metric_id AND h.bucket = r.bucket AND h.samples = r.samples"
 _STALE: Final = (
-    "rollup_hour AS r INNER JOIN metrics AS m ON m.id = r.metric_id AND m.type = 'value'"
+    "rollup_hour AS r LEFT JOIN series AS s ON s.id = r.metric_id"
+    " INNER JOIN metrics AS m ON m.id = COALESCE(s.metric_id, r.metric_id) AND m.type = 'value'"
     f" LEFT JOIN histogram_hour AS h ON {_SAME} WHERE r.bucket >= {{0}} AND r.bucket < {{1}} AND h.bucket IS NULL"
 )
 _TOO_LONG: Final = "the database cut the answer short: raise its max_allowed_packet, or ask for less"
@@ -43,23 +45,22 @@ async def begin(connection: Connection) -> None:
     await connection.run("START TRANSACTION WITH CONSISTENT SNAPSHOT")
 
 
-async def entries(
-    connection: Connection, metric_ids: Sequence[int], window: int, segments: Sequence[Segment]
-) -> Entries:
+async def entries(connection: Connection, members: Members, window: int, segments: Sequence[Segment]) -> Entries:
     """The entries of all points in the segments. Call it within a transaction of one snapshot."""
-    raw = [segment for segment in segments if segment.level == "raw"]
-    samples, histograms = await _raw_points(connection, metric_ids, raw, window)
+    samples, histograms = await _raw_points(connection, raw_sources(members, segments), window)
     all_samples, all_histograms = [samples], [histograms]
     for segment in segments:
         if segment.level != "raw":
-            folded, missing = await _folded(connection, metric_ids, segment, window)
-            samples, histograms = await _raw_of(connection, metric_ids, segment, missing, window)
+            folded, missing = await _folded(connection, [*members.names, *members.series], segment, window)
+            samples, histograms = await _raw_of(connection, members, segment, missing, window)
             all_samples.append(samples)
             all_histograms += [folded, histograms]
+    ids, starts, values = map(np.concatenate, zip(*all_samples, strict=True))
+    histogram_ids = np.concatenate([part.metric_ids for part in all_histograms])
     return entries_of(
-        Samples(*map(np.concatenate, zip(*all_samples, strict=True))),
+        Samples(key_column(members, ids), starts, values),
         Histograms(
-            np.concatenate([part.metric_ids for part in all_histograms]),
+            key_column(members, histogram_ids),
             np.concatenate([part.starts for part in all_histograms]),
             [content for part in all_histograms for content in part.encoded],
         ),
@@ -67,17 +68,19 @@ async def entries(
 
 
 async def _folded(
-    connection: Connection, metric_ids: Sequence[int], segment: Segment, window: int
+    connection: Connection, ids_asked: Sequence[int], segment: Segment, window: int
 ) -> tuple[Histograms, set[tuple[int, int]]]:
-    """The folded histograms of a segment, and the names and buckets that have none of the rollup's samples."""
+    """The folded histograms of a segment, and the ids and buckets that have none of the rollup's samples."""
     level = segment.level
-    rows = await connection.rows(
+    selects = [
         "SELECT r.metric_id, COUNT(*), GROUP_CONCAT(UNIX_TIMESTAMP(r.bucket), ' ',"
         " COALESCE(CONCAT('0x', HEX(h.histogram)), '-') SEPARATOR ' ')"
         f" FROM rollup_{level} AS r LEFT JOIN histogram_{level} AS h ON {_SAME}"
-        f" WHERE {within('r.bucket', segment, metric_ids, 'r.metric_id')}"
+        f" WHERE {within('r.bucket', segment, part, 'r.metric_id')}"
         f" GROUP BY r.metric_id, UNIX_TIMESTAMP(r.bucket) DIV {_DAY}"
-    )
+        for part in parts_of(ids_asked)
+    ]
+    rows = [row for statement in selects for row in await connection.rows(statement)]
     ids: list[int] = []
     starts: list[int] = []
     encoded: list[bytes] = []
@@ -97,9 +100,9 @@ async def _folded(
 
 
 async def _raw_of(
-    connection: Connection, metric_ids: Sequence[int], segment: Segment, missing: set[tuple[int, int]], window: int
+    connection: Connection, members: Members, segment: Segment, missing: set[tuple[int, int]], window: int
 ) -> tuple[Samples, Histograms]:
-    """The raw points of these names and buckets, read by ranges of time."""
+    """The raw points of these ids and buckets, read by ranges of time."""
     width = _WIDTHS[segment.level]
     ranges: list[Segment] = []
     for start in sorted({start for _, start in missing}):
@@ -107,36 +110,35 @@ async def _raw_of(
             ranges[-1] = ranges[-1]._replace(end=start + width)
         else:
             ranges.append(Segment("raw", start, start + width))
-    values, contents = await _texts(connection, metric_ids, ranges)
+    members = members.only({member for member, _ in missing})
+    values, contents = await _texts(connection, raw_sources(members, ranges))
     values, contents = (
         [row for row in rows if (row[0], row[1] // width * width) in missing] for rows in (values, contents)
     )
     return _samples(values, window), _histograms(contents, window)
 
 
-async def _raw_points(
-    connection: Connection, metric_ids: Sequence[int], ranges: Sequence[Segment], window: int
-) -> tuple[Samples, Histograms]:
-    values, contents = await _texts(connection, metric_ids, ranges)
+async def _raw_points(connection: Connection, sources: Sequence[Source], window: int) -> tuple[Samples, Histograms]:
+    values, contents = await _texts(connection, sources)
     return _samples(values, window), _histograms(contents, window)
 
 
-async def _texts(connection: Connection, metric_ids: Sequence[int], ranges: Sequence[Segment]) -> tuple[Texts, Texts]:
-    """The values of plain samples, and the histograms, of all raw points in these ranges."""
-    if not ranges:
+async def _texts(connection: Connection, sources: Sequence[Source]) -> tuple[Texts, Texts]:
+    """The values of plain samples, and the histograms, of all these raw points."""
+    if not sources:
         return [], []
-    values = await connection.rows(_points("value", "samples IS NULL", metric_ids, ranges))
-    return values, await connection.rows(_points("HEX(histogram)", "histogram IS NOT NULL", metric_ids, ranges))
+    values = await connection.rows(_points("value", "samples IS NULL", sources))
+    return values, await connection.rows(_points("HEX(histogram)", "histogram IS NOT NULL", sources))
 
 
-def _points(expression: str, condition: str, metric_ids: Sequence[int], ranges: Sequence[Segment]) -> str:
+def _points(expression: str, condition: str, sources: Sequence[Source]) -> str:
     """SELECT of Texts over raw points."""
     return " UNION ALL ".join(
-        "SELECT metric_id, UNIX_TIMESTAMP(MIN(recorded_at)) DIV 60 * 60, COUNT(*),"
+        f"SELECT {source.member} AS member_id, UNIX_TIMESTAMP(MIN(recorded_at)) DIV 60 * 60, COUNT(*),"
         f" GROUP_CONCAT({expression} SEPARATOR ' ') FROM metric_points"
-        f" WHERE {within('recorded_at', segment, metric_ids)} AND {condition}"
-        " GROUP BY metric_id, UNIX_TIMESTAMP(recorded_at) DIV 60"
-        for segment in ranges
+        f" WHERE {source.condition} AND {condition}"
+        " GROUP BY member_id, UNIX_TIMESTAMP(recorded_at) DIV 60"
+        for source in sources
     )
 
 
@@ -207,7 +209,10 @@ async def _fold(session: Connection, hour: int, after: int) -> int | None:
             "SELECT metric_id, UNIX_TIMESTAMP(bucket), CAST(samples AS CHAR) FROM rollup_minute"
             f" WHERE {within('bucket', whole, ids)} ORDER BY metric_id, bucket"
         )
-        found = folded_minutes(*await _raw_points(session, ids, [whole], MINUTE))
+        listed = ",".join(map(str, ids))
+        series = dict(await session.rows(f"SELECT id, metric_id FROM series WHERE id IN ({listed})"))
+        sources = raw_sources(members_with_ids(ids, series), [whole])
+        found = folded_minutes(*await _raw_points(session, sources, MINUTE))
         for level, rows in zip(_WIDTHS, folded_rows(minutes, stale, hour, found), strict=True):
             for statement in _puts(level, rows):
                 await session.run(statement)

@@ -5,12 +5,13 @@ How a group's rows are stored: docs/decisions/0004-groups-in-mysql.md.
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from central.store.base import RejectedPoint, RequestId, StoreError
 from central.store.buckets import Buckets, no_buckets, wide_column
+from central.store.members import Members
 from central.store.mysql.connection import PACKET_BYTES
 from central.store.mysql.partitions import day_text
 from central.store.mysql.rows import RowLines, blob, decimal, nullable
@@ -20,6 +21,7 @@ _NARROW_END: Final = 1 << 62
 _FIRST, _LAST = 86_400, (1 << 31) - 1
 """The range of a TIMESTAMP, without its first day. A query may ask for any year, so times are limited to this range."""
 
+_MOST_LISTED: Final = 500
 _ROLLUPS: Final = ("minute", "hour")
 _SUMS: Final = "metric_id, bucket, samples, total, min_value, max_value"
 _POINT: Final = "metric_id, recorded_at, id, value"
@@ -105,16 +107,47 @@ def find_requests(keys: Iterable[bytes]) -> str:
     return f"SELECT id, fingerprint, answer FROM request_ids WHERE id IN ({listed}) ORDER BY day DESC"
 
 
-def aggregate(metric_ids: Sequence[int], window: int, segments: Sequence[Segment]) -> str:
-    """SELECT of exact summaries per name and window over all segments. One statement, so one snapshot.
+class Source(NamedTuple):
+    """Raw points: which of them, and the SQL of the member's id of a row."""
 
-    It returns one row per name, which ``buckets`` reads: the driver takes 8 us per row, and an answer may have 50,000
+    condition: str
+    member: str
+
+
+def raw_sources(members: Members, segments: Sequence[Segment]) -> list[Source]:
+    """The raw points of members in the segments that ask for them.
+
+    No rollup has the sums of samples without tags, so their points are read for the whole range.
+    """
+    sources = []
+    for segment in segments:
+        if segment.level != "raw":
+            continue
+        if members.names:
+            sources.append(Source(within("recorded_at", segment, members.names), "metric_id"))
+        for ids in parts_of(members.series):
+            condition = f"{within('recorded_at', segment, members.metrics)} AND series_id IN ({_listed(ids)})"
+            sources.append(Source(condition, "series_id"))
+    if members.untagged:
+        whole = Segment("raw", segments[0].start, segments[-1].end)
+        condition = f"{within('recorded_at', whole, members.untagged)} AND series_id IS NULL"
+        sources.append(Source(condition, "metric_id * -1e0"))
+    return sources
+
+
+def aggregate(members: Members, window: int, segments: Sequence[Segment]) -> str:
+    """SELECT of exact summaries per group and window over all segments. One statement, so one snapshot.
+
+    It returns one row per group, which ``buckets`` reads: the driver takes 8 us per row, and an answer may have 50,000
     windows.
     """
-    selects = " UNION ALL ".join(_segment(segment, metric_ids) for segment in segments)
+    selects = [_raw(source) for source in raw_sources(members, segments)]
+    for ids in parts_of([*members.names, *members.series]):
+        selects += [_rollup(segment, ids) for segment in segments if segment.level != "raw"]
     windows = (
-        f"SELECT metric_id, t DIV {window} * {window} AS start, SUM(samples) AS samples, SUM(total) AS total,"
-        f" MIN(low) AS low, MAX(high) AS high FROM ({selects}) AS found GROUP BY metric_id, start"
+        f"SELECT {_key(members)} AS metric_id, t DIV {window} * {window} AS start, SUM(samples) AS samples,"
+        f" SUM(total) AS total, MIN(low) AS low, MAX(high) AS high FROM ({' UNION ALL '.join(selects)}) AS found"
+        " GROUP BY 1, 2"
     )
     return (
         "SELECT metric_id, COUNT(*), GROUP_CONCAT(start, ' ', samples, ' ', total, ' ', low, ' ', high SEPARATOR '\n')"
@@ -160,23 +193,45 @@ def stamp_text(seconds: int) -> str:
     return time.strftime("'%Y-%m-%d %H:%M:%S'", time.gmtime(seconds))
 
 
-def within(column: str, segment: Segment, metric_ids: Sequence[int], id_column: str = "metric_id") -> str:
-    """The condition that a row is of these names, and by its column in the segment."""
+def within(column: str, segment: Segment, ids: Sequence[int], id_column: str = "metric_id") -> str:
+    """The condition that a row is of one of these names or series, and by its column in the segment."""
     start, end = (stamp_text(min(max(edge, _FIRST), _LAST)) for edge in (segment.start, segment.end))
-    return f"{id_column} IN ({','.join(map(str, metric_ids))}) AND {column} >= {start} AND {column} < {end}"
+    return f"{id_column} IN ({_listed(ids)}) AND {column} >= {start} AND {column} < {end}"
 
 
-def _segment(segment: Segment, metric_ids: Sequence[int]) -> str:
-    if segment.level == "raw":
-        return (
-            "SELECT metric_id, UNIX_TIMESTAMP(recorded_at) AS t, COALESCE(samples, 1) AS samples, value AS total,"
-            " COALESCE(min_value, value) AS low, COALESCE(max_value, value) AS high"
-            f" FROM metric_points WHERE {within('recorded_at', segment, metric_ids)}"
-        )
+def _raw(source: Source) -> str:
     return (
-        "SELECT metric_id, UNIX_TIMESTAMP(bucket) AS t, samples, total, min_value AS low, max_value AS high"
-        f" FROM rollup_{segment.level} WHERE {within('bucket', segment, metric_ids)}"
+        f"SELECT {source.member} AS member_id, UNIX_TIMESTAMP(recorded_at) AS t, COALESCE(samples, 1) AS samples,"
+        " value AS total, COALESCE(min_value, value) AS low, COALESCE(max_value, value) AS high"
+        f" FROM metric_points WHERE {source.condition}"
     )
+
+
+def _rollup(segment: Segment, ids: Sequence[int]) -> str:
+    return (
+        "SELECT metric_id AS member_id, UNIX_TIMESTAMP(bucket) AS t, samples, total, min_value AS low,"
+        f" max_value AS high FROM rollup_{segment.level} WHERE {within('bucket', segment, ids)}"
+    )
+
+
+def _key(members: Members) -> str:
+    """The key of a row's member. INTERVAL searches the ids by halves; as doubles, which hold them exactly."""
+    if not members.renamed:
+        return "member_id"
+    ids = sorted(members.keys)
+    places = ",".join([f"{member}e0" for member in ids])
+    return (
+        f"CAST(ELT(INTERVAL(member_id + 0e0,{places}),{_listed(members.keys[member] for member in ids)}) AS UNSIGNED)"
+    )
+
+
+def parts_of(ids: Sequence[int]) -> Iterator[Sequence[int]]:
+    """The ids in lists that are short enough. MariaDB makes a join of a longer one, which reads whole days."""
+    return (ids[at : at + _MOST_LISTED] for at in range(0, len(ids), _MOST_LISTED))
+
+
+def _listed(numbers: Iterable[int]) -> str:
+    return ",".join(map(str, numbers))
 
 
 def _columns(lines: RowLines, histogram: str) -> str:

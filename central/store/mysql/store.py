@@ -28,10 +28,11 @@ from central.store.base import (
     StoreError,
     Unsupported,
 )
-from central.store.buckets import Buckets
-from central.store.distribution import Distribution
+from central.store.buckets import Buckets, no_buckets
+from central.store.distribution import Distribution, no_entries
 from central.store.folding import HistogramFold
 from central.store.id_days import days_to_drop, id_day
+from central.store.members import Members, members_of
 from central.store.migrations import OnMigration
 from central.store.mysql import histograms, migrate, partitions, sql
 from central.store.mysql.connection import (
@@ -245,14 +246,19 @@ class MySQLStore:
 
     async def aggregate(self, groups: Sequence[IdGroup], window: int, segments: Sequence[Segment]) -> Buckets:
         """See Store."""
-        statement = sql.aggregate([group.metric_id for group in groups], window, segments)
+        members = members_of(groups)
+        if not members.keys:
+            return no_buckets()
+        statement = sql.aggregate(members, window, segments)
         rows = await self._readers.ask(lambda connection: connection.rows(statement))
         return await _off_loop(sum(count for _, count, _ in rows), lambda: sql.buckets(rows))
 
     async def distribute(self, groups: Sequence[IdGroup], window: int, segments: Sequence[Segment]) -> Distribution:
         """See Store."""
-        metric_ids = [group.metric_id for group in groups]
-        return await self._readers.ask(lambda connection: _distribute(connection, metric_ids, window, segments))
+        members = members_of(groups)
+        if not members.keys:
+            return Distribution(no_buckets(), no_entries())
+        return await self._readers.ask(lambda connection: _distribute(connection, members, window, segments))
 
     async def under_lock(self, work: Callable[[], Awaitable[T]]) -> T:
         """See Store."""
@@ -261,12 +267,12 @@ class MySQLStore:
 
 
 async def _distribute(
-    connection: Connection, metric_ids: Sequence[int], window: int, segments: Sequence[Segment]
+    connection: Connection, members: Members, window: int, segments: Sequence[Segment]
 ) -> Distribution:
     """Several statements, and one snapshot for all of them."""
     await histograms.begin(connection)
-    rows = await connection.rows(sql.aggregate(metric_ids, window, segments))
-    entries = await histograms.entries(connection, metric_ids, window, segments)
+    rows = await connection.rows(sql.aggregate(members, window, segments))
+    entries = await histograms.entries(connection, members, window, segments)
     await connection.run("COMMIT")
     return Distribution(await asyncio.to_thread(sql.buckets, rows), entries)
 

@@ -5,13 +5,14 @@ import os
 import pytest
 
 from central.store.base import RequestId, StoreError
+from central.store.members import members_of
 from central.store.mysql.connection import PACKET_BYTES
 from central.store.mysql.partitions import add_sql, drop_sql, partition_day, partition_name
 from central.store.mysql.rows import RowLines, lines
 from central.store.mysql.sql import aggregate, buckets, inserts, loads, request_ids, statements
 from central.store.plan import Segment
 from protocol.numbers import MAX_UNITS, UNIT
-from tests.central.store_help import TODAY, Bucket, as_rows, plain
+from tests.central.store_help import TODAY, Bucket, as_rows, plain, whole
 
 
 @pytest.mark.parametrize(
@@ -98,7 +99,7 @@ def test_a_text_that_was_cut_short_is_an_error_and_no_answer(end: str) -> None:
 
 
 def test_each_segment_asks_its_own_table() -> None:
-    sql = aggregate([1, 2], 3600, [Segment("raw", 90_000, 90_060), Segment("hour", 93_600, 97_200)])
+    sql = aggregate(members_of(whole([1, 2])), 3600, [Segment("raw", 90_000, 90_060), Segment("hour", 93_600, 97_200)])
     assert "FROM metric_points WHERE metric_id IN (1,2) AND recorded_at >= '1970-01-02 01:00:00'" in sql
     assert "FROM rollup_hour WHERE metric_id IN (1,2) AND bucket >= '1970-01-02 02:00:00'" in sql
     assert "rollup_minute" not in sql
