@@ -11,8 +11,21 @@ from central.store.base import IdGroup, Metric, Row, Store
 from central.store.plan import WINDOWS, Level, Segment, plan
 from central.store.series import NewSeries, SeriesCaps
 from protocol.numbers import MAX_UNITS, UNIT
-from tests.central.store_contract_histograms import spread_of, summary
-from tests.central.store_help import DAY, FAR, NOW, Bucket, OpenStore, as_rows, brute_force, group, name, plain, whole
+from tests.central.store_contract_histograms import Folds, spread_of, summary
+from tests.central.store_help import (
+    DAY,
+    FAR,
+    NOW,
+    Bucket,
+    Clock,
+    OpenStore,
+    as_rows,
+    brute_force,
+    group,
+    name,
+    plain,
+    whole,
+)
 
 LEVELS: tuple[Level, ...] = ("raw", "minute", "hour")
 NO_CAPS = SeriesCaps(1_000_000, 1_000_000)
@@ -168,6 +181,41 @@ class TagsContract:
         for _ in range(2):
             await store.commit(wanted, again=True)
         await assert_groups(store, [*whole([metric.id]), IdGroup(red, metric.id, (red,))], wanted.rows)
+
+    async def test_merged_histograms_of_series_say_what_raw_points_say(
+        self, open_store: OpenStore, folds: Folds, clock: Clock
+    ) -> None:
+        store = await open_store()
+        metrics = [await name(store, text) for text in "ab"]
+        ids = [(metric.id, key) for metric in metrics for key in (0, *await series(store, metric, "n:1", "n:2"))]
+        rows = [
+            row._replace(series_id=key)
+            for metric_id, key in ids
+            for at in range(NOW - 7200, NOW, 599)
+            for row in (summary(metric_id, [5 + at, 700, -9], at), plain(metric_id, 17 + at, at))
+        ]
+        groups = [IdGroup(place + 1, metric_id, (key,)) for place, (metric_id, key) in enumerate(ids)]
+        groups.append(IdGroup(90, metrics[0].id, None))
+        await store.commit(group(rows))
+        await store.tidy(idle=True)
+        clock.now = NOW + 3600
+        assert await folds(store) > 0
+        assert await folds(store) == 0, "nothing is left to do"
+        await assert_spread(store, groups, rows)
+        for back in (0, 3700):
+            rows.append(summary(metrics[0].id, [back + 9, 4], NOW - back - 1)._replace(series_id=ids[1][1]))
+            await store.commit(group(rows[-1:]))
+            await assert_spread(store, groups, rows)
+        await store.tidy(idle=True)
+        await assert_spread(store, groups, rows)
+        assert await folds(store) > 0
+        await assert_spread(store, groups, rows)
+        assert await store.series.delete(metrics[1].id, "n:1")
+        assert await store.names.delete("a")
+        await store.names.purge()
+        await assert_spread(store, [*groups[:4], *groups[5:]], [row for row in rows if row.metric_id != ids[0][0]])
+        merged = await store.distribute(groups[4:5], DAY, [Segment("hour", *FAR)])
+        assert (len(merged.buckets.starts), len(merged.entries.starts)) == (0, 0)
 
     @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
     @given(drawn=st.lists(any_rows(), min_size=1, max_size=30), settled=st.booleans())

@@ -120,7 +120,7 @@ def rows(dice: Random) -> list[Row]:
     def row() -> Row:
         summary = (abs(number()) + 1, number(), number()) if dice.random() < 0.4 else (None, None, None)
         at = dice.choice(times) if dice.random() < 0.3 else NOW + dice.randrange(-4_000, 4_000)
-        made = Row(dice.randrange(5), at, number(), *summary)
+        made = Row(dice.randrange(5), at, number(), *summary)._replace(series_id=dice.choice((0, 0, 2**40, 2**40 + 1)))
         has_histogram = made.weight is not None and dice.random() < 0.3
         return made._replace(histogram=dice.randbytes(dice.choice((1, 60, 5_000)))) if has_histogram else made
 

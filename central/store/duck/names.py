@@ -99,11 +99,12 @@ def _delete(handle: Connection, name: str) -> bool:
     if metric is None:
         return False
     handle.execute("DELETE FROM metrics WHERE id = ?", [metric.id])
-    for table in (*ROLLUPS["minute"], *ROLLUPS["hour"]):
+    sums = (*ROLLUPS["minute"], *ROLLUPS["hour"], *HISTOGRAMS.values())
+    for table in sums:
         handle.execute(
             f"DELETE FROM {table} WHERE metric_id IN (SELECT id FROM series WHERE metric_id = ?)", [metric.id]
         )
     of_names = ("name_owners", "tail_points", "metric_points", "series_tags", "series")
-    for table in (*of_names, *ROLLUPS["minute"], *ROLLUPS["hour"], *HISTOGRAMS.values()):
+    for table in (*of_names, *sums):
         handle.execute(f"DELETE FROM {table} WHERE metric_id = ?", [metric.id])
     return True

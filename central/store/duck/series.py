@@ -7,7 +7,7 @@ from typing import Final
 
 from central.store.duck.engine import Connection, Engine, Lane
 from central.store.duck.keys import last_id, set_last_id
-from central.store.duck.sql import ROLLUPS
+from central.store.duck.sql import HISTOGRAMS, ROLLUPS
 from central.store.series import ANYTHING, NewSeries, Series, SeriesCaps, TagFilter, TagKey, TagValue, admit, to_like
 from protocol.tags import OVERFLOW, parse_tags
 
@@ -145,6 +145,7 @@ def _delete(handle: Connection, metric_id: int, tags: str) -> bool:
         return False
     handle.execute("DELETE FROM series WHERE id = ?", [series.id])
     handle.execute("DELETE FROM series_tags WHERE metric_id = ? AND series_id = ?", [metric_id, series.id])
-    for table in (*ROLLUPS["minute"], *ROLLUPS["hour"]):
+    # What is in the tail comes to the rollups at the next fold. Nothing reads it there, and retention removes it.
+    for table in (*ROLLUPS["minute"], *ROLLUPS["hour"], *HISTOGRAMS.values()):
         handle.execute(f"DELETE FROM {table} WHERE metric_id = ?", [series.id])
     return True
