@@ -46,6 +46,7 @@ from central.web.open_requests import OpenRequests
 from central.web.query import QUERIES, QueryEndpoints
 from central.web.query import SLOTS as QUERY_SLOTS
 from central.web.routes import Endpoints, application
+from central.web.series import SeriesEndpoints
 from central.web.server import MAX_HEADER, MAX_LINE, Runner
 from central.web.tls_failures import count_handshakes
 from central.write.group_commit import GroupCommit
@@ -236,13 +237,13 @@ def _endpoints(
     """Make the endpoints, each with only the parts that it needs."""
     store, names, commits, redis = core.store, core.names, core.commits, core.redis
     bodies = Bodies(counts.busy, outside.body_seconds)
+    slots = FairSlots(QUERIES, QUERY_SLOTS, counts.busy)
     return Endpoints(
         ingest=IngestEndpoints(
             commits, bodies, outside.clock, settings.clock_skew_seconds, counts.rejected, core.clock.doubtful
         ),
-        queries=QueryEndpoints(
-            store, names, core.retention, redis.spill, FairSlots(QUERIES, QUERY_SLOTS, counts.busy), outside.clock
-        ),
+        queries=QueryEndpoints(store, names, core.retention, redis.spill, slots, outside.clock),
+        series=SeriesEndpoints(store, names, commits, slots),
         keys=KeyEndpoints(
             store,
             core.auth,

@@ -24,7 +24,8 @@ VALUE_RULE: Final = f"must be at most {MAX_VALUE_LENGTH} characters without cont
 TagNote = Literal["tag_cleaned", "tag_repeated", "tags_over_cap"]
 """What the agent put right: a key or a value, a key given twice, and more than MAX_TAGS tags."""
 
-_KEY: Final = re.compile(rf"[A-Za-z_][A-Za-z0-9_./-]{{0,{MAX_KEY_LENGTH - 1}}}").fullmatch
+KEY_PATTERN: Final = rf"^[A-Za-z_][A-Za-z0-9_./-]{{0,{MAX_KEY_LENGTH - 1}}}$"
+_KEY: Final = re.compile(KEY_PATTERN.strip("^$")).fullmatch
 _FOREIGN_IN_KEY: Final = re.compile(r"\A[^A-Za-z_]|[^A-Za-z0-9_./-]")
 _PLAIN_VALUE: Final = re.compile(r"[ -+\--:<>-{}~]*").fullmatch
 """A value in ASCII that keeps the rule, but for its length."""

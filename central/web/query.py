@@ -91,7 +91,7 @@ class QueryEndpoints:
     async def aggregate(self, request: web.Request, key: Key) -> Answer:
         """The handler of an aggregate query."""
         request[ENDS_WITH_CLIENT] = True
-        query = parse_query(_once(request), ",".join(request.headers.getall("Accept", [])))
+        query = parse_query(once(request), ",".join(request.headers.getall("Accept", [])))
         run = asyncio.get_running_loop().run_in_executor
         query_log = _QueryLog(query)
         request[ABOUT] = query_log.fields
@@ -177,7 +177,7 @@ class QueryEndpoints:
     async def list(self, request: web.Request, key: Key) -> Answer:
         """The handler of the list of metrics."""
         request[ENDS_WITH_CLIENT] = True
-        prefix, after, limit, clashes = parse_list(_once(request))
+        prefix, after, limit, clashes = parse_list(once(request))
         try:
             async with self.slots.slot(key.id):
                 found = await self.store.names.page(prefix, after, limit + 1, clashes=clashes)
@@ -242,7 +242,7 @@ def _headers(query: Query, notes: Notes) -> dict[str, str]:
     return made
 
 
-def _once(request: web.Request) -> Mapping[str, str]:
+def once(request: web.Request) -> Mapping[str, str]:
     """The query's parameters. Raises ApiError if one is given twice."""
     parameters = dict(request.query)
     if len(parameters) != len(request.query):

@@ -17,6 +17,7 @@ from central.web.keys import KeyEndpoints
 from central.web.middleware import Handler, careful
 from central.web.openapi.document import openapi
 from central.web.query import QueryEndpoints
+from central.web.series import SeriesEndpoints
 from protocol.limits import MAX_BODY_BYTES
 from runtime.addresses import may_mean_loopback
 
@@ -27,6 +28,7 @@ class Endpoints:
 
     ingest: IngestEndpoints
     queries: QueryEndpoints
+    series: SeriesEndpoints
     keys: KeyEndpoints
     metrics: MetricEndpoints
     backup: BackupEndpoint
@@ -60,6 +62,9 @@ def _add_metrics(route: web.UrlDispatcher, endpoints: Endpoints, gate: Gate) -> 
     route.add_post("/api/metrics/batch", gate("ingest", ingest.batch))
     route.add_get("/api/metrics/aggregate", gate("query", queries.aggregate))
     route.add_get("/api/metrics", gate("query", queries.list))
+    route.add_get("/api/metrics/{name}/tags", gate("query", endpoints.series.keys))
+    route.add_get("/api/metrics/{name}/tags/{key:.+}", gate("query", endpoints.series.values))
+    route.add_get("/api/metrics/{name}/series", gate("query", endpoints.series.list))
 
 
 def _add_admin(route: web.UrlDispatcher, endpoints: Endpoints, gate: Gate) -> None:
@@ -70,6 +75,7 @@ def _add_admin(route: web.UrlDispatcher, endpoints: Endpoints, gate: Gate) -> No
     route.add_patch("/api/admin/keys/{id:[0-9]{1,18}}", gate("admin", keys.change))
     route.add_post("/api/admin/keys/{id:[0-9]{1,18}}/rotate", gate("admin", keys.rotate))
     route.add_delete("/api/admin/metrics/{name}", gate("admin", endpoints.metrics.delete))
+    route.add_delete("/api/admin/metrics/{name}/series", gate("admin", endpoints.series.delete))
     route.add_get("/api/admin/backup", endpoints.backup.behind(gate), allow_head=False)
     route.add_get("/api/admin/retention", gate("admin", retention.show(held)))
     route.add_post("/api/admin/retention/run", gate("admin", retention.run(held)))

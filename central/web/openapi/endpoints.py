@@ -7,6 +7,7 @@ from central.web.openapi import components
 from central.web.openapi.components import Json, ref, schema, success
 from central.web.openapi.endpoint import Endpoint, body_of, json_answer, optional, parameter
 from central.web.openapi.query import aggregate, list_metrics
+from central.web.openapi.series import series_endpoints
 from protocol.limits import SKEW_HEADER
 from protocol.statsd_types import RENAMED_HEADER
 
@@ -29,7 +30,8 @@ _admin: Final = partial(Endpoint, "Admin", scope="admin")
 
 def endpoints() -> list[Endpoint]:
     """All endpoints, in the order of the reference."""
-    return [*_ingest(), aggregate(), list_metrics(), *_keys(), *_upkeep(), *_retention(), *_service()]
+    reads = (aggregate(), list_metrics(), *series_endpoints())
+    return [*_ingest(), *reads, *_keys(), *_upkeep(), *_retention(), *_service()]
 
 
 def _ingest() -> list[Endpoint]:

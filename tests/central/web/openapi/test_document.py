@@ -60,7 +60,7 @@ def test_it_describes_every_endpoint_of_the_service() -> None:
         ("get", "/"),
         ("get", "/page/{file}"),
     }
-    plain = {(method, re.sub(r":\[0-9\]\{1,18\}", "", path)) for method, path in routed}
+    plain = {(method, re.sub(r":(\[0-9\]\{1,18\}|\.\+)", "", path)) for method, path in routed}
     plain = plain - {("post", "/api/metrics/{kind}")} | {
         ("post", "/api/metrics/counter"),
         ("post", "/api/metrics/value"),

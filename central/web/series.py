@@ -1,0 +1,184 @@
+"""The tags of a metric: its keys, the values of a key, its series; and the deletion of a series."""
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+import structlog
+from aiohttp import web
+
+from central.access.auth import Key
+from central.errors import ApiError, invalid, unavailable
+from central.fair_slots import FairSlots
+from central.ingest.answers import Answer
+from central.ingest.names import Names
+from central.query.tags import parse_filters
+from central.store.base import Metric, Store, StoreError
+from central.store.series import ANYTHING, TagFilter
+from central.web.middleware import ENDS_WITH_CLIENT
+from central.web.query import once
+from central.web.store_answers import asked
+from central.write.group_commit import GroupCommit
+from protocol.item import Fault
+from protocol.tags import KEY_RULE, check_tags, is_key, is_value, parse_tags, quoted
+
+LIMIT: Final = 100
+MOST: Final = 1_000
+T = TypeVar("T")
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesEndpoints:
+    """The endpoints of one metric's tags and series."""
+
+    store: Store
+    names: Names
+    commits: GroupCommit
+    slots: FairSlots
+
+    async def keys(self, request: web.Request, key: Key) -> Answer:
+        """GET /api/metrics/{name}/tags: the keys, each with the number of its values."""
+        _known(request, frozenset())
+        found = await self._read(request, key, lambda metric: self.store.series.keys(metric.id))
+        return _page([{"key": one.key, "values": one.values} for one in found], None)
+
+    async def values(self, request: web.Request, key: Key) -> Answer:
+        """GET /api/metrics/{name}/tags/{key}: the values, each with the number of its series."""
+        given = _known(request, frozenset({"prefix", "search", "after", "limit"}))
+        limit = _limit(given)
+        tag = TagFilter(_tag_key(request.match_info["key"]), _pattern(given))
+        after = _text(given, "after")
+        found = await self._read(
+            request, key, lambda metric: self.store.series.values(metric.id, tag, after, limit + 1)
+        )
+        page = found[:limit]
+        return _page(
+            [{"value": one.value, "series": one.series} for one in page],
+            page[-1].value if len(found) > limit else None,
+        )
+
+    async def list(self, request: web.Request, key: Key) -> Answer:
+        """GET /api/metrics/{name}/series: the series that meet ``tags``, in the order of their ids."""
+        given = _known(request, frozenset({"tags", "after", "limit"}))
+        limit = _limit(given)
+        filters = _parsed("tags", given["tags"], parse_filters) if "tags" in given else ()
+        after = _whole(given, "after", 1 << 62, default=0)
+        found = await self._read(
+            request, key, lambda metric: self.store.series.select(metric.id, filters, after, limit + 1)
+        )
+        page = found[:limit]
+        return _page([{"tags": parse_tags(one.tags)} for one in page], page[-1].id if len(found) > limit else None)
+
+    async def delete(self, request: web.Request, key: Key) -> Answer:
+        """DELETE /api/admin/metrics/{name}/series?tags=...: all tags of one series. The name's total stays.
+
+        It is deleted between two groups, so that no group uses its old id.
+        """
+        given = _known(request, frozenset({"tags"}))
+        tags = _parsed("tags", given.get("tags", ""), _exact)
+        metric = await self._metric(request)
+
+        async def work() -> bool:
+            try:
+                return await self.store.series.delete(metric.id, tags)
+            finally:
+                self.names.forget(request.match_info["name"])
+
+        found = await asked(self.commits.exclusive(work))
+        await asked(self.store.names.purge())
+        if not found:
+            raise ApiError(404, "NOT_FOUND", "there is no series with these tags", details={"field": "tags"})
+        name = request.match_info["name"]
+        _log.info("series_deleted", name=name, tags=tags, by=key.id)
+        body = {"success": True, "message": "Series deleted", "data": {"name": name, "tags": parse_tags(tags)}}
+        return Answer(200, json.dumps(body, ensure_ascii=False).encode(), {})
+
+    async def _read(self, request: web.Request, key: Key, ask: Callable[[Metric], Awaitable[T]]) -> T:
+        request[ENDS_WITH_CLIENT] = True
+        try:
+            async with self.slots.slot(key.id):
+                return await ask(await self._metric(request))
+        except StoreError as error:
+            raise unavailable(f"the tags could not be read: {error}") from error
+
+    async def _metric(self, request: web.Request) -> Metric:
+        name = request.match_info["name"]
+        metric = (await self.names.find([name])).get(name)
+        if metric is None:
+            raise ApiError(404, "NOT_FOUND", "there is no metric with this name", details={"field": "name"})
+        return metric
+
+
+def _known(request: web.Request, allowed: frozenset[str]) -> Mapping[str, str]:
+    given = once(request)
+    for name in given:
+        if name not in allowed:
+            listed = f"; allowed are {', '.join(sorted(allowed))}" if allowed else ""
+            raise _fault(name[:80], f"unknown parameter {name[:80]!r}{listed}")
+    return given
+
+
+def _limit(given: Mapping[str, str]) -> int:
+    limit = _whole(given, "limit", MOST, default=LIMIT)
+    if not limit:
+        raise _fault("limit", f"limit must be a whole number from 1 to {MOST}")
+    return limit
+
+
+def _whole(given: Mapping[str, str], field: str, most: int, *, default: int) -> int:
+    text = given.get(field, str(default))
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(most)) and int(text) <= most):
+        raise _fault(field, f"{field} must be a whole number, at most {most}")
+    return int(text)
+
+
+def _tag_key(text: str) -> str:
+    if not is_key(text):
+        raise _fault("key", f"key: {quoted(text)} is no key of a tag; a key {KEY_RULE}")
+    return text
+
+
+def _text(given: Mapping[str, str], field: str) -> str:
+    text = given.get(field, "")
+    if not is_value(text):
+        raise _fault(field, f"{field}: {quoted(text)} cannot be a part of a value")
+    return text
+
+
+def _pattern(given: Mapping[str, str]) -> str:
+    """The values that begin with ``prefix`` and hold ``search``, or all."""
+    prefix, search = _text(given, "prefix"), _text(given, "search")
+    if prefix and search:
+        raise _fault("search", "give prefix or search, not both")
+    return f"{ANYTHING}{search}{ANYTHING}" if search else f"{prefix}{ANYTHING}"
+
+
+def _exact(text: str) -> str:
+    """All tags of a series, ``key:value`` with commas between."""
+    pairs = [pair.partition(":") for pair in text.split(",")]
+    tags = {key: value for key, colon, value in pairs if colon}
+    if len(tags) < len(pairs):
+        raise ValueError("must be all tags of the series, such as env:prod,host:web-1")
+    found = check_tags(tags)
+    if found is None:
+        raise ValueError("must be all tags of the series, such as env:prod,host:web-1")
+    return found
+
+
+def _parsed(field: str, text: str, parse: Callable[[str], T]) -> T:
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise _fault(field, f"{field} {error}") from None
+
+
+def _fault(field: str, message: str) -> ApiError:
+    return invalid(Fault("VALIDATION_ERROR", field, message))
+
+
+def _page(data: list[dict[str, Any]], after: str | int | None) -> Answer:
+    following = None if after is None else str(after)
+    body = {"success": True, "data": data, "next": following}
+    return Answer(200, json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode(), {})
