@@ -57,18 +57,16 @@ class Known:
         metric = self.metrics.get(longer)
         return (longer, metric) if metric is not None and metric.takes(item.kind, sent_as) else None
 
-    def tagged(self, submission: Submission) -> Iterator[tuple[tuple[int, str], str]]:
-        """The tagged items, each as the key of its series and the name under which it is stored."""
-        if not any(map(_TAGS, submission.items)):
-            return
+    def series_keys(self, submission: Submission) -> list[tuple[int, str]]:
+        """The metric under which each tagged item is stored, and its tags."""
+        items = submission.items
+        if not any(map(_TAGS, items)):
+            return []
         if submission.sent_as is None or self.fits(submission):
             metrics = self.metrics
-            yield from [((metrics[name].id, tags), name) for name, *_, tags in submission.items if tags is not None]
-            return
-        for item, sent_as in _with_types(submission):
-            if item.tags is not None and (place := self.place(item, sent_as)) is not None:
-                name, metric = place
-                yield (metric.id, item.tags), name
+            return [(metrics[item[0]].id, item[8]) for item in items if item[8] is not None]
+        places = [(self.place(item, sent_as), item.tags) for item, sent_as in _with_types(submission)]
+        return [(place[1].id, tags) for place, tags in places if place is not None and tags is not None]
 
 
 class Names:
@@ -168,14 +166,15 @@ class Names:
 
     async def _with_series(self, known: Known, todo: list[Submission], now: int) -> Known:
         """``known`` with the series of all tagged items."""
-        series = known.series
-        wanted = dict(pair for submission in todo for pair in known.tagged(submission))
-        missing = {key: name for key, name in wanted.items() if key not in series.ids}
-        if missing:
-            await self.series.learn(series, missing, now)
-        if series.bytes > MAX_CACHED_BYTES:
+        ids = known.series.ids
+        missing = dict.fromkeys(key for submission in todo for key in known.series_keys(submission) if key not in ids)
+        if missing and (full := await self.series.learn(known.series, missing, now)):
+            names = sorted(name for name, metric in known.metrics.items() if metric.id in full)
+            _log.warning("series_over_cap", names=len(names), examples=names[:10], caps=self.series.caps._asdict())
+        if known.series.bytes > MAX_CACHED_BYTES:
             # Other groups may use the old cache until they are committed.
-            known = self._known = Known(known.version, known.metrics, series.only(wanted))
+            needed = (key for submission in todo for key in known.series_keys(submission))
+            known = self._known = Known(known.version, known.metrics, known.series.only(needed))
         return known
 
     async def _learn(self, known: Known, new_names: list[NewName], now: int) -> frozenset[str]:

@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from sys import getsizeof
 from typing import Final
 
-import structlog
-
 from central.store.base import Row, StaleNames
 from central.store.series import NewSeries, Series, SeriesCaps, SeriesStore
 
@@ -21,7 +19,6 @@ AT_ONCE: Final = 1_000
 _ENTRY_BYTES: Final = 240
 """What an entry of the cache takes beside the text of its tags."""
 _SERIES_ID: Final = Row._fields.index("series_id")
-_log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
@@ -66,7 +63,7 @@ class SeriesLookup:
 
     def __init__(self, store: SeriesStore, caps: SeriesCaps) -> None:
         self._store = store
-        self._caps = caps
+        self.caps = caps
         self.stored = 0
         """Series in the store, without overflow series, when this process last counted them."""
 
@@ -74,13 +71,13 @@ class SeriesLookup:
         """Count the series in the store."""
         self.stored = await self._store.count()
 
-    async def learn(self, known: KnownSeries, missing: Mapping[tuple[int, str], str], now: int) -> None:
-        """Find or create the series that ``known`` does not have; the values are the names of their metrics.
+    async def learn(self, known: KnownSeries, missing: Iterable[tuple[int, str]], now: int) -> set[int]:
+        """Find or create the series that ``known`` does not have. Returns the metrics that have become full.
 
         Afterwards each of them is in ``known``, or its metric is full. Raises StaleNames if a metric is gone.
         """
         wanted = [NewSeries(*key) for key in missing]
-        full_before = set(known.overflows)
+        full_before = frozenset(known.overflows)
         created = False
         for at in range(0, len(wanted), AT_ONCE):
             some = wanted[at : at + AT_ONCE]
@@ -92,15 +89,10 @@ class SeriesLookup:
                 created = True
         if created:
             await self.count()
-        self._warn({missing[new] for new in wanted if new.metric_id in known.overflows.keys() - full_before})
+        return known.overflows.keys() - full_before
 
     async def _resolve(self, wanted: Sequence[NewSeries], now: int) -> dict[NewSeries, Series]:
-        found = await self._store.resolve(wanted, self._caps, now)
+        found = await self._store.resolve(wanted, self.caps, now)
         if not found.keys() >= set(wanted):
             raise StaleNames("a name was deleted while its series were looked up")
         return {new: found[new] for new in wanted}
-
-    def _warn(self, names: set[str]) -> None:
-        """Log the names that became full. Each is logged once, until the cache is emptied."""
-        if names:
-            _log.warning("series_over_cap", names=len(names), examples=sorted(names)[:10], caps=self._caps._asdict())
