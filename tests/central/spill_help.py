@@ -16,6 +16,7 @@ from central.spill.spill import Spill
 from central.store.base import Caps, StoreUnavailable
 from central.store.duck.store import DuckStore
 from central.store.outage_guard import OutageGuard
+from central.store.series import SeriesCaps
 from central.write.group_commit import GroupCommit
 from tests.central.redis_help import Ticks, address
 from tests.central.store_help import CAPS, SERIES_CAPS, Clock
@@ -100,11 +101,13 @@ class LineToNames(LineTo):
 class Process:
     """What one central process has of it all."""
 
-    def __init__(self, store: DuckStore, server: RedisServer, *, max_bytes: int = MAX_BYTES, caps: Caps) -> None:
+    def __init__(
+        self, store: DuckStore, server: RedisServer, *, max_bytes: int = MAX_BYTES, caps: Caps, series_caps: SeriesCaps
+    ) -> None:
         clock = Clock()
         self.line = Line(store)
         self.store = OutageGuard(self.line, late_seconds=LATE_SECONDS, probe_seconds=0.01)
-        self.names = Names(self.store, caps, SERIES_CAPS)
+        self.names = Names(self.store, caps, series_caps)
         self.ticks = Ticks()
         link = RedisLink(address(server), seconds=5, breaker=Breaker(PROBE_SECONDS, self.ticks))
         self.spill = Spill(link, max_bytes=max_bytes)
@@ -137,9 +140,11 @@ class World:
         self.server = server
         self._stack = stack
 
-    def process(self, *, max_bytes: int = MAX_BYTES, caps: Caps = CAPS) -> Process:
+    def process(
+        self, *, max_bytes: int = MAX_BYTES, caps: Caps = CAPS, series_caps: SeriesCaps = SERIES_CAPS
+    ) -> Process:
         """Another process, which commits and does not drain by itself."""
-        made = Process(self.store, self.server, max_bytes=max_bytes, caps=caps)
+        made = Process(self.store, self.server, max_bytes=max_bytes, caps=caps, series_caps=series_caps)
         made.commits.start()
         self._stack.push_async_callback(made.close)
         return made

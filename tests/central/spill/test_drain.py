@@ -12,6 +12,7 @@ from central.spill.spill import SpillEntry
 from central.store.base import (
     Caps,
     Group,
+    IdGroup,
     NewName,
     OutcomeUnknown,
     Remembered,
@@ -20,10 +21,13 @@ from central.store.base import (
     StoreError,
     StoreUnavailable,
 )
+from central.store.plan import plan
+from central.store.series import SeriesCaps
 from protocol.item import Item
 from protocol.numbers import UNIT
+from protocol.tags import OVERFLOW
 from tests.central.spill_help import Process, World
-from tests.central.store_help import NOW, TODAY, group, name, plain
+from tests.central.store_help import DAY, FAR, NOW, TODAY, as_rows, group, name, plain
 from tests.central.write_help import item, sent, total
 
 
@@ -255,6 +259,24 @@ async def test_a_name_that_has_another_type_by_then_is_kept_aside(all_of: World,
     assert await left(one) == (0, 0, 0)
     assert (await total(all_of.store, "b"), await all_of.store.count_rejected()) == (1, 1)
     assert one.drain.counts.rejected == 1
+
+
+async def test_tags_go_through_the_spill_and_get_their_series_there(all_of: World) -> None:
+    one = all_of.process(series_caps=SeriesCaps(9, 2))
+    tagged = [{**item(), "tags": {"host": host}} for host in ("a", "b", "a", "c", "d")]
+    await spill(one, sent(*tagged, item(), key="k"))
+    assert await all_of.store.series.count() == 0
+    await one.drain.round()
+    found = await all_of.store.names.find(["a"])
+    series = await all_of.store.series.select(found["a"].id, [], 0, 9)
+    tags = {0: ""} | {made.id: made.tags for made in series}
+    groups = [IdGroup(key, found["a"].id, (key,)) for key in tags]
+    sums = as_rows(await all_of.store.aggregate(groups, DAY, plan(*FAR, DAY)))
+    assert {tags[bucket.metric_id]: bucket.total // UNIT for bucket in sums} == {
+        **{"": 1, "host:a": 2, "host:b": 1},
+        OVERFLOW: 2,
+    }
+    assert (await total(all_of.store), one.drain.counts.points, one.drain.counts.overflow_points) == (6, 6, 2)
 
 
 async def test_a_name_over_the_cap_is_kept_aside(all_of: World) -> None:

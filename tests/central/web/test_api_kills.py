@@ -30,12 +30,13 @@ class Load:
     enough: asyncio.Event = field(default_factory=asyncio.Event)
 
     def next(self, client: int, number: int) -> str:
-        """A new request: batches of several sizes, single counters in between."""
+        """A new request: batches of several sizes with and without tags, single counters in between."""
         name, key = NAMES[client], str(uuid.uuid4())
         size = (0, 1, 20, 300)[number % 4]
         if size:
             item = {"name": name, "type": "counter", "value": 0.1}
-            self.sent[key] = ("/api/metrics/batch", json.dumps({"metrics": [item] * size}), size)
+            items = [item | {"tags": {"part": str(place % 7)}} if place % 8 else item for place in range(size)]
+            self.sent[key] = ("/api/metrics/batch", json.dumps({"metrics": items}), size)
         else:
             self.sent[key] = ("/api/metrics/counter", json.dumps({"name": name, "value": 0.1}), 1)
         return key
@@ -68,11 +69,18 @@ class Load:
 
 
 async def stored(central: Central) -> int:
-    """Points stored, by count; their sum must agree to the last digit."""
+    """Points stored, by count; their sum must agree to the last digit, and the sum over their tags too."""
     counts = [await central.total(name, "count") for name in NAMES]
+    assert [await over_tags(central, name) for name in NAMES] == counts
     sums = [await central.total(name, "sum") for name in NAMES]
     assert sums == [count * Decimal("0.1") for count in counts]
     return int(sum(counts))
+
+
+async def over_tags(central: Central, name: str) -> Decimal:
+    """The count of a name, added up over its tags."""
+    groups = (await central.query(name, "count", group_by="part")).json["data"]
+    return sum((Decimal(point["value"]) for group in groups for point in group["points"]), Decimal(0))
 
 
 async def run_load(server: Process, central: Central, enough_at: int, number: int) -> tuple[Load, int]:
