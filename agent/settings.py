@@ -71,7 +71,7 @@ class Settings:
         TagMode,
         rules.one_of("keep", "drop", "append"),
         "What the agent does with tags: `keep` them, `drop` them, or `append` them to the name.",
-    ] = "drop"
+    ] = "keep"
     host_tags: Annotated[
         tuple[Pair, ...],
         own.host_tags,

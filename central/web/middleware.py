@@ -13,7 +13,7 @@ from central.ingest.answers import refused
 from central.request_id import HEADER, RequestIds
 from central.web.counts import RequestCounts
 from central.web.open_requests import OpenRequests
-from protocol.limits import ACCEPTS_HEADER, HISTOGRAMS
+from protocol.limits import ACCEPTS_HEADER, HISTOGRAMS, TAGS
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 SLOW_SECONDS: Final = 0.5
@@ -103,7 +103,7 @@ async def careful(_: web.Request, response: web.StreamResponse) -> None:
     response.headers.setdefault("X-Content-Type-Options", "nosniff")
     response.headers.setdefault("Cache-Control", "no-store")
     response.headers["Server"] = SERVER
-    response.headers[ACCEPTS_HEADER] = HISTOGRAMS
+    response.headers[ACCEPTS_HEADER] = f"{HISTOGRAMS}, {TAGS}"
 
 
 def undated(doubtful: Callable[[], bool]) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:

@@ -16,7 +16,7 @@ def test_defaults() -> None:
     assert settings.udp == ("127.0.0.1", 8125)
     assert settings.http == ("127.0.0.1", 9126)
     assert settings.flush_interval == 10
-    assert (settings.tags, settings.gauges, settings.prefix) == ("drop", "delta", "")
+    assert (settings.tags, settings.gauges, settings.prefix) == ("keep", "delta", "")
     assert [settings.api_key, settings.api_key_file, settings.ca_file] == [None] * 3
     assert not settings.allow_plaintext
 

@@ -116,6 +116,14 @@ class Central(Process):
             return min(values) if operation == "min" else max(values)
         return sum(values, start=Decimal(0))
 
+    def groups(self, name: str, operation: str, keys: str) -> dict[tuple[str | None, ...], Decimal]:
+        """The same for each group of series, by the values of its tags; midnight must not lie in between."""
+        now = datetime.now(UTC)
+        start, end = ((now + timedelta(days=days)).strftime("%Y-%m-%dT00:00:00Z") for days in (-2, 2))
+        query = f"name={name}&operation={operation}&window=1d&start={start}&end={end}&group_by={keys}"
+        data = self.get(f"/api/metrics/aggregate?{query}")["data"]
+        return {tuple(group["tags"].values()): Decimal(group["points"][0]["value"]) for group in data}
+
 
 class Agent(Process):
     """An agent that flushes every second."""

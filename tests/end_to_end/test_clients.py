@@ -91,8 +91,8 @@ def test_pypi_datadog(central: Central, agent: Agent) -> None:
     )
     early_in_a_window()
     for number in range(500):
-        client.increment("orders", tags=["shop:one"])
-        client.histogram("size", number)
+        client.increment("orders", tags=[f"shop:{number % 3}"])
+        client.histogram("size", number, tags=[f"half:{number // 250}"])
         client.distribution("spread", number / 4)
     client.decrement("orders", 100)
     client.gauge("depth", 3.75)
@@ -117,6 +117,11 @@ def test_pypi_datadog(central: Central, agent: Agent) -> None:
     assert central.ask("dog.depth", "sum") == Decimal("3.75")
     assert central.ask("dog.visitors", "max") == 2
     assert central.ask("dog.took", "sum") == 17
+    by_shop = central.groups("dog.orders", "sum", "shop,env")
+    assert by_shop == {("0", "test"): 167, ("1", "test"): 167, ("2", "test"): 166, (None, "test"): -100}
+    for half, middle in central.groups("dog.size", "p50", "half").items():
+        true = 250 * int(half[0] or 0) + 124
+        assert abs(middle - true) <= Decimal(true) / 256
 
 
 def test_npm_hot_shots(central: Central, agent: Agent) -> None:

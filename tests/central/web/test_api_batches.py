@@ -92,7 +92,7 @@ async def test_a_summary_with_a_histogram_counts_and_singles_take_none(central: 
 async def test_every_answer_says_that_histograms_are_taken(
     central: Central, method: str, path: str, key: str | None
 ) -> None:
-    assert (await central.ask(method, path, key=key)).headers["Metrics-Accepts"] == "histograms"
+    assert (await central.ask(method, path, key=key)).headers["Metrics-Accepts"] == "histograms, tags"
 
 
 async def test_a_summary_counts_as_the_samples_it_stands_for(central: Central) -> None:
