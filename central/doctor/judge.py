@@ -288,6 +288,16 @@ def histograms(bad: int | None) -> Finding:
     return fails(check, f"{bad} cannot be read, or hold more samples than there were", advice)
 
 
+def series(bad: int | None) -> Finding:
+    """Hours of names that have fewer samples than their series."""
+    check = "series"
+    if not bad:
+        return ok(check, "no name has fewer samples than its series, of those looked at")
+    return fails(
+        check, f"{bad} hours of names have fewer samples than their series", "report this fault of the service"
+    )
+
+
 def clashes(names: Sequence[ListedName]) -> Finding:
     """Names that were sent with more than one StatsD type. No sample is lost, but they are split over two names."""
     check = "clashes of names"

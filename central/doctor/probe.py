@@ -236,6 +236,8 @@ def _judged(state: StoreState, answers: ServiceAnswers | None, settings: Setting
     yield judge.rejected_points(state.rejected)
     if state.bad_histograms is not None:
         yield judge.histograms(state.bad_histograms)
+    if state.bad_series is not None:
+        yield judge.series(state.bad_series)
     yield judge.clashes(state.clashes)
 
 

@@ -10,6 +10,15 @@ from protocol.histogram import decode
 MAX_CLASHES: Final = 20
 MAX_HISTOGRAMS: Final = 1_000
 """How many merged histograms are looked at."""
+_SERIES: Final = 100
+TOO_MUCH_SERIES: Final = (
+    "SELECT COUNT(*) FROM (SELECT few.metric_id, r.bucket, SUM(r.samples) AS samples"
+    f" FROM (SELECT id, metric_id FROM series LIMIT {_SERIES}) AS few INNER JOIN rollup_hour AS r"
+    " ON r.metric_id = few.id WHERE r.bucket >= {line} GROUP BY few.metric_id, r.bucket) AS part"
+    " LEFT JOIN rollup_hour AS total ON total.metric_id = part.metric_id AND total.bucket = part.bucket"
+    " WHERE total.samples IS NULL OR total.samples < part.samples"
+)
+"""SELECT of how many hours of names have fewer samples than their series, for both stores. ``line`` is retention's."""
 
 
 class KeyState(NamedTuple):
@@ -43,6 +52,8 @@ class StoreState:
     """The last day for which each table has a partition, in days since the epoch."""
     bad_histograms: int | None = None
     """Of MAX_HISTOGRAMS merged ones: those that cannot be read or hold more samples than their rollup had."""
+    bad_series: int | None = None
+    """How many hours of names have fewer samples than their series, of which 100 are added up."""
     clashes: Sequence[ListedName] = ()
     """At most MAX_CLASHES names that hold samples of a shorter name, which another StatsD type owns."""
 

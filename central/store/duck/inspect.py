@@ -8,7 +8,14 @@ import duckdb
 from central.store.admin_keys import is_live
 from central.store.base import StoreUnavailable
 from central.store.duck import keys, names
-from central.store.inspection import MAX_CLASHES, MAX_HISTOGRAMS, KeyState, StoreState, count_bad_histograms
+from central.store.inspection import (
+    MAX_CLASHES,
+    MAX_HISTOGRAMS,
+    TOO_MUCH_SERIES,
+    KeyState,
+    StoreState,
+    count_bad_histograms,
+)
 from central.store.migrations import load, pending
 from protocol.numbers import UNIT
 
@@ -27,8 +34,10 @@ def inspect_file(path: Path) -> StoreState:
             key_rows = keys.list_all(handle)
             merged = handle.execute(f"SELECT samples, histogram FROM histogram_hour LIMIT {MAX_HISTOGRAMS}").fetchall()
             bad = count_bad_histograms((int(samples * UNIT), histogram) for samples, histogram in merged)
+            too_much = TOO_MUCH_SERIES.format(line="(SELECT line FROM retention)")
+            ((series,),) = handle.execute(too_much).fetchall()
             clashes = names.page(handle, "", "", MAX_CLASHES, clashes=True)
     except duckdb.Error as error:
         raise StoreUnavailable(f"{path} cannot be read: {error}") from error
     shown = [KeyState(row.id, row.public_id, row.name, row.scopes, not is_live(row, time.time())) for row in key_rows]
-    return StoreState(version, [], shown, last_run, rejected, bad_histograms=bad, clashes=clashes)
+    return StoreState(version, [], shown, last_run, rejected, bad_histograms=bad, bad_series=series, clashes=clashes)

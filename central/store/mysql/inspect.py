@@ -4,7 +4,14 @@ import time
 from typing import Final
 
 from central.store.admin_keys import is_live
-from central.store.inspection import MAX_CLASHES, MAX_HISTOGRAMS, KeyState, StoreState, count_bad_histograms
+from central.store.inspection import (
+    MAX_CLASHES,
+    MAX_HISTOGRAMS,
+    TOO_MUCH_SERIES,
+    KeyState,
+    StoreState,
+    count_bad_histograms,
+)
 from central.store.migrations import load, pending
 from central.store.mysql import keys, names, partitions
 from central.store.mysql.connection import Connection, Server, Session, connect
@@ -46,6 +53,8 @@ async def _inspect(connection: Connection) -> StoreState:
     ((rejected,),) = await connection.rows("SELECT COUNT(*) FROM rejected_points")
     key_rows = await keys.list_all(connection)
     merged = await connection.rows(f"SELECT samples, histogram FROM histogram_hour LIMIT {MAX_HISTOGRAMS}")
+    too_much = TOO_MUCH_SERIES.format(line="(SELECT FROM_UNIXTIME(line) FROM retention)")
+    ((series,),) = await connection.rows(too_much)
     days = {table: await partitions.existing(connection, table) for table in partitions.TABLES}
     return StoreState(
         version,
@@ -57,6 +66,7 @@ async def _inspect(connection: Connection) -> StoreState:
         variables,
         {table: max(found, default=0) for table, found in days.items()},
         count_bad_histograms((samples, histogram) for samples, histogram in merged),
+        series,
         await names.page(connection, "", "", MAX_CLASHES, clashes=True),
     )
 

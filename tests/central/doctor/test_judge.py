@@ -174,6 +174,10 @@ def test_wrong_histograms_fail() -> None:
     assert [statuses(judge.histograms(count)) for count in (0, 3)] == ["o", "f"]
 
 
+def test_names_with_fewer_samples_than_their_series_fail() -> None:
+    assert [statuses(judge.series(count)) for count in (0, 3)] == ["o", "f"]
+
+
 def test_histograms_are_wrong_that_weigh_too_much_or_cannot_be_read() -> None:
     good = encode({5: 10_000})
     assert count_bad_histograms([(10_000, good), (30_000, good), (10_000, b"")]) == 0

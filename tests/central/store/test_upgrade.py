@@ -11,14 +11,15 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from central.store.base import Remembered, Row, Store
+from central.store.base import IdGroup, Remembered, Row, Store
 from central.store.duck.store import FILE_NAME, DuckStore
 from central.store.folding import HistogramFold
 from central.store.mysql.store import MySQLStore
 from protocol.numbers import UNIT
 from tests.central.mysql_help import opened
 from tests.central.store_contract_histograms import assert_spread, at_once, summary
-from tests.central.store_help import DAY, FAR, NOW, Clock, ask, assert_levels_agree, brute_force, group
+from tests.central.store_contract_tags import assert_groups, series
+from tests.central.store_help import DAY, FAR, NOW, Clock, ask, assert_levels_agree, brute_force, group, plain
 from tests.servers import MariaDB, program
 
 STORES = Path(__file__).parents[2] / "data" / "stores"
@@ -74,6 +75,12 @@ async def answers_and_goes_on(store: DuckStore | MySQLStore, clock: Clock) -> No
     clock.now += 3600
     await HistogramFold(store.folding, clock, at_once).round()
     assert await store.folding.stale_hours(NOW - 6 * DAY, NOW) == [], "the days before the upgrade are folded too"
+    await assert_same(store, rows)
+    old = found["old.value"]
+    (red,) = await series(store, old, "c:red")
+    rows.append(plain(old, 4 * UNIT, NOW - 3 * DAY)._replace(series_id=red))
+    await store.commit(group(rows[-1:]))
+    await assert_groups(store, [IdGroup(1, VALUE, (0,)), IdGroup(2, VALUE, (red,))], rows)
     await assert_same(store, rows)
 
 
