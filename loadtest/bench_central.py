@@ -46,8 +46,12 @@ def batches() -> list[tuple[str, str]]:
     """Points per second of batches of 1,000 names through HTTP, keys and rollups and all."""
     rows = []
     with tempfile.TemporaryDirectory() as folder, central(Path(folder)) as ours:
-        for label, summary in (("plain points", False), ("summaries as the agent sends them", True)):
-            bodies = [_batch(number, label[:5], summary=summary) for number in range(BATCHES)]
+        for label, summary, tags in (
+            ("plain points", False, False),
+            ("summaries as the agent sends them", True, False),
+            ("tagged summaries, a series for each name", True, True),
+        ):
+            bodies = [_batch(number, label[:5], summary=summary, tags=tags) for number in range(BATCHES)]
             requests = [
                 paced.post(ours.url, "/api/metrics/batch", ours.key, body, f"Idempotency-Key: {label[:5]}-{number}\r\n")
                 for number, body in enumerate(bodies)
@@ -63,7 +67,7 @@ def batches() -> list[tuple[str, str]]:
     return rows
 
 
-def _batch(number: int, prefix: str, *, summary: bool) -> bytes:
+def _batch(number: int, prefix: str, *, summary: bool, tags: bool = False) -> bytes:
     now = int(time.time()) - 3600
     at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now + number * 10 % 3600))
     items = [
@@ -74,6 +78,7 @@ def _batch(number: int, prefix: str, *, summary: bool) -> bytes:
             "recorded_at": at,
         }
         | ({"count": 3, "min": 0.25, "max": name + 1} if summary else {})
+        | ({"tags": {"endpoint": f"/api/v1/r{name % 10}", "env": "prod", "host": f"web-{name}"}} if tags else {})
         for name in range(1000)
     ]
     return json.dumps({"metrics": items}).encode()

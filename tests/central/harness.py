@@ -109,6 +109,17 @@ class Central:
         assert reply.status == 200, reply.text
         return sum((Decimal(point["value"]) for point in reply.json["data"]), Decimal(0))
 
+    async def by_tags(self, name: str, *keys: str, operation: str = "sum") -> dict[tuple[str | None, ...], Decimal]:
+        """Sum or count over all days for each group of these keys."""
+        reply = await self.query(name, operation, group_by=",".join(keys))
+        assert reply.status == 200, reply.text
+        return {
+            tuple(group["tags"][key] for key in keys): sum(
+                (Decimal(point["value"]) for point in group["points"]), Decimal(0)
+            )
+            for group in reply.json["data"]
+        }
+
     async def new_key(self, *scopes: str, **fields: Any) -> tuple[int, str]:
         """Id and text of a key made for a test."""
         reply = await self.post("/api/admin/keys", {"name": "test", "scopes": list(scopes) or ["ingest"], **fields})

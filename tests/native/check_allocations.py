@@ -164,13 +164,13 @@ def test_a_datagram_is_counted_once_or_waits(meanings: weakref.WeakSet[Meaning])
 BODY: Final = json.dumps(
     {
         "metrics": [
-            {"name": "a", "type": "counter", "value": 1},
+            {"name": "a", "type": "counter", "value": 1, "tags": {"env": "prod", "host": "web-1"}},
             {"name": "b", "type": "value", "value": 12345678901.5, "count": 300000, "min": 300000, "max": 400000},
         ]
     }
 ).encode()
 ITEMS: Final = [
-    Item("a", "counter", 10_000, 10**10),
+    Item("a", "counter", 10_000, 10**10, tags="env:prod,host:web-1"),
     Item("b", "value", 123_456_789_015_000, 10**10, 3 * 10**9, 3 * 10**9, 4 * 10**9),
 ]
 NOW: Final = 1_771_113_600

@@ -89,7 +89,7 @@ async def test_a_summary_with_a_histogram_counts_and_singles_take_none(central: 
     ("method", "path", "key"),
     [("GET", "/health", None), ("GET", "/nowhere", None), ("POST", "/api/metrics/batch", None), ("GET", "/docs", None)],
 )
-async def test_every_answer_says_that_histograms_are_taken(
+async def test_every_answer_says_that_histograms_and_tags_are_taken(
     central: Central, method: str, path: str, key: str | None
 ) -> None:
     assert (await central.ask(method, path, key=key)).headers["Metrics-Accepts"] == "histograms, tags"

@@ -3,7 +3,6 @@
 import json
 import uuid
 from collections import Counter
-from decimal import Decimal
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -13,18 +12,6 @@ import pytest
 from tests.central.harness import Central, running
 
 GOOD = {"name": "c", "type": "counter", "value": 1}
-
-
-async def by(central: Central, name: str, *keys: str) -> dict[tuple[str | None, ...], Decimal]:
-    """The sum of a name for each group of these keys."""
-    reply = await central.query(name, "sum", group_by=",".join(keys))
-    assert reply.status == 200, reply.text
-    return {
-        tuple(group["tags"][key] for key in keys): sum(
-            (Decimal(point["value"]) for point in group["points"]), Decimal(0)
-        )
-        for group in reply.json["data"]
-    }
 
 
 async def test_good_items_are_stored_and_each_with_bad_tags_gets_its_error(central: Central) -> None:
@@ -52,7 +39,7 @@ async def test_good_items_are_stored_and_each_with_bad_tags_gets_its_error(centr
         assert (error["index"], error["name"], error["code"]) == (index, "c", "INVALID_TAGS")
         assert error["message"].startswith("tags ")
         assert says in error["message"]
-    assert await by(central, "c", "a") == {(None,): 1, ("b",): 1}
+    assert await central.by_tags("c", "a") == {(None,): 1, ("b",): 1}
     assert await central.meter('fiesta_items_rejected_total{code="INVALID_TAGS"}') == len(table)
 
 
@@ -71,7 +58,7 @@ async def test_single_metrics_take_tags(central: Central) -> None:
         for number, tags in enumerate([{"b": "2", "a": "1"}, {"a": "1", "b": "2"}, {}, {"a": "日本"}], start=1):
             body = {"name": path, "value": number, "tags": tags}
             assert (await central.post(f"/api/metrics/{path}", body)).status == 201
-        assert await by(central, path, "a", "b") == {("1", "2"): 3, (None, None): 3, ("日本", None): 4}
+        assert await central.by_tags(path, "a", "b") == {("1", "2"): 3, (None, None): 3, ("日本", None): 4}
         reply = await central.post(f"/api/metrics/{path}", {"name": path, "value": 1, "tags": {"a": 1}})
         assert reply.error == (400, "INVALID_TAGS", "tags")
 
@@ -82,7 +69,7 @@ async def test_a_batch_that_comes_again_counts_once(central: Central) -> None:
     first = await central.batch(*items, headers=key)
     again = await central.batch(*items, headers=key)
     assert (again.text, again.headers["Idempotency-Replayed"]) == (first.text, "true")
-    assert await by(central, "c", "host") == {("a",): 2, ("b",): 1}
+    assert await central.by_tags("c", "host") == {("a",): 2, ("b",): 1}
     other = await central.batch({**GOOD, "tags": {"host": "c"}}, headers=key)
     assert other.error == (400, "IDEMPOTENCY_KEY_REUSED", "Idempotency-Key")
 
@@ -99,19 +86,19 @@ async def test_an_explosion_of_tags_costs_detail_and_no_sample(tmp_path: Path, c
             body = (await central.batch(good, GOOD, *({**GOOD, "tags": {"user": user}} for user in users))).json
             assert (body["accepted"], body["rejected"]) == (502, 0)
         assert await central.total("c") == 3_006
-        groups = await by(central, "c", "overflow", "user")
+        groups = await central.by_tags("c", "overflow", "user")
         assert groups.pop((None, None)) == 6
         assert groups.pop(("true", None)) == sum(sent.values()) - sum(groups.values()) == 2_990
         assert len(groups) == 10
         assert {user: total for (_, user), total in groups.items()}.items() <= sent.items()
-        assert await by(central, "good", "env") == {("prod",): 7}
+        assert await central.by_tags("good", "env") == {("prod",): 7}
         assert await central.meter("fiesta_series_overflow_points_total") == 2_990
         assert await central.meter("fiesta_series") == 11
     async with running(tmp_path, caps) as central:
         assert await central.meter("fiesta_series") == 11
         known = next(user for _, user in groups)
         await central.batch(*({**GOOD, "tags": {"user": user}} for user in (known, "new")))
-        after = await by(central, "c", "overflow", "user")
+        after = await central.by_tags("c", "overflow", "user")
         assert after[None, known] == groups[None, known] + 1
         assert after["true", None] == 2_991
 
@@ -122,4 +109,4 @@ async def test_tags_survive_a_stop(tmp_path: Path) -> None:
             text = json.dumps({**GOOD, "tags": {"b": "2", "a": "é"}}, ensure_ascii=False)
             assert (await central.post("/api/metrics/batch", f'{{"metrics":[{text}]}}')).json["accepted"] == 1
     async with running(tmp_path) as central:
-        assert await by(central, "c", "a", "b") == {("é", "2"): 2}
+        assert await central.by_tags("c", "a", "b") == {("é", "2"): 2}

@@ -82,6 +82,25 @@ async def test_a_name_deleted_by_one_process_is_never_written_to_by_the_other(ce
     assert await other.total("a") == 7
 
 
+async def test_two_processes_agree_on_series_and_one_deletes_some(central: Central, other: Central) -> None:
+    def items(*hosts: str) -> list[dict[str, object]]:
+        return [{"name": "a", "type": "counter", "value": 1, "tags": {"env": "prod", "host": host}} for host in hosts]
+
+    batches = [items(*(f"h{(start + number) % 40}" for number in range(30))) for start in range(12)]
+    replies = await asyncio.gather(
+        *((central, other)[place % 2].batch(*batch, key=central.key) for place, batch in enumerate(batches))
+    )
+    assert [reply.json["accepted"] for reply in replies] == [30] * 12
+    hosts = await other.by_tags("a", "host")
+    assert len(hosts) == 40
+    assert sum(hosts.values()) == await central.total("a") == 360
+    # The other process knows the series. It finds out that its id is gone before it stores anything under it.
+    assert (await central.ask("DELETE", "/api/admin/metrics/a/series?tags=env:prod,host:h20")).status == 200
+    assert (await other.batch(*items("h20", "h21"))).json["accepted"] == 2
+    after = await central.by_tags("a", "host")
+    assert [after["h20",], after["h21",], await central.total("a")] == [1, hosts["h21",] + 1, 362]
+
+
 async def test_two_processes_under_load_add_up(central: Central, other: Central) -> None:
     at = now_text(-60)
 
