@@ -15,12 +15,19 @@ from central.store.duck.store import DuckStore
 from tests.central.store_help import DAY, NOW, TODAY, plain
 
 
+def series_of(number: int) -> int:
+    """The series of a group."""
+    return 2**30 + number
+
+
 def numbered_group(number: int) -> Group:
-    """Group ``number``: some hundred points of a metric of its own, of two days, under one id."""
+    """Group ``number``: some hundred points of a metric of its own, of two days, under one id. Every other has tags."""
     dice = random.Random(number)
     rows: list[Row] = [
-        plain(number + 1, dice.randint(-(10**12), 10**12), NOW - dice.randrange(2 * DAY))
-        for _ in range(dice.choice((1, 10, 400)))
+        plain(number + 1, dice.randint(-(10**12), 10**12), NOW - dice.randrange(2 * DAY))._replace(
+            series_id=place % 2 * series_of(number)
+        )
+        for place in range(dice.choice((1, 10, 400)))
     ]
     entry = RequestId(hashlib.blake2b(b"%d" % number, digest_size=16).digest(), bytes(16), None)
     return Group(entry.id, TODAY - number // 10 % 2, [entry], rows)

@@ -7,10 +7,11 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from central.store.base import Store
+from central.store.base import IdGroup, Store
 from central.store.duck.store import DuckStore
 from central.store.plan import Segment
-from tests.central.commit_forever import numbered_group
+from tests.central.commit_forever import numbered_group, series_of
+from tests.central.store_contract_tags import assert_groups
 from tests.central.store_help import DAY, FAR, Clock, ask_segments, assert_levels_agree, brute_force
 
 ROOT = Path(__file__).parents[4]
@@ -58,4 +59,6 @@ async def test_kill_9_loses_no_acknowledged_group_and_tears_none(tmp_path: Path)
         assert acknowledged <= found
         rows = [row for number in sorted(found) for row in numbered_group(number).rows]
         await assert_levels_agree(store, [number + 1 for number in tried], rows)
+        groups = [IdGroup(number + 1, number + 1, (series_of(number),)) for number in tried]
+        await assert_groups(store, groups, rows)
         await store.close()
