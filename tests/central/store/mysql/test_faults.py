@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from central.store.base import Group, NewName, OutcomeUnknown, Refused, StoreError, StoreUnavailable
+from central.store.base import Group, IdGroup, NewName, OutcomeUnknown, Refused, StoreError, StoreUnavailable
 from central.store.mysql.connection import Connection
 from central.store.mysql.pool import Commit, run_commit
 from central.store.mysql.store import MySQLStore, TimeLimits
@@ -22,6 +22,7 @@ from tests.central.mysql_help import (
     silent,
     until_waiting,
 )
+from tests.central.store_contract_tags import assert_groups, series
 from tests.central.store_help import CAPS, NOW, TODAY, Clock, ask, assert_levels_agree, group, name, plain, request
 from tests.servers import MariaDB
 
@@ -261,6 +262,7 @@ async def test_without_a_server_all_is_unavailable_and_names_its_address(
 
 async def test_kill_9_of_the_server_loses_and_doubles_nothing_acknowledged(mariadb: MariaDB, hasty: MySQLStore) -> None:
     metrics = [await name(hasty, text) for text in "abc"]
+    red, blue = await series(hasty, metrics[0], "c:red", "c:blue")
     acknowledged: list[Group] = []
     up, enough, over = asyncio.Event(), asyncio.Event(), False
 
@@ -279,6 +281,7 @@ async def test_kill_9_of_the_server_loses_and_doubles_nothing_acknowledged(maria
     async def write(number: int) -> None:
         while not over:
             rows = [plain(metrics[(number + at) % 3], number + at, NOW + at) for at in range(50)]
+            rows += [plain(metrics[0], at, NOW + at)._replace(series_id=(red, blue)[at % 2]) for at in range(number)]
             wanted = group(rows, [request() for _ in range(3)])
             await store_once(wanted)
             acknowledged.append(wanted)
@@ -299,6 +302,7 @@ async def test_kill_9_of_the_server_loses_and_doubles_nothing_acknowledged(maria
     assert len(acknowledged) >= 160
     rows = [row for wanted in acknowledged for row in wanted.rows]
     await assert_levels_agree(hasty, [metric.id for metric in metrics], rows)
+    await assert_groups(hasty, [IdGroup(key + 1, metrics[0].id, (key,)) for key in (0, red, blue)], rows)
     ids = [entry.id for wanted in acknowledged for entry in wanted.ids]
     assert set(await hasty.find_requests(ids)) == set(ids)
 
