@@ -169,13 +169,18 @@ class Names:
         ids = known.series.ids
         missing = dict.fromkeys(key for submission in todo for key in known.series_keys(submission) if key not in ids)
         if missing and (full := await self.series.learn(known.series, missing, now)):
-            names = sorted(name for name, metric in known.metrics.items() if metric.id in full)
-            _log.warning("series_over_cap", names=len(names), examples=names[:10], caps=self.series.caps._asdict())
+            self._warn_of(full, todo, known)
         if known.series.bytes > MAX_CACHED_BYTES:
             # Other groups may use the old cache until they are committed.
             needed = (key for submission in todo for key in known.series_keys(submission))
             known = self._known = Known(known.version, known.metrics, known.series.only(needed))
         return known
+
+    def _warn_of(self, full: set[int], todo: list[Submission], known: Known) -> None:
+        """Log the names that have become full. Each is logged once, until the cache is emptied."""
+        places = (known.place(*pair) for submission in todo for pair in _with_types(submission))
+        names = sorted({place[0] for place in places if place is not None and place[1].id in full})
+        _log.warning("series_over_cap", names=len(names), examples=names[:10], caps=self.series.caps._asdict())
 
     async def _learn(self, known: Known, new_names: list[NewName], now: int) -> frozenset[str]:
         """Resolve these names in the store, which creates the missing ones. Returns the names that a cap kept out."""

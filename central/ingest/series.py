@@ -28,6 +28,7 @@ class KnownSeries:
     ids: dict[tuple[int, str], int] = field(default_factory=dict)
     overflows: dict[int, int] = field(default_factory=dict)
     """The overflow series of the metrics that are full, by the id of the metric."""
+    overflow_ids: set[int] = field(default_factory=set)
     bytes: int = 0
 
     def id_of(self, metric_id: int, tags: str) -> int:
@@ -40,22 +41,21 @@ class KnownSeries:
         for new, series in found.items():
             if series.tags != new.tags:
                 self.overflows[new.metric_id] = series.id
+                self.overflow_ids.add(series.id)
             elif new not in self.ids:
                 self.ids[new] = series.id
                 self.bytes += _ENTRY_BYTES + getsizeof(new.tags)
 
     def only(self, needed: Iterable[tuple[int, str]]) -> "KnownSeries":
         """A copy with no other series than these. The full metrics are all in it."""
-        made = KnownSeries(overflows=self.overflows)
+        made = KnownSeries(overflows=self.overflows, overflow_ids=self.overflow_ids)
         made.add({NewSeries(*key): Series(self.ids[key], key[1]) for key in needed if key in self.ids})
         return made
 
     def overflowing(self, rows: Iterable[Row]) -> int:
         """How many of these rows are in an overflow series because their metric is full."""
-        if not self.overflows:
-            return 0
-        overflows = frozenset(self.overflows.values())
-        return sum([row[_SERIES_ID] in overflows for row in rows])
+        ids = self.overflow_ids
+        return sum([row[_SERIES_ID] in ids for row in rows]) if ids else 0
 
 
 class SeriesLookup:
@@ -76,20 +76,16 @@ class SeriesLookup:
 
         Afterwards each of them is in ``known``, or its metric is full. Raises StaleNames if a metric is gone.
         """
+        full = known.overflows
         wanted = [NewSeries(*key) for key in missing]
-        full_before = frozenset(known.overflows)
-        created = False
-        for at in range(0, len(wanted), AT_ONCE):
-            some = wanted[at : at + AT_ONCE]
-            # Nothing may be created for a full metric, but the tags may be those of a series that it has.
-            if old := [new for new in some if new.metric_id in known.overflows]:
-                known.add(await self._store.find(old))
-            if new := [new for new in some if new.metric_id not in known.overflows]:
-                known.add(await self._resolve(new, now))
-                created = True
-        if created:
+        # Nothing may be created for a full metric, but the tags may be those of a series that it has.
+        if old := [new for new in wanted if new.metric_id in full]:
+            known.add(await self._store.find(old))
+        if new := [new for new in wanted if new.metric_id not in full]:
+            for at in range(0, len(new), AT_ONCE):
+                known.add(await self._resolve(new[at : at + AT_ONCE], now))
             await self.count()
-        return known.overflows.keys() - full_before
+        return {one.metric_id for one in new if one.metric_id in full}
 
     async def _resolve(self, wanted: Sequence[NewSeries], now: int) -> dict[NewSeries, Series]:
         found = await self._store.resolve(wanted, self.caps, now)
