@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from central.store.base import RequestId, StoreError
+from central.store.base import IdGroup, RequestId, StoreError
 from central.store.members import members_of
 from central.store.mysql.connection import PACKET_BYTES
 from central.store.mysql.partitions import add_sql, drop_sql, partition_day, partition_name
@@ -103,6 +103,17 @@ def test_each_segment_asks_its_own_table() -> None:
     assert "FROM metric_points WHERE metric_id IN (1,2) AND recorded_at >= '1970-01-02 01:00:00'" in sql
     assert "FROM rollup_hour WHERE metric_id IN (1,2) AND bucket >= '1970-01-02 02:00:00'" in sql
     assert "rollup_minute" not in sql
+
+
+def test_rows_of_series_count_under_the_keys_of_their_groups() -> None:
+    first = 1 << 40
+    groups = [IdGroup(8, 1, (first + 1,)), IdGroup(9, 1, (first, 0))]
+    sql = aggregate(members_of(groups), 60, [Segment("raw", 90_000, 90_060), Segment("minute", 90_060, 93_600)])
+    key = f"INTERVAL(member_id + 0e0,-1e0,{first}e0,{first + 1}e0),9,9,8)"
+    assert key in sql
+    assert f"FROM rollup_minute WHERE metric_id IN ({first + 1},{first}) AND bucket >= '1970-01-02 01:01:00'" in sql
+    assert f"AND recorded_at < '1970-01-02 01:01:00' AND series_id IN ({first + 1},{first})" in sql
+    assert "AND recorded_at < '1970-01-02 02:00:00' AND series_id IS NULL" in sql, "of the whole range"
 
 
 @pytest.mark.parametrize(("day", "text"), [(0, "p19700101"), (TODAY, "p20260215"), (19_782, "p20240229")])
