@@ -28,6 +28,7 @@ T = TypeVar("T")
 BACKUP_TIMEOUT_SECONDS: Final = 600.0
 _OURS: Final = ("central", "protocol", "runtime")
 """Packages that are always installed. If one of them cannot be imported, that is a bug of ours."""
+_OF_SERIES: Final = ("tags", "group_by", "top")
 _PRIVATE: Final = 0o077
 """The umask for commands that write data. The embedded database makes its files with it."""
 
@@ -122,6 +123,9 @@ def migrate() -> None:
     help="sum, count, avg, min, max, rate, median or pN (p95, p99.9); several are separated by commas [default: sum].",
 )
 @click.option("--fraction-below", metavar="VALUE", help="Show the share of the samples that are below VALUE, 0 to 1.")
+@click.option("--tags", metavar="LIST", help="Only series with all these tags: env:prod, host:web-*, !canary:*.")
+@click.option("--group-by", metavar="KEYS", help="Show each combination of the values of these tags by itself.")
+@click.option("--top", metavar="N", help="With --group-by: the N largest groups of each name, and the rest as one.")
 @click.option("--window", type=click.Choice(list(WINDOWS)), default="1m", show_default=True, help="Width of a window.")
 @click.option("--start", default="-1h", show_default=True, help="ISO 8601 time, now, or before now: -90s, -1h, -7d.")
 @click.option("--end", default="now", show_default=True, help="The end of the range, as --start; not included.")
@@ -142,6 +146,7 @@ def query(**options: Any) -> None:
       fiesta-central query db.time --operation avg --start 2026-02-14 --end 2026-02-15T12:00:00Z
       fiesta-central query db.time --operation p50,p95,p99 --window 5m
       fiesta-central query db.time --fraction-below 300 --window 1d --start -7d
+      fiesta-central query shop.orders --tags 'env:prod,!canary:*' --group-by endpoint --top 5
       fiesta-central query api.requests --json | jq .data
     """
     from central.query.windows import start_of_window
@@ -163,7 +168,7 @@ def query(**options: Any) -> None:
             parameters[bound] = resolve_time(options[bound], now, align)
         except ValueError as error:
             raise click.BadParameter(str(error), param_hint=f"--{bound}") from None
-    parameters |= {name: options[name] for name in ("fill", "tz") if options[name]}
+    parameters |= {name: options[name] for name in ("fill", "tz", *_OF_SERIES) if options[name] is not None}
     if options["raw"]:
         click.echo(ask(lambda client: client.get_text("/api/metrics/aggregate", parameters)))
         return

@@ -79,16 +79,38 @@ def unknown_names(answer: Mapping[str, Any]) -> list[str]:
 
 
 def series_of(answer: Mapping[str, Any]) -> dict[str, list[Point]]:
-    """The points of an answer by name; those of several operations by operation, or by name and operation."""
-    data, operations = answer["data"], answer["operation"].split(",")
-    by_name = data if isinstance(data, dict) else {answer["metric"]: data}
+    """The points of an answer by name or group; those of several operations also by operation."""
+    operations = answer["operation"].split(",")
+    by_name = _by_name(answer)
     if len(operations) == 1:
         return {name: [_point(row, row["value"]) for row in rows] for name, rows in by_name.items()}
     return {
-        operation if len(by_name) == 1 else f"{name} {operation}": [_point(row, row[operation]) for row in rows]
+        operation if list(by_name) == [answer["metric"]] else f"{name} {operation}": [
+            _point(row, row[operation]) for row in rows
+        ]
         for name, rows in by_name.items()
         for operation in operations
     }
+
+
+def _by_name(answer: Mapping[str, Any]) -> Mapping[str, Sequence[Mapping[str, Any]]]:
+    data, metric = answer["data"], answer["metric"]
+    if isinstance(data, dict):
+        return data
+    if not data or "points" not in data[0]:
+        return {metric: data}
+    of_several = len({group["metric"] for group in data}) > 1
+    return {_label(group, of_several=of_several): group["points"] for group in data}
+
+
+def _label(group: Mapping[str, Any], *, of_several: bool) -> str:
+    """What a group is called: its tags, after the name if there are several. No two groups have the same label.
+
+    No key has a blank and each tag has a colon, so that "no env" and "rest" are no tags.
+    """
+    tags = [f"no {key}" if value is None else f"{key}:{value}" for key, value in group["tags"].items()]
+    own = "rest" if group.get("rest") else ",".join(tags)
+    return one_line(" ".join(filter(None, [group["metric"] if of_several or not own else "", own])))
 
 
 def _point(row: Mapping[str, Any], value: int | Decimal | None) -> Point:

@@ -70,6 +70,24 @@ def test_query_asks_for_percentiles_and_for_shares(run: Run, fake: FakeService, 
     assert fake.asked[0][1].startswith(f"/api/metrics/aggregate?name=a&{asked}&window=1m&start=")
 
 
+def test_query_asks_for_series_by_their_tags(run: Run, fake: FakeService) -> None:
+    groups = [{"metric": "a", "tags": {"env": "prod"}, "points": [{"timestamp": "2026-02-15T00:00:00Z", "value": 3}]}]
+    answer = {"success": True, "metric": "a", "operation": "sum", "window": "1m", "data": groups}
+    fake.answer("GET /api/metrics/aggregate", 200, json.dumps(answer).encode())
+    result = run("query", "a", "--tags", "host:web-*,!canary:*", "--group-by", "env", "--top", "5")
+    assert result.stdout == "timestamp\tenv:prod\n2026-02-15T00:00:00Z\t3\n"
+    assert fake.asked[0][1].endswith("&tags=host%3Aweb-%2A%2C%21canary%3A%2A&group_by=env&top=5")
+
+
+def test_query_shows_what_the_service_says_about_bad_tags(run: Run, fake: FakeService) -> None:
+    fake.answer(
+        "GET /api/metrics/aggregate", 400, refusal("VALIDATION_ERROR", "tags has 'env'; a condition is key:value")
+    )
+    result = run("query", "a", "--tags", "env")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == "Error: tags has 'env'; a condition is key:value (VALIDATION_ERROR)\n"
+
+
 @pytest.mark.parametrize("text", ["p101", "", "sum,,avg", "mean", "sum,sum"])
 def test_query_with_a_bad_operation_says_what_would_be_right(run: Run, fake: FakeService, text: str) -> None:
     result = run("query", "a", "--operation", text)

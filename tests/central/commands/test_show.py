@@ -78,6 +78,48 @@ def test_several_operations_are_a_column_each(metric: str, data: object, text: s
     assert ("unavailable" in shown) == ("unavailable" in text)
 
 
+def group(tags: dict[str, str | None], *points: dict[str, Any], metric: str = "a", **rest: bool) -> dict[str, Any]:
+    return {"metric": metric, "tags": tags, **rest, "points": list(points)}
+
+
+@pytest.mark.parametrize(
+    ("groups", "labels"),
+    [
+        ([group({"env": "prod", "host": "b"}), group({"env": None, "host": ""})], ["env:prod,host:b", "no env,host:"]),
+        ([group({"env": "rest"}), group({}, rest=True)], ["env:rest", "rest"]),
+        ([group({})], ["a"]),
+        ([group({}), group({}, metric="b")], ["a", "b"]),
+        ([group({"env": "x"}), group({"env": "x"}, metric="b"), group({}, metric="b", rest=True)],
+         ["a env:x", "b env:x", "b rest"]),
+        ([group({"env": "x\u202ey[red]"})], [r"env:x\u202ey[red]"]),
+        ([], ["a"]),
+    ],
+)  # fmt: skip
+def test_each_group_has_a_column_that_says_its_tags(groups: list[Any], labels: list[str]) -> None:
+    assert list(series_of(answer(groups))) == labels
+    for one in groups:
+        one["points"].append(point(0, 7))
+    table = printed(answer(groups), console(terminal=False))
+    assert table.splitlines() == [
+        "\t".join(["timestamp", *labels]),
+        *["2026-02-15T00:00:00Z" + "\t7" * len(groups)] * bool(groups),
+    ]
+    shown = printed(answer(groups), console(terminal=True, width=200, colour=False))
+    assert all(label in shown for label in labels) or not groups
+
+
+def test_several_operations_of_groups_are_a_column_each() -> None:
+    point_of_two = {"timestamp": "2026-02-15T00:00:00Z", "p50": 2, "p99": 30}
+    asked = answer([group({"env": "x"}, point_of_two), group({}, point_of_two, rest=True)]) | {"operation": "p50,p99"}
+    assert list(series_of(asked)) == ["env:x p50", "env:x p99", "rest p50", "rest p99"]
+
+
+def test_one_group_of_several_operations_keeps_its_tags() -> None:
+    point_of_two = {"timestamp": "2026-02-15T00:00:00Z", "p50": 2, "p99": 30}
+    asked = answer([group({"env": "x"}, point_of_two)]) | {"operation": "p50,p99"}
+    assert list(series_of(asked)) == ["env:x p50", "env:x p99"]
+
+
 @pytest.mark.parametrize("terminal", [True, False])
 def test_no_cell_drives_a_terminal_or_looks_like_another_column(terminal: bool) -> None:
     where = console(terminal=terminal, colour=False)
