@@ -30,7 +30,7 @@ FULL: Final = (LINE - 2 * DAY, NOW + DAY)
 
 async def filled(store: Store) -> tuple[Metric, list[Row]]:
     """A metric with points on both sides of LINE, at its very edge too; folded where the store folds."""
-    metric = await name(store, "a")
+    metric = await name(store, "a", "counter")  # its histograms are not merged in the background
     times = (LINE - DAY, LINE - 3600, LINE - 60, LINE - 1, LINE, LINE + 1, LINE + 3600, NOW - 1)
     rows = [plain(metric, 7 * turn, at) for turn, at in enumerate(times, 1)]
     await store.commit(group(rows))
