@@ -82,14 +82,13 @@ def largest(choice: Choice, summaries: Buckets, top: int) -> Choice:
     ``summaries`` are of the whole range, by any windows.
     """
     counters = set(choice.counters)
-    sizes = dict.fromkeys((group.key for group in choice.groups), 0)
-    for key, total, weight in _totals(summaries):
-        sizes[key] = total if key in counters else weight
+    sizes = {key: total if key in counters else weight for key, total, weight in _totals(summaries)}
     lines: list[Line] = []
     groups: list[IdGroup] = []
     for name in dict.fromkeys(line.name for line in choice.lines):
         own = [(line, group) for line, group in zip(choice.lines, choice.groups, strict=True) if line.name == name]
-        ranked = sorted(own, key=lambda pair: -sizes[pair[1].key])  # of equal ones the order of values stays
+        # A group without data comes behind a sum below zero. Of equal ones the order of values stays.
+        ranked = sorted(own, key=lambda pair: (pair[1].key not in sizes, -sizes.get(pair[1].key, 0)))
         kept = ranked[:top]
         lines += [line for line, _ in kept]
         groups += [group for _, group in kept]

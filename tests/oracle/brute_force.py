@@ -3,10 +3,11 @@
 A bound is an exact moment, in nanoseconds since the epoch. Numbers are exact decimals.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import ROUND_HALF_EVEN, Context, Decimal
+from types import MappingProxyType
 from typing import Final, NamedTuple, TypeVar
 from zoneinfo import ZoneInfo
 
@@ -50,11 +51,20 @@ class Sample(NamedTuple):
     low: Decimal
     high: Decimal
     values: tuple[tuple[Decimal, Decimal], ...] | None
+    tags: Mapping[str, str] = MappingProxyType({})
 
 
 def plain(at: int, value: Decimal) -> Sample:
     """A sample that is no summary."""
     return Sample(at, value, Decimal(1), value, value, ((value, Decimal(1)),))
+
+
+def by_window(samples: Iterable[Sample], windows: Windows) -> list[tuple[int, list[Sample]]]:
+    """Start and samples of each window that holds one of them."""
+    found: dict[int, list[Sample]] = {}
+    for sample in samples:
+        found.setdefault(windows.begin(sample.at), []).append(sample)
+    return sorted(found.items())
 
 
 @dataclass
@@ -78,13 +88,14 @@ class Sent:
         self.samples.pop(name, None)
         return self.kinds.pop(name, None) is not None
 
+    def within(self, name: str, start: int, end: int) -> list[Sample]:
+        """The samples of a name within [start, end) that are not hidden."""
+        samples = self.samples.get(name, ())
+        return [one for one in samples if start <= one.at * SECOND < end and one.at >= self.line]
+
     def windows(self, name: str, windows: Windows, start: int, end: int) -> list[tuple[int, list[Sample]]]:
-        """Start and samples of each window that holds a sample within [start, end) that is not hidden."""
-        by_window: dict[int, list[Sample]] = {}
-        for sample in self.samples.get(name, ()):
-            if start <= sample.at * SECOND < end and sample.at >= self.line:
-                by_window.setdefault(windows.begin(sample.at), []).append(sample)
-        return sorted(by_window.items())
+        """Start and samples of each window that holds one of those."""
+        return by_window(self.within(name, start, end), windows)
 
     def value(self, name: str, operation: str, samples: list[Sample], seconds: int) -> Decimal:
         """What one of OPERATIONS gives for the samples of a window of so many seconds."""

@@ -1,12 +1,10 @@
 """A service and the oracle: random requests over REST, and after each some random queries to both."""
 
-import csv
-import io
 import json
 import random
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
@@ -18,7 +16,7 @@ from central.app import Outside
 from protocol.histogram import bucket_of, encode, to_text
 from protocol.numbers import to_units
 from protocol.times import parse_time
-from tests.central.harness import QUICK_HASH, Central, Clock, Reply, running
+from tests.central.harness import QUICK_HASH, Central, Clock, running
 from tests.oracle.brute_force import (
     OPERATIONS,
     SECOND,
@@ -26,11 +24,14 @@ from tests.oracle.brute_force import (
     Sample,
     Sent,
     Windows,
+    by_window,
     filled,
     percentile_bounds,
     plain,
     shares_below,
 )
+from tests.oracle.tagged import MAY_BE_EMPTY, Chosen, choose, some_tags
+from tests.oracle.told import Row, told, told_by_csv
 
 NAMES: Final = ("a", "a.b", "A", "b-1", "c_2", "never.sent")
 LOAD_BATCHES: Final = 34
@@ -49,10 +50,6 @@ _ROUNDED: Final = Decimal("0.0000005")
 """A share has six decimals."""
 
 
-Row = dict[str, Decimal | None]
-"""The numbers of a window by column."""
-
-
 class Asked(NamedTuple):
     """What a query asks of each window; ``below`` is the value of fraction_below, if it has one."""
 
@@ -62,6 +59,7 @@ class Asked(NamedTuple):
     zone: ZoneInfo | None
     fill: str | None
     csv: bool
+    chosen: Chosen
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -84,6 +82,7 @@ class Asked(NamedTuple):
         made |= {"tz": self.zone.key} if self.zone else {}
         made |= {"fill": self.fill} if self.fill else {}
         made |= {"format": "csv"} if self.csv else {}
+        made |= self.chosen.query()
         return made | ({FRACTION_BELOW: f"{self.below:f}"} if self.below is not None else {})
 
 
@@ -148,6 +147,8 @@ class Game:
             "value": self._number(),
             "recorded_at": self._text(self._second() * SECOND + dice.choice((0, 0, dice.randrange(SECOND)))),
         }
+        if tags := some_tags(dice):
+            item["tags"] = tags
         if item["type"] == "value" and dice.random() < 0.3:
             values = [(self._number(), abs(self._number()) or _ONE) for _ in range(dice.choice((1, 2, 30)))]
             item |= {"count": sum(weight for _, weight in values), "values": tuple(values)}
@@ -168,7 +169,7 @@ class Game:
             sample = plain(at, item["value"])
             if "count" in item:
                 sample = Sample(at, item["value"], item["count"], item["min"], item["max"], item.get("values"))
-            taken = self.sent.add(item["name"], item["type"], sample)
+            taken = self.sent.add(item["name"], item["type"], sample._replace(tags=item.get("tags", {})))
             assert taken != (index in refused), (item, reply.text)
         self.stored.append((key, body))
 
@@ -186,6 +187,8 @@ class Game:
         dice = self.dice
         names = dice.sample(NAMES, dice.choice((1, 1, 2, 3)))
         asked = self._asked()
+        if asked.chosen.keys and asked.window == "1h":  # hours of groups of several names are too many for an answer
+            names = names[:1]
         start, end = sorted(self._moment() for _ in range(2))
         end += 1
         if asked.window == "1m":  # more minutes are too many for an answer
@@ -199,18 +202,25 @@ class Game:
             assert reply.error[0] == 400, (query, reply.text)
             return
         assert reply.status == 200, (query, reply.text)
-        seen = dict((_told_by_csv if asked.csv else _told)(reply, names, asked.columns))
+        seen = (told_by_csv if asked.csv else told)(reply, names, asked.columns, asked.chosen)
         incomplete = reply.headers.get("Metrics-Complete") == "false"
         self.incomplete += incomplete
-        for name in names:
-            windows = self.sent.windows(name, asked.windows, start, end)
+        lines = [line for name in names for line in asked.chosen.lines(self.sent, name, start, end)]
+        if incomplete:
+            if not asked.chosen.by_series:
+                for line, samples in lines:
+                    self._check_not_twice(line.name, asked, seen[line], dict(by_window(samples, asked.windows)))
+            return
+        if not asked.csv:  # CSV has no place for a line without windows
+            assert list(seen) == [line for line, _ in lines], query
+        for line, samples in lines:
+            windows = by_window(samples, asked.windows)
             expected = windows if asked.fill is None else list(filled(windows, asked.windows, (start, end)))
-            if incomplete:
-                self._check_not_twice(name, asked, seen[name], dict(windows))
-                continue
-            assert [at for at, _ in seen[name]] == [at for at, _ in expected], (query, name)
-            for (at, row), (_, samples) in zip(seen[name], expected, strict=True):
-                self._check(name, at, asked, row, samples)
+            rows = seen.pop(line, [])
+            assert [at for at, _ in rows] == [at for at, _ in expected], (query, line)
+            for (at, row), (_, of_window) in zip(rows, expected, strict=True):
+                self._check(line.name, at, asked, row, of_window)
+        assert not seen, query
 
     def _check_not_twice(self, name: str, asked: Asked, rows: list[tuple[int, Row]], known: Mapping[int, Any]) -> None:
         """Some points may be missing, and none may be there twice. Raises AssertionError that tells them."""
@@ -221,14 +231,14 @@ class Game:
     def _check(self, name: str, at: int, asked: Asked, row: Row, samples: list[Sample] | None) -> None:
         """Compare the numbers of a window; without samples it was filled. Raises AssertionError that tells them."""
         for column, value in row.items():
-            told = (name, at, column, row, samples)
+            seen = (name, at, column, row, samples)
             if samples is None:
-                assert value == (None if asked.fill == "null" else 0), told
+                assert value == (None if asked.fill == "null" else 0), seen
                 continue
             bounds = self._bounds(name, at, asked, column, samples)
-            assert (value is None) == (bounds is None), told
+            assert (value is None) == (bounds is None), seen
             if value is not None and bounds is not None:
-                assert bounds[0] <= value <= bounds[1], (bounds, *told)
+                assert bounds[0] <= value <= bounds[1], (bounds, *seen)
 
     def _bounds(
         self, name: str, at: int, asked: Asked, column: str, samples: list[Sample]
@@ -257,7 +267,11 @@ class Game:
             below = dice.choice((None, self._number()))
         zone = None if dice.random() < 0.5 else ZoneInfo(dice.choice(ZONES))
         fill = dice.choice(("zero", "null")) if SIZES[window] >= 900 and dice.random() < 0.4 else None
-        return Asked(operations, window, below, zone, fill, dice.random() < 0.3)
+        chosen = choose(dice)
+        if chosen.keys and window not in ("1h", "1d"):  # finer windows of groups are too many for an answer
+            chosen = chosen._replace(keys=None, top=None)
+        csv = dice.random() < 0.3 and MAY_BE_EMPTY not in (chosen.keys or ())
+        return Asked(operations, window, below, zone, fill, csv, chosen)
 
     def _number(self) -> Decimal:
         dice = self.dice
@@ -309,39 +323,12 @@ async def play(folder: Path, environ: Mapping[str, str], seed: int, steps: int, 
         return game.questions
 
 
-def _told(reply: Reply, names: list[str], columns: tuple[str, ...]) -> Iterator[tuple[str, list[tuple[int, Row]]]]:
-    data = reply.json["data"]
-    for name in names:
-        points = data if len(names) == 1 else data[name]
-        yield name, [_row(point, columns, unavailable=point.get("unavailable", False)) for point in points]
-
-
-def _told_by_csv(
-    reply: Reply, names: list[str], columns: tuple[str, ...]
-) -> Iterator[tuple[str, list[tuple[int, Row]]]]:
-    lines = list(csv.DictReader(io.StringIO(reply.text, newline="")))
-    for name in names:
-        mine = [{column: cell or None for column, cell in line.items()} for line in lines if line["name"] == name]
-        yield name, [_row(line, columns, unavailable=line.get("unavailable") == "true") for line in mine]
-
-
-def _row(point: Mapping[str, Any], columns: tuple[str, ...], *, unavailable: bool) -> tuple[int, Row]:
-    """Start and numbers of a window. It is marked where one of them is not available; a filled one is not."""
-    row = {column: _number(point[column if len(columns) > 1 else "value"]) for column in columns}
-    assert not unavailable or None in row.values(), point
-    return parse_time(point["timestamp"]), row
-
-
 def _histogram(values: list[tuple[Decimal, Decimal]]) -> str:
     """The histogram of values with their weights, as an item carries it."""
     weights: Counter[int] = Counter()
     for value, weight in values:
         weights[bucket_of(to_units(value))] += to_units(weight)
     return to_text(encode(weights))
-
-
-def _number(value: Any) -> Decimal | None:
-    return None if value is None else Decimal(value)
 
 
 def _json(value: Any) -> str:

@@ -74,6 +74,13 @@ def test_the_largest_groups_stay_and_the_rest_is_one() -> None:
     assert made.counters == [1, 2, 0]
 
 
+def test_a_group_without_data_takes_no_place_of_a_sum_below_zero() -> None:
+    groups = [Group((host,), (number + 10,)) for number, host in enumerate("abc")]
+    made = largest(of_groups([("c", COUNTER, groups)]), summaries((1, -9), (2, -8)), 2)
+    assert [line.values for line in made.lines] == [("c",), ("b",), (None,)]
+    assert made.groups[2] == IdGroup(0, 1, (10,))
+
+
 def test_lines_without_data_are_left_out() -> None:
     choice = Choice([Line("a", 0), Line("a", 1)], [], [])
     assert choice.with_data(summaries((1, 5))).lines == [Line("a", 1)]
