@@ -173,6 +173,17 @@ class TagsContract:
         groups = [IdGroup(red, gone.id, (red,)), IdGroup(blue, kept.id, (blue,))]
         await assert_groups(store, groups, rows[1:])
 
+    async def test_retention_drops_the_sums_of_series_too(self, open_store: OpenStore) -> None:
+        store = await open_store()
+        metric = await name(store, "a", "counter")
+        (red,) = await series(store, metric, "c:red")
+        rows = [plain(metric, 5, at)._replace(series_id=key) for at in (NOW - 3 * DAY, NOW) for key in (red, 0)]
+        await store.commit(group(rows))
+        await store.tidy(idle=True)
+        while await store.retention.drop(NOW - DAY):
+            pass
+        await assert_groups(store, [IdGroup(1, metric.id, (red,)), IdGroup(2, metric.id, (0,))], rows[2:])
+
     async def test_a_group_sent_again_counts_once_in_its_series(self, open_store: OpenStore) -> None:
         store = await open_store()
         metric = await name(store, "a")
