@@ -8,7 +8,12 @@ from tests.oracle.brute_force import SECOND, Sent, plain
 from tests.oracle.tagged import Chosen, Line
 
 END = 60 * SECOND
-TAGGED = ({"env": "prod", "host": "web-1"}, {"env": "dev", "host": "web-2"}, {"env": ""}, {})
+TAGGED: tuple[dict[str, str], ...] = (
+    {"env": "prod", "host": "web-1"},
+    {"env": "dev", "host": "web-2"},
+    {"env": ""},
+    {},
+)
 
 
 def sent(kind: str = "counter") -> Sent:
