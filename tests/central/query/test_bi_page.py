@@ -12,7 +12,7 @@ from tests.central.mysql_help import environ_of
 from tests.doc_pages import blocks, pages
 from tests.servers import MariaDB
 
-BY_DAY, GRANTS, BY_HOUR_OF_DAY, LARGEST, AS_CSV = (
+BY_DAY, GRANTS, BY_HOUR_OF_DAY, BY_ENDPOINT, LARGEST, AS_CSV = (
     block.text for block in blocks("docs/bi.md") if block.language == "sql"
 )
 
@@ -25,8 +25,9 @@ async def send(central: Central) -> None:
         "shop.orders": [1, 1],
         "shop.revenue": [19.99],
     }
+    cart = {"tags": {"endpoint": "/cart", "env": "prod"}}
     items = [
-        {"name": name, "type": "counter", "value": value, "recorded_at": at}
+        {"name": name, "type": "counter", "value": value, "recorded_at": at} | (cart if name == "shop.orders" else {})
         for name, values in sent.items()
         for value in values
     ]
@@ -41,6 +42,7 @@ async def test_the_queries_for_mysql_run_and_so_do_the_grants(mariadb: MariaDB, 
     assert [(row[0], row[2], row[3], row[4]) for row in rows] == [("api.duration", 1, 7, 7), ("api.requests", 2, 4, 5)]
     ((_, orders, revenue),) = mariadb.run(BY_HOUR_OF_DAY, database)
     assert (orders, revenue) == (2, Decimal("19.99"))
+    assert [(endpoint, orders) for endpoint, _, orders in mariadb.run(BY_ENDPOINT, database)] == [("/cart", 2)]
     statements = GRANTS.replace("'bi'@", f"'{database}'@").replace("ON metrics.", f"ON {database}.").split(";")
     try:
         for statement in filter(str.strip, statements):
@@ -92,6 +94,30 @@ async def test_the_views_of_a_backup_add_rollups_and_tail(tmp_path: Path) -> Non
             assert numbers == [Decimal(4), Decimal("9.5"), Decimal(-1), Decimal("4.25")]
             ((total,),) = backup.sql(f"SELECT sum(sum) FROM {view} WHERE name = 'wide'").fetchall()
             assert total == 2 * Decimal("9999999999999999.9999")
+
+
+TAGS = {"b": "x", "a": "é"}
+
+
+async def test_the_views_of_series_say_what_the_api_says(mariadb: MariaDB, database: str, tmp_path: Path) -> None:
+    at = now_text(-60)
+    item = {"name": "a", "type": "value", "recorded_at": at}
+    expected = [("a", "value", "a:é,b:x", Decimal(2), Decimal(2), Decimal(-3), Decimal(5))]
+    columns = "name, type, tags, count, sum, min, max"
+    async with running(tmp_path / "mysql", environ_of(mariadb, database)) as central:
+        await central.batch(*({**item, "value": value, "tags": TAGS} for value in (5, -3)), {**item, "value": 9})
+    file = tmp_path / "metrics.duckdb"
+    async with running(tmp_path / "duck") as central:
+        await central.batch({**item, "value": 5, "tags": TAGS}, {**item, "value": 9})
+    async with running(tmp_path / "duck") as central:  # a stop folds the tail
+        await central.batch({**item, "value": -3, "tags": TAGS})
+        await backup_of(central, file)
+    with duckdb.connect(str(file), read_only=True) as backup:
+        for view, start in (("series_by_hour", "hour"), ("series_by_minute", "minute")):
+            assert list(mariadb.run(f"SELECT {columns} FROM {view}", database)) == expected
+            assert backup.sql(f"SELECT {columns} FROM {view}").fetchall() == expected
+            ((moment,),) = backup.sql(f"SELECT {start} FROM {view}").fetchall()
+            assert moment.isoformat()[:13] == at[:13]
 
 
 def test_no_other_page_has_sql_that_nobody_runs() -> None:
