@@ -120,7 +120,7 @@ def test_without_a_service_it_says_where_it_looked_and_how_to_start_one(path: st
         (["query", "a", "--start", "yesterday"], "-1h for an hour ago"),
         (["query", "a", "--end", "2026-02-30"], "'2026-02-30'"),
         (["query", "a", "--window", "2m"], "'15m'"),
-        (["query", "a", "--operation", "median"], "'avg'"),
+        (["query", "a", "--operation", "p101"], "such as p99.9"),
         (["query"], "NAMES"),
         (["keys", "create"], "NAME"),
         (["keys", "create", "a", "--rate-limit", "0"], "x>=1"),

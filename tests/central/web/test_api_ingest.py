@@ -221,7 +221,7 @@ async def test_a_bad_field_is_refused_and_named(central: Central) -> None:
     table: dict[tuple[str, str], tuple[int, str, str]] = {
         (COUNTER, "{}"): (400, "VALIDATION_ERROR", "name"),
         (VALUE, '{"name":"v"}'): (400, "VALIDATION_ERROR", "value"),
-        (COUNTER, '{"name":"c","tags":[]}'): (400, "VALIDATION_ERROR", "tags"),
+        (COUNTER, '{"name":"c","tags":[]}'): (400, "INVALID_TAGS", "tags"),
         (VALUE, '{"name":"v","value":1,"type":"value"}'): (400, "VALIDATION_ERROR", "type"),
         (VALUE, '{"name":"v","value":1,"count":2,"min":0,"max":1}'): (400, "VALIDATION_ERROR", "count"),
         (COUNTER, '{"name":""}'): (400, "INVALID_NAME", "name"),
@@ -249,7 +249,7 @@ async def test_a_bad_field_is_refused_and_named(central: Central) -> None:
 
 async def test_an_unknown_field_is_named_beside_those_that_are_allowed(central: Central) -> None:
     message = (await central.post(COUNTER, '{"name":"c","valeu":2,"unit":"ms"}')).message
-    assert message == "unknown field 'unit', 'valeu'; allowed are name, recorded_at, value"
+    assert message == "unknown field 'unit', 'valeu'; allowed are name, recorded_at, tags, value"
 
 
 @pytest.mark.parametrize("name", ["a", "A.b_c-9", ".", "-", "0", "n" * 255])
