@@ -20,6 +20,9 @@ export class Controls {
     this.others = el("input", { autocomplete: "off", spellcheck: "false", autocapitalize: "none",
       onchange: () => this.#set({ operation: this.others.value.replaceAll(/\s+/g, "") || operations[0], chosen: true }) });
     this.several = el("div", { class: "between" }, field("Operations", this.others, "With commas between, such as avg,p90,p99.9. Any pN from p0 to p100."));
+    this.tags = this.#text("tags", "env:prod, host:web-*");
+    this.groupBy = this.#text("groupBy", "endpoint");
+    this.series = el("div", { class: "between" }, field("Tags", this.tags), field("Group by", this.groupBy));
     this.range = choice("Range", "range", [...Object.keys(LASTS).map((word) => [word, word]), ["", "Custom"]], state.last,
       (last) => this.#set(last ? { last } : this.#custom()));
     this.zone = choice("Times", "zone", [["local", "Local"], ["utc", "UTC"]], state.zone, (zone) => this.#set({ zone }));
@@ -31,7 +34,7 @@ export class Controls {
     this.between = el("div", { class: "between" }, field("From", this.from), field("To", this.to));
     this.node = el("div", { class: "card controls" }, this.picker.node,
       el("div", { class: "row wrap" }, this.operation.node, this.range.node, field("Window", this.width), this.zone.node),
-      this.several, this.between);
+      this.several, this.series, this.between);
   }
 
   /** Show what the question is now. */
@@ -41,7 +44,9 @@ export class Controls {
     this.operation.choose(offered ? state.operation : "");
     this.several.hidden = offered;
     this.others.value = state.operation;
-    this.picker.node.classList.toggle("unmarked", state.operation.includes(","));
+    this.picker.node.classList.toggle("unmarked", state.operation.includes(",") || state.groupBy !== "");
+    this.tags.value = state.tags;
+    this.groupBy.value = state.groupBy;
     this.range.choose(state.last);
     this.zone.choose(state.zone);
     this.picker.show(state.names);
@@ -50,6 +55,12 @@ export class Controls {
     this.between.hidden = state.last !== "";
     this.from.value = state.from ? toControl(state.from, state.zone) : "";
     this.to.value = state.to ? toControl(state.to, state.zone) : "";
+  }
+
+  #text(name, placeholder) {
+    const input = el("input", { autocomplete: "off", spellcheck: "false", autocapitalize: "none", placeholder,
+      onchange: () => this.#set({ [name]: input.value.replaceAll(/\s*,\s*/g, ",").trim() }) });
+    return input;
   }
 
   #custom() {

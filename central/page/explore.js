@@ -55,7 +55,7 @@ export class Explore {
     this.controls.show();
     if (!quiet) this.trouble.replaceChildren();
     if (this.visible()) history.replaceState(null, "", toHash(this.state));
-    const lines = this.state.names.length * this.state.operation.split(",").length;
+    const lines = this.state.names.length * this.state.operation.split(",").length * (this.state.groupBy ? 2 : 1);
     if (lines > MOST_LINES) this.#fail(tooManyLines(lines), false);
     else if (this.state.names.length) await this.#query(quiet);
     else await this.#start();
@@ -148,7 +148,7 @@ export class Explore {
 }
 
 function tooManyLines(lines) {
-  return { title: "Too many lines for one chart", text: `${lines} lines would be drawn, one per metric and operation; at most ${MOST_LINES} can be told apart. Take metrics or operations away.` };
+  return { title: "Too many lines for one chart", text: `${lines} lines would be drawn, one per metric, operation and group; at most ${MOST_LINES} can be told apart. Take metrics or operations away.` };
 }
 
 /** What to do while the service has no metrics. */

@@ -12,7 +12,7 @@ const PERCENTILE = /^p\d{1,3}(\.\d{1,3})?$/;
 /** So many lines have a colour and a dash of their own. */
 export const MOST_LINES = 8;
 
-/** What an address says, as far as it makes sense: names, operation (or several with commas), window ("" chooses), last ("" is from-to), zone. */
+/** What an address says, as far as it makes sense: names, operation (or several with commas), window ("" chooses), last ("" is from-to), zone, tags and groupBy as the service takes them. */
 export function fromHash(hash, operations, windows) {
   const said = new URLSearchParams(hash.split("?")[1] ?? "");
   const oneOf = (name, allowed, otherwise) => (allowed.includes(said.get(name)) ? said.get(name) : otherwise);
@@ -27,11 +27,13 @@ export function fromHash(hash, operations, windows) {
     last: from && to ? "" : oneOf("last", Object.keys(LASTS), "1h"),
     from, to,
     zone: oneOf("zone", ["utc"], "local"),
+    tags: said.get("tags") ?? "",
+    groupBy: said.get("group_by") ?? "",
   };
 }
 
 /** The address of a question. No key is ever in it. */
-export function toHash({ names, operation, window, last, from, to, zone }) {
+export function toHash({ names, operation, window, last, from, to, zone, tags, groupBy }) {
   const said = new URLSearchParams();
   if (names.length) said.set("name", names.join(","));
   if (names.length) said.set("operation", operation);
@@ -42,6 +44,8 @@ export function toHash({ names, operation, window, last, from, to, zone }) {
     said.set("to", iso(to));
   }
   if (zone === "utc") said.set("zone", zone);
+  if (tags) said.set("tags", tags);
+  if (groupBy) said.set("group_by", groupBy);
   const text = said.toString().replaceAll("%2C", ",").replaceAll("%3A", ":");
   return text ? `#metrics?${text}` : "#metrics";
 }
@@ -67,30 +71,45 @@ export function rangeOf({ last, from, to, zone }, window, now) {
 }
 
 /** The request. A range from-to is sent as given, even if it is invalid: the service then says what is valid. */
-export function aggregateRequest({ names, operation, last, from, to, zone }, window, { start, end }) {
+export function aggregateRequest({ names, operation, last, from, to, zone, tags, groupBy }, window, { start, end }) {
   const place = dayZone(zone, window);
+  const groups = Math.floor(MOST_LINES / (names.length * operation.split(",").length)) - 1; // one more line is the rest
   return {
     path: AGGREGATE,
     query: [["name", names.join(",")], ["operation", operation], ["window", window],
-      ["start", iso(last ? start : from)], ["end", iso(last ? end : to)], ...(place ? [["tz", place]] : [])],
+      ["start", iso(last ? start : from)], ["end", iso(last ? end : to)], ...(place ? [["tz", place]] : []), ...(tags ? [["tags", tags]] : []),
+      ...(groupBy ? [["group_by", groupBy], ["top", String(Math.max(1, groups))]] : [])],
   };
 }
 
-/** An answer as series: one per name and operation, in the order asked. A window without data is left out. */
+/** An answer as series: one per name or group, and operation, in the order of the answer. A window without data is left out. */
 export function seriesOf(answer, names) {
   const operations = answer.operation.split(",");
-  const unique = [...new Set(names)];
-  const titled = (name, operation) => (operations.length === 1 ? name : unique.length === 1 ? operation : `${name} ${operation}`);
-  return unique.flatMap((name) => {
-    const rows = Array.isArray(answer.data) ? answer.data : answer.data[name] ?? [];
-    return operations.map((operation) => ({ name: titled(name, operation), metric: name, points: pointsOf(rows, operations.length === 1 ? "value" : operation) }));
-  });
+  const lines = linesOf(answer, names);
+  const single = lines.every(({ title }) => title === names[0]);
+  const titled = (title, operation) => (operations.length === 1 ? title : single ? operation : `${title} ${operation}`);
+  return lines.flatMap(({ title, metric, rows }) => operations.map((operation) => (
+    { name: titled(title, operation), metric, points: pointsOf(rows, operations.length === 1 ? "value" : operation) })));
 }
 
 /** How many windows of an answer have a value that is not available. */
 export function unavailableOf(answer) {
-  const lists = Array.isArray(answer.data) ? [answer.data] : Object.values(answer.data);
-  return lists.flat().filter((row) => row.unavailable).length;
+  return linesOf(answer, Array.isArray(answer.data) ? [""] : Object.keys(answer.data)).flatMap(({ rows }) => rows).filter((row) => row.unavailable).length;
+}
+
+/** The names or groups of an answer, each with its title and its windows. */
+function linesOf({ data }, names) {
+  const unique = [...new Set(names)];
+  if (Array.isArray(data) && data[0]?.points) {
+    return data.map((group) => ({ title: titleOf(group, unique.length > 1), metric: group.metric, rows: group.points }));
+  }
+  return unique.map((name) => ({ title: name, metric: name, rows: Array.isArray(data) ? data : data[name] ?? [] }));
+}
+
+/** A group's tags, after its name if there are several. No key has a blank, so "no env" is no tag. */
+function titleOf({ metric, tags, rest }, several) {
+  const own = rest ? "rest" : Object.entries(tags).map(([key, value]) => (value === null ? `no ${key}` : `${key}:${value}`)).join(",");
+  return several && own ? `${metric} ${own}` : own || metric;
 }
 
 function pointsOf(rows, field) {

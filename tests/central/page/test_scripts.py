@@ -131,7 +131,9 @@ async def test_times_come_back_from_a_control_as_they_went_in(site: Site) -> Non
 
 async def test_a_question_survives_its_address(site: Site) -> None:
     plain = {"names": ["a", "b"], "operation": "max", "chosen": True, "window": "5m", "last": "24h"}
+    plain |= {"tags": "", "groupBy": ""}
     rows = [
+        {**plain, "tags": "env:prod,!host:a b+c%", "groupBy": "a,b", "from": 0, "to": 0, "zone": "local"},
         {**plain, "from": 0, "to": 0, "zone": "local"},
         {**plain, "last": "", "from": 1_796_083_260, "to": 1_796_083_320, "zone": "utc", "window": ""},
         *({**plain, "operation": text, "from": 0, "to": 0, "zone": "local"} for text in ("p99.9", "max,p5,sum")),
@@ -152,6 +154,27 @@ async def test_a_question_survives_its_address(site: Site) -> None:
         "#metrics?from=2026-12-01T00:01:00.5Z&to=2026-12-01T23:59:59.999Z",
     )
     assert (found["from"], found["to"]) == (1_796_083_261, 1_796_169_600)
+
+
+async def test_groups_are_lines_that_say_their_tags(site: Site) -> None:
+    points = [{"timestamp": "2026-12-01T00:01:00Z", "value": 3}]
+    groups = [
+        {"metric": "a", "tags": {"env": "prod", "host": None}, "points": points},
+        {"metric": "a", "tags": {}, "rest": True, "points": points},
+    ]
+    answer = {"operation": "sum", "data": groups}
+    rows = [[answer, ["a"]], [answer, ["a", "b"]], [{"operation": "sum", "data": []}, ["a"]]]
+    assert await run(site, "question.js", "m.seriesOf(...x).map((one) => one.name)", *rows) == [
+        ["env:prod,no host", "rest"],
+        ["a env:prod,no host", "a rest"],
+        ["a"],
+    ]
+    asked = {"names": ["a"], "operation": "sum", "last": "1h", "zone": "utc", "tags": "env:prod", "groupBy": "host"}
+    ranged = "m.aggregateRequest(x, '1m', { start: 0, end: 60 }).query.slice(5)"
+    assert await run(site, "question.js", ranged, asked, {**asked, "tags": "", "groupBy": ""}) == [
+        [["tags", "env:prod"], ["group_by", "host"], ["top", "7"]],
+        [],
+    ]
 
 
 async def test_a_range_is_whole_windows_and_ends_with_the_one_that_is_open(site: Site) -> None:

@@ -74,7 +74,7 @@ def test_the_largest_groups_stay_and_the_rest_is_one() -> None:
     assert made.counters == [1, 2, 0]
 
 
-def test_a_group_without_data_takes_no_place_of_a_sum_below_zero() -> None:
+def test_a_group_without_data_is_behind_a_sum_below_zero() -> None:
     groups = [Group((host,), (number + 10,)) for number, host in enumerate("abc")]
     made = largest(of_groups([("c", COUNTER, groups)]), summaries((1, -9), (2, -8)), 2)
     assert [line.values for line in made.lines] == [("c",), ("b",), (None,)]
