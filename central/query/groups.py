@@ -47,18 +47,12 @@ def whole_names(names: Sequence[str], metrics: Mapping[str, Metric]) -> Choice:
     return Choice(lines, groups, [metric.id for metric in metrics.values() if metric.kind == "counter"])
 
 
-def groups_of(
-    series: Sequence[Series], filters: Sequence[TagFilter], keys: Sequence[str], *, has_series: bool
-) -> list[Group]:
+def groups_of(series: Sequence[Series], filters: Sequence[TagFilter], keys: Sequence[str]) -> list[Group]:
     """The groups of the series that meet the filters. Samples without tags are one more series where they meet them.
 
-    A group without any series id stands for the whole name: it has no series, so all its samples have no tags.
+    They are that also where a name has no series: it may have had some that were deleted, whose samples have tags.
     """
-    if not hold_without_tags(filters):
-        return group_series(series, keys)
-    if not has_series:
-        return [Group((None,) * len(keys), ())]
-    return group_series([*series, UNTAGGED], keys)
+    return group_series([*series, UNTAGGED] if hold_without_tags(filters) else series, keys)
 
 
 def of_groups(found: Sequence[tuple[str, Metric, Sequence[Group]]]) -> Choice:
@@ -70,7 +64,7 @@ def of_groups(found: Sequence[tuple[str, Metric, Sequence[Group]]]) -> Choice:
         for group in chosen:
             key = len(lines)
             lines.append(Line(name, key, group.values))
-            groups.append(IdGroup(key, metric.id, group.series_ids or None))
+            groups.append(IdGroup(key, metric.id, group.series_ids))
             if metric.kind == "counter":
                 counters.append(key)
     return Choice(lines, groups, counters)

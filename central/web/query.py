@@ -137,9 +137,7 @@ class QueryEndpoints:
                 left -= len(series)
                 if left < 0:
                     raise _too_many_series(query)
-                has_series = bool(series) or bool(await self.store.series.select(metric.id, (), 0, 1))
-                groups = groups_of(series, filters, query.group_by or (), has_series=has_series)
-                found.append((name, metric, groups))
+                found.append((name, metric, groups_of(series, filters, query.group_by or ())))
             choice = of_groups(found)
             if query.top is not None and len(choice.groups) > query.top:
                 summaries = await self.store.aggregate(choice.groups, _DAY, plan(start, query.end, _DAY))

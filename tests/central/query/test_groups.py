@@ -34,28 +34,26 @@ def test_without_tags_an_answer_has_a_line_per_name_asked() -> None:
 
 
 @pytest.mark.parametrize(
-    ("series", "filters", "has_series", "groups"),
+    ("series", "filters", "groups"),
     [
-        (SERIES, "env:*", True, [Group(("prod",), (10, 11)), Group(('t"est',), (12,))]),
-        (SERIES, "!canary:*", True, [Group((None,), (0,)), Group(("prod",), (10, 11)), Group(('t"est',), (12,))]),
-        ([], "!env:*", True, [Group((None,), (0,))]),
-        ([], "!env:*", False, [Group((None,), ())]),
-        ([], "env:*", True, []),
-        ([], "env:*", False, []),
+        (SERIES, "env:*", [Group(("prod",), (10, 11)), Group(('t"est',), (12,))]),
+        (SERIES, "!canary:*", [Group((None,), (0,)), Group(("prod",), (10, 11)), Group(('t"est',), (12,))]),
+        ([], "!env:*", [Group((None,), (0,))]),
+        ([], "env:*", []),
     ],
 )
 def test_samples_without_tags_are_a_group_where_they_meet_the_filters(
-    series: list[Series], filters: str, has_series: bool, groups: list[Group]
+    series: list[Series], filters: str, groups: list[Group]
 ) -> None:
-    assert groups_of(series, parse_filters(filters), ["env"], has_series=has_series) == groups
+    assert groups_of(series, parse_filters(filters), ["env"]) == groups
 
 
 def test_each_group_of_each_name_has_a_key_of_its_own() -> None:
     made = of_groups(
-        [("a", COUNTER, [Group((None,), ()), Group(("x",), (10,))]), ("b", VALUE, [Group(("x",), (11, 0))])]
+        [("a", COUNTER, [Group((None,), (0,)), Group(("x",), (10,))]), ("b", VALUE, [Group(("x",), (11, 0))])]
     )
     assert made.lines == [Line("a", 0, (None,)), Line("a", 1, ("x",)), Line("b", 2, ("x",))]
-    assert made.groups == [IdGroup(0, 1, None), IdGroup(1, 1, (10,)), IdGroup(2, 2, (11, 0))]
+    assert made.groups == [IdGroup(0, 1, (0,)), IdGroup(1, 1, (10,)), IdGroup(2, 2, (11, 0))]
     assert made.counters == [0, 1]
 
 

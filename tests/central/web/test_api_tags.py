@@ -198,6 +198,15 @@ async def test_a_bad_list_is_refused_in_words(stored: Central, path: str, status
     assert said in reply.json["error"]["message"]
 
 
+async def test_samples_of_deleted_series_do_not_pass_for_untagged_ones(stored: Central) -> None:
+    for tags in TAGS[1:]:
+        text = ",".join(f"{key}:{value}" for key, value in tags.items())
+        reply = await stored.ask("DELETE", "/api/admin/metrics/shop.orders/series", params={"tags": text})
+        assert reply.status == 200
+    assert sums(await ask(stored, name="shop.orders", group_by="env")) == {(None,): 3}
+    assert await ask(stored, name="shop.orders") == [{"timestamp": SPAN["start"], "value": 93}]
+
+
 async def test_a_deleted_series_is_gone_and_the_total_stays(stored: Central) -> None:
     path = "/api/admin/metrics/shop.orders/series"
     for tags, status in (("host:web-1", 404), ("env:prod,host:web-1", 200), ("host:web-1,env:prod", 404), ("", 400)):
