@@ -139,8 +139,9 @@ class QueryEndpoints:
                     raise _too_many_series(query)
                 found.append((name, metric, groups_of(series, filters, query.group_by or ())))
             choice = of_groups(found)
-            if query.top is not None and len(choice.groups) > query.top:
-                summaries = await self.store.aggregate(choice.groups, _DAY, plan(start, query.end, _DAY))
+            segments = plan(start, query.end, _DAY)  # none where all of the range is hidden
+            if query.top is not None and len(choice.groups) > query.top and segments:
+                summaries = await self.store.aggregate(choice.groups, _DAY, segments)
                 choice = largest(choice, summaries, query.top)
         check_groups(query, len(choice.lines))
         return choice

@@ -137,6 +137,12 @@ async def test_the_largest_groups_are_named_and_the_rest_is_one(stored: Central)
     ]
 
 
+@pytest.mark.parametrize("more", [{}, {"top": "1"}, {"operation": "p50", "name": "shop.ms", "top": "1"}])
+async def test_a_range_without_a_whole_second_has_no_group(stored: Central, more: dict[str, str]) -> None:
+    nothing = {"start": SPAN["start"][:-1] + ".1Z", "end": SPAN["start"][:-1] + ".9Z"}
+    assert await ask(stored, **({"name": "shop.orders", "group_by": "host"} | nothing | more)) == []
+
+
 async def test_raw_edges_of_a_range_know_series_too(stored: Central) -> None:
     cut = {"start": format_time(MIDNIGHT + 3), "end": format_time(MIDNIGHT + 3607), "window": "1h"}
     assert sums(await ask(stored, name="shop.orders", group_by="env", **cut)) == {
