@@ -79,7 +79,7 @@ def parse_query(parameters: Mapping[str, str], accept: str = "") -> Query:
 
     Raises ApiError 400 that names the wrong parameter.
     """
-    _known(parameters, PARAMETERS)
+    check_known(parameters, PARAMETERS)
     names = _names(_required(parameters, "name"))
     fraction_below = _fraction_below(parameters)
     columns = _columns(parameters)
@@ -88,13 +88,13 @@ def parse_query(parameters: Mapping[str, str], accept: str = "") -> Query:
     fill = _choice(parameters, "fill", FILLS) if "fill" in parameters else None
     csv = _choice(parameters, "format", FORMATS) == "csv" if "format" in parameters else prefers_csv(accept)
     if begins >= ends:
-        raise _fault("end", "end must be later than start; the range is start <= time < end")
+        raise fault("end", "end must be later than start; the range is start <= time < end")
     start, end = first_second(begins), first_second(ends)
     _check_size((start, end), window, len(names), len(columns))
     chosen = (_tags(parameters, "tags", parse_filters), _tags(parameters, "group_by", parse_keys))
     top = _tags(parameters, "top", parse_top)
     if top is not None and chosen[1] is None:
-        raise _fault("top", "top is for groups; give group_by too, such as group_by=host")
+        raise fault("top", "top is for groups; give group_by too, such as group_by=host")
     return Query(names, columns, window, start, end, fill, csv, _zone(parameters), fraction_below, *chosen, top)
 
 
@@ -109,23 +109,21 @@ def check_kinds(query: Query, kinds: Mapping[str, Kind]) -> None:
         return
     field = FRACTION_BELOW if wanted[0] == FRACTION_BELOW else "operation"
     has = ", ".join(SUMMARIES)
-    raise _fault(field, f"{field}: {counter} is a counter and has no {wanted[0]}; a counter has {has}")
+    raise fault(field, f"{field}: {counter} is a counter and has no {wanted[0]}; a counter has {has}")
 
 
 def parse_list(parameters: Mapping[str, str]) -> tuple[str, str, int, bool]:
     """Check the parameters of the list of metrics: prefix, after, limit, and clashes. Raises ApiError 400."""
-    _known(parameters, LIST_PARAMETERS)
+    check_known(parameters, LIST_PARAMETERS)
     prefix, after = parameters.get("prefix", ""), parameters.get("after", "")
     for field, text in (("prefix", prefix), ("after", after)):
         if text and not is_name(text):
             raise invalid(Fault("INVALID_NAME", field, f"{field} {NAME_RULE}"))
-    limit = parameters.get("limit", str(LIST_LIMIT))
-    if not (limit.isascii() and limit.isdigit() and len(limit) <= 4 and 1 <= int(limit) <= LIST_MOST):
-        raise _fault("limit", f"limit must be a whole number from 1 to {LIST_MOST}")
+    limit = limit_of(parameters)
     clashes = parameters.get("clashes", "false")
     if clashes not in {"true", "false"}:
-        raise _fault("clashes", "clashes must be true or false")
-    return prefix, after, int(limit), clashes == "true"
+        raise fault("clashes", "clashes must be true or false")
+    return prefix, after, limit, clashes == "true"
 
 
 def check_groups(query: Query, groups: int) -> None:
@@ -140,30 +138,40 @@ def _tags(parameters: Mapping[str, str], field: str, parse: Callable[[str], T]) 
     try:
         return parse(parameters[field])
     except ValueError as error:
-        raise _fault(field, f"{field} {error}") from None
+        raise fault(field, f"{field} {error}") from None
 
 
-def _fault(field: str, message: str) -> ApiError:
+def limit_of(parameters: Mapping[str, str]) -> int:
+    """The most entries of a page. Raises ApiError 400."""
+    limit = parameters.get("limit", str(LIST_LIMIT))
+    if not (limit.isascii() and limit.isdigit() and len(limit) <= 4 and 1 <= int(limit) <= LIST_MOST):
+        raise fault("limit", f"limit must be a whole number from 1 to {LIST_MOST}")
+    return int(limit)
+
+
+def fault(field: str, message: str) -> ApiError:
+    """The 400 of a parameter that breaks a rule."""
     return invalid(Fault("VALIDATION_ERROR", field, message))
 
 
-def _known(parameters: Mapping[str, str], allowed: frozenset[str]) -> None:
+def check_known(parameters: Mapping[str, str], allowed: frozenset[str]) -> None:
+    """Raise ApiError 400 that names a parameter which is not allowed."""
     for name in parameters:
         if name not in allowed:
-            raise _fault(name[:80], f"unknown parameter {name[:80]!r}; allowed are {', '.join(sorted(allowed))}")
+            raise fault(name[:80], f"unknown parameter {name[:80]!r}; allowed are {', '.join(sorted(allowed))}")
 
 
 def _required(parameters: Mapping[str, str], field: str) -> str:
     text = parameters.get(field)
     if not text:
-        raise _fault(field, f"{field} is required")
+        raise fault(field, f"{field} is required")
     return text
 
 
 def _choice(parameters: Mapping[str, str], field: str, allowed: Sequence[str]) -> str:
     text = _required(parameters, field)
     if text not in allowed:
-        raise _fault(field, f"{field} must be one of {', '.join(allowed)}")
+        raise fault(field, f"{field} must be one of {', '.join(allowed)}")
     return text
 
 
@@ -175,7 +183,7 @@ def _columns(parameters: Mapping[str, str]) -> tuple[str, ...]:
     try:
         return parse_operations(parameters.get("operation", "")) + (FRACTION_BELOW,) * alone
     except ValueError as error:
-        raise _fault("operation", f"operation {error}") from None
+        raise fault("operation", f"operation {error}") from None
 
 
 def _fraction_below(parameters: Mapping[str, str]) -> int | None:
@@ -214,7 +222,7 @@ def _zone(parameters: Mapping[str, str]) -> ZoneInfo | None:
     try:
         return zone_of(parameters["tz"].replace(" ", "+"))
     except ValueError as error:
-        raise _fault("tz", str(error)) from None
+        raise fault("tz", str(error)) from None
 
 
 def zone_of(name: str) -> ZoneInfo | None:

@@ -3,16 +3,17 @@
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 import structlog
 from aiohttp import web
 
 from central.access.auth import Key
-from central.errors import ApiError, invalid, unavailable
+from central.errors import ApiError, unavailable
 from central.fair_slots import FairSlots
 from central.ingest.answers import Answer
 from central.ingest.names import Names
+from central.query.parameters import check_known, fault, limit_of
 from central.query.tags import parse_filters
 from central.store.base import Metric, Store, StoreError
 from central.store.series import ANYTHING, TagFilter
@@ -20,11 +21,8 @@ from central.web.middleware import ENDS_WITH_CLIENT
 from central.web.query import once
 from central.web.store_answers import asked
 from central.write.group_commit import GroupCommit
-from protocol.item import Fault
 from protocol.tags import KEY_RULE, check_tags, is_key, is_value, parse_tags, quoted
 
-LIMIT: Final = 100
-MOST: Final = 1_000
 T = TypeVar("T")
 _log = structlog.get_logger(__name__)
 
@@ -47,7 +45,7 @@ class SeriesEndpoints:
     async def values(self, request: web.Request, key: Key) -> Answer:
         """GET /api/metrics/{name}/tags/{key}: the values, each with the number of its series."""
         given = _known(request, frozenset({"prefix", "search", "after", "limit"}))
-        limit = _limit(given)
+        limit = limit_of(given)
         tag = TagFilter(_tag_key(request.match_info["key"]), _pattern(given))
         after = _text(given, "after")
         found = await self._read(
@@ -62,9 +60,9 @@ class SeriesEndpoints:
     async def list(self, request: web.Request, key: Key) -> Answer:
         """GET /api/metrics/{name}/series: the series that meet ``tags``, in the order of their ids."""
         given = _known(request, frozenset({"tags", "after", "limit"}))
-        limit = _limit(given)
+        limit = limit_of(given)
         filters = _parsed("tags", given["tags"], parse_filters) if "tags" in given else ()
-        after = _whole(given, "after", 1 << 62, default=0)
+        after = _after_id(given)
         found = await self._read(
             request, key, lambda metric: self.store.series.select(metric.id, filters, after, limit + 1)
         )
@@ -113,37 +111,27 @@ class SeriesEndpoints:
 
 def _known(request: web.Request, allowed: frozenset[str]) -> Mapping[str, str]:
     given = once(request)
-    for name in given:
-        if name not in allowed:
-            listed = f"; allowed are {', '.join(sorted(allowed))}" if allowed else ""
-            raise _fault(name[:80], f"unknown parameter {name[:80]!r}{listed}")
+    check_known(given, allowed)
     return given
 
 
-def _limit(given: Mapping[str, str]) -> int:
-    limit = _whole(given, "limit", MOST, default=LIMIT)
-    if not limit:
-        raise _fault("limit", f"limit must be a whole number from 1 to {MOST}")
-    return limit
-
-
-def _whole(given: Mapping[str, str], field: str, most: int, *, default: int) -> int:
-    text = given.get(field, str(default))
-    if not (text.isascii() and text.isdigit() and len(text) <= len(str(most)) and int(text) <= most):
-        raise _fault(field, f"{field} must be a whole number, at most {most}")
+def _after_id(given: Mapping[str, str]) -> int:
+    text = given.get("after", "0")
+    if not (text.isascii() and text.isdigit() and len(text) < len(str(1 << 62))):
+        raise fault("after", "after must be a whole number, the next of the page before")
     return int(text)
 
 
 def _tag_key(text: str) -> str:
     if not is_key(text):
-        raise _fault("key", f"key: {quoted(text)} is no key of a tag; a key {KEY_RULE}")
+        raise fault("key", f"key: {quoted(text)} is no key of a tag; a key {KEY_RULE}")
     return text
 
 
 def _text(given: Mapping[str, str], field: str) -> str:
     text = given.get(field, "")
     if not is_value(text):
-        raise _fault(field, f"{field}: {quoted(text)} cannot be a part of a value")
+        raise fault(field, f"{field}: {quoted(text)} cannot be a part of a value")
     return text
 
 
@@ -151,7 +139,7 @@ def _pattern(given: Mapping[str, str]) -> str:
     """The values that begin with ``prefix`` and hold ``search``, or all."""
     prefix, search = _text(given, "prefix"), _text(given, "search")
     if prefix and search:
-        raise _fault("search", "give prefix or search, not both")
+        raise fault("search", "give prefix or search, not both")
     return f"{ANYTHING}{search}{ANYTHING}" if search else f"{prefix}{ANYTHING}"
 
 
@@ -171,11 +159,7 @@ def _parsed(field: str, text: str, parse: Callable[[str], T]) -> T:
     try:
         return parse(text)
     except ValueError as error:
-        raise _fault(field, f"{field} {error}") from None
-
-
-def _fault(field: str, message: str) -> ApiError:
-    return invalid(Fault("VALIDATION_ERROR", field, message))
+        raise fault(field, f"{field} {error}") from None
 
 
 def _page(data: list[dict[str, Any]], after: str | int | None) -> Answer:

@@ -2,10 +2,10 @@
 
 from typing import Final
 
+from central.query.parameters import LIST_LIMIT, LIST_MOST
 from central.web.openapi import components
 from central.web.openapi.components import Json, success
 from central.web.openapi.endpoint import Endpoint, json_answer, optional, parameter
-from central.web.series import LIMIT, MOST
 from protocol.tags import KEY_PATTERN
 
 _TEXT: Final[Json] = {"type": "string"}
@@ -14,7 +14,9 @@ _NAME: Final[Json] = {
     "in": "path",
 }
 _LIMIT: Final[Json] = optional(
-    "limit", {"type": "integer", "minimum": 1, "maximum": MOST, "default": LIMIT}, "The most entries in the answer."
+    "limit",
+    {"type": "integer", "minimum": 1, "maximum": LIST_MOST, "default": LIST_LIMIT},
+    "The most entries in the answer.",
 )
 _TAGS: Final[Json] = {"type": "object", "additionalProperties": _TEXT}
 
