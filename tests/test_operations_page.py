@@ -58,4 +58,4 @@ def test_the_configuration_for_those_who_come_from_elsewhere_is_one(tmp_path: Pa
     (text,) = (block.text for block in blocks("docs/migrating.md") if block.language == "toml")
     file = tmp_path / "agent.toml"
     file.write_text(text)
-    assert load_settings({}, file).prefix
+    assert load_settings({}, file).host_tags == (("host", "web1"),)
