@@ -13,6 +13,7 @@ import aiohttp
 from protocol.numbers import UNIT, units_to_text
 from protocol.times import format_time
 from tests.soak.oracle import Oracle, Point, plain
+from tests.soak.tagged import hit, took, took_often
 from tests.soak.times import Attempt, Times
 
 FRESH_SECONDS = 3.0
@@ -68,13 +69,22 @@ class Load:
         kind, units = self.dice.choice(("counter", "value")), self.dice.randint(-(10**9), 10**9)
         if self.dice.random() < 0.01:  # a name that mostly nobody used before, whatever is away by now
             return self.single(f"soak.new.{kind}.{self.dice.randrange(30)}", kind, units)
+        if self.dice.random() < 0.3:
+            return self._tagged_single(kind)
         return self.single(f"soak.{kind}.{self.dice.randrange(4)}", kind, units)
 
+    def _tagged_single(self, kind: str) -> Request:
+        """A sample with tags, whose time is said since its day is known then."""
+        now = int(time.time())
+        point, fields = hit(self.dice) if kind == "counter" else took(self.dice, now)
+        body = f'{{{fields}, "recorded_at": "{format_time(now)}"}}'
+        return Request(f"/api/metrics/{kind}", body.encode(), self._new_key(), (point,))
+
     def any_batch(self) -> Request:
-        """Counters, values and summaries of the last days."""
+        """Counters, values and summaries of the last days, with tags and histograms or without."""
         points, items = [], []
         for _ in range(self.dice.choice((1, 5, 40, 200))):
-            kind = self.dice.choice(("counter", "value", "summary"))
+            kind = self.dice.choice(("counter", "value", "summary", "hit", "took", "took often"))
             point, item = self._item(kind, f"soak.{kind}.{self.dice.randrange(4)}")
             points.append(point)
             items.append(item)
@@ -82,8 +92,15 @@ class Load:
         return Request("/api/metrics/batch", body.encode(), self._new_key(), tuple(points))
 
     def _item(self, kind: str, name: str) -> tuple[Point, str]:
+        second = int(time.time()) - self.dice.choice((0, 30, 4_000, 90_000, 500_000))
+        at = format_time(second)
+        if kind == "hit":
+            point, fields = hit(self.dice)
+            return point, f'{{{fields}, "recorded_at": "{at}", "type": "counter"}}'
+        if kind.startswith("took"):
+            point, fields = (took if kind == "took" else took_often)(self.dice, second)
+            return point, f'{{{fields}, "recorded_at": "{at}", "type": "value"}}'
         units = self.dice.randint(-(10**13), 10**13)
-        at = format_time(int(time.time()) - self.dice.choice((0, 30, 4_000, 90_000, 500_000)))
         common = f'"name": "{name}", "recorded_at": "{at}", "value": {units_to_text(units)}'
         if kind != "summary":
             return plain(name, units), f'{{{common}, "type": "{kind}"}}'

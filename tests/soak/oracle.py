@@ -1,23 +1,43 @@
-"""What must be stored, by name: kept beside the service by those who write, and compared with what it says. Pure.
+"""What must be stored, by name and by series: kept by those who write, and compared with what the service says. Pure.
 
 Numbers are units of 0.0001, as in the store.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from protocol.numbers import UNIT
 
+ANY_DAY: Final = -1
+"""Stands for the day of points that are the same on every day."""
+
 
 class Point(NamedTuple):
-    """A point as it was sent; a plain sample has weight 1, and its value is low and high."""
+    """A point as it was sent; a plain sample has weight 1, and its value is low and high.
+
+    ``tags`` are in canonical form. ``values`` are the samples in it, each with its weight, where percentiles are to
+    be compared; ``day`` is then the days since the epoch.
+    """
 
     name: str
     weight: int
     total: int
     low: int
     high: int
+    tags: str = ""
+    day: int = ANY_DAY
+    values: tuple[tuple[int, int], ...] = ()
+
+    def counts_for(self) -> tuple[str, ...]:
+        """What it counts for: its name, and its series if it has tags."""
+        return (self.name, series_of(self.name, self.tags)) if self.tags else (self.name,)
+
+
+def series_of(name: str, tags: str) -> str:
+    """What stands for a series beside the names; no name has such a text."""
+    return f"{name}|{tags}"
 
 
 @dataclass(slots=True)
@@ -29,10 +49,10 @@ class Sums:
     low: int | None = None
     high: int | None = None
 
-    def add(self, point: "Point | Sums") -> None:
-        """Count a point, or other sums."""
-        self.weight += point.weight
-        self.total += point.total
+    def add(self, point: "Point | Sums", times: int = 1) -> None:
+        """Count a point, or other sums, so many times."""
+        self.weight += point.weight * times
+        self.total += point.total * times
         if point.low is not None and point.high is not None:
             self.low = point.low if self.low is None else min(self.low, point.low)
             self.high = point.high if self.high is None else max(self.high, point.high)
@@ -51,6 +71,8 @@ class Oracle:
 
     certain: dict[str, Sums] = field(default_factory=dict)
     doubtful: dict[str, list[Point]] = field(default_factory=dict)
+    samples: dict[tuple[str, int], Counter[int]] = field(default_factory=dict)
+    """The weight of each value of a name or series on a day, for those whose percentiles are compared."""
     acknowledged: int = 0
     requests: int = 0
 
@@ -59,7 +81,14 @@ class Oracle:
         self.requests += 1
         for point in points:
             self.acknowledged += 1
-            self.certain.setdefault(point.name, Sums()).add(point)
+            self.count(point)
+
+    def count(self, point: Point, times: int = 1) -> None:
+        """A point is stored, so many times."""
+        for name in point.counts_for():
+            self.certain.setdefault(name, Sums()).add(point, times)
+            for value, weight in point.values:
+                self.samples.setdefault((name, point.day), Counter())[value] += weight * times
 
     def doubt(self, points: Iterable[Point]) -> None:
         """A request without a key broke off."""
@@ -67,8 +96,34 @@ class Oracle:
             self.doubtful.setdefault(point.name, []).append(point)
             self.certain.setdefault(point.name, Sums())
 
+    @property
+    def names(self) -> list[str]:
+        """All names that were written."""
+        return sorted(name for name in self.certain if "|" not in name)
+
+    @property
+    def tagged(self) -> list[str]:
+        """Those of them that have series."""
+        return sorted({name.partition("|")[0] for name in self.certain if "|" in name})
+
+    @property
+    def timings(self) -> list[str]:
+        """Those of them whose percentiles are compared."""
+        return sorted({name for name, _ in self.samples if "|" not in name})
+
+    def sum_faults(self, place: str, series: Mapping[str, Sums]) -> list[str]:
+        """Names whose series, and their samples without tags, do not add up to the name."""
+        found = []
+        for name in self.tagged:
+            total = Sums()
+            for sums in (sums for one, sums in series.items() if one.startswith(f"{name}|")):
+                total.add(sums)
+            if total != self.certain[name]:
+                found.append(f"{place}, {name}: acknowledged {self.certain[name]}, its series add up to {total}")
+        return found
+
     def faults(self, place: str, stored: Mapping[str, Sums]) -> list[str]:
-        """What ``place`` says that is not so; all names that were written must be in ``stored``, and no others."""
+        """What ``place`` says that is not so; all names and series must be in ``stored``, and no others."""
         found = [f"{place} has {name}, which nobody wrote" for name in sorted(stored.keys() - self.certain.keys())]
         for name, wanted in sorted(self.certain.items()):
             told, doubts = stored.get(name, Sums()), self.doubtful.get(name, [])

@@ -16,10 +16,9 @@ from tests.central import mysql_help, redis_help
 from tests.central.harness import Process, launch
 from tests.redis_server import RedisServer, free_port, redis_server
 from tests.servers import MariaDB
+from tests.soak.packet import SAMPLES, packet
 
 ADMIN_KEY: Final = "an-admin-key-for-one-soak-run-0123456789"
-PACKET_SAMPLES: Final = 2
-"""A packet holds a count of 1 and a timing of 2.5 ms."""
 BURST: Final = 5
 _PATIENCE: Final = 120.0
 
@@ -72,8 +71,9 @@ class Host:
 
     def __init__(self, name: str, folder: Path, url: str, key: str) -> None:
         self.name = name
+        self.prefix = f"soak.{name}"
         self.sent = 0
-        """Packets handed to the kernel, of two samples each."""
+        """Packets handed to the kernel."""
         self.at_risk = 0
         """Samples that were not in a spooled batch when the agent was killed."""
         self.kills = 0
@@ -99,8 +99,8 @@ class Host:
             agent, self._agent = self._agent, None
             agent.process.kill()
             await agent.ended()
-            unread = before * PACKET_SAMPLES - status["received"]
-            self.at_risk += status["in_window"] + unread + BURST * PACKET_SAMPLES
+            unread = before * SAMPLES - status["received"]
+            self.at_risk += status["in_window"] + unread + BURST * SAMPLES
             self.kills += 1
         await self.close()
 
@@ -133,7 +133,7 @@ class Host:
 
     def _burst(self) -> None:
         assert self._agent is not None
-        self._agent.send([f"soak.{self.name}.count:1|c\nsoak.{self.name}.time:2.5|ms"] * BURST)
+        self._agent.send([packet(self.prefix)] * BURST)
         self.sent += BURST
         self._since_start += BURST
 

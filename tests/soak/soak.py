@@ -15,14 +15,15 @@ from protocol.numbers import UNIT
 from tests.soak.fault_servers import Fault
 from tests.soak.load import Load
 from tests.soak.oracle import Sums
-from tests.soak.rig import PACKET_SAMPLES, Host, Rig
-from tests.soak.stored import by_rest, in_duckdb, in_mariadb
+from tests.soak.packet import SAMPLES, points
+from tests.soak.rig import Host, Node, Rig
+from tests.soak.spread import histogram_faults, percentile_faults
+from tests.soak.stored import Tables, by_rest, in_duckdb, in_mariadb, percentiles_by_rest, series_by_rest
 from tests.soak.times import Attempt, Outage
 
 REST_SECONDS: Final = 120.0
 """How long all may take to come to rest once the faults are over."""
 _CRASHES: Final = ("Traceback", "_crashed")
-_TIMING: Final = 25_000
 
 
 @dataclass
@@ -127,56 +128,65 @@ class Soak:
         await load.send_again(load.kept)
         for host in rig.hosts:
             await self._count(host)
-        names = sorted(load.oracle.certain)
         for node in rig.nodes:
-            verdict.faults += load.oracle.faults(node.name, await by_rest(rig.http, node.url, rig.key, names))
-        for level, stored in (await self._tables()).items():
-            verdict.faults += load.oracle.faults(f"level {level}", stored)
+            verdict.faults += await self._compare(node)
+        verdict.faults += await self._look_at_tables()
         verdict.faults += load.faults
         verdict.faults += [f"not excused: {_told(attempt, self._begun)}" for attempt in load.times.unexcused()]
         verdict.faults += self._crashes()
         return verdict
+
+    async def _compare(self, node: Node) -> list[str]:
+        """What a process says by REST that is not so."""
+        oracle, asked = self.load.oracle, (self._rig.http, node.url, self._rig.key)
+        stored, series = await by_rest(*asked, oracle.names), await series_by_rest(*asked, oracle.tagged)
+        stored |= {name: sums for name, sums in series.items() if not name.endswith("|")}
+        return [
+            *oracle.faults(node.name, stored),
+            *oracle.sum_faults(node.name, series),
+            *percentile_faults(node.name, await percentiles_by_rest(*asked, oracle.timings), oracle),
+        ]
 
     async def _count(self, host: Host) -> None:
         """What an agent's samples must add up to; where it was killed, within what was at risk."""
         oracle, rig = self.load.oracle, self._rig
         packets = host.sent
         if host.kills:
-            name = f"soak.{host.name}.count"
+            name = f"{host.prefix}.count"
             stored = (await by_rest(rig.http, rig.nodes[0].url, rig.key, [name])).get(name, Sums())
             packets, rest = divmod(stored.weight, UNIT)
-            if (
-                rest
-                or not host.sent * PACKET_SAMPLES - host.at_risk
-                <= packets * PACKET_SAMPLES
-                <= host.sent * PACKET_SAMPLES
-            ):
+            if rest or not host.sent * SAMPLES - host.at_risk <= packets * SAMPLES <= host.sent * SAMPLES:
                 self.verdict.faults.append(
                     f"{host.name}: {host.sent} packets sent, {host.at_risk} samples at risk, {stored}"
                 )
         else:
             status = await host.status()
-            if status["acknowledged"] != packets * PACKET_SAMPLES or any(status["dropped"].values()):
+            if status["acknowledged"] != packets * SAMPLES or any(status["dropped"].values()):
                 self.verdict.faults.append(f"{host.name}: {host.sent} packets sent, its books say {status}")
-        self.verdict.samples += packets * PACKET_SAMPLES
+        self.verdict.samples += packets * SAMPLES
         if packets:
-            weight = packets * UNIT
-            oracle.certain[f"soak.{host.name}.count"] = Sums(weight, weight, UNIT, UNIT)
-            oracle.certain[f"soak.{host.name}.time"] = Sums(weight, packets * _TIMING, _TIMING, _TIMING)
+            for point in points(host.prefix):
+                oracle.count(point, packets)
 
-    async def _tables(self) -> dict[str, dict[str, Sums]]:
+    async def _look_at_tables(self) -> list[str]:
+        """What the tables of the store say that is not so."""
         rig = self._rig
         if rig.mariadb is not None:
-            mariadb, faults = rig.mariadb, self.verdict.faults
-            for table, what in _NONE_OF.items():
-                ((count,),) = await asyncio.to_thread(mariadb.run, f"SELECT COUNT(*) FROM {table}", rig.database)
-                if count:
-                    faults.append(f"{count} {what}")
-            return await asyncio.to_thread(in_mariadb, mariadb, rig.database)
+            return await asyncio.to_thread(self._table_faults, in_mariadb(rig.mariadb, rig.database))
         (node,) = rig.nodes
         await node.end(signal.SIGTERM)
         (path,) = node.folder.glob("*.duckdb")
-        return in_duckdb(path)
+        with in_duckdb(path) as tables:
+            return self._table_faults(tables)
+
+    def _table_faults(self, tables: Tables) -> list[str]:
+        oracle = self.load.oracle
+        counts = {what: tables.ask(f"SELECT COUNT(*) FROM {table}")[0][0] for what, table in tables.none_of.items()}
+        return [
+            *(f"{count} {what}" for what, count in counts.items() if count),
+            *(fault for level, stored in tables.levels().items() for fault in oracle.faults(f"level {level}", stored)),
+            *histogram_faults(tables.ask, tables.points, oracle),
+        ]
 
     async def _look_at_spill(self) -> None:
         """How much is in the spill, where it can be asked."""
@@ -198,12 +208,6 @@ class Soak:
         self._note_logs()
         lines: Iterable[str] = (line for log in self._logs.values() for line in log)
         return [f"log: {line.strip()[:2000]}" for line in lines if any(word in line for word in _CRASHES)]
-
-
-_NONE_OF: Final = {
-    "rejected_points": "points were acknowledged and then rejected",
-    "(SELECT id FROM request_ids GROUP BY id HAVING COUNT(*) > 1) AS twice": "ids are stored twice",
-}
 
 
 def _told(attempt: Attempt, begun: float) -> str:
