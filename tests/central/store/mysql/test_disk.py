@@ -107,6 +107,6 @@ async def test_a_full_disk_is_201_from_the_spill_or_503_and_sums_stay_exact(
             pass
     each = len(statuses) * ROWS // 5 * UNIT
     wanted = {f"n{name}": Sums(each, each * 3, 3 * UNIT, 3 * UNIT) for name in range(5)}
-    stored = await asyncio.to_thread(in_mariadb, disk.server, "full")
+    stored = await asyncio.to_thread(in_mariadb(disk.server, "full").levels)
     assert stored == dict.fromkeys(("raw", "minute", "hour"), wanted)
     assert [await service.total(f"n{name}") for name in range(5)] == [each * 3 // UNIT] * 5
