@@ -88,6 +88,13 @@ class ListedName(NamedTuple):
     clash_of: str | None
 
 
+class CreatedNames(NamedTuple):
+    """Names with their ids, in the order of ids, and how many names there are in all."""
+
+    names: list[tuple[int, str]]
+    total: int
+
+
 class Row(NamedTuple):
     """A point to store. Numbers are in units; ``weight``, ``low`` and ``high`` are None for a plain sample.
 
@@ -222,6 +229,9 @@ class NameStore(Protocol):
 
         ``clashes``: only names with ``clash_of``.
         """
+
+    async def created_after(self, metric_id: int, limit: int) -> CreatedNames:
+        """At most ``limit`` names with ids above ``metric_id``, of one snapshot. A newer name has a larger id."""
 
     async def delete(self, name: str) -> bool:
         """Remove a name, so that queries no longer find it or its points. False if there is no such name.

@@ -37,6 +37,7 @@ class _Names:
         self.find = guard.in_time(names.find)
         self.version = guard.in_time(names.version)
         self.page = guard.while_up(names.page)
+        self.created_after = guard.while_up(names.created_after)
         self.delete = guard.while_up(names.delete)
         self.purge = guard.while_up(names.purge)
 

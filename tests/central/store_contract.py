@@ -8,6 +8,7 @@ import pytest
 
 from central.store.base import (
     Caps,
+    CreatedNames,
     KeyRow,
     ListedName,
     NewKey,
@@ -52,6 +53,17 @@ class NamesContract:
         two = await store.names.resolve([NewName("b", "counter", 2), NewName("c", "value", 2)], CAPS, NOW)
         assert (one["a"].kind, one["b"].kind, two["b"], two["c"].kind) == ("counter", "value", one["b"], "value")
         assert len({one["a"].id, one["b"].id, two["c"].id}) == 3
+
+    async def test_created_names_are_listed_in_the_order_of_ids(self, open_store: OpenStore) -> None:
+        store = await open_store()
+        assert await store.names.created_after(0, 9) == CreatedNames([], 0)
+        ids = {text: (await name(store, text)).id for text in ("b", "a", "c")}
+        listed = [(ids[text], text) for text in ("b", "a", "c")]
+        assert await store.names.created_after(0, 9) == CreatedNames(listed, 3)
+        assert await store.names.created_after(0, 2) == CreatedNames(listed[:2], 3)
+        assert await store.names.created_after(ids["b"], 9) == CreatedNames(listed[1:], 3)
+        assert await store.names.delete("a")
+        assert await store.names.created_after(ids["c"], 9) == CreatedNames([], 2)
 
     async def test_of_two_types_asked_at_once_the_first_stays(self, open_store: OpenStore) -> None:
         store = await open_store()

@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Final
 
-from central.store.base import Caps, ListedName, Metric, NewName
+from central.store.base import Caps, CreatedNames, ListedName, Metric, NewName
 from central.store.duck.engine import Connection, Engine, Lane
 from central.store.duck.keys import last_id, set_last_id
 from central.store.duck.sql import HISTOGRAMS, ROLLUPS
@@ -38,6 +38,10 @@ class DuckNames:
             lambda cursor: page(cursor, prefix, after, limit, clashes=clashes), lane=Lane.QUERY
         )
 
+    async def created_after(self, metric_id: int, limit: int) -> CreatedNames:
+        """See NameStore."""
+        return await self._engine.read(lambda cursor: _created_after(cursor, metric_id, limit), lane=Lane.QUERY)
+
     async def delete(self, name: str) -> bool:
         """See NameStore."""
         return await self._engine.change(_delete, name)
@@ -54,6 +58,13 @@ def page(cursor: Connection, prefix: str, after: str, limit: int, *, clashes: bo
         " ORDER BY name LIMIT ?"
     )
     return [ListedName(*row) for row in cursor.execute(sql, [prefix, after, limit]).fetchall()]
+
+
+def _created_after(cursor: Connection, metric_id: int, limit: int) -> CreatedNames:
+    cursor.execute("BEGIN")  # both statements see one snapshot
+    (total,) = cursor.execute("SELECT count(*) FROM metrics").fetchone() or (0,)
+    names = cursor.execute("SELECT id, name FROM metrics WHERE id > ? ORDER BY id LIMIT ?", [metric_id, limit])
+    return CreatedNames(names.fetchall(), total)
 
 
 def _find(cursor: Connection, names: Sequence[str]) -> dict[str, Metric]:

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
-from central.store.base import Caps, ListedName, Metric, NewName
+from central.store.base import Caps, CreatedNames, ListedName, Metric, NewName
 from central.store.mysql.connection import Connection
 from central.store.mysql.pool import Pool
 from central.store.owners import claim, must_resolve
@@ -49,6 +49,10 @@ class MySQLNames:
         """See NameStore. It searches a range of the index, because LIKE would treat ``_`` and ``%`` as wildcards."""
         return await self._readers.ask(lambda session: page(session, prefix, after, limit, clashes=clashes))
 
+    async def created_after(self, metric_id: int, limit: int) -> CreatedNames:
+        """See NameStore. Ids grow in the order of commits, because whoever creates names holds the lock."""
+        return await self._readers.ask(lambda session: _created_after(session, metric_id, limit))
+
     async def delete(self, name: str) -> bool:
         """See NameStore."""
         return await self._writers.change(lambda connection: _mark_deleted(connection, name))
@@ -67,6 +71,17 @@ async def page(session: Connection, prefix: str, after: str, limit: int, *, clas
         f" WHERE name >= %s AND name > %s AND name < %s {only} ORDER BY name LIMIT %s"
     )
     return [ListedName(*row) for row in await session.rows(sql, (prefix, after, _end_of(prefix), limit))]
+
+
+async def _created_after(session: Connection, metric_id: int, limit: int) -> CreatedNames:
+    """One statement, so both are of one snapshot."""
+    sql = (
+        "SELECT counted.total, newer.id, newer.name FROM (SELECT COALESCE(SUM(names), 0) AS total FROM name_counts)"
+        " AS counted LEFT JOIN (SELECT id, name FROM metrics WHERE id > %s ORDER BY id LIMIT %s) AS newer ON TRUE"
+        " ORDER BY newer.id"
+    )
+    rows = await session.rows(sql, (metric_id, limit))
+    return CreatedNames([(key, name) for _, key, name in rows if key is not None], int(rows[0][0]))
 
 
 async def _find(connection: Connection, names: Sequence[str]) -> dict[str, Metric]:

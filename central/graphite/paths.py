@@ -1,0 +1,113 @@
+"""Which lines a path or an expression over tags means. A metric shows as a path with its operations as leaves.
+
+    shop.checkout_ms.p95       the 95th percentile of the value shop.checkout_ms
+    shop.orders                the default operation: the sum of a counter, the average of a value
+    shop.orders.sum;env=prod   the same of one series, as seriesByTag shows it
+
+A name may be a folder too: shop.orders is a name, and shop.orders.eu may be one. A path means the operation with the
+longest text whose rest is a name, so shop.orders.sum is the sum of shop.orders, and never a name of its own.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
+
+from central.graphite.globs import Glob, literal, parse_globs
+from central.graphite.name_index import NameIndex
+from central.graphite.name_tree import Place
+from central.ingest.names import Names
+from central.query.operations import SUMMARIES, percent_of
+from central.store.base import Metric, Store
+from protocol.item import Kind
+from protocol.names import is_name
+
+OPERATIONS_OF: Final[Mapping[Kind, tuple[str, ...]]] = {
+    "counter": SUMMARIES,
+    "value": (*SUMMARIES, "median", "p75", "p90", "p95", "p99"),
+}
+"""The leaves of a metric. Of a value, any other percentile may be asked for too."""
+DEFAULT_OPERATION: Final[Mapping[Kind, str]] = {"counter": "sum", "value": "avg"}
+"""What a name without an operation means."""
+
+
+class Leaf(NamedTuple):
+    """A line that can be drawn: an operation of a whole name, or of one series of it if ``series_id`` is not None.
+
+    ``path`` is what Graphite shows, such as 'shop.checkout_ms.p95;env=prod'. ``series_id`` 0 stands for the samples
+    without tags. ``tags`` has the path without tags as 'name'.
+    """
+
+    path: str
+    name: str
+    operation: str
+    metric: Metric
+    series_id: int | None
+    tags: Mapping[str, str]
+
+
+class Finder:
+    """Finds lines by path and by tags. The caller holds a slot for queries.
+
+    Every method may raise StoreError, and ValueError whose text says what is wrong with the pattern.
+    """
+
+    def __init__(self, store: Store, names: Names) -> None:
+        self._store = store
+        self._names = names
+        self._index = NameIndex(store.names)
+
+    async def expand(self, pattern: str, limit: int) -> list[Leaf]:
+        """The lines that a path with wildcards means, each once, in the order of their paths. At most ``limit``."""
+        # What a path may mean: a name, a name and an operation, and a name and one with a dot, such as p99.9.
+        splits = [
+            (glob[: len(glob) - nodes], glob[len(glob) - nodes :])
+            for nodes in (0, 1, 2)
+            for glob in parse_globs(pattern)
+            if nodes < len(glob) and _may_be_operation(glob[len(glob) - nodes :])
+        ]
+        metrics = await self.metrics([names for names, _ in splits], limit)
+        found: dict[str, Leaf] = {}
+        for (_, wanted), meant in zip(splits, metrics, strict=True):
+            # A longer operation comes later, and takes the place of a shorter one's line.
+            leaves = [leaf_of(*one, operation) for one in meant for operation in operations_meant(wanted, one[1].kind)]
+            found.update((leaf.path, leaf) for leaf in leaves)
+            if len(found) > limit:
+                raise ValueError(f"means more than {limit:,} lines; write a pattern that means fewer")
+        return [found[path] for path in sorted(found)]
+
+    async def metrics(self, globs: Sequence[Glob], limit: int) -> list[list[tuple[str, Metric]]]:
+        """The metrics whose whole name each of the patterns means."""
+        paths = [literal(glob) for glob in globs]
+        places = iter(await self.search([glob for glob, path in zip(globs, paths, strict=True) if path is None], limit))
+        meant = [[one.path for one in next(places) if one.is_name] if path is None else [path] for path in paths]
+        found = await self._names.find({name for names in meant for name in names if is_name(name)})
+        return [[(name, found[name]) for name in names if name in found] for names in meant]
+
+    async def search(self, globs: Sequence[Glob], limit: int) -> list[list[Place]]:
+        """See NameIndex.search. Without patterns it does not read the names."""
+        return await self._index.search(globs, limit) if globs else []
+
+
+def leaf_of(name: str, metric: Metric, operation: str | None) -> Leaf:
+    """The line of an operation of a whole name; without one its path is the name."""
+    path = name if operation is None else f"{name}.{operation}"
+    return Leaf(path, name, operation or DEFAULT_OPERATION[metric.kind], metric, None, {"name": path})
+
+
+def operations_meant(wanted: Glob, kind: Kind) -> Sequence[str | None]:
+    """The operations of a metric that the last nodes of a path mean; None is the default one."""
+    if not wanted:
+        return (None,)
+    text = literal(wanted)
+    if text is None:
+        return [operation for operation in OPERATIONS_OF[kind] if wanted[0].matches(operation)]
+    return [text] if text in OPERATIONS_OF[kind] or (kind == "value" and percent_of(text) is not None) else ()
+
+
+def _may_be_operation(wanted: Glob) -> bool:
+    """Whether nodes can be an operation of some metric; none are the default one."""
+    text = literal(wanted)
+    if not wanted:
+        return True
+    if text is None:
+        return len(wanted) == 1
+    return text in SUMMARIES or percent_of(text) is not None
