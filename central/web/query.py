@@ -140,7 +140,7 @@ class QueryEndpoints:
                 found.append((name, metric, groups_of(series, filters, query.group_by or ())))
             choice = of_groups(found)
             segments = plan(start, query.end, _DAY)  # none where all of the range is hidden
-            if query.top is not None and len(choice.groups) > query.top and segments:
+            if query.top is not None and segments:
                 summaries = await self.store.aggregate(choice.groups, _DAY, segments)
                 choice = largest(choice, summaries, query.top)
         check_groups(query, len(choice.lines))

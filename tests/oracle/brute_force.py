@@ -42,7 +42,7 @@ class Sample(NamedTuple):
     """A point as it was sent, at a whole second; a plain one has the weight 1.
 
     ``values`` are the values in its histogram, each with its weight. A plain sample needs no histogram; a summary that
-    was sent without one has None.
+    was sent without one has None. A sample whose series was deleted is ``orphaned``: it counts in its name alone.
     """
 
     at: int
@@ -52,6 +52,7 @@ class Sample(NamedTuple):
     high: Decimal
     values: tuple[tuple[Decimal, Decimal], ...] | None
     tags: Mapping[str, str] = MappingProxyType({})
+    orphaned: bool = False
 
 
 def plain(at: int, value: Decimal) -> Sample:
@@ -87,6 +88,14 @@ class Sent:
         """Forget a name; False when there is none."""
         self.samples.pop(name, None)
         return self.kinds.pop(name, None) is not None
+
+    def delete_series(self, name: str, tags: Mapping[str, str]) -> bool:
+        """Forget a series, but not its samples in the total of its name; False when there is none."""
+        samples = self.samples.get(name, [])
+        found = [place for place, one in enumerate(samples) if one.tags == tags and not one.orphaned]
+        for place in found:
+            samples[place] = samples[place]._replace(orphaned=True)
+        return bool(found)
 
     def within(self, name: str, start: int, end: int) -> list[Sample]:
         """The samples of a name within [start, end) that are not hidden."""

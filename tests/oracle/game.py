@@ -100,6 +100,8 @@ class Game:
     """Whether the database may be away: then a question may be answered with 503."""
     incomplete: int = 0
     """Answers that said that some points are not there yet."""
+    incomplete_groups: int = 0
+    """Those of them that were of groups."""
 
     async def load(self) -> None:
         """Many points of all days at once."""
@@ -127,7 +129,9 @@ class Game:
         choice = self.dice.random()
         if choice < 0.08:
             await self._delete(self.dice.choice(NAMES))
-        elif choice < 0.2 and self.stored:
+        elif choice < 0.2:
+            await self._delete_series(self.dice.choice(NAMES))
+        elif choice < 0.32 and self.stored:
             await self._again(*self.dice.choice(self.stored))
         else:
             await self._send([self._item() for _ in range(self.dice.choice((1, 1, 3, 40)))])
@@ -181,6 +185,14 @@ class Game:
         reply = await self.central.ask("DELETE", f"/api/admin/metrics/{name}")
         assert reply.status == (200 if self.sent.delete(name) else 404), reply.text
 
+    async def _delete_series(self, name: str) -> None:
+        """A series that is there, if the name has any, or else perhaps one that is not."""
+        tags = [one.tags for one in self.sent.samples.get(name, ()) if one.tags]
+        wanted = self.dice.choice(tags) if tags else {"env": "prod"}
+        query = {"tags": ",".join(f"{key}:{value}" for key, value in wanted.items())}
+        reply = await self.central.ask("DELETE", f"/api/admin/metrics/{name}/series", params=query)
+        assert reply.status == (200 if self.sent.delete_series(name, wanted) else 404), (query, reply.text)
+
     # --- questions
 
     async def _ask(self) -> None:
@@ -207,9 +219,11 @@ class Game:
         self.incomplete += incomplete
         lines = [line for name in names for line in asked.chosen.lines(self.sent, name, start, end)]
         if incomplete:
-            if not asked.chosen.by_series:
-                for line, samples in lines:
-                    self._check_not_twice(line.name, asked, seen[line], dict(by_window(samples, asked.windows)))
+            self.incomplete_groups += asked.chosen.keys is not None
+            if asked.chosen.top is None:  # which groups are the largest, only all points can say
+                known = dict(lines)
+                for line, rows in seen.items():
+                    self._check_not_twice(line.name, rows, dict(by_window(known[line], asked.windows)))
             return
         if not asked.csv:  # CSV has no place for a line without windows
             assert list(seen) == [line for line, _ in lines], query
@@ -222,11 +236,11 @@ class Game:
                 self._check(line.name, at, asked, row, of_window)
         assert not seen, query
 
-    def _check_not_twice(self, name: str, asked: Asked, rows: list[tuple[int, Row]], known: Mapping[int, Any]) -> None:
+    def _check_not_twice(self, name: str, rows: list[tuple[int, Row]], known: Mapping[int, list[Sample]]) -> None:
         """Some points may be missing, and none may be there twice. Raises AssertionError that tells them."""
-        for at, row in rows if asked.columns == ("count",) else ():
-            most = self.sent.value(name, "count", known[at], asked.windows.seconds) if at in known else 0
-            assert (row["count"] or 0) <= most, (name, at, row)
+        for at, row in rows:
+            most = self.sent.value(name, "count", known[at], 1) if at in known else 0
+            assert (row.get("count") or 0) <= most, (name, at, row)
 
     def _check(self, name: str, at: int, asked: Asked, row: Row, samples: list[Sample] | None) -> None:
         """Compare the numbers of a window; without samples it was filled. Raises AssertionError that tells them."""

@@ -47,17 +47,20 @@ class Chosen(NamedTuple):
         """The lines of a name in the order of an answer, each with its samples within the range."""
         if not self.by_series:
             return [(Line(name), sent.within(name, start, end))]
-        samples = [one for one in sent.within(name, start, end) if self._holds(one.tags)]
+        samples = [one for one in sent.within(name, start, end) if self._takes(one)]
         if self.keys is None:
             # A line without samples is there if some other time has one, or might have.
             might = name in sent.kinds and self._holds({})
-            known = might or any(self._holds(one.tags) for one in sent.samples.get(name, ()))
+            known = might or any(self._takes(one) for one in sent.samples.get(name, ()))
             return [(Line(name), samples)] if known else []
         groups: dict[tuple[str | None, ...], list[Sample]] = {}
         for one in samples:
             groups.setdefault(tuple(one.tags.get(key) for key in self.keys), []).append(one)
         lines = [(Line(name, values), groups[values]) for values in sorted(groups, key=_in_order)]
         return lines if self.top is None else _largest(lines, sent, self.top)
+
+    def _takes(self, sample: Sample) -> bool:
+        return not sample.orphaned and self._holds(sample.tags)
 
     def _holds(self, tags: Mapping[str, str]) -> bool:
         return all(_meets(tags, condition) for condition in self.conditions)

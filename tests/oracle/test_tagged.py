@@ -45,6 +45,19 @@ def test_all_conditions_must_hold(conditions: tuple[str, ...], total: int) -> No
     assert sums(Chosen(conditions), sent()) == [(Line("a"), total)]
 
 
+def test_a_deleted_series_counts_in_its_name_alone() -> None:
+    of = sent()
+    assert of.delete_series("a", TAGGED[1])
+    assert not of.delete_series("a", TAGGED[1])
+    assert of.add("a", "counter", plain(5, Decimal(100))._replace(tags=TAGGED[1]))
+    assert sums(Chosen(), of) == [(Line("a"), 115)]
+    assert sums(Chosen(keys=("env",)), of) == [
+        (Line("a", (value,)), total) for value, total in ((None, 8), ("", 4), ("dev", 100), ("prod", 1))
+    ]
+    assert of.delete_series("a", TAGGED[1])
+    assert sums(Chosen(("env:dev",)), of) == []
+
+
 def test_a_condition_that_no_series_meets_gives_no_line() -> None:
     assert sums(Chosen(("region:*",)), sent()) == []
     assert sums(Chosen(("!env:x",)), Sent()) == []

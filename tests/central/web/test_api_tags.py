@@ -137,6 +137,12 @@ async def test_the_largest_groups_are_named_and_the_rest_is_one(stored: Central)
     ]
 
 
+@pytest.mark.parametrize("top", ["4", "5", "6"])
+async def test_the_largest_come_first_also_where_nearly_all_are_named(stored: Central, top: str) -> None:
+    data = await ask(stored, name="shop.orders", group_by="host", top=top)
+    assert [group["points"][0]["value"] for group in data] == [48, 24, 12, 6, 3]
+
+
 @pytest.mark.parametrize("more", [{}, {"top": "1"}, {"operation": "p50", "name": "shop.ms", "top": "1"}])
 async def test_a_range_without_a_whole_second_has_no_group(stored: Central, more: dict[str, str]) -> None:
     nothing = {"start": SPAN["start"][:-1] + ".1Z", "end": SPAN["start"][:-1] + ".9Z"}
