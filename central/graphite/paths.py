@@ -8,17 +8,23 @@ A name may be a folder too: shop.orders is a name, and shop.orders.eu may be one
 longest text whose rest is a name, so shop.orders.sum is the sum of shop.orders, and never a name of its own.
 """
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from central.graphite.globs import Glob, literal, parse_globs
 from central.graphite.name_index import NameIndex
 from central.graphite.name_tree import Place
+from central.graphite.regexes import prefix_of
+from central.graphite.tags import NAME, Expression, all_hold, filters_of, parse_expressions
 from central.ingest.names import Names
 from central.query.operations import SUMMARIES, percent_of
+from central.query.tags import UNTAGGED
 from central.store.base import Metric, Store
+from central.store.series import FoundSeries
 from protocol.item import Kind
 from protocol.names import is_name
+from protocol.tags import parse_tags
 
 OPERATIONS_OF: Final[Mapping[Kind, tuple[str, ...]]] = {
     "counter": SUMMARIES,
@@ -27,6 +33,12 @@ OPERATIONS_OF: Final[Mapping[Kind, tuple[str, ...]]] = {
 """The leaves of a metric. Of a value, any other percentile may be asked for too."""
 DEFAULT_OPERATION: Final[Mapping[Kind, str]] = {"counter": "sum", "value": "avg"}
 """What a name without an operation means."""
+
+
+MOST_SERIES: Final = 10_000
+"""At how many series one search by tags may look."""
+MOST_NAMES: Final = 10_000
+"""At how many names a regular expression of the name may look."""
 
 
 class Leaf(NamedTuple):
@@ -74,6 +86,29 @@ class Finder:
                 raise ValueError(f"means more than {limit:,} lines; write a pattern that means fewer")
         return [found[path] for path in sorted(found)]
 
+    async def by_tags(self, expressions: Sequence[str], limit: int) -> list[Leaf]:
+        """The series that meet all of Graphite's expressions over tags, in the order of their paths.
+
+        Samples without tags are one more series where they meet them. Without an expression such as name=... or
+        name=~..., a series has only the line of its default operation.
+        """
+        conditions = parse_expressions(expressions)
+        of_name = [one for one in conditions if one.key == NAME]
+        of_tags = [one for one in conditions if one.key != NAME]
+        wanted = await self._named(of_name, limit)
+        ids = None if wanted is None else sorted({leaf.metric.id for leaf in wanted})
+        filters = filters_of(of_tags)
+        if ids is None and not filters:
+            raise ValueError("must have an expression with '=' or '=~' of a tag, or with '=' of the name")
+        series = await self._store.series.search(ids, filters, MOST_SERIES + 1)
+        if len(series) > MOST_SERIES:
+            raise ValueError(f"looks at more than {MOST_SERIES:,} series; add an expression with '=', such as env=prod")
+        lines = wanted if wanted is not None else await self._defaults(series, of_name)
+        found = _tagged(lines, series, of_tags)
+        if len(found) > limit:
+            raise ValueError(f"means more than {limit:,} lines; add an expression, such as env=prod")
+        return sorted(found, key=lambda leaf: leaf.path)
+
     async def metrics(self, globs: Sequence[Glob], limit: int) -> list[list[tuple[str, Metric]]]:
         """The metrics whose whole name each of the patterns means."""
         paths = [literal(glob) for glob in globs]
@@ -85,6 +120,55 @@ class Finder:
     async def search(self, globs: Sequence[Glob], limit: int) -> list[list[Place]]:
         """See NameIndex.search. Without patterns it does not read the names."""
         return await self._index.search(globs, limit) if globs else []
+
+    async def _named(self, of_name: Sequence[Expression], limit: int) -> list[Leaf] | None:
+        """The lines of whole names whose path meets the expressions; None if none of these needs a certain name."""
+        exact = next((one.value for one in of_name if one.operator == "=" and one.value), None)
+        regex = next((one.regex for one in of_name if one.regex is not None and not one.holds("")), None)
+        if exact is not None:
+            leaves = await self.expand(exact, limit) if is_name(exact) else []
+        elif regex is not None:
+            prefix = prefix_of(regex)
+            names = await self._store.names.page(prefix, "", MOST_NAMES + 1)
+            if len(names) > MOST_NAMES:
+                raise ValueError(
+                    f"looks at more than {MOST_NAMES:,} names; begin that of the name with more plain text"
+                )
+            # A part of the plain text may be of the operation, as in shop.orders.su.*
+            metrics = await self._names.find({*(one.name for one in names), prefix.rpartition(".")[0]} - {""})
+            leaves = [
+                leaf_of(name, metric, operation)
+                for name, metric in metrics.items()
+                for operation in (None, *OPERATIONS_OF[metric.kind])
+            ]
+        else:
+            return None
+        return [leaf for leaf in leaves if all_hold(of_name, leaf.tags)]
+
+    async def _defaults(self, series: Sequence[FoundSeries], of_name: Sequence[Expression]) -> list[Leaf]:
+        """The lines of the default operations of the names of these series."""
+        metrics = await self._names.find({one.name for one in series})
+        leaves = [leaf_of(name, metric, None) for name, metric in metrics.items()]
+        return [leaf for leaf in leaves if all_hold(of_name, leaf.tags)]
+
+
+def _tagged(lines: Iterable[Leaf], series: Iterable[FoundSeries], of_tags: Sequence[Expression]) -> list[Leaf]:
+    """A line of each series that meets the expressions, for each line of its whole name."""
+    of_names: defaultdict[str, list[tuple[int, dict[str, str]]]] = defaultdict(list)
+    for name, one in series:
+        if all_hold(of_tags, tags := parse_tags(one.tags)):
+            of_names[name].append((one.id, tags))
+    without = [(UNTAGGED.id, dict[str, str]())] if all_hold(of_tags, {}) else []
+    return [
+        leaf._replace(path=tagged_path(leaf.path, tags), series_id=key, tags={**tags, NAME: leaf.path})
+        for leaf in lines
+        for key, tags in (*without, *of_names[leaf.name])
+    ]
+
+
+def tagged_path(path: str, tags: Mapping[str, str]) -> str:
+    """The text of a series: its path and its tags in order."""
+    return ";".join((path, *(f"{key}={tags[key]}" for key in sorted(tags))))
 
 
 def leaf_of(name: str, metric: Metric, operation: str | None) -> Leaf:

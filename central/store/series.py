@@ -29,6 +29,13 @@ class Series(NamedTuple):
     tags: str
 
 
+class FoundSeries(NamedTuple):
+    """A series and the name that it belongs to."""
+
+    name: str
+    series: Series
+
+
 class SeriesCaps(NamedTuple):
     """How many series there may be: in all, and per metric. The overflow series of a metric does not count."""
 
@@ -72,6 +79,17 @@ class SeriesStore(Protocol):
 
     async def select(self, metric_id: int, filters: Sequence[TagFilter], after: int, limit: int) -> list[Series]:
         """Series of a metric that meet all filters, with ids after ``after``, in the order of ids."""
+
+    async def search(
+        self, metric_ids: Sequence[int] | None, filters: Sequence[TagFilter], limit: int
+    ) -> list[FoundSeries]:
+        """At most ``limit`` series that meet all filters, in order of ids: of these metrics, or with None of all."""
+
+    async def all_keys(self, prefix: str, limit: int) -> list[str]:
+        """The keys of all metrics' tags that begin with ``prefix``, in order."""
+
+    async def all_values(self, key: str, prefix: str, limit: int) -> list[str]:
+        """The values of a key of all metrics' tags that begin with ``prefix``, in byte order."""
 
     async def keys(self, metric_id: int) -> list[TagKey]:
         """The keys of a metric's tags, in order."""

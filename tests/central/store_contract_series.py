@@ -136,6 +136,34 @@ class SeriesContract:
         ]
         assert await store.series.values(metric.id, TagFilter("zone", "*"), "", 9) == [TagValue("", 1)]
 
+    async def test_series_of_all_names_are_found_by_their_tags(self, open_store: OpenStore) -> None:
+        store = await open_store()
+        one, two = await name(store, "a"), await name(store, "b")
+        made = [("a", series) for series in await resolve(store, one, *HOSTS)]
+        made += [("b", series) for series in await resolve(store, two, *HOSTS[:2])]
+        search = store.series.search
+        assert await search(None, [], 99) == sorted(made, key=lambda found: found[1].id)
+        assert await search([one.id, two.id], [TagFilter("host", "web-1")], 99) == [made[0], made[7]]
+        assert await search([two.id], [TagFilter("host", "*")], 99) == made[7:]
+        assert await search(None, [TagFilter("env", "prod"), TagFilter("host", "1*")], 99) == made[3:5]
+        assert await search(None, [TagFilter("env", "*", True)], 99) == made[5:6]
+        assert await search(None, [], 2) == made[:2]
+        assert await search([], [], 99) == []
+
+    async def test_keys_and_values_of_all_names_are_listed(self, open_store: OpenStore) -> None:
+        store = await open_store()
+        await resolve(store, await name(store, "a"), *HOSTS)
+        await resolve(store, await name(store, "b"), "env:dev,host:web-1", "e_v:x")
+        assert await store.series.all_keys("", 9) == ["e_v", "env", "host", "zone"]
+        assert await store.series.all_keys("e_", 9) == ["e_v"]
+        assert await store.series.all_keys("e", 1) == ["e_v"]
+        assert await store.series.all_values("env", "", 9) == ["dev", "prod", "prod ", "test"]
+        assert await store.series.all_values("host", "1", 9) == ["100%", "100_"]
+        assert await store.series.all_values("host", "100%", 9) == ["100%"]
+        assert await store.series.all_values("host", "日", 9) == ["日本"]
+        assert await store.series.all_values("zone", "", 9) == [""]
+        assert await store.series.all_values("nothing", "", 9) == []
+
     async def test_a_deleted_series_is_gone_and_comes_back_with_another_id(self, open_store: OpenStore) -> None:
         store = await open_store()
         metric = await name(store, "a")

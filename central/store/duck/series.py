@@ -8,7 +8,18 @@ from typing import Final
 from central.store.duck.engine import Connection, Engine, Lane
 from central.store.duck.keys import last_id, set_last_id
 from central.store.duck.sql import HISTOGRAMS, ROLLUPS
-from central.store.series import ANYTHING, NewSeries, Series, SeriesCaps, TagFilter, TagKey, TagValue, admit, to_like
+from central.store.series import (
+    ANYTHING,
+    FoundSeries,
+    NewSeries,
+    Series,
+    SeriesCaps,
+    TagFilter,
+    TagKey,
+    TagValue,
+    admit,
+    to_like,
+)
 from protocol.tags import OVERFLOW, parse_tags
 
 _ROWS: Final = "(SELECT unnest(from_json(?, '[\"JSON\"]')) AS j)"
@@ -39,6 +50,26 @@ class DuckSeries:
         return await self._engine.read(
             lambda cursor: _select(cursor, metric_id, filters, after, limit), lane=Lane.QUERY
         )
+
+    async def search(
+        self, metric_ids: Sequence[int] | None, filters: Sequence[TagFilter], limit: int
+    ) -> list[FoundSeries]:
+        """See SeriesStore."""
+        return await self._engine.read(lambda cursor: _search(cursor, metric_ids, filters, limit), lane=Lane.QUERY)
+
+    async def all_keys(self, prefix: str, limit: int) -> list[str]:
+        """See SeriesStore."""
+        sql = "SELECT DISTINCT key FROM series_tags WHERE starts_with(key, ?) ORDER BY key LIMIT ?"
+        return await self._texts(sql, [prefix, limit])
+
+    async def all_values(self, key: str, prefix: str, limit: int) -> list[str]:
+        """See SeriesStore."""
+        sql = "SELECT DISTINCT value FROM series_tags WHERE key = ? AND starts_with(value, ?) ORDER BY value LIMIT ?"
+        return await self._texts(sql, [key, prefix, limit])
+
+    async def _texts(self, sql: str, given: list[object]) -> list[str]:
+        rows = await self._engine.read(lambda cursor: cursor.execute(sql, given).fetchall(), lane=Lane.QUERY)
+        return [text for (text,) in rows]
 
     async def keys(self, metric_id: int) -> list[TagKey]:
         """See SeriesStore."""
@@ -123,6 +154,25 @@ def _select(cursor: Connection, metric_id: int, filters: Sequence[TagFilter], af
         given += [metric_id, *values]
     rows = cursor.execute(f"{sql} ORDER BY id LIMIT ?", [*given, limit]).fetchall()
     return [Series(*row) for row in rows]
+
+
+def _search(
+    cursor: Connection, metric_ids: Sequence[int] | None, filters: Sequence[TagFilter], limit: int
+) -> list[FoundSeries]:
+    conditions, given = ["TRUE"], list[object]()
+    if metric_ids is not None:
+        conditions.append("metric_id IN (SELECT unnest(from_json(?, '[\"INTEGER\"]')))")
+        given.append(json.dumps(list(metric_ids)))
+    for tag in filters:
+        condition, values = _condition(tag)
+        conditions.append(f"series.id {'NOT ' * tag.negated}IN (SELECT series_id FROM series_tags WHERE {condition})")
+        given += values
+    sql = (
+        "SELECT metrics.name, series.id, series.tags FROM series INNER JOIN metrics ON metrics.id = series.metric_id"
+        f" WHERE {' AND '.join(conditions)} ORDER BY series.id LIMIT ?"
+    )
+    rows = cursor.execute(sql, [*given, limit]).fetchall()
+    return [FoundSeries(name, Series(key, tags)) for name, key, tags in rows]
 
 
 def _condition(tag: TagFilter) -> tuple[str, list[str]]:

@@ -10,6 +10,7 @@ from central.store.mysql.names import LOCK, take_lock
 from central.store.mysql.pool import Pool
 from central.store.series import (
     ANYTHING,
+    FoundSeries,
     NewSeries,
     Series,
     SeriesCaps,
@@ -61,6 +62,43 @@ class MySQLSeries:
             lambda connection: connection.rows(f"{sql} ORDER BY id LIMIT %s", [*given, limit])
         )
         return [Series(key, tags.decode()) for key, tags in rows]
+
+    async def search(
+        self, metric_ids: Sequence[int] | None, filters: Sequence[TagFilter], limit: int
+    ) -> list[FoundSeries]:
+        """See SeriesStore."""
+        if metric_ids is not None and not metric_ids:
+            return []
+        conditions, given = ["TRUE"], list[object]()
+        if metric_ids is not None:
+            conditions.append(f"metric_id IN ({', '.join(map(str, metric_ids))})")
+        for tag in filters:
+            condition, values = _condition(tag)
+            conditions.append(
+                f"series.id {'NOT ' * tag.negated}IN (SELECT series_id FROM series_tags WHERE {condition})"
+            )
+            given += values
+        sql = (
+            "SELECT metrics.name, series.id, series.tags FROM series INNER JOIN metrics"
+            f" ON metrics.id = series.metric_id WHERE {' AND '.join(conditions)} ORDER BY series.id LIMIT %s"
+        )
+        rows = await self._readers.ask(lambda connection: connection.rows(sql, [*given, limit]))
+        return [FoundSeries(name, Series(key, tags.decode())) for name, key, tags in rows]
+
+    async def all_keys(self, prefix: str, limit: int) -> list[str]:
+        """See SeriesStore."""
+        sql = "SELECT DISTINCT tag_key FROM series_tags WHERE tag_key LIKE %s ESCAPE '!' ORDER BY tag_key LIMIT %s"
+        given = [to_like(prefix) + "%", limit]
+        return [key for (key,) in await self._readers.ask(lambda connection: connection.rows(sql, given))]
+
+    async def all_values(self, key: str, prefix: str, limit: int) -> list[str]:
+        """See SeriesStore."""
+        sql = (
+            f"SELECT DISTINCT tag_value FROM series_tags WHERE tag_key = %s AND tag_value LIKE"
+            f" {_bytes(to_like(prefix) + '%')} ESCAPE '!' ORDER BY tag_value LIMIT %s"
+        )
+        rows = await self._readers.ask(lambda connection: connection.rows(sql, [key, limit]))
+        return [value.decode() for (value,) in rows]
 
     async def keys(self, metric_id: int) -> list[TagKey]:
         """See SeriesStore."""
