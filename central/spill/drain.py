@@ -189,7 +189,8 @@ class Drain:
         self.counts.left_out += sum(len(group.requests) for group in groups) - len(requests)
         if made.rejected:
             self.counts.rejected += len(made.rejected)
-            _log.error("spilled_points_rejected", points=len(made.rejected), example=made.rejected[0]._asdict())
+            example = made.rejected[0]._replace(histogram=None)._asdict()  # its bytes say nothing in a log
+            _log.error("spilled_points_rejected", points=len(made.rejected), example=example)
 
 
 def bunches(reads: Iterable[Read]) -> Iterator[list[Read]]:
@@ -238,5 +239,5 @@ def still_missing(
 def _rejected(request: SpilledRequest, submission: Submission) -> Iterator[RejectedPoint]:
     """The request's points that no name can take. They were acknowledged, so the store keeps them for an operator."""
     for entry in submission.rejected:
-        name, kind, value, recorded_at, weight, low, high, *_ = request.points[entry.place]
-        yield RejectedPoint(name, kind, recorded_at, value, weight, low, high, entry.fault.code)
+        name, kind, value, recorded_at, weight, low, high, histogram, tags = request.points[entry.place]
+        yield RejectedPoint(name, kind, recorded_at, value, weight, low, high, entry.fault.code, tags, histogram)

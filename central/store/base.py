@@ -142,7 +142,10 @@ class Remembered(NamedTuple):
 
 
 class RejectedPoint(NamedTuple):
-    """A point that was acknowledged from the spill, and that its name could not take later. Numbers are in units."""
+    """A point that was acknowledged from the spill, and that its name could not take later. Numbers are in units.
+
+    ``tags`` are in canonical form. ``histogram`` is as in Row.
+    """
 
     name: str
     kind: Kind
@@ -152,6 +155,8 @@ class RejectedPoint(NamedTuple):
     low: int | None
     high: int | None
     reason: str
+    tags: str | None = None
+    histogram: bytes | None = None
 
 
 @dataclass(slots=True)

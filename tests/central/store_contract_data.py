@@ -243,7 +243,7 @@ class GroupsContract:
         wanted = group([plain(metric, 5)])
         wanted.rejected = [
             RejectedPoint("b", "counter", NOW, -MAX_UNITS, None, None, None, "METRIC_TYPE_CONFLICT"),
-            RejectedPoint("c", "value", NOW, 5, UNIT, 1, MAX_UNITS, "TOO_MANY_METRICS"),
+            RejectedPoint("c", "value", NOW, 5, UNIT, 1, MAX_UNITS, "TOO_MANY_METRICS", "city:Zürich", b"\x01\x00"),
         ]
         await store.commit(wanted)
         await store.commit(wanted, again=True)

@@ -93,7 +93,7 @@ CREATE_IDS: Final = (
     "CREATE TABLE IF NOT EXISTS {table} (high UBIGINT NOT NULL, low UBIGINT NOT NULL,"
     " body_high UBIGINT NOT NULL, body_low UBIGINT NOT NULL, answer BLOB)"
 )
-PUT_REJECTED: Final = "INSERT INTO rejected_points VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+PUT_REJECTED: Final = "INSERT INTO rejected_points VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 PUT_IDS: Final = "INSERT INTO {table} SELECT * FROM incoming_ids"
 
 

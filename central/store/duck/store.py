@@ -290,7 +290,7 @@ def _table(day: int) -> str:
 def _aside(point: RejectedPoint) -> list[object]:
     numbers = (point.value, point.weight, point.low, point.high)
     decimals = [None if units is None else _EXACT.scaleb(Decimal(units), -DECIMALS) for units in numbers]
-    return [point.name, point.kind, point.recorded_at, *decimals, point.reason]
+    return [point.name, point.kind, point.recorded_at, *decimals, point.reason, point.tags, point.histogram]
 
 
 def _aggregate(cursor: Connection, members: Members, window: int, segments: Sequence[Segment]) -> Buckets:

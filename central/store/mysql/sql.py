@@ -77,15 +77,20 @@ def request_ids(day: int, entries: Iterable[RequestId]) -> list[str]:
 
 
 def rejected(points: Iterable[RejectedPoint]) -> list[str]:
-    """Statements that store rejected points for an operator. Names and codes are sent as hexadecimal."""
+    """Statements that store rejected points for an operator. Names, codes and tags are sent as hexadecimal."""
     tuples = [
         f"(CONVERT(X'{point.name.encode().hex()}' USING ascii),'{point.kind}',{stamp_text(point.recorded_at)},"
         f"{decimal(point.value)},{nullable(point.weight)},{nullable(point.low)},{nullable(point.high)},"
-        f"CONVERT(X'{point.reason.encode().hex()}' USING utf8mb4))"
+        f"{_text(point.reason)},{_text(point.tags)},{blob(point.histogram)})"
         for point in points
     ]
-    columns = "name, type, recorded_at, value, samples, min_value, max_value, reason"
+    columns = "name, type, recorded_at, value, samples, min_value, max_value, reason, tags, histogram"
     return list(statements(f"INSERT INTO rejected_points ({columns}) VALUES ", tuples))
+
+
+def _text(text: str | None) -> str:
+    """A text as a literal, or NULL."""
+    return "NULL" if text is None else f"CONVERT(X'{text.encode().hex()}' USING utf8mb4)"
 
 
 def other_day(day: int, entries: Iterable[RequestId]) -> list[str]:

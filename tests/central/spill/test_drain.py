@@ -4,6 +4,7 @@ import asyncio
 import os
 
 import pytest
+from structlog.testing import capture_logs
 
 from central.ingest.submission import Submission
 from central.spill.drain import MAX_ROWS, Read, bunches, still_missing
@@ -23,12 +24,16 @@ from central.store.base import (
 )
 from central.store.plan import plan
 from central.store.series import SeriesCaps
+from protocol.histogram import bucket_of, encode, from_text, to_text
 from protocol.item import Item
 from protocol.numbers import UNIT
 from protocol.tags import OVERFLOW
 from tests.central.spill_help import Process, World
 from tests.central.store_help import DAY, FAR, NOW, TODAY, as_rows, group, name, plain
 from tests.central.write_help import item, sent, total
+
+FIVES = to_text(encode({bucket_of(5 * UNIT): 2 * UNIT}))
+"""The histogram of the value 5, twice."""
 
 
 async def spill(process: Process, *submissions: Submission) -> None:
@@ -259,6 +264,20 @@ async def test_a_name_that_has_another_type_by_then_is_kept_aside(all_of: World,
     assert await left(one) == (0, 0, 0)
     assert (await total(all_of.store, "b"), await all_of.store.count_rejected()) == (1, 1)
     assert one.drain.counts.rejected == 1
+
+
+async def test_what_is_kept_aside_has_its_tags_and_its_histogram(all_of: World, one: Process) -> None:
+    summary = {"count": 2, "min": 5, "max": 5, "histogram": FIVES, "tags": {"host": "b", "env": "é"}}
+    await spill(one, sent({**item(kind="value"), **summary}, {**item(kind="value"), "tags": {"host": "a"}}))
+    await name(all_of.store, "a", "counter")
+    with capture_logs() as log:
+        await one.drain.round()
+    statement = "SELECT samples::INTEGER, min_value::INTEGER, tags, histogram FROM rejected_points ORDER BY tags"
+    assert await all_of.store.engine.read(lambda cursor: cursor.execute(statement).fetchall()) == [
+        (2, 5, "env:é,host:b", from_text(FIVES)),
+        (None, None, "host:a", None),
+    ]
+    assert [(entry["points"], entry["example"]["tags"]) for entry in log if "example" in entry] == [(2, "env:é,host:b")]
 
 
 async def test_tags_go_through_the_spill_and_get_their_series_there(all_of: World) -> None:

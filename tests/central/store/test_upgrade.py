@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from central.store.base import IdGroup, Remembered, Row, Store
+from central.store.base import IdGroup, RejectedPoint, Remembered, Row, Store
 from central.store.duck.store import FILE_NAME, DuckStore
 from central.store.folding import HistogramFold
 from central.store.mysql.store import MySQLStore
@@ -82,6 +82,10 @@ async def answers_and_goes_on(store: DuckStore | MySQLStore, clock: Clock) -> No
     await store.commit(group(rows[-1:]))
     await assert_groups(store, [IdGroup(1, VALUE, (0,)), IdGroup(2, VALUE, (red,))], rows)
     await assert_same(store, rows)
+    aside = group()
+    aside.rejected = [RejectedPoint("old.value", "counter", NOW, UNIT, UNIT, 1, 1, "X", "c:red", rows[-2].histogram)]
+    await store.commit(aside)
+    assert await store.count_rejected() == 1
 
 
 async def assert_same(store: Store, rows: list[Row]) -> None:

@@ -220,15 +220,15 @@ async def test_rejected_points_are_kept_aside_with_their_group_and_counted(
     wanted = group([plain(metric, 5)])
     wanted.rejected = [
         RejectedPoint("b", "counter", NOW, -MAX_UNITS, None, None, None, "METRIC_TYPE_CONFLICT"),
-        RejectedPoint("c", "value", NOW, 15_000, UNIT, 1, MAX_UNITS, "it's over a cap"),
+        RejectedPoint("c", "value", NOW, 15_000, UNIT, 1, MAX_UNITS, "it's over a cap", "city:Zürich 'ß'", b"\x01\x00"),
     ]
     for _ in range(2):
         await store.commit(wanted, again=True)
     assert await store.count_rejected() == 2
-    columns = "name, type, CAST(value AS CHAR), CAST(samples AS CHAR), reason"
+    columns = "name, type, CAST(value AS CHAR), CAST(samples AS CHAR), reason, tags, histogram"
     assert mariadb.run(f"SELECT {columns} FROM {database}.rejected_points ORDER BY id") == (
-        ("b", "counter", "-9999999999999999.9999", None, "METRIC_TYPE_CONFLICT"),
-        ("c", "value", "1.5000", "1.0000", "it's over a cap"),
+        ("b", "counter", "-9999999999999999.9999", None, "METRIC_TYPE_CONFLICT", None, None),
+        ("c", "value", "1.5000", "1.0000", "it's over a cap", "city:Zürich 'ß'", b"\x01\x00"),
     )
     await assert_levels_agree(store, [metric.id], wanted.rows)
 
