@@ -6,6 +6,7 @@ from central.web.openapi import components
 from central.web.openapi.components import Json, ref
 from central.web.openapi.endpoint import Endpoint
 from central.web.openapi.endpoints import endpoints
+from central.web.openapi.schemas import schemas
 
 TAGS: Final = {
     "Ingest": "Send metrics. A 201 means that they are durable. These endpoints need the scope ingest.",
@@ -41,7 +42,7 @@ def openapi(version: str) -> dict[str, Any]:
                     "description": "gf_, then 12 of a-z and 0-9, then _, then a secret of 43 characters.",
                 }
             },
-            "schemas": components.schemas(),
+            "schemas": schemas(),
             "headers": components.headers(),
             "responses": components.responses(),
         },

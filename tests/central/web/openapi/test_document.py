@@ -11,7 +11,9 @@ import schemathesis
 
 from central.web.openapi.components import CODES, MAX_RATE_LIMIT
 from central.web.openapi.document import openapi
+from protocol.histogram import bucket_of, encode, to_text
 from protocol.item import Fault, parse_item, parse_single
+from protocol.numbers import UNIT
 
 ROOT = Path(__file__).parents[4]
 SPEC = openapi("1.2.3")
@@ -129,6 +131,8 @@ def test_every_endpoint_with_a_key_tells_of_its_errors(path: str, method: str, o
 
 
 GOOD: dict[str, Any] = {"name": "a", "type": "value", "value": 1}
+ONE: dict[str, Any] = {"count": 1, "min": 1, "max": 1, "histogram": to_text(encode({bucket_of(UNIT): UNIT}))}
+"""What makes it a summary with a histogram."""
 
 
 @pytest.mark.parametrize(
@@ -149,6 +153,15 @@ GOOD: dict[str, Any] = {"name": "a", "type": "value", "value": 1}
         {**GOOD, "count": 2},
         {**GOOD, "min": 2, "max": 3},
         {**GOOD, "count": 0, "min": 2, "max": 3},
+        {**GOOD, **ONE},
+        {**GOOD, **ONE, "tags": {"env": "prod"}},
+        {**GOOD, **ONE, "type": "counter"},
+        {**GOOD, **ONE, "histogram": 1},
+        {**GOOD, **ONE, "histogram": ""},
+        {**GOOD, **ONE, "histogram": f"{ONE['histogram']}="},
+        {**GOOD, "histogram": ONE["histogram"]},
+        {**GOOD, "tags": {"a b": "c"}},
+        {**GOOD, "tags": {"a": 1}},
         {**GOOD, "extra": 1},
         {**GOOD, "type": "gauge"},
         {**GOOD, "name": ""},
