@@ -23,6 +23,7 @@ from central.access.refusals import Refusals
 from central.access.uses import KeyUses
 from central.compiled import CORE
 from central.fair_slots import FairSlots
+from central.graphite.paths import Finder
 from central.ingest.names import Names
 from central.meters import Meters, Sources
 from central.redis_services import RedisServices, with_outage_guard
@@ -39,6 +40,7 @@ from central.web.bodies import BODY_SECONDS, Bodies
 from central.web.connections import ConnectionBounds, Connections, within_descriptors
 from central.web.counts import RequestCounts
 from central.web.gate import Gate
+from central.web.graphite import GraphiteEndpoints
 from central.web.ingest import IngestEndpoints
 from central.web.keys import KeyEndpoints, KeyRules
 from central.web.middleware import SLOW_SECONDS, MiddlewareOptions, middleware, undated
@@ -244,6 +246,7 @@ def _endpoints(
         ),
         queries=QueryEndpoints(store, names, core.retention, redis.spill, slots, outside.clock),
         series=SeriesEndpoints(store, names, commits, slots),
+        graphite=GraphiteEndpoints(store, Finder(store, names), bodies, slots),
         keys=KeyEndpoints(
             store,
             core.auth,

@@ -56,6 +56,18 @@ class Leaf(NamedTuple):
     tags: Mapping[str, str]
 
 
+class Node(NamedTuple):
+    """A node of the tree that Graphite shows: a leaf is an operation, and anything else can be opened."""
+
+    path: str
+    is_leaf: bool
+
+    @property
+    def text(self) -> str:
+        """The last part of the path."""
+        return self.path.rpartition(".")[2]
+
+
 class Finder:
     """Finds lines by path and by tags. The caller holds a slot for queries.
 
@@ -85,6 +97,37 @@ class Finder:
             if len(found) > limit:
                 raise ValueError(f"means more than {limit:,} lines; write a pattern that means fewer")
         return [found[path] for path in sorted(found)]
+
+    async def find(self, pattern: str, limit: int) -> list[Node]:
+        """The nodes that a path with wildcards means, in the order of their paths. At most ``limit``.
+
+        A name is no leaf, because its operations are below it. Of one path there may be a leaf and another node.
+        """
+        globs = parse_globs(pattern)
+        found = {Node(place.path, is_leaf=False) for places in await self.search(globs, limit) for place in places}
+        inner = [glob for glob in globs if len(glob) > 1]
+        metrics = await self.metrics([glob[:-1] for glob in inner], limit)
+        found |= {
+            Node(f"{name}.{operation}", is_leaf=True)
+            for glob, meant in zip(inner, metrics, strict=True)
+            for name, metric in meant
+            for operation in operations_meant(glob[-1:], metric.kind)
+        }
+        if len(found) > limit:
+            raise ValueError(f"means more than {limit:,} nodes; write a pattern that means fewer")
+        return sorted(found)
+
+    async def paths(self, prefix: str, limit: int) -> list[str]:
+        """The first paths of lines that begin with ``prefix``, in order. A name without an operation is one too."""
+        names = await self._store.names.page(prefix, "", limit) if is_name(prefix or "-") else []
+        parent = prefix.rpartition(".")[0]
+        metrics = await self._names.find({*(one.name for one in names), *filter(is_name, [parent])})
+        found = {
+            leaf_of(name, metric, operation).path
+            for name, metric in metrics.items()
+            for operation in (None, *OPERATIONS_OF[metric.kind])
+        }
+        return sorted(path for path in found if path.startswith(prefix))[:limit]
 
     async def by_tags(self, expressions: Sequence[str], limit: int) -> list[Leaf]:
         """The series that meet all of Graphite's expressions over tags, in the order of their paths.

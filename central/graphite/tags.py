@@ -58,9 +58,13 @@ def all_hold(expressions: Iterable[Expression], tags: Mapping[str, str]) -> bool
     return all(one.holds(tags.get(one.key, "")) for one in expressions)
 
 
+def key_of(text: str) -> str:
+    """The key of an expression: the first '=' ends it, but for a '!' before that."""
+    return text.partition("=")[0].removesuffix("!")
+
+
 def _parse(text: str) -> Expression:
-    # The first '=' ends the key, but for a '!' before it.
-    key = text.partition("=")[0].removesuffix("!")
+    key = key_of(text)
     rest = text[len(key) :]
     operator = next((one for one in OPERATORS if rest.startswith(one)), None)
     if operator is None:

@@ -3,7 +3,8 @@
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from aiohttp import web
+from aiohttp import BasicAuth, web
+from aiohttp.hdrs import AUTHORIZATION
 from multidict import istr
 
 from central.access.auth import Auth, Key
@@ -32,15 +33,20 @@ class Gate:
         self._refusals = refusals
         self._clock = clock
 
-    def __call__(self, scope: str, endpoint: Endpoint) -> Handler:
-        """The handler that checks a request and then calls ``endpoint``."""
+    def __call__(self, scope: str, endpoint: Endpoint, *, basic: bool = False) -> Handler:
+        """The handler that checks a request and then calls ``endpoint``.
+
+        With ``basic``, the key may also come as the password of basic authentication, with any user name.
+        """
         auth, limiter, uses, clock = self._auth, self._limiter, self._uses, self._clock
         refusals = self._refusals
 
         async def handle(request: web.Request) -> web.StreamResponse:
             now = clock()
             try:
-                key = await auth.authenticate(_one_key(request), request.remote)
+                key = await auth.authenticate(
+                    _one_key(request) or (_password(request) if basic else None), request.remote
+                )
                 _check_expiry(key, now)
             except ApiError:
                 await refusals.wait()
@@ -73,6 +79,20 @@ def _one_key(request: web.Request) -> str | None:
     if len(given) > 1:
         raise unauthorized("the request has more than one X-API-Key header; send one")
     return given[0]
+
+
+def _password(request: web.Request) -> str | None:
+    """The password of basic authentication. Raises ApiError if the header is none of it, or if there are two."""
+    given = request.headers.getall(AUTHORIZATION, [])
+    if not given:
+        return None
+    try:
+        (header,) = given
+        password: str = BasicAuth.decode(header).password
+    except ValueError:
+        message = "send one Authorization header with basic authentication, whose password is your API key"
+        raise unauthorized(message) from None
+    return password
 
 
 def _check_expiry(key: Key, now: float) -> None:

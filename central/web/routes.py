@@ -1,7 +1,9 @@
 """All paths of the service, and the endpoint that answers each."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from aiohttp import web
@@ -11,7 +13,8 @@ from central.retention import Retention
 from central.web import retention, static_page
 from central.web.admin import BackupEndpoint, MetricEndpoints
 from central.web.bodies import Bodies
-from central.web.gate import Gate
+from central.web.gate import Endpoint, Gate
+from central.web.graphite import GraphiteEndpoints
 from central.web.ingest import IngestEndpoints
 from central.web.keys import KeyEndpoints
 from central.web.middleware import Handler, careful
@@ -29,6 +32,7 @@ class Endpoints:
     ingest: IngestEndpoints
     queries: QueryEndpoints
     series: SeriesEndpoints
+    graphite: GraphiteEndpoints
     keys: KeyEndpoints
     metrics: MetricEndpoints
     backup: BackupEndpoint
@@ -50,6 +54,7 @@ def application(
     app = web.Application(middlewares=[middleware], client_max_size=MAX_BODY_BYTES)
     app.on_response_prepare.append(careful)
     _add_metrics(app.router, endpoints, gate)
+    _add_graphite(app.router, endpoints, partial(gate, "query", basic=True))
     _add_admin(app.router, endpoints, gate)
     _add_open(app.router, endpoints, version, loopback)
     return app
@@ -65,6 +70,21 @@ def _add_metrics(route: web.UrlDispatcher, endpoints: Endpoints, gate: Gate) -> 
     route.add_get("/api/metrics/{name}/tags", gate("query", endpoints.series.keys))
     route.add_get("/api/metrics/{name}/tags/{key:.+}", gate("query", endpoints.series.values))
     route.add_get("/api/metrics/{name}/series", gate("query", endpoints.series.list))
+
+
+def _add_graphite(route: web.UrlDispatcher, endpoints: Endpoints, behind: Callable[[Endpoint], Handler]) -> None:
+    graphite = endpoints.graphite
+    route.add_get("/graphite/metrics/find", behind(graphite.find))
+    route.add_post("/graphite/metrics/find", behind(graphite.find))
+    route.add_get("/graphite/metrics/expand", behind(graphite.expand))
+    route.add_post("/graphite/metrics/expand", behind(graphite.expand))
+    route.add_get("/graphite/metrics/index.json", behind(graphite.index))
+    route.add_get("/graphite/tags", behind(graphite.tags))
+    route.add_get("/graphite/tags/autoComplete/tags", behind(graphite.complete_tags))
+    route.add_get("/graphite/tags/autoComplete/values", behind(graphite.complete_values))
+    route.add_get("/graphite/tags/findSeries", behind(graphite.series))
+    route.add_get("/graphite/tags/{tag:.+}", behind(graphite.tag))
+    route.add_get("/graphite/version", behind(graphite.version))
 
 
 def _add_admin(route: web.UrlDispatcher, endpoints: Endpoints, gate: Gate) -> None:

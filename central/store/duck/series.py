@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Any, Final
 
 from central.store.duck.engine import Connection, Engine, Lane
 from central.store.duck.keys import last_id, set_last_id
@@ -60,23 +60,23 @@ class DuckSeries:
     async def all_keys(self, prefix: str, limit: int) -> list[str]:
         """See SeriesStore."""
         sql = "SELECT DISTINCT key FROM series_tags WHERE starts_with(key, ?) ORDER BY key LIMIT ?"
-        return await self._texts(sql, [prefix, limit])
+        return [key for (key,) in await self._rows(sql, [prefix, limit])]
 
-    async def all_values(self, key: str, prefix: str, limit: int) -> list[str]:
+    async def all_values(self, key: str, prefix: str, limit: int) -> list[TagValue]:
         """See SeriesStore."""
-        sql = "SELECT DISTINCT value FROM series_tags WHERE key = ? AND starts_with(value, ?) ORDER BY value LIMIT ?"
-        return await self._texts(sql, [key, prefix, limit])
+        sql = (
+            "SELECT value, count(*) FROM series_tags WHERE key = ? AND starts_with(value, ?)"
+            " GROUP BY value ORDER BY value LIMIT ?"
+        )
+        return [TagValue(*row) for row in await self._rows(sql, [key, prefix, limit])]
 
-    async def _texts(self, sql: str, given: list[object]) -> list[str]:
-        rows = await self._engine.read(lambda cursor: cursor.execute(sql, given).fetchall(), lane=Lane.QUERY)
-        return [text for (text,) in rows]
+    async def _rows(self, sql: str, given: list[object]) -> list[tuple[Any, ...]]:
+        return await self._engine.read(lambda cursor: cursor.execute(sql, given).fetchall(), lane=Lane.QUERY)
 
     async def keys(self, metric_id: int) -> list[TagKey]:
         """See SeriesStore."""
         sql = "SELECT key, count(DISTINCT value) FROM series_tags WHERE metric_id = ? GROUP BY key ORDER BY key"
-        return await self._engine.read(
-            lambda cursor: [TagKey(*row) for row in cursor.execute(sql, [metric_id]).fetchall()], lane=Lane.QUERY
-        )
+        return [TagKey(*row) for row in await self._rows(sql, [metric_id])]
 
     async def values(self, metric_id: int, tag: TagFilter, after: str, limit: int) -> list[TagValue]:
         """See SeriesStore."""
@@ -88,8 +88,7 @@ class DuckSeries:
             " GROUP BY value ORDER BY value LIMIT ?"
         )
         given = [metric_id, *parameters, after, limit]
-        found = await self._engine.read(lambda cursor: cursor.execute(sql, given).fetchall(), lane=Lane.QUERY)
-        return [TagValue(*row) for row in found]
+        return [TagValue(*row) for row in await self._rows(sql, given)]
 
     async def count(self) -> int:
         """See SeriesStore."""

@@ -11,14 +11,16 @@ from central.web.openapi.schemas import schemas
 TAGS: Final = {
     "Ingest": "Send metrics. A 201 means that they are durable. These endpoints need the scope ingest.",
     "Query": "Ask for exact answers. These endpoints need the scope query.",
+    "Graphite": "For Grafana and other readers of Graphite. These endpoints need the scope query. The key may also be "
+    "the password of basic authentication. Parameters that mean nothing here are ignored.",
     "Admin": "Manage keys, delete metrics, make backups. These endpoints need the scope admin.",
     "Service": "For probes, scrapers and readers. These endpoints need no key.",
 }
 _INTRO: Final = (
     "Send counters and values, and get exact sums, counts, averages, rates, extremes and percentiles per time window. "
-    "Every endpoint under /api needs an API key in the X-API-Key header. Numbers are exact decimals, written as plain "
-    "JSON numbers: read them as decimals if the last digit matters. Times are ISO 8601. Answers have UTC. "
-    "Every error has the same format: success, and error with code, message and details."
+    "Every endpoint under /api and /graphite needs an API key in the X-API-Key header. Numbers are exact decimals, "
+    "written as plain JSON numbers: read them as decimals if the last digit matters. Times are ISO 8601. Answers "
+    "have UTC. Every error has the same format: success, and error with code, message and details."
 )
 
 
@@ -40,7 +42,8 @@ def openapi(version: str) -> dict[str, Any]:
                     "in": "header",
                     "name": "X-API-Key",
                     "description": "gf_, then 12 of a-z and 0-9, then _, then a secret of 43 characters.",
-                }
+                },
+                "KeyAsPassword": {"type": "http", "scheme": "basic", "description": "The key is the password."},
             },
             "schemas": schemas(),
             "headers": components.headers(),
@@ -68,7 +71,7 @@ def _operation(endpoint: Endpoint) -> Json:
     errors = {str(status): ref("responses", components.ERRORS[status]) for status in _errors(endpoint)}
     return {
         **made,
-        "security": [{"ApiKey": []}],
+        "security": [{"ApiKey": []}, *([{"KeyAsPassword": []}] if endpoint.tag == "Graphite" else [])],
         "x-required-scope": endpoint.scope,
         "responses": dict(sorted({**answers, **errors}.items())),
     }

@@ -26,7 +26,7 @@ def body_of(name: str, example: Json) -> Json:
     return {"required": True, "content": {"application/json": {"schema": schema(name), "example": example}}}
 
 
-def json_answer(text: str, answer: Json, example: Json) -> Json:
+def json_answer(text: str, answer: Json, example: object) -> Json:
     """An answer in JSON."""
     return {"description": text, "content": {"application/json": {"schema": answer, "example": example}}}
 

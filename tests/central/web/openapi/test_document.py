@@ -118,10 +118,11 @@ def test_every_example_meets_its_schema(path: str, method: str, operation: dict[
 
 @pytest.mark.parametrize(("path", "method", "operation"), OPERATIONS)
 def test_every_endpoint_with_a_key_tells_of_its_errors(path: str, method: str, operation: dict[str, Any]) -> None:
-    if not path.startswith("/api/"):
+    if not path.startswith(("/api/", "/graphite/")):
         assert operation["security"] == []
         return
-    assert operation["security"] == [{"ApiKey": []}]
+    as_password: list[dict[str, list[str]]] = [{"KeyAsPassword": []}] if path.startswith("/graphite/") else []
+    assert operation["security"] == [{"ApiKey": []}, *as_password]
     assert {"400", "401", "403", "429", "500", "503"} <= set(operation["responses"])
     assert ("404" in operation["responses"]) == ("{" in path or path.endswith("/backup"))
     for status in ("413", "415"):

@@ -33,7 +33,17 @@ CHECKS = [
 ]
 OPERATIONS = [(method, path) for path, methods in openapi("test")["paths"].items() for method in methods]
 MODES = {"valid": schemathesis.GenerationMode.POSITIVE, "wrong": schemathesis.GenerationMode.NEGATIVE}
-TAKES_NOTHING = {"listKeys", "backup", "health", "ready", "metrics", "openapi", "docs"}
+TAKES_NOTHING = {
+    "indexMetrics",
+    "graphiteVersion",
+    "listKeys",
+    "backup",
+    "health",
+    "ready",
+    "metrics",
+    "openapi",
+    "docs",
+}
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +107,10 @@ def test_answers_to_a_day_of_good_requests_are_as_described(api: Any) -> None:
     for several in ({"operation": "count,rate,median,p99.9"}, {"operation": "p95", "fraction_below": "1.25"}):
         assert ask("get", "/api/metrics/aggregate", query={**query, "name": "good.value", **several})[0] == 200
     assert ask("get", "/api/metrics", query={"limit": 1})[1]["next"] is not None
+
+    nodes = ask("get", "/graphite/metrics/find", query={"query": "good.value.p9*"})[1]
+    assert [node["text"] for node in nodes] == ["p90", "p95", "p99"]
+    assert ask("get", "/graphite/tags/autoComplete/tags", query={"tagPrefix": "name"})[1][0] == "name"
 
     status, made = ask("post", "/api/admin/keys", body={"name": "good", "scopes": ["query"]})
     assert status == 201

@@ -1,0 +1,48 @@
+"""The answers of /metrics/find in Graphite's formats. Pure."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from central.graphite.paths import Node
+
+
+def completed(query: str) -> str:
+    """The pattern for a text that somebody is typing."""
+    return query if query.endswith("*") else f"{query}*"
+
+
+def _tree(nodes: Sequence[Node]) -> list[dict[str, Any]]:
+    """What Grafana reads."""
+    return [
+        {
+            "text": node.text,
+            "id": node.path,
+            "leaf": int(node.is_leaf),
+            "expandable": int(not node.is_leaf),
+            "allowChildren": int(not node.is_leaf),
+            "context": {},
+        }
+        for node in nodes
+    ]
+
+
+def _completer(nodes: Sequence[Node]) -> dict[str, Any]:
+    """What an input field reads. The path of a node that can be opened ends with a dot."""
+    metrics = [
+        {"path": node.path + "." * (not node.is_leaf), "name": node.text, "is_leaf": str(int(node.is_leaf))}
+        for node in nodes
+    ]
+    return {"metrics": metrics}
+
+
+def _node_list(nodes: Sequence[Node]) -> dict[str, Any]:
+    """Only the last part of each path, each once."""
+    return {"nodes": sorted({node.text for node in nodes})}
+
+
+FORMATS: Final[Mapping[str, Callable[[Sequence[Node]], Any]]] = {
+    "treejson": _tree,
+    "completer": _completer,
+    "nodelist": _node_list,
+}
+"""The formats, the default one first."""

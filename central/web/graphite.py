@@ -1,0 +1,253 @@
+"""Graphite's paths that find metrics: /graphite/metrics/..., /graphite/tags... and /graphite/version.
+
+Unlike other endpoints, they ignore parameters that they do not know: Graphite's clients send some that mean nothing
+here.
+"""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+from urllib.parse import parse_qsl
+
+from aiohttp import web
+from multidict import MultiDict, MultiMapping
+
+from central.access.auth import Key
+from central.errors import ApiError, unavailable
+from central.fair_slots import FairSlots
+from central.graphite.find import FORMATS, completed
+from central.graphite.paths import OPERATIONS_OF, Finder
+from central.graphite.regexes import compile_regex
+from central.graphite.tags import NAME, key_of
+from central.ingest.answers import Answer
+from central.query.parameters import fault
+from central.store.base import Store, StoreError
+from central.web.bodies import Bodies
+from central.web.middleware import ENDS_WITH_CLIENT
+from protocol.tags import KEY_RULE, is_key, is_value, quoted
+
+T = TypeVar("T")
+MOST_FOUND: Final = 10_000
+"""How many nodes, names or series an answer may have."""
+TAGS_LIMIT: Final = 100
+"""How many keys or values are listed without ``limit``."""
+VERSION: Final = "1.1.10"
+"""The version of Graphite whose paths these are. Grafana asks for tags and functions from 1.1 on."""
+_MOST_FIELDS: Final = 1_000
+_LARGE: Final = 2_000
+"""Longer answers are written in a thread."""
+
+
+@dataclass(frozen=True, slots=True)
+class GraphiteEndpoints:
+    """The endpoints that find metrics and series."""
+
+    store: Store
+    finder: Finder
+    bodies: Bodies
+    slots: FairSlots
+
+    async def find(self, request: web.Request, key: Key) -> Answer:
+        """GET and POST /graphite/metrics/find: the nodes that ``query`` means."""
+        given = await parameters_of(request, key, self.bodies)
+        query, form = _required(given, "query"), _choice(given, "format", tuple(FORMATS))
+        leaves_only = _flag(given, "leavesOnly")
+        if form == "completer":
+            query = completed(query)
+        found = await self._ask(request, key, "query", lambda: self.finder.find(query, MOST_FOUND))
+        nodes = [node for node in found if node.is_leaf or not leaves_only]
+        return await _answer(lambda: FORMATS[form](nodes), len(nodes))
+
+    async def expand(self, request: web.Request, key: Key) -> Answer:
+        """GET and POST /graphite/metrics/expand: the paths that each ``query`` means."""
+        given = await parameters_of(request, key, self.bodies)
+        _required(given, "query")
+        queries = list(dict.fromkeys(given.getall("query")))
+        leaves_only, by_query = _flag(given, "leavesOnly"), _flag(given, "groupByExpr")
+
+        async def ask() -> dict[str, list[str]]:
+            left, results = MOST_FOUND, {}
+            for query in queries:
+                nodes = await self.finder.find(query, left)
+                left -= len(nodes)
+                results[query] = sorted({node.path for node in nodes if node.is_leaf or not leaves_only})
+            return results
+
+        found = await self._ask(request, key, "query", ask)
+        every = sorted({path for paths in found.values() for path in paths})
+        return await _answer(lambda: {"results": found if by_query else every}, len(every))
+
+    async def index(self, request: web.Request, key: Key) -> Answer:
+        """GET /graphite/metrics/index.json: the paths of all leaves, if there are not too many names."""
+        given = await parameters_of(request, key, self.bodies)
+        _refuse_jsonp(given)
+        names = await self._ask(request, key, "query", lambda: self.store.names.page("", "", MOST_FOUND + 1))
+        if len(names) > MOST_FOUND:
+            message = f"there are more than {MOST_FOUND:,} names; ask /graphite/metrics/find for some of them"
+            raise ApiError(400, "RANGE_TOO_LARGE", message, details={"field": "index.json"})
+        return await _answer(
+            lambda: [f"{one.name}.{operation}" for one in names for operation in OPERATIONS_OF[one.kind]],
+            len(names),
+        )
+
+    async def tags(self, request: web.Request, key: Key) -> Answer:
+        """GET /graphite/tags: the keys of all tags, and 'name'."""
+        given = await parameters_of(request, key, self.bodies)
+        regex = _parsed("filter", given.get("filter", ""), compile_regex)
+        keys = await self._ask(request, key, "filter", lambda: self._keys("", MOST_FOUND))
+        return await _answer(lambda: [{"tag": one} for one in keys if regex.match(one)], len(keys))
+
+    async def tag(self, request: web.Request, key: Key) -> Answer:
+        """GET /graphite/tags/{tag}: the values of a tag, each with the number of its series."""
+        given = await parameters_of(request, key, self.bodies)
+        tag = _tag(request.match_info["tag"])
+        regex, limit = _parsed("filter", given.get("filter", ""), compile_regex), _limit(given, MOST_FOUND)
+
+        async def ask() -> list[dict[str, Any]]:
+            if tag == NAME:
+                return [{"value": path} for path in await self.finder.paths("", limit)]
+            values = await self.store.series.all_values(tag, "", limit)
+            return [{"value": one.value, "count": one.series} for one in values]
+
+        values = await self._ask(request, key, "tag", ask)
+        return await _answer(
+            lambda: {"tag": tag, "values": [one for one in values if regex.match(one["value"])]}, len(values)
+        )
+
+    async def complete_tags(self, request: web.Request, key: Key) -> Answer:
+        """GET /graphite/tags/autoComplete/tags: the keys of the series that meet ``expr``, but for those in it."""
+        given = await parameters_of(request, key, self.bodies)
+        prefix, limit, expressions = given.get("tagPrefix", ""), _limit(given), given.getall("expr", [])
+
+        async def ask() -> list[str]:
+            if not expressions:
+                return await self._keys(prefix, limit)
+            leaves = await self.finder.by_tags(expressions, MOST_FOUND)
+            found = {tag for leaf in leaves for tag in leaf.tags if tag.startswith(prefix)}
+            return sorted(found - {key_of(one) for one in expressions})[:limit]
+
+        keys = await self._ask(request, key, "expr", ask)
+        return await _answer(lambda: keys, len(keys))
+
+    async def complete_values(self, request: web.Request, key: Key) -> Answer:
+        """GET /graphite/tags/autoComplete/values: the values of ``tag`` of the series that meet ``expr``."""
+        given = await parameters_of(request, key, self.bodies)
+        tag, prefix, limit = _tag(_required(given, "tag")), given.get("valuePrefix", ""), _limit(given)
+        expressions = given.getall("expr", [])
+
+        async def ask() -> list[str]:
+            if not is_value(prefix):
+                return []
+            if expressions:
+                leaves = await self.finder.by_tags(expressions, MOST_FOUND)
+                found = {leaf.tags[tag] for leaf in leaves if tag in leaf.tags}
+                return sorted(value for value in found if value.startswith(prefix))[:limit]
+            if tag == NAME:
+                return await self.finder.paths(prefix, limit)
+            return [one.value for one in await self.store.series.all_values(tag, prefix, limit)]
+
+        values = await self._ask(request, key, "expr", ask)
+        return await _answer(lambda: values, len(values))
+
+    async def series(self, request: web.Request, key: Key) -> Answer:
+        """GET /graphite/tags/findSeries: the paths of the series that meet all of ``expr``."""
+        given = await parameters_of(request, key, self.bodies)
+        _required(given, "expr")
+        limit, expressions = _limit(given, MOST_FOUND), given.getall("expr")
+        leaves = await self._ask(request, key, "expr", lambda: self.finder.by_tags(expressions, MOST_FOUND))
+        return await _answer(lambda: [leaf.path for leaf in leaves[:limit]], len(leaves))
+
+    async def version(self, request: web.Request, key: Key) -> Answer:
+        """GET /graphite/version."""
+        return await _answer(lambda: VERSION, 1)
+
+    async def _keys(self, prefix: str, limit: int) -> list[str]:
+        """The keys of all tags and 'name', in order."""
+        if not prefix.isascii():
+            return []
+        keys = await self.store.series.all_keys(prefix, limit)
+        return sorted({*keys, *(one for one in (NAME,) if one.startswith(prefix))})[:limit]
+
+    async def _ask(self, request: web.Request, key: Key, field: str, ask: Callable[[], Awaitable[T]]) -> T:
+        """What ``ask`` returns, in a slot of the key. Its ValueErrors say what is wrong with ``field``."""
+        request[ENDS_WITH_CLIENT] = True
+        try:
+            async with self.slots.slot(key.id):
+                return await ask()
+        except ValueError as error:
+            raise fault(field, f"{field} {error}") from None
+        except StoreError as error:
+            raise unavailable(f"the names could not be searched: {error}") from error
+
+
+async def parameters_of(request: web.Request, key: Key, bodies: Bodies) -> MultiMapping[str]:
+    """The parameters of the address and those of a form in the body, which come first. Raises ApiError."""
+    if request.method != "POST":
+        return request.query
+    pairs = await bodies.judge(request, key.id, _form)
+    return MultiDict([*pairs, *request.query.items()])
+
+
+def _form(body: bytes) -> list[tuple[str, str]]:
+    try:
+        return parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=_MOST_FIELDS)
+    except ValueError:
+        message = f"the body must be a form in UTF-8 with at most {_MOST_FIELDS:,} fields, such as query=shop.*"
+        raise fault("body", message) from None
+
+
+async def _answer(make: Callable[[], Any], size: int) -> Answer:
+    """What ``make`` returns as JSON. A long answer is made in a thread."""
+
+    def written() -> bytes:
+        return json.dumps(make(), separators=(",", ":"), ensure_ascii=False).encode(errors="backslashreplace")
+
+    body = await asyncio.to_thread(written) if size > _LARGE else written()
+    return Answer(200, body, {})
+
+
+def _required(given: MultiMapping[str], field: str) -> str:
+    _refuse_jsonp(given)
+    text = given.get(field)
+    if not text:
+        raise fault(field, f"{field} is required")
+    return text
+
+
+def _refuse_jsonp(given: MultiMapping[str]) -> None:
+    """A script of any page could read an answer that is a script."""
+    if "jsonp" in given:
+        raise fault("jsonp", "jsonp is not supported; read the answer as JSON")
+
+
+def _choice(given: MultiMapping[str], field: str, allowed: Sequence[str]) -> str:
+    text = given.get(field, allowed[0])
+    if text not in allowed:
+        raise fault(field, f"{field} must be one of {', '.join(allowed)}")
+    return text
+
+
+def _flag(given: MultiMapping[str], field: str) -> bool:
+    return _choice(given, field, ("0", "1", "false", "true")) in {"1", "true"}
+
+
+def _limit(given: MultiMapping[str], default: int = TAGS_LIMIT) -> int:
+    text = given.get("limit", str(default))
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(MOST_FOUND)) and 1 <= int(text) <= MOST_FOUND):
+        raise fault("limit", f"limit must be a whole number from 1 to {MOST_FOUND:,}")
+    return int(text)
+
+
+def _tag(text: str) -> str:
+    if not is_key(text):
+        raise fault("tag", f"tag: {quoted(text)} is no key of a tag; a key {KEY_RULE}")
+    return text
+
+
+def _parsed(field: str, text: str, parse: Callable[[str], T]) -> T:
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise fault(field, f"{field} {error}") from None
