@@ -1,6 +1,6 @@
 # Every target installs what it needs. A fresh Debian needs only python3.11 and make.
 .DEFAULT_GOAL := help
-.PHONY: help install run check test guides lint bench bench-agent bench-scale bench-abuse sanitize soak soak-agent loadtest hooks lock audit clean
+.PHONY: help install run check test guides lint bench bench-agent bench-scale bench-abuse bench-find sanitize soak soak-agent loadtest hooks lock audit clean
 BIN := .venv/bin
 LOCKED := .venv/.locked
 STAMP := .venv/.installed
@@ -71,6 +71,10 @@ bench-scale: install ## Measure 100 million points in each store: queries, inges
 	@sh scripts/ensure-apt.sh mariadb-server
 	$(BIN)/python -m loadtest.bench_scale duckdb
 	$(BIN)/python -m loadtest.bench_scale mysql
+
+bench-find: install ## Measure Graphite's search of names over a million names in each store (about a minute)
+	@sh scripts/ensure-apt.sh mariadb-server
+	$(BIN)/python -m loadtest.bench_find
 
 bench-abuse: install ## Measure a good key beside one bad client, attack by attack (about four minutes, on an idle machine)
 	$(BIN)/python -m loadtest.bench_abuse

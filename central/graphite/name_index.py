@@ -12,31 +12,49 @@ from central.graphite.globs import Glob
 from central.graphite.name_tree import NameTree, Place
 from central.store.base import NameStore
 
-_AT_ONCE: Final = 10_000
+_AT_ONCE: Final = 5_000
 """How many names are read in one go."""
 
 
 class NameIndex:
-    """Searches among all names of a store. Searches of one process wait for each other."""
+    """Searches among all names of a store."""
 
     def __init__(self, names: NameStore) -> None:
         self._names = names
         self._tree = NameTree()
-        self._lock = asyncio.Lock()
+        self._one_at_a_time = asyncio.Lock()
+        self._waiting: asyncio.Task[None] | None = None
 
     async def search(self, globs: Sequence[Glob], limit: int) -> list[list[Place]]:
-        """See NameTree.search. Raises StoreError too."""
-        async with self._lock:
-            await self._refresh()
-            return await asyncio.to_thread(self._tree.search, globs, limit)
+        """See NameTree.search. It knows every name that was created before. Raises StoreError too."""
+        await self._refresh()
+        return await asyncio.to_thread(self._tree.search, globs, limit)
 
     async def _refresh(self) -> None:
+        """Read what is new. It goes on when the caller is cancelled, so clients that leave do not keep it from its end.
+
+        A refresh that runs may have looked already. So a caller waits for the next one, and all other callers with it.
+        """
+        task = self._waiting
+        if task is None:
+            task = self._waiting = asyncio.create_task(self._take_turn())
+            task.add_done_callback(lambda done: done.cancelled() or done.exception())
+        try:
+            await asyncio.shield(task)
+        finally:
+            del task  # its error would keep this frame, which keeps the task: a circle
+
+    async def _take_turn(self) -> None:
+        async with self._one_at_a_time:
+            self._waiting = None
+            await self._read_new()
+
+    async def _read_new(self) -> None:
         """Read the names that the tree does not have. If it has more than the store then, some were deleted."""
         while True:
             created = await self._names.created_after(self._tree.last_id, _AT_ONCE)
             if created.names:
-                await asyncio.to_thread(self._tree.add, [name for _, name in created.names])
-                self._tree.last_id = created.names[-1][0]
+                await asyncio.to_thread(self._tree.add, created.names)
             if len(created.names) == _AT_ONCE:
                 continue
             if len(self._tree) == created.total:

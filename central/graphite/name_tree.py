@@ -4,7 +4,8 @@ In the order of characters, the names of a folder stand together. So the search 
 jumps over what is below it. Its cost grows with the nodes that it looks at, and not with the number of names.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 from sortedcontainers import SortedList
@@ -25,18 +26,21 @@ class Place(NamedTuple):
 
 
 class NameTree:
-    """The names of a store. ``last_id`` is the largest id among them."""
+    """The names of a store. Any thread may call its methods. ``last_id`` is the largest id among the names."""
 
     def __init__(self) -> None:
         self._names: SortedList[str] = SortedList()
+        self._lock = threading.Lock()
         self.last_id = 0
 
     def __len__(self) -> int:
         return len(self._names)
 
-    def add(self, names: Iterable[str]) -> None:
-        """Add names that are not in it."""
-        self._names.update(names)
+    def add(self, names: Sequence[tuple[int, str]]) -> None:
+        """Add names that are not in it, in the order of their ids."""
+        with self._lock:
+            self._names.update(name for _, name in names)
+            self.last_id = names[-1][0]
 
     def search(self, globs: Sequence[Glob], limit: int) -> list[list[Place]]:
         """The places that each of the patterns means, in the order of their paths.
@@ -45,9 +49,10 @@ class NameTree:
         """
         budget = _Budget()
         found = []
-        for glob in globs:
-            found.append(self._places(glob, limit, budget))
-            limit -= len(found[-1])
+        with self._lock:
+            for glob in globs:
+                found.append(self._places(glob, limit, budget))
+                limit -= len(found[-1])
         return found
 
     def _places(self, glob: Glob, limit: int, budget: "_Budget") -> list[Place]:

@@ -22,7 +22,8 @@ NAMES = [
 
 def tree_of(names: list[str]) -> NameTree:
     tree = NameTree()
-    tree.add(names)
+    if names:
+        tree.add(list(enumerate(names, 1)))
     return tree
 
 
@@ -75,8 +76,8 @@ def test_the_search_finds_what_brute_force_finds(names: list[str], pattern: str)
 
 def test_names_added_later_are_found_too() -> None:
     tree = tree_of(["b.x"])
-    tree.add(["a.x", "c.x"])
-    assert len(tree) == 3
+    tree.add([(7, "a.x"), (9, "c.x")])
+    assert (len(tree), tree.last_id) == (3, 9)
     assert [place.path for place in tree.search(parse_globs("*.x"), 9)[0]] == ["a.x", "b.x", "c.x"]
 
 

@@ -1,5 +1,8 @@
 """central/graphite/paths.py and name_index.py: which lines a path means, on both stores."""
 
+import asyncio
+from pathlib import Path
+
 import pytest
 
 from central.graphite import name_index
@@ -7,8 +10,9 @@ from central.graphite.globs import parse_globs
 from central.graphite.name_index import NameIndex
 from central.graphite.paths import Finder
 from central.ingest.names import Names
-from central.store.base import Store
-from tests.central.store_help import CAPS, SERIES_CAPS, name
+from central.store.base import Store, StoreUnavailable
+from central.store.duck.store import DuckStore
+from tests.central.store_help import CAPS, SERIES_CAPS, Clock, name
 
 COUNTERS = ["shop.orders", "shop.orders.eu", "api.requests"]
 VALUES = ["shop.checkout_ms", "shop.orders.sum"]
@@ -93,3 +97,27 @@ async def test_new_names_are_found_and_deleted_ones_are_not(store: Store, monkey
     assert [place.path for place in (await index.search(parse_globs("*"), 9))[0]] == ["a", "b", "d"]
     await store.names.delete("d")
     assert [place.path for place in (await index.search(parse_globs("*"), 9))[0]] == ["a", "b"]
+
+
+async def test_a_search_that_is_cancelled_leaves_the_names_whole(store: Store) -> None:
+    index, wanted = NameIndex(store.names), parse_globs("*.x")
+    for round_ in range(5):
+        for number in range(3):
+            await name(store, f"n{round_}{number}.x")
+        searches = [asyncio.create_task(index.search(wanted, 99)) for _ in range(4)]
+        await asyncio.sleep(0)
+        for search in searches[:3]:
+            search.cancel()
+        await asyncio.wait(searches)
+        assert len(searches[3].result()[0]) == (round_ + 1) * 3
+    assert len((await index.search(wanted, 99))[0]) == 15
+
+
+async def test_while_the_store_is_away_a_search_says_so(tmp_path: Path) -> None:
+    store = DuckStore(tmp_path, clock=Clock())
+    await store.open()
+    await name(store, "a.x")
+    index = NameIndex(store.names)
+    await store.close()
+    with pytest.raises(StoreUnavailable):
+        await index.search(parse_globs("*"), 9)
