@@ -289,12 +289,14 @@ def histograms(bad: int | None) -> Finding:
 
 
 def series(bad: int | None) -> Finding:
-    """Hours of names that have fewer samples than their series."""
+    """Hours and minutes of names that have fewer samples than their series."""
     check = "series"
     if not bad:
         return ok(check, "no name has fewer samples than its series, of those looked at")
     return fails(
-        check, f"{bad} hours of names have fewer samples than their series", "report this fault of the service"
+        check,
+        f"{bad} hours or minutes of names have fewer samples than their series",
+        "report this fault of the service",
     )
 
 

@@ -9,16 +9,22 @@ from protocol.histogram import decode
 
 MAX_CLASHES: Final = 20
 MAX_HISTOGRAMS: Final = 1_000
-"""How many merged histograms are looked at."""
-_SERIES: Final = 100
+"""How many merged histograms are looked at in each table."""
+DAY: Final = 86_400
+"""Minutes are compared over so many seconds, up to now."""
 TOO_MUCH_SERIES: Final = (
-    "SELECT COUNT(*) FROM (SELECT few.metric_id, r.bucket, SUM(r.samples) AS samples"
-    f" FROM (SELECT id, metric_id FROM series LIMIT {_SERIES}) AS few INNER JOIN rollup_hour AS r"
-    " ON r.metric_id = few.id WHERE r.bucket >= {line} GROUP BY few.metric_id, r.bucket) AS part"
-    " LEFT JOIN rollup_hour AS total ON total.metric_id = part.metric_id AND total.bucket = part.bucket"
+    "WITH few AS (SELECT id, metric_id FROM series ORDER BY id LIMIT 100),"
+    " part AS (SELECT few.metric_id, r.bucket, SUM(r.samples) AS samples FROM few"
+    " INNER JOIN {rollup} AS r ON r.metric_id = few.id WHERE r.bucket >= {line} GROUP BY few.metric_id, r.bucket),"
+    " total AS (SELECT r.metric_id, r.bucket, SUM(r.samples) AS samples FROM (SELECT DISTINCT metric_id FROM few) AS n"
+    " INNER JOIN {rollup} AS r ON r.metric_id = n.metric_id WHERE r.bucket >= {line} GROUP BY r.metric_id, r.bucket)"
+    " SELECT COUNT(*) FROM part LEFT JOIN total ON total.metric_id = part.metric_id AND total.bucket = part.bucket"
     " WHERE total.samples IS NULL OR total.samples < part.samples"
 )
-"""SELECT of how many hours of names have fewer samples than their series, for both stores. ``line`` is retention's."""
+"""SELECT of how many hours or minutes of names have fewer samples than their series, for both stores.
+
+``rollup`` is a table with one row or more for each id and bucket. ``line`` is where the comparison begins.
+"""
 
 
 class KeyState(NamedTuple):
@@ -51,9 +57,9 @@ class StoreState:
     last_partition: dict[str, int] = field(default_factory=dict)
     """The last day for which each table has a partition, in days since the epoch."""
     bad_histograms: int | None = None
-    """Of MAX_HISTOGRAMS merged ones: those that cannot be read or hold more samples than their rollup had."""
+    """Of MAX_HISTOGRAMS merged ones by hour, and as many by minute: those that cannot be read or weigh too much."""
     bad_series: int | None = None
-    """How many hours of names have fewer samples than their series, of which 100 are added up."""
+    """How many hours, and minutes of the last DAY, of names have fewer samples than 100 of their series."""
     clashes: Sequence[ListedName] = ()
     """At most MAX_CLASHES names that hold samples of a shorter name, which another StatsD type owns."""
 

@@ -8,7 +8,10 @@ import duckdb
 from central.store.admin_keys import is_live
 from central.store.base import StoreUnavailable
 from central.store.duck import keys, names
+from central.store.duck.engine import Connection
+from central.store.duck.sql import HISTOGRAMS, ROLLUPS
 from central.store.inspection import (
+    DAY,
     MAX_CLASHES,
     MAX_HISTOGRAMS,
     TOO_MUCH_SERIES,
@@ -32,12 +35,31 @@ def inspect_file(path: Path) -> StoreState:
             ((last_run,),) = handle.execute("SELECT last_run FROM retention").fetchall()
             ((rejected,),) = handle.execute("SELECT count(*) FROM rejected_points").fetchall()
             key_rows = keys.list_all(handle)
-            merged = handle.execute(f"SELECT samples, histogram FROM histogram_hour LIMIT {MAX_HISTOGRAMS}").fetchall()
-            bad = count_bad_histograms((int(samples * UNIT), histogram) for samples, histogram in merged)
-            too_much = TOO_MUCH_SERIES.format(line="(SELECT line FROM retention)")
-            ((series,),) = handle.execute(too_much).fetchall()
+            bad, series = _count_bad_histograms(handle), _count_bad_series(handle)
             clashes = names.page(handle, "", "", MAX_CLASHES, clashes=True)
     except duckdb.Error as error:
         raise StoreUnavailable(f"{path} cannot be read: {error}") from error
     shown = [KeyState(row.id, row.public_id, row.name, row.scopes, not is_live(row, time.time())) for row in key_rows]
     return StoreState(version, [], shown, last_run, rejected, bad_histograms=bad, bad_series=series, clashes=clashes)
+
+
+def _count_bad_histograms(handle: Connection) -> int:
+    rows = [
+        (int(samples * UNIT), histogram)
+        for table in HISTOGRAMS.values()
+        for samples, histogram in handle.execute(
+            f"SELECT samples, histogram FROM {table} LIMIT {MAX_HISTOGRAMS}"
+        ).fetchall()
+    ]
+    return count_bad_histograms(rows)
+
+
+def _count_bad_series(handle: Connection) -> int:
+    """Hours since retention's line, and minutes of the last day."""
+    line = "(SELECT line FROM retention)"
+    lines = {"hour": line, "minute": f"greatest({line}, {int(time.time()) - DAY})"}
+    found = 0
+    for level, begin in lines.items():
+        parts = " UNION ALL ".join(f"SELECT metric_id, bucket, samples FROM {table}" for table in ROLLUPS[level])
+        found += handle.execute(TOO_MUCH_SERIES.format(rollup=f"({parts})", line=begin)).fetchall()[0][0]
+    return found

@@ -5,6 +5,7 @@ from typing import Final
 
 from central.store.admin_keys import is_live
 from central.store.inspection import (
+    DAY,
     MAX_CLASHES,
     MAX_HISTOGRAMS,
     TOO_MUCH_SERIES,
@@ -52,9 +53,11 @@ async def _inspect(connection: Connection) -> StoreState:
     ((last_run,),) = await connection.rows("SELECT last_run FROM retention")
     ((rejected,),) = await connection.rows("SELECT COUNT(*) FROM rejected_points")
     key_rows = await keys.list_all(connection)
-    merged = await connection.rows(f"SELECT samples, histogram FROM histogram_hour LIMIT {MAX_HISTOGRAMS}")
-    too_much = TOO_MUCH_SERIES.format(line="(SELECT FROM_UNIXTIME(line) FROM retention)")
-    ((series,),) = await connection.rows(too_much)
+    merged = [
+        row
+        for level in ("hour", "minute")
+        for row in await connection.rows(f"SELECT samples, histogram FROM histogram_{level} LIMIT {MAX_HISTOGRAMS}")
+    ]
     days = {table: await partitions.existing(connection, table) for table in partitions.TABLES}
     return StoreState(
         version,
@@ -66,9 +69,20 @@ async def _inspect(connection: Connection) -> StoreState:
         variables,
         {table: max(found, default=0) for table, found in days.items()},
         count_bad_histograms((samples, histogram) for samples, histogram in merged),
-        series,
+        await _count_bad_series(connection),
         await names.page(connection, "", "", MAX_CLASHES, clashes=True),
     )
+
+
+async def _count_bad_series(connection: Connection) -> int:
+    """Hours since retention's line, and minutes of the last day."""
+    line = "(SELECT FROM_UNIXTIME(line) FROM retention)"
+    lines = {"hour": line, "minute": f"GREATEST({line}, FROM_UNIXTIME({int(time.time()) - DAY}))"}
+    found = 0
+    for level, begin in lines.items():
+        ((bad,),) = await connection.rows(TOO_MUCH_SERIES.format(rollup=f"rollup_{level}", line=begin))
+        found += bad
+    return found
 
 
 async def _applied(connection: Connection) -> dict[str, str]:
