@@ -59,7 +59,7 @@ class TagKey(NamedTuple):
 
 
 class TagValue(NamedTuple):
-    """A value of a key, and how many series have it."""
+    """A value of a key, and how many series of the metric have it."""
 
     value: str
     series: int
@@ -88,7 +88,7 @@ class SeriesStore(Protocol):
     async def all_keys(self, prefix: str, limit: int) -> list[str]:
         """The keys of all metrics' tags that begin with ``prefix``, in order."""
 
-    async def all_values(self, key: str, prefix: str, limit: int) -> list[TagValue]:
+    async def all_values(self, key: str, prefix: str, limit: int) -> list[str]:
         """The values of a key of all metrics' tags that begin with ``prefix``, in byte order."""
 
     async def keys(self, metric_id: int) -> list[TagKey]:

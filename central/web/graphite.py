@@ -100,20 +100,14 @@ class GraphiteEndpoints:
         return await _answer(lambda: [{"tag": one} for one in keys if regex.match(one)], len(keys))
 
     async def tag(self, request: web.Request, key: Key) -> Answer:
-        """GET /graphite/tags/{tag}: the values of a tag, each with the number of its series."""
+        """GET /graphite/tags/{tag}: the values of a tag."""
         given = await parameters_of(request, key, self.bodies)
         tag = _tag(request.match_info["tag"])
         regex, limit = _parsed("filter", given.get("filter", ""), compile_regex), _limit(given, MOST_FOUND)
 
-        async def ask() -> list[dict[str, Any]]:
-            if tag == NAME:
-                return [{"value": path} for path in await self.finder.paths("", limit)]
-            values = await self.store.series.all_values(tag, "", limit)
-            return [{"value": one.value, "count": one.series} for one in values]
-
-        values = await self._ask(request, key, "tag", ask)
+        values = await self._ask(request, key, "tag", lambda: self._values(tag, "", limit))
         return await _answer(
-            lambda: {"tag": tag, "values": [one for one in values if regex.match(one["value"])]}, len(values)
+            lambda: {"tag": tag, "values": [{"value": one} for one in values if regex.match(one)]}, len(values)
         )
 
     async def complete_tags(self, request: web.Request, key: Key) -> Answer:
@@ -138,15 +132,11 @@ class GraphiteEndpoints:
         expressions = given.getall("expr", [])
 
         async def ask() -> list[str]:
-            if not is_value(prefix):
-                return []
             if expressions:
                 leaves = await self.finder.by_tags(expressions, MOST_FOUND)
                 found = {leaf.tags[tag] for leaf in leaves if tag in leaf.tags}
                 return sorted(value for value in found if value.startswith(prefix))[:limit]
-            if tag == NAME:
-                return await self.finder.paths(prefix, limit)
-            return [one.value for one in await self.store.series.all_values(tag, prefix, limit)]
+            return await self._values(tag, prefix, limit)
 
         values = await self._ask(request, key, "expr", ask)
         return await _answer(lambda: values, len(values))
@@ -169,6 +159,12 @@ class GraphiteEndpoints:
             return []
         keys = await self.store.series.all_keys(prefix, limit)
         return sorted({*keys, *(one for one in (NAME,) if one.startswith(prefix))})[:limit]
+
+    async def _values(self, tag: str, prefix: str, limit: int) -> list[str]:
+        """The values of a tag of all metrics, in order."""
+        if tag == NAME:
+            return await self.finder.paths(prefix, limit)
+        return await self.store.series.all_values(tag, prefix, limit) if is_value(prefix) else []
 
     async def _ask(self, request: web.Request, key: Key, field: str, ask: Callable[[], Awaitable[T]]) -> T:
         """What ``ask`` returns, in a slot of the key. Its ValueErrors say what is wrong with ``field``."""

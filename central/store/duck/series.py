@@ -62,13 +62,10 @@ class DuckSeries:
         sql = "SELECT DISTINCT key FROM series_tags WHERE starts_with(key, ?) ORDER BY key LIMIT ?"
         return [key for (key,) in await self._rows(sql, [prefix, limit])]
 
-    async def all_values(self, key: str, prefix: str, limit: int) -> list[TagValue]:
+    async def all_values(self, key: str, prefix: str, limit: int) -> list[str]:
         """See SeriesStore."""
-        sql = (
-            "SELECT value, count(*) FROM series_tags WHERE key = ? AND starts_with(value, ?)"
-            " GROUP BY value ORDER BY value LIMIT ?"
-        )
-        return [TagValue(*row) for row in await self._rows(sql, [key, prefix, limit])]
+        sql = "SELECT DISTINCT value FROM series_tags WHERE key = ? AND starts_with(value, ?) ORDER BY value LIMIT ?"
+        return [value for (value,) in await self._rows(sql, [key, prefix, limit])]
 
     async def _rows(self, sql: str, given: list[object]) -> list[tuple[Any, ...]]:
         return await self._engine.read(lambda cursor: cursor.execute(sql, given).fetchall(), lane=Lane.QUERY)

@@ -91,14 +91,14 @@ class MySQLSeries:
         given = [to_like(prefix) + "%", limit]
         return [key for (key,) in await self._readers.ask(lambda connection: connection.rows(sql, given))]
 
-    async def all_values(self, key: str, prefix: str, limit: int) -> list[TagValue]:
+    async def all_values(self, key: str, prefix: str, limit: int) -> list[str]:
         """See SeriesStore."""
         sql = (
-            f"SELECT tag_value, COUNT(*) FROM series_tags WHERE tag_key = %s AND tag_value LIKE"
-            f" {_bytes(to_like(prefix) + '%')} ESCAPE '!' GROUP BY tag_value ORDER BY tag_value LIMIT %s"
+            f"SELECT DISTINCT tag_value FROM series_tags WHERE tag_key = %s AND tag_value LIKE"
+            f" {_bytes(to_like(prefix) + '%')} ESCAPE '!' ORDER BY tag_value LIMIT %s"
         )
         rows = await self._readers.ask(lambda connection: connection.rows(sql, [key, limit]))
-        return [TagValue(value.decode(), series) for value, series in rows]
+        return [value.decode() for (value,) in rows]
 
     async def keys(self, metric_id: int) -> list[TagKey]:
         """See SeriesStore."""

@@ -100,8 +100,7 @@ def _metrics() -> list[Endpoint]:
 
 def _tags() -> list[Endpoint]:
     tag = {**parameter("tag", {"type": "string", "pattern": KEY_PATTERN}, "The key of the tag.", "env"), "in": "path"}
-    value = {"type": "object", "properties": {"value": _TEXT, "count": {"type": "integer"}}, "required": ["value"]}
-    values = record({"tag": _TEXT, "values": {"type": "array", "items": value}})
+    values = record({"tag": _TEXT, "values": {"type": "array", "items": record({"value": _TEXT})}})
     return [
         _endpoint(
             "get",
@@ -117,8 +116,8 @@ def _tags() -> list[Endpoint]:
             "/graphite/tags/{tag}",
             "graphiteTag",
             "List the values of a tag",
-            "Lists the values of a tag of all metrics, each with the number of its series. 'name' has no numbers.",
-            _answer(values, {"tag": "env", "values": [{"value": "prod", "count": 12}]}),
+            "Lists the values of a tag of all metrics.",
+            _answer(values, {"tag": "env", "values": [{"value": "prod"}]}),
             parameters=(tag, _FILTER, _limit(MOST_FOUND)),
         ),
     ]
