@@ -1,15 +1,28 @@
-"""Whether a client wants the aggregate answer as CSV (RFC 4180) or as JSON. Pure.
+"""Whether a client wants the aggregate answer as CSV (RFC 4180) or as JSON, and how CSV has a tag's value. Pure.
 
 In CSV, names are written as they are. They need no quotes, because they have no comma, quote or line end. A spreadsheet
 may read a name such as "-a1" as a formula. That is harmless: a name has no brackets, blanks, "=", "!" or "|", so the
-formula can call and fetch nothing. Escaping would change the name.
+formula can call and fetch nothing. Escaping would change the name. A tag's value may have brackets and "!", and one
+that could be such a formula gets an apostrophe in front.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Final
 
 CSV: Final = "text/csv; charset=utf-8; header=present"
 FORMATS: Final = ("json", "csv")
+_FORMULA: Final = re.compile(r"[-+@=\uff0b\uff0d\uff20\uff1d].*[(!\uff08\uff01]", re.DOTALL).match
+"""What a spreadsheet may run: it begins as a formula, in wide signs too, and calls or links something."""
+
+
+def csv_field(value: str | None) -> str:
+    """A tag's value as a field: nothing for no such tag, ``""`` for an empty value, quoted where it has quotes."""
+    if value is None:
+        return ""
+    if _FORMULA(value):
+        value = f"'{value}"
+    return value if value and '"' not in value else f'"{value.replace(chr(34), chr(34) * 2)}"'
 
 
 def prefers_csv(accept: str) -> bool:

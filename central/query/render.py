@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from central.query.formats import csv_field
 from central.query.groups import Line
 from central.query.parameters import Query
 from central.query.values import Values
@@ -119,9 +120,8 @@ def _csv_keys(query: Query) -> tuple[str, ...]:
 
 
 def _csv_line(query: Query, line: Line) -> bytes:
-    """What stands in these columns, with a comma behind each. A value with quotes is quoted (RFC 4180)."""
-    values = [value or "" for value in line.values]
-    fields = [f'"{value.replace(chr(34), chr(34) * 2)}"' if '"' in value else value for value in values]
+    """What stands in these columns, with a comma behind each."""
+    fields = map(csv_field, line.values)
     rest = ["true" if line.rest else ""] if query.top is not None else []
     return ",".join([line.name, *fields, *rest, ""]).encode()
 

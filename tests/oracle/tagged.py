@@ -14,7 +14,7 @@ CONDITIONS: Final = (
     *("region:*", "!region:*"),
 )
 MAY_BE_EMPTY: Final = "env"
-"""CSV does not tell an empty value of this key from a sample without it."""
+"""Python's reader of CSV does not tell an empty value of this key from a sample without it."""
 
 
 class Line(NamedTuple):

@@ -1,10 +1,12 @@
-"""central/query/formats.py: when an answer is CSV."""
+"""central/query/formats.py: when an answer is CSV, and what a tag's value is there."""
+
+import csv
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from central.query.formats import prefers_csv
+from central.query.formats import csv_field, prefers_csv
 
 
 @pytest.mark.parametrize(
@@ -36,3 +38,33 @@ def test_csv_is_given_to_those_who_prefer_it_to_json(accept: str, wanted: bool) 
 @given(st.text(alphabet="textcsv/*,;q=.01 -na", max_size=40))
 def test_no_header_is_too_strange(accept: str) -> None:
     assert prefers_csv(accept) in (True, False)
+
+
+@pytest.mark.parametrize(
+    ("value", "field"),
+    [
+        (None, ""),
+        ("", '""'),
+        ("prod", "prod"),
+        ('5" disk', '"5"" disk"'),
+        ("-5", "-5"),
+        ("+49 40 1234", "+49 40 1234"),
+        ("@home", "@home"),
+        ("-", "-"),
+        ("f(x)", "f(x)"),
+        ("@SUM(A1:A9)", "'@SUM(A1:A9)"),
+        ('-2+3+HYPERLINK("http://a.example")', '"\'-2+3+HYPERLINK(""http://a.example"")"'),
+        ("+Sheet2!A1", "'+Sheet2!A1"),
+        ("=1+cmd()", "'=1+cmd()"),
+        ("\uff1dSUM(A1)", "'\uff1dSUM(A1)"),
+    ],
+)
+def test_a_tags_value_in_csv_is_no_formula_that_calls_or_links(value: str | None, field: str) -> None:
+    assert csv_field(value) == field
+
+
+@given(st.text(alphabet="a\"'-+@(!:é ", max_size=9))
+def test_csv_has_each_value_exactly_but_for_an_apostrophe(value: str) -> None:
+    ((read,),) = csv.reader([csv_field(value)])
+    assert read in {value, f"'{value}"}
+    assert read == value or (value[0] in "-+@" and any(sign in value for sign in "(!"))

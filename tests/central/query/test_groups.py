@@ -114,6 +114,13 @@ def test_groups_are_columns_in_csv() -> None:
     )
 
 
+def test_csv_tells_an_empty_value_from_no_tag() -> None:
+    text = drawn(
+        QUERY._replace(csv=True, top=None), [LINES[1]._replace(key=0), Line("a", 1, ("",))], summaries((0, 5), (1, 6))
+    )
+    assert [line.split(",1970")[0] for line in text.decode().splitlines()[1:]] == ["a,", 'a,""']
+
+
 def test_filters_alone_give_one_group_with_empty_windows() -> None:
     query = QUERY._replace(group_by=None, top=None, fill="zero")
     answer = json.loads(drawn(query, [Line("a", 0)], summaries((0, 5))))
