@@ -83,7 +83,10 @@ class SeriesStore(Protocol):
     async def search(
         self, metric_ids: Sequence[int] | None, filters: Sequence[TagFilter], limit: int
     ) -> list[FoundSeries]:
-        """At most ``limit`` series that meet all filters, in order of ids: of these metrics, or with None of all."""
+        """At most ``limit`` series that meet all filters, in no order: of these metrics, or with None of all.
+
+        No filter is negated.
+        """
 
     async def all_keys(self, prefix: str, limit: int) -> list[str]:
         """The keys of all metrics' tags that begin with ``prefix``, in order."""

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from central.store.base import Metric, Store
-from central.store.series import NewSeries, Series, SeriesCaps, TagFilter, TagKey, TagValue
+from central.store.series import FoundSeries, NewSeries, Series, SeriesCaps, TagFilter, TagKey, TagValue
 from protocol.tags import OVERFLOW, canonical
 from tests.central.store_help import NOW, OpenStore, name
 
@@ -139,16 +139,19 @@ class SeriesContract:
     async def test_series_of_all_names_are_found_by_their_tags(self, open_store: OpenStore) -> None:
         store = await open_store()
         one, two = await name(store, "a"), await name(store, "b")
-        made = [("a", series) for series in await resolve(store, one, *HOSTS)]
-        made += [("b", series) for series in await resolve(store, two, *HOSTS[:2])]
-        search = store.series.search
-        assert await search(None, [], 99) == sorted(made, key=lambda found: found[1].id)
-        assert await search([one.id, two.id], [TagFilter("host", "web-1")], 99) == [made[0], made[7]]
-        assert await search([two.id], [TagFilter("host", "*")], 99) == made[7:]
-        assert await search(None, [TagFilter("env", "prod"), TagFilter("host", "1*")], 99) == made[3:5]
-        assert await search(None, [TagFilter("env", "*", True)], 99) == made[5:6]
-        assert await search(None, [], 2) == made[:2]
-        assert await search([], [], 99) == []
+        made = [FoundSeries("a", series) for series in await resolve(store, one, *HOSTS)]
+        made += [FoundSeries("b", series) for series in await resolve(store, two, *HOSTS[:2])]
+
+        async def found(ids: list[int] | None, *filters: TagFilter) -> list[FoundSeries]:
+            return sorted(await store.series.search(ids, filters, 99), key=made.index)
+
+        assert await found(None) == made
+        assert await found([one.id, two.id], TagFilter("host", "web-1")) == [made[0], made[7]]
+        assert await found([two.id], TagFilter("host", "*")) == made[7:]
+        assert await found(None, TagFilter("env", "prod"), TagFilter("host", "1*")) == made[3:5]
+        assert await found(None, TagFilter("host", "1*"), TagFilter("host", "*")) == made[3:5]
+        assert await found([]) == []
+        assert len(await store.series.search(None, [], 2)) == 2
 
     async def test_keys_and_values_of_all_names_are_listed(self, open_store: OpenStore) -> None:
         store = await open_store()

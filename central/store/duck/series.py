@@ -161,11 +161,11 @@ def _search(
         given.append(json.dumps(list(metric_ids)))
     for tag in filters:
         condition, values = _condition(tag)
-        conditions.append(f"series.id {'NOT ' * tag.negated}IN (SELECT series_id FROM series_tags WHERE {condition})")
+        conditions.append(f"series.id IN (SELECT series_id FROM series_tags WHERE {condition})")
         given += values
     sql = (
         "SELECT metrics.name, series.id, series.tags FROM series INNER JOIN metrics ON metrics.id = series.metric_id"
-        f" WHERE {' AND '.join(conditions)} ORDER BY series.id LIMIT ?"
+        f" WHERE {' AND '.join(conditions)} LIMIT ?"
     )
     rows = cursor.execute(sql, [*given, limit]).fetchall()
     return [FoundSeries(name, Series(key, tags)) for name, key, tags in rows]
