@@ -17,7 +17,7 @@ from tests.soak.load import Load
 from tests.soak.oracle import Sums
 from tests.soak.packet import SAMPLES, points
 from tests.soak.rig import Host, Node, Rig
-from tests.soak.spread import histogram_faults, percentile_faults
+from tests.soak.spread import MERGED, histogram_faults, percentile_faults
 from tests.soak.stored import Tables, by_rest, in_duckdb, in_mariadb, percentiles_by_rest, series_by_rest
 from tests.soak.times import Attempt, Outage
 
@@ -36,6 +36,8 @@ class Verdict:
     """Most entries that were seen in the spill."""
     samples: int = 0
     """Samples that agents acknowledged."""
+    merged: int = 0
+    """Merged histograms that were weighed at the end."""
     seconds: float = 0.0
     faults: list[str] = field(default_factory=list)
 
@@ -50,6 +52,7 @@ class Verdict:
             f"single POSTs by status {dict(sorted(times.statuses.items()))}; those with 201: {waits}",
             *(f"  {count} times {reason}" for reason, count in reasons.most_common(12)),
             f"longest stretch of 503 {times.longest_refusal:.1f} s; most entries in the spill {self.spilled}",
+            f"{len(oracle.certain)} names and series, {self.merged} merged histograms",
         ]
         return [
             *lines,
@@ -181,6 +184,8 @@ class Soak:
 
     def _table_faults(self, tables: Tables) -> list[str]:
         oracle = self.load.oracle
+        for table in MERGED:
+            self.verdict.merged += tables.ask(f"SELECT COUNT(*) FROM {table}")[0][0]
         counts = {what: tables.ask(f"SELECT COUNT(*) FROM {table}")[0][0] for what, table in tables.none_of.items()}
         return [
             *(f"{count} {what}" for what, count in counts.items() if count),

@@ -12,6 +12,7 @@ from tests.soak.oracle import ANY_DAY, Oracle
 Ask = Callable[[str], Sequence[tuple[Any, ...]]]
 """Runs a statement and returns its rows."""
 PERCENTS: Final = ("0", "1", "25", "50", "90", "99", "99.9", "100")
+MERGED: Final = ("histogram_minute", "histogram_hour")
 _SERIES: Final = (
     "SELECT id, name FROM metrics WHERE type = 'value'"
     " UNION ALL SELECT series.id, CONCAT(name, '|', CAST(tags AS CHAR))"
@@ -65,7 +66,7 @@ def histogram_faults(ask: Ask, points: str, oracle: Oracle) -> list[str]:
             wanted[name][bucket_of(value)] += weight
     stored, faults = _raw(ask, points, wanted)
     faults += [f"raw histograms of {name} are not its samples" for name in wanted if stored[name] != wanted[name]]
-    for table in ("histogram_minute", "histogram_hour"):
+    for table in MERGED:
         rows = ask(
             f"SELECT name, samples, histogram FROM {table} INNER JOIN ({_SERIES}) AS known ON known.id = metric_id"
         )
