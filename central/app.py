@@ -41,6 +41,7 @@ from central.web.connections import ConnectionBounds, Connections, within_descri
 from central.web.counts import RequestCounts
 from central.web.gate import Gate
 from central.web.graphite import GraphiteEndpoints
+from central.web.graphite_render import DrawingParts, GraphiteDrawing
 from central.web.ingest import IngestEndpoints
 from central.web.keys import KeyEndpoints, KeyRules
 from central.web.middleware import SLOW_SECONDS, MiddlewareOptions, middleware, undated
@@ -240,13 +241,15 @@ def _endpoints(
     store, names, commits, redis = core.store, core.names, core.commits, core.redis
     bodies = Bodies(counts.busy, outside.body_seconds)
     slots = FairSlots(QUERIES, QUERY_SLOTS, counts.busy)
+    finder = Finder(store, names)
     return Endpoints(
         ingest=IngestEndpoints(
             commits, bodies, outside.clock, settings.clock_skew_seconds, counts.rejected, core.clock.doubtful
         ),
         queries=QueryEndpoints(store, names, core.retention, redis.spill, slots, outside.clock),
         series=SeriesEndpoints(store, names, commits, slots),
-        graphite=GraphiteEndpoints(store, Finder(store, names), bodies, slots),
+        graphite=GraphiteEndpoints(store, finder, bodies, slots),
+        drawing=GraphiteDrawing(DrawingParts(store, finder, core.retention, bodies, slots, outside.clock)),
         keys=KeyEndpoints(
             store,
             core.auth,

@@ -2,12 +2,11 @@
 
 from collections.abc import Callable, Collection, Sequence
 from functools import cache, partial
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 
 from central.query.operations import FRACTION_BELOW, WHOLE, percent_of
-from central.query.parameters import Query
 from central.query.percentiles import fraction_below, histograms_of, percentile
 from central.query.values import Values, nearest
 from central.query.windows import Windows
@@ -22,6 +21,18 @@ _OF_SUMMARIES: Final[dict[str, Callable[[Buckets], Column]]] = {
     "min": lambda summaries: summaries.lows,
     "max": lambda summaries: summaries.highs,
 }
+
+
+class Columns(Protocol):
+    """What of a query says which columns its answer has."""
+
+    @property
+    def columns(self) -> Sequence[str]:
+        """The operations, in the order of the columns."""
+
+    @property
+    def fraction_below(self) -> int | None:
+        """The value below which a share is wanted, in units."""
 
 
 class Answered(NamedTuple):
@@ -48,7 +59,7 @@ def joined(parts: Sequence[Answered]) -> Answered:
     return Answered(Buckets(*(column[order] for column in summaries)), columns)
 
 
-def columns_of(query: Query, found: Distribution, counters: Collection[int], windows: Windows) -> list[Values]:
+def columns_of(query: Columns, found: Distribution, counters: Collection[int], windows: Windows) -> list[Values]:
     """The values of each column of the query, in its order.
 
     ``counters`` are the ids of the counters; ``windows`` hold every window of what was found.

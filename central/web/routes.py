@@ -15,6 +15,7 @@ from central.web.admin import BackupEndpoint, MetricEndpoints
 from central.web.bodies import Bodies
 from central.web.gate import Endpoint, Gate
 from central.web.graphite import GraphiteEndpoints
+from central.web.graphite_render import GraphiteDrawing
 from central.web.ingest import IngestEndpoints
 from central.web.keys import KeyEndpoints
 from central.web.middleware import Handler, careful
@@ -33,6 +34,7 @@ class Endpoints:
     queries: QueryEndpoints
     series: SeriesEndpoints
     graphite: GraphiteEndpoints
+    drawing: GraphiteDrawing
     keys: KeyEndpoints
     metrics: MetricEndpoints
     backup: BackupEndpoint
@@ -85,6 +87,9 @@ def _add_graphite(route: web.UrlDispatcher, endpoints: Endpoints, behind: Callab
     route.add_get("/graphite/tags/findSeries", behind(graphite.series))
     route.add_get("/graphite/tags/{tag:.+}", behind(graphite.tag))
     route.add_get("/graphite/version", behind(graphite.version))
+    route.add_get("/graphite/render", behind(endpoints.drawing.render))
+    route.add_post("/graphite/render", behind(endpoints.drawing.render))
+    route.add_get("/graphite/functions", behind(endpoints.drawing.functions))
 
 
 def _add_admin(route: web.UrlDispatcher, endpoints: Endpoints, gate: Gate) -> None:

@@ -1,0 +1,145 @@
+"""Reads the lines that targets need: one question to the store for each range, however many lines there are.
+
+Histograms are read only for the lines that are percentiles, and only so many windows at once as the memory allows.
+"""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from central.graphite.evaluate import Want
+from central.graphite.lines import Line, Numbers, Range
+from central.graphite.paths import Finder, Leaf
+from central.graphite.tags import NAME
+from central.graphite.targets import TargetError
+from central.query.columns import columns_of
+from central.query.operations import need_histograms
+from central.query.windows import spans, windows_between
+from central.store.base import IdGroup, Store
+from central.store.distribution import Distribution, no_entries
+from central.store.plan import plan
+
+MOST_LINES: Final = 2_000
+"""How many lines one path or expression may mean."""
+MOST_POINTS: Final = 1_000_000
+"""How many numbers a request may read in all."""
+_HISTOGRAMS_AT_ONCE: Final = 2_000
+"""So many windows of all lines are read with their histograms at once: some 100 MB."""
+_WAYS: Final = {"sum": "sum", "count": "sum", "min": "min", "max": "max"}
+"""How windows of an operation are put together. Those of any other are averaged, which is not exact."""
+_EXACT: Final = {**_WAYS, "avg": "average"}
+"""What a call must ask for so that the store can make the larger windows of an operation itself."""
+
+
+class _Asked(NamedTuple):
+    """Which columns of the store's answer are wanted."""
+
+    columns: Sequence[str]
+    fraction_below: int | None = None
+
+
+class _Target(NamedTuple):
+    """A leaf over a range."""
+
+    leaf: Leaf
+    span: Range
+
+
+class Fetcher:
+    """Reads lines. The caller holds a slot for queries. ``visible_from`` is the time before which points are hidden."""
+
+    def __init__(self, store: Store, finder: Finder, visible_from: int) -> None:
+        self._store = store
+        self._finder = finder
+        self._visible_from = visible_from
+
+    async def fetch(self, wants: Iterable[Want]) -> dict[Want, list[Line]]:
+        """The lines of each. Raises TargetError if there are too many, ValueError for a wrong path, and StoreError."""
+        meant = {
+            want: [_Target(leaf, _span(want, leaf)) for leaf in await self._leaves(want)]
+            for want in dict.fromkeys(wants)
+        }
+        targets = list(dict.fromkeys((one.leaf.path, one.span) for many in meant.values() for one in many))
+        points = sum((span.end - span.start) // span.step for _, span in targets)
+        if points > MOST_POINTS:
+            raise TargetError(
+                f"the targets read {points:,} numbers, and {MOST_POINTS:,} may be read; "
+                "ask for a shorter range, for fewer lines, or with a smaller maxDataPoints"
+            )
+        values = await self._read({(one.leaf.path, one.span): one for many in meant.values() for one in many})
+        return {
+            want: [
+                Line(
+                    leaf.path, span.start, span.step, values[leaf.path, span], want.text, leaf.tags,
+                    _WAYS.get(leaf.operation, "average"),
+                )
+                for leaf, span in targets_of
+            ]
+            for want, targets_of in meant.items()
+        }  # fmt: skip
+
+    async def _leaves(self, want: Want) -> list[Leaf]:
+        if want.expressions:
+            return await self._finder.by_tags(want.expressions, MOST_LINES)
+        path, *tags = want.text.split(";")
+        if not tags:
+            return await self._finder.expand(path, MOST_LINES)
+        # The text of one series: its own tags, and no others.
+        found = await self._finder.by_tags([f"{NAME}={path}", *tags], MOST_LINES)
+        wanted = {NAME: path, **dict(tag.partition("=")[::2] for tag in tags)}
+        return [leaf for leaf in found if dict(leaf.tags) == wanted]
+
+    async def _read(self, targets: dict[tuple[str, Range], _Target]) -> dict[tuple[str, Range], Numbers]:
+        made: dict[tuple[str, Range], Numbers] = {}
+        for span in dict.fromkeys(one.span for one in targets.values()):
+            leaves = [one.leaf for one in targets.values() if one.span == span]
+            for histograms in (False, True):
+                some = [leaf for leaf in leaves if need_histograms([leaf.operation]) == histograms]
+                if some:
+                    read = await self._read_range(some, span, histograms=histograms)
+                    made |= {(path, span): values for path, values in read.items()}
+        return made
+
+    async def _read_range(self, leaves: Sequence[Leaf], span: Range, *, histograms: bool) -> dict[str, Numbers]:
+        """The numbers of leaves over one range."""
+        keys = {series: key for key, series in enumerate(dict.fromkeys(map(_series, leaves)))}
+        groups = [IdGroup(key, metric, None if one is None else (one,)) for (metric, one), key in keys.items()]
+        counters = [keys[_series(leaf)] for leaf in leaves if leaf.metric.kind == "counter"]
+        operations = tuple(dict.fromkeys(leaf.operation for leaf in leaves))
+        windows = windows_between(span.start, span.end, span.step)
+        made = {one: np.full((len(groups), len(windows.starts)), np.nan) for one in operations}
+        start = max(span.start, self._visible_from)
+        at_once = max(1, _HISTOGRAMS_AT_ONCE // len(groups)) if histograms else max(1, len(windows.starts))
+        for piece in spans(windows, start, span.end, at_once) if start < span.end else ():
+            segments = plan(*piece, span.step)
+            if histograms:
+                found = await self._store.distribute(groups, span.step, segments)
+            else:
+                found = Distribution(await self._store.aggregate(groups, span.step, segments), no_entries())
+            columns = await asyncio.to_thread(columns_of, _Asked(operations), found, counters, windows)
+            rows = found.buckets.metric_ids.astype(np.int64)
+            places = (found.buckets.starts.astype(np.int64) - span.start) // span.step
+            for operation, column in zip(operations, columns, strict=True):
+                numbers = column.numbers.astype(np.float64) / 10**column.decimals
+                known = numbers if column.known is None else np.where(column.known, numbers, np.nan)
+                made[operation][rows, places] = known
+        return {leaf.path: made[leaf.operation][keys[_series(leaf)]] for leaf in leaves}
+
+
+def _series(leaf: Leaf) -> tuple[int, int | None]:
+    return leaf.metric.id, leaf.series_id
+
+
+def _span(want: Want, leaf: Leaf) -> Range:
+    """The range of a leaf: with the step of a call that the store can do itself, if it is one."""
+    span, exact = want.span, want.exact
+    if exact is None or exact[0] % span.step or _EXACT.get(leaf.operation) != exact[1]:
+        return span
+    return whole(span.start, span.end, exact[0])
+
+
+def whole(start: int, end: int, step: int) -> Range:
+    """The windows of ``step`` that [start, end) touches."""
+    return Range(start // step * step, -(-end // step) * step, step)

@@ -1,0 +1,249 @@
+"""Functions that make one line of several, or divide lines by each other. Pure."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+
+from central.graphite.functions.function import ALL_LINES, LINES, Function, Parameter
+from central.graphite.functions.nodes import key_of, tag_key, tags_of_key, without_nodes
+from central.graphite.lines import CONSOLIDATE, Line, Numbers, Range, common_tags, matrix, paths_of
+from central.graphite.targets import TargetError
+
+GROUP: Final = "Combine"
+_NAMES: Final = {
+    "sum": "sumSeries",
+    "average": "averageSeries",
+    "min": "minSeries",
+    "max": "maxSeries",
+    "diff": "diffSeries",
+    "multiply": "multiplySeries",
+    "median": "medianSeries",
+    "stddev": "stddevSeries",
+    "range": "rangeOfSeries",
+    "last": "lastSeries",
+    "first": "firstSeries",
+    "count": "countSeries",
+    "avg_zero": "avg_zeroSeries",
+}
+
+
+def combined(lines: Sequence[Line], way: str) -> list[Line]:
+    """One line of all; none of none."""
+    if not lines:
+        return []
+    span, values = matrix(lines)
+    name = f"{_NAMES[way]}({paths_of(lines)})"
+    return [Line(name, span.start, span.step, CONSOLIDATE[way](values), name, common_tags(lines))]
+
+
+def _combiner(way: str) -> Callable[[Range, Sequence[list[Line]]], list[Line]]:
+    def run(_: Range, lists: Sequence[list[Line]]) -> list[Line]:
+        return combined([line for lines in lists for line in lines], way)
+
+    run.__doc__ = f"One line: the {way} of all lines at each time."
+    return run
+
+
+def multiply(_: Range, lists: Sequence[list[Line]]) -> list[Line]:
+    """The product of all lines at each time, where none of them has a gap."""
+    lines = [line for each in lists for line in each]
+    return lines if len(lines) == 1 else combined(lines, "multiply")
+
+
+def count(_: Range, lists: Sequence[list[Line]]) -> list[Line]:
+    """How many lines there are, at each time."""
+    lines = [line for each in lists for line in each]
+    if not lines:
+        return []
+    span, values = matrix(lines)
+    name = f"countSeries({paths_of(lines)})"
+    return [Line(name, span.start, span.step, np.full(len(values), float(len(lines))), name, common_tags(lines))]
+
+
+def aggregate(_: Range, lines: list[Line], way: str) -> list[Line]:
+    """One line of all, in the way that is named."""
+    return combined(lines, way)
+
+
+def aggregate_with_wildcards(_: Range, lines: list[Line], way: str, nodes: Sequence[int]) -> list[Line]:
+    """A line for each path that is left when some nodes are taken away."""
+    return _grouped(lines, way, lambda line: without_nodes(line, nodes))
+
+
+def sum_with_wildcards(_: Range, lines: list[Line], nodes: Sequence[int]) -> list[Line]:
+    """The sum for each path that is left when some nodes are taken away."""
+    return _grouped(lines, "sum", lambda line: without_nodes(line, nodes))
+
+
+def average_with_wildcards(_: Range, lines: list[Line], nodes: Sequence[int]) -> list[Line]:
+    """The average for each path that is left when some nodes are taken away."""
+    return _grouped(lines, "average", lambda line: without_nodes(line, nodes))
+
+
+def group_by_node(_: Range, lines: list[Line], node: int | str, way: str = "average") -> list[Line]:
+    """A line for each value of a node of the path, or of a tag."""
+    return _grouped(lines, way, lambda line: key_of(line, [node]))
+
+
+def group_by_nodes(_: Range, lines: list[Line], way: str, nodes: Sequence[int | str]) -> list[Line]:
+    """A line for each combination of values of nodes of the path, or of tags."""
+    return _grouped(lines, way, lambda line: key_of(line, nodes))
+
+
+def group_by_tags(_: Range, lines: list[Line], way: str, tags: Sequence[str]) -> list[Line]:
+    """A line for each combination of values of tags."""
+    if not tags:
+        raise TargetError("groupByTags: name at least one tag")
+    names = {line.tags.get("name", "") for line in lines}
+    name = names.pop() if len(names) == 1 else way
+    made = _grouped(lines, way, lambda line: tag_key(line, tags, name))
+    return [replace(line, tags=tags_of_key(line.name)) for line in made]
+
+
+def _grouped(lines: list[Line], way: str, key: Callable[[Line], str]) -> list[Line]:
+    groups: dict[str, list[Line]] = {}
+    for line in lines:
+        groups.setdefault(key(line), []).append(line)
+    return [combined(group, way)[0].called(name) for name, group in groups.items()]
+
+
+def divide(_: Range, lines: list[Line], divisors: list[Line]) -> list[Line]:
+    """Each line divided by one other line. Where that is 0 or has a gap, there is none."""
+    if len(divisors) > 1:
+        raise TargetError(f"divideSeries: divisorSeries must be one line; the path means {len(divisors)}")
+    if not divisors:
+        return [line.called(f"divideSeries({line.name},MISSING)", np.full_like(line.values, np.nan)) for line in lines]
+    return [_quotient("divideSeries", line, divisors[0]) for line in lines]
+
+
+def divide_lists(_: Range, lines: list[Line], divisors: list[Line]) -> list[Line]:
+    """The lines of one list, each divided by the line at the same place of the other list."""
+    if len(lines) != len(divisors):
+        raise TargetError(
+            f"divideSeriesLists: the lists have {len(lines)} and {len(divisors)} lines; give equally many"
+        )
+    return [_quotient("divideSeries", *pair) for pair in zip(lines, divisors, strict=True)]
+
+
+def _quotient(function: str, line: Line, divisor: Line) -> Line:
+    span, values = matrix([line, divisor])
+    name = f"{function}({line.name},{divisor.name})"
+    return Line(name, span.start, span.step, _divided(values[:, 0], values[:, 1]), name, common_tags([line, divisor]))
+
+
+def _divided(values: Numbers, by: Numbers) -> Numbers:
+    made: Numbers = np.divide(values, by, out=np.full_like(values, np.nan), where=by != 0)
+    return made
+
+
+def as_percent(_: Range, lines: list[Line], total: list[Line] | float | None = None) -> list[Line]:
+    """Each line as percent of a number, of another line, of the line at the same place, or of all lines together."""
+    if not lines:
+        return []
+    if isinstance(total, float):
+        factor = 100 / total if total else np.nan
+        return [line.called(f"asPercent({line.name},{total:g})", line.values * factor) for line in lines]
+    if total is None:
+        total = combined(lines, "sum")
+    if len(total) == 1:
+        total = total * len(lines)
+    elif len(total) == len(lines):
+        lines, total = sorted(lines, key=_name), sorted(total, key=_name)
+    else:
+        raise TargetError(f"asPercent: total must be one line or {len(lines)} lines; the path means {len(total)}")
+    quotients = (_quotient("asPercent", *pair) for pair in zip(lines, total, strict=True))
+    return [line.called(line.name, line.values * 100) for line in quotients]
+
+
+def _name(line: Line) -> str:
+    return line.name
+
+
+def percentile_of(_: Range, lines: list[Line], n: float, interpolate: bool = False) -> list[Line]:
+    """The percentile over the lines at each time: of their numbers, and not of the samples behind them."""
+    if not 0 < n <= 100:
+        raise TargetError("percentileOfSeries: n must be above 0 and at most 100")
+    if not lines:
+        return []
+    span, values = matrix(lines)
+    name = f"percentileOfSeries({lines[0].expression},{n:g})"
+    return [Line(name, span.start, span.step, percentile(values, n, interpolate=interpolate), name, common_tags(lines))]
+
+
+def percentile(values: Numbers, n: float, *, interpolate: bool = False) -> Numbers:
+    """The percentile of each row, by the rank n/100 * (count + 1) of NIST's handbook."""
+    ordered = np.sort(values, axis=-1)  # NaN comes last
+    counts = np.count_nonzero(~np.isnan(values), axis=-1)
+    ranks = n / 100 * (counts + 1)
+    rank = ranks.astype(np.int64)
+    part = ranks - rank
+    if not interpolate:
+        rank = rank + np.ceil(part).astype(np.int64)
+    last = np.maximum(counts - 1, 0)
+    low = np.clip(rank - 1, 0, last)
+    found = np.take_along_axis(ordered, low[..., None], -1)[..., 0]
+    if interpolate:
+        above = np.take_along_axis(ordered, np.clip(rank, 0, last)[..., None], -1)[..., 0]
+        found = np.where((rank >= 1) & (rank < counts), found + part * (above - found), found)
+    made: Numbers = np.where(counts > 0, found, np.nan)
+    return made
+
+
+def gathered(_: Range, lists: Sequence[list[Line]]) -> list[Line]:
+    """All lines as one list."""
+    return [line for lines in lists for line in lines]
+
+
+def fallback(_: Range, lines: list[Line], fallback_lines: list[Line]) -> list[Line]:
+    """The first list, or the second one if the first is empty."""
+    return lines or fallback_lines
+
+
+_WAY: Final = Parameter("func", "aggFunc")
+_NODES: Final = Parameter("nodes", "nodeOrTag", many=True)
+_POSITIONS: Final = Parameter("position", "node", many=True)
+_OF_ALL: Final = {
+    "sum": ("sumSeries", "sum"),
+    "average": ("averageSeries", "avg"),
+    "min": ("minSeries",),
+    "max": ("maxSeries",),
+    "diff": ("diffSeries",),
+    "median": ("medianSeries",),
+    "stddev": ("stddevSeries",),
+    "range": ("rangeOfSeries",),
+}
+FUNCTIONS: Final = (
+    *(Function(name, GROUP, [ALL_LINES], _combiner(way)) for way, names in _OF_ALL.items() for name in names),
+    Function("multiplySeries", GROUP, [ALL_LINES], multiply),
+    Function("countSeries", GROUP, [ALL_LINES], count),
+    Function("aggregate", GROUP, [LINES, _WAY], aggregate),
+    Function("aggregateWithWildcards", GROUP, [LINES, _WAY, _POSITIONS], aggregate_with_wildcards),
+    Function("sumSeriesWithWildcards", GROUP, [LINES, _POSITIONS], sum_with_wildcards),
+    Function("averageSeriesWithWildcards", GROUP, [LINES, _POSITIONS], average_with_wildcards),
+    Function(
+        "groupByNode",
+        GROUP,
+        [LINES, Parameter("nodeNum", "nodeOrTag"), Parameter("callback", "aggFunc", "average")],
+        group_by_node,
+    ),
+    Function("groupByNodes", GROUP, [LINES, Parameter("callback", "aggFunc"), _NODES], group_by_nodes),
+    Function(
+        "groupByTags",
+        GROUP,
+        [LINES, Parameter("callback", "aggFunc"), Parameter("tags", "tag", many=True)],
+        group_by_tags,
+    ),
+    Function("divideSeries", GROUP, [LINES, Parameter("divisorSeries", "seriesList")], divide),
+    Function("divideSeriesLists", GROUP, [LINES, Parameter("divisorSeriesList", "seriesList")], divide_lists),
+    Function("asPercent", GROUP, [LINES, Parameter("total", "seriesListOrNumber", None)], as_percent),
+    Function(
+        "percentileOfSeries",
+        GROUP,
+        [LINES, Parameter("n", "float"), Parameter("interpolate", "boolean", default=False)],
+        percentile_of,
+    ),
+    Function("group", GROUP, [ALL_LINES], gathered),
+    Function("fallbackSeries", GROUP, [LINES, Parameter("fallback", "seriesList")], fallback),
+)

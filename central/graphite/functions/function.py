@@ -1,0 +1,206 @@
+"""What a function is: its parameters, what it does, and what it needs its lines for. Pure."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal, NamedTuple
+
+from central.graphite.lines import Line, Range, consolidation
+from central.graphite.targets import TargetError
+from central.graphite.times import parse_offset
+
+Type = Literal[
+    "seriesList",
+    "seriesListOrNumber",
+    "integer",
+    "float",
+    "intOrInf",
+    "string",
+    "boolean",
+    "interval",
+    "intOrInterval",
+    "nodeOrTag",
+    "node",
+    "tag",
+    "aggFunc",
+    "any",
+]
+REQUIRED: Final = object()
+
+
+class Parameter(NamedTuple):
+    """A parameter. With ``many`` it takes all arguments that are left, at least one if it is required."""
+
+    name: str
+    type: Type
+    default: Any = REQUIRED
+    many: bool = False
+
+    @property
+    def of_lines(self) -> bool:
+        """Whether it takes lines."""
+        return self.type in {"seriesList", "seriesListOrNumber"}
+
+
+LINES: Final = Parameter("seriesList", "seriesList")
+ALL_LINES: Final = Parameter("seriesLists", "seriesList", many=True)
+
+
+Run = Callable[..., list[Line]]
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A function. ``run`` gets the Range of the request and then a value for each parameter.
+
+    ``inner`` is the range that it needs its lines for, if that is another one: it gets the range and all arguments that
+    are no lines, by name.
+    ``exact`` gives the seconds and the way in which a call puts windows together. Where that is a leaf's own way, the
+    store makes the larger windows itself, and nothing is averaged twice.
+    """
+
+    name: str
+    group: str
+    parameters: Sequence[Parameter]
+    run: Run
+    inner: Callable[[Range, Mapping[str, Any]], Range] | None = None
+    exact: Callable[[Mapping[str, Any]], tuple[int, str] | None] | None = None
+
+    def bind(self, arguments: Sequence[Any], named: Mapping[str, Any]) -> dict[str, Any]:
+        """The arguments by parameter, checked. Raises TargetError that names the parameter."""
+        given = dict(named)
+        bound: dict[str, Any] = {}
+        left = list(arguments)
+        for parameter in self.parameters:
+            if parameter.many:
+                values, left = left, []
+                if not values and parameter.default is REQUIRED:
+                    raise TargetError(f"{self.name}: {parameter.name} is missing")
+                bound[parameter.name] = [self._checked(parameter, value) for value in values]
+            elif left:
+                bound[parameter.name] = self._checked(parameter, left.pop(0))
+            elif parameter.name in given:
+                bound[parameter.name] = self._checked(parameter, given.pop(parameter.name))
+            elif parameter.default is REQUIRED:
+                raise TargetError(f"{self.name}: {parameter.name} is missing")
+            else:
+                bound[parameter.name] = parameter.default
+        if left:
+            raise TargetError(f"{self.name} takes {len(self.parameters)} arguments; this call has {len(arguments)}")
+        for name in given:
+            why = "is given twice" if name in bound else "is not a parameter; it has " + self._names()
+            raise TargetError(f"{self.name}: {name[:40]} {why}")
+        return bound
+
+    def _names(self) -> str:
+        return ", ".join(parameter.name for parameter in self.parameters)
+
+    def _checked(self, parameter: Parameter, value: Any) -> Any:
+        if value is None and parameter.default is None:
+            return None
+        try:
+            return _CHECKS[parameter.type](value)
+        except (ValueError, TypeError, OverflowError) as error:
+            said = str(error) if isinstance(error, ValueError) else _MEANING[parameter.type]
+            raise TargetError(f"{self.name}: {parameter.name} {said}") from None
+
+    def described(self) -> dict[str, Any]:
+        """As ``/functions`` shows it."""
+        return {
+            "name": self.name,
+            "function": f"{self.name}({self._names()})",
+            "description": (self.run.__doc__ or "").split("\n\n")[0].replace("\n", " "),
+            "module": "graphite.render.functions",
+            "group": self.group,
+            "params": [
+                {"name": one.name, "type": one.type, "required": one.default is REQUIRED}
+                | ({"multiple": True} if one.many else {})
+                | ({} if one.default is REQUIRED or one.default is None else {"default": _shown(one.default)})
+                for one in self.parameters
+            ],
+        }
+
+
+def seconds_of(interval: str) -> int:
+    """The length of an interval, which is positive. Raises TargetError."""
+    try:
+        seconds = abs(parse_offset(interval))
+    except ValueError as error:
+        raise TargetError(str(error)) from None
+    if not seconds:
+        raise TargetError(f"the interval {interval!r} has no length")
+    return seconds
+
+
+def _shown(value: Any) -> Any:
+    return "inf" if value == float("inf") else value
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError
+    return float(value)
+
+
+def _integer(value: Any) -> int:
+    number = _number(value)
+    if number != int(number) or abs(number) > 10**9:
+        raise TypeError
+    return int(number)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError
+    return value
+
+
+def _lines(value: Any) -> Any:
+    if not isinstance(value, list):
+        raise TypeError
+    return value
+
+
+def _interval(value: Any) -> str:
+    text = _text(value)
+    parse_offset(text)
+    return text
+
+
+_CHECKS: Final[Mapping[str, Callable[[Any], Any]]] = {
+    "seriesList": _lines,
+    "seriesListOrNumber": lambda value: value if isinstance(value, list) else _number(value),
+    "integer": _integer,
+    "float": _number,
+    "intOrInf": lambda value: value if value == float("inf") else _integer(value),
+    "string": _text,
+    "boolean": _flag,
+    "interval": _interval,
+    "intOrInterval": lambda value: _interval(value) if isinstance(value, str) else _integer(value),
+    "nodeOrTag": lambda value: value if isinstance(value, str) else _integer(value),
+    "node": _integer,
+    "tag": _text,
+    "aggFunc": lambda value: consolidation(_text(value)),
+    "any": lambda value: value,
+}
+_MEANING: Final[Mapping[str, str]] = {
+    "seriesList": "must be a path or a function that gives lines",
+    "seriesListOrNumber": "must be lines or a number",
+    "integer": "must be a whole number",
+    "float": "must be a number",
+    "intOrInf": "must be a whole number or inf",
+    "string": "must be a text in quotes",
+    "boolean": "must be true or false",
+    "interval": 'must be a span of time in quotes, such as "1h"',
+    "intOrInterval": 'must be a number of points or a span of time in quotes, such as "1h"',
+    "nodeOrTag": "must be the number of a node or the name of a tag",
+    "node": "must be the number of a node",
+    "tag": "must be the name of a tag",
+    "aggFunc": 'must be a way to put numbers together, such as "sum"',
+    "any": "",
+}

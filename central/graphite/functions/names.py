@@ -1,0 +1,55 @@
+"""Functions that give lines other names. Pure."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+from central.graphite.functions.function import LINES, Function, Parameter
+from central.graphite.functions.nodes import key_of, path_of
+from central.graphite.lines import Line, Range
+from central.graphite.regexes import compile_regex
+from central.graphite.targets import TargetError
+
+GROUP: Final = "Alias"
+_MOST_NAME: Final = 4_096
+"""How many characters a replacement may make of a name."""
+
+
+def alias(_: Range, lines: list[Line], name: str) -> list[Line]:
+    """The lines under this name."""
+    return [replace(line, name=name) for line in lines]
+
+
+def alias_by_node(_: Range, lines: list[Line], nodes: Sequence[int | str]) -> list[Line]:
+    """The lines under nodes of their paths, by number, or under values of their tags, by key."""
+    return [replace(line, name=key_of(line, nodes)) for line in lines]
+
+
+def alias_by_metric(_: Range, lines: list[Line]) -> list[Line]:
+    """The lines under the last nodes of their paths."""
+    return [replace(line, name=path_of(line).rpartition(".")[2]) for line in lines]
+
+
+def alias_sub(_: Range, lines: list[Line], search: str, replacement: str) -> list[Line]:
+    r"""The names with a replacement for each match of a regular expression; \1 is what its first group matched."""
+    try:
+        regex = compile_regex(search)
+        made = [regex.sub(re.sub(r"\\g<([0-9])>", r"\\\1", replacement), line.name) for line in lines]
+    except ValueError as error:
+        raise TargetError(f"aliasSub: search {error}") from None
+    except Exception:
+        raise TargetError("aliasSub: replace names a group that search does not have") from None
+    if any(len(name) > _MOST_NAME for name in made):
+        raise TargetError(f"aliasSub: makes a name of more than {_MOST_NAME:,} characters")
+    return [replace(line, name=name) for line, name in zip(lines, made, strict=True)]
+
+
+_NODES: Final = Parameter("nodes", "nodeOrTag", many=True)
+FUNCTIONS: Final = (
+    Function("alias", GROUP, [LINES, Parameter("newName", "string")], alias),
+    Function("aliasByNode", GROUP, [LINES, _NODES], alias_by_node),
+    Function("aliasByTags", GROUP, [LINES, _NODES], alias_by_node),
+    Function("aliasByMetric", GROUP, [LINES], alias_by_metric),
+    Function("aliasSub", GROUP, [LINES, Parameter("search", "string"), Parameter("replace", "string")], alias_sub),
+)

@@ -1,0 +1,170 @@
+"""Functions that choose among lines, put them in order, or make one of nothing. Pure."""
+
+import operator
+import re
+from collections.abc import Callable
+from typing import Final
+
+import numpy as np
+
+from central.graphite.functions.function import LINES, Function, Parameter
+from central.graphite.lines import CONSOLIDATE, Line, Range
+from central.graphite.regexes import compile_regex
+from central.graphite.targets import TargetError
+
+FILTER: Final = "Filter Series"
+SORT: Final = "Sorting"
+SPECIAL: Final = "Special"
+_COMPARE: Final[dict[str, Callable[[float, float], bool]]] = {
+    "=": operator.eq,
+    "!=": operator.ne,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "<": operator.lt,
+    "<=": operator.le,
+}
+
+
+def _value(line: Line, way: str) -> float:
+    """One number of a whole line; NaN if it has none."""
+    return float(CONSOLIDATE[way](line.values[None, :])[0]) if len(line.values) else np.nan
+
+
+def _ordered(lines: list[Line], way: str, *, largest_first: bool) -> list[Line]:
+    """By one number of each. Lines without one count as less than every number; equal ones keep their order."""
+    values = [(-np.inf if np.isnan(value := _value(line, way)) else value) for line in lines]
+    places = sorted(range(len(lines)), key=lambda place: values[place], reverse=largest_first)
+    return [lines[place] for place in places]
+
+
+def _first(way: str, *, largest: bool) -> Callable[..., list[Line]]:
+    def run(_: Range, lines: list[Line], n: int) -> list[Line]:
+        return _ordered(lines, way, largest_first=largest)[: max(0, n)]
+
+    run.__doc__ = f"The n lines with the {'largest' if largest else 'smallest'} {way}."
+    return run
+
+
+def highest(_: Range, lines: list[Line], n: int = 1, way: str = "average") -> list[Line]:
+    """The n lines whose numbers, put together, are largest."""
+    return _ordered(lines, way, largest_first=True)[: max(0, n)]
+
+
+def lowest(_: Range, lines: list[Line], n: int = 1, way: str = "average") -> list[Line]:
+    """The n lines whose numbers, put together, are smallest."""
+    return _ordered(lines, way, largest_first=False)[: max(0, n)]
+
+
+def filter_series(_: Range, lines: list[Line], way: str, compared: str, threshold: float) -> list[Line]:
+    """The lines whose numbers, put together, compare with the threshold as you say."""
+    if compared not in _COMPARE:
+        raise TargetError(f"filterSeries: operator must be one of {', '.join(_COMPARE)}")
+    return [line for line in lines if _COMPARE[compared](_value(line, way), threshold)]
+
+
+def _bounded(way: str, compared: str) -> Callable[..., list[Line]]:
+    def run(span: Range, lines: list[Line], n: float) -> list[Line]:
+        return filter_series(span, lines, way, compared, n)
+
+    run.__doc__ = f"The lines whose {way} is {compared} n."
+    return run
+
+
+def sort_by(_: Range, lines: list[Line], way: str = "average", reverse: bool = False) -> list[Line]:
+    """The lines in the order of their numbers, put together."""
+    return _ordered(lines, way, largest_first=reverse)
+
+
+def _sorted(way: str, *, largest_first: bool) -> Callable[..., list[Line]]:
+    def run(_: Range, lines: list[Line]) -> list[Line]:
+        return _ordered(lines, way, largest_first=largest_first)
+
+    run.__doc__ = f"The lines in the order of their {way}, the {'largest' if largest_first else 'smallest'} first."
+    return run
+
+
+def sort_by_name(_: Range, lines: list[Line], natural: bool = False, reverse: bool = False) -> list[Line]:
+    """The lines in the order of their names; natural counts digits as numbers."""
+
+    def key(line: Line) -> str:
+        return re.sub(r"\d+", lambda found: found.group().zfill(10), line.name) if natural else line.name
+
+    return sorted(lines, key=key, reverse=reverse)
+
+
+def limit(_: Range, lines: list[Line], n: int) -> list[Line]:
+    """The first n lines."""
+    return lines[: max(0, n)]
+
+
+def _matching(*, wanted: bool) -> Callable[..., list[Line]]:
+    def run(_: Range, lines: list[Line], pattern: str) -> list[Line]:
+        try:
+            regex = compile_regex(pattern)
+        except ValueError as error:
+            raise TargetError(f"pattern {error}") from None
+        return [line for line in lines if (regex.search(line.name) is not None) == wanted]
+
+    run.__doc__ = f"The lines whose names the regular expression {'matches' if wanted else 'does not match'}."
+    return run
+
+
+def remove_empty(_: Range, lines: list[Line]) -> list[Line]:
+    """The lines that have a number."""
+    return [line for line in lines if not np.isnan(line.values).all()]
+
+
+def constant_line(span: Range, value: float) -> list[Line]:
+    """A line of one number."""
+    values = np.full((span.end - span.start) // span.step, float(value))
+    return [Line(f"{value:g}", span.start, span.step, values, f"constantLine({value:g})", {"name": f"{value:g}"})]
+
+
+def threshold(span: Range, value: float, label: str | None = None, _color: str | None = None) -> list[Line]:
+    """A line of one number, with a name."""
+    line = constant_line(span, value)[0]
+    return [line if label is None else line.called(label)]
+
+
+_N: Final = Parameter("n", "integer")
+_BOUND: Final = Parameter("n", "float")
+_AVERAGE: Final = Parameter("func", "aggFunc", "average")
+_REVERSE: Final = Parameter("reverse", "boolean", default=False)
+_PATTERN: Final = Parameter("pattern", "string")
+FUNCTIONS: Final = (
+    *(
+        Function(f"{word}{name}", FILTER, [LINES, _N], _first(way, largest=word == "highest"))
+        for word in ("highest", "lowest")
+        for name, way in {"Average": "average", "Current": "last", "Max": "max", "Min": "min"}.items()
+        if (word, name) not in {("highest", "Min"), ("lowest", "Max"), ("lowest", "Min")}
+    ),
+    *(
+        Function(f"{word}{end}", FILTER, [LINES, _BOUND], _bounded(way, compared))
+        for word, way in {"average": "average", "current": "last", "maximum": "max", "minimum": "min"}.items()
+        for end, compared in {"Above": ">", "Below": "<="}.items()
+    ),
+    Function("highest", FILTER, [LINES, Parameter("n", "integer", 1), _AVERAGE], highest),
+    Function("lowest", FILTER, [LINES, Parameter("n", "integer", 1), _AVERAGE], lowest),
+    Function(
+        "filterSeries",
+        FILTER,
+        [LINES, Parameter("func", "aggFunc"), Parameter("operator", "string"), Parameter("threshold", "float")],
+        filter_series,
+    ),
+    Function("limit", FILTER, [LINES, _N], limit),
+    Function("grep", FILTER, [LINES, _PATTERN], _matching(wanted=True)),
+    Function("exclude", FILTER, [LINES, _PATTERN], _matching(wanted=False)),
+    Function("removeEmptySeries", FILTER, [LINES], remove_empty),
+    Function("sortBy", SORT, [LINES, _AVERAGE, _REVERSE], sort_by),
+    Function("sortByName", SORT, [LINES, Parameter("natural", "boolean", default=False), _REVERSE], sort_by_name),
+    Function("sortByMaxima", SORT, [LINES], _sorted("max", largest_first=True)),
+    Function("sortByMinima", SORT, [LINES], _sorted("min", largest_first=False)),
+    Function("sortByTotal", SORT, [LINES], _sorted("sum", largest_first=True)),
+    Function("constantLine", SPECIAL, [Parameter("value", "float")], constant_line),
+    Function(
+        "threshold",
+        SPECIAL,
+        [Parameter("value", "float"), Parameter("label", "string", None), Parameter("color", "string", None)],
+        threshold,
+    ),
+)

@@ -1,0 +1,175 @@
+"""Functions that change the numbers of each line on its own. Pure."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Final
+
+import numpy as np
+
+from central.graphite.functions.function import LINES, Function, Parameter
+from central.graphite.lines import Line, Numbers, Range
+
+GROUP: Final = "Transform"
+
+
+def _mapped(function: str, work: Callable[..., Any], about: str, *, shows: bool = True) -> Callable[..., list[Line]]:
+    """A function that applies ``work`` to the values of each line. Its name shows the numbers that it was given."""
+
+    def run(_: Range, lines: list[Line], *given: Any) -> list[Line]:
+        shown = "".join(f",{one:g}" for one in given) if shows else ""
+        return [line.called(f"{function}({line.name}{shown})", work(line.values, *given)) for line in lines]
+
+    run.__doc__ = about
+    return run
+
+
+def _differences(values: Numbers) -> Numbers:
+    return np.diff(values, prepend=np.nan)
+
+
+def _rises(values: Numbers, most: float | None, least: float | None) -> Numbers:
+    """How much each number is above the one before, of a counter that wraps at ``most`` or restarts at ``least``."""
+    if most is not None:
+        values = np.where(values > most, np.nan, values)
+    if least is not None:
+        values = np.where(values < least, np.nan, values)
+    rises = _differences(values)
+    fell = rises < 0
+    if most is not None:
+        return np.where(fell, rises + most + 1 - (least or 0), rises)
+    return np.where(fell, np.nan if least is None else values - least, rises)
+
+
+def non_negative_derivative(
+    _: Range, lines: list[Line], most: float | None = None, least: float | None = None
+) -> list[Line]:
+    """The difference from the number before, where it is not negative."""
+    return [line.called(f"nonNegativeDerivative({line.name})", _rises(line.values, most, least)) for line in lines]
+
+
+def per_second(_: Range, lines: list[Line], most: float | None = None, least: float | None = None) -> list[Line]:
+    """The difference from the number before per second, where it is not negative."""
+    return [
+        line.called(f"perSecond({line.name})", np.round(_rises(line.values, most, least) / line.step, 6))
+        for line in lines
+    ]
+
+
+def scale_to_seconds(_: Range, lines: list[Line], seconds: float) -> list[Line]:
+    """Each number as one per so many seconds instead of one per step."""
+    return [
+        line.called(f"scaleToSeconds({line.name},{seconds:g})", np.round(line.values * (seconds / line.step), 6))
+        for line in lines
+    ]
+
+
+def keep_last_value(_: Range, lines: list[Line], limit: float) -> list[Line]:
+    """The last number in each gap of at most ``limit`` points."""
+    return [line.called(f"keepLastValue({line.name})", _filled(line.values, limit)) for line in lines]
+
+
+def _filled(values: Numbers, limit: float) -> Numbers:
+    known = ~np.isnan(values)
+    places = np.arange(len(values))
+    before = np.maximum.accumulate(np.where(known, places, -1))
+    after = np.minimum.accumulate(np.where(known, places, len(values))[::-1])[::-1]
+    fills = ~known & (before >= 0) & (after - before - 1 <= limit)
+    made = values.copy()
+    made[fills] = values[before[fills]]
+    return made
+
+
+def interpolate(_: Range, lines: list[Line], limit: float) -> list[Line]:
+    """A straight line through each gap of at most ``limit`` points."""
+    return [line.called(f"interpolate({line.name})", _straight(line.values, limit)) for line in lines]
+
+
+def _straight(values: Numbers, limit: float) -> Numbers:
+    known = np.flatnonzero(~np.isnan(values))
+    if len(known) < 2:
+        return values
+    places = np.arange(len(values))
+    made = np.interp(places, known, values[known], left=np.nan, right=np.nan)
+    right = np.clip(np.searchsorted(known, places), 1, len(known) - 1)
+    wide = known[right] - known[right - 1] - 1 > limit
+    return np.where(np.isnan(values) & wide, np.nan, made)
+
+
+def delay(_: Range, lines: list[Line], steps: int) -> list[Line]:
+    """The numbers so many steps later; earlier if it is negative."""
+    made = []
+    for line in lines:
+        by = min(max(steps, -len(line.values)), len(line.values))
+        gap = np.full(abs(by), np.nan)
+        moved = np.r_[gap, line.values[: len(line.values) - by]] if by >= 0 else np.r_[line.values[-by:], gap]
+        made.append(line.called(f"delay({line.name},{steps})", moved))
+    return made
+
+
+def consolidate_by(_: Range, lines: list[Line], way: str) -> list[Line]:
+    """The same numbers, put together in another way where a coarser step is needed."""
+    return [replace(line.called(f'consolidateBy({line.name},"{way}")'), consolidate=way) for line in lines]
+
+
+def _to_zero(values: Numbers) -> Numbers:
+    least: Numbers = values - np.fmin.reduce(values, initial=np.inf)
+    return least
+
+
+def _known(values: Numbers) -> Numbers:
+    return (~np.isnan(values)).astype(np.float64)
+
+
+def _integral(values: Numbers) -> Numbers:
+    return np.where(np.isnan(values), np.nan, np.cumsum(np.nan_to_num(values, nan=0.0)))
+
+
+def _logarithm(_: Range, lines: list[Line], base: float) -> list[Line]:
+    """The logarithm of each number above 0."""
+    divisor = np.log(base) if base > 0 else np.nan
+    return [
+        line.called(f"log({line.name}, {base:g})", np.log(np.where(line.values > 0, line.values, np.nan)) / divisor)
+        for line in lines
+    ]
+
+
+_LIMIT: Final = Parameter("limit", "intOrInf", float("inf"))
+_MOST: Final = Parameter("maxValue", "float", None)
+_LEAST: Final = Parameter("minValue", "float", None)
+
+
+def _number(name: str, default: Any = ...) -> list[Parameter]:
+    return [LINES, Parameter(name, "float") if default is ... else Parameter(name, "float", default)]
+
+
+FUNCTIONS: Final = (
+    *(
+        Function(name, GROUP, parameters, _mapped(name, work, about, shows=len(parameters) > 1))
+        for name, parameters, work, about in (
+            ("scale", _number("factor"), np.multiply, "Each number times a factor."),
+            ("offset", _number("factor"), np.add, "Each number plus a number."),
+            ("pow", _number("factor"), np.float_power, "Each number to a power."),
+            ("absolute", [LINES], np.abs, "Each number without its sign."),
+            ("squareRoot", [LINES], np.sqrt, "The square root of each number."),
+            ("invert", [LINES], lambda values: 1 / np.where(values == 0, np.nan, values), "One through each number."),
+            ("offsetToZero", [LINES], _to_zero, "The least number is 0."),
+            ("derivative", [LINES], _differences, "The difference from the number before."),
+            ("integral", [LINES], _integral, "The sum of all numbers so far."),
+            ("isNonNull", [LINES], _known, "1 for a number and 0 for none."),
+            ("transformNull", _number("default", 0.0), lambda values, by: np.where(np.isnan(values), by, values),
+             "A number in place of none."),
+            ("removeAboveValue", _number("n"), lambda values, n: np.where(values > n, np.nan, values),
+             "Without the numbers above n."),
+            ("removeBelowValue", _number("n"), lambda values, n: np.where(values < n, np.nan, values),
+             "Without the numbers below n."),
+        )
+    ),
+    Function("logarithm", GROUP, _number("base", 10.0), _logarithm),
+    Function("nonNegativeDerivative", GROUP, [LINES, _MOST, _LEAST], non_negative_derivative),
+    Function("perSecond", GROUP, [LINES, _MOST, _LEAST], per_second),
+    Function("scaleToSeconds", GROUP, [LINES, Parameter("seconds", "float")], scale_to_seconds),
+    Function("keepLastValue", GROUP, [LINES, _LIMIT], keep_last_value),
+    Function("interpolate", GROUP, [LINES, _LIMIT], interpolate),
+    Function("delay", GROUP, [LINES, Parameter("steps", "integer")], delay),
+    Function("consolidateBy", GROUP, [LINES, Parameter("consolidationFunc", "aggFunc")], consolidate_by),
+)  # fmt: skip

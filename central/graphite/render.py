@@ -1,0 +1,138 @@
+"""What a request to draw asks for, and the answer in JSON or CSV. Pure."""
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, tzinfo
+from typing import Any, Final
+
+from multidict import MultiMapping
+
+from central.graphite.fetch import whole
+from central.graphite.lines import Line, Range, coarser
+from central.graphite.targets import Expression, TargetError, parse_target
+from central.graphite.times import parse_time
+from central.query.parameters import zone_of
+
+MOST_TARGETS: Final = 100
+FORMATS: Final = ("json", "csv")
+MOST_WINDOWS: Final = 11_000
+"""How many windows a line may have. Without ``maxDataPoints``, or with a larger one, the step fits it."""
+_STEPS: Final = (
+    *(minute * 60 for minute in (1, 2, 5, 10, 15, 30)),
+    *(hour * 3_600 for hour in (1, 2, 3, 6, 12, 24, 48, 168, 720, 2_160, 8_760, 87_600)),
+)
+"""The lengths of windows in seconds. The store sums each from whole minutes or whole hours."""
+_FLAGS: Final[Mapping[str, bool]] = {"": True, "1": True, "true": True, "0": False, "false": False}
+
+
+class RequestError(ValueError):
+    """A parameter is wrong. ``field`` is its name; the text says what is wrong and what would be right."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """A checked request: its targets with their texts, the windows, and the form of the answer."""
+
+    targets: Sequence[tuple[str, Expression]]
+    span: Range
+    most_points: int
+    form: str
+    without_gaps: bool
+    zone: tzinfo
+
+
+def parse_drawing(given: MultiMapping[str], now: float) -> Drawing:
+    """The request of these parameters. Raises RequestError."""
+    if "jsonp" in given:
+        raise RequestError("jsonp", "jsonp is not supported; read the answer as JSON")
+    texts = [*given.getall("target", []), *given.getall("target[]", [])]
+    if not 1 <= len(texts) <= MOST_TARGETS:
+        raise RequestError("target", f"target must be given 1 to {MOST_TARGETS} times; it was given {len(texts)} times")
+    form = given.get("format", FORMATS[0])
+    if form not in FORMATS:
+        raise RequestError("format", f"format must be one of {', '.join(FORMATS)}; pictures are not drawn here")
+    zone = _zone(given.get("tz", "UTC"))
+    start = _time(given, "from", "-24h", now, zone)
+    end = _time(given, "until", "now", now, zone)
+    if start >= end:
+        raise RequestError("from", "from must be before until")
+    most = _whole(given.get("maxDataPoints", str(MOST_WINDOWS)))
+    without_gaps = _FLAGS.get(given.get("noNullPoints", "0").lower())
+    if without_gaps is None:
+        raise RequestError("noNullPoints", "noNullPoints must be true or false")
+    targets = [(text, _target(text)) for text in dict.fromkeys(texts)]
+    return Drawing(targets, windows_of(start, end, most), most, form, without_gaps, zone)
+
+
+def windows_of(start: int, end: int, most: int) -> Range:
+    """The finest windows of which at most ``most`` cover [start, end)."""
+    for step in _STEPS:
+        span = whole(start, end, step)
+        if (span.end - span.start) // step <= min(most, MOST_WINDOWS):
+            return span
+    return whole(start, end, _STEPS[-1])
+
+
+def _zone(name: str) -> tzinfo:
+    try:
+        return zone_of(name) or UTC
+    except ValueError as error:
+        raise RequestError("tz", str(error)) from None
+
+
+def _time(given: MultiMapping[str], field: str, default: str, now: float, zone: tzinfo) -> int:
+    try:
+        return parse_time(given.get(field) or default, int(now), zone)
+    except (ValueError, OverflowError, OSError) as error:
+        raise RequestError(field, f"{field}: {error}") from None
+
+
+def _whole(text: str) -> int:
+    # Some clients send a fraction of a pixel.
+    number = text.partition(".")[0]
+    if not (number.isascii() and number.isdigit() and len(number) <= 9 and int(number) >= 1):
+        raise RequestError("maxDataPoints", "maxDataPoints must be a whole number from 1 on")
+    return int(number)
+
+
+def _target(text: str) -> Expression:
+    try:
+        return parse_target(text)
+    except TargetError as error:
+        raise RequestError("target", f"target {text[:80]!r}: {error}") from None
+
+
+def drawn(drawing: Drawing, lines: Sequence[Line]) -> bytes:
+    """The answer: each line with its points in order, in the form that was asked for."""
+    fitting = [coarser(line, line.step * -(-len(line.values) // drawing.most_points)) for line in lines]
+    return _as_csv(fitting, drawing.zone) if drawing.form == "csv" else _as_json(fitting, drawing.without_gaps)
+
+
+def _as_json(lines: Sequence[Line], without_gaps: bool) -> bytes:
+    made: list[dict[str, Any]] = []
+    for line in lines:
+        points = [
+            [None if number != number else number, line.start + place * line.step]  # noqa: PLR0124 (only NaN is so)
+            for place, number in enumerate(line.values.tolist())
+            if not (without_gaps and number != number)  # noqa: PLR0124
+        ]
+        if points or not without_gaps:
+            made.append({"target": line.name, "tags": dict(line.tags), "datapoints": points})
+    return json.dumps(made, separators=(",", ":"), ensure_ascii=False).encode(errors="backslashreplace")
+
+
+def _as_csv(lines: Sequence[Line], zone: tzinfo) -> bytes:
+    written = io.StringIO()
+    rows = csv.writer(written, lineterminator="\r\n")
+    for line in lines:
+        for place, number in enumerate(line.values.tolist()):
+            moment = datetime.fromtimestamp(line.start + place * line.step, UTC).astimezone(zone)
+            rows.writerow([line.name, f"{moment:%Y-%m-%d %H:%M:%S}", "" if number != number else number])  # noqa: PLR0124
+    return written.getvalue().encode(errors="backslashreplace")

@@ -1,0 +1,98 @@
+"""Times as Graphite writes them: ``-24h``, ``now``, ``midnight-7d``, ``14:30_20260215``, or seconds. Pure."""
+
+import re
+from datetime import UTC, datetime, timedelta, tzinfo
+from typing import Final
+
+_UNITS: Final = (
+    ("seconds", 1),
+    ("minutes", 60),
+    ("hours", 3_600),
+    ("days", 86_400),
+    ("weeks", 604_800),
+    ("months", 30 * 86_400),
+    ("years", 365 * 86_400),
+)
+_FORMS: Final = "such as -24h, now, today, 14:30_20260215 or seconds since the epoch"
+_OFFSET: Final = re.compile(r"([+-]?)([0-9]{1,9})([a-z]+)", re.ASCII)
+_PARTS: Final = re.compile(r"([^+-]*)((?:[+-][0-9]{1,9}[a-z]+)*)", re.ASCII)
+_CLOCK: Final = re.compile(r"([0-9]{1,2}):?([0-9]{2})?(am|pm)?", re.ASCII)
+_NAMED_CLOCKS: Final = {"midnight": (0, 0), "noon": (12, 0), "teatime": (16, 0)}
+_NAMED_DAYS: Final = {"today": 0, "yesterday": -1, "tomorrow": 1}
+_WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_DATE_FORMS: Final = ("%Y%m%d", "%m/%d/%y", "%m/%d/%Y", "%Y-%m-%d")
+MOST: Final = 253_402_300_799
+"""The last second of the year 9999."""
+
+
+def parse_time(text: str, now: int, zone: tzinfo = UTC) -> int:
+    """Seconds since the epoch. ``zone`` is that of days and clock times. Raises ValueError that says what is right."""
+    text = text.strip().lower()
+    if re.fullmatch(r"[0-9]{9,12}", text):
+        return min(int(text), MOST)
+    found = _PARTS.fullmatch(text)
+    if found is None or not text:
+        raise ValueError(f"{text[:40]!r} is not a time; give one {_FORMS}")
+    base, offset = found.groups()
+    moment = now if base in {"", "now"} else int(_reference(base, datetime.fromtimestamp(now, zone)).timestamp())
+    moment += sum(parse_offset(part.group()) for part in _OFFSET.finditer(offset))
+    if not 0 <= moment <= MOST:
+        raise ValueError(f"{text[:40]!r} is not between the years 1970 and 9999")
+    return moment
+
+
+def parse_offset(text: str) -> int:
+    """The seconds of an offset such as ``1h``, ``-7d`` or ``1h30min``. Raises ValueError."""
+    parts = list(_OFFSET.finditer(text.strip().lower()))
+    if not parts or "".join(part.group() for part in parts) != text.strip().lower():
+        raise ValueError(f"{text[:40]!r} is not a span of time; give one such as 5min, 1h, 7d or 1mon")
+    sign = -1 if parts[0].group(1) == "-" else 1
+    return sign * sum(int(part.group(2)) * _seconds_of(part.group(3)) for part in parts)
+
+
+def _seconds_of(unit: str) -> int:
+    for name, seconds in _UNITS:
+        if name.startswith(unit) or (unit == "mon" and name == "months"):
+            return seconds
+    raise ValueError(f"{unit[:20]!r} is not a unit of time; give s, min, h, d, w, mon or y")
+
+
+def _reference(base: str, now: datetime) -> datetime:
+    """The moment of a day, a clock time, or both with ``_`` or a blank between."""
+    clock: tuple[int, int] | None = None
+    day: datetime | None = None
+    for part in re.split(r"[_ ]+", base):
+        if part in _NAMED_CLOCKS:
+            clock = _NAMED_CLOCKS[part]
+        elif (date := _day(part, now)) is not None:
+            day = date
+        elif (time := _CLOCK.fullmatch(part)) is not None and (time.group(2) or time.group(3)):
+            clock = _clock(time)
+        else:
+            raise ValueError(f"{base[:40]!r} is not a time; give one {_FORMS}")
+    hour, minute = clock or (0, 0)
+    return (day or now).replace(hour=hour, minute=minute, second=0, microsecond=0)
+
+
+def _clock(found: re.Match[str]) -> tuple[int, int]:
+    hour, minute = int(found.group(1)), int(found.group(2) or 0)
+    if found.group(3) is not None:
+        if not 1 <= hour <= 12:
+            raise ValueError(f"{found.group()!r} is not a time of a day")
+        hour = hour % 12 + 12 * (found.group(3) == "pm")
+    if hour > 23 or minute > 59:
+        raise ValueError(f"{found.group()!r} is not a time of a day")
+    return hour, minute
+
+
+def _day(text: str, now: datetime) -> datetime | None:
+    if text in _NAMED_DAYS:
+        return now + timedelta(days=_NAMED_DAYS[text])
+    if text[:3] in _WEEKDAYS and text.isalpha():
+        return now - timedelta(days=(now.weekday() - _WEEKDAYS.index(text[:3])) % 7)
+    for form in _DATE_FORMS:
+        try:
+            return datetime.strptime(text, form).replace(tzinfo=now.tzinfo)
+        except ValueError:
+            continue
+    return None

@@ -1,0 +1,106 @@
+"""Graphite's paths that draw: /graphite/render and /graphite/functions.
+
+Like Graphite's other paths, they ignore parameters that they do not know.
+"""
+
+import asyncio
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from aiohttp import web
+
+from central.access.auth import Key
+from central.errors import ApiError, unavailable
+from central.fair_slots import FairSlots
+from central.graphite.evaluate import Budget, Node, Want, evaluate, resolve, wants
+from central.graphite.fetch import Fetcher
+from central.graphite.functions.table import FUNCTIONS
+from central.graphite.lines import Line
+from central.graphite.paths import Finder
+from central.graphite.render import Drawing, RequestError, drawn, parse_drawing
+from central.graphite.targets import Expression, TargetError
+from central.ingest.answers import Answer
+from central.query.formats import CSV
+from central.query.parameters import fault
+from central.retention import Retention
+from central.store.base import Store, StoreError
+from central.web.bodies import Bodies
+from central.web.graphite import parameters_of
+from central.web.middleware import ENDS_WITH_CLIENT
+
+_SECONDS: Final = 30
+"""How long one request may read."""
+
+
+@dataclass(frozen=True, slots=True)
+class DrawingParts:
+    """What the endpoints use."""
+
+    store: Store
+    finder: Finder
+    retention: Retention
+    bodies: Bodies
+    slots: FairSlots
+    clock: Callable[[], float]
+
+
+class GraphiteDrawing:
+    """The endpoints that compute lines."""
+
+    def __init__(self, parts: DrawingParts) -> None:
+        self._parts = parts
+
+    async def render(self, request: web.Request, key: Key) -> Answer:
+        """GET and POST /graphite/render: the lines of each ``target``, from ``from`` to ``until``."""
+        request[ENDS_WITH_CLIENT] = True
+        parts = self._parts
+        given = await parameters_of(request, key, parts.bodies)
+        try:
+            drawing = parse_drawing(given, parts.clock())
+            nodes = [(text, _resolved(text, tree, drawing)) for text, tree in drawing.targets]
+        except RequestError as error:
+            raise fault(error.field, str(error)) from None
+        try:
+            visible_from = await parts.retention.visible_from()
+            fetcher = Fetcher(parts.store, parts.finder, visible_from)
+            async with parts.slots.slot(key.id):
+                async with asyncio.timeout(_SECONDS):
+                    found = await fetcher.fetch(want for _, node in nodes for want in wants(node))
+                body = await asyncio.to_thread(_drawn, drawing, nodes, found)
+        except TimeoutError:
+            message = f"the targets take longer than {_SECONDS} seconds; ask for a shorter range, or for fewer lines"
+            raise ApiError(400, "RANGE_TOO_LARGE", message, details={"field": "target"}) from None
+        except ValueError as error:
+            raise fault("target", f"target {error}") from None
+        except StoreError as error:
+            raise unavailable(f"the targets could not be computed: {error}") from error
+        return Answer(200, body, {"Content-Type": CSV} if drawing.form == "csv" else {})
+
+    async def functions(self, request: web.Request, key: Key) -> Answer:
+        """GET /graphite/functions: what each function takes and does."""
+        return _json({name: function.described() for name, function in FUNCTIONS.items()})
+
+
+def _resolved(text: str, tree: Expression, drawing: Drawing) -> Node:
+    try:
+        return resolve(tree, drawing.span)
+    except TargetError as error:
+        raise RequestError("target", f"target {text[:80]!r}: {error}") from None
+
+
+def _drawn(drawing: Drawing, nodes: list[tuple[str, Node]], found: dict[Want, list[Line]]) -> bytes:
+    """Evaluate and write all targets. It runs in a thread. Raises TargetError."""
+    budget, lines = Budget(), list[Line]()
+    for text, node in nodes:
+        try:
+            lines += evaluate(node, found, budget)
+        except TargetError as error:
+            raise TargetError(f"{text[:80]!r}: {error}") from None
+    budget.take(sum(len(line.values) for line in lines))
+    return drawn(drawing, lines)
+
+
+def _json(value: object) -> Answer:
+    return Answer(200, json.dumps(value, separators=(",", ":")).encode(), {})

@@ -1,0 +1,142 @@
+"""/graphite/render and /graphite/functions over HTTP and on both stores."""
+
+import time
+from typing import Any
+
+import pytest
+
+from central.graphite.functions.table import FUNCTIONS
+from protocol.times import format_time
+from tests.central.harness import Central
+
+DAY = 86_400
+START = (int(time.time()) - 3 * DAY) // DAY * DAY
+WINDOW = {"from": str(START), "until": str(START + 180)}
+
+
+def sent(name: str, kind: str, minute: int, value: float, **tags: str) -> dict[str, Any]:
+    moment = format_time(START + 60 * minute + 5)
+    return {"name": name, "type": kind, "value": value, "recorded_at": moment, "tags": tags}
+
+
+ITEMS = [
+    sent("shop.orders", "counter", 0, 2, env="prod"),
+    sent("shop.orders", "counter", 0, 1, env="test"),
+    sent("shop.orders", "counter", 2, 60, env="prod"),
+    sent("shop.orders.eu", "counter", 1, 7),
+    *(sent("shop.checkout_ms", "value", 0, value) for value in range(1, 101)),
+    sent("shop.checkout_ms", "value", 2, 500),
+]
+
+
+@pytest.fixture(autouse=True)
+async def items(central: Central) -> None:
+    reply = await central.batch(*ITEMS)
+    assert (reply.status, reply.json["rejected"]) == (201, 0), reply.text
+
+
+async def drawn(central: Central, target: str, **given: str) -> dict[str, list[Any]]:
+    """The numbers of each line by its name; the moments are checked."""
+    reply = await central.ask("GET", "/graphite/render", params={"target": target, "format": "json", **WINDOW, **given})
+    assert reply.status == 200, reply.text
+    for line in reply.json:
+        moments = [moment for _, moment in line["datapoints"]]
+        assert moments == sorted(set(moments))
+        assert not moments or moments[0] == START
+    return {
+        line["target"]: [None if number is None else float(number) for number, _ in line["datapoints"]]
+        for line in reply.json
+    }
+
+
+@pytest.mark.parametrize(
+    ("target", "lines"),
+    [
+        ("shop.orders.sum", {"shop.orders.sum": [3, None, 60]}),
+        ("shop.orders", {"shop.orders": [3, None, 60]}),
+        ("shop.orders.rate", {"shop.orders.rate": [0.05, None, 1]}),
+        ("shop.checkout_ms.{avg,p50,p99.9}", {}),
+        ("shop.checkout_ms.{avg,count,p95}", {"shop.checkout_ms.avg": [50.5, None, 500]}),
+        ("shop.checkout_ms.p99.9", {"shop.checkout_ms.p99.9": [100, None, 500]}),
+        ("shop.orders.sum;env=prod", {"shop.orders.sum;env=prod": [2, None, 60]}),
+        ("sumSeries(shop.orders.sum, shop.orders.eu)", {"sumSeries(shop.orders.sum,shop.orders.eu)": [3, 7, 60]}),
+        ("alias(seriesByTag('name=shop.orders.sum', 'env=test'), 'test')", {"test": [1, None, None]}),
+        ("aliasByTags(seriesByTag('name=shop.orders.sum', 'env=~.'), 'env')", {"prod": [2, None, 60]}),
+        ("shop.orders.sum|scale(10)|alias('x')", {"x": [30, None, 600]}),
+        ("alias(transformNull(shop.orders.sum), 'x')", {"x": [3, 0, 60]}),
+        ("alias(timeShift(shop.orders.sum, '-1min'), 'x')", {"x": [None, 3, None]}),
+        ("alias(timeShift(shop.orders.sum, '+2min'), 'x')", {"x": [60, None, None]}),
+        ("alias(movingSum(transformNull(shop.orders.sum), 2), 'x')", {"x": [0, 3, 3]}),
+        ("alias(summarize(shop.checkout_ms.avg, '1d', 'avg'), 'x')", {"x": [pytest.approx(5550 / 101, abs=1e-4)]}),
+        ("alias(summarize(scale(shop.orders.sum, 1), '1h'), 'x')", {"x": [63]}),
+        ("constantLine(4)", {"4": [4, 4, 4]}),
+        ("nothing.here", {}),
+        ("sumSeries(nothing.*)", {}),
+    ],
+)
+async def test_a_target_is_drawn(central: Central, target: str, lines: dict[str, list[Any]]) -> None:
+    found = await drawn(central, target)
+    assert {name: found.get(name) for name in lines} == lines
+    posted = await central.ask("POST", "/graphite/render", data={"target": target, **WINDOW})
+    assert {line["target"] for line in posted.json} == set(found)
+
+
+async def test_fewer_points_are_larger_windows_of_the_store(central: Central) -> None:
+    assert await drawn(central, "shop.checkout_ms.avg", maxDataPoints="1") == {
+        "shop.checkout_ms.avg": [pytest.approx(5550 / 101, abs=1e-4)]
+    }
+    assert await drawn(central, "shop.orders.sum", maxDataPoints="2") == {"shop.orders.sum": [3, 60]}
+    assert await drawn(central, "shop.orders.sum", noNullPoints="true") == {"shop.orders.sum": [3, 60]}
+
+
+async def test_csv_has_a_line_for_each_point(central: Central) -> None:
+    given = {"target": "shop.orders.eu", "format": "csv", **WINDOW}
+    reply = await central.ask("GET", "/graphite/render", params=given)
+    day = format_time(START)[:10]
+    assert reply.text == "".join(
+        f"shop.orders.eu,{day} 00:0{minute}:00,{value}\r\n" for minute, value in enumerate(("", "7.0", ""))
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "field", "message"),
+    [
+        ({}, "target", "target must be given 1 to 100 times; it was given 0 times"),
+        ({"target": "sumSeries(a.b"}, "target", "target 'sumSeries(a.b': sumSeries(...) should go on with ',' or ')'"),
+        ({"target": "scal(a.b, 1)"}, "target", "target 'scal(a.b, 1)': the function scal does not exist; did you mean"),
+        ({"target": "scale(a.b)"}, "target", "target 'scale(a.b)': scale: factor is missing"),
+        ({"target": "scale(a.b, 'x')"}, "target", "target \"scale(a.b, 'x')\": scale: factor must be a number"),
+        ({"target": "scale(a.b, 1, 2)"}, "target", "target 'scale(a.b, 1, 2)': scale takes 2 arguments"),
+        ({"target": "a.b", "from": "soon"}, "from", "from: 'soon' is not a time"),
+        ({"target": "a.b", "from": "now", "until": "-1h"}, "from", "from must be before until"),
+        ({"target": "a.b", "tz": "Moon"}, "tz", "tz 'Moon' is not known; give an IANA time zone"),
+        ({"target": "a.b", "format": "png"}, "format", "format must be one of json, csv"),
+        ({"target": "a.b", "maxDataPoints": "0"}, "maxDataPoints", "maxDataPoints must be a whole number"),
+        ({"target": "a.b", "jsonp": "f"}, "jsonp", "jsonp is not supported"),
+        ({"target": "a.b", "noNullPoints": "x"}, "noNullPoints", "noNullPoints must be true or false"),
+        ({"target": "a.[b"}, "target", "target has a '['"),
+        ({"target": "grep(shop.orders.sum, '(')"}, "target", "target \"grep(shop.orders.sum, '(')\": pattern has"),
+        ({"target": "seriesByTag('env')"}, "target", "target has 'env'; an expression is like env=prod"),
+        ({"target": "seriesByTag(a)"}, "target", "target 'seriesByTag(a)': seriesByTag takes expressions in quotes"),
+    ],
+    ids=str,
+)
+async def test_a_wrong_request_says_what_is_wrong(
+    central: Central, given: dict[str, str], field: str, message: str
+) -> None:
+    reply = await central.ask("GET", "/graphite/render", params=given)
+    assert reply.error == (400, "VALIDATION_ERROR", field)
+    assert reply.message.startswith(message)
+
+
+async def test_the_functions_are_listed_with_their_parameters(central: Central) -> None:
+    listed = await central.ask("GET", "/graphite/functions")
+    assert set(listed.json) == set(FUNCTIONS)
+    assert all(one["description"] and one["name"] == name for name, one in listed.json.items())
+
+
+async def test_drawing_needs_a_key_that_may_query(central: Central) -> None:
+    _, key = await central.new_key("ingest")
+    for path in ("/graphite/render?target=a", "/graphite/functions"):
+        assert (await central.ask("GET", path, key=None)).status == 401
+        assert (await central.ask("GET", path, key=key)).status == 403
