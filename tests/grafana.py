@@ -44,6 +44,13 @@ class Grafana:
         )
         return [(node["text"], bool(node["expandable"])) for node in found]
 
+    async def render(self, target: str, start: int, end: int, points: int = 100) -> list[dict[str, Any]]:
+        """A panel, an alert, or the check of the data source, as Grafana's server asks."""
+        form = {"from": start, "until": end, "format": "json", "maxDataPoints": points, "target": _minutes(target)}
+        found = await self.got("POST", "/render", data=urlencode(form), headers=FORM)
+        assert isinstance(found, list)
+        return found
+
     async def expand(self, query: str) -> list[str]:
         """The variable query expand(...)."""
         found = await self.got("GET", "/metrics/expand", params={"query": query, **RANGE}, headers=FORM)
@@ -66,3 +73,20 @@ class Grafana:
         if found := re.fullmatch(r"expand\((.*)\)", query):
             return await self.expand(found[1])
         return [text for text, _ in await self.find(query)]
+
+
+def _minutes(target: str) -> str:
+    """Grafana writes '5m' as '5min', and '1M' as '1mon'."""
+    return re.sub(r"'(\d+)M'", r"'\1mon'", re.sub(r"'(\d+)m'", r"'\1min'", target))
+
+
+def filled(text: str, values: dict[str, list[str]]) -> str:
+    """A text with variables as Grafana fills them in; one that is none is a KeyError."""
+
+    def fill(found: re.Match[str]) -> str:
+        chosen = values[found[1]]
+        if found[2] == "pipe":
+            return "|".join(chosen)
+        return chosen[0] if len(chosen) == 1 else "{" + ",".join(chosen) + "}"
+
+    return re.sub(r"\$\{?(\w+)(?::(\w+))?\}?", fill, text)

@@ -1,13 +1,28 @@
 """Stock Grafana and its own Graphite data source: each of its requests gets the answer that it reads."""
 
+import json
 import re
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml  # type: ignore[import-untyped] # it ships no types
 
+from central.query.operations import OFFERED
 from tests.central.harness import running
-from tests.grafana import Grafana
+from tests.grafana import Grafana, filled
+
+FOLDER = Path(__file__).parents[1] / "deploy" / "grafana"
+DASHBOARD: dict[str, Any] = json.loads((FOLDER / "dashboards" / "graphite.json").read_text())
+(SOURCE,) = yaml.safe_load((FOLDER / "provisioning" / "datasources" / "graphite.yml").read_text())["datasources"]
+VARIABLES: dict[str, dict[str, Any]] = {entry["name"]: entry for entry in DASHBOARD["templating"]["list"]}
+TARGETS = [
+    pytest.param(target["target"], id=f"panel {panel['id']} {target['refId']}")
+    for panel in DASHBOARD["panels"]
+    for target in panel["targets"]
+]
 
 ITEMS = [
     {"name": "shop.orders", "type": "counter", "value": 3, "tags": {"env": "prod", "host": "web-1"}},
@@ -84,3 +99,54 @@ async def test_an_error_has_a_message_that_grafana_shows(grafana: Grafana) -> No
     assert reply.error == (400, "VALIDATION_ERROR", "query")
     wrong = await Grafana(grafana.central, "gf_wrong").ask("POST", "/metrics/find", data=b"query=*")
     assert wrong.error == (401, "UNAUTHORIZED", None)
+
+
+# --- what deploy/grafana provisions
+
+
+async def test_the_variables_of_the_dashboard_offer_names_and_tags(grafana: Grafana) -> None:
+    chosen = {"names": [VARIABLES["names"]["current"]["value"]]}
+    metrics = await grafana.variable(filled(VARIABLES["metric"]["query"]["target"], chosen))
+    assert metrics == ["shop.checkout_ms", "shop.orders"]
+    assert await grafana.variable(VARIABLES["tag"]["query"]["target"]) == ["env", "host", "name"]
+    assert VARIABLES["operation"]["query"].split(",") == list(OFFERED)
+    for variable in ("metric", "tag"):
+        assert VARIABLES[variable]["definition"] == VARIABLES[variable]["query"]["target"]
+
+
+@pytest.mark.parametrize("metrics", [["shop.orders"], ["shop.checkout_ms", "shop.orders"]])
+@pytest.mark.parametrize("target", TARGETS)
+async def test_every_panel_of_the_dashboard_draws_lines(grafana: Grafana, target: str, metrics: list[str]) -> None:
+    now = int(time.time())
+    text = filled(target, {"metric": metrics, "operation": ["sum"], "tag": ["env"]})
+    lines = await grafana.render(text, now - 6 * 3_600, now + 60)
+    assert lines
+    for line in lines:
+        assert isinstance(line["target"], str)
+        assert all(isinstance(value, str) for value in line["tags"].values())
+        assert all(type(at) is int for _, at in line["datapoints"])
+    if "timeShift" not in target:
+        assert any(value for line in lines for value, _ in line["datapoints"])
+
+
+async def test_the_check_of_the_data_source_draws_a_constant(grafana: Grafana) -> None:
+    now = int(time.time())
+    (line,) = await grafana.render("constantLine(100)", now - 3_600, now)
+    assert {value for value, _ in line["datapoints"]} == {100}
+
+
+async def test_the_functions_are_a_table_that_grafana_reads(grafana: Grafana) -> None:
+    functions = await grafana.got("GET", "/functions")
+    assert {"name", "group", "params"} <= functions["sumSeries"].keys()
+
+
+def test_the_dashboard_uses_the_source_that_is_provisioned() -> None:
+    used = [entry["datasource"] for entry in (*DASHBOARD["panels"], VARIABLES["metric"], VARIABLES["tag"])]
+    used += [target["datasource"] for panel in DASHBOARD["panels"] for target in panel["targets"]]
+    assert all(entry == {"type": SOURCE["type"], "uid": SOURCE["uid"]} for entry in used)
+    assert (SOURCE["type"], SOURCE["url"]) == ("graphite", "$METRICS_URL/graphite")
+
+
+def test_the_key_is_a_password_from_the_environment() -> None:
+    assert (SOURCE["basicAuth"], SOURCE["secureJsonData"]["basicAuthPassword"]) == (True, "$METRICS_KEY")
+    assert not re.search(r"gf_[a-z0-9]", (FOLDER / "dashboards" / "graphite.json").read_text())
