@@ -18,6 +18,7 @@ for package in "$@"; do
         php) command -v php >/dev/null 2>&1 || missing="$missing php-cli" ;;
         go) command -v go >/dev/null 2>&1 || missing="$missing golang-go" ;;
         java) command -v java >/dev/null 2>&1 || missing="$missing default-jdk-headless" ;;
+        graphite-web) command -v graphite-manage >/dev/null 2>&1 || missing="$missing graphite-web" ;;
         npm) command -v npm >/dev/null 2>&1 || missing="$missing npm" ;;
         *) command -v "$package" >/dev/null 2>&1 || missing="$missing $package" ;;
     esac

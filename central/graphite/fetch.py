@@ -14,6 +14,7 @@ from central.graphite.lines import Line, Numbers, Range
 from central.graphite.paths import Finder, Leaf
 from central.graphite.tags import NAME
 from central.graphite.targets import TargetError
+from central.graphite.times import MOST
 from central.query.columns import columns_of
 from central.query.operations import need_histograms
 from central.query.windows import spans, windows_between
@@ -110,9 +111,9 @@ class Fetcher:
         operations = tuple(dict.fromkeys(leaf.operation for leaf in leaves))
         windows = windows_between(span.start, span.end, span.step)
         made = {one: np.full((len(groups), len(windows.starts)), np.nan) for one in operations}
-        start = max(span.start, self._visible_from)
+        start, end = max(span.start, self._visible_from, 0), min(span.end, MOST)
         at_once = max(1, _HISTOGRAMS_AT_ONCE // len(groups)) if histograms else max(1, len(windows.starts))
-        for piece in spans(windows, start, span.end, at_once) if start < span.end else ():
+        for piece in spans(windows, start, end, at_once) if start < end else ():
             segments = plan(*piece, span.step)
             if histograms:
                 found = await self._store.distribute(groups, span.step, segments)

@@ -210,7 +210,6 @@ _OF_ALL: Final = {
     "min": ("minSeries",),
     "max": ("maxSeries",),
     "diff": ("diffSeries",),
-    "median": ("medianSeries",),
     "stddev": ("stddevSeries",),
     "range": ("rangeOfSeries",),
 }

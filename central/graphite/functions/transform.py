@@ -12,11 +12,11 @@ from central.graphite.lines import Line, Numbers, Range
 GROUP: Final = "Transform"
 
 
-def _mapped(function: str, work: Callable[..., Any], about: str, *, shows: bool = True) -> Callable[..., list[Line]]:
+def _mapped(function: str, work: Callable[..., Any], about: str, blank: str = "") -> Callable[..., list[Line]]:
     """A function that applies ``work`` to the values of each line. Its name shows the numbers that it was given."""
 
     def run(_: Range, lines: list[Line], *given: Any) -> list[Line]:
-        shown = "".join(f",{one:g}" for one in given) if shows else ""
+        shown = "".join(f",{blank}{one:g}" for one in given)
         return [line.called(f"{function}({line.name}{shown})", work(line.values, *given)) for line in lines]
 
     run.__doc__ = about
@@ -144,7 +144,7 @@ def _number(name: str, default: Any = ...) -> list[Parameter]:
 
 FUNCTIONS: Final = (
     *(
-        Function(name, GROUP, parameters, _mapped(name, work, about, shows=len(parameters) > 1))
+        Function(name, GROUP, parameters, _mapped(name, work, about, " " if name.startswith("remove") else ""))
         for name, parameters, work, about in (
             ("scale", _number("factor"), np.multiply, "Each number times a factor."),
             ("offset", _number("factor"), np.add, "Each number plus a number."),
@@ -164,7 +164,7 @@ FUNCTIONS: Final = (
              "Without the numbers below n."),
         )
     ),
-    Function("logarithm", GROUP, _number("base", 10.0), _logarithm),
+    Function("log", GROUP, _number("base", 10.0), _logarithm),
     Function("nonNegativeDerivative", GROUP, [LINES, _MOST, _LEAST], non_negative_derivative),
     Function("perSecond", GROUP, [LINES, _MOST, _LEAST], per_second),
     Function("scaleToSeconds", GROUP, [LINES, Parameter("seconds", "float")], scale_to_seconds),

@@ -96,7 +96,7 @@ def time_shift(span: Range, lines: list[Line], shift: str, _reset_end: bool = Tr
     """The numbers of another time, drawn now. Without a sign, the time is earlier."""
     by = _shifted(span, {"timeShift": shift}).start - span.start
     shown = shift if shift[:1] in {"+", "-"} else f"-{shift}"
-    return [replace(line.called(f'timeShift({line.name}, "{shown}")'), start=line.start - by) for line in lines]
+    return [replace(line, name=f'timeShift({line.name}, "{shown}")', start=line.start - by) for line in lines]
 
 
 def _shifted(span: Range, given: Mapping[str, Any]) -> Range:

@@ -129,6 +129,36 @@ async def test_a_wrong_request_says_what_is_wrong(
     assert reply.message.startswith(message)
 
 
+@pytest.mark.parametrize(
+    ("target", "status"),
+    [
+        ("timeShift(shop.orders.sum, '9999999y')", 200),
+        ("timeShift(shop.orders.sum, '+9999999y')", 200),
+        ("movingAverage(shop.orders.sum, 100000000)", 400),
+        ("movingAverage(shop.orders.sum, '9999999y')", 400),
+        ("movingAverage(shop.orders.sum, 0)", 400),
+        ("summarize(shop.orders.sum, '9999999y')", 200),
+        ("summarize(shop.orders.sum, '0s')", 400),
+        ("scale(" * 20 + "shop.*.*" + ", 1e300)" * 20, 200),
+        ("scale(" * 40 + "a" + ", 1)" * 40, 400),
+        ("delay(shop.orders.sum, -1000000000)", 200),
+        (r"aliasSub(shop.orders.sum, '(.*)', '\7')", 400),
+        ("groupByTags(seriesByTag('name=shop.orders.sum', 'env!='), 'sum', 'env')", 200),
+        ("asPercent(shop.orders.sum, 0)", 200),
+        ("shop.orders.sum;env", 400),
+        ("shop.orders.sum;name=x", 200),
+        ("{" * 30, 400),
+        ("\ud800", 200),
+    ],
+)
+async def test_an_extreme_target_is_answered_or_refused(central: Central, target: str, status: int) -> None:
+    for given in ({}, WINDOW, {"from": "19700101", "until": "20991231"}):
+        reply = await central.ask(
+            "POST", "/graphite/render", data={"target": target.encode("utf-8", "replace").decode(), **given}
+        )
+        assert reply.status == status, reply.text
+
+
 async def test_the_functions_are_listed_with_their_parameters(central: Central) -> None:
     listed = await central.ask("GET", "/graphite/functions")
     assert set(listed.json) == set(FUNCTIONS)
