@@ -8,7 +8,7 @@ from typing import Any, Final
 import click
 
 from central.commands.asking import ask, ask_or_raise, fail
-from central.commands.relative_time import resolve_expiry
+from central.query.relative_time import resolve_expiry
 from runtime.redact import one_line
 
 SCOPES: Final = ("ingest", "query", "admin")

@@ -12,10 +12,10 @@ import click
 
 from central.commands.asking import ask, fail, settings_of_environment
 from central.commands.keys import keys
-from central.commands.relative_time import resolve_time
 from central.doctor.command import doctor
 from central.query.operations import FRACTION_BELOW, parse_operations
 from central.query.parameters import FILLS, zone_of
+from central.query.relative_time import resolve_time
 from central.settings import Settings
 from central.store.plan import WINDOWS
 from runtime.addresses import join_address

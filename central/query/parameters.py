@@ -9,7 +9,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from central.errors import ApiError, invalid
 from central.query.formats import FORMATS, prefers_csv
 from central.query.operations import FRACTION_BELOW, SUMMARIES, of_values_alone, parse_operations
+from central.query.relative_time import relative_time
 from central.query.tags import parse_filters, parse_keys, parse_top
+from central.query.windows import start_of_window
 from central.store.plan import (
     MAX_WINDOWS_PER_ANSWER,
     MAX_WINDOWS_PER_NAME,
@@ -21,7 +23,7 @@ from central.store.series import TagFilter
 from protocol.item import Fault, Kind
 from protocol.names import NAME_RULE, is_name
 from protocol.numbers import to_units
-from protocol.times import first_second, parse_exact
+from protocol.times import NANOSECONDS, first_second, parse_exact
 
 T = TypeVar("T")
 Fill = Literal["zero", "null"]
@@ -74,9 +76,10 @@ class Query(NamedTuple):
         return WINDOWS[self.window]
 
 
-def parse_query(parameters: Mapping[str, str], accept: str = "") -> Query:
+def parse_query(parameters: Mapping[str, str], now: float, accept: str = "") -> Query:
     """Check the parameters. ``accept`` is the Accept header, which decides if ``format`` is not given.
 
+    ``start`` and ``end`` may count from ``now``, which is UTC seconds; such a start moves back to that of its window.
     Raises ApiError 400 that names the wrong parameter.
     """
     check_known(parameters, PARAMETERS)
@@ -84,7 +87,9 @@ def parse_query(parameters: Mapping[str, str], accept: str = "") -> Query:
     fraction_below = _fraction_below(parameters)
     columns = _columns(parameters)
     window = _choice(parameters, "window", tuple(WINDOWS))
-    begins, ends = _exact_time(parameters, "start"), _exact_time(parameters, "end")
+    zone = _zone(parameters)
+    begins = _exact_time(parameters, "start", now, lambda moment: start_of_window(moment, WINDOWS[window], zone))
+    ends = _exact_time(parameters, "end", now, int)
     fill = _choice(parameters, "fill", FILLS) if "fill" in parameters else None
     csv = _choice(parameters, "format", FORMATS) == "csv" if "format" in parameters else prefers_csv(accept)
     if begins >= ends:
@@ -95,7 +100,7 @@ def parse_query(parameters: Mapping[str, str], accept: str = "") -> Query:
     top = _tags(parameters, "top", parse_top)
     if top is not None and chosen[1] is None:
         raise fault("top", "top is for groups; give group_by too, such as group_by=host")
-    return Query(names, columns, window, start, end, fill, csv, _zone(parameters), fraction_below, *chosen, top)
+    return Query(names, columns, window, start, end, fill, csv, zone, fraction_below, *chosen, top)
 
 
 def check_kinds(query: Query, kinds: Mapping[str, Kind]) -> None:
@@ -207,8 +212,11 @@ def _names(text: str) -> tuple[str, ...]:
     return names
 
 
-def _exact_time(parameters: Mapping[str, str], field: str) -> int:
+def _exact_time(parameters: Mapping[str, str], field: str, now: float, align: Callable[[int], int]) -> int:
     text = _required(parameters, field)
+    relative = relative_time(text, now, align)
+    if relative is not None:
+        return relative * NANOSECONDS
     try:
         return parse_exact(_LOST_PLUS.sub(r"\1+\2", text))
     except ValueError as error:

@@ -91,7 +91,7 @@ class QueryEndpoints:
     async def aggregate(self, request: web.Request, key: Key) -> Answer:
         """The handler of an aggregate query."""
         request[ENDS_WITH_CLIENT] = True
-        query = parse_query(once(request), ",".join(request.headers.getall("Accept", [])))
+        query = parse_query(once(request), self.clock(), ",".join(request.headers.getall("Accept", [])))
         run = asyncio.get_running_loop().run_in_executor
         query_log = _QueryLog(query)
         request[ABOUT] = query_log.fields

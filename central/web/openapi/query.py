@@ -5,6 +5,7 @@ from typing import Final
 from central.query.formats import FORMATS
 from central.query.operations import FRACTION_BELOW, OFFERED, OPERATION_RULE, OPERATIONS_PATTERN
 from central.query.parameters import FILLS, LIST_LIMIT, LIST_MOST, NUMBER_PATTERN
+from central.query.relative_time import RELATIVE_PATTERN
 from central.query.tags import MOST_GROUPS
 from central.store.plan import MAX_WINDOWS_PER_ANSWER, MAX_WINDOWS_PER_NAME, WINDOWS
 from central.web.openapi import components
@@ -16,7 +17,8 @@ _TEXT: Final[Json] = {"type": "string"}
 
 def aggregate() -> Endpoint:
     """GET /api/metrics/aggregate."""
-    time = {"type": "string", "pattern": components.TIME_PATTERN}
+    relative = {"type": "string", "pattern": f"^{RELATIVE_PATTERN}$", "examples": ["-24h", "now"]}
+    time = {"anyOf": [{"type": "string", "pattern": components.TIME_PATTERN}, relative]}
     operations = {"type": "string", "pattern": OPERATIONS_PATTERN, "examples": list(OFFERED)}
     names = {"type": "string", "pattern": components.NAMES_PATTERN}
     return Endpoint(

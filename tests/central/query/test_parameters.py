@@ -16,10 +16,11 @@ GOOD = {
 }
 START, END = 1_771_027_200, 1_771_113_600
 H = 3600
+NOW = END + 2 * H + 90.5
 
 
 def query(**changes: str) -> Query:
-    return parse_query(GOOD | changes)
+    return parse_query(GOOD | changes, NOW)
 
 
 def test_a_good_query() -> None:
@@ -55,6 +56,20 @@ def test_start_in_any_form_of_iso_8601(text: str, seconds: int) -> None:
 
 
 @pytest.mark.parametrize(
+    ("changes", "start", "end"),
+    [
+        ({"start": "-1h", "end": "now"}, END + H, int(NOW) + 1),
+        ({"start": "-2d", "end": "-1d"}, START - 22 * H, START + 2 * H + 90),
+        ({"start": "-90s", "end": "now", "window": "1m"}, END + 2 * H, int(NOW) + 1),
+        ({"start": "-1d", "end": "now", "window": "1d", "tz": "Europe/Berlin"}, START - H, int(NOW) + 1),
+        ({"start": "-999999999w", "end": "1970-02-01", "window": "1d"}, 0, 31 * 24 * H),
+    ],
+)
+def test_a_relative_start_is_that_of_a_window(changes: dict[str, str], start: int, end: int) -> None:
+    assert (query(**changes).start, query(**changes).end) == (start, end)
+
+
+@pytest.mark.parametrize(
     ("changes", "columns", "value"),
     [
         ({"operation": "p95,avg,p99.9,rate"}, ("p95", "avg", "p99.9", "rate"), None),
@@ -65,7 +80,7 @@ def test_start_in_any_form_of_iso_8601(text: str, seconds: int) -> None:
     ],
 )
 def test_the_columns_of_a_query(changes: dict[str, str | None], columns: tuple[str, ...], value: int | None) -> None:
-    asked = parse_query({name: text for name, text in (GOOD | changes).items() if text is not None})
+    asked = parse_query({name: text for name, text in (GOOD | changes).items() if text is not None}, NOW)
     assert (asked.columns, asked.fraction_below) == (columns, value)
 
 
@@ -173,7 +188,7 @@ def test_a_range_between_two_seconds_is_empty_and_no_fault() -> None:
 def test_a_bad_parameter_is_named(changes: dict[str, str | None], code: str, field: str, says: str) -> None:
     parameters = {name: text for name, text in (GOOD | changes).items() if text is not None}
     with pytest.raises(ApiError) as caught:
-        parse_query(parameters)
+        parse_query(parameters, NOW)
     assert (caught.value.status, caught.value.code, caught.value.details["field"]) == (400, code, field)
     assert says in caught.value.message
 

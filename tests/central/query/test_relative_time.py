@@ -1,8 +1,42 @@
-"""central/commands/relative_time.py: times as people type them."""
+"""central/query/relative_time.py: times that count from now, and times as people type them."""
+
+import re
 
 import pytest
 
-from central.commands.relative_time import resolve_time
+from central.query.relative_time import RELATIVE_PATTERN, relative_time, resolve_time
+
+NOW = 1_771_113_690.9
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("now", 1_771_113_691),
+        ("-90s", 1_771_113_600),
+        ("-1m", 1_771_113_630),
+        ("-2h", 1_771_106_490),
+        ("-1d", 1_771_027_290),
+        ("-1w", 1_770_508_890),
+        ("-0s", 1_771_113_690),
+        ("-999999999w", 0),
+        *(
+            (text, None)
+            for text in ("", "Now", "1h", "+1h", "-1y", "-h", "--1h", "-1h ", "-1.5h", "-1234567890s", "-\u0661h")
+        ),
+    ],
+)
+def test_a_time_counts_from_now(text: str, moment: int | None) -> None:
+    assert relative_time(text, NOW) == moment
+    assert (re.fullmatch(RELATIVE_PATTERN, text) is not None) == (moment is not None)
+
+
+def test_a_time_before_now_is_aligned_and_now_is_not() -> None:
+    def hour(moment: int) -> int:
+        return moment // 3600 * 3600
+
+    assert relative_time("-1h", NOW, hour) == 1_771_110_000
+    assert relative_time("now", NOW, hour) == 1_771_113_691
 
 
 @pytest.mark.parametrize(
