@@ -36,6 +36,8 @@ TAGS_LIMIT: Final = 100
 VERSION: Final = "1.1.10"
 """The version of Graphite whose paths these are. Grafana asks for tags and functions from 1.1 on."""
 _MOST_FIELDS: Final = 1_000
+_MOST_QUERIES: Final = 20
+"""How many patterns one request may expand. Each is a search with bounds of its own."""
 _LARGE: Final = 2_000
 """Longer answers are written in a thread."""
 
@@ -65,6 +67,10 @@ class GraphiteEndpoints:
         given = await parameters_of(request, key, self.bodies)
         _required(given, "query")
         queries = list(dict.fromkeys(given.getall("query")))
+        if len(queries) > _MOST_QUERIES:
+            raise fault(
+                "query", f"query may be given {_MOST_QUERIES} times, not {len(queries)}; use braces for several"
+            )
         leaves_only, by_query = _flag(given, "leavesOnly"), _flag(given, "groupByExpr")
 
         async def ask() -> dict[str, list[str]]:

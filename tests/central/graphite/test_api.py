@@ -81,6 +81,14 @@ async def test_expand_lists_paths(central: Central) -> None:
     }
 
 
+async def test_a_request_may_expand_a_bounded_number_of_queries(central: Central) -> None:
+    queries = [("query", f"shop.{number}*") for number in range(21)]
+    assert await got(central, "/metrics/expand", *queries[:20]) == {"results": []}
+    reply = await central.ask("GET", "/graphite/metrics/expand", params=queries)
+    assert reply.error == (400, "VALIDATION_ERROR", "query")
+    assert reply.message == "query may be given 20 times, not 21; use braces for several"
+
+
 async def test_the_index_lists_all_leaves(central: Central) -> None:
     found = await got(central, "/metrics/index.json")
     assert found[:2] == ["api.requests.sum", "api.requests.count"]
