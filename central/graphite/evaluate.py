@@ -110,7 +110,8 @@ def evaluate(node: Node, found: Mapping[Want, Sequence[Line]], budget: Budget) -
     arguments = [value(one) for one in node.arguments]
     given = node.function.bind(arguments, {name: value(one) for name, one in node.named.items()})
     lines = [one for argument in given.values() for one in _lines_in(argument)]
-    budget.take(sum(len(line.values) for line in lines))
+    # Before it runs, so that too much work is refused and not done.
+    budget.take(sum(len(line.values) for line in lines) * node.function.weight(node.span, given))
     with np.errstate(all="ignore"):
         made = node.function.run(node.span, *given.values())
         made = [replace(line, values=np.where(np.isfinite(line.values), line.values, np.nan)) for line in made]

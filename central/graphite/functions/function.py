@@ -56,6 +56,7 @@ class Function:
     are no lines, by name.
     ``exact`` gives the seconds and the way in which a call puts windows together. Where that is a leaf's own way, the
     store makes the larger windows itself, and nothing is averaged twice.
+    ``weight`` is how many numbers it reads for each one that it makes.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Function:
     run: Run
     inner: Callable[[Range, Mapping[str, Any]], Range] | None = None
     exact: Callable[[Mapping[str, Any]], tuple[int, str] | None] | None = None
+    weight: Callable[[Range, Mapping[str, Any]], int] = lambda *_: 1
 
     def bind(self, arguments: Sequence[Any], named: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments by parameter, checked. Raises TargetError that names the parameter."""

@@ -92,6 +92,10 @@ def _earlier(span: Range, given: Mapping[str, Any]) -> Range:
     return span._replace(start=span.start - _preview(span, given["windowSize"]))
 
 
+def _points(span: Range, given: Mapping[str, Any]) -> int:
+    return _preview(span, given["windowSize"]) // span.step
+
+
 def time_shift(span: Range, lines: list[Line], shift: str, _reset_end: bool = True) -> list[Line]:
     """The numbers of another time, drawn now. Without a sign, the time is earlier."""
     by = _shifted(span, {"timeShift": shift}).start - span.start
@@ -120,7 +124,14 @@ FUNCTIONS: Final = (
     ),
     Function("smartSummarize", GROUP, [LINES, _INTERVAL, _SUM], smart_summarize),
     *(
-        Function(f"moving{name}", GROUP, [LINES, _WINDOW, _SHARE], _moved(f"moving{name}", way), inner=_earlier)
+        Function(
+            f"moving{name}",
+            GROUP,
+            [LINES, _WINDOW, _SHARE],
+            _moved(f"moving{name}", way),
+            inner=_earlier,
+            weight=_points,
+        )
         for name, way in {
             "Average": "average",
             "Sum": "sum",
@@ -135,6 +146,7 @@ FUNCTIONS: Final = (
         [LINES, _WINDOW, Parameter("func", "aggFunc", "average"), _SHARE],
         _moved("movingWindow", None),
         inner=_earlier,
+        weight=_points,
     ),
     Function(
         "timeShift",
