@@ -30,13 +30,11 @@ static int is_whole(weight number)
     return (number >> 64 ? (uint64_t)(number % UNIT) : (uint64_t)number % UNIT) == 0;
 }
 
-/* Reads one entry. Returns 1, 0 at the end, -1 when the bytes are bad. */
-static int try_entry(struct reader *reader)
+/* Reads one entry of any length. Returns 1, or -1 when the bytes are bad. */
+static int try_long_entry(struct reader *reader)
 {
     weight number, count;
-    assert(reader->at <= reader->end);
-    if (reader->at == reader->end)
-        return 0;
+    assert(reader->at < reader->end);
     reader->at = read_varint(reader->at, reader->end, &number);
     if (reader->at == NULL || number > 2 * MAX_BUCKET + 1 || (reader->begun && number == 0))
         return -1;
@@ -49,6 +47,25 @@ static int try_entry(struct reader *reader)
     reader->begun = 1;
     reader->bucket = bucket;
     reader->weight = reader->whole ? count * UNIT : count;
+    assert(reader->weight > 0);
+    return 1;
+}
+
+/* Reads one entry. Returns 1, 0 at the end, -1 when the bytes are bad. */
+static int try_entry(struct reader *reader)
+{
+    const unsigned char *at = reader->at;
+    assert(at <= reader->end);
+    if (at == reader->end)
+        return 0;
+    /* Nearly every entry is a gap and a count of one byte each. The first entry has no gap. */
+    if (!reader->begun || reader->end - at < 2 || (at[0] | at[1]) > 0x7F)
+        return try_long_entry(reader);
+    if (at[0] == 0 || at[1] == 0 || reader->bucket + at[0] > MAX_BUCKET)
+        return -1;
+    reader->at = at + 2;
+    reader->bucket += at[0];
+    reader->weight = reader->whole ? (uint64_t)at[1] * UNIT : at[1];
     assert(reader->weight > 0);
     return 1;
 }
@@ -69,7 +86,7 @@ int check_histogram(const unsigned char *bytes, size_t length, struct span *span
         if (reader.weight > MAX_WEIGHT - seen.total)
             return -1;
         seen.total += reader.weight;
-        fine |= !is_whole(reader.weight);
+        fine |= !reader.whole && !is_whole(reader.weight);
     }
     if (result < 0 || seen.buckets == 0 || fine == reader.whole)
         return -1;
