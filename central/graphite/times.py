@@ -15,7 +15,8 @@ _UNITS: Final = (
 )
 _FORMS: Final = "such as -24h, now, today, 14:30_20260215 or seconds since the epoch"
 _OFFSET: Final = re.compile(r"([+-]?)([0-9]{1,9})([a-z]+)", re.ASCII)
-_PARTS: Final = re.compile(r"([^+-]*)((?:[+-][0-9]{1,9}[a-z]+)*)", re.ASCII)
+_PARTS: Final = re.compile(r"([^+-]*)((?:[+-](?:[0-9]{1,9}[a-z]+)+)*)", re.ASCII)
+_SIGNED: Final = re.compile(r"[+-][^+-]+")
 _CLOCK: Final = re.compile(r"([0-9]{1,2}):?([0-9]{2})?(am|pm)?", re.ASCII)
 _NAMED_CLOCKS: Final = {"midnight": (0, 0), "noon": (12, 0), "teatime": (16, 0)}
 _NAMED_DAYS: Final = {"today": 0, "yesterday": -1, "tomorrow": 1}
@@ -35,7 +36,7 @@ def parse_time(text: str, now: int, zone: tzinfo = UTC) -> int:
         raise ValueError(f"{text[:40]!r} is not a time; give one {_FORMS}")
     base, offset = found.groups()
     moment = now if base in {"", "now"} else int(_reference(base, datetime.fromtimestamp(now, zone)).timestamp())
-    moment += sum(parse_offset(part.group()) for part in _OFFSET.finditer(offset))
+    moment += sum(map(parse_offset, _SIGNED.findall(offset)))
     if not 0 <= moment <= MOST:
         raise ValueError(f"{text[:40]!r} is not between the years 1970 and 9999")
     return moment
