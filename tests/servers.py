@@ -57,8 +57,8 @@ class MariaDB:
         )
         assert done.returncode == 0, done.stdout + done.stderr
 
-    def start(self) -> None:
-        """Start, or start again over the same files and port; returns once it takes connections."""
+    def start(self, *more: str) -> None:
+        """Start, or start again over the same files and port; returns once it takes connections. ``more`` options."""
         assert self._process is None, "it runs already"
         process = subprocess.Popen(
             [
@@ -74,6 +74,7 @@ class MariaDB:
                 "--skip-name-resolve",
                 *_as_root(),
                 *self._options,
+                *more,
             ],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,

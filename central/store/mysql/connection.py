@@ -12,15 +12,20 @@ from typing import Any, Final
 import aiomysql  # type: ignore[import-untyped]
 from aiomysql.connection import MySQLResult  # type: ignore[import-untyped]
 from pymysql.constants import FIELD_TYPE  # type: ignore[import-untyped]
+from pymysql.constants.SERVER_STATUS import SERVER_STATUS_IN_TRANS  # type: ignore[import-untyped]
 from pymysql.converters import decoders  # type: ignore[import-untyped]
 from pymysql.err import MySQLError  # type: ignore[import-untyped]
+from pymysql.protocol import EOFPacketWrapper  # type: ignore[import-untyped]
 
 from central.store.base import StoreError, StoreUnavailable
 
 DUPLICATE: Final = 1062
 NO_PARTITION: Final = 1526
-AGAIN: Final = frozenset({1205, 1213, 1412})
-"""Lock wait timeout, deadlock, table definition changed: the same transaction may succeed next time."""
+ROLLED_BACK: Final = 1213
+"""A deadlock. In a Galera cluster also: another node changed the same rows first. The transaction is gone."""
+AGAIN: Final = frozenset({1205, ROLLED_BACK, 1412, 8002, 8005, 8022, 8028, 9007})
+"""Lock wait timeout, rolled back, table definition changed, TiDB's conflicts: the same transaction may succeed next
+time."""
 LEFT_OUT: Final = -1
 """Our own code: LOAD DATA LOCAL did not store every line exactly as it was."""
 NOT_LOADED: Final = frozenset({LEFT_OUT, 1148, 3948})
@@ -29,16 +34,19 @@ _GONE: Final = frozenset({1053, 1080, 1152, 1153, 1158, 1159, 1160, 1161, 1184, 
 """Errors after which the server ends the session: shutdown, killed, a broken packet, idle for too long."""
 _NO_SUCH_COMMAND: Final = 2000
 _REFUSING: Final = frozenset(
-    {3, 1021, 1026, 1028, 1030, 1037, 1038, 1040, 1041, 1114, 1180, 1203, 1226, 1290, 1317, 1792, 1836, 3100, 3101}
+    {3, 1021, 1026, 1028, 1030, 1037, 1038, 1040, 1041, 1047, 1114, 1180, 1203, 1226, 1290, 1317, 1792, 1836}
+    | {3100, 3101, *range(9001, 9007)}
 )
-"""Disk or memory full, too many connections, read-only, a statement killed: the statement itself is not at fault."""
+"""Disk or memory full, too many connections, read-only, a statement killed, a Galera node without its cluster (1047),
+TiDB's storage away: the statement itself is not at fault."""
 _TOO_LONG: Final = frozenset({1969, 3024})
 PACKET_BYTES: Final = 512 * 1024
 """About the most bytes that are sent in one packet: far below every server's max_allowed_packet."""
 _WAIT_SECONDS: Final = 120
 """The server ends a session that is idle for this long. So a session whose client vanished does not keep its locks."""
-_MAY_LOAD: Final = "SHOW VARIABLES WHERE Variable_name IN ('local_infile', 'wsrep_load_data_splitting')"
-"""wsrep_load_data_splitting is set in a cluster that commits one LOAD DATA in several transactions."""
+_ABOUT_SERVER: Final = "SHOW VARIABLES WHERE Variable_name IN ('local_infile', 'wsrep_on', 'wsrep_load_data_splitting')"
+"""wsrep_on is set on a node of a Galera cluster.
+wsrep_load_data_splitting is set in a cluster that commits one LOAD DATA in several transactions."""
 _SQL_MODE: Final = "STRICT_ALL_TABLES,STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION"
 
 
@@ -97,12 +105,22 @@ class _Result(MySQLResult):  # type: ignore[misc]
         self._read_ok_packet(await raw._read_packet())
         raw.left_out |= self.affected_rows != text.count(b"\n") or self.warning_count > 0
 
+    def _check_packet_is_eof(self, packet: Any) -> bool:
+        """Take the server's status also from the end of rows. The driver takes it only from an OK."""
+        if not packet.is_eof_packet():
+            return False
+        end = EOFPacketWrapper(packet)
+        self.warning_count, self.has_next, self.server_status = end.warning_count, end.has_next, end.server_status
+        return True
+
 
 class _Raw(aiomysql.Connection):  # type: ignore[misc]
     texts: Sequence[bytes] = ()
     """The texts for LOAD DATA LOCAL, in order."""
     left_out = False
     """Whether a text became fewer rows, or other values. LOAD DATA LOCAL only warns where an INSERT would fail."""
+    left_transaction = False
+    """Whether a statement ended outside a transaction."""
 
     async def _read_query_result(self, unbuffered: bool = False) -> None:
         self._result = None
@@ -112,6 +130,7 @@ class _Raw(aiomysql.Connection):  # type: ignore[misc]
         self._affected_rows = result.affected_rows
         if result.server_status is not None:
             self.server_status = result.server_status
+            self.left_transaction |= not result.server_status & SERVER_STATUS_IN_TRANS
 
 
 class Connection:
@@ -121,11 +140,18 @@ class Connection:
         self._raw = raw
         self.loads = False
         """Whether the server allows LOAD DATA LOCAL and runs it within the open transaction."""
+        self.in_cluster = False
+        """Whether the server is a node of a Galera cluster."""
 
     @property
     def closed(self) -> bool:
         """Whether the connection is closed on our side."""
         return bool(self._raw.closed)
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction was open after the last statement that succeeded, as the server said."""
+        return bool(self._raw.server_status & SERVER_STATUS_IN_TRANS)
 
     @property
     def server_id(self) -> int:
@@ -149,7 +175,11 @@ class Connection:
             raise self._translated(error) from error
 
     async def run_all(self, statements: Sequence[str], texts: Sequence[bytes] = ()) -> list[list[tuple[Any, ...]]]:
-        """Run statements without parameters, several per packet. Returns the rows of each statement.
+        """Run statements of a transaction, without parameters, several per packet. Returns the rows of each statement.
+
+        Raises ServerError with ROLLED_BACK if the transaction was gone after one of them. A Galera node may roll back
+        in the middle of a packet, say nothing, and commit each of the packet's other statements. So it gets each
+        statement in a packet of its own.
 
         ``texts`` are the contents for each LOAD DATA LOCAL among them, a row per line. If a text was not stored
         exactly, this raises ServerError with LEFT_OUT; an INSERT of the same rows would say why.
@@ -157,19 +187,23 @@ class Connection:
         while the event loop is busy.
         """
         answers: list[list[tuple[Any, ...]]] = []
-        self._raw.texts, self._raw.left_out = list(texts), False
+        self._raw.texts, self._raw.left_out, self._raw.left_transaction = list(texts), False, False
         try:
-            for packet in _packets(statements):
+            for packet in statements if self.in_cluster else _packets(statements):
                 cursor = await self._raw.cursor(_Cursor)
                 await cursor.execute(packet)
                 answers.append(cursor._rows or [])
                 while await cursor.nextset():
                     answers.append(cursor._rows or [])
+                if self._raw.left_transaction:
+                    break
         except Exception as error:
             translated = self._translated(error)
             if isinstance(translated, ServerError):
                 translated.at = len(answers)
             raise translated from error
+        if self._raw.left_transaction:
+            raise ServerError(ROLLED_BACK, "the server rolled the transaction back without an error")
         if self._raw.left_out:
             raise ServerError(LEFT_OUT, "LOAD DATA left something out")
         return answers
@@ -223,7 +257,8 @@ async def connect(server: Server, session: Session) -> Connection:
         await raw.ping(reconnect=True)  # logs in. A cancelled aiomysql.connect would leak its connection
         for statement in _pins(session, is_mariadb=connection.is_mariadb) + session.prepare:
             await connection.run(statement)
-        found = dict(await connection.rows(_MAY_LOAD))
+        found = dict(await connection.rows(_ABOUT_SERVER))
+        connection.in_cluster = found.get("wsrep_on") == "ON"
         connection.loads = found.get("local_infile") == "ON" and found.get("wsrep_load_data_splitting", "OFF") == "OFF"
     except StoreError as error:
         connection.close()

@@ -118,7 +118,14 @@ async def drop_before(connection: Connection, table: str, day: int) -> list[int]
 
 
 async def _change(connection: Connection, table: str, sql: str) -> None:
-    """Run ALTER TABLE under a table lock. Without it, ALTER waits for readers twice, and blocks writers both times."""
+    """Run ALTER TABLE under a table lock. Without it, ALTER waits for readers twice, and blocks writers both times.
+
+    A Galera cluster runs ALTER on all nodes at the same point and ends the transactions in its way. There the lock
+    would stop the whole cluster: it waits for a node that waits for the lock.
+    """
+    if connection.in_cluster:
+        await connection.run(sql)
+        return
     await connection.run(f"LOCK TABLES {table} WRITE")
     try:
         await connection.run(sql)

@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 import structlog
 
 from central.store.base import OutcomeUnknown, StoreError, StoreUnavailable
-from central.store.mysql.connection import AGAIN, Connection, Lost, ServerError
+from central.store.mysql.connection import AGAIN, ROLLED_BACK, Connection, Lost, ServerError
 
 T = TypeVar("T")
 Work = Callable[[Connection], Awaitable[T]]
@@ -69,7 +69,7 @@ class Pool:
     async def transact(self, work: Work[T], *, mend: Callable[[ServerError], Awaitable[bool]] | None = None) -> T:
         """Run ``work`` in a transaction. Retry it after a lock conflict, or if ``mend`` has removed the error's cause.
 
-        Raises OutcomeUnknown if COMMIT failed. After any other error, nothing is stored.
+        Raises OutcomeUnknown if it is not known whether COMMIT succeeded. After any other error, nothing is stored.
         """
         deadline = self._deadline(None)
         for attempt in range(1, ATTEMPTS + 1):
@@ -105,10 +105,14 @@ class Pool:
             async with _until(deadline):
                 await connection.run("BEGIN")
                 result = await work(connection)
+                if not connection.in_transaction:  # a COMMIT would say OK and store nothing
+                    raise ServerError(ROLLED_BACK, "the server rolled the transaction back without an error")
             try:
                 async with asyncio.timeout(self._seconds):  # COMMIT gets the full time: a timeout leaves a doubt
                     await self._commit(connection)
             except Exception as error:
+                if isinstance(error, ServerError) and error.code in AGAIN:
+                    raise  # not a doubt: the nodes of a cluster decide at COMMIT, and these mean no
                 connection.close()
                 raise OutcomeUnknown(f"COMMIT did not return well: {error!r}") from error
             return result
