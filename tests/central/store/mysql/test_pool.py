@@ -4,9 +4,11 @@ import asyncio
 
 import pytest
 
+from central.store.mysql.connection import Connection, Session, connect
+from central.store.mysql.pool import Pool
 from central.store.mysql.store import TimeLimits
 from central.store.plan import plan
-from tests.central.mysql_help import opened
+from tests.central.mysql_help import opened, server_of
 from tests.central.store_help import DAY, NOW, name, whole
 from tests.servers import MariaDB
 
@@ -35,3 +37,29 @@ async def test_a_query_whose_caller_has_gone_ends_at_the_server(mariadb: MariaDB
                 await asking
             await until(mariadb, database, 0)
             cursor.execute("UNLOCK TABLES")
+
+
+@pytest.mark.parametrize("rolled_back_by", ["ROLLBACK", "COMMIT"])
+@pytest.mark.parametrize("at_once", [False, True])
+async def test_a_transaction_that_is_gone_is_run_again(
+    mariadb: MariaDB, database: str, rolled_back_by: str, at_once: bool
+) -> None:
+    """A node of a Galera cluster rolls back and says nothing. Only the state in its answers shows it."""
+    mariadb.run("CREATE TABLE found (attempt INT PRIMARY KEY)", database)
+    attempts = iter(range(9))
+
+    async def work(connection: Connection) -> None:
+        attempt = next(attempts)
+        statements = [f"INSERT INTO found VALUES ({attempt})"] if attempt else [rolled_back_by, "SELECT 1"]
+        if at_once:
+            await connection.run_all(statements)
+            return
+        for statement in statements:
+            await connection.rows(statement)
+
+    pool = Pool(lambda: connect(server_of(mariadb, database), Session()), 1, 20)
+    try:
+        await pool.transact(work)
+    finally:
+        pool.close()
+    assert mariadb.run("SELECT attempt FROM found", database) == ((1,),)
