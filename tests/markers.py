@@ -10,22 +10,10 @@ import pytest
 
 PROGRAMS: Final = frozenset(
     {
-        *(
-            "tests.servers",
-            "tests.galera",
-            "tests.redis_server",
-            "tests.unit_file",
-            "tests.small_disk",
-            "tests.full_disk",
-        ),
+        *("tests.servers", "tests.redis_server", "tests.unit_file", "tests.small_disk", "tests.full_disk"),
         *("tests.agent.process", "tests.central.harness", "tests.central.mysql_help", "tests.central.redis_help"),
-        *(
-            "tests.galera",
-            "tests.central.spill_help",
-            "tests.central.page.browser",
-            "tests.native.build",
-            "tests.slow_proxy",
-        ),
+        *("tests.central.spill_help", "tests.central.page.browser", "tests.native.build", "tests.slow_proxy"),
+        "tests.galera",
         *("tests.soak.rig", "tests.soak.soak", "loadtest.soak_agent", "loadtest.load", "quickstart.run", "subprocess"),
     }
 )

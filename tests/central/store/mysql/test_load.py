@@ -145,12 +145,14 @@ async def test_a_value_that_the_server_would_change_is_an_error(
     connection = await connect(server_of(mariadb, database), Session())
     sql = "LOAD DATA LOCAL INFILE 'small' INTO TABLE small FIELDS TERMINATED BY ','"
     try:
+        await connection.run("BEGIN")
         if stored is None:
             with pytest.raises(ServerError) as caught:
                 await connection.run_all([sql], [text])
             assert caught.value.code == LEFT_OUT
         else:
             await connection.run_all([sql], [text])
+            await connection.run("COMMIT")
             assert mariadb.run("SELECT * FROM small", database) == stored
         assert list(await connection.rows("SELECT 7")) == [(7,)]
     finally:
