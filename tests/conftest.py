@@ -7,6 +7,7 @@ import os
 from collections.abc import Generator, Iterator
 
 import pytest
+from hypothesis import settings
 
 from tests.markers import ProgramWatch, mark
 from tests.servers import MariaDB
@@ -16,6 +17,9 @@ WATCH = pytest.StashKey[ProgramWatch]()
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[WATCH] = ProgramWatch()
+    # How long an example takes depends on what else the machine does.
+    settings.register_profile("any machine", deadline=None)
+    settings.load_profile("any machine")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -21,6 +21,8 @@ MOST_TARGETS: Final = 100
 FORMATS: Final = ("json", "csv")
 MOST_WINDOWS: Final = 11_000
 """How many windows a line may have. Without ``maxDataPoints``, or with a larger one, the step fits it."""
+MOST_POINTS: Final = 1_000_000
+"""How many points an answer may have. A million take some 200 MB while they are written."""
 _STEPS: Final = (
     *(minute * 60 for minute in (1, 2, 5, 10, 15, 30)),
     *(hour * 3_600 for hour in (1, 2, 3, 6, 12, 24, 48, 168, 720, 2_160, 8_760, 87_600)),
@@ -112,7 +114,16 @@ def _target(text: str) -> Expression:
 
 
 def drawn(drawing: Drawing, lines: Sequence[Line]) -> bytes:
-    """The answer: each line with its points in order, in the form that was asked for."""
+    """The answer: each line with its points in order, in the form that was asked for.
+
+    Raises TargetError if it is too large.
+    """
+    points = sum(min(len(line.values), drawing.most_points) for line in lines)
+    if points > MOST_POINTS:
+        raise TargetError(
+            f"the answer would have {points:,} points, and may have {MOST_POINTS:,}; ask for fewer lines, or give a"
+            " smaller maxDataPoints"
+        )
     fitting = [coarser(line, line.step * -(-len(line.values) // drawing.most_points)) for line in lines]
     return _as_csv(fitting, drawing.zone) if drawing.form == "csv" else _as_json(fitting, drawing.without_gaps)
 

@@ -6,7 +6,7 @@ SET @add_index = IF(
         WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = 'series_tags' AND INDEX_NAME = 'by_key'
     ),
     'DO 0',
-    'CREATE INDEX by_key ON series_tags (tag_key, tag_value)'
+    'ALTER TABLE series_tags ADD INDEX by_key (tag_key, tag_value)'
 );
 PREPARE add_index FROM @add_index;
 EXECUTE add_index;

@@ -13,6 +13,7 @@ from central.graphite.times import parse_offset
 
 GROUP: Final = "Calculate"
 _SHORT: Final = {"average": "avg"}
+_LONGEST: Final = 100 * 366 * 86_400
 
 
 def summarize(_: Range, lines: list[Line], interval: str, way: str = "sum", align_to_from: bool = False) -> list[Line]:
@@ -20,7 +21,7 @@ def summarize(_: Range, lines: list[Line], interval: str, way: str = "sum", alig
     end = ", true" if align_to_from else ""
     shown = _SHORT.get(way, way)
     return [
-        _summed(line, f'summarize({line.name}, "{interval}", "{shown}"{end})', seconds_of(interval), way, align_to_from)
+        _summed(line, f'summarize({line.name}, "{interval}", "{shown}"{end})', _interval(interval), way, align_to_from)
         for line in lines
     ]
 
@@ -29,7 +30,7 @@ def smart_summarize(_: Range, lines: list[Line], interval: str, way: str = "sum"
     """One number for each interval from the beginning of the line."""
     shown = _SHORT.get(way, way)
     return [
-        _summed(line, f'smartSummarize({line.name}, "{interval}", "{shown}")', seconds_of(interval), way, True)
+        _summed(line, f'smartSummarize({line.name}, "{interval}", "{shown}")', _interval(interval), way, True)
         for line in lines
     ]
 
@@ -37,15 +38,24 @@ def smart_summarize(_: Range, lines: list[Line], interval: str, way: str = "sum"
 def _summed(line: Line, name: str, seconds: int, way: str, from_start: bool) -> Line:
     seconds = -(-seconds // line.step) * line.step  # no interval can be finer than the numbers
     start = line.start if from_start else line.start // seconds * seconds
-    lead = (line.start - start) // line.step
+    lead, many = (line.start - start) // line.step, seconds // line.step
+    if many > MOST_NUMBERS:
+        raise TargetError(f"an interval of {many:,} points is too long; it may have {MOST_NUMBERS:,}")
     padded = np.r_[np.full(lead, np.nan), line.values]
-    values = CONSOLIDATE[way](in_rows(padded, seconds // line.step))
+    values = CONSOLIDATE[way](in_rows(padded, many))
     return replace(line.called(name, values), start=start, step=seconds)
+
+
+def _interval(text: str) -> int:
+    seconds = seconds_of(text)
+    if seconds > _LONGEST:
+        raise TargetError(f"the interval {text[:40]!r} is longer than 100 years")
+    return seconds
 
 
 def exact_interval(given: Mapping[str, Any]) -> tuple[int, str] | None:
     """The interval and the way of a summarize that the store can do itself."""
-    seconds = seconds_of(given["intervalString"])
+    seconds = _interval(given["intervalString"])
     whole = seconds % 3_600 == 0 or (seconds < 3_600 and seconds % 60 == 0)
     return (seconds, given["func"]) if whole and not given["alignToFrom"] else None
 

@@ -1,11 +1,16 @@
 """/graphite/render and /graphite/functions over HTTP and on both stores."""
 
 import time
+from datetime import UTC
 from typing import Any
 
+import numpy as np
 import pytest
 
+from central.graphite import render
 from central.graphite.functions.table import FUNCTIONS
+from central.graphite.lines import Line, Range
+from central.graphite.targets import TargetError
 from protocol.times import format_time
 from tests.central.harness import Central
 
@@ -137,7 +142,8 @@ async def test_a_wrong_request_says_what_is_wrong(
         ("movingAverage(shop.orders.sum, 100000000)", 400),
         ("movingAverage(shop.orders.sum, '9999999y')", 400),
         ("movingAverage(shop.orders.sum, 0)", 400),
-        ("summarize(shop.orders.sum, '9999999y')", 200),
+        ("summarize(shop.orders.sum, '9999999y')", 400),
+        ("smartSummarize(shop.orders.sum, '101y')", 400),
         ("summarize(shop.orders.sum, '0s')", 400),
         ("scale(" * 20 + "shop.*.*" + ", 1e300)" * 20, 200),
         ("scale(" * 40 + "a" + ", 1)" * 40, 400),
@@ -157,6 +163,14 @@ async def test_an_extreme_target_is_answered_or_refused(central: Central, target
             "POST", "/graphite/render", data={"target": target.encode("utf-8", "replace").decode(), **given}
         )
         assert reply.status == status, reply.text
+
+
+def test_an_answer_with_too_many_points_is_refused() -> None:
+    drawing = render.Drawing([], Range(0, 60, 60), 11_000, "json", without_gaps=False, zone=UTC)
+    lines = [Line("a", 0, 60, np.zeros(11_000), "a")] * 91
+    assert render.drawn(drawing, lines[:90]).startswith(b'[{"target":"a"')
+    with pytest.raises(TargetError, match="would have 1,001,000 points, and may have 1,000,000; ask for fewer lines"):
+        render.drawn(drawing, lines)
 
 
 async def test_the_functions_are_listed_with_their_parameters(central: Central) -> None:
