@@ -135,9 +135,11 @@ def coarser(line: Line, step: int) -> Line:
 
 
 def in_rows(values: Numbers, many: int) -> Numbers:
-    """The values as rows of ``many``; the last row is filled with NaN."""
+    """The values as rows of ``many``; the last row is filled with NaN. A single row has one NaN at the most."""
+    many = min(many, len(values) + 1)  # a row may stand for more years than the memory holds
     rows = -(-len(values) // many)
-    return np.pad(values, (0, rows * many - len(values)), constant_values=np.nan).reshape(rows, many)
+    made: Numbers = np.pad(values, (0, rows * many - len(values)), constant_values=np.nan).reshape(rows, many)
+    return made
 
 
 def matrix(lines: Sequence[Line]) -> tuple[Range, Numbers]:

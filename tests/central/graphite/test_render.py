@@ -16,6 +16,8 @@ from tests.central.harness import Central
 
 DAY = 86_400
 START = (int(time.time()) - 3 * DAY) // DAY * DAY
+COPRIME = ("7919min", "7907min", "7901min")
+"""Only a window of a million years holds whole ones of each."""
 WINDOW = {"from": str(START), "until": str(START + 180)}
 
 
@@ -144,6 +146,7 @@ async def test_a_wrong_request_says_what_is_wrong(
         ("movingAverage(shop.orders.sum, 0)", 400),
         ("summarize(shop.orders.sum, '9999999y')", 400),
         ("smartSummarize(shop.orders.sum, '101y')", 400),
+        (f"sumSeries({','.join(f'summarize(shop.orders.max, {minutes!r})' for minutes in COPRIME)})", 200),
         ("summarize(shop.orders.sum, '0s')", 400),
         ("scale(" * 20 + "shop.*.*" + ", 1e300)" * 20, 200),
         ("scale(" * 40 + "a" + ", 1)" * 40, 400),
