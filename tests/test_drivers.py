@@ -35,6 +35,7 @@ METHODS: tuple[tuple[type, str, str], ...] = (
     (aiomysql.connection.MySQLResult, "read", "self"),
     (aiomysql.connection.MySQLResult, "_read_load_local_packet", "self first_packet"),
     (aiomysql.connection.MySQLResult, "_read_ok_packet", "self first_packet"),
+    (aiomysql.connection.MySQLResult, "_check_packet_is_eof", "self packet"),
 )
 """Class, method, and the names of its parameters in order."""
 
@@ -54,6 +55,7 @@ ATTRIBUTES: tuple[tuple[type, str], ...] = (
     (aiomysql.connection.MySQLResult, "affected_rows"),
     (aiomysql.connection.MySQLResult, "server_status"),
     (aiomysql.connection.MySQLResult, "warning_count"),
+    (aiomysql.connection.MySQLResult, "has_next"),
 )
 """Class, and what each of its objects has from its beginning."""
 

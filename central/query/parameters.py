@@ -11,7 +11,6 @@ from central.query.formats import FORMATS, prefers_csv
 from central.query.operations import FRACTION_BELOW, SUMMARIES, of_values_alone, parse_operations
 from central.query.relative_time import relative_time
 from central.query.tags import parse_filters, parse_keys, parse_top
-from central.query.windows import start_of_window
 from central.store.plan import (
     MAX_WINDOWS_PER_ANSWER,
     MAX_WINDOWS_PER_NAME,
@@ -27,6 +26,9 @@ from protocol.times import NANOSECONDS, first_second, parse_exact
 
 T = TypeVar("T")
 Fill = Literal["zero", "null"]
+StartOfWindow = Callable[[int, int, ZoneInfo | None], int]
+"""central.query.windows.start_of_window. It comes as an argument, because this module does without numpy: the command
+line uses it where only the light packages are installed."""
 FILLS: Final = get_args(Fill)
 PARAMETERS: Final = frozenset(
     {"name", "operation", FRACTION_BELOW, "window", "start", "end", "fill", "format", "tz", "tags", "group_by", "top"}
@@ -76,7 +78,7 @@ class Query(NamedTuple):
         return WINDOWS[self.window]
 
 
-def parse_query(parameters: Mapping[str, str], now: float, accept: str = "") -> Query:
+def parse_query(parameters: Mapping[str, str], now: float, start_of_window: StartOfWindow, accept: str = "") -> Query:
     """Check the parameters. ``accept`` is the Accept header, which decides if ``format`` is not given.
 
     ``start`` and ``end`` may count from ``now``, which is UTC seconds; such a start moves back to that of its window.

@@ -21,7 +21,7 @@ from central.query.groups import Choice, groups_of, largest, of_groups, whole_na
 from central.query.operations import need_histograms
 from central.query.parameters import Query, check_groups, check_kinds, parse_list, parse_query
 from central.query.render import Notes, render
-from central.query.windows import Windows, fold, fold_entries, not_whole, spans, windows_between
+from central.query.windows import Windows, fold, fold_entries, not_whole, spans, start_of_window, windows_between
 from central.retention import Retention
 from central.spill.spill import Spill
 from central.store.base import ListedName, Metric, Store, StoreError
@@ -91,7 +91,9 @@ class QueryEndpoints:
     async def aggregate(self, request: web.Request, key: Key) -> Answer:
         """The handler of an aggregate query."""
         request[ENDS_WITH_CLIENT] = True
-        query = parse_query(once(request), self.clock(), ",".join(request.headers.getall("Accept", [])))
+        query = parse_query(
+            once(request), self.clock(), start_of_window, ",".join(request.headers.getall("Accept", []))
+        )
         run = asyncio.get_running_loop().run_in_executor
         query_log = _QueryLog(query)
         request[ABOUT] = query_log.fields

@@ -4,6 +4,7 @@ import pytest
 
 from central.errors import ApiError
 from central.query.parameters import Query, check_kinds, parse_list, parse_query
+from central.query.windows import start_of_window
 from central.store.series import TagFilter
 from protocol.item import Kind
 
@@ -20,7 +21,7 @@ NOW = END + 2 * H + 90.5
 
 
 def query(**changes: str) -> Query:
-    return parse_query(GOOD | changes, NOW)
+    return parse_query(GOOD | changes, NOW, start_of_window)
 
 
 def test_a_good_query() -> None:
@@ -80,7 +81,9 @@ def test_a_relative_start_is_that_of_a_window(changes: dict[str, str], start: in
     ],
 )
 def test_the_columns_of_a_query(changes: dict[str, str | None], columns: tuple[str, ...], value: int | None) -> None:
-    asked = parse_query({name: text for name, text in (GOOD | changes).items() if text is not None}, NOW)
+    asked = parse_query(
+        {name: text for name, text in (GOOD | changes).items() if text is not None}, NOW, start_of_window
+    )
     assert (asked.columns, asked.fraction_below) == (columns, value)
 
 
@@ -188,7 +191,7 @@ def test_a_range_between_two_seconds_is_empty_and_no_fault() -> None:
 def test_a_bad_parameter_is_named(changes: dict[str, str | None], code: str, field: str, says: str) -> None:
     parameters = {name: text for name, text in (GOOD | changes).items() if text is not None}
     with pytest.raises(ApiError) as caught:
-        parse_query(parameters, NOW)
+        parse_query(parameters, NOW, start_of_window)
     assert (caught.value.status, caught.value.code, caught.value.details["field"]) == (400, code, field)
     assert says in caught.value.message
 
