@@ -20,6 +20,13 @@ def lines(rows: list[T], base: int) -> tuple[bool, bool, bool, str, str, str] | 
     None if a number has more than 64 bits or a time is out of range. Other threads run meanwhile.
     """
 
+def columns(rows: list[T], /) -> bytes | None:
+    """The numbers of rows of central.store.base.Row as eight columns of 64-bit integers, in the machine's byte order.
+
+    The columns are those of a Row without its histogram, with 0 for None, and last 1 for a summary and else 0. The
+    answer is None if a number has more than 64 bits.
+    """
+
 def span_of_histogram(encoded: bytes, /) -> tuple[int, int, int]:
     """The weight of an encoded histogram (protocol.histogram) in units, its first and its last bucket.
 

@@ -48,7 +48,7 @@ class PlausibleClock:
 
     def __call__(self) -> float:
         """UTC seconds, as in ``read``."""
-        return self.read().now
+        return self._look() + self._trusted
 
     def settled(self) -> bool:
         """Whether things may be removed because of their age now."""
@@ -56,8 +56,8 @@ class PlausibleClock:
 
     def doubtful(self) -> bool:
         """Whether the wall clock has just jumped and is not back: nothing may be recorded under its time now."""
-        self.read()
-        return self._is_away() and self._ticks() - self._since < DOUBT_SECONDS
+        ticks = self._look()
+        return self._is_away() and ticks - self._since < DOUBT_SECONDS
 
     def fault(self) -> str | None:
         """What is wrong with the wall clock, in words. None when it is where it was."""
@@ -70,6 +70,11 @@ class PlausibleClock:
 
     def read(self) -> Reading:
         """Read both clocks. Call it more often than once per grace time, or it misses a jump back."""
+        ticks = self._look()
+        return Reading(self._trusted + ticks, max(0.0, self._since + self._grace - ticks))
+
+    def _look(self) -> float:
+        """Compare the clocks. Returns the monotonic one. Two of these calls are a part of each POST."""
         ticks = self._ticks()
         offset = self._wall() - ticks
         step = offset - self._offset
@@ -78,11 +83,10 @@ class PlausibleClock:
             self._since = ticks
             self.jumps += 1
             self._on_jump(step)
-        wait = max(0.0, self._since + self._grace - ticks)
         # A clock that jumps back to its old time is right at once: the time in between was wrong.
-        if not wait or not self._is_away():
+        if abs(offset - self._trusted) <= TOLERANCE_SECONDS or ticks >= self._since + self._grace:
             self._trusted = offset
-        return Reading(self._trusted + ticks, wait)
+        return ticks
 
     def _is_away(self) -> bool:
         return abs(self._offset - self._trusted) > TOLERANCE_SECONDS

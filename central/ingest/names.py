@@ -86,16 +86,16 @@ class Names:
         StaleNames if a name is deleted meanwhile.
         """
         todo = list(submissions)
-        known, missing = await self._resolve(todo, now)
-        faults = [self._faults(submission, known, missing) for submission in todo]
+        known, missing, odd = await self._resolve(todo, now)
+        faults = [self._faults(submission, known, missing) for submission in odd]
         if known.version is not None and any(faults) and await self._store.version() != known.version:
             # The cache may be stale: the name that these items conflict with may have been deleted.
             self.forget_all()
-            known, missing = await self._resolve(todo, now)
-            faults = [self._faults(submission, known, missing) for submission in todo]
+            known, missing, odd = await self._resolve(todo, now)
+            faults = [self._faults(submission, known, missing) for submission in odd]
         if missing:
             _log.warning("names_over_cap", refused=len(missing), example=min(missing), caps=self._caps._asdict())
-        for submission, found in zip(todo, faults, strict=True):
+        for submission, found in zip(odd, faults, strict=True):
             submission.reject(found)
         return await self._with_series(known, todo, now)
 
@@ -143,8 +143,11 @@ class Names:
         """Empty the cache, because another process has deleted a name. The next group resolves its names again."""
         self._known = None
 
-    async def _resolve(self, todo: list[Submission], now: int) -> tuple[Known, frozenset[str]]:
-        """The metrics that the submissions need, and the names that a cap kept from being created."""
+    async def _resolve(self, todo: list[Submission], now: int) -> tuple[Known, frozenset[str], list[Submission]]:
+        """The metrics that the submissions need, the names that a cap kept out, and who did not fit before.
+
+        Only those may have items that cannot be stored: a name keeps its type and its owner.
+        """
         if self._known is None:
             self._known = Known(await self._store.version())
         known = self._known
@@ -162,7 +165,7 @@ class Names:
             }
             kept = {name: metric for name, metric in known.metrics.items() if name in needed}
             known = self._known = Known(known.version, kept, known.series)
-        return known, missing
+        return known, missing, odd
 
     async def _with_series(self, known: Known, todo: list[Submission], now: int) -> Known:
         """``known`` with the series of all tagged items."""

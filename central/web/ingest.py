@@ -104,7 +104,7 @@ class IngestEndpoints:
 
     def _with_skew(self, answer: Answer) -> Answer:
         """The answer with the clock skew header. An agent needs it to hold back points that are still in the future."""
-        return answer._replace(headers={**answer.headers, SKEW_HEADER: str(self.skew)})
+        return Answer(answer.status, answer.body, {**answer.headers, SKEW_HEADER: str(self.skew)})
 
 
 def _request_key(request: web.Request, key: Key, path: str, body: bytes) -> RequestKey | None:

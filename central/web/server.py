@@ -185,7 +185,7 @@ class _Peer(RequestHandler):
     ) -> tuple[web.StreamResponse, bool]:
         """Send the answer, or a 503 if there is no room for another large answer that its client may not read."""
         size = len(resp.body) if isinstance(resp, web.Response) and isinstance(resp.body, bytes) else 0
-        key_id = request.get(ASKED_BY, 0)
+        key_id = request.get(ASKED_BY, 0) if size > LARGE else 0
         if size > LARGE and not self._held.try_take_room(key_id, size):
             size, refused = 0, "too many answers for this key, or for all, are not read yet; read them first"
             resp = error_response(unavailable(refused))

@@ -6,15 +6,15 @@
 #include "histogram_text.h"
 #include "items.h"
 #include "lines.h"
+#include "rows.h"
 #include "tags_text.h"
 #include "protocol/histograms.h"
 
 #include <assert.h>
 #include <limits.h>
+#include <string.h>
 
-enum { ITEM_FIELDS = 9, ROW_NUMBERS = 6, HISTOGRAM = 6, SERIES = 7, LONG = 256 * 1024 };
-
-static_assert(sizeof(long long) == sizeof(int64_t), "Python's long long holds a number of a row");
+enum { ITEM_FIELDS = 9, LONG = 256 * 1024, COLUMNS = 8 };
 
 /* The state of the module: texts that all items share. */
 struct words {
@@ -182,84 +182,7 @@ static PyObject *core_spans(PyObject *Py_UNUSED(module), PyObject *args)
     return made;
 }
 
-/* Returns 1 if the number fits into 64 bits; 0 if not: then plain Python must write the group; -1 if it is not a number.
- * Never calls __index__, because that may run any code, also code that changes the list of rows. */
-static int number_of(PyObject *row, Py_ssize_t place, int64_t *number, int *there)
-{
-    assert(row != NULL && number != NULL);
-    assert(place >= 0 && place <= SERIES);
-    PyObject *field = PyTuple_GetItem(row, place);
-    int overflow = 0;
-    if (field == NULL)
-        return -1;
-    if (there != NULL && (*there = field != Py_None) == 0)
-        return 1;
-    if (!PyLong_Check(field)) {
-        PyErr_SetString(PyExc_TypeError, "the fields of a row are integers");
-        return -1;
-    }
-    *number = PyLong_AsLongLongAndOverflow(field, &overflow);
-    assert(!PyErr_Occurred());
-    return overflow == 0;
-}
-
-/* Takes a reference to the histogram of a row: 1; or -1 if it has something else there. */
-static int histogram_of(PyObject *tuple, struct row *row)
-{
-    assert(tuple != NULL && row->histogram == NULL);
-    PyObject *field = PyTuple_GetItem(tuple, HISTOGRAM);
-    char *bytes;
-    Py_ssize_t length;
-    if (field == NULL)
-        return -1;
-    if (field == Py_None)
-        return 1;
-    if (PyBytes_AsStringAndSize(field, &bytes, &length))
-        return -1;
-    if (length == 0) {
-        PyErr_SetString(PyExc_ValueError, "a histogram is not empty");
-        return -1;
-    }
-    Py_INCREF(field);
-    row->histogram = (const unsigned char *)bytes;
-    row->histogram_length = (size_t)length;
-    row->owner = field;
-    return 1;
-}
-
-/* As number_of, for a whole row. A summary has the last three numbers; a plain sample has none of them. */
-static int row_of(PyObject *tuple, struct row *row)
-{
-    assert(tuple != NULL && row != NULL);
-    int64_t *const numbers[ROW_NUMBERS] = {
-        &row->metric_id, &row->recorded_at, &row->value, &row->weight, &row->low, &row->high};
-    int there = 0;
-    for (int place = 0; place < ROW_NUMBERS; place++) {
-        int is_there = 1, result = number_of(tuple, place, numbers[place], place < 3 ? NULL : &is_there);
-        if (result < 1)
-            return result;
-        there += is_there;
-    }
-    assert(there >= 3);
-    row->is_summary = there == ROW_NUMBERS;
-    int result = number_of(tuple, SERIES, &row->series_id, NULL);
-    if (result < 1)
-        return result;
-    return there == 3 || row->is_summary ? histogram_of(tuple, row) : 0;
-}
-
-/* As row_of, for all rows. */
-static int rows_of(PyObject *list, struct row *rows, size_t count)
-{
-    assert(rows != NULL);
-    assert((size_t)PyList_Size(list) == count);
-    int fits = 1;
-    for (size_t index = 0; fits == 1 && index < count; index++)
-        fits = row_of(PyList_GetItem(list, (Py_ssize_t)index), &rows[index]);
-    return fits;
-}
-
-/* As number_of. The ids after ``base`` must fit too. */
+/* Returns 1 if the ids after ``base`` fit into 64 bits; 0 if not; -1 if it is not a number. */
 static int base_of(PyObject *number, struct group *group)
 {
     assert(number != NULL);
@@ -317,14 +240,51 @@ static PyObject *core_lines(PyObject *Py_UNUSED(module), PyObject *args)
     group.rows = PyMem_Calloc(group.count ? group.count : 1, sizeof *group.rows);
     if (group.rows == NULL)
         return PyErr_NoMemory();
-    fits = rows_of(list, group.rows, group.count);
+    fits = read_rows(list, group.rows, group.count);
     assert((fits < 0) == (PyErr_Occurred() != NULL));
     assert(group.points.bytes == NULL);
     PyObject *made = fits == 1 ? texts_of(&group) : fits == 0 ? none() : NULL;
     free_lines(&group);
-    for (size_t index = 0; index < group.count; index++)
-        Py_XDECREF(group.rows[index].owner);
+    release_rows(group.rows, group.count);
     PyMem_Free(group.rows);
+    return made;
+}
+
+/* The columns one after the other, in the machine's order of bytes. */
+static PyObject *columns_of(const struct row *rows, size_t count)
+{
+    assert(rows != NULL && count <= PY_SSIZE_T_MAX / (COLUMNS * sizeof(int64_t)));
+    PyObject *made = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(COLUMNS * sizeof(int64_t) * count));
+    if (made == NULL)
+        return NULL;
+    char *to = PyBytes_AsString(made);
+    assert(to != NULL);
+    for (size_t index = 0; index < count; index++) {
+        const struct row *row = &rows[index];
+        assert(row->is_summary || (row->weight == 0 && row->low == 0 && row->high == 0));
+        const int64_t numbers[COLUMNS] = {row->metric_id, row->recorded_at, row->value, row->weight, row->low, row->high,
+            row->series_id, row->is_summary};
+        for (size_t column = 0; column < COLUMNS; column++)
+            memcpy(to + (column * count + index) * sizeof *numbers, &numbers[column], sizeof *numbers);
+    }
+    return made;
+}
+
+static PyObject *core_columns(PyObject *Py_UNUSED(module), PyObject *list)
+{
+    if (!PyList_Check(list)) {
+        PyErr_SetString(PyExc_TypeError, "columns are made of a list of rows");
+        return NULL;
+    }
+    size_t count = (size_t)PyList_Size(list);
+    struct row *rows = PyMem_Calloc(count ? count : 1, sizeof *rows);
+    if (rows == NULL)
+        return PyErr_NoMemory();
+    int fits = read_rows(list, rows, count);
+    assert((fits < 0) == (PyErr_Occurred() != NULL));
+    PyObject *made = fits == 1 ? columns_of(rows, count) : fits == 0 ? none() : NULL;
+    release_rows(rows, count);
+    PyMem_Free(rows);
     return made;
 }
 
@@ -332,6 +292,7 @@ static PyMethodDef methods[] = {
     {"items", core_items, METH_VARARGS, NULL},
     {"spans", core_spans, METH_VARARGS, NULL},
     {"lines", core_lines, METH_VARARGS, NULL},
+    {"columns", core_columns, METH_O, NULL},
     {"span_of_histogram", span_of_histogram, METH_O, NULL},
     {"merge_histograms", merge_histograms, METH_O, NULL},
     {"decode_histograms", decode_histograms, METH_O, NULL},

@@ -207,6 +207,16 @@ def test_lines_are_written_all_or_none() -> None:
     each_in_turn(CENTRAL, lambda: (lambda: CENTRAL.lines(ROWS, 5), check))
 
 
+def test_columns_are_made_or_not() -> None:
+    whole = CENTRAL.columns(ROWS)
+    assert len(whole) == 64 * len(ROWS)
+
+    def check(made: Any) -> None:
+        assert made in (None, whole)
+
+    each_in_turn(CENTRAL, lambda: (lambda: CENTRAL.columns(ROWS), check))
+
+
 HISTOGRAMS: Final = [b"\x01\x02\x01", b"\x00\x04\x01", b"\x00\x04\x8f\x4e"]
 
 

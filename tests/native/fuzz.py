@@ -128,6 +128,7 @@ def groups(dice: Random) -> None:
     fits = all(-(2**63) <= number < 2**63 for row in rows for number in row[:6] if number is not None)
     in_time = all(-62_135_596_800 <= row.recorded_at <= 253_402_300_799 for row in rows)
     made = sanitized.CENTRAL.lines(rows, base)
+    assert (sanitized.CENTRAL.columns(rows) is not None) == fits
     assert (made is not None) == (fits and in_time and 0 <= base <= 2**64 - max(len(rows), 1))
     if in_time:
         assert lines(group_id, rows, sanitized.CENTRAL) == lines(group_id, rows, None)

@@ -6,10 +6,12 @@ places. A division would use binary floats and not be exact.
 
 from binascii import b2a_base64
 from collections.abc import Iterable, Mapping, Sequence
+from types import ModuleType
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from central.compiled import CORE
 from central.store.base import RequestId, Row
 from central.store.buckets import Buckets, Column
 from central.store.duck.bloom import Words
@@ -18,6 +20,7 @@ from central.store.plan import Segment
 from protocol.numbers import UNIT
 
 _SPLIT: Final = 10**10
+_COLUMNS: Final = 8
 TAIL: Final = "tail_points"
 POINTS: Final = "metric_points"
 _NARROW_END: Final = 10**14
@@ -37,7 +40,7 @@ HISTOGRAMS: Final = {"minute": "histogram_minute", "hour": "histogram_hour"}
 
 _SUMMARIES: Final = " UNION ALL ".join(
     f"""
-SELECT {column} AS metric_id, recorded_at // {{0}} * {{0}} AS bucket, sum(coalesce(samples, 1)) AS samples,
+SELECT {column} AS metric_id, recorded_at // 60 * 60 AS bucket, sum(coalesce(samples, 1)) AS samples,
        sum(value) AS total, min(coalesce(min_value, value)) AS low, max(coalesce(max_value, value)) AS high
 FROM tail_points WHERE {column} IS NOT NULL GROUP BY 1, 2"""
     for column in ("metric_id", "series_id")
@@ -58,12 +61,14 @@ def put_minutes(table: str, summaries: str) -> str:
 
 FOLD: Final = f"""
 BEGIN; INSERT INTO metric_points SELECT * FROM tail_points;
-{put_minutes("rollup_minute", _SUMMARIES.format(60))}
-INSERT INTO rollup_hour {_SUMMARIES.format(3600)}
+CREATE TEMP TABLE folded AS {_SUMMARIES};
+{put_minutes("rollup_minute", "SELECT * FROM folded")}
+INSERT INTO rollup_hour
+SELECT metric_id, bucket // 3600 * 3600, sum(samples), sum(total), min(low), max(high) FROM folded GROUP BY 1, 2
 ON CONFLICT DO UPDATE SET
     samples = samples + excluded.samples, total = total + excluded.total,
     min_value = least(min_value, excluded.min_value), max_value = greatest(max_value, excluded.max_value);
-DELETE FROM tail_points;
+DROP TABLE folded; DELETE FROM tail_points;
 """
 """Moves the tail into points and rollups; the caller commits. This is not a prepared statement, on purpose: a prepared
 plan keeps old statistics of the table, and grouped wrongly (docs/decisions/0003-the-tail.md)."""
@@ -110,37 +115,50 @@ def base64_of(content: bytes | None) -> str:
     return b2a_base64(content, newline=False).decode() if content else ""
 
 
-def point_columns(rows: Sequence[Row]) -> tuple[str, dict[str, Any], dict[str, Any]]:
+def point_columns(rows: Sequence[Row], core: ModuleType | None = CORE) -> tuple[str, dict[str, Any], dict[str, Any]]:
     """The statement that stores these rows in the tail, and its ``incoming`` columns and ``texts``.
 
     If all numbers have at most 14 digits, as nearly always, each is one column and is multiplied in 64 bits. Otherwise
     all numbers of the group are passed as two halves of ten digits.
     """
-    metric_ids, times, values, weights, lows, highs, histograms, series_ids = zip(*rows, strict=True)
-    columns: dict[str, Any] = {"m": np.array(metric_ids, dtype=np.int32), "t": np.array(times, dtype=np.int64)}
-    plain = not any(weights)
-    numbers: dict[str, Sequence[int]] = {"v": values}
-    if not plain:
-        columns["f"] = np.array([weight is not None for weight in weights], dtype=np.bool_)
-        for name, column in (("w", weights), ("a", lows), ("b", highs)):
-            numbers[name] = [number or 0 for number in column]
+    metric_ids, times, values, weights, lows, highs, series_ids, summaries = _numbers(rows, core)
+    columns: dict[str, Any] = {"m": metric_ids.astype(np.int32), "t": times.astype(np.int64)}
+    numbers = {"v": values}
+    if plain := not summaries.any():
+        histograms: Sequence[bytes | None] = ()
+    else:
+        columns["f"] = summaries.astype(np.bool_)
+        numbers |= {"w": weights, "a": lows, "b": highs}
+        histograms = [row[6] for row in rows]
     histogram, series, more, texts = "NULL", "NULL", "", {}
-    if any(series_ids):
+    if series_ids.any():
         series = _SERIES
-        columns["s"] = np.array(series_ids, dtype=np.int32)
+        columns["s"] = series_ids.astype(np.int32)
     if any(histograms):
         histogram, more, texts = _HISTOGRAM, WITH_TEXTS, texts_of(map(base64_of, histograms))
-    if all(max(column) < _NARROW_END and min(column) > -_NARROW_END for column in numbers.values()):
-        columns |= {name: np.array(column, dtype=np.int64) for name, column in numbers.items()}
+    if all(column.max() < _NARROW_END and column.min() > -_NARROW_END for column in numbers.values()):
+        columns |= {name: column.astype(np.int64) for name, column in numbers.items()}
         if plain:
             return PUT_PLAIN.format(series=series), columns, texts
         return PUT_NARROW.format(histogram=histogram, series=series) + more, columns, texts
     columns.setdefault("f", np.zeros(len(rows), dtype=np.bool_))
     for name in "vwab":
-        halves = [divmod(number, _SPLIT) for number in numbers.get(name, values)]
-        columns[name + "h"] = np.array([high for high, _ in halves], dtype=np.int64)
-        columns[name + "l"] = np.array([low for _, low in halves], dtype=np.int64)
+        column = numbers.get(name, values)
+        columns |= {name + "h": (column // _SPLIT).astype(np.int64), name + "l": (column % _SPLIT).astype(np.int64)}
     return PUT_WIDE.format(histogram=histogram, series=series) + more, columns, texts
+
+
+def _numbers(rows: Sequence[Row], core: ModuleType | None) -> Column:
+    """The columns that core.columns describes, one per line of an array; Python's own integers if one is too large."""
+    packed = None if core is None else core.columns(rows)
+    if packed is not None:
+        return np.frombuffer(packed, dtype=np.int64).reshape(_COLUMNS, -1)
+    lines = [
+        (metric_id, at, value, weight or 0, low or 0, high or 0, series_id, weight is not None)
+        for metric_id, at, value, weight, low, high, _, series_id in rows
+    ]
+    columns: Column = np.array(lines, dtype=object).T
+    return columns
 
 
 def id_columns(ids: Sequence[RequestId]) -> dict[str, Any]:

@@ -1,0 +1,60 @@
+"""central/store/duck/sql.py: the columns in which a group's rows reach DuckDB."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from central.compiled import CORE
+from central.store.base import Row
+from central.store.duck.sql import PUT_NARROW, PUT_PLAIN, PUT_WIDE, point_columns
+from tests.central.store_contract_data import any_rows
+from tests.central.store_help import NOW, plain
+
+DIGITS_14 = 10**14 - 1
+
+
+@given(st.lists(any_rows(), min_size=1, max_size=20), st.sampled_from([0, 2**31 - 1]), st.sampled_from([None, b"\1"]))
+def test_the_core_makes_the_same_columns(rows: list[Row], series_id: int, histogram: bytes | None) -> None:
+    rows = [*rows, rows[0]._replace(series_id=series_id, histogram=histogram)]
+    (statement, *tables), (expected, *plain_tables) = point_columns(rows, CORE), point_columns(rows, None)
+    assert statement == expected
+    for made, wanted in zip(tables, plain_tables, strict=True):
+        assert list(made) == list(wanted)
+        for name, column in wanted.items():
+            assert made[name].dtype == column.dtype
+            np.testing.assert_array_equal(made[name], column)
+
+
+@pytest.mark.parametrize(
+    ("row", "statement", "names"),
+    [
+        (plain(7, DIGITS_14), PUT_PLAIN, "mtv"),
+        (plain(7, -DIGITS_14), PUT_PLAIN, "mtv"),
+        (Row(7, NOW, 5, 20_000, 2, 3), PUT_NARROW, "mtfvwab"),
+        (plain(7, DIGITS_14 + 1), PUT_WIDE, None),
+        (plain(7, -(10**20) + 1), PUT_WIDE, None),
+    ],
+)
+def test_only_large_numbers_pass_in_halves(row: Row, statement: str, names: str | None) -> None:
+    made, columns, texts = point_columns([row])
+    assert made.split()[:5] == statement.split()[:5]
+    assert (made, texts) == (statement.format(histogram="NULL", series="NULL"), {})
+    if names is not None:
+        assert "".join(columns) == names
+    else:
+        high, low = columns["vh"].item(), columns["vl"].item()
+        assert (high * 10**10 + low, 0 <= low < 10**10) == (row.value, True)
+
+
+@pytest.mark.parametrize("rows", [(), None, [()], [(1, 2)], [("1", 2, 3, None, None, None, None, 0)], [7]])
+def test_the_core_takes_a_list_of_rows_only(rows: object) -> None:
+    assert CORE is not None
+    with pytest.raises((TypeError, IndexError, SystemError)):
+        CORE.columns(rows)
+
+
+def test_the_core_leaves_numbers_over_64_bits() -> None:
+    assert CORE is not None
+    assert CORE.columns([plain(7, 2**63 - 1)]) is not None
+    assert CORE.columns([plain(7, 2**63)]) is None
