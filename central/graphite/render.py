@@ -147,5 +147,5 @@ def _as_csv(lines: Sequence[Line], zone: tzinfo) -> bytes:
     for line in lines:
         for place, number in enumerate(line.values.tolist()):
             moment = datetime.fromtimestamp(line.start + place * line.step, UTC).astimezone(zone)
-            rows.writerow([line.name, f"{moment:%Y-%m-%d %H:%M:%S}", "" if number != number else number])  # noqa: PLR0124
+            rows.writerow([line.name, f"{moment:%Y-%m-%d %H:%M:%S}", "" if number != number else number])  # noqa: PLR0124 # NaN
     return written.getvalue().encode(errors="backslashreplace")

@@ -140,12 +140,7 @@ def check_groups(query: Query, groups: int) -> None:
 
 def _tags(parameters: Mapping[str, str], field: str, parse: Callable[[str], T]) -> T | None:
     """The value of a parameter about tags; None without it."""
-    if field not in parameters:
-        return None
-    try:
-        return parse(parameters[field])
-    except ValueError as error:
-        raise fault(field, f"{field} {error}") from None
+    return parsed(field, parameters[field], parse) if field in parameters else None
 
 
 def limit_of(parameters: Mapping[str, str]) -> int:
@@ -159,6 +154,14 @@ def limit_of(parameters: Mapping[str, str]) -> int:
 def fault(field: str, message: str) -> ApiError:
     """The 400 of a parameter that breaks a rule."""
     return invalid(Fault("VALIDATION_ERROR", field, message))
+
+
+def parsed(field: str, text: str, parse: Callable[[str], T]) -> T:
+    """What ``parse`` makes of a parameter. Its ValueErrors go on behind the parameter's name: raises ApiError 400."""
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise fault(field, f"{field} {error}") from None
 
 
 def check_known(parameters: Mapping[str, str], allowed: frozenset[str]) -> None:

@@ -22,7 +22,7 @@ from central.graphite.paths import OPERATIONS_OF, Finder
 from central.graphite.regexes import compile_regex
 from central.graphite.tags import NAME, key_of
 from central.ingest.answers import Answer
-from central.query.parameters import fault
+from central.query.parameters import fault, parsed
 from central.store.base import Store, StoreError
 from central.web.bodies import Bodies
 from central.web.middleware import ENDS_WITH_CLIENT
@@ -101,7 +101,7 @@ class GraphiteEndpoints:
     async def tags(self, request: web.Request, key: Key) -> Answer:
         """GET /graphite/tags: the keys of all tags, and 'name'."""
         given = await parameters_of(request, key, self.bodies)
-        regex = _parsed("filter", given.get("filter", ""), compile_regex)
+        regex = parsed("filter", given.get("filter", ""), compile_regex)
         keys = await self._ask(request, key, "filter", lambda: self._keys("", MOST_FOUND))
         return await _answer(lambda: [{"tag": one} for one in keys if regex.match(one)], len(keys))
 
@@ -109,7 +109,7 @@ class GraphiteEndpoints:
         """GET /graphite/tags/{tag}: the values of a tag."""
         given = await parameters_of(request, key, self.bodies)
         tag = _tag(request.match_info["tag"])
-        regex, limit = _parsed("filter", given.get("filter", ""), compile_regex), _limit(given, MOST_FOUND)
+        regex, limit = parsed("filter", given.get("filter", ""), compile_regex), _limit(given, MOST_FOUND)
 
         values = await self._ask(request, key, "tag", lambda: self._values(tag, "", limit))
         return await _answer(
@@ -246,10 +246,3 @@ def _tag(text: str) -> str:
     if not is_key(text):
         raise fault("tag", f"tag: {quoted(text)} is no key of a tag; a key {KEY_RULE}")
     return text
-
-
-def _parsed(field: str, text: str, parse: Callable[[str], T]) -> T:
-    try:
-        return parse(text)
-    except ValueError as error:
-        raise fault(field, f"{field} {error}") from None

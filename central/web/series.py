@@ -13,7 +13,7 @@ from central.errors import ApiError, unavailable
 from central.fair_slots import FairSlots
 from central.ingest.answers import Answer
 from central.ingest.names import Names
-from central.query.parameters import check_known, fault, limit_of
+from central.query.parameters import check_known, fault, limit_of, parsed
 from central.query.tags import parse_filters
 from central.store.base import Metric, Store, StoreError
 from central.store.series import ANYTHING, TagFilter
@@ -61,7 +61,7 @@ class SeriesEndpoints:
         """GET /api/metrics/{name}/series: the series that meet ``tags``, in the order of their ids."""
         given = _known(request, frozenset({"tags", "after", "limit"}))
         limit = limit_of(given)
-        filters = _parsed("tags", given["tags"], parse_filters) if "tags" in given else ()
+        filters = parsed("tags", given["tags"], parse_filters) if "tags" in given else ()
         after = _after_id(given)
         found = await self._read(
             request, key, lambda metric: self.store.series.select(metric.id, filters, after, limit + 1)
@@ -75,7 +75,7 @@ class SeriesEndpoints:
         It is deleted between two groups, so that no group uses its old id.
         """
         given = _known(request, frozenset({"tags"}))
-        tags = _parsed("tags", given.get("tags", ""), _exact)
+        tags = parsed("tags", given.get("tags", ""), _exact)
         metric = await self._metric(request)
 
         async def work() -> bool:
@@ -153,13 +153,6 @@ def _exact(text: str) -> str:
     if found is None:
         raise ValueError("must be all tags of the series, such as env:prod,host:web-1")
     return found
-
-
-def _parsed(field: str, text: str, parse: Callable[[str], T]) -> T:
-    try:
-        return parse(text)
-    except ValueError as error:
-        raise fault(field, f"{field} {error}") from None
 
 
 def _page(data: list[dict[str, Any]], after: str | int | None) -> Answer:
