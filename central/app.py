@@ -51,6 +51,7 @@ from central.web.query import SLOTS as QUERY_SLOTS
 from central.web.routes import Endpoints, application
 from central.web.series import SeriesEndpoints
 from central.web.server import MAX_HEADER, MAX_LINE, Runner
+from central.web.stopping import stop_listening
 from central.web.tls_failures import count_handshakes
 from central.write.group_commit import GroupCommit
 from central.write.write_check import WriteCheck
@@ -177,7 +178,7 @@ async def serve(
         await show_life(outside.notify, lambda: core.commits.running, stop)
     finally:
         outside.notify.stopping()
-        await _stop_listening(runner, open_requests, outside.drain_seconds)
+        await stop_listening(runner, runner.connections, open_requests, outside.drain_seconds)
         await core.close(outside.drain_seconds)
         _log.info("stopped")
 
@@ -350,14 +351,6 @@ def _stopped_by_signals() -> asyncio.Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     return stop
-
-
-async def _stop_listening(runner: web.AppRunner, open_requests: OpenRequests, seconds: float) -> None:
-    """Accept no new connections, and answer the open requests."""
-    for site in list(runner.sites):
-        await site.stop()
-    await open_requests.end(seconds)
-    await runner.cleanup()
 
 
 async def _drain(commits: GroupCommit, seconds: float) -> None:

@@ -11,6 +11,9 @@ for package in "$@"; do
         mariadb-server) command -v mariadbd >/dev/null 2>&1 || [ -x /usr/sbin/mariadbd ] || missing="$missing mariadb-server" ;;
         redis-server) command -v redis-server >/dev/null 2>&1 || missing="$missing redis-server" ;;
         nginx) command -v nginx >/dev/null 2>&1 || [ -x /usr/sbin/nginx ] || missing="$missing nginx" ;;
+        haproxy) command -v haproxy >/dev/null 2>&1 || [ -x /usr/sbin/haproxy ] || missing="$missing haproxy" ;;
+        promtool) command -v promtool >/dev/null 2>&1 || missing="$missing prometheus" ;;
+        galera-4) [ -e /usr/lib/galera/libgalera_smm.so ] || missing="$missing galera-4" ;;
         systemd) command -v systemd-analyze >/dev/null 2>&1 || missing="$missing systemd" ;;
         collectd) [ -x /usr/sbin/collectd ] || missing="$missing collectd-core" ;;
         netdata) [ -x /usr/sbin/netdata ] || missing="$missing netdata-core" ;;

@@ -31,11 +31,13 @@ class MariaDB:
     user = "root"
     host = "127.0.0.1"
 
-    def __init__(self, folder: Path, *options: str) -> None:
+    def __init__(self, folder: Path, *options: str, defaults: Path | None = None) -> None:
+        """``defaults`` is a file of settings that the server reads before ``options``. Without one it keeps no log."""
         self.folder = folder
         self.port = free_port()
         self.log: list[str] = []
-        self._options = options
+        self._defaults = [f"--defaults-file={defaults}"] if defaults else ["--no-defaults"]
+        self._options = options if defaults else ("--skip-log-bin", *options)
         self._process: subprocess.Popen[str] | None = None
 
     def install(self) -> None:
@@ -63,14 +65,13 @@ class MariaDB:
         process = subprocess.Popen(
             [
                 program("mariadbd"),
-                "--no-defaults",
+                *self._defaults,
                 f"--datadir={self.folder}",
                 f"--port={self.port}",
                 f"--bind-address={self.host}",
                 "--socket=server.sock",
                 "--pid-file=server.pid",
                 "--innodb-flush-log-at-trx-commit=1",
-                "--skip-log-bin",
                 "--skip-name-resolve",
                 *_as_root(),
                 *self._options,

@@ -58,6 +58,8 @@ class Connections:
         self._bounds = bounds
         self._busy = busy
         self._open = 0
+        self._none = asyncio.Event()
+        self._none.set()
         self._waiting: dict[Peer, float] = {}  # the deadline of each; the one that has waited longest is first
         self._may_idle: dict[Peer, float] = {}
         self._taking: dict[Peer, float] = {}
@@ -71,9 +73,15 @@ class Connections:
         for peer in list(self._waiting):
             peer.end()
 
+    async def none(self) -> None:
+        """Return once there is no connection."""
+        while self._open:
+            await self._none.wait()
+
     def opened(self, peer: Peer) -> None:
         """Note a new connection. If there are too many, end the one that has waited longest, or this one."""
         self._open += 1
+        self._none.clear()
         if self._open > self._bounds.most:
             self._busy[CONNECTIONS] += 1
             oldest = next(iter(self._waiting), peer)
@@ -86,6 +94,8 @@ class Connections:
     def lost(self, peer: Peer) -> None:
         """Note that a connection has ended."""
         self._open -= 1
+        if not self._open:
+            self._none.set()
         self._waiting.pop(peer, None)
         self._may_idle.pop(peer, None)
         self._taking.pop(peer, None)

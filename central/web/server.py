@@ -48,14 +48,14 @@ class Runner(web.AppRunner):
         self, app: web.Application, unreadable: Counter[str], connections: Connections, **options: Any
     ) -> None:
         super().__init__(app, **options)
-        self._all = connections
+        self.connections = connections
         unreadable.update(dict.fromkeys((TLS, EXPECT, *dict(KINDS).values()), 0))
         self._unreadable = unreadable
 
     async def cleanup(self) -> None:
         """Close all connections."""
         await super().cleanup()
-        self._all.close()
+        self.connections.close()
 
     def require_tls(self, context: ssl.SSLContext) -> None:
         """Let each connection begin with a TLS handshake. Call it after ``setup``, before a site is started."""
@@ -65,14 +65,14 @@ class Runner(web.AppRunner):
         server = await super()._make_server()
         server.__class__ = _Server
         cast(_Server, server).unreadable = self._unreadable
-        cast(_Server, server).held = self._all
+        cast(_Server, server).held = self.connections
         server.request_handler = self._expects_what_we_know(server.request_handler)
         return server
 
     def _expects_what_we_know(self, handler: Handler) -> Handler:
         """``handler`` after a check of the Expect header. aiohttp's check quotes it, and fails if it is not UTF-8."""
 
-        asked = self._all.asked
+        asked = self.connections.asked
 
         async def handle(request: web.BaseRequest) -> web.StreamResponse:
             asked(cast(_Peer, request.protocol))
