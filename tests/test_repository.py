@@ -12,8 +12,8 @@ import yaml  # type: ignore[import-untyped] # it ships no types
 
 ROOT = Path(__file__).parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-NOT_OURS = {".venv", "node_modules", "data", "dist", "build", "report", "__pycache__"}
-"""Folders that are not in the repository, and the files of ``tests/data``, which programs wrote."""
+NOT_OURS = {".venv", "node_modules", "data", "dist", "build", "report", "__pycache__", "uplot"}
+"""Folders that are not in the repository, the files of ``tests/data``, which programs wrote, and those of uPlot."""
 SUFFIXES = {".c", ".cfg", ".conf", ".cnf", ".css", ".h", ".html", ".js", ".json", ".md", ".py", ".pyi", ".service"}
 SUFFIXES |= {".sh", ".socket", ".sql", ".svg", ".toml", ".txt", ".yaml", ".yml"}
 WITH_TABS = {Path("docs/guides/go.md")}

@@ -1,115 +1,162 @@
 /**
- * A chart over time: lines, or columns for one series; gaps where there is no data; a read-out that follows the
- * pointer and, on a slider under it, the keyboard.
+ * A chart over time, drawn by uPlot: lines, or columns for one series; gaps where there is no data; a read-out that
+ * follows the pointer and, on a slider under it, the keyboard.
  */
 
-import { el, svg } from "./dom.js";
-import { marks, short } from "./numbers.js";
-import { ago, moment, timeMarks } from "./time.js";
+import { el } from "./dom.js";
+import { rowsOf, scaleOf, sidesOf, windowsOf } from "./grid.js";
+import { areWide, looksOf, optionsOf } from "./plot.js";
+import { Readout, reading } from "./readout.js";
+import { moment } from "./time.js";
+import uPlot from "./uplot/uPlot.esm.js";
 
-const TOP = 10;
-const BOTTOM = 26;
-const RIGHT = 12;
-const DASHES = ["", "7 3", "2 3", "9 3 2 3", "4 2", "12 4", "2 2 6 2", "1 4"];
+const AXIS_HEIGHT = 40;
+const AWAY = { left: -10, top: -10 };
 
 /**
  * `label` says what is shown, `height` is in pixels, `text` writes a value for the read-out, `least` is the smallest
- * top of the scale. `draw(data)` takes `series` of `{name, points: [{at, value, partial}]}` with rising times, `start`, `end` and `step`
- * in seconds, `zone`, `columns` or `fromZero`, and `now`: a window that ends after it is not whole yet, and a `partial` one neither.
- * Days of a clock change are an hour off `step`. `ages`: the latest values say how old they are.
+ * top of the scale, `zoomed(from, to)` is called after a drag across the chart, `toggled(name)` when a line is hidden.
+ * `draw(data)` takes `series` of `{name, unit, points: [{at, value, partial}], hidden, before}` with rising times, `start`, `end` and
+ * `step` in seconds, `zone`, `columns` or `fromZero`, and `now`: a window that ends after it is not whole yet, and a `partial` one neither.
+ * Days of a clock change are an hour off `step`. `ages`: the latest values say how old they are. `sides`: a second scale where it helps.
  */
 export class Chart {
   #data = null;
+  #frame = null;
+  #plot = null;
+  #shape = "";
   #cursor = null; // the start of the window that is read, null for the latest
+  #byKey = false; // whether the slider chose it, and not the pointer
 
-  constructor({ label, height = 280, text = String, least = 0 }) {
-    Object.assign(this, { label, height, text, least });
-    this.picture = svg("svg", { role: "img", height });
+  constructor({ label, height = 280, text = String, least = 0, zoomed, toggled }) {
+    Object.assign(this, { label, height, text, least, zoomed });
+    this.picture = el("div", { class: "canvas", role: "img" });
     this.slider = el("input", { type: "range", min: 0, step: 1, class: "scrub", "aria-label": `${label}: time of the read-out` });
     this.plot = el("div", { class: "plot" }, this.picture, this.slider);
-    this.readout = el("div", { class: "readout" });
-    this.node = el("figure", { class: "chart", "aria-label": label }, this.plot, this.readout);
-    this.#listen();
+    this.readout = new Readout({ text, toggled });
+    this.node = el("figure", { class: "chart", "aria-label": label }, this.plot, this.readout.node);
+    this.slider.addEventListener("input", () => this.#move(Number(this.slider.value)));
+    this.slider.addEventListener("blur", () => this.#leave());
+    for (const kind of ["pointerdown", "pointermove"]) this.plot.addEventListener(kind, (event) => this.#touch(event));
+    new ResizeObserver(() => this.#redraw()).observe(this.plot);
+    new MutationObserver(() => this.#redraw()).observe(document.documentElement, { attributeFilter: ["data-theme"] });
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#redraw());
+    for (const media of ["beforeprint", "afterprint"]) window.addEventListener(media, () => this.#redraw());
   }
 
   /** Draw; what was read stays, as long as it is in the range. */
   draw(data) {
-    this.#data = data;
+    const sides = data.sides ? sidesOf(data.series.filter(({ hidden }) => !hidden)) : [];
+    let shown = 0;
+    const series = data.series.map((line, index) => ({ ...line, place: line.place ?? index, side: line.hidden ? 0 : sides[shown++] ?? 0 }));
+    this.#data = { ...data, series };
     this.#redraw();
   }
 
-  #listen() {
-    const point = (event) => {
-      if (!this.#data) return;
-      const { left, width } = this.#frame();
-      const across = (event.clientX - this.plot.getBoundingClientRect().left - left) / (width - left - RIGHT);
-      this.#move(Math.floor((across * (this.#data.end - this.#data.start)) / this.#data.step));
-    };
-    this.slider.addEventListener("input", () => this.#move(Number(this.slider.value)));
-    this.slider.addEventListener("blur", () => this.#leave());
-    this.plot.addEventListener("pointermove", point);
-    this.plot.addEventListener("pointerdown", point);
-    this.plot.addEventListener("pointerleave", (event) => {
-      if (event.pointerType === "mouse" && document.activeElement !== this.slider) this.#leave();
-    });
-    new ResizeObserver(() => this.#redraw()).observe(this.plot);
+  /** The drawn canvas, and the lines with their values as the read-out has them now: for a picture file. */
+  get shown() {
+    return { canvas: this.#plot?.ctx.canvas, lines: this.#data?.series.filter(({ hidden }) => !hidden) ?? [], inks: this.#frame?.inks };
   }
 
-  #frame() {
-    return frameOf(this.#data, this.plot.clientWidth, this.height, this.least);
+  /** The range in words. */
+  get span() {
+    const { start, end, step, zone } = this.#data;
+    return `${moment(start, zone, step)} to ${moment(end, zone, step)}`;
   }
 
   #redraw() {
     if (!this.#data || !this.plot.clientWidth) return;
-    const frame = this.#frame();
-    this.picture.replaceChildren(...drawing(this.#data, frame));
+    this.#frame = this.#framed();
+    const shape = JSON.stringify([this.#frame.lines.map(({ place, side, before }) => [place, side, before]), this.#frame.columns, this.#frame.scales.length]);
+    const width = this.plot.clientWidth;
+    if (shape !== this.#shape) {
+      this.#plot?.destroy();
+      const moved = (plot) => this.#moved(plot);
+      this.#plot = new uPlot(optionsOf(() => this.#frame, { width, height: this.height, zoomed: this.zoomed, moved }), this.#frame.rows, this.picture);
+    } else {
+      if (width !== this.#plot.width) this.#plot.setSize({ width, height: this.height });
+      this.#plot.setData(this.#frame.rows);
+    }
+    this.#shape = shape;
+    if (this.#byKey && this.#frame.windows.includes(this.#cursor)) this.#point();
     this.picture.setAttribute("aria-label", `${this.label}. ${summary(this.#data, this.text)}`);
-    this.picture.setAttribute("width", frame.width);
-    this.picture.setAttribute("viewBox", `0 0 ${frame.width} ${this.height}`);
-    this.#read(frame);
+    this.#read();
+  }
+
+  /** All that is drawn now: rows of numbers, scales and colours. */
+  #framed() {
+    const { series, start, end, step, zone, fromZero } = this.#data;
+    const lines = series.filter(({ hidden }) => !hidden);
+    const columns = Boolean(this.#data.columns) && lines.length === 1 && areWide(this.#data, this.plot.clientWidth);
+    const windows = windowsOf(lines, this.#data);
+    const rows = lines.flatMap((line) => rowsOf(line, windows, this.#data, !columns));
+    const how = { columns, fromZero, least: this.least, height: this.height - AXIS_HEIGHT };
+    const scales = [0, 1].map((side) => lines.filter((line) => line.side === side)).filter((some, side) => side === 0 || some.length).map((some) => scaleOf(some, how));
+    return { lines, windows, rows: [windows.map((at) => at + step / 2), ...rows], scales, start, end, step, zone, columns, inks: this.#inks(lines) };
+  }
+
+  /** The colours of the page as a canvas takes them. */
+  #inks(lines) {
+    const probe = el("span");
+    this.picture.append(probe);
+    const read = (name) => { probe.className = name; return getComputedStyle(probe).color; };
+    const inks = { soft: read("ink-soft"), line: read("ink-line"), edge: read("ink-edge"), card: read("ink-card"), ink: read("ink-ink"), // whose classes are in parts.css
+      lines: lines.map(({ place }) => read(`s${looksOf(place).colour}`).match(/\d+/g).slice(0, 3).join(" ")) };
+    probe.remove();
+    return inks;
   }
 
   /** Read a window by its place in the range. */
   #move(index) {
-    if (!this.#data) return;
-    this.#cursor = this.#data.start + Math.min(Number(this.slider.max), Math.max(0, index)) * this.#data.step;
-    this.#read(this.#frame());
+    if (!this.#plot) return;
+    const place = Math.min(this.#frame.windows.length - 1, Math.max(0, index));
+    this.#byKey = true;
+    this.#cursor = this.#frame.windows[place];
+    this.#point();
+    this.#read();
   }
 
   #leave() {
+    this.#byKey = false;
+    this.#plot?.setCursor(AWAY);
     this.#cursor = null;
-    this.#redraw();
+    this.#read();
   }
 
-  #read(frame) {
-    const { start, end, step, zone, series, now } = this.#data;
-    const at = this.#cursor !== null && this.#cursor >= start && this.#cursor < end ? this.#cursor : null;
-    const points = series.map((entry) => (at === null ? entry.points.at(-1) : pointAt(entry.points, at, step)));
-    const latest = points.reduce((found, point) => Math.max(found, point?.at ?? start), start);
-    const found = points.find(Boolean);
-    const time = at === null ? latestText(points, this.#data) : windowText(found ?? { at }, zone, step, now);
-    const rows = series.map(({ name }, index) => [name, points[index] ? this.text(points[index].value) : "no data"]);
-    this.slider.max = Math.max(0, Math.round((end - start) / step) - 1);
-    this.slider.value = Math.round(((at ?? latest) - start) / step);
-    this.slider.setAttribute("aria-valuetext", `${time}: ${rows.map(([name, value]) => `${name} ${value}`).join(", ")}`);
-    this.readout.replaceChildren(el("p", { class: "time" }, time), el("ul", {}, rows.map(([name, value], index) =>
-      el("li", {}, swatch(index), el("span", { class: "name" }, name), el("span", { class: "value" }, value),
-        at === null && points[index] && ageOf(points[index], this.#data)))));
-    this.picture.querySelector(".cursor")?.remove();
-    if (at !== null) this.picture.append(cursorAt(this.#data, frame, at, points));
+  #point() {
+    this.#plot.setCursor({ left: this.#plot.valToPos(this.#cursor + this.#data.step / 2, "x"), top: 10 }, false);
   }
-}
 
-/** The mark of a series in the read-out and on its chip. */
-export function swatch(index) {
-  return svg("svg", { class: `swatch s${index % 8}`, width: 18, height: 10, "aria-hidden": "true" },
-    svg("line", { x1: 1, x2: 17, y1: 5, y2: 5, "stroke-dasharray": DASHES[index % 8] }));
+  /** The pointer moved; uPlot says to which window. */
+  #moved(plot) {
+    if (this.#byKey) return;
+    const index = plot.cursor.left >= 0 ? plot.cursor.idx : null;
+    this.#cursor = index === null || index === undefined ? null : this.#frame.windows[index] ?? null;
+    this.#read();
+  }
+
+  #touch(event) {
+    this.#byKey = false;
+    if (event.pointerType === "mouse" || !this.#plot) return;
+    const { left, width } = this.#plot.over.getBoundingClientRect();
+    this.#plot.setCursor({ left: Math.min(width, Math.max(0, event.clientX - left)), top: 10 });
+  }
+
+  #read() {
+    if (!this.#data) return;
+    const at = this.#frame.windows.includes(this.#cursor) ? this.#cursor : null;
+    const found = reading(this.#data, at);
+    const latest = found.points.reduce((last, point) => Math.max(last, point?.at ?? 0), 0);
+    this.slider.max = Math.max(0, this.#frame.windows.length - 1);
+    this.slider.value = Math.max(0, this.#frame.windows.indexOf(at ?? latest));
+    this.slider.setAttribute("aria-valuetext", this.readout.show(this.#data, found, at === null));
+  }
 }
 
 /** The first sentence for a person who cannot see the chart. */
 function summary({ series, start, end, step, zone }, text) {
   const span = `From ${moment(start, zone, step)} to ${moment(end, zone, step)}`;
-  const parts = series.map(({ name, points }) => {
+  const parts = series.filter(({ hidden }) => !hidden).map(({ name, points }) => {
     if (!points.length) return `${name}: no data`;
     const values = points.map((point) => point.value);
     const low = values.reduce((found, value) => (value < found ? value : found));
@@ -117,122 +164,4 @@ function summary({ series, start, end, step, zone }, text) {
     return `${name}: ${points.length} windows with data, from ${text(low)} to ${text(high)}, latest ${text(values.at(-1))}`;
   });
   return `${span}. ${parts.join(". ")}.`;
-}
-
-function latestText(values, { zone, step, now }) {
-  const times = [...new Set(values.filter(Boolean).map((point) => point.at))];
-  if (times.length > 1) return "Latest of each";
-  return times.length ? windowText(values.find(Boolean), zone, step, now) : "No data";
-}
-
-function windowText({ at, partial }, zone, step, now) {
-  const part = at + step > now ? " so far" : partial ? ", cut by the range" : "";
-  return `${moment(at, zone, step)}${part}`;
-}
-
-/** How long ago the window of a latest value ended. From two windows on it looks as old as it is. */
-function ageOf({ at }, { step, now, ages }) {
-  if (!ages) return "";
-  const seconds = Math.max(0, now - at - step);
-  return el("span", { class: seconds >= 2 * step ? "age stale" : "age" }, ago(seconds));
-}
-
-/** The point of a window, which may begin an hour earlier or later by a clock change: a binary search in up to 11,000. */
-function pointAt(points, about, step) {
-  const at = about - step / 4;
-  let [low, high] = [0, points.length];
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (points[middle].at < at) low = middle + 1;
-    else high = middle;
-  }
-  return points[low]?.at < about + step / 4 ? points[low] : undefined;
-}
-
-/** Where things are: the scales of both axes and the marks of the vertical one. */
-function frameOf({ series, start, end, columns, fromZero }, width, height, least) {
-  let [low, high] = [Infinity, -Infinity];
-  for (const { points } of series) {
-    for (const { value } of points) {
-      if (value < low) low = Number(value);
-      if (value > high) high = Number(value);
-    }
-  }
-  if (low > high) [low, high] = [0, 1];
-  const far = !columns && !fromZero && low < high; // a line may leave zero out where all is far from it
-  if (!(far && low > high / 2)) low = Math.min(0, low);
-  if (!(far && high < low / 2)) high = Math.max(0, high);
-  high = Math.max(high, low >= 0 ? least : high);
-  if (low === high) high = 1; // all are zero
-  const ticks = marks(low, high, Math.max(2, Math.floor((height - TOP - BOTTOM) / 44)));
-  const labels = ticks.values.map((value) => short(value, ticks.step));
-  const left = 14 + 7.2 * Math.max(...labels.map((label) => label.length));
-  const [bottom, top] = [ticks.values[0], ticks.values.at(-1)];
-  return {
-    width, height, left, ticks, labels,
-    x: (at) => left + ((at - start) / (end - start)) * (width - left - RIGHT),
-    y: (value) => height - BOTTOM - ((value - bottom) / (top - bottom)) * (height - TOP - BOTTOM),
-  };
-}
-
-function drawing(data, frame) {
-  return [...grid(data, frame), ...(data.series.length === 1 && data.columns && columnWidth(data, frame) >= 3
-    ? [columns(data, frame)] : data.series.map((entry, index) => line(entry.points, index, data, frame)))];
-}
-
-function grid({ start, end, zone }, { width, height, left, x, y, ticks, labels }) {
-  const rows = ticks.values.map((value, index) => svg("g", { class: value === 0 ? "zero" : "" },
-    svg("line", { x1: left, x2: width - RIGHT, y1: y(value), y2: y(value) }),
-    svg("text", { x: left - 8, y: y(value) + 4, "text-anchor": "end" }, labels[index])));
-  const times = timeMarks(start, end, Math.max(2, Math.floor((width - left) / 72)), zone).map(({ at, label }) => {
-    const across = Math.min(x(at), width - RIGHT - 18);
-    return svg("g", { class: "mark" }, svg("line", { x1: x(at), x2: x(at), y1: height - BOTTOM, y2: height - BOTTOM + 4 }),
-      svg("text", { x: Math.max(across, left), y: height - 7, "text-anchor": "middle" }, label));
-  });
-  return [svg("g", { class: "grid" }, rows, times)];
-}
-
-function columnWidth({ step }, { x }) {
-  return x(step) - x(0);
-}
-
-function columns(data, frame) {
-  const wide = columnWidth(data, frame);
-  const gap = wide > 6 ? Math.min(4, wide * 0.2) : 0.5;
-  return svg("g", { class: "columns s0" }, data.series[0].points.map(({ at, value, partial }) => {
-    const [from, to] = [frame.y(0), frame.y(value)];
-    return svg("rect", {
-      class: partial || at + data.step > data.now ? "part" : "", x: (frame.x(at) + gap / 2).toFixed(2), width: (wide - gap).toFixed(2),
-      y: Math.min(from, to).toFixed(2), height: Math.max(1, Math.abs(from - to)).toFixed(2), rx: wide > 8 ? 2 : 0,
-    });
-  }));
-}
-
-/** A line that is broken where a window has no data; a point alone, and each where few are, has a dot. */
-function line(points, index, { step, now }, { x, y }) {
-  const few = x(step) - x(0) >= 8;
-  const isPart = (point) => point.partial || point.at + step > now;
-  const follows = (one, other) => one && other && other.at - one.at < 1.5 * step;
-  const spot = ({ at, value }) => `${x(at + step / 2).toFixed(2)} ${y(value).toFixed(2)}`;
-  let [whole, part] = ["", ""];
-  const dots = [];
-  points.forEach((point, place) => {
-    const [before, after] = [points[place - 1], points[place + 1]];
-    const joined = follows(before, point);
-    const pale = joined && (isPart(before) || isPart(point)); // the way to what is not whole is paler
-    if (pale) part += `M${spot(before)}L${spot(point)}`;
-    whole += `${joined && !pale ? "L" : "M"}${spot(point)}`;
-    if (few || !(joined || follows(point, after))) {
-      const [cx, cy] = spot(point).split(" ");
-      dots.push(svg("circle", { cx, cy, r: few ? 2.5 : 2, class: isPart(point) ? "part" : "" }));
-    }
-  });
-  return svg("g", { class: `line s${index % 8}` }, svg("path", { d: whole || "M0 0", "stroke-dasharray": DASHES[index % 8] }),
-    part && svg("path", { d: part, class: "pale", "stroke-dasharray": "3 4" }), dots);
-}
-
-function cursorAt({ step, series }, { x, y, height }, at, values) {
-  const across = x(at + step / 2);
-  return svg("g", { class: "cursor" }, svg("line", { x1: across, x2: across, y1: TOP, y2: height - BOTTOM }),
-    series.map((_, index) => values[index] && svg("circle", { class: `s${index % 8}`, cx: across, cy: y(values[index].value), r: 4 })));
 }

@@ -3,23 +3,25 @@
 import { copied, el } from "./dom.js";
 import { curl } from "./shell.js";
 
-/** `show(request)` shows the curl of a request; `session` has the key, `say` tells a screen reader. */
+/** `show(requests)` shows the curl of one request or of each of several; `session` has the key, `say` tells a screen reader. */
 export function createCommand({ session, say, label = "As a command" }) {
   const text = el("code");
   const box = el("pre", { tabindex: "0", role: "group", "aria-label": label }, text);
-  const withKey = copyButton("Copy with key", () => curl(request, session.key), say);
-  const plain = copyButton("Copy", () => curl(request), say);
+  const withKey = copyButton("Copy with key", () => commands(session.key), say);
+  const plain = copyButton("Copy", () => commands(), say);
   const hint = el("p", { class: "hint" });
   const node = el("div", { class: "command" }, el("div", { class: "row" }, el("p", { class: "label" }, label),
     el("div", { class: "buttons" }, plain, withKey)), box, hint);
-  let request = null;
+  let requests = [];
+  const commands = (key) => requests.map((request) => curl(request, key)).join("\n");
   return {
     node,
     show: (next) => {
-      request = next;
-      text.textContent = curl(request);
-      withKey.hidden = Boolean(request.keyless) || !session.key;
-      hint.textContent = request.keyless ? "" : "METRICS_KEY is your key: export METRICS_KEY=gf_…";
+      requests = [next].flat();
+      const [{ keyless }] = requests;
+      text.textContent = commands();
+      withKey.hidden = Boolean(keyless) || !session.key;
+      hint.textContent = keyless ? "" : "METRICS_KEY is your key: export METRICS_KEY=gf_…";
     },
   };
 }

@@ -54,9 +54,8 @@ function form(session, say) {
       el("p", { class: "hint", id: "key-help" }, "You can paste the whole printed line. The key stays in this tab and is never part of an address."),
       wrong, button),
     el("ol", { class: "steps" },
-      step("Paste your key", el("code", {}, "make run"), " printed it and keeps it in ", el("code", {}, "data/quickstart.key"), ". An operator makes one with ",
-        el("code", {}, "fiesta-central keys create NAME"), "."),
-      step("Send something", "From any StatsD client, or by hand: ", el("code", {}, ".venv/bin/fiesta-agent send 'foo:1|c'")),
+      step("Paste your key", "An operator of the service makes one with ", el("code", {}, "fiesta-central keys create NAME"), ", and it is shown once."),
+      step("Send something", "StatsD lines to the agent on your host, from any client; or over REST, to ", el("code", {}, `${location.origin}/api/metrics`), "."),
       step("Look at it here", "Within 10 seconds you see it here, beside the curl that asks for the same.")));
 }
 

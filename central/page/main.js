@@ -3,6 +3,7 @@
 import { createSession, send } from "./api.js";
 import { el, notice } from "./dom.js";
 import { Explore } from "./explore.js";
+import { howToStart } from "./first.js";
 import { showKey } from "./key.js";
 import { showReference } from "./reference.js";
 import { Service } from "./service.js";
@@ -70,14 +71,18 @@ async function start() {
   if (!session.key && viewOf(location) === "metrics") document.getElementById("key-input").focus();
   const tools = { spec: reply.json, session, say };
   const views = {
-    metrics: new Explore(document.getElementById("view-metrics"), { ...tools, visible: () => viewOf(location) === "metrics" }),
+    metrics: new Explore(document.getElementById("view-metrics"), { ...tools, first: howToStart(say), visible: () => viewOf(location) === "metrics" }),
     api: showReference(document.getElementById("view-api"), tools),
   };
   show(views);
+  let shown = viewOf(location);
   window.addEventListener("hashchange", () => {
     show(views);
-    if (!location.hash.includes("/")) main.focus({ preventScroll: true });
-    if (!location.hash.includes("/")) window.scrollTo(0, 0);
+    const same = viewOf(location) === shown; // as when the browser goes back to another question: the focus stays
+    shown = viewOf(location);
+    if (same || location.hash.includes("/")) return;
+    main.focus({ preventScroll: true });
+    window.scrollTo(0, 0);
   });
 }
 

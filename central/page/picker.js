@@ -1,146 +1,70 @@
-/** Picks metric names: a combobox over `GET /api/metrics?prefix=` and a chip for each name picked. */
+/** The three comboboxes of a question: names of metrics, conditions on tags, and the keys to group by. */
 
-import { swatch } from "./chart.js";
-import { el } from "./dom.js";
+import { Combo } from "./combo.js";
+import { IS_NAME, NAME_RULE } from "./names.js";
+import { LISTED, MOST_NAMES } from "./question.js";
+import { swatch } from "./readout.js";
 
-export const MOST_NAMES = 8;
-const PAUSE_MS = 120;
 const SHOWN = 50;
-const IS_NAME = /^[A-Za-z0-9._-]{1,255}$/;
-const RULE = "A name has letters, digits, dots, underscores and hyphens only.";
+const LOOKED_AT = 3; // so many names are asked for their tags
 
-/** `ask(query)` gives the answer of the list endpoint; `changed(names)` is called when the names change. */
-export class Picker {
-  #names = [];
-  #options = [];
-  #active = -1;
-  #timer = 0;
-  #turn = 0; // of the last question: an answer to an earlier one is ignored
+/** `ask(path, query)` gives the answer of the service, or undefined if it refuses. */
+export function pickNames({ ask, say, changed }) {
+  const suggest = async (text) => {
+    if (text && !IS_NAME.test(text)) return { options: [], hint: NAME_RULE };
+    const found = await ask(LISTED, [...(text ? [["prefix", text]] : []), ["limit", String(SHOWN)]]);
+    const options = (found?.data ?? []).map(({ name, type }) => ({ value: name, kind: type }));
+    const more = found?.next ? `These are the first ${options.length}; type more to find others.` : "";
+    return { options, hint: options.length ? more : text && `No name starts with “${text}”.` };
+  };
+  const parse = (text) => {
+    const words = text.split(/[\s,]+/).filter(Boolean);
+    return words.every((word) => IS_NAME.test(word)) ? { words } : { fault: NAME_RULE };
+  };
+  return new Combo({ id: "names", label: "Metrics", placeholder: "Type the start of a name", suggest, parse, say, changed, most: MOST_NAMES, mark: swatch,
+    empty: "Type a name, or press the down arrow for a list." });
+}
 
-  constructor({ ask, changed, say }) {
-    Object.assign(this, { ask, changed, say });
-    this.list = el("ul", { id: "names-list", role: "listbox", "aria-label": "Names of metrics", hidden: true });
-    this.input = el("input", {
-      id: "names-input", role: "combobox", "aria-expanded": "false", "aria-controls": this.list.id, "aria-autocomplete": "list",
-      autocomplete: "off", spellcheck: "false", autocapitalize: "none", "aria-describedby": "names-hint", placeholder: "Type the start of a name",
-      oninput: () => this.#later(), onfocus: () => this.#look(), onclick: () => this.#look(),
-      onkeydown: (event) => this.#press(event), onblur: () => this.#close(),
-    });
-    this.hint = el("p", { class: "hint", id: "names-hint" });
-    this.chips = el("ul", { class: "chips", "aria-label": "Names picked" });
-    this.node = el("div", { class: "field picker" }, el("label", { for: this.input.id }, "Metrics"),
-      el("div", { class: "combo" }, this.chips, this.input), this.list, this.hint);
-    this.#draw();
-  }
+/** Conditions such as `env:prod`; `names()` are the metrics whose tags are suggested. */
+export function pickTags({ ask, say, changed, names }) {
+  const suggest = async (text) => {
+    const [not, key, value] = text.match(/^(!?)([^:]*)(?::(.*))?$/s).slice(1);
+    const listed = value === undefined ? await keys(ask, names()) : await values(ask, names(), key, value);
+    const options = value === undefined
+      ? listed.filter((one) => one.key.toLowerCase().includes(key.toLowerCase())).map((one) => ({ value: `${not}${one.key}`, kind: counted(one.values, "value"), fill: `${not}${one.key}:` }))
+      : listed.map((one) => ({ value: `${not}${key}:${one.value}`, kind: counted(one.series, "series", "series") }));
+    return { options, hint: options.length || !text ? "" : "Nothing in the service fits. Type a condition such as env:prod or host:web-*." };
+  };
+  const parse = (text) => {
+    const words = text.split(",").map((word) => word.trim()).filter(Boolean);
+    const bad = words.find((word) => !/^!?[^:]+:/.test(word));
+    return bad === undefined ? { words } : { fault: `${bad}: a condition is a key, a colon and a value, such as env:prod. A * stands for any text.` };
+  };
+  return new Combo({ id: "tags", label: "Tags", placeholder: "env:prod, host:web-*", suggest, parse, say, changed, most: 20 });
+}
 
-  /** Names from elsewhere. Those that are there already stay as they are, with the focus in them. */
-  show(names) {
-    if (names.length === this.#names.length && names.every((name, index) => name === this.#names[index])) return;
-    this.#names = names;
-    this.#draw();
-  }
+/** Keys to group by. */
+export function pickGroups({ ask, say, changed, names }) {
+  const suggest = async (text) => {
+    const found = (await keys(ask, names())).filter((one) => one.key.toLowerCase().includes(text.toLowerCase()));
+    return { options: found.map((one) => ({ value: one.key, kind: counted(one.values, "value") })), hint: found.length || !text ? "" : "No tag of these metrics has such a key." };
+  };
+  const parse = (text) => ({ words: text.split(/[\s,]+/).filter(Boolean) });
+  return new Combo({ id: "groups", label: "Group by", placeholder: "endpoint", suggest, parse, say, changed, most: 20 });
+}
 
-  #draw() {
-    const names = this.#names;
-    this.chips.hidden = !names.length;
-    this.chips.replaceChildren(...names.map((name, index) => el("li", {}, swatch(index), el("span", {}, name),
-      el("button", { type: "button", "aria-label": `Remove ${name}`, onclick: () => this.#remove(name) }, "×"))));
-    const most = names.length >= MOST_NAMES ? `${MOST_NAMES} at most are drawn at once.` : "";
-    this.hint.textContent = names.length ? most : "Type a name, or press the down arrow for a list.";
-  }
+/** The keys of the tags of these names, each once. */
+async function keys(ask, names) {
+  const all = await Promise.all(names.slice(0, LOOKED_AT).map((name) => ask(`${LISTED}/${encodeURIComponent(name)}/tags`, [])));
+  return [...new Map(all.flatMap((found) => found?.data ?? []).map((one) => [one.key, one])).values()];
+}
 
-  #set(names) {
-    this.#names = names;
-    this.#draw();
-    this.changed(names);
-  }
+async function values(ask, names, key, search) {
+  const query = [...(search && !search.includes("*") ? [["search", search]] : []), ["limit", String(SHOWN)]];
+  const all = await Promise.all(names.slice(0, LOOKED_AT).map((name) => ask(`${LISTED}/${encodeURIComponent(name)}/tags/${encodeURIComponent(key)}`, query)));
+  return [...new Map(all.flatMap((found) => found?.data ?? []).map((one) => [one.value, one])).values()];
+}
 
-  #add(name) {
-    this.input.value = "";
-    this.#close();
-    if (this.#names.includes(name) || this.#names.length >= MOST_NAMES) return;
-    this.#set([...this.#names, name]);
-    this.say(`${name} picked`);
-  }
-
-  #remove(name) {
-    this.#set(this.#names.filter((other) => other !== name));
-    this.say(`${name} removed`);
-    this.input.focus();
-    this.#close();
-  }
-
-  #later() {
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#look(), PAUSE_MS);
-  }
-
-  async #look() {
-    const prefix = this.input.value.trim();
-    if (prefix && !IS_NAME.test(prefix)) {
-      this.#close();
-      this.hint.textContent = RULE;
-      return;
-    }
-    const mine = (this.#turn += 1);
-    const found = await this.ask([...(prefix ? [["prefix", prefix]] : []), ["limit", String(SHOWN)]]);
-    if (mine !== this.#turn || document.activeElement !== this.input) return;
-    this.#open(found?.data?.filter((entry) => !this.#names.includes(entry.name)) ?? [], prefix, found?.next);
-  }
-
-  #open(options, prefix, more) {
-    this.#options = options;
-    this.#active = -1;
-    this.input.removeAttribute("aria-activedescendant");
-    this.list.replaceChildren(...options.map((entry, index) => el("li", {
-      role: "option", id: `name-${index}`, "aria-selected": "false",
-      onpointerdown: (event) => { event.preventDefault(); this.#add(entry.name); },
-    }, el("span", { class: "name" }, entry.name), el("span", { class: "kind" }, entry.type))));
-    this.list.hidden = !options.length;
-    this.input.setAttribute("aria-expanded", String(!this.list.hidden));
-    const none = prefix ? `No other name starts with “${prefix}”.` : "";
-    const rest = more ? `These are the first ${options.length}; type more to find others.` : "";
-    this.hint.textContent = options.length ? rest : none;
-  }
-
-  #close() {
-    this.#turn += 1;
-    clearTimeout(this.#timer);
-    this.list.hidden = true;
-    this.#active = -1;
-    this.input.setAttribute("aria-expanded", "false");
-    this.input.removeAttribute("aria-activedescendant");
-  }
-
-  #move(by) {
-    if (this.list.hidden) {
-      this.#look();
-      return;
-    }
-    const count = this.#options.length;
-    this.#active = this.#active < 0 && by < 0 ? count - 1 : (this.#active + by + count) % count;
-    const options = [...this.list.children];
-    options.forEach((option, index) => option.setAttribute("aria-selected", String(index === this.#active)));
-    options[this.#active].scrollIntoView({ block: "nearest" });
-    this.input.setAttribute("aria-activedescendant", options[this.#active].id);
-  }
-
-  #press(event) {
-    const typed = this.input.value.trim();
-    if (event.key === "ArrowDown") this.#move(1);
-    else if (event.key === "ArrowUp") this.#move(-1);
-    else if (event.key === "Escape" && !this.list.hidden) this.#close();
-    else if (event.key === "Enter" && this.#active >= 0) this.#add(this.#options[this.#active].name);
-    else if (event.key === "Enter" && typed) this.#enter(typed);
-    else if (event.key === "Backspace" && !this.input.value && this.#names.length) this.#remove(this.#names.at(-1));
-    else return;
-    event.preventDefault();
-  }
-
-  /** The names typed or pasted, with commas between, once they can be names. */
-  #enter(typed) {
-    const parts = typed.split(/[\s,]+/).filter(Boolean);
-    if (parts.every((part) => IS_NAME.test(part))) parts.forEach((part) => this.#add(part));
-    else this.hint.textContent = RULE;
-  }
+function counted(number, one, many = `${one}s`) {
+  return `${number.toLocaleString("en")} ${number === 1 ? one : many}`;
 }

@@ -94,7 +94,7 @@ export class Service {
     const range = { start: Math.min(this.#rows[0].at, end - LEAST_SECONDS), end, step: STEP, zone: "local", now: end, fromZero: true };
     for (const { lines, drawn } of this.charts) {
       const series = Object.entries(lines).map(([name, read]) => ({
-        name, points: this.#rows.map((row) => ({ at: row.at, value: read(row.rates) })).filter((point) => Number.isFinite(point.value)),
+        name, unit: name, points: this.#rows.map((row) => ({ at: row.at, value: read(row.rates) })).filter((point) => Number.isFinite(point.value)),
       }));
       drawn.draw({ ...range, series });
     }

@@ -120,7 +120,7 @@ def _add_open(route: web.UrlDispatcher, endpoints: Endpoints, version: str, loop
     route.add_get("/openapi.json", meant(description))
     route.add_get("/", meant(static_page.page()))
     route.add_get("/docs", meant(static_page.page()))
-    route.add_get("/page/{file}", meant(static_page.assets()))
+    route.add_get("/page/{file:.+}", meant(static_page.assets()))
 
 
 def _meant_for(loopback: str, handler: Handler) -> Handler:

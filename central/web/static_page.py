@@ -72,9 +72,13 @@ def assets() -> Handler:
 
 
 def _documents() -> dict[str, Handler]:
+    """The files of the page and of its folders, by their paths."""
+    root = files("central").joinpath("page")
+    folders = {"": root, **{f"{entry.name}/": entry for entry in root.iterdir() if entry.is_dir()}}
     return {
-        entry.name: document(entry.read_bytes(), content_type)
-        for entry in files("central").joinpath("page").iterdir()
+        prefix + entry.name: document(entry.read_bytes(), content_type)
+        for prefix, folder in folders.items()
+        for entry in folder.iterdir()
         for suffix, content_type in _TYPES.items()
         if entry.name.endswith(suffix)
     }

@@ -134,6 +134,35 @@ async def window(
         assert set(watched.refusals) == (refused or set())
 
 
+RUNS: Final = """(host) => {
+  const canvas = host.querySelector('canvas');
+  const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+  return [...host.querySelectorAll('.readout .swatch')].map((swatch) => {
+    const ink = getComputedStyle(swatch).color.match(/\\d+/g).map(Number);
+    const found = [];
+    for (let x = 0; x < canvas.width; x += 1) {
+      let height = 0;
+      for (let y = 0; y < canvas.height; y += 1) {
+        const at = 4 * (y * canvas.width + x);
+        height += data[at + 3] > 200 && ink.every((part, index) => Math.abs(part - data[at + index]) < 12);
+      }
+      if (height && found.at(-1)?.to !== x - 1) found.push({ from: x, to: x, height });
+      const last = found.at(-1);
+      if (height) Object.assign(last, { to: x, height: Math.max(last.height, height) });
+    }
+    return found;
+  });
+}"""
+"""Of a chart: for each line, the stretches of the canvas that have its full colour, with their heights in pixels."""
+
+
+async def drawn(page: Page, chart: str = ".result .chart") -> list[list[dict[str, int]]]:
+    """See RUNS. It reads what a person sees."""
+    await page.locator(f"{chart} canvas").wait_for()
+    found: list[list[dict[str, int]]] = await page.locator(chart).evaluate(RUNS)
+    return found
+
+
 def shell(command: str, **environ: str) -> str:
     """What a real shell prints for a command."""
     done = subprocess.run(

@@ -10,7 +10,7 @@ from playwright.async_api import Page, Route, expect
 from central.query.operations import OFFERED
 from central.store.plan import WINDOWS
 from protocol.times import format_time
-from tests.central.page.browser import EXACT, WAIT_MS, ZONE, Site, shell, window
+from tests.central.page.browser import EXACT, WAIT_MS, ZONE, Site, drawn, shell, window
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 expect.set_options(timeout=WAIT_MS)
@@ -50,7 +50,7 @@ async def test_a_pasted_key_gives_a_chart_and_is_kept_in_the_tab_alone(site: Sit
         await page.keyboard.insert_text(f"  API key      {site.key} ")
         await page.keyboard.press("Enter")
         await expect(page.locator(".what")).to_have_text("avg of big.number per minute")
-        await expect(page.locator(".result .line circle")).to_be_visible()
+        await expect(page.locator(".result canvas")).to_be_visible()
         assert site.key not in page.url
         assert await page.evaluate("[Object.values(sessionStorage), Object.values(localStorage), document.cookie]") == [
             [site.key],
@@ -71,7 +71,7 @@ async def test_before_anything_was_sent_the_page_says_how_and_then_draws_it(site
         site, blocked={"/api/metrics?*": answering(200, {"success": True, "data": [], "next": None})}
     ) as page:
         await expect(page.get_by_role("heading", name="Nothing has been counted yet")).to_be_visible()
-        await expect(page.get_by_text(".venv/bin/fiesta-agent send 'foo:1|c'")).to_be_visible()
+        await expect(page.locator(".first code")).to_contain_text(f"{site.central.url}/api/metrics/counter")
         await page.unroute_all()
         await expect(page.locator(".what")).to_have_text("avg of big.number per minute")
 
@@ -86,7 +86,7 @@ async def test_names_are_picked_while_typing_with_the_services_options(site: Sit
         assert await page.get_by_role("radio").evaluate_all("all => all.map((one) => one.value)") == [
             *OFFERED,
             "",
-            *("15m", "1h", "6h", "24h", "7d", ""),
+            *("15m", "1h", "6h", "24h", "7d", "30d", "90d", "all", ""),
             *("local", "utc"),
         ]
         assert await page.get_by_label("Window", exact=True).locator("option").evaluate_all(
@@ -112,9 +112,9 @@ async def test_the_chart_the_table_and_the_curl_say_what_the_service_says(site: 
         assert [row[0][-5:] for row in rows] == [format_time(at)[11:16] for at in times]
         shown = [[cell.replace(",", "").replace("\u2013", "none") for cell in row[1:]] for row in rows]
         assert shown == [[orders.get(at, "none"), refunds.get(at, "none")] for at in times]
-        lines = page.locator(".result .line path")
-        drawn = [await line.get_attribute("d") or "" for line in await lines.all()]
-        assert [re.findall("[ML]", line) for line in drawn] == [["M", "L", "M", "L"], ["M", "M"]]  # broken at gaps
+        lines = await drawn(page)
+        assert [len(line) for line in lines] == [2, 2]  # broken at gaps
+        assert lines[0][0]["to"] - lines[0][0]["from"] > 8 > lines[1][0]["to"] - lines[1][0]["from"]  # a line, a dot
 
         said = json.loads(shell(await page.locator(".made code").inner_text(), METRICS_KEY=site.key))
         answered = {name: {point["timestamp"]: point["value"] for point in said["data"][name]} for name in both}
@@ -128,14 +128,27 @@ async def test_the_chart_the_table_and_the_curl_say_what_the_service_says(site: 
         assert site.key not in await page.content()
 
 
+def rows(site: Site, *values: float | None, **others: Any) -> dict[str, Any]:
+    """An answer about shop.orders: a value for each minute from the site's first on."""
+    data = [
+        {"timestamp": format_time(site.minute + 60 * place), "value": value, **others}
+        for place, value in enumerate(values)
+        if value is not None
+    ]
+    return {"success": True, "metric": "shop.orders", "operation": "sum", "window": "1m", "data": data}
+
+
 async def test_columns_stand_for_their_values(site: Site) -> None:
-    async with window(site, ORDERS) as page:
-        columns = page.locator(".result .columns rect")
-        await expect(columns).to_have_count(4)
-        heights = [float(await column.get_attribute("height") or 0) for column in await columns.all()]
-        assert heights[3] / heights[1] == pytest.approx(1200 / 7, rel=0.05)
-        assert (await page.locator(".result svg[role=img]").get_attribute("aria-label") or "").endswith(
-            "shop.orders: 4 windows with data, from 4.5 to 1,200, latest 1,200."
+    answer = answering(200, rows(site, 300, 600, None, 1200, -300))
+    async with window(site, ORDERS, blocked={"/api/metrics/aggregate?*": answer}) as page:
+        ((low, middle, high, under),) = await drawn(page)
+        assert middle["height"] == pytest.approx(2 * low["height"], abs=2)
+        assert high["height"] == pytest.approx(4 * low["height"], abs=2)
+        assert under["height"] == pytest.approx(low["height"], abs=2)
+        assert low["from"] < middle["from"] < high["from"] < under["from"]
+        assert high["from"] - middle["from"] == pytest.approx(2 * (middle["from"] - low["from"]), abs=3)  # the gap
+        assert (await page.locator(".result [role=img]").get_attribute("aria-label") or "").endswith(
+            "shop.orders: 4 windows with data, from -300 to 1,200, latest -300."
         )
 
 
@@ -173,8 +186,8 @@ async def test_what_cannot_be_drawn_is_said_in_words(site: Site) -> None:
     async with window(site, two, blocked={"/api/metrics/aggregate?*": answering(200, answer)}) as page:
         await expect(page.locator(".notice strong")).to_have_text("Percentiles are not available in 1 window")
         await expect(page.locator(".result .readout .value")).to_have_text(["no data", "3"])
-    async with window(site, BOTH.replace("sum", "p1,p2,p3,p4,p5")) as page:
-        await expect(page.get_by_role("alert").get_by_text("10 lines would be drawn")).to_be_visible()
+    async with window(site, BOTH.replace("sum", ",".join(f"p{rank}" for rank in range(26)))) as page:
+        await expect(page.get_by_role("alert").get_by_text("52 lines would be drawn")).to_be_visible()
     await site.central.counter("page.counter")
     async with window(site, "/#metrics?name=page.counter&operation=p95", refused={400}) as page:
         await expect(page.get_by_role("alert").get_by_text("Please check: operation")).to_be_visible()
@@ -190,14 +203,20 @@ async def test_all_digits_are_shown(site: Site) -> None:
 
 
 async def test_the_pointer_and_the_keyboard_read_the_same_windows(site: Site) -> None:
-    async with window(site, ORDERS) as page:
+    answer = answering(200, rows(site, 300, 7, None, 4.5, 1200))
+    async with window(site, ORDERS, blocked={"/api/metrics/aggregate?*": answer}) as page:
         slider = page.get_by_role("slider", name="Chart of the metrics: time of the read-out")
-        await expect(page.locator(".result .columns rect")).to_have_count(4)
-        await page.locator(".result .columns rect").nth(1).hover(force=True)
+        ((first, *_),) = await drawn(page)
+        over = await page.locator(".u-over").bounding_box()
+        canvas = await page.locator(".result canvas").bounding_box()
+        assert over is not None
+        assert canvas is not None
+        minute = over["width"] / 60
+        await page.mouse.move(canvas["x"] + (first["from"] + first["to"]) / 2 + minute, over["y"] + 40)
         clock = format_time(site.minute + 60)[11:16]
         await expect(page.locator(".result .readout .time")).to_contain_text(clock)
         await expect(page.locator(".result .readout .value")).to_have_text("7")
-        await expect(page.locator(".result .cursor circle")).to_have_count(1)
+        await expect(page.locator(".u-cursor-pt").first).to_be_visible()
         await page.mouse.move(5, 5)
         await expect(page.locator(".result .readout .value")).to_have_text("1,200")
         await slider.focus()
@@ -224,12 +243,12 @@ async def test_a_range_from_to_is_asked_as_it_was_given(site: Site) -> None:
         await page.get_by_label("From", exact=True).fill(format_time(site.minute)[:16])
         await page.get_by_label("To", exact=True).fill(format_time(site.minute + 120)[:16])
         await page.get_by_label("To", exact=True).press("Tab")
-        await expect(page.locator(".result .columns rect")).to_have_count(2)
+        assert len((await drawn(page))[0]) == 2
         command = page.locator(".made code")
         await expect(command).to_contain_text(f"start={format_time(site.minute)}")
         await expect(command).to_contain_text(f"end={format_time(site.minute + 120)}")
         await page.reload()
-        await expect(page.locator(".result .columns rect")).to_have_count(2)
+        assert len((await drawn(page))[0]) == 2
 
 
 # --- errors in words
@@ -249,10 +268,11 @@ async def test_a_key_that_is_not_taken_is_said_in_words(site: Site) -> None:
 
 async def test_a_range_that_is_too_long_says_which_window_fits_and_offers_it(site: Site) -> None:
     async with window(
-        site, "/#metrics?name=a,b,c,d,e,shop.orders&operation=sum&window=1m&last=7d", refused={400}
+        site, "/#metrics?name=a,b,c,d,e,shop.orders&operation=sum&window=1m&last=30d", refused={400}
     ) as page:
         await expect(page.get_by_role("alert").get_by_text("use window=5m")).to_be_visible()
         await page.get_by_role("button", name="Use window 5m").click()
+        await expect(page.get_by_label("Window", exact=True)).to_be_focused()
         await expect(page.locator(".what")).to_have_text("sum of 6 metrics per 5 minutes")
         await expect(page.get_by_text("Too many windows for one answer")).to_be_hidden()
 
@@ -348,7 +368,7 @@ async def test_a_window_that_the_range_cuts_is_marked_in_chart_table_and_words(s
     ends = {"from": format_time(site.minute + 30), "to": format_time(site.minute + 270)}
     cut = f"/#metrics?name=shop.orders&operation=sum&window=1m&from={ends['from']}&to={ends['to']}&zone=utc"
     async with window(site, cut) as page:
-        await expect(page.locator(".columns .part")).to_have_count(1)
+        assert len((await drawn(page))[0]) == 2  # the third is pale
         await expect(page.locator(".result > .hint")).to_contain_text("Pale or dashed: a part of a window")
         rows = await table(page)
         assert ["(part)" in row[0] for row in rows] == [True, False, False]

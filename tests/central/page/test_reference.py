@@ -22,7 +22,7 @@ OPERATIONS: Final = [
 AXE: Final = Path(__file__).parents[2] / "end_to_end" / "node" / "node_modules" / "axe-core" / "axe.min.js"
 WIDER: Final = "document.documentElement.scrollWidth - window.innerWidth"
 DRAWN: Final = f"/#metrics?name=shop.orders,shop.refunds,{'long.name.' * 8}&window=1m"
-PARTS: Final = {"/": ".hero", DRAWN: ".result .plot path", "/#api": "#op-errors", "/#service": ".facts dt"}
+PARTS: Final = {"/": ".hero", DRAWN: ".result canvas", "/#api": "#op-errors", "/#service": ".facts dt"}
 """Each part of the page by its address, and what is there once it is drawn."""
 
 

@@ -131,8 +131,9 @@ async def test_times_come_back_from_a_control_as_they_went_in(site: Site) -> Non
 
 async def test_a_question_survives_its_address(site: Site) -> None:
     plain = {"names": ["a", "b"], "operation": "max", "chosen": True, "window": "5m", "last": "24h"}
-    plain |= {"tags": "", "groupBy": ""}
+    plain |= {"tags": "", "groupBy": "", "compare": "", "scales": "", "hidden": []}
     rows = [
+        {**plain, "compare": "week", "scales": "one", "hidden": ["a,b", "c&d"], "from": 0, "to": 0, "zone": "local"},
         {**plain, "tags": "env:prod,!host:a b+c%", "groupBy": "a,b", "from": 0, "to": 0, "zone": "local"},
         {**plain, "from": 0, "to": 0, "zone": "local"},
         {**plain, "last": "", "from": 1_796_083_260, "to": 1_796_083_320, "zone": "utc", "window": ""},
@@ -163,29 +164,99 @@ async def test_groups_are_lines_that_say_their_tags(site: Site) -> None:
         {"metric": "a", "tags": {}, "rest": True, "points": points},
     ]
     answer = {"operation": "sum", "data": groups}
-    rows = [[answer, ["a"]], [answer, ["a", "b"]], [{"operation": "sum", "data": []}, ["a"]]]
-    assert await run(site, "question.js", "m.seriesOf(...x).map((one) => one.name)", *rows) == [
+    rows = [[[answer], ["a"]], [[answer], ["a", "b"]], [[{"operation": "sum", "metric": "a", "data": []}], ["a"]]]
+    assert await run(site, "answer.js", "m.seriesOf(...x).map((one) => one.name)", *rows) == [
         ["env:prod,no host", "rest"],
         ["a env:prod,no host", "a rest"],
         ["a"],
     ]
     asked = {"names": ["a"], "operation": "sum", "last": "1h", "zone": "utc", "tags": "env:prod", "groupBy": "host"}
-    ranged = "m.aggregateRequest(x, '1m', { start: 0, end: 60 }).query.slice(5)"
+    ranged = "m.requestsOf(x, '1m', { start: 0, end: 60, step: 60 })[0].query.slice(5)"
     assert await run(site, "question.js", ranged, asked, {**asked, "tags": "", "groupBy": ""}) == [
-        [["tags", "env:prod"], ["group_by", "host"], ["top", "7"]],
+        [["tags", "env:prod"], ["group_by", "host"], ["top", "19"]],
         [],
     ]
 
 
 async def test_a_range_is_whole_windows_and_ends_with_the_one_that_is_open(site: Site) -> None:
     now = 1_796_083_260 + 30
-    rows = [["15m", "1m"], ["1h", "1m"], ["24h", "15m"], ["7d", "1h"], ["15m", "1d"]]
+    rows = [["15m", "1m"], ["1h", "1m"], ["24h", "15m"], ["7d", "1h"], ["15m", "1d"], ["30d", "1h"], ["90d", "1d"]]
     found = await run(site, "question.js", f"m.rangeOf({{ last: x[0], zone: 'utc' }}, x[1], {now})", *rows)
     for (last, _), span in zip(rows, found, strict=True):
         assert span["start"] % span["step"] == span["end"] % span["step"] == 0
         assert now < span["end"] <= now + span["step"]
-        seconds = {"15m": 900, "1h": 3600, "24h": 86_400, "7d": 604_800}[last]
+        days = {"7d": 604_800, "30d": 2_592_000, "90d": 7_776_000}
+        seconds = {"15m": 900, "1h": 3600, "24h": 86_400, **days}[last]
         assert span["end"] - span["start"] == max(seconds, span["step"])
+
+
+async def test_a_link_holds_many_names_in_a_short_text(site: Site) -> None:
+    rows = [
+        ["shop.orders"],
+        ["a.b.c", "a.b.d", "a.b", "a.b.d.e", "a", "b"],
+        ["a..b", "a..c", "a.", "a", ".a", ".b", "."],
+        [f"fleet.region-{at % 3}.node-{at}.requests_per_second" for at in range(50)],
+    ]
+    assert await run(site, "names.js", "m.unpacked(m.packed(x))", *rows) == rows
+    assert await run(site, "names.js", "m.packed(x)", *rows[:2]) == ["shop.orders", "a.b.c,~~d,~b,~~d.e,a,b"]
+    assert await run(site, "names.js", "m.unpacked(x)", "a,b.c", "~a,b,~~~~c", "") == [
+        ["a", "b.c"],
+        ["a", "b", "b.c"],
+        [],
+    ]
+
+
+async def test_many_names_are_asked_in_as_many_requests_as_they_need(site: Site) -> None:
+    plain = {"operation": "sum", "last": "1h", "zone": "utc", "tags": "", "groupBy": ""}
+    rows = [
+        [[f"n{at}" for at in range(50)], 60],
+        [[f"n{at}" for at in range(50)], 10_000],
+        [[f"{at:02}{'x' * 253}" for at in range(50)], 60],
+        [["n"], 1_000_000],
+    ]
+    sizes = (
+        "m.requestsOf({...x[2], names: x[0]}, '1m', {start: 0, end: 60 * x[1], step: 60})"
+        ".map((one) => one.query[0][1].split(',').length)"
+    )
+    found = await run(site, "question.js", sizes, *([*row, plain] for row in rows))
+    assert found[:2] == [[50], [5] * 10]
+    assert sum(found[2]) == 50
+    assert max(found[2]) * 258 < 8_000
+    assert found[3] == [1]
+
+
+async def test_a_second_scale_is_there_where_units_are_ten_times_apart(site: Site) -> None:
+    def line(unit: str, *values: float) -> dict[str, Any]:
+        return {"unit": unit, "points": [{"at": at, "value": value} for at, value in enumerate(values)]}
+
+    rows = [
+        [line("a", 1, 9), line("b", 5, 80)],
+        [line("a", 1, 9), line("b", 5, 90)],
+        [line("a", 9), line("a", 9_000)],
+        [line("a", 500), line("b", 4), line("c", 5)],
+        [line("a", 1), line("b", 20), line("c", 20_000)],
+        [line("a"), line("b", -0.01), line("c", 5)],
+    ]
+    found = await run(site, "grid.js", "m.sidesOf(x)", *rows)
+    assert found == [[0, 0], [0, 1], [0, 0], [0, 1, 1], [0, 0, 1], [0, 0, 1]]
+
+
+async def test_windows_without_data_are_gaps_and_parts_stand_apart(site: Site) -> None:
+    points = [{"at": 0, "value": 1}, {"at": 120, "value": 2}, {"at": 180, "value": 3, "partial": True}]
+    frame = {"start": 0, "end": 300, "step": 60, "now": 300}
+    days = [{"points": [{"at": 0, "value": 1}, {"at": 82_800, "value": 2}]}]  # the first day has 23 hours
+    rows: list[Any] = [[[{"points": points}], frame], [days, {"start": 0, "end": 255_600, "step": 86_400}]]
+    windows = await run(site, "grid.js", "m.windowsOf(...x)", *rows)
+    assert windows == [[0, 60, 120, 180, 240], [0, 82_800, 169_200]]
+    whole, parts, columns = [1, None, 2, None, None], [None, None, 2, 3, None], [None, None, None, 3, None]
+    joined = [[{"points": points}, windows[0], frame, flag] for flag in (True, False)]
+    assert await run(site, "grid.js", "m.rowsOf(...x)", *joined) == [[whole, parts], [whole, columns]]
+
+
+async def test_csv_answers_are_one_table(site: Site) -> None:
+    texts = ["name,timestamp,value\r\na,t,1\r\n", 'name,timestamp,value,partial\r\nb,t,2,true\r\nc,t,,""\r\n']
+    (found,) = await run(site, "download.js", "m.joinedCsv(x)", texts)
+    assert found == 'name,timestamp,value,partial\r\na,t,1,\r\nb,t,2,true\r\nc,t,,""\r\n'
 
 
 async def test_prometheus_text_is_read_with_its_labels(site: Site) -> None:

@@ -1,0 +1,182 @@
+"""The page in a real Chromium: zoom and Back, comparison, scales, tags, files, and a link that holds all of it."""
+
+import re
+from pathlib import Path
+from typing import Final
+
+import pytest
+from playwright.async_api import Page, expect
+
+from protocol.times import format_time
+from tests.central.page.browser import WAIT_MS, Site, drawn, window
+from tests.central.page.test_browser import BOTH, ORDERS, answering, rows
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+expect.set_options(timeout=WAIT_MS)
+TAGGED: Final = "/#metrics?name=page.tagged&operation=sum&window=1m&zone=utc"
+
+
+async def tag(site: Site) -> None:
+    """Three series of one name, in the site's first minute."""
+    tags = [{"env": "prod", "host": "web-1"}, {"env": "prod", "host": "web-2"}, {"env": "test", "host": "web-1"}]
+    at = format_time(site.minute)
+    items = [
+        {"name": "page.tagged", "type": "counter", "value": 10**place, "tags": one, "recorded_at": at}
+        for place, one in enumerate(tags)
+    ]
+    reply = await site.central.batch(*items, headers={"Idempotency-Key": f"page-tagged-{site.minute}"})
+    assert reply.json["rejected"] == 0, reply.text
+
+
+async def drag(page: Page, start: float, end: float) -> None:
+    """Drag across the chart, from one part of its width to another."""
+    over = await page.locator(".u-over").bounding_box()
+    assert over is not None
+    height = over["y"] + over["height"] / 2
+    await page.mouse.move(over["x"] + start * over["width"], height)
+    await page.mouse.down()
+    await page.mouse.move(over["x"] + (start + end) / 2 * over["width"], height)
+    await page.mouse.move(over["x"] + end * over["width"], height)
+    await page.mouse.up()
+
+
+async def legend(page: Page) -> list[str]:
+    return await page.locator(".result .readout .name").all_inner_texts()
+
+
+async def test_a_drag_zooms_in_and_the_browsers_back_returns(site: Site) -> None:
+    async with window(site, ORDERS) as page:
+        await expect(page.locator(".what")).to_be_visible()
+        whole = page.url
+        await drag(page, 0.25, 0.75)
+        await expect(page.get_by_label("From", exact=True)).to_be_visible()
+        span = re.findall(r"(?:from|to)=[^&]*T\d\d:(\d\d)", page.url)
+        assert (int(span[1]) - int(span[0])) % 60 == pytest.approx(30, abs=1)
+        await page.get_by_role("button", name="Zoom in").click()
+        await expect(page.get_by_role("button", name="Zoom in")).to_be_focused()
+        inner = page.url
+        await page.go_back()
+        await expect(page).not_to_have_url(inner)
+        await page.go_back()
+        await expect(page).to_have_url(whole)
+        await expect(page.get_by_label("From", exact=True)).to_be_hidden()
+        await page.go_forward()
+        await expect(page.get_by_label("From", exact=True)).to_be_visible()
+        for name in ("Earlier", "Later", "Zoom out"):
+            before = page.url
+            await page.get_by_role("button", name=name).click()
+            await expect(page).not_to_have_url(before)
+
+
+async def test_the_period_before_lies_over_the_range(site: Site) -> None:
+    ends = {"from": format_time(site.minute + 180), "to": format_time(site.minute + 360)}
+    address = f"/#metrics?name=shop.orders&operation=max&window=1m&from={ends['from']}&to={ends['to']}&zone=utc"
+    async with window(site, address) as page:
+        await page.get_by_label("Compare with").select_option("The period before")
+        await expect(page.locator(".result .readout .name")).to_have_text(
+            ["shop.orders", "shop.orders, the period before"]
+        )
+        await expect(page.locator(".result .readout .value")).to_have_text(["1,200", "7"])
+        await page.get_by_role("slider").focus()
+        await page.keyboard.press("Home")  # 4.5 now, and 5 three minutes before
+        await expect(page.locator(".result .readout .value")).to_have_text(["4.5", "5"])
+        await page.reload()
+        await expect(page.get_by_label("Compare with")).to_have_value("period")
+        await expect(page.locator(".result .readout .before .name")).to_have_text("shop.orders, the period before")
+
+
+async def test_what_is_far_apart_has_a_scale_of_its_own(site: Site) -> None:
+    async with window(site, "/#metrics?name=shop.orders,big.number&operation=max&window=1m&zone=utc") as page:
+        await expect(page.locator(".readout li", has=page.get_by_text("right scale"))).to_contain_text("big.number")
+        two = await drawn(page)
+        await page.get_by_label("Scales").select_option("One")
+        await expect(page.get_by_text("right scale")).to_be_hidden()
+        one = await drawn(page)
+        high, low = (max(run["height"] for run in lines[0]) for lines in (two, one))
+        assert high > 3 * low
+        assert "scales=one" in page.url
+
+
+async def test_a_line_can_be_hidden_and_the_link_says_so(site: Site) -> None:
+    async with window(site, BOTH) as page:
+        toggle = page.get_by_role("button", name="shop.orders", exact=True)
+        await toggle.focus()
+        await page.keyboard.press("Enter")
+        await expect(toggle).to_have_attribute("aria-pressed", "false")
+        await expect(toggle).to_be_focused()
+        await expect(page.locator(".result .readout .value").first).to_have_text("hidden")
+        assert (await drawn(page))[0] == []
+        assert page.url.endswith("&hide=shop.orders")
+        await page.reload()
+        await expect(toggle).to_have_attribute("aria-pressed", "false")
+        await toggle.click()
+        await expect(page.locator(".result .readout .value").first).to_have_text("1,200")
+
+
+async def test_tags_are_chosen_from_what_the_service_has(site: Site) -> None:
+    await tag(site)
+    async with window(site, TAGGED) as page:
+        tags, groups = page.get_by_label("Tags", exact=True), page.get_by_label("Group by", exact=True)
+        await tags.focus()
+        await expect(page.locator("#tags-list [role=option]")).to_have_text(["env2 values", "host2 values"])
+        await page.keyboard.press("ArrowDown")
+        await page.keyboard.press("Enter")  # the key; now its values
+        await expect(page.locator("#tags-list [role=option]")).to_have_text(["env:prod2 series", "env:test1 series"])
+        await page.keyboard.press("ArrowDown")
+        await page.keyboard.press("Enter")
+        await expect(page.locator(".what")).to_have_text("sum of page.tagged per minute, with env:prod")
+        await expect(page.locator(".result .readout .value")).to_have_text("11")
+        await groups.focus()
+        await page.keyboard.type("hos")
+        await expect(page.locator("#groups-list [role=option]")).to_have_text(["host2 values"])
+        await page.keyboard.press("ArrowDown")
+        await page.keyboard.press("Enter")
+        await expect(page.locator(".what")).to_have_text("sum of page.tagged per minute, by host, with env:prod")
+        assert await legend(page) == ["host:web-2", "host:web-1"]
+        await tags.fill("nothing")
+        await page.keyboard.press("Enter")
+        await expect(page.locator("#tags-hint")).to_contain_text("a condition is a key, a colon and a value")
+        await tags.fill("host:web-*")
+        await page.keyboard.press("Enter")
+        await expect(page.locator(".what")).to_contain_text("with env:prod, host:web-*")
+        shown = page.url
+        await page.reload()
+        await expect(page.get_by_role("button", name="Remove host:web-*")).to_be_visible()
+        assert page.url == shown
+
+
+async def test_the_values_and_the_chart_can_be_saved(site: Site, tmp_path: Path) -> None:
+    async with window(site, BOTH) as page:
+        await expect(page.locator(".result canvas")).to_be_visible()
+        async with page.expect_download() as download:
+            await page.get_by_role("button", name="Save as CSV").click()
+        saved = await download.value
+        assert saved.suggested_filename == "shop.orders-shop.refunds-sum.csv"
+        await saved.save_as(tmp_path / "values.csv")
+        lines = (tmp_path / "values.csv").read_bytes().decode().split("\r\n")
+        assert lines[0] == "name,timestamp,value,partial"  # the last window is open
+        assert f"shop.orders,{format_time(site.minute + 240)},1200," in lines
+        async with page.expect_download() as download:
+            await page.get_by_role("button", name="Save as PNG").click()
+        saved = await download.value
+        assert saved.suggested_filename == "sum-of-shop.orders-shop.refunds-per-minute.png"
+        await saved.save_as(tmp_path / "chart.png")
+        assert (tmp_path / "chart.png").read_bytes().startswith(b"\x89PNG")
+
+
+async def test_all_begins_with_the_first_data(site: Site) -> None:
+    async with window(site, "/#metrics?name=shop.orders&operation=max&zone=utc&last=all") as page:
+        await expect(page.locator(".what")).to_have_text(re.compile("max of shop.orders per (minute|5 minutes)"))
+        await expect(page.locator(".result .readout .value")).to_have_text("1,200")
+
+
+async def test_fifty_names_are_fifty_lines_from_a_short_link(site: Site) -> None:
+    names = [f"fleet.region-{at % 2}.node-{at}.requests" for at in range(50)]
+    line = rows(site, 3)["data"]
+    answer = {"success": True, "operation": "max", "window": "1m", "data": dict.fromkeys(names, line)}
+    address = f"/#metrics?name={','.join(names)}&operation=max&window=1m"
+    async with window(site, address, blocked={"/api/metrics/aggregate?*": answering(200, answer)}) as page:
+        await expect(page.locator(".result .readout li")).to_have_count(50)
+        assert await legend(page) == names
+        assert len(page.url) < 1_500
+        assert await page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
