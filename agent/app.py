@@ -2,10 +2,13 @@
 
 import asyncio
 import gc
+import secrets
+import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack, suppress
 from dataclasses import dataclass, field, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
@@ -26,13 +29,17 @@ from agent.receive.intake import Intake
 from agent.receive.sockets import Receivers, SocketSettings, open_receivers, report_passed, room_for_connections
 from agent.receive.streams import StreamLimits
 from agent.settings import Settings
+from agent.spool.agent_id import agent_id
+from agent.spool.batch import random_id
 from agent.spool.disk import Disk
 from agent.spool.folder import AsideLimits, SpoolFolder
 from agent.spool.gauge_file import GaugeFile
 from agent.spool.spool import Spool, SpoolLimits
+from agent.telemetry.books import About, books
 from agent.telemetry.local_http import local_pages, serve
 from agent.telemetry.snapshot import RecentGrowth, Snapshot, TroubleStatus, counted_by, status
 from agent.telemetry.status_text import one_line
+from protocol.books import write_books
 from runtime.addresses import join_address
 from runtime.start_error import OTHER_ADDRESS, starting
 from runtime.systemd import Notifier, silent
@@ -114,6 +121,7 @@ class Agent:
         self._flush = Flush(
             stages, settings.flush_interval, tell, closed=self._window_closed, persisted=self.forwarder.wake
         )
+        self._stopping = False
         self.clock.when_sure = lambda: self.spool.restamp(self._flush.shift)
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -135,6 +143,7 @@ class Agent:
             self._outside.notify.ready()
             await self._flush_until(stop)
 
+            self._stopping = True
             self._outside.notify.stopping()
             for receiver in self.receivers:
                 receiver.stop()
@@ -212,6 +221,23 @@ class Agent:
             self._tell("spool_recovered", f"{self.ledger.recovered} samples of the last run wait to be sent")
         with self._attempts.guard("gauges"):
             self._flush.load_gauges()
+        self._keep_books()
+
+    def _keep_books(self) -> None:
+        """Send the books with each batch. An id that the disk does not keep is for this run only."""
+        made = random_id()
+        try:
+            made = agent_id(self._folder.path, self._outside.disk)
+        except OSError as error:
+            self._folder.failed(error)
+        started = int(self._outside.wall())
+        about = About(made, secrets.token_hex(8), socket.gethostname(), version("glowing-fiesta"), started)
+        points = self.forwarder.answered.points
+
+        def header() -> str:
+            return write_books(books(about, self.snapshot(), points, stopping=self._stopping))
+
+        self._sender.books = header
 
     def _open_local_port(self, stack: AsyncExitStack) -> None:
         address = join_address(*self._settings.http)

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gc
+import secrets
 import signal
 import ssl
 import sys
@@ -23,6 +24,8 @@ from central.access.refusals import Refusals
 from central.access.uses import KeyUses
 from central.compiled import CORE
 from central.fair_slots import FairSlots
+from central.fleet.agents import Agents
+from central.fleet.upkeep import FleetUpkeep
 from central.graphite.paths import Finder
 from central.ingest.names import Names
 from central.meters import Meters, Sources
@@ -36,6 +39,7 @@ from central.store.series import SeriesCaps
 from central.web import probes
 from central.web.admin import BACKUPS, BackupEndpoint, MetricEndpoints
 from central.web.admin import SLOTS as BACKUP_SLOTS
+from central.web.agents import AgentEndpoints
 from central.web.bodies import BODY_SECONDS, Bodies
 from central.web.connections import ConnectionBounds, Connections, within_descriptors
 from central.web.counts import RequestCounts
@@ -108,11 +112,14 @@ class _Core:
     retention: Retention
     clock: PlausibleClock
     uses: KeyUses
+    agents: Agents
+    fleet: FleetUpkeep
 
     def start(self, clock: Callable[[], float]) -> None:
         self.commits.start()
         self.retention.start()
         self.uses.start()
+        self.fleet.start()
         self.redis.start(self.auth, self.store, self.names, self.commits, clock)
 
     async def close(self, seconds: float) -> None:
@@ -123,6 +130,7 @@ class _Core:
             stack.push_async_callback(self.redis.close)
             stack.push_async_callback(_drain, self.commits, seconds)
             stack.push_async_callback(self.uses.close)
+            stack.push_async_callback(self.fleet.close)
             stack.push_async_callback(self.retention.close)
 
 
@@ -156,6 +164,7 @@ async def serve(
     try:
         await ensure_admin_key(core.auth, store, settings.data_dir, settings.rate_limit_default)
         await core.names.series.count()
+        await core.fleet.exchange()
         await runner.setup()
         host, port = settings.listen
         if tls is not None:
@@ -205,7 +214,9 @@ def _core(settings: Settings, store: Store, clock: PlausibleClock, outside: Outs
     )
     retention.may_remove = clock.settled
     commits = GroupCommit(store, names, spill=redis.spill, clock=outside.clock)
-    return _Core(store, redis, auth, names, commits, retention, clock, KeyUses(store.keys.note_uses))
+    agents = Agents(secrets.token_hex(8), outside.clock)
+    fleet, uses = FleetUpkeep(agents, store.agents), KeyUses(store.keys.note_uses)
+    return _Core(store, redis, auth, names, commits, retention, clock, uses, agents, fleet)
 
 
 def _log_jump(seconds: float) -> None:
@@ -245,7 +256,8 @@ def _endpoints(
     finder = Finder(store, names)
     return Endpoints(
         ingest=IngestEndpoints(
-            commits, bodies, outside.clock, settings.clock_skew_seconds, counts.rejected, core.clock.doubtful
+            *(commits, bodies, outside.clock, settings.clock_skew_seconds, counts.rejected, core.clock.doubtful),
+            core.agents,
         ),
         queries=QueryEndpoints(store, names, core.retention, redis.spill, slots, outside.clock),
         series=SeriesEndpoints(store, names, commits, slots),
@@ -261,6 +273,7 @@ def _endpoints(
             KeyRules(settings.rate_limit_default, other_admin=settings.admin_key is not None),
         ),
         metrics=MetricEndpoints(store, names, commits),
+        agents=AgentEndpoints(core.agents),
         backup=BackupEndpoint(store, settings.data_dir, FairSlots(BACKUPS, BACKUP_SLOTS, counts.busy)),
         retention=core.retention,
         bodies=bodies,
@@ -284,6 +297,7 @@ def _registry(core: _Core, counts: RequestCounts, store_name: str, ours: str) ->
         retention=core.retention.counts,
         redis=core.redis,
         clock=core.clock,
+        agents=core.agents,
     )
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)

@@ -20,6 +20,7 @@ from prometheus_client.registry import Collector
 from central.access.auth import AuthCounts
 from central.access.redis_key_news import KeyNewsCounts
 from central.access.redis_limit import LimitCounts
+from central.fleet.agents import Agents
 from central.histogram import Histogram
 from central.redis_services import RedisServices
 from central.retention import RetentionCounts
@@ -49,6 +50,7 @@ class Sources:
     retention: RetentionCounts
     redis: RedisServices
     clock: PlausibleClock
+    agents: Agents
 
     @property
     def guard(self) -> OutageGuard | None:
@@ -200,6 +202,20 @@ FAMILIES: Final = (
         "TLS handshakes that failed, by reason.",
         lambda s: _by(s.http.handshakes),
         ("reason",),
+    ),
+    # The fleet.
+    Family(_GAUGE, "agents", "Agents that this process knows, by state.", lambda s: _by(s.agents.states()), ("state",)),
+    Family(
+        _GAUGE,
+        "agents_missing_points",
+        "Points that agents were told are stored and that no process acknowledged.",
+        lambda s: s.agents.missing(),
+    ),
+    Family(
+        _COUNTER,
+        "agent_books_unreadable",
+        "Batches whose Metrics-Agent header could not be read. They were stored.",
+        lambda s: s.agents.unreadable,
     ),
     # Retention.
     Family(_COUNTER, "retention_runs", "Runs that ended well.", lambda s: s.retention.runs),

@@ -14,6 +14,7 @@ from typing import Final, NamedTuple, Protocol
 
 from agent.attempts import Attempts, Tell
 from agent.clock import CentralClock, parse_http_date
+from agent.forward.answered import Answered
 from agent.forward.backoff import Uniform, backoff, retry_after
 from agent.forward.clashes import Clashes
 from agent.forward.optional_fields import OptionalFields
@@ -101,6 +102,7 @@ class Forwarder:
         self.counts: Final = ForwardCounts()
         self.trouble: Trouble | None = None
         self.clashes: Final = Clashes(tell)
+        self.answered: Final = Answered()
         self._spool = spool
         self._central = central
         self._clock = clock
@@ -239,6 +241,7 @@ class Forwarder:
             return self._failed(Outcome(Action.WAIT, "network", str(error)), None, entry)
         if result.action is Action.ACK:
             self.clashes.note(answer.renamed)
+            self.answered.note(answer.process, len(batch.items) - len(result.rejected))
             self._spool.acknowledge(entry, _samples_by_code(batch, result))
             return self._succeeded(result)
         if result.action is Action.SPLIT and len(batch.items) > 1:

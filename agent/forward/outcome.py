@@ -50,6 +50,8 @@ class Reply(NamedTuple):
     """Metrics-Clock-Skew: how many seconds a window may lie in central's future."""
     accepts: str | None = None
     """Metrics-Accepts: which fields the service takes that not every service knows."""
+    process: str | None = None
+    """Metrics-Process: the process of the service that answered."""
 
 
 class Allowance(NamedTuple):

@@ -3,7 +3,7 @@
 import asyncio
 import gzip
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
@@ -13,6 +13,7 @@ from agent.forward.api_key import ApiKey
 from agent.forward.dial import in_words
 from agent.forward.http_connection import HttpConnection
 from agent.forward.outcome import Reply
+from protocol.books import BOOKS_HEADER, PROCESS_HEADER
 from protocol.limits import ACCEPTS_HEADER, SKEW_HEADER
 from protocol.statsd_types import RENAMED_HEADER, TYPES_HEADER
 
@@ -34,6 +35,9 @@ class UnreachableError(Exception):
 
 class Sender:
     """One connection to central. Use it inside ``async with``. It never follows a redirect."""
+
+    books: Callable[[], str] | None = None
+    """Makes the Metrics-Agent header of a batch. None sends none."""
 
     def __init__(self, url: str, key: ApiKey, ca_file: Path | None = None, timeout: float = TIMEOUT_SECONDS) -> None:
         self._url = url.rstrip("/")
@@ -63,6 +67,8 @@ class Sender:
         }
         if types:
             headers[TYPES_HEADER] = types
+        if self.books is not None:
+            headers[BOOKS_HEADER] = self.books()
         return await self._request("POST", "/api/metrics/batch", headers, gzip.compress(body, GZIP_LEVEL))
 
     async def health(self) -> Reply:
@@ -102,6 +108,7 @@ class Sender:
             headers.get(RENAMED_HEADER.lower()),
             headers.get(SKEW_HEADER.lower()),
             headers.get(ACCEPTS_HEADER.lower()),
+            headers.get(PROCESS_HEADER.lower()),
         )
 
 

@@ -2,6 +2,7 @@
 
 SPOOL_DIR/lock           locked while an agent runs
          /gauges.json    see agent.spool.gauge_file
+         /agent-id       see agent.spool.agent_id
          /queue/         batches to send; each is one file that never changes
          /dead/          batches that central refused for good, with a limit
          /replay/        dead letters to send again; a running agent takes them at each window

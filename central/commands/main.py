@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
+from central.commands.agents import agents
 from central.commands.asking import ask, fail, settings_of_environment
 from central.commands.keys import keys
 from central.doctor.command import doctor
@@ -68,6 +69,7 @@ def main() -> None:
     """
 
 
+main.add_command(agents)
 main.add_command(doctor)
 main.add_command(keys)
 

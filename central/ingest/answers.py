@@ -9,10 +9,12 @@ from protocol.item import Fault
 from protocol.statsd_types import RENAMED_HEADER, shown
 
 _encode: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+REPLAYED: Final = "Idempotency-Replayed"
 SINGLE_ANSWERS: Final = {
     "counter": b'{"success":true,"message":"Counter metric recorded"}',
     "value": b'{"success":true,"message":"Value metric recorded"}',
 }
+_ACCEPTED: Final = b'{"success":true,"accepted":'
 
 
 class Answer(NamedTuple):
@@ -45,7 +47,7 @@ def rejected_item(place: int, name: str | None, fault: Fault) -> RejectedItem:
 
 def recorded(body: bytes, *, replayed: bool = False, renamed: Sequence[str] = ()) -> Answer:
     """201 for items that are durable. ``renamed`` lists the names of items that were stored under another name."""
-    headers = {"Idempotency-Replayed": "true"} if replayed else {}
+    headers = {REPLAYED: "true"} if replayed else {}
     if renamed:
         headers[RENAMED_HEADER] = shown(renamed)
     return Answer(201, body, headers)
@@ -65,6 +67,16 @@ def refused_item(fault: Fault) -> Answer:
 def batch_body(items: int, rejected: Sequence[RejectedItem]) -> bytes:
     """The body of a batch's 201: how many items were accepted, and an error for each item that was not."""
     if not rejected:
-        return b'{"success":true,"accepted":%d,"rejected":0,"errors":[]}' % items
-    head = b'{"success":true,"accepted":%d,"rejected":%d,"errors":[' % (items - len(rejected), len(rejected))
+        return _ACCEPTED + b'%d,"rejected":0,"errors":[]}' % items
+    head = _ACCEPTED + b'%d,"rejected":%d,"errors":[' % (items - len(rejected), len(rejected))
     return head + b",".join([entry.text for entry in rejected]) + b"]}"
+
+
+def accepted_in(body: bytes) -> int:
+    """How many items the body of a batch's 201 says were accepted."""
+    return int(body.removeprefix(_ACCEPTED).partition(b",")[0])
+
+
+def is_replay(answer: Answer) -> bool:
+    """Whether the answer repeats the first one."""
+    return REPLAYED in answer.headers

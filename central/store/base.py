@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, Protocol, TypeVar
 
+from central.store.agents import AgentStore
 from central.store.buckets import Buckets
 from central.store.distribution import Distribution
 from central.store.plan import Segment
@@ -283,7 +284,8 @@ class KeyStore(Protocol):
 
 
 class Store(Protocol):
-    """Stores groups of points and answers queries. Names, series, keys and retention have protocols of their own.
+    """Stores groups of points and answers queries. Names, series, keys, agents and retention have protocols of their
+    own.
 
     Every method may raise StoreUnavailable.
     """
@@ -293,6 +295,7 @@ class Store(Protocol):
     names: NameStore
     series: SeriesStore
     keys: KeyStore
+    agents: AgentStore
     retention: RetentionStore
     """Where old points are hidden and removed."""
 

@@ -16,6 +16,7 @@ from typing import Any, Final, ParamSpec, TypeVar
 
 import structlog
 
+from central.store.agents import AgentStore
 from central.store.base import Group, KeyStore, NameStore, OutcomeUnknown, Store, StoreUnavailable
 from central.store.retention import RetentionStore
 from central.store.series import SeriesStore
@@ -72,6 +73,14 @@ class _Keys:
         self.keep_fast_hash = guard.while_up(keys.keep_fast_hash)
 
 
+class _Agents:
+    """AgentStore behind the guard."""
+
+    def __init__(self, agents: AgentStore, guard: "OutageGuard") -> None:
+        self.note = guard.while_up(agents.note)
+        self.seen_since = guard.while_up(agents.seen_since)
+
+
 class _Retention:
     """RetentionStore behind the guard. Every query needs ``line``."""
 
@@ -105,6 +114,7 @@ class OutageGuard:
         self.names: NameStore = _Names(store.names, self)
         self.series: SeriesStore = _Series(store.series, self)
         self.keys: KeyStore = _Keys(store.keys, self)
+        self.agents: AgentStore = _Agents(store.agents, self)
         self.retention: RetentionStore = _Retention(store.retention, self)
         self.find_requests = self.in_time(store.find_requests)
         self.count_rejected = self.in_time(store.count_rejected)

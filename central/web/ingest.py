@@ -10,12 +10,14 @@ from multidict import istr
 
 from central.access.auth import Key
 from central.errors import CLOCK_IN_DOUBT, invalid, unavailable
+from central.fleet.agents import Agents
 from central.ingest.answers import SINGLE_ANSWERS, Answer
 from central.ingest.body import decode_short
 from central.ingest.submission import RequestKey, Submission, batch_of, everyday_batch, request_key, single
 from central.web.bodies import Bodies
 from central.web.gate import Endpoint
 from central.write.group_commit import GroupCommit
+from protocol.books import BOOKS_HEADER
 from protocol.item import Fault, Kind
 from protocol.limits import SKEW_HEADER
 from protocol.statsd_types import TYPES_HEADER
@@ -23,6 +25,7 @@ from protocol.statsd_types import TYPES_HEADER
 _TIME_CODES: Final = frozenset({"TIMESTAMP_TOO_OLD", "TIMESTAMP_IN_FUTURE"})
 _KEY: Final = istr("Idempotency-Key")
 _TYPES: Final = istr(TYPES_HEADER)
+_BOOKS: Final = istr(BOOKS_HEADER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,7 @@ class IngestEndpoints:
     skew: int
     rejected: Counter[str]
     doubtful: Callable[[], bool]
+    agents: Agents
 
     def single(self, kind: Kind) -> Endpoint:
         """The handler of one counter or value."""
@@ -71,6 +75,8 @@ class IngestEndpoints:
         """The handler of a batch. Unlike ``single``, it needs no look-up for old times: the group looks up its ids."""
         path = "/api/metrics/batch"
         types = request.headers.getall(_TYPES, None)
+        told = request.headers.getall(_BOOKS, None)
+        heard = None if told is None else self.agents.heard(told, key.id)
 
         def complete(made: Submission, idempotency: RequestKey | None) -> Submission:
             made.request = idempotency
@@ -86,7 +92,8 @@ class IngestEndpoints:
             made = everyday_batch(body, key.id, self._now(), self.skew)
             return None if made is None else complete(made, _request_key(request, key, path, body))
 
-        return await self._submit(await self.bodies.judge(request, key.id, work, quick))
+        answer = await self._submit(await self.bodies.judge(request, key.id, work, quick))
+        return answer if heard is None else heard.answered(request.headers.get(_KEY, ""), answer)
 
     async def _submit(self, submission: Submission) -> Answer:
         answer = await self.commits.submit(submission)

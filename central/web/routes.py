@@ -12,6 +12,7 @@ from central.errors import ApiError
 from central.retention import Retention
 from central.web import retention, static_page
 from central.web.admin import BackupEndpoint, MetricEndpoints
+from central.web.agents import AgentEndpoints
 from central.web.bodies import Bodies
 from central.web.gate import Endpoint, Gate
 from central.web.graphite import GraphiteEndpoints
@@ -37,6 +38,7 @@ class Endpoints:
     drawing: GraphiteDrawing
     keys: KeyEndpoints
     metrics: MetricEndpoints
+    agents: AgentEndpoints
     backup: BackupEndpoint
     retention: Retention
     bodies: Bodies
@@ -101,6 +103,7 @@ def _add_admin(route: web.UrlDispatcher, endpoints: Endpoints, gate: Gate) -> No
     route.add_post("/api/admin/keys/{id:[0-9]{1,18}}/rotate", gate("admin", keys.rotate))
     route.add_delete("/api/admin/metrics/{name}", gate("admin", endpoints.metrics.delete))
     route.add_delete("/api/admin/metrics/{name}/series", gate("admin", endpoints.series.delete))
+    route.add_get("/api/agents", gate("admin", endpoints.agents.list))
     route.add_get("/api/admin/backup", endpoints.backup.behind(gate), allow_head=False)
     route.add_get("/api/admin/retention", gate("admin", retention.show(held)))
     route.add_post("/api/admin/retention/run", gate("admin", retention.run(held)))

@@ -45,6 +45,7 @@ class Line:
         self.names: Any = LineToNames(self, "names")
         self.series: Any = LineTo(self, "series")
         self.keys: Any = LineTo(self, "keys")
+        self.agents: Any = LineTo(self, "agents")
         self.retention: Any = LineTo(self, "retention")
 
     def __getattr__(self, name: str) -> Any:

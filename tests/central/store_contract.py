@@ -20,6 +20,7 @@ from central.store.base import (
 )
 from central.store.plan import Level, Segment
 from protocol.numbers import MAX_UNITS, UNIT
+from tests.central.store_contract_agents import AgentsContract
 from tests.central.store_contract_data import GroupsContract, NumbersContract
 from tests.central.store_contract_histograms import HistogramsContract
 from tests.central.store_contract_owners import OwnersContract
@@ -239,6 +240,7 @@ class StoreContract(
     SeriesContract,
     TagsContract,
     KeysContract,
+    AgentsContract,
 ):
     """All of it. A subclass gives the fixtures ``open_store`` and ``open_copy``."""
 

@@ -14,6 +14,7 @@ from prometheus_client.exposition import generate_latest
 from central.access.auth import AuthCounts
 from central.access.redis_key_news import KeyNews, KeyNewsCounts
 from central.access.redis_limit import LimitCounts
+from central.fleet.agents import Agents
 from central.histogram import SECONDS, Histogram
 from central.ingest.names import Names
 from central.meters import Meters, Sources
@@ -28,12 +29,14 @@ from central.store.outage_guard import OutageGuard
 from central.web.counts import RequestCounts
 from central.write.group_commit import GroupCommit
 from central.write.store_or_spill import WriteCounts
+from protocol.books import Books, write_books
 from runtime.plausible_clock import PlausibleClock
 from tests.central.harness import Central
 from tests.central.store_help import CAPS, SERIES_CAPS
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs" / "metrics.md"
+BOOKS = Books(id="a" * 32, run="b" * 16, host="web-1", version="1.0", started=0)
 TOLD = {
     f'fiesta_build_info{{python="{platform.python_version()}",store="duckdb",version="1.2.3"}}': 1,
     'fiesta_requests_total{route="/health",status="200"}': 12,
@@ -71,6 +74,8 @@ TOLD = {
     'fiesta_unreadable_requests_total{reason="method"}': 24,
     'fiesta_tls_failures_total{reason="version"}': 25,
     'fiesta_busy_total{kind="long bodies"}': 26,
+    'fiesta_agents{state="live"}': 1,
+    "fiesta_agent_books_unreadable_total": 29,
 }
 """What one process says of the counts below that are not 0."""
 
@@ -98,6 +103,7 @@ def sources_of(store: OutageGuard | DuckStore, redis: RedisServices) -> Sources:
         retention=RetentionCounts(),
         redis=redis,
         clock=PlausibleClock(lambda: 0.0, lambda: 0.0, grace=27.0),
+        agents=Agents(f"{0:016x}", lambda: 0.0),
     )
 
 
@@ -128,9 +134,13 @@ def test_every_number_of_one_process_is_told_once(sources: Sources) -> None:
         handshakes=Counter({"version": 25}),
         busy=Counter({"long bodies": 26}),
     )
+    agents = Agents(f"{0:016x}", lambda: 0.0)
+    agents.heard([write_books(BOOKS)], 1)
+    agents.unreadable = 29
     samples = scrape(
         replace(
             sources,
+            agents=agents,
             writes=writes,
             auth=AuthCounts(hits=9, misses=21, verified=10, refused=11, comparing=22, revoked=Counter({3: 23})),
             http=http,

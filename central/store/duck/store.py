@@ -21,6 +21,7 @@ import duckdb
 import numpy as np
 import structlog
 
+from central.store.agents import AgentStore
 from central.store.base import (
     Group,
     IdGroup,
@@ -37,6 +38,7 @@ from central.store.base import (
 from central.store.buckets import Buckets, Column, no_buckets, wide_column
 from central.store.distribution import Distribution
 from central.store.duck import histograms, pack, sql
+from central.store.duck.agents import DuckAgents
 from central.store.duck.bloom import BloomFilter
 from central.store.duck.engine import Connection, Engine, Lane, run_checkpoint, run_commit
 from central.store.duck.histograms import DuckFolding
@@ -87,6 +89,7 @@ class DuckStore:
         self.names: NameStore = DuckNames(self.engine)
         self.series: SeriesStore = DuckSeries(self.engine)
         self.keys: KeyStore = DuckKeys(self.engine)
+        self.agents: AgentStore = DuckAgents(self.engine)
         self.retention: RetentionStore = DuckRetention(self.engine)
         self._filters: dict[int, BloomFilter] = {}
         self._cached_requests: dict[bytes, Remembered] = {}

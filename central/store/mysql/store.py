@@ -15,6 +15,7 @@ from typing import Final, TypeVar
 
 import structlog
 
+from central.store.agents import AgentStore
 from central.store.base import (
     Group,
     IdGroup,
@@ -35,6 +36,7 @@ from central.store.id_days import days_to_drop, id_day
 from central.store.members import Members, members_of
 from central.store.migrations import OnMigration
 from central.store.mysql import histograms, migrate, partitions, sql
+from central.store.mysql.agents import MySQLAgents
 from central.store.mysql.connection import (
     AGAIN,
     DUPLICATE,
@@ -111,6 +113,7 @@ class MySQLStore:
         self.names: NameStore = MySQLNames(self._lookups, self._readers, self._writers)
         self.series: SeriesStore = MySQLSeries(self._lookups, self._readers, self._writers)
         self.keys: KeyStore = MySQLKeys(self._lookups, self._writers)
+        self.agents: AgentStore = MySQLAgents(self._lookups, self._writers)
         self.retention: RetentionStore = MySQLRetention(self._lookups, self._changers)
         self.folding = MySQLFolding(self._readers, self._changers)
         self._histogram_fold = HistogramFold(self.folding, clock)

@@ -5,6 +5,7 @@ Every function returns a new value, so that no caller can change the description
 
 from typing import Any, Final, NamedTuple
 
+from protocol.books import BOOKS_HEADER, PROCESS_HEADER
 from protocol.limits import MAX_BATCH_ITEMS, MAX_BODY_BYTES, MAX_EXPANDED_BYTES, MAX_IDEMPOTENCY_KEY, MAX_NAME_LENGTH
 from protocol.statsd_types import MAX_RENAMED, RENAMED_HEADER, TYPES_HEADER
 from protocol.tags import MAX_TAGS
@@ -132,6 +133,10 @@ def headers() -> Json:
             ),
             "schema": {"type": "string"},
         },
+        PROCESS_HEADER: {
+            "description": f"The process that answered a batch with {BOOKS_HEADER}: 16 hex digits, new at each start.",
+            "schema": {"type": "string", "pattern": "^[0-9a-f]{16}$"},
+        },
         "Retry-After": {"description": "Seconds to wait before the next try.", **seconds},
         "RateLimit-Limit": {"description": "Requests per minute for this key.", **seconds},
         "RateLimit-Remaining": {"description": "Requests left for this minute.", **seconds},
@@ -172,6 +177,20 @@ def statsd_types() -> Json:
         ),
         "schema": {"type": "string", "pattern": "^[ctgs-]*$"},
         "example": "ct",
+    }
+
+
+def agent_books() -> Json:
+    """The header with what an agent says of itself."""
+    return {
+        "name": BOOKS_HEADER,
+        "in": "header",
+        "required": False,
+        "description": (
+            "What an agent says of itself, as JSON. The agent sends this header, and GET /api/agents shows it. One "
+            "that cannot be read is ignored."
+        ),
+        "schema": {"type": "string"},
     }
 
 

@@ -4,12 +4,14 @@ from functools import partial
 from typing import Final
 
 from central.web.openapi import components
+from central.web.openapi.agents import agent_endpoints
 from central.web.openapi.components import Json, ref, schema, success
 from central.web.openapi.endpoint import Endpoint, body_of, json_answer, optional, parameter
 from central.web.openapi.graphite import graphite_endpoints
 from central.web.openapi.graphite_render import drawing_endpoints
 from central.web.openapi.query import aggregate, list_metrics
 from central.web.openapi.series import series_endpoints
+from protocol.books import PROCESS_HEADER
 from protocol.limits import SKEW_HEADER
 from protocol.statsd_types import RENAMED_HEADER
 
@@ -33,7 +35,7 @@ _admin: Final = partial(Endpoint, "Admin", scope="admin")
 def endpoints() -> list[Endpoint]:
     """All endpoints, in the order of the reference."""
     reads = (aggregate(), list_metrics(), *series_endpoints(), *graphite_endpoints(), *drawing_endpoints())
-    return [*_ingest(), *reads, *_keys(), *_upkeep(), *_retention(), *_service()]
+    return [*_ingest(), *reads, *_keys(), *agent_endpoints(), *_upkeep(), *_retention(), *_service()]
 
 
 def _ingest() -> list[Endpoint]:
@@ -46,7 +48,8 @@ def _ingest() -> list[Endpoint]:
         parameters = [components.idempotency_key(f"order-4711-{kind}")]
         if is_batch:
             stored["headers"][RENAMED_HEADER] = ref("headers", RENAMED_HEADER)
-            parameters.append(components.statsd_types())
+            stored["headers"][PROCESS_HEADER] = ref("headers", PROCESS_HEADER)
+            parameters += [components.statsd_types(), components.agent_books()]
         name = kind.capitalize()
         return Endpoint(
             "Ingest",

@@ -6,6 +6,7 @@ Every function returns a new value, so that no caller can change the description
 from typing import Final
 
 from central.access.auth import SCOPES
+from central.web.openapi.agents import agent_schema
 from central.web.openapi.components import (
     CODES,
     MAX_RATE_LIMIT,
@@ -180,6 +181,7 @@ def _admin_schemas() -> Json:
                 },
             },
         ),
+        "Agent": agent_schema(),
         **_retention_schemas(),
     }
 

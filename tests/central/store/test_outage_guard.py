@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from central.store.agents import AgentStore
 from central.store.base import KeyStore, NameStore, NewKey, NewName, OutcomeUnknown, Store, StoreError, StoreUnavailable
 from central.store.duck.store import DuckStore
 from central.store.outage_guard import OutageGuard
@@ -59,6 +60,8 @@ UNBOUND: dict[str, Call] = {
     "keys.revoke": lambda store, _: store.keys.revoke(1, NOW),
     "keys.rotate": lambda store, _: store.keys.rotate(1, "h", NOW),
     "keys.keep_fast_hash": lambda store, _: store.keys.keep_fast_hash("h", "f" * 64),
+    "agents.note": lambda store, _: store.agents.note([], NOW, 9),
+    "agents.seen_since": lambda store, _: store.agents.seen_since(NOW),
     "retention.state": lambda store, _: store.retention.state(),
     "retention.replace": lambda store, _: store.retention.replace(State(), State()),
     "retention.log": lambda store, _: store.retention.log(9),
@@ -104,7 +107,14 @@ async def hasty(line: Line) -> AsyncIterator[OutageGuard]:
 
 
 def test_every_call_of_a_store_is_in_one_of_the_tables() -> None:
-    faces = {"": Store, "names.": NameStore, "series.": SeriesStore, "keys.": KeyStore, "retention.": RetentionStore}
+    faces = {
+        "": Store,
+        "names.": NameStore,
+        "series.": SeriesStore,
+        "keys.": KeyStore,
+        "agents.": AgentStore,
+        "retention.": RetentionStore,
+    }
     promised = {
         face + name
         for face, promise in faces.items()

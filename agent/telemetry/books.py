@@ -1,0 +1,46 @@
+"""The agent's books for the service: what of a snapshot goes with each batch. See protocol.books."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from agent.ledger import NO_METRICS
+from agent.telemetry.snapshot import Snapshot
+from protocol.books import Books
+
+
+class About(NamedTuple):
+    """What stays the same for a run: the agent's id, 16 hex digits of this run, and its start in Unix seconds."""
+
+    id: str
+    run: str
+    host: str
+    version: str
+    started: int
+
+
+def books(about: About, snapshot: Snapshot, points: Mapping[str, int], *, stopping: bool) -> Books:
+    """The books of this moment. For ``points`` see protocol.books."""
+    losses = {
+        "kernel_drops": sum(one.kernel_drops or 0 for one in snapshot.sockets),
+        "truncated": sum(one.truncated or 0 for one in snapshot.sockets),
+        "refused": sum(one.refused or 0 for one in snapshot.sockets),
+    }
+    ahead = snapshot.clock_ahead
+    return Books(
+        **about._asdict(),
+        stopping=stopping,
+        received=snapshot.received,
+        recovered=snapshot.recovered,
+        acknowledged=snapshot.acknowledged,
+        in_window=snapshot.in_window,
+        in_spool=snapshot.in_spool,
+        spool_batches=snapshot.spool_batches,
+        spool_bytes=snapshot.spool_bytes,
+        names=snapshot.names,
+        series=snapshot.series,
+        clock_ahead=None if ahead is None else round(ahead, 3),
+        left_out=sum(snapshot.dropped.get(reason, 0) for reason in NO_METRICS),
+        dropped={reason: count for reason, count in snapshot.dropped.items() if reason not in NO_METRICS},
+        lost={what: count for what, count in losses.items() if count},
+        points=points,
+    )

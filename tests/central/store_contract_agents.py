@@ -1,0 +1,47 @@
+"""What a store promises of agents: the newest books of each, and no more than so many."""
+
+from central.store.agents import AgentRow
+from tests.central.store_help import NOW, OpenStore
+
+
+def row(number: int, seen_at: int = NOW, *, run: str = "a", missing: int = 0, books: str = "{}") -> AgentRow:
+    return AgentRow(f"{number:032x}", run * 16, number + 1, seen_at, missing, books)
+
+
+class AgentsContract:
+    """Agents."""
+
+    async def test_books_are_kept_over_a_restart(self, open_store: OpenStore) -> None:
+        store = await open_store()
+        assert await store.agents.seen_since(0) == []
+        rows = [row(1, books='{"host":"Zürich \\u001b"}'), row(2, missing=1 << 62), row(3, books="x" * 6_000)]
+        await store.agents.note(rows, 0, 9)
+        await store.close()
+        store = await open_store()
+        assert sorted(await store.agents.seen_since(0)) == rows
+
+    async def test_newer_books_replace_older_ones_and_older_ones_change_nothing(self, open_store: OpenStore) -> None:
+        store = await open_store()
+        await store.agents.note([row(1, NOW, books="1"), row(2, NOW, books="2")], 0, 9)
+        await store.agents.note([row(1, NOW + 5, books="new"), row(2, NOW - 5, run="b", books="old")], 0, 9)
+        assert sorted(await store.agents.seen_since(0)) == [row(1, NOW + 5, books="new"), row(2, NOW, books="2")]
+
+    async def test_missing_points_stay_for_a_run_and_end_with_it(self, open_store: OpenStore) -> None:
+        store = await open_store()
+        for number, missing in enumerate((5, 3, 7, 0)):
+            await store.agents.note([row(1, NOW + number, missing=missing)], 0, 9)
+        assert await store.agents.seen_since(0) == [row(1, NOW + 3, missing=7)]
+        await store.agents.note([row(1, NOW + 4, run="b", missing=0)], 0, 9)
+        assert await store.agents.seen_since(0) == [row(1, NOW + 4, run="b")]
+
+    async def test_only_newer_rows_are_read(self, open_store: OpenStore) -> None:
+        store = await open_store()
+        await store.agents.note([row(number, NOW + number) for number in range(5)], 0, 9)
+        assert sorted(await store.agents.seen_since(NOW + 3)) == [row(3, NOW + 3), row(4, NOW + 4)]
+
+    async def test_old_rows_and_the_oldest_over_the_limit_are_removed(self, open_store: OpenStore) -> None:
+        store = await open_store()
+        await store.agents.note([row(number, NOW + number) for number in range(2_005)], NOW + 3, 9)
+        assert sorted(await store.agents.seen_since(0)) == [row(number, NOW + number) for number in range(1_996, 2_005)]
+        await store.agents.note([], NOW + 2_000, 9)
+        assert len(await store.agents.seen_since(0)) == 5
