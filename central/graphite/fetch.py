@@ -19,15 +19,15 @@ from central.query.columns import columns_of
 from central.query.operations import need_histograms
 from central.query.windows import spans, windows_between
 from central.store.base import IdGroup, Store
-from central.store.distribution import Distribution, no_entries
+from central.store.distribution import Distribution, no_spread
 from central.store.plan import plan
 
 MOST_LINES: Final = 2_000
 """How many lines one path or expression may mean."""
 MOST_POINTS: Final = 1_000_000
 """How many numbers a request may read in all."""
-_HISTOGRAMS_AT_ONCE: Final = 2_000
-"""So many windows of all lines are read with their histograms at once: some 100 MB."""
+_HISTOGRAMS_AT_ONCE: Final = 50_000
+"""So many windows of all lines are read with their histograms at once: with 500 buckets each, some 50 MB."""
 _WAYS: Final = {"sum": "sum", "count": "sum", "min": "min", "max": "max"}
 """How windows of an operation are put together. Those of any other are averaged, which is not exact."""
 _EXACT: Final = {**_WAYS, "avg": "average"}
@@ -118,7 +118,7 @@ class Fetcher:
             if histograms:
                 found = await self._store.distribute(groups, span.step, segments)
             else:
-                found = Distribution(await self._store.aggregate(groups, span.step, segments), no_entries())
+                found = Distribution(await self._store.aggregate(groups, span.step, segments), no_spread())
             columns = await asyncio.to_thread(columns_of, _Asked(operations), found, counters, windows)
             rows = found.buckets.metric_ids.astype(np.int64)
             places = (found.buckets.starts.astype(np.int64) - span.start) // span.step

@@ -1,17 +1,16 @@
 """The columns of an answer: what each operation makes of a window's summary and histogram. Pure."""
 
 from collections.abc import Callable, Collection, Sequence
-from functools import cache, partial
 from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 
-from central.query.operations import FRACTION_BELOW, WHOLE, percent_of
+from central.query.operations import WHOLE, need_histograms, percent_of
 from central.query.percentiles import fraction_below, histograms_of, percentile
 from central.query.values import Values, nearest
 from central.query.windows import Windows
 from central.store.buckets import Buckets, Column
-from central.store.distribution import Distribution
+from central.store.distribution import Distribution, pieces_of
 from protocol.numbers import UNIT
 
 _OF_SUMMARIES: Final[dict[str, Callable[[Buckets], Column]]] = {
@@ -49,12 +48,8 @@ def joined(parts: Sequence[Answered]) -> Answered:
     summaries = Buckets(*map(np.concatenate, zip(*(part.summaries for part in parts), strict=True)))
     order = np.lexsort((summaries.starts, summaries.metric_ids))
     columns = [
-        Values(
-            np.concatenate([values.numbers for values in column])[order],
-            column[0].decimals,
-            None if column[0].known is None else np.concatenate([values.known for values in column])[order],
-        )
-        for column in zip(*(part.columns for part in parts), strict=True)
+        Values(values.numbers[order], values.decimals, None if values.known is None else values.known[order])
+        for values in map(_one_after_the_other, zip(*(part.columns for part in parts), strict=True))
     ]
     return Answered(Buckets(*(column[order] for column in summaries)), columns)
 
@@ -64,19 +59,38 @@ def columns_of(query: Columns, found: Distribution, counters: Collection[int], w
 
     ``counters`` are the ids of the counters; ``windows`` hold every window of what was found.
     """
-    histograms = cache(partial(histograms_of, found))  # made where a column needs them, and once
+    made = _of_histograms([name for name in query.columns if need_histograms([name])], query.fraction_below, found)
 
     def values(name: str) -> Values:
-        percent = percent_of(name)
         if name == "rate":
             return _rates(found.buckets, counters, windows)
-        if name == FRACTION_BELOW:
-            return fraction_below(histograms(), query.fraction_below or 0)
-        if percent is not None and 0 < percent < WHOLE:
-            return percentile(histograms(), percent)
+        percent = percent_of(name)
         return Values(_OF_SUMMARIES["min" if percent == 0 else "max" if percent == WHOLE else name](found.buckets))
 
-    return [values(name) for name in query.columns]
+    return [made[name] if name in made else values(name) for name in query.columns]
+
+
+def _of_histograms(names: Sequence[str], below: int | None, found: Distribution) -> dict[str, Values]:
+    """Percentiles and shares of all windows, made piece by piece."""
+    if not names:
+        return {}
+    parts: list[list[Values]] = []
+    for piece in pieces_of(found):
+        histograms = histograms_of(piece)
+        percents = map(percent_of, names)
+        parts.append(
+            [
+                fraction_below(histograms, below or 0) if percent is None else percentile(histograms, percent)
+                for percent in percents
+            ]
+        )
+    return dict(zip(names, map(_one_after_the_other, zip(*parts, strict=True)), strict=True))
+
+
+def _one_after_the_other(parts: Sequence[Values]) -> Values:
+    """The values of parts as those of one column."""
+    known = None if parts[0].known is None else np.concatenate([values.known for values in parts])
+    return Values(np.concatenate([values.numbers for values in parts]), parts[0].decimals, known)
 
 
 def _rates(summaries: Buckets, counters: Collection[int], windows: Windows) -> Values:

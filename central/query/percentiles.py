@@ -15,7 +15,7 @@ import numpy as np
 from central.query.operations import WHOLE
 from central.query.values import Values, nearest
 from central.store.buckets import Buckets, Column, roomy
-from central.store.distribution import Distribution, Entries
+from central.store.distribution import Counted, Entries, places_of
 from protocol.histogram import bucket_of
 
 _MILLION: Final = 1_000_000
@@ -38,14 +38,14 @@ class WindowHistograms(NamedTuple):
     ends: Column
 
 
-def histograms_of(found: Distribution) -> WindowHistograms:
+def histograms_of(found: Counted) -> WindowHistograms:
     """The histograms of the windows whose every sample is in one; both parts are in the order of id and start."""
     summaries, entries = found
     running = _running(entries.weights)
     changes = (np.diff(entries.metric_ids) != 0) | (np.diff(entries.starts) != 0)
     firsts = np.flatnonzero(np.r_[True, changes])[: len(entries.starts)]
     ends = np.r_[firsts[1:], len(entries.starts)][: len(firsts)]
-    rows = _places(summaries, entries.metric_ids[firsts], entries.starts[firsts])
+    rows = places_of(summaries, entries.metric_ids[firsts], entries.starts[firsts])
     whole = running[ends] - running[firsts] == summaries.weights[rows]
     return WindowHistograms(summaries, entries, running, rows[whole], firsts[whole], ends[whole])
 
@@ -98,14 +98,3 @@ def _running(weights: Column) -> Column:
     """The sum of the weights before each place, and at last of all."""
     sums: Column = np.r_[0, np.cumsum(roomy(weights))]
     return sums
-
-
-def _places(summaries: Buckets, metric_ids: Column, starts: Column) -> Column:
-    """Where the windows of these ids and starts are among the summaries. Each is there."""
-    if not len(starts):
-        return np.empty(0, dtype=np.int64)
-    ids, first = np.unique(summaries.metric_ids), summaries.starts.min()
-    span = summaries.starts.max() - first + 1
-    keys = np.searchsorted(ids, summaries.metric_ids) * span + (summaries.starts - first)
-    places: Column = np.searchsorted(keys, np.searchsorted(ids, metric_ids) * span + (starts - first))
-    return places

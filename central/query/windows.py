@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from central.store.buckets import Buckets, Column, roomy
-from central.store.distribution import Entries
+from central.store.distribution import Spread
 from central.store.plan import windows_touched
 
 _HOUR: Final = 3_600
@@ -77,16 +77,17 @@ def fold(buckets: Buckets, windows: Windows) -> Buckets:
     )
 
 
-def fold_entries(entries: Entries, windows: Windows) -> Entries:
-    """Entries of ``step`` as those of the windows that they lie in, merged by id, window and bucket."""
-    if not len(entries.starts):
-        return entries
-    places = np.searchsorted(windows.starts, entries.starts, side="right") - 1
-    order = np.lexsort((entries.buckets, places, entries.metric_ids))
-    keys = [column[order] for column in (entries.metric_ids, places, entries.buckets)]
-    first = np.flatnonzero(np.r_[True, np.any([np.diff(key) != 0 for key in keys], axis=0)])
-    ids, places, buckets = (key[first] for key in keys)
-    return Entries(ids, windows.starts[places], buckets, np.add.reduceat(roomy(entries.weights[order]), first))
+def fold_spread(spread: Spread, windows: Windows) -> Spread:
+    """Samples and histograms of ``step``, each with the start of the window that it lies in."""
+
+    def starts(column: Column) -> Column:
+        start: Column = windows.starts[np.searchsorted(windows.starts, column, side="right") - 1]
+        return start
+
+    samples, histograms = spread
+    return Spread(
+        samples._replace(starts=starts(samples.starts)), histograms._replace(starts=starts(histograms.starts))
+    )
 
 
 def not_whole(windows: Windows, start: int, end: int, now: float) -> Column:

@@ -1,12 +1,14 @@
 """How the samples of names are spread over their values: a store's answer to a question for percentiles. Pure.
 
-As columns, like the summaries in central/store/buckets.py, so that no Python object is made per bucket. A store gives
-what it read of the samples in a range; ``entries_of`` sorts them into buckets and adds up.
+A store gives what it read of the samples in a range: values, and histograms as they are stored, which is some 2 bytes
+per bucket. ``entries_of`` sorts them into buckets and adds up, as columns, like the summaries in
+central/store/buckets.py, so that no Python object is made per bucket. An entry takes some 100 bytes meanwhile, so of a
+large answer it is called for some windows at a time: ``pieces_of``.
 """
 
 import contextlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from types import ModuleType
 from typing import Any, Final, NamedTuple
 
@@ -23,6 +25,8 @@ _BUCKET_BITS: Final = 15
 _BUCKET_OFFSET: Final = 1 << (_BUCKET_BITS - 1)
 """More than any bucket's number, so that a bucket plus it fits into _BUCKET_BITS."""
 _NARROW_END: Final = 1 << 62
+MOST_ENTRIES: Final = 500_000
+"""So many entries are made at once, which takes some 50 MB."""
 
 
 class Entries(NamedTuple):
@@ -36,17 +40,6 @@ class Entries(NamedTuple):
     starts: Column
     buckets: Column
     weights: Column
-
-
-class Distribution(NamedTuple):
-    """Summaries over windows, and the buckets of their samples, both of one moment.
-
-    The weights of a window's entries add up to its summary's weight exactly if every sample of it is in a bucket. A
-    summary that was sent without a histogram is in no bucket, so then they add up to less.
-    """
-
-    buckets: Buckets
-    entries: Entries
 
 
 class Samples(NamedTuple):
@@ -65,9 +58,77 @@ class Histograms(NamedTuple):
     encoded: Sequence[bytes]
 
 
+class Spread(NamedTuple):
+    """What a store read of the samples in a range, in any order: plain ones, and those in histograms."""
+
+    samples: Samples
+    histograms: Histograms
+
+
+class Distribution(NamedTuple):
+    """Summaries over windows, and how their samples are spread, both of one moment.
+
+    Each sample of the spread is in a window that has a summary. A summary that was sent without a histogram is not in
+    the spread.
+    """
+
+    buckets: Buckets
+    spread: Spread
+
+
+class Counted(NamedTuple):
+    """Summaries over windows and their entries.
+
+    The weights of a window's entries add up to its summary's weight exactly if every sample of it is in the spread.
+    """
+
+    buckets: Buckets
+    entries: Entries
+
+
 def no_entries() -> Entries:
     """The entries of an answer without any data."""
     return Entries(*np.empty((4, 0), dtype=np.int64))
+
+
+def no_spread() -> Spread:
+    """The spread of an answer without any data."""
+    ids, starts, values = np.empty((3, 0), dtype=np.int64)
+    return Spread(Samples(ids, starts, values), Histograms(ids, starts, []))
+
+
+def pieces_of(found: Distribution, most: int = MOST_ENTRIES) -> Iterator[Counted]:
+    """The windows in order and their entries, so many windows at a time as have about ``most`` entries or fewer.
+
+    A piece has at least one window, and there is at least one piece.
+    """
+    buckets, (samples, histograms) = found
+    sizes = np.fromiter(map(len, histograms.encoded), dtype=np.int64, count=len(histograms.encoded)) >> 1
+    if len(samples.values) + int(sizes.sum()) <= most:
+        yield Counted(buckets, entries_of(samples, histograms))
+        return
+    of_samples = places_of(buckets, samples.metric_ids, samples.starts)
+    of_histograms = places_of(buckets, histograms.metric_ids, histograms.starts)
+    rows = len(buckets.starts)
+    before = np.cumsum(np.bincount(of_samples, minlength=rows) + np.bincount(of_histograms, sizes, rows)) // most
+    for piece in np.split(np.arange(rows), np.flatnonzero(np.diff(before)) + 1):
+        first, after = piece[0], piece[-1] + 1
+        some = Samples(*(column[(of_samples >= first) & (of_samples < after)] for column in samples))
+        chosen = np.flatnonzero((of_histograms >= first) & (of_histograms < after))
+        encoded = [histograms.encoded[place] for place in chosen.tolist()]
+        of_these = Histograms(histograms.metric_ids[chosen], histograms.starts[chosen], encoded)
+        yield Counted(Buckets(*(column[first:after] for column in buckets)), entries_of(some, of_these))
+
+
+def places_of(summaries: Buckets, metric_ids: Column, starts: Column) -> Column:
+    """Where the windows of these ids and starts are among the summaries. Each is there."""
+    if not len(starts):
+        return np.empty(0, dtype=np.int64)
+    ids, first = np.unique(summaries.metric_ids), summaries.starts.min()
+    span = summaries.starts.max() - first + 1
+    keys = np.searchsorted(ids, summaries.metric_ids) * span + (summaries.starts - first)
+    places: Column = np.searchsorted(keys, np.searchsorted(ids, metric_ids) * span + (starts - first))
+    return places
 
 
 def entries_of(samples: Samples, histograms: Histograms, core: ModuleType | None = CORE) -> Entries:

@@ -5,19 +5,25 @@ metric with a minus. A store finds rows of members and adds them up under the ke
 """
 
 from collections.abc import Container, Mapping, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from central.store.base import IdGroup
 from central.store.buckets import Column
+from central.store.plan import Segment
+
+MOST_SERIES: Final = 10_000
+"""With more series than this, a name's samples are not compared with those of all its series."""
+_MOST_SPANS: Final = 20
 
 
 class Members(NamedTuple):
     """The members of groups.
 
     ``names``, ``series`` and ``untagged`` hold the ids of metrics and of series. ``metrics`` are those that have the
-    series. ``keys`` has the key of the group of each member's id.
+    series. ``keys`` has the key of the group of each member's id. ``spans`` says in which parts of a query's rollups
+    there may be samples without tags; None means in all.
     """
 
     names: list[int]
@@ -25,6 +31,7 @@ class Members(NamedTuple):
     untagged: list[int]
     metrics: list[int]
     keys: dict[int, int]
+    spans: Sequence[Segment] | None = None
 
     @property
     def renamed(self) -> bool:
@@ -35,6 +42,33 @@ class Members(NamedTuple):
         """Those names and series whose ids are among these."""
         names, series = ([member for member in some if member in ids] for some in (self.names, self.series))
         return self._replace(names=names, series=series, untagged=[])
+
+    def untagged_within(self, segments: Sequence[Segment]) -> list[Segment]:
+        """Where to look for samples without tags among raw points, since no rollup has their sums."""
+        if not self.untagged:
+            return []
+        if self.spans is None:
+            return [Segment("raw", segments[0].start, segments[-1].end)]
+        return [*(segment for segment in segments if segment.level == "raw"), *self.spans]
+
+
+def series_of(metric_ids: Sequence[int], limit: int) -> str:
+    """SELECT of the ids of these metrics' series, at most ``limit``. Both stores have the same table."""
+    return f"SELECT id FROM series WHERE metric_id IN ({', '.join(map(str, metric_ids))}) LIMIT {limit}"
+
+
+def spans_of(buckets: Sequence[int], width: int) -> list[Segment]:
+    """Minutes or hours that follow each other as one span each; of many spans, one that covers all.
+
+    ``buckets`` are their starts in order, and ``width`` is in seconds.
+    """
+    spans: list[Segment] = []
+    for start in buckets:
+        if spans and spans[-1].end == start:
+            spans[-1] = spans[-1]._replace(end=start + width)
+        else:
+            spans.append(Segment("raw", start, start + width))
+    return spans if len(spans) <= _MOST_SPANS else [Segment("raw", spans[0].start, spans[-1].end)]
 
 
 def members_of(groups: Sequence[IdGroup]) -> Members:

@@ -7,6 +7,8 @@ rollup by hour. So an exact answer does not cost more when there are more raw po
 from typing import Final, Literal, NamedTuple
 
 Level = Literal["raw", "minute", "hour"]
+WIDTHS: Final[dict[str, int]] = {"minute": 60, "hour": 3_600}
+"""Seconds of a bucket in the rollups of each level."""
 
 WINDOWS: Final[dict[str, int]] = {"1m": 60, "5m": 300, "15m": 900, "1h": 3600, "1d": 86_400}
 MAX_WINDOWS_PER_NAME: Final = 11_000

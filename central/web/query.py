@@ -21,12 +21,12 @@ from central.query.groups import Choice, groups_of, largest, of_groups, whole_na
 from central.query.operations import need_histograms
 from central.query.parameters import Query, check_groups, check_kinds, parse_list, parse_query
 from central.query.render import Notes, render
-from central.query.windows import Windows, fold, fold_entries, not_whole, spans, start_of_window, windows_between
+from central.query.windows import Windows, fold, fold_spread, not_whole, spans, start_of_window, windows_between
 from central.retention import Retention
 from central.spill.spill import Spill
 from central.store.base import ListedName, Metric, Store, StoreError
 from central.store.buckets import no_buckets
-from central.store.distribution import Distribution, no_entries
+from central.store.distribution import Distribution, no_spread
 from central.store.plan import Segment, plan, windows_touched
 from central.web.middleware import ABOUT, ENDS_WITH_CLIENT
 from protocol.item import Fault
@@ -34,11 +34,11 @@ from protocol.times import format_time
 
 _LARGE: Final = 2_000
 """Answers with more numbers are written in a thread, so that ten large ones at once do not delay the ingest."""
-_MANY_ENTRIES: Final = 20_000
-"""The same for answers from more entries of histograms."""
-_HISTOGRAMS_AT_ONCE: Final = 2_000
-"""So many windows of all names are read with their histograms at once. It bounds the memory: some 500 buckets each take
-100 MB together. A window is always of one moment, and all windows are if they are read at once."""
+_MANY_HISTOGRAMS: Final = 200
+"""The same for answers from more histograms."""
+_HISTOGRAMS_AT_ONCE: Final = 50_000
+"""So many histograms are read at once, of all names. It bounds the memory: with 500 buckets each they take 50 MB. A
+window is always of one moment, and all windows are if they are read at once."""
 QUERIES: Final = "queries"
 SLOTS: Final = SlotBounds(at_once=3, of_one_key=1, waiting=64, waiting_of_one_key=16)
 """The slots for queries. A key takes one core of the machine at most, and another key does not wait for it."""
@@ -115,7 +115,7 @@ class QueryEndpoints:
                 at_once = _at_once(query, windows, len(choice.lines))
                 pieces = spans(windows, start, query.end, at_once) if choice.groups else ()
                 parts = [await self._read(query, choice, windows, span) for span in pieces]
-                found = joined(parts or [_answered(query, (), Distribution(no_buckets(), no_entries()), windows)])
+                found = joined(parts or [_answered(query, (), Distribution(no_buckets(), no_spread()), windows)])
                 if query.group_by is not None:
                     choice = choice.with_data(found.summaries)
                 query_log.rows = len(found.summaries.starts)
@@ -155,9 +155,9 @@ class QueryEndpoints:
         if need_histograms(query.columns):
             found = await self.store.distribute(groups, windows.step, segments)
         else:
-            found = Distribution(await self.store.aggregate(groups, windows.step, segments), no_entries())
+            found = Distribution(await self.store.aggregate(groups, windows.step, segments), no_spread())
         make = functools.partial(_answered, query, choice.counters, found, windows)
-        large = len(found.buckets.starts) > _LARGE or len(found.entries.starts) > _MANY_ENTRIES
+        large = len(found.buckets.starts) > _LARGE or len(found.spread.histograms.starts) > _MANY_HISTOGRAMS
         return await asyncio.get_running_loop().run_in_executor(None, make) if large else make()
 
     async def _nearest(self, unknown: Sequence[str], key: Key) -> dict[str, list[str]]:
@@ -205,13 +205,15 @@ def _listed(found: ListedName) -> dict[str, str]:
 
 def _at_once(query: Query, windows: Windows, lines: int) -> int:
     """How many windows of the range are read at once: all, or with histograms so many as bound the memory."""
-    everything = max(1, len(windows.starts))
-    return max(1, _HISTOGRAMS_AT_ONCE // max(1, lines)) if need_histograms(query.columns) else everything
+    if not need_histograms(query.columns):
+        return max(1, len(windows.starts))
+    of_window = lines * -(-query.seconds // windows.step)
+    return max(1, _HISTOGRAMS_AT_ONCE // max(1, of_window))
 
 
 def _answered(query: Query, counters: Sequence[int], found: Distribution, windows: Windows) -> Answered:
     if query.zone is not None:
-        found = Distribution(fold(found.buckets, windows), fold_entries(found.entries, windows))
+        found = Distribution(fold(found.buckets, windows), fold_spread(found.spread, windows))
     return Answered(found.buckets, columns_of(query, found, counters, windows))
 
 

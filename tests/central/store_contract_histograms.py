@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from central.store.base import Row, Store
+from central.store.distribution import entries_of
 from central.store.duck.store import DuckStore
 from central.store.folding import HistogramFold
 from central.store.mysql.store import MySQLStore
@@ -65,7 +66,7 @@ async def spread(
     """What distribute says; its summaries are what aggregate says."""
     found = await store.distribute(whole(ids), window, segments)
     assert as_rows(found.buckets) == as_rows(await store.aggregate(whole(ids), window, segments))
-    ids_found, starts, buckets, weights = (column.tolist() for column in found.entries)
+    ids_found, starts, buckets, weights = (column.tolist() for column in entries_of(*found.spread))
     made = dict(zip(zip(ids_found, starts, buckets, strict=True), weights, strict=True))
     assert len(made) == len(ids_found), "an entry is there twice"
     assert list(made) == sorted(made), "the entries are not in order"
@@ -134,7 +135,7 @@ class HistogramsContract:
         metric = await name(store, "a")
         await store.commit(group([Row(metric.id, NOW, 9, 3 * UNIT, 1, 5), plain(metric, 7)]))
         found = await store.distribute(whole([metric.id]), DAY, [Segment("raw", *FAR)])
-        assert (found.buckets.weights.tolist(), found.entries.weights.tolist()) == ([4 * UNIT], [UNIT])
+        assert (found.buckets.weights.tolist(), entries_of(*found.spread).weights.tolist()) == ([4 * UNIT], [UNIT])
 
     async def test_a_range_without_points_has_no_entries(self, open_store: OpenStore) -> None:
         store = await open_store()
@@ -187,7 +188,7 @@ class HistogramsContract:
         writing = asyncio.create_task(write())
         for _ in range(20):
             found = await store.distribute(whole([metric.id]), DAY, [Segment("hour", *FAR)])
-            assert sum(found.buckets.weights) == sum(found.entries.weights)
+            assert sum(found.buckets.weights) == sum(entries_of(*found.spread).weights)
         asked.set()
         await writing
 

@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from central.store.base import IdGroup, Metric, Row, Store
+from central.store.distribution import entries_of
 from central.store.plan import WINDOWS, Level, Segment, plan
 from central.store.series import NewSeries, SeriesCaps
 from protocol.numbers import MAX_UNITS, UNIT
@@ -63,7 +64,7 @@ async def assert_groups(store: Store, groups: Sequence[IdGroup], rows: Sequence[
 async def assert_spread(store: Store, groups: Sequence[IdGroup], rows: Sequence[Row]) -> None:
     """The samples of the groups are in the buckets of their rows."""
     for level in LEVELS:
-        found = (await store.distribute(groups, DAY, [Segment(level, *FAR)])).entries
+        found = entries_of(*(await store.distribute(groups, DAY, [Segment(level, *FAR)])).spread)
         entries = dict(zip(zip(*(column.tolist() for column in found[:3]), strict=True), found.weights, strict=True))
         assert entries == spread_of(rows_of(groups, rows), *FAR, DAY), level
 
@@ -226,7 +227,7 @@ class TagsContract:
         await store.names.purge()
         await assert_spread(store, [*groups[:4], *groups[5:]], [row for row in rows if row.metric_id != ids[0][0]])
         merged = await store.distribute(groups[4:5], DAY, [Segment("hour", *FAR)])
-        assert (len(merged.buckets.starts), len(merged.entries.starts)) == (0, 0)
+        assert (len(merged.buckets.starts), len(entries_of(*merged.spread).starts)) == (0, 0)
 
     @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
     @given(drawn=st.lists(any_rows(), min_size=1, max_size=30), settled=st.booleans())

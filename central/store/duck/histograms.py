@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from central.store.buckets import Column, wide_column
-from central.store.distribution import Entries, Histograms, Samples, entries_of, no_entries
+from central.store.distribution import Histograms, Samples, Spread, no_spread
 from central.store.duck.engine import Connection, Engine, Lane
 from central.store.duck.sql import (
     HISTOGRAMS,
@@ -25,12 +25,11 @@ from central.store.duck.sql import (
 )
 from central.store.folding import HOUR, MINUTE, SLICE_NAMES, FoldedRow, folded_minutes, folded_rows
 from central.store.members import Members, key_column, members_with_ids
-from central.store.plan import Segment
+from central.store.plan import WIDTHS, Segment
 from protocol.numbers import UNIT, to_units
 
 _NARROW_END: Final = 9 * 10**14
 """Values below it fit into 64 bits as units."""
-_WIDTHS: Final = {"minute": MINUTE, "hour": HOUR}
 _VALUES: Final = (
     "SELECT id FROM metrics WHERE type = 'value' UNION ALL SELECT series.id FROM series"
     " JOIN metrics ON metrics.id = series.metric_id AND metrics.type = 'value'"
@@ -52,10 +51,10 @@ class Missing(NamedTuple):
     buckets: Column
 
 
-def entries(cursor: Connection, members: Members, window: int, segments: Sequence[Segment]) -> Entries:
-    """The entries of all points in the segments, tail included. Call it within a transaction."""
+def spread(cursor: Connection, members: Members, window: int, segments: Sequence[Segment]) -> Spread:
+    """The spread of all points in the segments, tail included. Call it within a transaction."""
     if not members.keys:
-        return no_entries()
+        return no_spread()
     found = _Found(cursor, window)
     for segment in segments:
         if segment.level != "raw" and (members.names or members.series):
@@ -63,7 +62,7 @@ def entries(cursor: Connection, members: Members, window: int, segments: Sequenc
             if len(missing.buckets):
                 found.add_missing(missing, members)
     found.add_raw(raw_sources(members, segments))
-    return found.entries(members)
+    return found.spread(members)
 
 
 class _Found:
@@ -75,10 +74,10 @@ class _Found:
         self.samples: list[Samples] = []
         self.histograms: list[Histograms] = []
 
-    def entries(self, members: Members) -> Entries:
-        """All of it, added up under the keys of groups."""
+    def spread(self, members: Members) -> Spread:
+        """All of it, under the keys of groups."""
         samples, histograms = self.all_samples(), self.all_histograms()
-        return entries_of(
+        return Spread(
             samples._replace(metric_ids=key_column(members, samples.metric_ids)),
             histograms._replace(metric_ids=key_column(members, histograms.metric_ids)),
         )
@@ -110,7 +109,7 @@ class _Found:
 
     def add_missing(self, missing: Missing, members: Members) -> None:
         """The raw points of what was not folded."""
-        width = _WIDTHS[missing.segment.level]
+        width = WIDTHS[missing.segment.level]
         span = Segment("raw", int(missing.buckets.min()), int(missing.buckets.max()) + width)
         wanted = {"m": missing.metric_ids, "b": missing.buckets}
         sources = [

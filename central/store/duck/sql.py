@@ -197,7 +197,7 @@ class Source(NamedTuple):
 def raw_sources(members: Members, segments: Sequence[Segment]) -> list[Source]:
     """The raw points of members: of the segments that ask for them, and of all segments those in the tail.
 
-    No rollup has the sums of samples without tags, so their points are read for the whole range.
+    Of samples without tags, the points are read wherever there may be some, since no rollup has their sums.
     """
     whole = Segment("raw", segments[0].start, segments[-1].end)
     places = [(TAIL, whole), *((POINTS, segment) for segment in segments if segment.level == "raw")]
@@ -208,10 +208,25 @@ def raw_sources(members: Members, segments: Sequence[Segment]) -> list[Source]:
         if members.series:
             condition = f"{within('recorded_at', segment, members.metrics)} AND {_among('series_id', members.series)}"
             sources.append(Source(table, condition, "series_id"))
-    if members.untagged:
-        condition = f"{within('recorded_at', whole, members.untagged)} AND series_id IS NULL"
-        sources += [Source(table, condition, "-metric_id") for table in (TAIL, POINTS)]
+    untagged = [(POINTS, segment) for segment in members.untagged_within(segments)]
+    for table, segment in [(TAIL, whole), *untagged] if members.untagged else ():
+        condition = f"{within('recorded_at', segment, members.untagged)} AND series_id IS NULL"
+        sources.append(Source(table, condition, "-metric_id"))
     return sources
+
+
+def untagged_buckets(members: Members, series: Sequence[int], segment: Segment) -> str:
+    """SELECT of the minutes or hours of a segment in which a name has more samples than all its ``series``.
+
+    The others have no sample without tags: a name has never fewer samples than its series, and none weighs nothing.
+    """
+    parts = [
+        f"SELECT bucket, {sign}samples AS samples FROM {table} WHERE {within('bucket', segment, ids)}"
+        for sign, ids in (("", members.untagged), ("-", series))
+        for table in ROLLUPS[segment.level]
+        if ids
+    ]
+    return f"SELECT bucket FROM ({' UNION ALL '.join(parts)}) GROUP BY bucket HAVING sum(samples) <> 0 ORDER BY bucket"
 
 
 def member_columns(members: Members) -> dict[str, Column]:

@@ -48,9 +48,9 @@ from central.store.duck.retention import DuckRetention
 from central.store.duck.series import DuckSeries
 from central.store.folding import HistogramFold
 from central.store.id_days import days_to_drop, id_day
-from central.store.members import Members, members_of
+from central.store.members import MOST_SERIES, Members, members_of, series_of, spans_of
 from central.store.migrations import MigrationError, OnMigration, load, one_by_one, pending
-from central.store.plan import Segment
+from central.store.plan import WIDTHS, Segment
 from central.store.retention import RetentionStore
 from central.store.series import SeriesStore
 from protocol.numbers import DECIMALS
@@ -247,7 +247,9 @@ class DuckStore:
     async def aggregate(self, groups: Sequence[IdGroup], window: int, segments: Sequence[Segment]) -> Buckets:
         """See Store."""
         members = members_of(groups)
-        return await self.engine.read(lambda cursor: _aggregate(cursor, members, window, segments), lane=Lane.QUERY)
+        return await self.engine.read(
+            lambda cursor: _of_one_snapshot(cursor, members, window, segments), lane=Lane.QUERY
+        )
 
     async def distribute(self, groups: Sequence[IdGroup], window: int, segments: Sequence[Segment]) -> Distribution:
         """See Store."""
@@ -312,6 +314,31 @@ def _aggregate(cursor: Connection, members: Members, window: int, segments: Sequ
     return buckets
 
 
+def _of_one_snapshot(cursor: Connection, members: Members, window: int, segments: Sequence[Segment]) -> Buckets:
+    if not members.untagged:
+        return _aggregate(cursor, members, window, segments)
+    cursor.execute("BEGIN")
+    buckets = _aggregate(cursor, _narrowed(cursor, members, segments), window, segments)
+    cursor.execute("COMMIT")
+    return buckets
+
+
+def _narrowed(cursor: Connection, members: Members, segments: Sequence[Segment]) -> Members:
+    """The members with the spans in which they can have samples without tags. Call it within a transaction."""
+    rollups = [segment for segment in segments if segment.level != "raw"]
+    if not members.untagged or not rollups:
+        return members
+    found = cursor.execute(series_of(members.untagged, MOST_SERIES + 1)).fetchall()
+    if len(found) > MOST_SERIES:
+        return members
+    spans: list[Segment] = []
+    for segment in rollups:
+        statement = sql.untagged_buckets(members, [series_id for (series_id,) in found], segment)
+        buckets = [bucket for (bucket,) in cursor.execute(statement).fetchall()]
+        spans += spans_of(buckets, WIDTHS[segment.level])
+    return members._replace(spans=spans)
+
+
 def _ask(cursor: Connection, statement: str, members: dict[str, Column]) -> Connection:
     """DuckDB finds the table ``members`` by the name of the argument."""
     return cursor.execute(statement)
@@ -320,10 +347,11 @@ def _ask(cursor: Connection, statement: str, members: dict[str, Column]) -> Conn
 def _distribute(cursor: Connection, members: Members, window: int, segments: Sequence[Segment]) -> Distribution:
     """Several statements, and one snapshot for all of them."""
     cursor.execute("BEGIN")
+    members = _narrowed(cursor, members, segments)
     buckets = _aggregate(cursor, members, window, segments)
-    entries = histograms.entries(cursor, members, window, segments)
+    spread = histograms.spread(cursor, members, window, segments)
     cursor.execute("COMMIT")
-    return Distribution(buckets, entries)
+    return Distribution(buckets, spread)
 
 
 def _units(number: Decimal) -> int:

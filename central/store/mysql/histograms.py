@@ -11,7 +11,7 @@ import numpy as np
 
 from central.store.base import StoreError
 from central.store.buckets import Column, wide_column
-from central.store.distribution import Entries, Histograms, Samples, entries_of
+from central.store.distribution import Histograms, Samples, Spread
 from central.store.folding import HOUR, MINUTE, SLICE_NAMES, FoldedRow, folded_minutes, folded_rows
 from central.store.members import Members, key_column, members_with_ids
 from central.store.mysql.connection import AGAIN, Connection, ServerError
@@ -19,12 +19,11 @@ from central.store.mysql.names import take_lock
 from central.store.mysql.pool import Pool
 from central.store.mysql.rows import blob, stamp
 from central.store.mysql.sql import Source, parts_of, raw_sources, stamp_text, statements, within
-from central.store.plan import Segment
+from central.store.plan import WIDTHS, Segment
 
 LOCK: Final = "histograms"
 _NARROW_DIGITS: Final = 18
 """Numbers of units with at most this many digits fit into 64 bits."""
-_WIDTHS: Final = {"minute": MINUTE, "hour": HOUR}
 _DAY: Final = 86_400
 _SNAPSHOT: Final = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"
 _SAME: Final = "h.metric_id = r.metric_id AND h.bucket = r.bucket AND h.samples = r.samples"
@@ -45,8 +44,8 @@ async def begin(connection: Connection) -> None:
     await connection.run("START TRANSACTION WITH CONSISTENT SNAPSHOT")
 
 
-async def entries(connection: Connection, members: Members, window: int, segments: Sequence[Segment]) -> Entries:
-    """The entries of all points in the segments. Call it within a transaction of one snapshot."""
+async def spread(connection: Connection, members: Members, window: int, segments: Sequence[Segment]) -> Spread:
+    """The spread of all points in the segments. Call it within a transaction of one snapshot."""
     samples, histograms = await _raw_points(connection, raw_sources(members, segments), window)
     all_samples, all_histograms = [samples], [histograms]
     for segment in segments:
@@ -57,7 +56,7 @@ async def entries(connection: Connection, members: Members, window: int, segment
             all_histograms += [folded, histograms]
     ids, starts, values = map(np.concatenate, zip(*all_samples, strict=True))
     histogram_ids = np.concatenate([part.metric_ids for part in all_histograms])
-    return entries_of(
+    return Spread(
         Samples(key_column(members, ids), starts, values),
         Histograms(
             key_column(members, histogram_ids),
@@ -103,7 +102,7 @@ async def _raw_of(
     connection: Connection, members: Members, segment: Segment, missing: set[tuple[int, int]], window: int
 ) -> tuple[Samples, Histograms]:
     """The raw points of these ids and buckets, read by ranges of time."""
-    width = _WIDTHS[segment.level]
+    width = WIDTHS[segment.level]
     ranges: list[Segment] = []
     for start in sorted({start for _, start in missing}):
         if ranges and ranges[-1].end == start:
@@ -213,7 +212,7 @@ async def _fold(session: Connection, hour: int, after: int) -> int | None:
         series = dict(await session.rows(f"SELECT id, metric_id FROM series WHERE id IN ({listed})"))
         sources = raw_sources(members_with_ids(ids, series), [whole])
         found = folded_minutes(*await _raw_points(session, sources, MINUTE))
-        for level, rows in zip(_WIDTHS, folded_rows(minutes, stale, hour, found), strict=True):
+        for level, rows in zip(WIDTHS, folded_rows(minutes, stale, hour, found), strict=True):
             for statement in _puts(level, rows):
                 await session.run(statement)
     await session.run("COMMIT")

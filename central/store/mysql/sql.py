@@ -122,7 +122,7 @@ class Source(NamedTuple):
 def raw_sources(members: Members, segments: Sequence[Segment]) -> list[Source]:
     """The raw points of members in the segments that ask for them.
 
-    No rollup has the sums of samples without tags, so their points are read for the whole range.
+    Of samples without tags, the points are read wherever there may be some, since no rollup has their sums.
     """
     sources = []
     for segment in segments:
@@ -133,11 +133,25 @@ def raw_sources(members: Members, segments: Sequence[Segment]) -> list[Source]:
         for ids in parts_of(members.series):
             condition = f"{within('recorded_at', segment, members.metrics)} AND series_id IN ({_listed(ids)})"
             sources.append(Source(condition, "series_id"))
-    if members.untagged:
-        whole = Segment("raw", segments[0].start, segments[-1].end)
-        condition = f"{within('recorded_at', whole, members.untagged)} AND series_id IS NULL"
+    for segment in members.untagged_within(segments):
+        condition = f"{within('recorded_at', segment, members.untagged)} AND series_id IS NULL"
         sources.append(Source(condition, "metric_id * -1e0"))
     return sources
+
+
+def untagged_buckets(members: Members, series: Sequence[int], segment: Segment) -> str:
+    """SELECT of the minutes or hours of a segment in which a name has more samples than all its ``series``.
+
+    The others have no sample without tags: a name has never fewer samples than its series, and none weighs nothing.
+    """
+    parts = [
+        f"SELECT bucket, {sign}samples AS samples FROM rollup_{segment.level} WHERE {within('bucket', segment, ids)}"
+        for sign, ids in (("", members.untagged), *(("-", part) for part in parts_of(series)))
+    ]
+    return (
+        f"SELECT UNIX_TIMESTAMP(bucket) FROM ({' UNION ALL '.join(parts)}) AS found"
+        " GROUP BY bucket HAVING SUM(samples) <> 0 ORDER BY bucket"
+    )
 
 
 def aggregate(members: Members, window: int, segments: Sequence[Segment]) -> str:

@@ -1,7 +1,9 @@
 """central/query/columns.py: which numbers an operation gives, from the summaries and the histograms of windows."""
 
+from collections.abc import Sequence
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import pytest
 
 from central.query.columns import Answered, columns_of, joined
@@ -9,10 +11,11 @@ from central.query.parameters import Query
 from central.query.values import Values
 from central.query.windows import Windows, windows_between
 from central.store.buckets import Buckets
-from central.store.distribution import Distribution, Entries, no_entries
+from central.store.distribution import Distribution, Histograms, no_spread
+from protocol.histogram import encode
 from protocol.numbers import UNIT
 from protocol.times import parse_time
-from tests.central.query.test_percentiles import Window, distribution, told
+from tests.central.query.test_percentiles import Window, histogram_of, told
 from tests.central.store_help import Bucket, columns
 
 COUNTER, VALUE = 5, 6
@@ -23,8 +26,22 @@ def asked(*names: str, fraction_below: int | None = None) -> Query:
     return Query(("a", "b"), names, "1m", 0, 60, None, fraction_below=fraction_below)
 
 
+def distribution(windows: Sequence[Window], *, wide: bool = False) -> Distribution:
+    """What a store gives for windows, two to a name."""
+    summaries, histograms = [], []
+    for at, (samples, unknown) in enumerate(windows):
+        metric_id, start = 5 + at // 2, 60 * (at % 2) - 60
+        values = [value for value, _ in samples]
+        weight = sum(weight for _, weight in samples) + unknown
+        summaries.append(Bucket(metric_id, start, weight, 0, min(values), max(values)))
+        histograms.append((metric_id, start, encode(histogram_of(samples))))
+    ids, starts, encoded = zip(*histograms, strict=True)
+    spread = no_spread()._replace(histograms=Histograms(np.array(ids), np.array(starts), list(encoded)))
+    return Distribution(columns(summaries, wide=wide), spread)
+
+
 def of_summaries(query: Query, summaries: list[Bucket], windows: Windows = HOURS) -> list[Values]:
-    found = Distribution(columns(summaries), no_entries())
+    found = Distribution(columns(summaries), no_spread())
     return columns_of(query, found, [COUNTER], windows)
 
 
@@ -80,10 +97,13 @@ def test_parts_of_a_range_are_joined_in_the_order_of_id_and_time(wide: bool) -> 
     whole = distribution(windows, wide=wide)
     parts = []
     for at in (-60, 0):
-        of_summaries, of_entries = whole.buckets.starts == at, whole.entries.starts == at
+        of_summaries, histograms = whole.buckets.starts == at, whole.spread.histograms
         summaries = Buckets(*(column[of_summaries] for column in whole.buckets))
-        entries = Entries(*(column[of_entries] for column in whole.entries))
-        parts.append(Answered(summaries, columns_of(query, Distribution(summaries, entries), [], minutes)))
+        chosen = np.flatnonzero(histograms.starts == at)
+        encoded = [histograms.encoded[place] for place in chosen.tolist()]
+        some = Histograms(histograms.metric_ids[chosen], histograms.starts[chosen], encoded)
+        part = Distribution(summaries, whole.spread._replace(histograms=some))
+        parts.append(Answered(summaries, columns_of(query, part, [], minutes)))
     found = joined(parts)
     assert [column.tolist() for column in found.summaries] == [column.tolist() for column in whole.buckets]
     expected = columns_of(query, whole, [], minutes)

@@ -12,7 +12,7 @@ from central.query.tags import Group, parse_filters
 from central.query.windows import windows_between
 from central.store.base import IdGroup, Metric
 from central.store.buckets import Buckets
-from central.store.distribution import Distribution, no_entries
+from central.store.distribution import Distribution, no_spread
 from central.store.series import Series
 from protocol.numbers import UNIT
 from tests.central.store_help import Bucket, columns
@@ -87,7 +87,7 @@ def test_lines_without_data_are_left_out() -> None:
 
 def drawn(query: Query, lines: list[Line], found: Buckets) -> bytes:
     windows = windows_between(query.start, query.end, query.seconds)
-    return render(query, lines, found, columns_of(query, Distribution(found, no_entries()), [], windows))
+    return render(query, lines, found, columns_of(query, Distribution(found, no_spread()), [], windows))
 
 
 QUERY = Query(("a",), ("sum",), "1h", 0, 7200, None, group_by=("env",), filters=(), top=1)

@@ -14,7 +14,7 @@ from central.query.operations import WHOLE
 from central.query.percentiles import fraction_below, histograms_of, middles_of, percentile
 from central.query.values import Values
 from central.store.buckets import Column, no_buckets, wide_column
-from central.store.distribution import Distribution, Entries, no_entries
+from central.store.distribution import Counted, Entries, no_entries
 from protocol.histogram import bounds_of, bucket_of, middle_of
 from protocol.numbers import MAX_UNITS, UNIT
 from tests.central.store_help import Bucket, columns
@@ -30,20 +30,26 @@ class Window(NamedTuple):
     unknown: int = 0
 
 
-def distribution(windows: Sequence[Window], *, wide: bool = False) -> Distribution:
-    """What a store gives for windows of one name each, two to a name."""
+def counted(windows: Sequence[Window], *, wide: bool = False) -> Counted:
+    """Summaries and entries of windows, two to a name."""
     summaries, entries = [], []
     for at, (samples, unknown) in enumerate(windows):
         metric_id, start = 5 + at // 2, 60 * (at % 2) - 60
         values = [value for value, _ in samples] or [0]
         weight = sum(weight for _, weight in samples) + unknown
         summaries.append(Bucket(metric_id, start, weight, 0, min(values), max(values)))
-        counted: Counter[int] = Counter()
-        for value, one in samples:
-            counted[bucket_of(value)] += one
-        entries += [(metric_id, start, bucket, counted[bucket]) for bucket in sorted(counted)]
+        histogram = histogram_of(samples)
+        entries += [(metric_id, start, bucket, histogram[bucket]) for bucket in sorted(histogram)]
     made = Entries(*map(wide_column if wide else narrow, zip(*entries, strict=True))) if entries else no_entries()
-    return Distribution(columns(summaries, wide=wide) if summaries else no_buckets(), made)
+    return Counted(columns(summaries, wide=wide) if summaries else no_buckets(), made)
+
+
+def histogram_of(samples: Weighted) -> Counter[int]:
+    """The weight of each bucket."""
+    weights: Counter[int] = Counter()
+    for value, weight in samples:
+        weights[bucket_of(value)] += weight
+    return weights
 
 
 def narrow(numbers: Sequence[int]) -> Column:
@@ -76,7 +82,7 @@ PERCENTS = st.one_of(st.sampled_from([1, 50_000, 95_000, 99_900, 99_999]), st.in
 @settings(max_examples=300, deadline=None)
 @given(WINDOWS, PERCENTS)
 def test_every_percentile_is_within_1_in_256_of_the_true_sample(windows: list[Window], percent: int) -> None:
-    found = told(percentile(histograms_of(distribution(windows)), percent))
+    found = told(percentile(histograms_of(counted(windows)), percent))
     for window, number in zip(windows, found, strict=True):
         assert (number is None) == (window.unknown > 0)
         if number is not None:
@@ -88,7 +94,7 @@ def test_every_percentile_is_within_1_in_256_of_the_true_sample(windows: list[Wi
 @settings(max_examples=200, deadline=None)
 @given(WINDOWS, VALUES)
 def test_a_share_leaves_out_no_more_than_its_own_bucket(windows: list[Window], value: int) -> None:
-    found = told(fraction_below(histograms_of(distribution(windows)), value))
+    found = told(fraction_below(histograms_of(counted(windows)), value))
     for (samples, unknown), number in zip(windows, found, strict=True):
         total = sum(weight for _, weight in samples)
         below = sum(weight for one, weight in samples if bounds_of(bucket_of(one))[1] < value)
@@ -118,7 +124,7 @@ def test_a_share_leaves_out_no_more_than_its_own_bucket(windows: list[Window], v
     ],
 )
 def test_a_percentile_by_nearest_rank(samples: Weighted, percent: int, number: int, wide: bool) -> None:
-    assert told(percentile(histograms_of(distribution([Window(samples)], wide=wide)), percent)) == [number]
+    assert told(percentile(histograms_of(counted([Window(samples)], wide=wide)), percent)) == [number]
 
 
 @pytest.mark.parametrize(
@@ -132,7 +138,7 @@ def test_a_percentile_by_nearest_rank(samples: Weighted, percent: int, number: i
     ],
 )
 def test_a_percentile_is_clamped_to_min_and_max(samples: Weighted, percent: int, number: int) -> None:
-    found = percentile(histograms_of(distribution([Window(samples)], wide=True)), percent)
+    found = percentile(histograms_of(counted([Window(samples)], wide=True)), percent)
     low, high = samples[0][0], samples[-1][0]
     assert told(found) == [min(max(number, low), high)]
 
@@ -140,7 +146,7 @@ def test_a_percentile_is_clamped_to_min_and_max(samples: Weighted, percent: int,
 @pytest.mark.parametrize("size", [10**12, 2**62 - 1, 10**24])
 def test_ranks_of_huge_weights_are_exact(size: int) -> None:
     samples = [(1, size), (2, size), (3, 1)]
-    histograms = histograms_of(distribution([Window(samples)] * 5, wide=size > 2**62))
+    histograms = histograms_of(counted([Window(samples)] * 5, wide=size > 2**62))
     for percent in (1, 49_999, 50_000, 50_001, 99_999):
         assert told(percentile(histograms, percent)) == [true_sample(samples, percent)] * 5
     assert told(fraction_below(histograms, 2)) == [round(Fraction(size * 10**6, 2 * size + 1))] * 5
@@ -149,7 +155,7 @@ def test_ranks_of_huge_weights_are_exact(size: int) -> None:
 def test_a_window_with_a_sample_in_no_histogram_has_no_percentile() -> None:
     samples = [(10, UNIT), (20, UNIT)]
     windows = [Window(samples), Window(samples, unknown=1), Window([], unknown=UNIT), Window(samples)]
-    histograms = histograms_of(distribution(windows))
+    histograms = histograms_of(counted(windows))
     assert told(percentile(histograms, 95_000)) == [20, None, None, 20]
     assert told(fraction_below(histograms, 15)) == [500_000, None, 10**6, 500_000]
     assert told(fraction_below(histograms, 21)) == [10**6] * 4
@@ -157,7 +163,7 @@ def test_a_window_with_a_sample_in_no_histogram_has_no_percentile() -> None:
 
 
 def test_no_windows_give_no_numbers() -> None:
-    histograms = histograms_of(Distribution(no_buckets(), no_entries()))
+    histograms = histograms_of(Counted(no_buckets(), no_entries()))
     assert told(percentile(histograms, 50_000)) == []
     assert told(fraction_below(histograms, 0)) == []
 

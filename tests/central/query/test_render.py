@@ -21,7 +21,7 @@ from central.query.render import render as render_columns
 from central.query.values import Values
 from central.query.windows import windows_between
 from central.store.buckets import Buckets
-from central.store.distribution import Distribution, no_entries
+from central.store.distribution import Distribution, no_spread
 from central.store.plan import WINDOWS
 from protocol.numbers import MAX_UNITS, UNIT, divide_half_even, units_to_text
 from protocol.times import format_time, parse_time
@@ -41,7 +41,7 @@ def query(names: str = "a", operation: str = "sum", window: str = "1h", **change
 def render(asked: Query, ids: Ids, summaries: Buckets, notes: Notes | None = None) -> bytes:
     """The answer from summaries alone; no name is a counter."""
     windows = windows_between(asked.start, asked.end, asked.seconds)
-    made = columns_of(asked, Distribution(summaries, no_entries()), [], windows)
+    made = columns_of(asked, Distribution(summaries, no_spread()), [], windows)
     lines = [Line(name, ids.get(name, NO_KEY)) for name in asked.names]
     return render_columns(asked, lines, summaries, made, notes or Notes())
 

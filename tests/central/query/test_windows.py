@@ -9,9 +9,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from central.query.windows import fold, fold_entries, not_whole, spans, start_of_window, windows_between
+from central.query.windows import fold, fold_spread, not_whole, spans, start_of_window, windows_between
 from central.store.buckets import no_buckets
-from central.store.distribution import Entries, no_entries
+from central.store.distribution import Histograms, Spread, entries_of, no_spread
+from protocol.histogram import encode
 from protocol.times import format_time, parse_time
 from tests.central.store_help import Bucket, columns
 
@@ -161,9 +162,10 @@ def test_folding_histograms_is_exact_and_keeps_their_order(rows: list[tuple[int,
     expected: Counter[tuple[int, int, int]] = Counter()
     for (number, at, bucket), weight in found.items():
         expected[number, max(edge for edge in windows.starts.tolist() if edge <= at), bucket] += weight
-    parts = zip(*((*key, weight) for key, weight in sorted(found.items())), strict=True)
-    entries = Entries(*(np.array(part) for part in parts)) if found else no_entries()
-    folded = zip(*(column.tolist() for column in fold_entries(entries, windows)), strict=True)
+    ids, starts = (np.array([key[place] for key in found], dtype=np.int64) for place in (0, 1))
+    histograms = Histograms(ids, starts, [encode({bucket: weight}) for (_, _, bucket), weight in found.items()])
+    entries = entries_of(*fold_spread(Spread(no_spread().samples, histograms), windows))
+    folded = zip(*(column.tolist() for column in entries), strict=True)
     assert [((number, at, bucket), weight) for number, at, bucket, weight in folded] == sorted(expected.items())
 
 
@@ -188,7 +190,7 @@ def test_a_range_is_read_in_pieces_of_whole_windows(
 def test_folding_nothing_gives_nothing() -> None:
     windows = windows_between(0, DAY, DAY, ZoneInfo("Asia/Kolkata"))
     assert len(fold(no_buckets(), windows).starts) == 0
-    assert len(fold_entries(no_entries(), windows).starts) == 0
+    assert len(fold_spread(no_spread(), windows).samples.starts) == 0
 
 
 @pytest.mark.parametrize(

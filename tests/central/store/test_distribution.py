@@ -8,10 +8,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from central.store.buckets import wide_column
-from central.store.distribution import Entries, Histograms, Samples, buckets_of, entries_of, no_entries
+from central.store.distribution import (
+    Distribution,
+    Entries,
+    Histograms,
+    Samples,
+    Spread,
+    buckets_of,
+    entries_of,
+    no_entries,
+    pieces_of,
+)
 from protocol.histogram import MAX_BUCKET, bucket_of, encode
 from protocol.numbers import MAX_UNITS, UNIT
 from tests.central.cores import each_core
+from tests.central.store_help import Bucket, columns
 
 narrow = st.integers(-(2**62), 2**62) | st.integers(-1000, 1000)
 edges = st.builds(
@@ -70,3 +81,39 @@ def test_entries_are_the_sums_in_order(
         core,
     )
     assert rows(found) == [(*key, expected[key]) for key in sorted(expected)]
+
+
+@given(
+    samples=st.lists(st.tuples(st.integers(1, 3), st.integers(0, 2), narrow)),
+    summaries=st.lists(st.tuples(st.integers(1, 3), st.integers(0, 2), histograms)),
+    most=st.integers(1, 9),
+)
+def test_pieces_have_the_entries_of_the_whole_and_each_window_once(
+    samples: list[tuple[int, int, int]], summaries: list[tuple[int, int, dict[int, int]]], most: int
+) -> None:
+    windows = sorted({(3, 2), *(row[:2] for row in (*samples, *summaries))})
+    spread = Spread(
+        Samples(*(column([sample[place] for sample in samples]) for place in range(3))),
+        Histograms(
+            column([metric_id for metric_id, _, _ in summaries]),
+            column([start for _, start, _ in summaries]),
+            [encode(histogram) for *_, histogram in summaries],
+        ),
+    )
+    found = Distribution(columns([Bucket(*window, 1, 0, 0, 0) for window in windows]), spread)
+    pieces = [*pieces_of(found, most)]
+    assert [row for piece in pieces for row in rows(piece.entries)] == rows(entries_of(*spread))
+    kept = [pair for piece in pieces for pair in zip(piece.buckets.metric_ids, piece.buckets.starts, strict=True)]
+    assert kept == windows
+    for piece in pieces:
+        inside = {*zip(piece.buckets.metric_ids.tolist(), piece.buckets.starts.tolist(), strict=True)}
+        assert {entry[:2] for entry in rows(piece.entries)} <= inside
+        after_the_first = [entry for entry in rows(piece.entries) if entry[:2] != min(inside)]
+        assert len(after_the_first) < most
+
+
+def test_an_answer_without_data_is_one_piece() -> None:
+    empty = column([])
+    found = Distribution(columns([]), Spread(Samples(empty, empty, empty), Histograms(empty, empty, [])))
+    (piece,) = pieces_of(found)
+    assert (len(piece.buckets.starts), len(piece.entries.starts)) == (0, 0)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from central.store.base import IdGroup, Row, StoreError
+from central.store.distribution import entries_of
 from central.store.duck.store import DuckStore
 from central.store.mysql.connection import Session, connect
 from central.store.mysql.histograms import MySQLFolding
@@ -87,7 +88,7 @@ async def assert_folded(
     await delete_points(store)
     levels: tuple[Level, ...] = ("minute", "hour")
     for level in levels:
-        found = (await store.distribute(groups, DAY, [Segment(level, *FAR)])).entries
+        found = entries_of(*(await store.distribute(groups, DAY, [Segment(level, *FAR)])).spread)
         entries = dict(zip(zip(*(column.tolist() for column in found[:3]), strict=True), found.weights, strict=True))
         assert entries == spread_of(rows_of(groups, rows), *FAR, DAY), level
 
