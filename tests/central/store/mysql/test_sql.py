@@ -116,6 +116,26 @@ def test_rows_of_series_count_under_the_keys_of_their_groups() -> None:
     assert "AND recorded_at < '1970-01-02 02:00:00' AND series_id IS NULL" in sql, "of the whole range"
 
 
+MINUTE = Segment("minute", 90_060, 93_600)
+
+
+@pytest.mark.parametrize(
+    ("groups", "window", "segments", "grouped"),
+    [
+        (whole([1, 2]), 60, [MINUTE], False),
+        ([IdGroup(7, 1, (5,)), IdGroup(8, 1, (6,))], 60, [MINUTE], False),
+        ([IdGroup(7, 1, (5, 6))], 60, [MINUTE], True),
+        ([IdGroup(7, 1, (0,))], 60, [MINUTE], True),
+        (whole([1]), 300, [MINUTE], True),
+        (whole([1]), 60, [Segment("raw", 90_001, 90_060), MINUTE], True),
+    ],
+)
+def test_rows_are_grouped_where_a_window_may_have_several(
+    groups: list[IdGroup], window: int, segments: list[Segment], grouped: bool
+) -> None:
+    assert ("GROUP BY 1, 2" in aggregate(members_of(groups), window, segments)) == grouped
+
+
 @pytest.mark.parametrize(("day", "text"), [(0, "p19700101"), (TODAY, "p20260215"), (19_782, "p20240229")])
 def test_a_partition_is_named_after_its_day(day: int, text: str) -> None:
     assert (partition_name(day), partition_day(text)) == (text, day)
