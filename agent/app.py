@@ -28,6 +28,7 @@ from agent.receive.gauge_signs import common_sign, feeds_by_socket
 from agent.receive.intake import Intake
 from agent.receive.sockets import Receivers, SocketSettings, open_receivers, report_passed, room_for_connections
 from agent.receive.streams import StreamLimits
+from agent.reload import changed, difference, in_words
 from agent.settings import Settings
 from agent.spool.agent_id import agent_id
 from agent.spool.batch import random_id
@@ -164,6 +165,21 @@ class Agent:
                 trouble = self._folder.counts.trouble
                 self._tell("samples_lost", f"{lost} samples: neither the disk nor the service took them; {trouble}")
             self._tell("stopped", f"{self.ledger.in_spool} samples wait in the spool for the next start")
+
+    def reload(self, settings: Settings, key: ApiKey) -> str:
+        """Use what of these settings can change while the agent runs. Returns what changed and what cannot, in words.
+
+        Raises StartError, and changes nothing, when the file of authorities is unusable.
+        """
+        found = difference(self._settings, settings)
+        with starting(f"FIESTA_AGENT_CA_FILE {settings.ca_file}", "it must be a PEM file of certificates"):
+            other_key = self._sender.use(key, settings.ca_file)
+        self.spool.bound(SpoolLimits(settings.spool_max_bytes, settings.spool_max_files))
+        if {"prefix", "tags", "host_tags"} & set(found.changed):
+            self.aggregator.name_by(settings.prefix, settings.tag_rules)
+            self._bad.name_by(settings.prefix, settings.tag_rules)
+        self._settings = changed(self._settings, settings)
+        return in_words(found, other_key=other_key)
 
     async def settle(self) -> None:
         """Count what has come so far, in steps between which the sockets are read."""

@@ -1,13 +1,14 @@
 """What a service says to systemd, and what systemd says to it.
 
-The messages ready, alive and stopping are those of sd_notify(3). The environment says where they go and how often
-systemd expects a sign of life. The journal takes a line's level from a mark at its start and removes the mark, so that
-`journalctl -p warning` shows warnings: see sd-daemon(3), and JOURNAL_STREAM in systemd.exec(5).
+The messages ready, reloading, alive and stopping are those of sd_notify(3). The environment says where they go and how
+often systemd expects a sign of life. The journal takes a line's level from a mark at its start and removes the mark, so
+that `journalctl -p warning` shows warnings: see sd-daemon(3), and JOURNAL_STREAM in systemd.exec(5).
 """
 
 import asyncio
 import os
 import socket
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Final, TextIO
@@ -45,6 +46,10 @@ class Notifier:
     def ready(self) -> None:
         """Report that this process is ready."""
         self._report("READY=1")
+
+    def reloading(self) -> None:
+        """Report that the settings are read again. Call ``ready`` when that has ended, well or not."""
+        self._report(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
     def alive(self) -> None:
         """Send a sign of life. Call it from the loop that does the work, at least every ``pause`` seconds."""

@@ -169,6 +169,13 @@ class Aggregator:
         self.cut(start)
         return self.closed()
 
+    def name_by(self, prefix: str, rules: TagRules) -> None:
+        """Name what is fed from now on by these rules. What was fed before is counted first, by the old ones."""
+        if self.core:
+            self.core.forget()
+        self.settle()
+        self._grouper = LineGrouper(prefix, rules, self._ledger.reject)
+
     def live_names(self) -> int:
         """How many names the open window has since the last ``settle``. A name counts once per type."""
         return self._room.names

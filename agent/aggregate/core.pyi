@@ -36,6 +36,9 @@ class Core:
         next time.
         """
 
+    def forget(self) -> None:
+        """Let the next ``take`` forget what ``learn`` returned. Until then, new names are not learned."""
+
     @staticmethod
     def merge(histograms: list[bytes], /) -> bytes:
         """See protocol.histogram.merge."""

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from functools import wraps
+from inspect import signature
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
@@ -62,6 +63,8 @@ def _settled(command: Callable[..., Any]) -> Callable[..., Any]:
             settings = load_settings(os.environ, config)
         except SettingsError as error:
             _fail(str(error), code=2)
+        if "config" in signature(command).parameters:
+            rest["config"] = config
         return command(settings, **rest)
 
     return wrapped
@@ -96,28 +99,63 @@ def main() -> None:
 
 @main.command()
 @_settled
-def run(settings: Settings) -> None:
-    """Receive, keep and send until SIGTERM, SIGHUP or Ctrl-C.
+def run(settings: Settings, config: Path | None) -> None:
+    """Receive, keep and send until SIGTERM or Ctrl-C, or until its terminal goes away.
 
-    Then flush, send for up to 3 s and exit 0. What central has not taken by then stays in the spool and goes
+    SIGHUP reads the settings again. The log says which of them changed, and which need a restart. If one is wrong,
+    nothing changes.
+
+    At the end, flush, send for up to 3 s and exit 0. What central has not taken by then stays in the spool and goes
     out after the next start.
     """
     try:
         refuse_proxy(settings.central_url, os.environ)
-        uvloop.run(_run(settings, _key(settings), log_to(standard_error())))
+        uvloop.run(_run(settings, _key(settings), log_to(standard_error()), config))
     except StartError as error:
         _fail(str(error))
 
 
-async def _run(settings: Settings, key: ApiKey, log: Tell) -> None:
-    stop = asyncio.Event()
-    hangs_up = signal.getsignal(signal.SIGHUP) != signal.SIG_IGN  # false under nohup
-    for number in (signal.SIGTERM, signal.SIGINT, *([signal.SIGHUP] if hangs_up else [])):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+async def _run(settings: Settings, key: ApiKey, log: Tell, config: Path | None) -> None:
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
     tell = not_too_often(log, steady_time)
     passed = passed_sockets(os.environ, os.getpid())
     notify = Notifier(os.environ, os.getpid(), send_datagram)
-    await Agent(settings, key, tell, Outside(notify=notify, share=share_of(host_name())), passed).run(stop)
+    agent = Agent(settings, key, tell, Outside(notify=notify, share=share_of(host_name())), passed)
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # ignored under nohup
+        had_terminal = _has_terminal()
+
+        def hang_up() -> None:
+            if had_terminal and not _has_terminal():
+                stop.set()
+            else:
+                _reload(agent, config, tell, notify)
+
+        loop.add_signal_handler(signal.SIGHUP, hang_up)
+    await agent.run(stop)
+
+
+def _has_terminal() -> bool:
+    """Whether this process has a terminal that can end it. Services have none."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_CLOEXEC))
+    except OSError:
+        return False
+    return True
+
+
+def _reload(agent: Agent, config: Path | None, tell: Tell, notify: Notifier) -> None:
+    """Read the settings again, and use what can change. A fault changes nothing and is one line of the log."""
+    notify.reloading()
+    try:
+        settings = load_settings(os.environ, config)
+        told = agent.reload(settings, ApiKey(settings.api_key, settings.api_key_file))
+    except (SettingsError, BadKeyError, StartError) as error:
+        tell("reload_failed", f"nothing has changed: {'; '.join(str(error).splitlines())}")
+    else:
+        tell("reloaded", told)
+    notify.ready()
 
 
 @main.command()

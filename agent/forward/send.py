@@ -56,6 +56,17 @@ class Sender:
         if self._connection is not None:
             await self._connection.close()
 
+    def use(self, key: ApiKey, ca_file: Path | None) -> bool:
+        """Use another key and other authorities. Returns whether it is another key. Changes nothing when it raises.
+
+        The key goes with the next request, the authorities certify the next connection. Raises OSError when
+        ``ca_file`` is unusable.
+        """
+        if self._authorities is not None:
+            self._authorities.use(ca_file)
+        changed, self._key = key.value != self._key.value, key
+        return changed
+
     async def post(self, batch_id: str, body: bytes, types: str = "") -> Reply:
         """Send a batch under its id. For ``types`` see agent.spool.batch. Raises UnreachableError."""
         self._key.try_reread()
@@ -123,6 +134,11 @@ class Authorities:
         """Text to add to a failure message when the file has become unusable."""
         self._file = ca_file
         self._context = tls_context(ca_file)
+
+    def use(self, ca_file: Path | None) -> None:
+        """Read another file. Raises OSError when it is unusable; then the one before stays."""
+        self._context = tls_context(ca_file)
+        self._file, self.fault = ca_file, ""
 
     async def read_again(self) -> ssl.SSLContext:
         """A TLS context with the authorities as they are now. The last good ones when the file cannot be read."""

@@ -37,6 +37,10 @@ class BadLines:
         self._rejected = 0
         self._last_shown: dict[str, float] = {}  # reasons are few
 
+    def name_by(self, prefix: str, rules: TagRules) -> None:
+        """Inspect lines by these rules from now on."""
+        self._prefix, self._rules = prefix, rules
+
     @property
     def armed(self) -> bool:
         """Whether the next lines should be inspected."""

@@ -77,6 +77,10 @@ class Spool:
         self.folder.try_to(self.take_replays)  # each window tries again
         self._trim()
 
+    def bound(self, limits: SpoolLimits) -> None:
+        """Use these limits from the next write on."""
+        self._limits = limits
+
     def close(self) -> None:
         """Release the folder. The files stay for the next run."""
         self.folder.close()

@@ -171,6 +171,16 @@ static PyObject *core_take(PyObject *object, PyObject *Py_UNUSED(none))
     return taken;
 }
 
+/* The next take forgets all meanings: a full table has no others. Until then, lines that are new are not counted. */
+static PyObject *core_forget(PyObject *object, PyObject *Py_UNUSED(none))
+{
+    Core *self = (Core *)object;
+    if (refuse_reentry(self))
+        return NULL;
+    self->table.full = 1;
+    Py_RETURN_NONE;
+}
+
 static PyObject *core_left(PyObject *object, void *Py_UNUSED(closure))
 {
     const Core *self = (Core *)object;
@@ -253,6 +263,7 @@ static PyMethodDef methods[] = {
     {"feed", core_feed, METH_O, NULL},
     {"read", core_read, METH_VARARGS, NULL},
     {"take", core_take, METH_NOARGS, NULL},
+    {"forget", core_forget, METH_NOARGS, NULL},
     {"merge", merge_histograms, METH_O | METH_STATIC, NULL},
     {NULL, NULL, 0, NULL},
 };

@@ -125,6 +125,7 @@ async def an_agent(
     passed: Sequence[socket.socket] = (),
     *,
     around: Mapping[str, str] | None = None,
+    config: Path | None = None,
     **settings: str,
 ) -> AsyncIterator[AgentProcess]:
     """A running agent, killed at the end if it still runs. It gets the sockets ``passed`` as systemd would do it;
@@ -133,7 +134,11 @@ async def an_agent(
     numbers = [sock.fileno() for sock in passed]
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        *(["-c", PASS_ON, ",".join(map(str, numbers))] if numbers else ["-m", "agent", "run"]),
+        *(
+            ["-c", PASS_ON, ",".join(map(str, numbers))]
+            if numbers
+            else ["-m", "agent", "run", *(["--config", str(config)] if config else [])]
+        ),
         env=environment(folder, url, **settings) | dict(around or {}),
         stderr=asyncio.subprocess.PIPE,
         pass_fds=numbers,

@@ -5,7 +5,7 @@ import json
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -141,16 +141,7 @@ async def test_lines_sent_during_a_stop_are_counted_or_refused(tmp_path: Path) -
     assert spooled == taken
 
 
-@pytest.fixture
-def a_terminal() -> Iterator[None]:
-    """The terminal's signal is not ignored, as it is where the tests run without one: an agent would ignore it too."""
-    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
-    yield
-    signal.signal(signal.SIGHUP, before)
-
-
-@pytest.mark.usefixtures("a_terminal")
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_a_stop_while_the_service_is_down_keeps_everything(tmp_path: Path, number: signal.Signals) -> None:
     async with an_agent(tmp_path, "http://127.0.0.1:1", FLUSH_INTERVAL="60") as agent:
         agent.send(lines("a"))

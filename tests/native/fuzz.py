@@ -68,6 +68,11 @@ class Steps:
             here.send(text)
             self._same_end(self.model.feed(text), lambda: self.core.read(there.fileno(), 2))
 
+    def forget(self) -> None:
+        """Forget all names, as at a reload."""
+        self.core.forget()
+        self.take()
+
     def take(self) -> None:
         """Take from both; the sums are looked at later."""
         sums, left = self.core.take()
@@ -97,7 +102,7 @@ def steps(dice: Random) -> None:
     both = Steps(dice)
     alive = both.alive
     for _ in range(dice.randrange(1, 12)):
-        dice.choice((both.feed, both.feed, both.read, both.take, both.look))()
+        dice.choice((both.feed, both.feed, both.read, both.take, both.forget, both.look))()
     del both
     gc.collect()
     assert not alive

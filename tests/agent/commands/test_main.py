@@ -98,12 +98,12 @@ async def test_a_locked_spool_and_a_port_in_use_are_one_line(tmp_path: Path) -> 
         ("exec 2>/dev/full", signal.SIGTERM, False),
         ("exec 2> >(:)", signal.SIGTERM, False),
         ("exec <&- >&- 2>&-", signal.SIGTERM, False),
-        ("", signal.SIGHUP, False),
+        ("", signal.SIGHUP, True),
         ("trap '' HUP", signal.SIGHUP, True),
     ],
-    ids=["a full disk", "nobody", "nothing", "a terminal that went", "nohup"],
+    ids=["a full disk", "nobody", "nothing", "a reload", "nohup"],
 )
-async def test_an_agent_works_with_any_log_and_ends_with_its_terminal(
+async def test_an_agent_works_with_any_log_and_ends_at_a_signal(
     tmp_path: Path, shell: str, number: signal.Signals, goes_on: bool
 ) -> None:
     path = str(tmp_path / "lines")
@@ -125,6 +125,27 @@ async def test_an_agent_works_with_any_log_and_ends_with_its_terminal(
             assert await process.wait() == 0
     ((listed),) = list_spool(tmp_path / "spool")
     assert listed.samples == 1
+
+
+@pytest.mark.parametrize("shell", ["", "trap '' HUP"], ids=["plain", "nohup"])
+async def test_an_agent_ends_with_its_terminal_unless_under_nohup(tmp_path: Path, shell: str) -> None:
+    ours, terminal = os.openpty()
+    with NotifySocket(tmp_path / "notify") as systemd:
+        process = await asyncio.create_subprocess_exec(
+            *("env", "--default-signal=HUP", "setsid", "--ctty"),
+            *("bash", "-c", f'{shell}\nexec "$0" -m agent run', sys.executable),
+            env=environment(tmp_path / "spool", "http://127.0.0.1:1") | systemd.environ,
+            stdin=terminal,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+        os.close(terminal)
+        await systemd.until("READY=1")
+        os.close(ours)  # the window of the terminal is closed
+        if shell:
+            await systemd.again("STATUS=")
+            process.terminate()
+        async with asyncio.timeout(60):
+            assert await process.wait() == 0
 
 
 async def test_a_config_file_is_read(tmp_path: Path) -> None:

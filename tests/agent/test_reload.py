@@ -1,0 +1,138 @@
+"""SIGHUP: what can change changes, the log names what cannot, and a bad file changes nothing."""
+
+import signal
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.aggregate.aggregator import AggregateOptions, Aggregator
+from agent.aggregate.compiled import MaybeCore
+from agent.ledger import Ledger
+from agent.reload import CHANGEABLE, changed, difference, in_words
+from agent.settings import Settings, load_settings
+from protocol.statsd import KEEP
+from protocol.statsd_tags import TagRules
+from runtime.systemd import Notifier
+from tests.agent.cores import each_core
+from tests.agent.fakes import KEY, RealCentral
+from tests.agent.process import AgentProcess, an_agent
+
+OLD = Settings()
+OTHER_KEY = "gf_abcdefghijkl_9876543210987654321098765432109876543210987"
+
+
+@pytest.mark.parametrize(
+    ("new", "told"),
+    [
+        ({}, "nothing has changed"),
+        ({"prefix": "web", "tags": "drop"}, "changed: prefix, tags"),
+        ({"api_key": "secret"}, "changed: api_key"),
+        ({"tcp": ("127.0.0.1", 1)}, "nothing has changed; after a restart only: tcp"),
+        (
+            {"prefix": "web", "max_names": 5, "unix": Path("a")},
+            "changed: prefix; after a restart only: unix, max_names",
+        ),
+    ],
+)
+def test_the_difference_is_told_by_the_names_of_settings(new: dict[str, Any], told: str) -> None:
+    assert in_words(difference(OLD, replace(OLD, **new)), other_key=False) == told
+
+
+def test_a_key_that_was_replaced_in_its_file_is_told() -> None:
+    assert in_words(difference(OLD, OLD), other_key=True) == "changed: the key in the file"
+    one = replace(OLD, api_key="a")
+    assert in_words(difference(OLD, one), other_key=True) == "changed: api_key"
+
+
+def test_what_cannot_change_stays_until_the_restart() -> None:
+    new = load_settings({"FIESTA_AGENT_PREFIX": "web", "FIESTA_AGENT_MAX_NAMES": "5", "FIESTA_AGENT_SPOOL_DIR": "x"})
+    held = changed(OLD, new)
+    assert (held.prefix, held.max_names, held.spool_dir) == ("web.", OLD.max_names, OLD.spool_dir)
+    assert difference(held, new).fixed == ("spool_dir", "max_names")
+    assert {each.name for each in fields(Settings)} >= CHANGEABLE
+
+
+@each_core
+def test_lines_get_the_names_that_held_when_they_came(core: MaybeCore) -> None:
+    ledger = Ledger()
+    aggregator = Aggregator(AggregateOptions(prefix="old."), ledger, core)
+    aggregator.feed(b"a:1|c\na:2|ms|#env:prod\nd:5|g")
+    aggregator.name_by("new.", TagRules("append"))
+    aggregator.feed(b"a:1|c\na:2|ms|#env:prod\nd:+1|g")
+    aggregator.name_by("", KEEP)
+    aggregator.feed(b"a:1|c")
+    found = {(entry.item.name, entry.item.tags or "") for entry in aggregator.close(0).items}
+    assert found == {
+        *(("old.a", ""), ("old.a", "env:prod"), ("old.d", "")),
+        *(("new.a", ""), ("new.a.env.prod", ""), ("new.d", ""), ("a", "")),
+    }
+    assert (ledger.received, ledger.in_window, ledger.dropped.total()) == (7, 0, 0)
+
+
+def test_systemd_hears_that_a_reload_began_and_ended() -> None:
+    said: list[bytes] = []
+    notify = Notifier({"NOTIFY_SOCKET": "/x"}, 1, lambda _, message: said.append(message))
+    notify.reloading()
+    notify.ready()
+    first, *rest = said[0].decode().splitlines()
+    assert first == "RELOADING=1"
+    assert rest[0].startswith("MONOTONIC_USEC=")
+    assert said[1] == b"READY=1"
+
+
+async def reloaded(agent: AgentProcess, event: str) -> str:
+    """What the log says about a reload."""
+    agent.process.send_signal(signal.SIGHUP)
+    await agent.until(event)
+    return str([entry for entry in agent.log if entry["event"] == event][-1]["message"])
+
+
+async def test_a_running_agent_takes_a_new_prefix_and_a_new_key(tmp_path: Path) -> None:
+    config, key = tmp_path / "agent.toml", tmp_path / "key"
+    config.write_text('prefix = "old"\n')
+    key.write_text(KEY)
+    async with (
+        RealCentral().serving() as central,
+        an_agent(tmp_path / "spool", central, config=config, API_KEY="", API_KEY_FILE=str(key)) as agent,
+    ):
+        agent.send(["a:1|c"])
+        await central.until(lambda: central.total("old.a") == 1)
+        config.write_text('prefix = "new"\nmax_names = 7\nhost_tags = "host:web-1"\n')
+        told = await reloaded(agent, "reloaded")
+        assert told == "changed: prefix, host_tags; after a restart only: max_names"
+        agent.send(["a:1|c"])
+        await central.until(lambda: central.total("new.a") == 1)
+
+        for text, fault in (
+            ('prefix = "a b"\n', "prefix (in "),
+            ("prefix = \n", "is not TOML"),
+            ('colour = "red"\n', "is not a setting"),
+        ):
+            config.write_text(text)
+            agent.log.clear()
+            told = await reloaded(agent, "reload_failed")
+            assert told.startswith("nothing has changed: ")
+            assert fault in told
+        key.write_text("two words")
+        config.write_text('prefix = "third"\n')
+        agent.log.clear()
+        assert "must hold one key" in await reloaded(agent, "reload_failed")
+        agent.send(["b:1|c"])
+        await central.until(lambda: central.total("new.b") == 1)
+        assert (await agent.status())["dropped"] == {} or sum((await agent.status())["dropped"].values()) == 0
+
+
+async def test_another_key_goes_with_the_next_batch(tmp_path: Path) -> None:
+    config = tmp_path / "agent.toml"
+    config.write_text(f'api_key = "{OTHER_KEY}"\n')
+    async with (
+        RealCentral().serving() as central,
+        an_agent(tmp_path / "spool", central, config=config, API_KEY="") as agent,
+    ):
+        agent.send(["a:1|c"])
+        await agent.until("hold")
+        config.write_text(f'api_key = "{KEY}"\n')
+        assert await reloaded(agent, "reloaded") == "changed: api_key"
+        assert KEY not in str(agent.log)
