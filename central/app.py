@@ -270,6 +270,7 @@ def _endpoints(
             redis.announce,
             bodies,
             outside.clock,
+            redis.limiter.used,
             KeyRules(settings.rate_limit_default, other_admin=settings.admin_key is not None),
         ),
         metrics=MetricEndpoints(store, names, commits),

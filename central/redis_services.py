@@ -39,6 +39,8 @@ class RedisServices:
             self.limits = RedisLimiter(self._address, seconds=limit_seconds, clock=ticks)
             if settings.queue_connection == "redis":
                 self.spill = Spill(RedisLink(self._address, seconds=SECONDS), max_bytes=settings.spill_max_bytes)
+        self.limiter: Limiter = self.limits or LocalLimiter()
+        """The rate limiter."""
 
     async def fault(self) -> str | None:
         """What is wrong with Redis, or None. It asks Redis if the last call for a rate limit failed."""
@@ -54,11 +56,6 @@ class RedisServices:
     def used(self) -> bool:
         """Whether the service uses Redis."""
         return self._address is not None
-
-    @property
-    def limiter(self) -> Limiter:
-        """The rate limiter."""
-        return self.limits or LocalLimiter()
 
     def start(self, auth: Auth, store: Store, names: Names, commits: GroupCommit, clock: Callable[[], float]) -> None:
         """Start listening for changed keys, and draining the spill."""

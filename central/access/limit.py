@@ -23,19 +23,30 @@ class Decision(NamedTuple):
         return headers
 
 
+class Used(NamedTuple):
+    """How many requests a key has sent, as far as this process knows."""
+
+    this_minute: int
+    last_minute: int
+
+
 class Limiter(Protocol):
     """Counts requests per key and decides whether each may pass."""
 
     async def hit(self, key_id: int, limit: int, now: float) -> Decision:
         """Count a request at ``now`` (UTC seconds) against ``limit`` per minute."""
 
+    def used(self, key_id: int, now: float) -> Used:
+        """The key's requests in the minute of ``now`` and in the one before. Counts nothing."""
+
 
 class LocalLimiter:
-    """Counts in this process, per minute of the clock. It needs one int per key."""
+    """Counts in this process, per minute of the clock. It needs two ints per key."""
 
     def __init__(self) -> None:
         self._minute = 0
         self._counts: dict[int, int] = {}
+        self._before: dict[int, int] = {}
 
     async def hit(self, key_id: int, limit: int, now: float) -> Decision:
         """See Limiter."""
@@ -45,10 +56,17 @@ class LocalLimiter:
         """Count one request and return the key's count. When the clock steps, forward or back, counts start again."""
         minute = int(now // 60)
         if minute != self._minute:
+            self._before = self._counts if minute == self._minute + 1 else {}
             self._minute = minute
             self._counts = {}
         count = self._counts[key_id] = self._counts.get(key_id, 0) + 1
         return count
+
+    def used(self, key_id: int, now: float) -> Used:
+        """See Limiter."""
+        minutes = {self._minute: self._counts, self._minute - 1: self._before}
+        this, last = (minutes.get(int(now // 60) - back, {}).get(key_id, 0) for back in (0, 1))
+        return Used(this, last)
 
     def learn(self, key_id: int, count: int, minute: int) -> None:
         """Raise the key's count to ``count``, which all processes together have counted in ``minute``."""

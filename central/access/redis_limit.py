@@ -19,7 +19,7 @@ from typing import Final
 import structlog
 from redis.asyncio import Redis
 
-from central.access.limit import Decision, LocalLimiter, decide
+from central.access.limit import Decision, LocalLimiter, Used, decide
 from central.redis_link import PROBE_SECONDS, Breaker, RedisAddress, RedisDown, RedisLink, RedisRefused
 
 LIMIT_SECONDS: Final = 0.05
@@ -64,6 +64,10 @@ class RedisLimiter:
         if count <= limit:  # otherwise the key is over its limit, whatever Redis counts
             count = max(count, await self._shared_count(key_id, int(now // 60)))
         return decide(count, limit, now)
+
+    def used(self, key_id: int, now: float) -> Used:
+        """See Limiter: the count of all processes as of this process's last request of the key."""
+        return self._local.used(key_id, now)
 
     async def probe(self) -> None:
         """Ask Redis whether it answers again. Never raises."""

@@ -94,6 +94,7 @@ function words(status, said, retry, hasKey, fault) {
   if (status === 503) return { title: "The service cannot answer now", text: sentence(said, again) };
   if (status >= 500) return { title: "The service failed", text: sentence(said, again) };
   if (fault.code === "RANGE_TOO_LARGE") return { title: "Too many windows for one answer", text: sentence(said) };
+  if (fault.code === "LAST_ADMIN_KEY") return { title: "This is the last admin key", text: sentence(said) };
   const place = fault.details?.field;
   return { title: place ? `Please check: ${place}` : `Refused (${status})`, text: sentence(said) };
 }

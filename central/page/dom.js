@@ -35,6 +35,11 @@ export function choice(legend, name, options, chosen, changed) {
   return { node, choose };
 }
 
+/** A cell of a table, which says its column where the screen is too narrow for one. */
+export function cell(label, attributes, ...children) {
+  return el("td", { "data-label": label, ...attributes }, children);
+}
+
 /** A label above a control. */
 export function field(label, control, hint) {
   control.id ||= `field-${++field.count}`;

@@ -1,5 +1,6 @@
 /** Wires the page: which part is shown, the key, the colours. Only this file imports all others. */
 
+import { Admin } from "./admin.js";
 import { createSession, send } from "./api.js";
 import { el, notice } from "./dom.js";
 import { Explore } from "./explore.js";
@@ -8,8 +9,8 @@ import { showKey } from "./key.js";
 import { showReference } from "./reference.js";
 import { Service } from "./service.js";
 
-const VIEWS = ["metrics", "api", "service"];
-const TITLES = { metrics: "Metrics", api: "API", service: "Service" };
+const VIEWS = ["metrics", "api", "service", "admin"];
+const TITLES = { metrics: "Metrics", api: "API", service: "Service", admin: "Administer" };
 
 /** Which part the address names; /docs without a word is the reference. */
 function viewOf(place) {
@@ -72,6 +73,7 @@ async function start() {
   const tools = { spec: reply.json, session, say };
   const views = {
     metrics: new Explore(document.getElementById("view-metrics"), { ...tools, first: howToStart(say), visible: () => viewOf(location) === "metrics" }),
+    admin: new Admin(document.getElementById("view-admin"), { ...tools, visible: () => viewOf(location) === "admin" }),
     api: showReference(document.getElementById("view-api"), tools),
   };
   show(views);

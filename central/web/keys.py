@@ -10,6 +10,7 @@ from aiohttp import web
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from central.access.auth import DEFAULT_SCOPES, Auth, Key
+from central.access.limit import Used
 from central.access.uses import KeyUses
 from central.errors import ApiError, invalid
 from central.ingest.answers import Answer
@@ -67,7 +68,10 @@ class KeyRules(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class KeyEndpoints:
-    """``announce`` tells the other central processes the id of a key that was changed, revoked or rotated."""
+    """``announce`` tells the other central processes the id of a key that was changed, revoked or rotated.
+
+    ``requests`` gives the requests of a key by its id, at a time in UTC seconds.
+    """
 
     store: Store
     auth: Auth
@@ -75,6 +79,7 @@ class KeyEndpoints:
     announce: Callable[[int], Awaitable[None]]
     bodies: Bodies
     clock: Callable[[], float]
+    requests: Callable[[int, float], Used]
     rules: KeyRules
 
     async def list(self, request: web.Request, key: Key) -> Answer:
@@ -148,6 +153,7 @@ class KeyEndpoints:
 
     def _shown(self, row: KeyRow) -> dict[str, Any]:
         used = self.uses.latest(row.id, row.last_used_at)
+        requests = self.requests(row.id, self.clock())
         return {
             "id": row.id,
             "name": row.name,
@@ -157,6 +163,8 @@ class KeyEndpoints:
             "created_at": format_time(row.created_at),
             "expires_at": _time(row.expires_at),
             "last_used_at": _time(used),
+            "requests_this_minute": requests.this_minute,
+            "requests_last_minute": requests.last_minute,
             "revoked_at": _time(row.revoked_at),
         }
 

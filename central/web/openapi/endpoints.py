@@ -26,6 +26,8 @@ _KEY: Final[Json] = {
     "created_at": "2026-02-15T00:00:00Z",
     "expires_at": None,
     "last_used_at": "2026-02-15T09:30:12Z",
+    "requests_this_minute": 12,
+    "requests_last_minute": 61,
     "revoked_at": None,
 }
 _FRESH_KEY: Final[Json] = {**_KEY, "key": f"gf_q7w3k9x2m5ab_{'x' * 43}"}

@@ -124,17 +124,8 @@ def _answer_schemas() -> Json:
     }
 
 
-def _admin_schemas() -> Json:
-    scopes = {"type": "array", "minItems": 1, "maxItems": 3, "items": {"type": "string", "enum": list(SCOPES)}}
-    limit = {"type": "integer", "minimum": 1, "maximum": MAX_RATE_LIMIT, "description": "Requests per minute."}
-    key_name = {
-        "type": "string",
-        "minLength": 1,
-        "maxLength": 255,
-        "pattern": r"^[^\x00-\x1f\x7f]+$",
-        "description": "Who uses it; any text without control characters.",
-    }
-    key = {
+def _key_fields(scopes: Json, limit: Json) -> Json:
+    return {
         "id": {"type": "integer", "minimum": 1},
         "name": {"type": "string"},
         "prefix": {"type": "string", "description": "The public part of the key."},
@@ -147,8 +138,27 @@ def _admin_schemas() -> Json:
             "format": "date-time",
             "description": "When the key was last used. Up to a minute late if the service has several processes.",
         },
+        "requests_this_minute": {
+            "type": "integer",
+            "minimum": 0,
+            "description": "Requests that count against the limit, as far as the answering process knows.",
+        },
+        "requests_last_minute": {"type": "integer", "minimum": 0, "description": "The same of the minute before."},
         "revoked_at": {"type": ["string", "null"], "format": "date-time"},
     }
+
+
+def _admin_schemas() -> Json:
+    scopes = {"type": "array", "minItems": 1, "maxItems": 3, "items": {"type": "string", "enum": list(SCOPES)}}
+    limit = {"type": "integer", "minimum": 1, "maximum": MAX_RATE_LIMIT, "description": "Requests per minute."}
+    key_name = {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": 255,
+        "pattern": r"^[^\x00-\x1f\x7f]+$",
+        "description": "Who uses it; any text without control characters.",
+    }
+    key = _key_fields(scopes, limit)
     expires = {"type": ["string", "null"], "pattern": TIME_PATTERN, "description": "A future time; null: never."}
     return {
         "Key": record(key),

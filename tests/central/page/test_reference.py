@@ -22,8 +22,19 @@ OPERATIONS: Final = [
 AXE: Final = Path(__file__).parents[2] / "end_to_end" / "node" / "node_modules" / "axe-core" / "axe.min.js"
 WIDER: Final = "document.documentElement.scrollWidth - window.innerWidth"
 DRAWN: Final = f"/#metrics?name=shop.orders,shop.refunds,{'long.name.' * 8}&window=1m"
-PARTS: Final = {"/": ".hero", DRAWN: ".result canvas", "/#api": "#op-errors", "/#service": ".facts dt"}
+PARTS: Final = {
+    "/": ".hero",
+    DRAWN: ".result canvas",
+    "/#api": "#op-errors",
+    "/#service": ".facts dt",
+    "/#admin": ".acts button",
+}
 """Each part of the page by its address, and what is there once it is drawn."""
+
+
+def key_of(site: Site, address: str) -> str | None:
+    """The key with which a part is looked at."""
+    return {"/": None, "/#admin": site.central.key}.get(address, site.key)
 
 
 async def opened(page: Page, name: str) -> Locator:
@@ -243,7 +254,7 @@ async def test_all_can_be_done_with_the_keyboard_and_focus_is_seen(site: Site) -
 
 @pytest.mark.parametrize("address", PARTS)
 async def test_a_phone_needs_no_scrolling_sideways(site: Site, address: str) -> None:
-    async with window(site, address, key=None if address == "/" else "", width=375) as page:
+    async with window(site, address, key=key_of(site, address), width=375) as page:
         await expect(page.locator(PARTS[address]).first).to_be_attached()
         if address == "/#api":
             await page.locator("details").evaluate_all("all => all.forEach((one) => { one.open = true; })")
@@ -275,7 +286,7 @@ async def test_axe_finds_nothing(site: Site, scheme: str) -> None:
     only = {"runOnly": ["color-contrast"]} if scheme == "dark" else {}  # nothing else depends on the scheme
     options = {"resultTypes": ["violations"], **only}
     for address, part in PARTS.items():
-        async with window(site, address, key=None if address == "/" else "", scheme=scheme, csp=False) as page:
+        async with window(site, address, key=key_of(site, address), scheme=scheme, csp=False) as page:
             await expect(page.locator(part).first).to_be_attached()
             await page.locator("details").evaluate_all("all => all.forEach((one) => { one.open = true; })")
             await page.evaluate(AXE.read_text())

@@ -82,6 +82,18 @@ async def test_the_list_says_when_a_key_was_last_used_also_after_a_restart(tmp_p
         assert (await listed(central, key_id))["last_used_at"] == format_time(NOON + 5)
 
 
+async def test_the_list_says_how_many_requests_count_against_the_limit(tmp_path: Path) -> None:
+    clock = Clock(NOON)
+    async with running(tmp_path, outside=Outside(clock=clock, ticks=clock.ticks, bcrypt_cost=QUICK_HASH)) as central:
+        key_id, key = await central.new_key("ingest", rate_limit=2)
+        for status in (201, 201, 429):
+            assert (await central.counter("a", key=key)).status == status
+        clock.now = NOON + 60
+        await central.counter("a", key=key)
+        shown = await listed(central, key_id)
+        assert (shown["requests_this_minute"], shown["requests_last_minute"], shown["rate_limit"]) == (1, 3, 2)
+
+
 @pytest.mark.parametrize("change", [None, '{"scopes": ["query"]}', '{"expires_at": "2999-01-01"}'])
 async def test_the_last_admin_key_goes_only_by_force(central: Central, change: str | None) -> None:
     (admin,) = (await central.ask("GET", KEYS)).json["data"]
@@ -89,7 +101,8 @@ async def test_the_last_admin_key_goes_only_by_force(central: Central, change: s
     refused = await central.ask(method, path, data=change)
     assert refused.error == LAST
     assert "force=true" in refused.message
-    assert (await listed(central, admin["id"])) | {"last_used_at": None} == admin | {"last_used_at": None}
+    used = ("last_used_at", "requests_this_minute", "requests_last_minute")
+    assert (await listed(central, admin["id"])) | dict.fromkeys(used) == admin | dict.fromkeys(used)
     assert (await central.ask(method, f"{path}?force=true", data=change)).status == 200
 
 
