@@ -1,6 +1,6 @@
 # Every target installs what it needs. A fresh Debian needs only python3.11 and make.
 .DEFAULT_GOAL := help
-.PHONY: help install run check test guides lint bench bench-agent bench-scale bench-abuse bench-find bench-tags sanitize soak soak-agent loadtest hooks lock audit clean
+.PHONY: help install run demo check test guides lint bench bench-agent bench-scale bench-abuse bench-find bench-tags sanitize soak soak-agent loadtest hooks lock audit clean
 BIN := .venv/bin
 # Compiled modules are kept, also where the environment says otherwise: the tests import some 500 in each process.
 export PYTHONDONTWRITEBYTECODE :=
@@ -27,6 +27,9 @@ $(STAMP): $(LOCKED) pyproject.toml hatch_build.py $(wildcard native/*/*)
 
 run: install ## Start the service and an agent on this host; Ctrl-C stops both
 	@$(BIN)/python -m quickstart.run
+
+demo: install ## Fill the service of make run with a week of a web shop
+	@$(BIN)/python -m quickstart.demo
 
 lint: install ## Check style and types
 	$(BIN)/ruff check .

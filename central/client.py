@@ -81,9 +81,9 @@ class Client:
         """The decoded answer to a GET. Numbers with a point are Decimal. Raises ClientError."""
         return self._json("GET", f"{path}?{urlencode(query)}" if query else path)
 
-    def post(self, path: str, body: Mapping[str, Any] | None = None) -> Any:
+    def post(self, path: str, body: Mapping[str, Any] | None = None, *, idempotency_key: str = "") -> Any:
         """The decoded answer to a POST. Raises ClientError."""
-        return self._json("POST", path, body)
+        return self._json("POST", path, body, {"Idempotency-Key": idempotency_key} if idempotency_key else {})
 
     def patch(self, path: str, body: Mapping[str, Any]) -> Any:
         """The decoded answer to a PATCH. Raises ClientError."""
@@ -124,8 +124,10 @@ class Client:
                 partial.unlink(missing_ok=True)
         return size
 
-    def _json(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        with self._request(method, path, body) as response:
+    def _json(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, more: Mapping[str, str] | None = None
+    ) -> Any:
+        with self._request(method, path, body, more) as response:
             try:
                 return json.loads(response.read(), parse_float=Decimal)
             except ValueError:
@@ -133,10 +135,16 @@ class Client:
 
     @contextmanager
     def _request(
-        self, method: str, path: str, body: Mapping[str, Any] | None = None, *, refused: bool = True
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        more: Mapping[str, str] | None = None,
+        *,
+        refused: bool = True,
     ) -> Iterator[http.client.HTTPResponse]:
         connection = self._connection()
-        headers = {"X-API-Key": self._target.key} if self._target.key else {}
+        headers = {**({"X-API-Key": self._target.key} if self._target.key else {}), **(more or {})}
         try:
             self._connect(connection)
             connection.request(method, path, None if body is None else json.dumps(body), headers)
