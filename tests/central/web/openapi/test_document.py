@@ -60,7 +60,7 @@ def test_it_describes_every_endpoint_of_the_service() -> None:
     source = "".join(path.read_text() for path in (ROOT / "central" / "web").glob("*.py"))
     routed = set(re.findall(r'route\.add_(get|post|patch|delete)\(f?"(/[^"]*)"', source)) - {
         ("get", "/"),
-        ("get", "/page/{file}"),
+        ("get", "/page/{file:.+}"),
     }
     plain = {(method, re.sub(r":(\[0-9\]\{1,18\}|\.\+)", "", path)) for method, path in routed}
     plain = plain - {("post", "/api/metrics/{kind}")} | {
