@@ -48,6 +48,7 @@ from central.web.graphite import GraphiteEndpoints
 from central.web.graphite_render import DrawingParts, GraphiteDrawing
 from central.web.ingest import IngestEndpoints
 from central.web.keys import KeyEndpoints, KeyRules
+from central.web.listing import ListEndpoint
 from central.web.middleware import SLOW_SECONDS, MiddlewareOptions, middleware, undated
 from central.web.open_requests import OpenRequests
 from central.web.query import QUERIES, QueryEndpoints
@@ -260,6 +261,7 @@ def _endpoints(
             core.agents,
         ),
         queries=QueryEndpoints(store, names, core.retention, redis.spill, slots, outside.clock),
+        listing=ListEndpoint(store, finder, core.retention, slots, outside.clock),
         series=SeriesEndpoints(store, names, commits, slots),
         graphite=GraphiteEndpoints(store, finder, bodies, slots),
         drawing=GraphiteDrawing(DrawingParts(store, finder, core.retention, bodies, slots, outside.clock)),

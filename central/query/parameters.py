@@ -1,4 +1,4 @@
-"""Checks the parameters of the aggregate endpoint and of the list of metrics. Pure."""
+"""Checks the parameters of the aggregate endpoint. Pure."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -33,7 +33,6 @@ FILLS: Final = get_args(Fill)
 PARAMETERS: Final = frozenset(
     {"name", "operation", FRACTION_BELOW, "window", "start", "end", "fill", "format", "tz", "tags", "group_by", "top"}
 )
-LIST_PARAMETERS: Final = frozenset({"prefix", "limit", "after", "clashes"})
 LIST_LIMIT: Final = 100
 LIST_MOST: Final = 1_000
 NUMBER_PATTERN: Final = r"^-?[0-9]{1,16}(\.[0-9]{1,16})?$"
@@ -117,20 +116,6 @@ def check_kinds(query: Query, kinds: Mapping[str, Kind]) -> None:
     field = FRACTION_BELOW if wanted[0] == FRACTION_BELOW else "operation"
     has = ", ".join(SUMMARIES)
     raise fault(field, f"{field}: {counter} is a counter and has no {wanted[0]}; a counter has {has}")
-
-
-def parse_list(parameters: Mapping[str, str]) -> tuple[str, str, int, bool]:
-    """Check the parameters of the list of metrics: prefix, after, limit, and clashes. Raises ApiError 400."""
-    check_known(parameters, LIST_PARAMETERS)
-    prefix, after = parameters.get("prefix", ""), parameters.get("after", "")
-    for field, text in (("prefix", prefix), ("after", after)):
-        if text and not is_name(text):
-            raise invalid(Fault("INVALID_NAME", field, f"{field} {NAME_RULE}"))
-    limit = limit_of(parameters)
-    clashes = parameters.get("clashes", "false")
-    if clashes not in {"true", "false"}:
-        raise fault("clashes", "clashes must be true or false")
-    return prefix, after, limit, clashes == "true"
 
 
 def check_groups(query: Query, groups: int) -> None:

@@ -6,7 +6,7 @@ The most important rule: when ``commit`` returns, the group is durable. A group 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Final, NamedTuple, Protocol, TypeVar
 
 from central.store.agents import AgentStore
 from central.store.buckets import Buckets
@@ -87,6 +87,43 @@ class ListedName(NamedTuple):
     kind: Kind
     owner: MetricType | None
     clash_of: str | None
+
+
+class NameDetails(NamedTuple):
+    """What a list shows of a metric besides its name. Times are whole seconds, numbers are in units.
+
+    ``first_seen`` is when the service first took the name. ``last_seen`` is the start of the last minute with data, or
+    of the last hour if that is long ago, and None if there is no data. ``weight`` and ``total`` are of that minute; 0
+    for an hour. ``keys`` are those of its tags, in order.
+    """
+
+    metric: Metric
+    clash_of: str | None
+    first_seen: int
+    last_seen: int | None = None
+    weight: int = 0
+    total: int = 0
+    keys: tuple[str, ...] = ()
+
+
+class Search(NamedTuple):
+    """Names that hold a text anywhere; with ``ignore_case`` also in other case."""
+
+    text: str
+    ignore_case: bool = False
+
+
+EVERYTHING: Final = Search("")
+
+
+class Page(NamedTuple):
+    """What NameStore.page is asked for."""
+
+    prefix: str
+    after: str
+    limit: int
+    clashes: bool = False
+    search: Search = EVERYTHING
 
 
 class CreatedNames(NamedTuple):
@@ -230,10 +267,23 @@ class NameStore(Protocol):
     async def version(self) -> int | None:
         """A number that changes when any process deletes a name; None if no other process uses the store."""
 
-    async def page(self, prefix: str, after: str, limit: int, *, clashes: bool = False) -> list[ListedName]:
+    async def page(
+        self,
+        prefix: str,
+        after: str,
+        limit: int,
+        *,
+        clashes: bool = False,
+        search: Search = EVERYTHING,
+    ) -> list[ListedName]:
         """At most ``limit`` names that start with ``prefix`` and come after ``after``, in byte order.
 
         ``clashes``: only names with ``clash_of``.
+        """
+
+    async def describe(self, names: Sequence[str], since: int, line: int) -> dict[str, NameDetails]:
+        """Those of at most 1,000 names that exist. The last minute is searched from ``since``, the last hour from
+        ``line``; both are whole hours. It costs a few statements, however many names there are.
         """
 
     async def created_after(self, metric_id: int, limit: int) -> CreatedNames:

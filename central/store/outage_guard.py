@@ -38,6 +38,7 @@ class _Names:
         self.find = guard.in_time(names.find)
         self.version = guard.in_time(names.version)
         self.page = guard.while_up(names.page)
+        self.describe = guard.while_up(names.describe)
         self.created_after = guard.while_up(names.created_after)
         self.delete = guard.while_up(names.delete)
         self.purge = guard.while_up(names.purge)

@@ -1,8 +1,7 @@
-"""GET /api/metrics/aggregate and GET /api/metrics."""
+"""GET /api/metrics/aggregate."""
 
 import asyncio
 import functools
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -19,12 +18,12 @@ from central.query.columns import Answered, columns_of, joined
 from central.query.formats import CSV
 from central.query.groups import Choice, groups_of, largest, of_groups, whole_names
 from central.query.operations import need_histograms
-from central.query.parameters import Query, check_groups, check_kinds, parse_list, parse_query
+from central.query.parameters import Query, check_groups, check_kinds, parse_query
 from central.query.render import Notes, render
 from central.query.windows import Windows, fold, fold_spread, not_whole, spans, start_of_window, windows_between
 from central.retention import Retention
 from central.spill.spill import Spill
-from central.store.base import ListedName, Metric, Store, StoreError
+from central.store.base import Metric, Store, StoreError
 from central.store.buckets import no_buckets
 from central.store.distribution import Distribution, no_spread
 from central.store.plan import Segment, plan, windows_touched
@@ -174,33 +173,6 @@ class QueryEndpoints:
                 if found[name]:
                     break
         return found
-
-    async def list(self, request: web.Request, key: Key) -> Answer:
-        """The handler of the list of metrics."""
-        request[ENDS_WITH_CLIENT] = True
-        prefix, after, limit, clashes = parse_list(once(request))
-        try:
-            async with self.slots.slot(key.id):
-                found = await self.store.names.page(prefix, after, limit + 1, clashes=clashes)
-        except StoreError as error:
-            raise unavailable(f"the list could not be read: {error}") from error
-        page = found[:limit]
-        body = {
-            "success": True,
-            "data": [_listed(name) for name in page],
-            "next": page[-1].name if len(found) > limit else None,
-        }
-        return Answer(200, json.dumps(body, separators=(",", ":")).encode(), {})
-
-
-def _listed(found: ListedName) -> dict[str, str]:
-    """A name as the list shows it."""
-    shown: dict[str, str] = {"name": found.name, "type": found.kind}
-    if found.owner is not None:
-        shown["statsd_type"] = found.owner
-    if found.clash_of is not None:
-        shown["clash_of"] = found.clash_of
-    return shown
 
 
 def _at_once(query: Query, windows: Windows, lines: int) -> int:

@@ -19,6 +19,7 @@ from central.web.graphite import GraphiteEndpoints
 from central.web.graphite_render import GraphiteDrawing
 from central.web.ingest import IngestEndpoints
 from central.web.keys import KeyEndpoints
+from central.web.listing import ListEndpoint
 from central.web.middleware import Handler, careful
 from central.web.openapi.document import openapi
 from central.web.query import QueryEndpoints
@@ -33,6 +34,7 @@ class Endpoints:
 
     ingest: IngestEndpoints
     queries: QueryEndpoints
+    listing: ListEndpoint
     series: SeriesEndpoints
     graphite: GraphiteEndpoints
     drawing: GraphiteDrawing
@@ -70,7 +72,7 @@ def _add_metrics(route: web.UrlDispatcher, endpoints: Endpoints, gate: Gate) -> 
         route.add_post(f"/api/metrics/{kind}", gate("ingest", ingest.single(kind)))
     route.add_post("/api/metrics/batch", gate("ingest", ingest.batch))
     route.add_get("/api/metrics/aggregate", gate("query", queries.aggregate))
-    route.add_get("/api/metrics", gate("query", queries.list))
+    route.add_get("/api/metrics", gate("query", endpoints.listing.answer))
     route.add_get("/api/metrics/{name}/tags", gate("query", endpoints.series.keys))
     route.add_get("/api/metrics/{name}/tags/{key:.+}", gate("query", endpoints.series.values))
     route.add_get("/api/metrics/{name}/series", gate("query", endpoints.series.list))

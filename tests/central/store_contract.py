@@ -22,6 +22,7 @@ from central.store.plan import Level, Segment
 from protocol.numbers import MAX_UNITS, UNIT
 from tests.central.store_contract_agents import AgentsContract
 from tests.central.store_contract_data import GroupsContract, NumbersContract
+from tests.central.store_contract_details import DetailsContract
 from tests.central.store_contract_histograms import HistogramsContract
 from tests.central.store_contract_owners import OwnersContract
 from tests.central.store_contract_series import SeriesContract
@@ -236,6 +237,7 @@ class StoreContract(
     HistogramsContract,
     GroupsContract,
     NamesContract,
+    DetailsContract,
     OwnersContract,
     SeriesContract,
     TagsContract,

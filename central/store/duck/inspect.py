@@ -6,7 +6,7 @@ from pathlib import Path
 import duckdb
 
 from central.store.admin_keys import is_live
-from central.store.base import StoreUnavailable
+from central.store.base import Page, StoreUnavailable
 from central.store.duck import keys, names
 from central.store.duck.engine import Connection
 from central.store.duck.sql import HISTOGRAMS, ROLLUPS
@@ -36,7 +36,7 @@ def inspect_file(path: Path) -> StoreState:
             ((rejected,),) = handle.execute("SELECT count(*) FROM rejected_points").fetchall()
             key_rows = keys.list_all(handle)
             bad, series = _count_bad_histograms(handle), _count_bad_series(handle)
-            clashes = names.page(handle, "", "", MAX_CLASHES, clashes=True)
+            clashes = names.page(handle, Page("", "", MAX_CLASHES, clashes=True))
     except duckdb.Error as error:
         raise StoreUnavailable(f"{path} cannot be read: {error}") from error
     shown = [KeyState(row.id, row.public_id, row.name, row.scopes, not is_live(row, time.time())) for row in key_rows]

@@ -4,7 +4,8 @@ import json
 from collections.abc import Sequence
 from typing import Final
 
-from central.store.base import Caps, CreatedNames, ListedName, Metric, NewName
+from central.store.base import EVERYTHING, Caps, CreatedNames, ListedName, Metric, NameDetails, NewName, Page, Search
+from central.store.duck.details import describe
 from central.store.duck.engine import Connection, Engine, Lane
 from central.store.duck.keys import last_id, set_last_id
 from central.store.duck.sql import HISTOGRAMS, ROLLUPS
@@ -32,11 +33,22 @@ class DuckNames:
         """See NameStore. No other process can open the file."""
         return None
 
-    async def page(self, prefix: str, after: str, limit: int, *, clashes: bool = False) -> list[ListedName]:
+    async def page(
+        self,
+        prefix: str,
+        after: str,
+        limit: int,
+        *,
+        clashes: bool = False,
+        search: Search = EVERYTHING,
+    ) -> list[ListedName]:
         """See NameStore."""
-        return await self._engine.read(
-            lambda cursor: page(cursor, prefix, after, limit, clashes=clashes), lane=Lane.QUERY
-        )
+        wanted = Page(prefix, after, limit, clashes, search)
+        return await self._engine.read(lambda cursor: page(cursor, wanted), lane=Lane.QUERY)
+
+    async def describe(self, names: Sequence[str], since: int, line: int) -> dict[str, NameDetails]:
+        """See NameStore."""
+        return await self._engine.read(lambda cursor: describe(cursor, names, since, line), lane=Lane.QUERY)
 
     async def created_after(self, metric_id: int, limit: int) -> CreatedNames:
         """See NameStore."""
@@ -50,14 +62,16 @@ class DuckNames:
         """See NameStore. Nothing is left to do: ``delete`` removes the points too."""
 
 
-def page(cursor: Connection, prefix: str, after: str, limit: int, *, clashes: bool) -> list[ListedName]:
+def page(cursor: Connection, wanted: Page) -> list[ListedName]:
     """See NameStore."""
-    only = "AND clash_of IS NOT NULL" if clashes else ""
+    only = "AND clash_of IS NOT NULL" if wanted.clashes else ""
+    holds = "contains(lower(name), lower(?))" if wanted.search.ignore_case else "contains(name, ?)"
     sql = (
-        f"SELECT name, type, owner, clash_of FROM {_OWNED} WHERE starts_with(name, ?) AND name > ? {only}"
+        f"SELECT name, type, owner, clash_of FROM {_OWNED} WHERE starts_with(name, ?) AND name > ? AND {holds} {only}"
         " ORDER BY name LIMIT ?"
     )
-    return [ListedName(*row) for row in cursor.execute(sql, [prefix, after, limit]).fetchall()]
+    given = [wanted.prefix, wanted.after, wanted.search.text, wanted.limit]
+    return [ListedName(*row) for row in cursor.execute(sql, given).fetchall()]
 
 
 def _created_after(cursor: Connection, metric_id: int, limit: int) -> CreatedNames:

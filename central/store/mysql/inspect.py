@@ -4,6 +4,7 @@ import time
 from typing import Final
 
 from central.store.admin_keys import is_live
+from central.store.base import Page
 from central.store.inspection import (
     DAY,
     MAX_CLASHES,
@@ -70,7 +71,7 @@ async def _inspect(connection: Connection) -> StoreState:
         {table: max(found, default=0) for table, found in days.items()},
         count_bad_histograms((samples, histogram) for samples, histogram in merged),
         await _count_bad_series(connection),
-        await names.page(connection, "", "", MAX_CLASHES, clashes=True),
+        await names.page(connection, Page("", "", MAX_CLASHES, clashes=True)),
     )
 
 

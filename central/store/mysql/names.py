@@ -8,8 +8,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
-from central.store.base import Caps, CreatedNames, ListedName, Metric, NewName
+from central.store.base import EVERYTHING, Caps, CreatedNames, ListedName, Metric, NameDetails, NewName, Page, Search
 from central.store.mysql.connection import Connection
+from central.store.mysql.details import describe
 from central.store.mysql.pool import Pool
 from central.store.owners import claim, must_resolve
 
@@ -45,9 +46,22 @@ class MySQLNames:
         ((found,),) = await self._lookups.ask(lambda connection: connection.rows("SELECT version FROM name_changes"))
         return int(found)
 
-    async def page(self, prefix: str, after: str, limit: int, *, clashes: bool = False) -> list[ListedName]:
+    async def page(
+        self,
+        prefix: str,
+        after: str,
+        limit: int,
+        *,
+        clashes: bool = False,
+        search: Search = EVERYTHING,
+    ) -> list[ListedName]:
         """See NameStore. It searches a range of the index, because LIKE would treat ``_`` and ``%`` as wildcards."""
-        return await self._readers.ask(lambda session: page(session, prefix, after, limit, clashes=clashes))
+        wanted = Page(prefix, after, limit, clashes, search)
+        return await self._readers.ask(lambda session: page(session, wanted))
+
+    async def describe(self, names: Sequence[str], since: int, line: int) -> dict[str, NameDetails]:
+        """See NameStore."""
+        return await self._readers.ask(lambda session: describe(session, names, since, line))
 
     async def created_after(self, metric_id: int, limit: int) -> CreatedNames:
         """See NameStore. Ids grow in the order of commits, because whoever creates names holds the lock."""
@@ -63,14 +77,18 @@ class MySQLNames:
             pass
 
 
-async def page(session: Connection, prefix: str, after: str, limit: int, *, clashes: bool) -> list[ListedName]:
+async def page(session: Connection, wanted: Page) -> list[ListedName]:
     """See MySQLNames.page."""
-    only = "AND clash_of IS NOT NULL" if clashes else ""
+    only = "AND clash_of IS NOT NULL" if wanted.clashes else ""
+    given: list[object] = [wanted.prefix, wanted.after, _end_of(wanted.prefix)]
+    if wanted.search.text:
+        only += " AND LOCATE(LOWER(%s), LOWER(name)) > 0" if wanted.search.ignore_case else " AND LOCATE(%s, name) > 0"
+        given.append(wanted.search.text)
     sql = (
         f"SELECT name, type, owner, clash_of FROM {_OWNED}"
         f" WHERE name >= %s AND name > %s AND name < %s {only} ORDER BY name LIMIT %s"
     )
-    return [ListedName(*row) for row in await session.rows(sql, (prefix, after, _end_of(prefix), limit))]
+    return [ListedName(*row) for row in await session.rows(sql, [*given, wanted.limit])]
 
 
 async def _created_after(session: Connection, metric_id: int, limit: int) -> CreatedNames:

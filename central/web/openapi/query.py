@@ -3,6 +3,7 @@
 from typing import Final
 
 from central.query.formats import FORMATS
+from central.query.listing import SPARKLINE
 from central.query.operations import FRACTION_BELOW, OFFERED, OPERATION_RULE, OPERATIONS_PATTERN
 from central.query.parameters import FILLS, LIST_LIMIT, LIST_MOST, NUMBER_PATTERN
 from central.query.relative_time import RELATIVE_PATTERN
@@ -73,9 +74,14 @@ def aggregate() -> Endpoint:
 
 def list_metrics() -> Endpoint:
     """GET /api/metrics."""
+    flag = {"type": "boolean", "default": False}
     some_name = {"type": "string", "pattern": components.NAME_PATTERN.replace("{1,", "{0,")}
     limit = {"type": "integer", "minimum": 1, "maximum": LIST_MOST, "default": LIST_LIMIT}
     page = {"data": {"type": "array", "items": schema("Metric")}, "next": {"type": ["string", "null"]}}
+    hours = components.record(
+        {"start": {"type": "string", "format": "date-time"}, "window": {"type": "string", "const": "1h"}}
+    )
+    beside = {"sparkline": {**hours, "description": "Only with sparkline: the first window of all of them."}}
     example = {"success": True, "data": [{"name": "api.requests", "type": "counter"}], "next": None}
     return Endpoint(
         "Query",
@@ -83,14 +89,27 @@ def list_metrics() -> Endpoint:
         "/api/metrics",
         "listMetrics",
         "List metrics",
-        "Lists names in byte order. If next is not null, send it as after to get the next page.",
-        {"200": json_answer("A page of names.", success(page), example)},
+        "Lists names in byte order. If next is not null, send it as after to get the next page. All conditions hold "
+        "together. With details, an entry says when the name was first and last seen, its last value and its tags.",
+        {"200": json_answer("A page of names.", success(page, beside), example)},
         "query",
         (
             optional("prefix", some_name, "Only names that start with this text."),
+            {**optional("search", some_name, "Only names that hold this text anywhere."), "example": "orders"},
+            optional("ignore_case", flag, "search finds other case too."),
+            {
+                **optional("match", _TEXT, "Only names that this pattern means. '*' does not reach over a dot."),
+                "example": "shop.{orders,refunds}.*",
+            },
             optional("limit", limit, f"The most names in the answer. Default: {LIST_LIMIT}."),
             optional("after", some_name, "Only names after this one."),
-            optional("clashes", {"type": "boolean", "default": False}, "Only names with clash_of."),
+            optional("clashes", flag, "Only names with clash_of. Not with match."),
+            optional(
+                "details",
+                {"type": "boolean"},
+                "Whether each name comes with what was seen of it. Default: if search, match or sparkline is given.",
+            ),
+            optional("sparkline", enum([SPARKLINE]), "Adds the numbers of the last day by the hour."),
         ),
     )
 

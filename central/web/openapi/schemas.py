@@ -177,23 +177,48 @@ def _admin_schemas() -> Json:
             "minProperties": 1,
             "description": "Only the given fields are changed.",
         },
-        "Metric": record(
-            {"name": {"type": "string"}, "type": {"type": "string", "enum": ["counter", "value"]}},
-            {
-                "statsd_type": {
-                    "type": "string",
-                    "enum": list(KIND_OF),
-                    "description": "The StatsD type that owns the name, if an agent sent it.",
-                },
-                "clash_of": {
-                    "type": "string",
-                    "description": "The name under which these samples were sent. Another StatsD type owns it.",
-                },
-            },
-        ),
+        "Metric": _metric_schema(),
         "Agent": agent_schema(),
         **_retention_schemas(),
     }
+
+
+def _metric_schema() -> Json:
+    """A name in the list."""
+    number = {"type": ["number", "null"]}
+    moment = {"type": "string", "format": "date-time"}
+    return record(
+        {"name": {"type": "string"}, "type": {"type": "string", "enum": ["counter", "value"]}},
+        {
+            "statsd_type": {
+                "type": "string",
+                "enum": list(KIND_OF),
+                "description": "The StatsD type that owns the name, if an agent sent it.",
+            },
+            "clash_of": {
+                "type": "string",
+                "description": "The name under which these samples were sent. Another StatsD type owns it.",
+            },
+            "first_seen": {**moment, "description": "When the service first took the name."},
+            "last_seen": {
+                **moment,
+                "type": ["string", "null"],
+                "description": "The last minute with data; the last hour if it is over a day ago; null without data.",
+            },
+            "age_seconds": {"type": ["integer", "null"], "minimum": 0, "description": "How long ago last_seen is."},
+            "last_value": {
+                **number,
+                "description": "Of that minute, the sum of a counter or the average of a value. null if it is over a "
+                "day ago.",
+            },
+            "tags": {"type": "array", "items": {"type": "string"}, "description": "The keys of its tags."},
+            "sparkline": {
+                "type": "array",
+                "items": number,
+                "description": "The last 24 hours: sums of a counter, averages of a value, null without data.",
+            },
+        },
+    )
 
 
 def _retention_schemas() -> Json:

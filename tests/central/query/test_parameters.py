@@ -3,7 +3,7 @@
 import pytest
 
 from central.errors import ApiError
-from central.query.parameters import Query, check_kinds, parse_list, parse_query
+from central.query.parameters import Query, check_kinds, parse_query
 from central.query.windows import start_of_window
 from central.store.series import TagFilter
 from protocol.item import Kind
@@ -268,32 +268,3 @@ def test_bad_tags_are_refused_in_words(field: str, changes: dict[str, str], said
         query(**changes)
     assert said in caught.value.message
     assert caught.value.details["field"] == field
-
-
-@pytest.mark.parametrize(
-    ("parameters", "expected"),
-    [
-        ({}, ("", "", 100, False)),
-        ({"prefix": "a.", "after": "a.b", "limit": "1000"}, ("a.", "a.b", 1000, False)),
-        ({"prefix": "", "limit": "1"}, ("", "", 1, False)),
-        ({"limit": "0010"}, ("", "", 10, False)),
-        ({"clashes": "true"}, ("", "", 100, True)),
-    ],
-)
-def test_a_list(parameters: dict[str, str], expected: tuple[str, str, int, bool]) -> None:
-    assert parse_list(parameters) == expected
-
-
-@pytest.mark.parametrize(
-    ("parameters", "code", "field"),
-    [
-        *(({"limit": text}, "VALIDATION_ERROR", "limit") for text in ("0", "1001", "-1", "1.0", "", "x", "٣", "00001")),
-        ({"prefix": "a b"}, "INVALID_NAME", "prefix"),
-        ({"after": "ü"}, "INVALID_NAME", "after"),
-        ({"page": "2"}, "VALIDATION_ERROR", "page"),
-    ],
-)
-def test_a_bad_parameter_of_the_list_is_named(parameters: dict[str, str], code: str, field: str) -> None:
-    with pytest.raises(ApiError) as caught:
-        parse_list(parameters)
-    assert (caught.value.status, caught.value.code, caught.value.details["field"]) == (400, code, field)

@@ -41,6 +41,7 @@ IN_TIME: dict[str, Call] = {
 }
 UNBOUND: dict[str, Call] = {
     "names.page": lambda store, _: store.names.page("", "", 5),
+    "names.describe": lambda store, _: store.names.describe(["a"], 0, 0),
     "names.created_after": lambda store, _: store.names.created_after(0, 9),
     "aggregate": lambda store, _: store.aggregate(whole([1]), 60, [Segment("raw", 0, 60)]),
     "distribute": lambda store, _: store.distribute(whole([1]), 60, [Segment("raw", 0, 60)]),

@@ -1,0 +1,149 @@
+"""The list of metrics: which names are asked for, and how the answer shows them. Pure."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from central.errors import invalid
+from central.graphite.globs import Glob, parse_globs
+from central.query.parameters import check_known, fault, limit_of, parsed
+from central.store.base import ListedName, NameDetails
+from protocol.item import Fault
+from protocol.names import NAME_RULE, is_name
+from protocol.numbers import UNIT, divide_half_even, units_to_text
+from protocol.times import format_time
+
+SPARKLINE: Final = "24h"
+HOURS: Final = 24
+"""How many windows a sparkline has. The last one is the hour that runs."""
+_HOUR: Final = 3_600
+_FLAGS: Final = ("true", "false")
+_PARAMETERS: Final = frozenset(
+    {"prefix", "search", "ignore_case", "match", "limit", "after", "clashes", "details", "sparkline"}
+)
+
+
+class Listing(NamedTuple):
+    """A checked question for names. ``globs`` is None without a pattern; all other conditions hold besides."""
+
+    prefix: str
+    search: str
+    ignore_case: bool
+    globs: Sequence[Glob] | None
+    after: str
+    limit: int
+    clashes: bool
+    details: bool
+    sparkline: bool
+
+    def chosen(self, names: Iterable[str]) -> list[str]:
+        """Those of the names that meet the conditions besides the pattern, and one more than the limit if there are."""
+        wanted = self.search.lower() if self.ignore_case else self.search
+        found = [
+            name
+            for name in names
+            if name > self.after
+            and name.startswith(self.prefix)
+            and wanted in (name.lower() if self.ignore_case else name)
+        ]
+        return sorted(found)[: self.limit + 1]
+
+
+class Hours(NamedTuple):
+    """The windows of sparklines: their first start, and by name the number of each window or None."""
+
+    start: int
+    values: Mapping[str, Sequence[int | None]]
+
+
+def parse_list(parameters: Mapping[str, str]) -> Listing:
+    """Check the parameters of the list of metrics. Raises ApiError 400 that names the wrong one.
+
+    Whoever searches wants to know more than the name: then ``details`` is true unless it is given.
+    """
+    check_known(parameters, _PARAMETERS)
+    texts = {field: parameters.get(field, "") for field in ("prefix", "search", "after")}
+    for field, text in texts.items():
+        if text and not is_name(text):
+            raise invalid(Fault("INVALID_NAME", field, f"{field} {NAME_RULE}"))
+    globs = parsed("match", parameters["match"], _globs) if "match" in parameters else None
+    sparkline = parameters.get("sparkline")
+    if sparkline not in {None, SPARKLINE}:
+        raise fault("sparkline", f"sparkline must be {SPARKLINE}")
+    clashes = _flag(parameters, "clashes", default=False)
+    if clashes and globs is not None:
+        raise fault("match", "give match or clashes, not both")
+    searches = bool(texts["search"]) or globs is not None or sparkline is not None
+    return Listing(
+        **texts,
+        globs=globs,
+        ignore_case=_flag(parameters, "ignore_case", default=False),
+        limit=limit_of(parameters),
+        clashes=clashes,
+        details=_flag(parameters, "details", default=searches),
+        sparkline=sparkline is not None,
+    )
+
+
+def render_list(
+    page: Sequence[ListedName],
+    following: str | None,
+    now: float,
+    details: Mapping[str, NameDetails] | None = None,
+    hours: Hours | None = None,
+) -> bytes:
+    """The answer. Every number has all its digits."""
+    entries = [
+        _entry(one, now, None if details is None else details.get(one.name), hours and hours.values.get(one.name, ()))
+        for one in page
+    ]
+    beside = {} if hours is None else {"sparkline": {"start": format_time(hours.start), "window": "1h"}}
+    tail = _dumps({"next": following, **beside})
+    return f'{{"success":true,"data":[{",".join(entries)}],{tail[1:]}'.encode()
+
+
+def number_of(kind: str, weight: int, total: int) -> int:
+    """What a window of a metric is, in units: the sum of a counter, the average of a value."""
+    return total if kind == "counter" else divide_half_even(total * UNIT, weight)
+
+
+def _entry(listed: ListedName, now: float, details: NameDetails | None, sparkline: Sequence[int | None] | None) -> str:
+    shown: dict[str, Any] = {"name": listed.name, "type": listed.kind}
+    if listed.owner is not None:
+        shown["statsd_type"] = listed.owner
+    if listed.clash_of is not None:
+        shown["clash_of"] = listed.clash_of
+    pieces = [_dumps(shown)[:-1]]
+    if details is not None:
+        seen = details.last_seen
+        known = {
+            "first_seen": format_time(details.first_seen),
+            "last_seen": None if seen is None else format_time(seen),
+            "age_seconds": None if seen is None else max(0, int(now) - seen),
+        }
+        last = number_of(listed.kind, details.weight, details.total) if details.weight else None
+        pieces += [_dumps(known)[1:-1], f'"last_value":{_number(last)},"tags":{_dumps(details.keys)}']
+    if sparkline is not None:
+        pieces.append(f'"sparkline":[{",".join(map(_number, sparkline))}]')
+    return ",".join(pieces) + "}"
+
+
+def _number(units: int | None) -> str:
+    return "null" if units is None else units_to_text(units)
+
+
+def _dumps(value: object) -> str:
+    return json.dumps(value, separators=(",", ":"))
+
+
+def _flag(parameters: Mapping[str, str], field: str, *, default: bool) -> bool:
+    text = parameters.get(field, _FLAGS[not default])
+    if text not in _FLAGS:
+        raise fault(field, f"{field} must be true or false")
+    return text == _FLAGS[0]
+
+
+def _globs(text: str) -> list[Glob]:
+    if not text:
+        raise ValueError("must be a pattern such as shop.*")
+    return parse_globs(text)
