@@ -34,7 +34,8 @@ from central.retention import Policy, Retention
 from central.settings import Settings, url_of
 from central.store.base import Caps, Store, StoreError
 from central.store.migrations import MigrationError, OnMigration
-from central.store.open import OpenStore, open_store
+from central.store.mysql.servers import ServerCounts
+from central.store.open import OpenStore, open_store, server_counts
 from central.store.series import SeriesCaps
 from central.web import probes
 from central.web.admin import BACKUPS, BackupEndpoint, MetricEndpoints
@@ -96,8 +97,8 @@ class Outside:
 
 _REAL: Final = Outside()
 _ASK_THE_DOCTOR: Final = (
-    "; check that the server is up, that DB_HOST, DB_PORT, DB_DATABASE, DB_USERNAME and DB_PASSWORD are right, and "
-    "that the user has the rights in docs/operations.md; 'fiesta-central doctor' shows more"
+    "; check that the server is up, that DB_HOST or DB_HOSTS, DB_PORT, DB_DATABASE, DB_USERNAME and DB_PASSWORD are "
+    "right, and that the user has the rights in docs/operations.md; 'fiesta-central doctor' shows more"
 )
 
 
@@ -115,6 +116,7 @@ class _Core:
     uses: KeyUses
     agents: Agents
     fleet: FleetUpkeep
+    databases: ServerCounts
 
     def start(self, clock: Callable[[], float]) -> None:
         self.commits.start()
@@ -151,7 +153,8 @@ async def serve(
     tls = _tls(settings)
     clock = PlausibleClock(outside.clock, outside.ticks, on_jump=_log_jump)
     opened = await _open_store(settings, clock=outside.clock, may_remove=clock.settled)
-    core = _core(settings, with_outage_guard(outside.wrap_store(opened), settings), clock, outside)
+    guarded = with_outage_guard(outside.wrap_store(opened), settings)
+    core = _core(settings, guarded, clock, outside, server_counts(opened))
     store = core.store
     open_requests, counts = OpenRequests(), RequestCounts()
     count_handshakes(tls, counts.handshakes)
@@ -193,7 +196,7 @@ async def serve(
         _log.info("stopped")
 
 
-def _core(settings: Settings, store: Store, clock: PlausibleClock, outside: Outside) -> _Core:
+def _core(settings: Settings, store: Store, clock: PlausibleClock, outside: Outside, databases: ServerCounts) -> _Core:
     redis = RedisServices(settings, outside.ticks, outside.limit_seconds)
     names = Names(
         store,
@@ -217,7 +220,7 @@ def _core(settings: Settings, store: Store, clock: PlausibleClock, outside: Outs
     commits = GroupCommit(store, names, spill=redis.spill, clock=outside.clock)
     agents = Agents(secrets.token_hex(8), outside.clock)
     fleet, uses = FleetUpkeep(agents, store.agents), KeyUses(store.keys.note_uses)
-    return _Core(store, redis, auth, names, commits, retention, clock, uses, agents, fleet)
+    return _Core(store, redis, auth, names, commits, retention, clock, uses, agents, fleet, databases)
 
 
 def _log_jump(seconds: float) -> None:
@@ -301,6 +304,7 @@ def _registry(core: _Core, counts: RequestCounts, store_name: str, ours: str) ->
         redis=core.redis,
         clock=core.clock,
         agents=core.agents,
+        databases=core.databases,
     )
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)

@@ -5,7 +5,7 @@ How to add a family: a row in FAMILIES and a row in docs/metrics.md. A test comp
 
 import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from prometheus_client.core import (
@@ -27,6 +27,7 @@ from central.retention import RetentionCounts
 from central.spill.drain import DrainCounts
 from central.spill.spill import SpillCounts, SpillState
 from central.store.base import Store
+from central.store.mysql.servers import ServerCounts
 from central.store.outage_guard import OutageGuard
 from central.web.counts import RequestCounts
 from central.write.store_or_spill import WriteCounts
@@ -51,6 +52,7 @@ class Sources:
     redis: RedisServices
     clock: PlausibleClock
     agents: Agents
+    databases: ServerCounts = field(default_factory=ServerCounts)
 
     @property
     def guard(self) -> OutageGuard | None:
@@ -329,6 +331,17 @@ FAMILIES: Final = (
         "spill_closed",
         "1 while the spill takes nothing.",
         lambda s: s.redis.spill is not None and s.redis.spill.fault is not None,
+    ),
+    # Several database servers.
+    Family(_GAUGE, "database_in_use", "Place in DB_HOSTS of the server in use.", lambda s: s.databases.used),
+    Family(_GAUGE, "databases_healthy", "Servers of DB_HOSTS that are healthy.", lambda s: s.databases.healthy),
+    Family(_COUNTER, "database_changes", "Changes to another server of DB_HOSTS.", lambda s: s.databases.switches),
+    Family(_GAUGE, "database_cluster_nodes", "Nodes of the Galera cluster.", lambda s: s.databases.cluster_size),
+    Family(
+        _GAUGE,
+        "databases_apart",
+        "1 while several servers take writes and no cluster joins them.",
+        lambda s: s.databases.several_writers,
     ),
 )
 

@@ -4,15 +4,18 @@ The library's own retries are switched off, because only the caller knows whethe
 """
 
 import asyncio
+import ssl
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 import redis
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import BlockingConnectionPool, Connection, Redis, SSLConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+
+from central.tls_client import ClientTls
 
 T = TypeVar("T")
 
@@ -72,6 +75,8 @@ class RedisAddress:
     host: str
     port: int
     password: str | None = field(default=None, repr=False)
+    username: str | None = None
+    tls: ClientTls | None = None
 
 
 class RedisLink:
@@ -86,8 +91,11 @@ class RedisLink:
         self.seconds = seconds
         self.breaker = breaker or Breaker(PROBE_SECONDS)
         self._pool = BlockingConnectionPool(
+            connection_class=Connection if address.tls is None else SSLConnection,
+            **_encrypted(address.tls),
             host=address.host,
             port=address.port,
+            username=address.username,
             password=address.password,
             max_connections=connections,
             timeout=None,  # ``run`` limits the wait for a connection too
@@ -126,3 +134,17 @@ class RedisLink:
     async def close(self) -> None:
         """Close every connection."""
         await self._pool.aclose()
+
+
+def _encrypted(tls: ClientTls | None) -> dict[str, Any]:
+    """The options of an SSLConnection. It checks the certificate and the host's name."""
+    if tls is None:
+        return {}
+    return {
+        "ssl_ca_certs": str(tls.ca),
+        "ssl_certfile": tls.cert and str(tls.cert),
+        "ssl_keyfile": tls.key and str(tls.key),
+        "ssl_cert_reqs": "required",
+        "ssl_check_hostname": True,
+        "ssl_min_version": ssl.TLSVersion.TLSv1_2,
+    }

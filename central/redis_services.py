@@ -35,7 +35,7 @@ class RedisServices:
         self.news: KeyNews | None = None
         self.drain: Drain | None = None
         if settings.redis_host is not None:
-            self._address = RedisAddress(settings.redis_host, settings.redis_port, settings.redis_password)
+            self._address = address_of(settings)
             self.limits = RedisLimiter(self._address, seconds=limit_seconds, clock=ticks)
             if settings.queue_connection == "redis":
                 self.spill = Spill(RedisLink(self._address, seconds=SECONDS), max_bytes=settings.spill_max_bytes)
@@ -76,6 +76,17 @@ class RedisServices:
         for service in (self.drain, self.news, self.spill, self.limits):
             if service is not None:
                 await service.close()
+
+
+def address_of(settings: Settings) -> RedisAddress:
+    """Where Redis is, and as whom the service logs in."""
+    return RedisAddress(
+        settings.redis_host or "",
+        settings.redis_port,
+        settings.redis_password,
+        username=settings.redis_username,
+        tls=settings.redis_tls,
+    )
 
 
 def with_outage_guard(store: Store, settings: Settings) -> Store:

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import Final
 
-from runtime.addresses import is_host
+from runtime.addresses import is_host, split_address
 from runtime.setting_rules import path, quoted
 
 _ORIGIN: Final = re.compile(r"https?://(?:[a-z0-9-]+(?:\.[a-z0-9-]+)*|\[[0-9a-f:.]+\])(?::\d{1,5})?", re.ASCII)
@@ -20,6 +20,23 @@ def host(given: str) -> str:
             "user, password, port or path"
         )
     return given
+
+
+def hosts(given: str) -> tuple[tuple[str, int | None], ...]:
+    """Hosts separated by commas, each with a port or without. The message does not repeat them: see ``host``."""
+    found: list[tuple[str, int | None]] = []
+    for each in (text.strip() for text in given.split(",")):
+        bare = each.removeprefix("[").removesuffix("]")
+        try:
+            found.append((bare, None) if is_host(bare) else split_address(each))
+        except ValueError:
+            raise ValueError(
+                "is not a list of hosts; each must be a name or an address, alone or with :port, separated by commas, "
+                "such as db1.internal,db2.internal:3307,[fd00::5]:3306"
+            ) from None
+    if len({*found}) != len(found):
+        raise ValueError("names one host twice; each must be there once")
+    return tuple(found)
 
 
 def folder(given: str) -> Path:

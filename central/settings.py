@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Final, Literal
 
 from central import setting_rules as own
+from central.tls_client import ClientTls, tls_faults, tls_of
 from protocol.limits import CLOCK_SKEW_SECONDS, ID_DAYS, MAX_CLOCK_SKEW_SECONDS
 from runtime import setting_rules as rules
 from runtime.addresses import from_this_host, is_loopback, join_address
@@ -17,6 +18,7 @@ from runtime.settings import Naming, load
 
 OF_CLIENTS: Final = frozenset({"METRICS_URL", "METRICS_KEY"})
 """The examples for clients export these variables. Our programs must also start in a shell that has them."""
+_DB_HOST: Final = "127.0.0.1"
 NAMING: Final = Naming("METRICS_", without_prefix=("db_", "redis_", "queue_"), of_others=OF_CLIENTS, secret_files=True)
 
 
@@ -86,20 +88,55 @@ class Settings:
         rules.one_of("duckdb", "mysql", right="duckdb, or mysql for MySQL 8 and MariaDB"),
         "The store.",
     ] = "duckdb"
-    db_host: Annotated[str, own.host, "The host of the database server."] = "127.0.0.1"
-    db_port: Annotated[int, rules.whole(1, 65_535), "The port of the database server."] = 3_306
+    db_host: Annotated[str, own.host, "The host of the database server."] = _DB_HOST
+    db_hosts: Annotated[
+        tuple[tuple[str, int | None], ...],
+        own.hosts,
+        "Several database servers instead of `DB_HOST`, `host` or `host:port`, separated by commas. The first that "
+        "is a healthy primary is used, and the next one takes over when it is one no longer.",
+    ] = ()
+    db_port: Annotated[
+        int,
+        rules.whole(1, 65_535),
+        "The port of the database server, and of those of `DB_HOSTS` that have none.",
+    ] = 3_306
     db_database: Annotated[str, rules.text, "The name of the database."] = "metrics"
     db_username: Annotated[str, rules.text, "The user of the database."] = "metrics"
     db_password: Annotated[str | None, rules.text, "The user's password."] = field(default=None, repr=False)
+    db_tls_ca: Annotated[
+        Path | None,
+        own.readable_file,
+        "A PEM file with the authorities to trust. Connections to the database are then encrypted, and its certificate "
+        "must name its host.",
+    ] = None
+    db_tls_cert: Annotated[
+        Path | None, own.readable_file, "A PEM file with the service's own certificate for the database."
+    ] = None
+    db_tls_key: Annotated[
+        Path | None, own.readable_file, "A PEM file with that certificate's private key, without a passphrase."
+    ] = None
     redis_host: Annotated[
         str | None,
         own.host,
         "The host of a Redis server (6.2 or later) that all processes of the service share.",
     ] = None
     redis_port: Annotated[int, rules.whole(1, 65_535), "The port of the Redis server."] = 6_379
+    redis_username: Annotated[str | None, rules.text, "The user of the Redis server, if it has users (ACL)."] = None
     redis_password: Annotated[str | None, rules.text, "The password of the Redis server."] = field(
         default=None, repr=False
     )
+    redis_tls_ca: Annotated[
+        Path | None,
+        own.readable_file,
+        "A PEM file with the authorities to trust. Connections to Redis are then encrypted, and its certificate must "
+        "name its host.",
+    ] = None
+    redis_tls_cert: Annotated[
+        Path | None, own.readable_file, "A PEM file with the service's own certificate for Redis."
+    ] = None
+    redis_tls_key: Annotated[
+        Path | None, own.readable_file, "A PEM file with that certificate's private key, without a passphrase."
+    ] = None
     queue_connection: Annotated[
         Literal["redis", "none"],
         rules.one_of("redis", "none"),
@@ -110,6 +147,16 @@ class Settings:
     def secrets(self) -> tuple[str | None, ...]:
         """The secrets, which no log line may hold."""
         return self.db_password, self.redis_password, self.admin_key
+
+    @property
+    def db_tls(self) -> ClientTls | None:
+        """How connections to the database are encrypted."""
+        return tls_of(self.db_tls_ca, self.db_tls_cert, self.db_tls_key)
+
+    @property
+    def redis_tls(self) -> ClientTls | None:
+        """How connections to Redis are encrypted."""
+        return tls_of(self.redis_tls_ca, self.redis_tls_cert, self.redis_tls_key)
 
     @property
     def url(self) -> str:
@@ -142,6 +189,12 @@ def _together(settings: Settings) -> Iterator[str]:
             "METRICS_TLS_KEY does not fit METRICS_TLS_CERT; they must be PEM files, a certificate (chain) and its "
             "private key without a passphrase"
         )
+    yield from tls_faults("DB_TLS_", settings.db_tls_ca, settings.db_tls_cert, settings.db_tls_key)
+    yield from tls_faults("REDIS_TLS_", settings.redis_tls_ca, settings.redis_tls_cert, settings.redis_tls_key)
+    if settings.db_hosts and settings.db_host != _DB_HOST:
+        yield "DB_HOST and DB_HOSTS are both set; keep one of them"
+    if settings.redis_username is not None and settings.redis_password is None:
+        yield "REDIS_PASSWORD is missing; REDIS_USERNAME is set, and a user needs a password"
     if settings.queue_connection == "redis" and settings.redis_host is None:
         yield "QUEUE_CONNECTION is redis, which needs REDIS_HOST; set it, or set QUEUE_CONNECTION to none"
     if settings.reuse_port and settings.db_connection == "duckdb":

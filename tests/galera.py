@@ -1,6 +1,7 @@
 """A private Galera cluster on loopback: real MariaDB nodes that replicate to each other, to be hurt at will."""
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,12 +41,19 @@ class Cluster:
         first.start("--wsrep-new-cluster")
         for node in others:
             node.folder.mkdir()
-            if os.getuid() == 0:
-                shutil.chown(node.folder, "nobody")  # as whom rsync writes there if root runs the tests
+            self._let_rsync_write(node)
             node.start()
         for node in self.nodes:
             self.until_status(node, "wsrep_local_state_comment", "Synced")
             self.until_status(node, "wsrep_cluster_size", str(len(self.nodes)))
+
+    def rejoin(self, node: MariaDB) -> None:
+        """Start a node that was killed. It says where it stood, as its unit does, and gets what it missed."""
+        found = re.search(r"Recovered position: (\S+)", node.log_of("--wsrep-recover"))
+        assert found is not None
+        self._let_rsync_write(node)
+        node.start(f"--wsrep-start-position={found[1]}")
+        self.until_status(node, "wsrep_local_state_comment", "Synced")
 
     def stop(self) -> None:
         """End all nodes."""
@@ -65,9 +73,16 @@ class Cluster:
         while node.run(f"SHOW GLOBAL STATUS LIKE '{name}'")[0][1] != wanted:
             pass
 
+    @staticmethod
+    def _let_rsync_write(node: MariaDB) -> None:
+        """If root runs the tests, rsync writes there as nobody."""
+        if os.getuid() == 0:
+            shutil.chown(node.folder, "nobody")
+
     def _options(self, number: int) -> tuple[str, ...]:
         address = f"127.0.0.1:{self._ports[number]}"
         members = ",".join(f"127.0.0.1:{port}" for port in self._ports)
+        weight = 2 if number == 1 else 1  # so that this node goes on when the other of two is killed
         return (
             *_SMALL,
             "--wsrep-on=ON",
@@ -75,7 +90,8 @@ class Cluster:
             f"--wsrep-cluster-address=gcomm://{members}",
             "--wsrep-node-address=127.0.0.1",
             f"--wsrep-node-name=node{number}",
-            f"--wsrep-provider-options=gmcast.listen_addr=tcp://{address};ist.recv_addr=127.0.0.1:{free_port()};{_QUICK}",
+            f"--wsrep-provider-options=gmcast.listen_addr=tcp://{address};ist.recv_addr=127.0.0.1:{free_port()};"
+            f"pc.weight={weight};{_QUICK}",
             "--wsrep-sst-method=rsync",
             f"--wsrep-sst-receive-address=127.0.0.1:{free_port()}",
             "--wsrep-slave-threads=2",

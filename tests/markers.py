@@ -14,6 +14,7 @@ PROGRAMS: Final = frozenset(
         *("tests.agent.process", "tests.central.harness", "tests.central.mysql_help", "tests.central.redis_help"),
         *("tests.central.spill_help", "tests.central.page.browser", "tests.native.build", "tests.slow_proxy"),
         "tests.galera",
+        "tests.proxies",
         *("tests.soak.rig", "tests.soak.soak", "loadtest.soak_agent", "loadtest.load", "quickstart.run", "subprocess"),
     }
 )

@@ -63,30 +63,34 @@ class MariaDB:
         """Start, or start again over the same files and port; returns once it takes connections. ``more`` options."""
         assert self._process is None, "it runs already"
         process = subprocess.Popen(
-            [
-                program("mariadbd"),
-                *self._defaults,
-                f"--datadir={self.folder}",
-                f"--port={self.port}",
-                f"--bind-address={self.host}",
-                "--socket=server.sock",
-                "--pid-file=server.pid",
-                "--innodb-flush-log-at-trx-commit=1",
-                "--skip-name-resolve",
-                *_as_root(),
-                *self._options,
-                *more,
-            ],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=self._own_tmp(),
+            self._command(*more), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=self._own_tmp()
         )
         self._process = process
         ready = threading.Event()
         threading.Thread(target=self._read_log, args=(process, ready), daemon=True).start()
-        assert ready.wait(START_SECONDS), "the server did not start"
+        assert ready.wait(START_SECONDS), f"the server did not start: {''.join(self.log[-30:])}"
         assert process.poll() is None, "".join(self.log[-30:])
+
+    def log_of(self, *more: str) -> str:
+        """What the program logs when it is run with these ``more`` options and ends by itself."""
+        done = subprocess.run(self._command(*more), check=False, capture_output=True, text=True, env=self._own_tmp())
+        return done.stderr
+
+    def _command(self, *more: str) -> list[str]:
+        return [
+            program("mariadbd"),
+            *self._defaults,
+            f"--datadir={self.folder}",
+            f"--port={self.port}",
+            f"--bind-address={self.host}",
+            "--socket=server.sock",
+            "--pid-file=server.pid",
+            "--innodb-flush-log-at-trx-commit=1",
+            "--skip-name-resolve",
+            *_as_root(),
+            *self._options,
+            *more,
+        ]
 
     @property
     def pid(self) -> int:

@@ -15,7 +15,7 @@ from tests.central.redis_help import environ_of
 from tests.doc_pages import ROOT
 from tests.redis_server import redis_server
 
-STORES = ("outage_guard.py", "mysql/pool.py", "mysql/connection.py", "duck/engine.py")
+STORES = ("outage_guard.py", "mysql/pool.py", "mysql/connection.py", "mysql/servers.py", "duck/engine.py")
 """Where a store that is asked whether it is there gets its words from."""
 READY = (ROOT / "docs" / "operations.md").read_text().partition("### `/ready` of the service")[2].partition("\n### ")[0]
 

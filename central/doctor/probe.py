@@ -21,7 +21,8 @@ from central.access.key_file import read_key
 from central.client import Client, ClientError, Target, target_of
 from central.doctor import judge
 from central.doctor.judge import Finding, fails, ok, warning
-from central.redis_link import RedisAddress, RedisDown, RedisLink, RedisRefused
+from central.redis_link import RedisDown, RedisLink, RedisRefused
+from central.redis_services import address_of
 from central.settings import Settings
 from central.spill.spill import Spill
 from central.store.base import ListedName, StoreError
@@ -153,14 +154,14 @@ def _revoked_in_use(metrics: str) -> dict[int, int]:
 async def _ask_store(settings: Settings, answers: ServiceAnswers | None) -> tuple[StoreState | None, list[Finding]]:
     """What the store holds, or None if it cannot be reached, and the findings about that."""
     if settings.db_connection == "mysql":
-        from central.store.mysql.connection import Server
-        from central.store.mysql.inspect import inspect_server
+        from central.store.mysql.inspect import inspect_servers
+        from central.store.open import servers_of
 
-        server = Server(
-            settings.db_host, settings.db_port, settings.db_database, settings.db_username, settings.db_password
-        )
-        where = f"DB_HOST, DB_PORT, DB_DATABASE, DB_USERNAME and DB_PASSWORD; the server at {settings.db_host}"
-        return await _inspected(inspect_server(server), where)
+        servers = servers_of(settings)
+        addresses = ", ".join(server.address for server in servers)
+        hosts = "DB_HOSTS" if settings.db_hosts else "DB_HOST, DB_PORT"
+        where = f"{hosts}, DB_DATABASE, DB_USERNAME and DB_PASSWORD; the server at {addresses}"
+        return await _inspected(inspect_servers(servers), where)
     if answers is not None:
         return await asyncio.to_thread(
             _over_the_api, settings, (answers.ready.get("spill") or {}).get("rejected_points")
@@ -245,10 +246,12 @@ def _judged(state: StoreState, answers: ServiceAnswers | None, settings: Setting
 
 
 async def _ask_redis(settings: Settings) -> list[Finding]:
-    address = RedisAddress(settings.redis_host or "", settings.redis_port, settings.redis_password)
+    address = address_of(settings)
     link = RedisLink(address, seconds=SECONDS)
     spill: Spill | None = None
-    advice = f"check REDIS_HOST, REDIS_PORT and REDIS_PASSWORD; the server at {address.host}:{address.port}"
+    advice = (
+        f"check REDIS_HOST, REDIS_PORT, REDIS_USERNAME and REDIS_PASSWORD; the server at {address.host}:{address.port}"
+    )
     try:
         info = await link.run(lambda client: client.info())
         asked = time.time()

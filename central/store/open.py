@@ -9,6 +9,7 @@ from central.store.base import Store
 from central.store.duck.store import DuckStore
 from central.store.migrations import OnMigration
 from central.store.mysql.connection import Server
+from central.store.mysql.servers import ServerCounts, Servers
 from central.store.mysql.store import MySQLStore
 
 
@@ -45,7 +46,17 @@ async def open_store(
 
 
 def _mysql(settings: Settings, clock: Callable[[], float]) -> MySQLStore:
-    server = Server(
-        settings.db_host, settings.db_port, settings.db_database, settings.db_username, settings.db_password
-    )
-    return MySQLStore(server, clock=clock)
+    return MySQLStore(Servers(servers_of(settings)), clock=clock)
+
+
+def server_counts(store: OpenStore) -> ServerCounts:
+    """Which database server the store uses. An embedded store has one, itself."""
+    return store.server_counts if isinstance(store, MySQLStore) else ServerCounts()
+
+
+def servers_of(settings: Settings) -> list[Server]:
+    """The servers of ``DB_HOSTS`` in its order, or the one of ``DB_HOST``."""
+    tls = settings.db_tls.context() if settings.db_tls is not None else None
+    user = settings.db_database, settings.db_username, settings.db_password
+    hosts = settings.db_hosts or ((settings.db_host, None),)
+    return [Server(host, port or settings.db_port, *user, tls) for host, port in hosts]

@@ -25,6 +25,7 @@ from central.settings import load_settings
 from central.spill.drain import Drain, DrainCounts
 from central.spill.spill import SpillCounts, SpillState
 from central.store.duck.store import DuckStore
+from central.store.mysql.servers import ServerCounts
 from central.store.outage_guard import OutageGuard
 from central.web.counts import RequestCounts
 from central.write.group_commit import GroupCommit
@@ -76,6 +77,11 @@ TOLD = {
     'fiesta_busy_total{kind="long bodies"}': 26,
     'fiesta_agents{state="live"}': 1,
     "fiesta_agent_books_unreadable_total": 29,
+    "fiesta_database_in_use": 1,
+    "fiesta_databases_healthy": 2,
+    "fiesta_database_changes_total": 29,
+    "fiesta_database_cluster_nodes": 3,
+    "fiesta_databases_apart": 1,
 }
 """What one process says of the counts below that are not 0."""
 
@@ -146,6 +152,7 @@ def test_every_number_of_one_process_is_told_once(sources: Sources) -> None:
             http=http,
             retention=RetentionCounts(runs=15, failures=16, rows=17, parts=18, line=19, dropped=20),
             redis=RedisServices(load_settings({})),
+            databases=ServerCounts(used=1, healthy=2, switches=29, cluster_size=3, several_writers=True),
         )
     )
     told = without_buckets(samples)

@@ -64,6 +64,9 @@ def test_an_empty_variable_counts_as_unset() -> None:
         ("DB_CONNECTION", "duckdb", "db_connection", "duckdb"),
         ("DB_CONNECTION", "mysql", "db_connection", "mysql"),
         ("DB_HOST", "db.internal", "db_host", "db.internal"),
+        ("DB_HOSTS", "db1", "db_hosts", (("db1", None),)),
+        ("DB_HOSTS", "db1:3307, 10.0.0.5", "db_hosts", (("db1", 3307), ("10.0.0.5", None))),
+        ("DB_HOSTS", "[::1]:1,::2,[::3]", "db_hosts", (("::1", 1), ("::2", None), ("::3", None))),
         ("QUEUE_CONNECTION", "none", "queue_connection", "none"),
         ("REDIS_HOST", "redis.internal", "redis_host", "redis.internal"),
     ],
@@ -99,6 +102,12 @@ def test_a_good_value_is_taken(name: str, text: str, field: str, value: object) 
         ("METRICS_TLS_CERT", "/nowhere/cert.pem", "where there is no file"),
         ("METRICS_SPILL_MAX_BYTES", "1", "from 1048576"),
         ("DB_CONNECTION", "sqlite", "must be duckdb, or mysql"),
+        ("DB_HOSTS", "db1,", "separated by commas"),
+        ("DB_HOSTS", "db1:port", "alone or with :port"),
+        ("DB_HOSTS", "db1,db1", "names one host twice"),
+        ("DB_TLS_CA", "/nowhere/ca.pem", "where there is no file"),
+        ("DB_TLS_CA", __file__, "holds no certificate that can be read"),
+        ("REDIS_TLS_CA", __file__, "holds no certificate that can be read"),
         ("DB_PORT", "0", "from 1 to 65535"),
         ("REDIS_PORT", "six", "from 1 to 65535"),
         ("QUEUE_CONNECTION", "redis", "needs REDIS_HOST; set it, or set QUEUE_CONNECTION to none"),
@@ -114,6 +123,36 @@ def test_a_bad_value_stops_the_start_with_name_fault_and_what_is_right(name: str
     assert fault.startswith(f"{name} ")
     assert says in fault
     assert len(fault) < 400
+
+
+@pytest.mark.parametrize("prefix", ["DB_TLS_", "REDIS_TLS_"])
+@pytest.mark.parametrize(
+    ("files", "says"),
+    [
+        ({"CERT": "cert.pem"}, "{}CA is missing; {}CERT is set"),
+        ({"KEY": "key.pem"}, "{}CA is missing; {}KEY is set"),
+        ({"CA": "cert.pem", "CERT": "cert.pem"}, "{}KEY is missing; {}CERT is set"),
+        ({"CA": "cert.pem", "KEY": "key.pem"}, "{}CERT is missing; {}KEY is set"),
+        ({"CA": "key.pem"}, "{}CA holds no certificate"),
+        ({"CA": "cert.pem", "CERT": "cert.pem", "KEY": "other_key.pem"}, "{}KEY does not fit {}CERT"),
+        ({"CA": "cert.pem", "CERT": "cert.pem", "KEY": "locked_key.pem"}, "{}KEY does not fit {}CERT"),
+    ],
+)
+def test_files_for_tls_to_other_servers_must_fit(prefix: str, files: dict[str, str], says: str) -> None:
+    (fault,) = faults(**{prefix + name: str(TLS / file) for name, file in files.items()})
+    assert fault.startswith(says.replace("{}", prefix))
+
+
+@pytest.mark.parametrize(
+    ("environ", "says"),
+    [
+        ({"DB_HOST": "db1", "DB_HOSTS": "db1,db2"}, "DB_HOST and DB_HOSTS are both set"),
+        ({"REDIS_USERNAME": "fiesta"}, "REDIS_PASSWORD is missing; REDIS_USERNAME is set"),
+    ],
+)
+def test_settings_that_need_or_exclude_each_other(environ: dict[str, str], says: str) -> None:
+    (fault,) = faults(**environ)
+    assert fault.startswith(says)
 
 
 @pytest.mark.parametrize("key", ["short", "k" * 31, "k" * 73, f"{KEY} ", f"{KEY}\n", "é" * 40])

@@ -4,6 +4,7 @@ It raises three kinds of errors: ServerError (a statement failed, the session go
 StoreUnavailable (the server refuses work). A connection that is not closed has read its last answer completely.
 """
 
+import ssl
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -12,12 +13,14 @@ from typing import Any, Final
 import aiomysql  # type: ignore[import-untyped]
 from aiomysql.connection import MySQLResult  # type: ignore[import-untyped]
 from pymysql.constants import FIELD_TYPE  # type: ignore[import-untyped]
+from pymysql.constants.CLIENT import SSL  # type: ignore[import-untyped]
 from pymysql.constants.SERVER_STATUS import SERVER_STATUS_IN_TRANS  # type: ignore[import-untyped]
 from pymysql.converters import decoders  # type: ignore[import-untyped]
-from pymysql.err import MySQLError  # type: ignore[import-untyped]
+from pymysql.err import MySQLError, OperationalError  # type: ignore[import-untyped]
 from pymysql.protocol import EOFPacketWrapper  # type: ignore[import-untyped]
 
 from central.store.base import StoreError, StoreUnavailable
+from runtime.addresses import join_address
 
 DUPLICATE: Final = 1062
 NO_PARTITION: Final = 1526
@@ -39,6 +42,7 @@ _REFUSING: Final = frozenset(
 )
 """Disk or memory full, too many connections, read-only, a statement killed, a Galera node without its cluster (1047),
 TiDB's storage away: the statement itself is not at fault."""
+_NO_TLS: Final = 2026
 _TOO_LONG: Final = frozenset({1969, 3024})
 PACKET_BYTES: Final = 512 * 1024
 """About the most bytes that are sent in one packet: far below every server's max_allowed_packet."""
@@ -75,6 +79,13 @@ class Server:
     database: str
     user: str
     password: str | None = field(default=None, repr=False)
+    tls: ssl.SSLContext | None = field(default=None, repr=False, compare=False)
+    """How the connection is encrypted; None for not at all."""
+
+    @property
+    def address(self) -> str:
+        """``host:port``."""
+        return join_address(self.host, self.port)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +133,12 @@ class _Raw(aiomysql.Connection):  # type: ignore[misc]
     left_transaction = False
     """Whether a statement ended outside a transaction."""
 
+    async def _request_authentication(self) -> None:
+        """Send no password over a connection that should be encrypted and is not. The driver would."""
+        if self._ssl_context and not self.server_capabilities & SSL:
+            raise OperationalError(_NO_TLS, "DB_TLS_CA is set, but the server does not offer TLS")
+        await super()._request_authentication()
+
     async def _read_query_result(self, unbuffered: bool = False) -> None:
         self._result = None
         result = _Result(self)
@@ -136,8 +153,11 @@ class _Raw(aiomysql.Connection):  # type: ignore[misc]
 class Connection:
     """A session. ``connect`` makes it; its holder must close it."""
 
-    def __init__(self, raw: Any) -> None:
+    def __init__(self, raw: Any, server: Server) -> None:
         self._raw = raw
+        self.server = server
+        self.outdated = False
+        """Whether it leads to a server that is no longer used. Nobody should begin new work with it."""
         self.loads = False
         """Whether the server allows LOAD DATA LOCAL and runs it within the open transaction."""
         self.in_cluster = False
@@ -250,9 +270,10 @@ async def connect(server: Server, session: Session) -> Connection:
         charset="utf8mb4",
         autocommit=None,
         conv=_DECODERS,
+        ssl=server.tls,
         local_infile=True,  # safe: whatever file the server asks for, it gets only our texts
     )
-    connection = Connection(raw)
+    connection = Connection(raw, server)
     try:
         await raw.ping(reconnect=True)  # logs in. A cancelled aiomysql.connect would leak its connection
         for statement in _pins(session, is_mariadb=connection.is_mariadb) + session.prepare:
@@ -267,7 +288,7 @@ async def connect(server: Server, session: Session) -> Connection:
         connection.close()
         message = _code_and_message(error)[1] if isinstance(error, MySQLError) else repr(error)
         raise StoreUnavailable(
-            f"the database {server.database} at {server.host}:{server.port} cannot be reached as {server.user}:"
+            f"the database {server.database} at {server.address} cannot be reached as {server.user}:"
             f" {error.__cause__ or message}"
         ) from error
     except BaseException:

@@ -1,6 +1,7 @@
 """Reads the state of the database, through a session like the service's. Changes nothing."""
 
 import time
+from collections.abc import Sequence
 from typing import Final
 
 from central.store.admin_keys import is_live
@@ -16,7 +17,8 @@ from central.store.inspection import (
 )
 from central.store.migrations import load, pending
 from central.store.mysql import keys, names, partitions
-from central.store.mysql.connection import Connection, Server, Session, connect
+from central.store.mysql.connection import Connection, Server, Session
+from central.store.mysql.servers import Servers
 
 VARIABLES: Final = (
     "version",
@@ -30,9 +32,13 @@ VARIABLES: Final = (
 )
 
 
-async def inspect_server(server: Server) -> StoreState:
+async def inspect_servers(servers: Sequence[Server]) -> StoreState:
     """The state of the database. Raises StoreUnavailable if it cannot be reached, StoreError and MigrationError."""
-    connection = await connect(server, Session())
+    choice = Servers(servers)
+    try:
+        connection = await choice.connect(Session())
+    finally:
+        choice.close()
     try:
         return await _inspect(connection)
     finally:

@@ -42,9 +42,9 @@ class Pool:
         seconds: float,
         *,
         commit: Commit = run_commit,
-        kill: Callable[[int], Awaitable[None]] | None = None,
+        kill: Callable[[Connection], Awaitable[None]] | None = None,
     ) -> None:
-        """``kill`` ends the running statement of a session by its server id, after its borrower was cancelled."""
+        """``kill`` ends the running statement of a session whose borrower was cancelled."""
         self._connect = connect
         self._seconds = seconds
         self._commit = commit
@@ -152,7 +152,7 @@ class Pool:
     def _end_at_server(self, connection: Connection) -> None:
         """Kill the session's statement: the server notices a closed connection only when the statement has ended."""
         if self._kill is not None and not self._closed:
-            task = asyncio.ensure_future(self._kill(connection.server_id))
+            task = asyncio.ensure_future(self._kill(connection))
             self._killing.add(task)
             task.add_done_callback(self._killing.discard)
 
@@ -175,7 +175,7 @@ class Pool:
         now = asyncio.get_running_loop().time()
         while self._resting:
             connection, since = self._resting.pop()
-            if now - since < _REST_SECONDS and not connection.closed:
+            if now - since < _REST_SECONDS and not connection.closed and not connection.outdated:
                 return connection
             connection.close()
         return None

@@ -46,7 +46,6 @@ from central.store.mysql.connection import (
     Server,
     ServerError,
     Session,
-    connect,
 )
 from central.store.mysql.histograms import MySQLFolding
 from central.store.mysql.keys import MySQLKeys
@@ -55,6 +54,7 @@ from central.store.mysql.pool import Commit, Pool, run_commit
 from central.store.mysql.retention import MySQLRetention
 from central.store.mysql.rows import MAX_ROWS, RowLines, lines
 from central.store.mysql.series import MySQLSeries
+from central.store.mysql.servers import ServerCounts, Servers
 from central.store.plan import WIDTHS, Segment
 from central.store.retention import RetentionStore
 from central.store.series import SeriesStore
@@ -93,23 +93,25 @@ class MySQLStore:
 
     def __init__(
         self,
-        server: Server,
+        servers: Server | Servers,
         *,
         commit: Commit = run_commit,
         clock: Callable[[], float] = time.time,
         limits: TimeLimits | None = None,
     ) -> None:
         limits = limits or TimeLimits()
-        self._server = server
+        self._servers = servers if isinstance(servers, Servers) else Servers([servers])
+        self._watch: asyncio.Task[None] | None = None
         self._clock = clock
         self.may_remove: Callable[[], bool] = lambda: True
         """Whether the clock can be trusted for deletions. central.app replaces this function."""
         writing = Session(limits.lock, prepare=sql.CREATE_SUMS)
-        self._writers = Pool(lambda: connect(server, writing), WRITERS, limits.write, commit=commit)
-        self._lookups = Pool(lambda: connect(server, Session(limits.lock)), LOOKUPS, limits.lookup)
+        connect = self._servers.connect
+        self._writers = Pool(lambda: connect(writing), WRITERS, limits.write, commit=commit)
+        self._lookups = Pool(lambda: connect(Session(limits.lock)), LOOKUPS, limits.lookup)
         reading = Session(limits.lock, select_seconds=int(limits.read) or 1)
-        self._readers = Pool(lambda: connect(server, reading), READERS, limits.read, kill=self._kill_query)
-        self._changers = Pool(lambda: connect(server, Session(lock_seconds=1)), 1, _UPKEEP_PAUSE)
+        self._readers = Pool(lambda: connect(reading), READERS, limits.read, kill=self._kill_query)
+        self._changers = Pool(lambda: connect(Session(lock_seconds=1)), 1, _UPKEEP_PAUSE)
         self.names: NameStore = MySQLNames(self._lookups, self._readers, self._writers)
         self.series: SeriesStore = MySQLSeries(self._lookups, self._readers, self._writers)
         self.keys: KeyStore = MySQLKeys(self._lookups, self._writers)
@@ -127,24 +129,43 @@ class MySQLStore:
 
     async def open(self, on_migration: OnMigration | None = None) -> None:
         """Apply migrations and make partitions as needed. Raises StoreUnavailable or MigrationError."""
-        self.applied = await migrate.migrate(
-            lambda: connect(self._server, Session()), int(self._clock()), on_migration=on_migration
-        )
+        if self._servers.several:
+            await self._servers.look()
+            self._watch = asyncio.create_task(self._servers.watch(), name="database-watch")
+        self.applied = await migrate.migrate(self._connect, int(self._clock()), on_migration=on_migration)
         await self.upkeep()
 
     async def close(self) -> None:
         """See Store."""
         await self._histogram_fold.close()
+        if self._watch is not None:
+            self._watch.cancel()
+            await asyncio.wait([self._watch])
+        self._servers.close()
         for pool in (self._writers, self._lookups, self._readers, self._changers):
             pool.close()
 
-    async def _kill_query(self, server_id: int) -> None:
+    @property
+    def server_counts(self) -> ServerCounts:
+        """Which server is used, and how healthy they are."""
+        return self._servers.counts
+
+    async def _connect(self) -> Connection:
+        return await self._servers.connect(Session())
+
+    async def _kill_query(self, reader: Connection) -> None:
         """End the running statement of one of our sessions. If this fails, the statement's own time limit ends it."""
+
+        async def kill(connection: Connection) -> None:
+            if connection.server == reader.server:  # at another server the number belongs to somebody else
+                await connection.run(f"KILL QUERY {reader.server_id}")
+
         with contextlib.suppress(StoreError):
-            await self._lookups.ask(lambda connection: connection.run(f"KILL QUERY {server_id}"))
+            await self._lookups.ask(kill)
 
     async def ping(self) -> None:
         """See Store."""
+        self._servers.check()
         # It reads a table: a Galera node that has lost its cluster still answers SELECT 1.
         await self._lookups.ask(lambda connection: connection.rows("SELECT version FROM name_changes"))
 
@@ -265,7 +286,7 @@ class MySQLStore:
 
     async def under_lock(self, work: Callable[[], Awaitable[T]]) -> T:
         """See Store."""
-        async with migrate.locked(lambda: connect(self._server, Session())):
+        async with migrate.locked(self._connect):
             return await work()
 
 

@@ -10,7 +10,7 @@ from central.store.base import Store
 from central.store.duck.inspect import inspect_file
 from central.store.duck.store import FILE_NAME, DuckStore
 from central.store.folding import HOUR, HistogramFold
-from central.store.mysql.inspect import inspect_server
+from central.store.mysql.inspect import inspect_servers
 from central.store.mysql.store import MySQLStore
 from tests.central.mysql_help import opened, server_of
 from tests.central.store_contract_histograms import at_once
@@ -74,9 +74,9 @@ async def test_mysql_is_compared_with_itself(mariadb: MariaDB, database: str, ch
     clock, (statement, bad_series, bad_histograms) = Clock(int(time.time())), CHANGES[change]
     async with opened(mariadb, database, clock=clock) as store:
         metric_id = await fill(store, clock)
-        state = await inspect_server(server_of(mariadb, database))
+        state = await inspect_servers([server_of(mariadb, database)])
         assert (state.bad_series, state.bad_histograms) == (0, 0)
         hour = f"FROM_UNIXTIME({int(clock.now) // HOUR * HOUR - HOUR})"
         mariadb.run(f"SET STATEMENT time_zone = '+00:00' FOR {statement.format(id=metric_id, hour=hour)}", database)
-        state = await inspect_server(server_of(mariadb, database))
+        state = await inspect_servers([server_of(mariadb, database)])
         assert (state.bad_series, state.bad_histograms) == (bad_series, bad_histograms)

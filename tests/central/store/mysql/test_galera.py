@@ -3,7 +3,8 @@
 import asyncio
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from central.store.base import Group, Metric, StoreError, StoreUnavailable
 from central.store.mysql import partitions
 from central.store.mysql.connection import Session, connect
+from central.store.mysql.servers import Servers
 from central.store.mysql.store import MySQLStore
 from tests.central.mysql_help import commit_until_told, opened, server_of
 from tests.central.store_help import TODAY, assert_levels_agree, group, name, plain, request
@@ -86,9 +88,42 @@ async def test_partitions_are_made_while_another_node_is_written_to(nodes: Clust
         await assert_levels_agree(two, [metric.id for metric in metrics], rows)
 
 
+async def test_a_killed_node_loses_nothing_and_is_used_again_once_it_is_back(nodes: Cluster, shared: str) -> None:
+    """Two processes write to the first node, it is killed, they go on with the second, and come back."""
+    first, second = nodes.nodes
+    async with chosen(nodes, shared) as one, chosen(nodes, shared) as two:
+        metrics = [await name(one, f"m{number}") for number in range(METRICS)]
+        writing = asyncio.gather(*(acknowledged(store, groups_of(metrics)) for store in (one, two)))
+        await one.commit(kept := group([plain(metrics[0], 7)], [request()]))
+        first.kill()
+        rows = [*kept.rows, *(row for groups in await writing for each in groups for row in each.rows)]
+        await commit_until_told(one, late := group([plain(metrics[0], 8)], [request()]))
+        rows += late.rows
+        assert one.server_counts.used == 1
+        await asyncio.to_thread(nodes.rejoin, first)
+        async with asyncio.timeout(60):
+            while one.server_counts.used:
+                await one.names.version()
+        assert one.server_counts.cluster_size == 2
+        for store in (one, two):
+            await assert_levels_agree(store, [metric.id for metric in metrics], rows)
+        nodes.until_applied(second)
+
+
+@asynccontextmanager
+async def chosen(nodes: Cluster, database: str) -> AsyncIterator[MySQLStore]:
+    """A store that knows both nodes and goes back to the first as soon as it is healthy."""
+    store = MySQLStore(Servers([server_of(node, database) for node in nodes.nodes], back=0))
+    try:
+        await store.open()
+        yield store
+    finally:
+        await store.close()
+
+
 async def test_a_node_without_its_cluster_is_away(nodes: Cluster) -> None:
     """The last test of this module: the nodes stay apart."""
-    first, second = nodes.nodes
+    second, first = nodes.nodes
     first.run("CREATE DATABASE apart")
     async with opened(second, "apart") as store:
         await store.ping()

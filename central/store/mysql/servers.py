@@ -1,0 +1,247 @@
+"""Which of several database servers is used: the first that is a healthy primary, until it is one no longer.
+
+A healthy primary can be reached and takes writes. A node of a Galera cluster also belongs to the part of the cluster
+that goes on (Primary), and has caught up (Synced). With one server, nothing is asked and nothing is chosen.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Final
+from weakref import WeakSet
+
+import structlog
+
+from central.store.base import StoreError, StoreUnavailable
+from central.store.mysql.connection import Connection, Server, Session, connect
+
+PROBE_SECONDS: Final = 1.0
+"""How often all servers are asked."""
+LATE_SECONDS: Final = 1.0
+"""A server that does not answer for so long is not healthy."""
+BACK_SECONDS: Final = 30.0
+"""How long an earlier server of the list must be healthy before it is used again. So a server that comes and goes does
+not make the service follow it."""
+_VARIABLES: Final = (
+    "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('read_only', 'super_read_only', 'innodb_read_only', 'wsrep_on')"
+)
+_STATUS: Final = (
+    "SHOW GLOBAL STATUS WHERE Variable_name IN ('wsrep_ready', 'wsrep_cluster_status', 'wsrep_local_state_comment',"
+    " 'wsrep_cluster_state_uuid', 'wsrep_cluster_size')"
+)
+_SYNCED: Final = "Synced"
+_DONOR: Final = "Donor/Desynced"
+_OFF: Final = ("OFF", "0", "")
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerState:
+    """What one server said of itself. ``fault`` is why it is no healthy primary, or None."""
+
+    fault: str | None = None
+    cluster: str = ""
+    """The id of its Galera cluster; empty if it is no node of one."""
+    size: int = 0
+    """How many nodes the cluster has, as far as this node sees."""
+    synced: bool = True
+    """False for a node that gives its data to another one just now. It is used if there is no better one."""
+
+
+@dataclass(slots=True)
+class ServerCounts:
+    """Plain numbers, read at each scrape."""
+
+    used: int = 0
+    """The place in the list of the server in use."""
+    healthy: int = 1
+    """How many servers were healthy primaries when they were last asked."""
+    switches: int = 0
+    cluster_size: int = 0
+    several_writers: bool = False
+    """Whether more than one server takes writes, without a cluster that joins them."""
+
+
+async def state_of(connection: Connection) -> ServerState:
+    """Ask a server whether it is a healthy primary. Raises StoreError."""
+    has = {str(name): str(value) for name, value in await connection.rows(_VARIABLES)}
+    for name in ("read_only", "super_read_only", "innodb_read_only"):
+        if has.get(name, "OFF").upper() not in _OFF:
+            return ServerState(f"it is read only ({name} is {has[name]})")
+    if has.get("wsrep_on", "OFF") != "ON":
+        return ServerState()
+    told = {str(name): str(value) for name, value in await connection.rows(_STATUS)}
+    return cluster_state(told)
+
+
+def cluster_state(told: dict[str, str]) -> ServerState:
+    """Judge a node of a Galera cluster by its status variables."""
+    id_, size = told.get("wsrep_cluster_state_uuid", "?"), int(told.get("wsrep_cluster_size", "0"))
+    for name, right in (
+        ("wsrep_cluster_status", ("Primary",)),
+        ("wsrep_local_state_comment", (_SYNCED, _DONOR)),
+        ("wsrep_ready", ("ON",)),
+    ):
+        if told.get(name) not in right:
+            return ServerState(f"{name} is {told.get(name, 'unknown')} and not {right[0]}", id_, size)
+    return ServerState(None, id_, size, told["wsrep_local_state_comment"] == _SYNCED)
+
+
+@dataclass(slots=True)
+class _Seen:
+    """A server, what it said last, and since when it has been healthy."""
+
+    server: Server
+    state: ServerState = field(default_factory=lambda: ServerState("it was not asked yet"))
+    since: float | None = None
+    probe: Connection | None = None
+
+
+class Servers:
+    """The servers of one database, in the order of preference. ``watch`` asks them; ``connect`` uses the best one."""
+
+    def __init__(
+        self, servers: Sequence[Server], *, ticks: Callable[[], float] = time.monotonic, back: float = BACK_SECONDS
+    ) -> None:
+        self._all = [_Seen(server) for server in servers]
+        self._ticks = ticks
+        self._back = back
+        self._current = 0
+        self._made: WeakSet[Connection] = WeakSet()
+        self.counts = ServerCounts()
+
+    @property
+    def several(self) -> bool:
+        """Whether there is a choice."""
+        return len(self._all) > 1
+
+    @property
+    def current(self) -> Server:
+        """The server in use."""
+        return self._all[self._current].server
+
+    @property
+    def states(self) -> list[tuple[Server, ServerState]]:
+        """Each server and what it said last."""
+        return [(seen.server, seen.state) for seen in self._all]
+
+    async def connect(self, session: Session) -> Connection:
+        """A session at the server in use, or if need be at the first healthy primary. Raises StoreUnavailable."""
+        if not self.several:
+            return await connect(self.current, session)
+        try:
+            return await self._connect_to(self._all[self._current], session)
+        except StoreUnavailable:
+            await self.look()
+        try:
+            return await self._connect_to(self._all[self._current], session)
+        except StoreUnavailable as error:
+            said = "; ".join(f"{seen.server.address}: {seen.state.fault}" for seen in self._all if seen.state.fault)
+            raise StoreUnavailable(f"no server of DB_HOSTS is a healthy primary: {said or error}") from error
+
+    async def watch(self) -> None:
+        """Ask all servers again and again. Runs until it is cancelled."""
+        while True:
+            await self.look()
+            await asyncio.sleep(PROBE_SECONDS)
+
+    def close(self) -> None:
+        """Close the sessions over which the servers are asked."""
+        for seen in self._all:
+            _drop(seen)
+
+    async def look(self) -> None:
+        """Ask all servers once, and choose the one to use."""
+        await asyncio.gather(*(self._ask(seen) for seen in self._all))
+        self._choose()
+
+    def check(self) -> None:
+        """Raise StoreUnavailable if the server in use was no healthy primary when it was last asked."""
+        seen = self._all[self._current]
+        if self.several and seen.probe is not None and seen.state.fault is not None:
+            raise StoreUnavailable(f"the database at {seen.server.address} takes no writes: {seen.state.fault}")
+
+    async def _connect_to(self, seen: _Seen, session: Session) -> Connection:
+        """A session at this server, if it is a healthy primary."""
+        connection: Connection | None = None
+        try:
+            async with asyncio.timeout(LATE_SECONDS):
+                connection = await connect(seen.server, session)
+                state = await state_of(connection)
+        except BaseException as error:
+            if connection is not None:
+                connection.close()
+            if isinstance(error, TimeoutError | StoreError):
+                raise StoreUnavailable(str(error) or f"no answer within {LATE_SECONDS:g} s") from error
+            raise
+        if state.fault is not None:
+            connection.close()
+            raise StoreUnavailable(f"the database at {seen.server.address} takes no writes: {state.fault}")
+        connection.outdated = seen.server != self.current
+        self._made.add(connection)
+        return connection
+
+    async def _ask(self, seen: _Seen) -> None:
+        """Ask one server over a session that is kept for this."""
+        try:
+            async with asyncio.timeout(LATE_SECONDS):
+                if seen.probe is None or seen.probe.closed:
+                    seen.probe = await connect(seen.server, Session())
+                seen.state = await state_of(seen.probe)
+        except (StoreError, TimeoutError) as error:
+            seen.state = ServerState(str(error) or f"no answer within {LATE_SECONDS:g} s")
+            _drop(seen)
+        except BaseException:
+            _drop(seen)
+            raise
+        if seen.state.fault is not None:
+            seen.since = None
+        elif seen.since is None:
+            seen.since = self._ticks()
+
+    def _choose(self) -> None:
+        healthy = [place for place, seen in enumerate(self._all) if seen.state.fault is None]
+        clusters = {self._all[place].state.cluster for place in healthy}
+        several = len(healthy) > 1 and (len(clusters) > 1 or "" in clusters)
+        if several and not self.counts.several_writers:
+            addresses = [self._all[place].server.address for place in healthy]
+            _log.error("several_databases_take_writes", addresses=addresses)
+        self.counts.several_writers = several
+        self.counts.healthy = len(healthy)
+        if healthy:
+            synced = [place for place in healthy if self._all[place].state.synced]
+            self._use(self._best(synced or healthy))
+        self.counts.cluster_size = self._all[self._current].state.size
+
+    def _best(self, healthy: list[int]) -> int:
+        if self._current not in healthy:
+            return healthy[0]
+        now, cluster = self._ticks(), self._all[self._current].state.cluster
+        if not cluster:
+            return self._current  # an earlier server that takes writes too is no node that holds what this one holds
+        for place in healthy:
+            seen = self._all[place]
+            if place < self._current and seen.state.cluster == cluster and now - (seen.since or now) >= self._back:
+                return place
+        return self._current
+
+    def _use(self, place: int) -> None:
+        if place == self._current:
+            return
+        before, after = self._all[self._current], self._all[place]
+        _log.warning(
+            "database_changed", now=after.server.address, before=before.server.address, reason=before.state.fault
+        )
+        self._current = self.counts.used = place
+        self.counts.switches += 1
+        for connection in self._made:
+            connection.outdated = connection.server != self.current
+
+
+def _drop(seen: _Seen) -> None:
+    if seen.probe is not None:
+        with suppress(Exception):
+            seen.probe.close()
+        seen.probe = None
