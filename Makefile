@@ -1,6 +1,6 @@
 # Every target installs what it needs. A fresh Debian needs only python3.11 and make.
 .DEFAULT_GOAL := help
-.PHONY: help install run demo check test guides lint bench bench-agent bench-scale bench-abuse bench-find bench-tags sanitize soak soak-agent loadtest hooks lock audit clean
+.PHONY: help install run demo gallery check test guides lint bench bench-agent bench-scale bench-abuse bench-find bench-tags sanitize soak soak-agent loadtest hooks lock audit clean
 BIN := .venv/bin
 # Compiled modules are kept, also where the environment says otherwise: the tests import some 500 in each process.
 export PYTHONDONTWRITEBYTECODE :=
@@ -30,6 +30,10 @@ run: install ## Start the service and an agent on this host; Ctrl-C stops both
 
 demo: install ## Fill the service of make run with a week of a web shop
 	@$(BIN)/python -m quickstart.demo
+
+gallery: install ## Make the pictures of docs/gallery.md anew
+	@sh scripts/ensure-apt.sh chromium
+	@$(BIN)/python -m scripts.gallery
 
 lint: install ## Check style and types
 	$(BIN)/ruff check .

@@ -5,12 +5,14 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from string import ascii_letters
 from typing import Any, Final, NamedTuple
 from zoneinfo import ZoneInfo
 
 import plotext  # type: ignore[import-untyped] # it ships no types; draw() alone uses it
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from protocol.times import parse_time
 from runtime.redact import one_line
@@ -22,6 +24,9 @@ CUT: Final = "*"
 _TICKS: Final = 5
 _COLUMNS: Final = ("sum", "count")
 """These operations are drawn as columns from zero, if there is only one series."""
+_COLOURS: Final = (12, 2, 9, 6, 13, 3)
+"""Of the terminal's 256, readable on light and dark."""
+_FINE: Final = "hd"
 _NO_VALUE: Final = "-"
 _UNAVAILABLE: Final = "unavailable"
 
@@ -49,25 +54,59 @@ def show_answer(answer: Mapping[str, Any], console: Console) -> None:
     zone = ZoneInfo(answer["tz"]) if "tz" in answer else None
     rows = [[_local(time, zone), *(column.get(time, _NO_VALUE) for column in columns)] for time in times]
     header = ["timestamp", *series]
-    if cut:
-        header.append("partial")
-        mark = "cut or open" if console.is_terminal else "true"
+    key = _only_key(answer)
+    labels = [label.removeprefix(f"{key}:") or label for label in series]
+    if len(set(labels)) < len(labels):
+        labels, key = list(series), ""
+    if console.is_terminal:
+        header[1:] = labels
         for row, time in zip(rows, times, strict=True):
-            row.append(mark if time in cut else "")
-    show_table(header, rows, console, right_from=1)
+            row[0] = _short(row[0]) + CUT * (time in cut)
+    elif cut:
+        header.append("partial")
+        for row, time in zip(rows, times, strict=True):
+            row.append("true" if time in cut else "")
+    if console.is_terminal and _width(header, rows) > console.width:
+        # So that no number is broken into lines, each gets a row of its own.
+        rows = [[row[0], label, cell] for row in rows for label, cell in zip(labels, row[1:], strict=True)]
+        show_table(["timestamp", "series", "value"], rows, console, right_from=2)
+    else:
+        show_table(header, rows, console, right_from=1)
     if console.is_terminal:
         title = f"{answer['operation']} by {answer['window']} ({answer.get('tz', 'UTC')})"
+        if key:
+            title += f", per {key}"
         if cut:
             title += f", {CUT} = cut or open"
         columns_drawn = len(series) == 1 and answer["operation"] in _COLUMNS
         width = min(console.width, PLOT_MAX_WIDTH)
         plot = draw(series, title, Style(width, not console.no_color, columns_drawn, zone))
         console.file.write(f"{plot}\n")
+        if len(series) > 1:
+            console.print(legend(labels, coloured=not console.no_color), highlight=False)
 
 
 def _local(timestamp: str, zone: ZoneInfo | None) -> str:
     """The time as the service wrote it; with a zone, the same moment as its clocks show it, with its offset."""
     return timestamp if zone is None else datetime.fromtimestamp(parse_time(timestamp), zone).isoformat()
+
+
+def _only_key(answer: Mapping[str, Any]) -> str:
+    """The key by which one metric is grouped; empty where there is none, or there are several."""
+    data = answer["data"]
+    grouped = isinstance(data, list) and data and "points" in data[0] and len({row["metric"] for row in data}) == 1
+    keys = {key for row in data for key in row["tags"]} if grouped else set()
+    return str(*keys) if len(keys) == 1 else ""
+
+
+def _width(header: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
+    """How many characters wide the table is that holds these rows without a break."""
+    return 1 + sum(3 + max(map(len, column)) for column in zip(header, *rows, strict=True))
+
+
+def _short(time: str) -> str:
+    """A time as a table on a terminal shows it: to the minute. One with an offset stays as it is."""
+    return time[:16].replace("T", " ") if time.endswith("Z") else time
 
 
 def unknown_names(answer: Mapping[str, Any]) -> list[str]:
@@ -140,7 +179,8 @@ def show_table(header: Sequence[str], rows: Sequence[Sequence[str]], console: Co
     table = Table(header_style="bold")
     for index, title in enumerate(header):
         # A cell that is too wide for the terminal is folded and never cut: a number without a digit is another number.
-        table.add_column(title, justify="right" if index >= right_from else "left", overflow="fold")
+        of_times = title == "timestamp"
+        table.add_column(title, justify="right" if index >= right_from else "left", overflow="fold", no_wrap=of_times)
     for row in rows:
         table.add_row(*row)
     console.print(table, markup=False)
@@ -168,19 +208,19 @@ def draw(series: Mapping[str, Sequence[Point]], title: str, style: Style) -> str
     moments: set[int] = set()
     cut = {parse_time(point.timestamp) for points in series.values() for point in points if point.partial}
     heights = [0.0] if style.columns else []
-    for name, points in series.items():
+    for index, points in enumerate(series.values()):
         known = [(parse_time(point.timestamp), float(point.value)) for point in points if point.value is not None]
         if not known:
             continue
         moments.update(moment for moment, _ in known)
         heights += [value for _, value in known]
-        signal = figure.signal([moment for moment, _ in known], [value for _, value in known])
+        sign, colour = _sign(index, len(series), coloured=style.colour)
+        marker = plotext.marker(sign or _FINE, colour if style.colour else None)
+        signal = figure.signal([moment for moment, _ in known], [value for _, value in known], marker=marker)
         if style.columns:
             signal.fillx()
         else:
             signal.lines()
-        if len(series) > 1:
-            signal.label(name)
         figure.draw(signal)
     positions = sorted({*_ticks(sorted(moments)), *(cut & moments)})
     figure.ruler("x").ticks(positions, _tick_labels(positions, cut, style.zone))
@@ -190,6 +230,21 @@ def draw(series: Mapping[str, Sequence[Point]], title: str, style: Style) -> str
         figure.ruler("y").ticks(marks, [f"{mark:,.12g}" for mark in marks])
     figure.plot_size(style.width, PLOT_HEIGHT)
     return str(figure.build().string(colorless=not style.colour))
+
+
+def legend(labels: Sequence[str], *, coloured: bool) -> Text:
+    """Which line of a plot is which series. It stands below the plot, where it covers nothing."""
+    entries = []
+    for index, label in enumerate(labels):
+        sign, colour = _sign(index, len(labels), coloured=coloured)
+        entries.append(Text.assemble((sign or "\u2501\u2501", f"color({colour})"), f" {one_line(label)}"))
+    return Text("   ").join(entries)
+
+
+def _sign(index: int, series: int, *, coloured: bool) -> tuple[str, int]:
+    """What a line is drawn with, none for fine dots; and its colour. Letters tell apart what colours do not."""
+    letters = series > 1 and (not coloured or series > len(_COLOURS))
+    return ascii_letters[index % len(ascii_letters)] if letters else "", _COLOURS[index % len(_COLOURS)]
 
 
 def _ticks(moments: Sequence[int]) -> list[int]:

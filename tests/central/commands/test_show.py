@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from central.commands.show import PLOT_HEIGHT, Style, draw, number, series_of, show_answer, show_table
+from central.commands.show import PLOT_HEIGHT, Style, draw, legend, number, series_of, show_answer, show_table
 
 
 def console(*, terminal: bool, width: int = 80, colour: bool = True) -> Console:
@@ -105,7 +105,32 @@ def test_each_group_has_a_column_that_says_its_tags(groups: list[Any], labels: l
         *["2026-02-15T00:00:00Z" + "\t7" * len(groups)] * bool(groups),
     ]
     shown = printed(answer(groups), console(terminal=True, width=200, colour=False))
-    assert all(label in shown for label in labels) or not groups
+    alone = len({label.removeprefix("env:") for label in labels}) == len(labels) and "," not in labels[0]
+    assert all(label.removeprefix("env:" if alone else "") in shown for label in labels) or not groups
+
+
+def test_groups_of_one_key_are_columns_without_the_key() -> None:
+    shown = printed(
+        answer([group({"env": "x"}, point(0, 7)), group({"env": "y"}, point(0, 8))]), console(terminal=True)
+    )
+    assert "sum by 1m (UTC), per env" in shown
+    assert "env:" not in shown
+
+
+def test_a_table_that_is_too_wide_has_a_row_per_number() -> None:
+    groups = [group({"env": f"production-{number}", "host": "web"}, point(0, number)) for number in range(9)]
+    shown = printed(answer(groups), console(terminal=True, colour=False))
+    rows = [[cell.strip() for cell in line.split("│")[1:4]] for line in shown.splitlines() if "production" in line]
+    assert rows[3] == ["2026-02-15 00:00", "env:production-3,host:web", "3"]
+
+
+@pytest.mark.parametrize(
+    ("count", "coloured", "letters"), [(1, True, False), (6, True, False), (7, True, True), (2, False, True)]
+)
+def test_the_legend_tells_lines_apart_by_colour_or_else_by_letter(count: int, coloured: bool, letters: bool) -> None:
+    shown = legend([f"name-{number}" for number in range(count)], coloured=coloured)
+    assert ("a name-0" in shown.plain) == letters
+    assert f"name-{count - 1}" in shown.plain
 
 
 def test_several_operations_of_groups_are_a_column_each() -> None:

@@ -1,0 +1,128 @@
+"""``make gallery``: makes the pictures of docs/gallery.md from the data of ``make demo``.
+
+It starts a service of its own on a free port, fills it with the made-up week, and takes pictures of the page in a real
+browser and of the command line in a terminal.
+"""
+
+import asyncio
+import io
+import os
+import pty
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from playwright.async_api import Browser, async_playwright
+from rich.console import Console
+from rich.text import Text
+
+from central.client import Client, Target
+from loadtest.servers import Server, central
+from quickstart.demo import batches, fill
+
+PICTURES: Final = Path(__file__).parents[1] / "docs" / "img" / "gallery"
+PROGRAM: Final = Path(sys.executable).parent / "fiesta-central"
+COLUMNS: Final = 100
+
+
+class View(NamedTuple):
+    """A picture of the page: its file, its address behind the ``#``, and the window."""
+
+    file: str
+    address: str
+    scheme: str = "light"
+    width: int = 1_180
+    height: int = 1_000
+
+
+VIEWS: Final = (
+    View("percentiles", "metrics?name=shop.checkout_ms&operation=p95&group_by=endpoint&last=7d&window=1h"),
+    View("two-scales", "metrics?name=shop.orders,shop.revenue_eur&operation=sum&last=7d&window=1h", "dark"),
+    View("errors", "metrics?name=shop.requests&operation=sum&group_by=host&tags=status:500&last=7d&window=1h"),
+    View("phone", "metrics?name=shop.orders&operation=sum&last=7d&window=1h", "dark", 390, 1_300),
+    View("admin", "admin", height=760),
+)
+COMMANDS: Final = {
+    "terminal-day": "query shop.orders --window 1d --start -7d",
+    "terminal-groups": "query shop.checkout_ms --operation p95 --group-by endpoint --window 1d --start -7d",
+}
+
+
+def printed(command: str, server: Server, folder: Path) -> str:
+    """What the command prints in a terminal, with its colours."""
+    program, side = pty.openpty()
+    environ = {
+        **os.environ, "METRICS_DATA_DIR": str(folder), "METRICS_LISTEN": server.url.removeprefix("http://"),
+        "COLUMNS": str(COLUMNS), "LINES": "50", "TERM": "xterm-256color",
+    }  # fmt: skip
+    with subprocess.Popen([PROGRAM, *command.split()], stdout=side, stderr=side, env=environ):
+        os.close(side)
+        text = b""
+        while chunk := _read(program):
+            text += chunk
+    os.close(program)
+    return text.decode().replace("\r\n", "\n")
+
+
+def _read(descriptor: int) -> bytes:
+    try:
+        return os.read(descriptor, 65_536)
+    except OSError:  # the other side was closed
+        return b""
+
+
+async def take_page(browser: Browser, server: Server, view: View) -> None:
+    """A picture of the page as somebody with the admin key sees it."""
+    page = await browser.new_page(
+        viewport={"width": view.width, "height": view.height}, color_scheme="dark" if view.scheme == "dark" else "light"
+    )
+    await page.goto(server.url)
+    key = page.get_by_label("API key")
+    await key.fill(server.key)
+    await key.press("Enter")
+    await page.goto(f"{server.url}/#{view.address}")
+    await page.wait_for_load_state("networkidle")
+    await page.wait_for_timeout(1_500)  # a picture too early is seen by who looks at it
+    await page.screenshot(path=PICTURES / f"{view.file}.png")
+    await page.close()
+
+
+async def take_terminal(browser: Browser, name: str, command: str, text: str) -> None:
+    """A picture of a terminal with the command and what it printed."""
+    console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True)
+    console.print(Text.from_ansi(f"$ {PROGRAM.name} {command}\n{text}"))
+    drawn = console.export_svg(title="")
+    page = await browser.new_page(viewport={"width": 1_180, "height": 900})
+    await page.set_content(f'<body style="margin:0">{drawn}</body>')
+    await page.locator("svg").first.screenshot(path=PICTURES / f"{name}.png")
+    await page.close()
+
+
+async def take_all(server: Server, folder: Path) -> None:
+    """Every picture."""
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        for view in VIEWS:
+            await take_page(browser, server, view)
+        for name, command in COMMANDS.items():
+            await take_terminal(browser, name, command, await asyncio.to_thread(printed, command, server, folder))
+        await browser.close()
+
+
+def main() -> None:
+    """Make the pictures anew."""
+    with tempfile.TemporaryDirectory() as text, central(folder := Path(text)) as server:
+        week = list(batches(time.time()))
+        client = Client(Target(server.url, server.key, ""))
+        fill(client, week, lambda _: None)
+        asyncio.run(take_all(server, folder))
+    print(*sorted(path.relative_to(Path.cwd()) for path in PICTURES.iterdir()), sep="\n")
+
+
+if __name__ == "__main__":
+    main()
