@@ -263,7 +263,7 @@ def _endpoints(
             *(commits, bodies, outside.clock, settings.clock_skew_seconds, counts.rejected, core.clock.doubtful),
             core.agents,
         ),
-        queries=QueryEndpoints(store, names, core.retention, redis.spill, slots, outside.clock),
+        queries=QueryEndpoints(store, names, core.retention, redis.spill, slots, finder, outside.clock),
         listing=ListEndpoint(store, finder, core.retention, slots, outside.clock),
         series=SeriesEndpoints(store, names, commits, slots),
         graphite=GraphiteEndpoints(store, finder, bodies, slots),

@@ -1,4 +1,4 @@
-"""Whether a client wants the aggregate answer as CSV (RFC 4180) or as JSON, and how CSV has a tag's value. Pure.
+"""In which format a client wants the aggregate answer, and how CSV (RFC 4180) has a tag's value. Pure.
 
 In CSV, names are written as they are. They need no quotes, because they have no comma, quote or line end. A spreadsheet
 may read a name such as "-a1" as a formula. That is harmless: a name has no brackets, blanks, "=", "!" or "|", so the
@@ -7,11 +7,20 @@ that could be such a formula gets an apostrophe in front.
 """
 
 import re
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Final, Literal, get_args
 
+Format = Literal["json", "csv", "jsonl"]
+FORMATS: Final = get_args(Format)
 CSV: Final = "text/csv; charset=utf-8; header=present"
-FORMATS: Final = ("json", "csv")
+JSON_LINES: Final = "application/x-ndjson"
+TYPES: Final[Mapping[Format, str]] = {"csv": CSV, "jsonl": JSON_LINES}
+"""The Content-Type of each format but JSON."""
+_ASKED_BY: Final[Mapping[Format, tuple[str, ...]]] = {
+    "json": ("application/json",),
+    "csv": ("text/csv",),
+    "jsonl": (JSON_LINES, "application/jsonl", "application/x-jsonlines"),
+}
 _FORMULA: Final = re.compile(r"[-+@=\uff0b\uff0d\uff20\uff1d].*[(!\uff08\uff01]", re.DOTALL).match
 """What a spreadsheet may run: it begins as a formula, in wide signs too, and calls or links something."""
 
@@ -25,9 +34,10 @@ def csv_field(value: str | None) -> str:
     return value if value and '"' not in value else f'"{value.replace(chr(34), chr(34) * 2)}"'
 
 
-def prefers_csv(accept: str) -> bool:
-    """Whether an Accept header gives text/csv a higher quality than JSON, which is the default (RFC 9110, 12.5.1)."""
-    return _quality(accept, "text/csv") > _quality(accept, "application/json")
+def preferred(accept: str) -> Format:
+    """The format to which an Accept header gives the highest quality (RFC 9110, 12.5.1). JSON is the default."""
+    qualities = {form: max(_quality(accept, one) for one in types) for form, types in _ASKED_BY.items()}
+    return max(qualities, key=qualities.__getitem__)
 
 
 def _quality(accept: str, media_type: str) -> float:

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from central.errors import invalid
-from central.graphite.globs import Glob, parse_globs
-from central.query.parameters import check_known, fault, limit_of, parsed
+from central.graphite.globs import Glob
+from central.query.parameters import check_known, fault, limit_of, parse_match, parsed
 from central.store.base import ListedName, NameDetails
 from protocol.item import Fault
 from protocol.names import NAME_RULE, is_name
@@ -66,7 +66,7 @@ def parse_list(parameters: Mapping[str, str]) -> Listing:
     for field, text in texts.items():
         if text and not is_name(text):
             raise invalid(Fault("INVALID_NAME", field, f"{field} {NAME_RULE}"))
-    globs = parsed("match", parameters["match"], _globs) if "match" in parameters else None
+    globs = parsed("match", parameters["match"], parse_match) if "match" in parameters else None
     sparkline = parameters.get("sparkline")
     if sparkline not in {None, SPARKLINE}:
         raise fault("sparkline", f"sparkline must be {SPARKLINE}")
@@ -141,9 +141,3 @@ def _flag(parameters: Mapping[str, str], field: str, *, default: bool) -> bool:
     if text not in _FLAGS:
         raise fault(field, f"{field} must be true or false")
     return text == _FLAGS[0]
-
-
-def _globs(text: str) -> list[Glob]:
-    if not text:
-        raise ValueError("must be a pattern such as shop.*")
-    return parse_globs(text)

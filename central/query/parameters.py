@@ -7,7 +7,8 @@ from typing import Final, Literal, NamedTuple, TypeVar, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from central.errors import ApiError, invalid
-from central.query.formats import FORMATS, prefers_csv
+from central.graphite.globs import Glob, parse_globs
+from central.query.formats import FORMATS, Format, preferred
 from central.query.operations import FRACTION_BELOW, SUMMARIES, of_values_alone, parse_operations
 from central.query.relative_time import relative_time
 from central.query.tags import parse_filters, parse_keys, parse_top
@@ -31,8 +32,24 @@ StartOfWindow = Callable[[int, int, ZoneInfo | None], int]
 line uses it where only the light packages are installed."""
 FILLS: Final = get_args(Fill)
 PARAMETERS: Final = frozenset(
-    {"name", "operation", FRACTION_BELOW, "window", "start", "end", "fill", "format", "tz", "tags", "group_by", "top"}
+    {
+        "name",
+        "match",
+        "operation",
+        FRACTION_BELOW,
+        "window",
+        "start",
+        "end",
+        "fill",
+        "format",
+        "tz",
+        "tags",
+        "group_by",
+        "top",
+    }
 )
+MOST_MATCHED: Final = 1_000
+"""How many names the pattern of a query may mean."""
 LIST_LIMIT: Final = 100
 LIST_MOST: Final = 1_000
 NUMBER_PATTERN: Final = r"^-?[0-9]{1,16}(\.[0-9]{1,16})?$"
@@ -48,9 +65,10 @@ class Query(NamedTuple):
 
     ``columns`` are the operations in the order of the query, and last FRACTION_BELOW if ``fraction_below`` has a
     value, which is in units.
-    ``fill`` is the value for a window without data; None leaves such windows out. ``csv`` asks for CSV instead of
-    JSON. ``zone`` is the time zone of the hours and days; None is UTC. ``filters`` and ``group_by`` choose and group
-    series; None is without. ``top`` is how many groups are named.
+    ``globs`` are patterns of more names, which ``with_matched`` adds; None without.
+    ``fill`` is the value for a window without data; None leaves such windows out. ``zone`` is the time zone of the
+    hours and days; None is UTC. ``filters`` and ``group_by`` choose and group series; None is without. ``top`` is how
+    many groups are named.
     """
 
     names: tuple[str, ...]
@@ -59,17 +77,23 @@ class Query(NamedTuple):
     start: int
     end: int
     fill: str | None
-    csv: bool = False
+    format: Format = "json"
     zone: ZoneInfo | None = None
     fraction_below: int | None = None
     filters: tuple[TagFilter, ...] | None = None
     group_by: tuple[str, ...] | None = None
     top: int | None = None
+    globs: tuple[Glob, ...] | None = None
 
     @property
     def by_series(self) -> bool:
         """Whether the answer is of groups of series, and not of whole names."""
         return self.filters is not None or self.group_by is not None
+
+    @property
+    def csv(self) -> bool:
+        """Whether the answer is CSV."""
+        return self.format == "csv"
 
     @property
     def seconds(self) -> int:
@@ -84,7 +108,8 @@ def parse_query(parameters: Mapping[str, str], now: float, start_of_window: Star
     Raises ApiError 400 that names the wrong parameter.
     """
     check_known(parameters, PARAMETERS)
-    names = _names(_required(parameters, "name"))
+    globs = tuple(parsed("match", parameters["match"], parse_match)) if "match" in parameters else None
+    names = _names(_required(parameters, "name")) if "name" in parameters or globs is None else ()
     fraction_below = _fraction_below(parameters)
     columns = _columns(parameters)
     window = _choice(parameters, "window", tuple(WINDOWS))
@@ -92,16 +117,39 @@ def parse_query(parameters: Mapping[str, str], now: float, start_of_window: Star
     begins = _exact_time(parameters, "start", now, lambda moment: start_of_window(moment, WINDOWS[window], zone))
     ends = _exact_time(parameters, "end", now, int)
     fill = _choice(parameters, "fill", FILLS) if "fill" in parameters else None
-    csv = _choice(parameters, "format", FORMATS) == "csv" if "format" in parameters else prefers_csv(accept)
+    form = preferred(accept)
+    if "format" in parameters:
+        form = next(one for one in FORMATS if one == _choice(parameters, "format", FORMATS))
     if begins >= ends:
         raise fault("end", "end must be later than start; the range is start <= time < end")
     start, end = first_second(begins), first_second(ends)
-    _check_size((start, end), window, len(names), len(columns))
+    _check_size((start, end), window, max(1, len(names)), len(columns))
     chosen = (_tags(parameters, "tags", parse_filters), _tags(parameters, "group_by", parse_keys))
     top = _tags(parameters, "top", parse_top)
     if top is not None and chosen[1] is None:
         raise fault("top", "top is for groups; give group_by too, such as group_by=host")
-    return Query(names, columns, window, start, end, fill, csv, zone, fraction_below, *chosen, top)
+    return Query(names, columns, window, start, end, fill, form, zone, fraction_below, *chosen, top, globs)
+
+
+def with_matched(query: Query, kinds: Mapping[str, Kind]) -> Query:
+    """The query with the names that its patterns mean, in order, behind those that it names.
+
+    A counter has no percentiles, so a pattern means no counters where a query wants some, unless nothing is left.
+    Raises ApiError 400 if the answer would be too large.
+    """
+    values = [name for name, kind in kinds.items() if kind == "value"]
+    meant = (values if of_values_alone(query.columns) else ()) or kinds
+    query = query._replace(names=tuple(dict.fromkeys([*query.names, *sorted(meant)])))
+    if not query.by_series:
+        _check_size((query.start, query.end), query.window, max(1, len(query.names)), len(query.columns))
+    return query
+
+
+def parse_match(text: str) -> list[Glob]:
+    """The patterns of the parameter ``match``. Raises ValueError."""
+    if not text:
+        raise ValueError("must be a pattern such as shop.*")
+    return parse_globs(text)
 
 
 def check_kinds(query: Query, kinds: Mapping[str, Kind]) -> None:

@@ -1,4 +1,4 @@
-"""Writes the aggregate answer as JSON or CSV, with numpy arrays. Pure.
+"""Writes the aggregate answer as JSON, JSON lines or CSV, with numpy arrays. Pure.
 
 An answer has up to 50,000 windows, and the event loop waits for the interpreter lock meanwhile. So all windows are
 written at once, as rows of bytes of equal width. Unused bytes are NUL and are removed at the end. This takes a tenth of
@@ -63,7 +63,9 @@ _NO_NOTES: Final = Notes()
 def render(
     query: Query, lines: Sequence[Line], summaries: Buckets, columns: Sequence[Values], notes: Notes = _NO_NOTES
 ) -> bytes:
-    """The answer, JSON (PRD 4.1.2) or CSV, with the windows of each line. Groups of series are a list in JSON.
+    """The answer, JSON (PRD 4.1.2), JSON lines or CSV, with the windows of each line.
+
+    In JSON, groups of series are a list, and several names are an object. JSON lines have a line per window.
 
     ``columns`` are those of the query, each with a number per row of ``summaries``. One alone is called ``value``;
     several have the names that they were asked by.
@@ -78,6 +80,8 @@ def render(
         return b"".join(
             [",".join((*_csv_keys(query), "timestamp", *_labels(query), *drawn.marks)).encode(), b"\r\n", *drawn.series]
         )
+    if query.format == "jsonl":
+        return b"".join(drawn.series)
     head: dict[str, Any] = {"success": True, "metric": ",".join(query.names)}
     head |= {"operation": ",".join(query.columns), "window": query.window}
     if query.zone is not None:
@@ -94,12 +98,12 @@ def render(
         for at, (line, text) in enumerate(zip(lines, drawn.series, strict=True)):
             pieces += [b"," if at else b"[", _group_head(query, line), text, b"]}"]
         pieces.append(b"]}" if lines else b"[]}")
-    elif len(query.names) == 1:
+    elif len(query.names) == 1 and query.globs is None:
         pieces += [b"[", *drawn.series, b"]}"]
     else:
         for at, (line, text) in enumerate(zip(lines, drawn.series, strict=True)):
             pieces += [b'%b"%b":[' % (b"," if at else b"{", line.name.encode()), text, b"]"]
-        pieces.append(b"}}")
+        pieces.append(b"}}" if lines else b"{}}")
     return b"".join(pieces)  # the only copy
 
 
@@ -126,14 +130,30 @@ def _csv_line(query: Query, line: Line) -> bytes:
     return ",".join([line.name, *fields, *rest, ""]).encode()
 
 
+def _json_line(query: Query, line: Line) -> bytes:
+    """The beginning of each of a line's windows in JSON lines."""
+    return _dumped({"name": line.name, **(_group(query, line) if query.by_series else {})}) + b","
+
+
 def _group_head(query: Query, line: Line) -> bytes:
     """The JSON of a group up to its points."""
-    head: dict[str, Any] = {"metric": line.name, "tags": {}}
+    return _dumped({"metric": line.name, **_group(query, line)}) + b',"points":['
+
+
+def _group(query: Query, line: Line) -> dict[str, Any]:
+    """What JSON says of a group."""
     if line.rest:
-        head["rest"] = True
-    else:
-        head["tags"] = dict(zip(query.group_by or (), line.values, strict=True))
-    return json.dumps(head, separators=(",", ":"), ensure_ascii=False)[:-1].encode() + b',"points":['
+        return {"tags": {}, "rest": True}
+    return {"tags": dict(zip(query.group_by or (), line.values, strict=True))}
+
+
+def _dumped(head: Mapping[str, Any]) -> bytes:
+    """An object as JSON, without its end."""
+    return json.dumps(head, separators=(",", ":"), ensure_ascii=False)[:-1].encode()
+
+
+_LABELS: Final = {"csv": _csv_line, "jsonl": _json_line}
+"""What stands before each window of a line, by format."""
 
 
 def _drawn(
@@ -141,7 +161,8 @@ def _drawn(
 ) -> _Drawn:
     """Draw all windows with data, and those that ``fill`` adds."""
     found = [_rows_of(summaries, line.key) for line in lines]
-    labels = [_csv_line(query, line) for line in lines] if query.csv else [b""] * len(lines)
+    label_of = _LABELS.get(query.format)
+    labels = [b"" if label_of is None else label_of(query, line) for line in lines]
     if query.fill is None:
         starts, places, shares, empty = summaries.starts, np.arange(len(summaries.starts)), found, b""
     else:
@@ -163,7 +184,7 @@ def _drawn(
     for name, marked in marks.items():
         drawn[name][marked] = b",true" if query.csv else b',"%b":true' % name.encode()
     for label, share in zip(labels, shares, strict=True):
-        if query.csv:
+        if label_of is not None:
             drawn["before"][share] = label
         else:
             drawn["after"][share][-1:] = b"}"
@@ -195,7 +216,7 @@ def _row(
 ) -> Column:
     """One window as a row of fields of bytes with what is the same in all; ``empty`` stands for each number.
 
-    ``widest`` is the length of the longest text before a window in CSV.
+    ``widest`` is the length of the longest label of a line.
     """
     numbers: list[tuple[str, int, bytes]] = []
     for label, own in zip(_labels(query), pieces, strict=True):
@@ -207,7 +228,9 @@ def _row(
         fields = [("before", widest, b""), *_TIME, ("zone", 1, b"Z"), *numbers, *flags, ("after", 2, b"\r\n")]
     else:
         flags = [(name, len(name) + 8, b"") for name in marks]
-        fields = [("before", 14, b'{"timestamp":"'), *_TIME, ("zone", 2, b'Z"'), *flags, *numbers, ("after", 2, b"},")]
+        begin, end = (b'"timestamp":"', b"}\n") if query.format == "jsonl" else (b'{"timestamp":"', b"},")
+        fields = [("before", widest, b""), ("begin", 14, begin), *_TIME, ("zone", 2, b'Z"')]
+        fields += [*flags, *numbers, ("after", 2, end)]
     return np.array([tuple(text for _, _, text in fields)], dtype=[(name, f"S{width}") for name, width, _ in fields])
 
 

@@ -84,7 +84,7 @@ class ListEndpoint:
         try:
             found = await self.finder.search(asked.globs or (), MOST_MATCHED)
         except ValueError as error:
-            raise fault("match", f"match {error}") from None
+            raise fault("match", f"match {error}; a list may be of {MOST_MATCHED:,}") from None
         names = {place.path for places in found for place in places if place.is_name}
         return await asyncio.to_thread(asked.chosen, names)
 

@@ -12,13 +12,14 @@ from aiohttp import web
 from central.access.auth import Key
 from central.errors import ApiError, invalid, unavailable
 from central.fair_slots import FairSlots, SlotBounds
+from central.graphite.paths import Finder
 from central.ingest.answers import Answer
 from central.ingest.names import Names
 from central.query.columns import Answered, columns_of, joined
-from central.query.formats import CSV
+from central.query.formats import TYPES
 from central.query.groups import Choice, groups_of, largest, of_groups, whole_names
 from central.query.operations import need_histograms
-from central.query.parameters import Query, check_groups, check_kinds, parse_query
+from central.query.parameters import MOST_MATCHED, Query, check_groups, check_kinds, fault, parse_query, with_matched
 from central.query.render import Notes, render
 from central.query.windows import Windows, fold, fold_spread, not_whole, spans, start_of_window, windows_between
 from central.retention import Retention
@@ -85,6 +86,7 @@ class QueryEndpoints:
     retention: Retention
     spill: Spill | None
     slots: FairSlots
+    finder: Finder
     clock: Callable[[], float]
 
     async def aggregate(self, request: web.Request, key: Key) -> Answer:
@@ -101,6 +103,7 @@ class QueryEndpoints:
         try:
             # Points before the line are hidden. A local day that the line cuts is marked as partial.
             start = max(query.start, await self.retention.visible_from())
+            query_log.query = query = await self._matched(query, key)
             metrics = await self.names.find(query.names)
             check_kinds(query, {name: metric.kind for name, metric in metrics.items()})
             unknown = await self._nearest([name for name in query.names if name not in metrics], key)
@@ -125,6 +128,17 @@ class QueryEndpoints:
         except StoreError as error:
             raise unavailable(f"the query could not be answered: {error}") from error
         return Answer(200, body, _headers(query, notes))
+
+    async def _matched(self, query: Query, key: Key) -> Query:
+        """The query with the names that its patterns mean. Raises ApiError."""
+        if query.globs is None:
+            return query
+        async with self.slots.slot(key.id):
+            try:
+                found = await self.finder.metrics(query.globs, MOST_MATCHED)
+            except ValueError as error:
+                raise fault("match", f"match {error}; a query may be of {MOST_MATCHED:,}") from None
+        return with_matched(query, {name: metric.kind for metrics in found for name, metric in metrics})
 
     async def _choose(self, query: Query, metrics: Mapping[str, Metric], start: int, key: Key) -> Choice:
         """What the answer has a line for: the names, or the groups of their series. Raises ApiError for too many."""
@@ -208,8 +222,8 @@ def _check_steps(query: Query, windows: Windows, lines: int) -> None:
 def _headers(query: Query, notes: Notes) -> dict[str, str]:
     """The headers of an answer. They repeat "complete" and "unknown", for which CSV has no place."""
     made = {"Vary": "Accept"}
-    if query.csv:
-        made["Content-Type"] = CSV
+    if query.format in TYPES:
+        made["Content-Type"] = TYPES[query.format]
     if notes.partial:
         made["Metrics-Complete"] = "false"
     if notes.unknown:

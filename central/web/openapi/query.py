@@ -1,11 +1,12 @@
 """The endpoints that read: the aggregate and the list of metrics, as rows of the description."""
 
+import json
 from typing import Final
 
-from central.query.formats import FORMATS
+from central.query.formats import FORMATS, JSON_LINES
 from central.query.listing import SPARKLINE
 from central.query.operations import FRACTION_BELOW, OFFERED, OPERATION_RULE, OPERATIONS_PATTERN
-from central.query.parameters import FILLS, LIST_LIMIT, LIST_MOST, NUMBER_PATTERN
+from central.query.parameters import FILLS, LIST_LIMIT, LIST_MOST, MOST_MATCHED, NUMBER_PATTERN
 from central.query.relative_time import RELATIVE_PATTERN
 from central.query.tags import MOST_GROUPS
 from central.store.plan import MAX_WINDOWS_PER_ANSWER, MAX_WINDOWS_PER_NAME, WINDOWS
@@ -18,10 +19,6 @@ _TEXT: Final[Json] = {"type": "string"}
 
 def aggregate() -> Endpoint:
     """GET /api/metrics/aggregate."""
-    relative = {"type": "string", "pattern": f"^{RELATIVE_PATTERN}$", "examples": ["-24h", "now"]}
-    time = {"anyOf": [{"type": "string", "pattern": components.TIME_PATTERN}, relative]}
-    operations = {"type": "string", "pattern": OPERATIONS_PATTERN, "examples": list(OFFERED)}
-    names = {"type": "string", "pattern": components.NAMES_PATTERN}
     return Endpoint(
         "Query",
         "get",
@@ -34,41 +31,58 @@ def aggregate() -> Endpoint:
         "a value, with several a field for each. A percentile is within 1/256 of the true sample of its rank. If a "
         "sample of the window is in no histogram, it is null, and the window is marked as unavailable. At most "
         f"{MAX_WINDOWS_PER_NAME:,} windows per name and {MAX_WINDOWS_PER_ANSWER:,} numbers per answer. "
-        "An unknown name has no data. The answer is JSON; or CSV with format=csv or Accept: text/csv. Errors are "
-        "always JSON.",
+        "An unknown name has no data. The answer is JSON; or CSV or JSON lines, as format or Accept says. "
+        "Errors are always JSON.",
         {"200": _answer()},
         "query",
-        (
-            parameter("name", names, "A name, or several separated by commas.", "api.requests"),
-            {
-                **optional("operation", operations, f"{OPERATION_RULE}. Required unless fraction_below is given."),
-                "example": "sum",
-            },
-            optional(
-                FRACTION_BELOW,
-                {"type": "string", "pattern": NUMBER_PATTERN},
-                "Adds the share of the samples below this value, 0 to 1. Only for value metrics.",
-            ),
-            parameter("window", enum(WINDOWS), "The width of a window.", "1h"),
-            parameter("start", time, "The start of the range, rounded up to a second.", "2026-02-15T00:00:00Z"),
-            parameter("end", time, "The end, not included. May be in the future.", "2026-02-16T00:00:00Z"),
-            optional("fill", enum(FILLS), "Adds windows without data, with the value 0 or null (in CSV: empty)."),
-            optional("tz", _TEXT, "The IANA time zone for windows of hours and days, such as Europe/Berlin."),
-            {
-                **optional("tags", _TEXT, "Only samples whose tags meet all conditions."),
-                "example": "env:prod,host:web-*",
-            },
-            {
-                **optional("group_by", _TEXT, "Tag keys: the answer has a group per value of them."),
-                "example": "endpoint",
-            },
-            optional(
-                "top",
-                {"type": "integer", "minimum": 1, "maximum": MOST_GROUPS},
-                "With group_by: only so many of the largest groups, and the rest as one.",
-            ),
-            optional("format", enum(FORMATS), "The format of the answer. Default: what Accept prefers, else json."),
+        _parameters(),
+    )
+
+
+def _parameters() -> tuple[Json, ...]:
+    relative = {"type": "string", "pattern": f"^{RELATIVE_PATTERN}$", "examples": ["-24h", "now"]}
+    time = {"anyOf": [{"type": "string", "pattern": components.TIME_PATTERN}, relative]}
+    operations = {"type": "string", "pattern": OPERATIONS_PATTERN, "examples": list(OFFERED)}
+    names = {"type": "string", "pattern": components.NAMES_PATTERN}
+    return (
+        {
+            **optional("name", names, "A name, or several separated by commas. Required unless match is given."),
+            "example": "api.requests",
+        },
+        optional(
+            "match",
+            _TEXT,
+            f"A pattern of up to {MOST_MATCHED:,} more names, such as shop.*. '*' does not reach over a dot. "
+            "data is an object then.",
         ),
+        {
+            **optional("operation", operations, f"{OPERATION_RULE}. Required unless fraction_below is given."),
+            "example": "sum",
+        },
+        optional(
+            FRACTION_BELOW,
+            {"type": "string", "pattern": NUMBER_PATTERN},
+            "Adds the share of the samples below this value, 0 to 1. Only for value metrics.",
+        ),
+        parameter("window", enum(WINDOWS), "The width of a window.", "1h"),
+        parameter("start", time, "The start of the range, rounded up to a second.", "2026-02-15T00:00:00Z"),
+        parameter("end", time, "The end, not included. May be in the future.", "2026-02-16T00:00:00Z"),
+        optional("fill", enum(FILLS), "Adds windows without data, with the value 0 or null (in CSV: empty)."),
+        optional("tz", _TEXT, "The IANA time zone for windows of hours and days, such as Europe/Berlin."),
+        {
+            **optional("tags", _TEXT, "Only samples whose tags meet all conditions."),
+            "example": "env:prod,host:web-*",
+        },
+        {
+            **optional("group_by", _TEXT, "Tag keys: the answer has a group per value of them."),
+            "example": "endpoint",
+        },
+        optional(
+            "top",
+            {"type": "integer", "minimum": 1, "maximum": MOST_GROUPS},
+            "With group_by: only so many of the largest groups, and the rest as one.",
+        ),
+        optional("format", enum(FORMATS), "The format of the answer. Default: what Accept prefers, else json."),
     )
 
 
@@ -154,8 +168,8 @@ def _answer() -> Json:
         },
         "window": enum(WINDOWS),
         "data": {
-            "description": "The windows of the name. For several names: an object with the windows of each name. With "
-            "tags or group_by: a list of groups.",
+            "description": "The windows of the name. For several names, or with match: an object with the "
+            "windows of each name. With tags or group_by: a list of groups.",
             "anyOf": [
                 points,
                 {"type": "object", "additionalProperties": points},
@@ -185,5 +199,7 @@ def _answer() -> Json:
     windows = json_answer("The windows.", success(answer, beside), example)
     lines = "".join(f"api.requests,{point['timestamp']},{point['value']}\r\n" for point in data)
     windows["content"]["text/csv"] = {"schema": _TEXT, "example": f"name,timestamp,value\r\n{lines}"}
+    one = [{"name": "api.requests", **point} for point in data]
+    windows["content"][JSON_LINES] = {"schema": _TEXT, "example": "".join(f"{json.dumps(point)}\n" for point in one)}
     windows["headers"] = {name: ref("headers", name) for name in ("Metrics-Complete", "Metrics-Unknown")}
     return windows

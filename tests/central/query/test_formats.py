@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from central.query.formats import csv_field, prefers_csv
+from central.query.formats import FORMATS, csv_field, preferred
 
 
 @pytest.mark.parametrize(
@@ -32,12 +32,27 @@ from central.query.formats import csv_field, prefers_csv
     ],
 )
 def test_csv_is_given_to_those_who_prefer_it_to_json(accept: str, wanted: bool) -> None:
-    assert prefers_csv(accept) is wanted
+    assert (preferred(accept) == "csv") is wanted
+
+
+@pytest.mark.parametrize(
+    "accept",
+    [
+        "application/x-ndjson",
+        "application/jsonl",
+        "Application/X-JSONLines",
+        "application/jsonl, application/json;q=0.9",
+        "application/x-ndjson, text/csv;q=0.9, */*;q=0.1",
+        "application/*, application/json;q=0",
+    ],
+)
+def test_json_lines_are_given_to_those_who_prefer_them(accept: str) -> None:
+    assert preferred(accept) == "jsonl"
 
 
 @given(st.text(alphabet="textcsv/*,;q=.01 -na", max_size=40))
 def test_no_header_is_too_strange(accept: str) -> None:
-    assert prefers_csv(accept) in (True, False)
+    assert preferred(accept) in FORMATS
 
 
 @pytest.mark.parametrize(

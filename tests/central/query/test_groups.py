@@ -106,7 +106,7 @@ def test_groups_are_a_list_in_json() -> None:
 
 
 def test_groups_are_columns_in_csv() -> None:
-    assert drawn(QUERY._replace(csv=True), LINES, summaries((0, 5), (1, 6), (2, 7))).decode() == (
+    assert drawn(QUERY._replace(format="csv"), LINES, summaries((0, 5), (1, 6), (2, 7))).decode() == (
         "name,env,rest,timestamp,value\r\n"
         'a,"t""é",,1970-01-01T00:00:00Z,5\r\n'
         "a,,,1970-01-01T00:00:00Z,6\r\n"
@@ -114,9 +114,19 @@ def test_groups_are_columns_in_csv() -> None:
     )
 
 
+def test_groups_are_fields_in_json_lines() -> None:
+    assert drawn(QUERY._replace(format="jsonl"), LINES, summaries((0, 5), (1, 6), (2, 7))).decode() == (
+        '{"name":"a","tags":{"env":"t\\"é"},"timestamp":"1970-01-01T00:00:00Z","value":5}\n'
+        '{"name":"a","tags":{"env":null},"timestamp":"1970-01-01T00:00:00Z","value":6}\n'
+        '{"name":"a","tags":{},"rest":true,"timestamp":"1970-01-01T00:00:00Z","value":7}\n'
+    )
+
+
 def test_csv_tells_an_empty_value_from_no_tag() -> None:
     text = drawn(
-        QUERY._replace(csv=True, top=None), [LINES[1]._replace(key=0), Line("a", 1, ("",))], summaries((0, 5), (1, 6))
+        QUERY._replace(format="csv", top=None),
+        [LINES[1]._replace(key=0), Line("a", 1, ("",))],
+        summaries((0, 5), (1, 6)),
     )
     assert [line.split(",1970")[0] for line in text.decode().splitlines()[1:]] == ["a,", 'a,""']
 

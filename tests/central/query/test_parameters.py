@@ -3,7 +3,7 @@
 import pytest
 
 from central.errors import ApiError
-from central.query.parameters import Query, check_kinds, parse_query
+from central.query.parameters import Query, check_kinds, parse_query, with_matched
 from central.query.windows import start_of_window
 from central.store.series import TagFilter
 from protocol.item import Kind
@@ -27,6 +27,33 @@ def query(**changes: str) -> Query:
 def test_a_good_query() -> None:
     assert query() == Query(("a",), ("sum",), "1h", START, END, None)
     assert query().seconds == H
+
+
+@pytest.mark.parametrize(
+    ("changes", "names"),
+    [
+        ({}, ("a", "shop.c", "shop.v")),
+        ({"name": "shop.v,b"}, ("shop.v", "b", "shop.c")),
+        ({"operation": "sum,p95"}, ("a", "shop.v")),
+        ({"fraction_below": "3"}, ("a", "shop.v")),
+    ],
+)
+def test_a_pattern_adds_the_names_that_it_means(changes: dict[str, str], names: tuple[str, ...]) -> None:
+    asked = query(match="shop.*", **changes)
+    assert asked.globs is not None
+    assert with_matched(asked, {"shop.v": "value", "shop.c": "counter"}).names == names
+
+
+def test_a_pattern_of_counters_alone_keeps_them_for_the_error() -> None:
+    assert with_matched(query(match="c*", operation="p95"), {"c": "counter"}).names == ("a", "c")
+
+
+def test_a_pattern_may_mean_too_much() -> None:
+    asked = query(match="*", window="1m")
+    with pytest.raises(ApiError) as caught:
+        with_matched(asked, {f"n{number}": "counter" for number in range(40)})
+    assert (caught.value.code, caught.value.details["field"]) == ("RANGE_TOO_LARGE", "window")
+    assert len(with_matched(asked, {f"n{number}": "counter" for number in range(30)}).names) == 31
 
 
 @pytest.mark.parametrize("fill", ["zero", "null"])
@@ -184,7 +211,7 @@ def test_a_range_between_two_seconds_is_empty_and_no_fault() -> None:
             {"windows": "1h"},
             "VALIDATION_ERROR",
             "windows",
-            "unknown parameter 'windows'; allowed are end, fill, format, fraction_below, group_by, name",
+            "unknown parameter 'windows'; allowed are end, fill, format, fraction_below, group_by, match, name",
         ),
     ],
 )

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from central.query.columns import columns_of
+from central.query.formats import FORMATS
 from central.query.groups import NO_KEY, Line
 from central.query.operations import SUMMARIES
 from central.query.parameters import Query
@@ -175,7 +176,7 @@ def test_the_ends_of_the_calendar_can_be_asked(start: str, end: str) -> None:
 
 def test_csv_is_a_line_a_window_ended_as_the_rfc_says() -> None:
     buckets = [Bucket(1, 0, UNIT, MAX_UNITS, 0, 0), Bucket(1, 60, UNIT, -5_000, 0, 0), Bucket(2, 60, UNIT, 0, 0, 0)]
-    asked = query("a,none,-b", window="1m", csv=True)
+    asked = query("a,none,-b", window="1m", format="csv")
     assert render(asked, {"a": 1, "-b": 2}, columns(buckets, wide=True)) == (
         b"name,timestamp,value\r\n"
         b"a,1970-01-01T00:00:00Z,9999999999999999.9999\r\n"
@@ -186,7 +187,7 @@ def test_csv_is_a_line_a_window_ended_as_the_rfc_says() -> None:
 
 @pytest.mark.parametrize(("fill", "empty"), [("zero", b"0"), ("null", b"")])
 def test_csv_of_an_empty_window(fill: str, empty: bytes) -> None:
-    assert draw(query(csv=True, fill=fill, start=0, end=1), []).split(b"\r\n") == [
+    assert draw(query(format="csv", fill=fill, start=0, end=1), []).split(b"\r\n") == [
         b"name,timestamp,value",
         b"a,1970-01-01T00:00:00Z,%b" % empty,
         b"",
@@ -194,7 +195,7 @@ def test_csv_of_an_empty_window(fill: str, empty: bytes) -> None:
 
 
 def test_csv_of_no_data_is_the_header_alone() -> None:
-    assert draw(query("a,b", csv=True), []) == b"name,timestamp,value\r\n"
+    assert draw(query("a,b", format="csv"), []) == b"name,timestamp,value\r\n"
 
 
 def test_a_window_that_is_not_whole_is_marked() -> None:
@@ -202,7 +203,7 @@ def test_a_window_that_is_not_whole_is_marked() -> None:
     notes = Notes(not_whole=np.array([START + H]))
     drawn = json.loads(render(query(), {"a": 1}, columns(buckets), notes))
     assert [point.get("partial") for point in drawn["data"]] == [None, True]
-    assert render(query(csv=True), {"a": 1}, columns(buckets), notes) == (
+    assert render(query(format="csv"), {"a": 1}, columns(buckets), notes) == (
         b"name,timestamp,value,partial\r\na,2026-02-14T00:00:00Z,1,\r\na,2026-02-14T01:00:00Z,1,true\r\n"
     )
 
@@ -228,7 +229,7 @@ def test_several_operations_are_a_field_each_in_the_order_asked() -> None:
 
 
 def test_several_operations_are_a_column_each_in_csv() -> None:
-    assert draw(query(operation="max,min", csv=True), TWO).decode().splitlines() == [
+    assert draw(query(operation="max,min", format="csv"), TWO).decode().splitlines() == [
         "name,timestamp,max,min",
         "a,2026-02-14T00:00:00Z,7.5,-0.5",
         "a,2026-02-14T01:00:00Z,0.0001,0.0001",
@@ -240,7 +241,7 @@ def test_an_empty_window_is_filled_in_every_column(fill: str, json_empty: str, c
     asked = query(operation="max,min", fill=fill, end=START + H)
     point = f'[{{"timestamp":"2026-02-14T00:00:00Z","max":{json_empty},"min":{json_empty}}}]'
     assert point in draw(asked, []).decode()
-    assert f"a,2026-02-14T00:00:00Z,{csv_empty},{csv_empty}\r\n" in draw(asked._replace(csv=True), []).decode()
+    assert f"a,2026-02-14T00:00:00Z,{csv_empty},{csv_empty}\r\n" in draw(asked._replace(format="csv"), []).decode()
 
 
 def with_unknown(asked: Query, notes: Notes) -> str:
@@ -275,7 +276,7 @@ def test_a_value_that_is_not_available_is_null_and_marked(operation: str, cut: l
     ],
 )
 def test_csv_of_a_value_that_is_not_available(operation: str, cut: list[int], lines: list[str]) -> None:
-    text = with_unknown(query(operation=operation, csv=True), Notes(not_whole=np.array(cut, dtype=np.int64)))
+    text = with_unknown(query(operation=operation, format="csv"), Notes(not_whole=np.array(cut, dtype=np.int64)))
     begins = ("name,timestamp", "a,2026-02-14T00:00:00Z", "a,2026-02-14T01:00:00Z")
     assert text.splitlines() == [begin + line for begin, line in zip(begins, lines, strict=True)]
 
@@ -331,6 +332,12 @@ def plainly(asked: Query, ids: Ids, buckets: Sequence[Bucket], *, partial: bool)
         file = io.StringIO(newline="")
         csv.writer(file).writerows(lines)
         return file.getvalue().encode()
+    if asked.format == "jsonl":
+        return "".join(
+            f'{{"name":"{name}","timestamp":"{format_time(at)}",{fields(text)}}}\n'
+            for name, texts in series.items()
+            for at, text in texts.items()
+        ).encode()
     data = {
         name: "[" + ",".join(f'{{"timestamp":"{format_time(at)}",{fields(text)}}}' for at, text in texts.items()) + "]"
         for name, texts in series.items()
@@ -367,7 +374,7 @@ def asked_and_found(draw: st.DrawFn) -> tuple[Query, dict[str, int], list[Bucket
     operations = draw(st.lists(st.sampled_from(SUMMARIES), min_size=1, max_size=4, unique=True))
     asked = Query(tuple(names), tuple(operations), window, start, end, None)
     return (
-        asked._replace(fill=draw(st.sampled_from([None, "zero", "null"])), csv=draw(st.booleans())),
+        asked._replace(fill=draw(st.sampled_from([None, "zero", "null"])), format=draw(st.sampled_from(FORMATS))),
         ids,
         buckets,
         wide,
