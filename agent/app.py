@@ -23,9 +23,10 @@ from agent.forward.send import Sender
 from agent.ledger import OVER_CAP, Ledger
 from agent.receive.activation import Passed
 from agent.receive.bad_lines import BadLines
-from agent.receive.datagrams import read_batches, read_each
+from agent.receive.datagrams import DatagramReceiver, read_batches, read_each
 from agent.receive.gauge_signs import common_sign, feeds_by_socket
 from agent.receive.intake import Intake
+from agent.receive.mirror import Mirror
 from agent.receive.sockets import Receivers, SocketSettings, open_receivers, report_passed, room_for_connections
 from agent.receive.streams import StreamLimits
 from agent.reload import changed, difference, in_words
@@ -123,6 +124,7 @@ class Agent:
             stages, settings.flush_interval, tell, closed=self._window_closed, persisted=self.forwarder.wake
         )
         self._stopping = False
+        self._mirror = None if settings.mirror is None else Mirror(*settings.mirror, tell)
         self.clock.when_sure = lambda: self.spool.restamp(self._flush.shift)
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -138,6 +140,10 @@ class Agent:
             await stack.enter_async_context(self._sender)
             self._open_receivers(stack.enter_context(ExitStack()))
             forwarding = asyncio.create_task(self.forwarder.run(self._attempts))
+            if self._mirror is not None:
+                stack.callback(self._mirror.close)
+                mirroring = asyncio.create_task(self._mirror.run())
+                stack.callback(mirroring.cancel)
             await self._tell_status()  # before READY, so that `systemctl status` shows it when `start` returns
             gc.freeze()
             gc.set_threshold(*_GC_THRESHOLD)
@@ -225,6 +231,7 @@ class Agent:
             clashes=list(forward.clashes.names),
             sockets=[receiver.status() for receiver in self.receivers],
             lately=self._growth.grown(self._loss_totals()),
+            mirror=None if self._mirror is None else self._mirror.status(),
         )
 
     def _open_spool(self) -> None:
@@ -271,14 +278,18 @@ class Agent:
         sockets = SocketSettings(settings.udp, settings.unix, settings.tcp, limits, settings.unix_stream)
         core, feed = self.aggregator.core, self.aggregator.feed
         feeds = feeds_by_socket(settings.gauges, feed)
-        intakes = {kind: Intake(its_feed, self.ledger, self._bad) for kind, its_feed in feeds.items()}
-        read = read_each(feeds["UDP"])
-        if core is not None and feeds["UDP"] is feed:
+        hand_on = {} if self._mirror is None else dict.fromkeys(("UDP", "unix"), self._mirror.send)
+        intakes = {kind: Intake(one, self.ledger, self._bad, hand_on.get(kind)) for kind, one in feeds.items()}
+        read = read_each(intakes["UDP"].feed)
+        if core is not None and intakes["UDP"].feed is feed:
             read = read_batches(core, self.aggregator.settle_when_due)
         self.aggregator.when_due = self._count_later
         self.receivers = open_receivers(sockets, self._passed, intakes, intakes["UDP"].watching(read), stack)
         report_passed(self._passed, sockets, self._tell)
         self._flush.open()
+        if self._mirror is not None:
+            datagrams = (one for one in self.receivers if isinstance(one, DatagramReceiver) and one.is_udp)
+            self._mirror.begin([one.address for one in datagrams])
         for receiver in self.receivers:
             receiver.start(asyncio.get_running_loop())
         names = ", ".join(receiver.name for receiver in self.receivers)
@@ -324,6 +335,8 @@ class Agent:
         self._growth.turn(self._loss_totals())
         self._bad.arm(self.ledger.dropped)
         self.forwarder.window_closed(start)
+        if self._mirror is not None:
+            self._mirror.window_closed()
 
     async def _tell_status(self) -> None:
         if self._outside.notify.active:

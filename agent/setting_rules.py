@@ -9,7 +9,7 @@ from protocol.limits import MAX_NAME_LENGTH
 from protocol.names import is_name
 from protocol.statsd_tags import Pair
 from protocol.tags import check_tags
-from runtime.addresses import is_host
+from runtime.addresses import is_host, split_address
 from runtime.setting_rules import path, quoted, whole_number
 
 MAX_SOCKET_PATH: Final = 107
@@ -32,6 +32,19 @@ def url(given: Any) -> str:
     if parsed.username or parsed.password or parsed.query or parsed.fragment:
         raise ValueError("must not have a user, a query or a fragment; the key goes into API_KEY or API_KEY_FILE")
     return given.rstrip("/")
+
+
+def mirror(given: Any) -> tuple[str, int]:
+    """Host and port of ``udp://host:port``."""
+    try:
+        if not isinstance(given, str) or not given.startswith("udp://"):
+            raise ValueError(given)
+        host, port = split_address(given.removeprefix("udp://").removesuffix("/"))
+        if not port:
+            raise ValueError(given)
+    except ValueError:
+        raise ValueError(f"is {quoted(given)}; it must be udp://host:port such as udp://127.0.0.1:8126") from None
+    return host, port
 
 
 def divides_minute(given: Any) -> int:

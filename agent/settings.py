@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from agent import setting_rules as own
 from protocol.statsd_tags import Pair, TagMode, TagRules
 from runtime import setting_rules as rules
-from runtime.addresses import is_loopback
+from runtime.addresses import is_loopback, is_same_socket
 from runtime.settings import Naming, load
 
 NAMING: Final = Naming("FIESTA_AGENT_")
@@ -55,6 +55,11 @@ class Settings:
         rules.address("127.0.0.1:9126"),
         "The address of the agent's `/metrics`, `/health` and `/status`.",
     ] = ("127.0.0.1", 9126)
+    mirror: Annotated[
+        tuple[str, int] | None,
+        own.mirror,
+        "Where the agent hands every datagram on, byte for byte, such as `udp://127.0.0.1:8126`.",
+    ] = None
     flush_interval: Annotated[int, own.divides_minute, "The length of a window in seconds."] = 10
     spool_dir: Annotated[Path, rules.path, "The folder of batches that are not sent yet."] = Path("data/spool")
     spool_max_bytes: Annotated[int, rules.whole(1 << 20, 1 << 50), "The most bytes that the spool may hold."] = 1 << 30
@@ -112,3 +117,5 @@ def _together(settings: Settings) -> Iterator[str]:
         )
     if settings.ca_file is not None and parsed.scheme == "http":
         yield "FIESTA_AGENT_CA_FILE is set, but FIESTA_AGENT_CENTRAL_URL is plain http; use https:// or drop it"
+    if settings.mirror is not None and is_same_socket(settings.mirror, settings.udp):
+        yield "FIESTA_AGENT_MIRROR is the agent's own address FIESTA_AGENT_UDP; name the other daemon's, or drop it"

@@ -33,6 +33,13 @@ def from_this_host(host: str) -> str:
     return _EVERY_ADDRESS.get(host, host)
 
 
+def is_same_socket(target: tuple[str, int], bound: tuple[str, int]) -> bool:
+    """Whether what is sent to ``target`` surely comes to the socket that is ``bound`` there, as far as texts say."""
+    host, own = (from_this_host(address[0].lower()) for address in (target, bound))
+    everywhere = bound[0] in _EVERY_ADDRESS and is_loopback(host)
+    return target[1] == bound[1] != 0 and (host == own or everywhere)
+
+
 def is_host(text: str) -> bool:
     """Whether ``text`` is an IP address without brackets, or a host name."""
     if is_ip(text):

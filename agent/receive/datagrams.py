@@ -167,6 +167,11 @@ class DatagramReceiver:
         self._next_turn: asyncio.TimerHandle | None = None
 
     @property
+    def is_udp(self) -> bool:
+        """Whether the socket has an address; a unix socket has a path."""
+        return self._sock.family != socket.AF_UNIX
+
+    @property
     def address(self) -> tuple[str, int]:
         """Host and port that the socket is bound to."""
         host, port = self._sock.getsockname()[:2]

@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from agent.ledger import AGENT_FAULT, Ledger, lines_in
@@ -13,17 +14,30 @@ _CONTROL: Final = socket.CMSG_SPACE(CREDENTIALS.size)
 
 
 class Intake:
-    """``feed`` takes a datagram or whole lines. The other methods are for lines that may be logged."""
+    """``feed`` takes a datagram or whole lines. The other methods are for lines that may be logged.
 
-    def __init__(self, feed: Callable[[bytes], None], ledger: Ledger, bad: BadLines) -> None:
-        self.feed = feed
+    ``hand_on`` gets each whole datagram before it is counted. It must not raise.
+    """
+
+    def __init__(
+        self,
+        feed: Callable[[bytes], None],
+        ledger: Ledger,
+        bad: BadLines,
+        hand_on: Callable[[bytes], None] | None = None,
+    ) -> None:
+        self.feed = feed if hand_on is None else partial(_both, hand_on, feed)
+        self._feed = feed
         self._ledger = ledger
         self._bad = bad
 
     def lines(self, lines: bytes, sender: str) -> None:
         """Take lines whose sender is known. Raises nothing."""
+        self._take(self.feed, lines, sender)
+
+    def _take(self, feed: Callable[[bytes], None], lines: bytes, sender: str) -> None:
         try:
-            self.feed(lines)
+            feed(lines)
         except Exception as error:
             self.fault(error, lines, sender)
             return
@@ -47,7 +61,7 @@ class Intake:
         """Take what is left of a datagram that was too long. Its last line is counted as ``truncated``."""
         whole, newline, begun = packet.rpartition(b"\n")
         if newline:
-            self.lines(whole, sender)
+            self._take(self._feed, whole, sender)
         self.lost("truncated", 1, begun, sender)
 
     def watching(self, read: Read) -> Read:
@@ -86,3 +100,8 @@ class Intake:
         else:
             self.lines(packet, sender)
         return Taken(1, len(packet), truncated=int(bool(flags & socket.MSG_TRUNC)))
+
+
+def _both(hand_on: Callable[[bytes], None], feed: Callable[[bytes], None], packet: bytes) -> None:
+    hand_on(packet)
+    feed(packet)

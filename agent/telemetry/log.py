@@ -14,7 +14,14 @@ from runtime.systemd import journal_reads, mark
 INFO_EVENTS: Final = frozenset(
     {
         *("books_open", "started", "stopped", "sockets_passed", "spool_recovered"),
-        *("forwarding_again", "reloaded", "held_no_more", "disk_works_again", "attempt_works_again"),
+        *(
+            "forwarding_again",
+            "reloaded",
+            "mirror_works_again",
+            "held_no_more",
+            "disk_works_again",
+            "attempt_works_again",
+        ),
     }
 )
 BURST: Final = 5

@@ -15,6 +15,7 @@ from agent.forward.clashes import sentence
 from agent.forward.forwarder import held_message
 from agent.forward.outcome import Action
 from agent.ledger import KNOWN_NOTES, KNOWN_REASONS
+from agent.receive.mirror import MIRROR_REASONS, MirrorStatus
 from agent.receive.socket_status import SocketStatus
 
 WAITING_SECONDS: Final = 60.0
@@ -79,6 +80,8 @@ class Snapshot:
     sockets: Sequence[SocketStatus]
     lately: Mapping[str, int]
     """Losses since the last window began. Those in LATELY make the agent unhealthy."""
+    mirror: MirrorStatus | None = None
+    """What is handed on to another daemon. None when nothing is."""
 
 
 LATELY: Final[Mapping[str, str]] = {
@@ -165,6 +168,7 @@ _COUNTERS: Final = (
     _Number("dead_letters_removed", "Dead letters removed to make room", lambda s: s.dead_letters_removed),
     _Number("dead_letters_replayed", "Dead letters taken back to be sent again", lambda s: s.replayed),
     _Number("disk_failures", "Writes, renames and unlinks that failed", lambda s: s.disk_failures),
+    _Number("mirror_packets", "Datagrams handed on to another daemon", lambda s: s.mirror.sent if s.mirror else 0),
     _Number("forward_retries", "Attempts that have to be made again", lambda s: s.retries),
 )
 _GAUGES: Final = (
@@ -240,6 +244,12 @@ class AgentCollector(Collector):
         )
         yield _labelled(
             "notes", "Things worth knowing that lose nothing", "note", with_zeros(snapshot.notes, KNOWN_NOTES)
+        )
+        yield _labelled(
+            "mirror_dropped_packets",
+            "Datagrams that could not be handed on, by reason",
+            "reason",
+            with_zeros(snapshot.mirror.dropped if snapshot.mirror else {}, MIRROR_REASONS),
         )
         yield _labelled("failed_attempts", "Attempts that failed by a fault, by job", "job", snapshot.failures)
         yield _labelled("forward_attempts", "Answers of the service, by what they meant", "outcome", snapshot.answers)

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from agent.ledger import PLACES, place
 from agent.receive.kernel_buffers import allowed_text, is_small, udp_waiting, unix_waiting
+from agent.receive.mirror import MIRROR_LOSSES
 from agent.telemetry.snapshot import counted_by
 
 
@@ -31,6 +32,7 @@ def render(status: Mapping[str, Any]) -> str:
     ]
     lines = ["samples", *(_row(*row) for row in rows), "", "sockets"]
     lines += [line for socket in status["sockets"] for line in _socket(socket)]
+    lines += _mirror(status["mirror"])
     if status["notes"]:
         lines += [
             "",
@@ -71,6 +73,14 @@ def _socket(socket: Mapping[str, Any]) -> Iterator[str]:
             yield f"  {'':<28}  {udp_waiting(socket['buffer_granted'])}"
     if socket["queue_limit"] is not None:
         yield f"  {'':<28}  {unix_waiting(socket['queue_limit'])}"
+
+
+def _mirror(mirror: Mapping[str, Any] | None) -> Iterator[str]:
+    """What was handed on to another daemon, and what was not. Nothing when there is no mirror."""
+    if mirror is not None:
+        yield f"  {'mirror to ' + mirror['target']:<28}  {counted(mirror['sent'], 'datagram')} handed on"
+        for reason, count in sorted(mirror["dropped"].items(), key=lambda row: -row[1]):
+            yield f"  {'':<28}  {counted(count, 'datagram')} not: {MIRROR_LOSSES[reason]}"
 
 
 def _central(status: Mapping[str, Any]) -> str:
