@@ -11,6 +11,7 @@ import { moment } from "./time.js";
 import uPlot from "./uplot/uPlot.esm.js";
 
 const AXIS_HEIGHT = 40;
+const PAPER_WIDTH = 680; // of A4 and of letter paper, less their margins
 const AWAY = { left: -10, top: -10 };
 
 /**
@@ -26,6 +27,7 @@ export class Chart {
   #plot = null;
   #shape = "";
   #cursor = null; // the start of the window that is read, null for the latest
+  #paper = 0; // the width while the page is printed
   #byKey = false; // whether the slider chose it, and not the pointer
 
   constructor({ label, height = 280, text = String, least = 0, zoomed, toggled }) {
@@ -41,7 +43,9 @@ export class Chart {
     new ResizeObserver(() => this.#redraw()).observe(this.plot);
     new MutationObserver(() => this.#redraw()).observe(document.documentElement, { attributeFilter: ["data-theme"] });
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#redraw());
-    for (const media of ["beforeprint", "afterprint"]) window.addEventListener(media, () => this.#redraw());
+    for (const [when, width] of [["beforeprint", PAPER_WIDTH], ["afterprint", 0]]) {
+      window.addEventListener(when, () => { this.#paper = width; this.#redraw(); });
+    }
   }
 
   /** Draw; what was read stays, as long as it is in the range. */
@@ -68,7 +72,7 @@ export class Chart {
     if (!this.#data || !this.plot.clientWidth) return;
     this.#frame = this.#framed();
     const shape = JSON.stringify([this.#frame.lines.map(({ place, side, before }) => [place, side, before]), this.#frame.columns, this.#frame.scales.length]);
-    const width = this.plot.clientWidth;
+    const width = this.#paper || this.plot.clientWidth;
     if (shape !== this.#shape) {
       this.#plot?.destroy();
       const moved = (plot) => this.#moved(plot);
@@ -87,7 +91,7 @@ export class Chart {
   #framed() {
     const { series, start, end, step, zone, fromZero } = this.#data;
     const lines = series.filter(({ hidden }) => !hidden);
-    const columns = Boolean(this.#data.columns) && lines.length === 1 && areWide(this.#data, this.plot.clientWidth);
+    const columns = Boolean(this.#data.columns) && lines.length === 1 && areWide(this.#data, this.#paper || this.plot.clientWidth);
     const windows = windowsOf(lines, this.#data);
     const rows = lines.flatMap((line) => rowsOf(line, windows, this.#data, !columns));
     const how = { columns, fromZero, least: this.least, height: this.height - AXIS_HEIGHT };

@@ -1,6 +1,7 @@
 /** Wires the page: which part is shown, the key, the colours. Only this file imports all others. */
 
 import { Admin } from "./admin.js";
+import { Browse } from "./browse.js";
 import { createSession, send } from "./api.js";
 import { el, notice } from "./dom.js";
 import { Explore } from "./explore.js";
@@ -9,8 +10,8 @@ import { showKey } from "./key.js";
 import { showReference } from "./reference.js";
 import { Service } from "./service.js";
 
-const VIEWS = ["metrics", "api", "service", "admin"];
-const TITLES = { metrics: "Metrics", api: "API", service: "Service", admin: "Administer" };
+const VIEWS = ["metrics", "names", "api", "service", "admin"];
+const TITLES = { metrics: "Metrics", names: "Names", api: "API", service: "Service", admin: "Administer" };
 
 /** Which part the address names; /docs without a word is the reference. */
 function viewOf(place) {
@@ -37,6 +38,17 @@ function chooseColours() {
   });
 }
 
+/** Paper is light: a canvas is drawn in these colours before the browser prints it. */
+function printLight() {
+  const root = document.documentElement.dataset;
+  let chosen = root.theme;
+  window.addEventListener("beforeprint", () => {
+    chosen = root.theme;
+    root.theme = "light";
+  });
+  window.addEventListener("afterprint", () => { root.theme = chosen; });
+}
+
 function show(views) {
   const view = viewOf(location);
   document.getElementById("main").dataset.view = view;
@@ -54,6 +66,7 @@ async function start() {
   const main = document.getElementById("main");
   const session = createSession();
   chooseColours();
+  printLight();
   document.querySelector(".skip").addEventListener("click", (event) => {
     event.preventDefault(); // the address names a part of the page and stays
     main.focus();
@@ -73,6 +86,7 @@ async function start() {
   const tools = { spec: reply.json, session, say };
   const views = {
     metrics: new Explore(document.getElementById("view-metrics"), { ...tools, first: howToStart(say), visible: () => viewOf(location) === "metrics" }),
+    names: new Browse(document.getElementById("view-names"), { ...tools, visible: () => viewOf(location) === "names" }),
     admin: new Admin(document.getElementById("view-admin"), { ...tools, visible: () => viewOf(location) === "admin" }),
     api: showReference(document.getElementById("view-api"), tools),
   };

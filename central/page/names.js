@@ -1,6 +1,8 @@
 /** Names of metrics: the rule for one, and many of them in a short text. */
 
 export const IS_NAME = /^[A-Za-z0-9._-]{1,255}$/;
+/** A pattern over names, as Graphite has it. */
+export const IS_GLOB = /^[A-Za-z0-9._*?[\]{},^-]{1,255}$/;
 export const NAME_RULE = "A name has letters, digits, dots, underscores and hyphens only.";
 const SAME = "~"; // is in no name
 

@@ -12,17 +12,17 @@ const LOOKED_AT = 3; // so many names are asked for their tags
 export function pickNames({ ask, say, changed }) {
   const suggest = async (text) => {
     if (text && !IS_NAME.test(text)) return { options: [], hint: NAME_RULE };
-    const found = await ask(LISTED, [...(text ? [["prefix", text]] : []), ["limit", String(SHOWN)]]);
+    const found = await ask(LISTED, [...(text ? [["search", text], ["ignore_case", "true"], ["details", "false"]] : []), ["limit", String(SHOWN)]]);
     const options = (found?.data ?? []).map(({ name, type }) => ({ value: name, kind: type }));
     const more = found?.next ? `These are the first ${options.length}; type more to find others.` : "";
-    return { options, hint: options.length ? more : text && `No name starts with “${text}”.` };
+    return { options, hint: options.length ? more : text && `No name holds “${text}”.` };
   };
   const parse = (text) => {
     const words = text.split(/[\s,]+/).filter(Boolean);
     return words.every((word) => IS_NAME.test(word)) ? { words } : { fault: NAME_RULE };
   };
-  return new Combo({ id: "names", label: "Metrics", placeholder: "Type the start of a name", suggest, parse, say, changed, most: MOST_NAMES, mark: swatch,
-    empty: "Type a name, or press the down arrow for a list." });
+  return new Combo({ id: "names", label: "Metrics", placeholder: "Type any part of a name", suggest, parse, say, changed, most: MOST_NAMES, mark: swatch,
+    empty: "Type a part of a name, or press the down arrow for a list." });
 }
 
 /** Conditions such as `env:prod`; `names()` are the metrics whose tags are suggested. */

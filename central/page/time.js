@@ -46,6 +46,11 @@ export function moment(seconds, zone, step = 60) {
   return format(seconds, zone, { weekday: "short", ...DATE, ...time });
 }
 
+/** The day alone, for a person: "24 Nov 2026". */
+export function day(seconds, zone) {
+  return format(seconds, zone, DATE);
+}
+
 const DATE = { day: "numeric", month: "short", year: "numeric" };
 
 function format(seconds, zone, how) {

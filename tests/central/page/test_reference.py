@@ -194,14 +194,14 @@ async def test_rates_and_errors_of_the_service_are_seen(site: Site) -> None:
 
         await asyncio.wait_for(until_seen(), WAIT_MS / 1000)
         await expect(page.locator("#state-text")).to_have_text("Ready")
-        facts = await page.locator(".facts dt").all_inner_texts()
+        facts = await page.locator("#view-service .facts dt").all_inner_texts()
         assert facts[:2] == ["State", "Store"]
 
 
 async def test_a_service_that_is_not_there_any_more_is_said(site: Site) -> None:
     async with window(site, "/#service", key=None, blocked={"/metrics": lambda route: route.abort()}) as page:
         await expect(page.locator("#state-text")).to_have_text("No answer")
-        await expect(page.locator(".facts")).to_contain_text("Does the service run")
+        await expect(page.locator("#view-service .facts")).to_contain_text("Does the service run")
 
 
 # --- for everybody

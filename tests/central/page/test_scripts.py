@@ -253,6 +253,22 @@ async def test_windows_without_data_are_gaps_and_parts_stand_apart(site: Site) -
     assert await run(site, "grid.js", "m.rowsOf(...x)", *joined) == [[whole, parts], [whole, columns]]
 
 
+async def test_what_came_steadily_and_stopped_is_dead(site: Site) -> None:
+    none = None
+    rows = [
+        [None, [none] * 24],
+        [90_000, [none] * 24],
+        [60, [1] * 24],
+        [1000, [1] * 24],
+        [7_200, [*[1] * 22, none, none]],
+        [7_200, [none] * 20 + [1, 1, none, none]],
+        [80_000, [none, 1, *[none] * 22]],
+        [4_000, [1, *[none] * 5] * 4],
+    ]
+    ask = "m.isDead({ age_seconds: x[0], sparkline: x[1] })"
+    assert await run(site, "namerow.js", ask, *rows) == [True, True, False, True, True, False, False, False]
+
+
 async def test_csv_answers_are_one_table(site: Site) -> None:
     texts = ["name,timestamp,value\r\na,t,1\r\n", 'name,timestamp,value,partial\r\nb,t,2,true\r\nc,t,,""\r\n']
     (found,) = await run(site, "download.js", "m.joinedCsv(x)", texts)
