@@ -40,12 +40,16 @@ class ClientError(Exception):
 
 
 class Target(NamedTuple):
-    """The service's URL, the key to send (empty for none) and the certificate to expect."""
+    """The service's URL, the key to send (empty for none) and the certificate to expect.
+
+    ``url_source`` is the setting or option that the URL comes from; empty for the service that the settings start.
+    """
 
     url: str
     key: str
     key_source: str
     certificate: Path | None = None
+    url_source: str = ""
 
 
 def target_of(settings: Settings) -> Target:
@@ -56,6 +60,18 @@ def target_of(settings: Settings) -> Target:
         return Target(settings.url, settings.admin_key, "METRICS_ADMIN_KEY", settings.tls_cert)
     path = settings.data_dir / "admin.key"
     return Target(settings.url, _admin_key(path), str(path), settings.tls_cert)
+
+
+def remote_target(url: str, url_source: str, key: str, key_source: str) -> Target:
+    """A service anywhere. Raises ClientError for a URL that is none."""
+    parts = urlsplit(url)
+    try:
+        fits = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no number
+        fits = False
+    if not fits or parts.query or parts.fragment or parts.username is not None:
+        raise ClientError(f"{url_source} is {url[:80]!r}; it must be such as https://metrics.example.com")
+    return Target(url.rstrip("/"), key, key_source, None, url_source)
 
 
 def _admin_key(path: Path) -> str:
@@ -147,7 +163,9 @@ class Client:
         headers = {**({"X-API-Key": self._target.key} if self._target.key else {}), **(more or {})}
         try:
             self._connect(connection)
-            connection.request(method, path, None if body is None else json.dumps(body), headers)
+            connection.request(
+                method, urlsplit(self._target.url).path + path, None if body is None else json.dumps(body), headers
+            )
             with connection.getresponse() as response:
                 if refused and response.status >= 300:
                     raise self._refusal(response)
@@ -165,23 +183,29 @@ class Client:
         try:
             connection.connect()
         except ssl.SSLError as error:
-            raise ClientError(
-                f"{self._target.url} does not show the certificate of METRICS_TLS_CERT: {error}"
-            ) from None
+            raise ClientError(self._distrust(error)) from None
         except OSError as error:
+            advice = (
+                f"check {self._target.url_source}"
+                if self._target.url_source
+                else "start it with 'fiesta-central serve', or set METRICS_LISTEN to the address it listens on"
+            )
             raise ClientError(
-                f"no service answers at {self._target.url} ({error.strerror or error}): start it with "
-                "'fiesta-central serve', or set METRICS_LISTEN to the address it listens on"
+                f"no service answers at {self._target.url} ({error.strerror or error}): {advice}"
             ) from None
 
     def _connection(self) -> http.client.HTTPConnection:
         url = urlsplit(self._target.url)
-        host = url.hostname or ""
-        if self._target.certificate is None:
+        host, certificate = url.hostname or "", self._target.certificate
+        if url.scheme == "http":
             return http.client.HTTPConnection(host, url.port, timeout=self._timeout)
-        return http.client.HTTPSConnection(
-            host, url.port, timeout=self._timeout, context=_trust_only(self._target.certificate)
-        )
+        context = ssl.create_default_context() if certificate is None else _trust_only(certificate)
+        return http.client.HTTPSConnection(host, url.port, timeout=self._timeout, context=context)
+
+    def _distrust(self, error: ssl.SSLError) -> str:
+        if self._target.url_source:
+            return f"{self._target.url} cannot be trusted: {error}; SSL_CERT_FILE may name your own authority"
+        return f"{self._target.url} does not show the certificate of METRICS_TLS_CERT: {error}"
 
     def _refusal(self, response: http.client.HTTPResponse) -> ClientError:
         try:
@@ -190,16 +214,19 @@ class Client:
         except (ValueError, KeyError, TypeError):
             return self._foreign()
         if response.status == 401:
-            return ClientError(
-                f"the service does not accept the key of {self._target.key_source}: check that METRICS_DATA_DIR and "
-                "METRICS_ADMIN_KEY are those of the running service"
+            advice = (
+                f"check that it is a key of {self._target.url}"
+                if self._target.url_source
+                else "check that METRICS_DATA_DIR and METRICS_ADMIN_KEY are those of the running service"
             )
+            return ClientError(f"the service does not accept the key of {self._target.key_source}: {advice}")
         if response.status in (429, 503) and (seconds := response.headers.get("Retry-After")):
             message = f"{message}; try again in {seconds} s"
         return ClientError(f"{message} ({code})", code)
 
     def _foreign(self) -> ClientError:
-        return ClientError(f"what answers at {self._target.url} is not the service: check METRICS_LISTEN")
+        source = self._target.url_source or "METRICS_LISTEN"
+        return ClientError(f"what answers at {self._target.url} is not the service: check {source}")
 
 
 def _save(response: http.client.HTTPResponse, path: Path, watch: Watch) -> int:

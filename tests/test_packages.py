@@ -225,7 +225,7 @@ def test_the_agent_works_with_the_base_alone(request: pytest.FixtureRequest, whi
     stop(process)
 
 
-def test_the_service_works_with_its_extra(central: Environment) -> None:
+def test_the_service_works_with_its_extra_and_the_base_asks_it(central: Environment, base: Environment) -> None:
     process = central.start("fiesta-central", "serve", METRICS_LISTEN="127.0.0.1:0")
     found = re.search(r'"port": (\d+)', until(process, "serving"))
     assert found
@@ -233,6 +233,14 @@ def test_the_service_works_with_its_extra(central: Environment) -> None:
     key = central.run("fiesta-central", "keys", "create", "test", **settings).stdout.strip()
     assert re.fullmatch(r"gf_[a-z0-9]{12}_\S{43}", key)
     assert "timestamp" in central.run("fiesta-central", "query", "a", **settings).stdout
+    away = {"METRICS_URL": f"http://127.0.0.1:{found[1]}", "METRICS_KEY": key}
+    for command in (["query", "a"], ["query", "a", "--operation", "p95", "--tz", "Europe/Berlin", "--window", "1d"]):
+        done = base.run("fiesta-central", *command, **away)
+        assert ("timestamp" in done.stdout, done.returncode) == (True, 0), done.stderr
+    admin = (central.folder / "empty" / "data" / "admin.key").read_text().strip()
+    for command in (["keys", "list"], ["agents"], ["retention", "show"]):
+        done = base.run("fiesta-central", *command, **{**away, "METRICS_KEY": admin})
+        assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
     with urllib.request.urlopen(f"http://127.0.0.1:{found[1]}/", timeout=30) as page:
         assert b"<html" in page.read()
     stop(process)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from central.commands.asking import ask
+from central.commands.asking import anywhere, ask
 from protocol.times import parse_time
 from runtime.redact import one_line
 
@@ -29,6 +29,7 @@ _UNITS: Final = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
 
 @click.command()
 @click.option("--json", "raw", is_flag=True, help="Print all that the service knows, as JSON.")
+@anywhere
 def agents(raw: bool) -> None:
     """List the agents: when each was last heard, what it received, what it dropped.
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import click
 
-from central.commands.asking import ask, ask_or_raise, fail
+from central.commands.asking import anywhere, ask, ask_or_raise, fail
 from central.query.relative_time import resolve_expiry
 from runtime.redact import one_line
 
@@ -39,6 +39,7 @@ def keys() -> None:
     help="What the key may do; can be given several times [default: ingest and query].",
 )
 @click.option("--expires", help=f"{_EXPIRES} [default: never].")
+@anywhere
 def create_key(name: str, rate_limit: int | None, scopes: tuple[str, ...], expires: str | None) -> None:
     """Make a key called NAME and print it on stdout. It is shown only now.
 
@@ -52,6 +53,7 @@ def create_key(name: str, rate_limit: int | None, scopes: tuple[str, ...], expir
 
 
 @keys.command("list")
+@anywhere
 def list_keys() -> None:
     """List all keys, including revoked ones. The service does not keep secrets, so it cannot list them."""
     from rich.console import Console
@@ -74,6 +76,7 @@ def list_keys() -> None:
 )
 @click.option("--expires", help=f"{_EXPIRES}; or never.")
 @click.option("--yes", is_flag=True, help=_YES)
+@anywhere
 def change_key(key_id: int, rate_limit: int | None, scopes: tuple[str, ...], expires: str | None, yes: bool) -> None:
     """Change the key with this ID. Options that you do not give stay as they are. Takes effect within 30 seconds.
 
@@ -92,6 +95,7 @@ def change_key(key_id: int, rate_limit: int | None, scopes: tuple[str, ...], exp
 @keys.command("revoke")
 @click.argument("key_id", metavar="ID", type=_KeyId(min=1))
 @click.option("--yes", is_flag=True, help=_YES)
+@anywhere
 def revoke_key(key_id: int, yes: bool) -> None:
     """Revoke the key with this ID (see keys list). It stops working within 30 seconds. This cannot be undone.
 
@@ -103,6 +107,7 @@ def revoke_key(key_id: int, yes: bool) -> None:
 
 @keys.command("rotate")
 @click.argument("key_id", metavar="ID", type=_KeyId(min=1))
+@anywhere
 def rotate_key(key_id: int) -> None:
     """Give the key with this ID a new secret and print it.
 

@@ -6,24 +6,21 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import click
 
 from central.commands.agents import agents
-from central.commands.asking import ask, fail, settings_of_environment
+from central.commands.asking import anywhere, ask, fail, settings_of_environment
 from central.commands.keys import keys
 from central.doctor.command import doctor
 from central.query.operations import FRACTION_BELOW, parse_operations
 from central.query.parameters import FILLS, zone_of
-from central.query.relative_time import resolve_time
+from central.query.relative_time import relative_time, resolve_time
 from central.settings import Settings
 from central.store.plan import WINDOWS
 from runtime.addresses import join_address
 from runtime.systemd import Notifier
-
-if TYPE_CHECKING:
-    pass
 
 T = TypeVar("T")
 BACKUP_TIMEOUT_SECONDS: Final = 600.0
@@ -57,8 +54,8 @@ def main() -> None:
     """The central service of Glowing Fiesta: start it, manage its keys, ask it questions.
 
     Settings are environment variables (METRICS_LISTEN, METRICS_DATA_DIR and others; docs/settings.md has
-    them all). All commands but serve, migrate and doctor talk to the running service at METRICS_LISTEN with its
-    admin key: METRICS_ADMIN_KEY, or the file admin.key in METRICS_DATA_DIR. docs/README.md lists all pages.
+    them all). All commands but serve, migrate and doctor talk to a running service: the one at METRICS_URL with the
+    key METRICS_KEY, or else the one at METRICS_LISTEN with its admin key. docs/README.md lists all pages.
 
     \b
     First steps:
@@ -134,6 +131,7 @@ def migrate() -> None:
 @click.option("--fill", type=click.Choice(list(FILLS)), help="Show windows without data too, as 0 or as a gap.")
 @click.option("--tz", help="Time zone for windows of hours and days, such as Europe/Berlin [default: UTC].")
 @click.option("--json", "raw", is_flag=True, help="Print the service's answer as it is.")
+@anywhere
 def query(**options: Any) -> None:
     """Show metrics by time window.
 
@@ -151,13 +149,10 @@ def query(**options: Any) -> None:
       fiesta-central query shop.orders --tags 'env:prod,!canary:*' --group-by endpoint --top 5
       fiesta-central query api.requests --json | jq .data
     """
-    from central.query.windows import start_of_window
-
     try:
-        zone = zone_of(options["tz"] or "UTC")
+        zone_of(options["tz"] or "UTC")
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--tz") from None
-    now, seconds = time.time(), WINDOWS[options["window"]]
     parameters = {"name": options["names"]} | {
         name: options[name] for name in ("operation", FRACTION_BELOW) if options[name] is not None
     }
@@ -166,10 +161,11 @@ def query(**options: Any) -> None:
     parameters["window"] = options["window"]
     for bound in ("start", "end"):
         try:
-            align = (lambda moment: start_of_window(moment, seconds, zone)) if bound == "start" else int
-            parameters[bound] = resolve_time(options[bound], now, align)
+            absolute = resolve_time(options[bound], time.time())
         except ValueError as error:
             raise click.BadParameter(str(error), param_hint=f"--{bound}") from None
+        # A relative time goes as it is: the service begins at the start of a window.
+        parameters[bound] = options[bound] if relative_time(options[bound], 0) is not None else absolute
     parameters |= {name: options[name] for name in ("fill", "tz", *_OF_SERIES) if options[name] is not None}
     if options["raw"]:
         click.echo(ask(lambda client: client.get_text("/api/metrics/aggregate", parameters)))
@@ -194,6 +190,7 @@ def _operations(given: str | None) -> str | None:
 
 @main.command()
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@anywhere
 def backup(file: Path) -> None:
     """Copy the embedded store to FILE.
 
@@ -225,6 +222,7 @@ def retention() -> None:
 
 @retention.command("show")
 @click.option("--json", "raw", is_flag=True, help="Print the service's answer as it is.")
+@anywhere
 def show_retention(raw: bool) -> None:
     """Show what is hidden, what is removed, and the log of both."""
     if raw:
@@ -234,6 +232,7 @@ def show_retention(raw: bool) -> None:
 
 
 @retention.command("run")
+@anywhere
 def run_retention() -> None:
     """Hide and remove what is due now. This ends the hold of a restore."""
     from central.commands.progress import working
@@ -245,6 +244,7 @@ def run_retention() -> None:
 
 @retention.command("restore")
 @click.option("--days", type=click.IntRange(min=1), help="Show the last DAYS days [default: all that is not removed].")
+@anywhere
 def restore(days: int | None) -> None:
     """Show hidden days again.
 

@@ -42,7 +42,7 @@ def test_query_asks_for_the_last_hour_by_default_and_shows_every_digit(run: Run,
     result = run("query", "a")
     assert result.stdout == "timestamp\ta\n2026-02-15T00:00:00Z\t9999999999999999.9999\n"
     path = fake.asked[0][1]
-    assert path.startswith("/api/metrics/aggregate?name=a&operation=sum&window=1m&start=20")
+    assert path.startswith("/api/metrics/aggregate?name=a&operation=sum&window=1m&start=-1h&end=now")
     assert "fill" not in path
 
 
