@@ -15,7 +15,9 @@ from redis.asyncio import BlockingConnectionPool, Connection, Redis, SSLConnecti
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from central.redis_sentinel import FindingConnection, FindingSSLConnection, Sentinels
 from central.tls_client import ClientTls
+from runtime.addresses import join_address
 
 T = TypeVar("T")
 
@@ -70,13 +72,22 @@ class Breaker:
 
 @dataclass(frozen=True, slots=True)
 class RedisAddress:
-    """The address of the server."""
+    """The address of the server, or of the sentinels that know it."""
 
     host: str
     port: int
     password: str | None = field(default=None, repr=False)
     username: str | None = None
     tls: ClientTls | None = None
+    sentinels: tuple[tuple[str, int], ...] = ()
+    master: str = ""
+    """The name of the primary at the sentinels."""
+
+    @property
+    def told(self) -> str:
+        """Where it is, in words."""
+        at = ", ".join(join_address(*each) for each in self.sentinels)
+        return f"{self.master} of the sentinels at {at}" if at else join_address(self.host, self.port)
 
 
 class RedisLink:
@@ -90,11 +101,21 @@ class RedisLink:
     ) -> None:
         self.seconds = seconds
         self.breaker = breaker or Breaker(PROBE_SECONDS)
+        self.fails_over = bool(address.sentinels)
+        """Whether another server may take the place of this one by itself."""
+        encrypted = _encrypted(address.tls)
+        self._sentinels: Sentinels | None = None
+        if address.sentinels:
+            self._sentinels = Sentinels(address.sentinels, address.master, **encrypted, ssl=address.tls is not None)
+            kind: type[Connection] = FindingConnection if address.tls is None else FindingSSLConnection
+            where: dict[str, Any] = {"find": self._sentinels.primary}
+        else:
+            kind = Connection if address.tls is None else SSLConnection
+            where = {"host": address.host, "port": address.port}
         self._pool = BlockingConnectionPool(
-            connection_class=Connection if address.tls is None else SSLConnection,
-            **_encrypted(address.tls),
-            host=address.host,
-            port=address.port,
+            connection_class=kind,
+            **where,
+            **encrypted,
             username=address.username,
             password=address.password,
             max_connections=connections,
@@ -131,9 +152,15 @@ class RedisLink:
         """Run a Lua script, whole or not at all. Raises as ``run`` does."""
         return await self.run(lambda client: client.eval(text, len(keys), *keys, *arguments))
 
+    async def leave(self) -> None:
+        """Close idle connections: their server is not the primary any more. The next call looks for the primary."""
+        await self._pool.disconnect(inuse_connections=False)
+
     async def close(self) -> None:
         """Close every connection."""
         await self._pool.aclose()
+        if self._sentinels is not None:
+            await self._sentinels.close()
 
 
 def _encrypted(tls: ClientTls | None) -> dict[str, Any]:

@@ -1,10 +1,11 @@
 """Everything that uses Redis, made from the settings: shared limits, changed keys, the spill and its drain.
 
-Without REDIS_HOST there is none of it, and this process counts rate limits alone.
+Without REDIS_HOST or REDIS_SENTINELS there is none of it, and this process counts rate limits alone.
 """
 
 import time
 from collections.abc import Callable
+from typing import Final
 
 from central.access.auth import Auth
 from central.access.limit import Limiter, LocalLimiter
@@ -18,6 +19,8 @@ from central.spill.spill import SECONDS, Spill
 from central.store.base import Store
 from central.store.outage_guard import OutageGuard
 from central.write.group_commit import GroupCommit
+
+SENTINEL_PORT: Final = 26_379
 
 
 class RedisServices:
@@ -34,11 +37,11 @@ class RedisServices:
         self.spill: Spill | None = None
         self.news: KeyNews | None = None
         self.drain: Drain | None = None
-        if settings.redis_host is not None:
+        if settings.uses_redis:
             self._address = address_of(settings)
             self.limits = RedisLimiter(self._address, seconds=limit_seconds, clock=ticks)
             if settings.queue_connection == "redis":
-                self.spill = Spill(RedisLink(self._address, seconds=SECONDS), max_bytes=settings.spill_max_bytes)
+                self.spill = spill_of(settings, RedisLink(self._address, seconds=SECONDS))
         self.limiter: Limiter = self.limits or LocalLimiter()
         """The rate limiter."""
 
@@ -86,11 +89,18 @@ def address_of(settings: Settings) -> RedisAddress:
         settings.redis_password,
         username=settings.redis_username,
         tls=settings.redis_tls,
+        sentinels=tuple((host, port or SENTINEL_PORT) for host, port in settings.redis_sentinels),
+        master=settings.redis_sentinel_master or "",
     )
+
+
+def spill_of(settings: Settings, link: RedisLink) -> Spill:
+    """The spill over a link, which it then owns."""
+    return Spill(link, max_bytes=settings.spill_max_bytes, replicas=settings.spill_replicas)
 
 
 def with_outage_guard(store: Store, settings: Settings) -> Store:
     """The store; with an OutageGuard if it is a database server, or if there is Redis."""
-    if settings.db_connection == "mysql" or settings.redis_host is not None:
+    if settings.db_connection == "mysql" or settings.uses_redis:
         return OutageGuard(store)
     return store

@@ -83,6 +83,11 @@ class Settings:
     spill_max_bytes: Annotated[
         int, rules.whole(1 << 20, 1 << 50), "The most bytes that may wait in Redis while the database is down."
     ] = 1 << 30
+    spill_replicas: Annotated[
+        int | None,
+        rules.whole(0, 100),
+        "How many replicas of Redis must have an entry before it is acknowledged.",
+    ] = None
     db_connection: Annotated[
         Literal["duckdb", "mysql"],
         rules.one_of("duckdb", "mysql", right="duckdb, or mysql for MySQL 8 and MariaDB"),
@@ -120,6 +125,13 @@ class Settings:
         own.host,
         "The host of a Redis server (6.2 or later) that all processes of the service share.",
     ] = None
+    redis_sentinels: Annotated[
+        tuple[tuple[str, int | None], ...],
+        own.hosts,
+        "Redis Sentinels instead of `REDIS_HOST`, `host` or `host:port`, separated by commas. The port is 26379 unless "
+        "you say otherwise. They know the primary, also after a fail-over.",
+    ] = ()
+    redis_sentinel_master: Annotated[str | None, rules.text, "The name of the primary at the sentinels."] = None
     redis_port: Annotated[int, rules.whole(1, 65_535), "The port of the Redis server."] = 6_379
     redis_username: Annotated[str | None, rules.text, "The user of the Redis server, if it has users (ACL)."] = None
     redis_password: Annotated[str | None, rules.text, "The password of the Redis server."] = field(
@@ -159,6 +171,11 @@ class Settings:
         return tls_of(self.redis_tls_ca, self.redis_tls_cert, self.redis_tls_key)
 
     @property
+    def uses_redis(self) -> bool:
+        """Whether there is a Redis."""
+        return self.redis_host is not None or bool(self.redis_sentinels)
+
+    @property
     def url(self) -> str:
         """The URL at which a program on this host reaches the service."""
         return url_of(*self.listen, tls=self.tls_cert is not None)
@@ -195,8 +212,18 @@ def _together(settings: Settings) -> Iterator[str]:
         yield "DB_HOST and DB_HOSTS are both set; keep one of them"
     if settings.redis_username is not None and settings.redis_password is None:
         yield "REDIS_PASSWORD is missing; REDIS_USERNAME is set, and a user needs a password"
-    if settings.queue_connection == "redis" and settings.redis_host is None:
-        yield "QUEUE_CONNECTION is redis, which needs REDIS_HOST; set it, or set QUEUE_CONNECTION to none"
+    if settings.redis_host is not None and settings.redis_sentinels:
+        yield "REDIS_HOST and REDIS_SENTINELS are both set; keep one of them"
+    if bool(settings.redis_sentinels) != (settings.redis_sentinel_master is not None):
+        missing, given = "REDIS_SENTINELS", "REDIS_SENTINEL_MASTER"
+        if settings.redis_sentinels:
+            missing, given = given, missing
+        yield f"{missing} is missing; {given} is set, and Sentinel needs both"
+    if settings.queue_connection == "redis" and not settings.uses_redis:
+        yield (
+            "QUEUE_CONNECTION is redis, which needs REDIS_HOST; set it or REDIS_SENTINELS, or set QUEUE_CONNECTION to "
+            "none"
+        )
     if settings.reuse_port and settings.db_connection == "duckdb":
         yield (
             "METRICS_REUSE_PORT is true, but the embedded store is for one process; set DB_CONNECTION to mysql, or "

@@ -15,6 +15,7 @@ PROGRAMS: Final = frozenset(
         *("tests.central.spill_help", "tests.central.page.browser", "tests.native.build", "tests.slow_proxy"),
         "tests.galera",
         "tests.proxies",
+        "tests.redis_tier",
         *("tests.soak.rig", "tests.soak.soak", "loadtest.soak_agent", "loadtest.load", "quickstart.run", "subprocess"),
     }
 )

@@ -73,6 +73,7 @@ def reasons() -> set[str]:
     of_redis |= {str(SpillState().fault), *assigned("spill/spill.py", "_no_room")}
     for path, function in (
         ("spill/spill", "durability_fault"),
+        ("spill/spill", "replica_fault"),
         ("spill/spill", "memory_fault"),
         ("redis_services", "fault"),
     ):

@@ -366,7 +366,7 @@ def redis_server(server: RedisServer, spill_bytes: int | None) -> Iterator[Findi
         yield ok("spill", "durable: append-only file, fsync always, nothing is evicted")
     yield _headroom(server, 2 * spill_bytes)
     if server.bad:
-        advice = "read them in the stream fiesta:spill:groups:bad: docs/spill.md"
+        advice = "read them in the stream fiesta:{spill}:groups:bad: docs/spill.md"
         yield warning("spill entries", f"{server.bad} could not be read and were set aside", advice)
     if server.lag > LAG_SECONDS:
         advice = "start the service, or see drain_ and store_ events in its log"

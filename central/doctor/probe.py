@@ -22,7 +22,7 @@ from central.client import Client, ClientError, Target, target_of
 from central.doctor import judge
 from central.doctor.judge import Finding, fails, ok, warning
 from central.redis_link import RedisDown, RedisLink, RedisRefused
-from central.redis_services import address_of
+from central.redis_services import address_of, spill_of
 from central.settings import Settings
 from central.spill.spill import Spill
 from central.store.base import ListedName, StoreError
@@ -64,13 +64,13 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
     if state is not None:
         for finding in _judged(state, answers, settings):
             yield finding
-    if settings.redis_host is not None:
+    if settings.uses_redis:
         for finding in await _ask_redis(settings):
             yield finding
 
 
 def _kinds(settings: Settings) -> str:
-    redis = "no Redis" if settings.redis_host is None else f"Redis for limits, queue {settings.queue_connection}"
+    redis = "no Redis" if not settings.uses_redis else f"Redis for limits, queue {settings.queue_connection}"
     return f": store {settings.db_connection}, {redis}, {settings.url}"
 
 
@@ -259,7 +259,7 @@ async def _ask_redis(settings: Settings) -> list[Finding]:
         ahead = seconds + micros / 1e6 - (asked + time.time()) / 2
         server = judge.RedisServer(str(info["redis_version"]), None, info["used_memory"], info.get("maxmemory", 0))
         if settings.queue_connection == "redis":
-            spill = Spill(link, max_bytes=settings.spill_max_bytes)
+            spill = spill_of(settings, link)
             state = await spill.refresh()
             server = judge.RedisServer(
                 server.version, state.fault, server.used, server.most, state.entries, state.bad, state.lag_seconds

@@ -52,6 +52,30 @@ return {
 """Returns the number of entries, their bytes, the number of bad entries, the oldest entry's id, and the server's time
 in ms. The server made that id from its time."""
 
+MOVE: Final = """
+local function field(entry, name)
+  for i = 1, #entry[2], 2 do if entry[2][i] == name then return entry[2][i + 1] end end
+  return ''
+end
+for _, entry in ipairs(redis.call('XRANGE', KEYS[4], '-', '+', 'COUNT', ARGV[1])) do
+  local size = tonumber(field(entry, 'size')) or 0
+  redis.call('XDEL', KEYS[4], entry[1])
+  redis.call('DECRBY', KEYS[5], size)
+  redis.call('XADD', KEYS[1], '*', 'group', field(entry, 'group'), 'size', size)
+  redis.call('INCRBY', KEYS[2], size)
+end
+for _, entry in ipairs(redis.call('XRANGE', KEYS[6], '-', '+', 'COUNT', ARGV[1])) do
+  redis.call('XDEL', KEYS[6], entry[1])
+  redis.call('XADD', KEYS[3], '*', 'group', field(entry, 'group'), 'reason', field(entry, 'reason'))
+end
+if redis.call('XLEN', KEYS[4]) == 0 then redis.call('DEL', KEYS[4], KEYS[5]) end
+if redis.call('XLEN', KEYS[6]) == 0 then redis.call('DEL', KEYS[6]) end
+return 1
+"""
+"""Moves entries to their new keys: the stream, the sum and the stream of bad entries; KEYS[4] to KEYS[6] are the old
+ones. ARGV: the most entries to move. It deletes each entry first, as SET_ASIDE does. Request ids stay where they are
+and expire: the store knows each id that it has stored."""
+
 RENEW: Final = """
 local owner = redis.call('GET', KEYS[1])
 if owner and owner ~= ARGV[1] then return 0 end

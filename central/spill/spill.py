@@ -14,11 +14,14 @@ import structlog
 
 from central.redis_link import RedisDown, RedisLink, RedisRefused
 from central.spill.record import SpilledGroup, encode
-from central.spill.redis_scripts import PUT, RELEASE, REMOVE, RENEW, SET_ASIDE, STATE
+from central.spill.redis_scripts import MOVE, PUT, RELEASE, REMOVE, RENEW, SET_ASIDE, STATE
 from central.store.base import Remembered
 from protocol.limits import ID_DAYS
 
-PREFIX: Final = "fiesta:spill"
+PREFIX: Final = "fiesta:{spill}"
+"""With a hash tag: Redis Cluster keeps all keys of the spill on one node, so that scripts can use several of them."""
+OLD_PREFIX: Final = "fiesta:spill"
+"""What the keys of earlier versions begin with."""
 SECONDS: Final = 1.0
 """How many seconds one call to Redis may take."""
 CHECK_GOOD_SECONDS: Final = 3.0
@@ -28,6 +31,11 @@ READ_BYTES: Final = 4 << 20
 _ID_BYTES: Final = 200
 """Roughly the bytes that Redis needs to remember one request id."""
 _ID_SECONDS: Final = (ID_DAYS + 1) * 86_400
+_MOVED_AT_ONCE: Final = 256
+_WAIT_SHARE: Final = 0.8
+"""The share of a call's time that Redis may wait for its disk and its replicas."""
+_LAG_SECONDS: Final = 3
+"""A replica says once per second how far it is. One that did not for longer does not count."""
 _WAITAOF_FROM: Final = (7, 2)
 _log = structlog.get_logger(__name__)
 
@@ -46,6 +54,13 @@ class SpillEntry(NamedTuple):
     id: bytes
     size: int
     content: bytes
+
+
+class _Waits(NamedTuple):
+    """What must have an entry before it is acknowledged: the disk (WAITAOF), and so many replicas (WAIT)."""
+
+    disk: bool
+    replicas: int
 
 
 @dataclass(slots=True)
@@ -88,6 +103,22 @@ def durability_fault(info: Mapping[str, Any], fsync: str, policy: str) -> str | 
     return None
 
 
+def good_replicas(info: Mapping[str, Any]) -> int:
+    """How many replicas follow this server and have said so within the last seconds."""
+    listed = (info.get(f"slave{number}") for number in range(int(info.get("connected_slaves", 0))))
+    return sum(
+        isinstance(one, Mapping) and one.get("state") == "online" and int(one.get("lag", 0)) <= _LAG_SECONDS
+        for one in listed
+    )
+
+
+def replica_fault(have: int, needed: int) -> str | None:
+    """Why an entry could be lost when another server takes the place of this one; None if it cannot."""
+    if have >= needed:
+        return None
+    return f"Redis has {have} replicas that follow, and an entry must be on {needed} (METRICS_SPILL_REPLICAS)"
+
+
 def memory_fault(info: Mapping[str, Any]) -> str | None:
     """Why this server takes no more entries; None if it does."""
     most = info.get("maxmemory", 0)
@@ -99,8 +130,15 @@ def memory_fault(info: Mapping[str, Any]) -> str | None:
 class Spill:
     """The stream of groups, and the request ids in them. Owns its link to Redis."""
 
-    def __init__(self, link: RedisLink, *, max_bytes: int, prefix: str = PREFIX) -> None:
+    def __init__(self, link: RedisLink, *, max_bytes: int, replicas: int | None = None, prefix: str = PREFIX) -> None:
+        """``replicas`` must have an entry before it is acknowledged.
+
+        None means 1 if there are replicas or sentinels, else 0.
+        """
         self._link = link
+        self._replicas = replicas
+        self._had_replicas = link.fails_over
+        self._old = [f"{OLD_PREFIX}:groups", f"{OLD_PREFIX}:bytes", f"{OLD_PREFIX}:groups:bad"]
         self._max_bytes = max_bytes
         self._keys = [f"{prefix}:groups", f"{prefix}:bytes", f"{prefix}:groups:bad"]
         self._lease = f"{prefix}:lease"
@@ -149,7 +187,7 @@ class Spill:
     async def _put(self, group: SpilledGroup) -> None:
         if not self._link.breaker.try_pass():
             raise SpillRefused("Redis does not answer")
-        wait = await self._check()
+        waits = await self._check()
         entry = encode(group)
         ids = [
             value
@@ -160,7 +198,7 @@ class Spill:
         size = len(entry) + _ID_BYTES * len(ids) // 2
         arguments = [entry, size, self._max_bytes, _ID_SECONDS, self._ids, *ids]
         try:
-            stored, *synced = await self._link.run(lambda client: self._send(client, arguments, wait=wait))
+            stored, *synced = await self._link.run(lambda client: self._send(client, arguments, waits))
         except RedisRefused as error:
             raise SpillRefused(f"Redis refused the group: {error}") from error
         except RedisDown as error:
@@ -169,8 +207,10 @@ class Spill:
             self._no_room = f"the spill is full: METRICS_SPILL_MAX_BYTES is {self._max_bytes}"
             raise SpillRefused(self._no_room)
         self._no_room = None
-        if synced and synced[0][0] < 1:
+        if waits.disk and synced.pop(0)[0] < 1:
             raise SpillInDoubt("Redis did not sync its append-only file in time")
+        if waits.replicas and synced.pop(0) < waits.replicas:
+            raise SpillInDoubt(f"less than {waits.replicas} replicas of Redis have the group")
         self._added += 1
         self.state.entries += 1
         self.state.bytes += size
@@ -201,6 +241,7 @@ class Spill:
         added, begun = self._added, time.monotonic()
         try:
             await self._check()
+            await self._take_over()
             entries, size, bad, oldest, now = await self._link.script(STATE, self._keys)
         except SpillRefused:
             return self.state
@@ -245,13 +286,24 @@ class Spill:
 
     # ---
 
-    async def _check(self) -> bool:
-        """Check the server's settings. Returns whether it knows WAITAOF. Raises SpillRefused if it may lose entries."""
+    async def _take_over(self) -> None:
+        """Move what an earlier version left, under its names of the keys. Raises as RedisLink.run does."""
+        while any(await self._link.run(lambda client: _exist(client, self._old[::2]))):
+            await self._link.script(MOVE, self._keys + self._old, _MOVED_AT_ONCE)
+
+    async def _check(self) -> _Waits:
+        """Check the server. Returns what to wait for after an entry. Raises SpillRefused if it may lose entries."""
         try:
             info, fsync, policy = await self._link.run(_configuration)
         except (RedisDown, RedisRefused) as error:
             raise self._closed(f"Redis does not say whether it is durable: {error}") from error
         fault = durability_fault(info, fsync["appendfsync"], policy["maxmemory-policy"])
+        if info.get("role", "master") != "master":
+            await self._link.leave()
+        have = good_replicas(info)
+        self._had_replicas |= have > 0
+        needed = int(self._had_replicas) if self._replicas is None else self._replicas
+        fault = fault or replica_fault(have, needed)
         if fault is not None:
             raise self._closed(fault)
         if self.state.fault is not None:
@@ -259,13 +311,16 @@ class Spill:
         self.state.fault = None
         self._no_memory = memory_fault(info)
         major, minor, *_ = (int(number) for number in str(info["redis_version"]).split("."))
-        return (major, minor) >= _WAITAOF_FROM
+        return _Waits((major, minor) >= _WAITAOF_FROM, needed)
 
-    async def _send(self, client: Any, arguments: list[Any], *, wait: bool) -> list[Any]:
+    async def _send(self, client: Any, arguments: list[Any], waits: _Waits) -> list[Any]:
+        milliseconds = int(self._link.seconds * 1000 * _WAIT_SHARE)
         pipeline = client.pipeline(transaction=False)
         pipeline.eval(PUT, len(self._keys), *self._keys, *arguments)
-        if wait:
-            pipeline.execute_command("WAITAOF", 1, 0, int(self._link.seconds * 1000))
+        if waits.disk:
+            pipeline.execute_command("WAITAOF", 1, 0, milliseconds)
+        if waits.replicas:
+            pipeline.execute_command("WAIT", waits.replicas, milliseconds)
         replies: list[Any] = await pipeline.execute()
         return replies
 
@@ -279,6 +334,14 @@ class Spill:
 async def _get(client: Any, keys: list[str]) -> list[bytes | None]:
     values: list[bytes | None] = await client.mget(keys)
     return values
+
+
+async def _exist(client: Any, keys: list[str]) -> list[int]:
+    pipeline = client.pipeline(transaction=False)
+    for key in keys:
+        pipeline.exists(key)
+    found: list[int] = await pipeline.execute()
+    return found
 
 
 async def _read(client: Any, key: str, start: bytes | str, count: int) -> list[SpillEntry]:

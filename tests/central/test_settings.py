@@ -110,7 +110,8 @@ def test_a_good_value_is_taken(name: str, text: str, field: str, value: object) 
         ("REDIS_TLS_CA", __file__, "holds no certificate that can be read"),
         ("DB_PORT", "0", "from 1 to 65535"),
         ("REDIS_PORT", "six", "from 1 to 65535"),
-        ("QUEUE_CONNECTION", "redis", "needs REDIS_HOST; set it, or set QUEUE_CONNECTION to none"),
+        ("QUEUE_CONNECTION", "redis", "needs REDIS_HOST; set it or REDIS_SENTINELS, or set QUEUE_CONNECTION to none"),
+        ("METRICS_SPILL_REPLICAS", "-1", "from 0 to 100"),
         ("QUEUE_CONNECTION", "sync", "must be redis or none"),
         ("METRICS_DB_HOST", "db.internal", "is not a setting; docs/settings.md lists them all"),
         ("METRICS_listen", "127.0.0.1:1", "is not a setting; did you mean METRICS_LISTEN?"),
@@ -147,6 +148,12 @@ def test_files_for_tls_to_other_servers_must_fit(prefix: str, files: dict[str, s
     ("environ", "says"),
     [
         ({"DB_HOST": "db1", "DB_HOSTS": "db1,db2"}, "DB_HOST and DB_HOSTS are both set"),
+        (
+            {"REDIS_HOST": "r", "REDIS_SENTINELS": "s", "REDIS_SENTINEL_MASTER": "m"},
+            "REDIS_HOST and REDIS_SENTINELS are",
+        ),
+        ({"REDIS_SENTINELS": "s"}, "REDIS_SENTINEL_MASTER is missing; REDIS_SENTINELS is set"),
+        ({"REDIS_SENTINEL_MASTER": "m"}, "REDIS_SENTINELS is missing; REDIS_SENTINEL_MASTER is set"),
         ({"REDIS_USERNAME": "fiesta"}, "REDIS_PASSWORD is missing; REDIS_USERNAME is set"),
     ],
 )

@@ -200,7 +200,7 @@ class Soak:
             return
         try:
             async with asyncio.timeout(0.5):
-                self.verdict.spilled = max(self.verdict.spilled, await redis.client.xlen("fiesta:spill:groups"))
+                self.verdict.spilled = max(self.verdict.spilled, await redis.client.xlen("fiesta:{spill}:groups"))
         except Exception:  # it is away, which is what the soak is for
             return
 

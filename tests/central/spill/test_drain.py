@@ -107,7 +107,7 @@ async def test_what_was_spilled_is_stored_and_the_spill_is_empty(all_of: World, 
     assert [await total(all_of.store, text) for text in "abc"] == [6, 1, 1]
     assert await left(one) == (0, 0, 0)
     assert (one.drain.counts.entries, one.drain.counts.points, one.drain.counts.left_out) == (3, 4, 0)
-    assert await all_of.server.client.keys("fiesta:spill:id:*") == []
+    assert await all_of.server.client.keys("fiesta:{spill}:id:*") == []
     (answer,) = await one.send(sent(item(), item("b"), key="k"))
     assert answer.headers == {"Idempotency-Replayed": "true"}
 
@@ -158,14 +158,14 @@ async def test_a_crash_between_commit_and_removal_stores_once(all_of: World, one
     dump = [entry.content for entry in entries]
     await one.drain.round()
     for content in dump:  # as if they had never been removed
-        await all_of.server.client.xadd("fiesta:spill:groups", {"group": content, "size": len(content)})
+        await all_of.server.client.xadd("fiesta:{spill}:groups", {"group": content, "size": len(content)})
     await one.drain.round()
     assert (await left(one))[0] == 0
     assert (await total(all_of.store), one.drain.counts.left_out) == (2, 2)
 
 
 async def test_a_redis_whose_memory_is_full_is_drained(all_of: World, one: Process) -> None:
-    await all_of.server.client.xadd("fiesta:spill:groups", {"group": b"bad", "size": 0})
+    await all_of.server.client.xadd("fiesta:{spill}:groups", {"group": b"bad", "size": 0})
     await spill(one, sent(item()))
     await all_of.server.set(maxmemory="1mb")
     await one.drain.round()
@@ -237,13 +237,13 @@ async def test_two_processes_drain_one_at_a_time_and_the_lease_passes_on(all_of:
 async def test_what_cannot_be_read_is_set_aside_and_holds_up_nothing(
     all_of: World, one: Process, content: bytes
 ) -> None:
-    await all_of.server.client.xadd("fiesta:spill:groups", {"group": content, "size": 0})
-    await all_of.server.client.xadd("fiesta:spill:groups", {"other": "thing"})
+    await all_of.server.client.xadd("fiesta:{spill}:groups", {"group": content, "size": 0})
+    await all_of.server.client.xadd("fiesta:{spill}:groups", {"other": "thing"})
     await spill(one, sent(item()))
     await one.drain.round()
     assert await left(one) == (0, 0, 2)
     assert (await total(all_of.store), one.drain.counts.bad) == (1, 2)
-    ((_, aside), _) = await all_of.server.client.xrange("fiesta:spill:groups:bad")
+    ((_, aside), _) = await all_of.server.client.xrange("fiesta:{spill}:groups:bad")
     assert (aside[b"group"], len(aside[b"reason"]) > 0) == (content, True)
 
 

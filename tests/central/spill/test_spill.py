@@ -59,6 +59,24 @@ async def held(spill: Spill) -> list[SpilledGroup]:
     return [decode(entry.content) for entry in await spill.read(b"")]
 
 
+# --- what an earlier version left
+
+
+async def test_entries_under_the_old_names_of_the_keys_are_taken_over(spill: Spill, server: RedisServer) -> None:
+    groups = [group(b"x"), group()]
+    for made in groups:
+        content = encode(made)
+        await server.client.xadd("fiesta:spill:groups", {"group": content, "size": len(content)})
+        await server.client.incrby("fiesta:spill:bytes", len(content))
+    await server.client.xadd("fiesta:spill:groups:bad", {"group": "x", "reason": "why"})
+    state = await spill.refresh()
+    assert (state.entries, state.bytes, state.bad) == (2, sum(len(encode(made)) for made in groups), 1)
+    assert await held(spill) == groups
+    ((_, aside),) = await server.client.xrange("fiesta:{spill}:groups:bad")
+    assert aside == {b"group": b"x", b"reason": b"why"}
+    assert await server.client.keys("fiesta:spill:*") == []
+
+
 # --- taking and giving
 
 
@@ -76,7 +94,7 @@ async def test_groups_come_out_oldest_first_and_leave_no_trace(spill: Spill, ser
     for _ in range(2):  # asked twice it is done once
         await spill.remove(entries, [key * 16 for key in (b"x", b"y", b"z")])
     assert (spill.holds, (await spill.refresh()).bytes) == (False, 0)
-    assert sorted(await server.client.keys("fiesta:spill:*")) == [b"fiesta:spill:bytes", b"fiesta:spill:groups"]
+    assert sorted(await server.client.keys("fiesta:{spill}:*")) == [b"fiesta:{spill}:bytes", b"fiesta:{spill}:groups"]
 
 
 async def test_another_process_and_a_restart_know_the_requests(spill: Spill, server: RedisServer) -> None:
@@ -90,7 +108,7 @@ async def test_another_process_and_a_restart_know_the_requests(spill: Spill, ser
             b"y" * 16: Remembered(b"f" * 16, b"partly"),
         }
         assert (await other.refresh()).entries == 2
-    assert 8 * 86_400 < await server.client.ttl(f"fiesta:spill:id:{(b'x' * 16).hex()}") <= 9 * 86_400
+    assert 8 * 86_400 < await server.client.ttl(f"fiesta:{{spill}}:id:{(b'x' * 16).hex()}") <= 9 * 86_400
 
 
 async def test_nothing_is_asked_for_no_ids(spill: Spill, server: RedisServer) -> None:
@@ -100,7 +118,7 @@ async def test_nothing_is_asked_for_no_ids(spill: Spill, server: RedisServer) ->
 
 async def test_the_lag_is_the_age_of_the_oldest_by_the_servers_clock(spill: Spill, server: RedisServer) -> None:
     seconds, _ = await server.client.time()
-    await server.client.xadd("fiesta:spill:groups", {"group": "x", "size": 1}, id=f"{(seconds - 100) * 1000}-0")
+    await server.client.xadd("fiesta:{spill}:groups", {"group": "x", "size": 1}, id=f"{(seconds - 100) * 1000}-0")
     assert 99 < (await spill.refresh()).lag_seconds < 160
     await spill.remove(await spill.read(b""), [])
     assert (await spill.refresh()).lag_seconds == 0
@@ -109,8 +127,8 @@ async def test_the_lag_is_the_age_of_the_oldest_by_the_servers_clock(spill: Spil
 async def test_large_entries_are_read_a_few_at_a_time(server: RedisServer) -> None:
     async with spilling(server, max_bytes=1 << 30) as spill:
         for _ in range(20):
-            await server.client.xadd("fiesta:spill:groups", {"group": bytes(1 << 20), "size": 1 << 20})
-            await server.client.incrby("fiesta:spill:bytes", 1 << 20)
+            await server.client.xadd("fiesta:{spill}:groups", {"group": bytes(1 << 20), "size": 1 << 20})
+            await server.client.incrby("fiesta:{spill}:bytes", 1 << 20)
         await spill.refresh()
         assert len(await spill.read(b"")) == 3
 
@@ -122,7 +140,7 @@ async def test_an_entry_that_is_set_aside_goes_in_one_step(spill: Spill, server:
         await spill.set_aside(entry, "why")
     state = await spill.refresh()
     assert (state.entries, state.bytes, state.bad) == (0, 0, 1)
-    ((_, aside),) = await server.client.xrange("fiesta:spill:groups:bad")
+    ((_, aside),) = await server.client.xrange("fiesta:{spill}:groups:bad")
     assert aside == {b"group": entry.content, b"reason": b"why"}
 
 

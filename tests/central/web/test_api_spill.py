@@ -101,7 +101,7 @@ async def test_until_the_spill_is_empty_answers_say_that_they_are_not_complete(o
     await central.counter("a")
     await one.drained()
     assert "complete" not in (await central.query("a", "sum")).json
-    await server.client.set("fiesta:spill:lease", "somebody else")
+    await server.client.set("fiesta:{spill}:lease", "somebody else")
     one.line.cut = True
     await central.counter("a")
     one.line.cut = False
@@ -110,7 +110,7 @@ async def test_until_the_spill_is_empty_answers_say_that_they_are_not_complete(o
     reply = await central.query("a", "sum")
     assert (reply.json["complete"], reply.json["data"][0]["value"]) == (False, 1)
     assert (await central.query("a", "sum", format="csv")).headers["Metrics-Complete"] == "false"
-    await server.client.delete("fiesta:spill:lease")
+    await server.client.delete("fiesta:{spill}:lease")
     while "complete" in (reply := await central.query("a", "sum")).json:
         pass
     assert reply.json["data"][0]["value"] == 2

@@ -1,0 +1,125 @@
+"""The spill on a Redis that fails over: what it acknowledged is on the server that takes over."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from central.redis_link import RedisLink
+from central.spill.record import decode
+from central.spill.spill import Spill, SpillInDoubt, SpillRefused, good_replicas, replica_fault
+from tests.central.harness import running
+from tests.central.spill.test_spill import group
+from tests.redis_tier import Tier, redis_tier
+
+WRITERS = 4
+
+
+@pytest.fixture
+async def tier(tmp_path: Path) -> AsyncIterator[Tier]:
+    async with redis_tier(tmp_path) as made:
+        yield made
+
+
+@asynccontextmanager
+async def spilling(tier: Tier, replicas: int | None = None) -> AsyncIterator[Spill]:
+    made = Spill(RedisLink(tier.address, seconds=1), max_bytes=1 << 30, replicas=replicas)
+    yield made
+    await made.close()
+
+
+async def write(spill: Spill, kept: set[bytes], over: asyncio.Event) -> None:
+    """Put groups until it is over; those that were acknowledged are kept."""
+    while not over.is_set():
+        made = group()
+        try:
+            await spill.put(made)
+            kept.add(made.id)
+        except (SpillRefused, SpillInDoubt):
+            await asyncio.sleep(0)
+
+
+async def test_a_fail_over_to_a_replica_that_lagged_loses_nothing(tier: Tier) -> None:
+    kept: set[bytes] = set()
+    over = asyncio.Event()
+    async with spilling(tier) as spill:
+        writing = [asyncio.create_task(write(spill, kept, over)) for _ in range(WRITERS)]
+        while len(kept) < 100:
+            await tier.primary.client.ping()
+        tier.replica.pause()
+        taken = spill.counts.in_doubt
+        while spill.counts.in_doubt < taken + WRITERS:  # the primary goes on, and the replica gets nothing
+            await tier.primary.client.ping()
+        await tier.primary.kill()
+        tier.replica.go_on()
+        await tier.until_primary(tier.replica)
+        over.set()
+        await asyncio.gather(*writing)
+        with pytest.raises(SpillRefused, match="an entry must be on 1"):  # nobody follows the new primary
+            await until_known(spill)
+        found: set[bytes] = set()
+        after = b""
+        while entries := await spill.read(after):
+            after = entries[-1].id
+            found |= {decode(entry.content).id for entry in entries}
+        assert kept - found == set()
+        await tier.primary.start()  # the sentinel makes it a replica
+        await tier.until_followed(tier.replica)
+        await spill.put(group())
+
+
+async def until_known(spill: Spill) -> None:
+    """Put groups until the link has found the new primary, which says why it takes none."""
+    while True:
+        try:
+            await spill.put(group())
+        except SpillInDoubt:
+            continue
+        except SpillRefused as error:
+            if "an entry must be" in str(error):
+                raise
+        await asyncio.sleep(0)
+
+
+async def test_0_replicas_are_enough_if_somebody_says_so(tier: Tier) -> None:
+    await tier.replica.kill()
+    async with spilling(tier, replicas=0) as spill:
+        await spill.put(group())
+    async with spilling(tier, replicas=2) as spill:
+        with pytest.raises(SpillRefused, match="an entry must be on 2"):
+            await spill.put(group())
+
+
+async def test_a_service_finds_its_redis_by_the_sentinels(tier: Tier, tmp_path: Path) -> None:
+    async with running(tmp_path / "data", tier.environ) as central:
+        assert (await central.counter("a")).status == 201
+        ready = await central.ask("GET", "/ready")
+        assert (ready.status, ready.json["dependencies"]["redis"]) == (200, "ok")
+        await tier.sentinel.execute_command("SENTINEL", "FAILOVER", "metrics")
+        await tier.until_primary(tier.replica)
+        await tier.until_followed(tier.replica)
+        async with asyncio.timeout(60):
+            while (await central.ask("GET", "/ready")).json["dependencies"]["redis"] != "ok":
+                await tier.sentinel.ping()
+        assert await central.meter("fiesta_spill_closed") == 0
+
+
+@pytest.mark.parametrize(
+    ("info", "good"),
+    [
+        ({}, 0),
+        ({"connected_slaves": 1, "slave0": {"state": "online", "lag": 0}}, 1),
+        ({"connected_slaves": 1, "slave0": {"state": "online", "lag": 4}}, 0),
+        ({"connected_slaves": 2, "slave0": {"state": "wait_bgsave"}, "slave1": {"state": "online", "lag": 1}}, 1),
+    ],
+)
+def test_a_replica_counts_if_it_follows(info: dict[str, object], good: int) -> None:
+    assert good_replicas(info) == good
+
+
+def test_what_is_missing_is_told() -> None:
+    assert replica_fault(1, 1) is None
+    assert replica_fault(0, 0) is None
+    assert "Redis has 1 replicas that follow, and an entry must be on 2" in str(replica_fault(1, 2))
