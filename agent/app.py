@@ -15,6 +15,7 @@ from typing import Final
 from agent.aggregate.aggregator import AggregateOptions, Aggregator
 from agent.aggregate.compiled import CORE, MaybeCore
 from agent.attempts import Attempts, Tell
+from agent.clients import Clients, losses
 from agent.clock import CentralClock
 from agent.flush import Flush, FlushStages
 from agent.forward.api_key import ApiKey
@@ -115,6 +116,9 @@ class Agent:
         self.forwarder = Forwarder(self.spool, self._sender, self.clock, pace, tell)
         self._bad = BadLines(tell, outside.steady, settings.prefix, settings.tag_rules)
         self.aggregator.when_failed = self._bad.fault
+        self._clients = Clients()
+        self.aggregator.when_told = self._clients.told
+        self._clients_lost = 0
         self._passed = passed
         self.receivers = Receivers()
         self._growth = RecentGrowth()
@@ -195,6 +199,7 @@ class Agent:
     def snapshot(self) -> Snapshot:
         """All numbers of this moment. Lines that came after the last ``settle`` are not counted yet."""
         ledger, counts, forward = self.ledger, self._folder.counts, self.forwarder
+        sockets = [receiver.status() for receiver in self.receivers]
         trouble, last = forward.trouble, forward.counts.last_success
         return Snapshot(
             received=ledger.received,
@@ -229,7 +234,8 @@ class Agent:
             last_success_age=None if last is None else self._outside.steady() - last,
             clock_ahead=self.clock.ahead() if self.clock.known else None,
             clashes=list(forward.clashes.names),
-            sockets=[receiver.status() for receiver in self.receivers],
+            sockets=sockets,
+            clients=self._clients.statuses(sockets),
             lately=self._growth.grown(self._loss_totals()),
             mirror=None if self._mirror is None else self._mirror.status(),
         )
@@ -337,6 +343,16 @@ class Agent:
         self.forwarder.window_closed(start)
         if self._mirror is not None:
             self._mirror.window_closed()
+        self._tell_clients()
+
+    def _tell_clients(self) -> None:
+        """Log what clients lost before it reached us, once it is more than before."""
+        sockets = [receiver.status() for receiver in self.receivers]
+        statuses = self._clients.statuses(sockets)
+        lost = sum(status.lost for status in statuses)
+        if lost > self._clients_lost:
+            self._tell("clients_lost", "; ".join(losses(statuses, sockets)))
+        self._clients_lost = max(lost, self._clients_lost)
 
     async def _tell_status(self) -> None:
         if self._outside.notify.active:

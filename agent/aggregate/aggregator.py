@@ -73,7 +73,9 @@ class Aggregator:
         self._ledger = ledger
         self._packets: list[bytes] = []
         self._bytes = 0
-        self._grouper = LineGrouper(options.prefix, options.tags, ledger.reject)
+        self.when_told: Callable[[bytes, list[bytes]], None] = lambda name, rests: None
+        """Called with what clients say of themselves: see agent.clients."""
+        self._grouper = self._group_by(options.prefix, options.tags)
         merge = core.merge if core else histogram.merge
         self._room = Room(options.max_names)
         self._tables = OpenWindow(self._room, options.max_members, options.gauges == "delta", ledger, Histograms(merge))
@@ -174,7 +176,13 @@ class Aggregator:
         if self.core:
             self.core.forget()
         self.settle()
-        self._grouper = LineGrouper(prefix, rules, self._ledger.reject)
+        self._grouper = self._group_by(prefix, rules)
+
+    def _group_by(self, prefix: str, rules: TagRules) -> LineGrouper:
+        return LineGrouper(prefix, rules, self._ledger.reject, self._told)
+
+    def _told(self, name: bytes, rests: list[bytes]) -> None:
+        self.when_told(name, rests)
 
     def live_names(self) -> int:
         """How many names the open window has since the last ``settle``. A name counts once per type."""

@@ -69,9 +69,19 @@ class LineGroup(NamedTuple):
 
 
 class LineGrouper:
-    """Groups lines and remembers meanings. It calls ``reject`` with the reason and the number of bad lines."""
+    """Groups lines and remembers meanings. It calls ``reject`` with the reason and the number of bad lines.
 
-    def __init__(self, prefix: str, rules: TagRules, reject: Callable[[Reason, int], None]) -> None:
+    ``told`` gets what clients say of themselves: the name, and what stands after it in each line.
+    """
+
+    def __init__(
+        self,
+        prefix: str,
+        rules: TagRules,
+        reject: Callable[[Reason, int], None],
+        told: Callable[[bytes, list[bytes]], None] = lambda name, rests: None,
+    ) -> None:
+        self._told = told
         self._prefix = prefix
         self._rules = rules
         self._reject = reject
@@ -128,6 +138,8 @@ class LineGrouper:
         head, tails = self._heads[raw], self._tails
         if isinstance(head, str) and head != "bad_name":
             self._reject(head, len(rests))
+            if head == "client_telemetry":
+                self._told(raw, rests)
             return
         for index, values, times in self._repeated(rests) or self._by_tail(rests):
             tail = tails.meanings[index]

@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from agent.clients import TRANSPORTS, ClientsStatus, losses, silent
 from agent.clock import CLOCK_OFF_SECONDS
 from agent.forward.clashes import sentence
 from agent.forward.forwarder import held_message
@@ -82,6 +83,8 @@ class Snapshot:
     """Losses since the last window began. Those in LATELY make the agent unhealthy."""
     mirror: MirrorStatus | None = None
     """What is handed on to another daemon. None when nothing is."""
+    clients: Sequence[ClientsStatus] = ()
+    """What clients say of themselves, by transport."""
 
 
 LATELY: Final[Mapping[str, str]] = {
@@ -145,12 +148,16 @@ def health(snapshot: Snapshot) -> list[str]:
 
 def notices(snapshot: Snapshot) -> list[str]:
     """What you should change although nothing is lost, one sentence each."""
-    return [sentence(stored_as) for stored_as in snapshot.clashes]
+    return [
+        *(sentence(stored_as) for stored_as in snapshot.clashes),
+        *losses(snapshot.clients, snapshot.sockets),
+    ]
 
 
 def status(snapshot: Snapshot) -> dict[str, Any]:
     """The snapshot and the health as values for JSON."""
-    return {"health": health(snapshot), "notices": notices(snapshot), **asdict(snapshot)}
+    heard = {"silent_clients": silent(snapshot.clients, snapshot.sockets)}
+    return {"health": health(snapshot), "notices": notices(snapshot), **asdict(snapshot), **heard}
 
 
 class _Number(NamedTuple):
@@ -216,6 +223,20 @@ _SOCKET_GAUGES: Final = (
 )
 
 
+class _ClientNumber(NamedTuple):
+    name: str
+    help: str
+    read: Callable[[ClientsStatus], int]
+
+
+_CLIENT_NUMBERS: Final = (
+    _ClientNumber("client_metrics", "Metrics that clients say they were given", lambda s: s.metrics),
+    _ClientNumber("client_packets_sent", "Packets that clients say they sent", lambda s: s.packets_sent),
+    _ClientNumber("client_packets_dropped", "Packets that clients say they dropped", lambda s: s.packets_dropped),
+    _ClientNumber("client_packets_missing", "Packets that were sent and did not arrive, at least", lambda s: s.missing),
+)
+
+
 class AgentCollector(Collector):
     """Reads plain numbers when Prometheus asks. Register it in a separate registry."""
 
@@ -251,6 +272,9 @@ class AgentCollector(Collector):
             "reason",
             with_zeros(snapshot.mirror.dropped if snapshot.mirror else {}, MIRROR_REASONS),
         )
+        for number in _CLIENT_NUMBERS:
+            counts = {one.transport: number.read(one) for one in snapshot.clients}
+            yield _labelled(number.name, number.help, "transport", with_zeros(counts, TRANSPORTS))
         yield _labelled("failed_attempts", "Attempts that failed by a fault, by job", "job", snapshot.failures)
         yield _labelled("forward_attempts", "Answers of the service, by what they meant", "outcome", snapshot.answers)
 

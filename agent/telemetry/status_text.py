@@ -33,6 +33,7 @@ def render(status: Mapping[str, Any]) -> str:
     lines = ["samples", *(_row(*row) for row in rows), "", "sockets"]
     lines += [line for socket in status["sockets"] for line in _socket(socket)]
     lines += _mirror(status["mirror"])
+    lines += _clients(status)
     if status["notes"]:
         lines += [
             "",
@@ -73,6 +74,20 @@ def _socket(socket: Mapping[str, Any]) -> Iterator[str]:
             yield f"  {'':<28}  {udp_waiting(socket['buffer_granted'])}"
     if socket["queue_limit"] is not None:
         yield f"  {'':<28}  {unix_waiting(socket['queue_limit'])}"
+
+
+def _clients(status: Mapping[str, Any]) -> Iterator[str]:
+    """What clients say of themselves, beside what arrived; and the sockets whose clients say nothing."""
+    if status["clients"] or status["silent_clients"]:
+        yield ""
+        yield "clients"
+    for one in status["clients"]:
+        packets = f"{one['packets_sent']:,} packets sent, {one['packets_dropped']:,} dropped"
+        came = "" if one["arrived"] is None else f"; {one['arrived']:,} arrived, with those of all clients"
+        yield f"  {one['transport']:<28}  say {one['metrics']:,} metrics, {packets}{came}"
+        yield f"  {'':<28}  {', '.join(one['clients'])}"
+    for name in status["silent_clients"]:
+        yield f"  {name:<28}  no client says how much it sent"
 
 
 def _mirror(mirror: Mapping[str, Any] | None) -> Iterator[str]:
