@@ -4,6 +4,7 @@ import { explain, patience, send, unreachable } from "./api.js";
 import { el, notice } from "./dom.js";
 import { IS_GLOB, IS_NAME, NAME_RULE, packed } from "./names.js";
 import { NameRow } from "./namerow.js";
+import { chosenBy } from "./picker.js";
 import { AGGREGATE, LISTED, MOST_NAMES } from "./question.js";
 
 const PAUSE_MS = 200;
@@ -70,7 +71,7 @@ export class Browse {
     }
     const mine = (this.#turn += 1);
     if (!quiet) this.hint.textContent = "Asking the service…";
-    const reply = await this.#send(LISTED, [...queryOf(text), ["sparkline", "24h"], ["limit", String(quiet ? Math.min(MOST, Math.max(PAGE, this.#shown.length)) : PAGE)],
+    const reply = await this.#send(LISTED, [...chosenBy(text), ["sparkline", "24h"], ["limit", String(quiet ? Math.min(MOST, Math.max(PAGE, this.#shown.length)) : PAGE)],
       ...(more ? [["after", this.#shown.at(-1).name]] : [])]);
     if (mine !== this.#turn) return;
     if (!reply) this.hint.textContent = "";
@@ -149,10 +150,4 @@ export class Browse {
     const fitting = [...this.#chosen.values()].every((type) => type === "counter") ? "sum" : "avg";
     location.hash = `#metrics?name=${packed([...this.#chosen.keys()])}&operation=${fitting}&last=24h`;
   }
-}
-
-/** A text with a * or its like is a pattern, any other is a part of a name in any case. */
-function queryOf(text) {
-  if (!text) return [];
-  return IS_NAME.test(text) ? [["search", text], ["ignore_case", "true"]] : [["match", text]];
 }

@@ -6,8 +6,8 @@ const PAUSE_MS = 120;
 
 /**
  * `suggest(text)` gives `{options: [{value, kind, fill}], hint}`; choosing one picks its value, or writes `fill` to go on from.
- * `parse(text)` gives `{words}` of a typed text, or `{fault}`. `changed(words)` is called when the words change.
- * `mark(index)` gives a chip its mark, `empty` is the hint without words.
+ * `parse(text)` gives `{words}` of a typed text, or `{fault}`, at once or later. `changed(words)` is called when the words change.
+ * `mark(index)` gives a chip its mark, `empty` is the hint without words, `again` the placeholder with some.
  */
 export class Combo {
   #words = [];
@@ -16,8 +16,8 @@ export class Combo {
   #timer = 0;
   #turn = 0; // of the last question: an answer to an earlier one is ignored
 
-  constructor({ id, label, placeholder, suggest, parse, changed, say, most = 50, mark, empty = "" }) {
-    Object.assign(this, { suggest, parse, changed, say, most, mark, empty });
+  constructor({ id, label, placeholder, suggest, parse, changed, say, most = 50, mark, empty = "", again = "" }) {
+    Object.assign(this, { suggest, parse, changed, say, most, mark, empty, placeholders: [placeholder, again] });
     this.list = el("ul", { id: `${id}-list`, role: "listbox", "aria-label": `${label}: suggestions`, hidden: true });
     this.hint = el("p", { class: "hint", id: `${id}-hint` });
     this.input = el("input", {
@@ -42,8 +42,11 @@ export class Combo {
   #draw() {
     const words = this.#words;
     this.chips.hidden = !words.length;
+    const held = this.chips.contains(document.activeElement);
     this.chips.replaceChildren(...words.map((word, index) => el("li", {}, this.mark?.(index), el("span", {}, word),
       el("button", { type: "button", "aria-label": `Remove ${word}`, onclick: () => this.#remove(word) }, "×"))));
+    this.input.placeholder = this.placeholders[Number(words.length > 0)];
+    if (held) this.input.focus();
     this.#rest();
   }
 
@@ -149,8 +152,9 @@ export class Combo {
   }
 
   /** The words typed or pasted, once they can be such words. */
-  #enter(typed) {
-    const { words, fault } = this.parse(typed);
+  async #enter(typed) {
+    this.#close();
+    const { words, fault } = await this.parse(typed);
     if (fault) this.hint.textContent = fault;
     else this.#add(...words);
   }

@@ -34,7 +34,7 @@ export class Controls {
     this.compare = el("select", { onchange: () => changed({ compare: this.compare.value }) }, el("option", { value: "" }, "Nothing"),
       Object.entries(EARLIER).map(([word, [words]]) => el("option", { value: word }, words[0].toUpperCase() + words.slice(1))));
     this.scales = el("select", { onchange: () => changed({ scales: this.scales.value }) },
-      el("option", { value: "" }, "Two if needed"), el("option", { value: "one" }, "One"));
+      el("option", { value: "" }, "One or two"), el("option", { value: "one" }, "One"));
     this.from = el("input", { type: "datetime-local", onchange: () => this.#edge("from") });
     this.to = el("input", { type: "datetime-local", onchange: () => this.#edge("to") });
     this.between = el("div", { class: "between" }, field("From", this.from), field("To", this.to));

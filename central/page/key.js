@@ -17,7 +17,8 @@ function line(session, say) {
   const forget = () => {
     session.key = "";
     say("The key is forgotten");
-    document.getElementById("key-input").focus();
+    const input = document.getElementById("key-input");
+    (input.offsetParent ? input : document.getElementById("main")).focus(); // some parts of the page do not show the form
   };
   return el("p", { class: "key-line" }, el("span", {}, "Key ", known ? el("code", {}, `${known}_…`) : "given", ", kept in this tab only"),
     el("button", { type: "button", class: "quiet", onclick: forget }, "Forget it"));

@@ -38,6 +38,14 @@ function chooseColours() {
   });
 }
 
+/** What had the focus may be gone after a key was pressed: then the keyboard goes on at the content and not at the top. */
+function keepFocus(main) {
+  const keep = () => setTimeout(() => {
+    if (document.activeElement === document.body) main.focus({ preventScroll: true });
+  });
+  for (const event of ["keyup", "popstate"]) window.addEventListener(event, keep);
+}
+
 /** Paper is light: a canvas is drawn in these colours before the browser prints it. */
 function printLight() {
   const root = document.documentElement.dataset;
@@ -67,6 +75,7 @@ async function start() {
   const session = createSession();
   chooseColours();
   printLight();
+  keepFocus(main);
   document.querySelector(".skip").addEventListener("click", (event) => {
     event.preventDefault(); // the address names a part of the page and stays
     main.focus();

@@ -1,7 +1,7 @@
 /** The three comboboxes of a question: names of metrics, conditions on tags, and the keys to group by. */
 
 import { Combo } from "./combo.js";
-import { IS_NAME, NAME_RULE } from "./names.js";
+import { IS_GLOB, IS_NAME, NAME_RULE } from "./names.js";
 import { LISTED, MOST_NAMES } from "./question.js";
 import { swatch } from "./readout.js";
 
@@ -11,18 +11,30 @@ const LOOKED_AT = 3; // so many names are asked for their tags
 /** `ask(path, query)` gives the answer of the service, or undefined if it refuses. */
 export function pickNames({ ask, say, changed }) {
   const suggest = async (text) => {
-    if (text && !IS_NAME.test(text)) return { options: [], hint: NAME_RULE };
-    const found = await ask(LISTED, [...(text ? [["search", text], ["ignore_case", "true"], ["details", "false"]] : []), ["limit", String(SHOWN)]]);
+    if (text && !IS_NAME.test(text) && !IS_GLOB.test(text)) return { options: [], hint: NAME_RULE };
+    const found = await ask(LISTED, [...chosenBy(text), ["details", "false"], ["limit", String(SHOWN)]]);
     const options = (found?.data ?? []).map(({ name, type }) => ({ value: name, kind: type }));
     const more = found?.next ? `These are the first ${options.length}; type more to find others.` : "";
     return { options, hint: options.length ? more : text && `No name holds “${text}”.` };
   };
   const parse = (text) => {
     const words = text.split(/[\s,]+/).filter(Boolean);
-    return words.every((word) => IS_NAME.test(word)) ? { words } : { fault: NAME_RULE };
+    if (words.every((word) => IS_NAME.test(word))) return { words };
+    return IS_GLOB.test(text) ? all(text) : { fault: NAME_RULE };
   };
-  return new Combo({ id: "names", label: "Metrics", placeholder: "Type any part of a name", suggest, parse, say, changed, most: MOST_NAMES, mark: swatch,
+  const all = async (pattern) => {
+    const found = await ask(LISTED, [["match", pattern], ["details", "false"], ["limit", String(MOST_NAMES)]]);
+    const words = (found?.data ?? []).map(({ name }) => name);
+    return words.length ? { words } : { fault: `No name fits ${pattern}.` };
+  };
+  return new Combo({ id: "names", label: "Metrics", placeholder: "Type any part of a name", suggest, parse, say, changed, most: MOST_NAMES, mark: swatch, again: "Type any part of a name",
     empty: "Type a part of a name, or press the down arrow for a list." });
+}
+
+/** How the list of names is asked: a text with a * or its like is a pattern, any other is a part of a name in any case. */
+export function chosenBy(text) {
+  if (!text) return [];
+  return IS_NAME.test(text) ? [["search", text], ["ignore_case", "true"]] : [["match", text]];
 }
 
 /** Conditions such as `env:prod`; `names()` are the metrics whose tags are suggested. */

@@ -180,3 +180,50 @@ async def test_fifty_names_are_fifty_lines_from_a_short_link(site: Site) -> None
         assert await legend(page) == names
         assert len(page.url) < 1_500
         assert await page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+
+
+async def test_a_pattern_picks_all_names_that_fit(site: Site) -> None:
+    async with window(site, ORDERS) as page:
+        names = page.get_by_role("combobox", name="Metrics")
+        await names.fill("shop.{orders,refunds}")
+        await expect(page.locator("#names-list [role=option]")).to_have_text(["shop.refundsvalue"])
+        await page.keyboard.press("Enter")
+        await expect(page.locator(".what")).to_have_text("sum of shop.orders, shop.refunds per minute")
+        await names.fill("nothing.*")
+        await page.keyboard.press("Enter")
+        await expect(page.locator("#names-hint")).to_have_text("No name fits nothing.*.")
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(360, "light"), (768, "dark"), (1280, "light")])
+async def test_the_keyboard_alone_leads_everywhere_and_the_focus_never_falls(
+    site: Site, width: int, scheme: str
+) -> None:
+    """Tab through each part, with a look at what has the focus after each key; and leave what vanishes."""
+    fallen = "document.activeElement === document.body"
+    parts = {BOTH: (".result canvas", 14), "/#names": (".names a", 6), "/#service": ("#view-service dt", 5)}
+    for address, (ready, stops) in parts.items():
+        async with window(site, address, width=width, scheme=scheme) as page:
+            await page.locator(ready).first.wait_for()
+            await page.locator("#main").focus()
+            for _ in range(stops):
+                await page.keyboard.press("Tab")
+                assert not await page.evaluate(fallen)
+            assert await page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+    async with window(site, BOTH, width=width, scheme=scheme) as page:
+        for remove in ("shop.refunds", "shop.orders"):
+            await page.get_by_role("button", name=f"Remove {remove}").focus()
+            await page.keyboard.press("Enter")
+            await expect(page.get_by_role("combobox", name="Metrics")).to_be_focused()
+        await page.go_back()
+        await expect(page.locator(".what")).to_have_text("sum of shop.orders per minute")
+        await page.locator("#range-").focus()
+        await page.keyboard.press("Space")
+        await page.get_by_label("From", exact=True).focus()
+        await page.go_back()  # the field vanishes
+        await expect(page.get_by_label("From", exact=True)).to_be_hidden()
+        await page.keyboard.press("Shift")
+        await page.wait_for_function(f"!({fallen})")
+    async with window(site, "/#service", width=width, scheme=scheme) as page:
+        await page.get_by_role("button", name="Forget it").focus()
+        await page.keyboard.press("Enter")
+        await expect(page.locator("#main")).to_be_focused()
