@@ -13,6 +13,7 @@ import click
 from central.commands.agents import agents
 from central.commands.asking import anywhere, ask, fail, settings_of_environment
 from central.commands.keys import keys
+from central.commands.mcp import mcp
 from central.doctor.command import doctor
 from central.query.operations import FRACTION_BELOW, parse_operations
 from central.query.parameters import FILLS, zone_of
@@ -69,6 +70,7 @@ def main() -> None:
 main.add_command(agents)
 main.add_command(doctor)
 main.add_command(keys)
+main.add_command(mcp)
 
 
 @main.command()

@@ -1,0 +1,45 @@
+"""``fiesta-central mcp``: a server for assistants, on standard input and output."""
+
+import os
+from collections.abc import AsyncIterator
+
+import click
+
+from central.commands.asking import anywhere, fail, settings_of_environment, target
+
+
+@click.command()
+@anywhere
+def mcp() -> None:
+    """Answer an assistant that speaks the Model Context Protocol, on standard input and output.
+
+    It finds names, aggregates, and says what was lost and how the service is. It changes nothing. A key with the scope
+    query is enough. See docs/assistants.md. It needs the extra: pip install 'glowing-fiesta[mcp]'.
+
+    \b
+    Example:
+      METRICS_URL=https://metrics.example.com METRICS_KEY=gf_... fiesta-central mcp
+    """
+    from central.client import Client, ClientError
+
+    try:
+        from central.assistant import make_server
+    except ModuleNotFoundError as error:
+        fail(f"{error.name} is not installed; mcp needs it. Install the extra: pip install 'glowing-fiesta[mcp]'")
+    try:
+        service = target()
+    except ClientError as error:
+        fail(str(error))
+    here = not service.url_source and not os.environ.get("METRICS_URL")
+    make_server(Client(service), _findings if here else None).run()
+
+
+async def _findings() -> AsyncIterator[tuple[str, ...]]:
+    """What ``doctor`` finds on this host."""
+    import structlog
+
+    from central.doctor.probe import examine
+
+    structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
+    async for finding in examine(settings_of_environment()):
+        yield tuple(finding)
