@@ -4,13 +4,13 @@ No line holds a secret or a line break. Each event has at most BURST lines per B
 how many were left out. If a line cannot be written, the service goes on.
 """
 
-import io
 import json
 import logging
 import os
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from datetime import datetime
 from typing import Any, Final, TextIO
 
 import structlog
@@ -19,6 +19,7 @@ from central.request_id import add_request_id
 from runtime.log_lines import BurstLimit, LogLines
 from runtime.redact import HIDDEN, hide_keys, one_line
 from runtime.systemd import journal_reads, mark
+from runtime.terminal_line import TerminalLine, wants_colour
 
 BURST: Final = 20
 BURST_SECONDS: Final = 60.0
@@ -48,8 +49,7 @@ def log_to(stream: TextIO, secrets: Iterable[str | None] = (), environ: Mapping[
         render = _marked(render)
     rendered: list[Any] = [structlog.processors.format_exc_info, render]
     if stream.isatty():
-        # The renderer's own choice of traceback shows local variables, and with them keys.
-        rendered = [_one_line, structlog.dev.ConsoleRenderer(exception_formatter=_plain_traceback)]
+        rendered = [structlog.processors.format_exc_info, _for_a_person(environ)]
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -106,19 +106,18 @@ def _marked(render: Render) -> Render:
     return lambda logger, method, event: mark(str(event["level"])) + str(render(logger, method, event))
 
 
-def _one_line(_: object, __: str, event: Event) -> Event:
-    """Escape characters that would start a new line or control a terminal. JSON escapes them anyway."""
-    for name, value in event.items():
-        if isinstance(value, str):
-            event[name] = one_line(value)
-    return event
+def _for_a_person(environ: Mapping[str, str]) -> Render:
+    """A line for a terminal. A traceback follows it, each of its lines escaped: it may hold what a client sent."""
+    terminal = TerminalLine("central", colour=wants_colour(environ))
 
+    def render(_: Any, __: str, event: Event) -> str:
+        fields = dict(event)
+        now = datetime.fromisoformat(fields.pop("timestamp")).astimezone()
+        traceback = fields.pop("exception", None)
+        line = terminal.make(now, str(fields.pop("level")), str(fields.pop("event")), fields)
+        return line if traceback is None else "\n".join([line, *map(one_line, str(traceback).split("\n"))])
 
-def _plain_traceback(stream: TextIO, exc_info: Any) -> None:
-    """Write a traceback with every line escaped: the text of an error may hold what a client sent."""
-    text = io.StringIO()
-    structlog.dev.plain_traceback(text, exc_info)
-    stream.write("\n".join(map(one_line, text.getvalue().split("\n"))))
+    return render
 
 
 class _OneLine(logging.Handler):

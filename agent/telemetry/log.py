@@ -10,18 +10,12 @@ from agent.attempts import Tell
 from runtime.log_lines import BurstLimit, LogLines
 from runtime.redact import hide_keys, one_line
 from runtime.systemd import journal_reads, mark
+from runtime.terminal_line import TerminalLine, wants_colour
 
 INFO_EVENTS: Final = frozenset(
     {
-        *("books_open", "started", "stopped", "sockets_passed", "spool_recovered"),
-        *(
-            "forwarding_again",
-            "reloaded",
-            "mirror_works_again",
-            "held_no_more",
-            "disk_works_again",
-            "attempt_works_again",
-        ),
+        *("books_open", "started", "stopped", "sockets_passed", "spool_recovered", "reloaded", "forwarding_again"),
+        *("held_no_more", "mirror_works_again", "disk_works_again", "attempt_works_again"),
     }
 )
 BURST: Final = 5
@@ -34,17 +28,18 @@ def log_to(stream: TextIO, environ: Mapping[str, str] = os.environ) -> Tell:
     When lines could not be written, the next line says how many.
     """
     person, journal = stream.isatty(), journal_reads(environ, stream)
-    lines = LogLines(stream)
+    lines, terminal = LogLines(stream), TerminalLine("agent", colour=wants_colour(environ))
 
     def tell(event: str, message: str) -> None:
         missing = f" ({lines.unwritten} lines before this one could not be written)" if lines.unwritten else ""
         shown = hide_keys(one_line(message)) + missing
         level = "info" if event in INFO_EVENTS else "warning"
-        now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        now = datetime.now(UTC)
         if person:
-            line = f"{now} [{level:<7}] {event:<20} {shown}"
+            line = terminal.make(now.astimezone(), level, event, {"message": shown})
         else:
-            line = json.dumps({"message": shown, "event": event, "level": level, "timestamp": now})
+            stamp = now.isoformat(timespec="microseconds").replace("+00:00", "Z")
+            line = json.dumps({"message": shown, "event": event, "level": level, "timestamp": stamp})
         if journal:
             line = mark(level) + line
         lines.write(f"{line}\n")
