@@ -1,4 +1,4 @@
-"""``make gallery``: makes the pictures of docs/gallery.md from the data of ``make demo``.
+"""``make gallery``: makes the pictures of docs/gallery.md, and the one of docs/page.md, from the data of ``make demo``.
 
 It starts a service of its own on a free port, fills it with the made-up week, and takes pictures of the page in a real
 browser and of the command line in a terminal.
@@ -40,6 +40,8 @@ class View(NamedTuple):
 
 
 VIEWS: Final = (
+    View("../page", "metrics?name=shop.orders&operation=sum&group_by=country&last=7d&window=1h", height=940),
+    View("names", "names", height=620),
     View("percentiles", "metrics?name=shop.checkout_ms&operation=p95&group_by=endpoint&last=7d&window=1h"),
     View("two-scales", "metrics?name=shop.orders,shop.revenue_eur&operation=sum&last=7d&window=1h", "dark"),
     View("errors", "metrics?name=shop.requests&operation=sum&group_by=host&tags=status:500&last=7d&window=1h"),

@@ -5,7 +5,8 @@ import { digits } from "./numbers.js";
 import { sparkline } from "./sparkline.js";
 import { ago, day, moment } from "./time.js";
 
-const SILENT_SECONDS = 900;
+const LATE_SECONDS = 900;
+const SILENT_SECONDS = 5_400; // what comes each hour is never so old
 const DAY = 86_400;
 
 /** `entry` is as the service lists it; `toggled(on)` is called when a person chooses it. */
@@ -13,7 +14,8 @@ export class NameRow {
   constructor(entry, { chosen, toggled }) {
     const { name, type } = entry;
     const at = (text) => Date.parse(text) / 1000;
-    const dead = isDead(entry);
+    const state = stateOf(entry);
+    const dead = state === "silent";
     const box = el("input", { type: "checkbox", "data-name": name, "aria-label": `Choose ${name}`, checked: chosen, onchange: () => toggled(box.checked) });
     const address = `#metrics?name=${name}&operation=${type === "counter" ? "sum" : "avg"}&last=${rangeFor(entry)}`;
     const seen = entry.last_seen ? ago(entry.age_seconds) : "no data";
@@ -21,21 +23,23 @@ export class NameRow {
       el("th", { scope: "row" }, el("a", { href: address, "data-name": name }, breakable(name)), entry.clash_of && el("span", { class: "kind" }, `sent as ${entry.clash_of}`)),
       cell("Type", { class: "aside" }, type), cell("Last day", { class: "day" }, sparkline(entry.sparkline)),
       cell("Last value", { class: "number" }, entry.last_value === null ? "–" : digits(entry.last_value)),
-      cell("Last seen", { class: dead ? "seen over" : "seen", title: entry.last_seen ? moment(at(entry.last_seen), "local") : null }, dead && entry.last_seen ? `silent, ${seen}` : seen),
+      cell("Last seen", { class: { silent: "over", late: "late" }[state] ?? "", title: entry.last_seen ? moment(at(entry.last_seen), "local") : null }, dead && entry.last_seen ? `silent, ${seen}` : seen),
       cell("First seen", { class: "aside" }, day(at(entry.first_seen), "local")), cell("Tags", { class: "aside" }, entry.tags.join(", ")));
   }
 }
 
 /**
- * Whether a name that came steadily has stopped: it was in half of the hours before, and is silent for a quarter of an
- * hour; or there is nothing in the last day. What comes now and then is not dead.
+ * "late" if a name that came steadily (in half of the hours before) has not come for a quarter of an hour, "silent" after
+ * an hour and a half, and also if there is nothing in the last day. What comes now and then is neither.
  */
-export function isDead({ age_seconds: age, sparkline: hours }) {
-  if (age === null || age >= DAY) return true;
+export function stateOf({ age_seconds: age, sparkline: hours }) {
+  if (age === null) return "silent";
   const first = hours.findIndex((value) => value !== null);
   const last = hours.findLastIndex((value) => value !== null);
   const full = hours.filter((value) => value !== null).length;
-  return age >= SILENT_SECONDS && full >= 3 && full >= (last - first + 1) / 2;
+  const steady = full >= 3 && full >= (last - first + 1) / 2;
+  if (age >= DAY || (steady && age >= SILENT_SECONDS)) return "silent";
+  return steady && age >= LATE_SECONDS ? "late" : "";
 }
 
 /** The name, which may go on in a new line after a dot. */

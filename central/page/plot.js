@@ -5,7 +5,7 @@ import { timeMarks } from "./time.js";
 
 export const DASHES = [[], [7, 3], [2, 3], [9, 3, 2, 3], [4, 2], [12, 4], [2, 2, 6, 2], [1, 4]];
 const FONT = "12px system-ui, -apple-system, 'Segoe UI', Roboto, 'Liberation Sans', sans-serif";
-const MARK_WIDTH = 74;
+const MARK_WIDTH = 62; // of "03:32:30" and a gap
 const LEAST_COLUMN = 3;
 const DOTS_APART = 8;
 const BEFORE = [2, 4];

@@ -1,7 +1,7 @@
 /** Times: seconds since 1970 in, words of the chosen zone out. A zone is "local" or "utc". */
 
 export const WINDOW_SECONDS = { "1m": 60, "5m": 300, "15m": 900, "1h": 3600, "1d": 86_400 };
-const STEPS = [5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400, 172_800, 604_800,
+const STEPS = [5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400, 172_800, 259_200, 604_800,
   1_209_600, 2_592_000, 7_776_000, 31_536_000];
 
 /** As the API takes it. */
@@ -51,6 +51,7 @@ export function day(seconds, zone) {
   return format(seconds, zone, DATE);
 }
 
+const MONTH = 2_592_000;
 const DATE = { day: "numeric", month: "short", year: "numeric" };
 
 function format(seconds, zone, how) {
@@ -69,7 +70,16 @@ export function timeMarks(start, end, count, zone) {
   return found;
 }
 
+/** The first of a month at or before these seconds, and `more` months later. Months count from January in steps of `count`. */
+function monthAt(seconds, zone, count, more = 0) {
+  const date = new Date(seconds * 1000);
+  const [year, month] = zone === "utc" ? [date.getUTCFullYear(), date.getUTCMonth()] : [date.getFullYear(), date.getMonth()];
+  const found = Math.floor(month / count) * count + more;
+  return (zone === "utc" ? Date.UTC(year, found) : new Date(year, found).getTime()) / 1000;
+}
+
 function first(start, step, zone) {
+  if (step >= MONTH) return monthAt(start, zone, Math.round(step / MONTH));
   if (zone === "utc") return Math.floor(start / step) * step;
   const day = new Date(start * 1000);
   day.setHours(0, 0, 0, 0);
@@ -78,6 +88,7 @@ function first(start, step, zone) {
 }
 
 function after(at, step, zone) {
+  if (step >= MONTH) return monthAt(at, zone, Math.round(step / MONTH), Math.round(step / MONTH));
   if (zone === "utc" || step < 86_400) return at + step;
   const day = new Date(at * 1000);
   day.setDate(day.getDate() + step / 86_400); // a day of a clock change has 23 or 25 hours
@@ -87,6 +98,7 @@ function after(at, step, zone) {
 function label(at, step, zone) {
   const date = new Date(at * 1000);
   const midnight = zone === "utc" ? at % 86_400 === 0 : date.getHours() + date.getMinutes() + date.getSeconds() === 0;
+  if (midnight && step >= MONTH) return format(at, zone, { month: "short", year: "numeric" });
   if (midnight) return format(at, zone, { day: "numeric", month: "short" });
   return format(at, zone, { hour: "2-digit", minute: "2-digit", ...(step < 60 ? { second: "2-digit" } : {}), hourCycle: "h23" });
 }

@@ -107,6 +107,8 @@ async def test_marks_of_time_are_round_in_the_zone(site: Site) -> None:
         [start, start + 86_400, 4, "utc"],
         [start, start + 86_400, 4, "local"],
         [start, start + 7 * 86_400, 7, "local"],
+        [start, start + 90 * 86_400, 3, "utc"],
+        [start, start + 720 * 86_400, 8, "local"],
     ]
     found = await run(site, "time.js", "m.timeMarks(...x).map((mark) => mark.label)", *rows)
     assert found == [
@@ -115,6 +117,8 @@ async def test_marks_of_time_are_round_in_the_zone(site: Site) -> None:
         ["1 Dec", "06:00", "12:00", "18:00"],
         ["06:00", "12:00", "18:00", "2 Dec"],
         ["2 Dec", "3 Dec", "4 Dec", "5 Dec", "6 Dec", "7 Dec", "8 Dec"],
+        ["Dec 2026", "Jan 2027", "Feb 2027"],
+        ["Jan 2027", "Apr 2027", "Jul 2027", "Oct 2027", "Jan 2028", "Apr 2028", "Jul 2028", "Oct 2028"],
     ]
 
 
@@ -253,20 +257,23 @@ async def test_windows_without_data_are_gaps_and_parts_stand_apart(site: Site) -
     assert await run(site, "grid.js", "m.rowsOf(...x)", *joined) == [[whole, parts], [whole, columns]]
 
 
-async def test_what_came_steadily_and_stopped_is_dead(site: Site) -> None:
+async def test_what_came_steadily_and_stopped_is_late_and_then_silent(site: Site) -> None:
     none = None
     rows = [
         [None, [none] * 24],
         [90_000, [none] * 24],
         [60, [1] * 24],
         [1000, [1] * 24],
+        [5_400, [1] * 24],
         [7_200, [*[1] * 22, none, none]],
         [7_200, [none] * 20 + [1, 1, none, none]],
         [80_000, [none, 1, *[none] * 22]],
         [4_000, [1, *[none] * 5] * 4],
     ]
-    ask = "m.isDead({ age_seconds: x[0], sparkline: x[1] })"
-    assert await run(site, "namerow.js", ask, *rows) == [True, True, False, True, True, False, False, False]
+    ask = "m.stateOf({ age_seconds: x[0], sparkline: x[1] })"
+    assert await run(site, "namerow.js", ask, *rows) == [
+        *("silent", "silent", "", "late", "silent", "silent", "", "", ""),
+    ]
 
 
 async def test_csv_answers_are_one_table(site: Site) -> None:
