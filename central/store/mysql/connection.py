@@ -4,6 +4,7 @@ It raises three kinds of errors: ServerError (a statement failed, the session go
 StoreUnavailable (the server refuses work). A connection that is not closed has read its last answer completely.
 """
 
+import re
 import ssl
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -38,10 +39,14 @@ _GONE: Final = frozenset({1053, 1080, 1152, 1153, 1158, 1159, 1160, 1161, 1184, 
 _NO_SUCH_COMMAND: Final = 2000
 _REFUSING: Final = frozenset(
     {3, 1021, 1026, 1028, 1030, 1037, 1038, 1040, 1041, 1047, 1114, 1180, 1203, 1226, 1290, 1317, 1792, 1836}
-    | {3100, 3101, *range(9001, 9007)}
+    | {3100, 3101, 3168, *range(9001, 9007)}
 )
 """Disk or memory full, too many connections, read-only, a statement killed, a Galera node without its cluster (1047),
-TiDB's storage away: the statement itself is not at fault."""
+TiDB's storage away, Vitess without a server (3168) or with a transaction that it ended (1317): the statement itself is
+not at fault."""
+_UNKNOWN: Final = 1105
+_VITESS_AWAY: Final = re.compile(r"code = (?:Unavailable|ClusterEvent|FailedPrecondition|Aborted)\b|CLUSTER_EVENT")
+"""Vitess has no number of its own for a fail-over. Its errors are 1105 with a text like this."""
 _NO_TLS: Final = 2026
 _TOO_LONG: Final = frozenset({1969, 3024})
 PACKET_BYTES: Final = 512 * 1024
@@ -183,6 +188,11 @@ class Connection:
         """True for MariaDB, False for MySQL."""
         return "MariaDB" in self._raw.get_server_info()
 
+    @property
+    def locks_reads_alone(self) -> bool:
+        """Whether a locking read keeps out only sessions of the same node (Galera), or nobody at all (TiDB)."""
+        return self.in_cluster or "TiDB" in self._raw.get_server_info()
+
     def close(self) -> None:
         """End the session at once, also during a statement. The server rolls back what is not committed."""
         self._raw.close()
@@ -256,7 +266,7 @@ class Connection:
         if code in _GONE or code >= _NO_SUCH_COMMAND or code == 0 or self.closed:
             self.close()
             return Lost(f"the connection to the database was lost: {message}")
-        return _refusal(code, message)
+        return refusal(code, message)
 
 
 async def connect(server: Server, session: Session) -> Connection:
@@ -322,10 +332,11 @@ def _packets(statements: Sequence[str]) -> Iterator[str]:
         yield ";".join(packet)
 
 
-def _refusal(code: int, message: str) -> StoreError:
+def refusal(code: int, message: str) -> StoreError:
+    """What an error of the server means, if the session goes on."""
     if code in _TOO_LONG:
         return StoreUnavailable("the query took too long; ask for a shorter range or fewer names")
-    if code in _REFUSING:
+    if code in _REFUSING or (code == _UNKNOWN and _VITESS_AWAY.search(message)):
         return StoreUnavailable(f"the database refuses: {message} (error {code})")
     return ServerError(code, message)
 

@@ -2,9 +2,14 @@
 
 A second session holds the lock, which is a locked row: DDL commits implicitly and would release a lock in its own
 session. When the process dies, the server ends both sessions.
+
+A locked row keeps out only processes at the same node of a Galera cluster. There the lock is also a row that is
+committed: of two nodes that insert it, one fails. A process that dies leaves it, so it holds for a minute only. Then
+two processes may apply the same migration. Each of its statements may run twice, and the cluster runs DDL in one order.
 """
 
 import asyncio
+import os
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -14,7 +19,7 @@ import structlog
 
 from central.store.base import StoreError, StoreUnavailable
 from central.store.migrations import Migration, MigrationError, OnMigration, load, one_by_one, pending
-from central.store.mysql.connection import AGAIN, Connection, ServerError
+from central.store.mysql.connection import AGAIN, DUPLICATE, Connection, ServerError
 from central.store.mysql.names import take_lock
 
 LOCK: Final = "migrations"
@@ -30,6 +35,14 @@ _CREATE_MIGRATIONS: Final = (
     "name VARCHAR(255) CHARACTER SET ascii COLLATE ascii_bin NOT NULL PRIMARY KEY,"
     " checksum CHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL, applied_at TIMESTAMP NOT NULL) ENGINE = InnoDB"
 )
+_CREATE_CLAIMS: Final = (
+    "CREATE TABLE IF NOT EXISTS lock_claims ("
+    "name VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL PRIMARY KEY,"
+    " owner CHAR(32) CHARACTER SET ascii COLLATE ascii_bin NOT NULL, at TIMESTAMP NOT NULL) ENGINE = InnoDB"
+)
+_CLAIM_SECONDS: Final = 50
+"""After how long a row that a process left is taken over: before others give up, which wait for WAIT_SECONDS."""
+_CLAIM_PAUSE: Final = 0.2
 _log = structlog.get_logger(__name__)
 
 
@@ -66,9 +79,54 @@ async def locked(
     lock_holder = await connect()
     try:
         await _lock(lock_holder, wait_seconds)
-        yield
+        if not lock_holder.locks_reads_alone:
+            yield
+            return
+        async with _claimed(connect, wait_seconds):
+            yield
     finally:
         lock_holder.close()
+
+
+@asynccontextmanager
+async def _claimed(connect: Callable[[], Awaitable[Connection]], seconds: float) -> AsyncIterator[None]:
+    """Hold the row that all nodes see."""
+    owner = os.urandom(16).hex()
+    connection = await connect()
+    try:
+        await connection.run(_CREATE_CLAIMS)
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + seconds
+        while not await _claim(connection, owner):
+            if loop.time() >= deadline:
+                raise StoreUnavailable("another process is still migrating the database, through another node")
+            _log.info("waiting_for_another_process_that_migrates")
+            await asyncio.sleep(_CLAIM_PAUSE)
+        yield
+        await connection.change("DELETE FROM lock_claims WHERE name = %s AND owner = %s", (LOCK, owner))
+    finally:
+        connection.close()
+
+
+async def _claim(connection: Connection, owner: str) -> bool:
+    """Insert the row, or take over one that was left. False if another process has it."""
+    try:
+        await connection.change("INSERT INTO lock_claims (name, owner, at) VALUES (%s, %s, NOW())", (LOCK, owner))
+        return True
+    except ServerError as error:
+        if error.code not in AGAIN | {DUPLICATE}:
+            raise
+    try:
+        return bool(
+            await connection.change(
+                "UPDATE lock_claims SET owner = %s, at = NOW() WHERE name = %s AND at < NOW() - INTERVAL %s SECOND",
+                (owner, LOCK, _CLAIM_SECONDS),
+            )
+        )
+    except ServerError as error:
+        if error.code not in AGAIN:
+            raise
+        return False
 
 
 async def _lock(lock_holder: Connection, seconds: float) -> None:

@@ -42,6 +42,7 @@ CREATE_SUMS: Final = tuple(
     for level in _ROLLUPS
 )
 """Creates the session's temporary tables that ``loads`` fills."""
+_JUDGES_AT_ONCE: Final = 10_000
 CHECK_NAMES: Final = "SELECT version FROM name_changes LOCK IN SHARE MODE"
 
 
@@ -104,6 +105,17 @@ def other_day(day: int, entries: Iterable[RequestId]) -> list[str]:
         return []
     days = f"'{day_text(day - 1)}','{day_text(day + 1)}'"
     return [f"SELECT COUNT(*) FROM request_ids WHERE id IN ({listed}) AND day IN ({days}) LOCK IN SHARE MODE"]
+
+
+def judges(day: int, entries: Iterable[RequestId]) -> list[str]:
+    """Statements that store one row per id, whatever its day. Of two nodes that store the same id, one fails."""
+    tuples = [f"(X'{entry.id.hex()}','{day_text(day)}')" for entry in sorted(entries)]
+    return list(statements("INSERT INTO request_judges (id, day) VALUES ", tuples))
+
+
+def drop_judges(day: int) -> str:
+    """DELETE of some rows of days before ``day``. Repeat it while it deletes any."""
+    return f"DELETE FROM request_judges WHERE day < '{day_text(day)}' LIMIT {_JUDGES_AT_ONCE}"
 
 
 def find_requests(keys: Iterable[bytes]) -> str:

@@ -208,6 +208,8 @@ class MySQLStore:
         if self.may_remove():
             if over := days_to_drop(used, today):
                 gone = await partitions.drop_before(connection, partitions.IDS, over[-1] + 1)
+                while await connection.run(sql.drop_judges(over[-1] + 1)):
+                    pass
             self._ids_day = today
         if made or gone:
             _log.info("partitions_kept", made=len(made), ids_dropped=len(gone))
@@ -346,7 +348,10 @@ async def _put_group(connection: Connection, group: Group, rows: RowLines, *, ag
     # A request's id is unique only within a day's partition. This statement finds an attempt before midnight.
     other_days = sql.other_day(group.day, group.ids)
     at_other_days = len(statements)
-    statements += other_days + sql.rejected(group.rejected)
+    statements += other_days
+    if connection.locks_reads_alone:
+        statements += sql.judges(group.day, group.ids)
+    statements += sql.rejected(group.rejected)
     texts: list[bytes] = []
     if by_load and connection.loads:
         loads, texts = sql.loads(rows)

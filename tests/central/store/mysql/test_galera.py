@@ -4,21 +4,25 @@ import asyncio
 import os
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
 
-from central.store.base import Group, Metric, StoreError, StoreUnavailable
+from central.store.base import Group, Metric, Refused, StoreError, StoreUnavailable
 from central.store.mysql import partitions
 from central.store.mysql.connection import Session, connect
 from central.store.mysql.servers import Servers
 from central.store.mysql.store import MySQLStore
-from tests.central.mysql_help import commit_until_told, opened, server_of
+from tests.central.harness import Central, process, running
+from tests.central.mysql_help import commit_until_told, environ_of, opened, server_of
 from tests.central.store_help import TODAY, assert_levels_agree, group, name, plain, request
 from tests.galera import Cluster, cluster
 
 GROUPS = 60
+MIDNIGHTS = 40
+BATCHES, BATCH = 120, 100
+KEY = "given-by-an-operator-0123456789abcdef"
 METRICS = 5
 
 
@@ -88,6 +92,71 @@ async def test_partitions_are_made_while_another_node_is_written_to(nodes: Clust
         await assert_levels_agree(two, [metric.id for metric in metrics], rows)
 
 
+async def test_one_id_on_two_nodes_and_two_days_is_stored_once(nodes: Cluster, shared: str) -> None:
+    """As at midnight: the first attempt still runs while the second comes to another process, a day later.
+
+    They change no row of a rollup in common, as samples without a time of their own do.
+    """
+    first, second = nodes.nodes
+    async with opened(first, shared) as one, opened(second, shared) as two:
+        metrics = [await name(one, f"m{number}") for number in range(2)]
+        for _ in range(MIDNIGHTS):
+            both = request()
+            attempts = [group([plain(metric, 1)], [both]) for metric in metrics]
+            attempts[1].day += 1
+            ended = await asyncio.gather(
+                *(commit_until_told(store, attempt) for store, attempt in zip((one, two), attempts, strict=True)),
+                return_exceptions=True,
+            )
+            assert [isinstance(end, Refused) for end in ended].count(True) == 1, ended
+    nodes.until_applied(first)
+    assert first.run("SELECT COUNT(*), COUNT(DISTINCT id) FROM request_judges", shared) == ((MIDNIGHTS, MIDNIGHTS),)
+    assert first.run("SELECT COUNT(*) FROM metric_points", shared) == ((MIDNIGHTS,),)
+
+
+async def test_processes_that_start_at_once_on_two_nodes_migrate_in_turn(nodes: Cluster) -> None:
+    first, second = nodes.nodes
+    for round_ in range(3):
+        with first.database(f"start{round_}") as made:
+            stores = [MySQLStore(server_of(node, made)) for node in (first, second, first, second)]
+            try:
+                await asyncio.gather(*(store.open() for store in stores))
+                assert sum(bool(store.applied) for store in stores) == 1
+            finally:
+                for store in stores:
+                    await store.close()
+            nodes.until_applied(second)
+            assert second.run("SELECT COUNT(*) FROM lock_claims", made) == ((0,),)
+
+
+async def test_two_services_on_two_nodes_are_exact_on_every_level(nodes: Cluster, shared: str, tmp_path: Path) -> None:
+    """Over HTTP, as agents send: again under the same key until it is acknowledged."""
+    async with AsyncExitStack() as stack:
+        services = []
+        for number, node in enumerate(nodes.nodes):
+            environ = {**environ_of(node, shared), "METRICS_ADMIN_KEY": KEY}
+            _, service = await stack.enter_async_context(process(tmp_path / str(number), **environ))
+            services.append(service)
+
+        async def send(service: Central, batch: int) -> None:
+            items = [{"name": f"m{n % METRICS}", "type": "value", "value": batch + n} for n in range(BATCH)]
+            headers = {"Idempotency-Key": f"batch {batch}"}
+            while (await service.batch(*items, headers=headers)).status != 201:
+                pass
+
+        for wave in range(0, BATCHES, 12):
+            await asyncio.gather(*(send(services[batch % 2], batch) for batch in range(wave, wave + 12)))
+        for node in nodes.nodes:
+            nodes.until_applied(node)
+            for table, count, total in (
+                ("metric_points", "COUNT(*)", "value"),
+                ("rollup_minute", "SUM(samples)", "total"),
+                ("rollup_hour", "SUM(samples)", "total"),
+            ):
+                rows = node.run(f"SELECT {count}, SUM({total}) FROM {table}", shared)
+                assert rows == ((BATCHES * BATCH, sum(range(BATCHES)) * BATCH + BATCHES * sum(range(BATCH))),), table
+
+
 async def test_a_killed_node_loses_nothing_and_is_used_again_once_it_is_back(nodes: Cluster, shared: str) -> None:
     """Two processes write to the first node, it is killed, they go on with the second, and come back."""
     first, second = nodes.nodes
@@ -121,15 +190,21 @@ async def chosen(nodes: Cluster, database: str) -> AsyncIterator[MySQLStore]:
         await store.close()
 
 
-async def test_a_node_without_its_cluster_is_away(nodes: Cluster) -> None:
+async def test_a_node_without_its_cluster_is_away(nodes: Cluster, tmp_path: Path) -> None:
     """The last test of this module: the nodes stay apart."""
     second, first = nodes.nodes
     first.run("CREATE DATABASE apart")
-    async with opened(second, "apart") as store:
+    async with AsyncExitStack() as stack:
+        store = await stack.enter_async_context(opened(second, "apart"))
         await store.ping()
+        service = await stack.enter_async_context(running(tmp_path, environ_of(second, "apart")))
+        assert (await service.ask("GET", "/ready")).status == 200
         first.kill()
         await asyncio.to_thread(nodes.until_status, second, "wsrep_cluster_status", "non-Primary")
         with pytest.raises(StoreUnavailable, match="1047"):
             await store.ping()
         with pytest.raises(StoreUnavailable, match="1047"):
             await store.commit(group([plain(1, 5)]))
+        ready = await service.ask("GET", "/ready")
+        assert (ready.status, ready.json["status"]) == (503, "not ready")
+        assert (await service.counter("a")).status == 503
