@@ -1,6 +1,6 @@
 # Every target installs what it needs. A fresh Debian needs only python3.11 and make.
 .DEFAULT_GOAL := help
-.PHONY: help install run demo gallery check test guides lint bench bench-agent bench-scale bench-abuse bench-find bench-tags sanitize soak soak-agent loadtest hooks lock audit clean
+.PHONY: help install deb run demo gallery check test guides lint bench bench-agent bench-scale bench-abuse bench-find bench-tags sanitize soak soak-agent loadtest hooks lock audit clean
 BIN := .venv/bin
 # Compiled modules are kept, also where the environment says otherwise: the tests import some 500 in each process.
 export PYTHONDONTWRITEBYTECODE :=
@@ -24,6 +24,11 @@ $(STAMP): $(LOCKED) pyproject.toml hatch_build.py $(wildcard native/*/*)
 	@ls agent/aggregate/core.abi3.so central/core.abi3.so >/dev/null 2>&1 || \
 	echo "The cores are not compiled. Plain Python does the same work, and takes several times the CPU."
 	@touch $@
+
+deb: install ## Make Debian packages of the agent and of the service, in dist/
+	@sh scripts/ensure-apt.sh dpkg-deb lintian
+	$(BIN)/python -m scripts.build_deb
+	lintian --fail-on error dist/fiesta-*.deb
 
 run: install ## Start the service and an agent on this host; Ctrl-C stops both
 	@$(BIN)/python -m quickstart.run
@@ -54,7 +59,7 @@ $(NODE)/node_modules/.installed: $(NODE)/package-lock.json
 
 WORKERS ?= 3
 test: install $(NODE)/node_modules/.installed ## Run every test and check the coverage
-	@sh scripts/ensure-apt.sh mariadb-server galera-4 rsync redis-server nginx haproxy promtool chromium graphite-web gcc python3-dev systemd curl nc php
+	@sh scripts/ensure-apt.sh mariadb-server galera-4 rsync redis-server nginx haproxy promtool chromium lintian fakeroot graphite-web gcc python3-dev systemd curl nc php
 	$(BIN)/coverage erase
 	COVERAGE_PROCESS_START=$(CURDIR)/pyproject.toml $(BIN)/coverage run -m pytest -n $(WORKERS) --dist loadfile $(TESTS)
 	$(BIN)/coverage combine --quiet
