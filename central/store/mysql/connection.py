@@ -100,6 +100,9 @@ class Session:
     lock_seconds: int = 3
     """How long a statement waits for a locked row or table."""
     select_seconds: int | None = None
+    causal: bool = False
+    """A node of a cluster first waits until it has what the cluster had committed, so a reader sees what another node
+    has acknowledged."""
     prepare: tuple[str, ...] = ()
     """Statements to run once when the session begins."""
 
@@ -290,6 +293,8 @@ async def connect(server: Server, session: Session) -> Connection:
             await connection.run(statement)
         found = dict(await connection.rows(_ABOUT_SERVER))
         connection.in_cluster = found.get("wsrep_on") == "ON"
+        if session.causal and connection.in_cluster:
+            await connection.run("SET SESSION wsrep_sync_wait = 1")
         connection.loads = found.get("local_infile") == "ON" and found.get("wsrep_load_data_splitting", "OFF") == "OFF"
     except StoreError as error:
         connection.close()

@@ -109,7 +109,7 @@ class MySQLStore:
         connect = self._servers.connect
         self._writers = Pool(lambda: connect(writing), WRITERS, limits.write, commit=commit)
         self._lookups = Pool(lambda: connect(Session(limits.lock)), LOOKUPS, limits.lookup)
-        reading = Session(limits.lock, select_seconds=int(limits.read) or 1)
+        reading = Session(limits.lock, select_seconds=int(limits.read) or 1, causal=True)
         self._readers = Pool(lambda: connect(reading), READERS, limits.read, kill=self._kill_query)
         self._changers = Pool(lambda: connect(Session(lock_seconds=1)), 1, _UPKEEP_PAUSE)
         self.names: NameStore = MySQLNames(self._lookups, self._readers, self._writers)

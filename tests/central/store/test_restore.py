@@ -1,6 +1,7 @@
 """docs/operations.md, "Backup and restore": its steps for both stores bring back what was acknowledged."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -71,3 +72,53 @@ async def test_a_database_comes_back_from_a_dump_taken_while_the_service_runs(
             assert await central.total("after.the.backup") == 0
             ((rows,),) = mariadb.run("SELECT COUNT(*) FROM metrics_by_hour WHERE name = 'exact'", restored)
             assert rows == 1
+
+
+BACKUP_RIGHTS = ("SELECT, SHOW VIEW, TRIGGER ON {database}.*", "RELOAD, REPLICATION CLIENT, REPLICATION SLAVE ON *.*")
+"""As docs/high-availability.md gives them."""
+
+
+async def test_a_database_comes_back_to_a_point_in_time(tmp_path: Path) -> None:
+    """docs/high-availability.md, "Restore drill": a dump by the backup's user, and the binary log up to an accident."""
+    lost = MariaDB(tmp_path / "lost", "--log-bin=binlog", "--binlog-format=ROW", "--server-id=1")
+    fresh = MariaDB(tmp_path / "fresh")
+    dump, log = tmp_path / "metrics.sql", tmp_path / "log.sql"
+    try:
+        for server in (lost, fresh):
+            server.install()
+            server.start()
+            server.run("CREATE DATABASE metrics")
+        lost.run("CREATE USER backup@'127.0.0.1'")
+        for rights in BACKUP_RIGHTS:
+            lost.run(f"GRANT {rights.format(database='metrics')} TO backup@'127.0.0.1'")
+        async with running(tmp_path / "one", environ_of(lost, "metrics")) as central:
+            key = await send(central)
+            run_as_backup(lost, "mysqldump", dump, *DUMPED)
+            assert (await central.counter("after.the.backup", "3")).status == 201
+        ((file, end, *_),) = lost.run("SHOW MASTER STATUS")
+        lost.run("DROP TABLE metric_points, rollup_minute, rollup_hour", "metrics")
+        found = re.search(r"MASTER_LOG_FILE='(\S+)', MASTER_LOG_POS=(\d+)", dump.read_text(errors="replace"))
+        assert found is not None
+        assert found[1] == file  # else each file between belongs to it too
+        position = [f"--start-position={found[2]}", f"--stop-position={end}"]
+        run_as_backup(lost, "mysqlbinlog", log, "--read-from-remote-server", *position, file)
+        for made in (dump, log):
+            with made.open("rb") as text:
+                subprocess.run(client(fresh, "mysql", "metrics"), stdin=text, check=True)  # noqa: ASYNC221
+        environ = {**environ_of(fresh, "metrics"), "METRICS_ADMIN_KEY": "k" * 40}
+        async with running(tmp_path / "two", environ) as central:
+            await is_whole(central, key)
+            assert await central.total("after.the.backup") == 3
+    finally:
+        lost.kill()
+        fresh.kill()
+
+
+DUMPED = ("--single-transaction", "--quick", "--no-tablespaces", "--master-data=2", "metrics")
+
+
+def run_as_backup(server: MariaDB, name: str, target: Path, *arguments: str) -> None:
+    """Run a tool as the user of the backup, and keep what it writes."""
+    where = [f"--host={server.host}", f"--port={server.port}", "--user=backup"]
+    with target.open("wb") as file:
+        subprocess.run([program(name), "--no-defaults", *where, *arguments], stdout=file, check=True)

@@ -146,6 +146,8 @@ async def test_two_services_on_two_nodes_are_exact_on_every_level(nodes: Cluster
 
         for wave in range(0, BATCHES, 12):
             await asyncio.gather(*(send(services[batch % 2], batch) for batch in range(wave, wave + 12)))
+            for service in services:  # each has what the other has just acknowledged
+                assert await service.total("m0", "count") == (wave + 12) * BATCH // METRICS
         for node in nodes.nodes:
             nodes.until_applied(node)
             for table, count, total in (
