@@ -13,14 +13,18 @@ help: ## Show the targets
 install: $(STAMP) ## Make .venv with everything, from the lock file
 
 $(LOCKED): requirements/dev.txt
+	@echo "The first time, this installs its packages into .venv: one to three minutes, depending on your network."
 	@sh scripts/ensure-apt.sh python3-venv
-	python3.11 -m venv --clear .venv
-	$(BIN)/pip install --quiet --require-hashes --no-deps -r requirements/dev.txt
+	@echo "1 of 3: making .venv"
+	@python3.11 -m venv --clear .venv
+	@echo "2 of 3: installing $$(grep -c '==' requirements/dev.txt) packages, each checked by its hash"
+	@$(BIN)/pip install --quiet --require-hashes --no-deps -r requirements/dev.txt
 	@touch $@
 
 $(STAMP): $(LOCKED) pyproject.toml hatch_build.py $(wildcard native/*/*)
 	@sh scripts/ensure-apt.sh gcc python3-dev || true # for the compiled cores, which are optional
-	$(BIN)/pip install --quiet --no-build-isolation --no-deps --editable .
+	@echo "3 of 3: compiling the cores"
+	@$(BIN)/pip install --quiet --no-build-isolation --no-deps --editable .
 	@ls agent/aggregate/core.abi3.so central/core.abi3.so >/dev/null 2>&1 || \
 	echo "The cores are not compiled. Plain Python does the same work, and takes several times the CPU."
 	@touch $@

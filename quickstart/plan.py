@@ -87,7 +87,7 @@ def greeting(plan: Plan, key: str, now: float) -> str:
     """The text with commands to paste. Their time range is from an hour ago to at least a day ahead."""
     today = int(now) // _DAY * _DAY
     query = {
-        "name": "foo",
+        "name": "shop.orders",
         "operation": "sum",
         "window": "1h",
         "start": format_time(min(today, int(now) // 3600 * 3600 - 3600)),
@@ -108,15 +108,23 @@ Glowing Fiesta is running. Ctrl-C stops it; the data stays in {plan.settings.dat
 
 1. Send a metric to the agent:
 
-   {prefix}{_beside_python("fiesta-agent")} send 'foo:1|c'
+   {prefix}{_beside_python("fiesta-agent")} send 'shop.orders:1|c'
 
    or with nc:
 
-   echo 'foo:1|c' | nc -u -w1 {shlex.quote(plan.udp[0])} {plan.udp[1]}
+   echo 'shop.orders:1|c' | nc -u -w1 {shlex.quote(plan.udp[0])} {plan.udp[1]}
 
 2. Get the answer within {plan.answer_seconds} s:
 
+   {_words(_of_central(plan))}{_beside_python("fiesta-central")} query shop.orders
+
+   or as JSON:
+
    curl -H 'X-API-Key: {key}'{trust} '{address}'
+
+3. Is everything as the agent needs it?
+
+   {_words(_of_agent(plan))}{_beside_python("fiesta-agent")} check
 """
 
 
@@ -153,6 +161,35 @@ def _free(address: tuple[str, int], kind: socket.SocketKind, setting: str) -> tu
         raise StartError(
             f"port {port} ({shown}) {fault} choose another, for example: {setting}={other} make run"
         ) from None
+
+
+def _of_central(plan: Plan) -> dict[str, str]:
+    """What the command line must be told to find this service and its admin key."""
+    settings, usual = plan.settings, Settings()
+    told = {}
+    if settings.listen != usual.listen:
+        told["METRICS_LISTEN"] = join_address(*settings.listen)
+    if settings.data_dir != usual.data_dir:
+        told["METRICS_DATA_DIR"] = str(settings.data_dir)
+    if settings.tls_cert is not None:
+        told |= {"METRICS_TLS_CERT": str(settings.tls_cert), "METRICS_TLS_KEY": str(settings.tls_key)}
+    return told
+
+
+def _of_agent(plan: Plan) -> dict[str, str]:
+    """What ``fiesta-agent check`` must be told to find what this agent uses."""
+    usual = {
+        "FIESTA_AGENT_CENTRAL_URL": Settings().url,
+        "FIESTA_AGENT_UDP": AGENT_UDP,
+        "FIESTA_AGENT_HTTP": AGENT_HTTP,
+        "FIESTA_AGENT_FLUSH_INTERVAL": plan.flush_seconds,
+    }
+    return {name: value for name, value in agent_settings(plan, {}).items() if usual.get(name) != value}
+
+
+def _words(told: Mapping[str, str]) -> str:
+    """Variables before a command, with a blank behind each."""
+    return "".join(f"{name}={shlex.quote(value)} " for name, value in told.items())
 
 
 def _beside_python(program: str) -> str:

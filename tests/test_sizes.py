@@ -20,6 +20,7 @@ FILES = sorted(
 SMALL = {
     "agent/aggregate/compiled.py": "the one place that asks whether the core was built",
     "agent/spool/checksummed.py": "a file format of its own, for batches and for gauges",
+    "central/commands/completion.py": "a command of its own: what makes a shell complete",
     "central/access/key_file.py": "a file format of its own, for central, the doctor and quickstart",
     "central/compiled.py": "the one place that asks whether the core was built",
     "agent/forward/answered.py": "a count with its own bound, which the books read",

@@ -41,6 +41,7 @@ from agent.telemetry.status_text import counted, render
 from protocol.times import format_time
 from runtime.addresses import from_this_host, join_address, split_address
 from runtime.log_lines import standard_error
+from runtime.output import careful_output
 from runtime.redact import one_line
 from runtime.settings import SettingsError
 from runtime.start_error import StartError, starting
@@ -70,7 +71,16 @@ def _settled(command: Callable[..., Any]) -> Callable[..., Any]:
     return wrapped
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Careful(click.Group):
+    """``fiesta-agent``. Output that cannot be written is one line on stderr, or nothing for a closed pipe."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the program."""
+        with careful_output():
+            return super().main(*args, **kwargs)
+
+
+@click.group(cls=_Careful, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="glowing-fiesta")
 def main() -> None:
     """The metrics agent of this host. It takes StatsD lines, keeps them safe and sends them to the service.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from central.commands.asking import anywhere, ask
+from central.query.relative_time import ago
 from protocol.times import parse_time
 from runtime.redact import one_line
 
@@ -24,7 +25,6 @@ _COLUMNS: Final = (
     *("id", "host", "version", "state", "seen_at", "names", "received", "acknowledged", "dropped", "in_spool"),
     *("clock_ahead", "missing_points"),
 )
-_UNITS: Final = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
 
 
 @click.command()
@@ -80,14 +80,9 @@ def _all(client: "Client") -> dict[str, Any]:
 
 
 def _row(agent: Mapping[str, Any], age: float) -> list[str]:
-    heard = _ago(age) if agent["state"] == "live" else f"{agent['state']} {_ago(age)}"
+    heard = ago(age) if agent["state"] == "live" else f"{agent['state']} {ago(age)}"
     numbers = (agent["received"], sum(agent["dropped"].values()), agent["in_spool"])
     return [agent["host"], agent["version"], heard, *(f"{number:,}" for number in numbers)]
-
-
-def _ago(seconds: float) -> str:
-    unit, size = next(((unit, size) for unit, size in _UNITS if seconds >= size), _UNITS[-1])
-    return f"{max(0, int(seconds // size))}{unit}"
 
 
 def _cell(agent: Mapping[str, Any], column: str) -> str:

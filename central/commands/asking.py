@@ -79,6 +79,8 @@ def target() -> "Target":
     meta = {} if context is None else context.meta
     url, url_source = meta.get(_URL) or os.environ.get("METRICS_URL", ""), "--url" if _URL in meta else "METRICS_URL"
     key, key_source = _given_key(meta.get(_KEY_FILE))
+    if not (key.isascii() and key.isprintable()):
+        raise ClientError(f"{key_source} holds no API key: a key is one line of ASCII characters")
     if url:
         if not key:
             raise ClientError(f"there is no key for {url_source}: set METRICS_KEY, or give --key-file")

@@ -2,38 +2,40 @@
 
 import errno
 import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import click
 
 from central.commands.agents import agents
 from central.commands.asking import anywhere, ask, fail, settings_of_environment
+from central.commands.completion import completion
 from central.commands.keys import keys
 from central.commands.mcp import mcp
+from central.commands.names import names
+from central.commands.query import query
 from central.doctor.command import doctor
-from central.query.operations import FRACTION_BELOW, parse_operations
-from central.query.parameters import FILLS, zone_of
-from central.query.relative_time import relative_time, resolve_time
 from central.settings import Settings
-from central.store.plan import WINDOWS
 from runtime.addresses import join_address
+from runtime.output import careful_output
 from runtime.systemd import Notifier
 
-T = TypeVar("T")
 BACKUP_TIMEOUT_SECONDS: Final = 600.0
 _OURS: Final = ("central", "protocol", "runtime")
 """Packages that are always installed. If one of them cannot be imported, that is a bug of ours."""
-_OF_SERIES: Final = ("tags", "group_by", "top")
 _PRIVATE: Final = 0o077
 """The umask for commands that write data. The embedded database makes its files with it."""
 
 
 class _NeedsExtra(click.Group):
-    """``fiesta-central``. It is installed with the agent, but needs the packages of the extra ``central``."""
+    """``fiesta-central``. It is installed with the agent, but some commands need the packages of an extra."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the program. Output that cannot be written is one line on stderr, or nothing for a closed pipe."""
+        with careful_output():
+            return super().main(*args, **kwargs)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command. If a package is missing, say so in one line and without a traceback."""
@@ -55,22 +57,22 @@ def main() -> None:
     """The central service of Glowing Fiesta: start it, manage its keys, ask it questions.
 
     Settings are environment variables (METRICS_LISTEN, METRICS_DATA_DIR and others; docs/settings.md has
-    them all). All commands but serve, migrate and doctor talk to a running service: the one at METRICS_URL with the
-    key METRICS_KEY, or else the one at METRICS_LISTEN with its admin key. docs/README.md lists all pages.
+    them all). All commands but serve, migrate, doctor and completion talk to a running service: the one at
+    METRICS_URL with the key METRICS_KEY, or else the one at METRICS_LISTEN with its admin key. docs/README.md
+    lists all pages.
 
     \b
     First steps:
       fiesta-central serve                             start it
       fiesta-central keys create checkout              make a key to send and query metrics
+      fiesta-central names requests                    find names
       fiesta-central query api.requests --start -1h    a table and a plot
       fiesta-central doctor                            is everything in order?
     """
 
 
-main.add_command(agents)
-main.add_command(doctor)
-main.add_command(keys)
-main.add_command(mcp)
+for _command in (agents, completion, doctor, keys, mcp, names, query):
+    main.add_command(_command)
 
 
 @main.command()
@@ -113,81 +115,6 @@ def migrate() -> None:
     for name in applied:
         click.echo(name)
     click.echo(f"{len(applied)} applied" if applied else "nothing to apply: the database is up to date", err=True)
-
-
-@main.command()
-@click.argument("names")
-@click.option(
-    "--operation",
-    metavar="LIST",
-    callback=lambda _, __, given: _operations(given),
-    help="sum, count, avg, min, max, rate, median or pN (p95, p99.9); several are separated by commas [default: sum].",
-)
-@click.option("--fraction-below", metavar="VALUE", help="Show the share of the samples that are below VALUE, 0 to 1.")
-@click.option("--tags", metavar="LIST", help="Only series with all these tags: env:prod, host:web-*, !canary:*.")
-@click.option("--group-by", metavar="KEYS", help="Show each combination of the values of these tags by itself.")
-@click.option("--top", metavar="N", help="With --group-by: the N largest groups of each name, and the rest as one.")
-@click.option("--window", type=click.Choice(list(WINDOWS)), default="1m", show_default=True, help="Width of a window.")
-@click.option("--start", default="-1h", show_default=True, help="ISO 8601 time, now, or before now: -90s, -1h, -7d.")
-@click.option("--end", default="now", show_default=True, help="The end of the range, as --start; not included.")
-@click.option("--fill", type=click.Choice(list(FILLS)), help="Show windows without data too, as 0 or as a gap.")
-@click.option("--tz", help="Time zone for windows of hours and days, such as Europe/Berlin [default: UTC].")
-@click.option("--json", "raw", is_flag=True, help="Print the service's answer as it is.")
-@anywhere
-def query(**options: Any) -> None:
-    """Show metrics by time window.
-
-    NAMES is one name, or several separated by commas. On a terminal you see a table and a plot; in a file or pipe,
-    tab-separated lines. Times are UTC; the time of a window is its start. A window is marked if --start or --end cuts
-    it, or if it has not ended yet. Only value metrics have percentiles and --fraction-below.
-
-    \b
-    Examples:
-      fiesta-central query api.requests
-      fiesta-central query api.requests,api.errors --window 1h --start -1d
-      fiesta-central query db.time --operation avg --start 2026-02-14 --end 2026-02-15T12:00:00Z
-      fiesta-central query db.time --operation p50,p95,p99 --window 5m
-      fiesta-central query db.time --fraction-below 300 --window 1d --start -7d
-      fiesta-central query shop.orders --tags 'env:prod,!canary:*' --group-by endpoint --top 5
-      fiesta-central query api.requests --json | jq .data
-    """
-    try:
-        zone_of(options["tz"] or "UTC")
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--tz") from None
-    parameters = {"name": options["names"]} | {
-        name: options[name] for name in ("operation", FRACTION_BELOW) if options[name] is not None
-    }
-    if len(parameters) == 1:
-        parameters["operation"] = "sum"
-    parameters["window"] = options["window"]
-    for bound in ("start", "end"):
-        try:
-            absolute = resolve_time(options[bound], time.time())
-        except ValueError as error:
-            raise click.BadParameter(str(error), param_hint=f"--{bound}") from None
-        # A relative time goes as it is: the service begins at the start of a window.
-        parameters[bound] = options[bound] if relative_time(options[bound], 0) is not None else absolute
-    parameters |= {name: options[name] for name in ("fill", "tz", *_OF_SERIES) if options[name] is not None}
-    if options["raw"]:
-        click.echo(ask(lambda client: client.get_text("/api/metrics/aggregate", parameters)))
-        return
-    from rich.console import Console
-
-    from central.commands.show import show_answer, unknown_names
-
-    answer = ask(lambda client: client.get("/api/metrics/aggregate", parameters))
-    show_answer(answer, Console())
-    for line in unknown_names(answer):
-        click.echo(line, err=True)
-
-
-def _operations(given: str | None) -> str | None:
-    """The list of operations as given. Raises BadParameter for one that is none."""
-    try:
-        return given if given is None else ",".join(parse_operations(given))
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from None
 
 
 @main.command()

@@ -27,6 +27,8 @@ _COLUMNS: Final = ("sum", "count")
 _COLOURS: Final = (12, 2, 9, 6, 13, 3)
 """Of the terminal's 256, readable on light and dark."""
 _FINE: Final = "hd"
+_ASCII: Final = str.maketrans("\u2502\u2500\u250c\u2510\u2514\u2518\u2524\u251c\u252c\u2534\u253c", "|-+++++++++")
+"""The lines of a plot's frame for a terminal that has only ASCII."""
 _NO_VALUE: Final = "-"
 _UNAVAILABLE: Final = "unavailable"
 
@@ -46,7 +48,7 @@ def show_answer(answer: Mapping[str, Any], console: Console) -> None:
     """Show an answer of GET /api/metrics/aggregate: a row per window, a column per series; and a plot on a terminal."""
     series = series_of(answer)
     if console.is_terminal and not any(series.values()):
-        console.print("No data in this time range.")
+        console.file.write("No data in this time range.\n")
         return
     times = sorted({point.timestamp for points in series.values() for point in points})
     columns = [{point.timestamp: _cell(point) for point in points} for points in series.values()]
@@ -68,8 +70,9 @@ def show_answer(answer: Mapping[str, Any], console: Console) -> None:
             row.append("true" if time in cut else "")
     if console.is_terminal and _width(header, rows) > console.width:
         # So that no number is broken into lines, each gets a row of its own.
-        rows = [[row[0], label, cell] for row in rows for label, cell in zip(labels, row[1:], strict=True)]
-        show_table(["timestamp", "series", "value"], rows, console, right_from=2)
+        keys, fields = _fields(answer, labels)
+        rows = [[row[0], *own, cell] for row in rows for own, cell in zip(fields, row[1:], strict=True)]
+        show_table(["timestamp", *keys, "value"], rows, console, right_from=1 + len(keys))
     else:
         show_table(header, rows, console, right_from=1)
     if console.is_terminal:
@@ -80,10 +83,41 @@ def show_answer(answer: Mapping[str, Any], console: Console) -> None:
             title += f", {CUT} = cut or open"
         columns_drawn = len(series) == 1 and answer["operation"] in _COLUMNS
         width = min(console.width, PLOT_MAX_WIDTH)
-        plot = draw(series, title, Style(width, not console.no_color, columns_drawn, zone))
-        console.file.write(f"{plot}\n")
+        style = Style(width, not console.no_color, columns_drawn, zone, ascii_only=_is_ascii(console))
+        console.file.write(f"{draw(series, title, style)}\n")
         if len(series) > 1:
-            console.print(legend(labels, coloured=not console.no_color), highlight=False)
+            console.print(legend(labels, coloured=style.colour, ascii_only=style.ascii_only), highlight=False)
+
+
+def _is_ascii(console: Console) -> bool:
+    """Whether the terminal has no other characters than ASCII, as far as its encoding says."""
+    return not str(getattr(console.file, "encoding", None) or "utf-8").lower().startswith("utf")
+
+
+def _fields(answer: Mapping[str, Any], labels: Sequence[str]) -> tuple[list[str], list[list[str]]]:
+    """What a table with a row per number has before the number: the titles, and the cells of each series.
+
+    Groups have a column per key, others one for all.
+    """
+    data = answer["data"]
+    if not (isinstance(data, list) and data and "points" in data[0]):
+        return ["series"], [[label] for label in labels]
+    keys = list(dict.fromkeys(key for group in data for key in group["tags"]))
+    operations = answer["operation"].split(",")
+    of_several = len({group["metric"] for group in data}) > 1
+    titles = ["metric"] * of_several + keys + ["operation"] * (len(operations) > 1)
+    return titles, [
+        [group["metric"]] * of_several + _values(group, keys) + [operation] * (len(operations) > 1)
+        for group in data
+        for operation in operations
+    ]
+
+
+def _values(group: Mapping[str, Any], keys: Sequence[str]) -> list[str]:
+    if group.get("rest"):
+        return ["(rest)"] * len(keys)
+    tags = group["tags"]
+    return [f"(no {key})" if tags.get(key) is None else tags[key] or '""' for key in keys]
 
 
 def _local(timestamp: str, zone: ZoneInfo | None) -> str:
@@ -194,6 +228,7 @@ class Style:
     colour: bool
     columns: bool = False
     zone: ZoneInfo | None = None
+    ascii_only: bool = False
 
 
 def draw(series: Mapping[str, Sequence[Point]], title: str, style: Style) -> str:
@@ -214,7 +249,7 @@ def draw(series: Mapping[str, Sequence[Point]], title: str, style: Style) -> str
             continue
         moments.update(moment for moment, _ in known)
         heights += [value for _, value in known]
-        sign, colour = _sign(index, len(series), coloured=style.colour)
+        sign, colour = _sign(index, len(series), coloured=style.colour, ascii_only=style.ascii_only)
         marker = plotext.marker(sign or _FINE, colour if style.colour else None)
         signal = figure.signal([moment for moment, _ in known], [value for _, value in known], marker=marker)
         if style.columns:
@@ -229,21 +264,22 @@ def draw(series: Mapping[str, Sequence[Point]], title: str, style: Style) -> str
         figure.ruler("y").lim(marks[0], marks[-1])
         figure.ruler("y").ticks(marks, [f"{mark:,.12g}" for mark in marks])
     figure.plot_size(style.width, PLOT_HEIGHT)
-    return str(figure.build().string(colorless=not style.colour))
+    drawn = str(figure.build().string(colorless=not style.colour))
+    return drawn.translate(_ASCII) if style.ascii_only else drawn
 
 
-def legend(labels: Sequence[str], *, coloured: bool) -> Text:
+def legend(labels: Sequence[str], *, coloured: bool, ascii_only: bool = False) -> Text:
     """Which line of a plot is which series. It stands below the plot, where it covers nothing."""
     entries = []
     for index, label in enumerate(labels):
-        sign, colour = _sign(index, len(labels), coloured=coloured)
+        sign, colour = _sign(index, len(labels), coloured=coloured, ascii_only=ascii_only)
         entries.append(Text.assemble((sign or "\u2501\u2501", f"color({colour})"), f" {one_line(label)}"))
     return Text("   ").join(entries)
 
 
-def _sign(index: int, series: int, *, coloured: bool) -> tuple[str, int]:
+def _sign(index: int, series: int, *, coloured: bool, ascii_only: bool) -> tuple[str, int]:
     """What a line is drawn with, none for fine dots; and its colour. Letters tell apart what colours do not."""
-    letters = series > 1 and (not coloured or series > len(_COLOURS))
+    letters = ascii_only or (series > 1 and (not coloured or series > len(_COLOURS)))
     return ascii_letters[index % len(ascii_letters)] if letters else "", _COLOURS[index % len(_COLOURS)]
 
 

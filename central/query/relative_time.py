@@ -6,6 +6,7 @@ from typing import Final
 
 from protocol.times import first_second, format_time, parse_exact
 
+_SHOWN: Final = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 RELATIVE_PATTERN: Final = r"(now|-[0-9]{1,9}[smhdw])"
 _BACK: Final = re.compile(r"-([0-9]{1,9})([smhdw])", re.ASCII)
@@ -36,6 +37,12 @@ def resolve_time(text: str, now: float, align: Callable[[int], int] = int) -> st
         return format_time(first_second(parse_exact(text)))
     except ValueError:
         raise ValueError(f"{text!r} is not a time; give 'now', -1h for an hour ago, or 2026-02-15T00:00:00Z") from None
+
+
+def ago(seconds: float) -> str:
+    """How long ago, in the largest unit that fits: ``3d``, ``42s``."""
+    unit, size = next(((unit, size) for unit, size in _SHOWN if seconds >= size), _SHOWN[-1])
+    return f"{max(0, int(seconds // size))}{unit}"
 
 
 def resolve_expiry(text: str, now: float) -> str:

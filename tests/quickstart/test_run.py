@@ -134,7 +134,7 @@ def test_the_curl_asks_for_a_range_that_still_holds_an_hour_later(now: datetime)
     start, end = (datetime.fromisoformat(query[bound]) for bound in ("start", "end"))
     assert (now - start).total_seconds() >= 3600 or start.hour == 0
     assert (end - now).total_seconds() > 86_400
-    assert (query["name"], query["operation"]) == ("foo", "sum")
+    assert (query["name"], query["operation"]) == ("shop.orders", "sum")
 
 
 def test_the_greeting_says_what_to_try_in_order() -> None:
@@ -144,10 +144,12 @@ def test_the_greeting_says_what_to_try_in_order() -> None:
         "gf_k",
         f"{plan.settings.url}/ ",
         f"{plan.settings.url}/docs",
-        "fiesta-agent send 'foo:1|c'",
+        "fiesta-agent send 'shop.orders:1|c'",
         "nc -u",
         "answer within 10 s",
+        "fiesta-central query shop.orders",
         "curl",
+        "fiesta-agent check",
     ]
     assert sorted(wanted, key=text.index) == wanted
     assert f"FIESTA_AGENT_UDP=127.0.0.1:{plan.udp[1]} " in text
@@ -158,7 +160,7 @@ def test_the_usual_port_needs_no_setting_in_the_greeting(monkeypatch: pytest.Mon
     folder = Path(sys.executable).parents[2]
     monkeypatch.chdir(folder)
     text = greeting(plan_for()._replace(udp=("127.0.0.1", 8125), flush_seconds="1"), "gf_k", 0)
-    assert f"\n   {Path(sys.executable).parent.relative_to(folder)}/fiesta-agent send 'foo:1|c'\n" in text
+    assert f"\n   {Path(sys.executable).parent.relative_to(folder)}/fiesta-agent send 'shop.orders:1|c'\n" in text
     assert "answer within 2 s" in text
 
 
@@ -273,7 +275,7 @@ def test_what_was_sent_before_ctrl_c_is_there_in_the_next_run(start: Start, tmp_
     text = first.read_until("curl -H")
     children = first.children()
     assert len(children) == 2
-    send(text, "foo:1|c\nfoo:2|c")
+    send(text, "shop.orders:1|c\nshop.orders:2|c")
     first.process.send_signal(signal.SIGINT)
     code, rest = first.finish()
     assert (code, "Stopped. The data stays in data." in rest) == (0, True)
@@ -287,6 +289,22 @@ def test_what_was_sent_before_ctrl_c_is_there_in_the_next_run(start: Start, tmp_
     assert '"value":3}' in ask(again)
     second.process.send_signal(signal.SIGTERM)
     assert second.finish()[0] == 0
+
+
+def test_every_printed_command_works_as_it_is_printed(start: Start, tmp_path: Path) -> None:
+    running = start()
+    text = running.read_until("fiesta-agent check")
+    commands = [line.strip() for line in text.splitlines() if "/bin/fiesta-" in line]
+    assert [shlex.split(command)[-2:] for command in commands] == [
+        ["send", "shop.orders:1|c"],
+        ["query", "shop.orders"],
+        [commands[2].split()[-2], "check"],
+    ]
+    for command in commands:
+        done = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, (command, done.stdout, done.stderr)
+    running.process.send_signal(signal.SIGTERM)
+    assert running.finish()[0] == 0
 
 
 def test_a_key_that_works_no_more_is_replaced(start: Start, tmp_path: Path) -> None:

@@ -106,3 +106,12 @@ def test_an_unknown_certificate_is_refused_and_named(run: Run) -> None:
 def test_what_is_no_url_is_refused(url: str) -> None:
     with pytest.raises(ClientError, match=r"--url is .*; it must be such as https://"):
         remote_target(url, "--url", KEY, "")
+
+
+@pytest.mark.parametrize("key", ["a\nb", "k\u00e4y"])
+def test_a_key_that_no_header_can_hold_is_named(run: Run, key: str) -> None:
+    result = run("names", METRICS_URL="http://127.0.0.1:9", METRICS_KEY=key)
+    assert (result.exit_code, result.stderr) == (
+        1,
+        "Error: METRICS_KEY holds no API key: a key is one line of ASCII characters\n",
+    )
