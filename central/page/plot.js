@@ -19,7 +19,7 @@ export function looksOf(place) {
 export function optionsOf(frame, { width, height, zoomed, moved }) {
   const { lines, scales } = frame();
   return {
-    width, height, legend: { show: false }, padding: [10, scales[1] ? 0 : 24, 0, 0],
+    width, height, legend: { show: false }, padding: [10, scales[1] ? 0 : MARK_WIDTH / 2, 0, 0],
     cursor: { y: false, drag: { x: Boolean(zoomed), y: false, setScale: false, dist: 6 }, points: { size: 8, show: (chart, row) => row % 2 === 1 && cursorDot(frame, row) } },
     scales: {
       x: { time: false, range: () => [frame().start, frame().end] },
@@ -34,9 +34,9 @@ export function optionsOf(frame, { width, height, zoomed, moved }) {
 
 function timeAxis(frame) {
   const found = (chart) => {
-    const { start, end, zone } = frame();
+    const { start, end, zone, scales } = frame();
     const across = chart.bbox.width / uPlot.pxRatio;
-    const fits = ({ at }) => ((end - at) / (end - start)) * across > -1;
+    const fits = ({ at }) => scales[0].width + ((at - start) / (end - start)) * across >= MARK_WIDTH / 2; // else the edge cuts its label
     return timeMarks(start, end, Math.max(2, Math.floor(across / MARK_WIDTH)), zone).filter(fits);
   };
   return {

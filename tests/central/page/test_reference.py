@@ -131,7 +131,7 @@ async def test_try_it_sends_what_its_curl_sends(site: Site) -> None:
         shell(command, METRICS_KEY=site.key)
         assert await site.central.total("page.tried") == 5  # and once more it is a retry
         article = await opened(page, "aggregate")
-        await article.get_by_label("name (required)").fill("page.tried")
+        await article.get_by_label("name", exact=True).fill("page.tried")
         status, body = await sent(article)
         assert status == "200 OK"
         assert json.loads(
