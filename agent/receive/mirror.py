@@ -62,6 +62,7 @@ class Mirror:
         self._sent = 0
         self._dropped: Counter[str] = Counter(dict.fromkeys(MIRROR_REASONS, 0))
         self._dropped_before = 0
+        self._sent_before = 0
         self._fails = False
 
     def send(self, packet: bytes) -> None:
@@ -110,17 +111,18 @@ class Mirror:
             await asyncio.sleep(RESOLVE_SECONDS)
 
     def window_closed(self) -> None:
-        """Log once that datagrams begin to be dropped, and once that none is any more."""
-        dropped = self._dropped.total()
+        """Log once that datagrams begin to be dropped, and once that all of a window were handed on again."""
+        dropped, sent = self._dropped.total(), self._sent
         more, self._dropped_before = dropped - self._dropped_before, dropped
+        some, self._sent_before = sent > self._sent_before, sent
         if more and not self._fails:
             reasons = ", ".join(f"{count:,} {reason}" for reason, count in self.status().dropped.items())
             self._tell(
                 "mirror_fails", f"{self.status().target} does not get every datagram: {reasons}; ours are counted"
             )
-        elif self._fails and not more:
+        elif self._fails and some and not more:
             self._tell("mirror_works_again", f"{self.status().target} gets every datagram again")
-        self._fails = bool(more)
+        self._fails = bool(more) or (self._fails and not some)
 
     def close(self) -> None:
         """Close the socket."""

@@ -23,6 +23,7 @@ def books(about: About, snapshot: Snapshot, points: Mapping[str, int], *, stoppi
     losses = {
         "kernel_drops": sum(one.kernel_drops or 0 for one in snapshot.sockets),
         "truncated": sum(one.truncated or 0 for one in snapshot.sockets),
+        "client_packets": sum(one.lost for one in snapshot.clients),
         "refused": sum(one.refused or 0 for one in snapshot.sockets),
     }
     ahead = snapshot.clock_ahead
