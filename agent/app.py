@@ -21,15 +21,17 @@ from agent.flush import Flush, FlushStages
 from agent.forward.api_key import ApiKey
 from agent.forward.forwarder import Forwarder, Pace
 from agent.forward.send import Sender
+from agent.journal.journal import Journal, JournalRoom
+from agent.journal.recovery import JOURNAL, Recovery, RecoveryStages
 from agent.ledger import OVER_CAP, Ledger
 from agent.receive.activation import Passed
 from agent.receive.bad_lines import BadLines
-from agent.receive.datagrams import DatagramReceiver, read_batches, read_each
-from agent.receive.gauge_signs import common_sign, feeds_by_socket
-from agent.receive.intake import Intake
+from agent.receive.datagrams import DatagramReceiver
+from agent.receive.gauge_signs import common_sign
 from agent.receive.mirror import Mirror
 from agent.receive.sockets import Receivers, SocketSettings, open_receivers, report_passed, room_for_connections
 from agent.receive.streams import StreamLimits
+from agent.receive.ways import Ways
 from agent.reload import changed, difference, in_words
 from agent.settings import Settings
 from agent.spool.agent_id import agent_id
@@ -77,6 +79,7 @@ class Outside:
     core: MaybeCore = CORE
     notify: Notifier = field(default_factory=silent)
     boot: str = field(default_factory=boot_id)
+    journal: JournalRoom = field(default_factory=JournalRoom)
     share: float = 0.0
     """This host's share of the interval: see agent.forward.schedule."""
 
@@ -94,19 +97,17 @@ class Agent:
         self._tell = tell
         self._outside = outside
         self.ledger = Ledger()
-        self.aggregator = Aggregator(
-            AggregateOptions(
-                settings.max_names,
-                settings.prefix,
-                settings.tag_rules,
-                common_sign(settings.gauges),
-                interval=settings.flush_interval,
-            ),
-            self.ledger,
-            outside.core,
+        self._options = AggregateOptions(
+            settings.max_names,
+            settings.prefix,
+            settings.tag_rules,
+            common_sign(settings.gauges),
+            interval=settings.flush_interval,
         )
+        self.aggregator = Aggregator(self._options, self.ledger, outside.core)
         self._folder = SpoolFolder(settings.spool_dir, outside.disk, AsideLimits())
         gauges = GaugeFile(settings.spool_dir / "gauges.json", outside.disk)
+        self._journal = Journal(settings.spool_dir / JOURNAL, self.aggregator.core, tell, outside.journal)
         limits = SpoolLimits(settings.spool_max_bytes, settings.spool_max_files)
         self.spool = Spool(self._folder, self.ledger, limits, boot=outside.boot)
         self.clock = CentralClock(outside.wall, outside.steady)
@@ -123,12 +124,18 @@ class Agent:
         self.receivers = Receivers()
         self._growth = RecentGrowth()
         self._attempts = Attempts(tell)
-        stages = FlushStages(self.aggregator, self.spool, self._folder, gauges, self.clock, self._attempts)
+        stages = FlushStages(
+            self.aggregator, self.spool, self._folder, gauges, self.clock, self._attempts, self._journal
+        )
         self._flush = Flush(
             stages, settings.flush_interval, tell, closed=self._window_closed, persisted=self.forwarder.wake
         )
         self._stopping = False
         self._mirror = None if settings.mirror is None else Mirror(*settings.mirror, tell)
+        recovering = RecoveryStages(outside.core, self._bad, self._flush, self._folder, self.spool, gauges, self.ledger)
+        self._recovery = Recovery(recovering, outside.boot, tell)
+        self._journal.when_full = self._flush.close_early
+        self.spool.when_sent_from_memory = self._journal.release_closed
         self.clock.when_sure = lambda: self.spool.restamp(self._flush.shift)
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -140,6 +147,7 @@ class Agent:
         async with AsyncExitStack() as stack:
             self._open_spool()
             stack.callback(self.spool.close)
+            await self._recover()
             self._open_local_port(stack)
             await stack.enter_async_context(self._sender)
             self._open_receivers(stack.enter_context(ExitStack()))
@@ -171,6 +179,7 @@ class Agent:
                 async with asyncio.timeout(LAST_SEND_SECONDS):
                     await self.forwarder.finish()
             lost = await self.spool.last_persist()
+            self._journal.close()
             if lost:
                 trouble = self._folder.counts.trouble
                 self._tell("samples_lost", f"{lost} samples: neither the disk nor the service took them; {trouble}")
@@ -186,6 +195,7 @@ class Agent:
             other_key = self._sender.use(key, settings.ca_file)
         self.spool.bound(SpoolLimits(settings.spool_max_bytes, settings.spool_max_files))
         if {"prefix", "tags", "host_tags"} & set(found.changed):
+            self._journal.name_by(settings.prefix, settings.tag_rules)
             self.aggregator.name_by(settings.prefix, settings.tag_rules)
             self._bad.name_by(settings.prefix, settings.tag_rules)
         self._settings = changed(self._settings, settings)
@@ -212,6 +222,7 @@ class Agent:
             names=self.aggregator.live_names(),
             series=self.aggregator.live_series(),
             compiled=self.aggregator.core is not None,
+            journal=self._journal.why_not,
             spool_batches=len(self.spool.index),
             spool_bytes=self.spool.index.size,
             spool_in_memory=self.spool.in_memory,
@@ -242,14 +253,19 @@ class Agent:
 
     def _open_spool(self) -> None:
         with starting(f"the spool folder {self._folder.path}", "make it writable or set FIESTA_AGENT_SPOOL_DIR"):
-            self.spool.open()
+            self._recovery.open_spool()
         counts = self._folder.counts
         if counts.corrupt_files:
             self._tell("spool_corrupt", f"{counts.corrupt_files} bad files in {self._folder.path} moved to corrupt/")
         if self.ledger.recovered:
             self._tell("spool_recovered", f"{self.ledger.recovered} samples of the last run wait to be sent")
+
+    async def _recover(self) -> None:
+        """Store what a killed agent had read, go on from the last gauges, and begin a journal of our own."""
+        self.aggregator.restore_gauges(await self._recovery.redo())
         with self._attempts.guard("gauges"):
             self._flush.load_gauges()
+        self._journal.open(self._outside.boot, self._options)
         self._keep_books()
 
     def _keep_books(self) -> None:
@@ -282,15 +298,12 @@ class Agent:
         settings = self._settings
         limits = StreamLimits(room_for_connections(), settings.tcp_idle)
         sockets = SocketSettings(settings.udp, settings.unix, settings.tcp, limits, settings.unix_stream)
-        core, feed = self.aggregator.core, self.aggregator.feed
-        feeds = feeds_by_socket(settings.gauges, feed)
-        hand_on = {} if self._mirror is None else dict.fromkeys(("UDP", "unix"), self._mirror.send)
-        intakes = {kind: Intake(one, self.ledger, self._bad, hand_on.get(kind)) for kind, one in feeds.items()}
-        read = read_each(intakes["UDP"].feed)
-        if core is not None and intakes["UDP"].feed is feed:
-            read = read_batches(core, self.aggregator.settle_when_due)
+        core = self.aggregator.core
+        hand_on = None if self._mirror is None else self._mirror.send
+        ways = Ways(self.aggregator, self._journal, self.ledger, self._bad, hand_on, settings.gauges)
+        intakes = ways.intakes()
         self.aggregator.when_due = self._count_later
-        self.receivers = open_receivers(sockets, self._passed, intakes, intakes["UDP"].watching(read), stack)
+        self.receivers = open_receivers(sockets, self._passed, intakes, ways.reads(intakes), stack)
         report_passed(self._passed, sockets, self._tell)
         self._flush.open()
         if self._mirror is not None:

@@ -5,16 +5,19 @@ added. The disk is written while the next window is open, so a slow disk does no
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Final
+from functools import partial
+from typing import Final, NamedTuple
 
 from agent.aggregate.aggregator import Aggregator
 from agent.aggregate.window import Window, seconds_left, window_start
 from agent.attempts import Attempts, Tell
 from agent.clock import CentralClock, WindowClock
-from agent.spool.batch import batches
+from agent.journal.journal import Journal, OpenedWindow
+from agent.spool.batch import batches, ids_of
 from agent.spool.disk import in_thread
 from agent.spool.folder import SpoolFolder
 from agent.spool.gauge_file import GaugeFile
@@ -34,6 +37,15 @@ class FlushStages:
     gauges: GaugeFile
     clock: CentralClock
     attempts: Attempts
+    journal: Journal
+
+
+class CutWindow(NamedTuple):
+    """A window that has ended and whose batches are not made yet. ``unsure``: its clock may be wrong."""
+
+    opened: OpenedWindow
+    base: float
+    unsure: bool
 
 
 class Flush:
@@ -57,7 +69,14 @@ class Flush:
         self._start = 0
         self._base = 0.0
         self._disk_fails = False
+        self._opened = OpenedWindow(0, "")
+        self._cut: deque[CutWindow] = deque()
+        self._closing = asyncio.Lock()
+        """Held while a window is closed, so that the spool has either all of its batches or none."""
         self._gauges: Mapping[str, Decimal] = {}
+        self._gauges_of = 0
+        """The generation of the window at whose end they were so."""
+        self._early: asyncio.Task[None] | None = None
         self._persisting: asyncio.Task[None] | None = None
         self._waiting_windows = 0
 
@@ -73,6 +92,7 @@ class Flush:
         """Open the window that the clock is in."""
         self._start = window_start(self._window_clock.now(), self._interval)
         self._base = self._window_clock.base
+        self._opened = self._stages.journal.turn(self._start, self._base)
 
     def seconds_left(self) -> float:
         """Seconds until the open window is over. 0 when it is over."""
@@ -92,10 +112,44 @@ class Flush:
 
         A window with many names is closed in steps. The sockets and all other tasks run between two steps.
         """
-        aggregator, clock = self._stages.aggregator, self._stages.clock
-        base, unsure = self._base, not clock.sure
-        aggregator.cut(self._start + self.shift(base))
+        self._end_window()
+        await self._close_all()
+
+    def close_early(self) -> None:
+        """End the window now, because the journal has no room for more of it. The next one may have the same start."""
+        self._end_window()
+        if self._early is None or self._early.done():
+            self._early = asyncio.create_task(self._close_early())
+
+    async def finish(self) -> None:
+        """Wait until the disk has stored or refused what ``close`` gave it."""
+        for task in (self._early, self._persisting):
+            if task is not None:
+                await task
+
+    def _end_window(self) -> None:
+        """What is read from now on belongs to the next window."""
+        self._cut.append(CutWindow(self._opened, self._base, not self._stages.clock.sure))
+        self._stages.aggregator.cut(self._start + self.shift(self._base))
         self.open()
+
+    async def _close_early(self) -> None:
+        with self._stages.attempts.guard("flush"):
+            await self._close_all()
+
+    async def _close_all(self) -> None:
+        async with self._closing:
+            while self._cut:
+                cut = self._cut.popleft()
+                try:
+                    await self._close_one(cut)
+                except Exception:
+                    self._stages.journal.release(cut.opened.generation)  # a part of it may be in the spool
+                    raise
+
+    async def _close_one(self, cut: CutWindow) -> None:
+        """Give the batches of the oldest window that has ended to the spool."""
+        aggregator = self._stages.aggregator
         # What came before the cut may not be counted yet. Other tasks run after each step.
         for _ in aggregator.settling():
             await asyncio.sleep(0)
@@ -103,32 +157,28 @@ class Flush:
         # The forwarder must know of the window before it sees a batch of it, so that the batch waits for its due time.
         with self._stages.attempts.guard("flush"):
             self._closed(window.start)
-        await self._spool_batches(window, base, unsure=unsure)
+        new_id = ids_of(cut.opened.id)
+        await self._spool_batches(window, cut, new_id)
         for earlier in window.earlier:
-            await self._spool_earlier(earlier)
-        self._gauges = window.gauges
+            await self._spool_earlier(earlier, new_id)
+        self._gauges, self._gauges_of = window.gauges, cut.opened.generation
         self._begin_to_persist()
 
-    async def finish(self) -> None:
-        """Wait until the disk has stored or refused what ``close`` gave it."""
-        if self._persisting is not None:
-            await self._persisting
-
-    async def _spool_batches(self, window: Window, base: float, *, unsure: bool) -> None:
+    async def _spool_batches(self, window: Window, cut: CutWindow, new_id: Callable[[], str]) -> None:
         """Give the spool one batch at a time.
 
         The clock may become sure meanwhile. Then the spool has corrected its batches, and this corrects the others.
         """
         clock, spool = self._stages.clock, self._stages.spool
-        for batch in batches(window):
-            late = unsure and clock.sure
-            placed = batch.at(window.start + self.shift(base)) if late else batch
-            spool.add([placed], None if clock.sure else base)
+        for batch in batches(window, new_id):
+            late = cut.unsure and clock.sure
+            placed = batch.at(window.start + self.shift(cut.base)) if late else batch
+            spool.add([placed], None if clock.sure else cut.base)
             await asyncio.sleep(0)
 
-    async def _spool_earlier(self, window: Window) -> None:
+    async def _spool_earlier(self, window: Window, new_id: Callable[[], str]) -> None:
         """The same for values that came with a time of their own. That is right whatever our clock is."""
-        for batch in batches(window):
+        for batch in batches(window, new_id):
             self._stages.spool.add([batch], None)
             await asyncio.sleep(0)
 
@@ -146,14 +196,18 @@ class Flush:
 
         A failure of one job does not stop the others.
         """
-        spool, attempts = self._stages.spool, self._stages.attempts
+        spool, attempts, journal = self._stages.spool, self._stages.attempts, self._stages.journal
         again = True
         while again:
-            self._waiting_windows = 0
+            async with self._closing:
+                self._waiting_windows = 0
+                names, gauges, generation = spool.not_written(), self._gauges, self._gauges_of
             with attempts.guard("gauges"):
-                await self._save_gauges()
+                journal.gauges_of(generation)
+                await self.prepare_gauges(gauges)
             with attempts.guard("persist"):
-                await spool.persist()
+                await spool.persist(partial(journal.release, generation), names)
+            self.commit_gauges()
             self._tell_disk()
             self._persisted()
             with attempts.guard("replay"):
@@ -163,16 +217,23 @@ class Flush:
             self._persisted()
             again = self._waiting_windows > 0
 
-    async def _save_gauges(self) -> None:
-        """Save them; or read the file again that could not be read at the start, and save at the next window."""
+    async def prepare_gauges(self, gauges: Mapping[str, Decimal]) -> None:
+        """Save them beside the file until ``commit_gauges``.
+
+        Or read the file again that could not be read at the start, and save at the next window.
+        """
         stages = self._stages
         try:
             if stages.gauges.unread:
                 self.load_gauges()
             else:
-                await in_thread(stages.gauges.save, self._gauges)
+                await in_thread(stages.gauges.prepare, gauges)
         except OSError as error:
             stages.folder.failed(error)
+
+    def commit_gauges(self) -> None:
+        """Let the saved gauges take the place of the file. Raises nothing; the next window tries again."""
+        self._stages.folder.try_to(self._stages.gauges.commit)
 
     def _tell_disk(self) -> None:
         """Log once that the disk begins to fail, and once that it works again."""

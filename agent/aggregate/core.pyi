@@ -23,8 +23,36 @@ class Core:
         """Read and count at most ``at_most`` datagrams with one system call. Returns their number, bytes and an errno.
 
         The errno is 0 when more may wait, EAGAIN when no more wait, else the socket's fault. Never blocks.
-        Raises what ``learn`` raises.
+        Raises what ``learn`` raises. With a journal, the datagrams are in it before they are counted.
         """
+
+    def receive(self, fd: int, at_most: int, kind: int, /) -> tuple[list[tuple[bytes, bool, bytes, bytes]], int]:
+        """Read datagrams as ``read`` does, but do not count them. Returns them and an errno.
+
+        Each is (bytes, whether it was longer than 65,536 bytes and was cut, the sockaddr of its sender or b"", the
+        sender's credentials or b""). With a journal, they are in it, as records of this kind.
+        """
+
+    def open_journal(self, map: Any, make_room: Callable[[int], object], /) -> None:
+        """Have a journal in the map of a file: see agent.journal.layout. Nothing is kept until ``aim_journal``.
+
+        ``make_room`` is called with a number of bytes when there is no room for them. It may call ``aim_journal``.
+        """
+
+    def aim_journal(self, word: int, room: int, /) -> None:
+        """Append records where this word of the map says, up to the offset ``room``. Word 0: keep nothing.
+
+        Raises ValueError when the map has no such place.
+        """
+
+    def finish_journal(self) -> None:
+        """Append the datagrams that a killed process has read and not appended. Raises ValueError for a bad map."""
+
+    def close_journal(self) -> None:
+        """Let go of the map."""
+
+    def keep(self, kind: int, data: bytes, /) -> bool:
+        """Append a record. Returns False when nothing is kept. Raises what ``make_room`` raises."""
 
     def take(self) -> tuple[Iterator[tuple[Any, int, int, int, int, int, bool, bytes]], bytes]:
         """What was counted since the last take, and the lines that were not counted, as sent, each with a newline.

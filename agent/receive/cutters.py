@@ -27,6 +27,10 @@ class Cutter(Protocol):
 
     lost: list[Lost]
 
+    @property
+    def unfinished(self) -> bool:
+        """Whether it has a part of a line or frame that has not come to its end."""
+
     def push(self, data: bytes) -> bytes:
         """The lines that ``data`` (at most MAX_LINE bytes) completes. The last one has no newline. May be empty."""
 
@@ -41,6 +45,11 @@ class LineCutter:
         self.lost: list[Lost] = []
         self._begun = b""
         self._skipping = False
+
+    @property
+    def unfinished(self) -> bool:
+        """See Cutter."""
+        return bool(self._begun)
 
     def push(self, data: bytes) -> bytes:
         """See Cutter. ``data`` may have one byte more, a newline at its end."""
@@ -83,6 +92,11 @@ class FrameCutter:
         self._already = 0
         """Lines of this frame that are counted as lost in advance."""
 
+    @property
+    def unfinished(self) -> bool:
+        """See Cutter."""
+        return bool(self._left or self._header or self._lines.unfinished)
+
     def push(self, data: bytes) -> bytes:
         """See Cutter."""
         blocks, at = [], 0
@@ -104,6 +118,7 @@ class FrameCutter:
         """See Cutter. A frame gives its length, so an unfinished frame is lost even when the client closed."""
         if self._lines.end(closed=True) or self._left or self._header:
             self.lost.append(Lost("line_cut", 1, self._header or b"(in a frame)"))
+        self._left, self._header = 0, b""
         return b""
 
     def _read_header(self, part: bytes) -> int:
@@ -135,6 +150,11 @@ class EitherCutter:
         self.lost: list[Lost] = []
         self._first = b""
         self._chosen: Cutter | None = None
+
+    @property
+    def unfinished(self) -> bool:
+        """See Cutter."""
+        return bool(self._first) if self._chosen is None else self._chosen.unfinished
 
     def push(self, data: bytes) -> bytes:
         """See Cutter."""

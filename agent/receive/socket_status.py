@@ -11,6 +11,10 @@ from runtime.addresses import join_address
 
 _SO_MEMINFO: Final = 55  # Linux 4.12; the socket module has no name for it
 _MEMINFO: Final = struct.Struct("9I")
+_FAMILY: Final = struct.Struct("=H")
+_PORT: Final = struct.Struct("!H")
+_IPV4: Final = slice(4, 8)
+_IPV6: Final = slice(8, 24)
 CREDENTIALS: Final = struct.Struct("3i")
 """Process, user and group of the other end of a unix socket, as the kernel gives them."""
 
@@ -97,6 +101,20 @@ def sender_name(address: object, credentials: bytes) -> str:
         return path.strip()
     process, user, _ = CREDENTIALS.unpack(credentials)
     return f"{path}pid {process}, uid {user}"
+
+
+def sender_of(address: bytes, credentials: bytes) -> str:
+    """The name of a sender: see sender_name. ``address`` is a sockaddr, empty when the sender has none."""
+    if len(address) < _FAMILY.size:
+        return sender_name("", credentials)
+    family = _FAMILY.unpack_from(address)[0]
+    if family == socket.AF_UNIX:
+        path = address[_FAMILY.size :].removesuffix(b"\0")
+        return sender_name(path.decode("utf-8", "surrogateescape") if path[:1] != b"\0" else "", credentials)
+    if family not in (socket.AF_INET, socket.AF_INET6):
+        return sender_name("", credentials)
+    host = socket.inet_ntop(family, address[_IPV4 if family == socket.AF_INET else _IPV6])
+    return sender_name((host, _PORT.unpack_from(address, _FAMILY.size)[0]), credentials)
 
 
 def _last(path: Path) -> int | None:

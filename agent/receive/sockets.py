@@ -16,7 +16,7 @@ from agent.receive.datagrams import RECEIVE_BUFFER, DatagramReceiver, Read, ask_
 from agent.receive.intake import Intake
 from agent.receive.socket_status import SocketStatus, socket_name
 from agent.receive.streams import StreamLimits, StreamReceiver, open_tcp
-from agent.receive.unix import SocketFile, open_unix, prepare_unix, read_whole
+from agent.receive.unix import SocketFile, open_unix, prepare_unix
 from runtime.addresses import join_address
 from runtime.start_error import OTHER_ADDRESS, starting
 
@@ -52,6 +52,8 @@ class Receiver(Protocol):
 
 Intakes = Mapping[SocketKind, Intake]
 """The Intake for each kind of socket."""
+Reads = Mapping[SocketKind, Read]
+"""The Read for each kind of datagram socket."""
 
 
 class Receivers(list[Receiver]):
@@ -86,7 +88,7 @@ class SocketSettings(NamedTuple):
 
 
 def open_receivers(
-    settings: SocketSettings, passed: Sequence[Passed], intakes: Intakes, read_udp: Read, stack: ExitStack
+    settings: SocketSettings, passed: Sequence[Passed], intakes: Intakes, reads: Reads, stack: ExitStack
 ) -> Receivers:
     """Open all receivers; the caller starts them. ``stack`` closes them and removes the files that were made.
 
@@ -97,15 +99,11 @@ def open_receivers(
     def add(
         kind: SocketKind, sock: socket.socket, name: str = "", *, ours: bool = True
     ) -> DatagramReceiver | StreamReceiver:
-        intake = intakes[kind]
         receiver: DatagramReceiver | StreamReceiver
-        if kind == "UDP":
-            receiver = DatagramReceiver(sock, read_udp, name, ours=ours)
-        elif kind == "unix":
-            read = intake.watching(read_whole(intake.feed, intake.cut))
-            receiver = DatagramReceiver(sock, read, name, ours=ours)
+        if kind in reads:
+            receiver = DatagramReceiver(sock, reads[kind], name, ours=ours)
         else:
-            receiver = StreamReceiver(sock, intake, settings.limits, name, ours=ours)
+            receiver = StreamReceiver(sock, intakes[kind], settings.limits, name, ours=ours)
         stack.callback(receiver.close)
         receivers.append(receiver)
         return receiver

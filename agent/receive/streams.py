@@ -57,6 +57,9 @@ class LineSink(Protocol):
     def fault(self, error: Exception, lines: bytes, sender: str) -> None:
         """Count lines that a fault of ours has lost."""
 
+    def unfinished(self, more: int) -> None:
+        """Count the connections whose last line has not come to its end."""
+
 
 def open_tcp(host: str, port: int) -> socket.socket:
     """A listening, non-blocking TCP socket, IPv4 or IPv6 by ``host``. Raises OSError."""
@@ -93,12 +96,13 @@ def refuse_connections(sock: socket.socket) -> None:
 
 
 class _Connection:
-    __slots__ = ("cutter", "last", "sender", "sock")
+    __slots__ = ("cutter", "last", "sender", "sock", "unfinished")
 
     def __init__(self, sock: socket.socket, sender: str, now: float) -> None:
         self.sock = sock
         self.sender = sender
         self.last = now
+        self.unfinished = False
         self.cutter: Cutter = EitherCutter() if sock.family == socket.AF_UNIX else LineCutter()
 
 
@@ -326,6 +330,10 @@ class StreamReceiver:
             for reason, count, sample in connection.cutter.lost:
                 self._intake.lost(reason, count, sample, connection.sender)
             connection.cutter.lost.clear()
+        unfinished = connection.cutter.unfinished
+        if unfinished != connection.unfinished:
+            self._intake.unfinished(unfinished - connection.unfinished)
+            connection.unfinished = unfinished
 
     def _leave(self, connection: _Connection, whole: bool) -> None:
         """Close a connection, if it is open. Its unfinished last line counts when ``whole``, else it is lost."""

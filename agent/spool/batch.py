@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Callable, Iterator
+from itertools import count, repeat
 from typing import Final, NamedTuple
 
 from agent.aggregate.window import Window, WindowItem
@@ -71,6 +72,11 @@ class Batch(NamedTuple):
 def random_id() -> str:
     """128 random bits as 32 hex digits."""
     return secrets.token_hex(16)
+
+
+def ids_of(window_id: str) -> Callable[[], str]:
+    """Gives the ids of a window's batches, one after the other: 24 random digits of the window's own, and a number."""
+    return map("{}{:08x}".format, repeat(window_id), count()).__next__
 
 
 def batches(window: Window, new_id: Callable[[], str] = random_id) -> Iterator[Batch]:

@@ -36,6 +36,11 @@ def is_batch_name(name: str) -> bool:
     return _BATCH.fullmatch(name) is not None
 
 
+def window_of(name: str) -> str:
+    """The part of a batch file's name that all batches of its window share: see agent.spool.batch.ids_of."""
+    return name.split("-")[2][:24]
+
+
 def parent_name(name: str) -> str | None:
     """The file name of the batch that was split into this half. None when this is not a half."""
     stem = name.removesuffix(".batch")

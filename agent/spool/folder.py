@@ -3,6 +3,7 @@
 SPOOL_DIR/lock           locked while an agent runs
          /gauges.json    see agent.spool.gauge_file
          /agent-id       see agent.spool.agent_id
+         /journal        see agent.journal
          /queue/         batches to send; each is one file that never changes
          /dead/          batches that central refused for good, with a limit
          /replay/        dead letters to send again; a running agent takes them at each window
@@ -10,7 +11,7 @@ SPOOL_DIR/lock           locked while an agent runs
 """
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from agent.spool.batch import Batch, Unsure
-from agent.spool.batch_file import dead_name, decode, encode, is_batch_name
+from agent.spool.batch_file import dead_name, decode, encode, is_batch_name, window_of
 from agent.spool.disk import TEMPORARY, Disk, lock_folder
 from agent.spool.index import IndexEntry
 from runtime.private_files import make_private_folder
@@ -60,13 +61,28 @@ class SpoolFolder:
         )
 
     def open(self) -> None:
-        """Make and lock the folder. Raises FolderInUseError, and OSError when it cannot be made."""
+        """Make and lock the folder, unless it is locked.
+
+        Raises FolderInUseError, and OSError when it cannot be made.
+        """
+        if self._lock is not None:
+            return
         make_private_folder(self.path)
         self._lock = lock_folder(self.path)
         for folder in (self._queue, self._dead, self._replay, self._corrupt):
             make_private_folder(folder)
         for folder in (self.path, self.path.parent):
             self.try_to(partial(self._disk.sync_folder, folder))
+
+    def try_discard(self, windows: Collection[str]) -> bool:
+        """Remove the batches of these windows. Returns False when the disk failed."""
+
+        def discard() -> None:
+            for path in self._files(self._queue):
+                if is_batch_name(path.name) and window_of(path.name) in windows:
+                    self._disk.remove(path)
+
+        return self.try_to(discard)
 
     def close(self) -> None:
         """Release the lock. The files stay for the next run."""

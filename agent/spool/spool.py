@@ -5,7 +5,7 @@ When the disk fails, the batch stays in memory and can be sent from there. It is
 A batch that leaves the spool is acknowledged, or dropped and counted with a reason.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -44,6 +44,8 @@ class Spool:
         """Dead letters that were taken back into the queue."""
         self.overflowing = False
         """Whether batches of the last window have pushed out older ones."""
+        self.when_sent_from_memory: Callable[[], object] = lambda: None
+        """Called before batches that are not on disk can be sent."""
         self._ledger = ledger
         self._limits = limits
         self._run = run
@@ -60,7 +62,7 @@ class Spool:
         """Parents whose halves may be on disk. They are never sent again but split again."""
 
     def open(self) -> None:
-        """Lock the folder and take over what the last run left. A bad file does not stop it.
+        """Lock the folder, unless it is locked, and take over what the last run left. A bad file does not stop it.
 
         Raises FolderInUseError, and OSError when the folder cannot be made or listed.
         """
@@ -97,30 +99,57 @@ class Spool:
                 self._unsure[file_name(batch)] = unsure_base
             self._ledger.in_spool += batch.total
 
-    async def persist(self) -> None:
+    def not_written(self) -> set[str]:
+        """The ids of the batches in memory."""
+        return {batch.id for batch in self._in_memory.values()}
+
+    async def persist(
+        self, release: Callable[[], object] = lambda: None, chosen: Collection[str] | None = None
+    ) -> None:
         """Write what is in memory, in the order it came. A failure is counted and ends the attempt.
 
+        When all is written, ``release`` is called, and only then can it be sent: until then, a start after a kill
+        removes the files and makes them anew. ``chosen`` are the ids of the batches to write; None for all.
         Only one task may call it, once per window.
         """
-        for name, batch in list(self._in_memory.items()):
-            if name not in self._in_memory:
-                continue  # it was sent from memory meanwhile
-            data = encode(batch)
-            self._being_written = name
+        written: dict[str, int] = {}
+        ids = self.not_written() if chosen is None else chosen
+        while left := [name for name, batch in self._in_memory.items() if batch.id in ids and name not in written]:
             try:
-                await self._run(self.folder.save, name, data)
+                for name in left:
+                    await self._write(name, written)
             except OSError as error:
                 self.folder.failed(error)
+                release()
+                self._publish(written)
                 self.send_from_memory()
                 break
-            finally:
-                self._being_written = None
-            if self._in_memory.pop(name, None) is None:
-                self.folder.forget(name)  # it was sent from memory during the write
-                continue
-            self.index.add(IndexEntry(name, batch.start, batch.total, len(data)))
-            self.folder.counts.trouble = None
+        else:
+            release()
+            self._publish(written)
         self._trim()
+
+    async def _write(self, name: str, written: dict[str, int]) -> None:
+        batch = self._in_memory.get(name)
+        if batch is None:
+            return  # it was sent from memory meanwhile, or was moved to another start
+        data = encode(batch)
+        self._being_written = name
+        try:
+            await self._run(self.folder.save, name, data)
+        finally:
+            self._being_written = None
+        self.folder.counts.trouble = None
+        written[name] = len(data)
+
+    def _publish(self, written: Mapping[str, int]) -> None:
+        """Let batches that are on disk be sent."""
+        for name, size in written.items():
+            batch = self._in_memory.pop(name, None)
+            if batch is None:
+                self.folder.forget(name)  # it was sent from memory during the write
+            else:
+                self.index.add(IndexEntry(name, batch.start, batch.total, size))
 
     def take(self, entry: IndexEntry) -> Batch | None:
         """Load the batch to send and pin it: no limit removes it until it is settled below, or ``unpin``.
@@ -306,6 +335,7 @@ class Spool:
 
     def send_from_memory(self) -> None:
         """Let batches be sent that are not on disk. The oldest ones over the memory limit are dropped."""
+        self.when_sent_from_memory()
         size = 0
         for name, batch in reversed(list(self._in_memory.items())):
             entry = IndexEntry(name, batch.start, batch.total, len(encode(batch)))

@@ -48,6 +48,8 @@ class Snapshot:
     """Series with tags in the open window."""
     compiled: bool
     """Whether the compiled core counts; otherwise plain Python does."""
+    journal: str
+    """Why the journal does not keep what is read. Empty while it does, so that a kill loses nothing of it."""
     spool_batches: int
     spool_bytes: int
     spool_in_memory: int
@@ -185,6 +187,7 @@ _GAUGES: Final = (
     _Number("series", "Series with tags in the open window", lambda s: s.series),
     _Number("name_clashes", "Names that belong to another type", lambda s: len(s.clashes)),
     _Number("compiled", "1 when the compiled core counts, 0 when plain Python does", lambda s: s.compiled),
+    _Number("journal", "1 when a kill loses nothing that was read", lambda s: not s.journal),
     _Number("spool_batches", "Batches in the spool that can be sent", lambda s: s.spool_batches),
     _Number("spool_bytes", "Bytes of the batches in the spool", lambda s: s.spool_bytes),
     _Number("spool_batches_in_memory", "Batches that are not on disk", lambda s: s.spool_in_memory),

@@ -15,7 +15,7 @@ def render(status: Mapping[str, Any]) -> str:
     dropped = status["dropped"]
     rows = [
         ("received", status["received"], ""),
-        ("recovered", status["recovered"], "found in the spool at the start, or replayed"),
+        ("recovered", status["recovered"], "of an earlier run: found in the spool or the journal, or replayed"),
         ("", None, ""),
         ("acknowledged", status["acknowledged"], "stored by the service"),
         ("in window", status["in_window"], counted(status["names"], "name")),
@@ -40,7 +40,9 @@ def render(status: Mapping[str, Any]) -> str:
             "notes (nothing lost)",
             *(_row(f"  {name}", n, "") for name, n in sorted(status["notes"].items())),
         ]
-    lines += ["", f"lines are counted by {counted_by(status['compiled'])}", _central(status), _lost(status)]
+    kept = f"at most the open window: {status['journal']}" if status["journal"] else "nothing that was read"
+    lines += ["", f"lines are counted by {counted_by(status['compiled'])}", f"a kill loses {kept}"]
+    lines += [_central(status), _lost(status)]
     lines += [f"NOTICE: {notice}" for notice in status["notices"]]
     lines += [f"UNHEALTHY: {reason}" for reason in status["health"]] or ["healthy"]
     return "\n".join(lines)

@@ -1,31 +1,13 @@
-/* agent.aggregate.core: the table for Python, and datagrams read and counted in batches. See agent/aggregate/core.pyi. */
-#define _GNU_SOURCE
-#include "sums.h"
+/* agent.aggregate.core: the table for Python. What reads datagrams is in receive.c. See agent/aggregate/core.pyi. */
+#include "core.h"
 
 #include "protocol/histograms.h"
+#include "sums.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/random.h>
-#include <sys/socket.h>
-
-enum {
-    PACKETS = 64, /* datagrams per read */
-    MAX_DATAGRAM = 65536, /* more than any UDP datagram holds */
-    STRIDE = MAX_DATAGRAM + 832, /* not a power of two, so that the datagrams do not share the same cache lines */
-};
-
-static_assert(STRIDE >= MAX_DATAGRAM, "a datagram stays in its own place");
-
-typedef struct {
-    PyObject_HEAD
-    struct table table;
-    PyObject *learn;
-    PyObject *sums_type;
-    char *packets; /* room for PACKETS datagrams, made by the first read */
-    int counting;
-} Core;
 
 /* The learn_fn of the table: calls ``learn`` in Python. A meaning is a strong reference that the series owns. */
 static int64_t ask(void *context, const char *name, size_t name_length, const char *tail, size_t tail_length,
@@ -73,8 +55,7 @@ static void forget(Core *self)
     free(series);
 }
 
-/* Returns -1 and sets an exception while ``learn`` runs. The table and the room for datagrams must not change then. */
-static int refuse_reentry(const Core *self)
+int refuse_reentry(const Core *self)
 {
     assert(self->counting == 0 || self->counting == 1);
     assert(self->table.learn != NULL);
@@ -84,7 +65,7 @@ static int refuse_reentry(const Core *self)
     return -1;
 }
 
-static int count(Core *self, const char *text, size_t length)
+int count(Core *self, const char *text, size_t length)
 {
     assert(!self->counting && self->table.context == self);
     self->counting = 1;
@@ -108,37 +89,6 @@ static PyObject *core_feed(PyObject *object, PyObject *packet)
     if (count(self, text, (size_t)length))
         return NULL;
     Py_RETURN_NONE;
-}
-
-static PyObject *core_read(PyObject *object, PyObject *args)
-{
-    Core *self = (Core *)object;
-    int fd, at_most;
-    if (!PyArg_ParseTuple(args, "ii:read", &fd, &at_most) || refuse_reentry(self))
-        return NULL; /* before the read, because datagrams that are read and not counted are lost */
-    if (self->packets == NULL && (self->packets = malloc((size_t)PACKETS * STRIDE)) == NULL)
-        return PyErr_NoMemory();
-    struct iovec places[PACKETS];
-    struct mmsghdr messages[PACKETS];
-    int limit = at_most < 1 ? 1 : at_most < PACKETS ? at_most : PACKETS;
-    assert(self->packets != NULL);
-    assert(limit >= 1 && limit <= PACKETS);
-    for (int index = 0; index < limit; index++) {
-        places[index] = (struct iovec){self->packets + (size_t)index * STRIDE, MAX_DATAGRAM};
-        messages[index] = (struct mmsghdr){.msg_hdr = {.msg_iov = &places[index], .msg_iovlen = 1}};
-    }
-    int received = recvmmsg(fd, messages, (unsigned)limit, MSG_DONTWAIT, NULL);
-    if (received < 0)
-        return Py_BuildValue("(iLi)", 0, 0LL, errno);
-    assert(received <= limit);
-    long long bytes = 0;
-    for (int index = 0; index < received; index++) {
-        assert(messages[index].msg_len <= MAX_DATAGRAM);
-        bytes += messages[index].msg_len;
-        if (count(self, places[index].iov_base, messages[index].msg_len))
-            return NULL;
-    }
-    return Py_BuildValue("(iLi)", received, bytes, received < limit ? EAGAIN : 0);
 }
 
 /* Each line is in exactly one take, because no other code runs from the first read of the table until it is reset.
@@ -177,7 +127,9 @@ static PyObject *core_forget(PyObject *object, PyObject *Py_UNUSED(none))
     Core *self = (Core *)object;
     if (refuse_reentry(self))
         return NULL;
+    assert(!PyErr_Occurred());
     self->table.full = 1;
+    assert(!self->counting);
     Py_RETURN_NONE;
 }
 
@@ -228,6 +180,7 @@ static int core_traverse(PyObject *object, visitproc visit, void *arg)
     assert(self->table.series != NULL || self->table.series_count == 0);
     Py_VISIT(Py_TYPE(object));
     Py_VISIT(self->learn);
+    Py_VISIT(self->make_room);
     Py_VISIT(self->sums_type);
     for (uint32_t index = 0; index < self->table.series_count; index++)
         Py_VISIT((PyObject *)self->table.series[index].meaning);
@@ -240,6 +193,7 @@ static int core_clear(PyObject *object)
     Core *self = (Core *)object;
     forget(self);
     Py_CLEAR(self->learn);
+    Py_CLEAR(self->make_room);
     return 0;
 }
 
@@ -253,6 +207,7 @@ static void core_dealloc(PyObject *object)
     table_free(&self->table);
     assert(self->table.left == NULL && self->table.series == NULL);
     assert(self->learn == NULL);
+    close_journal(self);
     free(self->packets);
     freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
     release(self);
@@ -262,6 +217,12 @@ static void core_dealloc(PyObject *object)
 static PyMethodDef methods[] = {
     {"feed", core_feed, METH_O, NULL},
     {"read", core_read, METH_VARARGS, NULL},
+    {"receive", core_receive, METH_VARARGS, NULL},
+    {"open_journal", core_open_journal, METH_VARARGS, NULL},
+    {"aim_journal", core_aim_journal, METH_VARARGS, NULL},
+    {"finish_journal", core_finish_journal, METH_NOARGS, NULL},
+    {"close_journal", core_close_journal, METH_NOARGS, NULL},
+    {"keep", core_keep, METH_VARARGS, NULL},
     {"take", core_take, METH_NOARGS, NULL},
     {"forget", core_forget, METH_NOARGS, NULL},
     {"merge", merge_histograms, METH_O | METH_STATIC, NULL},

@@ -26,6 +26,7 @@ from protocol.statsd_tags import TagRules
 from tests.agent.aggregate.test_core_agrees import books
 from tests.central.ingest.test_submission import NOW, outcome
 from tests.native import fuzz_inputs
+from tests.native.fuzz_journal import journals
 from tests.native.model import Key, Model, Sums, has_histogram, limit_of
 
 
@@ -139,7 +140,7 @@ def groups(dice: Random) -> None:
         assert lines(group_id, rows, sanitized.CENTRAL) == lines(group_id, rows, None)
 
 
-KINDS: Final[tuple[Callable[[Random], None], ...]] = (steps, windows, bodies, groups)
+KINDS: Final[tuple[Callable[[Random], None], ...]] = (steps, windows, bodies, groups, journals)
 
 
 def main() -> int:

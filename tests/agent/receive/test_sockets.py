@@ -24,8 +24,9 @@ ANY = ("127.0.0.1", 0)
 
 def open_all(settings: SocketSettings, stack: ExitStack, *passed: Passed) -> Receivers:
     lines: list[bytes] = []
+    read = read_each(lines.append)
     intake = Intake(lines.append, Ledger(), BadLines(lambda event, message: None, lambda: 0.0))
-    return open_receivers(settings, passed, dict.fromkeys(KINDS, intake), read_each(lines.append), stack)
+    return open_receivers(settings, passed, dict.fromkeys(KINDS, intake), dict.fromkeys(("UDP", "unix"), read), stack)
 
 
 def socket_settings(unix: Path | None = None, tcp: tuple[str, int] | None = None) -> SocketSettings:

@@ -41,6 +41,9 @@ class Books:
     def fault(self, error: Exception, lines: bytes, sender: str) -> None:
         raise error
 
+    def unfinished(self, more: int) -> None:
+        assert more in (-1, 1)
+
 
 def listen(transport: str, folder: Path) -> socket.socket:
     if transport == "TCP":

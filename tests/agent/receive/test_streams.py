@@ -24,6 +24,8 @@ class ReceivedLines:
         self.found: list[bytes] = []
         self.senders: set[str] = set()
         self.gone: list[str] = []
+        self.begun = 0
+        """Connections with a line that has not come to its end."""
         self._changed = asyncio.Condition()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -39,6 +41,9 @@ class ReceivedLines:
 
     def fault(self, error: Exception, lines: bytes, sender: str) -> None:
         raise error
+
+    def unfinished(self, more: int) -> None:
+        self.begun += more
 
     def _notify(self) -> None:
         async def notify() -> None:

@@ -26,6 +26,7 @@ FINE = Snapshot(
     names=2,
     series=1,
     compiled=True,
+    journal="",
     spool_batches=1,
     spool_bytes=512,
     spool_in_memory=0,

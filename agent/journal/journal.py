@@ -1,0 +1,246 @@
+"""Writes the journal: it finds room for what is read, and has a place for each window until its batches are durable.
+
+The core appends to the map (native/agent/receive.c). This decides where, and what happens when there is no room.
+"""
+
+import mmap
+import os
+import secrets
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from agent.aggregate.aggregator import AggregateOptions
+from agent.attempts import Tell
+from agent.journal import layout
+from agent.journal.layout import About, Block
+from protocol.statsd_tags import TagRules
+from runtime.private_files import open_new
+
+if TYPE_CHECKING:
+    from agent.aggregate.core import Core
+
+NO_CORE: Final = "there is no compiled core"
+_MANY: Final = 1 << 20
+"""A window of fewer bytes is a quiet one. After it, the process gives back the memory of its busy predecessors."""
+
+
+@dataclass(frozen=True, slots=True)
+class JournalRoom:
+    """How much may be kept, in bytes, and who gives it.
+
+    A window whose records take more than ``window`` is closed early. The disk gives room in steps, as it is needed. One
+    read of 64 datagrams needs 4 MiB of it. ``allocate`` takes a descriptor, an offset and a length, and raises OSError.
+    """
+
+    window: int = 128 << 20
+    step: int = 8 << 20
+    allocate: Callable[[int, int, int], object] = os.posix_fallocate
+
+
+class OpenedWindow(NamedTuple):
+    """A window in the journal. ``generation`` is 0 when nothing of it is kept. ``id`` begins the ids of its batches."""
+
+    generation: int
+    id: str
+
+
+class Journal:
+    """The journal of one run. ``why_not`` says why nothing is kept now; it is empty while all is kept.
+
+    ``when_full`` is called when the open window has taken all of its room. It must close the window and call ``turn``.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        core: "Core | None",
+        tell: Tell,
+        room: JournalRoom,
+    ) -> None:
+        self.why_not = NO_CORE if core is None else "it is not open"
+        self.when_full: Callable[[], object] = lambda: None
+        self._path = path
+        self._core = core
+        self._tell = tell
+        self._room = room.window
+        self._step = room.step
+        self._allocate = room.allocate
+        self._descriptor = -1
+        self._map: mmap.mmap | None = None
+        self._words = memoryview(b"")
+        self._blocks: tuple[Block, ...] = ()
+        self._allocated = [0, 0]
+        """How many bytes of each place are on the disk."""
+        self._touched = [0, 0]
+        """How many bytes of each place may be in the memory of the process."""
+        self._generation = 0
+        self._place = 0
+        self._rules = b""
+        """The rules by which lines are named, when they are not those of the start."""
+        self._quiet = 0
+        """After a fault, how many windows must be kept as a whole before the next fault is logged."""
+
+    def open(self, boot: str, options: AggregateOptions) -> None:
+        """Make a new file, in place of an earlier one. Raises nothing: see ``why_not``."""
+        if self._core is None:
+            return
+        try:
+            if not boot:
+                raise ValueError("this system does not say when it was booted")
+            self._make(self._core, About(boot, options))
+        except (OSError, ValueError) as error:
+            self._release_file()
+            self._stop(str(getattr(error, "strerror", None) or error))
+
+    def turn(self, start: int, base: float) -> OpenedWindow:
+        """What is read from now on belongs to a new window, which starts at ``start`` under the clock's ``base``.
+
+        The place of the last but one window is used again, whether it was released or not.
+        """
+        window_id = secrets.token_hex(12)
+        if not self._blocks or self._core is None:
+            return OpenedWindow(0, window_id)
+        if not self.why_not:
+            self._quiet = max(0, self._quiet - 1)
+        last, self._place = self._place, 1 - self._place
+        self._forget_quiet(last)
+        self._generation += 1
+        first = layout.first_record(self._place, self._room)
+        self._blocks[self._place].begin(self._generation, first, start, base, window_id)
+        self._aim()
+        if not self._allocated[self._place] and not self._try_grow():
+            return OpenedWindow(self._generation, window_id)
+        self.why_not = ""
+        if self._rules:
+            self._core.keep(layout.RULES, self._rules)
+        return OpenedWindow(self._generation, window_id)
+
+    def name_by(self, prefix: str, rules: TagRules) -> None:
+        """What is read from now on is named by these rules: see Aggregator.name_by."""
+        self._rules = layout.encode_rules(prefix, rules)
+        if self._core is not None:
+            self._core.keep(layout.RULES, self._rules)
+
+    def release(self, generation: int) -> None:
+        """The batches of a window are durable, or are sent from memory: it is not redone any more."""
+        for block in self._blocks:
+            if generation and block.get(layout.GENERATION) == generation:
+                block.set(layout.GENERATION, 0)
+
+    def release_closed(self) -> None:
+        """Release all windows but the open one."""
+        for generation in sorted(block.get(layout.GENERATION) for block in self._blocks):
+            if generation != self._generation:
+                self.release(generation)
+
+    def gauges_of(self, generation: int) -> None:
+        """Say at the end of which window the gauges were as the next file of them has them."""
+        if self._blocks:
+            self._words[layout.GAUGES_OF] = generation
+
+    def keeping(self, feed: Callable[[bytes], None]) -> Callable[[bytes], None]:
+        """A ``feed`` that keeps lines before it hands them on."""
+        core = self._core
+        if core is None:
+            return feed
+
+        def kept(lines: bytes) -> None:
+            core.keep(layout.PLAIN, lines)
+            feed(lines)
+
+        return kept
+
+    def keep_lost(self, reason: str, lines: int) -> None:
+        """Keep that lines were counted as lost."""
+        if self._core is not None:
+            self._core.keep(layout.LOST, layout.encode_lost(reason, lines))
+
+    def unfinished(self, more: int) -> None:
+        """Count connections whose last line has not come to its end."""
+        if self._blocks:
+            self._words[layout.UNFINISHED] = max(0, self._words[layout.UNFINISHED] + more)
+
+    def close(self) -> None:
+        """At a stop: all windows are in the spool. The file goes."""
+        for block in self._blocks:
+            self.release(block.get(layout.GENERATION))
+        with suppress(OSError):
+            self._path.unlink(missing_ok=True)
+        self._release_file()
+
+    def _make(self, core: "Core", about: About) -> None:
+        text = layout.encode_about(about)
+        size = layout.first_record(2, self._room)
+        os.close(open_new(self._path))
+        self._descriptor = os.open(self._path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        os.ftruncate(self._descriptor, size)
+        self._allocate(self._descriptor, 0, layout.RECORDS + self._step)
+        self._map = mmap.mmap(self._descriptor, size)
+        self._allocated = [self._step, 0]
+        self._map[layout.ABOUT : layout.ABOUT + len(text)] = text
+        self._words = memoryview(self._map)[: layout.WORDS * 8].cast("Q")
+        core.open_journal(self._map, self._make_room)
+        self._blocks = layout.blocks(self._words)
+        self._generation, self._place = 0, 1
+        self._words[layout.MAGIC_WORD] = layout.MAGIC
+
+    def _make_room(self, wanted: int) -> None:
+        """The core wants room for so many bytes. Grow, or close the window early, or keep nothing until the next."""
+        block = self._blocks[self._place]
+        used = block.get(layout.END) - layout.first_record(self._place, self._room)
+        if used + wanted <= self._room:
+            self._try_grow()
+        elif used:
+            self.when_full()
+
+    def _try_grow(self) -> bool:
+        """Let the open window have another step of the disk. Keeps nothing more of it when the disk has none."""
+        have = self._allocated[self._place]
+        step = min(self._step, self._room - have)
+        try:
+            self._allocate(self._descriptor, layout.first_record(self._place, self._room) + have, step)
+        except OSError as error:
+            self._stop(error.strerror or str(error))
+            return False
+        self._allocated[self._place] += step
+        self._aim()
+        return True
+
+    def _aim(self) -> None:
+        if self._core is not None:
+            room = layout.first_record(self._place, self._room) + self._allocated[self._place]
+            self._core.aim_journal(self._blocks[self._place].end_word, room)
+
+    def _stop(self, why: str) -> None:
+        """Keep nothing, until the next window."""
+        if self._core is not None:
+            self._core.aim_journal(0, 0)
+        first, self._quiet = not self._quiet, 2
+        if first:
+            self._tell("journal_fails", f"{self._path}: {why}; until it can be written, a kill loses the open window")
+        self.why_not = why
+
+    def _forget_quiet(self, last: int) -> None:
+        """Give the memory of the free place back after a quiet window. The file keeps its room."""
+        used = self._blocks[last].get(layout.END) - layout.first_record(last, self._room) if self._generation else 0
+        self._touched[last] = max(self._touched[last], used)
+        free = 1 - last
+        if used < _MANY < self._touched[free] and self._map is not None:
+            self._map.madvise(mmap.MADV_DONTNEED, layout.first_record(free, self._room), self._touched[free])
+            self._touched[free] = 0
+
+    def _release_file(self) -> None:
+        self._blocks = ()
+        self._words.release()
+        self._words = memoryview(b"")
+        if self._core is not None:
+            self._core.close_journal()
+        if self._map is not None:
+            self._map.close()
+            self._map = None
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1

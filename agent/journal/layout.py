@@ -1,0 +1,206 @@
+"""The layout of the journal's file, and the rules to read it. native/agent/journal.h has the same layout.
+
+words      64-bit words: what this file is, the datagrams in the slots, and a block of words for each of two windows
+messages   where the kernel writes the length of each datagram that it puts into a slot
+about      the boot and the settings under which lines were read, with a checksum
+slots      64 datagrams that were read last; they are appended to the records of the open window
+records    a place for each of the two windows: the one that is open, and the one that is being closed
+
+A record has a head of four bytes: its length, and its kind in the highest byte. All numbers have the byte order of the
+host, because a journal is only good on the host, and in the boot, that wrote it.
+"""
+
+import json
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from agent.aggregate.aggregator import AggregateOptions
+from agent.spool.checksummed import seal, unseal
+from protocol.statsd_tags import TagRules
+
+MAGIC: Final = int.from_bytes(b"fiestaj1", "big")
+WORDS: Final = 512
+ABOUT: Final = 8_192
+RECORDS: Final = 32_768 + 64 * (65_536 + 832)
+"""Where the records of the first window begin."""
+ABOUT_BYTES: Final = 32_768 - ABOUT
+_KIND: Final = "journal"
+
+MAGIC_WORD: Final = 0
+TRIES: Final = 4
+"""How many starts have begun to redo what is in the file."""
+UNFINISHED: Final = 5
+"""Connections whose last line had not come to its end."""
+GAUGES_OF: Final = 6
+"""The generation of the window at whose end the gauges were as gauges.next.json has them."""
+
+GENERATION: Final = 0
+END: Final = 1
+START: Final = 2
+BASE: Final = 3
+ID: Final = 4
+"""Words of a window's block: a number that grows with each window, 0 when the place is free; where its next record
+goes; its start in seconds; the base of its clock (agent.clock), a double; and two words of its id."""
+_BLOCKS: Final = (8, 16)
+
+PLAIN: Final = 0
+ABSOLUTE: Final = 1
+"""Datagrams of a socket whose gauges are absolute where the others' are not."""
+CUT: Final = 2
+"""A datagram that was too long. Its last line is not whole."""
+LOST: Final = 4
+"""Not lines but a reason and a number: lines that were counted as lost when they were read."""
+RULES: Final = 8
+"""Not lines but the rules by which all lines after it are named."""
+_HEAD: Final = struct.Struct("=I")
+_LENGTH_BITS: Final = 24
+
+
+class Record(NamedTuple):
+    """What was read at once."""
+
+    kind: int
+    data: bytes
+
+
+class About(NamedTuple):
+    """The boot of the host, and what lines meant."""
+
+    boot: str
+    options: AggregateOptions
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A window's words. Each ``set`` is one store that a kill cannot cut in two."""
+
+    words: memoryview
+    """The file's first WORDS words, cast to "Q"."""
+    place: int
+    """0 or 1."""
+
+    @property
+    def end_word(self) -> int:
+        """The number of the word END."""
+        return _BLOCKS[self.place] + END
+
+    def get(self, word: int) -> int:
+        """The value of a word of this window."""
+        value: int = self.words[_BLOCKS[self.place] + word]
+        return value
+
+    def set(self, word: int, value: int) -> None:
+        """Change a word of this window."""
+        self.words[_BLOCKS[self.place] + word] = value
+
+    def begin(self, generation: int, first: int, start: int, base: float, window_id: str) -> None:
+        """Make the place the window's. The generation is set last: before that the place is free."""
+        self.set(GENERATION, 0)
+        for word, value in zip((END, START, BASE), (first, start, double_to_word(base)), strict=True):
+            self.set(word, value)
+        self.set(ID, int(window_id[:16], 16))
+        self.set(ID + 1, int(window_id[16:], 16))
+        self.set(GENERATION, generation)
+
+    @property
+    def window_id(self) -> str:
+        """24 hex digits."""
+        return f"{self.get(ID):016x}{self.get(ID + 1):08x}"
+
+
+def blocks(words: memoryview) -> tuple[Block, Block]:
+    """The blocks of both places."""
+    return Block(words, 0), Block(words, 1)
+
+
+def first_record(place: int, room: int) -> int:
+    """Where the records of a place begin, when each place has ``room`` bytes."""
+    return RECORDS + place * room
+
+
+def double_to_word(number: float) -> int:
+    """A double as a word."""
+    word: int = struct.unpack("=Q", struct.pack("=d", number))[0]
+    return word
+
+
+def word_to_double(word: int) -> float:
+    """The double in a word."""
+    number: float = struct.unpack("=d", struct.pack("=Q", word))[0]
+    return number
+
+
+def records(data: memoryview) -> Iterator[Record]:
+    """The records in the order in which they were read. Raises ValueError when they do not fill ``data``."""
+    at = 0
+    while at < len(data):
+        if at + _HEAD.size > len(data):
+            raise ValueError("has a record without an end")
+        head = _HEAD.unpack_from(data, at)[0]
+        at += _HEAD.size
+        after = at + (head & (1 << _LENGTH_BITS) - 1)
+        if after > len(data):
+            raise ValueError("has a record without an end")
+        yield Record(head >> _LENGTH_BITS, bytes(data[at:after]))
+        at = after
+
+
+def encode_about(about: About) -> bytes:
+    """The bytes of the part ``about``. Raises ValueError when they do not fit."""
+    options = about.options
+    fields = {
+        "boot": about.boot,
+        "max_names": options.max_names,
+        "prefix": options.prefix,
+        "tags": [options.tags.mode, options.tags.host],
+        "gauges": options.gauges,
+        "max_members": options.max_members,
+        "interval": options.interval,
+    }
+    text = seal(_KIND, json.dumps(fields).encode())
+    if len(text) + _HEAD.size > ABOUT_BYTES:
+        raise ValueError("the prefix and the tags of the host are too long for the journal")
+    return _HEAD.pack(len(text)) + text
+
+
+def decode_about(data: bytes) -> About:
+    """What ``encode_about`` was given. ``data`` may be longer. Raises ValueError."""
+    length = _HEAD.unpack_from(data)[0]
+    try:
+        fields = json.loads(unseal(_KIND, data[_HEAD.size : _HEAD.size + length]))
+        mode, host = fields["tags"]
+        options = AggregateOptions(
+            fields["max_names"],
+            fields["prefix"],
+            TagRules(mode, tuple((key, value) for key, value in host)),
+            fields["gauges"],
+            fields["max_members"],
+            fields["interval"],
+        )
+        return About(fields["boot"], options)
+    except (KeyError, TypeError) as error:
+        raise ValueError("does not say under which settings it was written") from error
+
+
+def encode_rules(prefix: str, rules: TagRules) -> bytes:
+    """The data of a record of the kind RULES."""
+    return json.dumps([prefix, rules.mode, rules.host]).encode()
+
+
+def decode_rules(data: bytes) -> tuple[str, TagRules]:
+    """The prefix and the rules of tags. Raises ValueError."""
+    prefix, mode, host = json.loads(data)
+    return prefix, TagRules(mode, tuple((key, value) for key, value in host))
+
+
+def encode_lost(reason: str, lines: int) -> bytes:
+    """The data of a record of the kind LOST."""
+    return f"{reason} {lines}".encode()
+
+
+def decode_lost(data: bytes) -> tuple[str, int]:
+    """The reason and the number of lines. Raises ValueError."""
+    reason, lines = data.decode("ascii").split(" ")
+    return reason, int(lines)

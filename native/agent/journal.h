@@ -1,0 +1,51 @@
+/* The journal of what was read in the open window, in the map of a file. agent/journal/layout.py has the same layout.
+ *
+ * A kill can come between any two instructions, so each change is made by one aligned store, its last. The kernel reads
+ * datagrams into the slots of the map and writes their lengths beside them. ``begin`` says before the read where they
+ * will be appended; as long as nothing was appended there, the datagrams in the slots are not in yet, and the next
+ * start appends them. Knows nothing of Python. */
+#ifndef FIESTA_JOURNAL_H
+#define FIESTA_JOURNAL_H
+
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+enum {
+    PACKETS = 64, /* datagrams per read */
+    MAX_DATAGRAM = 65536, /* more than any UDP datagram holds */
+    STRIDE = MAX_DATAGRAM + 832, /* not a power of two, so that the datagrams do not share the same cache lines */
+    RECORD_HEAD = 4, /* bytes before each record: its length, and its kind in the highest byte */
+    MAX_RECORD = (1 << 24) - 1,
+    CUT = 2, /* the kind of a datagram that was longer than MAX_DATAGRAM */
+    JOURNAL_MESSAGES = 4096, /* where the kernel writes the lengths */
+    JOURNAL_SLOTS = 32768,
+    JOURNAL_RECORDS = JOURNAL_SLOTS + PACKETS * STRIDE,
+    JOURNAL_WORDS = 512, /* words of 64 bits at the beginning of the map */
+};
+
+struct journal {
+    char *map; /* NULL without a journal */
+    uint64_t *end; /* the word that says where the next record goes; NULL while nothing is kept */
+    uint64_t room; /* where the room for records ends */
+};
+
+/* Whether records of so many bytes, heads included, can be kept. */
+int journal_has_room(const struct journal *journal, size_t bytes);
+
+/* Appends one record. There must be room for it. */
+void journal_append(struct journal *journal, unsigned kind, const char *text, size_t length);
+
+/* Say before a read that ``count`` datagrams of one kind may come into the slots. Their lengths must be 0. */
+void journal_begin(struct journal *journal, unsigned kind, int count);
+
+/* Appends the datagrams in the slots. */
+void journal_commit(struct journal *journal);
+
+/* Appends the datagrams that a killed process has left in the slots. Returns -1 when the map is not what we wrote. */
+int journal_finish(struct journal *journal);
+
+#endif
