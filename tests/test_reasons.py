@@ -117,7 +117,7 @@ async def test_what_ready_and_health_answer_is_explained(tmp_path: Path) -> None
 def checks() -> dict[str, set[str]]:
     """What each check of the doctor can be, by its name as in the code, X where a value goes."""
     found: defaultdict[str, set[str]] = defaultdict(set)
-    for name in ("judge.py", "probe.py", "command.py"):
+    for name in ("judge.py", "servers.py", "probe.py", "command.py"):
         for function in ast.walk(ast.parse((ROOT / "central" / "doctor" / name).read_text())):
             if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
                 continue

@@ -19,7 +19,7 @@ from cryptography import x509
 from central.access.auth import parse_key
 from central.access.key_file import read_key
 from central.client import Client, ClientError, Target, target_of
-from central.doctor import judge
+from central.doctor import judge, servers
 from central.doctor.judge import Finding, fails, ok, warning
 from central.redis_link import RedisDown, RedisLink, RedisRefused
 from central.redis_services import address_of, spill_of
@@ -157,11 +157,11 @@ async def _ask_store(settings: Settings, answers: ServiceAnswers | None) -> tupl
         from central.store.mysql.inspect import inspect_servers
         from central.store.open import servers_of
 
-        servers = servers_of(settings)
-        addresses = ", ".join(server.address for server in servers)
+        listed = servers_of(settings)
+        addresses = ", ".join(server.address for server in listed)
         hosts = "DB_HOSTS" if settings.db_hosts else "DB_HOST, DB_PORT"
         where = f"{hosts}, DB_DATABASE, DB_USERNAME and DB_PASSWORD; the server at {addresses}"
-        return await _inspected(inspect_servers(servers), where)
+        return await _inspected(inspect_servers(listed), where)
     if answers is not None:
         return await asyncio.to_thread(
             _over_the_api, settings, (answers.ready.get("spill") or {}).get("rejected_points")
@@ -225,6 +225,8 @@ def _judged(state: StoreState, answers: ServiceAnswers | None, settings: Setting
         yield judge.clock("the database", state.ahead, settings.clock_skew_seconds)
     if state.variables:
         yield from judge.mysql_settings(state.variables)
+        yield from servers.semi_sync(state.variables)
+    yield from servers.database_servers(state.servers)
     if state.pending:
         return
     if state.last_partition:

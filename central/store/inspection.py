@@ -38,6 +38,16 @@ class KeyState(NamedTuple):
     """Revoked or expired: nobody can use the key any more."""
 
 
+class DatabaseServer(NamedTuple):
+    """A database server. ``fault`` is why it takes no writes, or None."""
+
+    address: str
+    fault: str | None = None
+    cluster: str = ""
+    """The id of its Galera cluster; empty for none."""
+    nodes: int = 0
+
+
 @dataclass(frozen=True)
 class StoreState:
     """The content of a store. Times are UTC seconds. ``None`` means that this store does not have the number."""
@@ -62,6 +72,8 @@ class StoreState:
     """How many hours, and minutes of the last DAY, of names have fewer samples than 100 of their series."""
     clashes: Sequence[ListedName] = ()
     """At most MAX_CLASHES names that hold samples of a shorter name, which another StatsD type owns."""
+    servers: Sequence[DatabaseServer] = ()
+    """Each database server."""
 
 
 def count_bad_histograms(rows: Iterable[tuple[int, bytes]]) -> int:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from central.store.admin_keys import is_live
@@ -11,6 +12,7 @@ from central.store.inspection import (
     MAX_CLASHES,
     MAX_HISTOGRAMS,
     TOO_MUCH_SERIES,
+    DatabaseServer,
     KeyState,
     StoreState,
     count_bad_histograms,
@@ -29,6 +31,11 @@ VARIABLES: Final = (
     "binlog_format",
     "max_allowed_packet",
     "read_only",
+    "rpl_semi_sync_master_enabled",
+    "rpl_semi_sync_source_enabled",
+)
+_SEMI_SYNC: Final = (
+    "SHOW GLOBAL STATUS WHERE Variable_name IN ('Rpl_semi_sync_master_status', 'Rpl_semi_sync_source_status')"
 )
 
 
@@ -37,10 +44,12 @@ async def inspect_servers(servers: Sequence[Server]) -> StoreState:
     choice = Servers(servers)
     try:
         connection = await choice.connect(Session())
+        await choice.look()
     finally:
         choice.close()
+    seen = [DatabaseServer(server.address, one.fault, one.cluster, one.size) for server, one in choice.states]
     try:
-        return await _inspect(connection)
+        return replace(await _inspect(connection), servers=seen)
     finally:
         connection.close()
 
@@ -48,6 +57,7 @@ async def inspect_servers(servers: Sequence[Server]) -> StoreState:
 async def _inspect(connection: Connection) -> StoreState:
     listed = ", ".join(f"'{name}'" for name in VARIABLES)
     rows = await connection.rows(f"SHOW GLOBAL VARIABLES WHERE Variable_name IN ({listed})")
+    rows += await connection.rows(_SEMI_SYNC)
     variables = {str(name): str(value) for name, value in rows}
     asked = time.time()
     ((milliseconds,),) = await connection.rows("SELECT CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)")

@@ -297,7 +297,9 @@ async def test_a_start_that_failed_for_a_lock_is_seen_too(tmp_path: Path) -> Non
 
 
 def test_every_check_in_the_docs_is_one_of_the_program() -> None:
-    source = "".join((ROOT / "central" / "doctor" / name).read_text() for name in ("judge.py", "probe.py"))
+    source = "".join(
+        (ROOT / "central" / "doctor" / name).read_text() for name in ("judge.py", "servers.py", "probe.py")
+    )
     for check in DOCUMENTED:
         name = check.removeprefix("database ").removeprefix("clock of ")
         assert name in source, check
