@@ -98,7 +98,7 @@ class Settings:
         tuple[tuple[str, int | None], ...],
         own.hosts,
         "Several database servers instead of `DB_HOST`, `host` or `host:port`, separated by commas. The first that "
-        "is a healthy primary is used, and the next one takes over when it is one no longer.",
+        "is a healthy primary is used, and the next one takes over when it is no longer healthy.",
     ] = ()
     db_port: Annotated[
         int,
