@@ -80,8 +80,8 @@ class Settings:
     host_tags: Annotated[
         tuple[Pair, ...],
         own.host_tags,
-        "Tags that the agent adds to everything, such as `env:prod,host:web-1`. If a line has the same key, the line's value "
-        "counts.",
+        "Tags that the agent adds to everything, such as `env:prod,host:web-1`. If a line has the same key, the line's "
+        "value counts.",
     ] = ()
     gauges: Annotated[
         str,
