@@ -12,7 +12,7 @@ import asyncio
 import os
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 import structlog
@@ -82,15 +82,15 @@ async def locked(
         if not lock_holder.locks_reads_alone:
             yield
             return
-        async with _claimed(connect, wait_seconds):
+        async with claimed(connect, wait_seconds):
             yield
     finally:
         lock_holder.close()
 
 
 @asynccontextmanager
-async def _claimed(connect: Callable[[], Awaitable[Connection]], seconds: float) -> AsyncIterator[None]:
-    """Hold the row that all nodes see."""
+async def claimed(connect: Callable[[], Awaitable[Connection]], seconds: float) -> AsyncIterator[None]:
+    """Hold the row that all nodes see. Raises StoreUnavailable if another process holds it for ``seconds``."""
     owner = os.urandom(16).hex()
     connection = await connect()
     try:
@@ -102,8 +102,11 @@ async def _claimed(connect: Callable[[], Awaitable[Connection]], seconds: float)
                 raise StoreUnavailable("another process is still migrating the database, through another node")
             _log.info("waiting_for_another_process_that_migrates")
             await asyncio.sleep(_CLAIM_PAUSE)
-        yield
-        await connection.change("DELETE FROM lock_claims WHERE name = %s AND owner = %s", (LOCK, owner))
+        try:
+            yield
+        finally:
+            with suppress(StoreError):  # then it holds for a minute, as after a kill
+                await connection.change("DELETE FROM lock_claims WHERE name = %s AND owner = %s", (LOCK, owner))
     finally:
         connection.close()
 

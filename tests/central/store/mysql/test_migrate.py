@@ -8,7 +8,7 @@ import pytest
 from central.store.base import StoreUnavailable
 from central.store.migrations import MigrationError, load
 from central.store.mysql.connection import Connection, Server, Session, connect
-from central.store.mysql.migrate import LOCK, migrate, split
+from central.store.mysql.migrate import LOCK, claimed, migrate, split
 from central.store.mysql.names import take_lock
 from central.store.mysql.store import MySQLStore
 from tests.central.mysql_help import opened, server_of
@@ -74,6 +74,22 @@ async def test_a_process_that_finds_another_migrating_for_too_long_says_so(conne
         await migrate(connecting, NOW, wait_seconds=0)
     keeper.close()
     assert await migrate(connecting, NOW) == []
+
+
+async def test_the_row_that_all_nodes_see_keeps_others_out(
+    mariadb: MariaDB, database: str, connecting: Connect
+) -> None:
+    with pytest.raises(ZeroDivisionError):
+        async with claimed(connecting, 0):
+            with pytest.raises(StoreUnavailable, match="through another node"):
+                async with claimed(connecting, 0):
+                    pass
+            raise ZeroDivisionError
+    async with claimed(connecting, 0):
+        mariadb.run("UPDATE lock_claims SET at = NOW() - INTERVAL 60 SECOND", database)
+        async with claimed(connecting, 0):  # a process that died left it
+            pass
+    assert mariadb.run("SELECT COUNT(*) FROM lock_claims", database) == ((0,),)
 
 
 @pytest.mark.parametrize(
