@@ -44,6 +44,8 @@ from central.web.agents import AgentEndpoints
 from central.web.bodies import BODY_SECONDS, Bodies
 from central.web.connections import ConnectionBounds, Connections, within_descriptors
 from central.web.counts import RequestCounts
+from central.web.export import EXPORTS, ExportEndpoint, ExportParts
+from central.web.export import SLOTS as EXPORT_SLOTS
 from central.web.gate import Gate
 from central.web.graphite import GraphiteEndpoints
 from central.web.graphite_render import DrawingParts, GraphiteDrawing
@@ -265,6 +267,11 @@ def _endpoints(
         ),
         queries=QueryEndpoints(store, names, core.retention, redis.spill, slots, finder, outside.clock),
         listing=ListEndpoint(store, finder, core.retention, slots, outside.clock),
+        export=ExportEndpoint(
+            ExportParts(store, names, finder, core.retention, slots, outside.clock),
+            settings.data_dir,
+            FairSlots(EXPORTS, EXPORT_SLOTS, counts.busy),
+        ),
         series=SeriesEndpoints(store, names, commits, slots),
         graphite=GraphiteEndpoints(store, finder, bodies, slots),
         drawing=GraphiteDrawing(DrawingParts(store, finder, core.retention, bodies, slots, outside.clock)),

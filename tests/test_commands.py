@@ -24,6 +24,7 @@ ARGUMENTS = {
     "rotate": ["1"],
     "change": ["1", "--rate-limit", "5"],
     "query": ["a"],
+    "export": ["a", "--start", "-1h", "-o", "a.parquet"],
     "completion": ["zsh"],
     "backup": ["a.duckdb"],
     "send": ["a:1|c"],

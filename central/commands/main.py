@@ -12,6 +12,7 @@ import click
 from central.commands.agents import agents
 from central.commands.asking import anywhere, ask, fail, settings_of_environment
 from central.commands.completion import completion
+from central.commands.export import export
 from central.commands.keys import keys
 from central.commands.mcp import mcp
 from central.commands.names import names
@@ -71,7 +72,7 @@ def main() -> None:
     """
 
 
-for _command in (agents, completion, doctor, keys, mcp, names, query):
+for _command in (agents, completion, doctor, export, keys, mcp, names, query):
     main.add_command(_command)
 
 

@@ -85,11 +85,7 @@ def query(**options: Any) -> None:
 
 def _parameters(options: Mapping[str, Any]) -> dict[str, str]:
     """The parameters of the request. Raises BadParameter for a time that is none."""
-    names = split_names(options["names"])
-    patterns, plain = [one for one in names if is_pattern(one)], [one for one in names if not is_pattern(one)]
-    parameters = {"name": ",".join(plain)} if plain or not patterns else {}
-    if patterns:
-        parameters["match"] = patterns[0] if len(patterns) == 1 else f"{{{','.join(patterns)}}}"
+    parameters = names_and_pattern(options["names"])
     asked = {name: options[name] for name in ("operation", FRACTION_BELOW) if options[name] is not None}
     parameters |= asked or {"operation": "sum"}
     parameters["window"] = options["window"]
@@ -101,6 +97,16 @@ def _parameters(options: Mapping[str, Any]) -> dict[str, str]:
         # A relative time goes as it is: the service begins at the start of a window.
         parameters[bound] = options[bound] if relative_time(options[bound], 0) is not None else absolute
     return parameters | {name: options[name] for name in _AS_GIVEN if options[name] is not None}
+
+
+def names_and_pattern(text: str) -> dict[str, str]:
+    """The parameters for names and patterns with commas between."""
+    names = split_names(text)
+    patterns, plain = [one for one in names if is_pattern(one)], [one for one in names if not is_pattern(one)]
+    parameters = {"name": ",".join(plain)} if plain or not patterns else {}
+    if patterns:
+        parameters["match"] = patterns[0] if len(patterns) == 1 else f"{{{','.join(patterns)}}}"
+    return parameters
 
 
 def _show(answer: Mapping[str, Any]) -> None:

@@ -131,6 +131,36 @@ def parse_query(parameters: Mapping[str, str], now: float, start_of_window: Star
     return Query(names, columns, window, start, end, fill, form, zone, fraction_below, *chosen, top, globs)
 
 
+class Export(NamedTuple):
+    """A checked export over [start, end) in whole seconds, of names and of the names that patterns mean."""
+
+    names: tuple[str, ...]
+    globs: tuple[Glob, ...] | None
+    window: str
+    start: int
+    end: int
+
+    @property
+    def seconds(self) -> int:
+        """The window in seconds."""
+        return WINDOWS[self.window]
+
+
+def parse_export(parameters: Mapping[str, str], now: float, start_of_window: StartOfWindow) -> Export:
+    """Check the parameters of an export. An end in the future becomes now. Raises ApiError 400."""
+    check_known(parameters, frozenset({"name", "match", "window", "start", "end"}))
+    globs = tuple(parsed("match", parameters["match"], parse_match)) if "match" in parameters else None
+    names = _names(_required(parameters, "name")) if "name" in parameters or globs is None else ()
+    if len(names) > MOST_MATCHED:
+        raise fault("name", f"name: an export may be of {MOST_MATCHED:,} names")
+    window = _choice(parameters, "window", tuple(WINDOWS)) if "window" in parameters else "1m"
+    start = _exact_time(parameters, "start", now, lambda moment: start_of_window(moment, WINDOWS[window], None))
+    end = _exact_time(parameters, "end", now, int)
+    if start >= end:
+        raise fault("end", "end must be later than start; the range is start <= time < end")
+    return Export(names, globs, window, first_second(start), min(first_second(end), int(now) + 86_400))
+
+
 def with_matched(query: Query, kinds: Mapping[str, Kind]) -> Query:
     """The query with the names that its patterns mean, in order, behind those that it names.
 

@@ -28,6 +28,7 @@ from central.write.group_commit import GroupCommit
 BACKUPS: Final = "backups"
 SLOTS: Final = SlotBounds(at_once=1, of_one_key=1, waiting=1, waiting_of_one_key=1)
 """One backup at a time, because it takes as much disk space as the store."""
+BINARY: Final = "application/octet-stream"
 _CHUNK: Final = 1 << 20
 _log = structlog.get_logger(__name__)
 
@@ -72,7 +73,7 @@ class BackupEndpoint:
 
     def behind(self, gate: Gate) -> Handler:
         """The handler of GET /api/admin/backup. The gate checks the request first; then this sends a stream."""
-        checked_by = gate("admin", _pass)
+        checked_by = gate("admin", passed)
 
         async def handle(request: web.Request) -> web.StreamResponse:
             checked = await checked_by(request)
@@ -83,7 +84,7 @@ class BackupEndpoint:
                 target = self.data_dir / f"backup-{secrets.token_hex(8)}.tmp"
                 try:
                     await asked(self.store.backup(target))
-                    return await _stream(request, target, checked.headers)
+                    return await stream(request, target, {**checked.headers, "Content-Type": BINARY})
                 finally:
                     for left in self.data_dir.glob(f"{target.name}*"):
                         left.unlink(missing_ok=True)
@@ -91,7 +92,8 @@ class BackupEndpoint:
         return handle
 
 
-async def _pass(_: web.Request, key: Key) -> Answer:
+async def passed(_: web.Request, key: Key) -> Answer:
+    """The endpoint of a gate whose caller sends the answer itself."""
     return Answer(200, b"", {})
 
 
@@ -106,10 +108,9 @@ async def _taken(request: web.Request, written: Awaitable[None]) -> None:
         raise ConnectionError("the answer is not read") from None
 
 
-async def _stream(request: web.Request, path: Path, limits: Mapping[str, str]) -> web.StreamResponse:
-    """Send the file. ``limits`` are the rate limit headers from the gate's check."""
-    headers = {**limits, "Content-Type": "application/octet-stream", HEADER: current_id() or ""}
-    response = web.StreamResponse(headers=headers)
+async def stream(request: web.Request, path: Path, headers: Mapping[str, str]) -> web.StreamResponse:
+    """Send the file. ``headers`` hold the rate limit of the gate's check."""
+    response = web.StreamResponse(headers={**headers, HEADER: current_id() or ""})
     with path.open("rb") as file:
         response.content_length = os.fstat(file.fileno()).st_size
         await response.prepare(request)

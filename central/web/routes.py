@@ -14,6 +14,7 @@ from central.web import retention, static_page
 from central.web.admin import BackupEndpoint, MetricEndpoints
 from central.web.agents import AgentEndpoints
 from central.web.bodies import Bodies
+from central.web.export import ExportEndpoint
 from central.web.gate import Endpoint, Gate
 from central.web.graphite import GraphiteEndpoints
 from central.web.graphite_render import GraphiteDrawing
@@ -35,6 +36,7 @@ class Endpoints:
     ingest: IngestEndpoints
     queries: QueryEndpoints
     listing: ListEndpoint
+    export: ExportEndpoint
     series: SeriesEndpoints
     graphite: GraphiteEndpoints
     drawing: GraphiteDrawing
@@ -72,6 +74,7 @@ def _add_metrics(route: web.UrlDispatcher, endpoints: Endpoints, gate: Gate) -> 
         route.add_post(f"/api/metrics/{kind}", gate("ingest", ingest.single(kind)))
     route.add_post("/api/metrics/batch", gate("ingest", ingest.batch))
     route.add_get("/api/metrics/aggregate", gate("query", queries.aggregate))
+    route.add_get("/api/metrics/export", endpoints.export.behind(gate), allow_head=False)
     route.add_get("/api/metrics", gate("query", endpoints.listing.answer))
     route.add_get("/api/metrics/{name}/tags", gate("query", endpoints.series.keys))
     route.add_get("/api/metrics/{name}/tags/{key:.+}", gate("query", endpoints.series.values))

@@ -7,6 +7,7 @@ from central.web.openapi import components
 from central.web.openapi.agents import agent_endpoints
 from central.web.openapi.components import Json, ref, schema, success
 from central.web.openapi.endpoint import Endpoint, body_of, json_answer, optional, parameter
+from central.web.openapi.export import export
 from central.web.openapi.graphite import graphite_endpoints
 from central.web.openapi.graphite_render import drawing_endpoints
 from central.web.openapi.query import aggregate, list_metrics
@@ -36,7 +37,7 @@ _admin: Final = partial(Endpoint, "Admin", scope="admin")
 
 def endpoints() -> list[Endpoint]:
     """All endpoints, in the order of the reference."""
-    reads = (aggregate(), list_metrics(), *series_endpoints(), *graphite_endpoints(), *drawing_endpoints())
+    reads = (aggregate(), list_metrics(), export(), *series_endpoints(), *graphite_endpoints(), *drawing_endpoints())
     return [*_ingest(), *reads, *_keys(), *agent_endpoints(), *_upkeep(), *_retention(), *_service()]
 
 

@@ -1,0 +1,50 @@
+"""``fiesta-central export``: windows of names as a Parquet file."""
+
+from pathlib import Path
+from typing import Final
+
+import click
+
+from central.commands.asking import anywhere, ask, fail
+from central.commands.names import complete_names
+from central.commands.query import names_and_pattern
+from central.store.plan import WINDOWS
+
+_SECONDS: Final = 600.0
+
+
+@click.command()
+@click.argument("names", shell_complete=complete_names)
+@click.option("--start", required=True, help="ISO 8601 time, or before now: -1h, -7d.")
+@click.option("--end", default="now", show_default=True, help="The end of the range, as --start; not included.")
+@click.option("--window", type=click.Choice(list(WINDOWS)), default="1m", show_default=True, help="Width of a window.")
+@click.option(
+    "-o", "--output", "file", required=True, type=click.Path(dir_okay=False, path_type=Path), help="The new file."
+)
+@anywhere
+def export(names: str, start: str, end: str, window: str, file: Path) -> None:
+    """Write count, sum, min and max of NAMES by window into a Parquet file, exact to the last digit.
+
+    NAMES is one name or pattern (shop.*), or several separated by commas. The file must not exist. It is written whole
+    or not at all. The progress is on stderr.
+
+    \b
+    Examples:
+      fiesta-central export 'shop.*' --start -7d -o shop.parquet
+      fiesta-central export api.requests --start 2026-02-01 --end 2026-03-01 --window 1h -o february.parquet
+    """
+    from urllib.parse import urlencode
+
+    from central.commands.progress import copying
+
+    query = urlencode({**names_and_pattern(names), "start": start, "end": end, "window": window})
+    try:
+        size = ask(
+            lambda client: client.download(f"/api/metrics/export?{query}", file, copying),
+            timeout=_SECONDS,
+        )
+    except FileExistsError:
+        fail(f"{file} exists already: name a new file, or move it away")
+    except OSError as error:
+        fail(f"{file} cannot be written: {error.strerror}")
+    click.echo(f"{size:,} bytes written to {file}", err=True)
