@@ -172,6 +172,17 @@ def percentile_of(_: Range, lines: list[Line], n: float, interpolate: bool = Fal
     return [Line(name, span.start, span.step, percentile(values, n, interpolate=interpolate), name, common_tags(lines))]
 
 
+def n_percentile(_: Range, lines: list[Line], n: float) -> list[Line]:
+    """For each line with numbers, their percentile as a constant line."""
+    if not 0 < n <= 100:
+        raise TargetError("nPercentile: n must be above 0 and at most 100")
+    return [
+        line.called(f"nPercentile({line.name}, {n:g})", np.full(len(line.values), percentile(line.values[None], n)[0]))
+        for line in lines
+        if not np.isnan(line.values).all()
+    ]
+
+
 def percentile(values: Numbers, n: float, *, interpolate: bool = False) -> Numbers:
     """The percentile of each row, by the rank n/100 * (count + 1) of NIST's handbook."""
     ordered = np.sort(values, axis=-1)  # NaN comes last
@@ -243,6 +254,7 @@ FUNCTIONS: Final = (
         [LINES, Parameter("n", "float"), Parameter("interpolate", "boolean", default=False)],
         percentile_of,
     ),
+    Function("nPercentile", GROUP, [LINES, Parameter("n", "float")], n_percentile),
     Function("group", GROUP, [ALL_LINES], gathered),
     Function("fallbackSeries", GROUP, [LINES, Parameter("fallback", "seriesList")], fallback),
 )

@@ -31,6 +31,11 @@ def alias_by_metric(_: Range, lines: list[Line]) -> list[Line]:
     return [replace(line, name=path_of(line).rpartition(".")[2]) for line in lines]
 
 
+def substr(_: Range, lines: list[Line], start: int = 0, stop: int = 0) -> list[Line]:
+    """The lines under the nodes of their paths from ``start`` to before ``stop``; 0 is the end."""
+    return [replace(line, name=".".join(path_of(line).split(".")[start : stop or None])) for line in lines]
+
+
 def alias_sub(_: Range, lines: list[Line], search: str, replacement: str) -> list[Line]:
     r"""The names with a replacement for each match of a regular expression; \1 is what its first group matched."""
     try:
@@ -51,5 +56,6 @@ FUNCTIONS: Final = (
     Function("aliasByNode", GROUP, [LINES, _NODES], alias_by_node),
     Function("aliasByTags", GROUP, [LINES, _NODES], alias_by_node),
     Function("aliasByMetric", GROUP, [LINES], alias_by_metric),
+    Function("substr", GROUP, [LINES, Parameter("start", "integer", 0), Parameter("stop", "integer", 0)], substr),
     Function("aliasSub", GROUP, [LINES, Parameter("search", "string"), Parameter("replace", "string")], alias_sub),
 )

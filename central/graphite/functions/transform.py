@@ -120,6 +120,13 @@ def _known(values: Numbers) -> Numbers:
     return (~np.isnan(values)).astype(np.float64)
 
 
+def _changed(values: Numbers) -> Numbers:
+    """1 where a number differs from the latest one before it."""
+    before = np.r_[np.nan, _filled(values, np.inf)[:-1]]
+    made: Numbers = (~np.isnan(values) & ~np.isnan(before) & (values != before)).astype(np.float64)
+    return made
+
+
 def _integral(values: Numbers) -> Numbers:
     return np.where(np.isnan(values), np.nan, np.cumsum(np.nan_to_num(values, nan=0.0)))
 
@@ -155,6 +162,7 @@ FUNCTIONS: Final = (
             ("offsetToZero", [LINES], _to_zero, "The least number is 0."),
             ("derivative", [LINES], _differences, "The difference from the number before."),
             ("integral", [LINES], _integral, "The sum of all numbers so far."),
+            ("changed", [LINES], _changed, "1 where a number differs from the one before, else 0."),
             ("isNonNull", [LINES], _known, "1 for a number and 0 for none."),
             ("transformNull", _number("default", 0.0), lambda values, by: np.where(np.isnan(values), by, values),
              "A number in place of none."),
