@@ -129,7 +129,7 @@ class Settings:
         tuple[tuple[str, int | None], ...],
         own.hosts,
         "Redis Sentinels instead of `REDIS_HOST`, `host` or `host:port`, separated by commas. The port is 26379 unless "
-        "you say otherwise. They know the primary, also after a fail-over.",
+        "you say otherwise. They know the primary, even after a fail-over.",
     ] = ()
     redis_sentinel_master: Annotated[str | None, rules.text, "The name of the primary at the sentinels."] = None
     redis_port: Annotated[int, rules.whole(1, 65_535), "The port of the Redis server."] = 6_379

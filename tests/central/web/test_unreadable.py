@@ -146,7 +146,7 @@ async def test_failed_handshakes_are_counted_by_reason_and_logged(
 
 
 def test_every_reason_is_documented_and_no_other() -> None:
-    page = (ROOT / "docs" / "metrics.md").read_text().partition("## What was no request")[2]
+    page = (ROOT / "docs" / "metrics.md").read_text().partition("## Broken requests and handshakes")[2]
     _, http, tls = re.split(r"\| `fiesta_\w+_total` \|", page)
     for part, known in (
         (http, {server.TLS, server.EXPECT, *dict(server.KINDS).values()}),
