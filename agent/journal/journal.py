@@ -78,6 +78,7 @@ class Journal:
         """How many bytes of each place may be in the memory of the process."""
         self._generation = 0
         self._place = 0
+        self._about: About | None = None
         self._rules = b""
         """The rules by which lines are named, when they are not those of the start."""
         self._quiet = 0
@@ -85,15 +86,11 @@ class Journal:
 
     def open(self, boot: str, options: AggregateOptions) -> None:
         """Make a new file, in place of an earlier one. Raises nothing: see ``why_not``."""
-        if self._core is None:
-            return
-        try:
-            if not boot:
-                raise ValueError("this system does not say when it was booted")
-            self._make(self._core, About(boot, options))
-        except (OSError, ValueError) as error:
-            self._release_file()
-            self._stop(str(getattr(error, "strerror", None) or error))
+        if self._core is not None and not boot:
+            self._stop("this system does not say when it was booted")
+        elif self._core is not None:
+            self._about = About(boot, options)
+            self._try_make(self._core, self._about)
 
     def turn(self, start: int, base: float) -> OpenedWindow:
         """What is read from now on belongs to a new window, which starts at ``start`` under the clock's ``base``.
@@ -101,7 +98,9 @@ class Journal:
         The place of the last but one window is used again, whether it was released or not.
         """
         window_id = secrets.token_hex(12)
-        if not self._blocks or self._core is None:
+        if self._core is None or self._about is None:
+            return OpenedWindow(0, window_id)
+        if not self._blocks and not self._try_make(self._core, self._about):
             return OpenedWindow(0, window_id)
         if not self.why_not:
             self._quiet = max(0, self._quiet - 1)
@@ -170,6 +169,18 @@ class Journal:
         with suppress(OSError):
             self._path.unlink(missing_ok=True)
         self._release_file()
+
+    def _try_make(self, core: "Core", about: About) -> bool:
+        """Make the file. Returns False when that failed; each window tries again."""
+        try:
+            self._make(core, about)
+        except (OSError, ValueError) as error:
+            self._release_file()
+            with suppress(OSError):
+                self._path.unlink()
+            self._stop(str(getattr(error, "strerror", None) or error))
+            return False
+        return True
 
     def _make(self, core: "Core", about: About) -> None:
         text = layout.encode_about(about)

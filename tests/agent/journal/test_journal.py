@@ -121,11 +121,28 @@ def test_without_a_journal_the_agent_works(tmp_path: Path, spoil: Any, boot: str
     journal.close()
 
 
-def test_without_room_for_the_first_step_there_is_no_journal(tmp_path: Path) -> None:
-    assert CORE is not None
-    journal = Journal(tmp_path / "journal", CORE(lambda *_: (0, None)), Log(), JournalRoom(allocate=refuse))
-    journal.open("boot", Life(tmp_path, {}).options)
-    assert (journal.turn(0, 0.0).generation, journal.why_not) == (0, "No space left on device")
+def test_without_room_there_is_no_journal_until_a_window_begins_with_room(tmp_path: Path) -> None:
+    faults = [True, True, False, False, False]
+
+    def allocate(descriptor: int, offset: int, length: int) -> None:
+        if faults.pop(0):
+            refuse()
+
+    async def lives() -> None:
+        life = await a_life(tmp_path, JournalRoom(8 * MIB, 8 * MIB, allocate))
+        assert life.journal.why_not == "No space left on device"
+        assert not (tmp_path / "journal").exists()
+        life.read(b"a:1|c")
+        await life.close_window()
+        assert life.journal.why_not == ""
+        life.read(b"a:2|c")
+        life.killed()
+        life = await a_life(tmp_path)
+        assert life.ledger.recovered == 2
+        assert sum_of(tmp_path, "a") == 3
+        life.killed()
+
+    asyncio.run(lives())
 
 
 def test_without_the_core_there_is_no_journal_and_nothing_is_said(tmp_path: Path) -> None:
