@@ -46,6 +46,12 @@ class Tier:
             pass
 
     @staticmethod
+    async def follow(server: RedisServer, primary: RedisServer) -> None:
+        """Let one follow the other at once. The sentinel does it too, within ten seconds."""
+        await server.client.execute_command("REPLICAOF", "127.0.0.1", primary.port)
+        await Tier.until_followed(primary)
+
+    @staticmethod
     async def until_followed(server: RedisServer) -> None:
         """Return once a replica follows this server."""
         while (await server.client.info("replication")).get("slave0", {}).get("state") != "online":
@@ -59,8 +65,7 @@ async def redis_tier(folder: Path) -> AsyncIterator[Tier]:
         own = {"masterauth": PASSWORD, "repl_diskless_sync_delay": "0"}
         primary = await stack.enter_async_context(redis_server(folder / "primary", **own))
         replica = await stack.enter_async_context(redis_server(folder / "replica", **own))
-        await replica.client.execute_command("REPLICAOF", "127.0.0.1", primary.port)
-        await Tier.until_followed(primary)
+        await Tier.follow(replica, primary)
         port = free_port()
         config = folder / "sentinel.conf"
         config.write_text(

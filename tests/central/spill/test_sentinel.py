@@ -65,8 +65,8 @@ async def test_a_fail_over_to_a_replica_that_lagged_loses_nothing(tier: Tier) ->
             after = entries[-1].id
             found |= {decode(entry.content).id for entry in entries}
         assert kept - found == set()
-        await tier.primary.start()  # the sentinel makes it a replica
-        await tier.until_followed(tier.replica)
+        await tier.primary.start()
+        await tier.follow(tier.primary, tier.replica)
         await spill.put(group())
 
 
@@ -99,7 +99,7 @@ async def test_a_service_finds_its_redis_by_the_sentinels(tier: Tier, tmp_path: 
         assert (ready.status, ready.json["dependencies"]["redis"]) == (200, "ok")
         await tier.sentinel.execute_command("SENTINEL", "FAILOVER", "metrics")
         await tier.until_primary(tier.replica)
-        await tier.until_followed(tier.replica)
+        await tier.follow(tier.primary, tier.replica)
         async with asyncio.timeout(60):
             while (await central.ask("GET", "/ready")).json["dependencies"]["redis"] != "ok":
                 await tier.sentinel.ping()
