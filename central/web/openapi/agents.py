@@ -29,7 +29,7 @@ _EXAMPLE: Final[Json] = {
     "spool_batches": 1,
     "spool_bytes": 2210,
     "clock_ahead": 0.4,
-    "dropped": {"bad_value": 1},
+    "dropped": {"bad_number": 1},
     "lost": {"kernel_drops": 3},
     "points_heard": 96,
     "points_answered": 96,
