@@ -118,6 +118,7 @@ async def test_processes_that_start_at_once_on_two_nodes_migrate_in_turn(nodes: 
     first, second = nodes.nodes
     for round_ in range(2):
         with first.database(f"start{round_}") as made:
+            nodes.until_applied(second)
             stores = [MySQLStore(server_of(node, made)) for node in (first, second, first, second)]
             try:
                 await asyncio.gather(*(store.open() for store in stores))
