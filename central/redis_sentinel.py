@@ -5,6 +5,7 @@ from typing import Any
 
 import redis
 from redis.asyncio import Connection, Sentinel, SSLConnection
+from redis.asyncio.connection import AbstractConnection
 
 Find = Callable[[], Awaitable[tuple[str, int]]]
 
@@ -15,7 +16,7 @@ class Sentinels:
     def __init__(self, sentinels: Sequence[tuple[str, int]], master: str, **options: Any) -> None:
         """``options`` are those of a connection, such as TLS."""
         self._master = master
-        self._asked = Sentinel(sentinels, sentinel_kwargs={"protocol": 2, **options})  # type: ignore[no-untyped-call]
+        self._asked = Sentinel(sentinels, sentinel_kwargs={"protocol": 2, **options})  # type: ignore[no-untyped-call] # redis gives it no types
 
     async def primary(self) -> tuple[str, int]:
         """Host and port. Raises redis.ConnectionError if no sentinel knows a primary that is up."""
@@ -28,8 +29,11 @@ class Sentinels:
             await sentinel.aclose()
 
 
-class _Finding:
+class _Finding(AbstractConnection):
     """Looks for the primary before it connects."""
+
+    host: str
+    port: int
 
     def __init__(self, *, find: Find, **options: Any) -> None:
         super().__init__(**options)
@@ -37,16 +41,16 @@ class _Finding:
 
     async def connect(self) -> None:
         """Connect to the primary, or stay connected."""
-        if not self.is_connected:  # type: ignore[attr-defined] # the classes below have it
+        if not self.is_connected:
             self.host, self.port = await self._find()
-        await super().connect()  # type: ignore[misc]
+        await super().connect()  # type: ignore[no-untyped-call] # redis gives it no types
 
     async def read_response(self, *arguments: Any, **options: Any) -> Any:
         """The server's answer. A primary that has become a replica is left."""
         try:
-            return await super().read_response(*arguments, **options)  # type: ignore[misc]
+            return await super().read_response(*arguments, **options)
         except redis.ReadOnlyError:
-            await self.disconnect()  # type: ignore[attr-defined]
+            await self.disconnect()
             raise
 
 

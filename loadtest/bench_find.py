@@ -17,11 +17,11 @@ from urllib.parse import quote
 import duckdb
 
 from central.store.duck.store import FILE_NAME, DuckStore
-from central.store.mysql.connection import Server as Address
 from central.store.mysql.store import MySQLStore
 from loadtest import paced
 from loadtest.report import Line, show
 from loadtest.servers import Server, central
+from tests.central.mysql_help import environ_of, server_of
 from tests.servers import MariaDB
 
 SITES, SERVICES, HOSTS, METRICS = 10, 100, 100, 10
@@ -81,7 +81,7 @@ async def make_duckdb(folder: Path) -> None:
 async def make_mysql(mariadb: MariaDB) -> None:
     """A database with the names."""
     mariadb.run(f"CREATE DATABASE {DATABASE}")
-    store = MySQLStore(Address(mariadb.host, mariadb.port, DATABASE, mariadb.user))
+    store = MySQLStore(server_of(mariadb, DATABASE))
     await store.open()
     await store.close()
     with mariadb.connect(DATABASE) as connection, connection.cursor() as cursor:
@@ -108,8 +108,7 @@ def serving(store: str, folder: Path) -> Iterator[Server]:
     mariadb.start()
     try:
         asyncio.run(make_mysql(mariadb))
-        settings = {"DB_CONNECTION": "mysql", "DB_PORT": str(mariadb.port), "DB_DATABASE": DATABASE}
-        with central(folder / "data", {**settings, "DB_USERNAME": mariadb.user}) as server:
+        with central(folder / "data", environ_of(mariadb, DATABASE)) as server:
             yield server
     finally:
         mariadb.stop()

@@ -14,6 +14,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.parse import quote, urlencode
@@ -22,7 +23,6 @@ from urllib.request import Request, urlopen
 from central.store.base import Caps, Group, NewName, Row
 from central.store.duck.store import DuckStore
 from central.store.folding import DELAY_SECONDS, SPAN, HistogramFold
-from central.store.mysql.connection import Server as Address
 from central.store.mysql.store import MySQLStore
 from central.store.series import NewSeries, SeriesCaps
 from loadtest import paced
@@ -31,6 +31,7 @@ from loadtest.servers import Server, central
 from protocol.histogram import bucket_of, encode
 from protocol.numbers import UNIT
 from protocol.times import format_time
+from tests.central.mysql_help import environ_of, server_of
 from tests.servers import MariaDB
 
 HOUR, DAY = 3_600, 86_400
@@ -121,7 +122,7 @@ async def fill(store: Store, today: int) -> None:
         await put(store, timings(random_of, many, ids[user * ENDPOINTS + 1], hour, 5), today)
     await store.tidy(idle=True)
     for end in range(today - MINUTES * 60 + SPAN, today + SPAN, SPAN):
-        await HistogramFold(store.folding, lambda end=end: min(end, today) + DELAY_SECONDS, at_once).round()  # type: ignore[misc]
+        await HistogramFold(store.folding, partial(float, min(end, today) + DELAY_SECONDS), at_once).round()
 
 
 async def at_once() -> None:
@@ -184,10 +185,8 @@ def serving(store: str, folder: Path, today: int) -> Iterator[Server]:
     mariadb.start()
     try:
         mariadb.run(f"CREATE DATABASE {DATABASE}")
-        address = Address(mariadb.host, mariadb.port, DATABASE, mariadb.user)
-        asyncio.run(make(lambda: MySQLStore(address), today))
-        settings = {"DB_CONNECTION": "mysql", "DB_PORT": str(mariadb.port), "DB_DATABASE": DATABASE}
-        with central(folder / "data", {**settings, "DB_USERNAME": mariadb.user}) as server:
+        asyncio.run(make(lambda: MySQLStore(server_of(mariadb, DATABASE)), today))
+        with central(folder / "data", environ_of(mariadb, DATABASE)) as server:
             yield server
     finally:
         mariadb.stop()

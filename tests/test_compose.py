@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml  # type: ignore[import-untyped] # it ships no types
+import yaml
 
 from agent.settings import load_settings as load_agent_settings
 from tests.every_setting import AGENT, CENTRAL

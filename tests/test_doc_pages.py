@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-import yaml  # type: ignore[import-untyped] # it ships no types
+import yaml
 
 from tests.doc_pages import DATA, ROOT, RUNNABLE, Block, anchors, blocks, links, pages
 

@@ -10,8 +10,8 @@ import tomllib
 from importlib.metadata import version
 from pathlib import Path
 
-import aiomysql  # type: ignore[import-untyped] # it ships no types
-import aiomysql.connection  # type: ignore[import-untyped]
+import aiomysql
+import aiomysql.connection
 import pytest
 from aiohttp import http_exceptions, web
 from packaging.requirements import Requirement

@@ -8,7 +8,7 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-import yaml  # type: ignore[import-untyped] # it ships no types
+import yaml
 
 ROOT = Path(__file__).parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())

@@ -44,7 +44,7 @@ class LeftJournal:
         if len(map_) < layout.RECORDS:
             raise ValueError("is too short")
         self._words = memoryview(map_)[: layout.WORDS * 8].cast("Q")
-        self._blocks = layout.blocks(self._words)
+        self._blocks: tuple[layout.Block, ...] = layout.blocks(self._words)
         if self._words[layout.MAGIC_WORD] != layout.MAGIC:
             raise ValueError("is not a journal of this version")
         about: About = layout.decode_about(map_[layout.ABOUT : layout.ABOUT + layout.ABOUT_BYTES])
@@ -104,7 +104,7 @@ class LeftJournal:
 
     def close(self) -> None:
         """Let go of the file."""
-        self._blocks = ()  # type: ignore[assignment]
+        self._blocks = ()
         self._words.release()
         self._map.close()
 

@@ -1,6 +1,5 @@
 """``fiesta-central mcp``: a server for assistants, on standard input and output."""
 
-import os
 from collections.abc import AsyncIterator
 
 import click
@@ -30,8 +29,7 @@ def mcp() -> None:
         service = target()
     except ClientError as error:
         fail(str(error))
-    here = not service.url_source and not os.environ.get("METRICS_URL")
-    make_server(Client(service), _findings if here else None).run()
+    make_server(Client(service), None if service.url_source else _findings).run()
 
 
 async def _findings() -> AsyncIterator[tuple[str, ...]]:

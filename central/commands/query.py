@@ -3,7 +3,8 @@
 import sys
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -14,6 +15,9 @@ from central.query.parameters import FILLS, zone_of
 from central.query.relative_time import relative_time, resolve_time
 from central.store.plan import WINDOWS
 from runtime.redact import one_line
+
+if TYPE_CHECKING:
+    from central.client import Client
 
 WATCH_SECONDS: Final = 5.0
 _PATH: Final = "/api/metrics/aggregate"
@@ -80,7 +84,7 @@ def query(**options: Any) -> None:
     if options["raw"]:
         click.echo(ask(lambda client: client.get_text(_PATH, parameters)))
     else:
-        _show(ask(lambda client: client.get(_PATH, parameters)))
+        _show(ask(partial(_answer, parameters)))
 
 
 def _parameters(options: Mapping[str, Any]) -> dict[str, str]:
@@ -109,6 +113,10 @@ def names_and_pattern(text: str) -> dict[str, str]:
     return parameters
 
 
+def _answer(parameters: Mapping[str, str], client: "Client") -> Any:
+    return client.get(_PATH, parameters)
+
+
 def _show(answer: Mapping[str, Any]) -> None:
     from rich.console import Console
 
@@ -127,7 +135,7 @@ def _watch(parameters: Callable[[], dict[str, str]]) -> None:
         while True:
             asked = parameters()
             try:
-                answer = ask_or_raise(lambda client: client.get(_PATH, asked))  # noqa: B023 # it is called at once
+                answer = ask_or_raise(partial(_answer, asked))
             except ClientError as error:
                 click.echo(f"Error: {one_line(str(error))}", err=True)
             else:

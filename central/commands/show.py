@@ -9,7 +9,7 @@ from string import ascii_letters
 from typing import Any, Final, NamedTuple
 from zoneinfo import ZoneInfo
 
-import plotext  # type: ignore[import-untyped] # it ships no types; draw() alone uses it
+import plotext  # draw() alone uses it
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import pymysql  # type: ignore[import-untyped]
+import pymysql
 
 from central.store.base import Group, OutcomeUnknown, Store
 from central.store.mysql.connection import Connection, Lost, Server

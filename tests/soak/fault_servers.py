@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
-import pymysql  # type: ignore[import-untyped]
+import pymysql
 
 from tests.redis_server import RedisServer
 from tests.servers import MariaDB

@@ -1,6 +1,7 @@
 """Agents in MySQL."""
 
 from collections.abc import Sequence
+from functools import partial
 
 from central.store.agents import AgentRow
 from central.store.mysql.connection import Connection
@@ -22,7 +23,7 @@ class MySQLAgents:
         ordered = sorted(rows)
         for first in range(0, len(ordered), _AT_ONCE):
             some = ordered[first : first + _AT_ONCE]
-            await self._writers.change(lambda connection, some=some: _note(connection, some))  # type: ignore[misc]
+            await self._writers.change(partial(_note, rows=some))
         await self._writers.change(lambda connection: _forget(connection, forget_before, most))
 
     async def seen_since(self, moment: int) -> list[AgentRow]:

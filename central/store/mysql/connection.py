@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 # The driver has no types, hence the marks on its imports and on classes made from its own.
-import aiomysql  # type: ignore[import-untyped]
-from aiomysql.connection import MySQLResult  # type: ignore[import-untyped]
-from pymysql.constants import FIELD_TYPE  # type: ignore[import-untyped]
-from pymysql.constants.CLIENT import SSL  # type: ignore[import-untyped]
-from pymysql.constants.SERVER_STATUS import SERVER_STATUS_IN_TRANS  # type: ignore[import-untyped]
-from pymysql.converters import decoders  # type: ignore[import-untyped]
-from pymysql.err import MySQLError, OperationalError  # type: ignore[import-untyped]
-from pymysql.protocol import EOFPacketWrapper  # type: ignore[import-untyped]
+import aiomysql
+from aiomysql.connection import MySQLResult
+from pymysql.constants import FIELD_TYPE
+from pymysql.constants.CLIENT import SSL
+from pymysql.constants.SERVER_STATUS import SERVER_STATUS_IN_TRANS
+from pymysql.converters import decoders
+from pymysql.err import MySQLError, OperationalError
+from pymysql.protocol import EOFPacketWrapper
 
 from central.store.base import StoreError, StoreUnavailable
 from runtime.addresses import join_address

@@ -67,7 +67,18 @@ async def test_a_fail_over_to_a_replica_that_lagged_loses_nothing(tier: Tier) ->
         assert kept - found == set()
         await tier.primary.start()
         await tier.follow(tier.primary, tier.replica)
-        await spill.put(group())
+        await until_taken(spill)
+
+
+async def until_taken(spill: Spill) -> None:
+    """Put groups until one is taken: the spill may be closed for a moment after the replica is back."""
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                await spill.put(group())
+                return
+            except (SpillInDoubt, SpillRefused):
+                await asyncio.sleep(0)
 
 
 async def until_known(spill: Spill) -> None:
