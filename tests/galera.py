@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.servers import MariaDB, free_port
+from tests.ports import free_port
+from tests.servers import MariaDB
 
 PROVIDER = Path("/usr/lib/galera/libgalera_smm.so")
 _SMALL = (

@@ -9,7 +9,8 @@ import ssl
 import subprocess
 from pathlib import Path
 
-from tests.servers import free_port, program
+from tests.ports import free_port
+from tests.servers import program
 
 ROOT = Path(__file__).parents[1]
 TLS = ROOT / "tests" / "data" / "tls"

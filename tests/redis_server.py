@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import socket
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import redis.asyncio
+
+from tests.ports import free_port
 
 DURABLE = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction"}
 PASSWORD = "p'ass word"
@@ -81,14 +82,6 @@ class RedisServer:
         """CONFIG SET; ``_`` stands for ``-``."""
         for name, text in config.items():
             await self.client.config_set(name.replace("_", "-"), text)
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @asynccontextmanager

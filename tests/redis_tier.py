@@ -10,7 +10,8 @@ from typing import Any
 import redis.asyncio
 
 from central.redis_link import RedisAddress
-from tests.redis_server import PASSWORD, RedisServer, free_port, redis_server
+from tests.ports import free_port
+from tests.redis_server import PASSWORD, RedisServer, redis_server
 
 MASTER = "metrics"
 

@@ -4,7 +4,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -14,15 +13,10 @@ from typing import Any
 
 import pymysql
 
+from tests.ports import free_port
+
 START_SECONDS = 60
 _READY = re.compile(r"ready for connections")
-
-
-def free_port() -> int:
-    """A TCP port of loopback that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class MariaDB:

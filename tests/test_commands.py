@@ -1,7 +1,6 @@
 """Every command of both programs with input that cannot work: one clear line on stderr, an exit code, no traceback."""
 
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -13,6 +12,7 @@ from click.testing import CliRunner, Result
 
 import agent.commands.main as agent_cli
 import central.commands.main as central_cli
+from tests.ports import free_port
 
 PROGRAMS: dict[str, click.Command] = {
     "fiesta-central": central_cli.main,
@@ -60,12 +60,6 @@ def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def closed_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_an_unknown_command_is_named_and_the_help_is_pointed_at(program: str) -> None:
     result = run(program, "bogus")
@@ -108,7 +102,7 @@ def test_without_a_key_it_says_where_one_comes_from(path: str) -> None:
 
 @pytest.mark.parametrize("path", sorted(ASK_CENTRAL))
 def test_without_a_service_it_says_where_it_looked_and_how_to_start_one(path: str) -> None:
-    port = closed_port()
+    port = free_port()
     environ = {"METRICS_ADMIN_KEY": "k" * 40, "METRICS_LISTEN": f"127.0.0.1:{port}"}
     result = run("fiesta-central", *path.split(), *ARGUMENTS.get(path.rsplit(maxsplit=1)[-1], []), environ=environ)
     assert (result.exit_code, result.stdout) == (1, "")

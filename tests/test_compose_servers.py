@@ -12,9 +12,10 @@ import redis.asyncio
 
 from protocol.limits import MAX_BODY_BYTES
 from tests.central.harness import Central, running
+from tests.ports import free_port
 from tests.proxies import Nginx, trusting
 from tests.redis_server import PASSWORD
-from tests.servers import MariaDB, free_port, program
+from tests.servers import MariaDB, program
 from tests.test_compose import settings_of
 
 ROOT = Path(__file__).parents[1]

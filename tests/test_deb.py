@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from scripts.build_deb import PACKAGES, build, needed
+from tests.ports import free_port
 from tests.servers import program
 from tests.test_packages import build as build_wheel
-from tests.test_packages import free_port, stop, until
+from tests.test_packages import stop, until
 
 QUICK = ("-Zgzip", "-z1")
 AGENT, CENTRAL = PACKAGES

@@ -6,7 +6,6 @@ the wheel's own metadata asks for; then pip installs the wheel with ``--no-index
 
 import os
 import re
-import socket
 import subprocess
 import sys
 import tarfile
@@ -18,6 +17,8 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[1]
 PROGRAMS = ("fiesta-agent", "fiesta-central")
@@ -132,12 +133,6 @@ def stop(process: "subprocess.Popen[str]") -> None:
     with process.stderr:
         rest = process.stderr.read()
     assert process.wait(timeout=60) == 0, rest
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def test_the_wheel_has_migrations_page_and_units_and_no_tests(wheel: Path) -> None:

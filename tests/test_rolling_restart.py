@@ -12,8 +12,9 @@ import pytest
 
 from tests.central.harness import Process, launch
 from tests.central.mysql_help import environ_of
+from tests.ports import free_port
 from tests.proxies import HAProxy, Nginx, trusting
-from tests.servers import MariaDB, free_port
+from tests.servers import MariaDB
 
 KEY = "given-by-an-operator-0123456789abcdef"
 CLIENTS = 8

@@ -14,8 +14,9 @@ from central.web.openapi.document import openapi
 from tests.central.harness import Central, Process, Reply, launch, process
 from tests.central.mysql_help import environ_of
 from tests.central.web.test_api_service import exchange
+from tests.ports import free_port
 from tests.redis_server import PASSWORD, RedisServer, redis_server
-from tests.servers import MariaDB, free_port
+from tests.servers import MariaDB
 
 ROOT = Path(__file__).parents[2]
 ADMIN = "canary-of-the-admin-'\"\\-0123456789abcdef"

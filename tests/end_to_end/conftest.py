@@ -18,6 +18,8 @@ from typing import Any, Final
 
 import pytest
 
+from tests.ports import free_port
+
 _OURS: Final = re.compile(r"METRICS_|FIESTA_|DB_|REDIS_|QUEUE_")
 PATIENCE: Final = 60.0
 
@@ -34,13 +36,6 @@ def eventually(fact: Callable[[], bool], what: str) -> None:
 def early_in_a_window() -> None:
     """Wait for the start of a second, the agent's window here: a set or a gauge is counted a window."""
     eventually(lambda: time.time() % 1 < 0.2, "a window starts")
-
-
-def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
-    """A port of loopback that is free now."""
-    with socket.socket(type=kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Process:
@@ -64,8 +59,12 @@ class Process:
         self._process = None
         return code
 
+    @property
+    def has_ended(self) -> bool:
+        return self._process is None or self._process.poll() is not None
+
     def close(self) -> None:
-        if self._process is not None and self._process.poll() is None:
+        if self._process is not None and not self.has_ended:
             self._process.kill()
             self._process.wait()
 
@@ -94,7 +93,8 @@ class Central(Process):
 
     def start(self) -> None:
         super().start()
-        eventually(lambda: _answers(f"{self.url}/ready"), f"central is ready: {self.log}")
+        eventually(lambda: _answers(f"{self.url}/ready") or self.has_ended, f"central is ready: {self.log}")
+        assert not self.has_ended, self.log
 
     @property
     def key(self) -> str:
@@ -130,7 +130,7 @@ class Agent(Process):
 
     def __init__(self, folder: Path, central: Central, **settings: str) -> None:
         self.folder = folder
-        self.port = free_port(socket.SOCK_DGRAM)
+        self.port = free_port()
         self.http = f"http://127.0.0.1:{free_port()}"
         super().__init__(
             "agent",

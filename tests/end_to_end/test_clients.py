@@ -11,7 +11,8 @@ import pytest
 import statsd
 from datadog.dogstatsd.base import DogStatsd
 
-from tests.end_to_end.conftest import Agent, Central, early_in_a_window, eventually, free_port
+from tests.end_to_end.conftest import Agent, Central, early_in_a_window, eventually
+from tests.ports import free_port
 
 NODE = Path(__file__).parent / "node"
 

@@ -19,7 +19,8 @@ import pytest
 import statsd
 
 from tests.doc_pages import blocks
-from tests.end_to_end.conftest import Agent, Central, eventually, free_port
+from tests.end_to_end.conftest import Agent, Central, eventually
+from tests.ports import free_port
 
 STATSD = Path(__file__).parent / "node" / "node_modules" / "statsd" / "stats.js"
 Points = defaultdict[str, list[tuple[float, int]]]

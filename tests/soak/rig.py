@@ -14,7 +14,8 @@ import aiohttp
 from tests.agent.process import AgentProcess, an_agent, balance
 from tests.central import mysql_help, redis_help
 from tests.central.harness import Process, launch
-from tests.redis_server import RedisServer, free_port, redis_server
+from tests.ports import free_port
+from tests.redis_server import RedisServer, redis_server
 from tests.servers import MariaDB
 from tests.soak.packet import SAMPLES, packet
 

@@ -7,7 +7,7 @@ import pytest
 
 from agent.commands.explain import Explanation, Kind, explain, lines_from_udp, render
 from protocol.statsd_tags import TagMode, TagRules
-from tests.end_to_end.conftest import free_port
+from tests.ports import free_port
 
 CLEANED = "characters are replaced by _ (/ by -)"
 
@@ -65,7 +65,7 @@ def test_the_text_begins_with_the_most_frequent_and_has_few_examples() -> None:
 
 
 def test_lines_are_read_from_a_port_until_the_time_is_over() -> None:
-    port, now = free_port(socket.SOCK_DGRAM), iter([0.0, 1.0, 2.0, 99.0])
+    port, now = free_port(), iter([0.0, 1.0, 2.0, 99.0])
     bound, taken = threading.Event(), []
 
     def clock() -> float:

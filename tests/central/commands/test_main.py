@@ -19,14 +19,9 @@ from runtime.start_error import StartError
 from runtime.systemd import Notifier
 from tests.central.commands.command_help import Run, ok, refusal
 from tests.central.fake_service import FakeService, serving
+from tests.ports import free_port
 
 TLS = Path(__file__).parents[2] / "data" / "tls"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 # query

@@ -17,8 +17,9 @@ from central.store.mysql.partitions import AHEAD
 from tests.central.harness import launch, process, process_environ, running
 from tests.central.mysql_help import environ_of, opened
 from tests.central.store_help import Clock
+from tests.ports import free_port
 from tests.redis_server import PASSWORD, RedisServer, redis_server
-from tests.servers import MariaDB, free_port
+from tests.servers import MariaDB
 
 TLS = Path(__file__).parents[2] / "data" / "tls"
 ROOT = Path(__file__).parents[3]

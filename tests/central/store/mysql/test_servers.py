@@ -19,8 +19,9 @@ from tests.central.mysql_help import server_of
 from tests.central.redis_help import Ticks
 from tests.central.store_help import group, name, plain, request
 from tests.certificates import Authority
+from tests.ports import free_port
 from tests.redis_server import PASSWORD, redis_server
-from tests.servers import MariaDB, free_port
+from tests.servers import MariaDB
 
 GOOD = {
     "wsrep_ready": "ON",
