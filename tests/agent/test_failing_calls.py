@@ -18,7 +18,7 @@ import pytest
 from agent.app import Agent, Outside
 from agent.forward.api_key import ApiKey
 from agent.receive.activation import Passed
-from agent.spool.disk import Disk
+from agent.spool.disk import Disk, read_file
 from tests.agent.fakes import KEY, EventLog, RealCentral
 from tests.agent.process import an_agent, balance
 from tests.agent.test_app import running, settings_for
@@ -28,31 +28,30 @@ def has(central: RealCentral, number: int) -> bool:
     return central.total("foo") == number
 
 
-CALLS: tuple[Callable[..., Any], ...] = (os.write, os.fsync, os.replace, os.unlink)
+CALLS: tuple[Callable[..., Any], ...] = (os.write, os.fsync, os.replace, os.unlink, read_file, os.listdir)
 
 
 class Failing:
-    """A disk of which call number ``at`` fails with ``number``, and all others work (reads: test_unreadable.py)."""
+    """A disk of which call number ``at`` fails with ``number``, and all others work."""
 
     def __init__(self, number: int, at: int) -> None:
         self._error = OSError(number, os.strerror(number))
         self._left = at
-        self.failed = False
-        write, fsync, rename, unlink = map(self._call, CALLS)
-        self.disk = Disk(write, fsync, rename, unlink, names=self._call(os.listdir))
+        self.failed = asyncio.Event()
+        self.disk = Disk(*map(self._call, CALLS))
 
     def _call(self, call: Callable[..., Any]) -> Callable[..., Any]:
         def wrapped(*args: Any) -> Any:
             self._left -= 1
             if self._left == -1:
-                self.failed = True
+                self.failed.set()
                 raise self._error
             return call(*args)
 
         return wrapped
 
 
-@pytest.mark.parametrize(("at", "number"), [*zip(range(3, 24), cycle([errno.EMFILE, errno.EIO]))])
+@pytest.mark.parametrize(("at", "number"), [*zip(range(3, 51), cycle([errno.EMFILE, errno.EIO]))])
 async def test_no_call_that_fails_ends_the_agent_or_loses_a_sample(tmp_path: Path, at: int, number: int) -> None:
     failing = Failing(number, at)
     async with RealCentral().serving() as central:
@@ -60,9 +59,14 @@ async def test_no_call_that_fails_ends_the_agent_or_loses_a_sample(tmp_path: Pat
             for number_sent in range(1, 4):
                 agent.send(["foo:1|c", "bar:+1|g"])
                 agent.ticks.tick()
-                await central.until(partial(has, central, number_sent))
+                arrived = asyncio.create_task(central.until(partial(has, central, number_sent)))
+                failed = asyncio.create_task(failing.failed.wait())
+                await asyncio.wait({arrived, failed}, return_when=asyncio.FIRST_COMPLETED)
+                agent.ticks.tick()  # what could not be read is read again after the next window
+                await arrived
+                failed.cancel()
             await agent.end()
-        assert failing.failed
+        assert failing.failed.is_set()
         assert central.total("foo") == 3
         assert agent.agent.snapshot().acknowledged == 6
 
