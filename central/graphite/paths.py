@@ -20,7 +20,7 @@ from central.graphite.tags import NAME, Expression, all_hold, filters_of, parse_
 from central.ingest.names import Names
 from central.query.operations import SUMMARIES, percent_of
 from central.query.tags import UNTAGGED
-from central.store.base import Metric, Store
+from central.store.base import Metric, Page, Store
 from central.store.series import FoundSeries
 from protocol.item import Kind
 from protocol.names import is_name
@@ -119,7 +119,7 @@ class Finder:
 
     async def paths(self, prefix: str, limit: int) -> list[str]:
         """The first paths of lines that begin with ``prefix``, in order. A name without an operation is one too."""
-        names = await self._store.names.page(prefix, "", limit) if is_name(prefix or "-") else []
+        names = await self._store.names.page(Page(prefix, "", limit)) if is_name(prefix or "-") else []
         parent = prefix.rpartition(".")[0]
         metrics = await self._names.find({*(one.name for one in names), *filter(is_name, [parent])})
         found = {
@@ -172,7 +172,7 @@ class Finder:
             leaves = await self.expand(exact, limit) if is_name(exact) else []
         elif regex is not None:
             prefix = prefix_of(regex)
-            names = await self._store.names.page(prefix, "", MOST_NAMES + 1)
+            names = await self._store.names.page(Page(prefix, "", MOST_NAMES + 1))
             if len(names) > MOST_NAMES:
                 raise ValueError(
                     f"looks at more than {MOST_NAMES:,} names; begin that of the name with more plain text"

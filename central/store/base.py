@@ -117,7 +117,10 @@ EVERYTHING: Final = Search("")
 
 
 class Page(NamedTuple):
-    """What NameStore.page is asked for."""
+    """At most ``limit`` names that start with ``prefix`` and come after ``after``, in byte order.
+
+    ``clashes``: only names with ``clash_of``.
+    """
 
     prefix: str
     after: str
@@ -267,19 +270,8 @@ class NameStore(Protocol):
     async def version(self) -> int | None:
         """A number that changes when any process deletes a name; None if no other process uses the store."""
 
-    async def page(
-        self,
-        prefix: str,
-        after: str,
-        limit: int,
-        *,
-        clashes: bool = False,
-        search: Search = EVERYTHING,
-    ) -> list[ListedName]:
-        """At most ``limit`` names that start with ``prefix`` and come after ``after``, in byte order.
-
-        ``clashes``: only names with ``clash_of``.
-        """
+    async def page(self, wanted: Page) -> list[ListedName]:
+        """The names of a page, in byte order."""
 
     async def describe(self, names: Sequence[str], since: int, line: int) -> dict[str, NameDetails]:
         """Those of at most 1,000 names that exist. The last minute is searched from ``since``, the last hour from

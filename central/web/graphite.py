@@ -23,7 +23,7 @@ from central.graphite.regexes import compile_regex
 from central.graphite.tags import NAME, key_of
 from central.ingest.answers import Answer
 from central.query.parameters import fault, parsed
-from central.store.base import Store, StoreError
+from central.store.base import Page, Store, StoreError
 from central.web.bodies import Bodies
 from central.web.middleware import ENDS_WITH_CLIENT
 from protocol.tags import KEY_RULE, is_key, is_value, quoted
@@ -89,7 +89,7 @@ class GraphiteEndpoints:
         """GET /graphite/metrics/index.json: the paths of all leaves, if there are not too many names."""
         given = await parameters_of(request, key, self.bodies)
         _refuse_jsonp(given)
-        names = await self._ask(request, key, "query", lambda: self.store.names.page("", "", MOST_FOUND + 1))
+        names = await self._ask(request, key, "query", lambda: self.store.names.page(Page("", "", MOST_FOUND + 1)))
         if len(names) > MOST_FOUND:
             message = f"there are more than {MOST_FOUND:,} names; ask /graphite/metrics/find for some of them"
             raise ApiError(400, "RANGE_TOO_LARGE", message, details={"field": "index.json"})

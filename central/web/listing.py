@@ -15,7 +15,7 @@ from central.ingest.answers import Answer
 from central.query.listing import HOURS, Hours, Listing, number_of, parse_list, render_list
 from central.query.parameters import fault
 from central.retention import Retention
-from central.store.base import IdGroup, ListedName, NameDetails, Search, Store, StoreError
+from central.store.base import IdGroup, ListedName, NameDetails, Page, Search, Store, StoreError
 from central.store.plan import plan
 from central.web.middleware import ENDS_WITH_CLIENT
 from central.web.query import once
@@ -53,11 +53,13 @@ class ListEndpoint:
         details: Mapping[str, NameDetails] | None = None
         if asked.globs is None:
             found = await self.store.names.page(
-                asked.prefix,
-                asked.after,
-                asked.limit + 1,
-                clashes=asked.clashes,
-                search=Search(asked.search, asked.ignore_case),
+                Page(
+                    asked.prefix,
+                    asked.after,
+                    asked.limit + 1,
+                    clashes=asked.clashes,
+                    search=Search(asked.search, asked.ignore_case),
+                )
             )
             page, more = found[: asked.limit], len(found) > asked.limit
             if asked.details or asked.sparkline:

@@ -24,7 +24,7 @@ from central.query.render import Notes, render
 from central.query.windows import Windows, fold, fold_spread, not_whole, spans, start_of_window, windows_between
 from central.retention import Retention
 from central.spill.spill import Spill
-from central.store.base import Metric, Store, StoreError
+from central.store.base import Metric, Page, Store, StoreError
 from central.store.buckets import no_buckets
 from central.store.distribution import Distribution, no_spread
 from central.store.plan import Segment, plan, windows_touched
@@ -180,7 +180,7 @@ class QueryEndpoints:
             head = name[: name.find(".") + 1] or name[:2]
             for prefix in dict.fromkeys((name[: len(name) * 3 // 4], head, name[:1], "")):
                 async with self.slots.slot(key.id):
-                    page = await self.store.names.page(prefix, "", MOST_LOOKED_AT, clashes=False)
+                    page = await self.store.names.page(Page(prefix, "", MOST_LOOKED_AT))
                     names = [one.name for one in page]
                     alike = functools.partial(get_close_matches, name, names, n=3, cutoff=0.7)
                     found[name] = await asyncio.get_running_loop().run_in_executor(None, alike)

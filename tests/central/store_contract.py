@@ -13,6 +13,7 @@ from central.store.base import (
     ListedName,
     NewKey,
     NewName,
+    Page,
     Remembered,
     Store,
     StoreError,
@@ -99,7 +100,7 @@ class NamesContract:
         texts = sorted(["b", "a", "A", "a.b", "a-b", "a_b", "a1", "a.", "aB", "Z" * 255])
         for text in reversed(texts):
             await name(store, text, "counter" if text == "b" else "value")
-        listed = await store.names.page("", "", 1000)
+        listed = await store.names.page(Page("", "", 1000))
         assert listed == [ListedName(text, "counter" if text == "b" else "value", None, None) for text in texts]
 
     @pytest.mark.parametrize(
@@ -121,7 +122,7 @@ class NamesContract:
         store = await open_store()
         for text in ("a", "a.x", "a.y", "a_b", "a%b", "b"):
             await name(store, text)
-        assert [found.name for found in await store.names.page(prefix, after, limit)] == expected
+        assert [found.name for found in await store.names.page(Page(prefix, after, limit))] == expected
 
     @pytest.mark.parametrize("settled", [True, False])
     async def test_a_deleted_name_comes_back_with_another_type_and_id(
@@ -280,7 +281,7 @@ class StoreContract(
             store.commit(group([plain(1, 1)])),
             store.names.find(["a"]),
             store.names.resolve([NewName("b", "value", 1)], CAPS, NOW),
-            store.names.page("", "", 9),
+            store.names.page(Page("", "", 9)),
             ask(store, [1]),
             store.names.delete("a"),
             store.keys.find(["x"]),

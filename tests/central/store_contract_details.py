@@ -2,7 +2,7 @@
 
 import pytest
 
-from central.store.base import NameDetails, NewName, Row, Search
+from central.store.base import NameDetails, NewName, Page, Row, Search
 from central.store.series import NewSeries, SeriesCaps
 from protocol.numbers import UNIT
 from tests.central.store_help import CAPS, DAY, NOW, OpenStore, group, name, plain
@@ -33,10 +33,10 @@ class DetailsContract:
     ) -> None:
         store = await open_store()
         await store.names.resolve([NewName(text, "counter", 1) for text in NAMES], CAPS, NOW)
-        assert [one.name for one in await store.names.page("", "", 9, search=search)] == expected
+        assert [one.name for one in await store.names.page(Page("", "", 9, search=search))] == expected
         some = [text for text in expected if text.startswith("shop") and text > "shop.orders"]
-        assert [one.name for one in await store.names.page("shop", "shop.orders", 9, search=search)] == some
-        assert [one.name for one in await store.names.page("", "", 1, search=search)] == expected[:1]
+        assert [one.name for one in await store.names.page(Page("shop", "shop.orders", 9, search=search))] == some
+        assert [one.name for one in await store.names.page(Page("", "", 1, search=search))] == expected[:1]
 
     async def test_a_name_is_described_by_its_last_minute_with_data(self, open_store: OpenStore) -> None:
         store = await open_store()

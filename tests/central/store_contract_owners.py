@@ -2,7 +2,7 @@
 
 import asyncio
 
-from central.store.base import ListedName, NewName, Store
+from central.store.base import ListedName, NewName, Page, Store
 from protocol.statsd import MetricType
 from protocol.statsd_types import KIND_OF
 from tests.central.store_help import CAPS, NOW, OpenStore, name
@@ -54,14 +54,14 @@ class OwnersContract:
         wanted = [sent("b", "timing"), sent("b.gauge", "gauge", "b"), sent("c.set", "set")]
         await store.names.resolve(wanted, CAPS, NOW)
         clash = ListedName("b.gauge", "value", "gauge", "b")
-        assert await store.names.page("", "", 9) == [
+        assert await store.names.page(Page("", "", 9)) == [
             ListedName("a", "counter", None, None),
             ListedName("b", "value", "timing", None),
             clash,
             ListedName("c.set", "value", "set", None),
         ]
-        assert await store.names.page("", "", 9, clashes=True) == [clash]
-        assert await store.names.page("", "b.gauge", 9, clashes=True) == []
+        assert await store.names.page(Page("", "", 9, clashes=True)) == [clash]
+        assert await store.names.page(Page("", "b.gauge", 9, clashes=True)) == []
 
     async def test_a_deleted_name_is_free_for_any_type(self, open_store: OpenStore) -> None:
         store = await open_store()

@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Final
 
-from central.store.base import EVERYTHING, Caps, CreatedNames, ListedName, Metric, NameDetails, NewName, Page, Search
+from central.store.base import Caps, CreatedNames, ListedName, Metric, NameDetails, NewName, Page
 from central.store.duck.details import describe
 from central.store.duck.engine import Connection, Engine, Lane
 from central.store.duck.keys import last_id, set_last_id
@@ -33,17 +33,8 @@ class DuckNames:
         """See NameStore. No other process can open the file."""
         return None
 
-    async def page(
-        self,
-        prefix: str,
-        after: str,
-        limit: int,
-        *,
-        clashes: bool = False,
-        search: Search = EVERYTHING,
-    ) -> list[ListedName]:
+    async def page(self, wanted: Page) -> list[ListedName]:
         """See NameStore."""
-        wanted = Page(prefix, after, limit, clashes, search)
         return await self._engine.read(lambda cursor: page(cursor, wanted), lane=Lane.QUERY)
 
     async def describe(self, names: Sequence[str], since: int, line: int) -> dict[str, NameDetails]:

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
-from central.store.base import EVERYTHING, Caps, CreatedNames, ListedName, Metric, NameDetails, NewName, Page, Search
+from central.store.base import Caps, CreatedNames, ListedName, Metric, NameDetails, NewName, Page
 from central.store.mysql.connection import Connection
 from central.store.mysql.details import describe
 from central.store.mysql.pool import Pool
@@ -46,17 +46,8 @@ class MySQLNames:
         ((found,),) = await self._lookups.ask(lambda connection: connection.rows("SELECT version FROM name_changes"))
         return int(found)
 
-    async def page(
-        self,
-        prefix: str,
-        after: str,
-        limit: int,
-        *,
-        clashes: bool = False,
-        search: Search = EVERYTHING,
-    ) -> list[ListedName]:
+    async def page(self, wanted: Page) -> list[ListedName]:
         """See NameStore. It searches a range of the index, because LIKE would treat ``_`` and ``%`` as wildcards."""
-        wanted = Page(prefix, after, limit, clashes, search)
         return await self._readers.ask(lambda session: page(session, wanted))
 
     async def describe(self, names: Sequence[str], since: int, line: int) -> dict[str, NameDetails]:

@@ -16,6 +16,7 @@ from central.store.base import (
     IdGroup,
     NewName,
     OutcomeUnknown,
+    Page,
     Remembered,
     RequestId,
     Row,
@@ -352,7 +353,7 @@ async def test_the_store_judges_clashes_of_names_when_the_spill_is_drained(all_o
     owned.sent_as = ["timing"]
     await one.send(owned)  # was in the store before
     await one.drain.round()
-    found = await all_of.store.names.page("", "", 9)
+    found = await all_of.store.names.page(Page("", "", 9))
     assert [(listed.name, listed.owner, listed.clash_of) for listed in found] == [
         ("a", "timing", None),
         ("a.counter", "counter", "a"),

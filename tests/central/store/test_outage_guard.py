@@ -8,7 +8,17 @@ from pathlib import Path
 import pytest
 
 from central.store.agents import AgentStore
-from central.store.base import KeyStore, NameStore, NewKey, NewName, OutcomeUnknown, Store, StoreError, StoreUnavailable
+from central.store.base import (
+    KeyStore,
+    NameStore,
+    NewKey,
+    NewName,
+    OutcomeUnknown,
+    Page,
+    Store,
+    StoreError,
+    StoreUnavailable,
+)
 from central.store.duck.store import DuckStore
 from central.store.outage_guard import OutageGuard
 from central.store.plan import Segment
@@ -40,7 +50,7 @@ IN_TIME: dict[str, Call] = {
     "count_rejected": lambda store, _: store.count_rejected(),
 }
 UNBOUND: dict[str, Call] = {
-    "names.page": lambda store, _: store.names.page("", "", 5),
+    "names.page": lambda store, _: store.names.page(Page("", "", 5)),
     "names.describe": lambda store, _: store.names.describe(["a"], 0, 0),
     "names.created_after": lambda store, _: store.names.created_after(0, 9),
     "aggregate": lambda store, _: store.aggregate(whole([1]), 60, [Segment("raw", 0, 60)]),

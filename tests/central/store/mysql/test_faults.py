@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from central.store.base import Group, IdGroup, NewName, OutcomeUnknown, Refused, StoreError, StoreUnavailable
+from central.store.base import Group, IdGroup, NewName, OutcomeUnknown, Page, Refused, StoreError, StoreUnavailable
 from central.store.mysql.connection import Connection
 from central.store.mysql.pool import Commit, run_commit
 from central.store.mysql.store import MySQLStore, TimeLimits
@@ -82,7 +82,7 @@ async def test_a_change_in_doubt_is_unavailable_and_harmless_to_ask_again(
     with pytest.raises(StoreUnavailable, match="not known"):
         await store.names.resolve([NewName("a", "value", 1)], CAPS, NOW)
     metric = await name(store, "a")
-    assert [found.name for found in await store.names.page("", "", 9)] == ["a"]
+    assert [found.name for found in await store.names.page(Page("", "", 9))] == ["a"]
     commits.coming = [fault]
     with pytest.raises(StoreUnavailable):
         await store.names.delete("a")

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from central.store.base import StoreUnavailable
+from central.store.base import Page, StoreUnavailable
 from central.store.migrations import MigrationError, load
 from central.store.mysql.connection import Connection, Server, Session, connect
 from central.store.mysql.migrate import LOCK, claimed, migrate, split
@@ -52,7 +52,7 @@ async def test_a_crash_anywhere_in_the_files_is_made_good_by_the_next_start(
         await store.commit(group([plain(await name(store, "a"), 5)]))
     async with opened(mariadb, database) as store:
         assert store.applied == []
-        assert [found.name for found in await store.names.page("", "", 9)] == ["a"]
+        assert [found.name for found in await store.names.page(Page("", "", 9))] == ["a"]
 
 
 async def test_of_processes_that_start_at_once_one_migrates(mariadb: MariaDB, database: str) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from central.store.base import Caps, NewKey, NewName, RejectedPoint, StaleNames, Store, StoreError
+from central.store.base import Caps, NewKey, NewName, Page, RejectedPoint, StaleNames, Store, StoreError
 from central.store.mysql.connection import Connection
 from central.store.mysql.names import DELETE_ROWS
 from central.store.mysql.pool import run_commit
@@ -163,7 +163,7 @@ async def test_caps_hold_over_processes_that_create_at_once(
             await which.names.resolve([NewName(f"{key_id}.{turn}.{at}", "value", key_id) for at in range(5)], caps, NOW)
 
     await asyncio.gather(create(store, 1), create(other, 2))
-    assert len(await store.names.page("", "", 1000)) == made
+    assert len(await store.names.page(Page("", "", 1000))) == made
 
 
 async def test_processes_that_create_the_same_names_at_once_agree(store: MySQLStore, other: MySQLStore) -> None:
