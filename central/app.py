@@ -44,7 +44,7 @@ from central.web.agents import AgentEndpoints
 from central.web.bodies import BODY_SECONDS, Bodies
 from central.web.connections import ConnectionBounds, Connections, within_descriptors
 from central.web.counts import RequestCounts
-from central.web.export import EXPORTS, ExportEndpoint, ExportParts
+from central.web.export import EXPORTS, ExportBounds, ExportEndpoint, ExportParts
 from central.web.export import SLOTS as EXPORT_SLOTS
 from central.web.gate import Gate
 from central.web.graphite import GraphiteEndpoints
@@ -95,6 +95,7 @@ class Outside:
     drain_seconds: float = DRAIN_SECONDS
     """How long a stop waits for open requests, and then for commits."""
     notify: Notifier = field(default_factory=silent)
+    export: ExportBounds = field(default_factory=ExportBounds)
 
 
 _REAL: Final = Outside()
@@ -271,6 +272,7 @@ def _endpoints(
             ExportParts(store, names, finder, core.retention, slots, outside.clock),
             settings.data_dir,
             FairSlots(EXPORTS, EXPORT_SLOTS, counts.busy),
+            outside.export,
         ),
         series=SeriesEndpoints(store, names, commits, slots),
         graphite=GraphiteEndpoints(store, finder, bodies, slots),
@@ -347,8 +349,9 @@ async def _open_store(
         for pattern in _HOLD_DATA:
             for path in settings.data_dir.glob(pattern):
                 make_private_file(path)
-        for left in settings.data_dir.glob("backup-*.tmp*"):
-            left.unlink(missing_ok=True)
+        for pattern in ("backup-*.tmp*", "export-*.tmp*"):
+            for left in settings.data_dir.glob(pattern):
+                left.unlink(missing_ok=True)
     try:
         return await open_store(settings, on_migration, clock=clock, may_remove=may_remove)
     except MigrationError as error:

@@ -48,6 +48,8 @@ PARAMETERS: Final = frozenset(
         "top",
     }
 )
+RAW: Final = "raw"
+"""The window of an export of points as they were stored."""
 MOST_MATCHED: Final = 1_000
 """How many names the pattern of a query may mean."""
 LIST_LIMIT: Final = 100
@@ -132,18 +134,16 @@ def parse_query(parameters: Mapping[str, str], now: float, start_of_window: Star
 
 
 class Export(NamedTuple):
-    """A checked export over [start, end) in whole seconds, of names and of the names that patterns mean."""
+    """A checked export over [start, end) in whole seconds, of names and of the names that patterns mean.
+
+    ``seconds`` is the window; None for raw points.
+    """
 
     names: tuple[str, ...]
     globs: tuple[Glob, ...] | None
-    window: str
+    seconds: int | None
     start: int
     end: int
-
-    @property
-    def seconds(self) -> int:
-        """The window in seconds."""
-        return WINDOWS[self.window]
 
 
 def parse_export(parameters: Mapping[str, str], now: float, start_of_window: StartOfWindow) -> Export:
@@ -153,12 +153,13 @@ def parse_export(parameters: Mapping[str, str], now: float, start_of_window: Sta
     names = _names(_required(parameters, "name")) if "name" in parameters or globs is None else ()
     if len(names) > MOST_MATCHED:
         raise fault("name", f"name: an export may be of {MOST_MATCHED:,} names")
-    window = _choice(parameters, "window", tuple(WINDOWS)) if "window" in parameters else "1m"
-    start = _exact_time(parameters, "start", now, lambda moment: start_of_window(moment, WINDOWS[window], None))
+    window = _choice(parameters, "window", (*WINDOWS, RAW)) if "window" in parameters else "1m"
+    seconds = WINDOWS.get(window)
+    start = _exact_time(parameters, "start", now, lambda moment: start_of_window(moment, seconds or 1, None))
     end = _exact_time(parameters, "end", now, int)
     if start >= end:
         raise fault("end", "end must be later than start; the range is start <= time < end")
-    return Export(names, globs, window, first_second(start), min(first_second(end), int(now) + 86_400))
+    return Export(names, globs, seconds, first_second(start), min(first_second(end), int(now) + 86_400))
 
 
 def with_matched(query: Query, kinds: Mapping[str, Kind]) -> Query:

@@ -12,6 +12,7 @@ from central.store.agents import AgentStore
 from central.store.buckets import Buckets
 from central.store.distribution import Distribution
 from central.store.plan import Segment
+from central.store.points import PointStore
 from central.store.retention import RetentionStore
 from central.store.series import SeriesStore
 from protocol.item import Kind
@@ -326,8 +327,8 @@ class KeyStore(Protocol):
 
 
 class Store(Protocol):
-    """Stores groups of points and answers queries. Names, series, keys, agents and retention have protocols of their
-    own.
+    """Stores groups of points and answers queries. Names, series, keys, agents, retention and exports have protocols of
+    their own.
 
     Every method may raise StoreUnavailable.
     """
@@ -340,6 +341,8 @@ class Store(Protocol):
     agents: AgentStore
     retention: RetentionStore
     """Where old points are hidden and removed."""
+    points: PointStore
+    """Where an export reads raw points."""
 
     async def commit(self, group: Group, *, again: bool = False) -> None:
         """Store the group's ids, points and rejected points in one transaction. Later queries include its points.

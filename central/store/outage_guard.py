@@ -18,6 +18,7 @@ import structlog
 
 from central.store.agents import AgentStore
 from central.store.base import Group, KeyStore, NameStore, OutcomeUnknown, Store, StoreUnavailable
+from central.store.points import PointStore
 from central.store.retention import RetentionStore
 from central.store.series import SeriesStore
 
@@ -93,6 +94,14 @@ class _Retention:
         self.drop = guard.while_up(retention.drop)
 
 
+class _Points:
+    """PointStore behind the guard."""
+
+    def __init__(self, points: PointStore, guard: "OutageGuard") -> None:
+        self.read = guard.while_up(points.read)
+        self.tags = guard.while_up(points.tags)
+
+
 class OutageGuard:
     """A base.Store in front of another one, which it owns: ``close`` closes both."""
 
@@ -117,6 +126,7 @@ class OutageGuard:
         self.keys: KeyStore = _Keys(store.keys, self)
         self.agents: AgentStore = _Agents(store.agents, self)
         self.retention: RetentionStore = _Retention(store.retention, self)
+        self.points: PointStore = _Points(store.points, self)
         self.find_requests = self.in_time(store.find_requests)
         self.count_rejected = self.in_time(store.count_rejected)
         self.aggregate = self.while_up(store.aggregate)

@@ -1,9 +1,9 @@
-"""GET /api/metrics/export: windows of many names as a Parquet file, which is made in pieces and sent in pieces."""
+"""GET /api/metrics/export: windows or points of many names as a Parquet file. It is made and sent in pieces."""
 
 import asyncio
 import contextlib
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, ParamSpec
@@ -20,21 +20,28 @@ from central.retention import Retention
 from central.store.base import IdGroup, Metric, Store, StoreError
 from central.store.duck.parquet import ParquetFile
 from central.store.plan import plan
+from central.store.points import Points, Span, TooDense, pieces, tags_to_find
 from central.web.admin import passed, stream
 from central.web.gate import Gate
 from central.web.middleware import ASKED_BY, ENDS_WITH_CLIENT, Handler
 from central.web.query import once
+from protocol.times import format_time
 
 P = ParamSpec("P")
 
 EXPORTS: Final = "exports"
 SLOTS: Final = SlotBounds(at_once=1, of_one_key=1, waiting=4, waiting_of_one_key=1)
 """One export at a time, because it takes disk space."""
-MOST_ROWS: Final = 5_000_000
-MOST_SECONDS: Final = 300.0
-_AT_ONCE: Final = 50_000
-"""How many windows of all names are read at once."""
 PARQUET: Final = "application/vnd.apache.parquet"
+
+
+@dataclass(frozen=True, slots=True)
+class ExportBounds:
+    """What an export may take. ``at_once`` windows or points of all names are read at once, which bounds the memory."""
+
+    rows: int = 5_000_000
+    seconds: float = 300.0
+    at_once: int = 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +63,7 @@ class ExportEndpoint:
     parts: ExportParts
     data_dir: Path
     slots: FairSlots
-    most_rows: int = MOST_ROWS
+    bounds: ExportBounds
 
     def behind(self, gate: Gate) -> Handler:
         """The handler. The gate checks the request first; then this sends a stream."""
@@ -88,11 +95,11 @@ class ExportEndpoint:
     async def _write(self, export: Export, key_id: int, target: Path) -> None:
         """Make the file. Raises ApiError."""
         try:
-            async with asyncio.timeout(MOST_SECONDS):
+            async with asyncio.timeout(self.bounds.seconds):
                 metrics = await self._metrics(export, key_id)
                 await self._fill(export, metrics, key_id, target)
         except TimeoutError:
-            raise _too_large(f"the export takes longer than {MOST_SECONDS:g} s") from None
+            raise _too_large(f"the export takes longer than {self.bounds.seconds:g} s") from None
         except StoreError as error:
             raise unavailable(f"the export could not be read: {error}") from error
         except OSError as error:
@@ -110,24 +117,59 @@ class ExportEndpoint:
         return metrics
 
     async def _fill(self, export: Export, metrics: dict[str, Metric], key_id: int, target: Path) -> None:
-        groups = [IdGroup(metric.id, metric.id, None) for metric in metrics.values()]
         kinds = {metric.id: (name, metric.kind) for name, metric in metrics.items()}
-        step = max(1, _AT_ONCE // max(1, len(groups))) * export.seconds
-        begin = max(export.start, await self.parts.retention.visible_from())
-        rows = 0
-        file = await asyncio.to_thread(ParquetFile, target, kinds)
+        export = export._replace(start=max(export.start, await self.parts.retention.visible_from()))
+        file = await asyncio.to_thread(ParquetFile, target, kinds, tags=export.seconds is None)
         with contextlib.closing(file):
-            while begin < export.end and groups:
-                end = min(export.end, begin // export.seconds * export.seconds + step)
-                async with self.parts.queries.slot(key_id):
-                    buckets = await self.parts.store.aggregate(groups, export.seconds, plan(begin, end, export.seconds))
-                rows += len(buckets.starts)
-                if rows > self.most_rows:
-                    raise _too_large(f"the export has more than {self.most_rows:,} rows")
-                if len(buckets.starts):
-                    await _in_thread(file, file.add, buckets)
-                begin = end
+            if export.seconds is None:
+                try:
+                    await self._add_points(file, Span(tuple(kinds), export.start, export.end), key_id)
+                except TooDense as error:
+                    raise self._too_dense(error.span, kinds) from None
+            else:
+                await self._add_windows(file, list(kinds), export, export.seconds, key_id)
             await _in_thread(file, file.finish)
+
+    async def _add_windows(
+        self, file: ParquetFile, metric_ids: list[int], export: Export, seconds: int, key_id: int
+    ) -> None:
+        groups = [IdGroup(key, key, None) for key in metric_ids]
+        step = max(1, self.bounds.at_once // max(1, len(groups))) * seconds
+        begin, rows = export.start, 0
+        while begin < export.end and groups:
+            end = min(export.end, begin // seconds * seconds + step)
+            async with self.parts.queries.slot(key_id):
+                buckets = await self.parts.store.aggregate(groups, seconds, plan(begin, end, seconds))
+            rows += len(buckets.starts)
+            self._check(rows)
+            if len(buckets.starts):
+                await _in_thread(file, file.add, buckets)
+            begin = end
+
+    async def _add_points(self, file: ParquetFile, whole: Span, key_id: int) -> None:
+        store, rows = self.parts.store.points, 0
+        known: dict[int, str | None] = {}
+
+        async def read(span: Span) -> Points | None:
+            async with self.parts.queries.slot(key_id):
+                return await store.read(span, self.bounds.at_once)
+
+        async for points in pieces(read, whole):
+            rows += len(points.times)
+            self._check(rows)
+            wanted = tags_to_find(points, known)
+            found = dict.fromkeys(wanted) | await store.tags(wanted)  # a series without tags is gone
+            known |= found
+            await _in_thread(file, file.add_points, points, found)
+
+    def _check(self, rows: int) -> None:
+        if rows > self.bounds.rows:
+            raise _too_large(f"the export has more than {self.bounds.rows:,} rows")
+
+    def _too_dense(self, span: Span, kinds: Mapping[int, tuple[str, str]]) -> ApiError:
+        name, _ = kinds[span.metric_ids[0]]
+        at_once = f"{self.bounds.at_once:,} points in the second {format_time(span.start)}"
+        return _too_large(f"{name} has more than {at_once}, too many to export raw", "ask for window=1m")
 
 
 async def _in_thread(file: ParquetFile, work: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
@@ -142,6 +184,5 @@ async def _in_thread(file: ParquetFile, work: Callable[P, None], *args: P.args, 
         raise
 
 
-def _too_large(message: str) -> ApiError:
-    advice = "ask for a shorter range, a longer window or fewer names"
+def _too_large(message: str, advice: str = "ask for a shorter range, a longer window or fewer names") -> ApiError:
     return ApiError(400, "RANGE_TOO_LARGE", f"{message}; {advice}", details={"field": "window"})

@@ -26,6 +26,7 @@ from tests.central.store_contract_data import GroupsContract, NumbersContract
 from tests.central.store_contract_details import DetailsContract
 from tests.central.store_contract_histograms import HistogramsContract
 from tests.central.store_contract_owners import OwnersContract
+from tests.central.store_contract_points import PointsContract
 from tests.central.store_contract_series import SeriesContract
 from tests.central.store_contract_tags import TagsContract
 from tests.central.store_help import (
@@ -242,6 +243,7 @@ class StoreContract(
     OwnersContract,
     SeriesContract,
     TagsContract,
+    PointsContract,
     KeysContract,
     AgentsContract,
 ):

@@ -128,11 +128,12 @@ async def test_the_key_given_by_a_setting_works_and_is_never_stored(tmp_path: Pa
     assert not any(GIVEN.encode() in file.read_bytes() for file in files(tmp_path, "*"))
 
 
-async def test_what_a_backup_left_behind_is_swept_away(tmp_path: Path) -> None:
-    for name in ("backup-1.tmp", "backup-2.tmp.wal"):
+@pytest.mark.parametrize("what", ["backup", "export"])
+async def test_what_a_backup_or_an_export_left_behind_is_gone(tmp_path: Path, what: str) -> None:
+    for name in (f"{what}-1.tmp", f"{what}-2.tmp.rows.wal"):
         (tmp_path / name).write_text("half")
     await ended(settings(tmp_path))
-    assert not files(tmp_path, "backup-*")
+    assert not files(tmp_path, f"{what}-*")
 
 
 async def test_a_signal_during_the_start_is_not_lost(tmp_path: Path) -> None:

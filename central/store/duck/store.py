@@ -44,6 +44,7 @@ from central.store.duck.engine import Connection, Engine, Lane, run_checkpoint, 
 from central.store.duck.histograms import DuckFolding
 from central.store.duck.keys import DuckKeys
 from central.store.duck.names import DuckNames
+from central.store.duck.points import DuckPoints
 from central.store.duck.retention import DuckRetention
 from central.store.duck.series import DuckSeries
 from central.store.folding import HistogramFold
@@ -51,6 +52,7 @@ from central.store.id_days import days_to_drop, id_day
 from central.store.members import MOST_SERIES, Members, members_of, series_of, spans_of
 from central.store.migrations import MigrationError, OnMigration, load, one_by_one, pending
 from central.store.plan import WIDTHS, Segment
+from central.store.points import PointStore
 from central.store.retention import RetentionStore
 from central.store.series import SeriesStore
 from protocol.numbers import DECIMALS
@@ -91,6 +93,7 @@ class DuckStore:
         self.keys: KeyStore = DuckKeys(self.engine)
         self.agents: AgentStore = DuckAgents(self.engine)
         self.retention: RetentionStore = DuckRetention(self.engine)
+        self.points: PointStore = DuckPoints(self.engine)
         self._filters: dict[int, BloomFilter] = {}
         self._cached_requests: dict[bytes, Remembered] = {}
         self._tail_rows = 0

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from central.store.base import RejectedPoint, RequestId, StoreError
-from central.store.buckets import Buckets, no_buckets, wide_column
+from central.store.buckets import Buckets, Column, no_buckets, wide_column
 from central.store.members import Members
 from central.store.mysql.connection import PACKET_BYTES
 from central.store.mysql.partitions import day_text
@@ -18,6 +18,7 @@ from central.store.mysql.rows import RowLines, blob, decimal, nullable
 from central.store.plan import WIDTHS, Segment
 
 _NARROW_END: Final = 1 << 62
+CUT_SHORT: Final = "the database cut the answer short: raise its max_allowed_packet, or ask for fewer windows"
 _FIRST, _LAST = 86_400, (1 << 31) - 1
 """The range of a TIMESTAMP, without its first day. A query may ask for any year, so times are limited to this range."""
 
@@ -200,22 +201,30 @@ def _is_one_row_each(members: Members, window: int, segments: Sequence[Segment])
 
 
 def buckets(rows: Sequence[tuple[int, int, str]]) -> Buckets:
-    """Buckets from the rows that ``aggregate`` selected. Raises StoreError if the server cut a text short.
-
-    Every number except the start has four decimals. So its digits without the point are its units.
-    """
+    """Buckets from the rows that ``aggregate`` selected. Raises StoreError if the server cut a text short."""
     if not rows:
         return no_buckets()
     metric_ids = np.repeat([metric_id for metric_id, _, _ in rows], [count for _, count, _ in rows])
-    text = "\n".join([text for _, _, text in rows]).replace(".", "")
-    numbers = np.fromstring(text, dtype=np.int64, sep=" ")
-    if len(numbers) != 5 * len(metric_ids) or any(text[-5:-4] != "." for _, _, text in rows):
-        raise StoreError("the database cut the answer short: raise its max_allowed_packet, or ask for fewer windows")
-    starts, *units = numbers.reshape(-1, 5).T
-    if np.any((numbers <= -_NARROW_END) | (numbers >= _NARROW_END)):  # numpy clips numbers beyond 64 bits
-        units = list(wide_column([int(number) for number in text.split()]).reshape(-1, 5).T[1:])
+    if any(text[-5:-4] != "." for _, _, text in rows):
+        raise StoreError(CUT_SHORT)
+    starts, *units = columns_of("\n".join([text for _, _, text in rows]), len(metric_ids), 5)
     order = np.lexsort((starts, metric_ids))
     return Buckets(metric_ids, starts[order], *(column[order] for column in units))
+
+
+def columns_of(text: str, lines: int, width: int) -> list[Column]:
+    """The columns of a text of numbers. Raises StoreError if the server cut it short.
+
+    The last four columns have four decimals. So their digits without the point are their units.
+    """
+    digits = text.replace(".", "")
+    numbers = np.fromstring(digits, dtype=np.int64, sep=" ")
+    if len(numbers) != lines * width or text[-5:-4] != ".":
+        raise StoreError(CUT_SHORT)
+    columns = list(numbers.reshape(lines, width).T)
+    if np.any((numbers <= -_NARROW_END) | (numbers >= _NARROW_END)):  # numpy clips numbers beyond 64 bits
+        columns[-4:] = wide_column([int(number) for number in digits.split()]).reshape(lines, width).T[-4:]
+    return columns
 
 
 def statements(head: str, tuples: Iterable[str]) -> Iterator[str]:

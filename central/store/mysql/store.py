@@ -50,12 +50,14 @@ from central.store.mysql.connection import (
 from central.store.mysql.histograms import MySQLFolding
 from central.store.mysql.keys import MySQLKeys
 from central.store.mysql.names import MySQLNames
+from central.store.mysql.points import MySQLPoints
 from central.store.mysql.pool import Commit, Pool, run_commit
 from central.store.mysql.retention import MySQLRetention
 from central.store.mysql.rows import MAX_ROWS, RowLines, lines
 from central.store.mysql.series import MySQLSeries
 from central.store.mysql.servers import ServerCounts, Servers
 from central.store.plan import WIDTHS, Segment
+from central.store.points import PointStore
 from central.store.retention import RetentionStore
 from central.store.series import SeriesStore
 
@@ -117,6 +119,7 @@ class MySQLStore:
         self.keys: KeyStore = MySQLKeys(self._lookups, self._writers)
         self.agents: AgentStore = MySQLAgents(self._lookups, self._writers)
         self.retention: RetentionStore = MySQLRetention(self._lookups, self._changers)
+        self.points: PointStore = MySQLPoints(self._readers)
         self.folding = MySQLFolding(self._readers, self._changers)
         self._histogram_fold = HistogramFold(self.folding, clock)
         self._kept_day = 0

@@ -99,22 +99,24 @@ async def test_it_needs_the_scope_query(central: Central) -> None:
     assert (await central.ask("GET", f"{PATH}?name=a&start=-1d&end=now", key=key)).status == 403
 
 
-async def test_nothing_goes_on_when_the_client_leaves(tmp_path: Path) -> None:
+@pytest.mark.parametrize("window", ["1m", "raw"])
+async def test_nothing_goes_on_when_the_client_leaves(tmp_path: Path, window: str) -> None:
     asked, ended = asyncio.Event(), asyncio.Event()
 
-    class Slow(Overlay):
-        async def aggregate(self, *args: Any) -> Any:
-            asked.set()
-            try:
-                await asyncio.Event().wait()
-            finally:
-                ended.set()
+    async def slow(*args: Any) -> Any:
+        asked.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
 
-    async with running(tmp_path, outside=Outside(bcrypt_cost=QUICK_HASH, wrap_store=Slow)) as central:
+    def wrap(real: Any) -> Overlay:
+        return Overlay(real, aggregate=slow, points=Overlay(real.points, read=slow))
+
+    async with running(tmp_path, outside=Outside(bcrypt_cost=QUICK_HASH, wrap_store=wrap)) as central:
         await central.counter("a")
-        request = asyncio.create_task(
-            central.ask("GET", f"{PATH}?name=a&start=-1d&end=now", timeout=aiohttp.ClientTimeout(None))
-        )
+        path = f"{PATH}?name=a&start=-1d&end=now&window={window}"
+        request = asyncio.create_task(central.ask("GET", path, timeout=aiohttp.ClientTimeout(None)))
         await asked.wait()
         request.cancel()
         await ended.wait()
