@@ -223,6 +223,7 @@ class Agent:
             series=self.aggregator.live_series(),
             compiled=self.aggregator.core is not None,
             journal=self._journal.why_not,
+            journal_left=self._recovery.put_aside,
             spool_batches=len(self.spool.index),
             spool_bytes=self.spool.index.size,
             spool_in_memory=self.spool.in_memory,

@@ -45,6 +45,14 @@ class Core:
         Raises ValueError when the map has no such place.
         """
 
+    @staticmethod
+    def records_end(map: Any, first: int, room: int, generation: int, /) -> int:
+        """Where the records of a window end, the first of which is at ``first``: all that are whole and unchanged.
+
+        ``generation`` is the word of the window's generation, ``room`` where its place ends. Raises ValueError when the
+        map has no such place.
+        """
+
     def finish_journal(self) -> None:
         """Append the datagrams that a killed process has read and not appended. Raises ValueError for a bad map."""
 

@@ -3,6 +3,7 @@
 The core appends to the map (native/agent/receive.c). This decides where, and what happens when there is no room.
 """
 
+import errno
 import mmap
 import os
 import secrets
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from agent.aggregate.core import Core
 
 NO_CORE: Final = "there is no compiled core"
+NO_MAP: Final = "its file system cannot map files into memory; put the spool on a local disk"
 _MANY: Final = 1 << 20
 """A window of fewer bytes is a quiet one. After it, the process gives back the memory of its busy predecessors."""
 
@@ -32,12 +34,14 @@ class JournalRoom:
     """How much may be kept, in bytes, and who gives it.
 
     A window whose records take more than ``window`` is closed early. The disk gives room in steps, as it is needed. One
-    read of 64 datagrams needs 4 MiB of it. ``allocate`` takes a descriptor, an offset and a length, and raises OSError.
+    read of 64 datagrams needs 4 MiB of it. ``window`` is below 2 GiB. ``allocate`` takes a descriptor, an offset and a
+    length, ``map`` a descriptor and a length; both raise OSError.
     """
 
     window: int = 128 << 20
     step: int = 8 << 20
     allocate: Callable[[int, int, int], object] = os.posix_fallocate
+    map: Callable[[int, int], mmap.mmap] = mmap.mmap
 
 
 class OpenedWindow(NamedTuple):
@@ -68,6 +72,7 @@ class Journal:
         self._room = room.window
         self._step = room.step
         self._allocate = room.allocate
+        self._map_file = room.map
         self._descriptor = -1
         self._map: mmap.mmap | None = None
         self._words = memoryview(b"")
@@ -89,7 +94,7 @@ class Journal:
         if self._core is not None and not boot:
             self._stop("this system does not say when it was booted")
         elif self._core is not None:
-            self._about = About(boot, options)
+            self._about = About(boot, options, self._room)
             self._try_make(self._core, self._about)
 
     def turn(self, start: int, base: float) -> OpenedWindow:
@@ -126,19 +131,19 @@ class Journal:
     def release(self, generation: int) -> None:
         """The batches of a window are durable, or are sent from memory: it is not redone any more."""
         for block in self._blocks:
-            if generation and block.get(layout.GENERATION) == generation:
-                block.set(layout.GENERATION, 0)
+            if generation and block.generation == generation:
+                block.release()
 
     def release_closed(self) -> None:
         """Release all windows but the open one."""
-        for generation in sorted(block.get(layout.GENERATION) for block in self._blocks):
-            if generation != self._generation:
-                self.release(generation)
+        for block in self._blocks:
+            if block.generation != self._generation:
+                block.release()
 
     def gauges_of(self, generation: int) -> None:
         """Say at the end of which window the gauges were as the next file of them has them."""
         if self._blocks:
-            self._words[layout.GAUGES_OF] = generation
+            self._words[layout.GAUGES_OF] = layout.guarded(generation)
 
     def keeping(self, feed: Callable[[bytes], None]) -> Callable[[bytes], None]:
         """A ``feed`` that keeps lines before it hands them on."""
@@ -160,12 +165,13 @@ class Journal:
     def unfinished(self, more: int) -> None:
         """Count connections whose last line has not come to its end."""
         if self._blocks:
-            self._words[layout.UNFINISHED] = max(0, self._words[layout.UNFINISHED] + more)
+            number = layout.number_in(self._words[layout.UNFINISHED]) + more
+            self._words[layout.UNFINISHED] = layout.guarded(max(0, number))
 
     def close(self) -> None:
         """At a stop: all windows are in the spool. The file goes."""
         for block in self._blocks:
-            self.release(block.get(layout.GENERATION))
+            block.release()
         with suppress(OSError):
             self._path.unlink(missing_ok=True)
         self._release_file()
@@ -178,7 +184,8 @@ class Journal:
             self._release_file()
             with suppress(OSError):
                 self._path.unlink()
-            self._stop(str(getattr(error, "strerror", None) or error))
+            no_map = isinstance(error, OSError) and error.errno == errno.ENODEV
+            self._stop(NO_MAP if no_map else str(getattr(error, "strerror", None) or error))
             return False
         return True
 
@@ -189,10 +196,11 @@ class Journal:
         self._descriptor = os.open(self._path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
         os.ftruncate(self._descriptor, size)
         self._allocate(self._descriptor, 0, layout.RECORDS + self._step)
-        self._map = mmap.mmap(self._descriptor, size)
+        self._map = self._map_file(self._descriptor, size)
         self._allocated = [self._step, 0]
         self._map[layout.ABOUT : layout.ABOUT + len(text)] = text
         self._words = memoryview(self._map)[: layout.WORDS * 8].cast("Q")
+        layout.begin_words(self._words)
         core.open_journal(self._map, self._make_room)
         self._blocks = layout.blocks(self._words)
         self._generation, self._place = 0, 1

@@ -6,12 +6,18 @@ about      the boot and the settings under which lines were read, with a checksu
 slots      64 datagrams that were read last; they are appended to the records of the open window
 records    a place for each of the two windows: the one that is open, and the one that is being closed
 
-A record has a head of four bytes: its length, and its kind in the highest byte. All numbers have the byte order of the
-host, because a journal is only good on the host, and in the boot, that wrote it.
+A record has a head of eight bytes: its length, with its kind in the highest byte, and a check of the record. The check
+is over the bytes, the head, the offset and the word of the window's generation, so that neither damage nor what an
+earlier window has left in the same place is taken for a record. A word that is one number has the number in its lower
+half and its complement in the upper half. The words of a window have a check of their own. What is in the slots has
+none, because the kernel writes it.
+
+All numbers have the byte order of the host, because a journal is only good on the host, and in the boot, that wrote it.
 """
 
 import json
 import struct
+from binascii import crc32
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, NamedTuple
@@ -20,15 +26,19 @@ from agent.aggregate.aggregator import AggregateOptions
 from agent.spool.checksummed import seal, unseal
 from protocol.statsd_tags import TagRules
 
-MAGIC: Final = int.from_bytes(b"fiestaj1", "big")
+MAGIC: Final = int.from_bytes(b"fiestaj2", "big")
 WORDS: Final = 512
 ABOUT: Final = 8_192
 RECORDS: Final = 32_768 + 64 * (65_536 + 832)
 """Where the records of the first window begin."""
-ABOUT_BYTES: Final = 32_768 - ABOUT
+HEAD_BYTES: Final = 32_768
+"""What comes before the slots."""
+ABOUT_BYTES: Final = HEAD_BYTES - ABOUT
 _KIND: Final = "journal"
 
 MAGIC_WORD: Final = 0
+PENDING: Final = 1
+"""Where the datagrams in the slots will be appended, 0 when they are not new. Two words about them follow."""
 TRIES: Final = 4
 """How many starts have begun to redo what is in the file."""
 UNFINISHED: Final = 5
@@ -41,8 +51,10 @@ END: Final = 1
 START: Final = 2
 BASE: Final = 3
 ID: Final = 4
+SEAL: Final = 6
 """Words of a window's block: a number that grows with each window, 0 when the place is free; where its next record
-goes; its start in seconds; the base of its clock (agent.clock), a double; and two words of its id."""
+goes; its start in seconds; the base of its clock (agent.clock), a double; two words of its id; and the check of all of
+these but where the next record goes."""
 _BLOCKS: Final = (8, 16)
 
 PLAIN: Final = 0
@@ -54,7 +66,9 @@ LOST: Final = 4
 """Not lines but a reason and a number: lines that were counted as lost when they were read."""
 RULES: Final = 8
 """Not lines but the rules by which all lines after it are named."""
-_HEAD: Final = struct.Struct("=I")
+_LENGTH: Final = struct.Struct("=I")
+_HEAD: Final = struct.Struct("=II")
+_HALF: Final = (1 << 32) - 1
 _LENGTH_BITS: Final = 24
 
 
@@ -66,10 +80,24 @@ class Record(NamedTuple):
 
 
 class About(NamedTuple):
-    """The boot of the host, and what lines meant."""
+    """The boot of the host, what lines meant, and how many bytes each of the two places has."""
 
     boot: str
     options: AggregateOptions
+    room: int
+
+
+def guarded(number: int) -> int:
+    """The word of a number below 2^32."""
+    return number | (number ^ _HALF) << 32
+
+
+def number_in(word: int) -> int:
+    """The number in a word. Raises ValueError when the word is damaged."""
+    number = word & _HALF
+    if word != guarded(number):
+        raise ValueError("has a damaged number")
+    return number
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,19 +123,46 @@ class Block:
         """Change a word of this window."""
         self.words[_BLOCKS[self.place] + word] = value
 
+    @property
+    def generation(self) -> int:
+        """The window's generation. 0 when the place is free. Raises ValueError when the word is damaged."""
+        return number_in(self.get(GENERATION))
+
+    def release(self) -> None:
+        """Make the place free."""
+        self.set(GENERATION, guarded(0))
+
     def begin(self, generation: int, first: int, start: int, base: float, window_id: str) -> None:
         """Make the place the window's. The generation is set last: before that the place is free."""
-        self.set(GENERATION, 0)
+        self.release()
         for word, value in zip((END, START, BASE), (first, start, double_to_word(base)), strict=True):
             self.set(word, value)
         self.set(ID, int(window_id[:16], 16))
         self.set(ID + 1, int(window_id[16:], 16))
-        self.set(GENERATION, generation)
+        self.set(SEAL, self._seal(generation))
+        self.set(GENERATION, guarded(generation))
+
+    @property
+    def is_sealed(self) -> bool:
+        """Whether the words are as ``begin`` has set them."""
+        return self.get(SEAL) == self._seal(self.generation)
+
+    def _seal(self, generation: int) -> int:
+        words = (generation, self.place, *(self.get(word) for word in (START, BASE, ID, ID + 1)))
+        return guarded(crc32(struct.pack("=6Q", *words)))
 
     @property
     def window_id(self) -> str:
         """24 hex digits."""
         return f"{self.get(ID):016x}{self.get(ID + 1):08x}"
+
+
+def begin_words(words: memoryview) -> None:
+    """Set the numbers of a new file to 0. The word that says what the file is comes last, and is not set here."""
+    for word in (PENDING, TRIES, UNFINISHED, GAUGES_OF):
+        words[word] = guarded(0)
+    for block in blocks(words):
+        block.release()
 
 
 def blocks(words: memoryview) -> tuple[Block, Block]:
@@ -133,12 +188,12 @@ def word_to_double(word: int) -> float:
 
 
 def records(data: memoryview) -> Iterator[Record]:
-    """The records in the order in which they were read. Raises ValueError when they do not fill ``data``."""
+    """The records in the order in which they were read, unchecked. Raises ValueError when they do not fill ``data``."""
     at = 0
     while at < len(data):
         if at + _HEAD.size > len(data):
             raise ValueError("has a record without an end")
-        head = _HEAD.unpack_from(data, at)[0]
+        head, _ = _HEAD.unpack_from(data, at)
         at += _HEAD.size
         after = at + (head & (1 << _LENGTH_BITS) - 1)
         if after > len(data):
@@ -158,18 +213,19 @@ def encode_about(about: About) -> bytes:
         "gauges": options.gauges,
         "max_members": options.max_members,
         "interval": options.interval,
+        "room": about.room,
     }
     text = seal(_KIND, json.dumps(fields).encode())
-    if len(text) + _HEAD.size > ABOUT_BYTES:
+    if len(text) + _LENGTH.size > ABOUT_BYTES:
         raise ValueError("the prefix and the tags of the host are too long for the journal")
-    return _HEAD.pack(len(text)) + text
+    return _LENGTH.pack(len(text)) + text
 
 
 def decode_about(data: bytes) -> About:
     """What ``encode_about`` was given. ``data`` may be longer. Raises ValueError."""
-    length = _HEAD.unpack_from(data)[0]
+    length = _LENGTH.unpack_from(data)[0]
     try:
-        fields = json.loads(unseal(_KIND, data[_HEAD.size : _HEAD.size + length]))
+        fields = json.loads(unseal(_KIND, data[_LENGTH.size : _LENGTH.size + length]))
         mode, host = fields["tags"]
         options = AggregateOptions(
             fields["max_names"],
@@ -179,7 +235,7 @@ def decode_about(data: bytes) -> About:
             fields["max_members"],
             fields["interval"],
         )
-        return About(fields["boot"], options)
+        return About(fields["boot"], options, fields["room"])
     except (KeyError, TypeError) as error:
         raise ValueError("does not say under which settings it was written") from error
 
@@ -191,8 +247,11 @@ def encode_rules(prefix: str, rules: TagRules) -> bytes:
 
 def decode_rules(data: bytes) -> tuple[str, TagRules]:
     """The prefix and the rules of tags. Raises ValueError."""
-    prefix, mode, host = json.loads(data)
-    return prefix, TagRules(mode, tuple((key, value) for key, value in host))
+    try:
+        prefix, mode, host = json.loads(data)
+        return prefix, TagRules(mode, tuple((key, value) for key, value in host))
+    except TypeError as error:
+        raise ValueError("does not say how lines are named") from error
 
 
 def encode_lost(reason: str, lines: int) -> bytes:
@@ -204,3 +263,11 @@ def decode_lost(data: bytes) -> tuple[str, int]:
     """The reason and the number of lines. Raises ValueError."""
     reason, lines = data.decode("ascii").split(" ")
     return reason, int(lines)
+
+
+def check_record(record: Record) -> None:
+    """Raises ValueError when the data of a record are not what its kind says."""
+    if record.kind == LOST:
+        decode_lost(record.data)
+    elif record.kind == RULES:
+        decode_rules(record.data)

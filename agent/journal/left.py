@@ -1,9 +1,11 @@
 """Reads the journal that a killed agent has left: which windows were never stored, and what was read in them."""
 
+import errno
 import mmap
 import os
+import stat
+import sys
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -37,70 +39,83 @@ class LeftWindow:
 class LeftJournal:
     """The file of an earlier run. No window of it has been sent. ``release`` says that one is stored."""
 
-    def __init__(self, path: Path, map_: mmap.mmap, core: "Core") -> None:
-        """Raises ValueError when the file is not a whole journal."""
+    def __init__(self, path: Path, map_: mmap.mmap, about: About, core: "Core") -> None:
         self._path = path
         self._map = map_
-        if len(map_) < layout.RECORDS:
-            raise ValueError("is too short")
         self._words = memoryview(map_)[: layout.WORDS * 8].cast("Q")
-        self._blocks: tuple[layout.Block, ...] = layout.blocks(self._words)
-        if self._words[layout.MAGIC_WORD] != layout.MAGIC:
-            raise ValueError("is not a journal of this version")
-        about: About = layout.decode_about(map_[layout.ABOUT : layout.ABOUT + layout.ABOUT_BYTES])
-        self.boot: Final = about.boot
-        self.options: Final[AggregateOptions] = about.options
+        self._blocks: tuple[Block, ...] = layout.blocks(self._words)
+        self._about = about
         self._core = core
 
     @property
+    def boot(self) -> str:
+        """The id of the boot in which it was written."""
+        return self._about.boot
+
+    @property
+    def options(self) -> AggregateOptions:
+        """What its lines mean."""
+        return self._about.options
+
+    @property
     def unfinished(self) -> int:
-        """Connections whose last line had not come to its end."""
-        return int(self._words[layout.UNFINISHED])
+        """Connections whose last line had not come to its end. Raises ValueError."""
+        return layout.number_in(self._words[layout.UNFINISHED])
 
     @property
     def tries(self) -> int:
-        """How many starts have begun to redo it."""
-        return int(self._words[layout.TRIES])
+        """How many starts have begun to redo it. Raises ValueError."""
+        return layout.number_in(self._words[layout.TRIES])
 
     def begin_try(self) -> None:
-        """Count this start, and take what the killed process had read last."""
-        self._words[layout.TRIES] = self.tries + 1
-        open_block = max(self._blocks, key=lambda block: block.get(layout.GENERATION))
-        if open_block.get(layout.GENERATION):
-            self._core.open_journal(self._map, _no_room)
-            try:
-                self._core.aim_journal(open_block.end_word, self._place_end(open_block))
-                self._core.finish_journal()
-            finally:
-                self._core.close_journal()
+        """Count this start, take what the killed process had read last, and look at all that is there.
+
+        Raises ValueError when something is damaged.
+        """
+        self._words[layout.TRIES] = layout.guarded(self.tries + 1)
+        opened = max(self._blocks, key=lambda block: block.generation)
+        self._core.open_journal(self._map, _no_room)
+        try:
+            self._core.aim_journal(opened.end_word, self._place_end(opened))
+            self._core.finish_journal()
+        finally:
+            self._core.close_journal()
+        for word in (layout.UNFINISHED, layout.GAUGES_OF):
+            layout.number_in(self._words[word])
+        for block in self._blocks:
+            if block.generation:
+                self._find_end(block)
+        for window in self.windows():
+            for record in self.records(window):
+                layout.check_record(record)
 
     def windows(self) -> list[LeftWindow]:
-        """The windows that were not stored, the oldest first. Raises ValueError when one is outside of the file."""
+        """The windows that were not stored, the oldest first. Raises ValueError when the words of one are damaged."""
         return sorted(
-            (self._window(block) for block in self._blocks if block.get(layout.GENERATION)),
+            (self._window(block) for block in self._blocks if block.generation),
             key=lambda window: window.generation,
         )
 
     def records(self, window: LeftWindow) -> Iterator[Record]:
-        """What was read in a window, in order. Raises ValueError."""
+        """What was read in a window, in order."""
         with memoryview(self._map) as whole, whole[window.first : window.end] as data:
             yield from layout.records(data)
 
     def release(self, generation: int) -> None:
         """A window is stored."""
         for block in self._blocks:
-            if block.get(layout.GENERATION) == generation:
-                block.set(layout.GENERATION, 0)
+            if block.generation == generation:
+                block.release()
 
     def gauges_of(self, generation: int) -> None:
         """See agent.journal.journal.Journal."""
-        self._words[layout.GAUGES_OF] = generation
+        self._words[layout.GAUGES_OF] = layout.guarded(generation)
 
     @property
     def gauges_are_of_the_future(self) -> bool:
         """Whether the next file of the gauges has those of the end of a window that is not stored."""
-        generation = self._words[layout.GAUGES_OF]
-        return any(generation and block.get(layout.GENERATION) == generation for block in self._blocks)
+        generation = layout.number_in(self._words[layout.GAUGES_OF])
+        return any(generation and block.generation == generation for block in self._blocks)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -108,12 +123,22 @@ class LeftJournal:
         self._words.release()
         self._map.close()
 
+    def _find_end(self, block: Block) -> None:
+        """A kill may have come between a record and the word that counts it. Then the record is in all the same."""
+        first = layout.first_record(block.place, self._about.room)
+        end = self._core.records_end(self._map, first, self._place_end(block), block.get(layout.GENERATION))
+        if end < block.get(layout.END):
+            raise ValueError("has a damaged record")
+        block.set(layout.END, end)
+
     def _window(self, block: Block) -> LeftWindow:
-        first, end = layout.first_record(block.place, self._room()), block.get(layout.END)
+        first, end = layout.first_record(block.place, self._about.room), block.get(layout.END)
+        if not block.is_sealed:
+            raise ValueError("has a window whose words are damaged")
         if not first <= end <= self._place_end(block):
             raise ValueError("has a window that ends outside of it")
         return LeftWindow(
-            block.get(layout.GENERATION),
+            block.generation,
             block.window_id,
             block.get(layout.START),
             layout.word_to_double(block.get(layout.BASE)),
@@ -121,11 +146,8 @@ class LeftJournal:
             end,
         )
 
-    def _room(self) -> int:
-        return (len(self._map) - layout.RECORDS) // 2
-
     def _place_end(self, block: Block) -> int:
-        return layout.first_record(block.place + 1, self._room())
+        return layout.first_record(block.place + 1, self._about.room)
 
 
 def open_left(path: Path, core: "Core | None", boot: str, tell: Tell) -> LeftJournal | None:
@@ -138,36 +160,55 @@ def open_left(path: Path, core: "Core | None", boot: str, tell: Tell) -> LeftJou
     except FileNotFoundError:
         return None
     except OSError as error:
-        _put_aside(path, error.strerror or str(error), tell)
+        put_aside(path, "is a symbolic link" if error.errno == errno.ELOOP else error.strerror or str(error), tell)
         return None
     try:
-        with os.fdopen(descriptor, "r+b") as file:
-            if file.read(8) in {b"", bytes(8)}:  # its run ended before the file was made
-                return None
-            if core is None:
-                raise ValueError("needs the compiled core, which this installation does not have")
-            map_ = mmap.mmap(file.fileno(), 0)
-        left = LeftJournal(path, map_, core)
-        if not left.windows():
+        left = _read(path, descriptor, core)
+        if left is None or not left.windows():
             return None
         if left.boot != boot:
             raise ValueError("is of another boot of this host: what was read in its last window is lost")
         if left.tries >= MAX_TRIES:
             raise ValueError(f"could not be redone in {MAX_TRIES} starts")
         left.begin_try()
-        for window in left.windows():
-            for _ in left.records(window):
-                pass
     except (OSError, ValueError) as error:
-        _put_aside(path, str(getattr(error, "strerror", None) or error), tell)
+        put_aside(path, str(getattr(error, "strerror", None) or error), tell)
         return None
+    finally:
+        os.close(descriptor)
     return left
 
 
-def _put_aside(path: Path, why: str, tell: Tell) -> None:
-    with suppress(OSError):
+def put_aside(path: Path, why: str, tell: Tell) -> None:
+    """Give the journal at ``path`` another name, and say why. Raises nothing."""
+    became = f"it is now {ASIDE}"
+    try:
         path.replace(path.with_name(ASIDE))
-    tell("journal_left", f"{path} {why}; it is now {ASIDE}")
+    except OSError as error:
+        became = f"it cannot be put aside: {error.strerror or error}"
+    tell("journal_left", f"{path} {why}; {became}")
+
+
+def _read(path: Path, descriptor: int, core: "Core | None") -> LeftJournal | None:
+    """The journal in a file. None when its run ended before the file was made. Raises ValueError, and OSError."""
+    file = os.fstat(descriptor)
+    if not stat.S_ISREG(file.st_mode):
+        raise ValueError("is no regular file")
+    if file.st_uid not in {os.geteuid(), path.parent.stat().st_uid}:
+        raise ValueError("belongs to another user")
+    head = os.pread(descriptor, layout.HEAD_BYTES, 0)
+    if not any(head[:8]) and not any(os.pread(descriptor, 8, layout.RECORDS)):
+        return None
+    if len(head) < layout.HEAD_BYTES:
+        raise ValueError("is too short")
+    if int.from_bytes(head[:8], sys.byteorder) != layout.MAGIC:
+        raise ValueError("is not a journal of this version")
+    about = layout.decode_about(head[layout.ABOUT :])
+    if file.st_size != layout.first_record(2, about.room):
+        raise ValueError("has not the size that it says")
+    if core is None:
+        raise ValueError("needs the compiled core, which this installation does not have")
+    return LeftJournal(path, mmap.mmap(descriptor, file.st_size), about, core)
 
 
 def _no_room(wanted: int) -> None:

@@ -53,20 +53,26 @@ class Recovery:
         self._boot = boot
         self._tell = tell
         self._left: LeftJournal | None = None
+        self.put_aside = ""
+        """Why what an earlier run had read in its last window cannot be used. Empty when nothing was lost so."""
 
     def open_spool(self) -> None:
         """Lock and open the spool, without the batches of windows that are made anew. Raises as Spool.open."""
         stages = self._stages
         stages.folder.open()
         core = stages.core(_count_nothing) if stages.core else None
-        left = open_left(stages.folder.path / JOURNAL, core, self._boot, self._tell)
+        left = open_left(stages.folder.path / JOURNAL, core, self._boot, self._tell_aside)
         if left is not None and not stages.folder.try_discard({window.id for window in left.windows()}):
-            self._tell("journal_left", "batches that would be made anew cannot be removed, so they are sent")
+            self._tell_aside("journal_left", "batches that would be made anew cannot be removed, so they are sent")
             left = None
         stages.spool.open()
         discard = left is not None and left.gauges_are_of_the_future
         stages.folder.try_to(partial(stages.gauges.settle, discard=discard))
         self._left = left
+
+    def _tell_aside(self, event: str, message: str) -> None:
+        self.put_aside = message
+        self._tell(event, message)
 
     async def redo(self) -> Mapping[str, str]:
         """Store what was left. Returns the gauges at its end, as exact decimal text.

@@ -50,6 +50,8 @@ class Snapshot:
     """Whether the compiled core counts; otherwise plain Python does."""
     journal: str
     """Why the journal does not keep what is read. Empty while it does, so that a kill loses nothing of it."""
+    journal_left: str
+    """Why the last window of an earlier run is lost. Empty when it is not."""
     spool_batches: int
     spool_bytes: int
     spool_in_memory: int
@@ -173,6 +175,7 @@ _COUNTERS: Final = (
     _Number("samples_recovered", "Samples found in the spool or replayed", lambda s: s.recovered),
     _Number("samples_acknowledged", "Samples the service has stored", lambda s: s.acknowledged),
     _Number("spool_corrupt_files", "Spool files that were not what we wrote", lambda s: s.corrupt_files),
+    _Number("journals_put_aside", "Journals of an earlier run that could not be used", lambda s: bool(s.journal_left)),
     _Number("dead_letters", "Batches the service refused for good", lambda s: s.dead_letters),
     _Number("dead_letters_removed", "Dead letters removed to make room", lambda s: s.dead_letters_removed),
     _Number("dead_letters_replayed", "Dead letters taken back to be sent again", lambda s: s.replayed),

@@ -123,6 +123,8 @@ def _lost(status: Mapping[str, Any]) -> str:
     places += [f"{counted(samples[where], 'sample')} {where}" for where in PLACES if samples[where]]
     if status["corrupt_files"]:
         places.append(f"{status['corrupt_files']:,} damaged spool files (see corrupt/)")
+    if status["journal_left"]:
+        places.append(f"the last window of an earlier run: {status['journal_left']}")
     return f"LOST: {'; '.join(places)}" if places else "nothing was lost"
 
 

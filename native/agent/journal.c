@@ -38,12 +38,70 @@ int journal_has_room(const struct journal *journal, size_t bytes)
     return journal->room - *journal->end >= bytes;
 }
 
-static char *put(char *at, unsigned kind, const char *text, size_t length)
+static uint64_t guarded(uint64_t number)
+{
+    assert(number <= UINT32_MAX);
+    uint64_t word = number | ~number << 32;
+    assert((uint32_t)word == number);
+    return word;
+}
+
+/* The number in a word, or a larger one than any when the word is damaged. */
+static uint64_t number_in(uint64_t word)
+{
+    uint64_t number = word & UINT32_MAX;
+    assert(number <= UINT32_MAX);
+    return word == guarded(number) ? number : UINT64_MAX;
+}
+
+static uint64_t eight(const char *text)
+{
+    uint64_t value;
+    assert(text != NULL);
+    memcpy(&value, text, sizeof value);
+    return value;
+}
+
+/* Each step is a bijection of what it takes, so a change of one word of the text always changes the state. Four states
+ * side by side, because a multiplication takes four cycles. */
+static uint32_t check_of(uint64_t seed, const char *text, size_t length)
+{
+    const uint64_t odd = 0x9E3779B97F4A7C15u;
+    assert(length >= 1 && length <= MAX_RECORD);
+    assert(text != NULL);
+    uint64_t a = seed * odd, b = a + odd, c = b + odd, d = c + odd, last = 0;
+    for (; length >= 32; length -= 32, text += 32) {
+        a = (a ^ eight(text)) * odd;
+        b = (b ^ eight(text + 8)) * odd;
+        c = (c ^ eight(text + 16)) * odd;
+        d = (d ^ eight(text + 24)) * odd;
+    }
+    for (; length >= 8; length -= 8, text += 8) {
+        a = (a ^ eight(text)) * odd;
+        a ^= a >> 29;
+    }
+    memcpy(&last, text, length);
+    a = (a ^ last) * odd;
+    a = (a ^ a >> 32 ^ b) * odd;
+    a = (a ^ a >> 32 ^ c) * odd;
+    a = (a ^ a >> 32 ^ d) * odd;
+    return (uint32_t)(a >> 32 ^ a);
+}
+
+static uint64_t seed_of(uint32_t head, uint64_t offset, uint64_t generation)
+{
+    assert(offset >= JOURNAL_RECORDS);
+    assert(offset <= UINT32_MAX);
+    return (offset << 32 | head) ^ generation * 0xD6E8FEB86659FD93u;
+}
+
+static char *put(const struct journal *journal, char *at, unsigned kind, const char *text, size_t length)
 {
     assert(length <= MAX_RECORD);
     assert(kind <= UINT8_MAX);
-    uint32_t head = (uint32_t)length | (uint32_t)kind << 24;
-    memcpy(at, &head, RECORD_HEAD);
+    uint32_t head[2] = {(uint32_t)length | (uint32_t)kind << 24, 0};
+    head[1] = check_of(seed_of(head[0], (uint64_t)(at - journal->map), journal->end[-1]), text, length);
+    memcpy(at, head, RECORD_HEAD);
     memcpy(at + RECORD_HEAD, text, length);
     return at + RECORD_HEAD + length;
 }
@@ -51,7 +109,9 @@ static char *put(char *at, unsigned kind, const char *text, size_t length)
 void journal_append(struct journal *journal, unsigned kind, const char *text, size_t length)
 {
     assert(journal_has_room(journal, RECORD_HEAD + length));
-    char *after = put(journal->map + *journal->end, kind, text, length);
+    if (length == 0)
+        return;
+    char *after = put(journal, journal->map + *journal->end, kind, text, length);
     in_this_order();
     *journal->end = (uint64_t)(after - journal->map);
     assert(*journal->end <= journal->room);
@@ -62,14 +122,14 @@ void journal_begin(struct journal *journal, unsigned kind, int count)
     assert(count >= 1 && count <= PACKETS);
     assert(journal_has_room(journal, (size_t)count * (RECORD_HEAD + MAX_DATAGRAM)));
     uint64_t *word = words(journal);
-    word[KIND] = kind;
-    word[COUNT] = (uint64_t)count;
+    word[KIND] = guarded(kind);
+    word[COUNT] = guarded((uint64_t)count);
     /* The kernel cannot read into a page that it must first bring in, when a kill comes at that moment. */
     for (int index = 0; index < count; index++)
         *(volatile char *)(journal->map + JOURNAL_SLOTS + (size_t)index * STRIDE) = 0;
-    assert(word[PENDING] == 0);
+    assert(number_in(word[PENDING]) == 0);
     in_this_order();
-    word[PENDING] = *journal->end;
+    word[PENDING] = guarded(*journal->end);
     in_this_order();
 }
 
@@ -78,36 +138,57 @@ void journal_commit(struct journal *journal)
     uint64_t *word = words(journal);
     const struct mmsghdr *message = messages(journal);
     char *at = journal->map + *journal->end;
-    assert(word[PENDING] == *journal->end);
-    assert(word[COUNT] <= PACKETS && word[KIND] <= UINT8_MAX);
-    for (uint64_t index = 0; index < word[COUNT]; index++) {
+    const uint64_t count = number_in(word[COUNT]), kind = number_in(word[KIND]);
+    assert(number_in(word[PENDING]) == *journal->end);
+    assert(count <= PACKETS && kind <= UINT8_MAX);
+    for (uint64_t index = 0; index < count; index++) {
         size_t length = message[index].msg_len;
         unsigned cut = message[index].msg_hdr.msg_flags & MSG_TRUNC ? CUT : 0;
         if (length)
-            at = put(at, (unsigned)word[KIND] | cut, journal->map + JOURNAL_SLOTS + index * STRIDE, length);
+            at = put(journal, at, (unsigned)kind | cut, journal->map + JOURNAL_SLOTS + index * STRIDE, length);
     }
     assert((uint64_t)(at - journal->map) <= journal->room);
     in_this_order();
     *journal->end = (uint64_t)(at - journal->map);
     in_this_order();
-    word[PENDING] = 0;
+    word[PENDING] = guarded(0);
 }
 
 int journal_finish(struct journal *journal)
 {
     const uint64_t *word = words(journal);
     assert(journal->end != NULL);
-    if (word[PENDING] != *journal->end)
+    const uint64_t pending = number_in(word[PENDING]), count = number_in(word[COUNT]);
+    if (pending < *journal->end)
         return 0; /* all that was read is in */
-    if (word[COUNT] > PACKETS || word[KIND] > UINT8_MAX)
+    if (pending > *journal->end || count > PACKETS || number_in(word[KIND]) > UINT8_MAX)
         return -1;
-    if (!journal_has_room(journal, word[COUNT] * (RECORD_HEAD + MAX_DATAGRAM)))
+    if (!journal_has_room(journal, count * (RECORD_HEAD + MAX_DATAGRAM)))
         return -1;
-    for (uint64_t index = 0; index < word[COUNT]; index++) {
+    for (uint64_t index = 0; index < count; index++) {
         if (messages(journal)[index].msg_len > MAX_DATAGRAM)
             return -1;
     }
     journal_commit(journal);
-    assert(word[PENDING] == 0);
+    assert(number_in(word[PENDING]) == 0);
     return 0;
+}
+
+uint64_t journal_end_of(const char *map, uint64_t first, uint64_t room, uint64_t generation)
+{
+    assert(first >= JOURNAL_RECORDS && room <= UINT32_MAX);
+    uint64_t at = first;
+    while (at <= room && room - at >= RECORD_HEAD) {
+        uint32_t head[2];
+        memcpy(head, map + at, RECORD_HEAD);
+        size_t length = head[0] & MAX_RECORD;
+        if (length == 0 || room - at - RECORD_HEAD < length)
+            break;
+        if (head[1] != check_of(seed_of(head[0], at, generation), map + at + RECORD_HEAD, length))
+            break;
+        at += RECORD_HEAD + length;
+    }
+    assert(at >= first);
+    assert(at == first || at <= room);
+    return at;
 }

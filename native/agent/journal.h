@@ -3,7 +3,12 @@
  * A kill can come between any two instructions, so each change is made by one aligned store, its last. The kernel reads
  * datagrams into the slots of the map and writes their lengths beside them. ``begin`` says before the read where they
  * will be appended; as long as nothing was appended there, the datagrams in the slots are not in yet, and the next
- * start appends them. Knows nothing of Python. */
+ * start appends them. Knows nothing of Python.
+ *
+ * A record has a head of eight bytes: its length with its kind in the highest byte, and a check of the record. The check
+ * is over the bytes, the head, the offset and the window's generation, so that neither damage nor what an earlier window
+ * has left in the same place is ever taken for a record. A number of a word of its own stands in the lower half of the
+ * word, and its complement in the upper half. */
 #ifndef FIESTA_JOURNAL_H
 #define FIESTA_JOURNAL_H
 
@@ -18,7 +23,7 @@ enum {
     PACKETS = 64, /* datagrams per read */
     MAX_DATAGRAM = 65536, /* more than any UDP datagram holds */
     STRIDE = MAX_DATAGRAM + 832, /* not a power of two, so that the datagrams do not share the same cache lines */
-    RECORD_HEAD = 4, /* bytes before each record: its length, and its kind in the highest byte */
+    RECORD_HEAD = 8, /* bytes before each record */
     MAX_RECORD = (1 << 24) - 1,
     CUT = 2, /* the kind of a datagram that was longer than MAX_DATAGRAM */
     JOURNAL_MESSAGES = 4096, /* where the kernel writes the lengths */
@@ -29,7 +34,8 @@ enum {
 
 struct journal {
     char *map; /* NULL without a journal */
-    uint64_t *end; /* the word that says where the next record goes; NULL while nothing is kept */
+    uint64_t *end; /* the word that says where the next record goes, after the one of the window's generation; NULL while
+                      nothing is kept */
     uint64_t room; /* where the room for records ends */
 };
 
@@ -47,5 +53,8 @@ void journal_commit(struct journal *journal);
 
 /* Appends the datagrams that a killed process has left in the slots. Returns -1 when the map is not what we wrote. */
 int journal_finish(struct journal *journal);
+
+/* Where the records of a window end: whole and unchanged ones that follow each other from ``first``, up to ``room``. */
+uint64_t journal_end_of(const char *map, uint64_t first, uint64_t room, uint64_t generation);
 
 #endif

@@ -214,6 +214,25 @@ static void core_dealloc(PyObject *object)
     Py_DECREF(type);
 }
 
+/* Where the records of a window in a journal end that a killed process has left. */
+static PyObject *core_records_end(PyObject *Py_UNUSED(type), PyObject *args)
+{
+    Py_buffer map;
+    unsigned long long first, room, generation;
+    if (!PyArg_ParseTuple(args, "y*KKK:records_end", &map, &first, &room, &generation))
+        return NULL;
+    assert(map.len >= 0);
+    if (first < JOURNAL_RECORDS || room < first || room > (unsigned long long)map.len || room > UINT32_MAX) {
+        PyErr_SetString(PyExc_ValueError, "the journal has no such place");
+        PyBuffer_Release(&map);
+        return NULL;
+    }
+    uint64_t end = journal_end_of(map.buf, first, room, generation);
+    assert(end >= first && end <= room);
+    PyBuffer_Release(&map);
+    return PyLong_FromUnsignedLongLong(end);
+}
+
 static PyMethodDef methods[] = {
     {"feed", core_feed, METH_O, NULL},
     {"read", core_read, METH_VARARGS, NULL},
@@ -225,6 +244,7 @@ static PyMethodDef methods[] = {
     {"keep", core_keep, METH_VARARGS, NULL},
     {"take", core_take, METH_NOARGS, NULL},
     {"forget", core_forget, METH_NOARGS, NULL},
+    {"records_end", core_records_end, METH_VARARGS | METH_STATIC, NULL},
     {"merge", merge_histograms, METH_O | METH_STATIC, NULL},
     {NULL, NULL, 0, NULL},
 };

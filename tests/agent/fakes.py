@@ -24,6 +24,7 @@ from agent.spool.disk import Disk
 from agent.spool.folder import AsideLimits, SpoolFolder
 from agent.spool.spool import Spool, SpoolLimits
 from protocol.item import Item
+from protocol.limits import ACCEPTS_HEADER
 
 NOW = 1_771_113_600
 """2026-02-15T00:00:00Z."""
@@ -251,6 +252,8 @@ class RealCentral:
         self.headers: list[dict[str, str]] = []
         self.answer: Callable[[web.Request], web.StreamResponse | None] = lambda request: None
         """An answer instead of storing."""
+        self.accepts = ""
+        """What each answer says of the fields that it takes, when that is not empty."""
         self.changed = asyncio.Condition()
 
     async def _batch(self, request: web.Request) -> web.StreamResponse:
@@ -283,6 +286,10 @@ class RealCentral:
     async def _health(self, request: web.Request) -> web.Response:
         return web.json_response({"success": True, "data": {"status": "ok"}})
 
+    async def _say_what_it_takes(self, request: web.Request, response: web.StreamResponse) -> None:
+        if self.accepts:
+            response.headers[ACCEPTS_HEADER] = self.accepts
+
     def total(self, name: str) -> float:
         """The sum of what was stored under ``name``."""
         return float(sum(item["value"] for items in self.stored.values() for item in items if item["name"] == name))
@@ -298,6 +305,7 @@ class RealCentral:
     @asynccontextmanager
     async def serving(self, **site: Any) -> AsyncIterator["RealCentral"]:
         app = web.Application()
+        app.on_response_prepare.append(self._say_what_it_takes)
         app.add_routes(
             [
                 web.post("/api/metrics/batch", self._batch),

@@ -134,6 +134,7 @@ def test_the_one_line_status_begins_with_the_faults() -> None:
         "in_spool": 900,
         "sockets": [asdict(replace(UDP, kernel_drops=3))],
         "corrupt_files": 0,
+        "journal_left": "",
         "dropped": {},
     }
     line = one_line(status)

@@ -17,9 +17,10 @@ def journals(dice: Random) -> None:
     """What is read and kept is in the records, in order, as long as there is room. Any words do no harm."""
     with mmap.mmap(-1, SIZE) as map_:
         words = memoryview(map_)[: layout.WORDS * 8].cast("Q")
+        layout.begin_words(words)
         core = sanitized.AGENT.Core(lambda name, tail: (0, (name, tail)))
         room = layout.RECORDS + dice.randrange(SIZE - layout.RECORDS)
-        words[END_WORD] = layout.RECORDS
+        words[END_WORD - 1], words[END_WORD] = dice.getrandbits(64), layout.RECORDS
         asked: list[int] = []
         core.open_journal(map_, asked.append)
         core.aim_journal(END_WORD, room)
@@ -29,6 +30,10 @@ def journals(dice: Random) -> None:
             found = list(layout.records(data))
         if not asked:
             assert found == kept
+        assert core.records_end(map_, layout.RECORDS, room, words[END_WORD - 1]) == words[END_WORD]
+        if words[END_WORD] > layout.RECORDS:
+            map_[dice.randrange(layout.RECORDS, words[END_WORD])] ^= 1 << dice.randrange(8)
+            assert core.records_end(map_, layout.RECORDS, room, words[END_WORD - 1]) < words[END_WORD]
         _damage(dice, core, map_, words)
         core.close_journal()
         words.release()
@@ -38,7 +43,7 @@ def _one(dice: Random, core: Any) -> list[tuple[int, bytes]]:
     text, kind = fuzz_inputs.packet(dice)[:60_000], dice.choice((0, 1, 255))
     if dice.random() < 0.3:
         core.keep(kind, text)
-        return [(kind, text)]
+        return [(kind, text)] if text else []
     here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
     with here, there:
         here.send(text)
@@ -53,8 +58,10 @@ def _one(dice: Random, core: Any) -> list[tuple[int, bytes]]:
 
 def _damage(dice: Random, core: Any, map_: mmap.mmap, words: memoryview) -> None:
     """Whatever the words and the lengths say, finishing writes within the room or refuses."""
-    words[1] = words[END_WORD] if dice.random() < 0.8 else dice.getrandbits(64)
-    words[2], words[3] = dice.choice((0, 1, 2**40)), dice.choice((0, 1, 2, 64, 65, 2**63))
+    guarded = layout.guarded
+    words[1] = guarded(words[END_WORD]) if dice.random() < 0.8 else dice.getrandbits(64)
+    words[2] = dice.choice((0, guarded(1), guarded(256), 2**40))
+    words[3] = dice.choice((0, 1, *map(guarded, (1, 2, 64, 65, 2**31)), 2**63))
     for index in range(64):
         length = dice.choice((0, 0, 1, 65_536, 65_537, 2**32 - 1)) if dice.random() < 0.2 else dice.randrange(100)
         struct.pack_into("=I", map_, 4096 + 64 * index + 56, length)

@@ -107,14 +107,14 @@ class Life:
         )
         bad = BadLines(self.log, lambda: self.time.steady)
         stages = RecoveryStages(CORE, bad, self.flush, self.folder, self.spool, self.gauges, self.ledger)
-        self._recovery = Recovery(stages, boot, self.log)
+        self.recovery = Recovery(stages, boot, self.log)
         self.spool.when_sent_from_memory = self.journal.release_closed
         self.journal.when_full = self.flush.close_early
 
     async def start(self) -> None:
         """As agent.app does it."""
-        self._recovery.open_spool()
-        self.aggregator.restore_gauges(await self._recovery.redo())
+        self.recovery.open_spool()
+        self.aggregator.restore_gauges(await self.recovery.redo())
         self.flush.load_gauges()
         self.journal.open(self.boot, self.options)
         self.flush.open()

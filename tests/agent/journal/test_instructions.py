@@ -104,8 +104,8 @@ def test_a_new_window_is_there_or_it_is_not(tmp_path: Path, steps: int) -> None:
     left = open_left(trial.path, a_core(), "boot", EventLog())
     assert left is not None
     assert [(window.generation, window.start, window.end - window.first) for window in left.windows()] in (
-        [(1, 50, 9)],
-        [(1, 50, 9), (2, 60, 0)],
+        [(1, 50, 13)],
+        [(1, 50, 13), (2, 60, 0)],
         [(2, 60, 0)],
     )
     left.close()

@@ -194,7 +194,7 @@ def test_a_double_fits_into_a_word(number: float) -> None:
 
 
 def test_settings_and_losses_come_back(tmp_path: Path) -> None:
-    about = About("boot", Life(tmp_path, {}).options)
+    about = About("boot", Life(tmp_path, {}).options, 8 << 20)
     assert decode_about(encode_about(about) + b"\0" * 100) == about
     assert decode_lost(encode_lost("line_cut", 12)) == ("line_cut", 12)
 
@@ -203,10 +203,10 @@ def test_settings_and_losses_come_back(tmp_path: Path) -> None:
 def test_settings_that_do_not_fit_are_refused(length: int, tmp_path: Path) -> None:
     options = Life(tmp_path, {}).options
     with pytest.raises(ValueError, match="too long for the journal"):
-        encode_about(About("b" * length, options))
+        encode_about(About("b" * length, options, 8 << 20))
 
 
-@pytest.mark.parametrize("data", [b"\1", b"\1\0\0", b"\2\0\0\0a", b"\1\0\0\0ab"])
+@pytest.mark.parametrize("data", [b"\1", b"\1\0\0", b"\2\0\0\0....a", b"\1\0\0\0....ab"])
 def test_records_that_do_not_fill_their_room_are_an_error(data: bytes) -> None:
     with pytest.raises(ValueError, match="has a record without an end"):
         list(records(memoryview(data)))

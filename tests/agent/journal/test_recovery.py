@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from agent.aggregate.aggregator import AggregateOptions
 from agent.journal.layout import ABSOLUTE, CUT, PLAIN
-from agent.journal.left import ASIDE, MAX_TRIES
 from protocol import histogram
 from protocol.numbers import UNIT
 from protocol.statsd_tags import TagRules
@@ -248,47 +247,6 @@ def test_the_kind_of_a_record_says_what_its_lines_mean(
         life.send()
         assert [item["value"] for items in stored.values() for item in items] == [gauge]
         assert (dict(life.ledger.dropped), life.balance()) == (dropped, 0)
-        life.killed()
-
-    asyncio.run(lives())
-
-
-def damage_nothing(path: Path) -> None:
-    pass
-
-
-def change(at: int, data: bytes) -> Any:
-    def write(path: Path) -> None:
-        with path.open("r+b") as file:
-            file.seek(at)
-            file.write(data)
-
-    return write
-
-
-@pytest.mark.parametrize(
-    ("damage", "boot", "why"),
-    [
-        (damage_nothing, "another", "is of another boot of this host"),
-        (change(0, b"fiestaj9"), "", "is not a journal of this version"),
-        (change(8192, b"\xff\xff\xff\xff"), "", "is not a whole journal file"),
-        (change(8 * 9, b"\xff" * 8), "", "has a window that ends outside of it"),
-        (change(32768 + 64 * 66368, b"\xff\xff\xff"), "", "has a record without an end"),
-        (change(8 * 4, bytes([MAX_TRIES])), "", "could not be redone in 10 starts"),
-        (lambda path: path.write_bytes(path.read_bytes()[:5000]), "", "is too short"),
-        (lambda path: (path.unlink(), path.mkdir()), "", "Is a directory"),
-    ],
-)
-def test_a_bad_journal_is_put_aside_and_never_stops_the_start(tmp_path: Path, damage: Any, boot: str, why: str) -> None:
-    async def lives() -> None:
-        life = await one_life(tmp_path, {}, b"a:1|c")
-        life.killed()
-        damage(tmp_path / "journal")
-        life = await one_life(tmp_path, {}, **({"boot": boot} if boot else {}))
-        (said,) = life.log.messages("journal_left")
-        assert why in said
-        assert (tmp_path / ASIDE).exists()
-        assert (life.ledger.recovered, life.journal.why_not) == (0, "")
         life.killed()
 
     asyncio.run(lives())

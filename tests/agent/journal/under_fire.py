@@ -1,29 +1,43 @@
 """Agents that are killed again and again while lines of every kind come: what was read is stored, to the last sample.
 
-``python -m tests.agent.journal.under_fire KILLS [SEED]`` does it for as many kills as you like.
+``make soak-kills`` does it for as many kills as you like.
 
 The test holds the sockets. So a line that was sent is in the kernel's queue, or an agent has read it, and the sums are
 exact. A TCP connection dies with its agent, with what waits in it, so its lines are waited for before a kill.
 """
 
 import asyncio
+import os
 import random
 import signal
 import socket
 import sys
 import tempfile
 import time
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Final
 
+import aiohttp
+from aiohttp import web
+
+from agent.journal import layout
 from agent.receive.datagrams import ask_buffer
 from agent.receive.socket_status import receive_memory
+from protocol.limits import HISTOGRAMS, TAGS
 from tests.agent.fakes import RealCentral
+from tests.agent.journal.lines import Load
+from tests.agent.journal.tally import differences, tally_of
 from tests.agent.process import PASS_ON, AgentProcess, balance, environment
 
 Held = dict[str, socket.socket]
+FAULTS: Final = frozenset({"journal_left", "journal_fails", "attempt_failed", "agent_fault", "samples_lost"})
+FULL: Final = 50_000
+"""Bytes in the kernel's queue, beyond which nothing is sent, so that the kernel drops nothing."""
+MANY_TRIES: Final = 7
+"""After so many kills in the recovery of one window, its recovery is left alone: ten would put the journal aside."""
 
 
 @contextmanager
@@ -41,153 +55,162 @@ def held_sockets(folder: Path) -> Iterator[Held]:
         yield {"UDP": udp, "unix": unix, "TCP": tcp}
 
 
-class Load:
-    """Sends lines of every kind and adds up what must be stored in the end: sums, and samples by their weight."""
+class Fire:
+    """One service, and one agent after the other in the same folder. ``happened`` counts what happened how often."""
 
-    def __init__(self, held: Held, chance: random.Random) -> None:
-        self._chance = chance
+    def __init__(self, folder: Path, held: Held, chance: random.Random, settings: dict[str, str]) -> None:
+        self._folder = folder
         self._held = held
-        self._udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._udp.connect(held["UDP"].getsockname())
-        self._unix = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._unix.connect(held["unix"].getsockname())
-        self._unix.setblocking(False)
-        self.sums: defaultdict[str, float] = defaultdict(float)
-        self.packets = 0
-        self.client = socket.socket()
+        self._chance = chance
+        self._settings = settings
+        self.central = RealCentral()
+        self.central.accepts = f"{HISTOGRAMS}, {TAGS}"
+        self.load = Load(held, chance)
+        self.happened: Counter[str] = Counter()
+        self._client = socket.socket()
         """A connection to the last agent that was sent lines over TCP."""
-        self._last = 0
 
     def close(self) -> None:
-        self.client.close()
-        self._udp.close()
-        self._unix.close()
+        self._client.close()
+        self.load.close()
 
-    def send(self) -> None:
-        """Send a packet over each of the two datagram sockets, if there is room for it."""
-        if (receive_memory(self._held["UDP"])[0] or 0) < 50_000:
-            self._send(self._udp)
-            self._last += 1
-            self._udp.send(b"last:%d|g" % self._last)
-            self.sums["last"] = self._last
-        self._send(self._unix)
+    def fail_sometimes(self, request: web.Request) -> web.StreamResponse | None:
+        """An answer for the service: one in five batches must come again."""
+        return web.Response(status=503) if self._chance.random() < 0.2 else None
 
-    def _send(self, sock: socket.socket) -> None:
-        value = self._chance.randrange(1, 5000)
+    async def start(self) -> AgentProcess:
+        """Start an agent, and do not wait for it."""
+        numbers = [sock.fileno() for sock in self._held.values()]
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *("-c", PASS_ON, ",".join(map(str, numbers))),
+            env=environment(self._folder, self.central.url, **self._settings),
+            stderr=asyncio.subprocess.PIPE,
+            pass_fds=numbers,
+        )
+        return AgentProcess(process)
+
+    async def live_and_die(self) -> None:
+        """The life of an agent, up to a kill at some moment."""
+        tries = self._tries()
+        agent = await self.start()
+        scraping = asyncio.create_task(self._scrape(agent))
         try:
-            sock.send(
-                b"counted:1|c\nsampled:1|c|@0.5\ntagged:%d|c|#a:%d,b:x\ntimed:%d|ms\nstamped:2|c|T%d\nodd:+1.50e1|c\n"
-                b"members:m%d|s\nup:+1|g\nbad line" % (value, value % 7, value, int(time.time()), self.packets)
-            )
-        except BlockingIOError:
+            await self._live(agent, tries)
+        finally:
+            agent.process.kill()
+            await agent.ended()
+            scraping.cancel()
+            with suppress(asyncio.CancelledError):
+                await scraping
+        events = [entry["event"] for entry in agent.log]
+        assert not FAULTS & set(events), agent.log
+        self.happened.update(events)
+        self.happened["kills"] += 1
+        self.happened["kills_in_a_recovery"] += self._tries() > tries
+
+    async def _live(self, agent: AgentProcess, tries: int) -> None:
+        """In its start, in its recovery, under load, at the end of a window, with lines over TCP."""
+        kind = self._chance.choice(["start", "recovery", "load", "TCP"])
+        if kind == "recovery" and tries < MANY_TRIES:
+            await self._until_recovering(agent, tries)
+            await asyncio.sleep(self._chance.random() * 0.03)  # the moment is what varies, not what is waited for
             return
-        self.packets += 1
-        for name, one in {"counted": 1, "sampled": 2, "tagged": value, "timed": value, "odd": 15, "stamped": 2}.items():
-            self.sums[name] += one
-        self.sums["members"] += 1
-        self.sums["up"] += 1
+        if kind == "TCP":
+            await agent.until("started")
+            await self._send_over_tcp(agent, self._chance.randrange(1, 200))
+        until = time.monotonic() + self._chance.choice([0.3, 0.6, 1.6]) * self._chance.random()
+        if kind == "load":
+            await agent.until("started")
+        while time.monotonic() < until:
+            await self._send_some()
 
-    def sent_over_tcp(self, lines: int) -> None:
-        self.sums["counted"] += lines
-        self.sums["timed"] += 7 * lines
-
-
-async def start(folder: Path, central: RealCentral, held: Held, **settings: str) -> AgentProcess:
-    """Start an agent, and do not wait for it."""
-    numbers = [sock.fileno() for sock in held.values()]
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-c", PASS_ON, ",".join(map(str, numbers))),
-        env=environment(folder, central.url, **settings),
-        stderr=asyncio.subprocess.PIPE,
-        pass_fds=numbers,
-    )
-    return AgentProcess(process)
-
-
-async def send_over_tcp(agent: AgentProcess, client: socket.socket, load: Load, lines: int) -> None:
-    """Send lines and a part of one, and wait until the agent has read them."""
-
-    async def read() -> int:
-        sockets = (await agent.status())["sockets"]
-        return next(int(one["bytes"]) for one in sockets if one["name"].startswith("TCP"))
-
-    before = await read()
-    text = b"counted:1|c\ntimed:7|ms\n" * lines + b"cut in the midd"
-    client.sendall(text)
-    while await read() - before < len(text):
-        pass  # its answer takes its turn with its reading
-    load.sent_over_tcp(lines)
-
-
-def stored(central: RealCentral) -> dict[str, float]:
-    """Sums by name; of gauges, which only grow here, the largest value."""
-    sums: defaultdict[str, float] = defaultdict(float)
-    for items in central.stored.values():
-        for item in items:
-            name, value = item["name"], item["value"]
-            sums[name] = max(sums[name], value) if name in ("up", "last") else sums[name] + value
-    return dict(sums)
-
-
-async def under_fire(folder: Path, kills: int, seed: int, **settings: str) -> dict[str, int]:
-    """Kill so many agents and compare what is stored with what was sent. Returns what happened how often."""
-    chance = random.Random(seed)
-    happened: defaultdict[str, int] = defaultdict(int)
-    with held_sockets(folder) as held:
-        load = Load(held, chance)
-        async with RealCentral().serving() as central:
-            for number in range(kills):
-                agent = await start(folder / "spool", central, held, **settings)
-                try:
-                    await live(agent, number, load, held, chance)
-                finally:
-                    agent.process.kill()
-                    await agent.ended()
-                for entry in agent.log:
-                    happened[entry["event"]] += 1
-                    assert entry["event"] not in {"journal_left", "journal_fails", "attempt_failed", "agent_fault"}, (
-                        entry
-                    )
-            last = await start(folder / "spool", central, held, **settings)
-            try:
-                await last.until("started")
-                while (await last.status())["in_window"] or receive_memory(held["UDP"])[0]:
-                    pass
-                assert balance(await last.status()) == 0
-                assert await last.end(signal.SIGTERM) == 0
-            finally:
-                await last.ended() if last.process.returncode is not None else last.process.kill()
-            again = await start(folder / "spool", central, held, **settings)
-            await again.until("started")
-            while (status := await again.status())["in_spool"]:
-                pass
-            assert await again.end(signal.SIGTERM) == 0
-            found = stored(central)
-    assert found == dict(load.sums), {
-        name: (found.get(name), sent) for name, sent in load.sums.items() if found.get(name) != sent
-    }
-    load.close()
-    assert status["spool_batches"] == 0
-    return dict(happened) | {"packets": load.packets}
-
-
-async def live(agent: AgentProcess, number: int, load: Load, held: Held, chance: random.Random) -> None:
-    """The life of an agent, up to some moment: in its start, in its redo, under load, at the end of a window."""
-    if number % 4 == 3:
-        await agent.until("started")
-        load.client.close()
-        load.client = socket.create_connection(held["TCP"].getsockname())
-        await send_over_tcp(agent, load.client, load, chance.randrange(1, 200))
-    until = time.monotonic() + chance.choice([0.3, 0.6, 1.6]) * chance.random()
-    if number % 2:
-        await agent.until("started")
-    while time.monotonic() < until:
-        for _ in range(chance.randrange(1, 50)):
-            load.send()
+    async def _send_some(self) -> None:
+        for _ in range(self._chance.randrange(1, 50)):
+            self.load.send(over_udp=(receive_memory(self._held["UDP"])[0] or 0) < FULL)
         await asyncio.sleep(0.002)
+
+    async def _until_recovering(self, agent: AgentProcess, tries: int) -> None:
+        started = asyncio.create_task(agent.until("started"))
+        while not started.done() and self._tries() <= tries:
+            await asyncio.wait({started}, timeout=0.001)
+        started.cancel()
+        with suppress(asyncio.CancelledError):
+            await started
+
+    def _tries(self) -> int:
+        """How many starts have begun to redo what is in the journal, and were killed at it."""
+        with suppress(OSError), (self._folder / "journal").open("rb") as file:
+            return int.from_bytes(os.pread(file.fileno(), 8, 8 * layout.TRIES), sys.byteorder)
+        return 0
+
+    async def _scrape(self, agent: AgentProcess) -> None:
+        """Look at the books all the time, until the agent is gone. They add up at every look."""
+        await agent.until("books_open")
+        with suppress(aiohttp.ClientError):
+            while True:
+                assert balance(await agent.status()) == 0
+                self.happened["scrapes"] += 1
+                await asyncio.sleep(0.02)
+
+    async def _send_over_tcp(self, agent: AgentProcess, lines: int) -> None:
+        """Send lines and a part of one, and wait until the agent has read them."""
+
+        async def read() -> int:
+            sockets = (await agent.status())["sockets"]
+            return next(int(one["bytes"]) for one in sockets if one["name"].startswith("TCP"))
+
+        self._client.close()
+        self._client = socket.create_connection(self._held["TCP"].getsockname())
+        before, text = await read(), self.load.for_a_stream(lines)
+        self._client.sendall(text)
+        while await read() - before < len(text):
+            pass  # its answer takes its turn with its reading
+
+    async def end(self) -> None:
+        """Two more agents, which are not killed: all is counted, sent and stored."""
+        last = await self.start()
+        try:
+            await last.until("started")
+            while (await last.status())["in_window"] or receive_memory(self._held["UDP"])[0]:
+                pass
+            assert balance(await last.status()) == 0
+            assert await last.end(signal.SIGTERM) == 0
+        finally:
+            await last.ended() if last.process.returncode is not None else last.process.kill()
+        again = await self.start()
+        await again.until("started")
+        while (status := await again.status())["in_spool"]:
+            pass
+        assert status["spool_batches"] == 0
+        assert await again.end(signal.SIGTERM) == 0
+
+
+async def under_fire(folder: Path, kills: int, seed: int, **settings: str) -> Counter[str]:
+    """Kill so many agents and compare what is stored with what was sent. Returns what happened how often."""
+    with held_sockets(folder) as held:
+        fire = Fire(folder / "spool", held, random.Random(seed), settings)
+        async with fire.central.serving():
+            fire.central.answer = fire.fail_sometimes
+            for _ in range(kills):
+                await fire.live_and_die()
+            fire.central.answer = lambda request: None
+            await fire.end()
+            found, sent = tally_of(fire.central.stored.values()), fire.load.sent
+        fire.close()
+    assert not differences(found, sent), differences(found, sent)
+    fire.happened.update(
+        {
+            "packets": fire.load.packets,
+            "samples": fire.load.samples,
+            "series": len(sent),
+            "batches": len(fire.central.stored),
+        }
+    )
+    return fire.happened
 
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as temporary:
-        print(asyncio.run(under_fire(Path(temporary), int(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 0)))
+        found = asyncio.run(under_fire(Path(temporary), int(sys.argv[1]), int(sys.argv[2])))
+    print(", ".join(f"{count:,} {what}" for what, count in sorted(found.items())))

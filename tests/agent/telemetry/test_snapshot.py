@@ -27,6 +27,7 @@ FINE = Snapshot(
     series=1,
     compiled=True,
     journal="",
+    journal_left="",
     spool_batches=1,
     spool_bytes=512,
     spool_in_memory=0,
