@@ -48,7 +48,7 @@ class _NeedsExtra(click.Group):
                 raise
             raise click.ClickException(
                 f"{package} is not installed; the service needs it, and the agent does not. "
-                "Install the extra: pip install 'glowing-fiesta[central]'"
+                'Install the wheel with its extra: pip install "$(ls glowing_fiesta-*.whl)[central]"'
             ) from None
 
 

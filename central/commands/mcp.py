@@ -13,7 +13,7 @@ def mcp() -> None:
     """Answer an assistant that speaks the Model Context Protocol, on standard input and output.
 
     It finds names, aggregates, and says what was lost and how the service is. It changes nothing. A key with the scope
-    query is enough. See docs/assistants.md. It needs the extra: pip install 'glowing-fiesta[mcp]'.
+    query is enough. See docs/assistants.md. It needs the wheel's extra mcp.
 
     \b
     Example:
@@ -24,7 +24,8 @@ def mcp() -> None:
     try:
         from central.assistant import make_server
     except ModuleNotFoundError as error:
-        fail(f"{error.name} is not installed; mcp needs it. Install the extra: pip install 'glowing-fiesta[mcp]'")
+        install = 'pip install "$(ls glowing_fiesta-*.whl)[mcp]"'
+        fail(f"{error.name} is not installed; mcp needs it. Install the wheel with its extra: {install}")
     try:
         service = target()
     except ClientError as error:
