@@ -15,6 +15,8 @@ from runtime.private_files import open_new
 from runtime.start_error import StartError
 
 TEMPORARY: Final = ".tmp"
+READ_ONLY: Final = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
+"""The faults of a folder that this process cannot write."""
 T = TypeVar("T")
 
 
@@ -94,9 +96,10 @@ class Disk:
 def lock_folder(folder: Path) -> int:
     """Lock ``folder`` for this process. Returns the descriptor that holds the lock until it is closed.
 
-    The kernel releases the lock when the process ends in any way. Raises FolderInUseError, OSError.
+    The kernel releases the lock when the process ends in any way. In a folder that cannot be written, an existing file
+    is locked, or the folder. Raises FolderInUseError, OSError.
     """
-    descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    descriptor = _open_lock(folder)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -109,6 +112,18 @@ def lock_folder(folder: Path) -> int:
         os.close(descriptor)
         raise
     return descriptor
+
+
+def _open_lock(folder: Path) -> int:
+    try:
+        return os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        if error.errno not in READ_ONLY:
+            raise
+    try:
+        return os.open(folder / "lock", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
 async def in_thread(call: Callable[..., T], *args: Any) -> T:

@@ -20,7 +20,7 @@ from typing import Final
 
 from agent.spool.batch import Batch, Unsure
 from agent.spool.batch_file import dead_name, decode, encode, is_batch_name, window_of
-from agent.spool.disk import TEMPORARY, Disk, lock_folder
+from agent.spool.disk import READ_ONLY, TEMPORARY, Disk, lock_folder
 from agent.spool.index import IndexEntry
 from runtime.private_files import make_private_folder
 
@@ -61,16 +61,20 @@ class SpoolFolder:
         )
 
     def open(self) -> None:
-        """Make and lock the folder, unless it is locked.
+        """Make and lock the folder, unless it is locked. If it is there and cannot be written, the agent works without.
 
         Raises FolderInUseError, and OSError when it cannot be made.
         """
         if self._lock is not None:
             return
-        make_private_folder(self.path)
+        try:
+            make_private_folder(self.path)
+        except OSError as error:
+            if error.errno not in READ_ONLY or not self.path.is_dir():
+                raise
         self._lock = lock_folder(self.path)
         for folder in (self._queue, self._dead, self._replay, self._corrupt):
-            make_private_folder(folder)
+            self.try_to(partial(make_private_folder, folder))
         for folder in (self.path, self.path.parent):
             self.try_to(partial(self._disk.sync_folder, folder))
 
@@ -155,7 +159,11 @@ class SpoolFolder:
 
     def save(self, name: str, data: bytes) -> None:
         """Write a batch's bytes durably into the queue. After an OSError the file may not survive a crash."""
-        self._disk.save(self._queue / name, data)
+        try:
+            self._disk.save(self._queue / name, data)
+        except FileNotFoundError:  # the folder could not be written at the start
+            self._queue.mkdir(0o700)
+            self._disk.save(self._queue / name, data)
 
     def forget(self, name: str) -> None:
         """Unlink a batch. A crash may bring it back. Then it is sent again, and its id stops a second storing."""
@@ -209,7 +217,10 @@ class SpoolFolder:
         self._cap(self._corrupt)
 
     def _files(self, folder: Path) -> list[Path]:
-        return [folder / name for name in sorted(self._disk.names(folder))]
+        try:
+            return [folder / name for name in sorted(self._disk.names(folder))]
+        except FileNotFoundError:  # it could not be made, and has nothing
+            return []
 
     def _cap(self, folder: Path) -> int:
         """Unlink the oldest files of a folder until it is within its limits. Returns how many.

@@ -121,6 +121,21 @@ def test_without_a_journal_the_agent_works(tmp_path: Path, spoil: Any, boot: str
     journal.close()
 
 
+def test_on_a_file_system_that_maps_nothing_the_agent_works_and_says_why(tmp_path: Path) -> None:
+    def no_map(descriptor: int, length: int) -> Any:
+        raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
+
+    async def lives() -> None:
+        life = await a_life(tmp_path, JournalRoom(8 * MIB, 8 * MIB, map=no_map))
+        life.read(b"a:1|c")
+        await life.close_window()
+        assert life.journal.why_not == "its file system cannot map files into memory; put the spool on a local disk"
+        assert (sum_of(tmp_path, "a"), life.balance(), (tmp_path / "journal").exists()) == (1, 0, False)
+        life.killed()
+
+    asyncio.run(lives())
+
+
 def test_without_room_there_is_no_journal_until_a_window_begins_with_room(tmp_path: Path) -> None:
     faults = [True, True, False, False, False]
 
