@@ -19,11 +19,15 @@ MOST_NUMBERS: Final = 5_000_000
 
 
 class Range(NamedTuple):
-    """What a line is asked for: whole windows of ``step`` seconds, the first at ``start``, the last before ``end``."""
+    """What a line is asked for: whole windows of ``step`` seconds, the first at ``start``, the last before ``end``.
+
+    ``now`` is when the request came, from which relative times in targets count.
+    """
 
     start: int
     end: int
     step: int
+    now: int = 0
 
 
 @dataclass(frozen=True, slots=True)

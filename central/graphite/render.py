@@ -18,7 +18,7 @@ from central.graphite.times import parse_time
 from central.query.parameters import zone_of
 
 MOST_TARGETS: Final = 100
-FORMATS: Final = ("json", "csv")
+FORMATS: Final = ("json", "csv", "raw")
 MOST_WINDOWS: Final = 11_000
 """How many windows a line may have. Without ``maxDataPoints``, or with a larger one, the step fits it."""
 MOST_POINTS: Final = 1_000_000
@@ -72,7 +72,8 @@ def parse_drawing(given: MultiMapping[str], now: float) -> Drawing:
     if without_gaps is None:
         raise RequestError("noNullPoints", "noNullPoints must be true or false")
     targets = [(text, _target(text)) for text in dict.fromkeys(texts)]
-    return Drawing(targets, windows_of(start, end, most), most, form, without_gaps, zone)
+    span = windows_of(start, end, most)._replace(now=int(now))
+    return Drawing(targets, span, most, form, without_gaps, zone)
 
 
 def windows_of(start: int, end: int, most: int) -> Range:
@@ -125,7 +126,11 @@ def drawn(drawing: Drawing, lines: Sequence[Line]) -> bytes:
             " smaller maxDataPoints"
         )
     fitting = [coarser(line, line.step * -(-len(line.values) // drawing.most_points)) for line in lines]
-    return _as_csv(fitting, drawing.zone) if drawing.form == "csv" else _as_json(fitting, drawing.without_gaps)
+    if drawing.form == "csv":
+        return _as_csv(fitting, drawing.zone)
+    if drawing.form == "raw":
+        return _as_raw(fitting)
+    return _as_json(fitting, drawing.without_gaps)
 
 
 def _as_json(lines: Sequence[Line], without_gaps: bool) -> bytes:
@@ -149,3 +154,14 @@ def _as_csv(lines: Sequence[Line], zone: tzinfo) -> bytes:
             moment = datetime.fromtimestamp(line.start + place * line.step, UTC).astimezone(zone)
             rows.writerow([line.name, f"{moment:%Y-%m-%d %H:%M:%S}", "" if number != number else number])  # noqa: PLR0124 # NaN
     return written.getvalue().encode(errors="backslashreplace")
+
+
+def _as_raw(lines: Sequence[Line]) -> bytes:
+    """A line of text each: name, start, end and step, and behind a bar its numbers, with None where there is none."""
+    texts = [
+        f"{line.name},{line.start},{line.end},{line.step}|"
+        + ",".join("None" if number != number else repr(number) for number in line.values.tolist())  # noqa: PLR0124 # NaN
+        + "\n"
+        for line in lines
+    ]
+    return "".join(texts).encode(errors="backslashreplace")

@@ -30,6 +30,8 @@ from central.web.bodies import Bodies
 from central.web.graphite import parameters_of
 from central.web.middleware import ENDS_WITH_CLIENT
 
+_TYPES: Final = {"csv": CSV, "raw": "text/plain; charset=utf-8"}
+"""The Content-Type of each form but JSON."""
 _SECONDS: Final = 30
 """How long one request may read."""
 
@@ -76,7 +78,7 @@ class GraphiteDrawing:
             raise fault("target", f"target {error}") from None
         except StoreError as error:
             raise unavailable(f"the targets could not be computed: {error}") from error
-        return Answer(200, body, {"Content-Type": CSV} if drawing.form == "csv" else {})
+        return Answer(200, body, {"Content-Type": _TYPES[drawing.form]} if drawing.form in _TYPES else {})
 
     async def functions(self, request: web.Request, key: Key) -> Answer:
         """GET /graphite/functions: what each function takes and does."""

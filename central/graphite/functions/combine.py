@@ -127,6 +127,43 @@ def divide_lists(_: Range, lines: list[Line], divisors: list[Line]) -> list[Line
     return [_quotient("divideSeries", *pair) for pair in zip(lines, divisors, strict=True)]
 
 
+def aggregate_lists(_: Range, lines: list[Line], others: list[Line], way: str) -> list[Line]:
+    """The lines of one list, each put together with the line at the same place of the other list."""
+    if len(lines) != len(others):
+        raise TargetError(f"the lists have {len(lines)} and {len(others)} lines; give equally many")
+    return [
+        combined(pair, way)[0].called(f"{_NAMES[way]}({pair[0].name},{pair[1].name})")
+        for pair in zip(lines, others, strict=True)
+    ]
+
+
+def _lists(way: str) -> Callable[..., list[Line]]:
+    def run(span: Range, lines: list[Line], others: list[Line]) -> list[Line]:
+        return aggregate_lists(span, lines, others, way)
+
+    run.__doc__ = f"The {way} of the lines at the same places of two lists."
+    return run
+
+
+def multiply_with_wildcards(_: Range, lines: list[Line], nodes: Sequence[int]) -> list[Line]:
+    """The product for each path that is left when some nodes are taken away."""
+    return _grouped(lines, "multiply", lambda line: without_nodes(line, nodes))
+
+
+def power(_: Range, lists: Sequence[list[Line]]) -> list[Line]:
+    """The first line to the power of the second, and so on, where none of them has a gap."""
+    lines = [line for each in lists for line in each]
+    if not lines:
+        return []
+    span, values = matrix(lines)
+    name = f"powSeries({','.join(line.name for line in lines)})"
+    made = values[:, 0]
+    for column in range(1, len(lines)):
+        made = np.float_power(made, values[:, column])
+    made = np.where(np.isnan(values).any(axis=1), np.nan, made)
+    return [Line(name, span.start, span.step, made, name, common_tags(lines))]
+
+
 def _quotient(function: str, line: Line, divisor: Line) -> Line:
     span, values = matrix([line, divisor])
     name = f"{function}({line.name},{divisor.name})"
@@ -215,6 +252,10 @@ def fallback(_: Range, lines: list[Line], fallback_lines: list[Line]) -> list[Li
 _WAY: Final = Parameter("func", "aggFunc")
 _NODES: Final = Parameter("nodes", "nodeOrTag", many=True)
 _POSITIONS: Final = Parameter("position", "node", many=True)
+_TWO_LISTS: Final = [
+    Parameter("seriesListFirstPos", "seriesList"),
+    Parameter("seriesListSecondPos", "seriesList"),
+]
 _OF_ALL: Final = {
     "sum": ("sumSeries", "sum"),
     "average": ("averageSeries", "avg"),
@@ -247,6 +288,10 @@ FUNCTIONS: Final = (
     ),
     Function("divideSeries", GROUP, [LINES, Parameter("divisorSeries", "seriesList")], divide),
     Function("divideSeriesLists", GROUP, [LINES, Parameter("divisorSeriesList", "seriesList")], divide_lists),
+    *(Function(f"{way}SeriesLists", GROUP, _TWO_LISTS, _lists(way)) for way in ("sum", "diff", "multiply")),
+    Function("aggregateSeriesLists", GROUP, [*_TWO_LISTS, _WAY], aggregate_lists),
+    Function("multiplySeriesWithWildcards", GROUP, [LINES, _POSITIONS], multiply_with_wildcards),
+    Function("powSeries", GROUP, [ALL_LINES], power),
     Function("asPercent", GROUP, [LINES, Parameter("total", "seriesListOrNumber", None)], as_percent),
     Function(
         "percentileOfSeries",

@@ -5,9 +5,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
+import numpy as np
+
 from central.graphite.functions.function import LINES, Function, Parameter
 from central.graphite.functions.nodes import key_of, path_of
-from central.graphite.lines import Line, Range
+from central.graphite.lines import CONSOLIDATE, Line, Range, consolidation
 from central.graphite.regexes import compile_regex
 from central.graphite.targets import TargetError
 
@@ -50,6 +52,18 @@ def alias_sub(_: Range, lines: list[Line], search: str, replacement: str) -> lis
     return [replace(line, name=name) for line, name in zip(lines, made, strict=True)]
 
 
+def legend_value(_: Range, lines: list[Line], ways: Sequence[str]) -> list[Line]:
+    """The names with one number for the whole line each, such as its last one: ``avg``, ``max``, ``last``."""
+    for way in ways:
+        known = consolidation(way)
+        values = [CONSOLIDATE[known](line.values[None, :])[0] if len(line.values) else np.nan for line in lines]
+        lines = [
+            replace(line, name=f"{line.name} ({way}: {'None' if np.isnan(value) else float(value)})"[:_MOST_NAME])
+            for line, value in zip(lines, values, strict=True)
+        ]
+    return lines
+
+
 _NODES: Final = Parameter("nodes", "nodeOrTag", many=True)
 FUNCTIONS: Final = (
     Function("alias", GROUP, [LINES, Parameter("newName", "string")], alias),
@@ -57,5 +71,6 @@ FUNCTIONS: Final = (
     Function("aliasByTags", GROUP, [LINES, _NODES], alias_by_node),
     Function("aliasByMetric", GROUP, [LINES], alias_by_metric),
     Function("substr", GROUP, [LINES, Parameter("start", "integer", 0), Parameter("stop", "integer", 0)], substr),
+    Function("legendValue", GROUP, [LINES, Parameter("valueTypes", "string", many=True)], legend_value),
     Function("aliasSub", GROUP, [LINES, Parameter("search", "string"), Parameter("replace", "string")], alias_sub),
 )

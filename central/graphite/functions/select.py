@@ -2,13 +2,14 @@
 
 import operator
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import numpy as np
 
-from central.graphite.functions.function import LINES, Function, Parameter
-from central.graphite.lines import CONSOLIDATE, Line, Range
+from central.graphite.functions.combine import percentile
+from central.graphite.functions.function import ALL_LINES, LINES, Function, Parameter
+from central.graphite.lines import CONSOLIDATE, Line, Numbers, Range, matrix
 from central.graphite.regexes import compile_regex
 from central.graphite.targets import TargetError
 
@@ -114,6 +115,53 @@ def remove_empty(_: Range, lines: list[Line]) -> list[Line]:
     return [line for line in lines if not np.isnan(line.values).all()]
 
 
+def unique(_: Range, lists: Sequence[list[Line]]) -> list[Line]:
+    """The first line of each name."""
+    first: dict[str, Line] = {}
+    for lines in lists:
+        for line in lines:
+            first.setdefault(line.name, line)
+    return list(first.values())
+
+
+def most_deviant(_: Range, lines: list[Line], n: int) -> list[Line]:
+    """The n lines whose numbers deviate most from their average."""
+    return _ordered(remove_empty(_, lines), "stddev", largest_first=True)[: max(0, n)]
+
+
+def average_outside(_: Range, lines: list[Line], n: float) -> list[Line]:
+    """The lines whose averages are not in the middle of all averages."""
+    averages = np.array([_value(line, "average") for line in lines])
+    low, high = _middle(averages[None, :], n)
+    return [line for line, average in zip(lines, averages, strict=True) if not low[0] < average < high[0]]
+
+
+def outside_at_some_time(_: Range, lines: list[Line], n: float) -> list[Line]:
+    """The lines that at some time are not in the middle of all lines."""
+    if not lines:
+        return []
+    _span, values = matrix(lines)
+    low, high = _middle(values, n)
+    outside = ~((low[:, None] < values) & (values < high[:, None])) & ~np.isnan(values)
+    return [line for place, line in enumerate(lines) if outside[:, place].any()]
+
+
+def _middle(values: Numbers, n: float) -> tuple[Numbers, Numbers]:
+    """The percentiles between which the middle of each row is."""
+    n = max(n, 100 - n)
+    return percentile(values, 100 - n), percentile(values, n)
+
+
+def aggregate_line(_: Range, lines: list[Line], way: str = "average", _keep_step: bool = False) -> list[Line]:
+    """For each line, a line of the one number that its numbers make."""
+    made = []
+    for line in lines:
+        value = _value(line, way)
+        name = f"aggregateLine({line.name}, {'None' if np.isnan(value) else format(value, 'g')})"
+        made.append(line.called(name, np.full(len(line.values), value)))
+    return made
+
+
 def constant_line(span: Range, value: float) -> list[Line]:
     """A line of one number."""
     values = np.full((span.end - span.start) // span.step, float(value))
@@ -155,6 +203,13 @@ FUNCTIONS: Final = (
     Function("grep", FILTER, [LINES, _PATTERN], _matching(wanted=True)),
     Function("exclude", FILTER, [LINES, _PATTERN], _matching(wanted=False)),
     Function("removeEmptySeries", FILTER, [LINES], remove_empty),
+    Function("unique", FILTER, [ALL_LINES], unique),
+    Function("mostDeviant", FILTER, [LINES, _N], most_deviant),
+    Function("averageOutsidePercentile", FILTER, [LINES, _BOUND], average_outside),
+    Function("removeBetweenPercentile", FILTER, [LINES, _BOUND], outside_at_some_time),
+    Function(
+        "aggregateLine", SPECIAL, [LINES, _AVERAGE, Parameter("keepStep", "boolean", default=False)], aggregate_line
+    ),
     Function("sortBy", SORT, [LINES, _AVERAGE, _REVERSE], sort_by),
     Function("sortByName", SORT, [LINES, Parameter("natural", "boolean", default=False), _REVERSE], sort_by_name),
     Function("sortByMaxima", SORT, [LINES], _sorted("max", largest_first=True)),

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from central.graphite.functions.combine import percentile
 from central.graphite.functions.function import LINES, Function, Parameter
 from central.graphite.lines import Line, Numbers, Range
 
@@ -111,6 +112,11 @@ def consolidate_by(_: Range, lines: list[Line], way: str) -> list[Line]:
     return [replace(line.called(f'consolidateBy({line.name},"{way}")'), consolidate=way) for line in lines]
 
 
+def cumulative(span: Range, lines: list[Line]) -> list[Line]:
+    """The same numbers, summed up where a coarser step is needed."""
+    return consolidate_by(span, lines, "sum")
+
+
 def _to_zero(values: Numbers) -> Numbers:
     least: Numbers = values - np.fmin.reduce(values, initial=np.inf)
     return least
@@ -140,6 +146,44 @@ def _logarithm(_: Range, lines: list[Line], base: float) -> list[Line]:
     ]
 
 
+def rounded(_: Range, lines: list[Line], precision: int | None = None) -> list[Line]:
+    """Each number with so many digits behind the point; none without ``precision``."""
+    shown = "" if precision is None else f",{precision}"
+    digits = min(max(precision or 0, -300), 300)
+    return [line.called(f"round({line.name}{shown})", np.round(line.values, digits)) for line in lines]
+
+
+def add(_: Range, lines: list[Line], constant: float) -> list[Line]:
+    """Each number plus a number."""
+    return [line.called(f"add({line.name},{int(constant)})", line.values + constant) for line in lines]
+
+
+def min_max(_: Range, lines: list[Line]) -> list[Line]:
+    """The least number becomes 0 and the largest 1."""
+    return [line.called(f"minMax({line.name})", _between_0_and_1(line.values)) for line in lines]
+
+
+def _between_0_and_1(values: Numbers) -> Numbers:
+    least, most = np.fmin.reduce(values, initial=np.inf), np.fmax.reduce(values, initial=-np.inf)
+    if least == most:
+        return np.where(np.isnan(values), np.nan, 0.0)
+    made: Numbers = (values - least) / (most - least)
+    return made
+
+
+def _beyond_percentile(function: str, *, above: bool) -> Callable[..., list[Line]]:
+    def run(_: Range, lines: list[Line], n: float) -> list[Line]:
+        made = []
+        for line in lines:
+            bound = percentile(line.values[None], n)[0] if len(line.values) else np.nan
+            outside = line.values > bound if above else line.values < bound
+            made.append(line.called(f"{function}({line.name}, {n:g})", np.where(outside, np.nan, line.values)))
+        return made
+
+    run.__doc__ = f"Without the numbers {'above' if above else 'below'} the line's own percentile."
+    return run
+
+
 _LIMIT: Final = Parameter("limit", "intOrInf", float("inf"))
 _MOST: Final = Parameter("maxValue", "float", None)
 _LEAST: Final = Parameter("minValue", "float", None)
@@ -158,6 +202,9 @@ FUNCTIONS: Final = (
             ("pow", _number("factor"), np.float_power, "Each number to a power."),
             ("absolute", [LINES], np.abs, "Each number without its sign."),
             ("squareRoot", [LINES], np.sqrt, "The square root of each number."),
+            ("exp", [LINES], np.exp, "e to the power of each number."),
+            ("logit", [LINES], lambda values: np.log(values / (1 - values)), "The logit of each number from 0 to 1."),
+            ("sigmoid", [LINES], lambda values: 1 / (1 + np.exp(-values)), "The sigmoid of each number."),
             ("invert", [LINES], lambda values: 1 / np.where(values == 0, np.nan, values), "One through each number."),
             ("offsetToZero", [LINES], _to_zero, "The least number is 0."),
             ("derivative", [LINES], _differences, "The difference from the number before."),
@@ -172,6 +219,13 @@ FUNCTIONS: Final = (
              "Without the numbers below n."),
         )
     ),
+    Function("add", GROUP, _number("constant"), add),
+    Function("round", GROUP, [LINES, Parameter("precision", "integer", None)], rounded),
+    Function("minMax", GROUP, [LINES], min_max),
+    *(
+        Function(name, GROUP, _number("n"), _beyond_percentile(name, above=above))
+        for name, above in (("removeAbovePercentile", True), ("removeBelowPercentile", False))
+    ),
     Function("log", GROUP, _number("base", 10.0), _logarithm),
     Function("nonNegativeDerivative", GROUP, [LINES, _MOST, _LEAST], non_negative_derivative),
     Function("perSecond", GROUP, [LINES, _MOST, _LEAST], per_second),
@@ -180,4 +234,5 @@ FUNCTIONS: Final = (
     Function("interpolate", GROUP, [LINES, _LIMIT], interpolate),
     Function("delay", GROUP, [LINES, Parameter("steps", "integer")], delay),
     Function("consolidateBy", GROUP, [LINES, Parameter("consolidationFunc", "aggFunc")], consolidate_by),
+    Function("cumulative", GROUP, [LINES], cumulative),
 )  # fmt: skip

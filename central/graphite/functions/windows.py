@@ -1,4 +1,4 @@
-"""Functions over windows of time, and over other times than those that are drawn. Pure."""
+"""Functions over windows of time. Pure."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -7,9 +7,8 @@ from typing import Any, Final
 import numpy as np
 
 from central.graphite.functions.function import LINES, Function, Parameter, seconds_of
-from central.graphite.lines import CONSOLIDATE, MOST_NUMBERS, Line, Range, in_rows
+from central.graphite.lines import CONSOLIDATE, MOST_NUMBERS, Line, Numbers, Range, in_rows
 from central.graphite.targets import TargetError
-from central.graphite.times import parse_offset
 
 GROUP: Final = "Calculate"
 _SHORT: Final = {"average": "avg"}
@@ -106,18 +105,75 @@ def _points(span: Range, given: Mapping[str, Any]) -> int:
     return _preview(span, given["windowSize"]) // span.step
 
 
-def time_shift(span: Range, lines: list[Line], shift: str, _reset_end: bool = True) -> list[Line]:
-    """The numbers of another time, drawn now. Without a sign, the time is earlier."""
-    by = _shifted(span, {"timeShift": shift}).start - span.start
-    shown = shift if shift[:1] in {"+", "-"} else f"-{shift}"
-    return [replace(line, name=f'timeShift({line.name}, "{shown}")', start=line.start - by) for line in lines]
+def exponential(span: Range, lines: list[Line], window: int | str) -> list[Line]:
+    """An average that forgets: each point weighs less, the longer ago it is."""
+    shown = f'"{window}"' if isinstance(window, str) else str(window)
+    preview = _preview(span, window)
+    share = 2 / (1 + (window if isinstance(window, int) else seconds_of(window)))
+    return [
+        _forgetting(line, f"exponentialMovingAverage({line.name},{shown})", preview // line.step, share)
+        for line in lines
+    ]
 
 
-def _shifted(span: Range, given: Mapping[str, Any]) -> Range:
-    shift = given["timeShift"]
-    seconds = parse_offset(shift) if shift[:1] in {"+", "-"} else -parse_offset(shift)
-    by = seconds // span.step * span.step
-    return Range(span.start + by, span.end + by, span.step)
+def _forgetting(line: Line, name: str, before: int, share: float) -> Line:
+    """It begins with the average of the points ``before`` the range."""
+    first = float(CONSOLIDATE["average"](line.values[None, :before])[0]) if len(line.values[:before]) else np.nan
+    average = 0.0 if np.isnan(first) else first
+    made = [average]
+    for number in line.values[before:].tolist():
+        if number == number:  # noqa: PLR0124 # not NaN
+            average = share * number + (1 - share) * average
+            made.append(average)
+        else:
+            made.append(np.nan)
+    return replace(line.called(name, np.round(np.array(made), 6)), start=line.start + before * line.step)
+
+
+def deviation(_: Range, lines: list[Line], points: int, tolerance: float) -> list[Line]:
+    """The standard deviation of the latest points at each time, where enough of them have a number."""
+    made = []
+    for line in lines:
+        if points < 1 or points * len(line.values) > MOST_NUMBERS:
+            raise TargetError(f"stdev: points must be from 1 on, and {points:,} are not too many for the range")
+        padded = np.r_[np.full(points - 1, np.nan), line.values]
+        seen = np.lib.stride_tricks.sliding_window_view(padded, points) if len(line.values) else np.empty((0, points))
+        counts = np.count_nonzero(~np.isnan(seen), axis=-1)
+        values = np.where((counts > 0) & (counts / points >= tolerance), CONSOLIDATE["stddev"](seen), np.nan)
+        made.append(line.called(f"stdev({line.name},{points})", values))
+    return made
+
+
+def hit_count(_: Range, lines: list[Line], interval: str, align: bool = False) -> list[Line]:
+    """Hits in each interval, of lines that are hits per second. Intervals end where the line ends."""
+    seconds, end = _interval(interval), ", true" if align else ""
+    return [_hits(line, f'hitcount({line.name}, "{interval}"{end})', seconds, align) for line in lines]
+
+
+def _hits(line: Line, name: str, seconds: int, align: bool) -> Line:
+    length = line.end - line.start
+    count = length // seconds + 1 if align else -(-length // seconds)
+    if count > MOST_NUMBERS:
+        raise TargetError(f"hitcount: {count:,} intervals are too many; give a longer one")
+    start = line.start if align else line.end - count * seconds
+    known = ~np.isnan(line.values)
+    # What came until each time grows in straight lines. So the difference of two times is what came between them.
+    times = line.start + line.step * np.arange(len(line.values) + 1)
+    edges = start + seconds * np.arange(count + 1)
+
+    def between(per_second: Numbers) -> Numbers:
+        until = np.r_[0.0, np.cumsum(per_second * line.step)]
+        return np.diff(np.interp(edges, times, until))
+
+    hits = np.where(between(known.astype(np.float64)) > 0, between(np.where(known, line.values, 0.0)), np.nan)
+    return replace(line.called(name, hits), start=start, step=seconds)
+
+
+def _aligned(span: Range, given: Mapping[str, Any]) -> Range:
+    """From the beginning of a day, an hour or a minute on, whichever fits into an interval."""
+    seconds = _interval(given["intervalString"])
+    unit = next((unit for unit in (86_400, 3_600, 60) if seconds >= unit), 1)
+    return span._replace(start=span.start // unit * unit) if given["alignToInterval"] else span
 
 
 _WINDOW: Final = Parameter("windowSize", "intOrInterval")
@@ -158,11 +214,19 @@ FUNCTIONS: Final = (
         inner=_earlier,
         weight=_points,
     ),
+    Function("exponentialMovingAverage", GROUP, [LINES, _WINDOW], exponential, inner=_earlier, weight=lambda *_: 10),
     Function(
-        "timeShift",
+        "stdev",
         GROUP,
-        [LINES, Parameter("timeShift", "interval"), Parameter("resetEnd", "boolean", default=True)],
-        time_shift,
-        inner=_shifted,
+        [LINES, Parameter("points", "integer"), Parameter("windowTolerance", "float", 0.1)],
+        deviation,
+        weight=lambda _, given: max(1, given["points"]),
+    ),
+    Function(
+        "hitcount",
+        GROUP,
+        [LINES, _INTERVAL, Parameter("alignToInterval", "boolean", default=False)],
+        hit_count,
+        inner=_aligned,
     ),
 )

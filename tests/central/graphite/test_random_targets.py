@@ -1,12 +1,13 @@
 """Random texts and random calls as targets: an answer, or an error that says what is wrong; never anything else."""
 
 import numpy as np
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from central.graphite.evaluate import Budget, Want, evaluate, resolve, wants
+from central.graphite.functions.function import Function
 from central.graphite.functions.table import FUNCTIONS
-from central.graphite.lines import Line, Range
+from central.graphite.lines import CONSOLIDATE, Line, Range
 from central.graphite.targets import TargetError, parse_target
 
 SPAN = Range(1_771_113_600, 1_771_113_600 + 20 * 60, 60)
@@ -18,15 +19,34 @@ TEXTS = st.sampled_from(
 PATHS = st.sampled_from(["a.b", "a.*", "none.*", "a.gap", "seriesByTag('a=b')"])
 
 
+FITTING: dict[str, st.SearchStrategy[str]] = {
+    "integer": st.integers(-3, 12).map(str),
+    "float": st.one_of(st.integers(-2, 100), st.floats(-2, 2)).map(str),
+    "intOrInf": st.sampled_from(["0", "1", "5", "inf"]),
+    "string": st.sampled_from(["'a'", "'(.*)'", "'max'", "'>'", "'='", "'\\1x'", "'[0-9]+'"]),
+    "boolean": st.sampled_from(["true", "false"]),
+    "interval": st.sampled_from(["'1min'", "'7min'", "'1h'", "'-2min'", "'+1d'", "'1s'", "'90s'"]),
+    "date": st.sampled_from(["'-1h'", "'now'", "'1771113600'", "'midnight'"]),
+    "intOrInterval": st.sampled_from(["1", "3", "10", "'1min'", "'5min'", "'1h'"]),
+    "nodeOrTag": st.sampled_from(["0", "1", "-1", "9", "'name'", "'env'"]),
+    "node": st.sampled_from(["0", "1", "-1", "9"]),
+    "tag": st.sampled_from(["'name'", "'env'", "'none'"]),
+    "aggFunc": st.sampled_from([f"'{way}'" for way in CONSOLIDATE]),
+}
+"""Arguments that fit the type of a parameter, and are sometimes extreme."""
+
+
 def calls(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
-    """A call of any function with any arguments."""
-    arguments = st.lists(st.one_of(inner, NUMBERS, TEXTS), max_size=3)
-    return st.builds(
-        lambda name, first, others: f"{name}({','.join([first, *others])})",
-        st.sampled_from(sorted(FUNCTIONS)),
-        inner,
-        arguments,
-    )
+    """A call of any function: mostly with arguments that fit its parameters, sometimes with any."""
+    return st.one_of(*[_call(name, function, inner) for name, function in FUNCTIONS.items()])
+
+
+def _call(name: str, function: Function, inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    odd = st.one_of(inner, NUMBERS, TEXTS)
+    arguments = [inner if parameter.of_lines else FITTING.get(parameter.type, odd) for parameter in function.parameters]
+    fitting = st.tuples(*arguments)
+    any_ = st.lists(odd, max_size=3).map(tuple)
+    return st.one_of(fitting, fitting, fitting, any_).map(lambda given: f"{name}({','.join(given)})")
 
 
 def lines_of(want: Want) -> list[Line]:
@@ -64,6 +84,7 @@ def test_a_random_text_is_computed_or_refused(target: str) -> None:
     computed(target)
 
 
+@settings(max_examples=300)
 @given(st.recursive(PATHS, calls, max_leaves=6))
 @example("movingAverage(a.b,-1)")
 @example("summarize(a.b,'-2min')")

@@ -105,6 +105,20 @@ async def test_csv_has_a_line_for_each_point(central: Central) -> None:
     )
 
 
+async def test_raw_has_a_text_line_for_each_line(central: Central) -> None:
+    reply = await central.ask("GET", "/graphite/render", params={"target": "shop.orders.eu", "format": "raw", **WINDOW})
+    assert reply.headers["Content-Type"].startswith("text/plain")
+    assert reply.text == f"shop.orders.eu,{START},{START + 180},60|None,7.0,None\n"
+
+
+async def test_a_time_in_a_target_counts_from_now(central: Central) -> None:
+    minute = int(time.time()) - START - 60
+    assert await drawn(central, f"alias(timeSlice(shop.orders.eu, '-{minute + 30}s', 'now'), 'a')") == {
+        "a": [None, 7, None]
+    }
+    assert await drawn(central, "alias(timeSlice(shop.orders.eu, '-1min'), 'a')") == {"a": [None] * 3}
+
+
 @pytest.mark.parametrize(
     ("given", "field", "message"),
     [
@@ -117,11 +131,13 @@ async def test_csv_has_a_line_for_each_point(central: Central) -> None:
         ({"target": "a.b", "from": "soon"}, "from", "from: 'soon' is not a time"),
         ({"target": "a.b", "from": "now", "until": "-1h"}, "from", "from must be before until"),
         ({"target": "a.b", "tz": "Moon"}, "tz", "tz 'Moon' is not known; give an IANA time zone"),
-        ({"target": "a.b", "format": "png"}, "format", "format must be one of json, csv"),
+        ({"target": "a.b", "format": "png"}, "format", "format must be one of json, csv, raw"),
         ({"target": "a.b", "maxDataPoints": "0"}, "maxDataPoints", "maxDataPoints must be a whole number"),
         ({"target": "a.b", "jsonp": "f"}, "jsonp", "jsonp is not supported"),
         ({"target": "a.b", "noNullPoints": "x"}, "noNullPoints", "noNullPoints must be true or false"),
         ({"target": "a.[b"}, "target", "target has a '['"),
+        ({"target": "timeSlice(a, 'x')"}, "target", "target \"timeSlice(a, 'x')\": startSliceAt: 'x' is not a time"),
+        ({"target": "timeStack(a, '1d', 3, 3)"}, "target", "target \"timeStack(a, '1d', 3, 3)\": timeStack: timeShift"),
         ({"target": "grep(shop.orders.sum, '(')"}, "target", "target \"grep(shop.orders.sum, '(')\": pattern has"),
         ({"target": "seriesByTag('env')"}, "target", "target has 'env'; an expression is like env=prod"),
         ({"target": "seriesByTag(a)"}, "target", "target 'seriesByTag(a)': seriesByTag takes expressions in quotes"),
