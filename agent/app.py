@@ -22,6 +22,7 @@ from agent.forward.api_key import ApiKey
 from agent.forward.forwarder import Forwarder, Pace
 from agent.forward.send import Sender
 from agent.journal.journal import Journal, JournalRoom
+from agent.journal.layout import Rules
 from agent.journal.recovery import JOURNAL, Recovery, RecoveryStages
 from agent.ledger import OVER_CAP, Ledger
 from agent.receive.activation import Passed
@@ -194,9 +195,10 @@ class Agent:
         with starting(f"FIESTA_AGENT_CA_FILE {settings.ca_file}", "it must be a PEM file of certificates"):
             other_key = self._sender.use(key, settings.ca_file)
         self.spool.bound(SpoolLimits(settings.spool_max_bytes, settings.spool_max_files))
-        if {"prefix", "tags", "host_tags"} & set(found.changed):
-            self._journal.name_by(settings.prefix, settings.tag_rules)
+        if {"prefix", "tags", "host_tags", "max_names"} & set(found.changed):
+            self._journal.use(Rules(settings.prefix, settings.tag_rules, settings.max_names))
             self.aggregator.name_by(settings.prefix, settings.tag_rules)
+            self.aggregator.bound(settings.max_names)
             self._bad.name_by(settings.prefix, settings.tag_rules)
         self._settings = changed(self._settings, settings)
         return in_words(found, other_key=other_key)

@@ -8,7 +8,7 @@ from agent.settings import Settings
 CHANGEABLE: Final = frozenset(
     {
         *("api_key", "api_key_file", "ca_file", "allow_plaintext"),
-        *("prefix", "tags", "host_tags", "spool_max_bytes", "spool_max_files"),
+        *("prefix", "tags", "host_tags", "max_names", "spool_max_bytes", "spool_max_files"),
     }
 )
 """The others belong to what is made at the start: sockets, the spool's folder, the window's tables."""

@@ -178,6 +178,12 @@ class Aggregator:
         self.settle()
         self._grouper = self._group_by(prefix, rules)
 
+    def bound(self, max_names: int) -> None:
+        """Have room for so many names from now on. Those that the window has already stay until it ends."""
+        self.settle()
+        self._room.capacity = max_names
+        self._earlier.bound(max_names)
+
     def _group_by(self, prefix: str, rules: TagRules) -> LineGrouper:
         return LineGrouper(prefix, rules, self._ledger.reject, self._told)
 

@@ -32,6 +32,10 @@ class EarlierWindows:
         self._histograms = histograms
         self._windows: dict[int, OpenWindow] = {}
 
+    def bound(self, max_names: int) -> None:
+        """Have room for so many names from now on."""
+        self._room.capacity = max_names
+
     def at(self, timestamp: int) -> OpenWindow | None:
         """The window of a time in Unix seconds. None when there are too many windows."""
         start = window_start(timestamp, self._interval)

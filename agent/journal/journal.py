@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from agent.aggregate.aggregator import AggregateOptions
 from agent.attempts import Tell
 from agent.journal import layout
-from agent.journal.layout import About, Block
-from protocol.statsd_tags import TagRules
+from agent.journal.layout import About, Block, Rules
 from runtime.private_files import open_new
 
 if TYPE_CHECKING:
@@ -85,7 +84,7 @@ class Journal:
         self._place = 0
         self._about: About | None = None
         self._rules = b""
-        """The rules by which lines are named, when they are not those of the start."""
+        """The rules of the lines, when they are not those of the start."""
         self._quiet = 0
         """After a fault, how many windows must be kept as a whole before the next fault is logged."""
 
@@ -122,9 +121,9 @@ class Journal:
             self._core.keep(layout.RULES, self._rules)
         return OpenedWindow(self._generation, window_id)
 
-    def name_by(self, prefix: str, rules: TagRules) -> None:
-        """What is read from now on is named by these rules: see Aggregator.name_by."""
-        self._rules = layout.encode_rules(prefix, rules)
+    def use(self, rules: Rules) -> None:
+        """These are the rules of what is read from now on."""
+        self._rules = layout.encode_rules(rules)
         if self._core is not None:
             self._core.keep(layout.RULES, self._rules)
 

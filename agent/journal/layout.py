@@ -65,7 +65,7 @@ CUT: Final = 2
 LOST: Final = 4
 """Not lines but a reason and a number: lines that were counted as lost when they were read."""
 RULES: Final = 8
-"""Not lines but the rules by which all lines after it are named."""
+"""Not lines but the rules of all lines after it."""
 _LENGTH: Final = struct.Struct("=I")
 _HEAD: Final = struct.Struct("=II")
 _HALF: Final = (1 << 32) - 1
@@ -240,18 +240,26 @@ def decode_about(data: bytes) -> About:
         raise ValueError("does not say under which settings it was written") from error
 
 
-def encode_rules(prefix: str, rules: TagRules) -> bytes:
+class Rules(NamedTuple):
+    """What a reload can change about the lines that are read after it: see AggregateOptions."""
+
+    prefix: str
+    tags: TagRules
+    max_names: int
+
+
+def encode_rules(rules: Rules) -> bytes:
     """The data of a record of the kind RULES."""
-    return json.dumps([prefix, rules.mode, rules.host]).encode()
+    return json.dumps([rules.prefix, rules.tags.mode, rules.tags.host, rules.max_names]).encode()
 
 
-def decode_rules(data: bytes) -> tuple[str, TagRules]:
-    """The prefix and the rules of tags. Raises ValueError."""
+def decode_rules(data: bytes) -> Rules:
+    """What ``encode_rules`` was given. Raises ValueError."""
     try:
-        prefix, mode, host = json.loads(data)
-        return prefix, TagRules(mode, tuple((key, value) for key, value in host))
+        prefix, mode, host, max_names = json.loads(data)
+        return Rules(prefix, TagRules(mode, tuple((key, value) for key, value in host)), max_names)
     except TypeError as error:
-        raise ValueError("does not say how lines are named") from error
+        raise ValueError("does not say what lines mean") from error
 
 
 def encode_lost(reason: str, lines: int) -> bytes:

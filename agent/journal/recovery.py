@@ -126,7 +126,9 @@ def _feed(aggregator: Aggregator, ledger: Ledger, bad: BadLines, left: LeftJourn
             ledger.reject(*layout.decode_lost(data))
             continue
         if kind == layout.RULES:
-            aggregator.name_by(*layout.decode_rules(data))
+            rules = layout.decode_rules(data)
+            aggregator.name_by(rules.prefix, rules.tags)
+            aggregator.bound(rules.max_names)
             continue
         lines = mark_absolute(data) if kind & layout.ABSOLUTE else data
         (intake.cut if kind & layout.CUT else intake.feed)(lines)

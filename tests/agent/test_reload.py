@@ -31,8 +31,8 @@ OTHER_KEY = "gf_abcdefghijkl_9876543210987654321098765432109876543210987"
         ({"api_key": "secret"}, "changed: api_key"),
         ({"tcp": ("127.0.0.1", 1)}, "nothing has changed; after a restart only: tcp"),
         (
-            {"prefix": "web", "max_names": 5, "unix": Path("a")},
-            "changed: prefix; after a restart only: unix, max_names",
+            {"prefix": "web", "max_names": 5, "unix": Path("a"), "tcp_idle": 5, "flush_interval": 5},
+            "changed: max_names, prefix; after a restart only: unix, tcp_idle, flush_interval",
         ),
     ],
 )
@@ -49,8 +49,8 @@ def test_a_key_that_was_replaced_in_its_file_is_told() -> None:
 def test_what_cannot_change_stays_until_the_restart() -> None:
     new = load_settings({"FIESTA_AGENT_PREFIX": "web", "FIESTA_AGENT_MAX_NAMES": "5", "FIESTA_AGENT_SPOOL_DIR": "x"})
     held = changed(OLD, new)
-    assert (held.prefix, held.max_names, held.spool_dir) == ("web.", OLD.max_names, OLD.spool_dir)
-    assert difference(held, new).fixed == ("spool_dir", "max_names")
+    assert (held.prefix, held.max_names, held.spool_dir) == ("web.", 5, OLD.spool_dir)
+    assert difference(held, new) == ((), ("spool_dir",))
     assert {each.name for each in fields(Settings)} >= CHANGEABLE
 
 
@@ -69,6 +69,25 @@ def test_lines_get_the_names_that_held_when_they_came(core: MaybeCore) -> None:
         *(("new.a", ""), ("new.a.env.prod", ""), ("new.d", ""), ("a", "")),
     }
     assert (ledger.received, ledger.in_window, ledger.dropped.total()) == (7, 0, 0)
+
+
+@each_core
+def test_a_window_has_room_for_as_many_names_as_held_when_they_came(core: MaybeCore) -> None:
+    ledger = Ledger()
+    aggregator = Aggregator(AggregateOptions(max_names=1), ledger, core)
+    aggregator.feed(b"a:1|c\nb:1|c\nc:1|c")
+    aggregator.bound(3)
+    aggregator.feed(b"d:1|g\ne:1|s\nf:1|c\na:1|c|#t:3")
+    aggregator.settle()
+    assert (aggregator.live_names(), ledger.dropped["names_over_cap"]) == (3, 3)
+    aggregator.bound(1)
+    aggregator.feed(b"a:1|c\nx:1|c")
+    aggregator.settle()
+    assert (aggregator.live_names(), ledger.dropped["names_over_cap"]) == (3, 4)
+    assert len(list(aggregator.close(0).items)) == 4
+    aggregator.feed(b"b:1|c\nc:1|c")
+    aggregator.settle()
+    assert (aggregator.live_names(), ledger.dropped["names_over_cap"]) == (1, 5)
 
 
 def test_systemd_hears_that_a_reload_began_and_ended() -> None:
@@ -99,15 +118,19 @@ async def test_a_running_agent_takes_a_new_prefix_and_a_new_key(tmp_path: Path) 
     ):
         agent.send(["a:1|c"])
         await central.until(lambda: central.total("old.a") == 1)
-        config.write_text('prefix = "new"\nmax_names = 7\nhost_tags = "host:web-1"\n')
+        config.write_text('prefix = "new"\nmax_names = 2\nspool_max_files = 11\ntcp_idle = 9\n')
         told = await reloaded(agent, "reloaded")
-        assert told == "changed: prefix, host_tags; after a restart only: max_names"
+        assert told == "changed: spool_max_files, max_names, prefix; after a restart only: tcp_idle"
         agent.send(["a:1|c"])
         await central.until(lambda: central.total("new.a") == 1)
+        agent.send(["a:1|c\nb:1|c\nc:1|c"])
+        await central.until(lambda: central.total("new.b") == 1)
+        assert (await agent.status())["dropped"] == {"names_over_cap": 1}
 
         for text, fault in (
             ('prefix = "a b"\n', "prefix (in "),
             ("prefix = \n", "is not TOML"),
+            ("max_names = 0\n", "max_names (in "),
             ('colour = "red"\n', "is not a setting"),
         ):
             config.write_text(text)
@@ -121,7 +144,7 @@ async def test_a_running_agent_takes_a_new_prefix_and_a_new_key(tmp_path: Path) 
         assert "must hold one key" in await reloaded(agent, "reload_failed")
         agent.send(["b:1|c"])
         await central.until(lambda: central.total("new.b") == 1)
-        assert (await agent.status())["dropped"] == {} or sum((await agent.status())["dropped"].values()) == 0
+        assert (await agent.status())["dropped"] == {"names_over_cap": 1}
 
 
 async def test_another_key_goes_with_the_next_batch(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ async def leave_a_journal(folder: Path) -> None:
     for packet in PACKETS:
         life.read(packet)
     rules = TagRules("append", (("host", "h"),))
-    life.journal.name_by("new.", rules)
+    life.journal.use(layout.Rules("new.", rules, 100))
     life.aggregator.name_by("new.", rules)
     life.read(b"a:1|c\nbad")
     life.journal.keep_lost("line_too_long", 1)

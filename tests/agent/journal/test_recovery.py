@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.aggregate.aggregator import AggregateOptions
-from agent.journal.layout import ABSOLUTE, CUT, PLAIN
+from agent.journal.layout import ABSOLUTE, CUT, PLAIN, Rules
 from protocol import histogram
 from protocol.numbers import UNIT
 from protocol.statsd_tags import TagRules
@@ -204,12 +204,12 @@ def test_lines_read_after_a_reload_are_named_by_its_rules(tmp_path: Path) -> Non
         stored: Stored = {}
         life = await one_life(tmp_path, stored, b"a:1|c")
         rules = TagRules("drop", (("host", "h"),))
-        life.journal.name_by("new.", rules)
+        life.journal.use(Rules("new.", rules, 100))
         life.aggregator.name_by("new.", rules)
         life.read(b"a:2|c|#k:v")
         life.killed()
         life = await one_life(tmp_path, stored)
-        life.journal.name_by("new.", rules)
+        life.journal.use(Rules("new.", rules, 100))
         life.aggregator.name_by("new.", rules)
         await life.close_window()
         life.read(b"b:3|c")
@@ -219,6 +219,27 @@ def test_lines_read_after_a_reload_are_named_by_its_rules(tmp_path: Path) -> Non
             life.send()
         found = {(item["name"], item["value"], str(item.get("tags"))) for items in stored.values() for item in items}
         assert found == {("a", 1, "None"), ("new.a", 2, "{'host': 'h'}"), ("new.b", 3, "{'host': 'h'}")}
+        life.killed()
+
+    asyncio.run(lives())
+
+
+def test_lines_read_after_a_reload_have_its_room_for_names(tmp_path: Path) -> None:
+    async def lives() -> None:
+        life = await one_life(tmp_path, {}, b"a:1|c\nb:1|c", options=AggregateOptions(max_names=2))
+        for names, packet in ((3, b"c:1|c\nd:1|c"), (1, b"e:1|c\na:1|c")):
+            life.journal.use(Rules("", TagRules("keep"), names))
+            life.aggregator.bound(names)
+            life.read(packet)
+        life.aggregator.settle()
+        before = dict(life.ledger.dropped)
+        life.killed()
+        stored: Stored = {}
+        life = await one_life(tmp_path, stored)
+        life.send()
+        assert dict(life.ledger.dropped) == before == {"names_over_cap": 2}
+        found = {(item["name"], item["value"]) for items in stored.values() for item in items}
+        assert found == {("a", 2), ("b", 1), ("c", 1)}
         life.killed()
 
     asyncio.run(lives())
