@@ -293,7 +293,10 @@ def _endpoints(
         retention=core.retention,
         bodies=bodies,
         health=probes.health(settings.clock_skew_seconds),
-        ready=probes.ready(store, redis, WriteCheck(store, commits.in_slot, outside.clock, outside.ticks), core.clock),
+        ready=probes.ready(
+            *(store, redis, WriteCheck(store, commits.in_slot, outside.clock, outside.ticks), core.clock),
+            core.databases.replication,
+        ),
         scrape=probes.metrics(registry),
     )
 

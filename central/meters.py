@@ -27,6 +27,7 @@ from central.retention import RetentionCounts
 from central.spill.drain import DrainCounts
 from central.spill.spill import SpillCounts, SpillState
 from central.store.base import Store
+from central.store.mysql.replication import ReplicationCounts
 from central.store.mysql.servers import ServerCounts
 from central.store.outage_guard import OutageGuard
 from central.web.counts import RequestCounts
@@ -58,6 +59,11 @@ class Sources:
     def guard(self) -> OutageGuard | None:
         """None if the store runs in this process, so that it cannot be down alone."""
         return self.store if isinstance(self.store, OutageGuard) else None
+
+    @property
+    def copies(self) -> ReplicationCounts:
+        """What the database servers say of their replication."""
+        return self.databases.replication
 
     @property
     def limits(self) -> LimitCounts:
@@ -343,6 +349,12 @@ FAMILIES: Final = (
         "1 while several servers take writes and no cluster joins them.",
         lambda s: s.databases.several_writers,
     ),
+    Family(_GAUGE, "replica_lag_seconds", "How far a replica is behind.", lambda s: _by(s.copies.lags), ("server",)),
+    Family(_GAUGE, "replication_faulty", "1: replication has a fault.", lambda s: _by(s.copies.faulty), ("server",)),
+    Family(_GAUGE, "semi_sync_replicas", "Replicas that confirm commits.", lambda s: s.copies.semi_sync.replicas),
+    Family(_GAUGE, "semi_sync_lost", "1 while no replica confirms commits.", lambda s: s.copies.semi_sync.lost),
+    Family(_COUNTER, "read_server_queries", "Queries at read servers.", lambda s: _by(s.copies.reads), ("server",)),
+    Family(_COUNTER, "read_fallbacks", "Queries that no read server could answer.", lambda s: s.copies.fallbacks),
 )
 
 

@@ -100,10 +100,22 @@ class Settings:
         "Several database servers instead of `DB_HOST`, `host` or `host:port`, separated by commas. The first that "
         "is a healthy primary is used, and the next one takes over when it is no longer healthy.",
     ] = ()
+    db_read_hosts: Annotated[
+        tuple[tuple[str, int | None], ...],
+        own.hosts,
+        "Servers that answer queries, `host` or `host:port`, separated by commas: replicas of the server that is "
+        "written to, or nodes of its cluster.",
+    ] = ()
+    read_max_lag_seconds: Annotated[
+        int,
+        rules.whole(1, 10),
+        "How many seconds a server of `DB_READ_HOSTS` may be behind. A query waits so long for it, and then asks the "
+        "server that is written to.",
+    ] = 1
     db_port: Annotated[
         int,
         rules.whole(1, 65_535),
-        "The port of the database server, and of those of `DB_HOSTS` that have none.",
+        "The port of the database server, and of those of `DB_HOSTS` and `DB_READ_HOSTS` that have none.",
     ] = 3_306
     db_database: Annotated[str, rules.text, "The name of the database."] = "metrics"
     db_username: Annotated[str, rules.text, "The user of the database."] = "metrics"

@@ -13,7 +13,7 @@ PROGRAMS: Final = frozenset(
         *("tests.servers", "tests.redis_server", "tests.unit_file", "tests.small_disk", "tests.full_disk"),
         *("tests.agent.process", "tests.central.harness", "tests.central.mysql_help", "tests.central.redis_help"),
         *("tests.central.spill_help", "tests.central.page.browser", "tests.native.build", "tests.slow_proxy"),
-        *("tests.galera", "tests.agent.journal.under_fire"),
+        *("tests.galera", "tests.replica_pair", "tests.agent.journal.under_fire"),
         "tests.proxies",
         "tests.redis_tier",
         *("tests.soak.rig", "tests.soak.soak", "loadtest.soak_agent", "loadtest.load", "quickstart.run", "subprocess"),

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from central.access.redis_limit import LIMIT_SECONDS
 from central.spill.spill import SECONDS, SpillState
+from central.store.mysql.replication import HIDDEN
+from central.store.mysql.servers import NO_SEMI_SYNC
 from central.store.outage_guard import LATE_SECONDS
 from central.write.group_commit import WAIT_SECONDS
 from tests.central.harness import running
@@ -17,7 +19,9 @@ from tests.redis_server import redis_server
 
 STORES = ("outage_guard.py", "mysql/pool.py", "mysql/connection.py", "mysql/servers.py", "duck/engine.py")
 """Where a store that is asked whether it is there gets its words from."""
-READY = (ROOT / "docs" / "operations.md").read_text().partition("### `/ready` of the service")[2].partition("\n### ")[0]
+PAGE = (ROOT / "docs" / "operations.md").read_text()
+READY = PAGE.partition("### `/ready` of the service")[2].partition("\n### ")[0]
+REPLICATION = PAGE.partition("### What it says of replication")[2].partition("\n### ")[0]
 
 
 def calls(path: str, *functions: str) -> Iterator[ast.Call]:
@@ -66,7 +70,7 @@ def reasons() -> set[str]:
     of_stores = {
         text
         for name in STORES
-        for call in calls(f"store/{name}", "StoreUnavailable", "StoreError", "Lost", "_went_down")
+        for call in calls(f"store/{name}", "StoreUnavailable", "TooSlow", "StoreError", "Lost", "_went_down")
         for text in texts(call.args[:1])
     }
     of_redis = texts(argument for call in calls("spill/spill.py", "_closed") for argument in call.args)
@@ -80,6 +84,22 @@ def reasons() -> set[str]:
         of_redis |= returned(f"{path}.py", function)
     of_redis |= texts(argument for call in calls("redis_link.py", "RedisDown") for argument in call.args)
     return of_stores | of_redis
+
+
+def reasons_of_replication() -> set[str]:
+    """What /ready can say of the replication of a server, as far as the words are ours."""
+    found = returned("store/mysql/reads.py", "unfit") | {HIDDEN, NO_SEMI_SYNC}
+    for path, name in (
+        ("replication", "Replica"),
+        ("servers", "Told"),
+        ("reads", "ReadState"),
+        ("reads", "StoreUnavailable"),
+    ):
+        for call in calls(f"store/mysql/{path}.py", name):
+            found |= texts(
+                value for argument in (*call.args, *(one.value for one in call.keywords)) for value in choices(argument)
+            )
+    return found
 
 
 def pattern(documented: str) -> re.Pattern[str]:
@@ -96,6 +116,15 @@ def test_every_reason_of_ready_is_explained_and_no_other() -> None:
     assert [row for row, found in matched.items() if not found] == []
 
 
+def test_every_reason_of_replication_is_explained_and_no_other() -> None:
+    known = reasons_of_replication()
+    rows = re.findall(r"^\| `([^`]+)` \|", REPLICATION, re.MULTILINE)
+    assert len(known) >= 10
+    matched = {row: {reason for reason in known if pattern(row).fullmatch(reason)} for row in rows}
+    assert sorted(known - set().union(*matched.values())) == [], "explain them in docs/operations.md"
+    assert [row for row, found in matched.items() if not found] == []
+
+
 async def test_what_ready_and_health_answer_is_explained(tmp_path: Path) -> None:
     async with (
         redis_server(tmp_path / "redis") as redis,
@@ -105,6 +134,7 @@ async def test_what_ready_and_health_answer_is_explained(tmp_path: Path) -> None
         health = await central.ask("GET", "/health", key=None)
     assert f"200 with `{health.text}`" in READY
     named = {f"{outer}.{inner}" for outer in ("dependencies", "spill") for inner in ready[outer]}
+    named.add("dependencies.replication")  # only with several servers, as in tests/central/store/mysql/test_reads.py
     assert named == set(re.findall(r"`((?:dependencies|spill)\.\w+)", READY))
     states = assigned("web/probes.py", "status")
     assert "not ready" in states

@@ -155,13 +155,13 @@ async def _ask_store(settings: Settings, answers: ServiceAnswers | None) -> tupl
     """What the store holds, or None if it cannot be reached, and the findings about that."""
     if settings.db_connection == "mysql":
         from central.store.mysql.inspect import inspect_servers
-        from central.store.open import servers_of
+        from central.store.open import read_from, servers_of
 
         listed = servers_of(settings)
         addresses = ", ".join(server.address for server in listed)
         hosts = "DB_HOSTS" if settings.db_hosts else "DB_HOST, DB_PORT"
         where = f"{hosts}, DB_DATABASE, DB_USERNAME and DB_PASSWORD; the server at {addresses}"
-        return await _inspected(inspect_servers(listed), where)
+        return await _inspected(inspect_servers(listed, read_from(settings)), where)
     if answers is not None:
         return await asyncio.to_thread(
             _over_the_api, settings, (answers.ready.get("spill") or {}).get("rejected_points")
@@ -225,8 +225,10 @@ def _judged(state: StoreState, answers: ServiceAnswers | None, settings: Setting
         yield judge.clock("the database", state.ahead, settings.clock_skew_seconds)
     if state.variables:
         yield from judge.mysql_settings(state.variables)
-        yield from servers.semi_sync(state.variables)
+        yield from servers.semi_sync(state.variables, state.servers)
     yield from servers.database_servers(state.servers)
+    yield from servers.replicas(state.servers)
+    yield from servers.read_servers(state.readers)
     if state.pending:
         return
     if state.last_partition:

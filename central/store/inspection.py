@@ -46,6 +46,11 @@ class DatabaseServer(NamedTuple):
     cluster: str = ""
     """The id of its Galera cluster; empty for none."""
     nodes: int = 0
+    replica: bool = False
+    replication_fault: str | None = None
+    """What is wrong with its replication, or why no query is asked there."""
+    lag: int | None = None
+    """How many seconds a replica is behind, if it says so."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,8 @@ class StoreState:
     """At most MAX_CLASHES names that hold samples of a shorter name, which another StatsD type owns."""
     servers: Sequence[DatabaseServer] = ()
     """Each database server."""
+    readers: Sequence[DatabaseServer] = ()
+    """Each server that only answers queries. ``fault`` is not asked for."""
 
 
 def count_bad_histograms(rows: Iterable[tuple[int, bytes]]) -> int:

@@ -1,7 +1,7 @@
 """Opens the store that the settings name."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from central.settings import Settings
@@ -9,6 +9,7 @@ from central.store.base import Store
 from central.store.duck.store import DuckStore
 from central.store.migrations import OnMigration
 from central.store.mysql.connection import Server
+from central.store.mysql.reads import ReadFrom
 from central.store.mysql.servers import ServerCounts, Servers
 from central.store.mysql.store import MySQLStore
 
@@ -46,7 +47,7 @@ async def open_store(
 
 
 def _mysql(settings: Settings, clock: Callable[[], float]) -> MySQLStore:
-    return MySQLStore(Servers(servers_of(settings)), clock=clock)
+    return MySQLStore(Servers(servers_of(settings)), clock=clock, read_from=read_from(settings))
 
 
 def server_counts(store: OpenStore) -> ServerCounts:
@@ -56,7 +57,15 @@ def server_counts(store: OpenStore) -> ServerCounts:
 
 def servers_of(settings: Settings) -> list[Server]:
     """The servers of ``DB_HOSTS`` in its order, or the one of ``DB_HOST``."""
+    return _servers(settings, settings.db_hosts or ((settings.db_host, None),))
+
+
+def read_from(settings: Settings) -> ReadFrom:
+    """The servers of ``DB_READ_HOSTS``, and how far they may be behind."""
+    return ReadFrom(_servers(settings, settings.db_read_hosts), settings.read_max_lag_seconds)
+
+
+def _servers(settings: Settings, hosts: Iterable[tuple[str, int | None]]) -> list[Server]:
     tls = settings.db_tls.context() if settings.db_tls is not None else None
     user = settings.db_database, settings.db_username, settings.db_password
-    hosts = settings.db_hosts or ((settings.db_host, None),)
     return [Server(host, port or settings.db_port, *user, tls) for host, port in hosts]

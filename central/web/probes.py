@@ -11,6 +11,7 @@ from central.errors import RETRY_SECONDS
 from central.redis_services import RedisServices
 from central.spill.spill import Spill
 from central.store.base import Store, StoreError
+from central.store.mysql.replication import ReplicationCounts
 from central.web.middleware import JSON, Handler
 from central.write.write_check import WriteCheck
 from protocol.limits import SKEW_HEADER
@@ -27,7 +28,9 @@ def health(skew: int) -> Handler:
     return handle
 
 
-def ready(store: Store, redis: RedisServices, check: WriteCheck, clock: PlausibleClock) -> Handler:
+def ready(
+    store: Store, redis: RedisServices, check: WriteCheck, clock: PlausibleClock, replication: ReplicationCounts
+) -> Handler:
     """The handler of /ready: the state of each dependency. 200 while writes can be acknowledged, else 503."""
 
     async def handle(_: web.Request) -> web.StreamResponse:
@@ -35,6 +38,8 @@ def ready(store: Store, redis: RedisServices, check: WriteCheck, clock: Plausibl
         asked = {"store": await _said_by(store, check)}
         if redis.used:
             asked["redis"] = await redis.fault() or "ok"
+        if replication.servers:
+            asked["replication"] = replication.fault or "ok"
         asked["clock"] = clock.fault() or "ok"
         whole = all(said == "ok" for said in asked.values())
         good = asked["store"] == "ok" or (spill is not None and spill.fault is None)
@@ -44,10 +49,20 @@ def ready(store: Store, redis: RedisServices, check: WriteCheck, clock: Plausibl
         if spill is not None:
             # If the store did not answer, do not wait for it a second time: a probe has a short time limit.
             body["spill"] = _waiting(spill, await _rejected(store) if asked["store"] == "ok" else None)
+        if replication.servers:
+            body["databases"] = _databases(replication)
         headers = {"Content-Type": JSON} if good else {"Content-Type": JSON, "Retry-After": str(RETRY_SECONDS)}
         return web.Response(status=200 if good else 503, body=json.dumps(body).encode(), headers=headers)
 
     return handle
+
+
+def _databases(replication: ReplicationCounts) -> list[dict[str, Any]]:
+    """Each server of the database, what is wrong with its replication, and how far it is behind."""
+    return [
+        {"server": address, "replication": told.fault or "ok", "lag_seconds": told.lag}
+        for address, told in replication.servers.items()
+    ]
 
 
 async def _said_by(store: Store, check: WriteCheck) -> str:

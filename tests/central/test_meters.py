@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily
 from prometheus_client.exposition import generate_latest
 
 from central.access.auth import AuthCounts
@@ -17,7 +18,7 @@ from central.access.redis_limit import LimitCounts
 from central.fleet.agents import Agents
 from central.histogram import SECONDS, Histogram
 from central.ingest.names import Names
-from central.meters import Meters, Sources
+from central.meters import FAMILIES, Meters, Sources
 from central.redis_link import RedisAddress
 from central.redis_services import RedisServices
 from central.retention import RetentionCounts
@@ -25,6 +26,7 @@ from central.settings import load_settings
 from central.spill.drain import Drain, DrainCounts
 from central.spill.spill import SpillCounts, SpillState
 from central.store.duck.store import DuckStore
+from central.store.mysql.replication import ReplicationCounts, SemiSync, Told
 from central.store.mysql.servers import ServerCounts
 from central.store.outage_guard import OutageGuard
 from central.web.counts import RequestCounts
@@ -82,8 +84,21 @@ TOLD = {
     "fiesta_database_changes_total": 29,
     "fiesta_database_cluster_nodes": 3,
     "fiesta_databases_apart": 1,
+    'fiesta_replica_lag_seconds{server="db2:3306"}': 31,
+    'fiesta_replication_faulty{server="db2:3306"}': 1,
+    "fiesta_semi_sync_replicas": 32,
+    "fiesta_semi_sync_lost": 1,
+    'fiesta_read_server_queries_total{server="db2:3306"}': 33,
+    "fiesta_read_fallbacks_total": 34,
 }
 """What one process says of the counts below that are not 0."""
+REPLICATION = ReplicationCounts(
+    hosts={"db1:3306": Told(None)},
+    readers={"db2:3306": Told("it is 31 s behind", 31, replica=True)},
+    semi_sync=SemiSync(enabled=True, replicas=32),
+    reads={"db2:3306": 33},
+    fallbacks=34,
+)
 
 
 @pytest.fixture
@@ -152,7 +167,9 @@ def test_every_number_of_one_process_is_told_once(sources: Sources) -> None:
             http=http,
             retention=RetentionCounts(runs=15, failures=16, rows=17, parts=18, line=19, dropped=20),
             redis=RedisServices(load_settings({})),
-            databases=ServerCounts(used=1, healthy=2, switches=29, cluster_size=3, several_writers=True),
+            databases=ServerCounts(
+                used=1, healthy=2, switches=29, cluster_size=3, several_writers=True, replication=REPLICATION
+            ),
         )
     )
     told = without_buckets(samples)
@@ -255,6 +272,9 @@ async def test_the_docs_have_every_metric_with_its_type_and_labels_and_no_other(
     for sample, rest in re.findall(r"^(\w+)(\{.*\})? ", text, re.MULTILINE):
         name = sample if sample in kinds else re.sub("_(bucket|count|sum)$", "", sample)
         labels[name] |= set(re.findall(r'(\w+)="', rest)) - {"le"}
+    for row in FAMILIES:  # one that has nothing to count here shows no labels
+        shown = f"fiesta_{row.name}{'_total' * (row.kind is CounterMetricFamily)}"
+        labels[shown] = labels.get(shown) or set(row.labels)
     assert described == {name: (kind, labels[name]) for name, kind in kinds.items()}
 
 

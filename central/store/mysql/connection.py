@@ -75,6 +75,10 @@ class Lost(StoreUnavailable):
     """The session ended. The server rolls back what was not committed."""
 
 
+class TooSlow(StoreUnavailable):
+    """The statement itself took too long. Another server would hardly be faster."""
+
+
 @dataclass(frozen=True, slots=True)
 class Server:
     """The address of the database, and the user name and password."""
@@ -245,6 +249,11 @@ class Connection:
         """Run a statement with ``%s`` for each parameter; return its rows. DECIMAL(n, 4) values are whole units."""
         return (await self._execute(sql, parameters))._rows or []
 
+    async def records(self, sql: str) -> list[dict[str, Any]]:
+        """Run a statement whose columns differ between servers; return its rows by the names of their columns."""
+        cursor = await self._execute(sql, ())
+        return [dict(zip((name for name, *_ in cursor.description), row, strict=True)) for row in cursor._rows or []]
+
     async def insert(self, sql: str, parameters: Sequence[object]) -> int:
         """Run an INSERT; return its AUTO_INCREMENT id."""
         return int((await self._execute(sql, parameters)).lastrowid)
@@ -340,7 +349,7 @@ def _packets(statements: Sequence[str]) -> Iterator[str]:
 def refusal(code: int, message: str) -> StoreError:
     """What an error of the server means, if the session goes on."""
     if code in _TOO_LONG:
-        return StoreUnavailable("the query took too long; ask for a shorter range or fewer names")
+        return TooSlow("the query took too long; ask for a shorter range or fewer names")
     if code in _REFUSING or (code == _UNKNOWN and _VITESS_AWAY.search(message)):
         return StoreUnavailable(f"the database refuses: {message} (error {code})")
     return ServerError(code, message)

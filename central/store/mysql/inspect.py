@@ -1,9 +1,9 @@
 """Reads the state of the database, through a session like the service's. Changes nothing."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 from central.store.admin_keys import is_live
 from central.store.base import Page
@@ -20,6 +20,9 @@ from central.store.inspection import (
 from central.store.migrations import load, pending
 from central.store.mysql import keys, names, partitions
 from central.store.mysql.connection import Connection, Server, Session
+from central.store.mysql.pool import Pool
+from central.store.mysql.reads import ReadFrom, ReadServers
+from central.store.mysql.replication import Told
 from central.store.mysql.servers import Servers
 
 VARIABLES: Final = (
@@ -34,24 +37,45 @@ VARIABLES: Final = (
     "rpl_semi_sync_master_enabled",
     "rpl_semi_sync_source_enabled",
 )
-_SEMI_SYNC: Final = (
-    "SHOW GLOBAL STATUS WHERE Variable_name IN ('Rpl_semi_sync_master_status', 'Rpl_semi_sync_source_status')"
-)
+_SEMI_SYNC: Final = "SHOW GLOBAL STATUS LIKE 'Rpl_semi_sync_%'"
+_SECONDS: Final = 3.0
 
 
-async def inspect_servers(servers: Sequence[Server]) -> StoreState:
+async def inspect_servers(servers: Sequence[Server], read_from: ReadFrom | None = None) -> StoreState:
     """The state of the database. Raises StoreUnavailable if it cannot be reached, StoreError and MigrationError."""
     choice = Servers(servers)
     try:
         connection = await choice.connect(Session())
         await choice.look()
+        readers = await _ask_readers(choice, read_from) if read_from is not None else []
     finally:
         choice.close()
-    seen = [DatabaseServer(server.address, one.fault, one.cluster, one.size) for server, one in choice.states]
+    told = choice.counts.replication.hosts
+    seen = [
+        DatabaseServer(server.address, one.fault, one.cluster, one.size)._replace(**_replication(told, server.address))
+        for server, one in choice.states
+    ]
     try:
-        return replace(await _inspect(connection), servers=seen)
+        return replace(await _inspect(connection), servers=seen, readers=readers)
     finally:
         connection.close()
+
+
+async def _ask_readers(choice: Servers, read_from: ReadFrom) -> list[DatabaseServer]:
+    asking = Pool(lambda: choice.connect(Session()), 1, _SECONDS)
+    readers = ReadServers(read_from, Session(), _SECONDS, first=asking, lookups=asking)
+    try:
+        await readers.look()
+    finally:
+        await readers.close()
+        asking.close()
+    told = readers.counts.readers
+    return [DatabaseServer(address)._replace(**_replication(told, address)) for address in told]
+
+
+def _replication(told: Mapping[str, Told], address: str) -> dict[str, Any]:
+    found = told.get(address, Told(None))
+    return {"replica": found.replica, "replication_fault": found.fault, "lag": found.lag}
 
 
 async def _inspect(connection: Connection) -> StoreState:

@@ -11,7 +11,7 @@ from typing import Final
 from central.store.base import Caps, CreatedNames, ListedName, Metric, NameDetails, NewName, Page
 from central.store.mysql.connection import Connection
 from central.store.mysql.details import describe
-from central.store.mysql.pool import Pool
+from central.store.mysql.pool import Pool, Readers
 from central.store.owners import claim, must_resolve
 
 LOCK: Final = "names"
@@ -25,7 +25,7 @@ _POINT_TABLES: Final = ("metric_points", "rollup_minute", "rollup_hour", "histog
 class MySQLNames:
     """NameStore on three pools: one for look-ups, one for users' lists, one for changes."""
 
-    def __init__(self, lookups: Pool, readers: Pool, writers: Pool) -> None:
+    def __init__(self, lookups: Pool, readers: Readers, writers: Pool) -> None:
         self._lookups = lookups
         self._readers = readers
         self._writers = writers

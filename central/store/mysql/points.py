@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any, Final
 
-from central.store.mysql.pool import Pool
+from central.store.mysql.pool import Readers
 from central.store.mysql.sql import columns_of, parts_of, within
 from central.store.plan import Segment
 from central.store.points import Points, Span, no_points
@@ -20,7 +20,7 @@ _TEXT: Final = "metric_id, ' ', series_id, ' ', t, ' ', samples, ' ', value, ' '
 class MySQLPoints:
     """points.PointStore."""
 
-    def __init__(self, readers: Pool) -> None:
+    def __init__(self, readers: Readers) -> None:
         self._readers = readers
 
     async def read(self, span: Span, limit: int) -> Points | None:

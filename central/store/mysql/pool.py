@@ -8,12 +8,12 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 
 import structlog
 
 from central.store.base import OutcomeUnknown, StoreError, StoreUnavailable
-from central.store.mysql.connection import AGAIN, ROLLED_BACK, Connection, Lost, ServerError
+from central.store.mysql.connection import AGAIN, ROLLED_BACK, Connection, Lost, ServerError, TooSlow
 
 T = TypeVar("T")
 Work = Callable[[Connection], Awaitable[T]]
@@ -25,6 +25,13 @@ _PAUSE: Final = 0.01
 _REST_SECONDS: Final = 30.0
 _ROLLBACK_SECONDS: Final = 5.0
 _log = structlog.get_logger(__name__)
+
+
+class Readers(Protocol):
+    """Sessions for queries, at one server or at several."""
+
+    async def ask(self, work: Work[T]) -> T:
+        """See Pool.ask. ``work`` sees everything that was acknowledged before this call."""
 
 
 async def run_commit(connection: Connection) -> None:
@@ -183,12 +190,12 @@ class Pool:
 
 @asynccontextmanager
 async def _until(deadline: float) -> AsyncIterator[None]:
-    """Ends the block at ``deadline`` by raising StoreUnavailable."""
+    """Ends the block at ``deadline`` by raising TooSlow."""
     try:
         async with asyncio.timeout_at(deadline):
             yield
     except TimeoutError:
-        raise StoreUnavailable("the database did not answer in time") from None
+        raise TooSlow("the database did not answer in time") from None
 
 
 async def _roll_back(connection: Connection) -> None:

@@ -7,7 +7,7 @@ from typing import Final
 
 from central.store.mysql.connection import Connection
 from central.store.mysql.names import LOCK, take_lock
-from central.store.mysql.pool import Pool
+from central.store.mysql.pool import Pool, Readers
 from central.store.series import (
     ANYTHING,
     FoundSeries,
@@ -31,7 +31,7 @@ _ALL: Final = 0
 class MySQLSeries:
     """SeriesStore on three pools: for look-ups, for lists that users ask for, and for changes."""
 
-    def __init__(self, lookups: Pool, readers: Pool, writers: Pool) -> None:
+    def __init__(self, lookups: Pool, readers: Readers, writers: Pool) -> None:
         self._lookups = lookups
         self._readers = readers
         self._writers = writers

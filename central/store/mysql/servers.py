@@ -15,7 +15,8 @@ from weakref import WeakSet
 import structlog
 
 from central.store.base import StoreError, StoreUnavailable
-from central.store.mysql.connection import Connection, Server, Session, connect
+from central.store.mysql.connection import Connection, Server, ServerError, Session, connect
+from central.store.mysql.replication import Replication, ReplicationCounts, SemiSync, Told, replication_of
 
 PROBE_SECONDS: Final = 1.0
 """How often all servers are asked."""
@@ -31,6 +32,7 @@ _STATUS: Final = (
     "SHOW GLOBAL STATUS WHERE Variable_name IN ('wsrep_ready', 'wsrep_cluster_status', 'wsrep_local_state_comment',"
     " 'wsrep_cluster_state_uuid', 'wsrep_cluster_size')"
 )
+NO_SEMI_SYNC: Final = "its commits wait for no replica: semi-synchronous replication has fallen back"
 _SYNCED: Final = "Synced"
 _DONOR: Final = "Donor/Desynced"
 _OFF: Final = ("OFF", "0", "")
@@ -62,6 +64,7 @@ class ServerCounts:
     cluster_size: int = 0
     several_writers: bool = False
     """Whether more than one server takes writes, without a cluster that joins them."""
+    replication: ReplicationCounts = field(default_factory=ReplicationCounts)
 
 
 async def state_of(connection: Connection) -> ServerState:
@@ -70,10 +73,12 @@ async def state_of(connection: Connection) -> ServerState:
     for name in ("read_only", "super_read_only", "innodb_read_only"):
         if has.get(name, "OFF").upper() not in _OFF:
             return ServerState(f"it is read only ({name} is {has[name]})")
-    if has.get("wsrep_on", "OFF") != "ON":
-        return ServerState()
-    told = {str(name): str(value) for name, value in await connection.rows(_STATUS)}
-    return cluster_state(told)
+    return ServerState() if has.get("wsrep_on", "OFF") != "ON" else await state_of_node(connection)
+
+
+async def state_of_node(connection: Connection) -> ServerState:
+    """Ask a node of a Galera cluster whether it can be used. Raises StoreError."""
+    return cluster_state({str(name): str(value) for name, value in await connection.rows(_STATUS)})
 
 
 def cluster_state(told: dict[str, str]) -> ServerState:
@@ -89,12 +94,25 @@ def cluster_state(told: dict[str, str]) -> ServerState:
     return ServerState(None, id_, size, told["wsrep_local_state_comment"] == _SYNCED)
 
 
+def told_of(state: ServerState, replication: Replication | None, *, in_use: bool) -> Told:
+    """What is wrong with the replication of a server of DB_HOSTS. ``replication`` is None if it did not answer."""
+    if replication is None or state.cluster:
+        return Told(state.fault)
+    if in_use:
+        return Told(NO_SEMI_SYNC if replication.semi_sync.lost else None)
+    replica = replication.replica
+    if replica is None:
+        return Told("it is no replica" if state.fault else "it takes writes too, and is no replica")
+    return Told(None if replica.hidden else replica.fault, replica.lag, replica=True)
+
+
 @dataclass(slots=True)
 class _Seen:
     """A server, what it said last, and since when it has been healthy."""
 
     server: Server
     state: ServerState = field(default_factory=lambda: ServerState("it was not asked yet"))
+    replication: Replication | None = None
     since: float | None = None
     probe: Connection | None = None
 
@@ -156,6 +174,13 @@ class Servers:
         """Ask all servers once, and choose the one to use."""
         await asyncio.gather(*(self._ask(seen) for seen in self._all))
         self._choose()
+        used, told = self._all[self._current], self.counts.replication
+        told.semi_sync = used.replication.semi_sync if used.replication else SemiSync()
+        told.hosts = {
+            seen.server.address: told_of(seen.state, seen.replication, in_use=seen is used)
+            for seen in self._all
+            if self.several or seen.replication
+        }
 
     def check(self) -> None:
         """Raise StoreUnavailable if the server in use was no healthy primary when it was last asked."""
@@ -189,9 +214,11 @@ class Servers:
             async with asyncio.timeout(LATE_SECONDS):
                 if seen.probe is None or seen.probe.closed:
                     seen.probe = await connect(seen.server, Session())
-                seen.state = await state_of(seen.probe)
+                seen.state, seen.replication = await state_of(seen.probe), None
+                with suppress(ServerError):  # an engine without replication of this kind
+                    seen.replication = await replication_of(seen.probe)
         except (StoreError, TimeoutError) as error:
-            seen.state = ServerState(str(error) or f"no answer within {LATE_SECONDS:g} s")
+            seen.state, seen.replication = ServerState(str(error) or f"no answer within {LATE_SECONDS:g} s"), None
             _drop(seen)
         except BaseException:
             _drop(seen)

@@ -51,7 +51,8 @@ from central.store.mysql.histograms import MySQLFolding
 from central.store.mysql.keys import MySQLKeys
 from central.store.mysql.names import MySQLNames
 from central.store.mysql.points import MySQLPoints
-from central.store.mysql.pool import Commit, Pool, run_commit
+from central.store.mysql.pool import Commit, Pool, Readers, run_commit
+from central.store.mysql.reads import READERS, ReadFrom, ReadServers
 from central.store.mysql.retention import MySQLRetention
 from central.store.mysql.rows import MAX_ROWS, RowLines, lines
 from central.store.mysql.series import MySQLSeries
@@ -65,7 +66,6 @@ T = TypeVar("T")
 
 WRITERS: Final = 2
 LOOKUPS: Final = 2
-READERS: Final = 4
 _DAY: Final = 86_400
 _LARGE: Final = 500
 _LOADED: Final = range(_LARGE, 50_001)
@@ -73,6 +73,8 @@ _LOADED: Final = range(_LARGE, 50_001)
 larger ones might not fit into the temporary tables, which are in memory."""
 _UPKEEP_PAUSE: Final = 60
 _IDS_CHUNK: Final = 1_000
+_AS_WRITTEN: Final = ReadFrom()
+"""Queries go to the server that is written to."""
 _log = structlog.get_logger(__name__)
 
 
@@ -100,6 +102,7 @@ class MySQLStore:
         commit: Commit = run_commit,
         clock: Callable[[], float] = time.time,
         limits: TimeLimits | None = None,
+        read_from: ReadFrom = _AS_WRITTEN,
     ) -> None:
         limits = limits or TimeLimits()
         self._servers = servers if isinstance(servers, Servers) else Servers([servers])
@@ -114,12 +117,17 @@ class MySQLStore:
         reading = Session(limits.lock, select_seconds=int(limits.read) or 1, causal=True)
         self._readers = Pool(lambda: connect(reading), READERS, limits.read, kill=self._kill_query)
         self._changers = Pool(lambda: connect(Session(lock_seconds=1)), 1, _UPKEEP_PAUSE)
-        self.names: NameStore = MySQLNames(self._lookups, self._readers, self._writers)
-        self.series: SeriesStore = MySQLSeries(self._lookups, self._readers, self._writers)
+        own, short = self._readers, self._lookups
+        self._read_servers = (
+            ReadServers(read_from, reading, limits.read, first=own, lookups=short) if read_from.servers else None
+        )
+        self._queries: Readers = self._read_servers or self._readers
+        self.names: NameStore = MySQLNames(self._lookups, self._queries, self._writers)
+        self.series: SeriesStore = MySQLSeries(self._lookups, self._queries, self._writers)
         self.keys: KeyStore = MySQLKeys(self._lookups, self._writers)
         self.agents: AgentStore = MySQLAgents(self._lookups, self._writers)
         self.retention: RetentionStore = MySQLRetention(self._lookups, self._changers)
-        self.points: PointStore = MySQLPoints(self._readers)
+        self.points: PointStore = MySQLPoints(self._queries)
         self.folding = MySQLFolding(self._readers, self._changers)
         self._histogram_fold = HistogramFold(self.folding, clock)
         self._kept_day = 0
@@ -132,9 +140,11 @@ class MySQLStore:
 
     async def open(self, on_migration: OnMigration | None = None) -> None:
         """Apply migrations and make partitions as needed. Raises StoreUnavailable or MigrationError."""
-        if self._servers.several:
+        if self._servers.several or self._read_servers is not None:
             await self._servers.look()
             self._watch = asyncio.create_task(self._servers.watch(), name="database-watch")
+        if self._read_servers is not None:
+            await self._read_servers.start(self.server_counts)
         self.applied = await migrate.migrate(self._connect, int(self._clock()), on_migration=on_migration)
         await self.upkeep()
 
@@ -144,6 +154,8 @@ class MySQLStore:
         if self._watch is not None:
             self._watch.cancel()
             await asyncio.wait([self._watch])
+        if self._read_servers is not None:
+            await self._read_servers.close()
         self._servers.close()
         for pool in (self._writers, self._lookups, self._readers, self._changers):
             pool.close()
@@ -279,7 +291,7 @@ class MySQLStore:
         members = members_of(groups)
         if not members.keys:
             return no_buckets()
-        rows = await self._readers.ask(lambda connection: _aggregate(connection, members, window, segments))
+        rows = await self._queries.ask(lambda connection: _aggregate(connection, members, window, segments))
         return await _off_loop(sum(count for _, count, _ in rows), lambda: sql.buckets(rows))
 
     async def distribute(self, groups: Sequence[IdGroup], window: int, segments: Sequence[Segment]) -> Distribution:
@@ -287,7 +299,7 @@ class MySQLStore:
         members = members_of(groups)
         if not members.keys:
             return Distribution(no_buckets(), no_spread())
-        return await self._readers.ask(lambda connection: _distribute(connection, members, window, segments))
+        return await self._queries.ask(lambda connection: _distribute(connection, members, window, segments))
 
     async def under_lock(self, work: Callable[[], Awaitable[T]]) -> T:
         """See Store."""

@@ -202,7 +202,8 @@ async def test_a_service_speaks_tls_to_the_database_and_to_redis(
             async with running(tmp_path / "data", environ) as central:
                 assert (await central.counter("a")).status == 201
                 ready = await central.ask("GET", "/ready")
-                assert (ready.status, ready.json["status"]) == (200, "ready")
+                assert (ready.status, ready.json["status"]) == (200, "degraded")
+                assert "cannot be reached as crypt" in ready.json["dependencies"]["replication"]
                 assert await central.meter("fiesta_database_in_use") == 1
         finally:
             first.run("DROP USER crypt@'127.0.0.1'")
