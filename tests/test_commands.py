@@ -92,6 +92,28 @@ def test_every_help_has_its_usage_and_says_something(program: str, path: tuple[s
     assert result.stdout.startswith(f"Usage: {program} {' '.join(path)}")
 
 
+@pytest.mark.parametrize(
+    ("program", "typed", "completed"),
+    [
+        ("fiesta-agent", "sp", "spool"),
+        ("fiesta-agent", "spool re", "replay"),
+        ("fiesta-agent", "check --conf", "--config"),
+        ("fiesta-central", "retention re", "restore"),
+        ("fiesta-central", "export --w", "--window"),
+    ],
+)
+def test_bash_completes_commands_and_options(program: str, typed: str, completed: str) -> None:
+    """Bash runs the function that it would run for the Tab key, and that asks the installed program."""
+    words = [program, *typed.split()]
+    script = (
+        f'eval "$({program} completion bash)"; COMP_WORDS=({" ".join(words)}); COMP_CWORD={len(words) - 1};'
+        f" _{program.replace('-', '_')}_completion {program}; printf '%s\\n' \"${{COMPREPLY[@]}}\""
+    )
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    done = subprocess.run(["bash", "-c", script], env={"PATH": path}, capture_output=True, text=True, check=False)
+    assert (done.stdout.split(), done.returncode) == ([completed], 0), done.stderr
+
+
 @pytest.mark.parametrize("path", sorted(ASK_CENTRAL))
 def test_without_a_key_it_says_where_one_comes_from(path: str) -> None:
     result = run("fiesta-central", *path.split(), *ARGUMENTS.get(path.rsplit(maxsplit=1)[-1], []))

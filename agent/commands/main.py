@@ -19,6 +19,7 @@ import uvloop
 from agent.app import Agent, Outside, steady_time
 from agent.attempts import Tell
 from agent.commands.check import Finding, Sends, Sockets, check_central, check_sockets, check_spool
+from agent.commands.completion import SHELLS, script
 from agent.commands.explain import Explanation, lines_from_udp
 from agent.commands.explain import explain as explain_lines
 from agent.commands.explain import render as render_explanation
@@ -345,6 +346,21 @@ def replay(settings: Settings) -> None:
         if moved
         else "there is nothing to send again"
     )
+
+
+@main.command()
+@click.argument("shell", type=click.Choice(SHELLS))
+@_settled
+def completion(settings: Settings, shell: str) -> None:
+    """Print what makes your SHELL complete commands and options.
+
+    \b
+    Put this into ~/.bashrc, or the line of your shell:
+      eval "$(fiesta-agent completion bash)"
+      eval "$(fiesta-agent completion zsh)"
+      fiesta-agent completion fish | source
+    """
+    click.echo(script(main, "fiesta-agent", shell))
 
 
 def _no_spool(settings: Settings, error: OSError) -> NoReturn:
