@@ -10,6 +10,8 @@ import ssl
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
+from runtime.resolver import find_addresses
+
 ADDRESS_SECONDS: Final = 3.0
 """The time that an address has for TCP and TLS while there is another one to try."""
 
@@ -22,7 +24,7 @@ P = TypeVar("P", bound=asyncio.Protocol)
 
 async def resolve(host: str, port: int) -> list[str]:
     """The addresses that the system's resolver finds. Raises OSError."""
-    results = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    results = await find_addresses(host, port, socket.SOCK_STREAM)
     return list(dict.fromkeys(str(address[0]) for *_, address in results))
 
 

@@ -16,6 +16,7 @@ from typing import Any, Final, Literal, get_args
 
 from agent.attempts import Tell
 from runtime.addresses import from_this_host, is_ip, join_address
+from runtime.resolver import find_addresses
 
 RESOLVE_SECONDS: Final = 60.0
 """The pause between two attempts to find the target's address."""
@@ -103,10 +104,9 @@ class Mirror:
 
     async def run(self) -> None:
         """Begin to send, if that was not possible yet. Tries again for as long as a name is not known."""
-        resolve = asyncio.get_running_loop().getaddrinfo
         while self._socket is None and self._without == "unresolved":
             with suppress(OSError):
-                self._open(*_first(await resolve(self._host, self._port, type=socket.SOCK_DGRAM)))
+                self._open(*_first(await find_addresses(self._host, self._port, socket.SOCK_DGRAM)))
                 return
             await asyncio.sleep(RESOLVE_SECONDS)
 

@@ -11,9 +11,10 @@ from agent.aggregate.compiled import MaybeCore
 from agent.clients import MAX_CLIENTS, OTHER, Clients, losses, silent
 from agent.ledger import Ledger
 from agent.receive.socket_status import SocketStatus
+from agent.telemetry.status_text import render
 from tests.agent.cores import each_core
 from tests.agent.fakes import RealCentral
-from tests.agent.process import an_agent, balance
+from tests.agent.process import AgentProcess, an_agent, balance
 
 UDP = SocketStatus("UDP 127.0.0.1:8125", 5_000, packets=100)
 UNIX = SocketStatus("unix /run/a.sock", 500, packets=1_559, queue_limit=10)
@@ -131,20 +132,33 @@ def test_sockets_whose_clients_say_nothing_are_named() -> None:
     assert silent((), [UDP, UNIX, STREAM]) == [UDP.name, UNIX.name]
 
 
+def a_client(port: int = 0, path: str | None = None) -> DogStatsd:
+    """Datadog's client. It sends each line at once, and says how much it sent when ``speak`` asks for it."""
+    return DogStatsd(
+        *("127.0.0.1", port or None),
+        socket_path=path,
+        disable_buffering=True,
+        telemetry_min_flush_interval=3600,
+        disable_background_sender=True,
+    )
+
+
+def speak(client: DogStatsd) -> None:
+    client._last_flush_time = 0
+    client.increment("orders")
+    client.close_socket()
+
+
 async def test_what_a_real_client_dropped_is_shown(tmp_path: Path) -> None:
     path = str(tmp_path / "socket")
     async with RealCentral().serving() as central, an_agent(tmp_path / "spool", central, UNIX=path) as agent:
-        client = DogStatsd(
-            socket_path=path, disable_buffering=True, telemetry_min_flush_interval=3600, disable_background_sender=True
-        )
+        client = a_client(path=path)
         agent.process.send_signal(signal.SIGSTOP)
         for _ in range(200):
             client.increment("orders")
         agent.process.send_signal(signal.SIGCONT)
         await central.until(lambda: central.total("orders") > 0)
-        client._last_flush_time = 0  # it is time to say how much it sent
-        client.increment("orders")
-        client.close_socket()
+        speak(client)
         await agent.until("clients_lost")
         status = await agent.status()
         (said,) = status["clients"]
@@ -159,6 +173,79 @@ async def test_what_a_real_client_dropped_is_shown(tmp_path: Path) -> None:
         assert f'fiesta_agent_client_packets_dropped_total{{transport="unix"}} {said["packets_dropped"]}.0' in text
 
 
+async def test_what_the_kernel_dropped_of_a_real_client_over_udp_is_shown(tmp_path: Path) -> None:
+    async with RealCentral().serving() as central, an_agent(tmp_path, central) as agent:
+        client = a_client(agent.udp)
+        agent.process.send_signal(signal.SIGSTOP)
+        sent = 0
+        while kernel_drops(agent.udp) < 100:
+            for _ in range(500):
+                client.increment("orders", tags=["filler:" + "x" * 190])
+            sent += 500
+        agent.process.send_signal(signal.SIGCONT)
+        while await waits(agent):
+            pass
+        speak(client)
+        await agent.until("clients_lost")
+        status = await agent.status()
+        (said,), drops = status["clients"], status["sockets"][0]["kernel_drops"]
+        assert (said["transport"], said["metrics"], said["packets_sent"]) == ("UDP", sent + 1, sent + 1)
+        # What says it came with its own packet, or in one more.
+        assert drops - 1 <= said["packets_sent"] - said["arrived"] <= drops
+        assert drops >= 100
+        (notice,) = status["notices"]
+        assert notice.startswith(f"clients over UDP say {sent + 1:,} packets with {sent + 1:,} metrics, ")
+        assert notice.endswith(": the kernel dropped them: raise net.core.rmem_max, or send less")
+        assert f"{said['packets_sent']:,} packets sent, 0 dropped; {said['arrived']:,} arrived" in render(status)
+        missing = said["packets_sent"] - said["arrived"]
+        text = (await agent.get("/metrics"))[1]
+        assert f'fiesta_agent_client_packets_missing_total{{transport="UDP"}} {missing}.0' in text
+        assert [entry["message"] for entry in agent.log if entry["event"] == "clients_lost"] == [notice]
+
+
+def kernel_drops(port: int) -> int:
+    """As the kernel counts them for a UDP socket of this host."""
+    lines = Path("/proc/net/udp").read_text().splitlines()
+    return sum(int(line.split()[-1]) for line in lines if f"0100007F:{port:04X} " in line)
+
+
+async def waits(agent: AgentProcess) -> bool:
+    return bool((await agent.status())["sockets"][0]["buffer_used"])
+
+
+async def test_what_a_real_client_dropped_over_a_unix_stream_is_shown(tmp_path: Path) -> None:
+    path = str(tmp_path / "socket")
+    async with (
+        RealCentral().serving() as central,
+        an_agent(tmp_path / "spool", central, UNIX_STREAM=path, UDP="") as agent,
+    ):
+        client = a_client(path=f"unixstream://{path}")
+        client.increment("orders")
+        agent.process.send_signal(signal.SIGSTOP)
+        for _ in range(20_000):
+            client.increment("orders")
+            if client.packets_dropped >= 100:
+                break
+        agent.process.send_signal(signal.SIGCONT)
+        client.increment("orders")
+        await central.until(lambda: central.total("orders") > 0)
+        speak(client)
+        await agent.until("clients_lost")
+        status = await agent.status()
+        (said,) = status["clients"]
+        assert (said["transport"], said["arrived"]) == ("unix stream", None)
+        assert said["packets_dropped"] >= 100
+        assert said["packets_sent"] + said["packets_dropped"] == said["metrics"]
+        (notice,) = status["notices"]
+        assert f"they dropped {said['packets_dropped']:,} themselves: the agent was away, or the clients" in notice
+        assert f"{said['packets_dropped']:,} dropped" in render(status)
+        text = (await agent.get("/metrics"))[1]
+        assert (
+            f'fiesta_agent_client_packets_dropped_total{{transport="unix stream"}} {said["packets_dropped"]}.0' in text
+        )
+        assert balance(status) == 0
+
+
 async def test_a_client_that_says_nothing_is_shown_as_such(tmp_path: Path) -> None:
     async with RealCentral().serving() as central, an_agent(tmp_path, central) as agent:
         client = DogStatsd(
@@ -170,3 +257,4 @@ async def test_a_client_that_says_nothing_is_shown_as_such(tmp_path: Path) -> No
         status = await agent.status()
         assert status["clients"] == []
         assert status["silent_clients"] == [f"UDP 127.0.0.1:{agent.udp}"]
+        assert "no client says how much it sent" in render(status)
