@@ -41,3 +41,9 @@ def decode_histograms(histograms: list[bytes], /) -> tuple[bytes, bytes, bytes]:
 
     Raises ValueError for bytes that are no histogram, OverflowError where a histogram weighs more than 63 bits hold.
     """
+
+def rank_histograms(histograms: list[bytes], percent: int, /) -> tuple[bytes, bytes]:
+    """The weight of each histogram in units, and the bucket that holds its sample of a rank, as decode_histograms does.
+
+    ``percent`` is in thousandths, above 0 and below 100,000. The rank is that of central.query.percentiles.
+    """

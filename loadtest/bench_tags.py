@@ -23,7 +23,7 @@ from urllib.request import Request, urlopen
 from central.store.base import Caps, Group, NewName, Row
 from central.store.duck.store import DuckStore
 from central.store.folding import DELAY_SECONDS, SPAN, HistogramFold
-from central.store.mysql.store import MySQLStore
+from central.store.mysql.store import MySQLStore, TimeLimits
 from central.store.series import NewSeries, SeriesCaps
 from loadtest import paced
 from loadtest.report import Line, show
@@ -44,6 +44,8 @@ DATABASE: Final = "bench_tags"
 TIMES: Final = 60
 _GROUP_ROWS: Final = 10_000
 _NO_CAPS: Final = 1 << 40
+_PATIENT: Final = TimeLimits(write=120.0)
+"""The service itself does not create 10,000 series at once."""
 Store = DuckStore | MySQLStore
 
 
@@ -185,7 +187,7 @@ def serving(store: str, folder: Path, today: int) -> Iterator[Server]:
     mariadb.start()
     try:
         mariadb.run(f"CREATE DATABASE {DATABASE}")
-        asyncio.run(make(lambda: MySQLStore(server_of(mariadb, DATABASE)), today))
+        asyncio.run(make(lambda: MySQLStore(server_of(mariadb, DATABASE), limits=_PATIENT), today))
         with central(folder / "data", environ_of(mariadb, DATABASE)) as server:
             yield server
     finally:

@@ -1,16 +1,18 @@
 """The columns of an answer: what each operation makes of a window's summary and histogram. Pure."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from types import ModuleType
 from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 
+from central.compiled import CORE
 from central.query.operations import WHOLE, need_histograms, percent_of
-from central.query.percentiles import fraction_below, histograms_of, percentile
+from central.query.percentiles import fraction_below, histograms_of, percentile, percentile_of_singles
 from central.query.values import Values, nearest
 from central.query.windows import Windows
 from central.store.buckets import Buckets, Column
-from central.store.distribution import Distribution, pieces_of
+from central.store.distribution import Distribution, pieces_of, singles_of
 from protocol.numbers import UNIT
 
 _OF_SUMMARIES: Final[dict[str, Callable[[Buckets], Column]]] = {
@@ -54,12 +56,20 @@ def joined(parts: Sequence[Answered]) -> Answered:
     return Answered(Buckets(*(column[order] for column in summaries)), columns)
 
 
-def columns_of(query: Columns, found: Distribution, counters: Collection[int], windows: Windows) -> list[Values]:
+def columns_of(
+    query: Columns,
+    found: Distribution,
+    counters: Collection[int],
+    windows: Windows,
+    core: ModuleType | None = CORE,
+) -> list[Values]:
     """The values of each column of the query, in its order.
 
     ``counters`` are the ids of the counters; ``windows`` hold every window of what was found.
     """
-    made = _of_histograms([name for name in query.columns if need_histograms([name])], query.fraction_below, found)
+    made = _of_histograms(
+        [name for name in query.columns if need_histograms([name])], query.fraction_below, found, core
+    )
 
     def values(name: str) -> Values:
         if name == "rate":
@@ -70,21 +80,52 @@ def columns_of(query: Columns, found: Distribution, counters: Collection[int], w
     return [made[name] if name in made else values(name) for name in query.columns]
 
 
-def _of_histograms(names: Sequence[str], below: int | None, found: Distribution) -> dict[str, Values]:
-    """Percentiles and shares of all windows, made piece by piece."""
-    if not names:
+def _of_histograms(
+    names: Sequence[str], below: int | None, found: Distribution, core: ModuleType | None
+) -> dict[str, Values]:
+    """Percentiles and shares of all windows: of most by the compiled core, of the others piece by piece."""
+    percents = {name: percent_of(name) for name in names}
+    if core is None or None in percents.values() or not len(found.spread.histograms.starts):
+        return _added_up(percents, below, found)
+    singles = singles_of(found)
+    try:
+        quick = {
+            name: percentile_of_singles(singles.summaries, singles.histograms, percent, core)
+            for name, percent in percents.items()
+            if percent is not None
+        }
+    except OverflowError:
+        return _added_up(percents, below, found)
+    if singles.rows.all():
+        return quick
+    others = _added_up(percents, below, singles.others)
+    return {name: _put_together(singles.rows, quick[name], others[name]) for name in names}
+
+
+def _added_up(percents: Mapping[str, int | None], below: int | None, found: Distribution) -> dict[str, Values]:
+    """The percentile or share of each name, of all windows, made piece by piece."""
+    if not percents:
         return {}
     parts: list[list[Values]] = []
     for piece in pieces_of(found):
         histograms = histograms_of(piece)
-        percents = map(percent_of, names)
         parts.append(
             [
                 fraction_below(histograms, below or 0) if percent is None else percentile(histograms, percent)
-                for percent in percents
+                for percent in percents.values()
             ]
         )
-    return dict(zip(names, map(_one_after_the_other, zip(*parts, strict=True)), strict=True))
+    return dict(zip(percents, map(_one_after_the_other, zip(*parts, strict=True)), strict=True))
+
+
+def _put_together(rows: Column, some: Values, others: Values) -> Values:
+    """``some`` where ``rows`` says so, and ``others`` elsewhere."""
+    numbers = np.zeros(len(rows), dtype=np.result_type(some.numbers, others.numbers))
+    known = np.zeros(len(rows), dtype=bool)
+    for places, values in ((rows, some), (~rows, others)):
+        numbers[places] = values.numbers
+        known[places] = True if values.known is None else values.known
+    return Values(numbers, some.decimals, known)
 
 
 def _one_after_the_other(parts: Sequence[Values]) -> Values:

@@ -8,6 +8,7 @@ A window has them only where each of its samples is in a histogram: where the we
 count. A summary that came without a histogram makes them unavailable there; nothing is guessed.
 """
 
+from types import ModuleType
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -15,7 +16,7 @@ import numpy as np
 from central.query.operations import WHOLE
 from central.query.values import Values, nearest
 from central.store.buckets import Buckets, Column, roomy
-from central.store.distribution import Counted, Entries, places_of
+from central.store.distribution import Counted, Entries, Histograms, places_of
 from protocol.histogram import bucket_of
 
 _MILLION: Final = 1_000_000
@@ -52,13 +53,29 @@ def histograms_of(found: Counted) -> WindowHistograms:
 
 def percentile(histograms: WindowHistograms, percent: int) -> Values:
     """The percentile of each window, in units; ``percent`` in thousandths of a percent, above 0 and below WHOLE."""
-    summaries, entries, running, rows, firsts, _ = histograms
-    weights = summaries.weights[rows]
+    _, entries, running, rows, firsts, _ = histograms
+    weights = histograms.summaries.weights[rows]
     # percent * weight / WHOLE, rounded up, in two parts so that no product leaves 64 bits.
     needed = weights // WHOLE * percent + -(-(weights % WHOLE * percent) // WHOLE)
     # Weights are above 0, so the first entry that reaches the rank is one of the window's own.
     ranked = np.searchsorted(running, running[firsts] + needed) - 1
-    middles = middles_of(entries.buckets[ranked])
+    return _of_buckets(histograms.summaries, rows, entries.buckets[ranked])
+
+
+def percentile_of_singles(summaries: Buckets, histograms: Histograms, percent: int, core: ModuleType) -> Values:
+    """The percentile of windows that have one histogram each, in their order, and no other sample; as ``percentile``.
+
+    Raises OverflowError for a weight of more than 63 bits.
+    """
+    columns = core.rank_histograms(histograms.encoded, percent)
+    weights, buckets = (np.frombuffer(column, dtype=np.int64) for column in columns)
+    rows = np.flatnonzero(weights == summaries.weights)
+    return _of_buckets(summaries, rows, buckets[rows])
+
+
+def _of_buckets(summaries: Buckets, rows: Column, buckets: Column) -> Values:
+    """The middles of the buckets that hold the samples of a rank, for these rows; of other windows nothing is known."""
+    middles = middles_of(buckets)
     within = np.minimum(np.maximum(middles, summaries.lows[rows]), summaries.highs[rows])
     known = np.zeros(len(summaries.starts), dtype=bool)
     known[rows] = True

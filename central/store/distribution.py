@@ -115,9 +115,42 @@ def pieces_of(found: Distribution, most: int = MOST_ENTRIES) -> Iterator[Counted
         first, after = piece[0], piece[-1] + 1
         some = Samples(*(column[(of_samples >= first) & (of_samples < after)] for column in samples))
         chosen = np.flatnonzero((of_histograms >= first) & (of_histograms < after))
-        encoded = [histograms.encoded[place] for place in chosen.tolist()]
-        of_these = Histograms(histograms.metric_ids[chosen], histograms.starts[chosen], encoded)
+        of_these = _chosen(histograms, chosen)
         yield Counted(Buckets(*(column[first:after] for column in buckets)), entries_of(some, of_these))
+
+
+class Singles(NamedTuple):
+    """Windows that have one histogram each and no plain sample, with their histograms in order, and all the others.
+
+    ``rows`` says of each window of the whole whether it is one of them.
+    """
+
+    rows: Column
+    summaries: Buckets
+    histograms: Histograms
+    others: Distribution
+
+
+def singles_of(found: Distribution) -> Singles:
+    """The windows that need no adding up: nearly all, where histograms were folded."""
+    buckets, (samples, histograms) = found
+    rows = len(buckets.starts)
+    of_samples = places_of(buckets, samples.metric_ids, samples.starts)
+    of_histograms = places_of(buckets, histograms.metric_ids, histograms.starts)
+    single = (np.bincount(of_histograms, minlength=rows) == 1) & (np.bincount(of_samples, minlength=rows) == 0)
+    ordered = np.flatnonzero(single[of_histograms])
+    ordered = ordered[np.argsort(of_histograms[ordered], kind="stable")]
+    mixed = np.flatnonzero(~single[of_histograms])
+    # A window with one histogram has no plain sample, so all plain samples are of the others.
+    others = Distribution(
+        Buckets(*(column[~single] for column in buckets)), Spread(samples, _chosen(histograms, mixed))
+    )
+    return Singles(single, Buckets(*(column[single] for column in buckets)), _chosen(histograms, ordered), others)
+
+
+def _chosen(histograms: Histograms, places: Column) -> Histograms:
+    encoded = [histograms.encoded[place] for place in places.tolist()]
+    return Histograms(histograms.metric_ids[places], histograms.starts[places], encoded)
 
 
 def places_of(summaries: Buckets, metric_ids: Column, starts: Column) -> Column:

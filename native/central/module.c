@@ -296,6 +296,7 @@ static PyMethodDef methods[] = {
     {"span_of_histogram", span_of_histogram, METH_O, NULL},
     {"merge_histograms", merge_histograms, METH_O, NULL},
     {"decode_histograms", decode_histograms, METH_O, NULL},
+    {"rank_histograms", rank_histograms, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 

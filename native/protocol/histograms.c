@@ -4,6 +4,8 @@
 
 static_assert(sizeof(long long) == sizeof(int64_t), "Python's long long has 64 bits");
 
+enum { ALL_PERCENT = 100000 }; /* in thousandths */
+
 struct encoded {
     const unsigned char *bytes;
     size_t length;
@@ -193,6 +195,61 @@ PyObject *decode_histograms(PyObject *Py_UNUSED(self), PyObject *list)
         return NULL;
     assert(!PyErr_Occurred());
     PyObject *made = arrays_of(all, count);
+    assert(made || PyErr_Occurred());
+    PyMem_Free(all);
+    return made;
+}
+
+/* The bucket that holds the sample of a rank: the first at which at least so many thousandths of a percent of the weight
+ * are reached. */
+static int32_t bucket_of_rank(const struct encoded *encoded, uint32_t percent)
+{
+    assert(percent > 0 && percent < ALL_PERCENT);
+    assert(encoded->span.total <= INT64_MAX);
+    const weight all = (weight)ALL_PERCENT, product = encoded->span.total * (weight)percent;
+    int64_t needed = (int64_t)((product + all - (weight)1) / all), running = 0;
+    struct reader reader = read_histogram(encoded->bytes, encoded->length);
+    while (running < needed && next_entry(&reader))
+        running += (int64_t)reader.weight;
+    assert(running >= needed);
+    return reader.bucket;
+}
+
+/* Makes the arrays of the weights and of the buckets. */
+static PyObject *ranks_of(const struct encoded *all, size_t count, uint32_t percent)
+{
+    if (entries_of(all, count) < 0)
+        return NULL;
+    assert(!PyErr_Occurred());
+    int64_t *numbers = PyMem_Malloc(sizeof *numbers * 2 * (count ? count : 1));
+    if (numbers == NULL)
+        return PyErr_NoMemory();
+    for (size_t index = 0; index < count; index++) {
+        numbers[index] = (int64_t)all[index].span.total;
+        numbers[count + index] = bucket_of_rank(&all[index], percent);
+    }
+    Py_ssize_t size = (Py_ssize_t)(count * sizeof *numbers);
+    const char *bytes = (const char *)numbers;
+    assert(size % 8 == 0);
+    PyObject *made = Py_BuildValue("(y#y#)", bytes, size, bytes + size, size);
+    PyMem_Free(numbers);
+    return made;
+}
+
+PyObject *rank_histograms(PyObject *Py_UNUSED(self), PyObject *arguments)
+{
+    PyObject *list;
+    int percent;
+    size_t count;
+    if (!PyArg_ParseTuple(arguments, "Oi", &list, &percent))
+        return NULL;
+    if (percent <= 0 || percent >= ALL_PERCENT)
+        return PyErr_Format(PyExc_ValueError, "the percent must be above 0 and below %d thousandths", ALL_PERCENT);
+    struct encoded *all = all_of(list, &count);
+    if (all == NULL)
+        return NULL;
+    assert(!PyErr_Occurred());
+    PyObject *made = ranks_of(all, count, (uint32_t)percent);
     assert(made || PyErr_Occurred());
     PyMem_Free(all);
     return made;

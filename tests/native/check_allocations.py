@@ -230,13 +230,14 @@ def test_histograms_are_merged_or_not(call: Any) -> None:
     each_in_turn(core, lambda: (lambda: call(HISTOGRAMS), check))
 
 
-def test_histograms_are_decoded_all_or_none() -> None:
-    whole = CENTRAL.decode_histograms(HISTOGRAMS)
+@pytest.mark.parametrize("call", [CENTRAL.decode_histograms, lambda some: CENTRAL.rank_histograms(some, 95_000)])
+def test_histograms_are_read_all_or_none(call: Any) -> None:
+    whole = call(HISTOGRAMS)
 
-    def check(decoded: Any) -> None:
-        assert decoded in (None, whole)
+    def check(found: Any) -> None:
+        assert found in (None, whole)
 
-    each_in_turn(CENTRAL, lambda: (lambda: CENTRAL.decode_histograms(HISTOGRAMS), check))
+    each_in_turn(CENTRAL, lambda: (lambda: call(HISTOGRAMS), check))
 
 
 @pytest.mark.parametrize(("core", "package"), [(AGENT, "agent"), (CENTRAL, "central")], ids=["agent", "central"])

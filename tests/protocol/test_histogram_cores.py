@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.aggregate.core import Core
-from central.core import decode_histograms, merge_histograms, span_of_histogram
+from central.core import decode_histograms, merge_histograms, rank_histograms, span_of_histogram
 from protocol.histogram import MAX_BUCKET, decode, encode, merge
 from protocol.numbers import MAX_UNITS, UNIT
 
@@ -48,6 +48,26 @@ def test_the_core_decodes_many_into_arrays(histograms: list[dict[int, int]]) -> 
     assert list(zip(*columns, strict=True)) == entries
 
 
+@given(st.lists(HISTOGRAMS.filter(lambda one: sum(one.values()) < 2**63), max_size=5), st.integers(1, 99_999))
+def test_the_core_finds_the_bucket_of_a_rank(histograms: list[dict[int, int]], percent: int) -> None:
+    weights, buckets = (array("q", column) for column in rank_histograms([*map(encode, histograms)], percent))
+    assert list(weights) == [sum(one.values()) for one in histograms]
+    for histogram, weight, found in zip(histograms, weights, buckets, strict=True):
+        reached = [sum(count for bucket, count in histogram.items() if bucket <= last) for last in (found - 1, found)]
+        assert found in histogram
+        assert reached[0] * 100_000 < weight * percent <= reached[1] * 100_000
+
+
+@pytest.mark.parametrize("percent", [0, -1, 100_000])
+def test_a_rank_is_of_a_percent_above_0_and_below_100(percent: int) -> None:
+    with pytest.raises(ValueError, match="must be above 0 and below 100000 thousandths"):
+        rank_histograms([], percent)
+
+
+def rank(histograms: list[bytes]) -> tuple[bytes, bytes]:
+    return rank_histograms(histograms, 50_000)
+
+
 @given(HISTOGRAMS)
 def test_the_core_says_weight_and_ends_of_a_histogram(histogram: dict[int, int]) -> None:
     said = sum(histogram.values()), min(histogram), max(histogram)
@@ -59,7 +79,7 @@ def test_the_cores_refuse_what_plain_python_refuses(encoded: bytes) -> None:
     try:
         histogram = decode(encoded)
     except ValueError:
-        for call in (Core.merge, merge_histograms, decode_histograms):
+        for call in (Core.merge, merge_histograms, decode_histograms, rank):
             with pytest.raises(ValueError):
                 call([encoded])
         with pytest.raises(ValueError):
@@ -99,12 +119,14 @@ def test_parts_of_samples_become_whole_again(merged: Callable[[list[bytes]], byt
 
 def test_a_weight_that_no_array_holds_is_told() -> None:
     assert len(decode_histograms([encode({0: 2**63 - 1})])[0]) == 8
-    with pytest.raises(OverflowError):
-        decode_histograms([encode({0: 2**63})])
+    assert len(rank([encode({0: 2**63 - 1})])[0]) == 8
+    for call in (decode_histograms, rank):
+        with pytest.raises(OverflowError):
+            call([encode({0: 2**63})])
 
 
 @pytest.mark.parametrize("wrong", [(b"\x01\x02\x01",), [1], "text", [bytearray(b"\x01\x02\x01")]])
 def test_the_cores_take_a_list_of_bytes(wrong: object) -> None:
-    for call in (Core.merge, merge_histograms, decode_histograms):
+    for call in (Core.merge, merge_histograms, decode_histograms, rank):
         with pytest.raises(TypeError):
             call(wrong)  # type: ignore[arg-type]

@@ -1,9 +1,10 @@
 """Series in the embedded store."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from central.store.duck.engine import Connection, Engine, Lane
 from central.store.duck.keys import last_id, set_last_id
@@ -24,6 +25,12 @@ from protocol.tags import OVERFLOW, parse_tags
 
 _ROWS: Final = "(SELECT unnest(from_json(?, '[\"JSON\"]')) AS j)"
 _WANTED: Final = f"(SELECT (j->>0)::INTEGER AS metric_id, j->>1 AS tags FROM {_ROWS})"
+
+_HASH: Final = "(md5_number_lower({}) & 4294967295)::UINTEGER"
+"""The column of a tag's hash, of the text 'key:value'."""
+_TAG: Final = "concat(j->>1, ':', j->>2)"
+_TAGS: Final = "concat(',', tags, ',')"
+"""The tags of a series, each between two commas, which no key and no value has."""
 
 _COUNTS: Final = "SELECT metric_id, count(*) FROM series WHERE metric_id IN ({}) AND tags <> ? GROUP BY metric_id"
 
@@ -132,7 +139,8 @@ def _create(handle: Connection, made: Sequence[NewSeries], now: int) -> dict[New
         f"INSERT INTO series SELECT (j->>0)::INTEGER, (j->>1)::INTEGER, j->>2, ? FROM {_ROWS}", [now, json.dumps(rows)]
     )
     handle.execute(
-        f"INSERT INTO series_tags SELECT (j->>0)::INTEGER, j->>1, j->>2, (j->>3)::INTEGER FROM {_ROWS}",
+        "INSERT INTO series_tags SELECT (j->>0)::INTEGER, j->>1, j->>2, (j->>3)::INTEGER,"
+        f" {_HASH.format(_TAG)} FROM {_ROWS}",
         [json.dumps(tags)],
     )
     set_last_id(handle, "series", first + len(made))
@@ -140,16 +148,9 @@ def _create(handle: Connection, made: Sequence[NewSeries], now: int) -> dict[New
 
 
 def _select(cursor: Connection, metric_id: int, filters: Sequence[TagFilter], after: int, limit: int) -> list[Series]:
-    sql = "SELECT id, tags FROM series WHERE metric_id = ? AND id > ?"
-    given: list[object] = [metric_id, after]
-    for tag in filters:
-        condition, values = _condition(tag)
-        sql += (
-            f" AND id {'NOT ' * tag.negated}IN (SELECT series_id FROM series_tags WHERE metric_id = ? AND {condition})"
-        )
-        given += [metric_id, *values]
-    rows = cursor.execute(f"{sql} ORDER BY id LIMIT ?", [*given, limit]).fetchall()
-    return [Series(*row) for row in rows]
+    searched = _searched(["metric_id = ?", "id > ?"], [metric_id, after], filters)
+    rows = cursor.execute(f"{searched.sql} ORDER BY id LIMIT ?", [*searched.given, limit]).fetchall()
+    return [Series(key, tags) for key, tags, _ in rows]
 
 
 def _search(
@@ -159,16 +160,47 @@ def _search(
     if metric_ids is not None:
         conditions.append("metric_id IN (SELECT unnest(from_json(?, '[\"INTEGER\"]')))")
         given.append(json.dumps(list(metric_ids)))
-    for tag in filters:
-        condition, values = _condition(tag)
-        conditions.append(f"series.id IN (SELECT series_id FROM series_tags WHERE {condition})")
-        given += values
-    sql = (
-        "SELECT metrics.name, series.id, series.tags FROM series INNER JOIN metrics ON metrics.id = series.metric_id"
-        f" WHERE {' AND '.join(conditions)} LIMIT ?"
-    )
-    rows = cursor.execute(sql, [*given, limit]).fetchall()
+    searched = _searched(conditions, given, filters)
+    sql = f"SELECT name, found.id, tags FROM ({searched.sql} LIMIT ?) AS found JOIN metrics ON metrics.id = metric_id"
+    rows = cursor.execute(sql, [*searched.given, limit]).fetchall()
     return [FoundSeries(name, Series(key, tags)) for name, key, tags in rows]
+
+
+class _Searched(NamedTuple):
+    """A SELECT of id, tags and metric_id of series, and its parameters."""
+
+    sql: str
+    given: list[object]
+
+
+def _searched(conditions: Sequence[str], given: Sequence[object], filters: Sequence[TagFilter]) -> _Searched:
+    """The series that meet the conditions, which have the parameters ``given``, and the filters.
+
+    The texts of all series take 20 times as long as the hashes of all tags. So hashes come first, where a filter is
+    for one value, and the texts of what is left decide: two tags may have one hash.
+    """
+    exact = [f"{tag.key}:{tag.pattern}" for tag in filters if ANYTHING not in tag.pattern and not tag.negated]
+    hashed = f"id IN (SELECT series_id FROM series_tags WHERE hash = {_HASH.format('?')})"
+    where = " AND ".join([*conditions, *[hashed] * len(exact)])
+    # Materialized, or DuckDB compares the texts of all series before it joins.
+    sql = f"WITH near AS MATERIALIZED (SELECT id, tags, metric_id FROM series WHERE {where}) SELECT * FROM near"
+    texts = [_text_condition(tag) for tag in filters]
+    if texts:
+        sql += f" WHERE {' AND '.join(condition for condition, _ in texts)}"
+    return _Searched(sql, [*given, *exact, *(text for _, text in texts)])
+
+
+def _text_condition(tag: TagFilter) -> tuple[str, str]:
+    """The condition on the tags of a series, and its parameter."""
+    head = f",{tag.key}:"
+    if tag.pattern == ANYTHING:
+        condition, text = f"contains({_TAGS}, ?)", head
+    elif ANYTHING in tag.pattern:
+        parts = map(re.escape, tag.pattern.split(ANYTHING))
+        condition, text = f"regexp_matches({_TAGS}, ?)", f"{re.escape(head)}{'[^,]*'.join(parts)},"
+    else:
+        condition, text = f"contains({_TAGS}, ?)", f"{head}{tag.pattern},"
+    return f"NOT {condition}" if tag.negated else condition, text
 
 
 def _condition(tag: TagFilter) -> tuple[str, list[str]]:

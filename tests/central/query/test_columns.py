@@ -1,21 +1,25 @@
 """central/query/columns.py: which numbers an operation gives, from the summaries and the histograms of windows."""
 
 from collections.abc import Sequence
+from random import Random
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from central.compiled import CORE
 from central.query.columns import Answered, columns_of, joined
 from central.query.parameters import Query
 from central.query.values import Values
 from central.query.windows import Windows, windows_between
 from central.store.buckets import Buckets
-from central.store.distribution import Distribution, Histograms, no_spread
+from central.store.distribution import Distribution, Histograms, Samples, Spread, no_spread
 from protocol.histogram import encode
-from protocol.numbers import UNIT
+from protocol.numbers import MAX_UNITS, UNIT
 from protocol.times import parse_time
-from tests.central.query.test_percentiles import Window, histogram_of, told
+from tests.central.query.test_percentiles import PERCENTS, SAMPLES, Weighted, Window, histogram_of, told
 from tests.central.store_help import Bucket, columns
 
 COUNTER, VALUE = 5, 6
@@ -87,6 +91,45 @@ def test_percentiles_and_shares_come_from_histograms() -> None:
         [100, 100],
         [100_000, None],
     ]
+
+
+PARTS = st.lists(st.tuples(SAMPLES, st.booleans()), min_size=1, max_size=3)
+"""What a window is made of: samples, each lot as a histogram or as plain samples."""
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(PARTS, st.sampled_from([0, 0, UNIT])), min_size=1, max_size=6), PERCENTS, st.randoms())
+def test_windows_give_the_same_with_the_compiled_core_and_without(
+    windows: list[tuple[list[tuple[Weighted, bool]], int]], percent: int, random: Random
+) -> None:
+    summaries, plain, encoded = [], list[tuple[int, int, int]](), list[tuple[int, int, bytes]]()
+    for at, (lots, unknown) in enumerate(windows):
+        key = (5 + at // 2, 60 * (at % 2))
+        parts = [([(value, UNIT) for value, _ in lot] if is_plain else lot, is_plain) for lot, is_plain in lots]
+        samples = [sample for lot, _ in parts for sample in lot]
+        values = [value for value, _ in samples]
+        weight = sum(weight for _, weight in samples) + unknown
+        summaries.append(Bucket(*key, weight, 0, min(values), max(values)))
+        plain += [(*key, value) for lot, is_plain in parts if is_plain for value, _ in lot]
+        encoded += [(*key, encode(histogram_of(lot))) for lot, is_plain in parts if not is_plain]
+    random.shuffle(encoded)
+    samples_found = Samples(*np.array(plain, dtype=np.int64).reshape(-1, 3).T)
+    places = np.array([one[:2] for one in encoded], dtype=np.int64).reshape(-1, 2).T
+    spread = Spread(samples_found, Histograms(places[0], places[1], [content for *_, content in encoded]))
+    found, query = Distribution(columns(summaries), spread), asked(f"p{percent / 1_000:.3f}", "p50")
+    told_by = [
+        [told(values) for values in columns_of(query, found, [], windows_between(0, 120, 60), core)]
+        for core in (CORE, None)
+    ]
+    assert CORE is not None
+    assert told_by[0] == told_by[1]
+    assert [number is None for number in told_by[0][0]] == [unknown > 0 for _, unknown in windows]
+
+
+def test_a_weight_that_no_64_bits_hold_has_its_percentile() -> None:
+    found = distribution([Window([(3, MAX_UNITS)]), Window([(5, UNIT)])], wide=True)
+    windows = windows_between(-60, 60, 60)
+    assert [told(values) for values in columns_of(asked("p50"), found, [], windows)] == [[3, 5]]
 
 
 @pytest.mark.parametrize("wide", [True, False])

@@ -3,10 +3,13 @@
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from central.store.base import IdGroup
 from central.store.duck.store import FILE_NAME, DuckStore
+from central.store.migrations import load
+from central.store.series import FoundSeries, NewSeries, Series, SeriesCaps, TagFilter, TagKey
 from tests.central.store_contract_tags import assert_groups, assert_spread, series
 from tests.central.store_help import DAY, NOW, Clock, group, name, plain, whole
 
@@ -49,3 +52,45 @@ async def test_minutes_of_series_are_packed_with_those_of_names(store: DuckStore
         await store.commit(group(seen if len(seen) == 40 else rows[40:]))
         await store.tidy(idle=True)
         await assert_groups(store, groups, seen)
+
+
+SAME_HASH = ("host:web-284", "host:web-62667")
+"""The low 32 bits of their MD5 are equal."""
+
+
+async def test_tags_with_the_same_hash_are_told_apart(store: DuckStore) -> None:
+    metric = await name(store, "a")
+    ids = await series(store, metric, *SAME_HASH)
+    for tags, key in zip(SAME_HASH, ids, strict=True):
+        one = TagFilter("host", tags.removeprefix("host:"))
+        assert await store.series.select(metric.id, [one], 0, 9) == [Series(key, tags)]
+        assert await store.series.search(None, [one], 1) == [FoundSeries("a", Series(key, tags))]
+        others = await store.series.select(metric.id, [one._replace(negated=True)], 0, 9)
+        assert [other.id for other in others] == [other for other in ids if other != key]
+
+
+async def test_tags_of_the_version_before_hashes_are_found(tmp_path: Path) -> None:
+    with duckdb.connect(str(tmp_path / FILE_NAME)) as before:
+        before.execute("CREATE TABLE migrations (name VARCHAR, checksum VARCHAR, applied_at BIGINT)")
+        for migration in load("duckdb"):
+            if migration.name >= "0017":
+                break
+            before.execute(migration.sql)
+            before.execute("INSERT INTO migrations VALUES (?, ?, 0)", [migration.name, migration.checksum])
+        before.execute("INSERT INTO metrics VALUES (1, 'a', 'value', 0, 0)")
+        before.execute("INSERT INTO series VALUES (1073741824, 1, 'env:prod,host:日本', 0)")
+        before.execute("INSERT INTO series_tags VALUES (1, 'env', 'prod', 1073741824), (1, 'host', '日本', 1073741824)")
+        before.execute("UPDATE last_ids SET id = 1073741825 WHERE of_table = 'series'")
+    store = DuckStore(tmp_path, clock=Clock())
+    await store.open()
+    made = await store.series.resolve([NewSeries(1, "host:new")], SeriesCaps(9, 9), NOW)
+    for filters, expected in (
+        ([TagFilter("host", "日本")], "env:prod,host:日本"),
+        ([TagFilter("env", "prod"), TagFilter("host", "日*")], "env:prod,host:日本"),
+        ([TagFilter("host", "new")], "host:new"),
+    ):
+        found = await store.series.select(1, filters, 0, 9)
+        assert [one.tags for one in found] == [expected]
+    assert [one.id for one in made.values()] == [1073741825]
+    assert await store.series.keys(1) == [TagKey("env", 1), TagKey("host", 2)]
+    await store.close()
