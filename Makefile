@@ -70,8 +70,8 @@ test: install $(NODE)/node_modules/.installed ## Run every test and check the co
 	$(BIN)/coverage report --skip-covered --fail-under=90
 
 guides: install $(NODE)/node_modules/.installed ## Run the guides of all languages, also those that need heavy compilers
-	@sh scripts/ensure-apt.sh curl nc php go java
-	EXAMPLES="sh python js php go java" $(BIN)/pytest tests/end_to_end/test_examples.py -k guide
+	@sh scripts/ensure-apt.sh curl nc php go datadog-go java
+	EXAMPLES="sh python js php go java" $(BIN)/pytest tests/end_to_end/test_examples.py tests/end_to_end/test_tagged_clients.py -k "guide or datadog-go"
 
 bench: install ## Measure speed, as ratios within one run (about five minutes, on an idle machine)
 	@sh scripts/ensure-apt.sh wrk mariadb-server redis-server

@@ -20,6 +20,8 @@ for package in "$@"; do
         nc) command -v nc >/dev/null 2>&1 || missing="$missing netcat-openbsd" ;;
         php) command -v php >/dev/null 2>&1 || missing="$missing php-cli" ;;
         go) command -v go >/dev/null 2>&1 || missing="$missing golang-go" ;;
+        datadog-go) [ -d /usr/share/gocode/src/github.com/DataDog/datadog-go ] ||
+            missing="$missing golang-github-datadog-datadog-go-dev" ;;
         java) command -v java >/dev/null 2>&1 || missing="$missing default-jdk-headless" ;;
         graphite-web) command -v graphite-manage >/dev/null 2>&1 || missing="$missing graphite-web" ;;
         npm) command -v npm >/dev/null 2>&1 || missing="$missing npm" ;;

@@ -8,16 +8,20 @@ raw points of what does not match, and a later round makes it anew. docs/decisio
 """
 
 import asyncio
+import contextlib
+from bisect import bisect_left
 from collections.abc import Awaitable, Callable, Sequence
+from itertools import accumulate
 from types import ModuleType
 from typing import Final, NamedTuple, Protocol
 
+import numpy as np
 import structlog
 
 from central.compiled import CORE
 from central.store.buckets import Column
 from central.store.distribution import Histograms, Samples, entries_of
-from protocol.histogram import encode, merge
+from protocol.histogram import decode, encode, merge, middle_of
 
 SLICE_NAMES: Final = 50
 """How many names one step handles."""
@@ -29,6 +33,9 @@ DELAY_SECONDS: Final = 600
 """How long after its end an hour is folded: nearly all of its points have come by then."""
 SPAN: Final = 7 * 86_400 + 2 * HOUR
 """How far back late points can come, and a little more. What is older stays as it is."""
+_ALL_PERCENT: Final = 100_000
+PERCENTS: Final = {"p50": 50_000, "p75": 75_000, "p90": 90_000, "p95": 95_000, "p99": 99_000}
+"""The percentiles of an hour that SQL can read, by their columns, in thousandths of a percent."""
 _log = structlog.get_logger(__name__)
 
 
@@ -36,12 +43,23 @@ class FoldedRow(NamedTuple):
     """What is stored of a name's minute or hour.
 
     ``samples`` is the text of the rollup's DECIMAL at that moment. ``histogram`` is empty if nothing is in a bucket.
+    ``percentiles`` are those of an hour, in the order of PERCENTS and in units; none if it is not whole.
     """
 
     metric_id: int
     bucket: int
     samples: str
     histogram: bytes
+    percentiles: tuple[int, ...] = ()
+
+
+class HourSums(NamedTuple):
+    """What the rollup has of a name's hour, as texts of DECIMALs with four decimals, so their digits are units."""
+
+    metric_id: int
+    samples: str
+    low: str
+    high: str
 
 
 class FoldingStore(Protocol):
@@ -129,11 +147,11 @@ def merged(contents: list[bytes], core: ModuleType | None = CORE) -> bytes:
 
 def folded_rows(
     minutes: Sequence[tuple[int, int, str]],
-    hours: Sequence[tuple[int, str]],
+    hours: Sequence[HourSums],
     hour: int,
     found: dict[tuple[int, int], bytes],
 ) -> tuple[list[FoldedRow], list[FoldedRow]]:
-    """The rows of minutes and of the hour. ``minutes`` and ``hours`` have the ids and samples of the rollups."""
+    """The rows of minutes and of the hour. ``minutes`` have the ids, starts and samples of the rollup."""
     of_minutes = [
         FoldedRow(metric_id, bucket, samples, found.get((metric_id, bucket), b""))
         for metric_id, bucket, samples in minutes
@@ -142,9 +160,37 @@ def folded_rows(
     for row in of_minutes:
         if row.histogram:
             contents.setdefault(row.metric_id, []).append(row.histogram)
-    return of_minutes, [
-        FoldedRow(metric_id, hour, samples, merged(contents.get(metric_id, []))) for metric_id, samples in hours
-    ]
+    of_hours = []
+    for sums in hours:
+        histogram = merged(contents.get(sums.metric_id, []))
+        of_hours.append(FoldedRow(sums.metric_id, hour, sums.samples, histogram, percentiles_of(sums, histogram)))
+    return of_minutes, of_hours
+
+
+def percentiles_of(sums: HourSums, histogram: bytes, core: ModuleType | None = CORE) -> tuple[int, ...]:
+    """PERCENTS of an hour, as central.query.percentiles has them. None if one of its samples is in no histogram."""
+    samples, low, high = (int(text.replace(".", "")) for text in sums[1:])
+    found = []
+    for percent in PERCENTS.values() if histogram else ():
+        weight, bucket = _rank(histogram, percent, core)
+        if weight != samples:
+            return ()
+        found.append(min(max(middle_of(bucket), low), high))
+    return tuple(found)
+
+
+def _rank(histogram: bytes, percent: int, core: ModuleType | None) -> tuple[int, int]:
+    """The weight of a histogram, and the bucket that holds its sample of a rank."""
+    if core is not None:
+        with contextlib.suppress(OverflowError):  # a weight of more than 63 bits, which is rare
+            weights, buckets = (
+                np.frombuffer(column, dtype=np.int64) for column in core.rank_histograms([histogram], percent)
+            )
+            return int(weights[0]), int(buckets[0])
+    weights_of = decode(histogram)
+    running = list(accumulate(weights_of.values()))
+    needed = -(-running[-1] * percent // _ALL_PERCENT)
+    return running[-1], list(weights_of)[bisect_left(running, needed)]
 
 
 def _encoded_samples(samples: Samples, core: ModuleType | None) -> list[tuple[tuple[int, int], bytes]]:

@@ -1,5 +1,6 @@
 """Tags and sampled timings of real clients: totals, groups and percentiles are those of what was on the wire."""
 
+import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -13,9 +14,13 @@ from datadog.dogstatsd.base import DogStatsd
 
 from tests.end_to_end.conftest import Agent, Central, eventually
 from tests.end_to_end.tap import Sent, Tap, by_tags, samples
+from tests.end_to_end.test_examples import LANGUAGES
 from tests.oracle.brute_force import Sample, percentile_bounds
 
 NODE: Final = Path(__file__).parent / "node"
+GO: Final = Path(__file__).parent / "go"
+GO_PACKAGES: Final = "/usr/share/gocode"
+"""Where Debian puts the sources of Go packages."""
 PERCENTS: Final = ("0", "1", "25", "50", "90", "99", "100")
 DAY: Final = 86_400
 
@@ -54,12 +59,21 @@ def datadog(port: int) -> None:
     client.stop()
 
 
+def datadog_go(port: int) -> None:
+    """The client is Debian's package, so nothing is downloaded."""
+    offline = {"GO111MODULE": "off", "GOPATH": GO_PACKAGES, "GOFLAGS": ""}
+    subprocess.run(
+        ["go", "run", "send_tagged.go", str(port)], cwd=GO, env=os.environ | offline, check=True, timeout=300
+    )
+
+
 @pytest.mark.parametrize(
     "send",
     [
         pytest.param(hot_shots("dogstatsd"), id="hot-shots"),
         pytest.param(hot_shots("telegraf"), id="hot-shots in Telegraf's form"),
         pytest.param(datadog, id="datadog"),
+        *([pytest.param(datadog_go, id="datadog-go")] if "go" in LANGUAGES else []),
     ],
 )
 def test_groups_and_percentiles_are_those_of_the_wire(

@@ -23,10 +23,10 @@ from central.store.duck.sql import (
     texts_of,
     within,
 )
-from central.store.folding import HOUR, MINUTE, SLICE_NAMES, FoldedRow, folded_minutes, folded_rows
+from central.store.folding import HOUR, MINUTE, PERCENTS, SLICE_NAMES, FoldedRow, HourSums, folded_minutes, folded_rows
 from central.store.members import Members, key_column, members_with_ids
 from central.store.plan import WIDTHS, Segment
-from protocol.numbers import UNIT, to_units
+from protocol.numbers import UNIT, to_units, units_to_text
 
 _NARROW_END: Final = 9 * 10**14
 """Values below it fit into 64 bits as units."""
@@ -197,12 +197,14 @@ def _fold(cursor: Connection, hour: int, after: int) -> tuple[list[FoldedRow], l
     """The rows of the next stale names and series of an hour: of their minutes, and of the hour. One snapshot."""
     cursor.execute("BEGIN")
     stale = cursor.execute(
-        f"SELECT r.metric_id, r.samples::VARCHAR FROM {_STALE.format(hour, hour + HOUR)}"
+        "SELECT r.metric_id, r.samples::VARCHAR, r.min_value::VARCHAR, r.max_value::VARCHAR"
+        f" FROM {_STALE.format(hour, hour + HOUR)}"
         f" AND r.metric_id > {after} ORDER BY 1 LIMIT {SLICE_NAMES}"
     ).fetchall()
     if not stale:
         return None
-    segment, ids = Segment("minute", hour, hour + HOUR), [metric_id for metric_id, _ in stale]
+    hours = [HourSums(*row) for row in stale]
+    segment, ids = Segment("minute", hour, hour + HOUR), [sums.metric_id for sums in hours]
     rollups = _rollups("minute", within("bucket", segment, ids))
     minutes = cursor.execute(f"SELECT metric_id, bucket, samples::VARCHAR FROM ({rollups})").fetchall()
     found = _Found(cursor, MINUTE)
@@ -213,7 +215,7 @@ def _fold(cursor: Connection, hour: int, after: int) -> tuple[list[FoldedRow], l
     cursor.execute("COMMIT")
     return folded_rows(
         sorted(minutes),
-        stale,
+        hours,
         hour,
         folded_minutes(found.all_samples(), found.all_histograms()),
     )
@@ -222,20 +224,26 @@ def _fold(cursor: Connection, hour: int, after: int) -> tuple[list[FoldedRow], l
 def _put(handle: Connection, hour: int, minutes: Sequence[FoldedRow], hours: Sequence[FoldedRow]) -> None:
     """Replace the rows of these names and this hour. What was deleted meanwhile gets none."""
     condition = within("bucket", Segment("raw", hour, hour + HOUR), [row.metric_id for row in hours])
-    for table, rows in ((HISTOGRAMS["minute"], minutes), (HISTOGRAMS["hour"], hours)):
-        handle.execute(f"DELETE FROM {table} WHERE {condition}")
-        _insert(handle, table, _columns(rows), texts_of([f"{row.samples}:{base64_of(row.histogram)}" for row in rows]))
+    for level, rows in (("minute", minutes), ("hour", hours)):
+        handle.execute(f"DELETE FROM {HISTOGRAMS[level]} WHERE {condition}")
+        _insert(handle, level, _columns(rows), texts_of(map(_text, rows)))
+
+
+def _text(row: FoldedRow) -> str:
+    return ":".join((row.samples, base64_of(row.histogram), *map(units_to_text, row.percentiles)))
 
 
 def _columns(rows: Iterable[FoldedRow]) -> dict[str, Column]:
-    ids, buckets, _, _ = zip(*rows, strict=True)
+    ids, buckets, *_ = zip(*rows, strict=True)
     return {"m": np.array(ids, dtype=np.int32), "b": np.array(buckets, dtype=np.int64)}
 
 
-def _insert(handle: Connection, table: str, folded: dict[str, Column], texts: dict[str, Column]) -> None:
+def _insert(handle: Connection, level: str, folded: dict[str, Column], texts: dict[str, Column]) -> None:
     """DuckDB finds the tables ``folded`` and ``texts`` by the names of the arguments."""
+    places = range(3, 3 + len(PERCENTS)) if level == "hour" else ()
+    percentiles = "".join([f", nullif(split_part(h, ':', {place}), '')::DECIMAL(20,4)" for place in places])
     handle.execute(
-        f"INSERT INTO {table} SELECT m, b, split_part(h, ':', 1)::DECIMAL(38,4), from_base64(split_part(h, ':', 2))"
-        f" FROM folded {WITH_TEXTS}"
+        f"INSERT INTO {HISTOGRAMS[level]} SELECT m, b, split_part(h, ':', 1)::DECIMAL(38,4),"
+        f" from_base64(split_part(h, ':', 2)){percentiles} FROM folded {WITH_TEXTS}"
         f" WHERE m IN ({_VALUES})"
     )

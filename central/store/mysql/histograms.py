@@ -12,7 +12,7 @@ import numpy as np
 from central.store.base import StoreError
 from central.store.buckets import Column, wide_column
 from central.store.distribution import Histograms, Samples, Spread
-from central.store.folding import HOUR, MINUTE, SLICE_NAMES, FoldedRow, folded_minutes, folded_rows
+from central.store.folding import HOUR, MINUTE, PERCENTS, SLICE_NAMES, FoldedRow, HourSums, folded_minutes, folded_rows
 from central.store.members import Members, key_column, members_with_ids
 from central.store.mysql.connection import AGAIN, Connection, ServerError
 from central.store.mysql.names import take_lock
@@ -20,6 +20,7 @@ from central.store.mysql.pool import Pool
 from central.store.mysql.rows import blob, stamp
 from central.store.mysql.sql import Source, parts_of, raw_sources, stamp_text, statements, within
 from central.store.plan import WIDTHS, Segment
+from protocol.numbers import units_to_text
 
 LOCK: Final = "histograms"
 _NARROW_DIGITS: Final = 18
@@ -199,11 +200,13 @@ async def _fold(session: Connection, hour: int, after: int) -> int | None:
     await take_lock(session, LOCK)  # the next read is the first one, and makes the snapshot
     edges = stamp_text(hour), stamp_text(hour + HOUR)
     stale = await session.rows(
-        f"SELECT r.metric_id, CAST(r.samples AS CHAR) FROM {_STALE.format(*edges)} AND r.metric_id > {after}"
+        "SELECT r.metric_id, CAST(r.samples AS CHAR), CAST(r.min_value AS CHAR), CAST(r.max_value AS CHAR)"
+        f" FROM {_STALE.format(*edges)} AND r.metric_id > {after}"
         f" ORDER BY r.metric_id LIMIT {SLICE_NAMES}"
     )
     if stale:
-        ids, whole = [metric_id for metric_id, _ in stale], Segment("raw", hour, hour + HOUR)
+        hours = [HourSums(*row) for row in stale]
+        ids, whole = [sums.metric_id for sums in hours], Segment("raw", hour, hour + HOUR)
         minutes = await session.rows(
             "SELECT metric_id, UNIX_TIMESTAMP(bucket), CAST(samples AS CHAR) FROM rollup_minute"
             f" WHERE {within('bucket', whole, ids)} ORDER BY metric_id, bucket"
@@ -212,7 +215,7 @@ async def _fold(session: Connection, hour: int, after: int) -> int | None:
         series = dict(await session.rows(f"SELECT id, metric_id FROM series WHERE id IN ({listed})"))
         sources = raw_sources(members_with_ids(ids, series), [whole])
         found = folded_minutes(*await _raw_points(session, sources, MINUTE))
-        for level, rows in zip(WIDTHS, folded_rows(minutes, stale, hour, found), strict=True):
+        for level, rows in zip(WIDTHS, folded_rows(minutes, hours, hour, found), strict=True):
             for statement in _puts(level, rows):
                 await session.run(statement)
     await session.run("COMMIT")
@@ -220,7 +223,12 @@ async def _fold(session: Connection, hour: int, after: int) -> int | None:
 
 
 def _puts(level: str, rows: Iterable[FoldedRow]) -> Iterable[str]:
-    head = f"REPLACE INTO histogram_{level} (metric_id, bucket, samples, histogram) VALUES "
-    return statements(
-        head, [f"({row.metric_id},{stamp(row.bucket)},{row.samples},{blob(row.histogram)})" for row in rows]
-    )
+    columns = ", ".join(("metric_id", "bucket", "samples", "histogram", *(PERCENTS if level == "hour" else ())))
+    return statements(f"REPLACE INTO histogram_{level} ({columns}) VALUES ", [_values(level, row) for row in rows])
+
+
+def _values(level: str, row: FoldedRow) -> str:
+    values = [str(row.metric_id), stamp(row.bucket), row.samples, blob(row.histogram)]
+    if level == "hour":
+        values += map(units_to_text, row.percentiles) if row.percentiles else ["NULL"] * len(PERCENTS)
+    return f"({','.join(values)})"

@@ -219,7 +219,9 @@ async def test_partitions_that_nobody_made_and_points_that_fitted_no_name(
     mariadb.run("INSERT INTO metrics (id, name, type, created_by) VALUES (7, 'a.set', 'value', 1)", database)
     mariadb.run("INSERT INTO name_owners VALUES (7, 'set', 'a')", database)
     mariadb.run("UPDATE retention SET last_run = UNIX_TIMESTAMP() - 300000", database)
-    mariadb.run("INSERT INTO histogram_hour VALUES (7, '1970-01-01', 1, 'x')", database)
+    mariadb.run(
+        "INSERT INTO histogram_hour (metric_id, bucket, samples, histogram) VALUES (7, '1970-01-01', 1, 'x')", database
+    )
     found = await report(tmp_path / "data", of_mysql(mariadb, database))
     assert found.bad == {
         "service": "warning",

@@ -4,12 +4,23 @@ import asyncio
 from types import ModuleType
 
 import numpy as np
+import pytest
 
 from central.store.base import StoreError
 from central.store.distribution import Histograms, Samples
-from central.store.folding import DELAY_SECONDS, HOUR, SPAN, FoldedRow, HistogramFold, folded_minutes, folded_rows
-from protocol.histogram import encode
-from protocol.numbers import UNIT
+from central.store.folding import (
+    DELAY_SECONDS,
+    HOUR,
+    SPAN,
+    FoldedRow,
+    HistogramFold,
+    HourSums,
+    folded_minutes,
+    folded_rows,
+    percentiles_of,
+)
+from protocol.histogram import bucket_of, encode
+from protocol.numbers import MAX_UNITS, UNIT
 from tests.central.cores import each_core
 from tests.central.store_help import NOW, Clock
 
@@ -98,10 +109,30 @@ def test_samples_and_histograms_of_a_minute_become_one(core: ModuleType | None) 
 
 def test_an_hour_is_the_sum_of_its_minutes_and_may_have_nothing() -> None:
     found = {(1, 60): encode({5: UNIT}), (1, 120): encode({7: UNIT})}
-    minutes, hours = folded_rows([(1, 60, "1"), (1, 120, "1"), (2, 60, "3")], [(1, "2"), (2, "3")], 0, found)
+    sums = [HourSums(1, "2.0000", "0.0005", "0.0007"), HourSums(2, "3.0000", "1.0000", "1.0000")]
+    minutes, hours = folded_rows([(1, 60, "1"), (1, 120, "1"), (2, 60, "3")], sums, 0, found)
     assert minutes == [
         FoldedRow(1, 60, "1", found[1, 60]),
         FoldedRow(1, 120, "1", found[1, 120]),
         FoldedRow(2, 60, "3", b""),
     ]
-    assert hours == [FoldedRow(1, 0, "2", encode({5: UNIT, 7: UNIT})), FoldedRow(2, 0, "3", b"")]
+    whole = encode({5: UNIT, 7: UNIT})
+    assert hours == [FoldedRow(1, 0, "2.0000", whole, (5, 7, 7, 7, 7)), FoldedRow(2, 0, "3.0000", b"")]
+
+
+@each_core
+@pytest.mark.parametrize(
+    ("histogram", "sums", "percentiles"),
+    [
+        (dict.fromkeys(range(1, 101), UNIT), HourSums(1, "100.0000", "0.0001", "0.0100"), (50, 75, 90, 95, 99)),
+        (dict.fromkeys(range(1, 101), UNIT), HourSums(1, "100.0001", "0.0001", "0.0100"), ()),
+        ({bucket_of(10_000): 33_333}, HourSums(1, "3.3333", "0.9990", "0.9995"), (9_995,) * 5),
+        ({-5: 3 * UNIT, 0: UNIT}, HourSums(1, "4.0000", "-0.0005", "0.0000"), (-5, -5, 0, 0, 0)),
+        ({7: MAX_UNITS}, HourSums(1, "9999999999999999.9999", "0.0007", "0.0007"), (7,) * 5),
+    ],
+    ids=["whole", "a part", "held by max", "negative", "large"],
+)
+def test_the_percentiles_of_an_hour_are_of_all_its_samples(
+    core: ModuleType | None, histogram: dict[int, int], sums: HourSums, percentiles: tuple[int, ...]
+) -> None:
+    assert percentiles_of(sums, encode(histogram), core) == percentiles
