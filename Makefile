@@ -1,6 +1,6 @@
 # Every target installs what it needs. A fresh Debian needs only python3.11 and make.
 .DEFAULT_GOAL := help
-.PHONY: help install deb run demo gallery check test guides lint bench bench-agent bench-scale bench-abuse bench-find bench-readers bench-tags sanitize soak soak-kills soak-agent loadtest hooks lock audit clean
+.PHONY: help install deb run demo gallery check test guides lint bench bench-agent bench-scale bench-abuse bench-find bench-tags sanitize soak soak-kills soak-agent loadtest hooks lock audit clean
 BIN := .venv/bin
 # Compiled modules are kept, also where the environment says otherwise: the tests import some 500 in each process.
 export PYTHONDONTWRITEBYTECODE :=
@@ -94,10 +94,6 @@ bench-find: install ## Measure Graphite's search of names over a million names i
 	@sh scripts/ensure-apt.sh mariadb-server
 	$(BIN)/python -m loadtest.bench_find
 
-bench-readers: install ## Measure lists, find and render over a thousand names in each store, and ingest beside them (about three minutes)
-	@sh scripts/ensure-apt.sh mariadb-server
-	$(BIN)/python -m loadtest.bench_readers
-
 bench-tags: install ## Measure percentiles, groups of tags and render over a million series in each store (about five minutes)
 	@sh scripts/ensure-apt.sh mariadb-server
 	$(BIN)/python -m loadtest.bench_tags
@@ -105,7 +101,7 @@ bench-tags: install ## Measure percentiles, groups of tags and render over a mil
 bench-abuse: install ## Measure a good key beside one bad client, attack by attack (about four minutes, on an idle machine)
 	$(BIN)/python -m loadtest.bench_abuse
 
-bench-agent: install $(BENCH_NODE)/node_modules/.installed ## Measure the agent's CPU per line beside collectd, netdata and statsd (about six minutes, on an idle machine)
+bench-agent: install $(BENCH_NODE)/node_modules/.installed ## Measure the agent's CPU per line beside collectd, netdata and statsd (about ten minutes, on an idle machine)
 	@sh scripts/ensure-apt.sh collectd netdata
 	$(BIN)/python -m loadtest.bench_agent
 
@@ -123,8 +119,9 @@ soak: install ## Cause random faults under load, then ask random questions, and 
 
 KILLS ?= 1000
 soak-kills: SEED = 0
-soak-kills: install ## Kill agents at random moments under load, and in their recovery, then compare every sum: KILLS=1000 SEED=0 (a quarter of an hour)
-	$(BIN)/python -m tests.agent.journal.under_fire $(KILLS) $(SEED)
+soak-kills: THREADS = 1
+soak-kills: install ## Kill agents at random moments under load, and in their recovery, then compare every sum: KILLS=1000 SEED=0 THREADS=1 (a quarter of an hour)
+	$(BIN)/python -m tests.agent.journal.under_fire $(KILLS) $(SEED) $(THREADS)
 
 soak-agent: MINUTES = 60
 soak-agent: install ## Run an agent under mixed load, bursts and outages, MINUTES=60: flat memory, exact ledger, empty spool

@@ -20,13 +20,23 @@ class Workload(NamedTuple):
 class _Pick:
     """Lines at random, and what they add up to. A name has one type: central wants that."""
 
-    def __init__(self) -> None:
+    def __init__(self, names: int) -> None:
         self.random = random.Random(1)
         self.numbers = 0.0
+        self._names = names
+        self._tags = ""
 
     def name(self, kind: str) -> str:
-        index = self.random.randrange(NAMES)
-        return f"app.service{index % 7}.{kind}{index}"
+        index = self.random.randrange(self._names)
+        return f"app.service{index % 7}.{kind}{index}{self._tags}"
+
+    def mixed_with_tags(self) -> str:
+        """The same, half of them with tags in the name, as Graphite writes them: most daemons count such a name."""
+        self._tags = f";env=prod;host=web-{self.random.randrange(4)}" if self.random.randrange(2) else ""
+        try:
+            return self.mixed()
+        finally:
+            self._tags = ""
 
     def counter(self) -> str:
         self.numbers += 1
@@ -56,12 +66,13 @@ class _Pick:
         return Workload(packets, lines_per_packet, self.numbers - before)
 
 
-def workloads() -> dict[str, Workload]:
-    """Workloads by name."""
-    pick = _Pick()
+def workloads(names: int = NAMES) -> dict[str, Workload]:
+    """Workloads by name, with so many names of each type."""
+    pick = _Pick(names)
     return {
         "repeated counters": pick.workload(pick.counter, LINES_PER_PACKET),
         "distinct timings": pick.workload(pick.timing, LINES_PER_PACKET),
         "mixed": pick.workload(pick.mixed, LINES_PER_PACKET),
+        "mixed with tags": pick.workload(pick.mixed_with_tags, LINES_PER_PACKET),
         "one line per packet": pick.workload(pick.counter, 1),
     }

@@ -9,7 +9,7 @@ from rich.table import Table
 Line = tuple[str, str, str, bool | None]
 """What, goal, measured, whether the goal holds; None where there is none."""
 
-_WIDTH: Final = 140
+_WIDTH: Final = 200
 """Where nobody watches: no line is broken."""
 MARKS: Final = {None: "", True: "[green]pass[/]", False: "[red]FAIL[/]"}
 

@@ -248,6 +248,26 @@ def statsd(folder: Path, flush_seconds: int) -> Iterator[NodeStatsd]:
         yield NodeStatsd(port, pid, log)
 
 
+class Bare:
+    """No daemon but the yardstick: it reads datagrams and does nothing with them."""
+
+    name = "bare"
+
+    def __init__(self, port: int, pid: int, file: Path) -> None:
+        self.port, self.pid, self._file = port, pid, file
+
+    def counted(self) -> float:
+        """Datagrams."""
+        return float(int.from_bytes(self._file.read_bytes(), sys.byteorder))
+
+
+@contextmanager
+def bare(folder: Path) -> Iterator[Bare]:
+    port, file = free_udp_port(), folder / "count"
+    with running([sys.executable, "-m", "loadtest.bare_receive", str(port), str(file)], folder / "log") as pid:
+        yield Bare(port, pid, file)
+
+
 def _get_json(url: str) -> Any:
     with urllib.request.urlopen(url, timeout=30) as answer:
         return json.load(answer)

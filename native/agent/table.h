@@ -30,14 +30,15 @@ struct series {
 static const int64_t MAX_LIMIT = 1000000000000LL;
 
 /* Returns the limit of a new name and tail, a whole number of at most MAX_LIMIT. 0: do not count their lines.
- * -1: a failure, which ends the counting. The table stores ``meaning`` with the series, and ``has_buckets``. */
+ * -1: a failure, which ends the counting. The table stores ``meaning`` with the series, and ``has_buckets``. A limit of 0
+ * may come without a meaning. */
 typedef int64_t (*learn_fn)(void *context, const char *name, size_t name_length, const char *tail, size_t tail_length,
     void **meaning, int *has_buckets);
 
 struct table {
     struct series *series;
     uint32_t series_count, series_room;
-    uint32_t *slots; /* index + 1 into series, 0 for none; a power of two of them, at most half in use */
+    uint32_t *slots; /* index + 1 into series, 0 for none; a power of two of them, at most a quarter in use */
     uint32_t slot_count;
     char *keys;
     size_t keys_length, keys_room;
