@@ -30,7 +30,14 @@ from agent.receive.bad_lines import BadLines
 from agent.receive.datagrams import DatagramReceiver
 from agent.receive.gauge_signs import common_sign
 from agent.receive.mirror import Mirror
-from agent.receive.sockets import Receivers, SocketSettings, open_receivers, report_passed, room_for_connections
+from agent.receive.sockets import (
+    Receivers,
+    SocketSettings,
+    count_threads,
+    open_receivers,
+    report_passed,
+    room_for_connections,
+)
 from agent.receive.streams import StreamLimits
 from agent.receive.ways import Ways
 from agent.reload import changed, difference, in_words
@@ -47,7 +54,7 @@ from agent.telemetry.snapshot import RecentGrowth, Snapshot, TroubleStatus, coun
 from agent.telemetry.status_text import one_line
 from protocol.books import write_books
 from runtime.addresses import join_address
-from runtime.start_error import OTHER_ADDRESS, starting
+from runtime.start_error import OTHER_ADDRESS, StartError, starting
 from runtime.systemd import Notifier, silent
 
 _GC_THRESHOLD: Final = (10_000, 10, 100)
@@ -105,10 +112,17 @@ class Agent:
             common_sign(settings.gauges),
             interval=settings.flush_interval,
         )
-        self.aggregator = Aggregator(self._options, self.ledger, outside.core)
+        if settings.threads > 1 and outside.core is None:
+            raise StartError(
+                f"FIESTA_AGENT_THREADS is {settings.threads}, but this installation has no compiled core, so one "
+                "thread does all; install a C compiler and then the agent again, or leave the setting out"
+            )
+        others = count_threads(settings.threads, settings.udp[0], passed)
+        self.aggregator = Aggregator(self._options, self.ledger, outside.core, others)
         self._folder = SpoolFolder(settings.spool_dir, outside.disk, AsideLimits())
         gauges = GaugeFile(settings.spool_dir / "gauges.json", outside.disk)
-        self._journal = Journal(settings.spool_dir / JOURNAL, self.aggregator.core, tell, outside.journal)
+        cores = self.aggregator.others.cores if self.aggregator.others else ()
+        self._journal = Journal(settings.spool_dir / JOURNAL, self.aggregator.core, tell, outside.journal, cores)
         limits = SpoolLimits(settings.spool_max_bytes, settings.spool_max_files)
         self.spool = Spool(self._folder, self.ledger, limits, boot=outside.boot)
         self.clock = CentralClock(outside.wall, outside.steady)
@@ -196,9 +210,10 @@ class Agent:
             other_key = self._sender.use(key, settings.ca_file)
         self.spool.bound(SpoolLimits(settings.spool_max_bytes, settings.spool_max_files))
         if {"prefix", "tags", "host_tags", "max_names"} & set(found.changed):
-            self._journal.use(Rules(settings.prefix, settings.tag_rules, settings.max_names))
-            self.aggregator.name_by(settings.prefix, settings.tag_rules)
-            self.aggregator.bound(settings.max_names)
+            with self.aggregator.held():
+                self._journal.use(Rules(settings.prefix, settings.tag_rules, settings.max_names))
+                self.aggregator.name_by(settings.prefix, settings.tag_rules)
+                self.aggregator.bound(settings.max_names)
             self._bad.name_by(settings.prefix, settings.tag_rules)
         self._settings = changed(self._settings, settings)
         return in_words(found, other_key=other_key)
@@ -300,16 +315,22 @@ class Agent:
         """Open the sockets and the first window."""
         settings = self._settings
         limits = StreamLimits(room_for_connections(), settings.tcp_idle)
-        sockets = SocketSettings(settings.udp, settings.unix, settings.tcp, limits, settings.unix_stream)
         core = self.aggregator.core
         hand_on = None if self._mirror is None else self._mirror.send
         ways = Ways(self.aggregator, self._journal, self.ledger, self._bad, hand_on, settings.gauges)
         intakes = ways.intakes()
+        reads = ways.reads(intakes)
+        threaded = ways.threaded(intakes["UDP"], reads["UDP"])
+        sockets = SocketSettings(
+            settings.udp, settings.unix, settings.tcp, limits, settings.unix_stream, settings.threads, threaded
+        )
         self.aggregator.when_due = self._count_later
-        self.receivers = open_receivers(sockets, self._passed, intakes, ways.reads(intakes), stack)
+        self.receivers = open_receivers(sockets, self._passed, intakes, reads, stack)
         report_passed(self._passed, sockets, self._tell)
         self._flush.open()
         if self._mirror is not None:
+            if self.aggregator.others is not None:
+                self._mirror.others = self.aggregator.others.mirror
             datagrams = (one for one in self.receivers if isinstance(one, DatagramReceiver) and one.is_udp)
             self._mirror.begin([one.address for one in datagrams])
         for receiver in self.receivers:
@@ -356,6 +377,8 @@ class Agent:
         """Tell the other stages that the window that began at ``start`` has ended."""
         self._growth.turn(self._loss_totals())
         self._bad.arm(self.ledger.dropped)
+        if self.aggregator.others is not None:
+            self.aggregator.others.arm()
         self.forwarder.window_closed(start)
         if self._mirror is not None:
             self._mirror.window_closed()

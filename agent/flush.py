@@ -130,8 +130,9 @@ class Flush:
     def _end_window(self) -> None:
         """What is read from now on belongs to the next window."""
         self._cut.append(CutWindow(self._opened, self._base, not self._stages.clock.sure))
-        self._stages.aggregator.cut(self._start + self.shift(self._base))
-        self.open()
+        with self._stages.aggregator.held():
+            self._stages.aggregator.cut(self._start + self.shift(self._base))
+            self.open()
 
     async def _close_early(self) -> None:
         with self._stages.attempts.guard("flush"):

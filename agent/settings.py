@@ -60,6 +60,11 @@ class Settings:
         own.mirror,
         "Where the agent hands every datagram on, byte for byte, such as `udp://127.0.0.1:8126`.",
     ] = None
+    threads: Annotated[
+        int,
+        rules.whole(1, 64),
+        "How many threads read and count UDP, each from a socket of its own. More than 1 needs the compiled core.",
+    ] = 1
     flush_interval: Annotated[int, own.divides_minute, "The length of a window in seconds."] = 10
     spool_dir: Annotated[Path, rules.path, "The folder of batches that are not sent yet."] = Path("data/spool")
     spool_max_bytes: Annotated[int, rules.whole(1 << 20, 1 << 50), "The most bytes that the spool may hold."] = 1 << 30

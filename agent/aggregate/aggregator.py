@@ -12,6 +12,7 @@ can do other work between two steps. What it feeds in between belongs to the nex
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from decimal import localcontext
 from functools import lru_cache
@@ -23,6 +24,7 @@ from agent.aggregate.earlier import EarlierWindows
 from agent.aggregate.grouping import LineGroup, LineGrouper, Meaning
 from agent.aggregate.histograms import Histograms
 from agent.aggregate.open_window import OpenWindow
+from agent.aggregate.others import Others
 from agent.aggregate.room import Room
 from agent.aggregate.values import Summary, from_fine, summarize, try_last, try_summarize, try_values
 from agent.aggregate.window import Window
@@ -68,8 +70,12 @@ class Aggregator:
     agent.aggregate.earlier.
     """
 
-    def __init__(self, options: AggregateOptions, ledger: Ledger, core: MaybeCore = None) -> None:
+    def __init__(self, options: AggregateOptions, ledger: Ledger, core: MaybeCore = None, others: int = 0) -> None:
         self.core = core(self._learn) if core else None
+        self.others = Others([core(self._learn) for _ in range(others)]) if core and others else None
+        """The cores of threads. None when only this thread counts."""
+        if self.core and self.others:
+            self.core.stamp(0)
         self._ledger = ledger
         self._packets: list[bytes] = []
         self._bytes = 0
@@ -117,8 +123,11 @@ class Aggregator:
         When too many are stored, ``when_due`` says when they are counted. When as many again have come before that,
         they are counted at once.
         """
-        if (self.core.left if self.core else self._bytes) < SETTLE_BYTES:
-            return
+        if (self.core.left if self.core else self._bytes) >= SETTLE_BYTES:
+            self.count_soon()
+
+    def count_soon(self) -> None:
+        """So much is stored that it must be counted."""
         behind, self._behind = self._behind, True
         self._put_to_work()
         self._work.append(self._catch_up())
@@ -173,10 +182,17 @@ class Aggregator:
 
     def name_by(self, prefix: str, rules: TagRules) -> None:
         """Name what is fed from now on by these rules. What was fed before is counted first, by the old ones."""
-        if self.core:
-            self.core.forget()
-        self.settle()
-        self._grouper = self._group_by(prefix, rules)
+        with self.held():
+            if self.core:
+                self.core.forget()
+            if self.others:
+                self.others.forget()
+            self.settle()
+            self._grouper = self._group_by(prefix, rules)
+
+    def held(self) -> AbstractContextManager[None]:
+        """Keep what other threads count as it is: between two of their reads, at one moment."""
+        return self.others.held() if self.others else nullcontext()
 
     def bound(self, max_names: int) -> None:
         """Have room for so many names from now on. Those that the window has already stay until it ends."""
@@ -209,7 +225,10 @@ class Aggregator:
         self._ledger.notes["gauge_state_bad"] += 1
 
     def _put_to_work(self) -> None:
-        sums, text = self.core.take() if self.core else (iter(()), b"\n".join(self._packets) + b"\n")
+        if self.core:
+            sums, text = self.others.take(self.core) if self.others else self.core.take()
+        else:
+            sums, text = iter(()), b"\n".join(self._packets) + b"\n"
         self._packets.clear()
         self._bytes = 0
         self._work.append(self._count_sums(sums))

@@ -75,6 +75,51 @@ class Core:
     def forget(self) -> None:
         """Let the next ``take`` forget what ``learn`` returned. Until then, new names are not learned."""
 
+    def serve(self, fd: int, kind: int, stop: int, tell: int, pause: int, /) -> None:
+        """Read a socket and count, without the interpreter's lock, until the eventfd ``stop`` can be read.
+
+        Call it in a thread of its own. After some datagrams it pauses for ``pause`` milliseconds, so that several wait
+        for the next read. It never calls ``learn``: it leaves the lines of new names. It writes to the eventfd ``tell``
+        when the main thread should ask what it ``wants``. With a journal, datagrams are in it as records of this kind.
+        Meanwhile the other methods raise RuntimeError, except between ``hold`` and ``let_go``, and except ``served``.
+        """
+
+    def hold(self) -> None:
+        """Wait until the thread is between two reads, and keep it there. Only for one thread; it may hold it again."""
+
+    def let_go(self) -> None:
+        """Let the thread go on, after as many calls as of ``hold``."""
+
+    def wants(self) -> tuple[int, bool, int, int, int]:
+        """What the thread waits for.
+
+        The bytes of the journal without which it cannot go on (or 0), whether the journal's room will not last (said
+        once), how many names it has to be taught, the bytes of lines that are left, and how many datagrams were lost
+        in part since the last call, because there was no memory.
+        """
+
+    def served(self) -> tuple[int, int, int]:
+        """Datagrams, bytes and faults of the socket that the thread has read."""
+
+    def teach(self, at_most: int, /) -> bool:
+        """Call ``learn`` for so many names that the thread does not know. Returns whether there are more."""
+
+    def stamp(self, senders: int, /) -> None:
+        """Note from now on when lines that are left were read, and who sent so many of the next datagrams with them."""
+
+    def parts(self) -> list[tuple[int, int, bytes]]:
+        """When parts of the lines that are left were read, where they end, and the sockaddr of their sender or b"".
+
+        The time is in nanoseconds of a clock that all threads share. ``take`` forgets the parts.
+        """
+
+    def mirror(self, fd: int, /) -> tuple[int, int, int, int, int, int]:
+        """Hand each datagram on to this socket from now on: -1, it is not open yet; -2, do not.
+
+        Returns how many, since the last call, were sent, refused, not sent because a buffer was full, too long, failed,
+        and came before the socket was open.
+        """
+
     @staticmethod
     def merge(histograms: list[bytes], /) -> bytes:
         """See protocol.histogram.merge."""

@@ -1,21 +1,25 @@
 """Writes the journal: it finds room for what is read, and has a place for each window until its batches are durable.
 
-The core appends to the map (native/agent/receive.c). This decides where, and what happens when there is no room.
+The cores append to the map (native/agent/receive.c). This decides where, and what happens when there is no room. Only
+the main thread calls it; it holds the cores of the other threads meanwhile.
 """
 
 import errno
 import mmap
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from agent.aggregate.aggregator import AggregateOptions
+from agent.aggregate.compiled import holding
 from agent.attempts import Tell
 from agent.journal import layout
+from agent.journal.lane import Lane
 from agent.journal.layout import About, Block, Rules
 from runtime.private_files import open_new
 
@@ -54,6 +58,7 @@ class Journal:
     """The journal of one run. ``why_not`` says why nothing is kept now; it is empty while all is kept.
 
     ``when_full`` is called when the open window has taken all of its room. It must close the window and call ``turn``.
+    ``others`` are the cores of the threads; each has a part of the file.
     """
 
     def __init__(
@@ -62,11 +67,13 @@ class Journal:
         core: "Core | None",
         tell: Tell,
         room: JournalRoom,
+        others: Sequence["Core"] = (),
     ) -> None:
         self.why_not = NO_CORE if core is None else "it is not open"
         self.when_full: Callable[[], object] = lambda: None
         self._path = path
         self._core = core
+        self._others = others
         self._tell = tell
         self._room = room.window
         self._step = room.step
@@ -74,12 +81,8 @@ class Journal:
         self._map_file = room.map
         self._descriptor = -1
         self._map: mmap.mmap | None = None
-        self._words = memoryview(b"")
-        self._blocks: tuple[Block, ...] = ()
-        self._allocated = [0, 0]
-        """How many bytes of each place are on the disk."""
-        self._touched = [0, 0]
-        """How many bytes of each place may be in the memory of the process."""
+        self._lanes: tuple[Lane, ...] = ()
+        """The part of the main core, and those of the others. Empty while there is no file."""
         self._generation = 0
         self._place = 0
         self._about: About | None = None
@@ -93,7 +96,7 @@ class Journal:
         if self._core is not None and not boot:
             self._stop("this system does not say when it was booted")
         elif self._core is not None:
-            self._about = About(boot, options, self._room)
+            self._about = About(boot, options, self._room, 1 + len(self._others))
             self._try_make(self._core, self._about)
 
     def turn(self, start: int, base: float) -> OpenedWindow:
@@ -104,45 +107,42 @@ class Journal:
         window_id = secrets.token_hex(12)
         if self._core is None or self._about is None:
             return OpenedWindow(0, window_id)
-        if not self._blocks and not self._try_make(self._core, self._about):
+        if not self._lanes and not self._try_make(self._core, self._about):
             return OpenedWindow(0, window_id)
         if not self.why_not:
             self._quiet = max(0, self._quiet - 1)
         last, self._place = self._place, 1 - self._place
-        self._forget_quiet(last)
         self._generation += 1
-        first = layout.first_record(self._place, self._room)
-        self._blocks[self._place].begin(self._generation, first, start, base, window_id)
-        self._aim()
-        if not self._allocated[self._place] and not self._try_grow():
-            return OpenedWindow(self._generation, window_id)
-        self.why_not = ""
-        if self._rules:
-            self._core.keep(layout.RULES, self._rules)
+        with holding(self._others):
+            for lane in self._lanes:  # the first one first: without it, the block of another one means nothing
+                lane.forget_quiet(last, _MANY)
+                lane.begin(self._place, self._generation, start, base, window_id)
+            if all(lane.has_any(self._place) or self._try_grow(lane) for lane in self._lanes):
+                self.why_not = ""
+                self._keep_rules()
         return OpenedWindow(self._generation, window_id)
 
     def use(self, rules: Rules) -> None:
         """These are the rules of what is read from now on."""
         self._rules = layout.encode_rules(rules)
-        if self._core is not None:
-            self._core.keep(layout.RULES, self._rules)
+        self._keep_rules()
 
     def release(self, generation: int) -> None:
         """The batches of a window are durable, or are sent from memory: it is not redone any more."""
-        for block in self._blocks:
+        for block in self._blocks():
             if generation and block.generation == generation:
                 block.release()
 
     def release_closed(self) -> None:
         """Release all windows but the open one."""
-        for block in self._blocks:
+        for block in self._blocks():
             if block.generation != self._generation:
                 block.release()
 
     def gauges_of(self, generation: int) -> None:
         """Say at the end of which window the gauges were as the next file of them has them."""
-        if self._blocks:
-            self._words[layout.GAUGES_OF] = layout.guarded(generation)
+        if self._lanes:
+            self._lanes[0].words[layout.GAUGES_OF] = layout.guarded(generation)
 
     def keeping(self, feed: Callable[[bytes], None]) -> Callable[[bytes], None]:
         """A ``feed`` that keeps lines before it hands them on."""
@@ -163,13 +163,26 @@ class Journal:
 
     def unfinished(self, more: int) -> None:
         """Count connections whose last line has not come to its end."""
-        if self._blocks:
-            number = layout.number_in(self._words[layout.UNFINISHED]) + more
-            self._words[layout.UNFINISHED] = layout.guarded(max(0, number))
+        if self._lanes:
+            words = self._lanes[0].words
+            number = layout.number_in(words[layout.UNFINISHED]) + more
+            words[layout.UNFINISHED] = layout.guarded(max(0, number))
+
+    def make_room(self, core: "Core", wanted: int) -> None:
+        """The thread of a core waits for room for so many bytes."""
+        for lane in self._lanes:
+            if lane.core is core:
+                self._make_room(lane, wanted)
+
+    def grow(self, core: "Core") -> None:
+        """The thread of a core will need more room soon. Give it another step, if its window may have one."""
+        for lane in self._lanes:
+            if lane.core is core and lane.grows_by(self._place, self._step):
+                self._try_grow(lane)
 
     def close(self) -> None:
         """At a stop: all windows are in the spool. The file goes."""
-        for block in self._blocks:
+        for block in self._blocks():
             block.release()
         with suppress(OSError):
             self._path.unlink(missing_ok=True)
@@ -190,72 +203,68 @@ class Journal:
 
     def _make(self, core: "Core", about: About) -> None:
         text = layout.encode_about(about)
-        size = layout.first_record(2, self._room)
+        cores = (core, *self._others)
+        size = layout.lane_bytes(self._room) * len(cores)
         os.close(open_new(self._path))
         self._descriptor = os.open(self._path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
         os.ftruncate(self._descriptor, size)
-        self._allocate(self._descriptor, 0, layout.RECORDS + self._step)
+        for number in range(len(cores)):
+            first = number * layout.lane_bytes(self._room)
+            self._allocate(self._descriptor, first, layout.RECORDS + self._step)
         self._map = self._map_file(self._descriptor, size)
-        self._allocated = [self._step, 0]
         self._map[layout.ABOUT : layout.ABOUT + len(text)] = text
-        self._words = memoryview(self._map)[: layout.WORDS * 8].cast("Q")
-        layout.begin_words(self._words)
-        core.open_journal(self._map, self._make_room)
-        self._blocks = layout.blocks(self._words)
+        with holding(self._others):
+            self._lanes = tuple(Lane(one, number, self._map, self._room) for number, one in enumerate(cores))
+            for lane in self._lanes:
+                lane.open(partial(self._make_room, lane), self._step)
         self._generation, self._place = 0, 1
-        self._words[layout.MAGIC_WORD] = layout.MAGIC
+        self._lanes[0].words[layout.MAGIC_WORD] = layout.MAGIC
 
-    def _make_room(self, wanted: int) -> None:
-        """The core wants room for so many bytes. Grow, or close the window early, or keep nothing until the next."""
-        block = self._blocks[self._place]
-        used = block.get(layout.END) - layout.first_record(self._place, self._room)
+    def _blocks(self) -> Sequence[Block]:
+        """Those that say which windows are not released."""
+        return self._lanes[0].blocks if self._lanes else ()
+
+    def _keep_rules(self) -> None:
+        with holding(self._others):
+            for lane in self._lanes if self._rules else ():
+                lane.core.keep(layout.RULES, self._rules)
+
+    def _make_room(self, lane: Lane, wanted: int) -> None:
+        """A core wants room for so many bytes. Grow, or close the window early, or keep nothing until the next."""
+        used = lane.used(self._place)
         if used + wanted <= self._room:
-            self._try_grow()
+            self._try_grow(lane)
         elif used:
             self.when_full()
 
-    def _try_grow(self) -> bool:
+    def _try_grow(self, lane: Lane) -> bool:
         """Let the open window have another step of the disk. Keeps nothing more of it when the disk has none."""
-        have = self._allocated[self._place]
-        step = min(self._step, self._room - have)
+        step = lane.grows_by(self._place, self._step)
         try:
-            self._allocate(self._descriptor, layout.first_record(self._place, self._room) + have, step)
+            lane.grow(self._place, step, partial(self._allocate, self._descriptor))
         except OSError as error:
             self._stop(error.strerror or str(error))
             return False
-        self._allocated[self._place] += step
-        self._aim()
+        with holding(self._others):
+            lane.aim(self._place)
         return True
-
-    def _aim(self) -> None:
-        if self._core is not None:
-            room = layout.first_record(self._place, self._room) + self._allocated[self._place]
-            self._core.aim_journal(self._blocks[self._place].end_word, room)
 
     def _stop(self, why: str) -> None:
         """Keep nothing, until the next window."""
-        if self._core is not None:
-            self._core.aim_journal(0, 0)
+        with holding(self._others):
+            for core in (self._core, *self._others):
+                if core is not None:
+                    core.aim_journal(0, 0)
         first, self._quiet = not self._quiet, 2
         if first:
             self._tell("journal_fails", f"{self._path}: {why}; until it can be written, a kill loses the open window")
         self.why_not = why
 
-    def _forget_quiet(self, last: int) -> None:
-        """Give the memory of the free place back after a quiet window. The file keeps its room."""
-        used = self._blocks[last].get(layout.END) - layout.first_record(last, self._room) if self._generation else 0
-        self._touched[last] = max(self._touched[last], used)
-        free = 1 - last
-        if used < _MANY < self._touched[free] and self._map is not None:
-            self._map.madvise(mmap.MADV_DONTNEED, layout.first_record(free, self._room), self._touched[free])
-            self._touched[free] = 0
-
     def _release_file(self) -> None:
-        self._blocks = ()
-        self._words.release()
-        self._words = memoryview(b"")
-        if self._core is not None:
-            self._core.close_journal()
+        with holding(self._others):
+            for lane in self._lanes:
+                lane.close()
+        self._lanes = ()
         if self._map is not None:
             self._map.close()
             self._map = None

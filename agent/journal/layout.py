@@ -1,5 +1,8 @@
 """The layout of the journal's file, and the rules to read it. native/agent/journal.h has the same layout.
 
+A file has a part for each core that reads: one, or one more than there are threads. The parts have the same size, and
+each consists of
+
 words      64-bit words: what this file is, the datagrams in the slots, and a block of words for each of two windows
 messages   where the kernel writes the length of each datagram that it puts into a slot
 about      the boot and the settings under which lines were read, with a checksum
@@ -11,6 +14,10 @@ is over the bytes, the head, the offset and the word of the window's generation,
 earlier window has left in the same place is taken for a record. A word that is one number has the number in its lower
 half and its complement in the upper half. The words of a window have a check of their own. What is in the slots has
 none, because the kernel writes it.
+
+What is true for all parts stands in the first one: MAGIC, TRIES, UNFINISHED, GAUGES_OF and about. A window is not
+released as long as its block in the first part has its generation. In the other parts, a block belongs to a window
+if it has the same generation.
 
 All numbers have the byte order of the host, because a journal is only good on the host, and in the boot, that wrote it.
 """
@@ -39,6 +46,8 @@ _KIND: Final = "journal"
 MAGIC_WORD: Final = 0
 PENDING: Final = 1
 """Where the datagrams in the slots will be appended, 0 when they are not new. Two words about them follow."""
+STAMPED: Final = (7, 15)
+"""When the datagrams in the slots were read, 0 where nobody asked, and the complement of that."""
 TRIES: Final = 4
 """How many starts have begun to redo what is in the file."""
 UNFINISHED: Final = 5
@@ -66,6 +75,9 @@ LOST: Final = 4
 """Not lines but a reason and a number: lines that were counted as lost when they were read."""
 RULES: Final = 8
 """Not lines but the rules of all lines after it."""
+STAMP: Final = 16
+"""Not lines but when all lines after it were read, in nanoseconds of a clock that all threads share."""
+_STAMP: Final = struct.Struct("=q")
 _LENGTH: Final = struct.Struct("=I")
 _HEAD: Final = struct.Struct("=II")
 _HALF: Final = (1 << 32) - 1
@@ -80,11 +92,12 @@ class Record(NamedTuple):
 
 
 class About(NamedTuple):
-    """The boot of the host, what lines meant, and how many bytes each of the two places has."""
+    """The boot of the host, what lines meant, how many bytes each place has, and how many parts the file has."""
 
     boot: str
     options: AggregateOptions
     room: int
+    lanes: int = 1
 
 
 def guarded(number: int) -> int:
@@ -161,6 +174,8 @@ def begin_words(words: memoryview) -> None:
     """Set the numbers of a new file to 0. The word that says what the file is comes last, and is not set here."""
     for word in (PENDING, TRIES, UNFINISHED, GAUGES_OF):
         words[word] = guarded(0)
+    stamped_word, its_complement = STAMPED
+    words[stamped_word], words[its_complement] = 0, (1 << 64) - 1
     for block in blocks(words):
         block.release()
 
@@ -173,6 +188,11 @@ def blocks(words: memoryview) -> tuple[Block, Block]:
 def first_record(place: int, room: int) -> int:
     """Where the records of a place begin, when each place has ``room`` bytes."""
     return RECORDS + place * room
+
+
+def lane_bytes(room: int) -> int:
+    """The bytes of a part, when each place has ``room`` bytes."""
+    return first_record(2, room)
 
 
 def double_to_word(number: float) -> int:
@@ -202,6 +222,16 @@ def records(data: memoryview) -> Iterator[Record]:
         at = after
 
 
+def stamped(records_: Iterator[Record]) -> Iterator[tuple[int, Record]]:
+    """The same records without the stamps, each with its own. 0 before the first stamp."""
+    stamp = 0
+    for record in records_:
+        if record.kind == STAMP:
+            stamp = _STAMP.unpack(record.data)[0]
+        else:
+            yield stamp, record
+
+
 def encode_about(about: About) -> bytes:
     """The bytes of the part ``about``. Raises ValueError when they do not fit."""
     options = about.options
@@ -214,6 +244,7 @@ def encode_about(about: About) -> bytes:
         "max_members": options.max_members,
         "interval": options.interval,
         "room": about.room,
+        "lanes": about.lanes,
     }
     text = seal(_KIND, json.dumps(fields).encode())
     if len(text) + _LENGTH.size > ABOUT_BYTES:
@@ -235,7 +266,7 @@ def decode_about(data: bytes) -> About:
             fields["max_members"],
             fields["interval"],
         )
-        return About(fields["boot"], options, fields["room"])
+        return About(fields["boot"], options, fields["room"], fields["lanes"])
     except (KeyError, TypeError) as error:
         raise ValueError("does not say under which settings it was written") from error
 
@@ -279,3 +310,5 @@ def check_record(record: Record) -> None:
         decode_lost(record.data)
     elif record.kind == RULES:
         decode_rules(record.data)
+    elif record.kind == STAMP and len(record.data) != _STAMP.size:
+        raise ValueError("has a stamp that is none")

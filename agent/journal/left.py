@@ -1,12 +1,14 @@
 """Reads the journal that a killed agent has left: which windows were never stored, and what was read in them."""
 
 import errno
+import heapq
 import mmap
 import os
 import stat
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -26,14 +28,74 @@ ASIDE: Final = "journal.bad"
 
 @dataclass(frozen=True, slots=True)
 class LeftWindow:
-    """A window that was not stored. ``base`` is that of its clock."""
+    """A window that was not stored. ``base`` is that of its clock.
+
+    ``places`` says where its records begin and end, part by part of the file.
+    """
 
     generation: int
     id: str
     start: int
     base: float
-    first: int
-    end: int
+    places: tuple[tuple[int, int], ...]
+
+
+class LeftLane:
+    """A part of the file. ``first`` is where it begins."""
+
+    def __init__(self, map_: mmap.mmap, first: int, room: int, core: "Core") -> None:
+        self._first = first
+        self._room = room
+        self._core = core
+        self._view = memoryview(map_)[first : first + layout.lane_bytes(room)]
+        self.words = self._view[: layout.WORDS * 8].cast("Q")
+        self.blocks = layout.blocks(self.words)
+
+    def finish(self) -> None:
+        """Append what the killed process had read last, and find where the records end. Raises ValueError."""
+        opened = max(self.blocks, key=lambda block: block.generation)
+        if not opened.generation:
+            return  # the kill came before its first window
+        self._core.open_journal(self._view, _no_room)
+        try:
+            self._core.aim_journal(opened.end_word, self._place_end(opened))
+            self._core.finish_journal()
+        finally:
+            self._core.close_journal()
+        for block in self.blocks:
+            if block.generation:
+                self._find_end(block)
+
+    def place(self, generation: int) -> tuple[int, int] | None:
+        """Where the records of a window begin and end in the file. None when it has none here. Raises ValueError."""
+        for block in self.blocks:
+            if block.generation == generation:
+                return self._place(block)
+        return None
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self.words.release()
+        self._view.release()
+
+    def _place(self, block: Block) -> tuple[int, int]:
+        first, end = layout.first_record(block.place, self._room), block.get(layout.END)
+        if not block.is_sealed:
+            raise ValueError("has a window whose words are damaged")
+        if not first <= end <= self._place_end(block):
+            raise ValueError("has a window that ends outside of it")
+        return self._first + first, self._first + end
+
+    def _find_end(self, block: Block) -> None:
+        """A kill may have come between a record and the word that counts it. Then the record is in all the same."""
+        first = layout.first_record(block.place, self._room)
+        end = self._core.records_end(self._view, first, self._place_end(block), block.get(layout.GENERATION))
+        if end < block.get(layout.END):
+            raise ValueError("has a damaged record")
+        block.set(layout.END, end)
+
+    def _place_end(self, block: Block) -> int:
+        return layout.first_record(block.place + 1, self._room)
 
 
 class LeftJournal:
@@ -42,10 +104,11 @@ class LeftJournal:
     def __init__(self, path: Path, map_: mmap.mmap, about: About, core: "Core") -> None:
         self._path = path
         self._map = map_
-        self._words = memoryview(map_)[: layout.WORDS * 8].cast("Q")
-        self._blocks: tuple[Block, ...] = layout.blocks(self._words)
+        size = layout.lane_bytes(about.room)
+        self._lanes = tuple(LeftLane(map_, number * size, about.room, core) for number in range(about.lanes))
+        self._words = self._lanes[0].words
+        self._blocks: tuple[Block, ...] = self._lanes[0].blocks
         self._about = about
-        self._core = core
 
     @property
     def boot(self) -> str:
@@ -73,21 +136,14 @@ class LeftJournal:
         Raises ValueError when something is damaged.
         """
         self._words[layout.TRIES] = layout.guarded(self.tries + 1)
-        opened = max(self._blocks, key=lambda block: block.generation)
-        self._core.open_journal(self._map, _no_room)
-        try:
-            self._core.aim_journal(opened.end_word, self._place_end(opened))
-            self._core.finish_journal()
-        finally:
-            self._core.close_journal()
+        for lane in self._lanes:
+            lane.finish()
         for word in (layout.UNFINISHED, layout.GAUGES_OF):
             layout.number_in(self._words[word])
-        for block in self._blocks:
-            if block.generation:
-                self._find_end(block)
         for window in self.windows():
-            for record in self.records(window):
-                layout.check_record(record)
+            for place in window.places:
+                for record in self._records(*place):
+                    layout.check_record(record)
 
     def windows(self) -> list[LeftWindow]:
         """The windows that were not stored, the oldest first. Raises ValueError when the words of one are damaged."""
@@ -97,9 +153,10 @@ class LeftJournal:
         )
 
     def records(self, window: LeftWindow) -> Iterator[Record]:
-        """What was read in a window, in order."""
-        with memoryview(self._map) as whole, whole[window.first : window.end] as data:
-            yield from layout.records(data)
+        """What was read in a window, in the order in which it was read."""
+        lanes = [layout.stamped(self._records(*place)) for place in window.places]
+        for _, record in heapq.merge(*lanes, key=itemgetter(0)):
+            yield record
 
     def release(self, generation: int) -> None:
         """A window is stored."""
@@ -120,34 +177,23 @@ class LeftJournal:
     def close(self) -> None:
         """Let go of the file."""
         self._blocks = ()
-        self._words.release()
+        for lane in self._lanes:
+            lane.close()
         self._map.close()
 
-    def _find_end(self, block: Block) -> None:
-        """A kill may have come between a record and the word that counts it. Then the record is in all the same."""
-        first = layout.first_record(block.place, self._about.room)
-        end = self._core.records_end(self._map, first, self._place_end(block), block.get(layout.GENERATION))
-        if end < block.get(layout.END):
-            raise ValueError("has a damaged record")
-        block.set(layout.END, end)
+    def _records(self, first: int, end: int) -> Iterator[Record]:
+        with memoryview(self._map) as whole, whole[first:end] as data:
+            yield from layout.records(data)
 
     def _window(self, block: Block) -> LeftWindow:
-        first, end = layout.first_record(block.place, self._about.room), block.get(layout.END)
-        if not block.is_sealed:
-            raise ValueError("has a window whose words are damaged")
-        if not first <= end <= self._place_end(block):
-            raise ValueError("has a window that ends outside of it")
+        places = [lane.place(block.generation) for lane in self._lanes]
         return LeftWindow(
             block.generation,
             block.window_id,
             block.get(layout.START),
             layout.word_to_double(block.get(layout.BASE)),
-            first,
-            end,
+            tuple(place for place in places if place is not None),
         )
-
-    def _place_end(self, block: Block) -> int:
-        return layout.first_record(block.place + 1, self._about.room)
 
 
 def open_left(path: Path, core: "Core | None", boot: str, tell: Tell) -> LeftJournal | None:
@@ -204,7 +250,7 @@ def _read(path: Path, descriptor: int, core: "Core | None") -> LeftJournal | Non
     if int.from_bytes(head[:8], sys.byteorder) != layout.MAGIC:
         raise ValueError("is not a journal of this version")
     about = layout.decode_about(head[layout.ABOUT :])
-    if file.st_size != layout.first_record(2, about.room):
+    if about.lanes < 1 or file.st_size != about.lanes * layout.lane_bytes(about.room):
         raise ValueError("has not the size that it says")
     if core is None:
         raise ValueError("needs the compiled core, which this installation does not have")

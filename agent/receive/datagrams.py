@@ -55,6 +55,27 @@ def open_udp(host: str, port: int, buffer_bytes: int = RECEIVE_BUFFER) -> socket
     return sock
 
 
+def open_beside(first: socket.socket, buffer_bytes: int = RECEIVE_BUFFER) -> socket.socket:
+    """A UDP socket with the address of a bound one, as another one of several that share it. Raises OSError.
+
+    The first one was bound alone, so no other program has the address. None can bind it later, unless it has the same
+    user and sets SO_REUSEPORT.
+    """
+    sock = socket.socket(first.family, first.type, first.proto)
+    try:
+        sock.setblocking(False)
+        ask_buffer(sock, buffer_bytes)
+        if first.family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        for one in (first, sock):
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        sock.bind(first.getsockname())
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
 def ask_buffer(sock: socket.socket, size: int) -> None:
     """Make the receive buffer ``size`` bytes, or as large as the kernel allows."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)

@@ -60,6 +60,13 @@ class Intake:
         except Exception as error:
             self.fault(error, lines, sender)
             return
+        self._inspect(lines, sender)
+
+    def counted(self, lines: bytes, address: bytes) -> None:
+        """Let lines be logged that a thread has read. ``address`` is the sockaddr of their sender. Raises nothing."""
+        self._inspect(lines, sender_of(address, b""))
+
+    def _inspect(self, lines: bytes, sender: str) -> None:
         if self._bad.armed:
             try:
                 self._bad.inspect(lines, sender)

@@ -9,7 +9,7 @@ import asyncio
 import errno
 import socket
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, Literal, get_args
@@ -32,6 +32,10 @@ MIRROR_LOSSES: Final[dict[Reason, str]] = {
     "failed": "the network failed",
 }
 MIRROR_REASONS: Final = get_args(Reason)
+_OF_THREADS: Final[tuple[Reason, ...]] = ("refused", "buffer_full", "too_long", "failed")
+"""What threads count beside what they have sent: see agent.aggregate.core.Core.mirror."""
+_NOT_OPEN: Final = -1
+_CLOSED: Final = -2
 _BY_ERRNO: Final[dict[int | None, Reason]] = {
     errno.ECONNREFUSED: "refused",
     errno.EAGAIN: "buffer_full",
@@ -53,6 +57,8 @@ class Mirror:
     """Call ``begin``, then ``run`` in a task, and ``send`` with each datagram. ``send`` drops what comes too early."""
 
     def __init__(self, host: str, port: int, tell: Tell) -> None:
+        self.others: Callable[[int], Sequence[int]] | None = None
+        """Lets threads hand on too, by the descriptor of the socket, and gives what they did."""
         self._host = host
         self._port = port
         self._tell = tell
@@ -89,6 +95,7 @@ class Mirror:
 
     def status(self) -> MirrorStatus:
         """What became of the datagrams since the start."""
+        self._gather()
         dropped = {reason: count for reason, count in self._dropped.items() if count}
         return MirrorStatus(f"UDP {join_address(self._host, self._port)}", self._sent, dropped)
 
@@ -101,6 +108,7 @@ class Mirror:
         if is_ip(self._host):
             with suppress(OSError):
                 self._open(*_first(socket.getaddrinfo(self._host, self._port, type=socket.SOCK_DGRAM)))
+        self._gather()
 
     async def run(self) -> None:
         """Begin to send, if that was not possible yet. Tries again for as long as a name is not known."""
@@ -112,6 +120,7 @@ class Mirror:
 
     def window_closed(self) -> None:
         """Log once that datagrams begin to be dropped, and once that all of a window were handed on again."""
+        self._gather()
         dropped, sent = self._dropped.total(), self._sent
         more, self._dropped_before = dropped - self._dropped_before, dropped
         some, self._sent_before = sent > self._sent_before, sent
@@ -126,9 +135,21 @@ class Mirror:
 
     def close(self) -> None:
         """Close the socket."""
+        self._gather(_CLOSED)
         if self._socket is not None:
             self._socket.close()
             self._socket = None
+
+    def _gather(self, fd: int = _NOT_OPEN) -> None:
+        """Add what the threads did. From now on they use the socket, if it is open, or do as ``fd`` says."""
+        if self.others is None:
+            return
+        if fd == _NOT_OPEN and self._socket is not None:
+            fd = self._socket.fileno()
+        sent, *counts, early = self.others(fd)
+        self._sent += sent
+        self._dropped.update(dict(zip(_OF_THREADS, counts, strict=True)))
+        self._dropped[self._without] += early
 
     def _failed(self, error: OSError) -> None:
         self._dropped[_BY_ERRNO.get(error.errno, "failed")] += 1
@@ -147,6 +168,7 @@ class Mirror:
             sock.close()
             raise
         self._socket = sock
+        self._gather()
 
 
 def _first(found: Sequence[tuple[int, int, int, str, Any]]) -> tuple[int, str, int]:

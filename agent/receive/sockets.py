@@ -12,7 +12,15 @@ from typing import Final, NamedTuple, Protocol
 
 from agent.attempts import Tell
 from agent.receive.activation import Passed, SocketKind
-from agent.receive.datagrams import RECEIVE_BUFFER, DatagramReceiver, Read, ask_buffer, granted_buffer, open_udp
+from agent.receive.datagrams import (
+    RECEIVE_BUFFER,
+    DatagramReceiver,
+    Read,
+    ask_buffer,
+    granted_buffer,
+    open_beside,
+    open_udp,
+)
 from agent.receive.intake import Intake
 from agent.receive.socket_status import SocketStatus, socket_name
 from agent.receive.streams import StreamLimits, StreamReceiver, open_tcp
@@ -22,6 +30,8 @@ from runtime.start_error import OTHER_ADDRESS, starting
 
 MAX_CONNECTIONS: Final = 1_024
 _NO_SUCH_LOOPBACK: Final = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
+LOCALHOST: Final = "localhost"
+LOOPBACKS: Final = ("127.0.0.1", "::1")
 RESERVED: Final = 128
 """Descriptors for everything else: sockets, the spool, the connection to central, the local HTTP port."""
 
@@ -54,6 +64,8 @@ Intakes = Mapping[SocketKind, Intake]
 """The Intake for each kind of socket."""
 Reads = Mapping[SocketKind, Read]
 """The Read for each kind of datagram socket."""
+Threaded = Callable[[socket.socket, str, bool], DatagramReceiver]
+"""Makes a receiver that has a thread of its own. It gets a socket, a name, and whether the socket is only ours."""
 
 
 class Receivers(list[Receiver]):
@@ -73,13 +85,18 @@ class Receivers(list[Receiver]):
 
 
 class SocketSettings(NamedTuple):
-    """The sockets that the settings ask for."""
+    """The sockets that the settings ask for. ``threads`` is how many UDP sockets share each address.
+
+    ``threaded`` makes their receivers; None when the event loop reads them.
+    """
 
     udp: tuple[str, int]
     unix: Path | None
     tcp: tuple[str, int] | None
     limits: StreamLimits
     unix_stream: Path | None = None
+    threads: int = 1
+    threaded: Threaded | None = None
 
     @property
     def by_kind(self) -> Mapping[SocketKind, object]:
@@ -100,7 +117,9 @@ def open_receivers(
         kind: SocketKind, sock: socket.socket, name: str = "", *, ours: bool = True
     ) -> DatagramReceiver | StreamReceiver:
         receiver: DatagramReceiver | StreamReceiver
-        if kind in reads:
+        if kind == "UDP" and settings.threaded is not None:
+            receiver = settings.threaded(sock, name or socket_name(sock), ours)
+        elif kind in reads:
             receiver = DatagramReceiver(sock, reads[kind], name, ours=ours)
         else:
             receiver = StreamReceiver(sock, intakes[kind], settings.limits, name, ours=ours)
@@ -125,8 +144,10 @@ def open_receivers(
     kinds = {one.kind for one in passed}
     if "UDP" not in kinds:
         with starting(f"FIESTA_AGENT_UDP {join_address(*settings.udp)}", OTHER_ADDRESS):
-            for sock in open_each(*settings.udp, open_udp):
-                add("UDP", sock)
+            for first in open_each(*settings.udp, open_udp):
+                add("UDP", first)
+                for number in range(2, settings.threads + 1):
+                    add("UDP", open_beside(first), _numbered(socket_name(first), number))
     if settings.unix is not None and "unix" not in kinds:
         add_unix("unix", settings.unix, socket.SOCK_DGRAM)
     if settings.unix_stream is not None and "unix_stream" not in kinds:
@@ -143,11 +164,11 @@ def open_each(host: str, port: int, open_one: Callable[[str, int], socket.socket
 
     A client may use either address. Raises OSError, also when another program has one of the two.
     """
-    if host.lower() != "localhost":
+    if host.lower() != LOCALHOST:
         return [open_one(host, port)]
     socks: list[socket.socket] = []
     missing: OSError | None = None
-    for address in ("127.0.0.1", "::1"):
+    for address in LOOPBACKS:
         try:
             socks.append(open_one(address, socks[0].getsockname()[1] if socks else port))
         except OSError as error:
@@ -163,6 +184,13 @@ def open_each(host: str, port: int, open_one: Callable[[str, int], socket.socket
 
 def report_passed(passed: Sequence[Passed], settings: SocketSettings, tell: Tell) -> None:
     """Log which sockets came from the parent, and which settings are therefore not used."""
+    given = sum(one.kind == "UDP" for one in passed)
+    if 0 < given < settings.threads:
+        tell(
+            "threads_without_sockets",
+            f"{given} UDP sockets came from the process that started us, so {given} threads read UDP and not "
+            f"{settings.threads}, which FIESTA_AGENT_THREADS asks for; let it pass a socket for each thread",
+        )
     for kind, asked in settings.by_kind.items():
         names = [name for one, name in zip(passed, _names(passed), strict=True) if one.kind == kind]
         if names:
@@ -176,7 +204,23 @@ def _names(passed: Sequence[Passed]) -> Iterator[str]:
     for one in passed:
         name = socket_name(one.sock)
         uses[name] += 1
-        yield name if uses[name] == 1 else f"{name} #{uses[name]}"
+        yield name if uses[name] == 1 else _numbered(name, uses[name])
+
+
+def _numbered(name: str, number: int) -> str:
+    return f"{name} #{number}"
+
+
+def count_threads(threads: int, host: str, passed: Sequence[Passed]) -> int:
+    """How many UDP sockets get a thread of their own at most. 0 when the event loop reads all of them.
+
+    ``threads`` is how many share the address ``host``. Each socket that was passed gets one instead, because what one
+    socket holds cannot be shared without losing its order.
+    """
+    if threads == 1:
+        return 0
+    given = sum(one.kind == "UDP" for one in passed)
+    return given or threads * (len(LOOPBACKS) if host.lower() == LOCALHOST else 1)
 
 
 def room_for_connections() -> int:

@@ -1,5 +1,6 @@
 """How each kind of socket is read, and where its lines go: into the journal, to the mirror, and to the aggregator."""
 
+import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -11,8 +12,10 @@ from agent.ledger import Ledger
 from agent.receive.activation import SocketKind
 from agent.receive.bad_lines import BadLines
 from agent.receive.datagrams import Read, read_batches, read_each
-from agent.receive.gauge_signs import common_sign, feeds_by_socket, parse_gauge_signs
+from agent.receive.gauge_signs import common_sign, feeds_by_socket, mark_absolute, parse_gauge_signs
 from agent.receive.intake import Intake
+from agent.receive.sockets import Threaded
+from agent.receive.threads import Served, ThreadReceiver
 from agent.receive.unix import read_whole
 
 DATAGRAMS: Final[tuple[SocketKind, ...]] = ("UDP", "unix")
@@ -58,6 +61,23 @@ class Ways:
             counted = read_batches(core, self.aggregator.settle_when_due)
             ways["UDP"] = udp.watching(counted, reads["UDP"])
         return ways
+
+    def threaded(self, intake: Intake, read: Read) -> Threaded | None:
+        """How UDP sockets are read by threads. None when the event loop reads them."""
+        others, kind = self.aggregator.others, self._record_kind("UDP")
+        if others is None:
+            return None
+        if kind == ABSOLUTE:
+            others.mark = mark_absolute
+        others.inspect = intake.counted
+        aggregator, journal = self.aggregator, self.journal
+        free = iter(others.cores)
+
+        def made(sock: socket.socket, name: str, ours: bool) -> ThreadReceiver:
+            served = Served(next(free), kind, journal.make_room, journal.grow, aggregator.count_soon, intake.fault)
+            return ThreadReceiver(sock, served, read, name, ours=ours)
+
+        return made
 
     def _record_kind(self, kind: SocketKind) -> int:
         differs = parse_gauge_signs(self.gauges)[kind] != common_sign(self.gauges)

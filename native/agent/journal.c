@@ -3,7 +3,7 @@
 #include <assert.h>
 #include <string.h>
 
-enum { PENDING = 1, KIND = 2, COUNT = 3 }; /* words of the map */
+enum { PENDING = 1, KIND = 2, COUNT = 3, STAMPED = 7, NOT_STAMPED = 15 }; /* words of the map */
 
 static_assert(sizeof(struct mmsghdr) * PACKETS <= JOURNAL_SLOTS - JOURNAL_MESSAGES, "the lengths stay in their place");
 static_assert(STRIDE >= MAX_DATAGRAM && JOURNAL_RECORDS % 4096 == 0, "a datagram stays in its own place");
@@ -106,22 +106,34 @@ static char *put(const struct journal *journal, char *at, unsigned kind, const c
     return at + RECORD_HEAD + length;
 }
 
-void journal_append(struct journal *journal, unsigned kind, const char *text, size_t length)
+static char *put_stamp(const struct journal *journal, char *at, int64_t stamp)
 {
-    assert(journal_has_room(journal, RECORD_HEAD + length));
+    assert(at != NULL);
+    assert(stamp > 0);
+    char bytes[sizeof stamp];
+    memcpy(bytes, &stamp, sizeof stamp);
+    return put(journal, at, STAMP, bytes, sizeof bytes);
+}
+
+void journal_append(struct journal *journal, unsigned kind, const char *text, size_t length, int64_t stamp)
+{
+    assert(journal_has_room(journal, RECORD_HEAD + length + (stamp ? STAMP_RECORD : 0)));
     if (length == 0)
         return;
-    char *after = put(journal, journal->map + *journal->end, kind, text, length);
+    char *at = journal->map + *journal->end;
+    char *after = put(journal, stamp ? put_stamp(journal, at, stamp) : at, kind, text, length);
     in_this_order();
     *journal->end = (uint64_t)(after - journal->map);
     assert(*journal->end <= journal->room);
 }
 
-void journal_begin(struct journal *journal, unsigned kind, int count)
+void journal_begin(struct journal *journal, unsigned kind, int count, int64_t stamp)
 {
-    assert(count >= 1 && count <= PACKETS);
-    assert(journal_has_room(journal, (size_t)count * (RECORD_HEAD + MAX_DATAGRAM)));
+    assert(count >= 1 && count <= PACKETS && stamp >= 0);
+    assert(journal_has_room(journal, (size_t)count * (RECORD_HEAD + MAX_DATAGRAM) + STAMP_RECORD));
     uint64_t *word = words(journal);
+    word[STAMPED] = (uint64_t)stamp;
+    word[NOT_STAMPED] = ~word[STAMPED];
     word[KIND] = guarded(kind);
     word[COUNT] = guarded((uint64_t)count);
     /* The kernel cannot read into a page that it must first bring in, when a kill comes at that moment. */
@@ -141,8 +153,11 @@ void journal_commit(struct journal *journal)
     const uint64_t count = number_in(word[COUNT]), kind = number_in(word[KIND]);
     assert(number_in(word[PENDING]) == *journal->end);
     assert(count <= PACKETS && kind <= UINT8_MAX);
-    for (uint64_t index = 0; index < count; index++) {
+    for (uint64_t index = 0, stamp = word[STAMPED]; index < count; index++) {
         size_t length = message[index].msg_len;
+        if (length && stamp)
+            at = put_stamp(journal, at, (int64_t)stamp);
+        stamp = length ? 0 : stamp;
         unsigned cut = message[index].msg_hdr.msg_flags & MSG_TRUNC ? CUT : 0;
         if (length)
             at = put(journal, at, (unsigned)kind | cut, journal->map + JOURNAL_SLOTS + index * STRIDE, length);
@@ -163,7 +178,9 @@ int journal_finish(struct journal *journal)
         return 0; /* all that was read is in */
     if (pending > *journal->end || count > PACKETS || number_in(word[KIND]) > UINT8_MAX)
         return -1;
-    if (!journal_has_room(journal, count * (RECORD_HEAD + MAX_DATAGRAM)))
+    if (word[STAMPED] > INT64_MAX || word[STAMPED] != ~word[NOT_STAMPED])
+        return -1;
+    if (!journal_has_room(journal, count * (RECORD_HEAD + MAX_DATAGRAM) + STAMP_RECORD))
         return -1;
     for (uint64_t index = 0; index < count; index++) {
         if (messages(journal)[index].msg_len > MAX_DATAGRAM)

@@ -26,6 +26,8 @@ enum {
     RECORD_HEAD = 8, /* bytes before each record */
     MAX_RECORD = (1 << 24) - 1,
     CUT = 2, /* the kind of a datagram that was longer than MAX_DATAGRAM */
+    STAMP = 16, /* the kind of a record that says when those after it were read */
+    STAMP_RECORD = RECORD_HEAD + 8, /* bytes of such a record */
     JOURNAL_MESSAGES = 4096, /* where the kernel writes the lengths */
     JOURNAL_SLOTS = 32768,
     JOURNAL_RECORDS = JOURNAL_SLOTS + PACKETS * STRIDE,
@@ -37,16 +39,18 @@ struct journal {
     uint64_t *end; /* the word that says where the next record goes, after the one of the window's generation; NULL while
                       nothing is kept */
     uint64_t room; /* where the room for records ends */
+    int low; /* it was said already that this room will not last */
 };
 
 /* Whether records of so many bytes, heads included, can be kept. */
 int journal_has_room(const struct journal *journal, size_t bytes);
 
-/* Appends one record. There must be room for it. */
-void journal_append(struct journal *journal, unsigned kind, const char *text, size_t length);
+/* Appends one record, and before it one of its stamp, unless that is 0. There must be room for both. */
+void journal_append(struct journal *journal, unsigned kind, const char *text, size_t length, int64_t stamp);
 
-/* Say before a read that ``count`` datagrams of one kind may come into the slots. Their lengths must be 0. */
-void journal_begin(struct journal *journal, unsigned kind, int count);
+/* Say before a read that ``count`` datagrams of one kind may come into the slots. Their lengths must be 0. There must be
+ * room for them and a stamp; with a stamp of 0 they get none. */
+void journal_begin(struct journal *journal, unsigned kind, int count, int64_t stamp);
 
 /* Appends the datagrams in the slots. */
 void journal_commit(struct journal *journal);

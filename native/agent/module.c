@@ -9,9 +9,9 @@
 #include <stdlib.h>
 #include <sys/random.h>
 
-/* The learn_fn of the table: calls ``learn`` in Python. A meaning is a strong reference that the series owns. */
-static int64_t ask(void *context, const char *name, size_t name_length, const char *tail, size_t tail_length,
-    void **meaning, int *has_buckets)
+/* A meaning is a strong reference that the series owns. */
+int64_t ask(void *context, const char *name, size_t name_length, const char *tail, size_t tail_length, void **meaning,
+    int *has_buckets)
 {
     Core *self = context;
     assert(self->counting && !PyErr_Occurred());
@@ -42,16 +42,15 @@ static int64_t ask(void *context, const char *name, size_t name_length, const ch
 static void forget(Core *self)
 {
     assert(!self->counting);
+    assert(self->learned <= self->table.series_count);
     table_free_buckets(&self->table);
     struct series *series = self->table.series;
     uint32_t series_count = self->table.series_count;
     self->table.series = NULL; /* first take them out of the table, because a release may run any code */
     table_empty(&self->table);
-    for (uint32_t index = 0; index < series_count; index++) {
-        PyObject *meaning = series[index].meaning;
-        assert(meaning != NULL);
-        Py_DECREF(meaning);
-    }
+    self->learned = 0;
+    for (uint32_t index = 0; index < series_count; index++)
+        Py_XDECREF((PyObject *)series[index].meaning); /* NULL where nobody was asked yet */
     free(series);
 }
 
@@ -59,19 +58,21 @@ int refuse_reentry(const Core *self)
 {
     assert(self->counting == 0 || self->counting == 1);
     assert(self->table.learn != NULL);
+    if (self->shared.serving && !self->shared.held) {
+        PyErr_SetString(PyExc_RuntimeError, "a thread serves this core; hold it first");
+        return -1;
+    }
     if (!self->counting)
         return 0;
     PyErr_SetString(PyExc_RuntimeError, "counting is not reentrant");
     return -1;
 }
 
-int count(Core *self, const char *text, size_t length)
+int count(Core *self, const char *text, size_t length, int64_t stamp)
 {
     assert(!self->counting && self->table.context == self);
-    self->counting = 1;
-    int result = table_count(&self->table, text, length);
-    assert(self->counting);
-    self->counting = 0;
+    assert(stamp >= 0);
+    int result = count_alone(self, text, length, stamp, NULL);
     if (result && !PyErr_Occurred())
         PyErr_NoMemory();
     return result;
@@ -86,7 +87,7 @@ static PyObject *core_feed(PyObject *object, PyObject *packet)
         return NULL;
     assert(text != NULL && length >= 0);
     assert(text[length] == 0);
-    if (count(self, text, (size_t)length))
+    if (count(self, text, (size_t)length, stamp_of_now(self)))
         return NULL;
     Py_RETURN_NONE;
 }
@@ -115,6 +116,7 @@ static PyObject *core_take(PyObject *object, PyObject *Py_UNUSED(none))
     }
     sums_own_buckets(sums);
     table_reset(table);
+    self->parts_count = 0;
     assert(PyTuple_Size(taken) == 2);
     if (table->full)
         forget(self);
@@ -163,6 +165,10 @@ static PyObject *core_new(PyTypeObject *type, PyObject *args, PyObject *named)
     }
     self->table.learn = ask;
     self->table.context = self;
+    if (begin_sharing(self)) {
+        Py_DECREF(self);
+        return NULL;
+    }
     if (getrandom(&self->table.seed, sizeof self->table.seed, 0) != (ssize_t)sizeof self->table.seed) {
         PyErr_SetFromErrno(PyExc_OSError); /* before other calls set errno */
         Py_DECREF(self);
@@ -182,6 +188,8 @@ static int core_traverse(PyObject *object, visitproc visit, void *arg)
     Py_VISIT(self->learn);
     Py_VISIT(self->make_room);
     Py_VISIT(self->sums_type);
+    if (self->shared.serving && !self->shared.held)
+        return 0; /* the thread may change the table. What is not visited only lives longer */
     for (uint32_t index = 0; index < self->table.series_count; index++)
         Py_VISIT((PyObject *)self->table.series[index].meaning);
     return 0;
@@ -191,6 +199,7 @@ static int core_traverse(PyObject *object, visitproc visit, void *arg)
 static int core_clear(PyObject *object)
 {
     Core *self = (Core *)object;
+    assert(!self->shared.serving); /* its thread has a reference */
     forget(self);
     Py_CLEAR(self->learn);
     Py_CLEAR(self->make_room);
@@ -208,6 +217,7 @@ static void core_dealloc(PyObject *object)
     assert(self->table.left == NULL && self->table.series == NULL);
     assert(self->learn == NULL);
     close_journal(self);
+    end_sharing(self);
     free(self->packets);
     freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
     release(self);
@@ -245,6 +255,15 @@ static PyMethodDef methods[] = {
     {"take", core_take, METH_NOARGS, NULL},
     {"forget", core_forget, METH_NOARGS, NULL},
     {"records_end", core_records_end, METH_VARARGS | METH_STATIC, NULL},
+    {"serve", core_serve, METH_VARARGS, NULL},
+    {"hold", core_hold, METH_NOARGS, NULL},
+    {"let_go", core_let_go, METH_NOARGS, NULL},
+    {"wants", core_wants, METH_NOARGS, NULL},
+    {"served", core_served, METH_NOARGS, NULL},
+    {"teach", core_teach, METH_VARARGS, NULL},
+    {"stamp", core_stamp, METH_VARARGS, NULL},
+    {"parts", core_parts, METH_NOARGS, NULL},
+    {"mirror", core_mirror, METH_VARARGS, NULL},
     {"merge", merge_histograms, METH_O | METH_STATIC, NULL},
     {NULL, NULL, 0, NULL},
 };

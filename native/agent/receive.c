@@ -6,20 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CREDENTIALS = 3 * sizeof(int) }; /* process, user and group */
-
-struct sender {
-    struct sockaddr_storage address;
-    _Alignas(struct cmsghdr) char control[CMSG_SPACE(CREDENTIALS)];
-};
-
-struct batch {
-    struct iovec places[PACKETS];
-    struct mmsghdr own[PACKETS]; /* used while nothing is kept */
-    struct mmsghdr *messages;
-    int received, fault;
-};
-
 /* Lets Python find room for so many bytes. It may aim at another place, or at none. Returns -1 with an exception set. */
 static int ask_for_room(Core *self, size_t bytes)
 {
@@ -42,16 +28,22 @@ static int keeps(Core *self, size_t bytes)
     return journal_has_room(&self->journal, bytes);
 }
 
-/* Reads at most ``limit`` datagrams into the journal, or into memory while nothing is kept. ``senders`` may be NULL.
- * Returns -1 with an exception set. */
-static int read_batch(Core *self, int fd, int limit, unsigned kind, struct sender *senders, struct batch *batch)
+int make_packets(Core *self)
+{
+    assert(!self->counting);
+    if (self->packets == NULL)
+        self->packets = malloc((size_t)PACKETS * STRIDE);
+    return self->packets == NULL ? -1 : 0;
+}
+
+int read_batch(Core *self, int fd, int limit, unsigned kind, struct sender *senders, struct batch *batch)
 {
     assert(limit >= 1 && limit <= PACKETS);
     assert(kind <= UINT8_MAX);
-    int kept = keeps(self, (size_t)limit * (RECORD_HEAD + MAX_DATAGRAM));
+    int kept = keeps(self, (size_t)limit * (RECORD_HEAD + MAX_DATAGRAM) + STAMP_RECORD);
     if (kept < 0)
         return -1;
-    if (!kept && self->packets == NULL && (self->packets = malloc((size_t)PACKETS * STRIDE)) == NULL) {
+    if (!kept && make_packets(self)) {
         PyErr_NoMemory();
         return -1;
     }
@@ -68,8 +60,9 @@ static int read_batch(Core *self, int fd, int limit, unsigned kind, struct sende
         }
         batch->messages[index] = (struct mmsghdr){.msg_hdr = header};
     }
+    batch->stamp = stamp_of_now(self);
     if (kept)
-        journal_begin(&self->journal, kind, limit);
+        journal_begin(&self->journal, kind, limit, batch->stamp);
     batch->received = recvmmsg(fd, batch->messages, (unsigned)limit, MSG_DONTWAIT, NULL);
     assert(batch->received <= limit);
     batch->fault = batch->received < 0 ? errno : batch->received < limit ? EAGAIN : 0;
@@ -102,7 +95,7 @@ PyObject *core_read(PyObject *object, PyObject *args)
     for (int index = 0; index < batch.received; index++) {
         assert(batch.messages[index].msg_len <= MAX_DATAGRAM);
         bytes += batch.messages[index].msg_len;
-        if (count(self, batch.places[index].iov_base, batch.messages[index].msg_len))
+        if (count(self, batch.places[index].iov_base, batch.messages[index].msg_len, batch.stamp))
             return NULL;
     }
     return Py_BuildValue("(iLi)", batch.received, bytes, batch.fault);
@@ -198,6 +191,7 @@ PyObject *core_aim_journal(PyObject *object, PyObject *args)
     }
     self->journal.end = end;
     self->journal.room = room;
+    self->journal.low = 0;
     assert(journal_has_room(&self->journal, 0));
     Py_RETURN_NONE;
 }
@@ -226,13 +220,13 @@ PyObject *core_keep(PyObject *object, PyObject *args)
         PyErr_SetString(PyExc_ValueError, "this is no record");
         return NULL;
     }
-    int kept = keeps(self, (size_t)length + RECORD_HEAD);
+    int kept = keeps(self, (size_t)length + RECORD_HEAD + STAMP_RECORD);
     assert(kept <= 1);
     if (kept < 0)
         return NULL;
     assert(!kept || journal_has_room(&self->journal, (size_t)length + RECORD_HEAD));
     if (kept)
-        journal_append(&self->journal, kind, text, (size_t)length);
+        journal_append(&self->journal, kind, text, (size_t)length, stamp_of_now(self));
     return PyBool_FromLong(kept);
 }
 

@@ -12,40 +12,48 @@ from tests.agent.journal.tally import Tags, Tally
 
 WHOLE: Final = Decimal(1)
 NO_TAGS: Final[Tags] = {}
+CLIENTS: Final = 8
+"""UDP sockets that send. Where several sockets receive, the kernel gives each of them some of these, almost surely."""
 
 
 class Load:
-    """Sends lines over two datagram sockets, and adds up in ``sent`` what must be stored in the end."""
+    """Sends lines over UDP and a unix socket, and adds up in ``sent`` what must be stored in the end.
+
+    Each UDP socket sets gauges of its own: only what one socket sends comes in order.
+    """
 
     def __init__(self, held: Mapping[str, socket.socket], chance: random.Random) -> None:
         self.sent = Tally()
         self.packets = 0
         self.samples = 0
         self._chance = chance
-        self._udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._udp.connect(held["UDP"].getsockname())
+        self._udp = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(CLIENTS)]
+        for sock in self._udp:
+            sock.connect(held["UDP"].getsockname())
         self._unix = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._unix.connect(held["unix"].getsockname())
         self._unix.setblocking(False)
         self._number = 0
 
     def close(self) -> None:
-        self._udp.close()
+        for sock in self._udp:
+            sock.close()
         self._unix.close()
 
     def send(self, *, over_udp: bool) -> None:
-        """Send a packet over each of the two sockets, if there is room for it."""
+        """Send a packet over UDP and over the unix socket, if there is room for it."""
         if over_udp:
             text, count = self._packet()
-            number = self._number
-            gauges = [
-                (f"last:{number}|g", "last", NO_TAGS),
-                (f"last.tagged:{number}|g|#z:1", "last.tagged", {"z": "1"}),
+            number, client = self._number, self._chance.randrange(CLIENTS)
+            gauges: list[tuple[str, str, Tags]] = [
+                (f"last.tagged:{number}|g|#client:{client}", "last.tagged", {"client": str(client)})
             ]
-            self._udp.send("\n".join([text, *(line for line, _, _ in gauges)]).encode())
+            if not client:
+                gauges.append((f"last:{number}|g", "last", NO_TAGS))
+            self._udp[client].send("\n".join([text, *(line for line, _, _ in gauges)]).encode())
             for _, name, tags in gauges:
                 self.sent.set_to(name, number, tags)
-            self._sent(count, 2)
+            self._sent(count, len(gauges))
         text, count = self._packet()
         try:
             self._unix.send(text.encode())

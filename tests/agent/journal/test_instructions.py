@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from agent.aggregate.core import Core
 
 ROOM = JournalRoom(8 << 20, 8 << 20)
-KEPT = 16
+KEPT = 32
 """A kind that no datagram has."""
 STEPS = 5_000
 """Instructions of two reads; few, because the kernel takes some 30 us for each step."""
@@ -103,7 +103,8 @@ def test_a_new_window_is_there_or_it_is_not(tmp_path: Path, steps: int) -> None:
     killed_after(steps, trial.turn)
     left = open_left(trial.path, a_core(), "boot", EventLog())
     assert left is not None
-    assert [(window.generation, window.start, window.end - window.first) for window in left.windows()] in (
+    windows = [(window.generation, window.start, window.places[0]) for window in left.windows()]
+    assert [(generation, start, end - first) for generation, start, (first, end) in windows] in (
         [(1, 50, 13)],
         [(1, 50, 13), (2, 60, 0)],
         [(2, 60, 0)],

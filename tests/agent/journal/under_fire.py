@@ -16,7 +16,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -24,7 +24,7 @@ import aiohttp
 from aiohttp import web
 
 from agent.journal import layout
-from agent.receive.datagrams import ask_buffer
+from agent.receive.datagrams import open_beside, open_udp
 from agent.receive.socket_status import receive_memory
 from protocol.limits import HISTOGRAMS, TAGS
 from tests.agent.fakes import RealCentral
@@ -41,18 +41,24 @@ MANY_TRIES: Final = 7
 
 
 @contextmanager
-def held_sockets(folder: Path) -> Iterator[Held]:
-    """What systemd would hold."""
-    udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+def held_sockets(folder: Path, threads: int) -> Iterator[Held]:
+    """What systemd would hold. Of several UDP sockets, which share an address, each has a thread of its own."""
+    udp = open_udp("127.0.0.1", 0)
+    more = [open_beside(udp) for _ in range(threads - 1)]
     unix = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     tcp = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    with udp, unix, tcp:
-        ask_buffer(udp, 8 << 20)
-        udp.bind(("127.0.0.1", 0))
+    with ExitStack() as stack:
+        for sock in (udp, *more, unix, tcp):
+            stack.enter_context(sock)
         unix.bind(str(folder / "held.sock"))
         tcp.bind(("127.0.0.1", 0))
         tcp.listen(100)
-        yield {"UDP": udp, "unix": unix, "TCP": tcp}
+        yield {"UDP": udp, **{f"UDP {number}": sock for number, sock in enumerate(more, 2)}, "unix": unix, "TCP": tcp}
+
+
+def waiting(held: Held) -> int:
+    """Bytes that wait in the UDP sockets."""
+    return sum(receive_memory(sock)[0] or 0 for name, sock in held.items() if name.startswith("UDP"))
 
 
 class Fire:
@@ -127,7 +133,7 @@ class Fire:
 
     async def _send_some(self) -> None:
         for _ in range(self._chance.randrange(1, 50)):
-            self.load.send(over_udp=(receive_memory(self._held["UDP"])[0] or 0) < FULL)
+            self.load.send(over_udp=waiting(self._held) < FULL)
         await asyncio.sleep(0.002)
 
     async def _until_recovering(self, agent: AgentProcess, tries: int) -> None:
@@ -172,7 +178,7 @@ class Fire:
         last = await self.start()
         try:
             await last.until("started")
-            while (await last.status())["in_window"] or receive_memory(self._held["UDP"])[0]:
+            while (await last.status())["in_window"] or waiting(self._held):
                 pass
             assert balance(await last.status()) == 0
             assert await last.end(signal.SIGTERM) == 0
@@ -186,10 +192,10 @@ class Fire:
         assert await again.end(signal.SIGTERM) == 0
 
 
-async def under_fire(folder: Path, kills: int, seed: int, **settings: str) -> Counter[str]:
+async def under_fire(folder: Path, kills: int, seed: int, threads: int = 1) -> Counter[str]:
     """Kill so many agents and compare what is stored with what was sent. Returns what happened how often."""
-    with held_sockets(folder) as held:
-        fire = Fire(folder / "spool", held, random.Random(seed), settings)
+    with held_sockets(folder, threads) as held:
+        fire = Fire(folder / "spool", held, random.Random(seed), {"THREADS": str(threads)})
         async with fire.central.serving():
             fire.central.answer = fire.fail_sometimes
             for _ in range(kills):
@@ -212,5 +218,5 @@ async def under_fire(folder: Path, kills: int, seed: int, **settings: str) -> Co
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as temporary:
-        found = asyncio.run(under_fire(Path(temporary), int(sys.argv[1]), int(sys.argv[2])))
+        found = asyncio.run(under_fire(Path(temporary), *map(int, sys.argv[1:])))
     print(", ".join(f"{count:,} {what}" for what, count in sorted(found.items())))

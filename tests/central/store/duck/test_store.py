@@ -11,7 +11,17 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from central.store.base import Group, NewKey, NewName, NotStored, OutcomeUnknown, Store, StoreError, StoreUnavailable
+from central.store.base import (
+    Group,
+    NewKey,
+    NewName,
+    NotStored,
+    OutcomeUnknown,
+    Page,
+    Store,
+    StoreError,
+    StoreUnavailable,
+)
 from central.store.duck.engine import Connection, Lane, run_checkpoint, run_commit
 from central.store.duck.store import FILE_NAME, DuckStore
 from central.store.migrations import MigrationError, load
@@ -229,7 +239,7 @@ async def test_a_change_in_doubt_is_unavailable_and_not_made_twice(
         await store.names.resolve([NewName("a", "value", 1)], CAPS, NOW)
     assert len(await store.names.find(["a"])) == (fault in KEPT)
     metric = await name(store, "a")
-    assert (await store.names.created_after(0, 9)).names == [(metric.id, "a")]
+    assert [found.name for found in await store.names.page(Page("", "", 9))] == ["a"]
     commits.coming = [fault]
     with pytest.raises(StoreUnavailable):
         await store.names.delete("a")
