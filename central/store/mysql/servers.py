@@ -128,6 +128,8 @@ class Servers:
         self._back = back
         self._current = 0
         self._made: WeakSet[Connection] = WeakSet()
+        self._looking: asyncio.Task[None] | None = None
+        """Servers are asked by one task at a time: a session has one question at a time."""
         self.counts = ServerCounts()
 
     @property
@@ -167,11 +169,23 @@ class Servers:
 
     def close(self) -> None:
         """Close the sessions over which the servers are asked."""
+        if self._looking is not None:
+            self._looking.cancel()
         for seen in self._all:
             _drop(seen)
 
     async def look(self) -> None:
-        """Ask all servers once, and choose the one to use."""
+        """Ask all servers, and choose the one to use. Callers at the same time share the answers.
+
+        A look that runs already may have asked before the caller saw a fault, so the caller waits for the next one too.
+        """
+        for _ in range(1 if self._looking is None else 2):
+            if self._looking is None:
+                self._looking = asyncio.create_task(self._look(), name="database-look")
+                self._looking.add_done_callback(self._looked)
+            await asyncio.shield(self._looking)
+
+    async def _look(self) -> None:
         await asyncio.gather(*(self._ask(seen) for seen in self._all))
         self._choose()
         used, told = self._all[self._current], self.counts.replication
@@ -181,6 +195,9 @@ class Servers:
             for seen in self._all
             if self.several or seen.replication
         }
+
+    def _looked(self, _: object) -> None:
+        self._looking = None
 
     def check(self) -> None:
         """Raise StoreUnavailable if the server in use was no healthy primary when it was last asked."""

@@ -139,6 +139,20 @@ async def test_a_server_that_is_killed_is_left_and_comes_back_as_no_writer(
     servers.close()
 
 
+async def test_many_that_look_at_once_do_not_mix_their_answers(pair: tuple[MariaDB, MariaDB], database: str) -> None:
+    servers = Servers([server_of(server, database) for server in pair])
+    try:
+        for _ in range(5):
+            await asyncio.gather(*(servers.look() for _ in range(20)))
+            assert [state for _, state in servers.states] == [ServerState(), ServerState()]
+        pair[0].run("SET GLOBAL read_only = ON")
+        late = asyncio.create_task(servers.look())
+        await asyncio.gather(servers.look(), late)
+        assert servers.current.port == pair[1].port
+    finally:
+        servers.close()
+
+
 async def test_with_no_healthy_primary_the_error_says_what_each_server_has(
     pair: tuple[MariaDB, MariaDB], database: str
 ) -> None:
