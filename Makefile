@@ -1,6 +1,6 @@
 # Every target installs what it needs. A fresh Debian needs only python3.11 and make.
 .DEFAULT_GOAL := help
-.PHONY: help install deb run demo gallery check test guides lint bench bench-agent bench-scale bench-abuse bench-find bench-tags sanitize soak soak-kills soak-agent loadtest hooks lock audit clean
+.PHONY: help install deb run demo gallery check test guides lint bench bench-agent bench-scale bench-abuse bench-find bench-tags sanitize soak cluster soak-kills soak-agent loadtest hooks lock audit clean
 BIN := .venv/bin
 # Compiled modules are kept, also where the environment says otherwise: the tests import some 500 in each process.
 export PYTHONDONTWRITEBYTECODE :=
@@ -122,6 +122,11 @@ soak-kills: SEED = 0
 soak-kills: THREADS = 1
 soak-kills: install ## Kill agents at random moments under load, and in their recovery, then compare every sum: KILLS=1000 SEED=0 THREADS=1 (a quarter of an hour)
 	$(BIN)/python -m tests.agent.journal.under_fire $(KILLS) $(SEED) $(THREADS)
+
+cluster: install ## Cause random faults on a Galera tier and on a primary with its replica: MINUTES=5 each, SEED=
+	@sh scripts/ensure-apt.sh mariadb-server galera-4 rsync redis-server haproxy
+	$(BIN)/python -m tests.soak --minutes $(MINUTES) --store galera $(if $(SEED),--seed $(SEED))
+	$(BIN)/python -m tests.soak --minutes $(MINUTES) --store replica $(if $(SEED),--seed $(SEED))
 
 soak-agent: MINUTES = 60
 soak-agent: install ## Run an agent under mixed load, bursts and outages, MINUTES=60: flat memory, exact ledger, empty spool

@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,19 +21,28 @@ _SMALL = (
     "--innodb-autoinc-lock-mode=2",
 )
 _QUICK = (
-    "evs.keepalive_period=PT0.2S;evs.inactive_check_period=PT0.1S;evs.suspect_timeout=PT1S;"
-    "evs.inactive_timeout=PT2S;gcache.size=16M"
+    "evs.keepalive_period=PT0.2S;evs.inactive_check_period=PT0.1S;evs.suspect_timeout=PT1S;evs.inactive_timeout=PT2S"
 )
-"""A node that does not answer is out after two seconds."""
+_SECONDS = 120.0
+_ATTEMPTS = 3
+_STATE = "wsrep_local_state_comment"
+_VIEW = f"SHOW GLOBAL STATUS WHERE Variable_name IN ('wsrep_cluster_conf_id', 'wsrep_cluster_size', '{_STATE}')"
 
 
 class Cluster:
     """Nodes of one cluster, all running. ``stop`` ends them; the files stay until the caller removes them."""
 
-    def __init__(self, folder: Path, size: int) -> None:
+    def __init__(self, folder: Path, size: int, *, quick: bool = True) -> None:
+        """With ``quick`` a node that does not answer is out after two seconds, and not after Galera's own times."""
         assert PROVIDER.exists(), f"{PROVIDER} not found: run make test, or apt-get install --yes galera-4"
         self._ports = [free_port() for _ in range(size)]
+        self._times = _QUICK if quick else ""
         self.nodes = [MariaDB(folder / f"node{number}", *self._options(number)) for number in range(size)]
+
+    @property
+    def mortal(self) -> list[MariaDB]:
+        """Those without any one of which the others go on."""
+        return self.nodes if len(self.nodes) > 2 else self.nodes[:1]
 
     def start(self) -> None:
         """Make the first node and start all. The others copy the first one's files when they join."""
@@ -44,17 +54,64 @@ class Cluster:
             node.folder.mkdir()
             self._let_rsync_write(node)
             node.start()
-        for node in self.nodes:
-            self.until_status(node, "wsrep_local_state_comment", "Synced")
-            self.until_status(node, "wsrep_cluster_size", str(len(self.nodes)))
+        self.until_whole()
 
-    def rejoin(self, node: MariaDB) -> None:
-        """Start a node that was killed. It says where it stood, as its unit does, and gets what it missed."""
+    def rejoin(self, node: MariaDB, *, empty: bool = False) -> None:
+        """Start a node that was ended, and again if it ends. It says where it stood and gets what it missed (IST).
+
+        With ``empty`` its files are gone, and it gets those of another node (SST).
+        """
+        for attempt in range(_ATTEMPTS):
+            if empty:
+                shutil.rmtree(node.folder)
+                node.folder.mkdir()
+            self._let_rsync_write(node)
+            try:
+                node.start(*([] if empty else [self._position(node)]))
+                break
+            except AssertionError:  # a node ends if the other one could not give it what it missed
+                if attempt == _ATTEMPTS - 1:
+                    raise
+                node.kill()
+        self.until_status(node, _STATE, "Synced")
+
+    @staticmethod
+    def _position(node: MariaDB) -> str:
         found = re.search(r"Recovered position: (\S+)", node.log_of("--wsrep-recover"))
         assert found is not None
-        self._let_rsync_write(node)
-        node.start(f"--wsrep-start-position={found[1]}")
-        self.until_status(node, "wsrep_local_state_comment", "Synced")
+        return f"--wsrep-start-position={found[1]}"
+
+    def until_whole(self) -> None:
+        """Return once all nodes have been synced members of one view for a second."""
+        since = end = time.monotonic()
+        while time.monotonic() < since + 1:
+            views = {node.run(_VIEW) for node in self.nodes}
+            told = dict(views.pop())
+            if views or told["wsrep_cluster_size"] != str(len(self.nodes)) or told[_STATE] != "Synced":
+                since = time.monotonic()
+            assert since < end + _SECONDS, f"not whole after {_SECONDS:g} s: {told}, {views}"
+            time.sleep(0.05)
+
+    def go_on(self, node: MariaDB) -> None:
+        """Let a node that stood still go on. It may have to join again."""
+        node.resume()
+        self.until_whole()
+
+    def isolate(self, node: MariaDB, *, alone: bool) -> None:
+        """Cut the node's lines to the others, or connect them again. Clients still reach it."""
+        node.run(f"SET GLOBAL wsrep_provider_options = 'gmcast.isolate={int(alone)}'")
+        if not alone:
+            self.until_whole()
+
+    def revive(self, last: MariaDB) -> None:
+        """All but this node were killed, so it takes no writes. It goes on alone, and the others join again."""
+        self.until_status(last, "wsrep_cluster_status", "non-Primary")
+        last.run("SET GLOBAL wsrep_provider_options = 'pc.bootstrap=YES'")
+        self.until_status(last, "wsrep_cluster_status", "Primary")
+        for node in self.nodes:
+            if not node.runs:
+                self.rejoin(node)
+        self.until_whole()
 
     def stop(self) -> None:
         """End all nodes."""
@@ -71,8 +128,10 @@ class Cluster:
     @staticmethod
     def until_status(node: MariaDB, name: str, wanted: str) -> None:
         """Return once the node's status variable has this value."""
+        end = time.monotonic() + _SECONDS
         while node.run(f"SHOW GLOBAL STATUS LIKE '{name}'")[0][1] != wanted:
-            pass
+            assert time.monotonic() < end, f"{name} is not {wanted}: {''.join(node.log[-30:])}"
+            time.sleep(0.02)
 
     @staticmethod
     def _let_rsync_write(node: MariaDB) -> None:
@@ -83,7 +142,8 @@ class Cluster:
     def _options(self, number: int) -> tuple[str, ...]:
         address = f"127.0.0.1:{self._ports[number]}"
         members = ",".join(f"127.0.0.1:{port}" for port in self._ports)
-        weight = 2 if number == 1 else 1  # so that this node goes on when the other of two is killed
+        # Of two, the second goes on when the other one is killed. Of three, any two go on.
+        weight = 2 if (number, len(self._ports)) == (1, 2) else 1
         return (
             *_SMALL,
             "--wsrep-on=ON",
@@ -92,7 +152,7 @@ class Cluster:
             "--wsrep-node-address=127.0.0.1",
             f"--wsrep-node-name=node{number}",
             f"--wsrep-provider-options=gmcast.listen_addr=tcp://{address};ist.recv_addr=127.0.0.1:{free_port()};"
-            f"pc.weight={weight};{_QUICK}",
+            f"pc.weight={weight};gcache.size=16M;{self._times}",
             "--wsrep-sst-method=rsync",
             f"--wsrep-sst-receive-address=127.0.0.1:{free_port()}",
             "--wsrep-slave-threads=2",
@@ -101,9 +161,9 @@ class Cluster:
 
 
 @contextmanager
-def cluster(folder: Path, size: int = 2) -> Iterator[Cluster]:
+def cluster(folder: Path, size: int = 2, *, quick: bool = True) -> Iterator[Cluster]:
     """A cluster that runs inside the block."""
-    made = Cluster(folder, size)
+    made = Cluster(folder, size, quick=quick)
     try:
         made.start()
         yield made

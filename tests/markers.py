@@ -16,6 +16,7 @@ PROGRAMS: Final = frozenset(
         *("tests.galera", "tests.replica_pair", "tests.agent.journal.under_fire"),
         "tests.proxies",
         "tests.redis_tier",
+        "tests.replication",
         *("tests.soak.rig", "tests.soak.soak", "loadtest.soak_agent", "loadtest.load", "quickstart.run", "subprocess"),
     }
 )

@@ -63,6 +63,11 @@ class RedisServer:
         assert self._process is not None, "it does not run"
         return self._process.pid
 
+    @property
+    def runs(self) -> bool:
+        """Whether there is a process."""
+        return self._process is not None
+
     async def kill(self) -> None:
         """kill -9."""
         await self.end(signal.SIGKILL)

@@ -1,8 +1,9 @@
-"""Two private Redis servers, one a replica of the other, and a Sentinel that promotes it."""
+"""Two private Redis servers, one a replica of the other, and sentinels that promote it."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,24 +19,24 @@ MASTER = "metrics"
 
 @dataclass
 class Tier:
-    """A primary, its replica, and a client of the sentinel."""
+    """A primary, its replica, and a client of the first sentinel."""
 
     primary: RedisServer
     replica: RedisServer
     sentinel: Any
-    port: int
-    """The sentinel's."""
+    ports: tuple[int, ...]
+    """The sentinels'."""
 
     @property
     def address(self) -> RedisAddress:
         """How a program finds the primary."""
-        return RedisAddress("", 0, PASSWORD, sentinels=(("127.0.0.1", self.port),), master=MASTER)
+        return RedisAddress("", 0, PASSWORD, sentinels=tuple(("127.0.0.1", port) for port in self.ports), master=MASTER)
 
     @property
     def environ(self) -> dict[str, str]:
         """The settings of a service that spills there."""
         return {
-            "REDIS_SENTINELS": f"127.0.0.1:{self.port}",
+            "REDIS_SENTINELS": ",".join(f"127.0.0.1:{port}" for port in self.ports),
             "REDIS_SENTINEL_MASTER": MASTER,
             "REDIS_PASSWORD": PASSWORD,
             "QUEUE_CONNECTION": "redis",
@@ -45,6 +46,30 @@ class Tier:
         """Return once the sentinel names this server."""
         while (await self.sentinel.sentinel_get_master_addr_by_name(MASTER))[1] != server.port:
             pass
+
+    async def settle(self, seconds: float = 2.0) -> None:
+        """Return once one has followed the other for so long, and the sentinel finds no fault. Both run.
+
+        ``primary`` is then the one that the sentinel names.
+        """
+        since = time.monotonic()
+        while time.monotonic() < since + seconds:
+            if not await self._settled():
+                since = time.monotonic()
+            await asyncio.sleep(0.1)
+
+    async def _settled(self) -> bool:
+        told = await self.sentinel.sentinel_master(MASTER)
+        if told["port"] != self.primary.port:
+            self.primary, self.replica = self.replica, self.primary
+            return False
+        with suppress(redis.RedisError, OSError):  # one of them is still being changed
+            info = await self.primary.client.info("replication")
+            if info["role"] == "master" and told["flags"] == "master":
+                if info.get("slave0", {}).get("state") == "online":
+                    return True
+                await self.replica.client.execute_command("REPLICAOF", "127.0.0.1", self.primary.port)
+        return False
 
     @staticmethod
     async def follow(server: RedisServer, primary: RedisServer) -> None:
@@ -60,38 +85,49 @@ class Tier:
 
 
 @asynccontextmanager
-async def redis_tier(folder: Path) -> AsyncIterator[Tier]:
-    """All three run inside the block."""
+async def redis_tier(folder: Path, sentinels: int = 1) -> AsyncIterator[Tier]:
+    """All of them run inside the block."""
     async with AsyncExitStack() as stack:
         own = {"masterauth": PASSWORD, "repl_diskless_sync_delay": "0"}
         primary = await stack.enter_async_context(redis_server(folder / "primary", **own))
         replica = await stack.enter_async_context(redis_server(folder / "replica", **own))
         await Tier.follow(replica, primary)
-        port = free_port()
-        config = folder / "sentinel.conf"
-        config.write_text(
-            f"port {port}\nbind 127.0.0.1\ndir {folder}\nprotected-mode no\n"
-            f"sentinel monitor {MASTER} 127.0.0.1 {primary.port} 1\n"
-            f'sentinel auth-pass {MASTER} "{PASSWORD}"\n'
-            f"sentinel down-after-milliseconds {MASTER} 500\nsentinel failover-timeout {MASTER} 2000\n"
-        )
-        with (folder / "sentinel.log").open("wb") as log:
-            process = await asyncio.create_subprocess_exec(
-                "redis-server", str(config), "--sentinel", stdout=log, stderr=log
-            )
-        stack.push_async_callback(process.wait)
-        stack.callback(process.kill)
-        sentinel = redis.asyncio.Redis(host="127.0.0.1", port=port, protocol=2)
-        stack.push_async_callback(sentinel.aclose)
-        made = Tier(primary, replica, sentinel, port)
-        async with asyncio.timeout(30):
-            while not await _knows_the_replica(sentinel):
-                assert process.returncode is None, (folder / "sentinel.log").read_text()
-        yield made
+        ports = tuple(free_port() for _ in range(sentinels))
+        clients = []
+        for port in ports:
+            config = _config(folder / f"sentinel{port}", port, primary.port, sentinels // 2 + 1)
+            with config.with_suffix(".log").open("wb") as log:
+                process = await asyncio.create_subprocess_exec(
+                    "redis-server", str(config), "--sentinel", stdout=log, stderr=log
+                )
+            stack.push_async_callback(process.wait)
+            stack.callback(process.kill)
+            clients.append(redis.asyncio.Redis(host="127.0.0.1", port=port, protocol=2))
+            stack.push_async_callback(clients[-1].aclose)
+        async with asyncio.timeout(60):
+            while not all([await _knows_all(client, sentinels - 1) for client in clients]):
+                pass
+        yield Tier(primary, replica, clients[0], ports)
 
 
-async def _knows_the_replica(sentinel: Any) -> bool:
+def _config(folder: Path, port: int, primary: int, quorum: int) -> Path:
+    """The file of a sentinel, which it writes anew."""
+    folder.mkdir()
+    config = folder / "sentinel.conf"
+    config.write_text(
+        f"port {port}\nbind 127.0.0.1\ndir {folder}\nprotected-mode no\n"
+        f"sentinel monitor {MASTER} 127.0.0.1 {primary} {quorum}\n"
+        f'sentinel auth-pass {MASTER} "{PASSWORD}"\n'
+        f"sentinel down-after-milliseconds {MASTER} 500\nsentinel failover-timeout {MASTER} 2000\n"
+    )
+    return config
+
+
+async def _knows_all(sentinel: Any, others: int) -> bool:
+    """Whether the sentinel knows the replica and the other sentinels."""
     try:
-        return bool(await sentinel.sentinel_slaves(MASTER))
+        return bool(await sentinel.sentinel_slaves(MASTER)) and (
+            len(await sentinel.sentinel_sentinels(MASTER)) == others
+        )
     except redis.RedisError:
         return False

@@ -1,5 +1,6 @@
-"""``python -m tests.soak [--minutes N] [--store mysql|duckdb] [--seed N] [--hold SECONDS]``: faults at random moments.
+"""``python -m tests.soak [--minutes N] [--store STORE] [--seed N] [--hold SECONDS]``: faults at random moments.
 
+The store is mysql, duckdb, or one without a single machine: galera or replica.
 Prints the seed, a line a fault and a summary; the exit code is 0 when all held.
 """
 
@@ -12,23 +13,32 @@ import time
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+from tests.galera import cluster
+from tests.replication import pair
 from tests.servers import MariaDB
-from tests.soak.faults import faults_of
+from tests.soak.faults import Table, faults_of, one_of
 from tests.soak.rig import Rig, on_duckdb, on_mysql
 from tests.soak.soak import Soak, Verdict
+from tests.soak.tier_faults import galera_faults, replica_faults
+from tests.soak.tiers import on_galera, on_replica
+
+PART_SECONDS = 300.0
+"""How long faults go on before all must come to rest and is compared."""
+STORES = ("mysql", "duckdb", "galera", "replica")
 
 
 def main() -> int:
     """Run one soak; 0 when all held."""
     parser = argparse.ArgumentParser(prog="soak", description=__doc__)
     parser.add_argument("--minutes", type=float, default=5.0, help="how long faults go on (5)")
-    parser.add_argument("--store", choices=("mysql", "duckdb"), default="mysql", help="the store (mysql)")
+    parser.add_argument("--store", choices=STORES, default="mysql", help="the store (mysql)")
     parser.add_argument("--seed", type=int, default=None, help="the same faults in the same order")
     parser.add_argument("--hold", type=float, default=10.0, help="the longest time that a fault lasts, in seconds (10)")
     given = parser.parse_args()
     seed = random.randrange(10**6) if given.seed is None else given.seed
     say(f"soak of {given.minutes:g} minutes on {given.store}, seed {seed}")
     with tempfile.TemporaryDirectory(prefix="fiesta-soak-") as folder:
+        Path(folder).chmod(0o755)  # a node of Galera copies files as nobody
         verdict = asyncio.run(soak(Path(folder), given.store, given.minutes, given.hold, seed))
     for line in verdict.lines():
         say(line)
@@ -36,30 +46,47 @@ def main() -> int:
 
 
 async def soak(folder: Path, store: str, minutes: float, hold: float, seed: int) -> Verdict:
-    """Faults chosen at random, each for a random time, with a random pause in between."""
+    """Faults chosen at random, each for a random time, with a random pause in between. Compares every few minutes."""
     async with AsyncExitStack() as stack:
-        rig = await _rig(stack, folder, store)
         dice = random.Random(seed)
-        table = faults_of(rig, dice)
+        rig, table = await _rig(stack, folder, store, dice)
         run = Soak(rig, seed, say)
         end = time.monotonic() + minutes * 60
-        async with run.under_load():
-            while time.monotonic() < end:
-                await asyncio.sleep(dice.choice((0.0, 0.2, 1.0, dice.uniform(0.0, 8.0))))
-                fault = table[dice.choice(sorted(table))]()
-                await run.strike(fault, dice.choice((0.0, 0.1, dice.uniform(0.0, 3.0), dice.uniform(0.0, hold), hold)))
-        return await run.judge()
+        while time.monotonic() < end and not run.verdict.faults:
+            part = min(end, time.monotonic() + PART_SECONDS)
+            async with run.under_load():
+                while time.monotonic() < part:
+                    await asyncio.sleep(dice.choice((0.0, 0.2, 1.0, dice.uniform(0.0, 8.0))))
+                    fault = one_of(table, dice)
+                    await run.strike(
+                        fault, dice.choice((0.0, 0.1, dice.uniform(0.0, 3.0), dice.uniform(0.0, hold), hold))
+                    )
+            await run.judge()
+        return run.verdict
 
 
-async def _rig(stack: AsyncExitStack, folder: Path, store: str) -> Rig:
+async def _rig(stack: AsyncExitStack, folder: Path, store: str, dice: random.Random) -> tuple[Rig, Table]:
+    """What runs, and the faults that it can have."""
+    if store == "galera":
+        nodes = stack.enter_context(cluster(folder / "galera", 3, quick=False))
+        nodes.nodes[0].run("CREATE DATABASE soak")
+        several = await stack.enter_async_context(on_galera(folder, nodes, "soak"))
+        return several.rig, galera_faults(several, nodes, dice)
+    if store == "replica":
+        servers = stack.enter_context(pair(folder / "pair"))
+        servers.primary.run("CREATE DATABASE soak")
+        several = await stack.enter_async_context(on_replica(folder, servers, "soak"))
+        return several.rig, replica_faults(several, servers, dice)
     if store == "duckdb":
-        return await stack.enter_async_context(on_duckdb(folder))
+        rig = await stack.enter_async_context(on_duckdb(folder))
+        return rig, faults_of(rig, dice)
     mariadb = MariaDB(folder / "mariadb", "--innodb-file-per-table=0")
     mariadb.install()
     mariadb.start()
     stack.callback(mariadb.stop)
     mariadb.run("CREATE DATABASE soak")
-    return await stack.enter_async_context(on_mysql(folder, mariadb, "soak", centrals=3, agents=2))
+    rig = await stack.enter_async_context(on_mysql(folder, mariadb, "soak", centrals=3, agents=2))
+    return rig, faults_of(rig, dice)
 
 
 def say(line: str) -> None:

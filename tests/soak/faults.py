@@ -8,37 +8,69 @@ from collections.abc import Callable
 from tests.soak.fault_servers import Fault, Step, redis_faults, sql_faults
 from tests.soak.rig import Host, Node, Rig
 
-_CENTRAL = ("central killed", "central restarted", "central stopped")
+PROXY = "proxy"
+"""What stands for the proxy among the processes that clients ask."""
+Table = dict[str, Callable[[], Fault]]
+"""What makes each fault, by name."""
 
 
-def faults_of(rig: Rig, dice: random.Random) -> dict[str, Callable[[], Fault]]:
+def faults_of(rig: Rig, dice: random.Random) -> Table:
     """Every fault that this rig can have, by name; what is hit is chosen when it is made."""
-    made: dict[str, Callable[[], Fault]] = {
-        "central killed": lambda: _ended(dice.choice(rig.nodes), signal.SIGKILL, "killed"),
-        "central restarted": lambda: _ended(dice.choice(rig.nodes), signal.SIGTERM, "restarted"),
-        "central stopped": lambda: _stopped(dice.choice(rig.nodes)),
-        "agent killed": lambda: _killed(dice.choice(rig.hosts)),
-    }
-    if rig.mariadb is None or rig.redis is None:
+    central = central_faults(rig, dice)
+    made = {**central, "agent killed": lambda: _killed(dice.choice(rig.hosts))}
+    if not rig.servers:
         return made
+    (mariadb,), (spill,) = rig.servers, rig.redis
     database = [
-        Fault("database killed", ("database",), *_thread(rig.mariadb.kill, rig.mariadb.start)),
-        Fault("database stopped", ("database",), *_thread(rig.mariadb.pause, rig.mariadb.resume)),
-        *sql_faults(rig.mariadb, rig.database),
+        Fault("database killed", ("database",), *on_thread(mariadb.kill, mariadb.start)),
+        Fault("database stopped", ("database",), *on_thread(mariadb.pause, mariadb.resume)),
+        *sql_faults(mariadb, rig.database),
     ]
     redis = [
-        Fault("redis killed", ("redis",), rig.redis.kill, rig.redis.start),
-        Fault("redis stopped", ("redis",), *_thread(rig.redis.pause, rig.redis.go_on)),
-        *redis_faults(rig.redis),
+        Fault("redis killed", ("redis",), spill.kill, spill.start),
+        Fault("redis stopped", ("redis",), *on_thread(spill.pause, spill.go_on)),
+        *redis_faults(spill),
     ]
     for fault in (*database, *redis):
         made[fault.name] = lambda fault=fault: fault  # type: ignore[misc]
     made["both killed"] = lambda: together(database[0], redis[0])
     made["both stopped"] = lambda: together(database[1], redis[1])
     made["database and redis"] = lambda: together(dice.choice(database), dice.choice(redis))
-    made["database and central"] = lambda: together(dice.choice(database), made[dice.choice(_CENTRAL)]())
-    made["redis and central"] = lambda: together(dice.choice(redis), made[dice.choice(_CENTRAL)]())
+    made["database and central"] = lambda: together(dice.choice(database), one_of(central, dice))
+    made["redis and central"] = lambda: together(dice.choice(redis), one_of(central, dice))
     return made
+
+
+def central_faults(rig: Rig, dice: random.Random) -> Table:
+    """Those of the processes of the service. What comes by the proxy may be at the one that is hit."""
+
+    def away(node: Node) -> tuple[str, ...]:
+        return (node.name, PROXY) if rig.proxy else (node.name,)
+
+    def ended(number: int, word: str) -> Fault:
+        node = dice.choice(rig.nodes)
+
+        async def begin() -> None:
+            code = await node.end(number)
+            assert code == (0 if number == signal.SIGTERM else -number), "".join(node.log[-20:])
+
+        return Fault(f"{node.name} {word}", away(node), begin, node.start)
+
+    def stopped() -> Fault:
+        node = dice.choice(rig.nodes)
+        steps = on_thread(lambda: node.signal(signal.SIGSTOP), lambda: node.signal(signal.SIGCONT))
+        return Fault(f"{node.name} stopped", away(node), *steps)
+
+    return {
+        "central killed": lambda: ended(signal.SIGKILL, "killed"),
+        "central restarted": lambda: ended(signal.SIGTERM, "restarted"),
+        "central stopped": stopped,
+    }
+
+
+def one_of(table: Table, dice: random.Random) -> Fault:
+    """Any fault of a table. In the order of their names, so that a seed gives the same ones."""
+    return table[dice.choice(sorted(table))]()
 
 
 def together(*faults: Fault) -> Fault:
@@ -56,23 +88,10 @@ def together(*faults: Fault) -> Fault:
     return Fault(" and ".join(fault.name for fault in faults), away, begin, end)
 
 
-def _ended(node: Node, number: int, word: str) -> Fault:
-    async def begin() -> None:
-        code = await node.end(number)
-        assert code == (0 if number == signal.SIGTERM else -number), "".join(node.log[-20:])
-
-    return Fault(f"{node.name} {word}", (node.name,), begin, node.start)
-
-
-def _stopped(node: Node) -> Fault:
-    steps = _thread(lambda: node.signal(signal.SIGSTOP), lambda: node.signal(signal.SIGCONT))
-    return Fault(f"{node.name} stopped", (node.name,), *steps)
-
-
 def _killed(host: Host) -> Fault:
     return Fault(f"{host.name} killed", (), host.kill, host.start)
 
 
-def _thread(*steps: Callable[[], object]) -> tuple[Step, ...]:
+def on_thread(*steps: Callable[[], object]) -> tuple[Step, ...]:
     """Blocking steps, run beside the clients."""
     return tuple(lambda step=step: asyncio.to_thread(step) for step in steps)

@@ -5,6 +5,7 @@ import json
 import random
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -55,6 +56,7 @@ class Load:
     """Some requests that were acknowledged, to be sent again at the end."""
     pulse: list[tuple[float, int]] = field(default_factory=list)
     """When the reader's name was acknowledged, and how often by then."""
+    pulses: int = 0
     answers: int = 0
 
     # --- what is sent
@@ -128,13 +130,22 @@ class Load:
 
     async def read(self, pause: float) -> None:
         """Writes a name and reads it: what was acknowledged is in the answer, or the answer says that some is not."""
-        count = 0
         while not self.over.is_set():
             await self._until_stored(self.single("soak.pulse", "counter", UNIT))
-            count += 1
-            self.pulse.append((time.monotonic(), count))
-            await self._read_pulse(count)
+            self.pulses += 1
+            self.pulse.append((time.monotonic(), self.pulses))
+            await self._read_pulse(self.pulses)
             await asyncio.sleep(pause)
+
+    async def watch(self, name: str, url: str) -> None:
+        """Asks a process whether it is ready, as a proxy does."""
+        while not self.over.is_set():
+            begun = time.monotonic()
+            with suppress(aiohttp.ClientError, TimeoutError, OSError):
+                async with self.http.get(f"{url}/ready", timeout=aiohttp.ClientTimeout(total=PATIENCE[1])) as answer:
+                    if answer.status == 200:
+                        self.times.ready(name, begun, time.monotonic(), await answer.text())
+            await asyncio.sleep(0.2)
 
     async def _read_pulse(self, count: int) -> None:
         node, url = self.dice.choice(list(self.nodes.items()))
@@ -181,6 +192,7 @@ class Load:
         if request.single and (text != _GAVE_UP or patience == PATIENCE[-1]):
             self.times.note(Attempt(begun, time.monotonic(), node, status, _message(text)))
         if status == 201:
+            self.times.wrote(time.monotonic())
             self.oracle.acknowledge(request.points)
             self._keep(request)
         elif status not in {0, 503}:

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from tests.agent.process import AgentProcess, an_agent, balance
 from tests.central import mysql_help, redis_help
 from tests.central.harness import Process, launch
 from tests.ports import free_port
+from tests.proxies import TLS, HAProxy, trusting
 from tests.redis_server import RedisServer, redis_server
 from tests.servers import MariaDB
 from tests.soak.packet import SAMPLES, packet
@@ -70,7 +71,8 @@ class Node:
 class Host:
     """An agent, and an application that sends to it. Killed and started again it goes on from its spool."""
 
-    def __init__(self, name: str, folder: Path, url: str, key: str) -> None:
+    def __init__(self, name: str, folder: Path, url: str, key: str, **more: str) -> None:
+        """``more`` are settings of the agent."""
         self.name = name
         self.prefix = f"soak.{name}"
         self.sent = 0
@@ -79,15 +81,17 @@ class Host:
         """Samples that were not in a spooled batch when the agent was killed."""
         self.kills = 0
         self._since_start = 0
-        self._settings = (folder, url, key)
+        self.counted = 0
+        """Packets of which the oracle knows."""
+        self._settings = (folder, url, key, {f"FIESTA_AGENT_{name}": text for name, text in more.items()})
         self._stack = AsyncExitStack()
         self._agent: AgentProcess | None = None
         self._sending = asyncio.Lock()
 
     async def start(self) -> None:
         """Start the agent over its folder."""
-        folder, url, key = self._settings
-        self._agent = await self._stack.enter_async_context(an_agent(folder, url, API_KEY=key))
+        folder, url, key, more = self._settings
+        self._agent = await self._stack.enter_async_context(an_agent(folder, url, around=more, API_KEY=key))
         self._since_start = 0
 
     async def kill(self) -> None:
@@ -141,15 +145,20 @@ class Host:
 
 @dataclass
 class Rig:
-    """All that runs. Without ``database`` central has the embedded store, and there is no Redis."""
+    """All that runs. Without ``servers`` central has the embedded store, and there is no Redis."""
 
     nodes: list[Node]
     hosts: list[Host]
     http: aiohttp.ClientSession
     key: str
-    mariadb: MariaDB | None = None
+    proxy: str = ""
+    """The address of a proxy before the nodes, if there is one."""
+    servers: Sequence[MariaDB] = ()
+    """The servers of the database. In the end each must have all."""
     database: str = ""
-    redis: RedisServer | None = None
+    redis: Sequence[RedisServer] = ()
+    until_applied: Callable[[], object] = lambda: None
+    """Returns once each server has what the others have."""
 
     async def ready(self) -> None:
         """Return when every process has all it needs and nothing waits in the spill."""
@@ -158,9 +167,14 @@ class Rig:
                 return
             await asyncio.sleep(0.1)
 
-    async def _at_rest(self, node: Node) -> bool:
+    async def said_by(self, node: Node) -> dict[str, Any]:
+        """What a process says of itself and of all that it needs."""
         async with self.http.get(f"{node.url}/ready") as answer:
-            body = await answer.json()
+            body: dict[str, Any] = await answer.json()
+        return body
+
+    async def _at_rest(self, node: Node) -> bool:
+        body = await self.said_by(node)
         spill = body.get("spill") or {"entries": 0}
         return bool(body["status"] == "ready" and spill["entries"] == 0)
 
@@ -172,34 +186,43 @@ async def on_mysql(
     """Some central processes and agents over a database and a Redis of their own."""
     async with redis_server(folder / "redis") as redis:
         environ = {**mysql_help.environ_of(mariadb, database), **redis_help.environ_of(redis.port)}
-        async with _running(folder, environ, centrals, agents) as rig:
-            rig.mariadb, rig.database, rig.redis = mariadb, database, redis
+        async with running(folder, [environ] * centrals, agents) as rig:
+            rig.servers, rig.database, rig.redis = [mariadb], database, [redis]
             yield rig
 
 
 @asynccontextmanager
 async def on_duckdb(folder: Path, *, agents: int = 1) -> AsyncIterator[Rig]:
     """One central process over the embedded store, and agents."""
-    async with _running(folder, {}, 1, agents) as rig:
+    async with running(folder, [{}], agents) as rig:
         yield rig
 
 
 @asynccontextmanager
-async def _running(folder: Path, environ: Mapping[str, str], centrals: int, agents: int) -> AsyncIterator[Rig]:
-    nodes = [Node(f"central{number}", folder / f"central{number}", environ) for number in range(centrals)]
+async def running(
+    folder: Path, environs: Sequence[Mapping[str, str]], agents: int, proxy: HAProxy | None = None
+) -> AsyncIterator[Rig]:
+    """A central process for each environment, and agents; agents send to the proxy if there is one."""
+    nodes = [Node(f"central{at}", folder / f"central{at}", environ) for at, environ in enumerate(environs)]
+    connector = aiohttp.TCPConnector(limit=0, ssl=trusting())
     async with (
         AsyncExitStack() as stack,
-        aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(12)) as http,
+        aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(12)) as http,
     ):
         for node in nodes:
             stack.push_async_callback(node.end, signal.SIGKILL)
             await node.start()
         key = await _new_key(http, nodes)
-        hosts = [Host(f"agent{at}", folder / f"spool{at}", nodes[at % centrals].url, key) for at in range(agents)]
+        urls, more = [node.url for node in nodes], {}
+        if proxy is not None:
+            stack.callback(proxy.stop)
+            proxy.start([node.url.removeprefix("http://") for node in nodes])
+            urls, more = [proxy.url], {"CA_FILE": str(TLS / "cert.pem")}
+        hosts = [Host(f"agent{at}", folder / f"spool{at}", urls[at % len(urls)], key, **more) for at in range(agents)]
         for host in hosts:
             stack.push_async_callback(host.close)
             await host.start()
-        yield Rig(nodes, hosts, http, key)
+        yield Rig(nodes, hosts, http, key, urls[0] if proxy else "")
 
 
 async def _new_key(http: aiohttp.ClientSession, nodes: list[Node]) -> str:

@@ -2,17 +2,21 @@
 
 import asyncio
 import random
+import re
 import signal
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from math import inf
 from typing import Final
 
+from redis import RedisError
+
 from protocol.numbers import UNIT
 from tests.soak.fault_servers import Fault
+from tests.soak.faults import PROXY, Table
 from tests.soak.load import Load
 from tests.soak.oracle import Sums
 from tests.soak.packet import SAMPLES, points
@@ -39,6 +43,8 @@ class Verdict:
     merged: int = 0
     """Merged histograms that were weighed at the end."""
     seconds: float = 0.0
+    pauses: dict[str, float] = field(default_factory=dict)
+    """The longest time without a write during each kind of fault."""
     faults: list[str] = field(default_factory=list)
 
     def lines(self) -> list[str]:
@@ -51,7 +57,16 @@ class Verdict:
             f" points and {self.samples} agent samples acknowledged; {self.load.answers} queries answered",
             f"single POSTs by status {dict(sorted(times.statuses.items()))}; those with 201: {waits}",
             *(f"  {count} times {reason}" for reason, count in reasons.most_common(12)),
-            f"longest stretch of 503 {times.longest_refusal:.1f} s; most entries in the spill {self.spilled}",
+            f"longest stretch of 503 {times.longest_refusal:.1f} s, without any write {times.longest_pause:.1f} s;"
+            f" most entries in the spill {self.spilled}",
+            f"ready between two 503s {len(times.wrong_ready)} times, for"
+            f" {max((seconds for _, seconds in times.wrong_ready), default=0):.1f} s at most",
+            *(
+                f"  {count} times {said}"
+                for said, count in Counter(said for said, _ in times.wrong_ready).most_common(9)
+            ),
+            "longest time without a write: "
+            + ", ".join(f"{kind} {seconds:.1f} s" for kind, seconds in sorted(self.pauses.items())),
             f"{len(oracle.certain)} names and series, {self.merged} merged histograms",
         ]
         return [
@@ -71,7 +86,7 @@ class Soak:
         self._rig = rig
         self._say = say
         self._begun = time.monotonic()
-        nodes = {node.name: node.url for node in rig.nodes}
+        nodes = {node.name: node.url for node in rig.nodes} | ({PROXY: rig.proxy} if rig.proxy else {})
         self.load = Load(rig.http, nodes, rig.key, random.Random(seed))
         self.verdict = Verdict(self.load)
         self._logs: dict[str, list[str]] = {}
@@ -80,6 +95,7 @@ class Soak:
     async def under_load(self) -> AsyncIterator[None]:
         """Clients and agents write inside the block; it ends when every request of theirs has its answer."""
         load, over = self.load, self.load.over
+        over.clear()
         async with asyncio.TaskGroup() as tasks:
             for _ in range(4):
                 tasks.create_task(load.write(load.any_single, 0.01))
@@ -87,12 +103,15 @@ class Soak:
             for number in range(2):
                 tasks.create_task(load.write_without_keys(f"soak.keyless.{number}", 0.02))
             tasks.create_task(load.read(0.1))
+            for node in self._rig.nodes:
+                tasks.create_task(load.watch(node.name, node.url))
             for host in self._rig.hosts:
                 tasks.create_task(host.send(over, 0.01))
             try:
                 yield
             finally:
                 over.set()
+        load.times.rest()
 
     async def strike(self, fault: Fault, seconds: float) -> None:
         """Let a fault last so long."""
@@ -100,6 +119,7 @@ class Soak:
         before, writes = len(times.failed), load.oracle.requests
         self._note_logs()
         begun = time.monotonic()
+        times.recent_pause = 0.0
         times.outages += [Outage(what, begun, inf) for what in fault.away]
         await fault.begin()
         await asyncio.sleep(seconds)
@@ -111,9 +131,12 @@ class Soak:
             *(Outage(what, begun, ended) for what in fault.away),
         ]
         self.verdict.struck += 1
+        kind = re.sub(r"\d", "", fault.name)
+        self.verdict.pauses[kind] = max(self.verdict.pauses.get(kind, 0.0), times.recent_pause)
         self._say(
             f"{begun - self._begun:7.1f} s  {fault.name} for {ended - begun:.1f} s: {load.oracle.requests - writes}"
-            f" requests acknowledged, {len(times.failed) - before} single POSTs were not"
+            f" requests acknowledged, {len(times.failed) - before} single POSTs were not,"
+            f" {times.recent_pause:.1f} s without a write"
         )
 
     async def judge(self) -> Verdict:
@@ -126,7 +149,8 @@ class Soak:
                     await host.settled()
                 await rig.ready()
         except TimeoutError:
-            verdict.faults.append(f"not at rest {REST_SECONDS:g} s after the last fault")
+            said = [await rig.said_by(node) for node in rig.nodes]
+            verdict.faults.append(f"not at rest {REST_SECONDS:g} s after the last fault: {said}")
             return verdict
         await load.send_again(load.kept)
         for host in rig.hosts:
@@ -166,16 +190,20 @@ class Soak:
             status = await host.status()
             if status["acknowledged"] != packets * SAMPLES or any(status["dropped"].values()):
                 self.verdict.faults.append(f"{host.name}: {host.sent} packets sent, its books say {status}")
-        self.verdict.samples += packets * SAMPLES
-        if packets:
-            for point in points(host.prefix):
-                oracle.count(point, packets)
+        self.verdict.samples += (packets - host.counted) * SAMPLES
+        for point in points(host.prefix) if packets > host.counted else ():
+            oracle.count(point, packets - host.counted)
+        host.counted = packets
 
     async def _look_at_tables(self) -> list[str]:
         """What the tables of the store say that is not so."""
         rig = self._rig
-        if rig.mariadb is not None:
-            return await asyncio.to_thread(self._table_faults, in_mariadb(rig.mariadb, rig.database))
+        if rig.servers:
+            await asyncio.to_thread(rig.until_applied)
+            found = [
+                await asyncio.to_thread(self._table_faults, in_mariadb(server, rig.database)) for server in rig.servers
+            ]
+            return [f"server {at}: {fault}" for at, faults in enumerate(found) for fault in faults]
         (node,) = rig.nodes
         await node.end(signal.SIGTERM)
         (path,) = node.folder.glob("*.duckdb")
@@ -195,14 +223,10 @@ class Soak:
 
     async def _look_at_spill(self) -> None:
         """How much is in the spill, where it can be asked."""
-        redis = self._rig.redis
-        if redis is None:
-            return
-        try:
-            async with asyncio.timeout(0.5):
-                self.verdict.spilled = max(self.verdict.spilled, await redis.client.xlen("fiesta:{spill}:groups"))
-        except Exception:  # it is away, which is what the soak is for
-            return
+        for redis in self._rig.redis:
+            with suppress(RedisError, TimeoutError, OSError):  # it is away, which is what the soak is for
+                async with asyncio.timeout(0.5):
+                    self.verdict.spilled = max(self.verdict.spilled, await redis.client.xlen("fiesta:{spill}:groups"))
 
     def _note_logs(self) -> None:
         for node in self._rig.nodes:
@@ -212,7 +236,24 @@ class Soak:
         """Lines of the logs that no fault may cause."""
         self._note_logs()
         lines: Iterable[str] = (line for log in self._logs.values() for line in log)
-        return [f"log: {line.strip()[:2000]}" for line in lines if any(word in line for word in _CRASHES)]
+        return [f"log: {line.strip()[-2000:]}" for line in lines if any(word in line for word in _CRASHES)]
+
+
+async def short_soak(
+    rig: Rig, table: Callable[[random.Random], Table], sequence: Sequence[tuple[str, float]], seed: int = 3
+) -> Verdict:
+    """These faults in this order, each for so many seconds, at seeded moments."""
+    dice = random.Random(seed)
+    faults = table(dice)
+    run = Soak(rig, seed, print)
+    async with run.under_load():
+        for name, seconds in sequence:
+            await asyncio.sleep(dice.uniform(0.0, 0.8))
+            await run.strike(faults[name](), seconds)
+        await asyncio.sleep(0.5)
+    verdict = await run.judge()
+    print(*verdict.lines(), sep="\n")
+    return verdict
 
 
 def _told(attempt: Attempt, begun: float) -> str:

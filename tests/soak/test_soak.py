@@ -1,15 +1,16 @@
 """The short soak: every kind of fault once, in a fixed order at seeded moments, on real processes under load."""
 
-import asyncio
-import random
+from functools import partial
 from pathlib import Path
 
+from tests.replication import pair
 from tests.servers import MariaDB
 from tests.soak.faults import faults_of
-from tests.soak.rig import Rig, on_duckdb, on_mysql
-from tests.soak.soak import Soak, Verdict
+from tests.soak.rig import on_duckdb, on_mysql
+from tests.soak.soak import short_soak
+from tests.soak.tier_faults import replica_faults
+from tests.soak.tiers import on_replica
 
-SEED = 3
 ON_MYSQL = (
     ("database killed", 0.5),
     ("redis killed", 0.3),
@@ -25,34 +26,37 @@ ON_MYSQL = (
     ("redis full", 0.5),
     ("database stopped", 0.2),
 )
+ON_REPLICA = (
+    ("primary killed, its replica behind", 0.0),
+    ("central killed", 0.0),
+    ("roles changed", 0.0),
+    ("redis primary killed", 0.0),
+    ("replica restarted", 0.5),
+)
 ON_DUCKDB = (("central killed", 0.0), ("agent killed", 0.0), ("central stopped", 0.5), ("central killed", 0.3)) * 2
-
-
-async def short(rig: Rig, sequence: tuple[tuple[str, float], ...]) -> Verdict:
-    dice = random.Random(SEED)
-    table = faults_of(rig, dice)
-    run = Soak(rig, SEED, print)
-    async with run.under_load():
-        for name, seconds in sequence:
-            await asyncio.sleep(dice.uniform(0.0, 0.8))
-            await run.strike(table[name](), seconds)
-        await asyncio.sleep(0.5)
-    verdict = await run.judge()
-    print(*verdict.lines(), sep="\n")
-    return verdict
 
 
 async def test_on_mysql_and_redis_what_was_acknowledged_is_stored_once(
     tmp_path: Path, mariadb: MariaDB, database: str
 ) -> None:
     async with on_mysql(tmp_path, mariadb, database) as rig:
-        verdict = await short(rig, ON_MYSQL)
+        verdict = await short_soak(rig, partial(faults_of, rig), ON_MYSQL)
     assert verdict.faults == []
     assert verdict.spilled > 0, "the spill was never used: this proved little"
 
 
 async def test_on_the_embedded_store_what_was_acknowledged_is_stored_once(tmp_path: Path) -> None:
     async with on_duckdb(tmp_path) as rig:
-        verdict = await short(rig, ON_DUCKDB)
+        verdict = await short_soak(rig, partial(faults_of, rig), ON_DUCKDB)
     assert verdict.faults == []
     assert verdict.samples > 0
+
+
+async def test_on_a_primary_and_its_replica_what_was_acknowledged_is_on_both(tmp_path: Path) -> None:
+    """The short form of ``make cluster``. That of its other tier is in tests/central/store/mysql/test_galera.py."""
+    with pair(tmp_path / "pair") as servers:
+        servers.primary.run("CREATE DATABASE soak")
+        async with on_replica(tmp_path, servers, "soak") as several:
+            verdict = await short_soak(several.rig, partial(replica_faults, several, servers), ON_REPLICA)
+    assert verdict.faults == []
+    assert verdict.spilled > 0, "the spill was never used: this proved little"

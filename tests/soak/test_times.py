@@ -48,3 +48,33 @@ def test_percentiles_leave_out_processes_that_were_away() -> None:
     times.note(Attempt(0, 50, "c", 201, ""))
     assert [times.percentile(part) for part in (0.5, 0.99, 1.0)] == [0.51, 1.0, 1.0]
     assert Times().percentile(0.5) == 0
+
+
+@pytest.mark.parametrize(
+    ("events", "wrong"),
+    [
+        ([("503", 1), ("ready", 2), ("503", 3)], [1.0]),
+        ([("503", 1), ("ready", 2), ("503", 3), ("503", 5)], [1.0, 3.0]),
+        ([("ready", 1), ("503", 2), ("503", 3)], []),
+        ([("503", 1), ("ready", 2), ("201", 3), ("503", 4)], []),
+        ([("503", 1), ("ready", 2)], []),
+    ],
+)
+def test_ready_between_two_503s_is_wrong(events: list[tuple[str, float]], wrong: list[float]) -> None:
+    times = Times()
+    for what, at in events:
+        if what == "ready":
+            times.ready("c", at - 0.5, at, "ready")
+        else:
+            times.note(Attempt(at - 0.5, at, "c", int(what), ""))
+    assert times.wrong_ready == [("c said ready", seconds) for seconds in wrong]
+
+
+def test_the_longest_time_without_a_write_leaves_out_rests() -> None:
+    times = Times()
+    for at in (1, 2, 5):
+        times.wrote(at)
+    times.rest()
+    times.wrote(50)
+    times.wrote(52)
+    assert times.longest_pause == 3

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
+from math import inf
 from typing import NamedTuple
 
 GRACE_SECONDS = 3.0
@@ -44,11 +45,36 @@ class Times:
     statuses: Counter[int] = field(default_factory=Counter)
     longest_refusal: float = 0.0
     """Seconds of the longest stretch in which no single POST got 201 and some got 503."""
+    longest_pause: float = 0.0
+    """Seconds of the longest time in which no client's write got 201."""
+    recent_pause: float = 0.0
+    """The same since somebody set it to 0."""
+    wrong_ready: list[tuple[str, float]] = field(default_factory=list)
+    """What processes said of being ready between two 503s, with no 201 between them, and seconds till the second."""
     _refused_since: float | None = None
+    _wrote: float | None = None
+    _refused_by: dict[str, float] = field(default_factory=dict)
+    _ready: dict[str, tuple[float, str]] = field(default_factory=dict)
+
+    def wrote(self, at: float) -> None:
+        """Some write got 201."""
+        pause = at - (at if self._wrote is None else self._wrote)
+        self.longest_pause, self.recent_pause = max(self.longest_pause, pause), max(self.recent_pause, pause)
+        self._wrote = at
+
+    def rest(self) -> None:
+        """Nobody writes for a while."""
+        self._wrote = None
+
+    def ready(self, central: str, begun: float, ended: float, said: str) -> None:
+        """A process was asked whether it is ready, and said that writes can be acknowledged."""
+        if begun > self._refused_by.get(central, inf):
+            self._ready.setdefault(central, (ended, said))
 
     def note(self, attempt: Attempt) -> None:
         """Count a single POST; they come in the order of their ends."""
         self.statuses[attempt.status] += 1
+        self._note_readiness(attempt)
         if attempt.status == 201:
             self._refused_since = None
             if not self._excused(attempt):
@@ -58,6 +84,17 @@ class Times:
         if attempt.status == 503:
             self._refused_since = attempt.begun if self._refused_since is None else self._refused_since
             self.longest_refusal = max(self.longest_refusal, attempt.ended - self._refused_since)
+
+    def _note_readiness(self, attempt: Attempt) -> None:
+        central = attempt.central
+        if attempt.status == 201:
+            self._refused_by.pop(central, None)
+            self._ready.pop(central, None)
+        elif attempt.status == 503 and attempt.said != NEW_KEY:
+            at, said = self._ready.get(central, (inf, ""))
+            if at < attempt.begun:
+                self.wrong_ready.append((f"{central} said {said}", attempt.ended - at))
+            self._refused_by.setdefault(central, attempt.ended)
 
     def unexcused(self) -> list[Attempt]:
         """Single POSTs that got no 201 while either of the two was up and so was the process that they went to."""

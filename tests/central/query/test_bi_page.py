@@ -122,7 +122,7 @@ async def test_the_views_of_series_say_what_the_api_says(mariadb: MariaDB, datab
 
 
 def test_no_other_page_has_sql_that_nobody_runs() -> None:
-    """test_mysql_api.py runs what operations.md grants, and test_restore.py what high-availability.md does."""
+    """test_mysql_api.py runs what operations.md grants; test_restore.py and replication.py what the other page does."""
     assert {page for page in pages() for block in blocks(page) if block.language == "sql"} == {
         "docs/bi.md",
         "docs/high-availability.md",

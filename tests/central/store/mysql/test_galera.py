@@ -5,6 +5,7 @@ import os
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,12 +19,22 @@ from tests.central.harness import Central, process, running
 from tests.central.mysql_help import commit_until_told, environ_of, opened, server_of
 from tests.central.store_help import TODAY, assert_levels_agree, group, name, plain, request
 from tests.galera import Cluster, cluster
+from tests.soak.soak import short_soak
+from tests.soak.tier_faults import galera_faults
+from tests.soak.tiers import on_galera
 
 GROUPS = 60
 MIDNIGHTS = 40
 BATCHES, BATCH = 120, 100
 KEY = "given-by-an-operator-0123456789abcdef"
 METRICS = 5
+FAULTS = (
+    ("node killed", 0.5),
+    ("upkeep", 0.0),
+    ("central killed", 0.0),
+    ("node isolated", 0.5),
+    ("node emptied", 0.0),
+)
 
 
 @pytest.fixture(scope="module")
@@ -182,6 +193,16 @@ async def test_a_killed_node_loses_nothing_and_is_used_again_once_it_is_back(nod
         nodes.until_applied(second)
 
 
+async def test_under_faults_what_two_services_acknowledge_is_on_every_node(
+    nodes: Cluster, shared: str, tmp_path: Path
+) -> None:
+    """The short form of ``make cluster``."""
+    async with on_galera(tmp_path, nodes, shared) as several:
+        verdict = await short_soak(several.rig, partial(galera_faults, several, nodes), FAULTS)
+    assert verdict.faults == []
+    assert verdict.samples > 0
+
+
 @asynccontextmanager
 async def chosen(nodes: Cluster, database: str) -> AsyncIterator[MySQLStore]:
     """A store that knows both nodes and goes back to the first as soon as it is healthy."""
@@ -197,6 +218,7 @@ async def test_a_node_without_its_cluster_is_away(nodes: Cluster, tmp_path: Path
     """The last test of this module: the nodes stay apart."""
     second, first = nodes.nodes
     first.run("CREATE DATABASE apart")
+    nodes.until_applied(second)
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(opened(second, "apart"))
         await store.ping()

@@ -1,0 +1,74 @@
+"""The service without a single machine: two processes behind HAProxy, several databases, Redis with sentinels."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.galera import Cluster
+from tests.proxies import HAProxy
+from tests.redis_tier import Tier, redis_tier
+from tests.replication import Pair
+from tests.servers import MariaDB
+from tests.soak.rig import Rig, running
+
+USER = "metrics"
+"""May not write where it is ``read_only``, as the pages say."""
+
+
+@dataclass
+class Several:
+    """A rig whose database is several servers, and what its faults need to know."""
+
+    rig: Rig
+    redis: Tier
+    writer: Callable[[], MariaDB]
+    """A server that takes writes now, as far as a test can choose one."""
+
+
+@asynccontextmanager
+async def on_galera(folder: Path, cluster: Cluster, database: str) -> AsyncIterator[Several]:
+    """Two processes that write to two different nodes."""
+    first, *others = cluster.nodes
+
+    def until_applied() -> None:
+        for node in cluster.nodes:
+            cluster.until_applied(node)
+
+    async with _several(folder, [cluster.nodes, [*others, first]], database) as made:
+        made.rig.until_applied = until_applied
+        made.writer = lambda: others[-1]
+        yield made
+
+
+@asynccontextmanager
+async def on_replica(folder: Path, pair: Pair, database: str) -> AsyncIterator[Several]:
+    """Two processes that write to the primary."""
+    async with _several(folder, [pair.servers] * 2, database) as made:
+        made.rig.until_applied = pair.until_applied
+        made.writer = lambda: pair.primary
+        yield made
+
+
+@asynccontextmanager
+async def _several(folder: Path, orders: Sequence[Sequence[MariaDB]], database: str) -> AsyncIterator[Several]:
+    """``orders`` are the servers as each process prefers them."""
+    server = orders[0][0]
+    server.run(f"CREATE USER IF NOT EXISTS {USER}@'%'")
+    server.run(f"GRANT ALL ON {database}.* TO {USER}@'%'")
+    server.run(f"GRANT REPLICA MONITOR ON *.* TO {USER}@'%'")
+    async with redis_tier(folder, sentinels=3) as tier:
+        environs = [
+            {
+                "DB_CONNECTION": "mysql",
+                "DB_HOSTS": ",".join(f"{server.host}:{server.port}" for server in order),
+                "DB_READ_HOSTS": f"{order[-1].host}:{order[-1].port}",
+                "DB_DATABASE": database,
+                "DB_USERNAME": USER,
+                **tier.environ,
+            }
+            for order in orders
+        ]
+        async with running(folder, environs, 1, HAProxy(folder / "proxy")) as rig:
+            rig.servers, rig.database, rig.redis = orders[0], database, [tier.primary, tier.replica]
+            yield Several(rig, tier, lambda: server)
