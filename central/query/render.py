@@ -58,6 +58,7 @@ class Notes(NamedTuple):
 
 
 _NO_NOTES: Final = Notes()
+_ENCODER: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 
 
 def render(
@@ -149,7 +150,7 @@ def _group(query: Query, line: Line) -> dict[str, Any]:
 
 def _dumped(head: Mapping[str, Any]) -> bytes:
     """An object as JSON, without its end."""
-    return json.dumps(head, separators=(",", ":"), ensure_ascii=False)[:-1].encode()
+    return _ENCODER.encode(head)[:-1].encode()
 
 
 _LABELS: Final = {"csv": _csv_line, "jsonl": _json_line}
@@ -160,7 +161,7 @@ def _drawn(
     query: Query, lines: Sequence[Line], summaries: Buckets, columns: Sequence[Values], not_whole: Column
 ) -> _Drawn:
     """Draw all windows with data, and those that ``fill`` adds."""
-    found = [_rows_of(summaries, line.key) for line in lines]
+    found = _rows_of(summaries, [line.key for line in lines])
     label_of = _LABELS.get(query.format)
     labels = [b"" if label_of is None else label_of(query, line) for line in lines]
     if query.fill is None:
@@ -188,17 +189,22 @@ def _drawn(
             drawn["before"][share] = label
         else:
             drawn["after"][share][-1:] = b"}"
-    return _Drawn([_text(drawn[share]) for share in shares], list(marks))
+    return _Drawn(_texts(drawn, shares), list(marks))
 
 
-def _rows_of(summaries: Buckets, metric_id: int) -> slice:
-    return slice(*np.searchsorted(summaries.metric_ids, (metric_id, metric_id + 1)).tolist())
+def _rows_of(summaries: Buckets, keys: Sequence[int]) -> list[slice]:
+    """The rows of each key."""
+    wanted = np.array(keys, dtype=np.int64)
+    firsts, ends = (np.searchsorted(summaries.metric_ids, wanted + after).tolist() for after in (0, 1))
+    return [slice(*edges) for edges in zip(firsts, ends, strict=True)]
 
 
-def _text(drawn: Column) -> memoryview:
+def _texts(drawn: Column, shares: Sequence[slice]) -> list[memoryview]:
+    """The text of each share of the rows."""
     places: npt.NDArray[np.uint8] = drawn.view(np.uint8)
-    text: memoryview = places[places != 0].data
-    return text
+    width = drawn.itemsize
+    parts = [places[share.start * width : share.stop * width] for share in shares]
+    return [part[part != 0].data for part in parts]
 
 
 def _marks(starts: Column, places: Column, columns: Sequence[Values], not_whole: Column) -> dict[str, Column]:
