@@ -358,14 +358,8 @@ async def test_a_second_process_on_the_file_is_told_clearly(store: DuckStore, tm
         "except StoreUnavailable as error:\n"
         "    print(error)\n"
     )
-    done = await asyncio.to_thread(
-        subprocess.run,
-        [sys.executable, "-c", code, str(tmp_path)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    done = await asyncio.to_thread(subprocess.run, command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.startswith("the store file cannot be opened:")
     assert "lock" in done.stdout
     await name(store, "still here")
