@@ -41,6 +41,7 @@ def drawing_endpoints() -> list[Endpoint]:
     )
     answers: Json = {"200": json_answer("The lines.", {"type": "array", "items": _LINE}, _EXAMPLE)}
     answers["200"]["content"]["text/csv"] = {"schema": _TEXT, "example": "orders,2026-02-15 00:00:00,12.0\r\n"}
+    answers["200"]["content"]["text/plain"] = {"schema": _TEXT, "example": "orders,1771113600,1771113660,60|12.0\n"}
     form = {
         "required": False,
         "content": {"application/x-www-form-urlencoded": {"schema": {"type": "object", "properties": _FIELDS}}},
