@@ -12,10 +12,12 @@ from central.store.base import Caps, CreatedNames, ListedName, Metric, NameDetai
 from central.store.mysql.connection import Connection
 from central.store.mysql.details import describe
 from central.store.mysql.pool import Pool, Readers
+from central.store.mysql.sql import GUARD_ALL
 from central.store.owners import claim, must_resolve
 
 LOCK: Final = "names"
 _CHUNK: Final = 1_000
+_NEXT_DELETED: Final = "SELECT id FROM deleted_metrics ORDER BY id LIMIT 1"
 DELETE_ROWS: Final = 5_000
 """How many rows of a deleted name one transaction removes."""
 _OWNED: Final = "metrics LEFT JOIN name_owners ON name_owners.metric_id = metrics.id"
@@ -64,8 +66,9 @@ class MySQLNames:
 
     async def purge(self) -> None:
         """See NameStore. After a failure, the next purge or upkeep removes the rest."""
-        while await self._writers.ask(_purge_some):
-            pass
+        while rows := await self._lookups.ask(lambda connection: connection.rows(_NEXT_DELETED)):
+            ((metric_id,),) = rows
+            await self._writers.change(lambda connection, gone=metric_id: _purge_some(connection, gone))  # type: ignore[misc]
 
 
 async def page(session: Connection, wanted: Page) -> list[ListedName]:
@@ -154,8 +157,15 @@ async def _mark_deleted(connection: Connection, name: str) -> bool:
     await connection.change("INSERT INTO deleted_metrics (id, name) VALUES (%s, %s)", (metric_id, name))
     await _delete_series(connection, metric_id)
     await _count_names(connection, key_id, -1)
-    await connection.run("UPDATE name_changes SET version = version + 1")
+    await change_version(connection)
     return True
+
+
+async def change_version(connection: Connection) -> None:
+    """Let no group be stored from now on whose names were resolved before. Call it last in a deletion."""
+    if connection.locks_reads_alone:
+        await connection.run(GUARD_ALL)
+    await connection.run("UPDATE name_changes SET version = version + 1")
 
 
 async def _delete_series(connection: Connection, metric_id: int) -> None:
@@ -172,17 +182,12 @@ async def _delete_series(connection: Connection, metric_id: int) -> None:
         await connection.change(f"DELETE FROM {table} WHERE metric_id = %s", (metric_id,))
 
 
-async def _purge_some(connection: Connection) -> bool:
-    """Remove some rows of a deleted name, each statement by itself. False if no deleted name has rows left."""
-    rows = await connection.rows("SELECT id FROM deleted_metrics ORDER BY id LIMIT 1")
-    if not rows:
-        return False
-    ((metric_id,),) = rows
+async def _purge_some(connection: Connection, metric_id: int) -> None:
+    """Remove some rows of a deleted name, or the note that they must be removed if none is left."""
     for table in _POINT_TABLES:
         if await connection.change(f"DELETE FROM {table} WHERE metric_id = %s LIMIT {DELETE_ROWS}", (metric_id,)):
-            return True
+            return
     await connection.change("DELETE FROM deleted_metrics WHERE id = %s", (metric_id,))
-    return True
 
 
 async def _count_names(connection: Connection, key_id: int, names: int) -> None:

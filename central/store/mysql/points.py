@@ -39,7 +39,7 @@ class MySQLPoints:
             rows: list[tuple[Any, ...]] = await self._readers.ask(
                 lambda connection, statement=statement: connection.rows(statement)  # type: ignore[misc]
             )
-            found.update(rows)
+            found.update((series_id, tags.decode()) for series_id, tags in rows)
         return found
 
 

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from central.store.mysql.connection import Connection
-from central.store.mysql.names import LOCK, take_lock
+from central.store.mysql.names import LOCK, change_version, take_lock
 from central.store.mysql.pool import Pool, Readers
+from central.store.mysql.sql import guard
 from central.store.series import (
     ANYTHING,
     FoundSeries,
@@ -178,6 +179,8 @@ async def _alive(connection: Connection, metric_ids: Iterable[int]) -> set[int]:
 
 
 async def _create(connection: Connection, made: Sequence[NewSeries], now: int) -> None:
+    if made and connection.locks_reads_alone:  # or another node could delete the name meanwhile
+        await connection.run(guard(made[0].metric_id))
     new_series = [f"({new.metric_id}, {_hash(new.tags)}, {_bytes(new.tags)}, FROM_UNIXTIME({now}))" for new in made]
     await _insert(connection, "series (metric_id, tags_hash, tags, created_at)", new_series)
     new_tags = [
@@ -209,7 +212,7 @@ async def _delete(connection: Connection, gone: NewSeries) -> bool:
     await connection.change("INSERT INTO deleted_metrics (id, name) VALUES (%s, '')", [series.id])
     if gone.tags != OVERFLOW:
         await _count(connection, Counter({_ALL: -1, gone.metric_id: -1}))
-    await connection.run("UPDATE name_changes SET version = version + 1")
+    await change_version(connection)
     return True
 
 

@@ -45,6 +45,9 @@ CREATE_SUMS: Final = tuple(
 """Creates the session's temporary tables that ``loads`` fills."""
 _JUDGES_AT_ONCE: Final = 10_000
 CHECK_NAMES: Final = "SELECT version FROM name_changes LOCK IN SHARE MODE"
+GUARD_ALL: Final = "UPDATE name_guards SET uses = uses + 1"
+"""A deletion changes all rows, and each group changes one of GUARDS. Nodes of a cluster see that these conflict."""
+GUARDS: Final = 256
 
 
 def inserts(lines: RowLines) -> list[str]:
@@ -106,6 +109,11 @@ def other_day(day: int, entries: Iterable[RequestId]) -> list[str]:
         return []
     days = f"'{day_text(day - 1)}','{day_text(day + 1)}'"
     return [f"SELECT COUNT(*) FROM request_ids WHERE id IN ({listed}) AND day IN ({days}) LOCK IN SHARE MODE"]
+
+
+def guard(number: int) -> str:
+    """UPDATE of one of the rows that a deletion changes too."""
+    return f"{GUARD_ALL} WHERE id = {number % GUARDS}"
 
 
 def judges(day: int, entries: Iterable[RequestId]) -> list[str]:

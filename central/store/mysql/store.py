@@ -358,6 +358,10 @@ async def _put_group(connection: Connection, group: Group, rows: RowLines, *, ag
     # id is a duplicate, the group is stored already. If not, no earlier attempt can store the group any more.
     statements = sql.request_ids(group.day, [RequestId(group.id, bytes(16), None)])
     # Lock the names' version. A process that deletes a name waits for this group, or this group sees the new version.
+    # Where that lock keeps out one node only, a row that both write decides, and comes first.
+    if connection.locks_reads_alone:
+        statements.append(sql.guard(group.id[0]))
+    at_version = len(statements)
     statements.append(sql.CHECK_NAMES)
     statements += sql.request_ids(group.day, group.ids)
     # A request's id is unique only within a day's partition. This statement finds an attempt before midnight.
@@ -382,7 +386,7 @@ async def _put_group(connection: Connection, group: Group, rows: RowLines, *, ag
         if error.at == 0 or error.code in AGAIN | NOT_LOADED or error.code == NO_PARTITION:
             raise
         raise Refused(f"the group was not stored: {error}") from error
-    ((version,),) = answers[1]
+    ((version,),) = answers[at_version]
     if other_days and answers[at_other_days][0][0]:
         raise Refused("a request in the group was stored on another day: look up its id again")
     if group.names_version is not None and version != group.names_version:

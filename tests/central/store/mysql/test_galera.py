@@ -5,19 +5,21 @@ import os
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from central.store.base import Group, Metric, Refused, StoreError, StoreUnavailable
+from central.store.base import Group, Metric, Refused, StaleNames, StoreError, StoreUnavailable
 from central.store.mysql import partitions
 from central.store.mysql.connection import Session, connect
+from central.store.mysql.reads import ReadFrom
 from central.store.mysql.servers import Servers
 from central.store.mysql.store import MySQLStore
 from tests.central.harness import Central, process, running
 from tests.central.mysql_help import commit_until_told, environ_of, opened, server_of
-from tests.central.store_help import TODAY, assert_levels_agree, group, name, plain, request
+from tests.central.store_help import TODAY, ask, assert_levels_agree, group, name, plain, request
 from tests.galera import Cluster, cluster
 from tests.soak.soak import short_soak
 from tests.soak.tier_faults import galera_faults
@@ -88,6 +90,22 @@ async def test_two_nodes_store_what_they_acknowledge(nodes: Cluster, shared: str
         await assert_levels_agree(two, [metric.id for metric in metrics], rows)
 
 
+async def test_a_query_at_another_node_has_what_was_acknowledged(nodes: Cluster, shared: str) -> None:
+    first, second = (server_of(node, shared) for node in nodes.nodes)
+    store = MySQLStore(Servers([first]), read_from=ReadFrom([second], 10))
+    try:
+        await store.open()
+        metric = await name(store, "a")
+        for number in range(GROUPS):
+            await store.commit(group([plain(metric, 1)], [request()]))
+            ((_, _, _, total, _, _),) = await ask(store, [metric.id])
+            assert total == number + 1
+        told = store.server_counts.replication
+        assert (told.reads, told.fallbacks, told.fault) == ({second.address: GROUPS}, 0, None)
+    finally:
+        await store.close()
+
+
 async def test_partitions_are_made_while_another_node_is_written_to(nodes: Cluster, shared: str) -> None:
     first, second = nodes.nodes
     async with opened(first, shared) as one, opened(second, shared) as two:
@@ -123,6 +141,62 @@ async def test_one_id_on_two_nodes_and_two_days_is_stored_once(nodes: Cluster, s
     nodes.until_applied(first)
     assert first.run("SELECT COUNT(*), COUNT(DISTINCT id) FROM request_judges", shared) == ((MIDNIGHTS, MIDNIGHTS),)
     assert first.run("SELECT COUNT(*) FROM metric_points", shared) == ((MIDNIGHTS,),)
+
+
+async def test_a_name_deleted_on_one_node_takes_no_more_points_from_another(nodes: Cluster, shared: str) -> None:
+    """The other node does not know of it yet: both threads that apply changes there wait for a lock."""
+    first, second = nodes.nodes
+    async with opened(first, shared) as one, opened(second, shared) as two:
+        metric = await name(one, "gone")
+        for number in range(2):
+            first.run(f"CREATE TABLE busy{number} (id INT PRIMARY KEY) ENGINE = InnoDB", shared)
+        nodes.until_applied(second)
+        late = replace(group([plain(metric, 1)], [request()]), names_version=await two.names.version())
+        with second.connect(shared) as other, other.cursor() as cursor:
+            cursor.execute("LOCK TABLES busy0 READ, busy1 READ")
+            for number in range(2):
+                first.run(f"INSERT INTO busy{number} VALUES (1)", shared)
+            assert await one.names.delete("gone")
+            storing = asyncio.create_task(commit_until_told(two, late))
+            commits = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE INFO = 'COMMIT'"
+            while not storing.done() and await asyncio.to_thread(second.run, commits) == ((0,),):
+                pass
+            cursor.execute("UNLOCK TABLES")
+        with pytest.raises(StoreError) as refused:
+            await storing
+        assert isinstance(refused.value, StaleNames) or "1213" in str(refused.value)
+        nodes.until_applied(second)
+        for table in ("metric_points", "rollup_minute", "rollup_hour", "request_judges"):
+            assert second.run(f"SELECT COUNT(*) FROM {table}", shared) == ((0,),)
+
+
+async def test_names_are_deleted_while_two_nodes_are_written_to(nodes: Cluster, shared: str) -> None:
+    """Each point that was acknowledged is there, or went with its name. None is left under a name that is gone."""
+    first, second = nodes.nodes
+    async with opened(first, shared) as one, opened(second, shared) as two:
+        metrics = [await name(one, f"m{number}") for number in range(METRICS)]
+        nodes.until_applied(second)
+        going = [await name(one, f"gone{number}") for number in range(8)]
+        version = await one.names.version()
+        groups = [[replace(each, names_version=version) for each in groups_of(going)] for _ in range(2)]
+        writing = [acknowledged(store, some) for store, some in zip((one, two), groups, strict=True)]
+        kept = [acknowledged(store, groups_of(metrics)) for store in (one, two)]
+
+        async def delete() -> None:
+            for number in range(len(going)):
+                assert await one.names.delete(f"gone{number}")
+                await one.names.purge()
+
+        deleting = asyncio.create_task(delete())
+        stored = await asyncio.gather(*kept, *writing)
+        await deleting
+        rows = [row for groups in stored[:2] for each in groups for row in each.rows]
+        nodes.until_applied(second)
+        for store in (one, two):
+            await assert_levels_agree(store, [metric.id for metric in metrics], rows)
+    for node in nodes.nodes:
+        orphans = "SELECT COUNT(*) FROM metric_points WHERE metric_id NOT IN (SELECT id FROM metrics)"
+        assert node.run(orphans, shared) == ((0,),)
 
 
 async def test_processes_that_start_at_once_on_two_nodes_migrate_in_turn(nodes: Cluster) -> None:
