@@ -1,6 +1,6 @@
 # Every target installs what it needs. A fresh Debian needs only python3.11 and make.
 .DEFAULT_GOAL := help
-.PHONY: help install deb run demo gallery check test guides lint bench bench-agent bench-scale bench-abuse bench-find bench-tags sanitize soak cluster soak-kills soak-agent loadtest hooks lock audit clean
+.PHONY: help install deb run demo gallery check test guides lint bench bench-agent bench-scale bench-abuse bench-find bench-readers bench-tags sanitize soak cluster soak-kills soak-agent loadtest hooks lock audit clean
 BIN := .venv/bin
 # Compiled modules are kept, also where the environment says otherwise: the tests import some 500 in each process.
 export PYTHONDONTWRITEBYTECODE :=
@@ -93,6 +93,10 @@ bench-scale: install ## Measure 100 million points in each store: queries, inges
 bench-find: install ## Measure Graphite's search of names over a million names in each store (about a minute)
 	@sh scripts/ensure-apt.sh mariadb-server
 	$(BIN)/python -m loadtest.bench_find
+
+bench-readers: install ## Measure lists, find and render over a thousand names in each store, and ingest beside them (about three minutes)
+	@sh scripts/ensure-apt.sh mariadb-server
+	$(BIN)/python -m loadtest.bench_readers
 
 bench-tags: install ## Measure percentiles, groups of tags and render over a million series in each store (about five minutes)
 	@sh scripts/ensure-apt.sh mariadb-server

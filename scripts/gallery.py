@@ -1,18 +1,27 @@
-"""``make gallery``: makes the pictures of docs/gallery.md, and the one of docs/page.md, from the data of ``make demo``.
+"""``make gallery``: makes the pictures of docs/gallery.md, and those of docs/page.md, from the data of ``make demo``.
 
-It starts a service of its own on a free port, fills it with the made-up week, and takes pictures of the page in a real
-browser and of the command line in a terminal.
+It starts a service and an agent of its own on free ports, fills the service with the made-up week and the agent with
+some traffic, and takes pictures of the page in a real browser and of the command line in a terminal. It takes two
+minutes, because the picture of the service's own rates shows the last one.
 """
 
 import asyncio
 import io
+import json
+import math
 import os
 import pty
+import random
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -21,7 +30,7 @@ from rich.console import Console
 from rich.text import Text
 
 from central.client import Client, Target
-from loadtest.servers import Server, central
+from loadtest.servers import Server, agent, central
 from quickstart.demo import batches, fill
 
 PICTURES: Final = Path(__file__).parents[1] / "docs" / "img" / "gallery"
@@ -37,6 +46,8 @@ class View(NamedTuple):
     scheme: str = "light"
     width: int = 1_180
     height: int = 1_000
+    seconds: float = 1.5
+    """How long after the page was loaded: a picture too early is seen by who looks at it."""
 
 
 VIEWS: Final = (
@@ -46,7 +57,8 @@ VIEWS: Final = (
     View("two-scales", "metrics?name=shop.orders,shop.revenue_eur&operation=sum&last=7d&window=1h", "dark"),
     View("errors", "metrics?name=shop.requests&operation=sum&group_by=host&tags=status:500&last=7d&window=1h"),
     View("phone", "metrics?name=shop.orders&operation=sum&last=7d&window=1h", "dark", 390, 1_300),
-    View("admin", "admin", height=760),
+    View("admin", "admin", height=770),
+    View("../page-service", "service", height=930, seconds=75),
 )
 COMMANDS: Final = {
     "terminal-day": "query shop.orders --window 1d --start -7d",
@@ -77,6 +89,43 @@ def _read(descriptor: int) -> bytes:
         return b""
 
 
+@contextmanager
+def busy(server: Server, folder: Path) -> Iterator[None]:
+    """Some traffic: an agent with timings and counters of a shop, a dashboard that asks, and a client with faults."""
+    over = threading.Event()
+    items = json.dumps({"metrics": [{"name": "live.requests", "type": "counter", "value": 1}, {"name": "-"}]})
+
+    def work(udp: int) -> None:
+        began = time.time()
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            while not over.wait(0.1):
+                wave = 1 + math.sin((time.time() - began) / 9)
+                for number in range(int(3 + 9 * wave)):
+                    line = f"live.checkout_ms:{40 + 60 * random.random() + number}|ms|#host:web-{number % 4}"  # noqa: S311
+                    sender.sendto(f"{line}\nlive.orders:1|c".encode(), ("127.0.0.1", udp))
+                if random.random() < 0.3:  # noqa: S311
+                    _ask(server, "/api/metrics/aggregate?name=shop.orders&operation=sum&window=1h&start=-1d&end=now")
+                if random.random() < 0.2:  # noqa: S311
+                    _ask(server, "/api/metrics/batch", items)
+
+    with agent(folder / "spool", server.url, server.key, {"FIESTA_AGENT_FLUSH_INTERVAL": "1"}) as (_, udp):
+        worker = threading.Thread(target=work, args=(udp,))
+        worker.start()
+        try:
+            yield
+        finally:
+            over.set()
+            worker.join()
+
+
+def _ask(server: Server, path: str, body: str | None = None) -> None:
+    """A request whose answer nobody needs."""
+    connection = HTTPConnection(server.url.removeprefix("http://"))
+    connection.request("GET" if body is None else "POST", path, body, {"X-API-Key": server.key})
+    connection.getresponse().read()
+    connection.close()
+
+
 async def take_page(browser: Browser, server: Server, view: View) -> None:
     """A picture of the page as somebody with the admin key sees it."""
     page = await browser.new_page(
@@ -86,9 +135,10 @@ async def take_page(browser: Browser, server: Server, view: View) -> None:
     key = page.get_by_label("API key")
     await key.fill(server.key)
     await key.press("Enter")
+    await page.wait_for_load_state("networkidle")
     await page.goto(f"{server.url}/#{view.address}")
     await page.wait_for_load_state("networkidle")
-    await page.wait_for_timeout(1_500)  # a picture too early is seen by who looks at it
+    await page.wait_for_timeout(view.seconds * 1_000)
     await page.screenshot(path=PICTURES / f"{view.file}.png")
     await page.close()
 
@@ -122,7 +172,8 @@ def main() -> None:
         week = list(batches(time.time()))
         client = Client(Target(server.url, server.key, ""))
         fill(client, week, lambda _: None)
-        asyncio.run(take_all(server, folder))
+        with busy(server, folder):
+            asyncio.run(take_all(server, folder))
     print(*sorted(path.relative_to(Path.cwd()) for path in PICTURES.iterdir()), sep="\n")
 
 

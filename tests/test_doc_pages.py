@@ -54,6 +54,11 @@ def test_every_link_leads_to_a_page_and_a_heading_that_are_there(page: str) -> N
             assert anchor in anchors(str(found.relative_to(ROOT))), f"{page} links to {target}"
 
 
+@pytest.mark.parametrize("page", [page for page in pages() if page.startswith("docs/readers/")])
+def test_the_page_for_a_kind_of_reader_fits_on_a_screen(page: str) -> None:
+    assert len((ROOT / page).read_text().splitlines()) <= 40
+
+
 FOLDERS = (
     *("agent", "central", "protocol", "runtime", "quickstart", "native", "migrations", "loadtest"),
     *("deploy", "systemd", "requirements", "scripts", "docs", "tests"),

@@ -5,6 +5,7 @@
 
 import { el } from "./dom.js";
 import { rowsOf, scaleOf, sidesOf, windowsOf } from "./grid.js";
+import { pinching } from "./pinch.js";
 import { areWide, looksOf, optionsOf } from "./plot.js";
 import { Readout, reading } from "./readout.js";
 import { moment } from "./time.js";
@@ -16,7 +17,7 @@ const AWAY = { left: -10, top: -10 };
 
 /**
  * `label` says what is shown, `height` is in pixels, `text` writes a value for the read-out, `least` is the smallest
- * top of the scale, `zoomed(from, to)` is called after a drag across the chart, `toggled(name)` when a line is hidden.
+ * top of the scale, `zoomed(from, to)` is called after a drag across the chart or a pinch, `toggled(name)` when a line is hidden.
  * `draw(data)` takes `series` of `{name, unit, points: [{at, value, partial}], hidden, before}` with rising times, `start`, `end` and
  * `step` in seconds, `zone`, `columns` or `fromZero`, and `now`: a window that ends after it is not whole yet, and a `partial` one neither.
  * Days of a clock change are an hour off `step`. `ages`: the latest values say how old they are. `sides`: a second scale where it helps.
@@ -39,7 +40,8 @@ export class Chart {
     this.node = el("figure", { class: "chart", "aria-label": label }, this.plot, this.readout.node);
     this.slider.addEventListener("input", () => this.#move(Number(this.slider.value)));
     this.slider.addEventListener("blur", () => this.#leave());
-    for (const kind of ["pointerdown", "pointermove"]) this.plot.addEventListener(kind, (event) => this.#touch(event));
+    const twoFingers = zoomed ? pinching(this.plot, { at: () => this.#place(), show: (from, to) => this.#show(from, to), done: zoomed }) : () => false;
+    for (const kind of ["pointerdown", "pointermove"]) this.plot.addEventListener(kind, (event) => twoFingers() || this.#touch(event));
     new ResizeObserver(() => this.#redraw()).observe(this.plot);
     new MutationObserver(() => this.#redraw()).observe(document.documentElement, { attributeFilter: ["data-theme"] });
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#redraw());
@@ -144,6 +146,18 @@ export class Chart {
     if (event.pointerType === "mouse" || !this.#plot) return;
     const { left, width } = this.#plot.over.getBoundingClientRect();
     this.#plot.setCursor({ left: Math.min(width, Math.max(0, event.clientX - left)), top: 10 });
+  }
+
+  /** The range that is drawn, and where. */
+  #place() {
+    const { left, width } = this.#plot.over.getBoundingClientRect();
+    return { start: this.#frame.start, end: this.#frame.end, left, width };
+  }
+
+  /** Draw what is there over another range, until the next answer. */
+  #show(start, end) {
+    Object.assign(this.#frame, { start, end });
+    this.#plot.setData(this.#frame.rows);
   }
 
   #read() {

@@ -112,8 +112,9 @@ export class Explore {
   async #start() {
     this.result.node.hidden = true;
     this.made.hidden = true;
+    const address = location.hash;
     const listed = await this.#list(LISTED, [["limit", "1"]]);
-    if (!listed || this.state.names.length) return;
+    if (!listed || this.state.names.length || location.hash !== address) return; // a new address is asked by itself
     const [found] = listed.data;
     this.first.hidden = Boolean(found);
     if (!found) this.#again(FIRST_LOOK_MS);

@@ -78,7 +78,7 @@ export class Result {
   #words(series, state, words) {
     const part = series.some(({ points }) => points.some(({ partial }) => partial));
     return [`Times: ${zoneName(state.zone)}.`, state.last && "Up to now, asked again every 10 s.", state.compare && state.last !== "all" && `Dotted: ${words}.`,
-      part && "Pale or dashed: a part of a window, which the range cuts or which has not ended.", "Drag across the chart to zoom in; go back in the browser to return."].filter(Boolean).join(" ");
+      part && "Pale or dashed: a part of a window, which the range cuts or which has not ended.", `${matchMedia("(pointer: coarse)").matches ? "Pinch the chart to zoom" : "Drag across the chart to zoom in"}; go back in the browser to return.`].filter(Boolean).join(" ");
   }
 
   #toggle(name) {

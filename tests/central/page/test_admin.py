@@ -117,6 +117,24 @@ async def test_the_last_admin_key_is_revoked_only_by_a_second_yes(site: Site) ->
             await page.get_by_role("button", name="Do it anyway").click()
 
 
+async def test_the_focus_stays_when_a_dialog_closes_or_its_row_goes(site: Site) -> None:
+    await site.central.new_key("query", name="page focus")
+    async with window(site, "/#admin", key=site.central.key) as page:
+        for name in ("Change page focus", "Rotate page focus", "Revoke page focus"):
+            button = page.get_by_role("button", name=name)
+            await button.focus()
+            await page.keyboard.press("Enter")
+            await expect(page.locator("dialog")).to_have_count(1)
+            await page.keyboard.press("Escape")
+            await expect(page.locator("dialog")).to_have_count(0)
+            await expect(button).to_be_focused()
+        await page.keyboard.press("Enter")
+        await page.get_by_role("button", name="Revoke it").focus()
+        await page.keyboard.press("Enter")
+        await expect(page.get_by_role("button", name="Revoke page focus")).to_have_count(0)
+        assert not await page.evaluate("document.activeElement === document.body")
+
+
 async def test_agents_and_retention_are_shown_beside_the_keys(site: Site) -> None:
     silent = {**AGENT, "host": "web-2", "state": "silent", "dropped": {"spool_full": 12_000}, "clock_ahead": -31.25}
     answer = {"success": True, "states": {"live": 1, "silent": 1, "stopped": 0}, "data": [AGENT, silent], "next": None}

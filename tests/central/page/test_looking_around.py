@@ -68,6 +68,57 @@ async def test_a_drag_zooms_in_and_the_browsers_back_returns(site: Site) -> None
             await expect(page).not_to_have_url(before)
 
 
+FIRST_NAME_COMES_LATE = """async () => {
+  const real = window.fetch;
+  const text = async () => '{"success":true,"data":[{"name":"big.number","type":"value"}],"next":null}';
+  const headers = new Headers({ 'Content-Type': 'application/json' });
+  let release;
+  window.fetch = (path, ...rest) => path === '/api/metrics?limit=1'
+    ? new Promise((answer) => { release = () => answer({ ok: true, status: 200, headers, text }); })
+    : real(path, ...rest);
+  location.hash = '#metrics';
+  while (!release) await new Promise((again) => { setTimeout(again, 10); });
+  location.hash = '#metrics?name=shop.refunds&operation=sum&last=1h&window=1m';
+  release(); // its answer is read before the page is told of the new address
+}"""
+
+
+async def test_an_address_holds_while_the_first_name_is_looked_for(site: Site) -> None:
+    async with window(site, "/#names") as page:
+        await page.locator(".names a").first.wait_for()
+        await page.evaluate(FIRST_NAME_COMES_LATE)
+        await expect(page.locator(".what")).to_have_text("sum of shop.refunds per minute")
+
+
+async def test_two_fingers_zoom_in_and_out_on_a_phone(site: Site) -> None:
+    async with window(site, ORDERS, width=390) as page:
+        chart = page.locator(".result .u-over")
+        fingers = await page.context.new_cdp_session(page)
+
+        async def pinch(*steps: tuple[float, float]) -> None:
+            """Two fingers go from place to place, as shares of the chart's width, and are lifted."""
+            await chart.scroll_into_view_if_needed()
+            box = await chart.bounding_box()
+            assert box is not None
+            kinds = ["touchStart", *["touchMove"] * (len(steps) - 1), "touchEnd"]
+            for kind, places in zip(kinds, [*steps, ()], strict=True):
+                points = [
+                    {"x": box["x"] + box["width"] * place, "y": box["y"] + box["height"] / 2, "id": number}
+                    for number, place in enumerate(places)
+                ]
+                await fingers.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+        await pinch((0.4, 0.6), (0.3, 0.7), (0.2, 0.8))
+        await expect(page.get_by_label("From", exact=True)).to_be_visible()
+        span = re.findall(r"(?:from|to)=[^&]*T\d\d:(\d\d)", page.url)
+        assert (int(span[1]) - int(span[0])) % 60 == pytest.approx(20, abs=2)
+        inner = page.url
+        await pinch((0.2, 0.8), (0.4, 0.6))
+        await expect(page).not_to_have_url(inner)
+        await page.go_back()
+        await expect(page).to_have_url(inner)
+
+
 async def test_the_period_before_lies_over_the_range(site: Site) -> None:
     ends = {"from": format_time(site.minute + 180), "to": format_time(site.minute + 360)}
     address = f"/#metrics?name=shop.orders&operation=max&window=1m&from={ends['from']}&to={ends['to']}&zone=utc"
@@ -201,14 +252,18 @@ async def test_the_keyboard_alone_leads_everywhere_and_the_focus_never_falls(
     """Tab through each part, with a look at what has the focus after each key; and leave what vanishes."""
     fallen = "document.activeElement === document.body"
     parts = {BOTH: (".result canvas", 14), "/#names": (".names a", 6), "/#service": ("#view-service dt", 5)}
-    for address, (ready, stops) in parts.items():
-        async with window(site, address, width=width, scheme=scheme) as page:
+    async with window(site, width=width, scheme=scheme) as page:
+        for address, (ready, stops) in parts.items():
+            await page.goto(site.central.url + address)
             await page.locator(ready).first.wait_for()
             await page.locator("#main").focus()
             for _ in range(stops):
                 await page.keyboard.press("Tab")
                 assert not await page.evaluate(fallen)
             assert await page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+        await page.get_by_role("button", name="Forget it").focus()
+        await page.keyboard.press("Enter")
+        await expect(page.locator("#main")).to_be_focused()
     async with window(site, BOTH, width=width, scheme=scheme) as page:
         for remove in ("shop.refunds", "shop.orders"):
             await page.get_by_role("button", name=f"Remove {remove}").focus()
@@ -223,7 +278,3 @@ async def test_the_keyboard_alone_leads_everywhere_and_the_focus_never_falls(
         await expect(page.get_by_label("From", exact=True)).to_be_hidden()
         await page.keyboard.press("Shift")
         await page.wait_for_function(f"!({fallen})")
-    async with window(site, "/#service", width=width, scheme=scheme) as page:
-        await page.get_by_role("button", name="Forget it").focus()
-        await page.keyboard.press("Enter")
-        await expect(page.locator("#main")).to_be_focused()

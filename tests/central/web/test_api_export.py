@@ -65,11 +65,12 @@ async def test_a_file_is_gone_from_the_service_once_it_is_sent(tmp_path: Path) -
     assert not left_in(tmp_path)
 
 
-async def test_the_command_writes_a_file(central: Central, tmp_path: Path) -> None:
+@pytest.mark.parametrize("window", ["1d", "raw"])
+async def test_the_command_writes_a_file(central: Central, tmp_path: Path, window: str) -> None:
     await central.counter("shop.a")
     file = tmp_path / "shop.parquet"
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "central", "export", "shop.*", "--start", "-1d", "-o", str(file)),
+        *(sys.executable, "-m", "central", "export", "shop.*", "--start", "-1d", "--window", window, "-o", str(file)),
         env={"METRICS_URL": central.url, "METRICS_KEY": (await central.new_key("query"))[1]},
         stderr=asyncio.subprocess.PIPE,
     )

@@ -1,0 +1,176 @@
+"""What dashboards and the page ask, and ingest beside it: ``python -m loadtest.bench_readers duckdb|mysql [...]``.
+
+A thousand names have a point for each minute of the last day, put there past the API. A real process of the service is
+asked over HTTP, one request at a time. Then single POSTs come at a fixed rate: alone, and beside a reader that asks
+the same again as soon as it is answered.
+"""
+
+import asyncio
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, NamedTuple
+from urllib.parse import quote
+
+from central.store.base import Caps, NewName, Row
+from central.store.duck.store import DuckStore
+from central.store.mysql.store import MySQLStore
+from loadtest import paced
+from loadtest.bench_tags import Store, answer_of, opened, put
+from loadtest.report import Line, show
+from loadtest.servers import Server, central, cpu_seconds
+from protocol.numbers import UNIT
+from tests.central.mysql_help import environ_of, server_of
+from tests.servers import MariaDB
+
+HOUR, DAY = 3_600, 86_400
+NAMES: Final = 1_000
+DATABASE: Final = "bench_readers"
+TIMES: Final = 40
+RATE, SECONDS, CONNECTIONS = 100, 8.0, 16
+AT_MOST: Final = 2.0
+
+
+class Question(NamedTuple):
+    """A request, the most that its p95 may take in milliseconds, and something that its answer must contain."""
+
+    what: str
+    goal: int
+    target: str
+    content: bytes
+
+
+def questions(end: int) -> list[Question]:
+    """What is asked; ``end`` is the end of the data."""
+
+    def render(target: str) -> str:
+        return f"/graphite/render?format=json&target={quote(target)}&from={end - DAY}&until={end}"
+
+    fifty = "shop.h0[0-4]?.orders"
+    return [
+        Question(
+            f"the list of {NAMES:,} names with their last day", 1_000,
+            f"/api/metrics?match=shop.*.*&limit={NAMES}&details=true&sparkline=24h", b"shop.h999.orders",
+        ),
+        Question("find: all leaves of a name", 50, "/graphite/metrics/find?query=shop.h042.orders.*", b"avg"),
+        Question("find: 1,000 nodes", 50, "/graphite/metrics/find?query=shop.*", b"h999"),
+        Question("render: 50 lines, a day by minute", 150, render(f"{fifty}.avg"), b"shop.h049"),
+        Question("render: the sum of 50 lines", 150, render(f"sumSeries({fifty}.avg)"), b"sumSeries"),
+        Question("render: 50 lines by tenths", 150, render(f"summarize({fifty}.avg,'10min','avg')"), b"shop.h049"),
+    ]  # fmt: skip
+
+
+async def fill(store: Store, end: int) -> None:
+    """Put the data into an empty store."""
+    names = [f"shop.h{number:03}.orders" for number in range(NAMES)]
+    metrics = await store.names.resolve([NewName(name, "value", 1) for name in names], Caps(1 << 40, 1 << 40), end)
+    ids = [metrics[name].id for name in names]
+    for hour in range(end - DAY, end, HOUR):
+        minutes = range(hour, hour + HOUR, 60)
+        rows = (Row(key, at, (at + key) % 977 * UNIT, None, None, None) for at in minutes for key in ids)
+        await put(store, rows, end)
+
+
+async def measure(server: Server, database: int | None, asked: list[Question]) -> list[Line]:
+    """p50, p95 and CPU of each question; then p99 of ingest beside some, as a ratio to alone."""
+    lines = list[Line]()
+    host = server.url.removeprefix("http://")
+    for what, goal, target, content in asked:
+        assert content in await asyncio.to_thread(answer_of, server, target), what
+        request = f"GET {target} HTTP/1.1\r\nHost: {host}\r\nX-API-Key: {server.key}\r\n\r\n".encode()
+        before = cost_of(server, database)
+        result = await paced.closed_loop(server.url, [request] * TIMES, connections=1)
+        cost = (cost_of(server, database) - before) / TIMES * 1_000
+        p50, p95 = result.percentile(0.5), result.percentile(0.95)
+        right = result.statuses[200] == TIMES
+        text = f"{p50:.1f}, {p95:.1f}, {cost:.1f} ms"
+        lines.append((f"{what}: p50, p95, CPU", f"{goal} ms", text, right and p95 <= goal))
+    for question in (asked[0], asked[2], asked[3]):
+        alone = await ingest(server)
+        with reading(server, question.target):
+            beside = await ingest(server)
+        ratio = beside.percentile(0.99) / alone.percentile(0.99)
+        text = f"{alone.percentile(0.99):.1f} -> {beside.percentile(0.99):.1f} ms ({ratio:.1f})"
+        stored = beside.statuses[201] == int(RATE * SECONDS)
+        goal_text = f"at most {AT_MOST:g} times"
+        lines.append((f"p99 of ingest beside {question.what}", goal_text, text, stored and ratio <= AT_MOST))
+    return lines
+
+
+def cost_of(server: Server, database: int | None) -> float:
+    """Processor time of the service and its database so far. It hardly depends on what else the machine does."""
+    return server.cpu_seconds() + (0.0 if database is None else cpu_seconds(database))
+
+
+async def ingest(server: Server) -> paced.Result:
+    """Single POSTs at a fixed rate."""
+    request = paced.post(server.url, "/api/metrics/counter", server.key, b'{"name":"a","value":1}')
+    return await paced.paced(server.url, request, rate=RATE, seconds=SECONDS, connections=CONNECTIONS)
+
+
+@contextmanager
+def reading(server: Server, target: str) -> Iterator[None]:
+    """A reader in a process of its own, of low priority: what it costs the service is measured, not what it costs."""
+    command = ["nice", sys.executable, "-m", "loadtest.bench_readers", "read", server.url, server.key, target]
+    reader = subprocess.Popen(command, stdout=subprocess.PIPE)
+    try:
+        assert reader.stdout is not None
+        assert reader.stdout.readline(), "the reader was not answered"
+        yield
+        assert reader.poll() is None, "the reader ended by itself"
+    finally:
+        reader.kill()
+        reader.wait()
+
+
+def read(url: str, key: str, target: str) -> None:
+    """Ask until killed. Writes a line once it is answered."""
+    while True:
+        answer_of(Server(url, 0, key), target)
+        print("answered", flush=True)
+
+
+@contextmanager
+def serving(store: str, folder: Path, end: int) -> Iterator[tuple[Server, int | None]]:
+    """The service on a store with the data, and the id of the database's process if it has one."""
+
+    async def make(built: Store) -> None:
+        async with opened(built) as made:
+            await fill(made, end)
+
+    if store == "duckdb":
+        asyncio.run(make(DuckStore(folder)))
+        with central(folder) as server:
+            yield server, None
+        return
+    mariadb = MariaDB(folder / "mariadb", "--innodb-buffer-pool-size=1G")
+    mariadb.install()
+    mariadb.start()
+    try:
+        mariadb.run(f"CREATE DATABASE {DATABASE}")
+        asyncio.run(make(MySQLStore(server_of(mariadb, DATABASE))))
+        with central(folder / "data", environ_of(mariadb, DATABASE)) as server:
+            yield server, mariadb.pid
+    finally:
+        mariadb.stop()
+
+
+def main() -> int:
+    """Print a table for each store; 1 where a goal is missed."""
+    if sys.argv[1:2] == ["read"]:
+        read(*sys.argv[2:])
+    good, end = True, int(time.time()) // HOUR * HOUR
+    for store in sys.argv[1:] or ("duckdb", "mysql"):
+        with tempfile.TemporaryDirectory() as folder, serving(store, Path(folder), end) as (server, database):
+            lines = asyncio.run(measure(server, database, questions(end)))
+        show(f"{store}: readers over {NAMES:,} names", lines)
+        good = good and all(holds is not False for *_, holds in lines)
+    return int(not good)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
