@@ -10,11 +10,11 @@ static_assert(MAX_VALUE_BUCKET <= INT16_MAX, "a noted bucket fits");
 /* Makes counts for the buckets from low to high, with those so far, and a quarter more on each side that grows. */
 static int count_between(struct buckets *buckets, int32_t low, int32_t high, size_t *bytes)
 {
-    size_t had = buckets->noted ? NOTED_BYTES : 0;
+    size_t had = 0;
     if (buckets->counts)
         had = (size_t)(buckets->last - buckets->first + 1) * sizeof *buckets->counts;
     int32_t more = (high - low) / 4 + 8;
-    struct buckets made = {.first = low - more, .last = high + more};
+    struct buckets made = {.noted = buckets->noted, .first = low - more, .last = high + more, .samples = buckets->samples};
     if (buckets->counts && low >= buckets->first)
         made.first = buckets->first;
     if (buckets->counts && high <= buckets->last)
@@ -32,10 +32,9 @@ static int count_between(struct buckets *buckets, int32_t low, int32_t high, siz
         return -1;
     if (buckets->counts != NULL)
         memcpy(made.counts + (buckets->first - made.first), buckets->counts, had);
-    for (uint32_t sample = 0; buckets->counts == NULL && sample < buckets->samples; sample++)
-        made.counts[buckets->noted[sample] - made.first]++;
-    free_buckets(buckets);
+    free(buckets->counts);
     *buckets = made;
+    count_noted(buckets);
     *bytes += size - had;
     assert(*bytes <= MAX_BUCKETS_BYTES);
     return 1;
@@ -96,6 +95,7 @@ size_t encode_buckets(struct buckets *buckets, unsigned char *bytes)
     assert(bytes != NULL);
     struct writer writer = write_histogram(bytes, 1);
     if (buckets->counts != NULL) {
+        count_noted(buckets);
         for (int32_t bucket = buckets->first; bucket <= buckets->last; bucket++)
             if (buckets->counts[bucket - buckets->first] != 0)
                 put_entry(&writer, bucket, buckets->counts[bucket - buckets->first]);

@@ -1,5 +1,6 @@
-/* How the values of a timing are spread (native/protocol/histogram.h). The first samples are noted one by one. When they
- * are many, there is a count for each bucket from the smallest to the largest. Knows nothing of Python.
+/* How the values of a timing are spread (native/protocol/histogram.h). Samples are noted one by one. When they are many,
+ * there is a count for each bucket from the smallest to the largest, and what is noted is added to the counts together:
+ * so the processor waits for many of them at once, where they are not in its cache. Knows nothing of Python.
  */
 #ifndef FIESTA_BUCKETS_H
 #define FIESTA_BUCKETS_H
@@ -13,8 +14,8 @@ enum {
 };
 
 struct buckets {
-    int16_t *noted; /* NULL before the first sample, and when there are counts */
-    uint32_t *counts; /* of the buckets from first to last; NULL while samples are noted */
+    int16_t *noted; /* not in the counts yet; NULL before the first sample, and when the first ones were too many */
+    uint32_t *counts; /* of the buckets from first to last; NULL while all samples are noted */
     int32_t first, last;
     uint32_t samples; /* how many are noted */
 };
@@ -27,30 +28,43 @@ int make_room(struct buckets *buckets, int32_t low, int32_t high, int64_t sample
 static inline int reserve_buckets(
     struct buckets *buckets, int32_t low, int32_t high, int64_t samples, size_t *bytes)
 {
-    assert(low <= high && samples > 0);
+    assert(low <= high);
+    assert(samples > 0);
     if (buckets->counts != NULL ? low >= buckets->first && high <= buckets->last
                                 : buckets->noted != NULL && buckets->samples + samples <= NOTED)
         return 1;
     return make_room(buckets, low, high, samples, bytes);
 }
 
+/* Adds what is noted to the counts, which there must be. */
+static inline void count_noted(struct buckets *buckets)
+{
+    assert(buckets->counts != NULL && buckets->samples <= NOTED);
+    assert(buckets->noted != NULL || buckets->samples == 0);
+    for (uint32_t sample = 0; sample < buckets->samples; sample++)
+        buckets->counts[buckets->noted[sample] - buckets->first]++;
+    buckets->samples = 0;
+}
+
 /* Counts a sample. There must be room for it. */
 static inline void add_to_bucket(struct buckets *buckets, int32_t bucket)
 {
     assert(bucket >= -MAX_VALUE_BUCKET && bucket <= MAX_VALUE_BUCKET);
-    if (buckets->counts != NULL) {
-        assert(bucket >= buckets->first && bucket <= buckets->last);
+    assert(buckets->counts == NULL || (bucket >= buckets->first && bucket <= buckets->last));
+    if (buckets->noted == NULL) {
         buckets->counts[bucket - buckets->first]++;
-    } else {
-        assert(buckets->noted != NULL && buckets->samples < NOTED);
-        buckets->noted[buckets->samples++] = (int16_t)bucket;
+        return;
     }
+    if (buckets->samples == NOTED)
+        count_noted(buckets);
+    buckets->noted[buckets->samples++] = (int16_t)bucket;
 }
 
 /* Whether there is no sample. */
 static inline int no_buckets(const struct buckets *buckets)
 {
-    assert(buckets->noted == NULL || buckets->counts == NULL);
+    assert(buckets->noted != NULL || buckets->samples == 0);
+    assert(buckets->samples <= NOTED);
     return buckets->noted == NULL && buckets->counts == NULL;
 }
 

@@ -4,6 +4,7 @@ import errno
 import gc
 import socket
 import weakref
+from collections import Counter
 from collections.abc import Callable
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -358,3 +359,17 @@ def test_a_core_without_room_for_buckets_leaves_lines_and_begins_anew() -> None:
     core.feed(b"n999:1:2|ms")
     ((*_, histogram),) = core.take()[0]
     assert histogram == encode({bucket_of(UNIT): UNIT, bucket_of(2 * UNIT): UNIT})
+
+
+@pytest.mark.parametrize("first", [1, 64, 65])
+@pytest.mark.parametrize("more", [0, 1, 63, 64, 65, 200])
+def test_a_histogram_has_every_sample_however_many_came_at_once(first: int, more: int) -> None:
+    """Samples are noted 64 at a time, and the range of what is counted grows meanwhile."""
+    core = a_core(lambda name, tail: (10**12, name, True))
+    values = [number * number % 9_973 - 500 for number in range(first + more)]
+    core.feed(b"t:" + b":".join(b"%d" % value for value in values[:first]) + b"|ms")
+    for value in values[first:]:
+        core.feed(b"t:%d|ms" % value)
+    ((*_, histogram),) = core.take()[0]
+    counted = Counter(bucket_of(value * UNIT) for value in values)
+    assert histogram == encode({bucket: samples * UNIT for bucket, samples in counted.items()})
