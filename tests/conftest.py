@@ -13,10 +13,16 @@ from tests.markers import ProgramWatch, mark
 from tests.servers import MariaDB
 
 WATCH = pytest.StashKey[ProgramWatch]()
+MEASURED = ("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG")
+"""With one of these variables, coverage measures each Python that is started."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[WATCH] = ProgramWatch()
+    if hasattr(config, "workerinput"):
+        # This process is measured. The programs that its tests start are not: that would cost half of their time again.
+        for name in MEASURED:
+            os.environ.pop(name, None)
     # How long an example takes depends on what else the machine does.
     settings.register_profile("any machine", deadline=None)
     settings.load_profile("any machine")
