@@ -42,8 +42,11 @@ def decode_histograms(histograms: list[bytes], /) -> tuple[bytes, bytes, bytes]:
     Raises ValueError for bytes that are no histogram, OverflowError where a histogram weighs more than 63 bits hold.
     """
 
-def rank_histograms(histograms: list[bytes], percent: int, /) -> tuple[bytes, bytes]:
-    """The weight of each histogram in units, and the bucket that holds its sample of a rank, as decode_histograms does.
+def rank_histograms(histograms: list[bytes], counts: bytes, percent: int, /) -> tuple[bytes, bytes]:
+    """The weight of each window in units, and the bucket that holds its sample of a rank, as 64-bit integers.
 
+    ``counts`` are 64-bit integers: how many histograms each window has, at least one, those of the first window first.
     ``percent`` is in thousandths, above 0 and below 100,000. The rank is that of central.query.percentiles.
+
+    Raises ValueError for bytes that are no histogram, OverflowError where a window weighs more than 63 bits hold.
     """

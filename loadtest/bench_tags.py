@@ -6,8 +6,10 @@ folded. Then a real process of the service is asked over HTTP, one request at a 
 """
 
 import asyncio
+import json
 import os
 import random
+import statistics
 import sys
 import tempfile
 import time
@@ -42,6 +44,10 @@ ENDPOINTS: Final = 1_000
 """The series of an endpoint are a thousand: one for each user."""
 DATABASE: Final = "bench_tags"
 TIMES: Final = 60
+BATCHES: Final = 50
+HOSTS: Final = 1
+TURNS: Final = 5
+_ROOM: Final = {"METRICS_MAX_SERIES": str(2 * SERIES)}
 _GROUP_ROWS: Final = 10_000
 _NO_CAPS: Final = 1 << 40
 _PATIENT: Final = TimeLimits(write=120.0)
@@ -139,6 +145,37 @@ async def put(store: Store, rows: Iterable[Row], today: int) -> None:
     await store.tidy(idle=False)
 
 
+def batches(run: str, hosts: int) -> list[bytes]:
+    """Bodies of BATCHES batches of the same 1,000 names; with ``hosts``, each is from another one of so many hosts."""
+    at = format_time(int(time.time()) - 60)
+    made = []
+    for number in range(BATCHES):
+        tags = {"tags": {"env": "prod", "host": f"web-{number % hosts}"}} if hosts else {}
+        item = {"type": "counter", "value": 1, "recorded_at": at, **tags}
+        made.append(json.dumps({"metrics": [{"name": f"{run}.n{name}", **item} for name in range(1_000)]}).encode())
+    return made
+
+
+async def ingest(server: Server) -> Line:
+    """The rate of batches with tags beside that of batches without, in turns; the first turn makes names and series."""
+    of_this_run = os.urandom(4).hex()
+    rates: dict[str, list[float]] = {"plain": [], "tagged": []}
+    for turn in range(TURNS + 1):
+        for run, hosts in (("plain", 0), ("tagged", HOSTS)):
+            requests = []
+            for number, body in enumerate(batches(run, hosts)):
+                key = f"Idempotency-Key: {of_this_run}-{run}-{turn}-{number}\r\n"
+                requests.append(paced.post(server.url, "/api/metrics/batch", server.key, body, key))
+            result = await paced.closed_loop(server.url, requests, connections=8)
+            assert result.statuses == {201: BATCHES}, result.statuses
+            rates[run].append(result.rate * 1_000)
+    plain, tagged = (statistics.median(of_run[1:]) for of_run in rates.values())
+    shares = sorted(one / other for one, other in zip(rates["tagged"][1:], rates["plain"][1:], strict=True))
+    share = statistics.median(shares)
+    measured = f"{tagged:,.0f} and {plain:,.0f}: {share:.2f} ({shares[0]:.2f} to {shares[-1]:.2f})"
+    return "batches of 1,000 names, points per second with a tag and without", "at least 0.7", measured, share >= 0.7
+
+
 def answer_of(server: Server, target: str) -> bytes:
     """The body of an answer."""
     with urlopen(Request(server.url + target, headers={"X-API-Key": server.key})) as answer:
@@ -179,7 +216,7 @@ def serving(store: str, folder: Path, today: int) -> Iterator[Server]:
     """The service on a store with the data."""
     if store == "duckdb":
         asyncio.run(make(lambda: DuckStore(folder), today))
-        with central(folder) as server:
+        with central(folder, _ROOM) as server:
             yield server
         return
     mariadb = MariaDB(folder / "mariadb", "--innodb-buffer-pool-size=2G")
@@ -188,7 +225,7 @@ def serving(store: str, folder: Path, today: int) -> Iterator[Server]:
     try:
         mariadb.run(f"CREATE DATABASE {DATABASE}")
         asyncio.run(make(lambda: MySQLStore(server_of(mariadb, DATABASE), limits=_PATIENT), today))
-        with central(folder / "data", environ_of(mariadb, DATABASE)) as server:
+        with central(folder / "data", environ_of(mariadb, DATABASE) | _ROOM) as server:
             yield server
     finally:
         mariadb.stop()
@@ -200,6 +237,7 @@ def main() -> int:
     for store in sys.argv[1:] or ("duckdb", "mysql"):
         with tempfile.TemporaryDirectory() as folder, serving(store, Path(folder), today) as server:
             lines = asyncio.run(measure(server, questions(today)))
+            lines.append(asyncio.run(ingest(server)))
         show(f"{store}: percentiles, groups and render over {SERIES:,} series", lines)
         good = good and all(holds is not False for *_, holds in lines)
     return int(not good)

@@ -8,11 +8,11 @@ import numpy as np
 
 from central.compiled import CORE
 from central.query.operations import WHOLE, need_histograms, percent_of
-from central.query.percentiles import fraction_below, histograms_of, percentile, percentile_of_singles
+from central.query.percentiles import fraction_below, histograms_of, percentile, percentile_of_unmixed
 from central.query.values import Values, nearest
 from central.query.windows import Windows
 from central.store.buckets import Buckets, Column
-from central.store.distribution import Distribution, pieces_of, singles_of
+from central.store.distribution import Distribution, pieces_of, unmixed_of
 from protocol.numbers import UNIT
 
 _OF_SUMMARIES: Final[dict[str, Callable[[Buckets], Column]]] = {
@@ -87,19 +87,19 @@ def _of_histograms(
     percents = {name: percent_of(name) for name in names}
     if core is None or None in percents.values() or not len(found.spread.histograms.starts):
         return _added_up(percents, below, found)
-    singles = singles_of(found)
+    unmixed = unmixed_of(found)
     try:
         quick = {
-            name: percentile_of_singles(singles.summaries, singles.histograms, percent, core)
+            name: percentile_of_unmixed(unmixed, percent, core)
             for name, percent in percents.items()
             if percent is not None
         }
     except OverflowError:
         return _added_up(percents, below, found)
-    if singles.rows.all():
+    if unmixed.rows.all():
         return quick
-    others = _added_up(percents, below, singles.others)
-    return {name: _put_together(singles.rows, quick[name], others[name]) for name in names}
+    others = _added_up(percents, below, unmixed.others)
+    return {name: _put_together(unmixed.rows, quick[name], others[name]) for name in names}
 
 
 def _added_up(percents: Mapping[str, int | None], below: int | None, found: Distribution) -> dict[str, Values]:

@@ -16,7 +16,7 @@ import numpy as np
 from central.query.operations import WHOLE
 from central.query.values import Values, nearest
 from central.store.buckets import Buckets, Column, roomy
-from central.store.distribution import Counted, Entries, Histograms, places_of
+from central.store.distribution import Counted, Entries, Unmixed, places_of
 from protocol.histogram import bucket_of
 
 _MILLION: Final = 1_000_000
@@ -62,15 +62,15 @@ def percentile(histograms: WindowHistograms, percent: int) -> Values:
     return _of_buckets(histograms.summaries, rows, entries.buckets[ranked])
 
 
-def percentile_of_singles(summaries: Buckets, histograms: Histograms, percent: int, core: ModuleType) -> Values:
-    """The percentile of windows that have one histogram each, in their order, and no other sample; as ``percentile``.
+def percentile_of_unmixed(windows: Unmixed, percent: int, core: ModuleType) -> Values:
+    """The percentile of windows that have histograms alone, as ``percentile`` gives it.
 
     Raises OverflowError for a weight of more than 63 bits.
     """
-    columns = core.rank_histograms(histograms.encoded, percent)
+    columns = core.rank_histograms(windows.encoded, windows.counts.astype(np.int64).tobytes(), percent)
     weights, buckets = (np.frombuffer(column, dtype=np.int64) for column in columns)
-    rows = np.flatnonzero(weights == summaries.weights)
-    return _of_buckets(summaries, rows, buckets[rows])
+    rows = np.flatnonzero(weights == windows.summaries.weights)
+    return _of_buckets(windows.summaries, rows, buckets[rows])
 
 
 def _of_buckets(summaries: Buckets, rows: Column, buckets: Column) -> Values:

@@ -119,33 +119,36 @@ def pieces_of(found: Distribution, most: int = MOST_ENTRIES) -> Iterator[Counted
         yield Counted(Buckets(*(column[first:after] for column in buckets)), entries_of(some, of_these))
 
 
-class Singles(NamedTuple):
-    """Windows that have one histogram each and no plain sample, with their histograms in order, and all the others.
+class Unmixed(NamedTuple):
+    """Windows that have histograms and no plain sample, and all the others.
 
-    ``rows`` says of each window of the whole whether it is one of them.
+    ``rows`` says of each window of the whole whether it is one of them. ``counts`` says how many of ``encoded`` each of
+    them has, in their order.
     """
 
     rows: Column
     summaries: Buckets
-    histograms: Histograms
+    counts: Column
+    encoded: list[bytes]
     others: Distribution
 
 
-def singles_of(found: Distribution) -> Singles:
-    """The windows that need no adding up: nearly all, where histograms were folded."""
+def unmixed_of(found: Distribution) -> Unmixed:
+    """The windows of summaries alone: nearly all, since agents send no plain samples."""
     buckets, (samples, histograms) = found
     rows = len(buckets.starts)
     of_samples = places_of(buckets, samples.metric_ids, samples.starts)
-    of_histograms = places_of(buckets, histograms.metric_ids, histograms.starts)
-    single = (np.bincount(of_histograms, minlength=rows) == 1) & (np.bincount(of_samples, minlength=rows) == 0)
-    ordered = np.flatnonzero(single[of_histograms])
-    ordered = ordered[np.argsort(of_histograms[ordered], kind="stable")]
-    mixed = np.flatnonzero(~single[of_histograms])
-    # A window with one histogram has no plain sample, so all plain samples are of the others.
-    others = Distribution(
-        Buckets(*(column[~single] for column in buckets)), Spread(samples, _chosen(histograms, mixed))
-    )
-    return Singles(single, Buckets(*(column[single] for column in buckets)), _chosen(histograms, ordered), others)
+    places = places_of(buckets, histograms.metric_ids, histograms.starts)
+    counts = np.bincount(places, minlength=rows)
+    unmixed = (counts > 0) & (np.bincount(of_samples, minlength=rows) == 0)
+    own = np.flatnonzero(unmixed[places])
+    if (places[1:] < places[:-1]).any():
+        own = own[np.argsort(places[own], kind="stable")]
+    encoded = [histograms.encoded[place] for place in own.tolist()]
+    rest = _chosen(histograms, np.flatnonzero(~unmixed[places]))
+    # All plain samples are of the others.
+    others = Distribution(Buckets(*(column[~unmixed] for column in buckets)), Spread(samples, rest))
+    return Unmixed(unmixed, Buckets(*(column[unmixed] for column in buckets)), counts[unmixed], encoded, others)
 
 
 def _chosen(histograms: Histograms, places: Column) -> Histograms:

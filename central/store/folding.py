@@ -34,6 +34,7 @@ DELAY_SECONDS: Final = 600
 SPAN: Final = 7 * 86_400 + 2 * HOUR
 """How far back late points can come, and a little more. What is older stays as it is."""
 _ALL_PERCENT: Final = 100_000
+_ONE: Final = np.array([1], dtype=np.int64).tobytes()
 PERCENTS: Final = {"p50": 50_000, "p75": 75_000, "p90": 90_000, "p95": 95_000, "p99": 99_000}
 """The percentiles of an hour that SQL can read, by their columns, in thousandths of a percent."""
 _log = structlog.get_logger(__name__)
@@ -184,7 +185,7 @@ def _rank(histogram: bytes, percent: int, core: ModuleType | None) -> tuple[int,
     if core is not None:
         with contextlib.suppress(OverflowError):  # a weight of more than 63 bits, which is rare
             weights, buckets = (
-                np.frombuffer(column, dtype=np.int64) for column in core.rank_histograms([histogram], percent)
+                np.frombuffer(column, dtype=np.int64) for column in core.rank_histograms([histogram], _ONE, percent)
             )
             return int(weights[0]), int(buckets[0])
     weights_of = decode(histogram)

@@ -30,6 +30,7 @@ static int count_between(struct buckets *buckets, int32_t low, int32_t high, siz
     made.counts = calloc(size, 1);
     if (made.counts == NULL)
         return -1;
+    assert(made.counts[0] == 0);
     if (buckets->counts != NULL)
         memcpy(made.counts + (buckets->first - made.first), buckets->counts, had);
     free(buckets->counts);

@@ -2,6 +2,8 @@
 
 #include "histogram.h"
 
+#include <string.h>
+
 static_assert(sizeof(long long) == sizeof(int64_t), "Python's long long has 64 bits");
 
 enum { ALL_PERCENT = 100000 }; /* in thousandths */
@@ -200,14 +202,20 @@ PyObject *decode_histograms(PyObject *Py_UNUSED(self), PyObject *list)
     return made;
 }
 
-/* The bucket that holds the sample of a rank: the first at which at least so many thousandths of a percent of the weight
- * are reached. */
-static int32_t bucket_of_rank(const struct encoded *encoded, uint32_t percent)
+/* How much weight a rank needs: at least so many thousandths of a percent of all. */
+static int64_t needed_of(weight total, uint32_t percent)
 {
     assert(percent > 0 && percent < ALL_PERCENT);
-    assert(encoded->span.total <= INT64_MAX);
-    const weight all = (weight)ALL_PERCENT, product = encoded->span.total * (weight)percent;
-    int64_t needed = (int64_t)((product + all - (weight)1) / all), running = 0;
+    assert(total > 0 && total <= INT64_MAX);
+    const weight all = (weight)ALL_PERCENT, product = total * (weight)percent;
+    return (int64_t)((product + all - (weight)1) / all);
+}
+
+/* The first bucket of a histogram at which the needed weight is reached. */
+static int32_t bucket_in_one(const struct encoded *encoded, int64_t needed)
+{
+    assert(needed > 0 && (weight)needed <= encoded->span.total);
+    int64_t running = 0;
     struct reader reader = read_histogram(encoded->bytes, encoded->length);
     while (running < needed && next_entry(&reader))
         running += (int64_t)reader.weight;
@@ -215,42 +223,115 @@ static int32_t bucket_of_rank(const struct encoded *encoded, uint32_t percent)
     return reader.bucket;
 }
 
-/* Makes the arrays of the weights and of the buckets. */
-static PyObject *ranks_of(const struct encoded *all, size_t count, uint32_t percent)
+/* The same in the sum of several. Returns 0, or -1 without memory. */
+static int bucket_in_sum(
+    const struct encoded *all, size_t count, const struct span *span, int64_t needed, int64_t *bucket)
 {
-    if (entries_of(all, count) < 0)
-        return NULL;
+    assert(count > 1 && needed > 0);
+    struct sum sum;
+    if (open_sum(&sum, span->first, span->last))
+        return -1;
+    for (size_t index = 0; index < count; index++)
+        add_histogram(&sum, all[index].bytes, all[index].length);
+    int64_t running = 0;
+    int32_t at = span->first - 1;
+    while (running < needed) {
+        assert(at < span->last);
+        running += (int64_t)sum.weights[++at - span->first];
+    }
+    assert(running >= needed && at >= span->first);
+    free_sum(&sum);
+    *bucket = at;
+    return 0;
+}
+
+/* Fills in the weight of the histograms of a window, and the bucket of its rank. Returns 0, or -1 with an exception set. */
+static int rank(const struct encoded *all, size_t count, uint32_t percent, int64_t *total, int64_t *bucket)
+{
+    assert(count > 0);
+    struct span span = all[0].span;
+    for (size_t index = 1; index < count; index++) {
+        const struct span *other = &all[index].span;
+        span.total += other->total; /* of numbers of 67 bits each */
+        span.first = other->first < span.first ? other->first : span.first;
+        span.last = other->last > span.last ? other->last : span.last;
+    }
+    if (span.total > INT64_MAX) {
+        PyErr_SetString(PyExc_OverflowError, "a weight has more than 63 bits");
+        return -1;
+    }
+    *total = (int64_t)span.total;
+    int64_t needed = needed_of(span.total, percent);
+    if (count == 1)
+        *bucket = bucket_in_one(all, needed);
+    else if (bucket_in_sum(all, count, &span, needed, bucket)) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    assert(*bucket >= span.first && *bucket <= span.last);
+    return 0;
+}
+
+/* Makes the arrays of the weights and of the buckets. ``counts`` says how many histograms each window has. */
+static PyObject *ranks_of(const struct encoded *all, const int64_t *counts, size_t windows, uint32_t percent)
+{
     assert(!PyErr_Occurred());
-    int64_t *numbers = PyMem_Malloc(sizeof *numbers * 2 * (count ? count : 1));
+    int64_t *numbers = PyMem_Malloc(sizeof *numbers * 2 * (windows ? windows : 1));
     if (numbers == NULL)
         return PyErr_NoMemory();
-    for (size_t index = 0; index < count; index++) {
-        numbers[index] = (int64_t)all[index].span.total;
-        numbers[count + index] = bucket_of_rank(&all[index], percent);
-    }
-    Py_ssize_t size = (Py_ssize_t)(count * sizeof *numbers);
+    PyObject *made = NULL;
+    size_t window = 0;
+    for (; window < windows; all += counts[window++])
+        if (rank(all, (size_t)counts[window], percent, &numbers[window], &numbers[windows + window]))
+            break;
+    Py_ssize_t size = (Py_ssize_t)(windows * sizeof *numbers);
     const char *bytes = (const char *)numbers;
-    assert(size % 8 == 0);
-    PyObject *made = Py_BuildValue("(y#y#)", bytes, size, bytes + size, size);
+    if (window == windows)
+        made = Py_BuildValue("(y#y#)", bytes, size, bytes + size, size);
+    assert(made || PyErr_Occurred());
     PyMem_Free(numbers);
     return made;
 }
 
+/* Whether each window has a histogram, and all together have so many. */
+static int are_counts(const int64_t *counts, size_t windows, size_t all)
+{
+    assert(counts != NULL || windows == 0);
+    for (size_t window = 0; window < windows; window++) {
+        if (counts[window] <= 0 || (uint64_t)counts[window] > all)
+            return 0;
+        all -= (size_t)counts[window];
+    }
+    return all == 0;
+}
+
 PyObject *rank_histograms(PyObject *Py_UNUSED(self), PyObject *arguments)
 {
-    PyObject *list;
+    PyObject *list, *sizes;
     int percent;
     size_t count;
-    if (!PyArg_ParseTuple(arguments, "Oi", &list, &percent))
+    if (!PyArg_ParseTuple(arguments, "OSi", &list, &sizes, &percent))
         return NULL;
     if (percent <= 0 || percent >= ALL_PERCENT)
         return PyErr_Format(PyExc_ValueError, "the percent must be above 0 and below %d thousandths", ALL_PERCENT);
     struct encoded *all = all_of(list, &count);
     if (all == NULL)
         return NULL;
-    assert(!PyErr_Occurred());
-    PyObject *made = ranks_of(all, count, (uint32_t)percent);
+    assert(percent < ALL_PERCENT && !PyErr_Occurred());
+    size_t windows = (size_t)PyBytes_Size(sizes) / sizeof(int64_t);
+    int64_t *counts = PyMem_Malloc(windows ? windows * sizeof *counts : 1);
+    PyObject *made = NULL;
+    if (counts == NULL)
+        PyErr_NoMemory();
+    else {
+        memcpy(counts, PyBytes_AsString(sizes), windows * sizeof *counts);
+        if (are_counts(counts, windows, count))
+            made = ranks_of(all, counts, windows, (uint32_t)percent);
+        else
+            PyErr_SetString(PyExc_ValueError, "each window has at least one of the histograms, and each is of one window");
+    }
     assert(made || PyErr_Occurred());
+    PyMem_Free(counts);
     PyMem_Free(all);
     return made;
 }

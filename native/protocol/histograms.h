@@ -20,8 +20,9 @@ PyObject *merge_histograms(PyObject *self, PyObject *list);
  * the list, its bucket, its weight in units. OverflowError when a weight has more than 63 bits. */
 PyObject *decode_histograms(PyObject *self, PyObject *list);
 
-/* Takes a list, and a percent in thousandths, above 0 and below 100 percent. Returns two arrays as above, with a number
- * per histogram: its weight in units, and the bucket that holds its sample of that rank. */
+/* Takes a list, how many of it follow each other for each window (64-bit integers as bytes), and a percent in
+ * thousandths, above 0 and below 100 percent. Returns two arrays as above, with a number per window: the weight of its
+ * histograms in units, and the bucket that holds their sample of that rank. */
 PyObject *rank_histograms(PyObject *self, PyObject *arguments);
 
 #endif

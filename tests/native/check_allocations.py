@@ -7,6 +7,7 @@ import gc
 import json
 import socket
 import weakref
+from array import array
 from collections.abc import Callable, Iterator
 from itertools import count
 from typing import Any, Final
@@ -230,7 +231,11 @@ def test_histograms_are_merged_or_not(call: Any) -> None:
     each_in_turn(core, lambda: (lambda: call(HISTOGRAMS), check))
 
 
-@pytest.mark.parametrize("call", [CENTRAL.decode_histograms, lambda some: CENTRAL.rank_histograms(some, 95_000)])
+def rank_as_two_windows(histograms: list[bytes]) -> Any:
+    return CENTRAL.rank_histograms(histograms, array("q", [2, 1]).tobytes(), 95_000)
+
+
+@pytest.mark.parametrize("call", [CENTRAL.decode_histograms, rank_as_two_windows])
 def test_histograms_are_read_all_or_none(call: Any) -> None:
     whole = call(HISTOGRAMS)
 

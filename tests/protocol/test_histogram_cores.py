@@ -48,24 +48,47 @@ def test_the_core_decodes_many_into_arrays(histograms: list[dict[int, int]]) -> 
     assert list(zip(*columns, strict=True)) == entries
 
 
-@given(st.lists(HISTOGRAMS.filter(lambda one: sum(one.values()) < 2**63), max_size=5), st.integers(1, 99_999))
-def test_the_core_finds_the_bucket_of_a_rank(histograms: list[dict[int, int]], percent: int) -> None:
-    weights, buckets = (array("q", column) for column in rank_histograms([*map(encode, histograms)], percent))
-    assert list(weights) == [sum(one.values()) for one in histograms]
-    for histogram, weight, found in zip(histograms, weights, buckets, strict=True):
-        reached = [sum(count for bucket, count in histogram.items() if bucket <= last) for last in (found - 1, found)]
-        assert found in histogram
+WINDOWS: Final = st.lists(st.lists(HISTOGRAMS, min_size=1, max_size=3), max_size=5).filter(
+    lambda windows: all(sum(sum(one.values()) for one in window) < 2**63 for window in windows)
+)
+
+
+@given(WINDOWS, st.integers(1, 99_999))
+def test_the_core_finds_the_bucket_of_a_rank(windows: list[list[dict[int, int]]], percent: int) -> None:
+    encoded = [encode(one) for window in windows for one in window]
+    counts = array("q", map(len, windows)).tobytes()
+    weights, buckets = (array("q", column) for column in rank_histograms(encoded, counts, percent))
+    assert list(weights) == [sum(sum(one.values()) for one in window) for window in windows]
+    for window, weight, found in zip(windows, weights, buckets, strict=True):
+        entries = [entry for one in window for entry in one.items()]
+        reached = [sum(count for bucket, count in entries if bucket <= last) for last in (found - 1, found)]
+        assert found in {bucket for bucket, _ in entries}
         assert reached[0] * 100_000 < weight * percent <= reached[1] * 100_000
 
 
 @pytest.mark.parametrize("percent", [0, -1, 100_000])
 def test_a_rank_is_of_a_percent_above_0_and_below_100(percent: int) -> None:
     with pytest.raises(ValueError, match="must be above 0 and below 100000 thousandths"):
-        rank_histograms([], percent)
+        rank_histograms([], b"", percent)
+
+
+@pytest.mark.parametrize("counts", [[], [1], [3], [2, 0], [0, 2], [1, 2], [-1, 3], [2**62, 2**62]])
+def test_each_histogram_is_of_one_window(counts: list[int]) -> None:
+    with pytest.raises(ValueError, match="each window has at least one of the histograms"):
+        rank_histograms([LARGEST, LARGEST], array("q", counts).tobytes(), 1)
 
 
 def rank(histograms: list[bytes]) -> tuple[bytes, bytes]:
-    return rank_histograms(histograms, 50_000)
+    """Each is a window."""
+    count = len(histograms) if isinstance(histograms, list) else 1
+    return rank_histograms(histograms, array("q", [1] * count).tobytes(), 50_000)
+
+
+def test_windows_that_no_64_bits_hold_are_told() -> None:
+    halves = [encode({0: 2**62}), encode({5: 2**62})]
+    with pytest.raises(OverflowError):
+        rank_histograms(halves, array("q", [2]).tobytes(), 1)
+    assert array("q", rank_histograms(halves, array("q", [1, 1]).tobytes(), 1)[1]).tolist() == [0, 5]
 
 
 @given(HISTOGRAMS)
