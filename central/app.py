@@ -294,7 +294,7 @@ def _endpoints(
         bodies=bodies,
         health=probes.health(settings.clock_skew_seconds),
         ready=probes.ready(
-            *(store, redis, WriteCheck(store, commits.in_slot, outside.clock, outside.ticks), core.clock),
+            *(store, redis, WriteCheck(store, commits, outside.clock, outside.ticks), core.clock),
             core.databases.replication,
         ),
         scrape=probes.metrics(registry),

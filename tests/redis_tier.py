@@ -44,8 +44,12 @@ class Tier:
 
     async def until_primary(self, server: RedisServer) -> None:
         """Return once the sentinel names this server."""
-        while (await self.sentinel.sentinel_get_master_addr_by_name(MASTER))[1] != server.port:
+        while not await self.names(server):
             pass
+
+    async def names(self, server: RedisServer) -> bool:
+        """Whether the sentinel says that this server is the primary."""
+        return bool((await self.sentinel.sentinel_get_master_addr_by_name(MASTER))[1] == server.port)
 
     async def settle(self, seconds: float = 2.0) -> None:
         """Return once one has followed the other for so long, and the sentinel finds no fault. Both run.

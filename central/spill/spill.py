@@ -186,7 +186,7 @@ class Spill:
 
     async def _put(self, group: SpilledGroup) -> None:
         if not self._link.breaker.try_pass():
-            raise SpillRefused("Redis does not answer")
+            raise self._closed("Redis does not answer")
         waits = await self._check()
         entry = encode(group)
         ids = [
@@ -223,11 +223,11 @@ class Spill:
         if not ids:
             return {}
         if not self._link.breaker.try_pass():
-            raise SpillRefused("Redis does not answer")
+            raise self._closed("Redis does not answer")
         try:
             values = await self._link.run(lambda client: _get(client, [self._ids + key.hex() for key in ids]))
         except (RedisDown, RedisRefused) as error:
-            raise SpillRefused(f"Redis cannot be asked: {error}") from error
+            raise self._closed(f"Redis cannot be asked: {error}") from error
         return {
             key: Remembered(value[:16], value[16:] or None)
             for key, value in zip(ids, values, strict=True)

@@ -2,13 +2,14 @@
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any, Final
 
 from central.store.base import Group, OutcomeUnknown, Store, StoreError
+from central.write.group_commit import GroupCommit
 
 GOOD_SECONDS: Final = 5.0
-"""For how many seconds a successful write counts. Probes write no more often than this."""
+"""For how many seconds a successful write counts, unless another one fails. Otherwise probes write no more often."""
 LATE_SECONDS: Final = 2.0
 _DAY: Final = 86_400
 
@@ -16,26 +17,28 @@ _DAY: Final = 86_400
 class WriteCheck:
     """Stores an empty group, of which the store keeps only the id. At most one check runs at a time.
 
-    ``in_turn`` runs a call when a write slot is free. ``clock`` is UTC seconds, ``ticks`` monotonic seconds.
+    A check writes when ``commits`` has a free slot. What it said counts no longer once a group has failed there.
+    ``clock`` is UTC seconds, ``ticks`` monotonic seconds.
     """
 
     def __init__(
         self,
         store: Store,
-        in_turn: Callable[[Callable[[], Awaitable[None]]], Awaitable[None]],
+        commits: GroupCommit,
         clock: Callable[[], float],
         ticks: Callable[[], float],
     ) -> None:
         self._store = store
-        self._in_turn = in_turn
+        self._commits = commits
         self._clock = clock
         self._ticks = ticks
         self._good_until = ticks()
+        self._failed_groups = 0
         self._running: asyncio.Task[str | None] | None = None
 
     async def fault(self) -> str | None:
         """Why nothing can be written; None if a recent write succeeded."""
-        if self._ticks() < self._good_until:
+        if self._ticks() < self._good_until and self._commits.counts.failed_groups == self._failed_groups:
             return None
         if self._running is None:
             self._running = asyncio.create_task(self._write(), name="write-check")
@@ -46,11 +49,12 @@ class WriteCheck:
 
     async def _write(self) -> str | None:
         group = Group(os.urandom(16), int(self._clock() // _DAY))
+        failed = self._commits.counts.failed_groups
         try:
-            await self._in_turn(lambda: self._store.commit(group))
+            await self._commits.in_slot(lambda: self._store.commit(group))
         except (StoreError, OutcomeUnknown) as error:
             return f"nothing can be written: {error}"
-        self._good_until = self._ticks() + GOOD_SECONDS
+        self._good_until, self._failed_groups = self._ticks() + GOOD_SECONDS, failed
         return None
 
     def _ended(self, _: Any) -> None:

@@ -242,9 +242,20 @@ async def test_what_was_taken_outlives_a_kill(spill: Spill, server: RedisServer)
     assert await held(spill) == groups
 
 
-async def test_a_silent_redis_is_asked_once_per_second(
-    server: RedisServer,
-) -> None:
+async def test_a_spill_that_cannot_be_searched_says_so_until_it_can(server: RedisServer) -> None:
+    async with spilling(server, seconds=0.1) as spill:
+        assert (await spill.refresh()).fault is None
+        server.pause()
+        for reason in ("Redis cannot be asked", "Redis does not answer"):
+            with pytest.raises(SpillRefused, match=reason):
+                await spill.find_requests([b"x" * 16])
+            assert reason in str(spill.fault)
+        server.go_on()
+        while spill.fault is not None:
+            await spill.refresh()
+
+
+async def test_a_silent_redis_is_asked_once_per_second(server: RedisServer) -> None:
     async with spilling(server, seconds=0.1) as spill:
         server.pause()
         with pytest.raises(SpillRefused, match="durable"):
