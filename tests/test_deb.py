@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -77,9 +78,19 @@ class Root:
     def _command(self, name: str, arguments: tuple[str, ...]) -> list[str]:
         return [sys.executable, "-sPS", str(self.folder / "usr/bin" / name), *arguments]
 
+    def systemctl(self, *arguments: str) -> None:
+        """Change or ask for the state of units that are installed here. "No" is a failure."""
+        done = subprocess.run(
+            [program("systemctl"), "--quiet", f"--root={self.folder}", *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+
     def files(self) -> set[str]:
-        """All that is there, without dpkg's own."""
-        found = (path for path in self.folder.rglob("*") if path.is_file())
+        """All that is there, links that lead nowhere too, without dpkg's own."""
+        found = (path for path in self.folder.rglob("*") if path.is_file() or path.is_symlink())
         return {name for path in found if not (name := str(path.relative_to(self.folder))).startswith("var/lib/dpkg/")}
 
 
@@ -123,10 +134,13 @@ def test_an_agent_is_installed_upgraded_removed_and_purged(root: Root, made: dic
     root.run("fiesta-agent", "send", "a:1|c", **settings)
     stop(process)
     (root.folder / "etc/fiesta/api_key").write_text("gf_key")
+    root.systemctl("enable", "fiesta-agent.socket", "fiesta-agent.service")
 
     root.dpkg("--install", newer(made[AGENT.name], tmp_path / "newer"))
     assert f"Version: {NEWER}" in root.dpkg("--status", AGENT.name)
     assert config.read_text() == 'central_url = "http://127.0.0.1:9"\n'
+    root.systemctl("is-enabled", "fiesta-agent.socket", "fiesta-agent.service")
+    assert list((spool / "queue").iterdir())
     root.dpkg("--remove", AGENT.name)
     left = {"etc/fiesta/agent.toml", "etc/fiesta/api_key"}
     assert {name for name in root.files() if not name.startswith("var/lib/fiesta-agent/")} == left
@@ -135,8 +149,29 @@ def test_an_agent_is_installed_upgraded_removed_and_purged(root: Root, made: dic
     assert root.files() == set()
 
 
-def test_a_service_is_installed_used_and_purged_and_its_data_stay(root: Root, made: dict[str, Path]) -> None:
+def judged(installed: Path, folder: Path) -> str:
+    """What systemd-analyze finds wrong with the units. It looks for the programs and for the host's own units."""
+    for name in ("lib/systemd/system", "usr/bin"):
+        shutil.copytree(installed / name, folder / name)
+    for target in Path("/lib/systemd/system").glob("*.target"):
+        shutil.copy(target, folder / "lib/systemd/system")
+    (folder / "bin").mkdir()
+    shutil.copy("/bin/kill", folder / "bin")
+    names = ("fiesta-agent.service", "fiesta-agent.socket", "fiesta-central@1.service")
+    done = subprocess.run(
+        [program("systemd-analyze"), f"--root={folder}", "verify", "--man=no", *names],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.stdout + done.stderr
+
+
+def test_a_service_is_installed_used_and_purged_and_its_data_stay(
+    root: Root, made: dict[str, Path], tmp_path: Path
+) -> None:
     root.dpkg("--install", made[CENTRAL.name], made[AGENT.name])
+    assert judged(root.folder, tmp_path / "judged") == ""
     data = root.folder / "var/lib/fiesta-central"
     settings = {"METRICS_LISTEN": f"127.0.0.1:{free_port()}", "METRICS_DATA_DIR": str(data)}
     process = root.start("fiesta-central", "serve", **settings)
@@ -145,7 +180,12 @@ def test_a_service_is_installed_used_and_purged_and_its_data_stay(root: Root, ma
     assert "timestamp" in root.run("fiesta-central", "query", "a", **settings)
     stop(process)
     (root.folder / "etc/fiesta/db_password").write_text("secret")
-    assert f"The data stay in {data}" in root.dpkg("--purge", CENTRAL.name, AGENT.name)
+    root.systemctl("enable", "fiesta-central@1", "fiesta-central@2")
+    root.dpkg("--purge", AGENT.name)
+    assert {name for name in root.files() if name.startswith("etc/fiesta/")} == {
+        *("etc/fiesta/central.env", "etc/fiesta/db_password")
+    }
+    assert f"The data stay in {data}" in root.dpkg("--purge", CENTRAL.name)
     files = root.files()
     assert "var/lib/fiesta-central/fiesta.duckdb" in files
     assert {name for name in files if not name.startswith("var/lib/fiesta-central/")} == set()
