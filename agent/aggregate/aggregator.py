@@ -76,6 +76,8 @@ class Aggregator:
         """The cores of threads. None when only this thread counts."""
         if self.core and self.others:
             self.core.stamp(0)
+        self.learned = 0
+        """How often the core asked what lines mean that it has not seen before."""
         self._ledger = ledger
         self._packets: list[bytes] = []
         self._bytes = 0
@@ -289,6 +291,7 @@ class Aggregator:
 
     def _learn(self, raw: bytes, text: bytes) -> tuple[int, Meaning | None, bool]:
         """For the core: the limit of the values that it may count by itself, what the lines mean, whether by bucket."""
+        self.learned += 1
         try:
             meaning = self._grouper.meaning(raw, text)
         except Exception:

@@ -21,6 +21,10 @@ MAX_DATAGRAM: Final = 65_536
 RECEIVE_BUFFER: Final = 8 << 20
 PACKETS_PER_TURN: Final = 256
 """Packets read before the event loop can do other work: about half a millisecond."""
+NEW_PER_TURN: Final = 500
+"""New names after which the event loop can do other work. To learn one takes some ten microseconds."""
+MOST_AT_ONCE: Final = 32
+"""Datagrams that one call of the core reads: with new names only, ten milliseconds."""
 PAUSE_SECONDS: Final = 0.001
 """The pause between reads under load. The smallest usual buffer holds what comes meanwhile, even at 500,000 packets per
 second. A unix socket is read without a pause, because on many systems it holds only ten datagrams."""
@@ -104,12 +108,16 @@ def refuse_new(sock: socket.socket) -> None:
 
 
 class Taken(NamedTuple):
-    """What one read took from a socket. ``failed`` when it ended with a fault and not because nothing was left."""
+    """What one read took from a socket. ``failed`` when it ended with a fault and not because nothing was left.
+
+    ``unfinished`` when it took so long that it ended although more may wait.
+    """
 
     packets: int
     bytes: int
     failed: bool = False
     truncated: int = 0
+    unfinished: bool = False
 
     def plus(self, more: "Taken") -> "Taken":
         """The sum of both."""
@@ -118,13 +126,14 @@ class Taken(NamedTuple):
             self.bytes + more.bytes,
             self.failed or more.failed,
             self.truncated + more.truncated,
+            more.unfinished,
         )
 
 
 Read = Callable[[socket.socket, int], Taken]
 """Reads at most so many datagrams from a non-blocking socket and hands them on in order.
 
-Raises nothing. It stops early only when nothing waits or the socket fails.
+Raises nothing. It stops early only when nothing waits, the socket fails, or it says that it is unfinished.
 """
 
 
@@ -149,16 +158,29 @@ def read_each(feed: Callable[[bytes], None]) -> Read:
     return read
 
 
-def read_batches(core: "Core", settle_when_due: Callable[[], None]) -> Read:
-    """A Read that counts datagrams in the compiled core. It calls ``settle_when_due`` after each batch."""
+def read_batches(core: "Core", settle_when_due: Callable[[], None], learned: Callable[[], int]) -> Read:
+    """A Read that counts datagrams in the compiled core. It calls ``settle_when_due`` after each batch.
+
+    ``learned`` is how many names were new so far. While many are, it takes fewer datagrams at once, and ends early.
+    """
+    batch = MOST_AT_ONCE
 
     def read(sock: socket.socket, at_most: int) -> Taken:
-        fd, done, size, fault = sock.fileno(), 0, 0, 0
+        nonlocal batch
+        fd, done, size, fault, begun = sock.fileno(), 0, 0, 0, learned()
         while done < at_most and not fault:
-            packets, length, fault = core.read(fd, at_most - done)
+            before = learned()
+            packets, length, fault = core.read(fd, min(batch, at_most - done))
             done += packets
             size += length
             settle_when_due()
+            new = learned() - before
+            if new > NEW_PER_TURN // 2:
+                batch = max(1, batch * NEW_PER_TURN // 2 // new)
+            elif new < NEW_PER_TURN // 8:
+                batch = min(2 * batch, MOST_AT_ONCE)
+            if learned() - begun > NEW_PER_TURN // 2 and not fault:
+                return Taken(done, size, unfinished=True)
         return Taken(done, size, failed=fault not in _NO_FAULT)
 
     return read
@@ -212,9 +234,10 @@ class DatagramReceiver:
         self._turn(loop)
 
     def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
-        packets = self._read(PACKETS_PER_TURN)
-        if packets:
-            self._next_turn = loop.call_later(0 if packets == PACKETS_PER_TURN else self._pause, self._turn, loop)
+        taken = self._read(PACKETS_PER_TURN)
+        if taken.packets:
+            more = taken.unfinished or taken.packets == PACKETS_PER_TURN
+            self._next_turn = loop.call_later(0 if more else self._pause, self._turn, loop)
         else:
             self._next_turn = None
             loop.add_reader(self._sock.fileno(), self._wake, loop)
@@ -249,7 +272,13 @@ class DatagramReceiver:
 
         Under a flood that cannot be refused, it ends when everything that waited at the beginning was read.
         """
-        return self._read(2 * self.granted // _SMALLEST_PACKET)
+        most, done = 2 * self.granted // _SMALLEST_PACKET, 0
+        while done < most:
+            taken = self._read(most - done)
+            done += taken.packets
+            if not taken.unfinished:
+                break
+        return done
 
     def close(self) -> None:
         """Stop and close the socket. Drain it first, or what waits is lost. You may call it more than once."""
@@ -271,10 +300,10 @@ class DatagramReceiver:
             buffer_limit=self._limits.rmem_max,
         )
 
-    def _read(self, at_most: int) -> int:
+    def _read(self, at_most: int) -> Taken:
         taken = self._read_socket(self._sock, at_most)
         self.packets += taken.packets
         self.bytes += taken.bytes
         self.errors += taken.failed
         self.truncated += taken.truncated
-        return taken.packets
+        return taken

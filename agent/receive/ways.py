@@ -58,7 +58,7 @@ class Ways:
         reads = {kind: intakes[kind].reading(core, self._record_kind(kind)) for kind in DATAGRAMS}
         ways = {kind: intakes[kind].watching(read, read) for kind, read in reads.items()}
         if udp.feed == self.aggregator.feed:  # nobody else wants the datagrams, so the core counts them at once
-            counted = read_batches(core, self.aggregator.settle_when_due)
+            counted = read_batches(core, self.aggregator.settle_when_due, lambda: self.aggregator.learned)
             ways["UDP"] = udp.watching(counted, reads["UDP"])
         return ways
 

@@ -97,3 +97,13 @@ def differences(found: Tally, sent: Tally) -> dict[Key, tuple[Total | None, Tota
     return {
         key: (found.get(key), sent.get(key)) for key in found.keys() | sent.keys() if found.get(key) != sent.get(key)
     }
+
+
+def in_words(found: Mapping[Key, tuple[Total | None, Total | None]]) -> str:
+    """The differences in values and weights: what was found more than sent."""
+    lines = []
+    for (name, tags), (one, two) in sorted(found.items()):
+        more, less = one or Total(), two or Total()
+        value, weight, high = more.value - less.value, more.weight - less.weight, more.high - less.high
+        lines.append(f"{name} {dict(tags)}: value {value:+,}, weight {weight:+,}, highest {high:+,}")
+    return "in units of 10^-4:\n" + "\n".join(lines)

@@ -9,6 +9,8 @@ import pytest
 
 from agent.aggregate.compiled import CORE
 from agent.receive.datagrams import (
+    MOST_AT_ONCE,
+    NEW_PER_TURN,
     RECEIVE_BUFFER,
     DatagramReceiver,
     Taken,
@@ -149,7 +151,7 @@ def test_batches_are_counted_as_single_datagrams_are(at_most: int) -> None:
     """In the compiled core, up to as many as asked for, and then it is looked whether to settle."""
     assert CORE is not None
     core, looks = CORE(lambda name, tail: (1_000, name)), []
-    read = read_batches(core, lambda: looks.append(core.left))
+    read = read_batches(core, lambda: looks.append(core.left), lambda: 0)
     sock = open_udp("127.0.0.1", 0)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
         for _ in range(200):
@@ -164,6 +166,37 @@ def test_batches_are_counted_as_single_datagrams_are(at_most: int) -> None:
     assert (name, lines, left) == (b"a", 200, b"?\n" * 200)
     assert looks == sorted(looks)
     assert looks[-1] == 400
+
+
+def test_while_many_names_are_new_fewer_datagrams_are_taken_at_once() -> None:
+    """To learn a name takes time, in which no other task runs."""
+    assert CORE is not None
+    learned: list[bytes] = []
+
+    def learn(name: bytes, tail: bytes) -> tuple[int, bytes]:
+        learned.append(name)
+        return 1_000, name
+
+    core = CORE(learn)
+    receiver = DatagramReceiver(open_udp("127.0.0.1", 0), read_batches(core, lambda: None, lambda: len(learned)))
+    send_new(receiver, b"a")
+    turns: list[int] = []
+    while receiver._read(256).packets:
+        turns.append(len(learned) - sum(turns))
+    assert (turns[0], sum(turns)) == (MOST_AT_ONCE * 30, 3_000)
+    assert max(turns[1:]) <= NEW_PER_TURN
+    send_new(receiver, b"b")
+    assert (receiver.drain(), len(learned)) == (100, 6_000)
+    send_new(receiver, b"b")
+    assert (receiver._read(256).packets, len(learned)) == (100, 6_000)
+    receiver.close()
+
+
+def send_new(receiver: DatagramReceiver, name: bytes) -> None:
+    """100 packets of 30 names."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        for first in range(0, 3_000, 30):
+            sender.sendto(b"\n".join(b"%b%d:1|c" % (name, first + line) for line in range(30)), receiver.address)
 
 
 async def test_ipv6_is_received_too(inbox: Inbox) -> None:
