@@ -39,6 +39,8 @@ DROPPED: Final = frozenset({"no_value", "no_type", "line_cut"})
 FULL: Final = 50_000
 """Bytes in the kernel's queue, beyond which nothing is sent, so that the kernel drops nothing."""
 MEMORY: Final = Path("/dev/shm")
+WINDOW_SECONDS: Final = "2"
+"""A write that takes longer is the one case in which a kill loses what was read."""
 MANY_TRIES: Final = 7
 """After so many kills in the recovery of one window, its recovery is left alone: ten would put the journal aside."""
 
@@ -93,7 +95,7 @@ class Fire:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             *("-c", PASS_ON, ",".join(map(str, numbers))),
-            env=environment(self._folder, self.central.url, **self._settings),
+            env=environment(self._folder, self.central.url, **{"FLUSH_INTERVAL": WINDOW_SECONDS, **self._settings}),
             stderr=asyncio.subprocess.PIPE,
             pass_fds=numbers,
         )
