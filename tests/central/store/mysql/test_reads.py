@@ -151,9 +151,9 @@ def shared(servers: Pair, database: str) -> Iterator[str]:
 
 
 @asynccontextmanager
-async def opened(servers: Pair, database: str) -> AsyncIterator[MySQLStore]:
+async def opened(servers: Pair, database: str, most_lag: float = 10) -> AsyncIterator[MySQLStore]:
     """A store that writes to the primary and reads from the replica."""
-    reads = ReadFrom([server_of(servers.replica, database)], 10)
+    reads = ReadFrom([server_of(servers.replica, database)], most_lag)
     store = MySQLStore(Servers([server_of(servers.primary, database)]), read_from=reads)
     try:
         await store.open()
@@ -237,6 +237,21 @@ async def test_a_killed_replica_is_replaced_and_asked_again_when_it_is_back(serv
         await asyncio.to_thread(servers.replica.start)
         await until_told(store, lambda fault: not fault)
         assert (await total(store, metric), answered(store)) == (3, (2, 1))
+
+
+async def test_a_replica_that_hangs_is_given_up(servers: Pair, shared: str) -> None:
+    async with opened(servers, shared, 0.1) as store:
+        await until_told(store, lambda fault: not fault)
+        metric = await name(store, "hangs")
+        await store.commit(group([plain(metric, 1)], [request()]))
+        with servers.replica.paused():
+            for number in range(2):
+                await store.commit(group([plain(metric, 1)], [request()]))
+                assert await total(store, metric) == number + 2
+        assert answered(store) == (0, 2)
+        await asyncio.to_thread(servers.until_applied)
+        await until_told(store, lambda fault: not fault)
+        assert (await total(store, metric), answered(store)) == (3, (1, 2))
 
 
 async def test_a_query_that_is_left_ends_at_the_replica_too(servers: Pair, shared: str) -> None:
