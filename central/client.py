@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import urlencode, urlsplit
 
 from central.access.key_file import read_key
+from central.query.formats import COMPLETE_HEADER
 from central.settings import Settings
 from runtime.private_files import open_new
 
@@ -86,6 +87,13 @@ def _admin_key(path: Path) -> str:
         raise ClientError(f"the admin key at {path} cannot be read: {error}") from None
 
 
+class Downloaded(NamedTuple):
+    """A file that the service sent. Without ``complete`` it may lack acknowledged points that wait in the spill."""
+
+    size: int
+    complete: bool
+
+
 class Client:
     """Sends requests to one service. It opens a new connection for each request."""
 
@@ -122,8 +130,8 @@ class Client:
             except ValueError:
                 raise self._foreign() from None
 
-    def download(self, path: str, target: Path, watch: Watch = _unwatched) -> int:
-        """Write the answer to a GET to the new file ``target`` (mode 0600), whole or not at all. Returns its bytes.
+    def download(self, path: str, target: Path, watch: Watch = _unwatched) -> Downloaded:
+        """Write the answer to a GET to the new file ``target`` (mode 0600), whole or not at all.
 
         ``watch`` is called with the announced size. The function that it yields is called with the size of each piece.
 
@@ -138,7 +146,7 @@ class Client:
                 partial.rename(target)
             finally:
                 partial.unlink(missing_ok=True)
-        return size
+            return Downloaded(size, response.headers.get(COMPLETE_HEADER) != "false")
 
     def _json(
         self, method: str, path: str, body: Mapping[str, Any] | None = None, more: Mapping[str, str] | None = None

@@ -57,7 +57,7 @@ def export(names: str, start: str, end: str, window: str, file: Path) -> None:
     try:
         with waiting:
             waiting.enter_context(working("the service makes the file"))
-            size = ask(
+            done = ask(
                 lambda client: client.download(f"/api/metrics/export?{query}", file, watch),
                 timeout=_SECONDS,
             )
@@ -65,4 +65,6 @@ def export(names: str, start: str, end: str, window: str, file: Path) -> None:
         fail(f"{file} exists already: name a new file, or move it away")
     except OSError as error:
         fail(f"{file} cannot be written: {error.strerror}")
-    click.echo(f"{size:,} bytes written to {file}", err=True)
+    click.echo(f"{done.size:,} bytes written to {file}", err=True)
+    if not done.complete:
+        click.echo("note: acknowledged points still wait in the spill; those are missing from the file", err=True)

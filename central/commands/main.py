@@ -133,7 +133,9 @@ def backup(file: Path) -> None:
     from central.commands.progress import copying
 
     try:
-        size = ask(lambda client: client.download("/api/admin/backup", file, copying), timeout=BACKUP_TIMEOUT_SECONDS)
+        size = ask(
+            lambda client: client.download("/api/admin/backup", file, copying), timeout=BACKUP_TIMEOUT_SECONDS
+        ).size
     except FileExistsError:
         fail(f"{file} exists already: name a new file, or move it away")
     except OSError as error:

@@ -16,6 +16,8 @@ CSV: Final = "text/csv; charset=utf-8; header=present"
 JSON_LINES: Final = "application/x-ndjson"
 TYPES: Final[Mapping[Format, str]] = {"csv": CSV, "jsonl": JSON_LINES}
 """The Content-Type of each format but JSON."""
+COMPLETE_HEADER: Final = "Metrics-Complete"
+"""``false`` where an answer may lack acknowledged points."""
 _ASKED_BY: Final[Mapping[Format, tuple[str, ...]]] = {
     "json": ("application/json",),
     "csv": ("text/csv",),

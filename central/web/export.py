@@ -17,6 +17,7 @@ from central.ingest.names import Names
 from central.query.parameters import MOST_MATCHED, Export, fault, parse_export
 from central.query.windows import start_of_window
 from central.retention import Retention
+from central.spill.spill import Spill
 from central.store.base import IdGroup, Metric, Store, StoreError
 from central.store.duck.parquet import ParquetFile
 from central.store.plan import plan
@@ -24,7 +25,7 @@ from central.store.points import Points, Span, TooDense, pieces, tags_to_find
 from central.web.admin import passed, stream
 from central.web.gate import Gate
 from central.web.middleware import ASKED_BY, ENDS_WITH_CLIENT, Handler
-from central.web.query import once
+from central.web.query import completeness, may_lack_points, once
 from protocol.times import format_time
 
 P = ParamSpec("P")
@@ -52,6 +53,7 @@ class ExportParts:
     names: Names
     finder: Finder
     retention: Retention
+    spill: Spill | None
     queries: FairSlots
     clock: Callable[[], float]
 
@@ -77,11 +79,13 @@ class ExportEndpoint:
             request[ENDS_WITH_CLIENT] = True
             export = parse_export(once(request), self.parts.clock(), start_of_window)
             async with self.slots.slot(key_id):
+                complete = completeness(may_lack_points(self.parts.spill))
                 target = self.data_dir / f"export-{secrets.token_hex(8)}.tmp"
                 try:
                     await self._write(export, key_id, target)
                     headers = {
                         **checked.headers,
+                        **complete,
                         "Content-Type": PARQUET,
                         "Content-Disposition": 'attachment; filename="metrics.parquet"',
                     }

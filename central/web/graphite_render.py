@@ -25,10 +25,12 @@ from central.ingest.answers import Answer
 from central.query.formats import CSV
 from central.query.parameters import fault
 from central.retention import Retention
+from central.spill.spill import Spill
 from central.store.base import Store, StoreError
 from central.web.bodies import Bodies
 from central.web.graphite import parameters_of
 from central.web.middleware import ENDS_WITH_CLIENT
+from central.web.query import completeness, may_lack_points
 
 _TYPES: Final = {"csv": CSV, "raw": "text/plain; charset=utf-8"}
 """The Content-Type of each form but JSON."""
@@ -43,6 +45,7 @@ class DrawingParts:
     store: Store
     finder: Finder
     retention: Retention
+    spill: Spill | None
     bodies: Bodies
     slots: FairSlots
     clock: Callable[[], float]
@@ -64,6 +67,7 @@ class GraphiteDrawing:
             nodes = [(text, _resolved(text, tree, drawing)) for text, tree in drawing.targets]
         except RequestError as error:
             raise fault(error.field, str(error)) from None
+        headers = completeness(may_lack_points(parts.spill))
         try:
             visible_from = await parts.retention.visible_from()
             fetcher = Fetcher(parts.store, parts.finder, visible_from)
@@ -78,7 +82,9 @@ class GraphiteDrawing:
             raise fault("target", f"target {error}") from None
         except StoreError as error:
             raise unavailable(f"the targets could not be computed: {error}") from error
-        return Answer(200, body, {"Content-Type": _TYPES[drawing.form]} if drawing.form in _TYPES else {})
+        if drawing.form in _TYPES:
+            headers["Content-Type"] = _TYPES[drawing.form]
+        return Answer(200, body, headers)
 
     async def functions(self, request: web.Request, key: Key) -> Answer:
         """GET /graphite/functions: what each function takes and does."""

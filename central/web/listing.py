@@ -15,10 +15,11 @@ from central.ingest.answers import Answer
 from central.query.listing import HOURS, Hours, Listing, number_of, parse_list, render_list
 from central.query.parameters import fault
 from central.retention import Retention
+from central.spill.spill import Spill
 from central.store.base import IdGroup, ListedName, NameDetails, Page, Search, Store, StoreError
 from central.store.plan import plan
 from central.web.middleware import ENDS_WITH_CLIENT
-from central.web.query import once
+from central.web.query import completeness, may_lack_points, once
 
 MOST_MATCHED: Final = 100_000
 """How many names a pattern may mean."""
@@ -33,6 +34,7 @@ class ListEndpoint:
     store: Store
     finder: Finder
     retention: Retention
+    spill: Spill | None
     slots: FairSlots
     clock: Callable[[], float]
 
@@ -41,13 +43,14 @@ class ListEndpoint:
         request[ENDS_WITH_CLIENT] = True
         asked = parse_list(once(request))
         now = self.clock()
+        headers = completeness((asked.details or asked.sparkline) and may_lack_points(self.spill))
         try:
             async with self.slots.slot(key.id):
-                return await self._answer(asked, now)
+                return Answer(200, await self._answer(asked, now), headers)
         except StoreError as error:
             raise unavailable(f"the list could not be read: {error}") from error
 
-    async def _answer(self, asked: Listing, now: float) -> Answer:
+    async def _answer(self, asked: Listing, now: float) -> bytes:
         end = int(now) // _HOUR * _HOUR + _HOUR
         since = max(end - HOURS * _HOUR, await self.retention.visible_from())
         details: Mapping[str, NameDetails] | None = None
@@ -76,7 +79,7 @@ class ListEndpoint:
         hours = await self._hours(details or {}, since, end) if asked.sparkline else None
         following = page[-1].name if more and page else None
         shown = details if asked.details else None
-        return Answer(200, await asyncio.to_thread(render_list, page, following, now, shown, hours), {})
+        return await asyncio.to_thread(render_list, page, following, now, shown, hours)
 
     async def _describe(self, names: Sequence[str], since: int) -> dict[str, NameDetails]:
         return await self.store.names.describe(names, since, await self.retention.visible_from())

@@ -16,7 +16,7 @@ from central.graphite.paths import Finder
 from central.ingest.answers import Answer
 from central.ingest.names import Names
 from central.query.columns import Answered, columns_of, joined
-from central.query.formats import TYPES
+from central.query.formats import COMPLETE_HEADER, TYPES
 from central.query.groups import Choice, groups_of, largest, of_groups, whole_names
 from central.query.operations import need_histograms
 from central.query.parameters import MOST_MATCHED, Query, check_groups, check_kinds, fault, parse_query, with_matched
@@ -98,8 +98,7 @@ class QueryEndpoints:
         run = asyncio.get_running_loop().run_in_executor
         query_log = _QueryLog(query)
         request[ABOUT] = query_log.fields
-        spill = self.spill
-        partial = spill is not None and spill.may_hide  # checked first: the query may miss what is drained meanwhile
+        partial = may_lack_points(self.spill)
         try:
             # Points before the line are hidden. A local day that the line cuts is marked as partial.
             start = max(query.start, await self.retention.visible_from())
@@ -219,13 +218,21 @@ def _check_steps(query: Query, windows: Windows, lines: int) -> None:
         raise ApiError(400, "RANGE_TOO_LARGE", message, details={"field": "tz", "windows": steps})
 
 
+def may_lack_points(spill: Spill | None) -> bool:
+    """Whether an answer may lack acknowledged points. Ask before you read: the answer may miss what is drained then."""
+    return spill is not None and spill.may_hide
+
+
+def completeness(partial: bool) -> dict[str, str]:
+    """The header of an answer that may lack acknowledged points."""
+    return {COMPLETE_HEADER: "false"} if partial else {}
+
+
 def _headers(query: Query, notes: Notes) -> dict[str, str]:
     """The headers of an answer. They repeat "complete" and "unknown", for which CSV has no place."""
-    made = {"Vary": "Accept"}
+    made = {"Vary": "Accept", **completeness(notes.partial)}
     if query.format in TYPES:
         made["Content-Type"] = TYPES[query.format]
-    if notes.partial:
-        made["Metrics-Complete"] = "false"
     if notes.unknown:
         made["Metrics-Unknown"] = ",".join(notes.unknown)[:_HEADER_LENGTH]
     return made

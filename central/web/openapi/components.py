@@ -5,6 +5,7 @@ Every function returns a new value, so that no caller can change the description
 
 from typing import Any, Final, NamedTuple
 
+from central.query.formats import COMPLETE_HEADER
 from protocol.books import BOOKS_HEADER, PROCESS_HEADER
 from protocol.limits import MAX_BATCH_ITEMS, MAX_BODY_BYTES, MAX_EXPANDED_BYTES, MAX_IDEMPOTENCY_KEY, MAX_NAME_LENGTH
 from protocol.statsd_types import MAX_RENAMED, RENAMED_HEADER, TYPES_HEADER
@@ -118,7 +119,7 @@ def headers() -> Json:
             "description": "How many seconds recorded_at may lie in the service's future (METRICS_CLOCK_SKEW_SECONDS).",
             **seconds,
         },
-        "Metrics-Complete": {
+        COMPLETE_HEADER: {
             "description": "false while acknowledged points wait in the spill and are not in the answer yet.",
             "schema": {"type": "string", "enum": ["false"]},
         },

@@ -5,7 +5,8 @@ from typing import Final
 
 from central.graphite.functions.table import FUNCTIONS
 from central.graphite.render import FORMATS
-from central.web.openapi.components import Json, record
+from central.query.formats import COMPLETE_HEADER
+from central.web.openapi.components import Json, record, ref
 from central.web.openapi.endpoint import Endpoint, enum, json_answer, optional, parameter
 
 _TEXT: Final[Json] = {"type": "string"}
@@ -42,6 +43,7 @@ def drawing_endpoints() -> list[Endpoint]:
     answers: Json = {"200": json_answer("The lines.", {"type": "array", "items": _LINE}, _EXAMPLE)}
     answers["200"]["content"]["text/csv"] = {"schema": _TEXT, "example": "orders,2026-02-15 00:00:00,12.0\r\n"}
     answers["200"]["content"]["text/plain"] = {"schema": _TEXT, "example": "orders,1771113600,1771113660,60|12.0\n"}
+    answers["200"]["headers"] = {COMPLETE_HEADER: ref("headers", COMPLETE_HEADER)}
     form = {
         "required": False,
         "content": {"application/x-www-form-urlencoded": {"schema": {"type": "object", "properties": _FIELDS}}},

@@ -3,7 +3,7 @@
 import json
 from typing import Final
 
-from central.query.formats import FORMATS, JSON_LINES
+from central.query.formats import COMPLETE_HEADER, FORMATS, JSON_LINES
 from central.query.listing import SPARKLINE
 from central.query.operations import FRACTION_BELOW, OFFERED, OPERATION_RULE, OPERATIONS_PATTERN
 from central.query.parameters import FILLS, LIST_LIMIT, LIST_MOST, MOST_MATCHED, NUMBER_PATTERN
@@ -97,6 +97,8 @@ def list_metrics() -> Endpoint:
     )
     beside = {"sparkline": {**hours, "description": "Only with sparkline: the first window of all of them."}}
     example = {"success": True, "data": [{"name": "api.requests", "type": "counter"}], "next": None}
+    answer = json_answer("A page of names.", success(page, beside), example)
+    answer["headers"] = {COMPLETE_HEADER: ref("headers", COMPLETE_HEADER)}
     return Endpoint(
         "Query",
         "get",
@@ -105,7 +107,7 @@ def list_metrics() -> Endpoint:
         "List metrics",
         "Lists names in byte order. If next is not null, send it as after to get the next page. All conditions hold "
         "together. With details, an entry says when the name was first and last seen, its last value and its tags.",
-        {"200": json_answer("A page of names.", success(page, beside), example)},
+        {"200": answer},
         "query",
         (
             optional("prefix", some_name, "Only names that start with this text."),
@@ -201,5 +203,5 @@ def _answer() -> Json:
     windows["content"]["text/csv"] = {"schema": _TEXT, "example": f"name,timestamp,value\r\n{lines}"}
     one = [{"name": "api.requests", **point} for point in data]
     windows["content"][JSON_LINES] = {"schema": _TEXT, "example": "".join(f"{json.dumps(point)}\n" for point in one)}
-    windows["headers"] = {name: ref("headers", name) for name in ("Metrics-Complete", "Metrics-Unknown")}
+    windows["headers"] = {name: ref("headers", name) for name in (COMPLETE_HEADER, "Metrics-Unknown")}
     return windows

@@ -96,6 +96,15 @@ async def test_a_probe_waits_only_once_for_a_silent_database(one: Host) -> None:
     assert "count_rejected" not in one.line.asked
 
 
+ALSO_MARKED = (
+    "/api/metrics?details=true",
+    "/api/metrics?sparkline=24h",
+    "/api/metrics/export?name=a&start=-1h&end=now&window=1m",
+    "/graphite/render?target=a.sum&from=-1h&format=json",
+    "/graphite/render?target=a.sum&from=-1h&format=csv",
+)
+
+
 async def test_until_the_spill_is_empty_answers_say_that_they_are_not_complete(one: Host, server: RedisServer) -> None:
     central = one.central
     await central.counter("a")
@@ -110,10 +119,14 @@ async def test_until_the_spill_is_empty_answers_say_that_they_are_not_complete(o
     reply = await central.query("a", "sum")
     assert (reply.json["complete"], reply.json["data"][0]["value"]) == (False, 1)
     assert (await central.query("a", "sum", format="csv")).headers["Metrics-Complete"] == "false"
+    for path in ALSO_MARKED:
+        assert (await central.ask("GET", path)).headers.get("Metrics-Complete") == "false", path
     await server.client.delete("fiesta:{spill}:lease")
     while "complete" in (reply := await central.query("a", "sum")).json:
         pass
     assert reply.json["data"][0]["value"] == 2
+    for path in ALSO_MARKED:
+        assert "Metrics-Complete" not in (await central.ask("GET", path)).headers, path
 
 
 async def test_redis_away_writes_go_on_and_ready_says_so(one: Host, server: RedisServer) -> None:
