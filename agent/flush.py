@@ -48,6 +48,13 @@ class CutWindow(NamedTuple):
     unsure: bool
 
 
+class ClosedWindow(NamedTuple):
+    """A window whose batches are in the spool and are not on the disk yet, with the gauges at its end."""
+
+    opened: OpenedWindow
+    gauges: Mapping[str, Decimal]
+
+
 class Flush:
     """Has the open window. It calls ``closed`` with each window's start, and ``persisted`` when batches can be sent."""
 
@@ -73,9 +80,7 @@ class Flush:
         self._cut: deque[CutWindow] = deque()
         self._closing = asyncio.Lock()
         """Held while a window is closed, so that the spool has either all of its batches or none."""
-        self._gauges: Mapping[str, Decimal] = {}
-        self._gauges_of = 0
-        """The generation of the window at whose end they were so."""
+        self._to_persist: deque[ClosedWindow] = deque()
         self._early: asyncio.Task[None] | None = None
         self._persisting: asyncio.Task[None] | None = None
         self._waiting_windows = 0
@@ -162,7 +167,7 @@ class Flush:
         await self._spool_batches(window, cut, new_id)
         for earlier in window.earlier:
             await self._spool_earlier(earlier, new_id)
-        self._gauges, self._gauges_of = window.gauges, cut.opened.generation
+        self._to_persist.append(ClosedWindow(cut.opened, window.gauges))
         self._begin_to_persist()
 
     async def _spool_batches(self, window: Window, cut: CutWindow, new_id: Callable[[], str]) -> None:
@@ -184,30 +189,33 @@ class Flush:
             await asyncio.sleep(0)
 
     def _begin_to_persist(self) -> None:
-        """Only one task writes at a time. When it takes longer than a window, batches can be sent from memory."""
+        """Only one task writes at a time. What closes meanwhile waits in the journal, or can be sent from memory."""
         if self._persisting is not None and not self._persisting.done():
             self._waiting_windows += 1
-            self._stages.spool.send_from_memory()
-            self._persisted()
+            if not self._stages.journal.can_wait:
+                self._to_persist = deque([self._to_persist[-1]])
+                self._stages.spool.send_from_memory()
+                self._persisted()
         else:
             self._persisting = asyncio.create_task(self._persist())
 
     async def _persist(self) -> None:
-        """Write the gauges, then the batches (see agent.spool.gauge_file), then do the rest.
+        """Write the gauges, then the batches (see agent.spool.gauge_file), then do the rest. One window at a time.
 
         A failure of one job does not stop the others.
         """
         spool, attempts, journal = self._stages.spool, self._stages.attempts, self._stages.journal
-        again = True
-        while again:
+        while self._to_persist:
             async with self._closing:
                 self._waiting_windows = 0
-                names, gauges, generation = spool.not_written(), self._gauges, self._gauges_of
+                window = self._to_persist.popleft()
+                later = tuple(one.opened.id for one in self._to_persist)
+                names = {name for name in spool.not_written() if not name.startswith(later)}
             with attempts.guard("gauges"):
-                journal.gauges_of(generation)
-                await self.prepare_gauges(gauges)
+                journal.gauges_of(window.opened.generation)
+                await self.prepare_gauges(window.gauges)
             with attempts.guard("persist"):
-                await spool.persist(partial(journal.release, generation), names)
+                await spool.persist(partial(journal.release, window.opened.generation), names)
             self.commit_gauges()
             self._tell_disk()
             self._persisted()
@@ -216,7 +224,6 @@ class Flush:
             with attempts.guard("unreadable"):
                 spool.read_again()
             self._persisted()
-            again = self._waiting_windows > 0
 
     async def prepare_gauges(self, gauges: Mapping[str, Decimal]) -> None:
         """Save them beside the file until ``commit_gauges``.

@@ -85,6 +85,7 @@ class Journal:
         """The part of the main core, and those of the others. Empty while there is no file."""
         self._generation = 0
         self._place = 0
+        self._holds_closed = False
         self._about: About | None = None
         self._rules = b""
         """The rules of the lines, when they are not those of the start."""
@@ -102,7 +103,7 @@ class Journal:
     def turn(self, start: int, base: float) -> OpenedWindow:
         """What is read from now on belongs to a new window, which starts at ``start`` under the clock's ``base``.
 
-        The place of the last but one window is used again, whether it was released or not.
+        Without a free place, that of the oldest window is used again.
         """
         window_id = secrets.token_hex(12)
         if self._core is None or self._about is None:
@@ -111,7 +112,7 @@ class Journal:
             return OpenedWindow(0, window_id)
         if not self.why_not:
             self._quiet = max(0, self._quiet - 1)
-        last, self._place = self._place, 1 - self._place
+        last, self._place = self._place, self._next_place()
         self._generation += 1
         with holding(self._others):
             for lane in self._lanes:  # the first one first: without it, the block of another one means nothing
@@ -121,6 +122,11 @@ class Journal:
                 self.why_not = ""
                 self._keep_rules()
         return OpenedWindow(self._generation, window_id)
+
+    @property
+    def can_wait(self) -> bool:
+        """Whether a kill loses nothing while the windows that have closed wait for the disk."""
+        return bool(self._lanes) and not self.why_not and self._holds_closed
 
     def use(self, rules: Rules) -> None:
         """These are the rules of what is read from now on."""
@@ -217,8 +223,15 @@ class Journal:
             self._lanes = tuple(Lane(one, number, self._map, self._room) for number, one in enumerate(cores))
             for lane in self._lanes:
                 lane.open(partial(self._make_room, lane), self._step)
-        self._generation, self._place = 0, 1
+        self._generation, self._place = 0, layout.PLACES - 1
         self._lanes[0].words[layout.MAGIC_WORD] = layout.MAGIC
+
+    def _next_place(self) -> int:
+        """The first one that is free. Places that are used rarely take no room of the disk."""
+        waiting = [block for block in self._blocks() if block.generation]
+        free = set(range(layout.PLACES)) - {block.place for block in waiting}
+        self._holds_closed = bool(free)
+        return min(free) if free else min(waiting, key=lambda block: block.generation).place
 
     def _blocks(self) -> Sequence[Block]:
         """Those that say which windows are not released."""

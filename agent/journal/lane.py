@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Lane:
-    """A part of the file while it is written. ``room`` is how many bytes each of its two places has at most."""
+    """A part of the file while it is written. ``room`` is how many bytes each of its places has at most."""
 
     def __init__(self, core: "Core", number: int, map_: mmap.mmap, room: int) -> None:
         size = layout.lane_bytes(room)
@@ -27,9 +27,9 @@ class Lane:
         self.blocks = layout.blocks(self.words)
         self._map = map_
         self._room = room
-        self._allocated = [0, 0]
+        self._allocated = [0] * layout.PLACES
         """How many bytes of each place are on the disk."""
-        self._touched = [0, 0]
+        self._touched = [0] * layout.PLACES
         """How many bytes of each place may be in the memory of the process."""
 
     def open(self, make_room: Callable[[int], object], step: int) -> None:
@@ -65,12 +65,13 @@ class Lane:
         return bool(self._allocated[place])
 
     def forget_quiet(self, last: int, quiet: int) -> None:
-        """Give the memory of the free place back, if the ``last`` window took few bytes. The file keeps its room."""
-        used, free = self.used(last) if self.blocks[last].get(layout.END) else 0, 1 - last
+        """Give the memory of the other places back, if the ``last`` window took few bytes. The file keeps its room."""
+        used = self.used(last) if self.blocks[last].get(layout.END) else 0
         self._touched[last] = max(self._touched[last], used)
-        if used < quiet < self._touched[free]:
-            self._map.madvise(mmap.MADV_DONTNEED, self.first + self._begins(free), self._touched[free])
-            self._touched[free] = 0
+        for place, touched in enumerate(self._touched):
+            if used < quiet < touched and place != last:
+                self._map.madvise(mmap.MADV_DONTNEED, self.first + self._begins(place), touched)
+                self._touched[place] = 0
 
     def close(self) -> None:
         """Let go of the map."""

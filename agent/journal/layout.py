@@ -3,11 +3,12 @@
 A file has a part for each core that reads: one, or one more than there are threads. The parts have the same size, and
 each consists of
 
-words      64-bit words: what this file is, the datagrams in the slots, and a block of words for each of two windows
+words      64-bit words: what this file is, the datagrams in the slots, and a block of words for each place
 messages   where the kernel writes the length of each datagram that it puts into a slot
 about      the boot and the settings under which lines were read, with a checksum
 slots      64 datagrams that were read last; they are appended to the records of the open window
-records    a place for each of the two windows: the one that is open, and the one that is being closed
+records    a place for the window that is open, one for the window that is being written, and places for those that
+           have closed meanwhile
 
 A record has a head of eight bytes: its length, with its kind in the highest byte, and a check of the record. The check
 is over the bytes, the head, the offset and the word of the window's generation, so that neither damage nor what an
@@ -64,7 +65,10 @@ SEAL: Final = 6
 """Words of a window's block: a number that grows with each window, 0 when the place is free; where its next record
 goes; its start in seconds; the base of its clock (agent.clock), a double; two words of its id; and the check of all of
 these but where the next record goes."""
-_BLOCKS: Final = (8, 16)
+PLACES: Final = 4
+"""The open window, one that is being written, and two that wait for the disk."""
+_FIRST_BLOCK: Final = 8
+_BLOCK_WORDS: Final = 8
 
 PLAIN: Final = 0
 ABSOLUTE: Final = 1
@@ -120,21 +124,24 @@ class Block:
     words: memoryview
     """The file's first WORDS words, cast to "Q"."""
     place: int
-    """0 or 1."""
+    """Below PLACES."""
 
     @property
     def end_word(self) -> int:
         """The number of the word END."""
-        return _BLOCKS[self.place] + END
+        return self._number(END)
 
     def get(self, word: int) -> int:
         """The value of a word of this window."""
-        value: int = self.words[_BLOCKS[self.place] + word]
+        value: int = self.words[self._number(word)]
         return value
 
     def set(self, word: int, value: int) -> None:
         """Change a word of this window."""
-        self.words[_BLOCKS[self.place] + word] = value
+        self.words[self._number(word)] = value
+
+    def _number(self, word: int) -> int:
+        return _FIRST_BLOCK + self.place * _BLOCK_WORDS + word
 
     @property
     def generation(self) -> int:
@@ -180,9 +187,9 @@ def begin_words(words: memoryview) -> None:
         block.release()
 
 
-def blocks(words: memoryview) -> tuple[Block, Block]:
-    """The blocks of both places."""
-    return Block(words, 0), Block(words, 1)
+def blocks(words: memoryview) -> tuple[Block, ...]:
+    """The blocks of all places."""
+    return tuple(Block(words, place) for place in range(PLACES))
 
 
 def first_record(place: int, room: int) -> int:
@@ -192,7 +199,7 @@ def first_record(place: int, room: int) -> int:
 
 def lane_bytes(room: int) -> int:
     """The bytes of a part, when each place has ``room`` bytes."""
-    return first_record(2, room)
+    return first_record(PLACES, room)
 
 
 def double_to_word(number: float) -> int:

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -82,6 +82,7 @@ class Life:
         *,
         boot: str = BOOT,
         room: JournalRoom | None = None,
+        run: Callable[..., Awaitable[Any]] = run_here,
     ) -> None:
         self.fuse = Fuse()
         self.log = Log()
@@ -94,7 +95,7 @@ class Life:
         self.gauges = GaugeFile(folder / "gauges.json", disk)
         self.aggregator = Aggregator(self.options, self.ledger, CORE)
         self.journal = Journal(folder / JOURNAL, self.aggregator.core, self.log, room or ROOM)
-        self.spool = Spool(self.folder, self.ledger, SpoolLimits(), run_here, boot)
+        self.spool = Spool(self.folder, self.ledger, SpoolLimits(), run, boot)
         self._stored = stored
         attempts = Attempts(self.log)
         clock = CentralClock(lambda: self.time.wall, lambda: self.time.steady)

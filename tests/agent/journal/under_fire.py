@@ -38,9 +38,8 @@ DROPPED: Final = frozenset({"no_value", "no_type", "line_cut"})
 """Why a sample may be dropped here: it is a bad line, or one over TCP that a kill has cut."""
 FULL: Final = 50_000
 """Bytes in the kernel's queue, beyond which nothing is sent, so that the kernel drops nothing."""
-MEMORY: Final = Path("/dev/shm")
-WINDOW_SECONDS: Final = "2"
-"""A write that takes longer is the one case in which a kill loses what was read."""
+WINDOW_SECONDS: Final = "1"
+"""A write that takes longer than three windows is the one case in which a kill loses what was read."""
 MANY_TRIES: Final = 7
 """After so many kills in the recovery of one window, its recovery is left alone: ten would put the journal aside."""
 
@@ -226,7 +225,6 @@ async def under_fire(folder: Path, kills: int, seed: int, threads: int = 1) -> C
 
 
 if __name__ == "__main__":
-    # Where a write takes longer than a window, batches are sent from memory, and a kill loses those: see loss.md.
-    with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as temporary:
+    with tempfile.TemporaryDirectory() as temporary:
         found = asyncio.run(under_fire(Path(temporary), *map(int, sys.argv[1:])))
     print(", ".join(f"{count:,} {what}" for what, count in sorted(found.items())))
