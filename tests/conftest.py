@@ -4,6 +4,7 @@ Each test gets its markers here, see tests.markers.
 """
 
 import os
+import signal
 from collections.abc import Generator, Iterator
 
 import pytest
@@ -19,6 +20,7 @@ MEASURED = ("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG")
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[WATCH] = ProgramWatch()
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup ignores it, and so would all programs that tests start
     if hasattr(config, "workerinput"):
         # This process is measured. The programs that its tests start are not: that would cost half of their time again.
         for name in MEASURED:
