@@ -1,8 +1,6 @@
 """A private primary and its replica on loopback: real MariaDB servers with GTIDs, to be hurt at will."""
 
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from tests.servers import MariaDB
@@ -58,14 +56,3 @@ class Pair:
         """Return once the replica has all that the primary has now."""
         ((position,),) = self.primary.run("SELECT @@gtid_binlog_pos")
         assert self.replica.run(f"SELECT MASTER_GTID_WAIT('{position}', 60)") == ((0,),)
-
-
-@contextmanager
-def pair(folder: Path) -> Iterator[Pair]:
-    """A primary and its replica, which run inside the block."""
-    made = Pair(folder)
-    try:
-        made.start()
-        yield made
-    finally:
-        made.stop()

@@ -1,8 +1,7 @@
 """A primary and its semi-synchronous replica on loopback. They change roles as docs/high-availability.md says."""
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 from tests.doc_pages import blocks
@@ -90,14 +89,3 @@ def _until(holds: Callable[[], bool]) -> None:
     while not holds():
         assert time.monotonic() < end, f"not so within {_SECONDS:g} s"
         time.sleep(0.02)
-
-
-@contextmanager
-def pair(folder: Path) -> Iterator[Pair]:
-    """A pair that runs inside the block."""
-    made = Pair(folder)
-    try:
-        made.start()
-        yield made
-    finally:
-        made.stop()

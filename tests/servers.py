@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import pymysql
 
@@ -18,6 +18,24 @@ from tests.ports import free_port
 
 START_SECONDS = 120
 _READY = re.compile(r"ready for connections")
+
+
+class _Startable(Protocol):
+    def start(self) -> None: ...
+    def stop(self) -> None: ...
+
+
+T = TypeVar("T", bound=_Startable)
+
+
+@contextmanager
+def started(made: T) -> Iterator[T]:
+    """What was made runs inside the block."""
+    try:
+        made.start()
+        yield made
+    finally:
+        made.stop()
 
 
 class MariaDB:

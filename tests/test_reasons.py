@@ -91,7 +91,7 @@ def reasons_of_replication() -> set[str]:
     found = returned("store/mysql/reads.py", "unfit") | {HIDDEN, NO_SEMI_SYNC}
     for path, name in (
         ("replication", "Replica"),
-        ("servers", "Told"),
+        ("servers", "ReplicationHealth"),
         ("reads", "ReadState"),
         ("reads", "StoreUnavailable"),
     ):

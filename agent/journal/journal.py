@@ -86,6 +86,7 @@ class Journal:
         self._generation = 0
         self._place = 0
         self._holds_closed = False
+        """Whether the last window found a free place, so that no closed one had to give its own."""
         self._about: About | None = None
         self._rules = b""
         """The rules of the lines, when they are not those of the start."""

@@ -1,4 +1,4 @@
-"""``completion``: the script that lets a shell complete a program's commands, options and names. For both programs."""
+"""``completion``: the script that lets a shell complete a program's commands, options and names."""
 
 import click
 from click.shell_completion import get_completion_class

@@ -49,7 +49,7 @@ class _Agent:
     returns: int = 0
 
 
-class Told(NamedTuple):
+class ListedAgent(NamedTuple):
     """One agent as the list has it. ``acknowledged`` and ``answered`` are points of this run and of this process.
 
     They are None if this process did not hear this run. ``missing`` is how many more points the agent says than any
@@ -139,7 +139,7 @@ class Agents:
         """The moment before which an agent is forgotten, in UTC seconds."""
         return int(self._clock()) - FORGET_SECONDS
 
-    def listed(self, after: str, limit: int) -> list[Told]:
+    def listed(self, after: str, limit: int) -> list[ListedAgent]:
         """At most ``limit`` agents whose ids come after ``after``, in the order of their ids."""
         now = self._clock()
         chosen = sorted(agent for agent in self._all if agent > after)[:limit]
@@ -179,10 +179,10 @@ class Agents:
         if not self._by_key[row.key_id]:
             del self._by_key[row.key_id]
 
-    def _told(self, agent: _Agent, now: float) -> Told:
+    def _told(self, agent: _Agent, now: float) -> ListedAgent:
         count = agent.count
         ours = count is not None and count.run == agent.row.run
-        return Told(
+        return ListedAgent(
             read_books(agent.row.books),
             agent.row,
             _state(agent, now),

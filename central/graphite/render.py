@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
@@ -152,7 +153,7 @@ def _as_csv(lines: Sequence[Line], zone: tzinfo) -> bytes:
     for line in lines:
         for place, number in enumerate(line.values.tolist()):
             moment = datetime.fromtimestamp(line.start + place * line.step, UTC).astimezone(zone)
-            rows.writerow([line.name, f"{moment:%Y-%m-%d %H:%M:%S}", "" if number != number else number])  # noqa: PLR0124 # NaN
+            rows.writerow([line.name, f"{moment:%Y-%m-%d %H:%M:%S}", "" if math.isnan(number) else number])
     return written.getvalue().encode(errors="backslashreplace")
 
 
@@ -160,7 +161,7 @@ def _as_raw(lines: Sequence[Line]) -> bytes:
     """A line of text each: name, start, end and step, and behind a bar its numbers, with None where there is none."""
     texts = [
         f"{line.name},{line.start},{line.end},{line.step}|"
-        + ",".join("None" if number != number else repr(number) for number in line.values.tolist())  # noqa: PLR0124 # NaN
+        + ",".join("None" if math.isnan(number) else repr(number) for number in line.values.tolist())
         + "\n"
         for line in lines
     ]

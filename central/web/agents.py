@@ -8,7 +8,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from central.access.auth import Key
-from central.fleet.agents import Agents, Told
+from central.fleet.agents import Agents, ListedAgent
 from central.ingest.answers import Answer
 from central.query.parameters import check_known, fault, limit_of
 from central.web.query import once
@@ -42,7 +42,7 @@ def _page(parameters: Mapping[str, str]) -> tuple[str, int]:
     return after, limit_of(parameters)
 
 
-def _shown(told: Told) -> dict[str, Any]:
+def _shown(told: ListedAgent) -> dict[str, Any]:
     books, row = told.books, told.row
     return {
         "id": books.id,

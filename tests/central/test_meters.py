@@ -26,7 +26,7 @@ from central.settings import load_settings
 from central.spill.drain import Drain, DrainCounts
 from central.spill.spill import SpillCounts, SpillState
 from central.store.duck.store import DuckStore
-from central.store.mysql.replication import ReplicationCounts, SemiSync, Told
+from central.store.mysql.replication import ReplicationCounts, ReplicationHealth, SemiSync
 from central.store.mysql.servers import ServerCounts
 from central.store.outage_guard import OutageGuard
 from central.web.counts import RequestCounts
@@ -93,8 +93,8 @@ TOLD = {
 }
 """What one process says of the counts below that are not 0."""
 REPLICATION = ReplicationCounts(
-    hosts={"db1:3306": Told(None)},
-    readers={"db2:3306": Told("it is 31 s behind", 31, replica=True)},
+    hosts={"db1:3306": ReplicationHealth(None)},
+    readers={"db2:3306": ReplicationHealth("it is 31 s behind", 31, replica=True)},
     semi_sync=SemiSync(enabled=True, replicas=32),
     reads={"db2:3306": 33},
     fallbacks=34,

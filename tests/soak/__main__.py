@@ -14,8 +14,8 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from tests.galera import cluster
-from tests.replication import pair
-from tests.servers import MariaDB
+from tests.replication import Pair
+from tests.servers import MariaDB, started
 from tests.soak.faults import Table, faults_of, one_of
 from tests.soak.rig import Rig, on_duckdb, on_mysql
 from tests.soak.soak import Soak, Verdict
@@ -73,7 +73,7 @@ async def _rig(stack: AsyncExitStack, folder: Path, store: str, dice: random.Ran
         several = await stack.enter_async_context(on_galera(folder, nodes, "soak"))
         return several.rig, galera_faults(several, nodes, dice)
     if store == "replica":
-        servers = stack.enter_context(pair(folder / "pair"))
+        servers = stack.enter_context(started(Pair(folder / "pair")))
         servers.primary.run("CREATE DATABASE soak")
         several = await stack.enter_async_context(on_replica(folder, servers, "soak"))
         return several.rig, replica_faults(several, servers, dice)

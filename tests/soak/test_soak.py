@@ -3,8 +3,8 @@
 from functools import partial
 from pathlib import Path
 
-from tests.replication import pair
-from tests.servers import MariaDB
+from tests.replication import Pair
+from tests.servers import MariaDB, started
 from tests.soak.faults import faults_of
 from tests.soak.rig import on_duckdb, on_mysql
 from tests.soak.soak import short_soak
@@ -54,7 +54,7 @@ async def test_on_the_embedded_store_what_was_acknowledged_is_stored_once(tmp_pa
 
 async def test_on_a_primary_and_its_replica_what_was_acknowledged_is_on_both(tmp_path: Path) -> None:
     """The short form of ``make cluster``. That of its other tier is in tests/central/store/mysql/test_galera.py."""
-    with pair(tmp_path / "pair") as servers:
+    with started(Pair(tmp_path / "pair")) as servers:
         servers.primary.run("CREATE DATABASE soak")
         async with on_replica(tmp_path, servers, "soak") as several:
             verdict = await short_soak(several.rig, partial(replica_faults, several, servers), ON_REPLICA)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import Final
 
 import numpy as np
@@ -48,13 +49,13 @@ def _combiner(way: str) -> Callable[[Range, Sequence[list[Line]]], list[Line]]:
 
 def multiply(_: Range, lists: Sequence[list[Line]]) -> list[Line]:
     """The product of all lines at each time, where none of them has a gap."""
-    lines = [line for each in lists for line in each]
+    lines = list(chain.from_iterable(lists))
     return lines if len(lines) == 1 else combined(lines, "multiply")
 
 
 def count(_: Range, lists: Sequence[list[Line]]) -> list[Line]:
     """How many lines there are, at each time."""
-    lines = [line for each in lists for line in each]
+    lines = list(chain.from_iterable(lists))
     if not lines:
         return []
     span, values = matrix(lines)
@@ -152,7 +153,7 @@ def multiply_with_wildcards(_: Range, lines: list[Line], nodes: Sequence[int]) -
 
 def power(_: Range, lists: Sequence[list[Line]]) -> list[Line]:
     """The first line to the power of the second, and so on, where none of them has a gap."""
-    lines = [line for each in lists for line in each]
+    lines = list(chain.from_iterable(lists))
     if not lines:
         return []
     span, values = matrix(lines)

@@ -4,14 +4,14 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Final
 
-from central.graphite.functions import combine, look, names, select, shifts, transform, windows
+from central.graphite.functions import appearance, combine, names, select, shifts, transform, windows
 from central.graphite.functions.function import Function
 from central.graphite.targets import TargetError
 
 _SHORT: Final = {"sum": "sumSeries", "avg": "averageSeries", "max": "maxSeries", "min": "minSeries", "pct": "asPercent"}
 FUNCTIONS: Final[Mapping[str, Function]] = {
     function.name: function
-    for family in (combine, transform, windows, shifts, select, names, look)
+    for family in (combine, transform, windows, shifts, select, names, appearance)
     for function in sorted(family.FUNCTIONS, key=lambda one: one.name)
 }
 

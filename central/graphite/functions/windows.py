@@ -1,5 +1,6 @@
 """Functions over windows of time. Pure."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final
@@ -122,11 +123,11 @@ def _forgetting(line: Line, name: str, before: int, share: float) -> Line:
     average = 0.0 if np.isnan(first) else first
     made = [average]
     for number in line.values[before:].tolist():
-        if number == number:  # noqa: PLR0124 # not NaN
+        if math.isnan(number):
+            made.append(number)
+        else:
             average = share * number + (1 - share) * average
             made.append(average)
-        else:
-            made.append(np.nan)
     return replace(line.called(name, np.round(np.array(made), 6)), start=line.start + before * line.step)
 
 

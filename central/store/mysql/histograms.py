@@ -5,6 +5,7 @@ say the same for less (central/store/folding.py). Both come as long texts, since
 """
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -180,7 +181,7 @@ class MySQLFolding:
         for day in range(start // _DAY * _DAY, end, _DAY):
             edges = stamp_text(max(start, day)), stamp_text(min(end, day + _DAY))
             sql = f"SELECT DISTINCT UNIX_TIMESTAMP(r.bucket) FROM {_STALE.format(*edges)} ORDER BY 1"
-            found += [hour for (hour,) in await self._readers.ask(lambda session, sql=sql: session.rows(sql))]  # type: ignore[misc]
+            found += [hour for (hour,) in await self._readers.ask(partial(Connection.rows, sql=sql))]
         return found
 
     async def fold_names(self, hour: int, after: int) -> int | None:

@@ -22,7 +22,7 @@ from central.store.mysql import keys, names, partitions
 from central.store.mysql.connection import Connection, Server, Session
 from central.store.mysql.pool import Pool
 from central.store.mysql.reads import ReadFrom, ReadServers
-from central.store.mysql.replication import Told
+from central.store.mysql.replication import ReplicationHealth
 from central.store.mysql.servers import Servers
 
 VARIABLES: Final = (
@@ -73,8 +73,8 @@ async def _ask_readers(choice: Servers, read_from: ReadFrom) -> list[DatabaseSer
     return [DatabaseServer(address)._replace(**_replication(told, address)) for address in told]
 
 
-def _replication(told: Mapping[str, Told], address: str) -> dict[str, Any]:
-    found = told.get(address, Told(None))
+def _replication(told: Mapping[str, ReplicationHealth], address: str) -> dict[str, Any]:
+    found = told.get(address, ReplicationHealth(None))
     return {"replica": found.replica, "replication_fault": found.fault, "lag": found.lag}
 
 

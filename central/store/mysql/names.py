@@ -6,6 +6,7 @@ come from AUTO_INCREMENT, which survives a restart of both servers. So no id is 
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 from central.store.base import Caps, CreatedNames, ListedName, Metric, NameDetails, NewName, Page
@@ -68,7 +69,7 @@ class MySQLNames:
         """See NameStore. After a failure, the next purge or upkeep removes the rest."""
         while rows := await self._lookups.ask(lambda connection: connection.rows(_NEXT_DELETED)):
             ((metric_id,),) = rows
-            await self._writers.change(lambda connection, gone=metric_id: _purge_some(connection, gone))  # type: ignore[misc]
+            await self._writers.change(partial(_purge_some, metric_id=metric_id))
 
 
 async def page(session: Connection, wanted: Page) -> list[ListedName]:

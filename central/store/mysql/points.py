@@ -2,8 +2,10 @@
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Final
 
+from central.store.mysql.connection import Connection
 from central.store.mysql.pool import Readers
 from central.store.mysql.sql import columns_of, parts_of, within
 from central.store.plan import Segment
@@ -36,9 +38,7 @@ class MySQLPoints:
         found: dict[int, str] = {}
         for part in parts_of(series_ids):
             statement = f"SELECT id, tags FROM series WHERE id IN ({','.join(map(str, part))})"
-            rows: list[tuple[Any, ...]] = await self._readers.ask(
-                lambda connection, statement=statement: connection.rows(statement)  # type: ignore[misc]
-            )
+            rows: list[tuple[Any, ...]] = await self._readers.ask(partial(Connection.rows, sql=statement))
             found.update((series_id, tags.decode()) for series_id, tags in rows)
         return found
 

@@ -19,7 +19,7 @@ from central.store.mysql.replication import (
     Position,
     Replica,
     ReplicationCounts,
-    Told,
+    ReplicationHealth,
     catch_up,
     position_of,
     replica_of,
@@ -73,7 +73,9 @@ def unfit(state: ReadState, source: Position, most_lag: float) -> str | None:
         return f"it copies the server with server_id {state.replica.source}, and {source.id} is in use"
     if not source.gtids:
         return "the server in use has no binary log with GTIDs"
-    if state.replica.lag is None or state.replica.lag > most_lag:
+    if state.replica.lag is None:
+        return "it does not know how far it is behind"
+    if state.replica.lag > most_lag:
         return f"it is {state.replica.lag} s behind"
     return None
 
@@ -229,15 +231,15 @@ class ReadServers:
             raise StoreUnavailable("the read server does not catch up in time") from None
 
     def _tell(self) -> None:
-        self.counts.readers = {one.server.address: self._told(one.state) for one in self._all}
+        self.counts.readers = {one.server.address: self._health(one.state) for one in self._all}
 
-    def _told(self, state: ReadState) -> Told:
+    def _health(self, state: ReadState) -> ReplicationHealth:
         if self._last is None or state.fault is not None:
-            return Told(state.fault)
+            return ReplicationHealth(state.fault)
         if state.replica is None:
             in_use = state.id == self._last.id  # it was promoted, and is no read server now
-            return Told(None if in_use else unfit(state, self._last, self._most_lag))
-        return Told(unfit(state, self._last, self._most_lag), state.replica.lag, replica=True)
+            return ReplicationHealth(None if in_use else unfit(state, self._last, self._most_lag))
+        return ReplicationHealth(unfit(state, self._last, self._most_lag), state.replica.lag, replica=True)
 
 
 def _reader(server: Server, session: Session, seconds: float) -> _Reader:

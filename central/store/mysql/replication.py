@@ -70,7 +70,7 @@ class Replication(NamedTuple):
     semi_sync: SemiSync
 
 
-class Told(NamedTuple):
+class ReplicationHealth(NamedTuple):
     """What /ready and the metrics say of a server. ``fault`` is what is wrong with its replication, or None."""
 
     fault: str | None
@@ -83,9 +83,9 @@ class Told(NamedTuple):
 class ReplicationCounts:
     """Plain numbers, read at each scrape. Servers are named by their addresses."""
 
-    hosts: dict[str, Told] = field(default_factory=dict)
+    hosts: dict[str, ReplicationHealth] = field(default_factory=dict)
     """The servers of DB_HOSTS, if there are several."""
-    readers: dict[str, Told] = field(default_factory=dict)
+    readers: dict[str, ReplicationHealth] = field(default_factory=dict)
     """The servers of DB_READ_HOSTS."""
     semi_sync: SemiSync = field(default_factory=SemiSync)
     """Of the server in use."""
@@ -95,7 +95,7 @@ class ReplicationCounts:
     """How many queries the server in use had to answer for them."""
 
     @property
-    def servers(self) -> dict[str, Told]:
+    def servers(self) -> dict[str, ReplicationHealth]:
         """All servers. Of one in both lists, what is wrong in either."""
         wrong = {address: told for address, told in self.hosts.items() if told.fault is not None}
         wrong |= {address: told for address, told in self.readers.items() if told.fault is not None}

@@ -16,7 +16,7 @@ import structlog
 
 from central.store.base import StoreError, StoreUnavailable
 from central.store.mysql.connection import Connection, Server, ServerError, Session, connect
-from central.store.mysql.replication import Replication, ReplicationCounts, SemiSync, Told, replication_of
+from central.store.mysql.replication import Replication, ReplicationCounts, ReplicationHealth, SemiSync, replication_of
 
 PROBE_SECONDS: Final = 1.0
 """How often all servers are asked."""
@@ -94,16 +94,16 @@ def cluster_state(told: dict[str, str]) -> ServerState:
     return ServerState(None, id_, size, told["wsrep_local_state_comment"] == _SYNCED)
 
 
-def told_of(state: ServerState, replication: Replication | None, *, in_use: bool) -> Told:
+def health_of(state: ServerState, replication: Replication | None, *, in_use: bool) -> ReplicationHealth:
     """What is wrong with the replication of a server of DB_HOSTS. ``replication`` is None if it did not answer."""
     if replication is None or state.cluster:
-        return Told(state.fault)
+        return ReplicationHealth(state.fault)
     if in_use:
-        return Told(NO_SEMI_SYNC if replication.semi_sync.lost else None)
+        return ReplicationHealth(NO_SEMI_SYNC if replication.semi_sync.lost else None)
     replica = replication.replica
     if replica is None:
-        return Told("it is no replica" if state.fault else "it takes writes too, and is no replica")
-    return Told(None if replica.hidden else replica.fault, replica.lag, replica=True)
+        return ReplicationHealth("it is no replica" if state.fault else "it takes writes too, and is no replica")
+    return ReplicationHealth(None if replica.hidden else replica.fault, replica.lag, replica=True)
 
 
 @dataclass(slots=True)
@@ -191,7 +191,7 @@ class Servers:
         used, told = self._all[self._current], self.counts.replication
         told.semi_sync = used.replication.semi_sync if used.replication else SemiSync()
         told.hosts = {
-            seen.server.address: told_of(seen.state, seen.replication, in_use=seen is used)
+            seen.server.address: health_of(seen.state, seen.replication, in_use=seen is used)
             for seen in self._all
             if self.several or seen.replication
         }

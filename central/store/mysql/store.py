@@ -10,6 +10,7 @@ import contextlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -275,7 +276,7 @@ class MySQLStore:
         found: dict[bytes, Remembered] = {}
         for at in range(0, len(ids), _IDS_CHUNK):
             statement = sql.find_requests(ids[at : at + _IDS_CHUNK])
-            rows = await self._lookups.ask(lambda connection, statement=statement: connection.rows(statement))  # type: ignore[misc]
+            rows = await self._lookups.ask(partial(Connection.rows, sql=statement))
             found.update((key, Remembered(fingerprint, answer)) for key, fingerprint, answer in rows)
         return found
 

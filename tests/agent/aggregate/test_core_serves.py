@@ -267,7 +267,7 @@ def test_what_is_no_descriptor_is_refused() -> None:
 
 
 def test_learning_that_fails_is_tried_again() -> None:
-    answers: list[Any] = [MemoryError(), (1_000, "a")]
+    answers: list[MemoryError | tuple[int, str]] = [MemoryError(), (1_000, "a")]
 
     def once(name: bytes, tail: bytes) -> tuple[int, Any]:
         answer = answers.pop(0)
@@ -275,7 +275,7 @@ def test_learning_that_fails_is_tried_again() -> None:
             raise answer
         with pytest.raises(RuntimeError, match="not reentrant"):
             core.take()
-        return answer  # type: ignore[no-any-return]
+        return answer
 
     core = a_core(once)
     with served(core) as one:

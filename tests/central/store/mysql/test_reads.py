@@ -21,7 +21,8 @@ from central.store.mysql.store import MySQLStore
 from tests.central.harness import Central, Log, running
 from tests.central.mysql_help import server_of
 from tests.central.store_help import ask, group, name, plain, request
-from tests.replica_pair import Pair, pair
+from tests.replica_pair import Pair
+from tests.servers import started
 
 WRITES = 60
 IN_USE = Position(1, "0-1-7")
@@ -131,7 +132,7 @@ async def test_a_position_is_asked_for_after_the_query_came_and_once_for_many() 
 
 @pytest.fixture(scope="module")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
-    with pair(tmp_path_factory.mktemp("pair")) as made:
+    with started(Pair(tmp_path_factory.mktemp("pair"))) as made:
         yield made
 
 
