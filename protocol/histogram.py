@@ -39,6 +39,8 @@ def bucket_of(units: int) -> int:
 
 
 MAX_BUCKET: Final = bucket_of(MAX_UNITS)
+MAX_WEIGHT: Final = 10**38 - 1
+"""The most that a histogram weighs: the largest sum of a rollup, which is a DECIMAL(38, 4)."""
 
 
 def bounds_of(bucket: int) -> tuple[int, int]:
@@ -86,7 +88,7 @@ def decode(encoded: bytes) -> dict[int, int]:
         weight = histogram[bucket] = count * UNIT if whole else count
         total += weight
         fine = fine or weight % UNIT != 0
-        if abs(bucket) > MAX_BUCKET or total > MAX_UNITS:
+        if abs(bucket) > MAX_BUCKET or total > MAX_WEIGHT:
             raise ValueError("has a bucket or a weight out of range")
     if not histogram or (not whole and not fine):
         raise ValueError("is not in its shortest form")
@@ -96,13 +98,13 @@ def decode(encoded: bytes) -> dict[int, int]:
 def merge(histograms: Iterable[bytes]) -> bytes:
     """The bytes of the sum of at least one histogram.
 
-    Raises ValueError where one cannot be decoded, there is none, or they weigh more together than a DECIMAL holds.
+    Raises ValueError where one cannot be decoded, there is none, or they weigh more together than MAX_WEIGHT.
     """
     merged: Counter[int] = Counter()
     for encoded in histograms:
         merged.update(decode(encoded))
-    if not 0 < merged.total() <= MAX_UNITS:
-        raise ValueError("there must be at least one histogram, and a DECIMAL must hold their weight")
+    if not 0 < merged.total() <= MAX_WEIGHT:
+        raise ValueError("there must be at least one histogram, and their weight must be one that a rollup can hold")
     return encode(merged)
 
 

@@ -14,10 +14,13 @@ static const unsigned char *read_varint(const unsigned char *at, const unsigned 
     *number = 0;
     for (int shift = 0; at < end && shift < 7 * MAX_COUNT_BYTES; shift += 7) {
         unsigned char byte = *at++;
-        *number |= (weight)(byte & 0x7F) << shift;
+        weight bits = (weight)(byte & 0x7F) << shift;
+        if (bits >> shift != (byte & 0x7F)) /* the last byte has more bits than are left */
+            return NULL;
+        *number |= bits;
         if (byte < 0x80) {
             assert(at - begin <= MAX_COUNT_BYTES);
-            return byte == 0 && at - begin > 1 ? NULL : at;
+            return *number > MAX_WEIGHT || (byte == 0 && at - begin > 1) ? NULL : at;
         }
     }
     return NULL;
@@ -43,6 +46,8 @@ static int try_long_entry(struct reader *reader)
     int32_t bucket = reader->begun ? reader->bucket + small : small % 2 ? -(small + 1) / 2 : small / 2;
     reader->at = read_varint(reader->at, reader->end, &count);
     if (reader->at == NULL || count == 0 || bucket > MAX_BUCKET || bucket < -MAX_BUCKET)
+        return -1;
+    if (reader->whole && count > MAX_WEIGHT / UNIT)
         return -1;
     reader->begun = 1;
     reader->bucket = bucket;

@@ -17,13 +17,14 @@ enum {
     PER_OCTAVE = 1 << BITS,
     EXACT = 2 * PER_OCTAVE, /* magnitudes below this have a bucket of their own */
     MAX_BUCKET_BYTES = 2, /* a varint of a bucket or a gap */
-    MAX_COUNT_BYTES = 10,
+    MAX_COUNT_BYTES = 19,
 };
 
 static_assert(2 * MAX_BUCKET + 1 < 1 << (7 * MAX_BUCKET_BYTES), "a gap, or a bucket with its sign, fits its bytes");
 
-/* 10^20 - 1, which is DECIMAL's largest number. It has 67 bits, so it fits MAX_COUNT_BYTES. */
-static const weight MAX_WEIGHT = (weight)10000000000ULL * 10000000000ULL - 1;
+/* 10^38 - 1: the largest DECIMAL(38, 4), as the rollups have them for sums. It has 127 bits, so it fits MAX_COUNT_BYTES. A
+ * summary weighs 10^20 - 1 at most, and its count says so. */
+static const weight MAX_WEIGHT = (weight)10000000000000000000ULL * 10000000000000000000ULL - 1;
 
 /* What a histogram says of all its samples. */
 struct span {

@@ -106,7 +106,7 @@ static PyObject *merge(const struct encoded *all, size_t count)
     for (size_t index = 1; index < count; index++) {
         const struct span *other = &all[index].span;
         if (other->total > MAX_WEIGHT - span.total) {
-            PyErr_SetString(PyExc_ValueError, "the histograms together weigh more than a DECIMAL holds");
+            PyErr_SetString(PyExc_ValueError, "the histograms together weigh more than the sum of a rollup can be");
             return NULL;
         }
         span.total += other->total;
@@ -252,7 +252,7 @@ static int rank(const struct encoded *all, size_t count, uint32_t percent, int64
     struct span span = all[0].span;
     for (size_t index = 1; index < count; index++) {
         const struct span *other = &all[index].span;
-        span.total += other->total; /* of numbers of 67 bits each */
+        span.total += span.total > INT64_MAX ? 0 : other->total; /* so that it fits, whatever they weigh */
         span.first = other->first < span.first ? other->first : span.first;
         span.last = other->last > span.last ? other->last : span.last;
     }

@@ -13,7 +13,7 @@ PyObject *long_of(__int128 number);
 /* Takes one encoded histogram. Returns its weight in units, its first and its last bucket. */
 PyObject *span_of_histogram(PyObject *self, PyObject *encoded);
 
-/* Takes a list of at least one. Returns the bytes of their sum. ValueError also when DECIMAL does not hold its weight. */
+/* Takes a list of at least one. Returns the bytes of their sum. ValueError also when it weighs more than MAX_WEIGHT. */
 PyObject *merge_histograms(PyObject *self, PyObject *list);
 
 /* Takes a list. Returns three arrays of 64-bit integers as bytes, with a number per entry of a histogram: its place in

@@ -232,6 +232,20 @@ class HistogramsContract:
         await store.names.purge()
         await assert_spread(store, [gone.id, kept.id], rows[1:])
 
+    async def test_an_hour_may_weigh_more_than_one_summary_can(
+        self, open_store: OpenStore, folds: Folds, clock: Clock
+    ) -> None:
+        store = await open_store()
+        metric = await name(store, "a")
+        heavy = Row(metric.id, NOW - 3600, 5, MAX_UNITS, 5, 900, encode({5: MAX_UNITS - UNIT, bucket_of(900): UNIT}))
+        rows = [heavy._replace(recorded_at=NOW - 3600 + second) for second in (0, 1, 61, 3599)]
+        await store.commit(group(rows))
+        await store.tidy(idle=True)
+        clock.now = NOW + 3600
+        await folds(store)
+        assert await folds(store) == 0, "nothing is left to do"
+        await assert_spread(store, [metric.id], rows)
+
     async def test_counters_are_not_folded(self, open_store: OpenStore, folds: Folds, clock: Clock) -> None:
         store = await open_store()
         metric = await name(store, "a", "counter")

@@ -121,7 +121,7 @@ def test_whatever_can_be_decoded_is_what_encode_would_write(encoded: bytes) -> N
         pytest.param(b"\x01\x82\x00\x01", id="a number longer than it need be"),
         pytest.param(b"\x00\x02\x90\x4e", id="whole weights as units"),
         pytest.param(b"\x01" + bytes([0xFF] * 10) + b"\x01\x01", id="a bucket out of range"),
-        pytest.param(b"\x01\x02" + bytes([0xFF] * 10) + b"\x01", id="a weight out of range"),
+        pytest.param(b"\x01\x02" + bytes([0xFF] * 17) + b"\x7f", id="a weight out of range"),
     ],
 )
 def test_what_encode_never_writes_is_refused(encoded: bytes) -> None:

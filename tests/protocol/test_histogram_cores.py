@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from agent.aggregate.core import Core
 from central.core import decode_histograms, merge_histograms, rank_histograms, span_of_histogram
-from protocol.histogram import MAX_BUCKET, decode, encode, merge
+from protocol.histogram import MAX_BUCKET, MAX_WEIGHT, decode, encode, merge
 from protocol.numbers import MAX_UNITS, UNIT
 
 MERGES: Final = [
@@ -32,10 +32,11 @@ def with_another_byte(histogram: dict[int, int], place: int, byte: bytes) -> byt
     return encoded[: place % len(encoded)] + byte + encoded[place % len(encoded) + 1 :]
 
 
-LARGEST: Final = encode({0: MAX_UNITS})
+LARGEST: Final = encode({0: MAX_WEIGHT})
+HEAVY: Final = st.dictionaries(st.integers(-3, 3), st.integers(1, MAX_WEIGHT // 10), min_size=1)
 
 
-@given(st.lists(HISTOGRAMS, min_size=1, max_size=2))
+@given(st.lists(HISTOGRAMS, min_size=1, max_size=2) | st.lists(HEAVY, min_size=1, max_size=2))
 def test_the_cores_merge_as_plain_python_does(histograms: list[dict[int, int]]) -> None:
     encoded = [encode(histogram) for histogram in histograms]
     assert Core.merge(encoded) == merge_histograms(encoded) == merge(encoded)
@@ -91,7 +92,7 @@ def test_windows_that_no_64_bits_hold_are_told() -> None:
     assert array("q", rank_histograms(halves, array("q", [1, 1]).tobytes(), 1)[1]).tolist() == [0, 5]
 
 
-@given(HISTOGRAMS)
+@given(HISTOGRAMS | HEAVY)
 def test_the_core_says_weight_and_ends_of_a_histogram(histogram: dict[int, int]) -> None:
     said = sum(histogram.values()), min(histogram), max(histogram)
     assert span_of_histogram(encode(histogram)) == said
@@ -113,7 +114,7 @@ def test_the_cores_refuse_what_plain_python_refuses(encoded: bytes) -> None:
 
 REFUSED: Final = [
     pytest.param([], id="none"),
-    pytest.param([LARGEST, encode({1: 1})], id="more than a DECIMAL holds"),
+    pytest.param([LARGEST, encode({1: 1})], id="more than a rollup holds"),
     pytest.param([encode({1: 1}), b""], id="one without bytes"),
     pytest.param([b"\x01\x02\x80"], id="the end within a number"),
     pytest.param([b"\x01\x02\x00"], id="a count of 0"),
@@ -121,7 +122,10 @@ REFUSED: Final = [
     pytest.param([b"\x00\x02\x90\x4e"], id="whole weights as units"),
     pytest.param([b"\x01" + bytes([0xFF] * 10) + b"\x01\x01"], id="a bucket of 77 bits"),
     pytest.param([b"\x01" + encode({-MAX_BUCKET: 1})[1:2] + b"\x79\x01"], id="a bucket out of range"),
-    pytest.param([b"\x00\x02" + bytes([0xFF] * 9) + b"\x7f"], id="a weight of 70 bits"),
+    pytest.param([b"\x00\x02" + bytes([0xFF] * 18) + b"\x01"], id="a weight of 127 bits, all set"),
+    pytest.param([b"\x00\x02" + bytes([0x81] * 18) + b"\x04"], id="a weight of 129 bits"),
+    pytest.param([b"\x01\x02" + bytes([0xFF] * 17) + b"\x7f"], id="126 bits of whole samples"),
+    pytest.param([b"\x01\x02" + bytes([0xFF] * 40) + b"\x01"], id="a weight without end"),
 ]
 
 

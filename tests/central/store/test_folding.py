@@ -129,8 +129,9 @@ def test_an_hour_is_the_sum_of_its_minutes_and_may_have_nothing() -> None:
         ({bucket_of(10_000): 33_333}, HourSums(1, "3.3333", "0.9990", "0.9995"), (9_995,) * 5),
         ({-5: 3 * UNIT, 0: UNIT}, HourSums(1, "4.0000", "-0.0005", "0.0000"), (-5, -5, 0, 0, 0)),
         ({7: MAX_UNITS}, HourSums(1, "9999999999999999.9999", "0.0007", "0.0007"), (7,) * 5),
+        ({7: 10 * MAX_UNITS}, HourSums(1, "99999999999999999.9990", "0.0007", "0.0007"), (7,) * 5),
     ],
-    ids=["whole", "a part", "held by max", "negative", "large"],
+    ids=["whole", "a part", "held by max", "negative", "large", "larger than a summary"],
 )
 def test_the_percentiles_of_an_hour_are_of_all_its_samples(
     core: ModuleType | None, histogram: dict[int, int], sums: HourSums, percentiles: tuple[int, ...]
