@@ -48,11 +48,11 @@ from agent.spool.disk import Disk
 from agent.spool.folder import AsideLimits, SpoolFolder
 from agent.spool.gauge_file import GaugeFile
 from agent.spool.spool import Spool, SpoolLimits
-from agent.telemetry.books import About, books
 from agent.telemetry.local_http import local_pages, serve
+from agent.telemetry.report import About, make_report
 from agent.telemetry.snapshot import RecentGrowth, Snapshot, TroubleStatus, counted_by, status
 from agent.telemetry.status_text import one_line
-from protocol.books import write_books
+from protocol.report import write_report
 from runtime.addresses import join_address
 from runtime.start_error import OTHER_ADDRESS, StartError, starting
 from runtime.systemd import Notifier, silent
@@ -284,10 +284,10 @@ class Agent:
         with self._attempts.guard("gauges"):
             self._flush.load_gauges()
         self._journal.open(self._outside.boot, self._options)
-        self._keep_books()
+        self._send_reports()
 
-    def _keep_books(self) -> None:
-        """Send the books with each batch. An id that the disk does not keep is for this run only."""
+    def _send_reports(self) -> None:
+        """Send a report with each batch. An id that the disk does not keep is for this run only."""
         made = random_id()
         try:
             made = agent_id(self._folder.path, self._outside.disk)
@@ -298,9 +298,9 @@ class Agent:
         points = self.forwarder.answered.points
 
         def header() -> str:
-            return write_books(books(about, self.snapshot(), points, stopping=self._stopping))
+            return write_report(make_report(about, self.snapshot(), points, stopping=self._stopping))
 
-        self._sender.books = header
+        self._sender.report = header
 
     def _open_local_port(self, stack: AsyncExitStack) -> None:
         address = join_address(*self._settings.http)
@@ -308,7 +308,7 @@ class Agent:
             server = serve(local_pages(self.snapshot), *self._settings.http, self.settle)
         stack.push_async_callback(server.close)
         self._tell(
-            "books_open", f"http://{join_address(self._settings.http[0], server.port)}/metrics, /health and /status"
+            "status_open", f"http://{join_address(self._settings.http[0], server.port)}/metrics, /health and /status"
         )
 
     def _open_receivers(self, stack: ExitStack) -> None:

@@ -221,7 +221,7 @@ FAMILIES: Final = (
     ),
     Family(
         _COUNTER,
-        "agent_books_unreadable",
+        "agent_reports_unreadable",
         "Batches whose Metrics-Agent header could not be read. They were stored.",
         lambda s: s.agents.unreadable,
     ),

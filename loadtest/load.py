@@ -213,11 +213,11 @@ def table(result: Result, watch: Watch) -> list[Line]:
 async def agreement(ours: Stack, result: Result, sent: Counter[str]) -> list[Line]:
     """Whether what was acknowledged is what is stored, and what was sent to the agent as well."""
     lines_in_all = sent.total()
-    books = await _books(ours.agent, lines_in_all)
+    counters = await _settled(ours.agent, lines_in_all)
     expected = result.samples + sent
     stored = await asyncio.to_thread(_stored, ours.one, list(expected))
     agree = {name for name in expected if stored[name] == expected[name]}
-    dropped = sum(value for name, value in books.items() if name.startswith("fiesta_agent_samples_dropped_total"))
+    dropped = sum(value for name, value in counters.items() if name.startswith("fiesta_agent_samples_dropped_total"))
     return [
         (
             f"Samples acknowledged and stored, {len(expected):,} names",
@@ -228,8 +228,8 @@ async def agreement(ours: Stack, result: Result, sent: Counter[str]) -> list[Lin
         (
             "Lines sent to the agent, acknowledged",
             f"{lines_in_all:,}",
-            f"{books['fiesta_agent_samples_acknowledged_total']:,.0f}",
-            books["fiesta_agent_samples_acknowledged_total"] == lines_in_all and not dropped,
+            f"{counters['fiesta_agent_samples_acknowledged_total']:,.0f}",
+            counters["fiesta_agent_samples_acknowledged_total"] == lines_in_all and not dropped,
         ),
     ]
 
@@ -283,14 +283,14 @@ def _shown(result: Result) -> str:
     return f"{errors.total()}" + "".join(f" ({text})" for text, _ in errors.most_common(1))
 
 
-async def _books(agent: Server, samples: int) -> dict[str, float]:
+async def _settled(agent: Server, samples: int) -> dict[str, float]:
     """The agent's metrics, once it has delivered so many samples or two minutes are over."""
     for _ in range(1_200):
-        books = await asyncio.to_thread(scrape, agent.url)
-        if books["fiesta_agent_samples_acknowledged_total"] >= samples:
+        counters = await asyncio.to_thread(scrape, agent.url)
+        if counters["fiesta_agent_samples_acknowledged_total"] >= samples:
             break
         await asyncio.sleep(0.1)
-    return books
+    return counters
 
 
 def _drained(ours: Stack) -> None:

@@ -1,4 +1,4 @@
-"""An agent under mixed load for a long time: memory stays flat, the books are exact, and the spool is empty at the end.
+"""An agent under mixed load for a long time: memory stays flat, the ledger is exact, and the spool is empty at the end.
 
 Counters, sampled ones, timings, gauges and sets with old and new names, bad lines, large packets, every ten seconds a
 burst; now and then the service is stopped for some seconds, and continued. At the end its store is compared with

@@ -24,7 +24,7 @@ SMALL = {
     "central/access/key_file.py": "a file format of its own, for central, the doctor and quickstart",
     "central/compiled.py": "the one place that asks whether the core was built",
     "agent/commands/completion.py": "what makes a shell complete; the command only prints it",
-    "agent/forward/answered.py": "a count with its own bound, which the books read",
+    "agent/forward/answered.py": "a count with its own bound, which the report has",
     "agent/spool/agent_id.py": "a file of its own in the spool folder",
     "central/graphite/functions/table.py": "the one place that knows all families of functions",
     "central/store/id_days.py": "a pure rule that both stores share",

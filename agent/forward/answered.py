@@ -1,9 +1,9 @@
-"""How many items each process of the service has acknowledged to this run of the agent, for its books.
+"""How many items each process of the service has acknowledged to this run of the agent, for its report.
 
 The service compares with its own count. An older service does not say which process answers.
 """
 
-from protocol.books import MAX_PROCESSES, PROCESS
+from protocol.report import MAX_PROCESSES, PROCESS
 
 
 class Answered:

@@ -13,8 +13,8 @@ from agent.forward.api_key import ApiKey
 from agent.forward.dial import in_words
 from agent.forward.http_connection import HttpConnection
 from agent.forward.outcome import Reply
-from protocol.books import BOOKS_HEADER, PROCESS_HEADER
 from protocol.limits import ACCEPTS_HEADER, SKEW_HEADER
+from protocol.report import PROCESS_HEADER, REPORT_HEADER
 from protocol.statsd_types import RENAMED_HEADER, TYPES_HEADER
 
 TIMEOUT_SECONDS: Final = 10.0
@@ -36,7 +36,7 @@ class UnreachableError(Exception):
 class Sender:
     """One connection to central. Use it inside ``async with``. It never follows a redirect."""
 
-    books: Callable[[], str] | None = None
+    report: Callable[[], str] | None = None
     """Makes the Metrics-Agent header of a batch. None sends none."""
 
     def __init__(self, url: str, key: ApiKey, ca_file: Path | None = None, timeout: float = TIMEOUT_SECONDS) -> None:
@@ -78,8 +78,8 @@ class Sender:
         }
         if types:
             headers[TYPES_HEADER] = types
-        if self.books is not None:
-            headers[BOOKS_HEADER] = self.books()
+        if self.report is not None:
+            headers[REPORT_HEADER] = self.report()
         return await self._request("POST", "/api/metrics/batch", headers, gzip.compress(body, GZIP_LEVEL))
 
     async def health(self) -> Reply:

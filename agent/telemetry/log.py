@@ -14,7 +14,7 @@ from runtime.terminal_line import TerminalLine, wants_colour
 
 INFO_EVENTS: Final = frozenset(
     {
-        *("books_open", "started", "stopped", "sockets_passed", "spool_recovered", "reloaded", "forwarding_again"),
+        *("status_open", "started", "stopped", "sockets_passed", "spool_recovered", "reloaded", "forwarding_again"),
         *("journal_redone", "held_no_more", "mirror_works_again", "disk_works_again", "attempt_works_again"),
     }
 )

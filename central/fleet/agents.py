@@ -1,6 +1,6 @@
-"""The latest books of each agent, and how many of its points this process acknowledged. All of it is in memory.
+"""The latest report of each agent, and how many of its points this process acknowledged. All of it is in memory.
 
-An agent is one request at a time. When its books come with a request, it has heard every earlier answer that it ever
+An agent is one request at a time. When its report comes with a request, it has heard every earlier answer that it ever
 will hear. So what it says that this process acknowledged is never more than this process knows of: more means that
 somebody else answered in this process's name. It may be less while an answer was lost; the retry brings it again.
 """
@@ -11,7 +11,7 @@ from typing import Final, Literal, NamedTuple
 
 from central.ingest.answers import Answer, accepted_in, is_replay
 from central.store.agents import AgentRow
-from protocol.books import PROCESS, PROCESS_HEADER, Books, read_books
+from protocol.report import PROCESS, PROCESS_HEADER, AgentReport, read_report
 
 MAX_AGENTS: Final = 20_000
 """When there are more, the one is forgotten that was not heard for longest, of the key that has the most."""
@@ -56,7 +56,7 @@ class ListedAgent(NamedTuple):
     process of the service knows of. ``shared``: two agents have this id.
     """
 
-    books: Books
+    report: AgentReport
     row: AgentRow
     state: State
     acknowledged: int | None
@@ -72,7 +72,7 @@ class Agents:
         if not PROCESS.fullmatch(process):
             raise ValueError("a process is 16 hex digits")
         self.unreadable = 0
-        """Headers that were no books. Their batches were stored as if there were none."""
+        """Headers that were no report. Their batches were stored as if there were none."""
         self._process = process
         self._clock = clock
         self._all: dict[str, _Agent] = {}
@@ -81,28 +81,28 @@ class Agents:
         self._changed: dict[str, None] = {}
 
     def heard(self, headers: Sequence[str], key_id: int) -> "Heard | None":
-        """Take the books that came with a batch of this key. None if they are unreadable: that refuses nothing."""
+        """Take the report that came with a batch of this key. None if it is unreadable: that refuses nothing."""
         try:
             (text,) = headers
-            books = read_books(text)
+            report = read_report(text)
         except ValueError:
             self.unreadable += 1
             return None
-        agent = self._all.get(books.id)
+        agent = self._all.get(report.id)
         before = 0
-        if agent is None or agent.row.run != books.run:
-            agent = _of_new_run(agent, books)
+        if agent is None or agent.row.run != report.run:
+            agent = _of_new_run(agent, report)
         else:
             before = agent.row.missing
-        count, said = agent.count, books.points.get(self._process, 0)
-        if count is None or count.run != books.run:
-            count = agent.count = _Count(books.run, said)
+        count, said = agent.count, report.points.get(self._process, 0)
+        if count is None or count.run != report.run:
+            count = agent.count = _Count(report.run, said)
         more = said - count.base - count.answered
         if more >= 0:
             count.unheard.clear()
         agent.said = said
-        self._put(agent, AgentRow(books.id, books.run, key_id, int(self._clock()), max(more, before), text), books)
-        self._changed[books.id] = None
+        self._put(agent, AgentRow(report.id, report.run, key_id, int(self._clock()), max(more, before), text), report)
+        self._changed[report.id] = None
         return Heard(count, self._process)
 
     def merge(self, rows: Iterable[AgentRow]) -> None:
@@ -110,15 +110,15 @@ class Agents:
         for row in sorted(rows, key=lambda row: row.seen_at):
             known = self._all.get(row.id)
             try:
-                books = read_books(row.books)
+                report = read_report(row.report)
             except ValueError:
                 continue
             if known is None:
-                self._put(_Agent(row), row, books)
+                self._put(_Agent(row), row, report)
             elif row.seen_at > known.row.seen_at:
                 same = row.run == known.row.run
                 more = max(row.missing, known.row.missing) if same else row.missing
-                self._put(known, row._replace(missing=more), books)
+                self._put(known, row._replace(missing=more), report)
 
     def take_changed(self) -> list[AgentRow]:
         """The rows that were heard since the last call."""
@@ -157,7 +157,7 @@ class Agents:
         """The points of all agents that they were told are stored, and that no process acknowledged."""
         return sum(agent.row.missing for agent in self._all.values())
 
-    def _put(self, agent: _Agent, row: AgentRow, books: Books) -> None:
+    def _put(self, agent: _Agent, row: AgentRow, report: AgentReport) -> None:
         """Give the agent this row, and put it last among those of its key. Forget another one if there are too many."""
         known = self._all.pop(row.id, None)
         if known is not None:
@@ -165,7 +165,7 @@ class Agents:
         elif len(self._all) >= self.most:
             largest = max(self._by_key.values(), key=len)
             self._remove(self._all[next(iter(largest))])
-        agent.row, agent.stopping = row, books.stopping
+        agent.row, agent.stopping = row, report.stopping
         self._all[row.id] = agent
         self._by_key.setdefault(row.key_id, {})[row.id] = None
 
@@ -183,7 +183,7 @@ class Agents:
         count = agent.count
         ours = count is not None and count.run == agent.row.run
         return ListedAgent(
-            read_books(agent.row.books),
+            read_report(agent.row.report),
             agent.row,
             _state(agent, now),
             agent.said - count.base if count is not None and ours else None,
@@ -193,7 +193,7 @@ class Agents:
 
 
 class Heard(NamedTuple):
-    """A batch whose books were read. ``answered`` counts its points once they are acknowledged."""
+    """A batch whose report was read. ``answered`` counts its points once they are acknowledged."""
 
     run: _Count
     process: str
@@ -210,11 +210,11 @@ class Heard(NamedTuple):
         return answer._replace(headers={**answer.headers, PROCESS_HEADER: self.process})
 
 
-def _of_new_run(before: _Agent | None, books: Books) -> _Agent:
+def _of_new_run(before: _Agent | None, report: AgentReport) -> _Agent:
     """The agent of a run that was not heard yet, or of one that was heard before the last one."""
     if before is None:
-        return _Agent(AgentRow(books.id, books.run, 0, 0, 0, ""))
-    back = before.run_before == books.run
+        return _Agent(AgentRow(report.id, report.run, 0, 0, 0, ""))
+    back = before.run_before == report.run
     return _Agent(before.row, run_before=before.row.run, returns=before.returns + back)
 
 

@@ -1,4 +1,4 @@
-"""Writes the books of agents to the store once per minute, and reads what other processes have written.
+"""Writes the reports of agents to the store once per minute, and reads what other processes have written.
 
 An acknowledgement never waits for it. What a crash loses comes again with the next batch of each agent.
 """
@@ -33,7 +33,7 @@ class FleetUpkeep:
         self._task = asyncio.create_task(self._run(), name="fleet")
 
     async def close(self) -> None:
-        """Stop, and write the last books."""
+        """Stop, and write the last reports."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])

@@ -1,14 +1,15 @@
-"""What a store keeps of agents: the latest books of each. It is one of the protocols of base.Store."""
+"""What a store keeps of agents: the latest report of each. It is one of the protocols of base.Store."""
 
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 
 class AgentRow(NamedTuple):
-    """The latest books of an agent. ``id`` is 32 hex digits, ``run`` 16; ``key_id`` is the row of its API key.
+    """The latest report of an agent. ``id`` is 32 hex digits, ``run`` 16; ``key_id`` is the row of its API key.
 
-    ``seen_at`` is when they came, in UTC seconds. ``missing`` is how many points the agent was told are stored, and no
-    process acknowledged. ``books`` is the text of protocol.books.
+    ``seen_at`` is when it came, in UTC seconds. ``missing`` is how many points the agent was told are stored, and no
+    process acknowledged. ``report`` is the text of protocol.report.
+    The stores keep it in a column ``books``: during an upgrade, processes of the old version read and write that name.
     """
 
     id: str
@@ -16,7 +17,7 @@ class AgentRow(NamedTuple):
     key_id: int
     seen_at: int
     missing: int
-    books: str
+    report: str
 
 
 class AgentStore(Protocol):

@@ -17,15 +17,15 @@ from central.ingest.submission import RequestKey, Submission, batch_of, everyday
 from central.web.bodies import Bodies
 from central.web.gate import Endpoint
 from central.write.group_commit import GroupCommit
-from protocol.books import BOOKS_HEADER
 from protocol.item import Fault, Kind
 from protocol.limits import SKEW_HEADER
+from protocol.report import REPORT_HEADER
 from protocol.statsd_types import TYPES_HEADER
 
 _TIME_CODES: Final = frozenset({"TIMESTAMP_TOO_OLD", "TIMESTAMP_IN_FUTURE"})
 _KEY: Final = istr("Idempotency-Key")
 _TYPES: Final = istr(TYPES_HEADER)
-_BOOKS: Final = istr(BOOKS_HEADER)
+_REPORT: Final = istr(REPORT_HEADER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class IngestEndpoints:
         """The handler of a batch. Unlike ``single``, it needs no look-up for old times: the group looks up its ids."""
         path = "/api/metrics/batch"
         types = request.headers.getall(_TYPES, None)
-        told = request.headers.getall(_BOOKS, None)
+        told = request.headers.getall(_REPORT, None)
         heard = None if told is None else self.agents.heard(told, key.id)
 
         def complete(made: Submission, idempotency: RequestKey | None) -> Submission:

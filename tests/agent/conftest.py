@@ -1,18 +1,18 @@
-"""Fixtures of the agent's tests: after each the books must balance."""
+"""Fixtures of the agent's tests: after each the ledgers must balance."""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.agent.books import Bench, Books
+from tests.agent.ledgers import Bench, Ledgers
 
 
 @pytest.fixture
-def books() -> Iterator[Books]:
-    books = Books()
-    yield books
-    for spool, ledger in books.open:
+def ledgers() -> Iterator[Ledgers]:
+    ledgers = Ledgers()
+    yield ledgers
+    for spool, ledger in ledgers.open:
         spool.close()
         assert ledger.balance() == 0
         assert ledger.in_spool >= 0

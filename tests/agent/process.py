@@ -55,7 +55,7 @@ class AgentProcess:
                     self._news.notify_all()
                 continue
             entry = json.loads(line)
-            if entry["event"] == "books_open":
+            if entry["event"] == "status_open":
                 self.http = int(entry["message"].split("/")[2].rpartition(":")[2])
             for kind, port in re.findall(
                 r"(UDP|TCP) \S+:(\d+)", entry["message"] if entry["event"] == "started" else ""
@@ -161,7 +161,7 @@ async def all_sent(folder: Path, central: RealCentral, reached: Callable[[], boo
 
 
 def balance(status: dict[str, Any]) -> int:
-    """0 when the books of /status add up."""
+    """0 when the ledger of /status adds up."""
     gone = status["acknowledged"] + sum(status["dropped"].values())
     left: int = status["received"] + status["recovered"] - gone - status["in_window"] - status["in_spool"]
     return left

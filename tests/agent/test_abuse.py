@@ -62,7 +62,7 @@ def pour(port: int, lines: Iterable[bytes]) -> None:
 
 
 async def fine(agent: AgentProcess) -> dict[str, int]:
-    """The dropped samples; the books balance and memory is within its bound."""
+    """The dropped samples; the ledger balances and memory is within its bound."""
     status = await agent.status()
     assert balance(status) == 0
     assert most_memory(agent) < bound(MAX_NAMES)

@@ -168,7 +168,7 @@ async def test_a_window_with_many_names_is_closed_in_small_steps(tmp_path: Path,
 
         await turns_until(all_is_through)
         counted, put = zip(*(((b[0] - a[0]), (b[1] - a[1])) for a, b in pairwise(steps)), strict=True)
-        assert max(counted) <= 2 * STEP, "who asks for the books counts, and so does the close"
+        assert max(counted) <= 2 * STEP, "who asks for the ledger counts, and so does the close"
         assert max(put) <= MAX_BATCH_ITEMS
         assert (await asked).received >= names * len(kinds)
 

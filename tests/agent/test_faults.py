@@ -1,4 +1,4 @@
-"""Faults inside the agent: what cannot be read, and exceptions where none should be. Nothing ends, the books add up."""
+"""Faults inside the agent: what cannot be read, and exceptions where none should be. The ledger adds up."""
 
 import errno
 import os

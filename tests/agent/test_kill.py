@@ -188,7 +188,7 @@ async def test_a_damaged_spool_file_stops_neither_the_agent_nor_the_others(
         assert "a.0" not in central.times_stored()
 
 
-async def test_the_books_add_up_at_every_scrape_under_traffic(tmp_path: Path) -> None:
+async def test_the_ledger_adds_up_at_every_scrape_under_traffic(tmp_path: Path) -> None:
     async with RealCentral().serving() as central, an_agent(tmp_path, central) as agent:
         while not central.stored:
             agent.send([*lines("a"), "bad line", "x:nan|c", "g:+1|g", "s:m|s"])

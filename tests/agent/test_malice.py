@@ -1,6 +1,6 @@
 """A service that answers as no honest one does.
 
-Whatever comes, the agent goes on, its books add up, and the honest answer at the end is the only one that counts.
+Whatever comes, the agent goes on, its ledger adds up, and the honest answer at the end is the only one that counts.
 """
 
 import asyncio
@@ -165,5 +165,5 @@ async def test_after_all_bad_answers_a_good_service_gets_each_sample_once(tmp_pa
         assert service.given.is_set()
         assert central.times_stored() == dict.fromkeys(names, 1)
         assert {central.total(name) for name in names} == {1}
-        books = agent.agent.snapshot()
-        assert (books.acknowledged, books.received, sum(books.dropped.values())) == (len(names), len(names), 0)
+        snapshot = agent.agent.snapshot()
+        assert (snapshot.acknowledged, snapshot.received, sum(snapshot.dropped.values())) == (len(names), len(names), 0)

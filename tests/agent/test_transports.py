@@ -47,7 +47,7 @@ def send(to: socket.socket, lines: list[bytes]) -> None:
 
 
 async def ended_well(agent: AgentProcess) -> None:
-    """Look at the books, stop with SIGTERM."""
+    """Look at the ledger, stop with SIGTERM."""
     assert balance(await agent.status()) == 0
     assert await agent.end(signal.SIGTERM) == 0
 

@@ -32,14 +32,14 @@ from central.store.outage_guard import OutageGuard
 from central.web.counts import RequestCounts
 from central.write.group_commit import GroupCommit
 from central.write.store_or_spill import WriteCounts
-from protocol.books import Books, write_books
+from protocol.report import AgentReport, write_report
 from runtime.plausible_clock import PlausibleClock
 from tests.central.harness import Central
 from tests.central.store_help import CAPS, SERIES_CAPS
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs" / "metrics.md"
-BOOKS = Books(id="a" * 32, run="b" * 16, host="web-1", version="1.0", started=0)
+REPORT = AgentReport(id="a" * 32, run="b" * 16, host="web-1", version="1.0", started=0)
 TOLD = {
     f'fiesta_build_info{{python="{platform.python_version()}",store="duckdb",version="1.2.3"}}': 1,
     'fiesta_requests_total{route="/health",status="200"}': 12,
@@ -78,7 +78,7 @@ TOLD = {
     'fiesta_tls_failures_total{reason="version"}': 25,
     'fiesta_busy_total{kind="long bodies"}': 26,
     'fiesta_agents{state="live"}': 1,
-    "fiesta_agent_books_unreadable_total": 29,
+    "fiesta_agent_reports_unreadable_total": 29,
     "fiesta_database_in_use": 1,
     "fiesta_databases_healthy": 2,
     "fiesta_database_changes_total": 29,
@@ -156,7 +156,7 @@ def test_every_number_of_one_process_is_told_once(sources: Sources) -> None:
         busy=Counter({"long bodies": 26}),
     )
     agents = Agents(f"{0:016x}", lambda: 0.0)
-    agents.heard([write_books(BOOKS)], 1)
+    agents.heard([write_report(REPORT)], 1)
     agents.unreadable = 29
     samples = scrape(
         replace(

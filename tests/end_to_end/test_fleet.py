@@ -1,4 +1,4 @@
-"""The books of a real agent at a real service: both sides count the same, over restarts and a kill of either side."""
+"""The report of a real agent at a real service: both sides count the same, over restarts and a kill of either side."""
 
 import signal
 import socket
@@ -29,7 +29,7 @@ def test_what_an_agent_says_is_what_the_service_counted(central: Central, agent:
     assert (told["host"], told["state"], told["received"]) == (socket.gethostname(), "live", 9)
     assert (sum(told["dropped"].values()), told["acknowledged"], told["in_spool"]) == (2, 3, 4)
     assert (told["points_heard"], told["points_answered"], told["missing_points"]) == (1, 2, 0)
-    agent.send(b"orders:1|c")  # the last window goes with the stop, and its books say so
+    agent.send(b"orders:1|c")  # the last window goes with the stop, and its report says so
     assert agent.end(signal.SIGTERM) == 0
     told = the_agent(central)
     assert (told["state"], told["received"], told["missing_points"]) == ("stopped", 10, 0)

@@ -1,4 +1,4 @@
-"""The agent's soak, for less than half a minute: its books, its spool, its memory."""
+"""The agent's soak, for less than half a minute: its ledger, its spool, its memory."""
 
 from loadtest.soak_agent import Sent, judge, soak
 

@@ -23,7 +23,7 @@ from agent.aggregate.aggregator import AggregateOptions
 from central.ingest.spans import find_spans
 from central.store.mysql.rows import lines
 from protocol.statsd_tags import TagRules
-from tests.agent.aggregate.test_core_agrees import books
+from tests.agent.aggregate.test_core_agrees import counts
 from tests.central.ingest.test_submission import NOW, outcome
 from tests.native import fuzz_inputs
 from tests.native.fuzz_journal import journals
@@ -115,7 +115,7 @@ def windows(dice: Random) -> None:
         prefix="p.", tags=TagRules(dice.choice(("keep", "drop", "append"))), gauges=dice.choice(("delta", "absolute"))
     )
     packets = [[fuzz_inputs.packet(dice) for _ in range(dice.randrange(5))] for _ in range(dice.randrange(1, 3))]
-    assert books(sanitized.AGENT.Core, packets, options) == books(None, packets, options)
+    assert counts(sanitized.AGENT.Core, packets, options) == counts(None, packets, options)
 
 
 def bodies(dice: Random) -> None:

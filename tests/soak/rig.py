@@ -122,7 +122,7 @@ class Host:
             await asyncio.sleep(pause)
 
     async def settled(self) -> None:
-        """Return when all that was received is acknowledged. The books balance all the while."""
+        """Return when all that was received is acknowledged. The ledger balances all the while."""
         while True:
             status = await self.status()
             if status["in_window"] + status["in_spool"] == 0:
@@ -130,7 +130,7 @@ class Host:
             await asyncio.sleep(0.1)
 
     async def status(self) -> dict[str, Any]:
-        """The agent's books, which balance."""
+        """The agent's ledger, which balances."""
         assert self._agent is not None
         status = await self._agent.status()
         assert balance(status) == 0, status

@@ -189,7 +189,7 @@ class Soak:
         else:
             status = await host.status()
             if status["acknowledged"] != packets * SAMPLES or any(status["dropped"].values()):
-                self.verdict.faults.append(f"{host.name}: {host.sent} packets sent, its books say {status}")
+                self.verdict.faults.append(f"{host.name}: {host.sent} packets sent, its ledger says {status}")
         self.verdict.samples += (packets - host.counted) * SAMPLES
         for point in points(host.prefix) if packets > host.counted else ():
             oracle.count(point, packets - host.counted)

@@ -6,8 +6,8 @@ Every function returns a new value, so that no caller can change the description
 from typing import Any, Final, NamedTuple
 
 from central.query.formats import COMPLETE_HEADER
-from protocol.books import BOOKS_HEADER, PROCESS_HEADER
 from protocol.limits import MAX_BATCH_ITEMS, MAX_BODY_BYTES, MAX_EXPANDED_BYTES, MAX_IDEMPOTENCY_KEY, MAX_NAME_LENGTH
+from protocol.report import PROCESS_HEADER, REPORT_HEADER
 from protocol.statsd_types import MAX_RENAMED, RENAMED_HEADER, TYPES_HEADER
 from protocol.tags import MAX_TAGS
 
@@ -135,7 +135,7 @@ def headers() -> Json:
             "schema": {"type": "string"},
         },
         PROCESS_HEADER: {
-            "description": f"The process that answered a batch with {BOOKS_HEADER}: 16 hex digits, new at each start.",
+            "description": f"The process that answered a batch with {REPORT_HEADER}: 16 hex digits, new at each start.",
             "schema": {"type": "string", "pattern": "^[0-9a-f]{16}$"},
         },
         "Retry-After": {"description": "Seconds to wait before the next try.", **seconds},
@@ -181,10 +181,10 @@ def statsd_types() -> Json:
     }
 
 
-def agent_books() -> Json:
+def agent_report() -> Json:
     """The header with what an agent says of itself."""
     return {
-        "name": BOOKS_HEADER,
+        "name": REPORT_HEADER,
         "in": "header",
         "required": False,
         "description": (

@@ -12,8 +12,8 @@ from central.web.openapi.graphite import graphite_endpoints
 from central.web.openapi.graphite_render import drawing_endpoints
 from central.web.openapi.query import aggregate, list_metrics
 from central.web.openapi.series import series_endpoints
-from protocol.books import PROCESS_HEADER
 from protocol.limits import SKEW_HEADER
+from protocol.report import PROCESS_HEADER
 from protocol.statsd_types import RENAMED_HEADER
 
 _TEXT: Final[Json] = {"type": "string"}
@@ -52,7 +52,7 @@ def _ingest() -> list[Endpoint]:
         if is_batch:
             stored["headers"][RENAMED_HEADER] = ref("headers", RENAMED_HEADER)
             stored["headers"][PROCESS_HEADER] = ref("headers", PROCESS_HEADER)
-            parameters += [components.statsd_types(), components.agent_books()]
+            parameters += [components.statsd_types(), components.agent_report()]
         name = kind.capitalize()
         return Endpoint(
             "Ingest",

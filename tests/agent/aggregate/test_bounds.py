@@ -29,7 +29,7 @@ from tests.agent.cores import each_core
 
 
 class Windows:
-    """One aggregator, window by window; its books must balance after each."""
+    """One aggregator, window by window; its ledger must balance after each."""
 
     def __init__(self, core: MaybeCore, max_names: int, max_members: int = 100) -> None:
         self.ledger = Ledger()

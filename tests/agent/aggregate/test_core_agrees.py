@@ -20,10 +20,10 @@ from tests.agent.cores import CORES
 STATSD = [row["line"].encode() for row in json.loads((Path(__file__).parents[2] / "data/statsd.json").read_text())]
 
 
-Books = tuple[int, int, dict[str, int], dict[str, int], list[Any], dict[str, str]]
+Counts = tuple[int, int, dict[str, int], dict[str, int], list[Any], dict[str, str]]
 
 
-def books(core: MaybeCore, windows: list[list[bytes]], options: AggregateOptions) -> list[Books]:
+def counts(core: MaybeCore, windows: list[list[bytes]], options: AggregateOptions) -> list[Counts]:
     """All that is known after each window."""
     ledger = Ledger()
     aggregator = Aggregator(options, ledger, core)
@@ -59,12 +59,12 @@ WINDOWS = st.lists(st.lists(st.lists(NASTY, max_size=6).map(b"\n".join), max_siz
 def test_the_core_agrees_with_plain_python(windows: Any, tags: Any, gauges: Any, copies: int) -> None:
     options = AggregateOptions(prefix="p.", tags=TagRules(tags), gauges=gauges)
     repeated = [window * copies for window in windows]
-    assert books(CORE, repeated, options) == books(None, repeated, options)
+    assert counts(CORE, repeated, options) == counts(None, repeated, options)
 
 
 def test_the_core_agrees_with_plain_python_on_every_vector() -> None:
     windows = [[line] * times for line in STATSD for times in (1, 2, 70)]
-    assert books(CORE, windows, AggregateOptions()) == books(None, windows, AggregateOptions())
+    assert counts(CORE, windows, AggregateOptions()) == counts(None, windows, AggregateOptions())
 
 
 def counted_in_steps(core: MaybeCore, windows: list[list[bytes]], options: AggregateOptions, steps: int) -> list[Any]:
@@ -90,7 +90,7 @@ def counted_in_steps(core: MaybeCore, windows: list[list[bytes]], options: Aggre
 @given(WINDOWS, st.sampled_from(["keep", "drop", "append"]), st.integers(1, 5), st.integers(0, 3))
 def test_counting_in_steps_gives_the_same_result(windows: Any, tags: Any, copies: int, steps: int) -> None:
     options, repeated = AggregateOptions(tags=TagRules(tags)), [window * copies for window in windows]
-    whole = books(None, repeated, options)
+    whole = counts(None, repeated, options)
     *_, (_, _, dropped, notes, _, _) = whole
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(aggregate, "STEP", 1)

@@ -15,7 +15,7 @@ from agent.aggregate.window import WindowItem
 from agent.ledger import Ledger
 from protocol.statsd import KEEP
 from protocol.statsd_tags import TagRules
-from tests.agent.aggregate.test_core_agrees import NASTY, Books, books
+from tests.agent.aggregate.test_core_agrees import NASTY, Counts, counts
 
 Part = tuple[int, bytes, bytes]
 """A time, lines that were left then, and the address of their sender."""
@@ -129,7 +129,7 @@ def samples_of(*items: Iterable[WindowItem]) -> int:
     return sum(item.samples for some in items for item in some)
 
 
-def dealt(windows: list[list[list[bytes]]], options: AggregateOptions) -> list[Books]:
+def dealt(windows: list[list[list[bytes]]], options: AggregateOptions) -> list[Counts]:
     """All that is known after each window, whose packets came to one core after the other."""
     ledger, results = Ledger(), []
     with several(options, ledger) as aggregator:
@@ -157,7 +157,7 @@ WINDOWS = st.lists(st.lists(PACKETS, min_size=3, max_size=3), min_size=1, max_si
 def test_several_cores_count_as_one(windows: list[list[list[bytes]]], tags: Any, gauges: Any) -> None:
     options = AggregateOptions(prefix="p.", tags=TagRules(tags), gauges=gauges)
     whole = [[packet for packets in window for packet in packets] for window in windows]
-    assert dealt(windows, options) == books(None, whole, options)
+    assert dealt(windows, options) == counts(None, whole, options)
 
 
 def test_gauges_deltas_sets_histograms_and_tags_come_together() -> None:
@@ -175,7 +175,7 @@ def test_gauges_deltas_sets_histograms_and_tags_come_together() -> None:
     assert found["r"].samples == 3
     assert {name: found[name].item.value // 10_000 for name in ("s", "r", "c")} == {"s": 3, "r": 11, "c": 4}
     whole = [one for part in window for one in part]
-    assert dealt([window], AggregateOptions()) == books(None, [whole], AggregateOptions())
+    assert dealt([window], AggregateOptions()) == counts(None, [whole], AggregateOptions())
 
 
 @settings(max_examples=20, deadline=None)
@@ -194,7 +194,7 @@ def test_caps_hold_over_all_cores_together(windows: list[list[list[bytes]]], mos
             closed = aggregator.close(0)
             ledger.acknowledged += samples_of(closed.items, *(earlier.items for earlier in closed.earlier))
     whole = [packet for window in windows for packets in window for packet in packets]
-    assert ledger.received == books(None, [whole], AggregateOptions())[0][0]
+    assert ledger.received == counts(None, [whole], AggregateOptions())[0][0]
 
 
 def test_lines_get_the_names_that_held_when_their_threads_read_them() -> None:

@@ -47,7 +47,7 @@ LINES: list[tuple[bytes, list[Row], dict[str, int]]] = [
 ]
 
 
-def books(core: MaybeCore, text: bytes) -> tuple[list[Row], dict[str, int], Ledger]:
+def counts(core: MaybeCore, text: bytes) -> tuple[list[Row], dict[str, int], Ledger]:
     ledger = Ledger()
     aggregator = Aggregator(AggregateOptions(), ledger, core)
     aggregator.feed(text)
@@ -65,13 +65,13 @@ def books(core: MaybeCore, text: bytes) -> tuple[list[Row], dict[str, int], Ledg
 def test_each_value_counts_or_is_dropped_by_itself(
     core: MaybeCore, line: bytes, rows: list[Row], drops: dict[str, int]
 ) -> None:
-    assert books(core, line)[:2] == (rows, drops)
-    _, many, ledger = books(core, b"\n".join([line] * 100))
+    assert counts(core, line)[:2] == (rows, drops)
+    _, many, ledger = counts(core, b"\n".join([line] * 100))
     assert many == {reason: 100 * count for reason, count in drops.items()}
     assert ledger.received == 100 * (sum(int(row[3]) for row in rows) + sum(drops.values()))
 
 
 @each_core
 def test_gauges_in_pieces_keep_the_order_of_the_lines(core: MaybeCore) -> None:
-    rows, _, _ = books(core, b"a:1|g:+1|g\na:5|g\na:+2|g:+3|g\na:+4|g")
+    rows, _, _ = counts(core, b"a:1|g:+1|g\na:5|g\na:+2|g:+3|g\na:+4|g")
     assert rows == [("a", "gauge", "14", "6")]

@@ -1,7 +1,7 @@
 """agent/forward/answered.py: items by the process that acknowledged them; the oldest process goes first."""
 
 from agent.forward.answered import Answered
-from protocol.books import MAX_PROCESSES
+from protocol.report import MAX_PROCESSES
 
 
 def test_items_are_counted_by_process() -> None:

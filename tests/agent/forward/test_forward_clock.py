@@ -9,7 +9,6 @@ import pytest
 from agent.attempts import Attempts
 from agent.forward.outcome import Reply
 from protocol.limits import MAX_AGE_SECONDS
-from tests.agent.books import Bench
 from tests.agent.fakes import (
     NETWORK,
     NOW,
@@ -19,6 +18,7 @@ from tests.agent.fakes import (
     refused,
     stored,
 )
+from tests.agent.ledgers import Bench
 
 HOUR = 3_600
 

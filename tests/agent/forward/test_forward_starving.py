@@ -3,8 +3,8 @@
 import pytest
 
 from agent.forward.outcome import Reply
-from tests.agent.books import Bench
 from tests.agent.fakes import NETWORK, NOW, a_batch, page, refused
+from tests.agent.ledgers import Bench
 
 
 @pytest.mark.parametrize(("bad", "good"), [(2, 10), (20, 40)])

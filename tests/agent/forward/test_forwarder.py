@@ -12,7 +12,6 @@ from agent.clock import CentralClock
 from agent.forward.forwarder import Forwarder, Pace
 from agent.forward.outcome import Reply
 from agent.spool.batch_file import file_name
-from tests.agent.books import Bench
 from tests.agent.fakes import (
     FULL,
     NETWORK,
@@ -26,6 +25,7 @@ from tests.agent.fakes import (
     refused,
     stored,
 )
+from tests.agent.ledgers import Bench
 
 HOUR = 3_600
 

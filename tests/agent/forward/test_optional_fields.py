@@ -12,8 +12,8 @@ from agent.spool.batch import Batch, batches
 from protocol.histogram import encode
 from protocol.item import Item
 from protocol.numbers import UNIT
-from tests.agent.books import Bench
 from tests.agent.fakes import NETWORK, NOW, a_batch, ours, put, refused, stored
+from tests.agent.ledgers import Bench
 
 NEW, OLD = "histograms", None
 FIELDS = {"name", "type", "value", "count", "min", "max", "recorded_at"}

@@ -235,10 +235,10 @@ async def test_the_keys_limit_in_the_answer_is_read() -> None:
         assert allowance(await sender.post("id", b"{}")) == Allowance(600, 7, 59)
 
 
-async def test_books_are_made_anew_for_each_attempt_and_the_body_stays() -> None:
+async def test_the_report_is_made_anew_for_each_attempt_and_the_body_stays() -> None:
     async with RealCentral().serving() as central, a_sender(central.url) as sender:
         made = iter(("one", "two"))
-        sender.books = lambda: next(made)
+        sender.report = lambda: next(made)
         answers = [await sender.post(a_batch(1).id, a_batch(1).body()) for _ in range(2)]
         assert [headers["Metrics-Agent"] for headers in central.headers] == ["one", "two"]
         assert [outcome(answer, 3).action for answer in answers] == [Action.ACK] * 2  # it says no process: an older one

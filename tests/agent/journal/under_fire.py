@@ -156,8 +156,8 @@ class Fire:
         return 0  # there is none, or it is just being made
 
     async def _scrape(self, agent: AgentProcess) -> None:
-        """Look at the books all the time, until the agent is gone. They add up at every look."""
-        await agent.until("books_open")
+        """Look at the ledger all the time, until the agent is gone. It adds up at every look."""
+        await agent.until("status_open")
         with suppress(aiohttp.ClientError):
             while True:
                 status = await agent.status()

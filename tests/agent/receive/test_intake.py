@@ -1,4 +1,4 @@
-"""Datagrams with and without a look at their sender: the same lines, the same books."""
+"""Datagrams with and without a look at their sender: the same lines, the same ledger."""
 
 import asyncio
 import os

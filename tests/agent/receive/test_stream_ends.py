@@ -25,15 +25,15 @@ Loop = Callable[[], asyncio.AbstractEventLoop]
 loops = pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
 
 
-class Books:
+class Taken:
     """Lines taken, and lines lost by reason."""
 
     def __init__(self) -> None:
-        self.taken: list[bytes] = []
+        self.whole: list[bytes] = []
         self.lost_lines: list[str] = []
 
     def lines(self, lines: bytes, sender: str) -> None:
-        self.taken += filter(None, lines.split(b"\n"))
+        self.whole += filter(None, lines.split(b"\n"))
 
     def lost(self, reason: str, lines: int, sample: bytes, sender: str) -> None:
         self.lost_lines += [reason] * lines
@@ -125,9 +125,9 @@ CASES: Final = [
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.transport}-{case.end.__name__}-{case.begun.decode()}")
 def test_data_that_waits_at_the_end_of_a_connection_is_counted(new_loop: Loop, case: Case, tmp_path: Path) -> None:
     async def work() -> None:
-        books = Books()
+        taken = Taken()
         listener = listen(case.transport, tmp_path)
-        receiver = StreamReceiver(listener, books, StreamLimits(idle_seconds=IDLE))
+        receiver = StreamReceiver(listener, taken, StreamLimits(idle_seconds=IDLE))
         receiver.start(asyncio.get_running_loop())
         with connect(listener) as client:
             await until(lambda: receiver.accepted == 1)
@@ -141,8 +141,8 @@ def test_data_that_waits_at_the_end_of_a_connection_is_counted(new_loop: Loop, c
             case.end(client)
             await until(lambda: receiver.status().connections == 0)
         receiver.close()
-        assert books.taken == [LINE.rstrip()] * LINES + case.taken
-        assert books.lost_lines == case.lost
+        assert taken.whole == [LINE.rstrip()] * LINES + case.taken
+        assert taken.lost_lines == case.lost
 
     run(new_loop, work())
 
@@ -150,16 +150,16 @@ def test_data_that_waits_at_the_end_of_a_connection_is_counted(new_loop: Loop, c
 @loops
 def test_a_reset_before_the_connection_is_accepted_loses_nothing(new_loop: Loop) -> None:
     async def work() -> None:
-        books = Books()
+        taken = Taken()
         listener = open_tcp("127.0.0.1", 0)
-        receiver = StreamReceiver(listener, books, StreamLimits())
+        receiver = StreamReceiver(listener, taken, StreamLimits())
         client = connect(listener)
         client.send(LINE * 1_000 + b"begun")
         reset(client)
         receiver.start(asyncio.get_running_loop())
         await until(lambda: receiver.accepted == 1 and receiver.status().connections == 0)
         receiver.close()
-        assert (books.taken, books.lost_lines) == ([LINE.rstrip()] * 1_000, ["line_cut"])
+        assert (taken.whole, taken.lost_lines) == ([LINE.rstrip()] * 1_000, ["line_cut"])
 
     run(new_loop, work())
 
@@ -167,9 +167,9 @@ def test_a_reset_before_the_connection_is_accepted_loses_nothing(new_loop: Loop)
 @loops
 def test_many_resets_at_once_are_all_read_to_their_end(new_loop: Loop) -> None:
     async def work() -> None:
-        books = Books()
+        taken = Taken()
         listener = open_tcp("127.0.0.1", 0)
-        receiver = StreamReceiver(listener, books, StreamLimits())
+        receiver = StreamReceiver(listener, taken, StreamLimits())
         receiver.start(asyncio.get_running_loop())
         clients = [connect(listener) for _ in range(100)]
         await until(lambda: receiver.accepted == 100)
@@ -179,8 +179,8 @@ def test_many_resets_at_once_are_all_read_to_their_end(new_loop: Loop) -> None:
             reset(client)
         await until(lambda: receiver.status().connections == 0)
         receiver.close()
-        assert len(books.taken) == 100 * 5_000
-        assert books.lost_lines == ["line_cut"] * 100
+        assert len(taken.whole) == 100 * 5_000
+        assert taken.lost_lines == ["line_cut"] * 100
 
     run(new_loop, work())
 
@@ -202,17 +202,17 @@ def test_dogstatsd_frames_are_read_and_a_torn_one_is_counted(
     new_loop: Loop, begun: bytes, end: Callable[[socket.socket], None], lost: list[str], tmp_path: Path
 ) -> None:
     async def work() -> None:
-        books = Books()
+        taken = Taken()
         listener = listen("unix", tmp_path)
-        receiver = StreamReceiver(listener, books, StreamLimits(idle_seconds=IDLE))
+        receiver = StreamReceiver(listener, taken, StreamLimits(idle_seconds=IDLE))
         receiver.start(asyncio.get_running_loop())
         with connect(listener) as client:
             client.send(FRAME * 1_000 + begun)
             end(client)
             await until(lambda: receiver.accepted == 1 and receiver.status().connections == 0)
         receiver.close()
-        assert len(books.taken) == 1_000 + begun.count(b"a:1|c")
-        assert (set(books.taken), books.lost_lines) == ({b"a:1|c"}, lost)
+        assert len(taken.whole) == 1_000 + begun.count(b"a:1|c")
+        assert (set(taken.whole), taken.lost_lines) == ({b"a:1|c"}, lost)
 
     run(new_loop, work())
 
@@ -220,9 +220,9 @@ def test_dogstatsd_frames_are_read_and_a_torn_one_is_counted(
 @loops
 def test_a_unix_listener_that_refuses_keeps_what_waits(new_loop: Loop, tmp_path: Path) -> None:
     async def work() -> None:
-        books = Books()
+        taken = Taken()
         listener = listen("unix", tmp_path)
-        receiver = StreamReceiver(listener, books, StreamLimits())
+        receiver = StreamReceiver(listener, taken, StreamLimits())
         receiver.start(asyncio.get_running_loop())
         with connect(listener) as client:
             client.send(FRAME)
@@ -232,6 +232,6 @@ def test_a_unix_listener_that_refuses_keeps_what_waits(new_loop: Loop, tmp_path:
                 late.connect(listener.getsockname())
             receiver.drain()
         receiver.close()
-        assert (books.taken, books.lost_lines, receiver.errors) == ([b"a:1|c"], [], 0)
+        assert (taken.whole, taken.lost_lines, receiver.errors) == ([b"a:1|c"], [], 0)
 
     run(new_loop, work())

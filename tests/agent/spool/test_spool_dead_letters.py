@@ -9,12 +9,12 @@ from agent.spool.batch_file import encode, file_name
 from agent.spool.browse import replay
 from agent.spool.folder import AsideLimits, SpoolFolder
 from agent.spool.spool import Spool, SpoolLimits
-from tests.agent.books import Books, names_in, queue, taken, the_oldest
 from tests.agent.fakes import FULL, NOW, FailingDisk, a_batch, put
+from tests.agent.ledgers import Ledgers, names_in, queue, taken, the_oldest
 
 
-async def test_a_dead_letter_is_kept_with_its_code_and_comes_back_when_replayed(tmp_path: Path, books: Books) -> None:
-    spool, ledger = books.spool(tmp_path)
+async def test_a_dead_letter_keeps_its_code_and_comes_back_when_replayed(tmp_path: Path, ledgers: Ledgers) -> None:
+    spool, ledger = ledgers.spool(tmp_path)
     await put(spool, ledger, a_batch(1), a_batch(2))
     spool.bury(*taken(spool), "INVALID_JSON")
     assert ledger.dropped == Counter(dead_letter=6)
@@ -29,24 +29,24 @@ async def test_a_dead_letter_is_kept_with_its_code_and_comes_back_when_replayed(
     assert queue(tmp_path) == [file_name(a_batch(1)), file_name(a_batch(2))]
 
 
-async def test_a_replay_while_no_agent_runs_is_found_at_the_start(tmp_path: Path, books: Books) -> None:
-    spool, ledger = books.spool(tmp_path)
+async def test_a_replay_while_no_agent_runs_is_found_at_the_start(tmp_path: Path, ledgers: Ledgers) -> None:
+    spool, ledger = ledgers.spool(tmp_path)
     await put(spool, ledger, a_batch())
     spool.bury(*taken(spool), "INVALID_JSON")
     replay(tmp_path)
-    again, ledger = books.restart(tmp_path)
+    again, ledger = ledgers.restart(tmp_path)
     assert (ledger.recovered, again.replayed, len(again.index)) == (6, 1, 1)
 
 
-async def test_a_damaged_replay_is_put_aside(tmp_path: Path, books: Books) -> None:
-    spool, ledger = books.spool(tmp_path)
+async def test_a_damaged_replay_is_put_aside(tmp_path: Path, ledgers: Ledgers) -> None:
+    spool, ledger = ledgers.spool(tmp_path)
     (tmp_path / "replay" / file_name(a_batch())).write_bytes(b"nonsense")
     spool.take_replays()
     assert (spool.folder.counts.corrupt_files, ledger.recovered) == (1, 0)
 
 
-async def test_a_replay_of_what_is_in_the_queue_counts_once(tmp_path: Path, books: Books) -> None:
-    spool, ledger = books.spool(tmp_path)
+async def test_a_replay_of_what_is_in_the_queue_counts_once(tmp_path: Path, ledgers: Ledgers) -> None:
+    spool, ledger = ledgers.spool(tmp_path)
     await put(spool, ledger, a_batch())
     (tmp_path / "replay" / file_name(a_batch())).write_bytes(encode(a_batch()))
     spool.take_replays()
@@ -67,8 +67,8 @@ async def test_dead_letters_are_capped_oldest_first(tmp_path: Path) -> None:
     spool.close()
 
 
-async def test_folders_that_are_gone_are_a_fault_of_the_disk_and_no_crash(tmp_path: Path, books: Books) -> None:
-    spool, ledger = books.spool(tmp_path)
+async def test_folders_that_are_gone_are_a_fault_of_the_disk_and_no_crash(tmp_path: Path, ledgers: Ledgers) -> None:
+    spool, ledger = ledgers.spool(tmp_path)
     await put(spool, ledger, a_batch(1), a_batch(2))
     entry, batch = taken(spool)
     rmtree(tmp_path)
@@ -79,9 +79,9 @@ async def test_folders_that_are_gone_are_a_fault_of_the_disk_and_no_crash(tmp_pa
     assert ledger.dropped == Counter(dead_letter=6, spool_corrupt=6)
 
 
-async def test_a_dead_letter_from_memory_is_written(tmp_path: Path, books: Books) -> None:
+async def test_a_dead_letter_from_memory_is_written(tmp_path: Path, ledgers: Ledgers) -> None:
     failing = FailingDisk()
-    spool, ledger = books.spool(tmp_path, failing.disk)
+    spool, ledger = ledgers.spool(tmp_path, failing.disk)
     failing.fault = FULL
     await put(spool, ledger, a_batch())
     failing.fault = None
@@ -91,9 +91,9 @@ async def test_a_dead_letter_from_memory_is_written(tmp_path: Path, books: Books
     assert queue(tmp_path) == []
 
 
-async def test_a_dead_letter_that_cannot_be_moved_does_not_block_the_queue(tmp_path: Path, books: Books) -> None:
+async def test_a_dead_letter_that_cannot_be_moved_does_not_block_the_queue(tmp_path: Path, ledgers: Ledgers) -> None:
     failing = FailingDisk()
-    spool, ledger = books.spool(tmp_path, failing.disk)
+    spool, ledger = ledgers.spool(tmp_path, failing.disk)
     await put(spool, ledger, a_batch())
     failing.fault, failing.fail_only = FULL, "rename"
     spool.bury(*taken(spool), "INVALID_JSON")

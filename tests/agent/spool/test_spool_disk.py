@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.agent.books import Books, queue
 from tests.agent.fakes import FULL, FailingDisk, a_batch, put
+from tests.agent.ledgers import Ledgers, queue
 from tests.small_disk import SmallDisk
 
 
@@ -44,8 +44,8 @@ def small(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[SpoolD
         disk.close()
 
 
-async def test_a_full_disk_keeps_batches_in_memory_until_there_is_room(small: SpoolDisk, books: Books) -> None:
-    spool, ledger = books.spool(small.folder / "spool", small.failing.disk)
+async def test_a_full_disk_keeps_batches_in_memory_until_there_is_room(small: SpoolDisk, ledgers: Ledgers) -> None:
+    spool, ledger = ledgers.spool(small.folder / "spool", small.failing.disk)
     await put(spool, ledger, a_batch(1))
     before = queue(small.folder / "spool")
     small.fill()
@@ -55,5 +55,5 @@ async def test_a_full_disk_keeps_batches_in_memory_until_there_is_room(small: Sp
     small.free()
     await spool.persist()
     assert len(queue(small.folder / "spool")) == 3
-    again, recovered = books.restart(small.folder / "spool")
+    again, recovered = ledgers.restart(small.folder / "spool")
     assert (len(again.index), recovered.recovered) == (3, 18)

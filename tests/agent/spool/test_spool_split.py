@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from agent.spool.batch_file import child_names, encode, file_name
-from tests.agent.books import Books, queue, taken
 from tests.agent.fakes import FULL, NOW, Crash, FailingDisk, a_batch, a_spool, put
+from tests.agent.ledgers import Ledgers, queue, taken
 
 
-async def test_a_split_puts_the_halves_in_the_parents_place(tmp_path: Path, books: Books) -> None:
-    spool, ledger = books.spool(tmp_path)
+async def test_a_split_puts_the_halves_in_the_parents_place(tmp_path: Path, ledgers: Ledgers) -> None:
+    spool, ledger = ledgers.spool(tmp_path)
     await put(spool, ledger, a_batch())
     assert spool.try_split(*taken(spool))
     assert queue(tmp_path) == list(child_names(file_name(a_batch())))
@@ -22,8 +22,8 @@ async def test_a_split_puts_the_halves_in_the_parents_place(tmp_path: Path, book
     assert ledger.in_spool == 6
 
 
-async def test_a_single_item_is_not_split(tmp_path: Path, books: Books) -> None:
-    spool, ledger = books.spool(tmp_path)
+async def test_a_single_item_is_not_split(tmp_path: Path, ledgers: Ledgers) -> None:
+    spool, ledger = ledgers.spool(tmp_path)
     await put(spool, ledger, a_batch(items=1))
     assert not spool.try_split(*taken(spool))
     assert len(spool.index) == 1
@@ -54,7 +54,7 @@ def test_the_steps_of_a_split(tmp_path: Path) -> None:
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("step", range(CALLS_PER_SPLIT))
 async def test_a_crash_at_any_step_of_a_split_loses_nothing_and_doubles_nothing(
-    tmp_path: Path, books: Books, step: int, after: bool
+    tmp_path: Path, ledgers: Ledgers, step: int, after: bool
 ) -> None:
     spool, ledger = a_spool(tmp_path)
     spool.open()
@@ -69,7 +69,7 @@ async def test_a_crash_at_any_step_of_a_split_loses_nothing_and_doubles_nothing(
         spool.try_split(entry, batch)
 
     spool.close()  # as the kernel does
-    again, ledger = books.spool(tmp_path)
+    again, ledger = ledgers.spool(tmp_path)
     assert ledger.recovered == 10, "the samples are in the parent or in the halves, once"
     sent: list[str] = []
     while len(again.index):
@@ -85,9 +85,9 @@ async def test_a_crash_at_any_step_of_a_split_loses_nothing_and_doubles_nothing(
 
 
 @pytest.mark.parametrize("step", range(CALLS_PER_SPLIT))
-async def test_a_disk_that_fails_within_a_split_keeps_the_batch(tmp_path: Path, books: Books, step: int) -> None:
+async def test_a_disk_that_fails_within_a_split_keeps_the_batch(tmp_path: Path, ledgers: Ledgers, step: int) -> None:
     failing = FailingDisk()
-    spool, ledger = books.spool(tmp_path, failing.disk)
+    spool, ledger = ledgers.spool(tmp_path, failing.disk)
     await put(spool, ledger, a_batch(items=5))
     last = failing.calls + step
     original = failing.disk
@@ -114,11 +114,11 @@ async def test_a_disk_that_fails_within_a_split_keeps_the_batch(tmp_path: Path, 
     assert queue(tmp_path) == list(child_names(file_name(a_batch())))
 
 
-async def test_dropping_a_batch_whose_split_was_begun_leaves_no_half(tmp_path: Path, books: Books) -> None:
-    spool, ledger = books.spool(tmp_path)
+async def test_dropping_a_batch_whose_split_was_begun_leaves_no_half(tmp_path: Path, ledgers: Ledgers) -> None:
+    spool, ledger = ledgers.spool(tmp_path)
     await put(spool, ledger, a_batch())
     (tmp_path / "queue" / child_names(file_name(a_batch()))[0]).write_bytes(encode(a_batch().halves()[0]))  # type: ignore[index]
-    again, ledger = books.restart(tmp_path)
+    again, ledger = ledgers.restart(tmp_path)
     assert ledger.recovered == 6
     again.expire(NOW)
     assert queue(tmp_path) == []

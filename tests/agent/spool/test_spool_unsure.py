@@ -9,8 +9,8 @@ from agent.spool.batch_file import encode, file_name
 from agent.spool.disk import Disk
 from agent.spool.folder import AsideLimits, SpoolFolder
 from agent.spool.spool import Spool, SpoolLimits
-from tests.agent.books import the_oldest
 from tests.agent.fakes import a_batch, run_here
+from tests.agent.ledgers import the_oldest
 
 HOUR = 3_600
 BASE = 7.5

@@ -6,8 +6,8 @@ import pytest
 
 from agent.spool.batch_file import file_name
 from agent.spool.browse import list_spool, replay
-from tests.agent.books import Books, names_in, the_oldest
 from tests.agent.fakes import a_batch, put
+from tests.agent.ledgers import Ledgers, names_in, the_oldest
 
 
 class OutOfReach:
@@ -23,13 +23,13 @@ class OutOfReach:
         self._hidden.rename(self._path)
 
 
-async def test_a_file_that_cannot_be_read_at_the_start_waits(tmp_path: Path, books: Books) -> None:
-    spool, ledger = books.spool(tmp_path / "spool")
+async def test_a_file_that_cannot_be_read_at_the_start_waits(tmp_path: Path, ledgers: Ledgers) -> None:
+    spool, ledger = ledgers.spool(tmp_path / "spool")
     await put(spool, ledger, a_batch(1), a_batch(2))
     queue = tmp_path / "spool" / "queue"
     (queue / file_name(a_batch(1))).rename(tmp_path / "kept")
     (queue / file_name(a_batch(1))).symlink_to(file_name(a_batch(1)))
-    again, ledger = books.restart(tmp_path / "spool")
+    again, ledger = ledgers.restart(tmp_path / "spool")
     assert (again.unreadable, ledger.recovered, again.folder.counts.corrupt_files) == (1, 6, 0)
     again.read_again()
     assert again.unreadable == 1
@@ -38,8 +38,8 @@ async def test_a_file_that_cannot_be_read_at_the_start_waits(tmp_path: Path, boo
     assert (again.unreadable, ledger.recovered, len(again.index)) == (0, 12, 2)
 
 
-async def test_a_file_that_cannot_be_read_when_it_is_due_waits(tmp_path: Path, books: Books) -> None:
-    spool, ledger = books.spool(tmp_path)
+async def test_a_file_that_cannot_be_read_when_it_is_due_waits(tmp_path: Path, ledgers: Ledgers) -> None:
+    spool, ledger = ledgers.spool(tmp_path)
     await put(spool, ledger, a_batch(1), a_batch(2))
     entry = the_oldest(spool)
     file = OutOfReach(tmp_path / "queue" / entry.name)
@@ -53,8 +53,8 @@ async def test_a_file_that_cannot_be_read_when_it_is_due_waits(tmp_path: Path, b
     assert spool.take(entry) == a_batch(1)
 
 
-async def test_an_unreadable_file_that_proves_damaged_is_counted(tmp_path: Path, books: Books) -> None:
-    spool, ledger = books.spool(tmp_path)
+async def test_an_unreadable_file_that_proves_damaged_is_counted(tmp_path: Path, ledgers: Ledgers) -> None:
+    spool, ledger = ledgers.spool(tmp_path)
     await put(spool, ledger, a_batch())
     entry = the_oldest(spool)
     file = OutOfReach(tmp_path / "queue" / entry.name)
@@ -65,8 +65,8 @@ async def test_an_unreadable_file_that_proves_damaged_is_counted(tmp_path: Path,
     assert (ledger.dropped["spool_corrupt"], ledger.in_spool, spool.unreadable) == (6, 0, 0)
 
 
-async def test_a_half_whose_parent_cannot_be_read_is_not_sent(tmp_path: Path, books: Books) -> None:
-    spool, ledger = books.spool(tmp_path / "spool")
+async def test_a_half_whose_parent_cannot_be_read_is_not_sent(tmp_path: Path, ledgers: Ledgers) -> None:
+    spool, ledger = ledgers.spool(tmp_path / "spool")
     await put(spool, ledger, a_batch())
     halves = a_batch().halves()
     assert halves is not None
@@ -74,7 +74,7 @@ async def test_a_half_whose_parent_cannot_be_read_is_not_sent(tmp_path: Path, bo
     queue = tmp_path / "spool" / "queue"
     (queue / file_name(a_batch())).rename(tmp_path / "kept")
     (queue / file_name(a_batch())).symlink_to(file_name(a_batch()))
-    again, ledger = books.restart(tmp_path / "spool")
+    again, ledger = ledgers.restart(tmp_path / "spool")
     assert len(again.index) == 0
     (tmp_path / "kept").replace(queue / file_name(a_batch()))
     again.read_again()
@@ -84,9 +84,9 @@ async def test_a_half_whose_parent_cannot_be_read_is_not_sent(tmp_path: Path, bo
 
 @pytest.mark.parametrize(("content", "comes_back"), [("sound", True), ("damaged", False)])
 async def test_a_quarantined_file_comes_back_when_it_is_sound(
-    tmp_path: Path, books: Books, content: str, comes_back: bool
+    tmp_path: Path, ledgers: Ledgers, content: str, comes_back: bool
 ) -> None:
-    spool, ledger = books.spool(tmp_path)
+    spool, ledger = ledgers.spool(tmp_path)
     await put(spool, ledger, a_batch())
     spool.close()
     file = tmp_path / "queue" / file_name(a_batch())
@@ -94,7 +94,7 @@ async def test_a_quarantined_file_comes_back_when_it_is_sound(
         file.write_bytes(b"x")
     file.rename(tmp_path / "corrupt" / file.name)
     assert replay(tmp_path) == comes_back
-    again, ledger = books.restart(tmp_path)
+    again, ledger = ledgers.restart(tmp_path)
     assert ledger.recovered == (6 if comes_back else 0)
     assert names_in(tmp_path / "corrupt") == ([] if comes_back else [file.name])
     assert [listed.folder for listed in list_spool(tmp_path)] == (["queue"] if comes_back else ["corrupt"])

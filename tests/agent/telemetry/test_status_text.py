@@ -1,4 +1,4 @@
-"""The books for a person."""
+"""The status for a person."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""central/fleet/agents.py: the latest books of each agent, and the comparison of both sides' counts."""
+"""central/fleet/agents.py: the latest report of each agent, and the comparison of both sides' counts."""
 
 import json
 from typing import Any
@@ -8,7 +8,7 @@ import pytest
 from central.fleet.agents import FORGET_SECONDS, SILENT_SECONDS, Agents
 from central.ingest.answers import Answer, batch_body, recorded
 from central.store.agents import AgentRow
-from protocol.books import PROCESS_HEADER, Books, write_books
+from protocol.report import PROCESS_HEADER, AgentReport, write_report
 from tests.central.store_help import NOW, Clock
 
 OURS, OTHER = "0" * 16, "f" * 16
@@ -16,9 +16,8 @@ RUNS = {name: name * 16 for name in "abc"}
 
 
 def header(agent: int = 1, run: str = "a", **fields: Any) -> list[str]:
-    return [
-        write_books(Books(id=f"{agent:032x}", run=RUNS[run], host=f"web-{agent}", version="1", started=5, **fields))
-    ]
+    report = AgentReport(id=f"{agent:032x}", run=RUNS[run], host=f"web-{agent}", version="1", started=5, **fields)
+    return [write_report(report)]
 
 
 class Talk:
@@ -57,7 +56,7 @@ def test_both_sides_agree_when_every_answer_arrives(agents: Agents) -> None:
     talk = Talk(agents)
     for points in (3, 5, 7):
         talk.send(points)
-    assert talk.compared() == (8, 15, 0)  # the books that came with the last batch are of before it
+    assert talk.compared() == (8, 15, 0)  # the report that came with the last batch is of before it
 
 
 def test_a_lost_answer_is_counted_once_when_the_retry_is_answered(agents: Agents) -> None:
@@ -105,18 +104,18 @@ def test_an_agent_that_is_known_again_begins_anew(agents: Agents, clock: Clock) 
 
 
 @pytest.mark.parametrize("text", [[], ["{}"], ["x"], header() * 2, ['{"id":"\x1b"}']])
-def test_a_header_that_is_no_books_refuses_nothing_and_is_counted(agents: Agents, text: list[str]) -> None:
+def test_a_header_that_is_no_report_refuses_nothing_and_is_counted(agents: Agents, text: list[str]) -> None:
     assert agents.heard(text, 1) is None
     assert agents.unreadable == 1
     assert agents.listed("", 9) == []
 
 
-def test_a_refused_batch_still_brings_its_books(agents: Agents) -> None:
+def test_a_refused_batch_still_brings_its_report(agents: Agents) -> None:
     heard = agents.heard(header(received=9), 1)
     assert heard is not None
     heard.answered("1", Answer(503, b"{}", {}))
     (one,) = agents.listed("", 9)
-    assert (one.books.received, one.answered) == (9, 0)
+    assert (one.report.received, one.answered) == (9, 0)
 
 
 @pytest.mark.parametrize(
@@ -145,14 +144,14 @@ def test_when_there_are_too_many_the_key_that_has_most_loses_its_oldest(clock: C
         agents.heard(header(number), 1)
     for number in range(100, 200):
         agents.heard(header(number), 2)
-    assert [int(one.books.id, 16) for one in agents.listed("", 9)] == [1, 2, 197, 198, 199]
+    assert [int(one.report.id, 16) for one in agents.listed("", 9)] == [1, 2, 197, 198, 199]
 
 
 def test_agents_are_listed_in_the_order_of_their_ids_page_by_page(agents: Agents) -> None:
     for number in (5, 3, 4, 1, 2):
         agents.heard(header(number), 1)
     pages = [agents.listed(f"{after:032x}", 2) for after in (0, 2, 4)]
-    assert [[one.books.host for one in page] for page in pages] == [["web-1", "web-2"], ["web-3", "web-4"], ["web-5"]]
+    assert [[one.report.host for one in page] for page in pages] == [["web-1", "web-2"], ["web-3", "web-4"], ["web-5"]]
 
 
 def test_an_agent_may_change_its_key(agents: Agents) -> None:
@@ -181,8 +180,8 @@ def test_what_another_process_heard_is_taken_where_it_is_newer(agents: Agents, c
 
     agents.heard(header(1, received=5), 1)
     agents.heard(header(2, received=5), 1)
-    agents.merge([of(1, NOW - 1, 1), of(2, NOW + 1, 6, 4), of(3, NOW, 7), of(4, NOW, 8)._replace(books="{}")])
-    assert {one.books.host: (one.books.received, one.row.missing) for one in agents.listed("", 9)} == {
+    agents.merge([of(1, NOW - 1, 1), of(2, NOW + 1, 6, 4), of(3, NOW, 7), of(4, NOW, 8)._replace(report="{}")])
+    assert {one.report.host: (one.report.received, one.row.missing) for one in agents.listed("", 9)} == {
         "web-1": (5, 0),
         "web-2": (6, 4),
         "web-3": (7, 0),
@@ -193,7 +192,7 @@ def test_what_was_heard_is_written_and_written_again_after_a_failure(agents: Age
     agents.heard(header(1), 1)
     agents.heard(header(1, received=2), 1)
     (row,) = agents.take_changed()
-    assert json.loads(row.books)["received"] == 2
+    assert json.loads(row.report)["received"] == 2
     assert agents.take_changed() == []
     agents.put_back([row])
     assert agents.take_changed() == [row]

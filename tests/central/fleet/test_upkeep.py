@@ -1,4 +1,4 @@
-"""central/fleet/upkeep.py: books are written seldom and not lost when the store fails; processes hear of each other."""
+"""central/fleet/upkeep.py: reports are written seldom, none is lost when the store fails, and processes share them."""
 
 import asyncio
 from pathlib import Path
@@ -13,7 +13,7 @@ from tests.central.store_help import Clock
 
 
 def hosts(agents: Agents) -> list[str]:
-    return [one.books.host for one in agents.listed("", 9)]
+    return [one.report.host for one in agents.listed("", 9)]
 
 
 async def test_processes_know_the_agents_of_each_other(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Spools under test, whose books must balance, and the forwarder's bench."""
+"""Spools under test, whose ledgers must balance, and the forwarder's bench."""
 
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from agent.spool.spool import Spool
 from tests.agent.fakes import NOW, FailingDisk, ScriptedCentral, Time, a_batch, a_forwarder, a_spool, put
 
 
-class Books:
+class Ledgers:
     """Spools opened by a test, all of which must balance at its end."""
 
     def __init__(self) -> None:
@@ -53,7 +53,7 @@ def queue(path: Path) -> list[str]:
 
 
 class Bench:
-    """One forwarder with all it needs; the books must balance at the end of each test."""
+    """One forwarder with all it needs; the ledger must balance at the end of each test."""
 
     def __init__(
         self,

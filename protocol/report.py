@@ -1,9 +1,9 @@
-"""The books of an agent, in a header beside each of its batches.
+"""The report of an agent on itself, in a header beside each of its batches.
 
     Metrics-Agent: {"id":"9f…","run":"03…","host":"web-1","version":"1.0","started":1764208800,"received":5001,…}
 
-It is made when a batch is sent, so it is no part of the body: a retry of a batch has the same body and newer books. A
-service that does not know the header ignores it. docs/decisions/0022-the-books-travel-beside-a-batch.md says more.
+It is made when a batch is sent, so it is no part of the body: a retry of a batch has the same body and a newer report.
+A service that does not know the header ignores it. docs/decisions/0022-the-report-travels-beside-a-batch.md says more.
 
 ``points`` is what the agent was told: for each process of the service, how many items its answers acknowledged to this
 run of the agent. A process says its own id in each answer, in Metrics-Process, and compares with its own count.
@@ -15,10 +15,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Final
 
-BOOKS_HEADER: Final = "Metrics-Agent"
+REPORT_HEADER: Final = "Metrics-Agent"
 PROCESS_HEADER: Final = "Metrics-Process"
-"""In the answer to a batch with books: the id of the process that answers, PROCESS in form."""
-MAX_BOOKS: Final = 6_000
+"""In the answer to a batch with a report: the id of the process that answers, PROCESS in form."""
+MAX_REPORT: Final = 6_000
 """The most bytes of the header. Proxies take at least 8 KiB."""
 MAX_REASONS: Final = 24
 """How many reasons of lost samples are told one by one. The rest is told as OTHER_REASONS."""
@@ -38,11 +38,11 @@ _UNFIT: Final = "\N{REPLACEMENT CHARACTER}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Books:
+class AgentReport:
     """What an agent says of itself. Counts are samples since its start, unless they say otherwise.
 
     ``id`` is 32 hex digits that an installation keeps, ``run`` 16 of one start. ``started`` is in Unix seconds.
-    ``stopping``: the agent stops, and these may be its last books. ``clock_ahead`` is in seconds, None while the agent
+    ``stopping``: the agent stops, and this may be its last report. ``clock_ahead`` is in seconds, None while the agent
     does not know the service's time. ``dropped`` is by reason. ``left_out`` are lines that are no
     metrics. ``lost`` counts what never became a sample: datagrams
     and connections, by what became of them.
@@ -70,27 +70,27 @@ class Books:
     points: Mapping[str, int] = field(default_factory=dict)
 
 
-_FIELDS: Final = frozenset(each.name for each in fields(Books))
+_FIELDS: Final = frozenset(each.name for each in fields(AgentReport))
 _ALWAYS: Final = frozenset({"id", "run", "host", "version", "started"})
 
 
-def write_books(books: Books) -> str:
-    """The header's value: JSON in visible ASCII, at most MAX_BOOKS bytes. Counts of 0 are left out."""
-    told = {name: value for name, value in asdict(books).items() if name in _ALWAYS or value not in (None, 0, {})}
-    if books.clock_ahead is not None:
-        told["clock_ahead"] = books.clock_ahead
+def write_report(report: AgentReport) -> str:
+    """The header's value: JSON in visible ASCII, at most MAX_REPORT bytes. Counts of 0 are left out."""
+    told = {name: value for name, value in asdict(report).items() if name in _ALWAYS or value not in (None, 0, {})}
+    if report.clock_ahead is not None:
+        told["clock_ahead"] = report.clock_ahead
     told["host"], told["version"] = (told[name][:MAX_TEXT] for name in ("host", "version"))
-    told["dropped"] = _largest(books.dropped)
+    told["dropped"] = _largest(report.dropped)
     return json.dumps(told, separators=(",", ":"))
 
 
-def read_books(text: str) -> Books:
-    """The books in a header's value. Fields that we do not know are ignored. Raises ValueError for anything else.
+def read_report(text: str) -> AgentReport:
+    """The report in a header's value. Fields that we do not know are ignored. Raises ValueError for anything else.
 
     No text in the result has a character that a terminal would obey.
     """
-    if len(text) > MAX_BOOKS or not text.isascii():
-        raise ValueError(f"is not ASCII of at most {MAX_BOOKS} bytes")
+    if len(text) > MAX_REPORT or not text.isascii():
+        raise ValueError(f"is not ASCII of at most {MAX_REPORT} bytes")
     try:
         given = json.loads(text)
     except RecursionError:
@@ -99,7 +99,7 @@ def read_books(text: str) -> Books:
         raise ValueError("is no object")
     read = {name: _RULES.get(name, _count)(given[name]) for name in _FIELDS & given.keys()}
     try:
-        return Books(**read)
+        return AgentReport(**read)
     except TypeError:
         raise ValueError("has no id, run, host, version or start") from None
 

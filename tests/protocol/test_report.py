@@ -1,4 +1,4 @@
-"""protocol/books.py: what one end writes, the other reads; nothing else is read, and nothing reaches a terminal."""
+"""protocol/report.py: what one end writes, the other reads; nothing else is read, and nothing reaches a terminal."""
 
 import json
 from dataclasses import fields
@@ -8,23 +8,32 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.books import MAX_BOOKS, MAX_REASONS, MAX_TEXT, OTHER_REASONS, Books, read_books, shown_text, write_books
+from protocol.report import (
+    MAX_REASONS,
+    MAX_REPORT,
+    MAX_TEXT,
+    OTHER_REASONS,
+    AgentReport,
+    read_report,
+    shown_text,
+    write_report,
+)
 
 AGENT, RUN = "0123456789abcdef" * 2, "fedcba9876543210"
 counts = st.integers(0, (1 << 63) - 1)
 words = st.text("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789", min_size=1, max_size=64)
-NAMES = {each.name for each in fields(Books)}
+NAMES = {each.name for each in fields(AgentReport)}
 APART = {"id", "run", "host", "version", "started", "stopping", "clock_ahead", "dropped", "lost", "points"}
 """Fields that are no counts."""
 
 
-def a_book(**fields: Any) -> Books:
-    return Books(**{"id": AGENT, "run": RUN, "host": "web-1", "version": "1.0", "started": 5, **fields})
+def a_report(**fields: Any) -> AgentReport:
+    return AgentReport(**{"id": AGENT, "run": RUN, "host": "web-1", "version": "1.0", "started": 5, **fields})
 
 
 @given(
     st.builds(
-        Books,
+        AgentReport,
         id=st.just(AGENT),
         run=st.just(RUN),
         host=st.text(max_size=200),
@@ -38,22 +47,22 @@ def a_book(**fields: Any) -> Books:
         points=st.dictionaries(words.map(lambda word: word[:16]), counts, max_size=8),
     )
 )
-def test_what_is_written_is_read(books: Books) -> None:
-    text = write_books(books)
-    assert len(text) <= MAX_BOOKS
+def test_what_is_written_is_read(report: AgentReport) -> None:
+    text = write_report(report)
+    assert len(text) <= MAX_REPORT
     assert text.isascii()
     assert text.isprintable()
-    read = read_books(text)
-    assert read.host == shown_text(books.host)
-    assert read.version == shown_text(books.version)
+    read = read_report(text)
+    assert read.host == shown_text(report.host)
+    assert read.version == shown_text(report.version)
     for name in NAMES - {"host", "version", "dropped"}:
-        assert getattr(read, name) == getattr(books, name), name
-    assert sum(read.dropped.values()) == sum(books.dropped.values())
+        assert getattr(read, name) == getattr(report, name), name
+    assert sum(read.dropped.values()) == sum(report.dropped.values())
 
 
 def test_the_reasons_that_lost_most_are_told_one_by_one() -> None:
     dropped = {f"reason_{number}": number for number in range(100)} | {"not a word": 1}
-    told = read_books(write_books(a_book(dropped=dropped))).dropped
+    told = read_report(write_report(a_report(dropped=dropped))).dropped
     assert len(told) == MAX_REASONS + 1
     assert told["reason_99"] == 99
     assert told[OTHER_REASONS] == sum(range(100 - MAX_REASONS)) + 1
@@ -72,7 +81,7 @@ def test_the_reasons_that_lost_most_are_told_one_by_one() -> None:
     ],
 )
 def test_no_text_has_a_character_that_a_terminal_obeys(given: str, shown: str) -> None:
-    assert read_books(write_books(a_book(host=given))).host == shown
+    assert read_report(write_report(a_report(host=given))).host == shown
 
 
 @pytest.mark.parametrize(
@@ -104,10 +113,10 @@ def test_no_text_has_a_character_that_a_terminal_obeys(given: str, shown: str) -
         ({"points": {"x" * 65: 1}}, "no word"),
     ],
 )
-def test_a_header_with_a_fault_is_no_books(fields: dict[str, Any], fault: str) -> None:
+def test_a_header_with_a_fault_is_no_report(fields: dict[str, Any], fault: str) -> None:
     whole = {"id": AGENT, "run": RUN, "host": "web-1", "version": "1", "started": 5}
     with pytest.raises(ValueError, match=fault):
-        read_books(json.dumps({**whole, **fields}))
+        read_report(json.dumps({**whole, **fields}))
 
 
 @pytest.mark.parametrize(
@@ -123,19 +132,19 @@ def test_a_header_with_a_fault_is_no_books(fields: dict[str, Any], fault: str) -
         "{}",
         '{"id":"x"',
         "[" * 5_000,
-        f'{{"host":"{"x" * MAX_BOOKS}"}}',
+        f'{{"host":"{"x" * MAX_REPORT}"}}',
         "\x00",
     ],
 )
-def test_other_texts_are_no_books(text: str) -> None:
+def test_other_texts_are_no_report(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
-        read_books(text)
+        read_report(text)
 
 
 def test_fields_of_newer_agents_are_ignored_those_of_older_ones_zero() -> None:
     whole = {"id": AGENT, "run": RUN, "host": "web-1", "version": "1", "started": 5}
-    assert read_books(json.dumps({**whole, "colour": "red"})) == a_book(version="1")
+    assert read_report(json.dumps({**whole, "colour": "red"})) == a_report(version="1")
 
 
 def test_a_time_beyond_all_calendars_is_the_last_one() -> None:
-    assert read_books(write_books(a_book(started=1 << 62))).started == 253_402_300_799
+    assert read_report(write_report(a_report(started=1 << 62))).started == 253_402_300_799

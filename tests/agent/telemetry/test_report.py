@@ -1,10 +1,10 @@
-"""agent/telemetry/books.py: what of a snapshot goes with each batch, and that it still adds up."""
+"""agent/telemetry/report.py: what of a snapshot goes with each batch, and that it still adds up."""
 
 from dataclasses import replace
 
 from agent.clients import ClientsStatus
-from agent.telemetry.books import About, books
-from protocol.books import read_books, write_books
+from agent.telemetry.report import About, make_report
+from protocol.report import read_report, write_report
 from tests.agent.telemetry.test_snapshot import FINE, UDP
 
 QUIET = replace(FINE, sockets=[])
@@ -12,7 +12,7 @@ ABOUT = About("a" * 32, "b" * 16, "web-1", "1.0", 5)
 CLIENTS = ClientsStatus("unix", ["py 1"], 9, 5, 3, 0, 0, arrived=4)
 
 
-def test_the_books_add_up_and_lines_that_are_no_metrics_are_apart() -> None:
+def test_the_report_adds_up_and_lines_that_are_no_metrics_are_apart() -> None:
     snapshot = replace(
         QUIET,
         received=20,
@@ -22,7 +22,7 @@ def test_the_books_add_up_and_lines_that_are_no_metrics_are_apart() -> None:
         in_spool=2,
         dropped={"bad_number": 4, "client_telemetry": 5, "event": 1, "no_type": 0},
     )
-    told = read_books(write_books(books(ABOUT, snapshot, {"c" * 16: 7}, stopping=True)))
+    told = read_report(write_report(make_report(ABOUT, snapshot, {"c" * 16: 7}, stopping=True)))
     assert (told.host, told.stopping, told.points) == ("web-1", True, {"c" * 16: 7})
     assert (told.dropped, told.left_out) == ({"bad_number": 4}, 6)
     gone = told.acknowledged + sum(told.dropped.values()) + told.left_out + told.in_window + told.in_spool
@@ -30,8 +30,8 @@ def test_the_books_add_up_and_lines_that_are_no_metrics_are_apart() -> None:
 
 
 def test_what_was_lost_before_the_agent_could_read_it_is_told_too() -> None:
-    assert books(ABOUT, QUIET, {}, stopping=False).lost == {}
+    assert make_report(ABOUT, QUIET, {}, stopping=False).lost == {}
     socket = replace(UDP, kernel_drops=3, truncated=2, refused=1)
     snapshot = replace(QUIET, sockets=[socket, socket], clients=[CLIENTS])
     lost = {"kernel_drops": 6, "truncated": 4, "refused": 2, "client_packets": 4}
-    assert books(ABOUT, snapshot, {}, stopping=False).lost == lost
+    assert make_report(ABOUT, snapshot, {}, stopping=False).lost == lost

@@ -1,11 +1,11 @@
-"""The agent's books for the service: what of a snapshot goes with each batch. See protocol.books."""
+"""The agent's report to the service: what of a snapshot goes with each batch. See protocol.report."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
 
 from agent.ledger import NO_METRICS
 from agent.telemetry.snapshot import Snapshot
-from protocol.books import Books
+from protocol.report import AgentReport
 
 
 class About(NamedTuple):
@@ -18,8 +18,8 @@ class About(NamedTuple):
     started: int
 
 
-def books(about: About, snapshot: Snapshot, points: Mapping[str, int], *, stopping: bool) -> Books:
-    """The books of this moment. For ``points`` see protocol.books."""
+def make_report(about: About, snapshot: Snapshot, points: Mapping[str, int], *, stopping: bool) -> AgentReport:
+    """The report of this moment. For ``points`` see protocol.report."""
     losses = {
         "kernel_drops": sum(one.kernel_drops or 0 for one in snapshot.sockets),
         "truncated": sum(one.truncated or 0 for one in snapshot.sockets),
@@ -27,7 +27,7 @@ def books(about: About, snapshot: Snapshot, points: Mapping[str, int], *, stoppi
         "refused": sum(one.refused or 0 for one in snapshot.sockets),
     }
     ahead = snapshot.clock_ahead
-    return Books(
+    return AgentReport(
         **about._asdict(),
         stopping=stopping,
         received=snapshot.received,
