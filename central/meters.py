@@ -91,27 +91,21 @@ class Sources:
         return self.redis.drain.counts if self.redis.drain else DrainCounts()
 
 
-Value = float | Histogram | Mapping[str, str]
-"""A number, the text of an info, or the observations of a histogram."""
-
-
 Kind = type[InfoMetricFamily] | type[CounterMetricFamily] | type[GaugeMetricFamily] | type[HistogramMetricFamily]
 
 
 class Family(NamedTuple):
-    """A row. A family without labels has one value; a family with labels has a value per tuple of labels."""
+    """A row. ``read`` gives its value: a number, the observations of a histogram, or the texts of an info.
+
+    A family with labels has a value per label: a mapping from the label, or from the tuple of its labels.
+    """
 
     kind: Kind
     name: str
     """The name after ``fiesta_``."""
     help: str
-    read: Callable[[Sources], Value | Iterable[tuple[tuple[str, ...], Value]]]
+    read: Callable[[Sources], float | Histogram | Mapping[Any, Any]]
     labels: tuple[str, ...] = ()
-
-
-def _by(counts: Mapping[Any, Value]) -> Iterator[tuple[tuple[str, ...], Value]]:
-    """Counts by one label, in its order."""
-    return (((str(label),), value) for label, value in sorted(counts.items()))
 
 
 _INFO: Final = InfoMetricFamily
@@ -131,10 +125,10 @@ FAMILIES: Final = (
         _COUNTER,
         "points_stored",
         "Points that are durable, by store and type.",
-        lambda s: [
-            ((s.store_name, "counter"), s.writes.counters),
-            ((s.store_name, "value"), s.writes.points - s.writes.counters),
-        ],
+        lambda s: {
+            (s.store_name, "counter"): s.writes.counters,
+            (s.store_name, "value"): s.writes.points - s.writes.counters,
+        },
         ("store", "type"),
     ),
     Family(
@@ -148,7 +142,7 @@ FAMILIES: Final = (
         _COUNTER,
         "revoked_key_requests",
         "Requests with a key that was revoked, by its id.",
-        lambda s: _by(s.auth.revoked),
+        lambda s: s.auth.revoked,
         ("key",),
     ),
     Family(_HISTOGRAM, "commit_seconds", "Time of a commit.", lambda s: s.writes.commit_seconds),
@@ -175,44 +169,32 @@ FAMILIES: Final = (
     Family(_GAUGE, "requests_waiting", "Requests that wait for their group.", lambda s: s.waiting()),
     Family(_GAUGE, "key_verifications_waiting", "bcrypt comparisons that run or wait.", lambda s: s.auth.comparing),
     # The HTTP edge.
-    Family(
-        _COUNTER,
-        "requests",
-        "Answers by route and status.",
-        lambda s: (((route, str(status)), count) for (route, status), count in sorted(s.http.requests.items())),
-        ("route", "status"),
-    ),
-    Family(_HISTOGRAM, "request_seconds", "Time to an answer, by route.", lambda s: _by(s.http.seconds), ("route",)),
-    Family(
-        _COUNTER,
-        "items_rejected",
-        "Items that were not stored, by code.",
-        lambda s: _by(s.http.rejected),
-        ("code",),
-    ),
+    Family(_COUNTER, "requests", "Answers by route and status.", lambda s: s.http.requests, ("route", "status")),
+    Family(_HISTOGRAM, "request_seconds", "Time to an answer, by route.", lambda s: s.http.seconds, ("route",)),
+    Family(_COUNTER, "items_rejected", "Items that were not stored, by code.", lambda s: s.http.rejected, ("code",)),
     Family(
         _COUNTER,
         "unreadable_requests",
         "Requests that were not valid HTTP, by reason.",
-        lambda s: _by(s.http.unreadable),
+        lambda s: s.http.unreadable,
         ("reason",),
     ),
     Family(
         _COUNTER,
         "busy",
         "Requests refused because too many of their kind were running, by kind.",
-        lambda s: _by({**s.http.busy, **s.auth.busy}),
+        lambda s: {**s.http.busy, **s.auth.busy},
         ("kind",),
     ),
     Family(
         _COUNTER,
         "tls_failures",
         "TLS handshakes that failed, by reason.",
-        lambda s: _by(s.http.handshakes),
+        lambda s: s.http.handshakes,
         ("reason",),
     ),
     # The fleet.
-    Family(_GAUGE, "agents", "Agents that this process knows, by state.", lambda s: _by(s.agents.states()), ("state",)),
+    Family(_GAUGE, "agents", "Agents that this process knows, by state.", lambda s: s.agents.states(), ("state",)),
     Family(
         _GAUGE,
         "agents_missing_points",
@@ -294,12 +276,7 @@ FAMILIES: Final = (
     Family(_COUNTER, "spilled_requests", "Requests acknowledged from the spill.", lambda s: s.writes.spilled_requests),
     Family(_COUNTER, "spilled_points", "Points acknowledged from the spill.", lambda s: s.writes.spilled_points),
     Family(_COUNTER, "spill_refused", "Groups that the spill did not take.", lambda s: s.puts.refused),
-    Family(
-        _COUNTER,
-        "spill_in_doubt",
-        "Groups that the spill may or may not have taken.",
-        lambda s: s.puts.in_doubt,
-    ),
+    Family(_COUNTER, "spill_in_doubt", "Groups that the spill may or may not have taken.", lambda s: s.puts.in_doubt),
     Family(_COUNTER, "drained_entries", "Entries of the spill that are stored.", lambda s: s.drained.entries),
     Family(_COUNTER, "drained_points", "Points of the spill that are stored.", lambda s: s.drained.points),
     Family(_COUNTER, "drain_left_out", "Requests in the spill that were stored already.", lambda s: s.drained.left_out),
@@ -349,11 +326,11 @@ FAMILIES: Final = (
         "1 while several servers take writes and no cluster joins them.",
         lambda s: s.databases.several_writers,
     ),
-    Family(_GAUGE, "replica_lag_seconds", "How far a replica is behind.", lambda s: _by(s.copies.lags), ("server",)),
-    Family(_GAUGE, "replication_faulty", "1: replication has a fault.", lambda s: _by(s.copies.faulty), ("server",)),
+    Family(_GAUGE, "replica_lag_seconds", "How far a replica is behind.", lambda s: s.copies.lags, ("server",)),
+    Family(_GAUGE, "replication_faulty", "1: replication has a fault.", lambda s: s.copies.faulty, ("server",)),
     Family(_GAUGE, "semi_sync_replicas", "Replicas that confirm commits.", lambda s: s.copies.semi_sync.replicas),
     Family(_GAUGE, "semi_sync_lost", "1 while no replica confirms commits.", lambda s: s.copies.semi_sync.lost),
-    Family(_COUNTER, "read_server_queries", "Queries at read servers.", lambda s: _by(s.copies.reads), ("server",)),
+    Family(_COUNTER, "read_server_queries", "Queries at read servers.", lambda s: s.copies.reads, ("server",)),
     Family(_COUNTER, "read_fallbacks", "Queries that no read server could answer.", lambda s: s.copies.fallbacks),
 )
 
@@ -373,7 +350,8 @@ class Meters(Collector):
         for row in FAMILIES:
             family: Any = row.kind(f"fiesta_{row.name}", row.help, labels=row.labels)
             read: Any = row.read(self._sources)
-            for labels, value in read if row.labels else [((), read)]:
+            for label, value in sorted(read.items()) if row.labels else [((), read)]:
+                labels = [str(text) for text in (label if isinstance(label, tuple) else (label,))]
                 content = (value.buckets(), value.total) if isinstance(value, Histogram) else (value,)
                 family.add_metric(labels, *content)
             yield family

@@ -22,7 +22,7 @@ def mcp() -> None:
     from central.client import Client, ClientError
 
     try:
-        from central.assistant import make_server
+        from central.commands.assistant import make_server
     except ModuleNotFoundError as error:
         install = 'pip install "$(ls glowing_fiesta-*.whl)[mcp]"'
         fail(f"{error.name} is not installed; mcp needs it. Install the wheel with its extra: {install}")
