@@ -109,8 +109,8 @@ class Settings:
     read_max_lag_seconds: Annotated[
         int,
         rules.whole(1, 10),
-        "How many seconds a server of `DB_READ_HOSTS` may be behind. A query waits so long for it, and then asks the "
-        "server that is written to.",
+        "How many seconds a server of `DB_READ_HOSTS` may be behind. A query waits up to this time for it, and "
+        "then asks the server that is written to.",
     ] = 1
     db_port: Annotated[
         int,
