@@ -1,7 +1,9 @@
 """A batch as a file. Its name sorts by window, and you can read its bytes with a pager.
 
 After the header of agent.spool.checksummed comes one JSON line about the batch, then one line per item. A dead letter
-has the same name with central's error code: ``START-PART-ID.CODE.dead``.
+has the same name with central's error code: ``START-PART-ID.CODE.dead``. A file that was put aside, as a dead letter or
+because it is damaged, has a number in front, in the order in which such files came: ``000000007_NAME``. File times
+would follow a wrong clock. Files that an older version put aside have no number; they came before all others.
 """
 
 import json
@@ -16,6 +18,7 @@ from protocol.statsd_types import from_letters
 _KIND: Final = "batch"
 _STEM: Final = r"(?P<start>[0-9]{12})-(?P<part>[0-9]{5})-(?P<id>[0-9a-f]{32}(?:\.[01])*)"
 _BATCH: Final = re.compile(_STEM + r"\.batch")
+_ASIDE: Final = re.compile(r"([0-9]{9})_")
 _DEAD: Final = re.compile(rf"(?P<stem>{_STEM})\.(?P<code>\w+)\.dead", re.ASCII)
 
 
@@ -58,9 +61,20 @@ def dead_name(name: str, code: str) -> str:
     return f"{name.removesuffix('.batch')}.{code}.dead"
 
 
+def aside_name(number: int, name: str) -> str:
+    """The name of a file that is put aside as number ``number``."""
+    return f"{number:09d}_{name}"
+
+
+def parse_aside_name(name: str) -> tuple[int, str]:
+    """The number of a file that was put aside, 0 without one, and its name without the number."""
+    match = _ASIDE.match(name)
+    return (int(match[1]), name[match.end() :]) if match else (0, name)
+
+
 def parse_dead_name(name: str) -> Dead | None:
-    """The parts of a dead letter's file name. None for a file of another kind."""
-    match = _DEAD.fullmatch(name)
+    """The parts of a dead letter's file name, with its number or without. None for a file of another kind."""
+    match = _DEAD.fullmatch(parse_aside_name(name)[1])
     return Dead(f"{match['stem']}.batch", match["code"]) if match else None
 
 

@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
-from agent.spool.batch_file import decode, is_batch_name, parse_dead_name
+from agent.spool.batch_file import decode, is_batch_name, parse_aside_name, parse_dead_name
 from agent.spool.disk import read_file
 from runtime.private_files import make_private_folder
 
@@ -60,11 +60,12 @@ def _replayed_name(path: Path) -> str | None:
     dead = parse_dead_name(path.name)
     if dead is not None:
         return dead.batch_name
+    name = parse_aside_name(path.name)[1]
     try:
-        decode(path.name, read_file(path))
+        decode(name, read_file(path))
     except (OSError, ValueError):
         return None
-    return path.name
+    return name
 
 
 def _listed(part: str, path: Path) -> Listed:

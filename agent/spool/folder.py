@@ -11,7 +11,7 @@ SPOOL_DIR/lock           locked while an agent runs
 """
 
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from agent.spool.batch import Batch, Unsure
-from agent.spool.batch_file import dead_name, decode, encode, is_batch_name, window_of
+from agent.spool.batch_file import aside_name, dead_name, decode, encode, is_batch_name, parse_aside_name, window_of
 from agent.spool.disk import READ_ONLY, TEMPORARY, Disk, lock_folder
 from agent.spool.index import IndexEntry
 from runtime.private_files import make_private_folder
@@ -27,7 +27,7 @@ from runtime.private_files import make_private_folder
 
 @dataclass(frozen=True, slots=True)
 class AsideLimits:
-    """How much may be in each of dead/ and corrupt/. The oldest files are removed first."""
+    """How much may be in each of dead/ and corrupt/. Those that came first are removed first."""
 
     bytes: int = 64 << 20
     files: int = 1_000
@@ -48,13 +48,13 @@ class FolderCounts:
 class SpoolFolder:
     """Call ``open`` first. Only the event loop uses it, except that ``save`` may run in a thread."""
 
-    def __init__(self, path: Path, disk: Disk, aside: AsideLimits) -> None:
+    def __init__(self, path: Path, disk: Disk, limits: AsideLimits) -> None:
         self.path: Final = path
         self.counts: Final = FolderCounts()
         self.unsure: Final[dict[str, Unsure]] = {}
         """Batches that were read and whose start may be wrong, with their clock."""
         self._disk = disk
-        self._aside = aside
+        self._limits = limits
         self._lock: int | None = None
         self._queue, self._dead, self._replay, self._corrupt = (
             path / name for name in ("queue", "dead", "replay", "corrupt")
@@ -180,7 +180,7 @@ class SpoolFolder:
 
     def bury(self, name: str, batch: Batch, code: str) -> None:
         """Make a batch a dead letter, from the queue or from memory. When the disk fails, the batch is lost."""
-        target = self._dead / dead_name(name, code)
+        target = self._aside(self._dead, dead_name(name, code))
         if self.holds(name):
             buried = self.try_to(lambda: self._disk.move(self._queue / name, target))
         else:
@@ -213,7 +213,7 @@ class SpoolFolder:
         """Move a bad file to corrupt/. When that fails, it stays where it is and is not used."""
         self.counts.corrupt_files += 1
         with suppress(FileNotFoundError):
-            self.try_to(lambda: self._disk.move(path, self._corrupt / path.name))
+            self.try_to(lambda: self._disk.move(path, self._aside(self._corrupt, path.name)))
         self._cap(self._corrupt)
 
     def _files(self, folder: Path) -> list[Path]:
@@ -222,17 +222,26 @@ class SpoolFolder:
         except FileNotFoundError:  # it could not be made, and has nothing
             return []
 
+    def _aside(self, folder: Path, name: str) -> Path:
+        """Where a file is put aside: behind all others of the folder. Its order is in its name, so no clock changes it.
+
+        When the folder cannot be listed, the file counts as one that came first.
+        """
+        others = list[Path]()
+        self.try_to(lambda: others.extend(self._files(folder)))
+        return folder / aside_name(1 + max((_turn(path)[0] for path in others), default=0), name)
+
     def _cap(self, folder: Path) -> int:
-        """Unlink the oldest files of a folder until it is within its limits. Returns how many.
+        """Unlink the files of a folder that came first until it is within its limits. Returns how many.
 
         A replay or an administrator may remove files from it at the same time. When the folder cannot be listed now,
         the next call tries again.
         """
-        files: list[tuple[int, int, Path]] = []
-        self.try_to(lambda: files.extend(sorted(_ages(self._files(folder)))))
-        size, removed = sum(size for _, size, _ in files), 0
-        for _, file_size, path in files:
-            if len(files) - removed <= self._aside.files and size <= self._aside.bytes:
+        files: list[tuple[Path, int]] = []
+        self.try_to(lambda: files.extend(_sizes(sorted(self._files(folder), key=_turn))))
+        size, removed = sum(size for _, size in files), 0
+        for path, file_size in files:
+            if len(files) - removed <= self._limits.files and size <= self._limits.bytes:
                 break
             if self.try_to(partial(self._disk.remove, path)):
                 size -= file_size
@@ -240,9 +249,13 @@ class SpoolFolder:
         return removed
 
 
-def _ages(paths: Iterable[Path]) -> Iterator[tuple[int, int, Path]]:
-    """The time of change, the size and the path of each file."""
+def _turn(path: Path) -> tuple[int, str]:
+    """Sorts files that were put aside in the order in which they came."""
+    return parse_aside_name(path.name)
+
+
+def _sizes(paths: list[Path]) -> Iterator[tuple[Path, int]]:
+    """Each file with its bytes."""
     for path in paths:
         with suppress(FileNotFoundError):
-            about = path.lstat()
-            yield about.st_mtime_ns, about.st_size, path
+            yield path, path.lstat().st_size

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.spool.batch_file import (
+    aside_name,
     child_names,
     dead_name,
     decode,
@@ -100,7 +101,8 @@ def test_a_whole_batch_has_no_parent() -> None:
 
 def test_a_dead_letter_says_why() -> None:
     for name in (NAME, child_names(NAME)[1]):
-        dead = parse_dead_name(dead_name(name, "INVALID_VALUE"))
-        assert dead is not None
-        assert (dead.batch_name, dead.code) == (name, "INVALID_VALUE")
+        for written in (dead_name(name, "INVALID_VALUE"), aside_name(7, dead_name(name, "INVALID_VALUE"))):
+            dead = parse_dead_name(written)
+            assert dead is not None
+            assert (dead.batch_name, dead.code) == (name, "INVALID_VALUE")
     assert parse_dead_name(NAME) is None

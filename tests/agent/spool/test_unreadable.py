@@ -82,9 +82,10 @@ async def test_a_half_whose_parent_cannot_be_read_is_not_sent(tmp_path: Path, le
     assert again.must_split(the_oldest(again))
 
 
+@pytest.mark.parametrize("number", ["000000012_", ""])
 @pytest.mark.parametrize(("content", "comes_back"), [("sound", True), ("damaged", False)])
 async def test_a_quarantined_file_comes_back_when_it_is_sound(
-    tmp_path: Path, ledgers: Ledgers, content: str, comes_back: bool
+    tmp_path: Path, ledgers: Ledgers, content: str, comes_back: bool, number: str
 ) -> None:
     spool, ledger = ledgers.spool(tmp_path)
     await put(spool, ledger, a_batch())
@@ -92,10 +93,10 @@ async def test_a_quarantined_file_comes_back_when_it_is_sound(
     file = tmp_path / "queue" / file_name(a_batch())
     if content == "damaged":
         file.write_bytes(b"x")
-    file.rename(tmp_path / "corrupt" / file.name)
+    file.rename(tmp_path / "corrupt" / f"{number}{file.name}")
     assert replay(tmp_path) == comes_back
     again, ledger = ledgers.restart(tmp_path)
     assert ledger.recovered == (6 if comes_back else 0)
-    assert names_in(tmp_path / "corrupt") == ([] if comes_back else [file.name])
+    assert names_in(tmp_path / "corrupt") == ([] if comes_back else [number + file.name])
     assert [listed.folder for listed in list_spool(tmp_path)] == (["queue"] if comes_back else ["corrupt"])
     assert again.replayed == comes_back
