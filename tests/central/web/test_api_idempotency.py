@@ -126,18 +126,20 @@ async def test_another_api_key_has_ids_of_its_own(central: Central) -> None:
 DRAWN = "c0ffee5eaf00d1234567890abcdef012"
 
 
-async def test_a_batch_sent_again_under_a_new_api_key_is_a_replay(tmp_path: Path) -> None:
-    partly = {"metrics": [ITEM, 7]}
+@pytest.mark.parametrize(
+    ("path", "body"), [(BATCH, {"metrics": [ITEM, 7]}), (COUNTER, {"name": "a"}), (VALUE, {"name": "a", "value": 1})]
+)
+async def test_a_request_sent_again_under_a_new_api_key_is_a_replay(tmp_path: Path, path: str, body: Any) -> None:
     async with running(tmp_path) as central:
         old_id, old = await central.new_key("ingest")
-        first = await send(central, BATCH, partly, DRAWN, key=old)
+        first = await send(central, path, body, DRAWN, key=old)
         _, fresh = await central.new_key("ingest")
         assert (await central.ask("DELETE", f"/api/admin/keys/{old_id}")).status == 200
         for _ in range(2):
-            again = await send(central, BATCH, partly, DRAWN, key=fresh)
+            again = await send(central, path, body, DRAWN, key=fresh)
             assert (again.status, again.text, is_replay(again)) == (201, first.text, True)
     async with running(tmp_path) as central:
-        assert is_replay(await send(central, BATCH, partly, DRAWN, key=fresh))
+        assert is_replay(await send(central, path, body, DRAWN, key=fresh))
         assert await central.total("a") == 1
 
 
