@@ -1,6 +1,6 @@
 # Every target installs what it needs. A fresh Debian needs only python3.11 and make.
 .DEFAULT_GOAL := help
-.PHONY: help install deb run demo gallery check test guides lint bench bench-agent bench-scale bench-abuse bench-find bench-readers bench-tags sanitize soak cluster soak-kills soak-agent loadtest hooks lock audit clean
+.PHONY: help install deb run demo gallery check test guides lint bench bench-agent bench-scale bench-abuse bench-find bench-readers bench-tags bench-rolling sanitize soak cluster soak-kills soak-agent loadtest hooks lock audit clean
 BIN := .venv/bin
 # Compiled modules are kept, also where the environment says otherwise: the tests import some 500 in each process.
 export PYTHONDONTWRITEBYTECODE :=
@@ -101,6 +101,10 @@ bench-readers: install ## Measure lists, find and render over a thousand names i
 bench-tags: install ## Measure percentiles, groups of tags and render over a million series in each store (about five minutes)
 	@sh scripts/ensure-apt.sh mariadb-server
 	$(BIN)/python -m loadtest.bench_tags
+
+bench-rolling: install ## Restart each process, Redis and database node under 1,000 requests per second, behind nginx and HAProxy (about five minutes, on an idle machine)
+	@sh scripts/ensure-apt.sh mariadb-server galera-4 rsync redis-server nginx haproxy
+	$(BIN)/python -m loadtest.bench_rolling
 
 bench-abuse: install ## Measure a good key beside one bad client, attack by attack (about four minutes, on an idle machine)
 	$(BIN)/python -m loadtest.bench_abuse

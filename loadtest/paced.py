@@ -5,6 +5,7 @@ latencies; unpaced, each connection sends its next request when the last one is 
 """
 
 import asyncio
+import ssl
 import time
 from collections import Counter, deque
 from collections.abc import Sequence
@@ -12,7 +13,11 @@ from dataclasses import dataclass, field
 from typing import Final, cast
 from urllib.parse import urlsplit
 
+from tests.proxies import TLS
+
 _HEAD_END: Final = b"\r\n\r\n"
+_CERTIFICATE: Final = TLS / "cert.pem"
+"""That of the tests' proxies."""
 
 
 @dataclass(slots=True)
@@ -20,6 +25,7 @@ class Result:
     """What came back: answers by status, latencies in seconds, seconds in all."""
 
     statuses: Counter[int] = field(default_factory=Counter)
+    """0 stands for a connection that ended without an answer."""
     latencies: list[float] = field(default_factory=list)
     seconds: float = 0.0
 
@@ -39,7 +45,8 @@ class _Connection(asyncio.Protocol):
         self._result = result
         self._idle = idle
         self._buffer = b""
-        self._sent_at = 0.0
+        self._sent_at: float | None = None
+        """When the request was due whose answer it waits for."""
         self.answered = asyncio.Event()
         self.transport: asyncio.Transport
 
@@ -62,11 +69,21 @@ class _Connection(asyncio.Protocol):
         length = int(lower[at : lower.find(b"\r\n", at) if b"\r\n" in lower[at:] else None])
         if len(self._buffer) < head + 4 + length:
             return
-        self._result.statuses[int(self._buffer[9:12])] += 1
-        self._result.latencies.append(time.perf_counter() - self._sent_at)
+        self._count(int(self._buffer[9:12]))
         self._buffer = b""
         self._idle.append(self)
-        self.answered.set()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self in self._idle:
+            self._idle.remove(self)
+        self._count(0)
+
+    def _count(self, status: int) -> None:
+        if self._sent_at is not None:
+            self._result.statuses[status] += 1
+            self._result.latencies.append(time.perf_counter() - self._sent_at)
+            self._sent_at = None
+            self.answered.set()
 
 
 def post(url: str, path: str, key: str, body: bytes, extra: str = "") -> bytes:
@@ -122,9 +139,10 @@ async def closed_loop(url: str, requests: Sequence[bytes], *, connections: int) 
 async def _connect(url: str, result: Result, idle: deque[_Connection], connections: int) -> list[_Connection]:
     loop = asyncio.get_running_loop()
     where = urlsplit(url)
+    host, port = where.hostname or "127.0.0.1", where.port or 80
+    tls = ssl.create_default_context(cafile=_CERTIFICATE) if where.scheme == "https" else None
     made = [
-        await loop.create_connection(lambda: _Connection(result, idle), where.hostname or "127.0.0.1", where.port or 80)
-        for _ in range(connections)
+        await loop.create_connection(lambda: _Connection(result, idle), host, port, ssl=tls) for _ in range(connections)
     ]
     return [connection for _, connection in made]
 

@@ -15,7 +15,7 @@ from tests.agent.process import AgentProcess, an_agent, balance
 from tests.central import mysql_help, redis_help
 from tests.central.harness import Process, launch
 from tests.ports import free_port
-from tests.proxies import TLS, HAProxy, trusting
+from tests.proxies import TLS, HAProxy, Nginx, trusting
 from tests.redis_server import RedisServer, redis_server
 from tests.servers import MariaDB
 from tests.soak.packet import SAMPLES, packet
@@ -200,7 +200,7 @@ async def on_duckdb(folder: Path, *, agents: int = 1) -> AsyncIterator[Rig]:
 
 @asynccontextmanager
 async def running(
-    folder: Path, environs: Sequence[Mapping[str, str]], agents: int, proxy: HAProxy | None = None
+    folder: Path, environs: Sequence[Mapping[str, str]], agents: int, proxy: HAProxy | Nginx | None = None
 ) -> AsyncIterator[Rig]:
     """A central process for each environment, and agents; agents send to the proxy if there is one."""
     nodes = [Node(f"central{at}", folder / f"central{at}", environ) for at, environ in enumerate(environs)]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.galera import Cluster
-from tests.proxies import HAProxy
+from tests.proxies import HAProxy, Nginx
 from tests.redis_tier import Tier, redis_tier
 from tests.replication import Pair
 from tests.servers import MariaDB
@@ -27,15 +27,17 @@ class Several:
 
 
 @asynccontextmanager
-async def on_galera(folder: Path, cluster: Cluster, database: str) -> AsyncIterator[Several]:
-    """Two processes that write to two different nodes."""
+async def on_galera(
+    folder: Path, cluster: Cluster, database: str, proxy: HAProxy | Nginx | None = None
+) -> AsyncIterator[Several]:
+    """Two processes that write to two different nodes, behind HAProxy if no other proxy is given."""
     first, *others = cluster.nodes
 
     def until_applied() -> None:
         for node in cluster.nodes:
             cluster.until_applied(node)
 
-    async with _several(folder, [cluster.nodes, [*others, first]], database) as made:
+    async with _several(folder, [cluster.nodes, [*others, first]], database, proxy) as made:
         made.rig.until_applied = until_applied
         made.writer = lambda: others[-1]
         yield made
@@ -51,7 +53,9 @@ async def on_replica(folder: Path, pair: Pair, database: str) -> AsyncIterator[S
 
 
 @asynccontextmanager
-async def _several(folder: Path, orders: Sequence[Sequence[MariaDB]], database: str) -> AsyncIterator[Several]:
+async def _several(
+    folder: Path, orders: Sequence[Sequence[MariaDB]], database: str, proxy: HAProxy | Nginx | None = None
+) -> AsyncIterator[Several]:
     """``orders`` are the servers as each process prefers them."""
     server = orders[0][0]
     server.run(f"CREATE USER IF NOT EXISTS {USER}@'%'")
@@ -69,6 +73,6 @@ async def _several(folder: Path, orders: Sequence[Sequence[MariaDB]], database: 
             }
             for order in orders
         ]
-        async with running(folder, environs, 1, HAProxy(folder / "proxy")) as rig:
+        async with running(folder, environs, 1, proxy or HAProxy(folder / "proxy")) as rig:
             rig.servers, rig.database, rig.redis = orders[0], database, [tier.primary, tier.replica]
             yield Several(rig, tier, lambda: server)
