@@ -39,5 +39,5 @@ def in_words(found: Difference, *, other_key: bool) -> str:
     names = list(found.changed)
     if other_key and not {"api_key", "api_key_file"} & set(names):
         names.append("the key in the file")
-    told = f"changed: {', '.join(names)}" if names else "nothing has changed"
-    return f"{told}; after a restart only: {', '.join(found.fixed)}" if found.fixed else told
+    at_once = f"changed: {', '.join(names)}" if names else "nothing has changed"
+    return f"{at_once}; after a restart only: {', '.join(found.fixed)}" if found.fixed else at_once

@@ -198,7 +198,7 @@ FAMILIES: Final = (
     Family(
         _GAUGE,
         "agents_missing_points",
-        "Points that agents were told are stored and that no process acknowledged.",
+        "Points that agents count as acknowledged and that no process acknowledged.",
         lambda s: s.agents.missing(),
     ),
     Family(

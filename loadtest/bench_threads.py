@@ -56,7 +56,7 @@ def timed(
     """
     for sock in socks:
         fill(sock, packets)
-    stop, told = os.eventfd(1), os.eventfd(0)  # each thread stops as soon as nothing waits
+    stop, tell = os.eventfd(1), os.eventfd(0)  # each thread stops as soon as nothing waits
     begin, cpus = threading.Barrier(len(cores)), sorted(os.sched_getaffinity(0))
     used, began, ended = list[float](), list[float](), list[float]()
 
@@ -67,7 +67,7 @@ def timed(
         begin.wait()
         began.append(time.perf_counter())
         before = time.thread_time()
-        core.serve(sock.fileno(), 0, stop, told, 1)
+        core.serve(sock.fileno(), 0, stop, tell, 1)
         used.append(time.thread_time() - before)
         ended.append(time.perf_counter())
 
@@ -78,7 +78,7 @@ def timed(
     for thread in threads:
         thread.join()
     os.close(stop)
-    os.close(told)
+    os.close(tell)
     return max(ended) - min(began), sum(used) / len(used)
 
 

@@ -5,8 +5,8 @@
 It is made when a batch is sent, so it is no part of the body: a retry of a batch has the same body and a newer report.
 A service that does not know the header ignores it. docs/decisions/0022-the-report-travels-beside-a-batch.md says more.
 
-``points`` is what the agent was told: for each process of the service, how many items its answers acknowledged to this
-run of the agent. A process says its own id in each answer, in Metrics-Process, and compares with its own count.
+``points`` has, for each process of the service, how many items its answers have acknowledged to this run of the
+agent. A process says its own id in each answer, in Metrics-Process, and compares with its own count.
 """
 
 import json
@@ -21,10 +21,10 @@ PROCESS_HEADER: Final = "Metrics-Process"
 MAX_REPORT: Final = 6_000
 """The most bytes of the header. Proxies take at least 8 KiB."""
 MAX_REASONS: Final = 24
-"""How many reasons of lost samples are told one by one. The rest is told as OTHER_REASONS."""
+"""How many reasons of lost samples have a count of their own. All others count together as OTHER_REASONS."""
 OTHER_REASONS: Final = "other"
 MAX_PROCESSES: Final = 8
-"""Of how many processes of the service an agent tells what they acknowledged: those that answered last."""
+"""The report has the acknowledged points of at most so many processes of the service: those that answered last."""
 MAX_TEXT: Final = 80
 """The most characters of a host's name and of a version."""
 _MOST: Final = (1 << 63) - 1
@@ -76,12 +76,12 @@ _ALWAYS: Final = frozenset({"id", "run", "host", "version", "started"})
 
 def write_report(report: AgentReport) -> str:
     """The header's value: JSON in visible ASCII, at most MAX_REPORT bytes. Counts of 0 are left out."""
-    told = {name: value for name, value in asdict(report).items() if name in _ALWAYS or value not in (None, 0, {})}
+    written = {name: value for name, value in asdict(report).items() if name in _ALWAYS or value not in (None, 0, {})}
     if report.clock_ahead is not None:
-        told["clock_ahead"] = report.clock_ahead
-    told["host"], told["version"] = (told[name][:MAX_TEXT] for name in ("host", "version"))
-    told["dropped"] = _largest(report.dropped)
-    return json.dumps(told, separators=(",", ":"))
+        written["clock_ahead"] = report.clock_ahead
+    written["host"], written["version"] = (written[name][:MAX_TEXT] for name in ("host", "version"))
+    written["dropped"] = _largest(report.dropped)
+    return json.dumps(written, separators=(",", ":"))
 
 
 def read_report(text: str) -> AgentReport:
@@ -117,8 +117,8 @@ def _largest(dropped: Mapping[str, int]) -> dict[str, int]:
             first[reason] = count
         else:
             rest += count
-    told = {**first, OTHER_REASONS: rest + first.get(OTHER_REASONS, 0)}
-    return {reason: count for reason, count in told.items() if count}
+    counts = {**first, OTHER_REASONS: rest + first.get(OTHER_REASONS, 0)}
+    return {reason: count for reason, count in counts.items() if count}
 
 
 def _count(given: object) -> int:

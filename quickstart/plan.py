@@ -164,20 +164,20 @@ def _free(address: tuple[str, int], kind: socket.SocketKind, setting: str) -> tu
 
 
 def _of_central(plan: Plan) -> dict[str, str]:
-    """What the command line must be told to find this service and its admin key."""
+    """The variables that the command line needs to find this service and its admin key."""
     settings, usual = plan.settings, Settings()
-    told = {}
+    variables = {}
     if settings.listen != usual.listen:
-        told["METRICS_LISTEN"] = join_address(*settings.listen)
+        variables["METRICS_LISTEN"] = join_address(*settings.listen)
     if settings.data_dir != usual.data_dir:
-        told["METRICS_DATA_DIR"] = str(settings.data_dir)
+        variables["METRICS_DATA_DIR"] = str(settings.data_dir)
     if settings.tls_cert is not None:
-        told |= {"METRICS_TLS_CERT": str(settings.tls_cert), "METRICS_TLS_KEY": str(settings.tls_key)}
-    return told
+        variables |= {"METRICS_TLS_CERT": str(settings.tls_cert), "METRICS_TLS_KEY": str(settings.tls_key)}
+    return variables
 
 
 def _of_agent(plan: Plan) -> dict[str, str]:
-    """What ``fiesta-agent check`` must be told to find what this agent uses."""
+    """The variables that ``fiesta-agent check`` needs to find what this agent uses."""
     usual = {
         "FIESTA_AGENT_CENTRAL_URL": Settings().url,
         "FIESTA_AGENT_UDP": AGENT_UDP,
@@ -187,9 +187,9 @@ def _of_agent(plan: Plan) -> dict[str, str]:
     return {name: value for name, value in agent_settings(plan, {}).items() if usual.get(name) != value}
 
 
-def _words(told: Mapping[str, str]) -> str:
+def _words(variables: Mapping[str, str]) -> str:
     """Variables before a command, with a blank behind each."""
-    return "".join(f"{name}={shlex.quote(value)} " for name, value in told.items())
+    return "".join(f"{name}={shlex.quote(value)} " for name, value in variables.items())
 
 
 def _beside_python(program: str) -> str:

@@ -116,8 +116,8 @@ def run(settings: Settings, config: Path | None) -> None:
     SIGHUP reads the settings again. The log says which of them changed, and which need a restart. If one is wrong,
     nothing changes.
 
-    At the end, flush, send for up to 3 s and exit 0. What central has not taken by then stays in the spool and goes
-    out after the next start.
+    At the end it flushes, sends for up to 3 s and exits with 0. What the service has not taken by then stays in the
+    spool, and the next start sends it.
     """
     try:
         refuse_proxy(settings.central_url, os.environ)
@@ -161,11 +161,11 @@ def _reload(agent: Agent, config: Path | None, tell: Tell, notify: Notifier) -> 
     notify.reloading()
     try:
         settings = load_settings(os.environ, config)
-        told = agent.reload(settings, ApiKey(settings.api_key, settings.api_key_file))
+        what_changed = agent.reload(settings, ApiKey(settings.api_key, settings.api_key_file))
     except (SettingsError, BadKeyError, StartError) as error:
         tell("reload_failed", f"nothing has changed: {'; '.join(str(error).splitlines())}")
     else:
-        tell("reloaded", told)
+        tell("reloaded", what_changed)
     notify.ready()
 
 

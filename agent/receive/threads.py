@@ -49,15 +49,15 @@ class ThreadReceiver(DatagramReceiver):
         self._core = served.core
         self._thread: threading.Thread | None = None
         self._stop_it = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        self._told = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._attention = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._closed = False
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Read from now on."""
         self._loop = loop
-        loop.add_reader(self._told, self._attend)
+        loop.add_reader(self._attention, self._attend)
         pause = max(1, round(self._pause * 1_000))
-        arguments = (self._sock.fileno(), self._served.kind, self._stop_it, self._told, pause)
+        arguments = (self._sock.fileno(), self._served.kind, self._stop_it, self._attention, pause)
         # A daemon, so that a fault elsewhere can end the process. A stop waits for it.
         self._thread = threading.Thread(target=self._core.serve, args=arguments, name=self.name, daemon=True)
         self._thread.start()
@@ -70,7 +70,7 @@ class ThreadReceiver(DatagramReceiver):
             thread.join()
             os.eventfd_read(self._stop_it)
         if self._loop is not None:
-            self._loop.remove_reader(self._told)
+            self._loop.remove_reader(self._attention)
             self._loop = None
             self._look()
 
@@ -80,7 +80,7 @@ class ThreadReceiver(DatagramReceiver):
         if not self._closed:
             self._closed = True
             os.close(self._stop_it)
-            os.close(self._told)
+            os.close(self._attention)
 
     def status(self) -> SocketStatus:
         """The socket's numbers."""
@@ -94,7 +94,7 @@ class ThreadReceiver(DatagramReceiver):
         )
 
     def _attend(self) -> None:
-        os.eventfd_read(self._told)
+        os.eventfd_read(self._attention)
         self._look()
 
     def _look(self) -> None:

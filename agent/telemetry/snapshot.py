@@ -160,8 +160,12 @@ def notices(snapshot: Snapshot) -> list[str]:
 
 def status(snapshot: Snapshot) -> dict[str, Any]:
     """The snapshot and the health as values for JSON."""
-    heard = {"silent_clients": silent(snapshot.clients, snapshot.sockets)}
-    return {"health": health(snapshot), "notices": notices(snapshot), **asdict(snapshot), **heard}
+    return {
+        "health": health(snapshot),
+        "notices": notices(snapshot),
+        **asdict(snapshot),
+        "silent_clients": silent(snapshot.clients, snapshot.sockets),
+    }
 
 
 class _Number(NamedTuple):

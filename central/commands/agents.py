@@ -31,10 +31,10 @@ _COLUMNS: Final = (
 @click.option("--json", "raw", is_flag=True, help="Print all that the service knows, as JSON.")
 @anywhere
 def agents(raw: bool) -> None:
-    """List the agents: when each was last heard, what it received, what it dropped.
+    """List the agents: when each sent its last batch, what it received, what it dropped.
 
-    Counts are samples since the agent's start. An agent is silent if nothing came for 5 minutes and it did not say that
-    it stops. Below the table is a line for each thing to look at.
+    Counts are samples since the agent's start. An agent is silent if no batch came for 5 minutes and it did not say
+    that it stops. Below the table is a line for each thing to look at.
 
     \b
     Examples:
@@ -61,7 +61,7 @@ def show(console: "Console", listed: Sequence[Mapping[str, Any]], now: float) ->
     from central.commands.show import show_table
 
     if console.is_terminal:
-        header = ["host", "version", "heard", "received", "dropped", "in spool"]
+        header = ["host", "version", "last batch", "received", "dropped", "in spool"]
         rows = [_row(agent, now - parse_time(agent["seen_at"])) for agent in listed]
         show_table(header, rows, console, right_from=3)
     else:
@@ -80,9 +80,9 @@ def _all(client: "Client") -> dict[str, Any]:
 
 
 def _row(agent: Mapping[str, Any], age: float) -> list[str]:
-    heard = ago(age) if agent["state"] == "live" else f"{agent['state']} {ago(age)}"
+    last = ago(age) if agent["state"] == "live" else f"{agent['state']} {ago(age)}"
     numbers = (agent["received"], sum(agent["dropped"].values()), agent["in_spool"])
-    return [agent["host"], agent["version"], heard, *(f"{number:,}" for number in numbers)]
+    return [agent["host"], agent["version"], last, *(f"{number:,}" for number in numbers)]
 
 
 def _cell(agent: Mapping[str, Any], column: str) -> str:
@@ -103,7 +103,7 @@ def _notes(agent: Mapping[str, Any]) -> Iterator[str]:
     if ahead is not None and abs(ahead) > _CLOCK_OFF:
         yield f"its clock is {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} the service's"
     if agent["missing_points"]:
-        yield f"it was told that {agent['missing_points']:,} points are stored which the service did not acknowledge"
+        yield f"it counts {agent['missing_points']:,} points as acknowledged that the service did not acknowledge"
     if agent["shared_id"]:
         yield "two agents have its id: stop one, remove agent-id from its spool folder, and start it"
 

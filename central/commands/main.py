@@ -103,8 +103,8 @@ def serve() -> None:
 def migrate() -> None:
     """Bring the database up to date.
 
-    The service must be stopped. You do not need this command before serve, which does the same. It prints the applied
-    migrations, one per line, and makes the first admin key if there is none.
+    You do not need this command before serve, which does the same. With the embedded store, stop the service first. The
+    command prints the applied migrations, one per line, and makes the first admin key if there is none.
     """
     settings = settings_of_environment()
     os.umask(_PRIVATE)

@@ -1,8 +1,8 @@
 """The latest report of each agent, and how many of its points this process acknowledged. All of it is in memory.
 
-An agent is one request at a time. When its report comes with a request, it has heard every earlier answer that it ever
-will hear. So what it says that this process acknowledged is never more than this process knows of: more means that
-somebody else answered in this process's name. It may be less while an answer was lost; the retry brings it again.
+An agent sends one request at a time, so it has read the answers to all earlier requests when its next report comes. The
+report says how many points this process has acknowledged to the agent. If that is more than this process has counted,
+something else answered in its name. It may be less if an answer was lost; then the retry gets the answer again.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -14,28 +14,28 @@ from central.store.agents import AgentRow
 from protocol.report import PROCESS, PROCESS_HEADER, AgentReport, read_report
 
 MAX_AGENTS: Final = 20_000
-"""When there are more, the one is forgotten that was not heard for longest, of the key that has the most."""
+"""If there are more, we take the key with the most agents, and forget the one whose last report is the oldest."""
 SILENT_SECONDS: Final = 300
-"""An agent that has not been heard for longer, and did not say that it stops, is silent."""
+"""An agent is silent if its last report is older, and did not say that the agent stops."""
 FORGET_SECONDS: Final = 30 * 86_400
-"""After so long without a word, an agent is forgotten."""
-MAX_UNHEARD: Final = 64
+"""An agent is forgotten so long after its last report."""
+MAX_UNCONFIRMED: Final = 64
 RETURNS: Final = 2
-"""An agent's run that goes back to the one before so often is two agents with one id. Once may be a late request."""
+"""Two agents have one id if reports go back to the run before so often. Once may be a late request."""
 State = Literal["live", "silent", "stopped"]
 
 
 @dataclass(slots=True)
 class _Count:
-    """The points of one run that this process acknowledged. ``base`` is what the agent said when it was first heard.
+    """The points of one run that this process acknowledged. ``base`` is what the first report of the run said.
 
-    ``unheard`` has the batches whose answers the agent may not have heard. A replay of one of them counts nothing.
+    ``unconfirmed`` has the batches whose answers the agent may not have read. A replay of one of them counts nothing.
     """
 
     run: str
     base: int
     answered: int = 0
-    unheard: dict[str, int] = field(default_factory=dict)
+    unconfirmed: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -44,7 +44,7 @@ class _Agent:
     stopping: bool = False
     count: _Count | None = None
     said: int = 0
-    """What the agent said last that this process acknowledged."""
+    """How many points this process has acknowledged, by the agent's last report."""
     run_before: str = ""
     returns: int = 0
 
@@ -52,8 +52,7 @@ class _Agent:
 class ListedAgent(NamedTuple):
     """One agent as the list has it. ``acknowledged`` and ``answered`` are points of this run and of this process.
 
-    They are None if this process did not hear this run. ``missing`` is how many more points the agent says than any
-    process of the service knows of. ``shared``: two agents have this id.
+    They are None if no report of this run came to this process. ``shared``: two agents have this id.
     """
 
     report: AgentReport
@@ -77,10 +76,10 @@ class Agents:
         self._clock = clock
         self._all: dict[str, _Agent] = {}
         self._by_key: dict[int, dict[str, None]] = {}
-        """The ids of each key's agents, those that were heard last at the end."""
+        """The ids of each key's agents. The one whose report came last is at the end."""
         self._changed: dict[str, None] = {}
 
-    def heard(self, headers: Sequence[str], key_id: int) -> "Heard | None":
+    def take_report(self, headers: Sequence[str], key_id: int) -> "Reported | None":
         """Take the report that came with a batch of this key. None if it is unreadable: that refuses nothing."""
         try:
             (text,) = headers
@@ -99,14 +98,14 @@ class Agents:
             count = agent.count = _Count(report.run, said)
         more = said - count.base - count.answered
         if more >= 0:
-            count.unheard.clear()
+            count.unconfirmed.clear()
         agent.said = said
         self._put(agent, AgentRow(report.id, report.run, key_id, int(self._clock()), max(more, before), text), report)
         self._changed[report.id] = None
-        return Heard(count, self._process)
+        return Reported(count, self._process)
 
     def merge(self, rows: Iterable[AgentRow]) -> None:
-        """Take over what the store has, where it is newer: other processes have heard it, or an earlier one."""
+        """Take over rows of the store that are newer: reports to other processes, or to an earlier one."""
         for row in sorted(rows, key=lambda row: row.seen_at):
             known = self._all.get(row.id)
             try:
@@ -121,7 +120,7 @@ class Agents:
                 self._put(known, row._replace(missing=more), report)
 
     def take_changed(self) -> list[AgentRow]:
-        """The rows that were heard since the last call."""
+        """The rows of agents whose reports came since the last call."""
         changed, self._changed = self._changed, {}
         return [self._all[agent].row for agent in changed if agent in self._all]
 
@@ -130,7 +129,7 @@ class Agents:
         self._changed |= {row.id: None for row in rows}
 
     def forget(self) -> None:
-        """Forget agents that were not heard for FORGET_SECONDS."""
+        """Forget agents whose last report is older than FORGET_SECONDS."""
         before = self.forget_before()
         for agent in [agent for agent in self._all.values() if agent.row.seen_at < before]:
             self._remove(agent)
@@ -143,7 +142,7 @@ class Agents:
         """At most ``limit`` agents whose ids come after ``after``, in the order of their ids."""
         now = self._clock()
         chosen = sorted(agent for agent in self._all if agent > after)[:limit]
-        return [self._told(self._all[agent], now) for agent in chosen]
+        return [self._listed(self._all[agent], now) for agent in chosen]
 
     def states(self) -> dict[State, int]:
         """How many agents are in each state."""
@@ -154,7 +153,7 @@ class Agents:
         return counts
 
     def missing(self) -> int:
-        """The points of all agents that they were told are stored, and that no process acknowledged."""
+        """The points that agents count as acknowledged and that no process acknowledged, of all agents."""
         return sum(agent.row.missing for agent in self._all.values())
 
     def _put(self, agent: _Agent, row: AgentRow, report: AgentReport) -> None:
@@ -179,7 +178,7 @@ class Agents:
         if not self._by_key[row.key_id]:
             del self._by_key[row.key_id]
 
-    def _told(self, agent: _Agent, now: float) -> ListedAgent:
+    def _listed(self, agent: _Agent, now: float) -> ListedAgent:
         count = agent.count
         ours = count is not None and count.run == agent.row.run
         return ListedAgent(
@@ -192,7 +191,7 @@ class Agents:
         )
 
 
-class Heard(NamedTuple):
+class Reported(NamedTuple):
     """A batch whose report was read. ``answered`` counts its points once they are acknowledged."""
 
     run: _Count
@@ -202,16 +201,16 @@ class Heard(NamedTuple):
         """The answer with the id of this process. Call it before the answer is sent."""
         if answer.status == 201:
             count, points = self.run, accepted_in(answer.body)
-            if not (is_replay(answer) and batch_id in count.unheard):
+            if not (is_replay(answer) and batch_id in count.unconfirmed):
                 count.answered += points
-            count.unheard[batch_id] = points
-            if len(count.unheard) > MAX_UNHEARD:
-                del count.unheard[next(iter(count.unheard))]
+            count.unconfirmed[batch_id] = points
+            if len(count.unconfirmed) > MAX_UNCONFIRMED:
+                del count.unconfirmed[next(iter(count.unconfirmed))]
         return answer._replace(headers={**answer.headers, PROCESS_HEADER: self.process})
 
 
 def _of_new_run(before: _Agent | None, report: AgentReport) -> _Agent:
-    """The agent of a run that was not heard yet, or of one that was heard before the last one."""
+    """The agent in a new run, or back in the run before. ``before`` is what we know of it, if anything."""
     if before is None:
         return _Agent(AgentRow(report.id, report.run, 0, 0, 0, ""))
     back = before.run_before == report.run

@@ -40,17 +40,17 @@ class FleetUpkeep:
         await self.exchange()
 
     async def exchange(self) -> None:
-        """Write what was heard, then read what is new. Never raises."""
+        """Write the reports that came, then read those of other processes. Never raises."""
         agents = self._agents
         agents.forget()
-        heard = agents.take_changed()
+        changed = agents.take_changed()
         try:
-            if heard:
-                await self._store.note(heard, agents.forget_before(), agents.most)
-                heard = []
+            if changed:
+                await self._store.note(changed, agents.forget_before(), agents.most)
+                changed = []
             rows = await self._store.seen_since(self._read_until)
         except StoreError as error:
-            agents.put_back(heard)
+            agents.put_back(changed)
             _log.debug("agents_not_written", error=str(error))
             return
         agents.merge(rows)

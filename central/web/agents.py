@@ -28,7 +28,7 @@ class AgentEndpoints:
         """GET /api/agents."""
         after, limit = _page(once(request))
         found = self.agents.listed(after, limit + 1)
-        shown = [_shown(told) for told in found[:limit]]
+        shown = [_shown(listed) for listed in found[:limit]]
         following = shown[-1]["id"] if len(found) > limit else None
         body = {"success": True, "states": self.agents.states(), "data": shown, "next": following}
         return Answer(200, json.dumps(body).encode(), {})
@@ -42,14 +42,14 @@ def _page(parameters: Mapping[str, str]) -> tuple[str, int]:
     return after, limit_of(parameters)
 
 
-def _shown(told: ListedAgent) -> dict[str, Any]:
-    report, row = told.report, told.row
+def _shown(listed: ListedAgent) -> dict[str, Any]:
+    report, row = listed.report, listed.row
     return {
         "id": report.id,
         "host": report.host,
         "version": report.version,
         "key_id": row.key_id or None,
-        "state": told.state,
+        "state": listed.state,
         "started_at": format_time(report.started),
         "seen_at": format_time(row.seen_at),
         "names": report.names,
@@ -65,8 +65,8 @@ def _shown(told: ListedAgent) -> dict[str, Any]:
         "clock_ahead": report.clock_ahead,
         "dropped": dict(report.dropped),
         "lost": dict(report.lost),
-        "points_heard": told.acknowledged,
-        "points_answered": told.answered,
+        "points_heard": listed.acknowledged,
+        "points_answered": listed.answered,
         "missing_points": row.missing,
-        "shared_id": told.shared,
+        "shared_id": listed.shared,
     }

@@ -75,8 +75,8 @@ class IngestEndpoints:
         """The handler of a batch. Unlike ``single``, it needs no look-up for old times: the group looks up its ids."""
         path = "/api/metrics/batch"
         types = request.headers.getall(_TYPES, None)
-        told = request.headers.getall(_REPORT, None)
-        heard = None if told is None else self.agents.heard(told, key.id)
+        reports = request.headers.getall(_REPORT, None)
+        reported = None if reports is None else self.agents.take_report(reports, key.id)
 
         def complete(made: Submission, idempotency: RequestKey | None) -> Submission:
             made.request = idempotency
@@ -93,7 +93,7 @@ class IngestEndpoints:
             return None if made is None else complete(made, _request_key(request, key, path, body))
 
         answer = await self._submit(await self.bodies.judge(request, key.id, work, quick))
-        return answer if heard is None else heard.answered(request.headers.get(_KEY, ""), answer)
+        return answer if reported is None else reported.answered(request.headers.get(_KEY, ""), answer)
 
     async def _submit(self, submission: Submission) -> Answer:
         answer = await self.commits.submit(submission)

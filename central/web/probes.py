@@ -60,8 +60,8 @@ def ready(
 def _databases(replication: ReplicationCounts) -> list[dict[str, Any]]:
     """Each server of the database, what is wrong with its replication, and how far it is behind."""
     return [
-        {"server": address, "replication": told.fault or "ok", "lag_seconds": told.lag}
-        for address, told in replication.servers.items()
+        {"server": address, "replication": health.fault or "ok", "lag_seconds": health.lag}
+        for address, health in replication.servers.items()
     ]
 
 

@@ -156,7 +156,7 @@ def test_every_number_of_one_process_is_told_once(sources: Sources) -> None:
         busy=Counter({"long bodies": 26}),
     )
     agents = Agents(f"{0:016x}", lambda: 0.0)
-    agents.heard([write_report(REPORT)], 1)
+    agents.take_report([write_report(REPORT)], 1)
     agents.unreadable = 29
     samples = scrape(
         replace(

@@ -97,30 +97,32 @@ class ReplicationCounts:
     @property
     def servers(self) -> dict[str, ReplicationHealth]:
         """All servers. Of one in both lists, what is wrong in either."""
-        wrong = {address: told for address, told in self.hosts.items() if told.fault is not None}
-        wrong |= {address: told for address, told in self.readers.items() if told.fault is not None}
+        wrong = {address: health for address, health in self.hosts.items() if health.fault is not None}
+        wrong |= {address: health for address, health in self.readers.items() if health.fault is not None}
         return self.hosts | self.readers | wrong
 
     @property
     def lags(self) -> dict[str, float]:
         """How many seconds each replica is behind that says so."""
-        return {address: told.lag for address, told in self.servers.items() if told.lag is not None}
+        return {address: health.lag for address, health in self.servers.items() if health.lag is not None}
 
     @property
     def faulty(self) -> dict[str, float]:
         """1 for each server with a fault, 0 for the others."""
-        return {address: float(told.fault is not None) for address, told in self.servers.items()}
+        return {address: float(health.fault is not None) for address, health in self.servers.items()}
 
     @property
     def fault(self) -> str | None:
         """What is wrong, with the address of each server; None if nothing is."""
-        return "; ".join(f"{address}: {told.fault}" for address, told in self.servers.items() if told.fault) or None
+        return (
+            "; ".join(f"{address}: {health.fault}" for address, health in self.servers.items() if health.fault) or None
+        )
 
 
 async def replication_of(connection: Connection) -> Replication:
     """Ask a server. Raises StoreError."""
-    told = [(str(name), str(value)) for sql in _SEMI_SYNC for name, value in await connection.rows(sql)]
-    return Replication(await position_of(connection), await replica_of(connection), semi_sync_of(dict(told)))
+    variables = [(str(name), str(value)) for sql in _SEMI_SYNC for name, value in await connection.rows(sql)]
+    return Replication(await position_of(connection), await replica_of(connection), semi_sync_of(dict(variables)))
 
 
 async def position_of(connection: Connection) -> Position:
@@ -152,24 +154,24 @@ async def replica_of(connection: Connection) -> Replica | None:
 
 def replica(record: Mapping[str, Any]) -> Replica:
     """Judge the row of SHOW SLAVE STATUS, or of SHOW REPLICA STATUS."""
-    told = {name.replace("Master", "Source").replace("Slave", "Replica"): value for name, value in record.items()}
-    source, delay = int(told["Source_Server_Id"]), int(told.get("SQL_Delay") or 0)
+    row = {name.replace("Master", "Source").replace("Slave", "Replica"): value for name, value in record.items()}
+    source, delay = int(row["Source_Server_Id"]), int(row.get("SQL_Delay") or 0)
     for thread in ("IO", "SQL"):
-        if (runs := told[f"Replica_{thread}_Running"]) != "Yes":
-            why = f" ({told[f'Last_{thread}_Error']})" if told.get(f"Last_{thread}_Error") else ""
+        if (runs := row[f"Replica_{thread}_Running"]) != "Yes":
+            why = f" ({row[f'Last_{thread}_Error']})" if row.get(f"Last_{thread}_Error") else ""
             return Replica(source, fault=f"its {thread} thread does not run: {runs}{why}")
-    if filters := sorted(name for name, value in told.items() if name.startswith("Replicate_") and value):
+    if filters := sorted(name for name, value in row.items() if name.startswith("Replicate_") and value):
         return Replica(source, fault=f"it leaves something out ({', '.join(filters)})")
-    if told["Seconds_Behind_Source"] is None:
+    if row["Seconds_Behind_Source"] is None:
         return Replica(source, fault="it does not know how far it is behind")
-    return Replica(source, max(int(told["Seconds_Behind_Source"]), delay))
+    return Replica(source, max(int(row["Seconds_Behind_Source"]), delay))
 
 
 def semi_sync_of(variables: Mapping[str, str]) -> SemiSync:
     """Judge the variables and the status of a primary."""
-    told = {name.lower(): value.upper() for name, value in variables.items()}
+    values = {name.lower(): value.upper() for name, value in variables.items()}
     for word in ("master", "source"):
-        if told.get(f"rpl_semi_sync_{word}_enabled") in ("ON", "1"):
-            clients = int(told.get(f"rpl_semi_sync_{word}_clients", "0"))
-            return SemiSync(enabled=True, on=told.get(f"rpl_semi_sync_{word}_status") == "ON", replicas=clients)
+        if values.get(f"rpl_semi_sync_{word}_enabled") in ("ON", "1"):
+            clients = int(values.get(f"rpl_semi_sync_{word}_clients", "0"))
+            return SemiSync(enabled=True, on=values.get(f"rpl_semi_sync_{word}_status") == "ON", replicas=clients)
     return SemiSync()

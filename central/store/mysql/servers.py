@@ -81,17 +81,17 @@ async def state_of_node(connection: Connection) -> ServerState:
     return cluster_state({str(name): str(value) for name, value in await connection.rows(_STATUS)})
 
 
-def cluster_state(told: dict[str, str]) -> ServerState:
+def cluster_state(status: dict[str, str]) -> ServerState:
     """Judge a node of a Galera cluster by its status variables."""
-    id_, size = told.get("wsrep_cluster_state_uuid", "?"), int(told.get("wsrep_cluster_size", "0"))
+    id_, size = status.get("wsrep_cluster_state_uuid", "?"), int(status.get("wsrep_cluster_size", "0"))
     for name, right in (
         ("wsrep_cluster_status", ("Primary",)),
         ("wsrep_local_state_comment", (_SYNCED, _DONOR)),
         ("wsrep_ready", ("ON",)),
     ):
-        if told.get(name) not in right:
-            return ServerState(f"{name} is {told.get(name, 'unknown')} and not {right[0]}", id_, size)
-    return ServerState(None, id_, size, told["wsrep_local_state_comment"] == _SYNCED)
+        if status.get(name) not in right:
+            return ServerState(f"{name} is {status.get(name, 'unknown')} and not {right[0]}", id_, size)
+    return ServerState(None, id_, size, status["wsrep_local_state_comment"] == _SYNCED)
 
 
 def health_of(state: ServerState, replication: Replication | None, *, in_use: bool) -> ReplicationHealth:
@@ -188,9 +188,9 @@ class Servers:
     async def _look(self) -> None:
         await asyncio.gather(*(self._ask(seen) for seen in self._all))
         self._choose()
-        used, told = self._all[self._current], self.counts.replication
-        told.semi_sync = used.replication.semi_sync if used.replication else SemiSync()
-        told.hosts = {
+        used, counts = self._all[self._current], self.counts.replication
+        counts.semi_sync = used.replication.semi_sync if used.replication else SemiSync()
+        counts.hosts = {
             seen.server.address: health_of(seen.state, seen.replication, in_use=seen is used)
             for seen in self._all
             if self.several or seen.replication

@@ -68,40 +68,42 @@ def agent_endpoints() -> list[Endpoint]:
 def agent_schema() -> Json:
     """An agent. Counts are samples since its start, unless they say otherwise."""
 
-    def told(described: Json, text: str) -> Json:
-        return {**described, "description": text}
+    def about(schema: Json, text: str) -> Json:
+        return {**schema, "description": text}
 
     nullable: Json = {"type": ["integer", "null"], "minimum": 0}
     return record(
         {
-            "id": told(_HEX, "The agent's own id, which is in its spool folder."),
+            "id": about(_HEX, "The agent's own id, which is in its spool folder."),
             "host": _TEXT,
             "version": _TEXT,
-            "key_id": told({"type": ["integer", "null"]}, "The API key; null: METRICS_ADMIN_KEY."),
-            "state": told(
+            "key_id": about({"type": ["integer", "null"]}, "The API key; null: METRICS_ADMIN_KEY."),
+            "state": about(
                 {"type": "string", "enum": ["live", "silent", "stopped"]},
-                "silent: not heard for over 5 minutes. stopped: it said that it stops.",
+                "silent: no batch for over 5 minutes. stopped: its last batch said that it stops.",
             ),
             "started_at": _MOMENT,
-            "seen_at": told(_MOMENT, "When its last batch came."),
-            "names": told(_COUNT, "Names in its open window."),
-            "series": told(_COUNT, "Series with tags in its open window."),
+            "seen_at": about(_MOMENT, "When its last batch came."),
+            "names": about(_COUNT, "Names in its open window."),
+            "series": about(_COUNT, "Series with tags in its open window."),
             "received": _COUNT,
-            "recovered": told(_COUNT, "Found in its spool at its start, or replayed."),
-            "acknowledged": told(_COUNT, "That the service has stored."),
-            "left_out": told(_COUNT, "Lines that are no metrics, such as events."),
+            "recovered": about(_COUNT, "Found in its spool at its start, or replayed."),
+            "acknowledged": about(_COUNT, "Samples that the service has stored."),
+            "left_out": about(_COUNT, "Lines that are no metrics, such as events."),
             "in_window": _COUNT,
             "in_spool": _COUNT,
-            "spool_batches": told(_COUNT, "Batches in its spool."),
-            "spool_bytes": told(_COUNT, "Bytes in its spool."),
-            "clock_ahead": told(
+            "spool_batches": about(_COUNT, "Batches in its spool."),
+            "spool_bytes": about(_COUNT, "Bytes in its spool."),
+            "clock_ahead": about(
                 {"type": ["number", "null"]}, "Seconds that its clock is ahead of the service's; null: not known yet."
             ),
-            "dropped": told(_COUNTS, "Lost, by reason: docs/agent-metrics.md has them."),
-            "lost": told(_COUNTS, "Datagrams and connections that were lost before the agent could read them."),
-            "points_heard": told(nullable, "Points of this run that the agent heard this process acknowledge."),
-            "points_answered": told(nullable, "Points of this run that this process acknowledged."),
-            "missing_points": told(_COUNT, "By how many the first of them was greater."),
-            "shared_id": told({"type": "boolean"}, "Whether two agents have this id."),
+            "dropped": about(_COUNTS, "Lost, by reason: docs/agent-metrics.md has them."),
+            "lost": about(_COUNTS, "Datagrams and connections that were lost before the agent could read them."),
+            "points_heard": about(
+                nullable, "Points of this run that the agent counts as acknowledged by this process."
+            ),
+            "points_answered": about(nullable, "Points of this run that this process acknowledged."),
+            "missing_points": about(_COUNT, "How much greater points_heard was than points_answered."),
+            "shared_id": about({"type": "boolean"}, "Whether two agents have this id."),
         }
     )

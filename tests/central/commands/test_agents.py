@@ -69,7 +69,7 @@ def test_all_pages_are_read(run: Run, fake: FakeService) -> None:
         ({"clock_ahead": -90.4}, "its clock is 90 s behind the service's"),
         (
             {"missing_points": 1_234},
-            "it was told that 1,234 points are stored which the service did not acknowledge",
+            "it counts 1,234 points as acknowledged that the service did not acknowledge",
         ),
         ({"shared_id": True}, "two agents have its id: stop one, remove agent-id from its spool folder, and start it"),
     ],

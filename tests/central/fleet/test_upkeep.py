@@ -20,8 +20,8 @@ async def test_processes_know_the_agents_of_each_other(tmp_path: Path) -> None:
     store = DuckStore(tmp_path)
     one, two, third = (Agents(process, Clock()) for process in (OURS, OTHER, "a" * 16))
     keep_one, keep_two = FleetUpkeep(one, store.agents), FleetUpkeep(two, store.agents)
-    one.heard(header(1), 1)
-    two.heard(header(2), 1)
+    one.take_report(header(1), 1)
+    two.take_report(header(2), 1)
     for upkeep in (keep_one, keep_two, keep_one):
         await upkeep.exchange()
     await FleetUpkeep(third, store.agents).exchange()
@@ -36,7 +36,7 @@ async def test_what_could_not_be_written_is_written_later(tmp_path: Path) -> Non
     store = DuckStore(tmp_path)
     agents = Agents(OURS, Clock())
     down = Overlay(store.agents, note=away)
-    agents.heard(header(1), 1)
+    agents.take_report(header(1), 1)
     await FleetUpkeep(agents, down).exchange()
     assert await store.agents.seen_since(0) == []
     await FleetUpkeep(agents, store.agents).exchange()
@@ -54,9 +54,9 @@ async def test_it_writes_while_it_runs_and_at_the_end(tmp_path: Path) -> None:
 
     upkeep = FleetUpkeep(agents, Overlay(store.agents, note=note), seconds=0.0)
     upkeep.start()
-    agents.heard(header(1), 1)
+    agents.take_report(header(1), 1)
     await written.wait()
-    agents.heard(header(2), 1)
+    agents.take_report(header(2), 1)
     await upkeep.close()
     assert len(await store.agents.seen_since(0)) == 2
     await store.close()
