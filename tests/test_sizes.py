@@ -26,7 +26,6 @@ SMALL = {
     "agent/commands/completion.py": "what makes a shell complete; the command only prints it",
     "agent/forward/answered.py": "a count with its own bound, which the report has",
     "agent/spool/agent_id.py": "a file of its own in the spool folder",
-    "central/graphite/functions/table.py": "the one place that knows all families of functions",
     "central/store/id_days.py": "a pure rule that both stores share",
     "central/store/admin_keys.py": "a pure rule that both stores ask in their transaction",
     "central/web/counts.py": "each part of the edge counts there, and the meters read it",

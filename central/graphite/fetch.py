@@ -4,12 +4,12 @@ Histograms are read only for the lines that are percentiles, and only so many wi
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
 
-from central.graphite.evaluate import Want
+from central.graphite.evaluate import Budget, Node, Want, asks, grown, wants
 from central.graphite.lines import Line, Numbers, Range
 from central.graphite.paths import Finder, Leaf
 from central.graphite.tags import NAME
@@ -24,6 +24,12 @@ from central.store.plan import plan
 
 MOST_LINES: Final = 2_000
 """How many lines one path or expression may mean."""
+MOST_LINES_IN_ALL: Final = 20_000
+"""How many all paths and expressions of a request may mean."""
+_PATHS_AT_ONCE: Final = 100
+"""So many paths are looked up together: each may mean as many lines as one may."""
+MOST_TURNS: Final = 4
+"""How often targets may ask for further ones, these for further ones again, and so on."""
 MOST_POINTS: Final = 1_000_000
 """How many numbers a request may read in all."""
 _HISTOGRAMS_AT_ONCE: Final = 50_000
@@ -49,24 +55,39 @@ class _Target(NamedTuple):
 
 
 class Fetcher:
-    """Reads lines. The caller holds a slot for queries. ``visible_from`` is the time before which points are hidden."""
+    """Reads the lines of one request, whose bounds it keeps. The caller holds a slot for queries.
+
+    ``visible_from`` is the time before which points are hidden.
+    """
 
     def __init__(self, store: Store, finder: Finder, visible_from: int) -> None:
         self._store = store
         self._finder = finder
         self._visible_from = visible_from
+        self._lines = 0
+        self._points = 0
 
-    async def fetch(self, wants: Iterable[Want]) -> dict[Want, list[Line]]:
+    async def fetch_all(self, nodes: Sequence[Node], budget: Budget) -> tuple[list[Node], dict[Want, list[Line]]]:
+        """The targets with all further ones that they ask for, and what these want. Raises what ``fetch`` raises."""
+        whole, found = list(nodes), dict[Want, list[Line]]()
+        for _ in range(MOST_TURNS + 1):
+            found |= await self.fetch(want for node in whole for want in wants(node) if want not in found)
+            if not any(map(asks, whole)):
+                return whole, found
+            whole = await asyncio.to_thread(_grown, whole, found, budget)
+        raise TargetError(f"targets may ask for further targets {MOST_TURNS} times in turn, and these ask again")
+
+    async def fetch(self, wanted: Iterable[Want]) -> dict[Want, list[Line]]:
         """The lines of each. Raises TargetError if there are too many, ValueError for a wrong path, and StoreError."""
         meant = {
-            want: [_Target(leaf, _span(want, leaf)) for leaf in await self._leaves(want)]
-            for want in dict.fromkeys(wants)
+            want: [_Target(leaf, _span(want, leaf)) for leaf in leaves]
+            for want, leaves in (await self._meant(list(dict.fromkeys(wanted)))).items()
         }
         targets = list(dict.fromkeys((one.leaf.path, one.span) for many in meant.values() for one in many))
-        points = sum((span.end - span.start) // span.step for _, span in targets)
-        if points > MOST_POINTS:
+        self._points += sum((span.end - span.start) // span.step for _, span in targets)
+        if self._points > MOST_POINTS:
             raise TargetError(
-                f"the targets read {points:,} numbers, and {MOST_POINTS:,} may be read; "
+                f"the targets read {self._points:,} numbers, and {MOST_POINTS:,} may be read; "
                 "ask for a shorter range, for fewer lines, or with a smaller maxDataPoints"
             )
         values = await self._read({(one.leaf.path, one.span): one for many in meant.values() for one in many})
@@ -81,13 +102,33 @@ class Fetcher:
             for want, targets_of in meant.items()
         }  # fmt: skip
 
-    async def _leaves(self, want: Want) -> list[Leaf]:
+    async def _meant(self, wanted: Sequence[Want]) -> dict[Want, list[Leaf]]:
+        """What each means. A path without tags is looked up together with others."""
+        paths = [want for want in wanted if not want.expressions and ";" not in want.text]
+        meant: dict[Want, list[Leaf]] = {}
+        for at in range(0, len(paths), _PATHS_AT_ONCE):
+            some = paths[at : at + _PATHS_AT_ONCE]
+            found = await self._finder.expand_all([want.text for want in some], MOST_LINES)
+            self._count(sum(map(len, found)))
+            meant |= zip(some, found, strict=True)
+        for want in wanted:
+            if want not in meant:
+                meant[want] = await self._series_of(want)
+                self._count(len(meant[want]))
+        return meant
+
+    def _count(self, lines: int) -> None:
+        self._lines += lines
+        if self._lines > MOST_LINES_IN_ALL:
+            raise TargetError(
+                f"the paths mean more than {MOST_LINES_IN_ALL:,} lines in all; ask for fewer, or in several requests"
+            )
+
+    async def _series_of(self, want: Want) -> list[Leaf]:
         if want.expressions:
             return await self._finder.by_tags(want.expressions, MOST_LINES)
-        path, *tags = want.text.split(";")
-        if not tags:
-            return await self._finder.expand(path, MOST_LINES)
         # The text of one series: its own tags, and no others.
+        path, *tags = want.text.split(";")
         found = await self._finder.by_tags([f"{NAME}={path}", *tags], MOST_LINES)
         wanted = {NAME: path, **dict(tag.partition("=")[::2] for tag in tags)}
         return [leaf for leaf in found if dict(leaf.tags) == wanted]
@@ -127,6 +168,10 @@ class Fetcher:
                 known = numbers if column.known is None else np.where(column.known, numbers, np.nan)
                 made[operation][rows, places] = known
         return {leaf.path: made[leaf.operation][keys[_series(leaf)]] for leaf in leaves}
+
+
+def _grown(nodes: Sequence[Node], found: Mapping[Want, Sequence[Line]], budget: Budget) -> list[Node]:
+    return [grown(node, found, budget) for node in nodes]
 
 
 def _series(leaf: Leaf) -> tuple[int, int | None]:

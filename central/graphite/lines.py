@@ -129,6 +129,11 @@ def consolidation(name: str) -> str:
     return known
 
 
+def one_number(line: Line, way: str) -> float:
+    """All numbers of a line put together; NaN if it has none."""
+    return float(CONSOLIDATE[way](line.values[None, :])[0]) if len(line.values) else math.nan
+
+
 def coarser(line: Line, step: int) -> Line:
     """The line with a step that is a multiple of its own."""
     many = step // line.step

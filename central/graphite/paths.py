@@ -81,22 +81,13 @@ class Finder:
 
     async def expand(self, pattern: str, limit: int) -> list[Leaf]:
         """The lines that a path with wildcards means, each once, in the order of their paths. At most ``limit``."""
-        # What a path may mean: a name, a name and an operation, and a name and one with a dot, such as p99.9.
-        splits = [
-            (glob[: len(glob) - nodes], glob[len(glob) - nodes :])
-            for nodes in (0, 1, 2)
-            for glob in parse_globs(pattern)
-            if nodes < len(glob) and _may_be_operation(glob[len(glob) - nodes :])
-        ]
-        metrics = await self.metrics([names for names, _ in splits], limit)
-        found: dict[str, Leaf] = {}
-        for (_, wanted), meant in zip(splits, metrics, strict=True):
-            # A longer operation comes later, and takes the place of a shorter one's line.
-            leaves = [leaf_of(*one, operation) for one in meant for operation in operations_meant(wanted, one[1].kind)]
-            found.update((leaf.path, leaf) for leaf in leaves)
-            if len(found) > limit:
-                raise ValueError(f"means more than {limit:,} lines; write a pattern that means fewer")
-        return [found[path] for path in sorted(found)]
+        return (await self.expand_all([pattern], limit))[0]
+
+    async def expand_all(self, patterns: Sequence[str], limit: int) -> list[list[Leaf]]:
+        """The lines that each path with wildcards means, with one question to the store. At most ``limit`` of each."""
+        splits = [_splits(pattern) for pattern in patterns]
+        metrics = await self._metrics([[names for names, _ in some] for some in splits], limit)
+        return [_leaves(some, meant, limit) for some, meant in zip(splits, metrics, strict=True)]
 
     async def find(self, pattern: str, limit: int) -> list[Node]:
         """The nodes that a path with wildcards means, in the order of their paths. At most ``limit``.
@@ -154,15 +145,25 @@ class Finder:
 
     async def metrics(self, globs: Sequence[Glob], limit: int) -> list[list[tuple[str, Metric]]]:
         """The metrics whose whole name each of the patterns means."""
-        paths = [literal(glob) for glob in globs]
-        places = iter(await self.search([glob for glob, path in zip(globs, paths, strict=True) if path is None], limit))
-        meant = [[one.path for one in next(places) if one.is_name] if path is None else [path] for path in paths]
-        found = await self._names.find({name for names in meant for name in names if is_name(name)})
-        return [[(name, found[name]) for name in names if name in found] for names in meant]
+        return (await self._metrics([globs], limit))[0]
+
+    async def _metrics(self, groups: Sequence[Sequence[Glob]], limit: int) -> list[list[list[tuple[str, Metric]]]]:
+        """The same for several groups of patterns. Each group is a search with bounds of its own."""
+        wild = [[glob for glob in globs if literal(glob) is None] for globs in groups]
+        places = iter([place for found in await self._index.search_all(wild, limit) for place in found])
+        meant = [
+            [
+                [one.path for one in next(places) if one.is_name] if (path := literal(glob)) is None else [path]
+                for glob in globs
+            ]
+            for globs in groups
+        ]
+        found = await self._names.find({name for some in meant for names in some for name in names if is_name(name)})
+        return [[[(name, found[name]) for name in names if name in found] for names in some] for some in meant]
 
     async def search(self, globs: Sequence[Glob], limit: int) -> list[list[Place]]:
-        """See NameIndex.search. Without patterns it does not read the names."""
-        return await self._index.search(globs, limit) if globs else []
+        """The names and folders that each of the patterns means. Without patterns it does not read the names."""
+        return (await self._index.search_all([globs], limit))[0]
 
     async def _named(self, of_name: Sequence[Expression], limit: int) -> list[Leaf] | None:
         """The lines of whole names whose path meets the expressions; None if none of these needs a certain name."""
@@ -193,6 +194,29 @@ class Finder:
         metrics = await self._names.find({one.name for one in series})
         leaves = [leaf_of(name, metric, None) for name, metric in metrics.items()]
         return [leaf for leaf in leaves if all_hold(of_name, leaf.tags)]
+
+
+def _splits(pattern: str) -> list[tuple[Glob, Glob]]:
+    """What a path may mean: a name, a name and an operation, and a name and one with a dot, such as p99.9."""
+    return [
+        (glob[: len(glob) - nodes], glob[len(glob) - nodes :])
+        for nodes in (0, 1, 2)
+        for glob in parse_globs(pattern)
+        if nodes < len(glob) and _may_be_operation(glob[len(glob) - nodes :])
+    ]
+
+
+def _leaves(
+    splits: Sequence[tuple[Glob, Glob]], metrics: Sequence[Sequence[tuple[str, Metric]]], limit: int
+) -> list[Leaf]:
+    found: dict[str, Leaf] = {}
+    for (_, wanted), meant in zip(splits, metrics, strict=True):
+        # A longer operation comes later, and takes the place of a shorter one's line.
+        leaves = [leaf_of(*one, operation) for one in meant for operation in operations_meant(wanted, one[1].kind)]
+        found.update((leaf.path, leaf) for leaf in leaves)
+        if len(found) > limit:
+            raise ValueError(f"means more than {limit:,} lines; write a pattern that means fewer")
+    return [found[path] for path in sorted(found)]
 
 
 def _tagged(lines: Iterable[Leaf], series: Iterable[FoundSeries], of_tags: Sequence[Expression]) -> list[Leaf]:

@@ -24,6 +24,8 @@ MOST_WINDOWS: Final = 11_000
 """How many windows a line may have. Without ``maxDataPoints``, or with a larger one, the step fits it."""
 MOST_POINTS: Final = 1_000_000
 """How many points an answer may have. A million take some 200 MB while they are written."""
+MOST_CHARACTERS: Final = 10_000_000
+"""How many characters the names of all its lines may have."""
 _STEPS: Final = (
     *(minute * 60 for minute in (1, 2, 5, 10, 15, 30)),
     *(hour * 3_600 for hour in (1, 2, 3, 6, 12, 24, 48, 168, 720, 2_160, 8_760, 87_600)),
@@ -125,6 +127,12 @@ def drawn(drawing: Drawing, lines: Sequence[Line]) -> bytes:
         raise TargetError(
             f"the answer would have {points:,} points, and may have {MOST_POINTS:,}; ask for fewer lines, or give a"
             " smaller maxDataPoints"
+        )
+    characters = sum(len(line.name) for line in lines)
+    if characters > MOST_CHARACTERS:
+        raise TargetError(
+            f"the names in the answer would have {characters:,} characters, and may have {MOST_CHARACTERS:,}; ask for"
+            " fewer lines, or give them shorter names"
         )
     fitting = [coarser(line, line.step * -(-len(line.values) // drawing.most_points)) for line in lines]
     if drawing.form == "csv":

@@ -4,13 +4,14 @@ import re
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Final
 
+_MONTH: Final = 30 * 86_400
 _UNITS: Final = (
     ("seconds", 1),
     ("minutes", 60),
     ("hours", 3_600),
     ("days", 86_400),
     ("weeks", 604_800),
-    ("months", 30 * 86_400),
+    ("months", _MONTH),
     ("years", 365 * 86_400),
 )
 _FORMS: Final = "such as -24h, now, today, 14:30_20260215 or seconds since the epoch"
@@ -49,6 +50,22 @@ def parse_offset(text: str) -> int:
         raise ValueError(f"{text[:40]!r} is not a span of time; give one such as 5min, 1h, 7d or 1mon")
     sign = -1 if parts[0].group(1) == "-" else 1
     return sign * sum(int(part.group(2)) * _seconds_of(part.group(3)) for part in parts)
+
+
+def beginning(moment: int, unit: str, first: int = 1) -> int:
+    """When the unit of time began in which a moment is, in UTC. Weeks begin at weekday ``first``; 1 is Monday.
+
+    Raises ValueError for no unit.
+    """
+    seconds = _seconds_of(unit)
+    day = datetime.fromtimestamp(moment, UTC).replace(hour=0, minute=0, second=0)
+    if seconds < 604_800:
+        return moment // seconds * seconds
+    if seconds == 604_800:
+        day -= timedelta(days=(day.isoweekday() - first) % 7)
+    else:
+        day = day.replace(day=1) if seconds == _MONTH else day.replace(month=1, day=1)
+    return max(0, int(day.timestamp()))
 
 
 def _seconds_of(unit: str) -> int:

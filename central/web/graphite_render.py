@@ -14,7 +14,7 @@ from aiohttp import web
 from central.access.auth import Key
 from central.errors import ApiError, unavailable
 from central.fair_slots import FairSlots
-from central.graphite.evaluate import Budget, Node, Want, evaluate, resolve, wants
+from central.graphite.evaluate import Budget, Node, Want, evaluate, resolve
 from central.graphite.fetch import Fetcher
 from central.graphite.functions.table import FUNCTIONS
 from central.graphite.lines import Line
@@ -64,17 +64,17 @@ class GraphiteDrawing:
         given = await parameters_of(request, key, parts.bodies)
         try:
             drawing = parse_drawing(given, parts.clock())
-            nodes = [(text, _resolved(text, tree, drawing)) for text, tree in drawing.targets]
+            nodes = [_resolved(text, tree, drawing) for text, tree in drawing.targets]
         except RequestError as error:
             raise fault(error.field, str(error)) from None
         headers = completeness(may_lack_points(parts.spill))
         try:
             visible_from = await parts.retention.visible_from()
-            fetcher = Fetcher(parts.store, parts.finder, visible_from)
+            fetcher, budget = Fetcher(parts.store, parts.finder, visible_from), Budget()
             async with parts.slots.slot(key.id):
                 async with asyncio.timeout(_SECONDS):
-                    found = await fetcher.fetch(want for _, node in nodes for want in wants(node))
-                body = await asyncio.to_thread(_drawn, drawing, nodes, found)
+                    nodes, found = await fetcher.fetch_all(nodes, budget)
+                body = await asyncio.to_thread(_drawn, drawing, nodes, found, budget)
         except TimeoutError:
             message = f"the targets take longer than {_SECONDS} seconds; ask for a shorter range, or for fewer lines"
             raise ApiError(400, "RANGE_TOO_LARGE", message, details={"field": "target"}) from None
@@ -98,15 +98,15 @@ def _resolved(text: str, tree: Expression, drawing: Drawing) -> Node:
         raise RequestError("target", f"target {text[:80]!r}: {error}") from None
 
 
-def _drawn(drawing: Drawing, nodes: list[tuple[str, Node]], found: dict[Want, list[Line]]) -> bytes:
+def _drawn(drawing: Drawing, nodes: list[Node], found: dict[Want, list[Line]], budget: Budget) -> bytes:
     """Evaluate and write all targets. It runs in a thread. Raises TargetError."""
-    budget, lines = Budget(), list[Line]()
-    for text, node in nodes:
+    lines: list[Line] = []
+    for (text, _), node in zip(drawing.targets, nodes, strict=True):
         try:
             lines += evaluate(node, found, budget)
         except TargetError as error:
             raise TargetError(f"{text[:80]!r}: {error}") from None
-    budget.take(sum(len(line.values) for line in lines))
+    budget.take_lines(lines)
     return drawn(drawing, lines)
 
 

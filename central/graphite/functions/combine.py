@@ -1,4 +1,4 @@
-"""Functions that make one line of several, or divide lines by each other. Pure."""
+"""Functions that make one line of several. Pure."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -63,9 +63,14 @@ def count(_: Range, lists: Sequence[list[Line]]) -> list[Line]:
     return [Line(name, span.start, span.step, np.full(len(values), float(len(lines))), name, common_tags(lines))]
 
 
-def aggregate(_: Range, lines: list[Line], way: str) -> list[Line]:
-    """One line of all, in the way that is named."""
-    return combined(lines, way)
+def aggregate(_: Range, lines: list[Line], way: str, share: float | None = None) -> list[Line]:
+    """One line of all, in the way that is named; with a share, where at least so many of them have a number."""
+    made = combined(lines, way)
+    if not made or not share:
+        return made
+    _span, values = matrix(lines)
+    enough = np.count_nonzero(~np.isnan(values), axis=1) >= share * values.shape[1]
+    return [line.called(line.name, np.where(enough, line.values, np.nan)) for line in made]
 
 
 def aggregate_with_wildcards(_: Range, lines: list[Line], way: str, nodes: Sequence[int]) -> list[Line]:
@@ -104,28 +109,15 @@ def group_by_tags(_: Range, lines: list[Line], way: str, tags: Sequence[str]) ->
 
 
 def _grouped(lines: list[Line], way: str, key: Callable[[Line], str]) -> list[Line]:
+    return [combined(group, way)[0].called(name) for name, group in groups_of(lines, key).items()]
+
+
+def groups_of(lines: Sequence[Line], key: Callable[[Line], str]) -> dict[str, list[Line]]:
+    """The lines by key, in the order of the first line of each."""
     groups: dict[str, list[Line]] = {}
     for line in lines:
         groups.setdefault(key(line), []).append(line)
-    return [combined(group, way)[0].called(name) for name, group in groups.items()]
-
-
-def divide(_: Range, lines: list[Line], divisors: list[Line]) -> list[Line]:
-    """Each line divided by one other line. Where that is 0 or has a gap, there is none."""
-    if len(divisors) > 1:
-        raise TargetError(f"divideSeries: divisorSeries must be one line; the path means {len(divisors)}")
-    if not divisors:
-        return [line.called(f"divideSeries({line.name},MISSING)", np.full_like(line.values, np.nan)) for line in lines]
-    return [_quotient("divideSeries", line, divisors[0]) for line in lines]
-
-
-def divide_lists(_: Range, lines: list[Line], divisors: list[Line]) -> list[Line]:
-    """The lines of one list, each divided by the line at the same place of the other list."""
-    if len(lines) != len(divisors):
-        raise TargetError(
-            f"divideSeriesLists: the lists have {len(lines)} and {len(divisors)} lines; give equally many"
-        )
-    return [_quotient("divideSeries", *pair) for pair in zip(lines, divisors, strict=True)]
+    return groups
 
 
 def aggregate_lists(_: Range, lines: list[Line], others: list[Line], way: str) -> list[Line]:
@@ -163,40 +155,6 @@ def power(_: Range, lists: Sequence[list[Line]]) -> list[Line]:
         made = np.float_power(made, values[:, column])
     made = np.where(np.isnan(values).any(axis=1), np.nan, made)
     return [Line(name, span.start, span.step, made, name, common_tags(lines))]
-
-
-def _quotient(function: str, line: Line, divisor: Line) -> Line:
-    span, values = matrix([line, divisor])
-    name = f"{function}({line.name},{divisor.name})"
-    return Line(name, span.start, span.step, _divided(values[:, 0], values[:, 1]), name, common_tags([line, divisor]))
-
-
-def _divided(values: Numbers, by: Numbers) -> Numbers:
-    made: Numbers = np.divide(values, by, out=np.full_like(values, np.nan), where=by != 0)
-    return made
-
-
-def as_percent(_: Range, lines: list[Line], total: list[Line] | float | None = None) -> list[Line]:
-    """Each line as percent of a number, of another line, of the line at the same place, or of all lines together."""
-    if not lines:
-        return []
-    if isinstance(total, float):
-        factor = 100 / total if total else np.nan
-        return [line.called(f"asPercent({line.name},{total:g})", line.values * factor) for line in lines]
-    if total is None:
-        total = combined(lines, "sum")
-    if len(total) == 1:
-        total = total * len(lines)
-    elif len(total) == len(lines):
-        lines, total = sorted(lines, key=_name), sorted(total, key=_name)
-    else:
-        raise TargetError(f"asPercent: total must be one line or {len(lines)} lines; the path means {len(total)}")
-    quotients = (_quotient("asPercent", *pair) for pair in zip(lines, total, strict=True))
-    return [line.called(line.name, line.values * 100) for line in quotients]
-
-
-def _name(line: Line) -> str:
-    return line.name
 
 
 def percentile_of(_: Range, lines: list[Line], n: float, interpolate: bool = False) -> list[Line]:
@@ -240,6 +198,11 @@ def percentile(values: Numbers, n: float, *, interpolate: bool = False) -> Numbe
     return made
 
 
+def mapped(_: Range, lines: list[Line], nodes: Sequence[int | str]) -> list[Line]:
+    """The lines in the order of their nodes, for reduceSeries."""
+    return list(chain.from_iterable(groups_of(lines, lambda line: key_of(line, nodes)).values()))
+
+
 def gathered(_: Range, lists: Sequence[list[Line]]) -> list[Line]:
     """All lines as one list."""
     return [line for lines in lists for line in lines]
@@ -270,7 +233,7 @@ FUNCTIONS: Final = (
     *(Function(name, GROUP, [ALL_LINES], _combiner(way)) for way, names in _OF_ALL.items() for name in names),
     Function("multiplySeries", GROUP, [ALL_LINES], multiply),
     Function("countSeries", GROUP, [ALL_LINES], count),
-    Function("aggregate", GROUP, [LINES, _WAY], aggregate),
+    Function("aggregate", GROUP, [LINES, _WAY, Parameter("xFilesFactor", "float", None)], aggregate),
     Function("aggregateWithWildcards", GROUP, [LINES, _WAY, _POSITIONS], aggregate_with_wildcards),
     Function("sumSeriesWithWildcards", GROUP, [LINES, _POSITIONS], sum_with_wildcards),
     Function("averageSeriesWithWildcards", GROUP, [LINES, _POSITIONS], average_with_wildcards),
@@ -287,13 +250,10 @@ FUNCTIONS: Final = (
         [LINES, Parameter("callback", "aggFunc"), Parameter("tags", "tag", many=True)],
         group_by_tags,
     ),
-    Function("divideSeries", GROUP, [LINES, Parameter("divisorSeries", "seriesList")], divide),
-    Function("divideSeriesLists", GROUP, [LINES, Parameter("divisorSeriesList", "seriesList")], divide_lists),
     *(Function(f"{way}SeriesLists", GROUP, _TWO_LISTS, _lists(way)) for way in ("sum", "diff", "multiply")),
     Function("aggregateSeriesLists", GROUP, [*_TWO_LISTS, _WAY], aggregate_lists),
     Function("multiplySeriesWithWildcards", GROUP, [LINES, _POSITIONS], multiply_with_wildcards),
     Function("powSeries", GROUP, [ALL_LINES], power),
-    Function("asPercent", GROUP, [LINES, Parameter("total", "seriesListOrNumber", None)], as_percent),
     Function(
         "percentileOfSeries",
         GROUP,
@@ -301,6 +261,7 @@ FUNCTIONS: Final = (
         percentile_of,
     ),
     Function("nPercentile", GROUP, [LINES, Parameter("n", "float")], n_percentile),
+    Function("mapSeries", GROUP, [LINES, Parameter("mapNodes", "nodeOrTag", many=True)], mapped),
     Function("group", GROUP, [ALL_LINES], gathered),
     Function("fallbackSeries", GROUP, [LINES, Parameter("fallback", "seriesList")], fallback),
 )

@@ -1,6 +1,6 @@
 """What a function is: its parameters, what it does, and what it needs its lines for. Pure."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple
 
@@ -58,6 +58,7 @@ class Function:
     ``exact`` gives the seconds and the way in which a call puts windows together. Where that is a leaf's own way, the
     store makes the larger windows itself, and nothing is averaged twice.
     ``weight`` is how many numbers it reads for each one that it makes.
+    ``further`` gives targets that it needs too, once its arguments are known. ``run`` gets the lines of each, last.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Function:
     inner: Callable[[Range, Mapping[str, Any]], Range] | None = None
     exact: Callable[[Mapping[str, Any]], tuple[int, str] | None] | None = None
     weight: Callable[[Range, Mapping[str, Any]], int] = lambda *_: 1
+    further: Callable[[Mapping[str, Any]], Iterator[str]] | None = None
 
     def bind(self, arguments: Sequence[Any], named: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments by parameter, checked. Raises TargetError that names the parameter."""

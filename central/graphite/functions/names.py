@@ -1,7 +1,7 @@
 """Functions that give lines other names. Pure."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -9,13 +9,18 @@ import numpy as np
 
 from central.graphite.functions.function import LINES, Function, Parameter
 from central.graphite.functions.nodes import key_of, path_of
-from central.graphite.lines import CONSOLIDATE, Line, Range, consolidation
+from central.graphite.lines import Line, Range, consolidation, one_number
 from central.graphite.regexes import compile_regex
 from central.graphite.targets import TargetError
 
 GROUP: Final = "Alias"
-_MOST_NAME: Final = 4_096
+MOST_NAME: Final = 4_096
 """How many characters a replacement may make of a name."""
+_UNITS: Final = {
+    "si": [(prefix, 1000.0**power) for prefix, power in (("P", 5), ("T", 4), ("G", 3), ("M", 2), ("k", 1))],
+    "binary": [(f"{prefix}i", 1024.0**power) for prefix, power in (("P", 5), ("T", 4), ("G", 3), ("M", 2), ("K", 1))],
+}
+"""The prefixes of numbers and from what number on each is used, by the name of their system."""
 
 
 def alias(_: Range, lines: list[Line], name: str) -> list[Line]:
@@ -40,28 +45,72 @@ def substr(_: Range, lines: list[Line], start: int = 0, stop: int = 0) -> list[L
 
 def alias_sub(_: Range, lines: list[Line], search: str, replacement: str) -> list[Line]:
     r"""The names with a replacement for each match of a regular expression; \1 is what its first group matched."""
+    names = renamed("aliasSub", lines, search, replacement)
+    return [replace(line, name=name) for line, name in zip(lines, names, strict=True)]
+
+
+def renamed(function: str, lines: Iterable[Line], search: str, replacement: str) -> Iterator[str]:
+    """The names of lines with a replacement for each match. Raises TargetError that names the function."""
     try:
         regex = compile_regex(search)
-        made = [regex.sub(re.sub(r"\\g<([0-9])>", r"\\\1", replacement), line.name) for line in lines]
     except ValueError as error:
-        raise TargetError(f"aliasSub: search {error}") from None
-    except Exception:
-        raise TargetError("aliasSub: replace names a group that search does not have") from None
-    if any(len(name) > _MOST_NAME for name in made):
-        raise TargetError(f"aliasSub: makes a name of more than {_MOST_NAME:,} characters")
-    return [replace(line, name=name) for line, name in zip(lines, made, strict=True)]
+        raise TargetError(f"{function}: search {error}") from None
+    groups = re.sub(r"\\g<([0-9])>", r"\\\1", replacement)
+    for line in lines:
+        try:
+            name = regex.sub(groups, line.name)
+        except Exception:
+            raise TargetError(f"{function}: replace names a group that search does not have") from None
+        if len(name) > MOST_NAME:
+            raise TargetError(f"{function}: makes a name of more than {MOST_NAME:,} characters")
+        yield name
 
 
 def legend_value(_: Range, lines: list[Line], ways: Sequence[str]) -> list[Line]:
-    """The names with one number for the whole line each, such as its last one: ``avg``, ``max``, ``last``."""
-    for way in ways:
+    """The names with one number of the whole line each, such as ``avg`` or ``last``; with units of si or binary."""
+    system = ways[-1] if ways[-1] in _UNITS else None
+    for way in ways[:-1] if system else ways:
         known = consolidation(way)
-        values = [CONSOLIDATE[known](line.values[None, :])[0] if len(line.values) else np.nan for line in lines]
-        lines = [
-            replace(line, name=f"{line.name} ({way}: {'None' if np.isnan(value) else float(value)})"[:_MOST_NAME])
-            for line, value in zip(lines, values, strict=True)
-        ]
+        lines = [replace(line, name=_with_value(line, way, one_number(line, known), system)) for line in lines]
     return lines
+
+
+def _with_value(line: Line, way: str, value: float, system: str | None) -> str:
+    if system is None:
+        return f"{line.name} ({way}: {'None' if np.isnan(value) else value})"[:MOST_NAME]
+    return f"{line.name:<20}{way:<5}{'None' if np.isnan(value) else _in_units(value, system):<10}"[:MOST_NAME]
+
+
+def cacti_style(_: Range, lines: list[Line], system: str | None = None, units: str | None = None) -> list[Line]:
+    """The names in a column, with the last, the largest and the least number of each line in further columns."""
+    if system is not None and system not in _UNITS:
+        raise TargetError(f"cactiStyle: system must be one of {', '.join(_UNITS)}")
+
+    def shown(value: float) -> str:
+        return "nan" if np.isnan(value) else _in_units(value, system, units)
+
+    def width(values: Sequence[float]) -> int:
+        """A column is as wide as its whole numbers; 3 stands for none."""
+        whole = (3.0 if np.isnan(value) else float(int(value) or 3) for value in values)
+        return 3 + max((len(shown(value)) for value in whole), default=0)
+
+    columns = {way: [one_number(line, way) for line in lines] for way in ("last", "max", "min")}
+    widths = {way: width(values) for way, values in columns.items()}
+    longest = max((len(line.name) for line in lines), default=0)
+    return [
+        replace(
+            line,
+            name=f"{line.name:<{longest}} Current:{shown(last):<{widths['last']}} Max:{shown(most):<{widths['max']}}"
+            f" Min:{shown(least):<{widths['min']}} ",
+        )
+        for line, last, most, least in zip(lines, *columns.values(), strict=True)
+    ]
+
+
+def _in_units(value: float, system: str | None, units: str | None = None) -> str:
+    """With two decimals and the prefix of its size, such as 1.50k or 1.50 kB."""
+    prefix, size = next((one for one in _UNITS[system] if abs(value) >= one[1]), ("", 1)) if system else ("", 1)
+    return f"{value / size:.2f}{' ' if units else ''}{prefix}{units or ''}"
 
 
 _NODES: Final = Parameter("nodes", "nodeOrTag", many=True)
@@ -72,5 +121,11 @@ FUNCTIONS: Final = (
     Function("aliasByMetric", GROUP, [LINES], alias_by_metric),
     Function("substr", GROUP, [LINES, Parameter("start", "integer", 0), Parameter("stop", "integer", 0)], substr),
     Function("legendValue", GROUP, [LINES, Parameter("valueTypes", "string", many=True)], legend_value),
+    Function(
+        "cactiStyle",
+        "Special",
+        [LINES, Parameter("system", "string", None), Parameter("units", "string", None)],
+        cacti_style,
+    ),
     Function("aliasSub", GROUP, [LINES, Parameter("search", "string"), Parameter("replace", "string")], alias_sub),
 )

@@ -1,4 +1,4 @@
-"""Functions that choose among lines, put them in order, or make one of nothing. Pure."""
+"""Functions that choose among lines, or put them in order. Pure."""
 
 import operator
 import re
@@ -9,7 +9,7 @@ import numpy as np
 
 from central.graphite.functions.combine import percentile
 from central.graphite.functions.function import ALL_LINES, LINES, Function, Parameter
-from central.graphite.lines import CONSOLIDATE, Line, Numbers, Range, matrix
+from central.graphite.lines import Line, Numbers, Range, matrix, one_number
 from central.graphite.regexes import compile_regex
 from central.graphite.targets import TargetError
 
@@ -26,14 +26,9 @@ _COMPARE: Final[dict[str, Callable[[float, float], bool]]] = {
 }
 
 
-def _value(line: Line, way: str) -> float:
-    """One number of a whole line; NaN if it has none."""
-    return float(CONSOLIDATE[way](line.values[None, :])[0]) if len(line.values) else np.nan
-
-
 def _ordered(lines: list[Line], way: str, *, largest_first: bool) -> list[Line]:
     """By one number of each. Lines without one count as less than every number; equal ones keep their order."""
-    values = [(-np.inf if np.isnan(value := _value(line, way)) else value) for line in lines]
+    values = [(-np.inf if np.isnan(value := one_number(line, way)) else value) for line in lines]
     places = sorted(range(len(lines)), key=lambda place: values[place], reverse=largest_first)
     return [lines[place] for place in places]
 
@@ -60,7 +55,7 @@ def filter_series(_: Range, lines: list[Line], way: str, compared: str, threshol
     """The lines whose numbers, put together, compare with the threshold as you say."""
     if compared not in _COMPARE:
         raise TargetError(f"filterSeries: operator must be one of {', '.join(_COMPARE)}")
-    return [line for line in lines if _COMPARE[compared](_value(line, way), threshold)]
+    return [line for line in lines if _COMPARE[compared](one_number(line, way), threshold)]
 
 
 def _bounded(way: str, compared: str) -> Callable[..., list[Line]]:
@@ -110,9 +105,12 @@ def _matching(*, wanted: bool) -> Callable[..., list[Line]]:
     return run
 
 
-def remove_empty(_: Range, lines: list[Line]) -> list[Line]:
-    """The lines that have a number."""
-    return [line for line in lines if not np.isnan(line.values).all()]
+def remove_empty(_: Range, lines: list[Line], share: float | None = None) -> list[Line]:
+    """The lines that have a number; with a share, in at least so many of their points."""
+    counts = [np.count_nonzero(~np.isnan(line.values)) for line in lines]
+    return [
+        line for line, count in zip(lines, counts, strict=True) if count and count >= (share or 0) * len(line.values)
+    ]
 
 
 def unique(_: Range, lists: Sequence[list[Line]]) -> list[Line]:
@@ -131,7 +129,7 @@ def most_deviant(_: Range, lines: list[Line], n: int) -> list[Line]:
 
 def average_outside(_: Range, lines: list[Line], n: float) -> list[Line]:
     """The lines whose averages are not in the middle of all averages."""
-    averages = np.array([_value(line, "average") for line in lines])
+    averages = np.array([one_number(line, "average") for line in lines])
     low, high = _middle(averages[None, :], n)
     return [line for line, average in zip(lines, averages, strict=True) if not low[0] < average < high[0]]
 
@@ -156,22 +154,10 @@ def aggregate_line(_: Range, lines: list[Line], way: str = "average", _keep_step
     """For each line, a line of the one number that its numbers make."""
     made = []
     for line in lines:
-        value = _value(line, way)
+        value = one_number(line, way)
         name = f"aggregateLine({line.name}, {'None' if np.isnan(value) else format(value, 'g')})"
         made.append(line.called(name, np.full(len(line.values), value)))
     return made
-
-
-def constant_line(span: Range, value: float) -> list[Line]:
-    """A line of one number."""
-    values = np.full((span.end - span.start) // span.step, float(value))
-    return [Line(f"{value:g}", span.start, span.step, values, f"constantLine({value:g})", {"name": f"{value:g}"})]
-
-
-def threshold(span: Range, value: float, label: str | None = None, _color: str | None = None) -> list[Line]:
-    """A line of one number, with a name."""
-    line = constant_line(span, value)[0]
-    return [line if label is None else line.called(label)]
 
 
 _N: Final = Parameter("n", "integer")
@@ -202,7 +188,7 @@ FUNCTIONS: Final = (
     Function("limit", FILTER, [LINES, _N], limit),
     Function("grep", FILTER, [LINES, _PATTERN], _matching(wanted=True)),
     Function("exclude", FILTER, [LINES, _PATTERN], _matching(wanted=False)),
-    Function("removeEmptySeries", FILTER, [LINES], remove_empty),
+    Function("removeEmptySeries", FILTER, [LINES, Parameter("xFilesFactor", "float", None)], remove_empty),
     Function("unique", FILTER, [ALL_LINES], unique),
     Function("mostDeviant", FILTER, [LINES, _N], most_deviant),
     Function("averageOutsidePercentile", FILTER, [LINES, _BOUND], average_outside),
@@ -215,11 +201,4 @@ FUNCTIONS: Final = (
     Function("sortByMaxima", SORT, [LINES], _sorted("max", largest_first=True)),
     Function("sortByMinima", SORT, [LINES], _sorted("min", largest_first=False)),
     Function("sortByTotal", SORT, [LINES], _sorted("sum", largest_first=True)),
-    Function("constantLine", SPECIAL, [Parameter("value", "float")], constant_line),
-    Function(
-        "threshold",
-        SPECIAL,
-        [Parameter("value", "float"), Parameter("label", "string", None), Parameter("color", "string", None)],
-        threshold,
-    ),
 )

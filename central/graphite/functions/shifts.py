@@ -15,7 +15,7 @@ GROUP: Final = "Transform"
 _MOST_SHIFTS: Final = 100
 
 
-def time_shift(span: Range, lines: list[Line], shift: str, _reset_end: bool = True) -> list[Line]:
+def time_shift(span: Range, lines: list[Line], shift: str, _reset: bool = True, _align: bool = False) -> list[Line]:
     """The numbers of another time, drawn now. Without a sign, the time is earlier."""
     by = _shifted(span, {"timeShift": shift}).start - span.start
     shown = shift if shift[:1] in {"+", "-"} else f"-{shift}"
@@ -105,7 +105,12 @@ FUNCTIONS: Final = (
     Function(
         "timeShift",
         GROUP,
-        [LINES, Parameter("timeShift", "interval"), Parameter("resetEnd", "boolean", default=True)],
+        [
+            LINES,
+            Parameter("timeShift", "interval"),
+            Parameter("resetEnd", "boolean", default=True),
+            Parameter("alignDst", "boolean", default=False),
+        ],
         time_shift,
         inner=_shifted,
     ),

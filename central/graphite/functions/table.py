@@ -4,15 +4,47 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Final
 
-from central.graphite.functions import appearance, combine, names, select, shifts, transform, windows
+from central.graphite.functions import (
+    appearance,
+    combine,
+    forecast,
+    further,
+    generated,
+    names,
+    select,
+    shares,
+    shifts,
+    transform,
+    windows,
+)
 from central.graphite.functions.function import Function
+from central.graphite.functions.reduce import reduce_series
 from central.graphite.targets import TargetError
 
-_SHORT: Final = {"sum": "sumSeries", "avg": "averageSeries", "max": "maxSeries", "min": "minSeries", "pct": "asPercent"}
-FUNCTIONS: Final[Mapping[str, Function]] = {
-    function.name: function
-    for family in (combine, transform, windows, shifts, select, names, appearance)
-    for function in sorted(family.FUNCTIONS, key=lambda one: one.name)
+_FAMILIES: Final = (
+    combine,
+    shares,
+    transform,
+    windows,
+    shifts,
+    forecast,
+    select,
+    generated,
+    names,
+    further,
+    appearance,
+)
+_SHORT: Final = {
+    "avg": "averageSeries",
+    "map": "mapSeries",
+    "max": "maxSeries",
+    "min": "minSeries",
+    "pct": "asPercent",
+    "reduce": "reduceSeries",
+    "sin": "sinFunction",
+    "sum": "sumSeries",
+    "time": "timeFunction",
+    "xFilesFactor": "setXFilesFactor",
 }
 
 
@@ -24,3 +56,7 @@ def function_named(name: str) -> Function:
         nearest = f"did you mean {' or '.join(alike)}? " if alike else ""
         raise TargetError(f"the function {name[:60]} does not exist; {nearest}There are {', '.join(sorted(FUNCTIONS))}")
     return found
+
+
+_ALL: Final = [one for family in _FAMILIES for one in sorted(family.FUNCTIONS, key=lambda function: function.name)]
+FUNCTIONS: Final[Mapping[str, Function]] = {one.name: one for one in (*_ALL, reduce_series(function_named))}

@@ -7,8 +7,8 @@ from typing import Any, Final
 import numpy as np
 
 from central.graphite.functions.combine import percentile
-from central.graphite.functions.function import LINES, Function, Parameter
-from central.graphite.lines import Line, Numbers, Range
+from central.graphite.functions.function import LINES, Function, Parameter, seconds_of
+from central.graphite.lines import Line, Numbers, Range, matrix
 
 GROUP: Final = "Transform"
 
@@ -137,6 +137,41 @@ def _integral(values: Numbers) -> Numbers:
     return np.where(np.isnan(values), np.nan, np.cumsum(np.nan_to_num(values, nan=0.0)))
 
 
+def integral_by_interval(span: Range, lines: list[Line], interval: str) -> list[Line]:
+    """The sum of all numbers so far, from 0 again at each interval after the beginning of the range."""
+    seconds = seconds_of(interval)
+    made = []
+    for line in lines:
+        times = line.start + line.step * np.arange(len(line.values))
+        begins = np.flatnonzero(np.diff((times - span.start) // seconds)) + 1
+        parts = np.split(np.nan_to_num(line.values, nan=0.0), begins)
+        name = f"integralByInterval({line.name},'{interval}')"
+        made.append(line.called(name, np.concatenate([np.cumsum(part) for part in parts])))
+    return made
+
+
+def transform_null(
+    _: Range, lines: list[Line], default: float = 0.0, reference: list[Line] | None = None
+) -> list[Line]:
+    """A number in place of none; with other lines, only where one of them has a number."""
+    if not reference:
+        return [
+            line.called(
+                f"transformNull({line.name},{default:g})", np.where(np.isnan(line.values), default, line.values)
+            )
+            for line in lines
+        ]
+    span, values = matrix(reference)
+    known = np.r_[~np.isnan(values).all(axis=1), False]  # the last one stands for all other times
+    made = []
+    for line in lines:
+        places = (line.start + line.step * np.arange(len(line.values)) - span.start) // span.step
+        there = known[np.where((places >= 0) & (places < len(values)), places, -1)]
+        name = f"transformNull({line.name},{default:g},referenceSeries)"
+        made.append(line.called(name, np.where(np.isnan(line.values) & there, default, line.values)))
+    return made
+
+
 def _logarithm(_: Range, lines: list[Line], base: float) -> list[Line]:
     """The logarithm of each number above 0."""
     divisor = np.log(base) if base > 0 else np.nan
@@ -185,6 +220,7 @@ def _beyond_percentile(function: str, *, above: bool) -> Callable[..., list[Line
 
 
 _LIMIT: Final = Parameter("limit", "intOrInf", float("inf"))
+_REFERENCE: Final = Parameter("referenceSeries", "seriesList", None)
 _MOST: Final = Parameter("maxValue", "float", None)
 _LEAST: Final = Parameter("minValue", "float", None)
 
@@ -211,14 +247,14 @@ FUNCTIONS: Final = (
             ("integral", [LINES], _integral, "The sum of all numbers so far."),
             ("changed", [LINES], _changed, "1 where a number differs from the one before, else 0."),
             ("isNonNull", [LINES], _known, "1 for a number and 0 for none."),
-            ("transformNull", _number("default", 0.0), lambda values, by: np.where(np.isnan(values), by, values),
-             "A number in place of none."),
             ("removeAboveValue", _number("n"), lambda values, n: np.where(values > n, np.nan, values),
              "Without the numbers above n."),
             ("removeBelowValue", _number("n"), lambda values, n: np.where(values < n, np.nan, values),
              "Without the numbers below n."),
         )
     ),
+    Function("integralByInterval", GROUP, [LINES, Parameter("intervalUnit", "interval")], integral_by_interval),
+    Function("transformNull", GROUP, [*_number("default", 0.0), _REFERENCE], transform_null),
     Function("add", GROUP, _number("constant"), add),
     Function("round", GROUP, [LINES, Parameter("precision", "integer", None)], rounded),
     Function("minMax", GROUP, [LINES], min_max),

@@ -10,10 +10,12 @@ import numpy as np
 from central.graphite.functions.function import LINES, Function, Parameter, seconds_of
 from central.graphite.lines import CONSOLIDATE, MOST_NUMBERS, Line, Numbers, Range, in_rows
 from central.graphite.targets import TargetError
+from central.graphite.times import beginning
 
 GROUP: Final = "Calculate"
 _SHORT: Final = {"average": "avg"}
 _LONGEST: Final = 100 * 366 * 86_400
+_UNITS_OF_TIME: Final = "must be one of years, months, weeks, weeks1 to weeks7, days, hours, minutes and seconds"
 
 
 def summarize(_: Range, lines: list[Line], interval: str, way: str = "sum", align_to_from: bool = False) -> list[Line]:
@@ -26,13 +28,28 @@ def summarize(_: Range, lines: list[Line], interval: str, way: str = "sum", alig
     ]
 
 
-def smart_summarize(_: Range, lines: list[Line], interval: str, way: str = "sum") -> list[Line]:
-    """One number for each interval from the beginning of the line."""
+def smart_summarize(_: Range, lines: list[Line], interval: str, way: str = "sum", _align_to: Any = None) -> list[Line]:
+    """One number for each interval from the beginning of the line, which may be that of a day, a week, a month."""
     shown = _SHORT.get(way, way)
     return [
         _summed(line, f'smartSummarize({line.name}, "{interval}", "{shown}")', _interval(interval), way, True)
         for line in lines
     ]
+
+
+def _unit_aligned(span: Range, given: Mapping[str, Any]) -> Range:
+    """From the beginning of the unit on that ``alignTo`` names: of the year, say, or of Sunday with ``weeks7``."""
+    unit = given["alignTo"]
+    if unit is None or isinstance(unit, bool):  # a flag was another parameter once
+        return span
+    if not isinstance(unit, str):
+        raise TargetError(f"smartSummarize: alignTo {_UNITS_OF_TIME}")
+    name, first = (unit[:-1], int(unit[-1])) if unit[-1:] in {*"1234567"} else (unit, 1)
+    try:
+        start = beginning(span.start, name.lower(), first)
+    except ValueError:
+        raise TargetError(f"smartSummarize: alignTo {_UNITS_OF_TIME}; it is {unit[:40]!r}") from None
+    return span._replace(start=start // span.step * span.step)
 
 
 def _summed(line: Line, name: str, seconds: int, way: str, from_start: bool) -> Line:
@@ -189,7 +206,13 @@ FUNCTIONS: Final = (
         summarize,
         exact=exact_interval,
     ),
-    Function("smartSummarize", GROUP, [LINES, _INTERVAL, _SUM], smart_summarize),
+    Function(
+        "smartSummarize",
+        GROUP,
+        [LINES, _INTERVAL, _SUM, Parameter("alignTo", "any", None)],
+        smart_summarize,
+        inner=_unit_aligned,
+    ),
     *(
         Function(
             f"moving{name}",

@@ -48,13 +48,14 @@ def main() -> None:
     evaluator.prefetchData = lambda context, paths: None
     evaluator.fetchData = fetch
     functions.evaluateTarget = evaluator.evaluateTarget
+    utc = import_module("pytz").utc
     answers: list[Any] = []
     for target in asked["targets"]:
         context = {
             "startTime": datetime.fromtimestamp(asked["from"], UTC),
             "endTime": datetime.fromtimestamp(asked["until"], UTC),
             "now": datetime.fromtimestamp(asked["until"], UTC),
-            "tzinfo": UTC,
+            "tzinfo": utc,
             "data": [],
             "localOnly": True,
             "prefetch": {},

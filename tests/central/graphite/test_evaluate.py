@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from central.graphite.evaluate import Budget, Want, evaluate, resolve, wants
+from central.graphite.evaluate import Budget, Want, asks, evaluate, grown, resolve, wants
 from central.graphite.lines import Line, Range
 from central.graphite.targets import TargetError, parse_target
 
@@ -38,9 +38,10 @@ def test_a_target_says_which_lines_it_needs(
 
 @pytest.mark.parametrize(
     ("target", "work"),
-    [("a", 0), ("scale(a,2)", 200), ("scale(scale(a,2),2)", 400), ("movingAverage(a,10)", 1_200)],
+    [("a", 0), ("scale(a,2)", 400), ("scale(scale(a,2),2)", 800), ("movingAverage(a,10)", 1_400)],
 )
 def test_work_beyond_the_budget_is_refused(target: str, work: int) -> None:
+    """A line counts as 100 numbers more than it has, as it is read and as it is made."""
     node = resolve(parse_target(target), SPAN)
 
     def lines(want: Want) -> list[Line]:
@@ -52,3 +53,43 @@ def test_work_beyond_the_budget_is_refused(target: str, work: int) -> None:
     if work:
         with pytest.raises(TargetError, match="compute too many numbers"):
             evaluate(node, found, Budget(work - 1))
+
+
+def _named(*names: str) -> list[Line]:
+    return [Line(name, SPAN.start, 60, np.arange(3.0), name) for name in names]
+
+
+@pytest.mark.parametrize(
+    ("target", "further"),
+    [
+        ("applyByNode(a,1,'sumSeries(%.*)')", ["x.b.*", "x.c.*"]),
+        ("applyByNode(a,0,'%.z')", ["x.z"]),
+        ("scale(applyByNode(a,9,'%'),2)", ["x.b.n", "x.c.n"]),
+        ("useSeriesAbove(a,1,'n$','m')", ["x.b.m", "x.c.m"]),
+        ("useSeriesAbove(a,2,'n$','m')", []),
+        ("aliasQuery(a,'n$','m','%d')", ["x.b.m", "x.c.m"]),
+        ("timeShift(useSeriesAbove(a,1,'x.(.).n','y(\\\\1)'),'10min')", None),
+        ("applyByNode(a,0,'(')", None),
+    ],
+)
+def test_lines_say_which_further_targets_are_needed(target: str, further: list[str] | None) -> None:
+    node = resolve(parse_target(target), SPAN)
+    (want,) = wants(node)
+    found = {want: _named("x.b.n", "x.c.n")}
+    assert asks(node)
+    if further is None:
+        with pytest.raises(TargetError, match="asks for '"):
+            grown(node, found, Budget())
+        return
+    whole = grown(node, found, Budget())
+    assert not asks(whole)
+    assert [one.text for one in wants(whole)] == ["a", *further]
+    assert {one.span for one in wants(whole)} == {SPAN}
+
+
+@pytest.mark.parametrize("target", ["applyByNode(a,0,'b')", "applyByNode(a,0,'%s')" % ("%" * 8_000)])
+def test_too_many_or_too_long_further_targets_are_refused(target: str) -> None:
+    node = resolve(parse_target(target), SPAN)
+    (want,) = wants(node)
+    with pytest.raises(TargetError, match=r"a request may ask for 2,000 further targets, of 400,000 characters in all"):
+        grown(node, {want: _named(*(f"host-{number:0200}" for number in range(2_001)))}, Budget())

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from central.graphite.evaluate import Budget, Want, evaluate, resolve, wants
+from central.graphite.evaluate import Budget, Want, asks, evaluate, grown, resolve, wants
+from central.graphite.functions.table import FUNCTIONS
 from central.graphite.globs import parse_globs
 from central.graphite.lines import Line, Range
 from central.graphite.targets import parse_target
@@ -66,8 +67,13 @@ def lines_of(want: Want) -> list[Line]:
 
 
 def computed(target: str) -> list[list[Any]]:
-    node = resolve(parse_target(target), SPAN)
-    lines = evaluate(node, {want: lines_of(want) for want in wants(node)}, Budget())
+    node, found, budget = resolve(parse_target(target), SPAN), dict[Want, list[Line]](), Budget()
+    while True:
+        found |= {want: lines_of(want) for want in wants(node)}
+        if not asks(node):
+            break
+        node = grown(node, found, budget)
+    lines = evaluate(node, found, budget)
     return [[line.name, line.start, line.step, line.values.tolist()] for line in lines]
 
 
@@ -82,8 +88,11 @@ def comparable(lines: list[list[Any]]) -> list[list[Any]]:
     return made
 
 
-def test_there_are_many_targets() -> None:
+def test_the_page_says_how_many_targets_there_are() -> None:
     assert len(set(TARGETS)) == len(TARGETS) >= 150
+    page = (Path(__file__).parents[3] / "docs" / "graphite.md").read_text()
+    assert f"the same answer to each of {len(TARGETS)} targets" in page
+    assert f"lists the {len(FUNCTIONS)} functions" in page
 
 
 @pytest.mark.parametrize("target", TARGETS)

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from central.graphite.evaluate import Budget, Want, evaluate, resolve, wants
+from central.graphite.evaluate import Budget, Want, asks, evaluate, grown, resolve, wants
 from central.graphite.functions.function import Function
 from central.graphite.functions.table import FUNCTIONS
 from central.graphite.lines import CONSOLIDATE, Line, Range
@@ -23,7 +23,7 @@ FITTING: dict[str, st.SearchStrategy[str]] = {
     "integer": st.integers(-3, 12).map(str),
     "float": st.one_of(st.integers(-2, 100), st.floats(-2, 2)).map(str),
     "intOrInf": st.sampled_from(["0", "1", "5", "inf"]),
-    "string": st.sampled_from(["'a'", "'(.*)'", "'max'", "'>'", "'='", "'\\1x'", "'[0-9]+'"]),
+    "string": st.sampled_from(["'a'", "'(.*)'", "'max'", "'>'", "'='", "'\\1x'", "'[0-9]+'", "'%.b'", "'scale(%,2)'"]),
     "boolean": st.sampled_from(["true", "false"]),
     "interval": st.sampled_from(["'1min'", "'7min'", "'1h'", "'-2min'", "'+1d'", "'1s'", "'90s'"]),
     "date": st.sampled_from(["'-1h'", "'now'", "'1771113600'", "'midnight'"]),
@@ -65,11 +65,16 @@ def lines_of(want: Want) -> list[Line]:
 def computed(target: str) -> None:
     """Compute it. Every line has a step and numbers that JSON can hold, or the target has an error."""
     try:
-        node = resolve(parse_target(target), SPAN)
-        wanted = list(wants(node))
-        if any(want.span.end - want.span.start > 10**7 for want in wanted):
-            return  # the fetcher refuses so many numbers
-        lines = evaluate(node, {want: lines_of(want) for want in wanted}, Budget())
+        node, found, budget = resolve(parse_target(target), SPAN), dict[Want, list[Line]](), Budget()
+        while True:
+            wanted = list(wants(node))
+            if any(want.span.end - want.span.start > 10**7 for want in wanted):
+                return  # the fetcher refuses so many numbers
+            found |= {want: lines_of(want) for want in wanted}
+            if not asks(node):
+                break
+            node = grown(node, found, budget)
+        lines = evaluate(node, found, budget)
     except TargetError as error:
         assert str(error)
         return

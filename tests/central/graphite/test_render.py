@@ -77,6 +77,13 @@ async def drawn(central: Central, target: str, **given: str) -> dict[str, list[A
         ("alias(summarize(shop.checkout_ms.avg, '1d', 'avg'), 'x')", {"x": [pytest.approx(5550 / 101, abs=1e-4)]}),
         ("alias(summarize(scale(shop.orders.sum, 1), '1h'), 'x')", {"x": [63]}),
         ("constantLine(4)", {"4": [4, 4, 4]}),
+        ("applyByNode(shop.orders.*.sum, 2, 'scale(%.sum, 2)', '% twice')", {"shop.orders.eu twice": [None, 14, None]}),
+        ("aliasQuery(shop.orders.eu.sum, '.eu', '', '%d orders')", {"60 orders": [None, 7, None]}),
+        ("useSeriesAbove(shop.{orders,checkout_ms}.max, 100, 'max', 'min')", {"shop.checkout_ms.min": [1, None, 500]}),
+        (
+            "asPercent(shop.orders.{sum,max}, None, 1)",
+            {"asPercent(shop.orders.max,sumSeries(shop.orders.{sum,max}))": [pytest.approx(40), None, 50]},
+        ),
         ("nothing.here", {}),
         ("sumSeries(nothing.*)", {}),
     ],
@@ -139,6 +146,18 @@ async def test_a_time_in_a_target_counts_from_now(central: Central) -> None:
         ({"target": "timeSlice(a, 'x')"}, "target", "target \"timeSlice(a, 'x')\": startSliceAt: 'x' is not a time"),
         ({"target": "timeStack(a, '1d', 3, 3)"}, "target", "target \"timeStack(a, '1d', 3, 3)\": timeStack: timeShift"),
         ({"target": "grep(shop.orders.sum, '(')"}, "target", "target \"grep(shop.orders.sum, '(')\": pattern has"),
+        (
+            {"target": "applyByNode(shop.*.sum, 1, 'scal(%)')"},
+            "target",
+            "target applyByNode asks for 'scal(shop.checkout_ms)'",
+        ),
+        (
+            {"target": "aliasQuery(shop.orders.sum, 'sum', 'x', '%d')"},
+            "target",
+            "target \"aliasQuery(shop.orders.sum, 's",
+        ),
+        ({"target": "aliasQuery(shop.orders.sum, 'x', 'x', '%d %d')"}, "target", 'target "aliasQuery(shop.orders.sum'),
+        ({"target": "reduceSeries(shop.orders.sum, 'timeShift', 2, 'sum')"}, "target", 'target "reduceSeries(shop.ord'),
         ({"target": "seriesByTag('env')"}, "target", "target has 'env'; an expression is like env=prod"),
         ({"target": "seriesByTag(a)"}, "target", "target 'seriesByTag(a)': seriesByTag takes expressions in quotes"),
     ],
@@ -189,6 +208,14 @@ def test_an_answer_with_too_many_points_is_refused() -> None:
     lines = [Line("a", 0, 60, np.zeros(11_000), "a")] * 91
     assert render.drawn(drawing, lines[:90]).startswith(b'[{"target":"a"')
     with pytest.raises(TargetError, match="would have 1,001,000 points, and may have 1,000,000; ask for fewer lines"):
+        render.drawn(drawing, lines)
+
+
+def test_an_answer_with_too_long_names_is_refused() -> None:
+    drawing = render.Drawing([], Range(0, 60, 60), 1, "json", without_gaps=False, zone=UTC)
+    lines = [Line("n" * 10_000, 0, 60, np.zeros(1), "a")] * 1_001
+    assert len(render.drawn(drawing, lines[:1_000])) > 10_000_000
+    with pytest.raises(TargetError, match="would have 10,010,000 characters, and may have 10,000,000"):
         render.drawn(drawing, lines)
 
 
