@@ -27,6 +27,12 @@ def columns(rows: list[T], /) -> bytes | None:
     answer is None if a number has more than 64 bits.
     """
 
+def unpack_minutes(hours: list[bytes], /) -> tuple[bytes, bytes, list[bytes]]:
+    """What central.store.mysql.packed.unpack makes of these, with its columns as 64-bit integers.
+
+    Raises ValueError for bytes that are not packed.
+    """
+
 def span_of_histogram(encoded: bytes, /) -> tuple[int, int, int]:
     """The weight of an encoded histogram (protocol.histogram) in units, its first and its last bucket.
 

@@ -284,7 +284,7 @@ def histograms(bad: int | None) -> Finding:
     check = "histograms"
     if not bad:
         return ok(check, "none is wrong, of those looked at")
-    advice = "delete all rows of histogram_minute and histogram_hour: queries read raw points then, and stay exact"
+    advice = "delete all rows of the tables histogram_*: queries read raw points then, and stay exact"
     return fails(check, f"{bad} cannot be read, or hold more samples than there were", advice)
 
 

@@ -25,6 +25,7 @@ _BUCKET_BITS: Final = 15
 _BUCKET_OFFSET: Final = 1 << (_BUCKET_BITS - 1)
 """More than any bucket's number, so that a bucket plus it fits into _BUCKET_BITS."""
 _NARROW_END: Final = 1 << 62
+_NO_SUMMARY: Final = "the store gave samples of a window without its summary"
 MOST_ENTRIES: Final = 500_000
 """So many entries are made at once, which takes some 50 MB."""
 
@@ -157,13 +158,18 @@ def _chosen(histograms: Histograms, places: Column) -> Histograms:
 
 
 def places_of(summaries: Buckets, metric_ids: Column, starts: Column) -> Column:
-    """Where the windows of these ids and starts are among the summaries. Each is there."""
+    """Where the windows of these ids and starts are among the summaries. Each is there, or this raises RuntimeError."""
     if not len(starts):
         return np.empty(0, dtype=np.int64)
+    if not len(summaries.starts):
+        raise RuntimeError(_NO_SUMMARY)
     ids, first = np.unique(summaries.metric_ids), summaries.starts.min()
     span = summaries.starts.max() - first + 1
     keys = np.searchsorted(ids, summaries.metric_ids) * span + (summaries.starts - first)
-    places: Column = np.searchsorted(keys, np.searchsorted(ids, metric_ids) * span + (starts - first))
+    found = np.searchsorted(keys, np.searchsorted(ids, metric_ids) * span + (starts - first))
+    places: Column = np.minimum(found, len(keys) - 1)
+    if (summaries.metric_ids[places] != metric_ids).any() or (summaries.starts[places] != starts).any():
+        raise RuntimeError(_NO_SUMMARY)
     return places
 
 

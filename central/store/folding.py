@@ -10,7 +10,7 @@ raw points of what does not match, and a later round makes it anew. docs/decisio
 import asyncio
 import contextlib
 from bisect import bisect_left
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from itertools import accumulate
 from types import ModuleType
 from typing import Final, NamedTuple, Protocol
@@ -146,26 +146,16 @@ def merged(contents: list[bytes], core: ModuleType | None = CORE) -> bytes:
     return made
 
 
-def folded_rows(
-    minutes: Sequence[tuple[int, int, str]],
-    hours: Sequence[HourSums],
-    hour: int,
-    found: dict[tuple[int, int], bytes],
-) -> tuple[list[FoldedRow], list[FoldedRow]]:
-    """The rows of minutes and of the hour. ``minutes`` have the ids, starts and samples of the rollup."""
-    of_minutes = [
-        FoldedRow(metric_id, bucket, samples, found.get((metric_id, bucket), b""))
-        for metric_id, bucket, samples in minutes
-    ]
+def folded_hours(hours: Sequence[HourSums], hour: int, found: Mapping[tuple[int, int], bytes]) -> list[FoldedRow]:
+    """The rows of an hour, whose minutes have these histograms: ``folded_minutes`` found them."""
     contents: dict[int, list[bytes]] = {}
-    for row in of_minutes:
-        if row.histogram:
-            contents.setdefault(row.metric_id, []).append(row.histogram)
-    of_hours = []
+    for (metric_id, _), histogram in found.items():
+        contents.setdefault(metric_id, []).append(histogram)
+    made = []
     for sums in hours:
         histogram = merged(contents.get(sums.metric_id, []))
-        of_hours.append(FoldedRow(sums.metric_id, hour, sums.samples, histogram, percentiles_of(sums, histogram)))
-    return of_minutes, of_hours
+        made.append(FoldedRow(sums.metric_id, hour, sums.samples, histogram, percentiles_of(sums, histogram)))
+    return made
 
 
 def percentiles_of(sums: HourSums, histogram: bytes, core: ModuleType | None = CORE) -> tuple[int, ...]:

@@ -72,7 +72,7 @@ class StoreState:
     last_partition: dict[str, int] = field(default_factory=dict)
     """The last day for which each table has a partition, in days since the epoch."""
     bad_histograms: int | None = None
-    """Of MAX_HISTOGRAMS merged ones by hour, and as many by minute: those that cannot be read or weigh too much."""
+    """Of MAX_HISTOGRAMS rows of each table of merged ones: those that cannot be read or weigh too much."""
     bad_series: int | None = None
     """How many hours, and minutes of the last DAY, of names have fewer samples than 100 of their series."""
     clashes: Sequence[ListedName] = ()
@@ -83,12 +83,15 @@ class StoreState:
     """Each server that only answers queries. ``fault`` is not asked for."""
 
 
-def count_bad_histograms(rows: Iterable[tuple[int, bytes]]) -> int:
-    """How many histograms cannot be read, or weigh more than the samples beside them, in units."""
+def count_bad_histograms(rows: Iterable[tuple[int, Iterable[bytes]]]) -> int:
+    """How many rows have histograms that cannot be read, or weigh more than the samples beside them, in units.
+
+    What a row has may be read while it is counted, and raise ValueError.
+    """
     bad = 0
-    for samples, histogram in rows:
+    for samples, histograms in rows:
         try:
-            bad += bool(histogram) and sum(decode(histogram).values()) > samples
+            bad += sum(sum(decode(one).values()) for one in histograms if one) > samples
         except ValueError:
             bad += 1
     return bad

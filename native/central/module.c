@@ -6,6 +6,7 @@
 #include "histogram_text.h"
 #include "items.h"
 #include "lines.h"
+#include "packed.h"
 #include "rows.h"
 #include "tags_text.h"
 #include "protocol/histograms.h"
@@ -297,6 +298,7 @@ static PyMethodDef methods[] = {
     {"merge_histograms", merge_histograms, METH_O, NULL},
     {"decode_histograms", decode_histograms, METH_O, NULL},
     {"rank_histograms", rank_histograms, METH_VARARGS, NULL},
+    {"unpack_minutes", unpack_minutes, METH_O, NULL},
     {NULL, NULL, 0, NULL},
 };
 

@@ -221,6 +221,16 @@ def test_columns_are_made_or_not() -> None:
 HISTOGRAMS: Final = [b"\x01\x02\x01", b"\x00\x04\x01", b"\x00\x04\x8f\x4e"]
 
 
+def test_packed_hours_are_unpacked_or_not() -> None:
+    hours = [b"\x00\x00\x00\x01x\x3b\x00\x00\x02yz", b"\x07\x00\x00\x01w"]
+    whole = CENTRAL.unpack_minutes(hours)
+
+    def check(found: Any) -> None:
+        assert found in (None, whole)
+
+    each_in_turn(CENTRAL, lambda: (lambda: CENTRAL.unpack_minutes(hours), check))
+
+
 @pytest.mark.parametrize("call", [AGENT.Core.merge, CENTRAL.merge_histograms])
 def test_histograms_are_merged_or_not(call: Any) -> None:
     core = AGENT if call is AGENT.Core.merge else CENTRAL

@@ -21,7 +21,7 @@ from tests.soak.load import Load
 from tests.soak.oracle import Sums
 from tests.soak.packet import SAMPLES, points
 from tests.soak.rig import Host, Node, Rig
-from tests.soak.spread import MERGED, histogram_faults, percentile_faults
+from tests.soak.spread import histogram_faults, percentile_faults
 from tests.soak.stored import Tables, by_rest, in_duckdb, in_mariadb, percentiles_by_rest, series_by_rest
 from tests.soak.times import Attempt, Outage
 
@@ -212,13 +212,13 @@ class Soak:
 
     def _table_faults(self, tables: Tables) -> list[str]:
         oracle = self.load.oracle
-        for table in MERGED:
+        for table in tables.merged:
             self.verdict.merged += tables.ask(f"SELECT COUNT(*) FROM {table}")[0][0]
         counts = {what: tables.ask(f"SELECT COUNT(*) FROM {table}")[0][0] for what, table in tables.none_of.items()}
         return [
             *(f"{count} {what}" for what, count in counts.items() if count),
             *(fault for level, stored in tables.levels().items() for fault in oracle.faults(f"level {level}", stored)),
-            *histogram_faults(tables.ask, tables.points, oracle),
+            *histogram_faults(tables.ask, tables.points, oracle, tables.merged),
         ]
 
     async def _look_at_spill(self) -> None:

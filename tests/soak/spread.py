@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
+from central.store.mysql.packed import minutes_of
 from protocol.histogram import bucket_of, decode
 from protocol.numbers import UNIT
 from tests.soak.oracle import ANY_DAY, Oracle
@@ -12,7 +13,10 @@ from tests.soak.oracle import ANY_DAY, Oracle
 Ask = Callable[[str], Sequence[tuple[Any, ...]]]
 """Runs a statement and returns its rows."""
 PERCENTS: Final = ("0", "1", "25", "50", "90", "99", "99.9", "100")
-MERGED: Final = ("histogram_minute", "histogram_hour")
+MERGED: Final = {"histogram_minute": "histogram", "histogram_hour": "histogram"}
+"""The tables of merged histograms that both stores have, and the column of each."""
+PACKED: Final = {"histogram_minute_packed": "histograms"}
+"""Those in which a row holds the minutes of an hour."""
 _SERIES: Final = (
     "SELECT id, name FROM metrics WHERE type = 'value'"
     " UNION ALL SELECT series.id, CONCAT(name, '|', CAST(tags AS CHAR))"
@@ -55,10 +59,10 @@ def ranked(samples: Mapping[int, int]) -> list[int]:
     return found
 
 
-def histogram_faults(ask: Ask, points: str, oracle: Oracle) -> list[str]:
+def histogram_faults(ask: Ask, points: str, oracle: Oracle, merged: Mapping[str, str] = MERGED) -> list[str]:
     """Raw points whose buckets are not those of the samples, and histograms that do not weigh what their row says.
 
-    ``points`` is a table of all raw points.
+    ``points`` is a table of all raw points, ``merged`` are those of merged histograms with their columns.
     """
     wanted: dict[str, Counter[int]] = defaultdict(Counter)
     for (name, _), samples in oracle.samples.items():
@@ -66,14 +70,15 @@ def histogram_faults(ask: Ask, points: str, oracle: Oracle) -> list[str]:
             wanted[name][bucket_of(value)] += weight
     stored, faults = _raw(ask, points, wanted)
     faults += [f"raw histograms of {name} are not its samples" for name in wanted if stored[name] != wanted[name]]
-    for table in MERGED:
+    for table, column in merged.items():
+        weigh = _weight_of_minutes if table in PACKED else _weight
         rows = ask(
-            f"SELECT name, samples, histogram FROM {table} INNER JOIN ({_SERIES}) AS known ON known.id = metric_id"
+            f"SELECT name, samples, {column} FROM {table} INNER JOIN ({_SERIES}) AS known ON known.id = metric_id"
         )
         faults += [
-            f"a row of {table} of {name} weighs {_weight(histogram)} units, not {samples} samples"
-            for name, samples, histogram in rows
-            if name in wanted and _weight(histogram) != _units(samples)
+            f"a row of {table} of {name} weighs {weigh(content)} units, not {samples} samples"
+            for name, samples, content in rows
+            if name in wanted and weigh(content) != _units(samples)
         ]
     return faults
 
@@ -100,6 +105,10 @@ def _raw(ask: Ask, points: str, names: Mapping[str, Any]) -> tuple[dict[str, Cou
 
 def _weight(histogram: bytes | None) -> int:
     return sum(weight for _, weight in _buckets(histogram))
+
+
+def _weight_of_minutes(packed: bytes) -> int:
+    return sum(_weight(histogram) for _, histogram in minutes_of(packed))
 
 
 def _buckets(histogram: bytes | None) -> Iterator[tuple[int, int]]:

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
@@ -16,7 +16,7 @@ from protocol.numbers import UNIT
 from protocol.times import format_time, parse_time
 from tests.servers import MariaDB
 from tests.soak.oracle import Sums, series_of
-from tests.soak.spread import PERCENTS, Ask, Percentiles
+from tests.soak.spread import MERGED, PACKED, PERCENTS, Ask, Percentiles
 from tests.soak.tagged import KEYS, canonical
 
 _DAY: Final = 86_400
@@ -116,7 +116,8 @@ def _added_up(points: list[dict[str, Any]]) -> Sums:
 class Tables(NamedTuple):
     """A database, and its tables or what stands for them: raw points and rollups by minute and by hour.
 
-    ``none_of`` are tables that must be empty, by what their rows are.
+    ``none_of`` are tables that must be empty, by what their rows are. ``merged`` are those of merged histograms, with
+    their columns.
     """
 
     ask: Ask
@@ -124,6 +125,7 @@ class Tables(NamedTuple):
     minute: str
     hour: str
     none_of: dict[str, str]
+    merged: Mapping[str, str]
 
     def levels(self) -> dict[str, dict[str, Sums]]:
         """What each table holds, by level."""
@@ -133,8 +135,8 @@ class Tables(NamedTuple):
 
 def in_mariadb(mariadb: MariaDB, database: str) -> Tables:
     """The tables of a database."""
-    none_of = _REJECTED | _TWICE
-    return Tables(lambda sql: mariadb.run(sql, database), "metric_points", "rollup_minute", "rollup_hour", none_of)
+    points, minute, hour, none_of = "metric_points", "rollup_minute", "rollup_hour", _REJECTED | _TWICE
+    return Tables(lambda sql: mariadb.run(sql, database), points, minute, hour, none_of, MERGED | PACKED)
 
 
 @contextmanager
@@ -145,7 +147,7 @@ def in_duckdb(path: Path) -> Iterator[Tables]:
         f"({' UNION ALL '.join(_ROLLUP + table for table in ROLLUPS[level])}{_TAIL})" for level in ("minute", "hour")
     )
     with duckdb.connect(str(path)) as connection:
-        yield Tables(lambda sql: connection.execute(sql).fetchall(), points, minute, hour, _REJECTED)
+        yield Tables(lambda sql: connection.execute(sql).fetchall(), points, minute, hour, _REJECTED, MERGED)
 
 
 def _query(level: str, tables: dict[str, Any]) -> str:

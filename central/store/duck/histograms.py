@@ -23,7 +23,7 @@ from central.store.duck.sql import (
     texts_of,
     within,
 )
-from central.store.folding import HOUR, MINUTE, PERCENTS, SLICE_NAMES, FoldedRow, HourSums, folded_minutes, folded_rows
+from central.store.folding import HOUR, MINUTE, PERCENTS, SLICE_NAMES, FoldedRow, HourSums, folded_hours, folded_minutes
 from central.store.members import Members, key_column, members_with_ids
 from central.store.plan import WIDTHS, Segment
 from protocol.numbers import UNIT, to_units, units_to_text
@@ -213,12 +213,12 @@ def _fold(cursor: Connection, hour: int, after: int) -> tuple[list[FoldedRow], l
     sources = raw_sources(members_with_ids(ids, series), [segment._replace(level="raw")])
     found.add_raw([source for source in sources if source.table == POINTS])
     cursor.execute("COMMIT")
-    return folded_rows(
-        sorted(minutes),
-        hours,
-        hour,
-        folded_minutes(found.all_samples(), found.all_histograms()),
-    )
+    of_minutes = folded_minutes(found.all_samples(), found.all_histograms())
+    rows = [
+        FoldedRow(metric_id, start, samples, of_minutes.get((metric_id, start), b""))
+        for metric_id, start, samples in sorted(minutes)
+    ]
+    return rows, folded_hours(hours, hour, of_minutes)
 
 
 def _put(handle: Connection, hour: int, minutes: Sequence[FoldedRow], hours: Sequence[FoldedRow]) -> None:

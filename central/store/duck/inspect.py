@@ -45,7 +45,7 @@ def inspect_file(path: Path) -> StoreState:
 
 def _count_bad_histograms(handle: Connection) -> int:
     rows = [
-        (int(samples * UNIT), histogram)
+        (int(samples * UNIT), [histogram])
         for table in HISTOGRAMS.values()
         for samples, histogram in handle.execute(
             f"SELECT samples, histogram FROM {table} LIMIT {MAX_HISTOGRAMS}"

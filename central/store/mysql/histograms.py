@@ -1,10 +1,12 @@
 """How samples are spread over their values, in MySQL.
 
 Raw points say it: a plain sample by its value, a summary by its histogram. Of hours that are over, merged histograms
-say the same for less (central/store/folding.py). Both come as long texts, since the driver takes 8 us per row.
+say the same for less (central/store/folding.py): of the hour, and of its minutes, which are packed into one row. The
+driver takes 8 us per row, so what has more rows comes as long texts.
 """
 
-from collections.abc import Iterable, Sequence
+import asyncio
+from collections.abc import Container, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Final
 
@@ -13,10 +15,11 @@ import numpy as np
 from central.store.base import StoreError
 from central.store.buckets import Column, wide_column
 from central.store.distribution import Histograms, Samples, Spread
-from central.store.folding import HOUR, MINUTE, PERCENTS, SLICE_NAMES, FoldedRow, HourSums, folded_minutes, folded_rows
+from central.store.folding import HOUR, MINUTE, PERCENTS, SLICE_NAMES, FoldedRow, HourSums, folded_hours, folded_minutes
 from central.store.members import Members, key_column, members_with_ids
 from central.store.mysql.connection import AGAIN, Connection, ServerError
 from central.store.mysql.names import take_lock
+from central.store.mysql.packed import pack, unpack
 from central.store.mysql.pool import Pool
 from central.store.mysql.rows import blob, stamp
 from central.store.mysql.sql import Source, parts_of, raw_sources, stamp_text, statements, within
@@ -55,7 +58,7 @@ async def spread(connection: Connection, members: Members, window: int, segments
             folded, missing = await _folded(connection, [*members.names, *members.series], segment, window)
             samples, histograms = await _raw_of(connection, members, segment, missing, window)
             all_samples.append(samples)
-            all_histograms += [folded, histograms]
+            all_histograms += [*folded, histograms]
     ids, starts, values = map(np.concatenate, zip(*all_samples, strict=True))
     histogram_ids = np.concatenate([part.metric_ids for part in all_histograms])
     return Spread(
@@ -69,9 +72,61 @@ async def spread(connection: Connection, members: Members, window: int, segments
 
 
 async def _folded(
-    connection: Connection, ids_asked: Sequence[int], segment: Segment, window: int
-) -> tuple[Histograms, set[tuple[int, int]]]:
+    connection: Connection, ids: Sequence[int], segment: Segment, window: int
+) -> tuple[list[Histograms], set[tuple[int, int]]]:
     """The folded histograms of a segment, and the ids and buckets that have none of the rollup's samples."""
+    if segment.level == "hour":
+        found, missing = await _by_rows(connection, ids, segment, window)
+        return [found], missing
+    packed, left = await _packed(connection, ids, segment, window)
+    # What is not packed is not folded yet, or was folded before hours were packed.
+    parts, missing = [packed], set[tuple[int, int]]()
+    for span in _spans_of({hour for _, hour in left}, HOUR):
+        part = Segment("minute", max(span.start, segment.start), min(span.end, segment.end))
+        wanted = [(metric_id, hour) for metric_id, hour in left if span.start <= hour < span.end]
+        found, lacking = await _by_rows(connection, sorted({metric_id for metric_id, _ in wanted}), part, window, left)
+        parts.append(found)
+        missing |= lacking
+    return parts, missing
+
+
+async def _packed(
+    connection: Connection, ids: Sequence[int], segment: Segment, window: int
+) -> tuple[Histograms, set[tuple[int, int]]]:
+    """The packed histograms of a segment's minutes, and the ids and hours that have none of the rollup's samples."""
+    hours = Segment("hour", segment.start // HOUR * HOUR, -(-segment.end // HOUR) * HOUR)
+    selects = [
+        "SELECT r.metric_id, UNIX_TIMESTAMP(r.bucket), h.histograms"
+        f" FROM rollup_hour AS r LEFT JOIN histogram_minute_packed AS h ON {_SAME}"
+        f" WHERE {within('r.bucket', hours, part, 'r.metric_id')}"
+        for part in parts_of(ids)
+    ]
+    rows = [row for statement in selects for row in await connection.rows(statement)]
+    there = [row for row in rows if row[2] is not None]
+    missing = {(metric_id, hour) for metric_id, hour, content in rows if content is None}
+    return await asyncio.to_thread(_unpacked, there, segment, window), missing
+
+
+def _unpacked(rows: Sequence[tuple[int, int, bytes]], segment: Segment, window: int) -> Histograms:
+    """The histograms of minutes in a segment, from rows of id, hour and packed histograms."""
+    counts, minutes, encoded = unpack([content for _, _, content in rows])
+    ids, hours = (np.array([row[place] for row in rows], dtype=np.int64) for place in (0, 1))
+    ids, starts = np.repeat(ids, counts), np.repeat(hours, counts) + minutes * MINUTE
+    inside = (starts >= segment.start) & (starts < segment.end)
+    if not inside.all():
+        ids, starts = ids[inside], starts[inside]
+        encoded = [encoded[place] for place in np.flatnonzero(inside).tolist()]
+    return Histograms(ids, starts // window * window, encoded)
+
+
+async def _by_rows(
+    connection: Connection,
+    ids_asked: Sequence[int],
+    segment: Segment,
+    window: int,
+    hours: Container[tuple[int, int]] | None = None,
+) -> tuple[Histograms, set[tuple[int, int]]]:
+    """As _folded, from a table with a row for each bucket; only of these ids and ``hours`` if they are given."""
     level = segment.level
     selects = [
         "SELECT r.metric_id, COUNT(*), GROUP_CONCAT(UNIX_TIMESTAMP(r.bucket), ' ',"
@@ -91,6 +146,8 @@ async def _folded(
         if len(words) != 2 * count:
             raise StoreError(_TOO_LONG)
         for start, content in zip(map(int, words[::2]), words[1::2], strict=True):
+            if hours is not None and (metric_id, start // HOUR * HOUR) not in hours:
+                continue
             if content == "-":
                 missing.add((metric_id, start))
             elif len(content) > 2:
@@ -105,18 +162,24 @@ async def _raw_of(
 ) -> tuple[Samples, Histograms]:
     """The raw points of these ids and buckets, read by ranges of time."""
     width = WIDTHS[segment.level]
-    ranges: list[Segment] = []
-    for start in sorted({start for _, start in missing}):
-        if ranges and ranges[-1].end == start:
-            ranges[-1] = ranges[-1]._replace(end=start + width)
-        else:
-            ranges.append(Segment("raw", start, start + width))
+    ranges = _spans_of({start for _, start in missing}, width)
     members = members.only({member for member, _ in missing})
     values, contents = await _texts(connection, raw_sources(members, ranges))
     values, contents = (
         [row for row in rows if (row[0], row[1] // width * width) in missing] for rows in (values, contents)
     )
     return _samples(values, window), _histograms(contents, window)
+
+
+def _spans_of(starts: Iterable[int], width: int) -> list[Segment]:
+    """Buckets that follow each other as one span each, in order."""
+    spans: list[Segment] = []
+    for start in sorted(starts):
+        if spans and spans[-1].end == start:
+            spans[-1] = spans[-1]._replace(end=start + width)
+        else:
+            spans.append(Segment("raw", start, start + width))
+    return spans
 
 
 async def _raw_points(connection: Connection, sources: Sequence[Source], window: int) -> tuple[Samples, Histograms]:
@@ -208,28 +271,36 @@ async def _fold(session: Connection, hour: int, after: int) -> int | None:
     if stale:
         hours = [HourSums(*row) for row in stale]
         ids, whole = [sums.metric_id for sums in hours], Segment("raw", hour, hour + HOUR)
-        minutes = await session.rows(
-            "SELECT metric_id, UNIX_TIMESTAMP(bucket), CAST(samples AS CHAR) FROM rollup_minute"
-            f" WHERE {within('bucket', whole, ids)} ORDER BY metric_id, bucket"
-        )
         listed = ",".join(map(str, ids))
         series = dict(await session.rows(f"SELECT id, metric_id FROM series WHERE id IN ({listed})"))
         sources = raw_sources(members_with_ids(ids, series), [whole])
         found = folded_minutes(*await _raw_points(session, sources, MINUTE))
-        for level, rows in zip(WIDTHS, folded_rows(minutes, hours, hour, found), strict=True):
-            for statement in _puts(level, rows):
-                await session.run(statement)
+        for statement in _puts(folded_hours(hours, hour, found), hour, found):
+            await session.run(statement)
     await session.run("COMMIT")
     return stale[-1][0] if stale else None
 
 
-def _puts(level: str, rows: Iterable[FoldedRow]) -> Iterable[str]:
-    columns = ", ".join(("metric_id", "bucket", "samples", "histogram", *(PERCENTS if level == "hour" else ())))
-    return statements(f"REPLACE INTO histogram_{level} ({columns}) VALUES ", [_values(level, row) for row in rows])
+def _puts(rows: Sequence[FoldedRow], hour: int, found: Mapping[tuple[int, int], bytes]) -> list[str]:
+    """Statements that replace the rows of hours, and those that hold their minutes' histograms: ``found``."""
+    minutes: dict[int, dict[int, bytes]] = {row.metric_id: {} for row in rows}
+    for (metric_id, start), histogram in found.items():
+        minutes[metric_id][(start - hour) // MINUTE] = histogram
+    packed = [(row, pack(minutes[row.metric_id])) for row in rows]
+    of_minutes = [f"({_key(row)},{blob(content)})" for row, content in packed if content is not None]
+    head = "metric_id, bucket, samples"
+    return [
+        *statements(f"REPLACE INTO histogram_minute_packed ({head}, histograms) VALUES ", of_minutes),
+        *statements(
+            f"REPLACE INTO histogram_hour ({head}, histogram, {', '.join(PERCENTS)}) VALUES ", map(_values, rows)
+        ),
+    ]
 
 
-def _values(level: str, row: FoldedRow) -> str:
-    values = [str(row.metric_id), stamp(row.bucket), row.samples, blob(row.histogram)]
-    if level == "hour":
-        values += map(units_to_text, row.percentiles) if row.percentiles else ["NULL"] * len(PERCENTS)
-    return f"({','.join(values)})"
+def _values(row: FoldedRow) -> str:
+    percentiles = map(units_to_text, row.percentiles) if row.percentiles else ["NULL"] * len(PERCENTS)
+    return f"({','.join((_key(row), blob(row.histogram), *percentiles))})"
+
+
+def _key(row: FoldedRow) -> str:
+    return f"{row.metric_id},{stamp(row.bucket)},{row.samples}"

@@ -1,7 +1,7 @@
 """Reads the state of the database, through a session like the service's. Changes nothing."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -20,6 +20,7 @@ from central.store.inspection import (
 from central.store.migrations import load, pending
 from central.store.mysql import keys, names, partitions
 from central.store.mysql.connection import Connection, Server, Session
+from central.store.mysql.packed import minutes_of
 from central.store.mysql.pool import Pool
 from central.store.mysql.reads import ReadFrom, ReadServers
 from central.store.mysql.replication import ReplicationHealth
@@ -39,6 +40,9 @@ VARIABLES: Final = (
 )
 _SEMI_SYNC: Final = "SHOW GLOBAL STATUS LIKE 'Rpl_semi_sync_%'"
 _SECONDS: Final = 3.0
+_PACKED: Final = "histogram_minute_packed"
+_MERGED: Final = {"histogram_hour": "histogram", "histogram_minute": "histogram", _PACKED: "histograms"}
+"""The tables of merged histograms, and the column of each."""
 
 
 async def inspect_servers(servers: Sequence[Server], read_from: ReadFrom | None = None) -> StoreState:
@@ -94,11 +98,10 @@ async def _inspect(connection: Connection) -> StoreState:
     ((last_run,),) = await connection.rows("SELECT last_run FROM retention")
     ((rejected,),) = await connection.rows("SELECT COUNT(*) FROM rejected_points")
     key_rows = await keys.list_all(connection)
-    merged = [
-        row
-        for level in ("hour", "minute")
-        for row in await connection.rows(f"SELECT samples, histogram FROM histogram_{level} LIMIT {MAX_HISTOGRAMS}")
-    ]
+    merged: list[tuple[int, Iterable[bytes]]] = []
+    for table, column in _MERGED.items():
+        rows = await connection.rows(f"SELECT samples, {column} FROM {table} LIMIT {MAX_HISTOGRAMS}")
+        merged += [(samples, _histograms(table, content)) for samples, content in rows]
     days = {table: await partitions.existing(connection, table) for table in partitions.TABLES}
     return StoreState(
         version,
@@ -109,10 +112,15 @@ async def _inspect(connection: Connection) -> StoreState:
         ahead,
         variables,
         {table: max(found, default=0) for table, found in days.items()},
-        count_bad_histograms((samples, histogram) for samples, histogram in merged),
+        count_bad_histograms(merged),
         await _count_bad_series(connection),
         await names.page(connection, Page("", "", MAX_CLASHES, clashes=True)),
     )
+
+
+def _histograms(table: str, content: bytes) -> Iterable[bytes]:
+    """What a row has. Of a packed one it is read later, and then raises ValueError if it cannot be."""
+    return (one for _, one in minutes_of(content)) if table == _PACKED else [content]
 
 
 async def _count_bad_series(connection: Connection) -> int:

@@ -12,6 +12,7 @@ from typing import Final
 from central.store.base import Caps, CreatedNames, ListedName, Metric, NameDetails, NewName, Page
 from central.store.mysql.connection import Connection
 from central.store.mysql.details import describe
+from central.store.mysql.partitions import POINTS, SUMS
 from central.store.mysql.pool import Pool, Readers
 from central.store.mysql.sql import GUARD_ALL
 from central.store.owners import claim, must_resolve
@@ -22,7 +23,6 @@ _NEXT_DELETED: Final = "SELECT id FROM deleted_metrics ORDER BY id LIMIT 1"
 DELETE_ROWS: Final = 5_000
 """How many rows of a deleted name one transaction removes."""
 _OWNED: Final = "metrics LEFT JOIN name_owners ON name_owners.metric_id = metrics.id"
-_POINT_TABLES: Final = ("metric_points", "rollup_minute", "rollup_hour", "histogram_minute", "histogram_hour")
 
 
 class MySQLNames:
@@ -185,7 +185,7 @@ async def _delete_series(connection: Connection, metric_id: int) -> None:
 
 async def _purge_some(connection: Connection, metric_id: int) -> None:
     """Remove some rows of a deleted name, or the note that they must be removed if none is left."""
-    for table in _POINT_TABLES:
+    for table in (POINTS, *SUMS):
         if await connection.change(f"DELETE FROM {table} WHERE metric_id = %s LIMIT {DELETE_ROWS}", (metric_id,)):
             return
     await connection.change("DELETE FROM deleted_metrics WHERE id = %s", (metric_id,))

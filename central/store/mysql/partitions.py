@@ -23,7 +23,10 @@ FARTHEST: Final = 31
 """No partition is made for a day further ahead than this: a wrong clock must not make thousands."""
 POINTS: Final = "metric_points"
 IDS: Final = "request_ids"
-TABLES: Final = (POINTS, "rollup_minute", "rollup_hour", "histogram_minute", "histogram_hour", IDS)
+SUMS: Final = ("histogram_minute_packed", "rollup_minute", "rollup_hour", "histogram_minute", "histogram_hour")
+"""What is made of points. Rows are removed in this order: packed histograms are compared only with the sums of their
+hour, so they must go before the sums of its minutes."""
+TABLES: Final = (POINTS, *SUMS, IDS)
 _DAY: Final = 86_400
 _EPOCH: Final = datetime.date(1970, 1, 1)
 _EXISTS: Final = frozenset({1493, 1517})

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from typing import Final
 
 from central.store.mysql.connection import Connection
-from central.store.mysql.partitions import POINTS, drop_before, existing, partition_name
+from central.store.mysql.partitions import POINTS, SUMS, drop_before, existing, partition_name
 from central.store.mysql.pool import Pool
 from central.store.retention import LINE_MOVES, LogEntry, Move, Piece, State
 
-TABLES: Final = (POINTS, "rollup_minute", "rollup_hour", "histogram_minute", "histogram_hour")
+TABLES: Final = (POINTS, *SUMS)
 DROP_SECONDS: Final = 60.0
 """How long dropping one partition may take, including the wait for its table."""
 _DAY: Final = 86_400

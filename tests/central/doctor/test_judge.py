@@ -180,8 +180,8 @@ def test_names_with_fewer_samples_than_their_series_fail() -> None:
 
 def test_histograms_are_wrong_that_weigh_too_much_or_cannot_be_read() -> None:
     good = encode({5: 10_000})
-    assert count_bad_histograms([(10_000, good), (30_000, good), (10_000, b"")]) == 0
-    assert count_bad_histograms([(9_999, good), (10_000, good[:-1]), (10_000, b"\x07")]) == 3
+    assert count_bad_histograms([(10_000, [good]), (30_000, [good]), (10_000, [b""]), (20_000, [good] * 2)]) == 0
+    assert count_bad_histograms([(9_999, [good]), (10_000, [good[:-1]]), (0, [b"\x07"]), (19_999, [good] * 2)]) == 4
 
 
 def test_clashes_of_names_are_shown_by_name() -> None:

@@ -4,6 +4,7 @@ from collections import Counter
 from types import ModuleType
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,6 +19,7 @@ from central.store.distribution import (
     entries_of,
     no_entries,
     pieces_of,
+    places_of,
 )
 from protocol.histogram import MAX_BUCKET, bucket_of, encode
 from protocol.numbers import MAX_UNITS, UNIT
@@ -117,3 +119,13 @@ def test_an_answer_without_data_is_one_piece() -> None:
     found = Distribution(columns([]), Spread(Samples(empty, empty, empty), Histograms(empty, empty, [])))
     (piece,) = pieces_of(found)
     assert (len(piece.buckets.starts), len(piece.entries.starts)) == (0, 0)
+
+
+def test_the_windows_of_samples_are_found_or_refused() -> None:
+    summaries = columns([Bucket(*window, 1, 0, 0, 0) for window in ((3, 60), (3, 120), (5, 60))])
+    assert places_of(summaries, column([5, 3, 3]), column([60, 60, 120])).tolist() == [2, 0, 1]
+    for metric_id, start in ((3, 0), (3, 180), (4, 60), (5, 120), (6, 60), (2, 60)):
+        with pytest.raises(RuntimeError, match="without its summary"):
+            places_of(summaries, column([3, metric_id]), column([60, start]))
+    with pytest.raises(RuntimeError):
+        places_of(columns([]), column([3]), column([60]))

@@ -15,8 +15,8 @@ from central.store.folding import (
     FoldedRow,
     HistogramFold,
     HourSums,
+    folded_hours,
     folded_minutes,
-    folded_rows,
     percentiles_of,
 )
 from protocol.histogram import bucket_of, encode
@@ -110,14 +110,11 @@ def test_samples_and_histograms_of_a_minute_become_one(core: ModuleType | None) 
 def test_an_hour_is_the_sum_of_its_minutes_and_may_have_nothing() -> None:
     found = {(1, 60): encode({5: UNIT}), (1, 120): encode({7: UNIT})}
     sums = [HourSums(1, "2.0000", "0.0005", "0.0007"), HourSums(2, "3.0000", "1.0000", "1.0000")]
-    minutes, hours = folded_rows([(1, 60, "1"), (1, 120, "1"), (2, 60, "3")], sums, 0, found)
-    assert minutes == [
-        FoldedRow(1, 60, "1", found[1, 60]),
-        FoldedRow(1, 120, "1", found[1, 120]),
-        FoldedRow(2, 60, "3", b""),
-    ]
     whole = encode({5: UNIT, 7: UNIT})
-    assert hours == [FoldedRow(1, 0, "2.0000", whole, (5, 7, 7, 7, 7)), FoldedRow(2, 0, "3.0000", b"")]
+    assert folded_hours(sums, 0, found) == [
+        FoldedRow(1, 0, "2.0000", whole, (5, 7, 7, 7, 7)),
+        FoldedRow(2, 0, "3.0000", b""),
+    ]
 
 
 @each_core
