@@ -63,7 +63,7 @@ $(NODE)/node_modules/.installed: $(NODE)/package-lock.json
 
 WORKERS ?= 3
 test: install $(NODE)/node_modules/.installed ## Run every test and check the coverage
-	@sh scripts/ensure-apt.sh mariadb-server galera-4 rsync redis-server nginx haproxy promtool chromium lintian fakeroot graphite-web gcc python3-dev systemd curl nc php
+	@sh scripts/ensure-apt.sh mariadb-server galera-4 rsync redis-server nginx haproxy promtool chromium lintian fakeroot graphite-web collectd netdata gcc python3-dev systemd curl nc php
 	$(BIN)/coverage erase
 	COVERAGE_PROCESS_START=$(CURDIR)/pyproject.toml $(BIN)/coverage run -m pytest -n $(WORKERS) --dist loadfile $(TESTS)
 	$(BIN)/coverage combine --quiet

@@ -1,29 +1,57 @@
-"""The guide "Move in a week without a gap", with npm's statsd behind the mirror and the page's own script."""
+"""The guide "Move in a week without a gap", with real daemons behind the mirror and the page's own script."""
 
-import json
 import os
 import re
-import socketserver
 import subprocess
 import sys
-import threading
-from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
+from typing import Final
 
 import pytest
 import statsd
 
-from tests.doc_pages import blocks
+from tests.doc_pages import ROOT, blocks
+from tests.end_to_end import old_daemons
 from tests.end_to_end.conftest import Agent, Central, eventually
-from tests.ports import free_port
+from tests.end_to_end.old_daemons import OldDaemon, waiting
 
-STATSD = Path(__file__).parent / "node" / "node_modules" / "statsd" / "stats.js"
-Points = defaultdict[str, list[tuple[float, int]]]
+PAGE: Final = "docs/migrating.md"
+ROUNDS: Final = 100
+LINES: Final = 100
+"""Of each round. A daemon's own buffer holds those of some ten rounds."""
+
+
+def block(contains: str, language: str = "text") -> str:
+    """The only block of the page with this in it."""
+    (found,) = (one.text for one in blocks(PAGE) if one.language == language and contains in one.text)
+    return found
+
+
+DAEMONS: Final[dict[str, Callable[[Path], AbstractContextManager[OldDaemon]]]] = {
+    "statsd": old_daemons.statsd,
+    "collectd": lambda folder: old_daemons.collectd(folder, block("LoadPlugin statsd")),
+    "netdata": lambda folder: old_daemons.netdata(folder, block("[statsd]")),
+}
+
+
+@pytest.fixture(params=DAEMONS)
+def old(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OldDaemon]:
+    folder = tmp_path / request.param
+    folder.mkdir()
+    with DAEMONS[request.param](folder) as daemon:
+        yield daemon
+
+
+@pytest.fixture
+def mirroring(central: Central, old: OldDaemon, tmp_path: Path, processes: ExitStack) -> Agent:
+    """An agent that hands everything on to the old daemon."""
+    agent = Agent(tmp_path / "spool", central, FIESTA_AGENT_MIRROR=f"udp://127.0.0.1:{old.port}")
+    processes.callback(agent.close)
+    agent.start()
+    return agent
 
 
 @contextmanager
@@ -34,110 +62,67 @@ def a_client(port: int) -> Iterator[statsd.StatsClient]:
     client.close()
 
 
-class Graphite:
-    """What statsd sends to carbon, and Graphite's answers from it."""
-
-    def __init__(self) -> None:
-        points: Points = defaultdict(list)
-        self.points = points
-
-        class Carbon(socketserver.StreamRequestHandler):
-            def handle(self) -> None:
-                for line in self.rfile:
-                    name, value, moment = line.decode().split()
-                    points[name].append((float(value), int(moment)))
-
-        class Render(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                asked = {name: values[0] for name, values in parse_qs(urlsplit(self.path).query).items()}
-                span = range(int(asked["from"]), int(asked["until"]) + 1)
-                found = [(value, moment) for value, moment in list(points[asked["target"]]) if moment in span]
-                body = json.dumps([{"target": asked["target"], "datapoints": found}] if found else []).encode()
-                self.send_response(200)
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_: object) -> None: ...
-
-        self.carbon = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Carbon)
-        self.carbon.daemon_threads = True
-        self.web = ThreadingHTTPServer(("127.0.0.1", 0), Render)
-        for server in (self.carbon, self.web):
-            threading.Thread(target=server.serve_forever, daemon=True).start()
-
-    def total(self, name: str) -> float:
-        return sum(value for value, _ in list(self.points[name]))
-
-    def close(self) -> None:
-        for server in (self.carbon, self.web):
-            server.shutdown()
-            server.server_close()
+Row = tuple[str, str, str]
+"""A name, the number of the old side, and ours, as they are printed."""
 
 
-@pytest.fixture
-def graphite(processes: ExitStack) -> Graphite:
-    made = Graphite()
-    processes.callback(made.close)
-    return made
-
-
-@pytest.fixture
-def daemon(tmp_path: Path, graphite: Graphite, processes: ExitStack) -> Iterator[int]:
-    """The port of npm's statsd, which flushes each second to Graphite."""
-    port, mgmt, config = free_port(), free_port(), tmp_path / "config.js"
-    settings = {
-        **{"address": "127.0.0.1", "port": port, "mgmt_address": "127.0.0.1", "mgmt_port": mgmt},
-        **{"flushInterval": 1_000, "backends": ["./backends/graphite"], "deleteIdleStats": True},
-        **{"graphiteHost": "127.0.0.1", "graphitePort": graphite.carbon.server_address[1]},
-    }
-    config.write_text(json.dumps(settings))
-    with subprocess.Popen(["node", str(STATSD), str(config)], cwd=STATSD.parent) as process:
-        processes.callback(process.kill)
-        eventually(lambda: bool(graphite.points), "statsd has flushed")
-        yield port
-        process.kill()
-
-
-def compare(central: Central, graphite: Graphite, *names: str) -> subprocess.CompletedProcess[str]:
-    """Run the script of the page."""
-    (script,) = (block.text for block in blocks("docs/migrating.md") if block.language == "python")
+def compare(central: Central, old: OldDaemon, *names: str) -> tuple[int, list[Row], str]:
+    """Run the script of the page. Returns its exit code, its rows, and all that it said."""
     now = datetime.now(UTC)
     bounds = [(now + timedelta(days=days)).strftime("%Y-%m-%dT00:00:00Z") for days in (-1, 2)]
-    around = {
-        "GRAPHITE_URL": f"http://127.0.0.1:{graphite.web.server_address[1]}",
-        **{"METRICS_URL": central.url, "METRICS_KEY": central.key},
-    }
-    return subprocess.run(
-        [sys.executable, "-c", script, *bounds, *names],
-        env={**os.environ, **around},
+    done = subprocess.run(
+        [sys.executable, "-c", block("Compare an old daemon", "python"), *bounds, *names],
+        env={**os.environ, **old.variables, "METRICS_URL": central.url, "METRICS_KEY": central.key},
         capture_output=True,
         text=True,
         check=False,
     )
+    rows = re.findall(r"^(\S+) +(-?[\d,.]+) +(-?[\d,.]+) +[\d.]+%$", done.stdout, re.MULTILINE)
+    return done.returncode, rows, done.stdout + done.stderr
 
 
-def test_both_sides_of_a_move_have_the_same_numbers(
-    central: Central, graphite: Graphite, daemon: int, tmp_path: Path, processes: ExitStack
+def same(*expected: tuple[str, int]) -> list[Row]:
+    return [(name, f"{number:,}", f"{number:,}") for name, number in expected]
+
+
+def test_both_sides_of_a_move_have_the_same_numbers(central: Central, old: OldDaemon, mirroring: Agent) -> None:
+    with a_client(mirroring.port) as client:
+        for number in range(ROUNDS):
+            with client.pipeline() as several:
+                for line in range(LINES // 2):
+                    several.incr("orders", 3)
+                    several.timing(f"db.time.{line % 5}", number + line + 1)
+            # What waits there may not become more than the old daemon's buffer holds: it would drop it in silence.
+            eventually(lambda: not waiting(mirroring.port) and not waiting(old.port), "both have read what came")
+    mirroring.settled(ROUNDS * LINES)
+    orders, timings = ROUNDS * LINES // 2 * 3, ROUNDS * LINES // 10
+    expected = same(("shop.orders", orders), *((f"shop.db.time.{name}", timings) for name in range(5)))
+    names = [name for name, _, _ in expected]
+    eventually(lambda: compare(central, old, *names)[1] == expected, "both sides have the same numbers")
+    assert compare(central, old, *names)[0] == 0
+
+    with a_client(old.port) as client:
+        client.incr("orders", 500)  # past the agent
+    expected = [("shop.orders", f"{orders + 500:,}", f"{orders:,}")]
+    eventually(lambda: compare(central, old, "shop.orders")[1] == expected, "the old daemon has flushed the others")
+    code, _, said = compare(central, old, "shop.orders")
+    assert (code, "3.226%" in said) == (1, True)
+
+
+def table() -> tuple[list[str], list[list[str]]]:
+    """The page's table of lines that old daemons read in another way: what stands above the columns, and the rows."""
+    text = (ROOT / PAGE).read_text(encoding="utf-8")
+    head, _, *rows = re.findall(r"^\| (.+) \|$", text[text.index("| Line | agent |") :].split("\n\n")[0], re.MULTILINE)
+    return head.split(" | "), [row.split(" | ") for row in rows]
+
+
+def test_daemons_read_some_lines_as_the_page_says(
+    central: Central, old: OldDaemon, mirroring: Agent, request: pytest.FixtureRequest
 ) -> None:
-    agent = Agent(tmp_path / "spool", central, FIESTA_AGENT_MIRROR=f"udp://127.0.0.1:{daemon}")
-    processes.callback(agent.close)
-    agent.start()
-    # Few datagrams, because the buffer of statsd's socket holds some hundred while node has no processor.
-    with a_client(agent.port) as sender, sender.pipeline() as client:
-        for number in range(200):
-            client.incr("orders", 3)
-            client.timing("db.time", number)
-    agent.settled(400)
-    eventually(lambda: graphite.total("stats_counts.shop.orders") == 600, "statsd has flushed all counts")
-    eventually(lambda: graphite.total("stats.timers.shop.db.time.count") == 200, "statsd has flushed all timings")
-
-    compared = compare(central, graphite, "shop.orders", "shop.db.time")
-    assert compared.returncode == 0, compared.stdout + compared.stderr
-    rows = re.findall(r"^(\S+) +([\d,]+) +([\d,]+) +([\d.]+)%$", compared.stdout, re.MULTILINE)
-    assert rows == [("shop.orders", "600", "600", "0.000"), ("shop.db.time", "200", "200", "0.000")]
-
-    with a_client(daemon) as client:
-        client.incr("orders", 50)  # past the agent
-    eventually(lambda: graphite.total("stats_counts.shop.orders") == 650, "statsd has flushed the others")
-    compared = compare(central, graphite, "shop.orders")
-    assert (compared.returncode, "7.692%" in compared.stdout) == (1, True)
+    head, rows = table()
+    (column,) = (place for place, title in enumerate(head) if title.startswith(request.node.callspec.params["old"]))
+    lines = [row[0].strip("`").replace("\\|", "|") for row in rows]
+    mirroring.send(*(line.encode() for line in [*lines, "last:1|c"]))
+    eventually(lambda: compare(central, old, "last")[1] == same(("last", 1)), "both sides have the last line")
+    expected = [(line.partition(":")[0], row[column], row[1]) for line, row in zip(lines, rows, strict=True)]
+    assert compare(central, old, *(name for name, _, _ in expected))[1] == expected
