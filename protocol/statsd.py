@@ -5,7 +5,8 @@
     values = value *( ":" value )                      a set has one member, colons and all
     tail   = type *( "|" field )
     type   = "c" / "m" / "ms" / "h" / "d" / "g" / "s"
-    field  = "@" rate / "#" tag *( "," tag ) / "c:" container / "T" unixtime / anything, ignored
+    field  = "@" rate / "#" tag *( "," tag ) / "T" unixtime / origin / anything, ignored
+    origin = ( "c:" / "e:" / "card:" ) anything        where a DogStatsD client runs, ignored
 
 Each value counts, or is lost for a reason, by itself. A bad value does not affect the others. ``pieces_of`` tells a new
 piece from a field with a colon in it.
@@ -83,6 +84,10 @@ _UNIX_TIME: Final = re.compile(rb"T([0-9]+)")
 _TIME_DIGITS: Final = 12
 _LAST_TIME: Final = 10**11
 """A later time is as far in the future as this one."""
+
+
+_ORIGIN: Final = (b"c:", b"e:", b"card:")
+"""Container, external data and cardinality: only DogStatsD's clients write these fields."""
 
 
 class BadLineError(Exception):
@@ -213,7 +218,7 @@ def pieces_of(rest: bytes) -> list[tuple[bytes, bytes]]:
 
     Most lines have one piece. A colon begins another piece after a type, after a rate, and at the beginning of a field.
     In another field, except tags, it begins one only when the next field is a type. So `|c:ab12` and `|x:new` are
-    fields, and no value is mistaken for one.
+    fields, and no value is mistaken for one. Nor is `|c:ab12` mistaken for a type with a value after it.
     """
     values, _, text = rest.partition(b"|")
     if b":" not in text:
@@ -236,7 +241,7 @@ def _ends_piece(field: bytes, after: bytes, *, is_type: bool) -> bool:
     before, _, value = field.partition(b":")
     if before in TYPES if is_type else before.startswith(b"@") or (not before and value):
         return True
-    return not field.startswith(b"#") and after.partition(b":")[0] in TYPES
+    return not field.startswith(b"#") and not after.startswith(b"c:") and after.partition(b":")[0] in TYPES
 
 
 def lost_with(values: bytes, tail: Tail | BadTail) -> int:
@@ -291,7 +296,7 @@ def parse_tail(text: bytes, rules: TagRules = KEEP) -> Tail:
         elif (time := _UNIX_TIME.fullmatch(field)) is not None:
             timestamp = min(int(time[1].lstrip(b"0")[:_TIME_DIGITS] or b"0"), _LAST_TIME)
             absolute = True
-        elif field.startswith(b"c:"):
+        elif field.startswith(_ORIGIN):
             absolute = True
         else:
             notes.append("unknown_field")

@@ -27,7 +27,7 @@ def pieces(rest: bytes) -> list[bytes]:
     fields = tail.split(b"|")
     for at, one in enumerate(fields):
         before, colon, value = one.partition(b":")
-        followed = at + 1 < len(fields) and fields[at + 1].split(b":")[0] in TYPES
+        followed = at + 1 < len(fields) and fields[at + 1].split(b":")[0] in TYPES and fields[at + 1][:2] != b"c:"
         opens = before in TYPES if at == 0 else before[:1] == b"@" or (before == b"" and value != b"")
         if colon and (opens or (followed and one[:1] != b"#")):
             done = [*fields[:at], *([before] if before or at == 0 else [])]
@@ -97,7 +97,7 @@ class Reference:
         metric_type = TYPES[type_text]
         if metric_type in ("counter", "timing") and 1 / rate >= BOUND:
             raise Bad("out_of_range")
-        dog = any(tags) or any(re.fullmatch(rb"T\d+|c:.*|#.*", one, re.DOTALL) for one in fields)
+        dog = any(tags) or any(re.fullmatch(rb"T\d+|(c|e|card):.*|#.*", one, re.DOTALL) for one in fields)
         return metric_type, rate, tags, dog
 
     def full(self, name: str, tags: list[bytes], notes: list[str]) -> str:
@@ -174,7 +174,7 @@ class Reference:
                 rates.append(Fraction(one[1:].decode()))
             elif one[:1] == b"#":
                 tags += [tag for tag in one[1:].split(b",") if tag]
-            elif one[:2] != b"c:" and not re.fullmatch(rb"T\d+", one):
+            elif not re.fullmatch(rb"T\d+|(c|e|card):.*", one, re.DOTALL):
                 notes.append("unknown_field")
         return (rates or [Fraction(1)])[0], tags
 
@@ -247,6 +247,8 @@ FIELDS = st.sampled_from(
             b"#b:x,:y",
             b"T99999999999",
             b"c:x",
+            b"e:y",
+            b"card:",
             b"",
             b"zz",
         ),

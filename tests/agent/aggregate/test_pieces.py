@@ -44,6 +44,9 @@ LINES: list[tuple[bytes, list[Row], dict[str, int]]] = [
     (b"a:1|c|#t:1|c", [("a", "counter", "1", "1")], {}),
     (b"a:1|c|c:ab12", [("a", "counter", "1", "1")], {}),
     (b"a:1|c|x:new", [("a", "counter", "1", "1")], {}),
+    (b"a:1|c|x:new|c:ab12", [("a", "counter", "1", "1")], {}),
+    (b"a:1|c|c:|c:ab12", [("a", "counter", "1", "1")], {}),
+    (b"a:1|c|e:it-false,cn-web|c:ab12|card:low", [("a", "counter", "1", "1")], {}),
 ]
 
 

@@ -47,11 +47,20 @@ def counted(text: bytes) -> tuple[dict[str, int], dict[str, int]]:
     return values, dict(ledger.notes)
 
 
-@pytest.mark.parametrize("field", [b"#", b"c:ab12", b"c:"])
+CONTAINERS = [b"c:ab12", b"c:", b"c:ab12|e:it-false|card:low", b"e:it-false|c:ab12"]
+DOGSTATSD = [b"#", b"e:it-false,cn-web", b"card:low", *CONTAINERS]
+
+
+@pytest.mark.parametrize("field", DOGSTATSD)
 def test_a_signed_gauge_on_a_dogstatsd_line_is_a_plain_value(field: bytes) -> None:
     values, notes = counted(b"a:5|g\na:-7|g|" + field + b"\nb:-2|g|" + field)
     assert values == {"a": -7, "b": -2}
-    assert "gauge_delta" not in notes
+    assert notes == {}
+
+
+@pytest.mark.parametrize("field", DOGSTATSD)
+def test_a_marked_dogstatsd_line_stays_one_plain_value(field: bytes) -> None:
+    assert counted(mark_absolute(b"a:5|g\na:-7|g|" + field)) == ({"a": -7}, {})
 
 
 def test_each_delta_is_noted() -> None:
