@@ -64,12 +64,12 @@ class ClientsStatus:
 
     @property
     def missing(self) -> int:
-        """Packets that clients sent and that did not arrive, at least."""
+        """Packets that clients sent and that did not arrive. A lower bound: ``arrived`` has other clients too."""
         return 0 if self.arrived is None else max(0, self.packets_sent - self.arrived)
 
     @property
     def lost(self) -> int:
-        """Packets that clients made and that did not arrive, at least."""
+        """Packets that clients made and that did not arrive. A lower bound, as ``missing`` is."""
         return self.packets_dropped + self.missing
 
 
@@ -120,7 +120,7 @@ def arrived(transport: str, sockets: Iterable[SocketStatus]) -> int | None:
 
 
 def silent(statuses: Iterable[ClientsStatus], sockets: Iterable[SocketStatus]) -> list[str]:
-    """The sockets that lines came to, and of whose clients none says anything of itself."""
+    """The sockets where lines came, and no client says how much it sent."""
     talking = {status.transport for status in statuses}
     return [one.name for one in sockets if one.bytes and _kind(one.name) not in talking]
 
@@ -133,10 +133,11 @@ def losses(statuses: Iterable[ClientsStatus], sockets: Sequence[SocketStatus]) -
             continue
         said = status.packets_sent + status.packets_dropped
         queue = f" of {min(limits):,}" if limits else ""
-        came = "" if status.arrived is None else f", {min(status.arrived, said - status.lost):,} arrived"
+        came = "" if status.arrived is None else f", of which {min(status.arrived, said - status.lost):,} arrived"
         yield (
-            f"clients over {status.transport} say {said:,} packets with {status.metrics:,} metrics{came}; they dropped "
-            f"{status.packets_dropped:,} themselves: {_ADVICE[status.transport].format(queue=queue)}"
+            f"clients over {status.transport} say that they made {said:,} packets with {status.metrics:,} "
+            f"metrics{came}; they dropped {status.packets_dropped:,} themselves: "
+            f"{_ADVICE[status.transport].format(queue=queue)}"
         )
 
 

@@ -248,6 +248,6 @@ class Flush:
         trouble, failed_before = self._stages.folder.counts.trouble, self._disk_fails
         self._disk_fails = trouble is not None
         if trouble is not None and not failed_before:
-            self._tell("disk_fails", f"{trouble}; what it does not take is kept in memory, as far as that goes")
+            self._tell("disk_fails", f"{trouble}; the agent keeps in memory what it cannot write, within a bound")
         elif failed_before and trouble is None:
             self._tell("disk_works_again", "the spool can be written again")

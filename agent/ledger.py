@@ -28,7 +28,7 @@ BAD_TIMES: Final = frozenset({"timestamp_too_old", "timestamp_in_future"})
 SPOOL_REASONS: Final = frozenset({"spool_bytes", "spool_files", "spool_age", "spool_corrupt", "spool_write_failed"})
 DEAD_LETTER: Final = "dead_letter"
 AGENT_FAULT: Final = "agent_fault"
-"""A fault in the agent's code kept the samples from being counted."""
+"""A bug in the agent kept the samples from being counted."""
 KNOWN_REASONS: Final = (
     *sorted((*NO_METRICS, *BAD_LINES, *CUT_LINES, *OVER_CAP, *BAD_TIMES, *SPOOL_REASONS, DEAD_LETTER, AGENT_FAULT)),
     *(f"rejected_{code}" for code in ITEM_CODES),
@@ -42,7 +42,7 @@ TIMES: Final = "with a time (|T) that is too old or in the future"
 SPOOL: Final = "in the spool"
 REFUSED: Final = "refused by the service"
 DEAD: Final = "in dead letters (`fiesta-agent spool ls` shows why, `spool replay` sends them again)"
-FAULT: Final = "by a fault of the agent itself (its log has the cause)"
+FAULT: Final = "by a bug in the agent itself (its log has the cause)"
 PLACES: Final = (UNREADABLE, FAULT, FULL, TIMES, SPOOL, REFUSED, DEAD)
 """Where samples can be lost, in the order of the data's way through the agent."""
 

@@ -68,7 +68,7 @@ async def run(plan: Plan, environ: Mapping[str, str]) -> int:
     code = 0
     try:
         await _until(stop, _start_and_watch(plan, environ, children))
-        click.echo("\nStopping: the agent's last flush, then central.")
+        click.echo("\nStopping: the agent sends what it has counted, then the service stops.")
     except (StartError, ClientError) as error:
         click.echo(f"Error: {error}", err=True)
         code = 1

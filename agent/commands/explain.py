@@ -95,7 +95,7 @@ class Explanation:
                 self.found["differs"][sentence].add(shown(line), count)
 
     def _name_as_sent(self, text: str, tags: bytes) -> str:
-        """What tells the series of a line from others, where the agent keeps what tells them apart."""
+        """The name as sent, by which ``close`` sees that several become one. With the tags, if the agent drops them."""
         if self._rules.mode == "drop":
             return text + tags.decode("utf-8", "backslashreplace")
         return tags_in_name(text)[0] if self._rules.mode == "keep" else text

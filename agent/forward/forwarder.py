@@ -26,7 +26,7 @@ from agent.spool.index import IndexEntry, Rest
 from agent.spool.spool import Spool
 
 FAULT_PAUSE_SECONDS: Final = 10.0
-"""The wait after an attempt that failed by a fault of the agent."""
+"""The wait after an attempt that failed because of a bug in the agent."""
 KEY_REFUSED_SECONDS: Final = 60.0
 CLOCK_SECONDS: Final = 600.0
 """After so long without an answer, the agent asks central for the time before it sends a batch."""
@@ -161,7 +161,7 @@ class Forwarder:
             return await self._attempt(entry)
         except Exception as error:
             # No batch may end the agent or hold up the others. The fault is reported, and the batch is tried later.
-            fault = f"a fault of the agent with {entry.name}: {type(error).__name__}: {error}"
+            fault = f"a bug in the agent at {entry.name}: {type(error).__name__}: {error}"
             return self._failed(Outcome(Action.SHOUT, "fault", fault, alone=True), None, entry)
         finally:
             self._spool.unpin()
@@ -225,7 +225,7 @@ class Forwarder:
             return self._failed(Outcome(Action.WAIT, "network", str(error)), None)
         ours = our_body(answer)
         if ours is not None and answer.status == 404:
-            message = "the service knows no /health under FIESTA_AGENT_CENTRAL_URL: is there a path too many in it?"
+            message = "the service knows no /health under FIESTA_AGENT_CENTRAL_URL: is there a path in it?"
             return self._failed(Outcome(Action.SHOUT, "http_404", message), answer)
         self._clock.learn(answer.date, ours is not None, answer.clock_skew)
         if ours is not None:

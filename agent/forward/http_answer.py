@@ -39,7 +39,7 @@ class Answer:
         if not self._head_bytes:
             self._early = not self._sent()
             if not data.startswith(b"H"):
-                raise ValueError("the answer is not HTTP: something stands before it")
+                raise ValueError("the answer is not HTTP: other bytes come before it")
         if not self._has_head:
             self._head_bytes += len(data)
         try:

@@ -102,7 +102,7 @@ class Journal:
             self._try_make(self._core, self._about)
 
     def turn(self, start: int, base: float) -> OpenedWindow:
-        """What is read from now on belongs to a new window, which starts at ``start`` under the clock's ``base``.
+        """Begin a new window, which starts at ``start`` under the clock's ``base``, for what is read from now on.
 
         Without a free place, that of the oldest window is used again.
         """
@@ -130,12 +130,12 @@ class Journal:
         return bool(self._lanes) and not self.why_not and self._holds_closed
 
     def use(self, rules: Rules) -> None:
-        """These are the rules of what is read from now on."""
+        """Write down the rules for the lines that are read from now on."""
         self._rules = layout.encode_rules(rules)
         self._keep_rules()
 
     def release(self, generation: int) -> None:
-        """The batches of a window are durable, or are sent from memory: it is not redone any more."""
+        """Call this when the batches of a window are durable, or are sent from memory. It is not redone any more."""
         for block in self._blocks():
             if generation and block.generation == generation:
                 block.release()
@@ -147,7 +147,7 @@ class Journal:
                 block.release()
 
     def gauges_of(self, generation: int) -> None:
-        """Say at the end of which window the gauges were as the next file of them has them."""
+        """Write down which window's end the next file of gauges stands for."""
         if self._lanes:
             self._lanes[0].words[layout.GAUGES_OF] = layout.guarded(generation)
 
@@ -164,7 +164,7 @@ class Journal:
         return kept
 
     def keep_lost(self, reason: str, lines: int) -> None:
-        """Keep that lines were counted as lost."""
+        """Write down that lines were counted as lost, so that the next start counts them too."""
         if self._core is not None:
             self._core.keep(layout.LOST, layout.encode_lost(reason, lines))
 
@@ -176,19 +176,19 @@ class Journal:
             words[layout.UNFINISHED] = layout.guarded(max(0, number))
 
     def make_room(self, core: "Core", wanted: int) -> None:
-        """The thread of a core waits for room for so many bytes."""
+        """Find room for so many bytes, for which the thread of a core waits."""
         for lane in self._lanes:
             if lane.core is core:
                 self._make_room(lane, wanted)
 
     def grow(self, core: "Core") -> None:
-        """The thread of a core will need more room soon. Give it another step, if its window may have one."""
+        """Give the thread of a core another step of room before it needs it, if its window may have one."""
         for lane in self._lanes:
             if lane.core is core and lane.grows_by(self._place, self._step):
                 self._try_grow(lane)
 
     def close(self) -> None:
-        """At a stop: all windows are in the spool. The file goes."""
+        """Remove the file. Call it at a stop, when all windows are in the spool."""
         for block in self._blocks():
             block.release()
         with suppress(OSError):
@@ -235,7 +235,7 @@ class Journal:
         return min(free) if free else min(waiting, key=lambda block: block.generation).place
 
     def _blocks(self) -> Sequence[Block]:
-        """Those that say which windows are not released."""
+        """The blocks of the first part, which say which windows are not released."""
         return self._lanes[0].blocks if self._lanes else ()
 
     def _keep_rules(self) -> None:
@@ -244,7 +244,7 @@ class Journal:
                 lane.core.keep(layout.RULES, self._rules)
 
     def _make_room(self, lane: Lane, wanted: int) -> None:
-        """A core wants room for so many bytes. Grow, or close the window early, or keep nothing until the next."""
+        """Find room for so many bytes: grow, or close the window early, or keep nothing until the next one."""
         used = lane.used(self._place)
         if used + wanted <= self._room:
             self._try_grow(lane)

@@ -87,7 +87,7 @@ class LeftLane:
         return self._first + first, self._first + end
 
     def _find_end(self, block: Block) -> None:
-        """A kill may have come between a record and the word that counts it. Then the record is in all the same."""
+        """Find the end of the records. The last one counts, even if a kill came before the word that counts it."""
         first = layout.first_record(block.place, self._room)
         end = self._core.records_end(self._view, first, self._place_end(block), block.get(layout.GENERATION))
         if end < block.get(layout.END):
@@ -159,7 +159,7 @@ class LeftJournal:
             yield record
 
     def release(self, generation: int) -> None:
-        """A window is stored."""
+        """Call this when a window is stored."""
         for block in self._blocks:
             if block.generation == generation:
                 block.release()
@@ -258,4 +258,4 @@ def _read(path: Path, descriptor: int, core: "Core | None") -> LeftJournal | Non
 
 
 def _no_room(wanted: int) -> None:
-    """What is in the slots has its room already."""
+    """An ``allocate`` that does nothing: the file has room already for what is in the slots."""

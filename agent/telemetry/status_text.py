@@ -129,7 +129,7 @@ def _lost(status: Mapping[str, Any]) -> str:
 
 
 _SOCKET_LOSSES: Final = {
-    "datagrams in the kernel, the receive buffer being full, at": "kernel_drops",
-    "datagrams cut, being over 65,536 bytes, at": "truncated",
-    "connections refused, being too many, at": "refused",
+    "datagrams that the kernel dropped, because the receive buffer was full, at": "kernel_drops",
+    "datagrams that were cut, because they were over 65,536 bytes, at": "truncated",
+    "connections that were refused, because there were too many, at": "refused",
 }

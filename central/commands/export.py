@@ -19,7 +19,9 @@ _SECONDS: Final = 600.0
 @click.command()
 @click.argument("names", shell_complete=complete_names)
 @click.option("--start", required=True, help="ISO 8601 time, or before now: -1h, -7d.")
-@click.option("--end", default="now", show_default=True, help="The end of the range, as --start; not included.")
+@click.option(
+    "--end", default="now", show_default=True, help="The end of the range, in the form of --start. It is not included."
+)
 @click.option(
     "--window",
     type=click.Choice([*WINDOWS, RAW]),

@@ -24,14 +24,12 @@ _WILD: Final = frozenset("*?[{")
 
 @click.command()
 @click.argument("text", required=False, default="")
-@click.option("-i", "--ignore-case", is_flag=True, help="Find other case too.")
-@click.option(
-    "--limit", type=click.IntRange(min=1), default=MOST, show_default=True, help="List at most so many names."
-)
+@click.option("-i", "--ignore-case", is_flag=True, help="Ignore upper and lower case.")
+@click.option("--limit", type=click.IntRange(min=1), default=MOST, show_default=True, help="The most names to list.")
 @click.option("--json", "raw", is_flag=True, help="Print all that the service knows, as JSON.")
 @anywhere
 def names(text: str, ignore_case: bool, limit: int, raw: bool) -> None:
-    """List names: those that hold TEXT anywhere, those that a pattern means (shop.*), or all.
+    """List all names, those that contain TEXT, or those that match a pattern (shop.*).
 
     \b
     Examples:

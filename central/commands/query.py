@@ -47,7 +47,9 @@ def _operations(given: str | None) -> str | None:
 @click.option("--top", metavar="N", help="With --group-by: the N largest groups of each name, and the rest as one.")
 @click.option("--window", type=click.Choice(list(WINDOWS)), default="1m", show_default=True, help="Width of a window.")
 @click.option("--start", default="-1h", show_default=True, help="ISO 8601 time, now, or before now: -90s, -1h, -7d.")
-@click.option("--end", default="now", show_default=True, help="The end of the range, as --start; not included.")
+@click.option(
+    "--end", default="now", show_default=True, help="The end of the range, in the form of --start. It is not included."
+)
 @click.option("--fill", type=click.Choice(list(FILLS)), help="Show windows without data too, as 0 or as a gap.")
 @click.option("--tz", help="Time zone for windows of hours and days, such as Europe/Berlin [default: UTC].")
 @click.option("--watch", is_flag=True, help="Ask again every 5 seconds and draw anew, until Ctrl-C.")

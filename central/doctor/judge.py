@@ -296,7 +296,7 @@ def series(bad: int | None) -> Finding:
     return fails(
         check,
         f"{bad} hours or minutes of names have fewer samples than their series",
-        "report this fault of the service",
+        "please report this: it is a bug in the service",
     )
 
 

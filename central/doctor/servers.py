@@ -51,7 +51,7 @@ def replicas(servers: Sequence[DatabaseServer]) -> Iterator[Finding]:
 
 
 def read_servers(servers: Sequence[DatabaseServer]) -> Iterator[Finding]:
-    """Whether the servers of DB_READ_HOSTS are asked."""
+    """Whether the servers of DB_READ_HOSTS get queries."""
     faults = [f"{one.address}: {one.replication_fault}" for one in servers if one.replication_fault is not None]
     if faults:
         yield warning("read servers", "; ".join(faults), f"until then the primary answers its queries: {_READS}")
@@ -66,7 +66,7 @@ def _lag(server: DatabaseServer) -> str:
 
 
 def semi_sync(variables: Mapping[str, str], servers: Sequence[DatabaseServer]) -> Iterator[Finding]:
-    """Whether a commit waits for a replica, if the server was told so, or if a replica is to take over."""
+    """Whether a commit waits for a replica, if the server is set so, or if DB_HOSTS has a replica."""
     check = "semi-synchronous replication"
     found = semi_sync_of(variables)
     if found.lost:

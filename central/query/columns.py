@@ -44,7 +44,7 @@ class Answered(NamedTuple):
 
 
 def joined(parts: Sequence[Answered]) -> Answered:
-    """At least one part as one. No window is in two of them."""
+    """Join the parts of an answer, at least one. No window is in two of them."""
     if len(parts) == 1:
         return parts[0]
     summaries = Buckets(*map(np.concatenate, zip(*(part.summaries for part in parts), strict=True)))

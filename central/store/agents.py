@@ -7,8 +7,8 @@ from typing import NamedTuple, Protocol
 class AgentRow(NamedTuple):
     """The latest report of an agent. ``id`` is 32 hex digits, ``run`` 16; ``key_id`` is the row of its API key.
 
-    ``seen_at`` is when it came, in UTC seconds. ``missing`` is how many points the agent was told are stored, and no
-    process acknowledged. ``report`` is the text of protocol.report.
+    ``seen_at`` is when it came, in UTC seconds. ``missing`` is how many points the agent counts as acknowledged,
+    and no process acknowledged. ``report`` is the text of protocol.report.
     The stores keep it in a column ``books``: during an upgrade, processes of the old version read and write that name.
     """
 

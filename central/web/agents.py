@@ -20,7 +20,7 @@ _DIGITS: Final = frozenset("0123456789abcdef")
 
 @dataclass(frozen=True, slots=True)
 class AgentEndpoints:
-    """The endpoint that lists agents. It asks memory alone, so it also answers while the store is down."""
+    """The endpoint that lists agents. It reads only memory, so it also answers while the store is down."""
 
     agents: Agents
 

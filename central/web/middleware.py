@@ -107,7 +107,7 @@ async def careful(_: web.Request, response: web.StreamResponse) -> None:
 
 
 def undated(doubtful: Callable[[], bool]) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
-    """Just before any answer goes: it has no Date while nobody knows the time, or agents would follow a wrong one."""
+    """Leave the Date out of every answer while the clock is in doubt. Otherwise agents would follow a wrong time."""
 
     async def handle(_: web.Request, response: web.StreamResponse) -> None:
         if doubtful():

@@ -17,7 +17,7 @@ _DAY: Final = 86_400
 class WriteCheck:
     """Stores an empty group, of which the store keeps only the id. At most one check runs at a time.
 
-    A check writes when ``commits`` has a free slot. What it said counts no longer once a group has failed there.
+    A check writes when ``commits`` has a free slot. Its result is not used again once a group has failed there.
     ``clock`` is UTC seconds, ``ticks`` monotonic seconds.
     """
 

@@ -55,8 +55,8 @@ def test_counts_of_all_clients_of_a_transport_are_added_up() -> None:
     assert unix.clients == ["go 0.53.0", "py 0.53.0"]
     assert (unix.metrics, unix.packets_sent, unix.packets_dropped, unix.arrived) == (5_001, 1_559, 3_442, 1_559)
     assert list(losses([udp, unix], [UDP, UNIX])) == [
-        "clients over unix say 5,001 packets with 5,001 metrics, 1,559 arrived; they dropped 3,442 themselves: "
-        "the unix socket's queue of 10 was full: set net.unix.max_dgram_qlen"
+        "clients over unix say that they made 5,001 packets with 5,001 metrics, of which 1,559 arrived;"
+        " they dropped 3,442 themselves: the unix socket's queue of 10 was full: set net.unix.max_dgram_qlen"
     ]
 
 
@@ -194,7 +194,9 @@ async def test_what_the_kernel_dropped_of_a_real_client_over_udp_is_shown(tmp_pa
         assert drops - 1 <= said["packets_sent"] - said["arrived"] <= drops
         assert drops >= 100
         (notice,) = status["notices"]
-        assert notice.startswith(f"clients over UDP say {sent + 1:,} packets with {sent + 1:,} metrics, ")
+        assert notice.startswith(
+            f"clients over UDP say that they made {sent + 1:,} packets with {sent + 1:,} metrics, "
+        )
         assert notice.endswith(": the kernel dropped them: raise net.core.rmem_max, or send less")
         assert f"{said['packets_sent']:,} packets sent, 0 dropped; {said['arrived']:,} arrived" in render(status)
         missing = said["packets_sent"] - said["arrived"]

@@ -30,8 +30,9 @@ from tests.agent.telemetry.test_snapshot import FINE, TCP, UDP, UNIX, but
         (but(notes={}, last_success_age=None), "the service has taken no batch yet"),
         (
             but(sockets=[replace(UDP, kernel_drops=5), replace(UNIX, truncated=2), replace(TCP, refused=1)]),
-            "LOST: 5 datagrams in the kernel, the receive buffer being full, at UDP 127.0.0.1:8125; "
-            "2 datagrams cut, being over 65,536 bytes, at unix /run/a.sock; 1 connections refused",
+            "LOST: 5 datagrams that the kernel dropped, because the receive buffer was full, at UDP 127.0.0.1:8125; "
+            "2 datagrams that were cut, because they were over 65,536 bytes, at unix /run/a.sock; "
+            "1 connections that were refused",
         ),
         (but(spool_overflowing=True), "UNHEALTHY: the spool is full"),
         (FINE, "healthy"),
