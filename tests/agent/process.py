@@ -113,9 +113,9 @@ for place, number in enumerate(given, 3):
     os.dup2(number, place)
 os.closerange(3 + len(given), 200)
 os.environ |= {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": str(len(given))}
-os.execv(sys.executable, [sys.executable, "-m", "agent", "run"])
+os.execv(sys.executable, [sys.executable, "-m", *(sys.argv[2:] or ["agent", "run"])])
 """
-"""What systemd does before it starts a service."""
+"""What systemd does before it starts a service. Its arguments are the descriptors, and a module that is no agent."""
 
 
 @asynccontextmanager

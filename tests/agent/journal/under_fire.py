@@ -7,7 +7,6 @@ exact. A TCP connection dies with its agent, with what waits in it, so its lines
 """
 
 import asyncio
-import os
 import random
 import signal
 import socket
@@ -23,13 +22,14 @@ from typing import Final
 import aiohttp
 from aiohttp import web
 
-from agent.journal import layout
+from agent.journal.recovery import JOURNAL
 from agent.receive.datagrams import open_beside, open_udp
 from agent.receive.socket_status import receive_memory
 from protocol.limits import HISTOGRAMS, TAGS
 from tests.agent.fakes import RealCentral
 from tests.agent.journal.lines import Load
 from tests.agent.journal.tally import differences, in_words, tally_of
+from tests.agent.journal.tries import tries_of
 from tests.agent.process import PASS_ON, AgentProcess, balance, environment
 
 Held = dict[str, socket.socket]
@@ -42,6 +42,17 @@ WINDOW_SECONDS: Final = "1"
 """A write that takes longer than three windows is the one case in which a kill loses what was read."""
 MANY_TRIES: Final = 7
 """After so many kills in the recovery of one window, its recovery is left alone: ten would put the journal aside."""
+ROUND: Final = (("load", "call"), ("start",), ("recovery",), ("TCP",))
+"""The kinds of lives: see Fire. A kill under load always leaves a window, so the start after it has one to redo."""
+CALLS: Final = 12
+"""A recovery makes some twelve calls of the disk or more. One that makes fewer is killed at its end."""
+
+
+def kinds(chance: random.Random) -> Iterator[str]:
+    """How the agents live and die, one after the other, for ever. Each round has all kinds."""
+    while True:
+        for several in chance.sample(ROUND, len(ROUND)):
+            yield from several
 
 
 @contextmanager
@@ -72,6 +83,7 @@ class Fire:
         self._folder = folder
         self._held = held
         self._chance = chance
+        self._kinds = kinds(chance)
         self._settings = settings
         self.central = RealCentral()
         self.central.accepts = f"{HISTOGRAMS}, {TAGS}"
@@ -88,12 +100,12 @@ class Fire:
         """An answer for the service: one in five batches must come again."""
         return web.Response(status=503) if self._chance.random() < 0.2 else None
 
-    async def start(self) -> AgentProcess:
-        """Start an agent, and do not wait for it."""
+    async def start(self, *module: str) -> AgentProcess:
+        """Start an agent, or a module in its place, and do not wait for it."""
         numbers = [sock.fileno() for sock in self._held.values()]
         process = await asyncio.create_subprocess_exec(
             sys.executable,
-            *("-c", PASS_ON, ",".join(map(str, numbers))),
+            *("-c", PASS_ON, ",".join(map(str, numbers)), *module),
             env=environment(self._folder, self.central.url, **{"FLUSH_INTERVAL": WINDOW_SECONDS, **self._settings}),
             stderr=asyncio.subprocess.PIPE,
             pass_fds=numbers,
@@ -102,13 +114,15 @@ class Fire:
 
     async def live_and_die(self) -> None:
         """The life of an agent, up to a kill at some moment."""
-        tries = self._tries()
-        agent = await self.start()
+        tries, kind = self._tries(), next(self._kinds)
+        dying = ("tests.agent.journal.dies_in_recovery", str(self._chance.randrange(1, CALLS)))
+        agent = await self.start(*dying if kind == "call" else ())
         scraping = asyncio.create_task(self._scrape(agent))
         try:
-            await self._live(agent, tries)
+            await self._live(agent, kind, tries)
         finally:
-            agent.process.kill()
+            with suppress(ProcessLookupError):
+                agent.process.kill()
             await agent.ended()
             scraping.cancel()
             with suppress(asyncio.CancelledError):
@@ -119,9 +133,11 @@ class Fire:
         self.happened["kills"] += 1
         self.happened["kills_in_a_recovery"] += self._tries() > tries
 
-    async def _live(self, agent: AgentProcess, tries: int) -> None:
-        """In its start, in its recovery, under load, at the end of a window, with lines over TCP."""
-        kind = self._chance.choice(["start", "recovery", "load", "TCP"])
+    async def _live(self, agent: AgentProcess, kind: str, tries: int) -> None:
+        """In its start, at a call or at some moment of its recovery, under load, after lines over TCP."""
+        if kind == "call":
+            assert await agent.ended() == -signal.SIGKILL, agent.log
+            return
         if kind == "recovery" and tries < MANY_TRIES:
             await self._until_recovering(agent, tries)
             await asyncio.sleep(self._chance.random() * 0.03)  # the moment is what varies, not what is waited for
@@ -149,11 +165,7 @@ class Fire:
             await started
 
     def _tries(self) -> int:
-        """How many starts have begun to redo what is in the journal, and were killed at it."""
-        with suppress(OSError, ValueError), (self._folder / "journal").open("rb") as file:
-            word = os.pread(file.fileno(), 8, 8 * layout.TRIES)
-            return layout.number_in(int.from_bytes(word, sys.byteorder))
-        return 0  # there is none, or it is just being made
+        return tries_of(self._folder / JOURNAL)
 
     async def _scrape(self, agent: AgentProcess) -> None:
         """Look at the ledger all the time, until the agent is gone. It adds up at every look."""
