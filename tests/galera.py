@@ -86,10 +86,10 @@ class Cluster:
         since = end = time.monotonic()
         while time.monotonic() < since + 1:
             views = {node.run(_VIEW) for node in self.nodes}
-            told = dict(views.pop())
-            if views or told["wsrep_cluster_size"] != str(len(self.nodes)) or told[_STATE] != "Synced":
+            state = dict(views.pop())
+            if views or state["wsrep_cluster_size"] != str(len(self.nodes)) or state[_STATE] != "Synced":
                 since = time.monotonic()
-            assert since < end + _SECONDS, f"not whole after {_SECONDS:g} s: {told}, {views}"
+            assert since < end + _SECONDS, f"not whole after {_SECONDS:g} s: {state}, {views}"
             time.sleep(0.05)
 
     def go_on(self, node: MariaDB) -> None:

@@ -53,7 +53,7 @@ class ProgramWatch:
     def __init__(self) -> None:
         self.started: list[str] = []
         self._watching = False
-        sys.addaudithook(self._heard)
+        sys.addaudithook(self._audited)
 
     def begin(self, item: pytest.Item) -> None:
         """Watch, unless the test may start programs."""
@@ -65,6 +65,6 @@ class ProgramWatch:
         self._watching = False
         return list(self.started)
 
-    def _heard(self, event: str, arguments: tuple[Any, ...]) -> None:
+    def _audited(self, event: str, arguments: tuple[Any, ...]) -> None:
         if self._watching and event in {"subprocess.Popen", "os.posix_spawn", "os.exec"}:
             self.started.append(str(arguments[0]))

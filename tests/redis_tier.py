@@ -63,13 +63,13 @@ class Tier:
             await asyncio.sleep(0.1)
 
     async def _settled(self) -> bool:
-        told = await self.sentinel.sentinel_master(MASTER)
-        if told["port"] != self.primary.port:
+        record = await self.sentinel.sentinel_master(MASTER)
+        if record["port"] != self.primary.port:
             self.primary, self.replica = self.replica, self.primary
             return False
         with suppress(redis.RedisError, OSError):  # one of them is still being changed
             info = await self.primary.client.info("replication")
-            if info["role"] == "master" and told["flags"] == "master":
+            if info["role"] == "master" and record["flags"] == "master":
                 if info.get("slave0", {}).get("state") == "online":
                     return True
                 await self.replica.client.execute_command("REPLICAOF", "127.0.0.1", self.primary.port)

@@ -55,8 +55,8 @@ def test_no_two_rules_have_one_name() -> None:
 
 
 def test_prometheus_takes_the_rules() -> None:
-    told = promtool("check", "rules", str(ALERTS))
-    assert f"{len(RULES)} rules found" in told
+    output = promtool("check", "rules", str(ALERTS))
+    assert f"{len(RULES)} rules found" in output
 
 
 def test_the_rules_say_what_they_should(tmp_path: Path) -> None:

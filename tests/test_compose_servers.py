@@ -130,10 +130,10 @@ async def test_redis_takes_the_file_and_is_durable(tmp_path: Path) -> None:
             while not await answers(client):
                 assert server.returncode is None, (tmp_path / "log").read_text()
                 await asyncio.sleep(0.02)
-        told = await client.config_get("*")
+        config = await client.config_get("*")
         wanted = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction", "save": ""}
-        assert {name: told.get(name) for name in wanted} == wanted
-        assert told.get("maxmemory") == str(1536 << 20)
+        assert {name: config.get(name) for name in wanted} == wanted
+        assert config.get("maxmemory") == str(1536 << 20)
         assert (tmp_path / "appendonlydir").is_dir()
     finally:
         await client.aclose()

@@ -32,7 +32,7 @@ def ensured(folder: Path, user: int, **programs: str) -> subprocess.CompletedPro
 
 
 @pytest.mark.parametrize(
-    ("user", "programs", "code", "told"),
+    ("user", "programs", "code", "message"),
     [
         (1000, {"wrk": "", "nc": ""}, 0, ""),
         (1000, {"apt-get": LOG}, 1, COMMAND),
@@ -41,9 +41,9 @@ def ensured(folder: Path, user: int, **programs: str) -> subprocess.CompletedPro
     ],
 )
 def test_what_is_missing_is_installed_or_told(
-    tmp_path: Path, user: int, programs: dict[str, str], code: int, told: str
+    tmp_path: Path, user: int, programs: dict[str, str], code: int, message: str
 ) -> None:
     done = ensured(tmp_path, user, **programs)
     assert done.returncode == code
-    assert told in done.stderr
+    assert message in done.stderr
     assert done.stderr.count("\n") <= 1

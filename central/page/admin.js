@@ -70,7 +70,7 @@ export class Admin {
     this.form.hidden = !bad;
     if (bad) this.about.replaceChildren();
     if (reply?.status === 401) this.#given = "";
-    const needed = { kind: "info", title: "This part needs a key with the scope admin", text: this.#key() ? "Your key has not got it. Paste an admin key here: your own key stays as it is." : "Paste one here." };
+    const needed = { kind: "info", title: "This part needs a key with the scope admin", text: this.#key() ? "Your key does not have it. Paste an admin key here: your own key stays as it is." : "Paste one here." };
     this.trouble.replaceChildren(notice(lacks ? needed : fault));
   }
 

@@ -24,7 +24,7 @@ OTHER_KEY = "gf_abcdefghijkl_9876543210987654321098765432109876543210987"
 
 
 @pytest.mark.parametrize(
-    ("new", "told"),
+    ("new", "text"),
     [
         ({}, "nothing has changed"),
         ({"prefix": "web", "tags": "drop"}, "changed: prefix, tags"),
@@ -36,8 +36,8 @@ OTHER_KEY = "gf_abcdefghijkl_9876543210987654321098765432109876543210987"
         ),
     ],
 )
-def test_the_difference_is_told_by_the_names_of_settings(new: dict[str, Any], told: str) -> None:
-    assert in_words(difference(OLD, replace(OLD, **new)), other_key=False) == told
+def test_the_difference_names_settings_and_no_values(new: dict[str, Any], text: str) -> None:
+    assert in_words(difference(OLD, replace(OLD, **new)), other_key=False) == text
 
 
 def test_a_key_that_was_replaced_in_its_file_is_told() -> None:
@@ -119,8 +119,8 @@ async def test_a_running_agent_takes_a_new_prefix_and_a_new_key(tmp_path: Path) 
         agent.send(["a:1|c"])
         await central.until(lambda: central.total("old.a") == 1)
         config.write_text('prefix = "new"\nmax_names = 2\nspool_max_files = 11\ntcp_idle = 9\n')
-        told = await reloaded(agent, "reloaded")
-        assert told == "changed: spool_max_files, max_names, prefix; after a restart only: tcp_idle"
+        message = await reloaded(agent, "reloaded")
+        assert message == "changed: spool_max_files, max_names, prefix; after a restart only: tcp_idle"
         agent.send(["a:1|c"])
         await central.until(lambda: central.total("new.a") == 1)
         agent.send(["a:1|c\nb:1|c\nc:1|c"])
@@ -135,9 +135,9 @@ async def test_a_running_agent_takes_a_new_prefix_and_a_new_key(tmp_path: Path) 
         ):
             config.write_text(text)
             agent.log.clear()
-            told = await reloaded(agent, "reload_failed")
-            assert told.startswith("nothing has changed: ")
-            assert fault in told
+            message = await reloaded(agent, "reload_failed")
+            assert message.startswith("nothing has changed: ")
+            assert fault in message
         key.write_text("two words")
         config.write_text('prefix = "third"\n')
         agent.log.clear()

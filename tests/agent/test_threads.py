@@ -54,8 +54,8 @@ def test_a_thread_for_each_udp_socket(threads: int, host: str, passed: int, coun
             one.sock.close()
 
 
-@pytest.mark.parametrize(("passed", "told"), [(0, []), (1, [1]), (2, []), (3, [])])
-def test_fewer_sockets_than_threads_are_told(passed: int, told: list[int]) -> None:
+@pytest.mark.parametrize(("passed", "counts"), [(0, []), (1, [1]), (2, []), (3, [])])
+def test_fewer_sockets_than_threads_are_logged(passed: int, counts: list[int]) -> None:
     log: list[tuple[str, str]] = []
     given = udp_sockets(passed)
     try:
@@ -64,7 +64,7 @@ def test_fewer_sockets_than_threads_are_told(passed: int, told: list[int]) -> No
         for one in given:
             one.sock.close()
     texts = [text for event, text in log if event == "threads_without_sockets"]
-    assert [int(text.split()[0]) for text in texts] == told
+    assert [int(text.split()[0]) for text in texts] == counts
     assert all("let it pass a socket for each thread" in text for text in texts)
 
 

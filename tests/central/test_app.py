@@ -145,9 +145,9 @@ async def test_a_signal_during_the_start_is_not_lost(tmp_path: Path) -> None:
 
 def test_migrate_brings_the_store_up_to_date_and_makes_the_first_key(tmp_path: Path) -> None:
     made = settings(tmp_path / "data")
-    names, told = [migration.name for migration in load("duckdb")], []
-    assert migrate(made, lambda *step: told.append(step)) == names
-    assert told == [(name, place, len(names)) for place, name in enumerate(names, 1)]
+    names, steps = [migration.name for migration in load("duckdb")], []
+    assert migrate(made, lambda *step: steps.append(step)) == names
+    assert steps == [(name, place, len(names)) for place, name in enumerate(names, 1)]
     assert migrate(made) == []
     parse_key((tmp_path / "data" / ADMIN_KEY_FILE).read_text().strip())
 
@@ -232,9 +232,9 @@ async def test_what_stops_a_start_is_one_clear_line(
 ) -> None:
     ended_process = await launch(tmp_path, **environ)
     assert await ended_process.wait() == code
-    told = [text for text in ended_process.log if '"level": "info"' not in text]
-    assert len(told) == 1
-    assert told[0].startswith(line)
+    loud = [text for text in ended_process.log if '"level": "info"' not in text]
+    assert len(loud) == 1
+    assert loud[0].startswith(line)
 
 
 async def test_a_stop_waits_no_longer_than_it_may_for_a_commit_that_hangs(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ from tests.central.store_help import CAPS, SERIES_CAPS
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs" / "metrics.md"
 REPORT = AgentReport(id="a" * 32, run="b" * 16, host="web-1", version="1.0", started=0)
-TOLD = {
+NUMBERS = {
     f'fiesta_build_info{{python="{platform.python_version()}",store="duckdb",version="1.2.3"}}': 1,
     'fiesta_requests_total{route="/health",status="200"}': 12,
     'fiesta_request_seconds_count{route="/health"}': 1,
@@ -172,8 +172,8 @@ def test_every_number_of_one_process_is_told_once(sources: Sources) -> None:
             ),
         )
     )
-    told = without_buckets(samples)
-    assert {name: value for name, value in told.items() if value} == TOLD
+    scraped = without_buckets(samples)
+    assert {name: value for name, value in scraped.items() if value} == NUMBERS
     assert samples['fiesta_request_seconds_bucket{le="0.2",route="/health"}'] == "0.0"
     assert samples['fiesta_request_seconds_bucket{le="0.5",route="/health"}'] == "1.0"
     assert samples['fiesta_commit_seconds_bucket{le="+Inf"}'] == "1.0"
@@ -253,8 +253,8 @@ def test_a_count_by_reason_is_there_from_the_start_for_every_reason(sources: Sou
     coded = "".join((ROOT / path).read_text() for path in ("protocol/item.py", "central/ingest/names.py"))
     codes = set(re.findall(r'Fault\(\s*"([A-Z_]+)"', coded))
     assert len(codes) > 4
-    told = {name: value for name, value in scrape(sources).items() if name.startswith("fiesta_items_rejected")}
-    assert told == {f'fiesta_items_rejected_total{{code="{code}"}}': "0.0" for code in codes}
+    scraped = {name: value for name, value in scrape(sources).items() if name.startswith("fiesta_items_rejected")}
+    assert scraped == {f'fiesta_items_rejected_total{{code="{code}"}}': "0.0" for code in codes}
 
 
 async def test_the_docs_have_every_metric_with_its_type_and_labels_and_no_other(central: Central) -> None:

@@ -132,7 +132,7 @@ async def test_nothing_that_happens_to_a_process_brings_a_secret_to_light(tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("wrong", "told"),
+    ("wrong", "logged"),
     [
         ({"DB_PASSWORD": DATABASE + "x"}, "Access denied"),
         ({"DB_PORT": "1"}, "cannot be reached"),
@@ -146,12 +146,12 @@ async def test_nothing_that_happens_to_a_process_brings_a_secret_to_light(tmp_pa
     ids=lambda value: "".join(value) if isinstance(value, dict) else "",
 )
 async def test_a_start_that_fails_says_why_without_a_secret(
-    tmp_path: Path, canary: Database, wrong: dict[str, str], told: str
+    tmp_path: Path, canary: Database, wrong: dict[str, str], logged: str
 ) -> None:
     made: Process = await launch(tmp_path / "data", **{**settings(canary, free_port()), **wrong})
     assert await asyncio.wait_for(made.wait(), 30) in {1, 2}
     log = "".join(made.log)
-    assert told in log
+    assert logged in log
     assert "Traceback" not in log
     assert found(made.log, [ADMIN, DATABASE, PASSWORD]) == []
 

@@ -21,7 +21,7 @@ from tests.notify_socket import NotifySocket
 WATCHED = {"NOTIFY_SOCKET": "/somewhere", "WATCHDOG_USEC": "1"}
 
 
-class Heard(list[str]):
+class Messages(list[str]):
     def __call__(self, address: str, message: bytes) -> None:
         self.append(message.decode())
 
@@ -33,8 +33,8 @@ class BrokenStore(DuckStore):
         raise asyncio.CancelledError
 
 
-async def test_the_watchdog_is_told_only_while_the_work_goes_on() -> None:
-    heard, stop = Heard(), asyncio.Event()
+async def test_there_are_signs_of_life_only_while_the_work_goes_on() -> None:
+    messages, stop = Messages(), asyncio.Event()
     turns = iter([True, True, False, False, True])
 
     def running() -> bool:
@@ -43,8 +43,8 @@ async def test_the_watchdog_is_told_only_while_the_work_goes_on() -> None:
             stop.set()
         return bool(turn)
 
-    await show_life(Notifier(WATCHED, 1, heard), running, stop)
-    assert heard == ["WATCHDOG=1"] * 3
+    await show_life(Notifier(WATCHED, 1, messages), running, stop)
+    assert messages == ["WATCHDOG=1"] * 3
 
 
 async def test_a_group_commit_that_broke_off_is_not_running(tmp_path: Path) -> None:
@@ -81,12 +81,12 @@ async def test_a_store_that_is_away_is_no_reason_to_be_killed(tmp_path: Path) ->
 
 
 async def test_ready_comes_when_it_answers_and_stopping_before_the_end(tmp_path: Path) -> None:
-    heard = Heard()
-    outside = Outside(bcrypt_cost=QUICK_HASH, notify=Notifier({"NOTIFY_SOCKET": "/somewhere"}, 1, heard))
+    messages = Messages()
+    outside = Outside(bcrypt_cost=QUICK_HASH, notify=Notifier({"NOTIFY_SOCKET": "/somewhere"}, 1, messages))
     async with running(tmp_path, outside=outside) as central:
         assert (await central.counter("a")).status == 201
-        assert heard == [f"STATUS=serving {central.url} from duckdb", "READY=1"]
-    assert heard[2:] == ["STOPPING=1"]
+        assert messages == [f"STATUS=serving {central.url} from duckdb", "READY=1"]
+    assert messages[2:] == ["STOPPING=1"]
 
 
 @pytest.mark.parametrize("abstract", [False, True])

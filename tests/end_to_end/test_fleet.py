@@ -25,18 +25,18 @@ def send(agent: Agent, lines: int) -> None:
 def test_what_an_agent_says_is_what_the_service_counted(central: Central, agent: Agent) -> None:
     for lines in (3, 4):
         send(agent, lines)
-    told = the_agent(central)
-    assert (told["host"], told["state"], told["received"]) == (socket.gethostname(), "live", 9)
-    assert (sum(told["dropped"].values()), told["acknowledged"], told["in_spool"]) == (2, 3, 4)
-    assert (told["points_heard"], told["points_answered"], told["missing_points"]) == (1, 2, 0)
+    listed = the_agent(central)
+    assert (listed["host"], listed["state"], listed["received"]) == (socket.gethostname(), "live", 9)
+    assert (sum(listed["dropped"].values()), listed["acknowledged"], listed["in_spool"]) == (2, 3, 4)
+    assert (listed["points_heard"], listed["points_answered"], listed["missing_points"]) == (1, 2, 0)
     agent.send(b"orders:1|c")  # the last window goes with the stop, and its report says so
     assert agent.end(signal.SIGTERM) == 0
-    told = the_agent(central)
-    assert (told["state"], told["received"], told["missing_points"]) == ("stopped", 10, 0)
+    listed = the_agent(central)
+    assert (listed["state"], listed["received"], listed["missing_points"]) == ("stopped", 10, 0)
     agent.start()
     send(agent, 1)
     again = the_agent(central)
-    assert (again["id"], again["state"], again["received"]) == (told["id"], "live", 2)
+    assert (again["id"], again["state"], again["received"]) == (listed["id"], "live", 2)
 
 
 def test_kills_of_both_sides_leave_no_difference(
@@ -51,10 +51,10 @@ def test_kills_of_both_sides_leave_no_difference(
         agent.start()
     send(agent, 1)
     send(agent, 1)
-    told = the_agent(central)
-    assert (told["missing_points"], told["shared_id"], told["state"]) == (0, False, "live")
-    assert told["points_heard"] == 1
-    assert told["points_answered"] == 2
+    listed = the_agent(central)
+    assert (listed["missing_points"], listed["shared_id"], listed["state"]) == (0, False, "live")
+    assert listed["points_heard"] == 1
+    assert listed["points_answered"] == 2
 
 
 def test_without_the_folder_an_agent_is_another_one(central: Central, agent: Agent) -> None:

@@ -102,12 +102,12 @@ def assert_percentiles(
     counts = {group: sum(one.weight for one in of) for group, of in groups.items()}
     assert central.groups(name, "count", ",".join(keys)) == counts
     for percent in PERCENTS:
-        told = central.groups(name, f"p{percent}", ",".join(keys))
-        told |= {(): central.ask(name, f"p{percent}")}
+        answers = central.groups(name, f"p{percent}", ",".join(keys))
+        answers |= {(): central.ask(name, f"p{percent}")}
         for group, of in {**groups, (): [*chain(*groups.values())]}.items():
             bounds = percentile_bounds([_added_up(of)], Decimal(percent))
             assert bounds is not None
-            assert bounds[0] <= told[group] <= bounds[1], (name, group, percent)
+            assert bounds[0] <= answers[group] <= bounds[1], (name, group, percent)
 
 
 def _added_up(sent: list[Sent]) -> Sample:

@@ -30,8 +30,8 @@ from tests.oracle.brute_force import (
     plain,
     shares_below,
 )
+from tests.oracle.replies import Row, answered_in_csv, answered_in_json
 from tests.oracle.tagged import MAY_BE_EMPTY, Chosen, choose, some_tags
-from tests.oracle.told import Row, told, told_by_csv
 
 NAMES: Final = ("a", "a.b", "A", "b-1", "c_2", "never.sent")
 LOAD_BATCHES: Final = 34
@@ -214,7 +214,7 @@ class Game:
             assert reply.error[0] == 400, (query, reply.text)
             return
         assert reply.status == 200, (query, reply.text)
-        seen = (told_by_csv if asked.csv else told)(reply, names, asked.columns, asked.chosen)
+        seen = (answered_in_csv if asked.csv else answered_in_json)(reply, names, asked.columns, asked.chosen)
         incomplete = reply.headers.get("Metrics-Complete") == "false"
         self.incomplete += incomplete
         lines = [line for name in names for line in asked.chosen.lines(self.sent, name, start, end)]

@@ -62,10 +62,10 @@ def test_what_is_written_is_read(report: AgentReport) -> None:
 
 def test_the_reasons_that_lost_most_are_told_one_by_one() -> None:
     dropped = {f"reason_{number}": number for number in range(100)} | {"not a word": 1}
-    told = read_report(write_report(a_report(dropped=dropped))).dropped
-    assert len(told) == MAX_REASONS + 1
-    assert told["reason_99"] == 99
-    assert told[OTHER_REASONS] == sum(range(100 - MAX_REASONS)) + 1
+    lost = read_report(write_report(a_report(dropped=dropped))).dropped
+    assert len(lost) == MAX_REASONS + 1
+    assert lost["reason_99"] == 99
+    assert lost[OTHER_REASONS] == sum(range(100 - MAX_REASONS)) + 1
 
 
 @pytest.mark.parametrize(

@@ -98,9 +98,9 @@ def test_the_agent_is_set_up_for_this_central_unless_you_say_otherwise() -> None
     assert fitting["FIESTA_AGENT_SPOOL_DIR"] == "/data/spool"
     assert fitting["FIESTA_AGENT_API_KEY_FILE"] == "/data/quickstart.key"
     own = {"FIESTA_AGENT_CENTRAL_URL": "http://[::1]:1", "FIESTA_AGENT_SPOOL_DIR": "/s", "FIESTA_AGENT_API_KEY": "gf_"}
-    told = agent_settings(plan, own)
-    assert (told["FIESTA_AGENT_CENTRAL_URL"], told["FIESTA_AGENT_SPOOL_DIR"]) == ("http://[::1]:1", "/s")
-    assert "FIESTA_AGENT_API_KEY_FILE" not in told
+    variables = agent_settings(plan, own)
+    assert (variables["FIESTA_AGENT_CENTRAL_URL"], variables["FIESTA_AGENT_SPOOL_DIR"]) == ("http://[::1]:1", "/s")
+    assert "FIESTA_AGENT_API_KEY_FILE" not in variables
 
 
 def test_with_tls_the_agent_and_curl_trust_the_certificate() -> None:

@@ -165,11 +165,11 @@ class Load:
                 self.faults.append(f"a query got {answer.status} from {node}: {body}")
             return
         self.answers += 1
-        told = sum(point["value"] for point in body["data"])
+        total = sum(point["value"] for point in body["data"])
         at_least = max((number for at, number in self.pulse if at < begun - FRESH_SECONDS), default=0)
         self.pulse = [entry for entry in self.pulse if entry[0] >= begun - FRESH_SECONDS or entry[1] == at_least]
-        if told > count or (told < at_least and body.get("complete", True)):
-            self.faults.append(f"{node} answered {told} and called it complete; {at_least} to {count} are right")
+        if total > count or (total < at_least and body.get("complete", True)):
+            self.faults.append(f"{node} answered {total} and called it complete; {at_least} to {count} are right")
 
     async def send_again(self, requests: Sequence[Request]) -> None:
         """What was acknowledged long ago, once more: a replay, from whichever process."""

@@ -126,17 +126,17 @@ class Oracle:
         """What ``place`` says that is not so; all names and series must be in ``stored``, and no others."""
         found = [f"{place} has {name}, which nobody wrote" for name in sorted(stored.keys() - self.certain.keys())]
         for name, wanted in sorted(self.certain.items()):
-            told, doubts = stored.get(name, Sums()), self.doubtful.get(name, [])
-            if not (told == wanted if not doubts else fits(told, wanted, doubts)):
+            found_sums, doubts = stored.get(name, Sums()), self.doubtful.get(name, [])
+            if not (found_sums == wanted if not doubts else fits(found_sums, wanted, doubts)):
                 extra = f" and up to {len(doubts)} in doubt" if doubts else ""
-                found.append(f"{place}, {name}: acknowledged {wanted}{extra}, stored {told}")
+                found.append(f"{place}, {name}: acknowledged {wanted}{extra}, stored {found_sums}")
         return found
 
 
-def fits(told: Sums, wanted: Sums, doubts: list[Point]) -> bool:
+def fits(found_sums: Sums, wanted: Sums, doubts: list[Point]) -> bool:
     """Whether what is stored is what was acknowledged and some of the doubts, each at most once.
 
     Doubtful points of a name all have one value, so that their number tells.
     """
-    more, rest = divmod(told.weight - wanted.weight, doubts[0].weight)
-    return rest == 0 and 0 <= more <= len(doubts) and told.total == wanted.total + more * doubts[0].total
+    more, rest = divmod(found_sums.weight - wanted.weight, doubts[0].weight)
+    return rest == 0 and 0 <= more <= len(doubts) and found_sums.total == wanted.total + more * doubts[0].total

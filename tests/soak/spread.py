@@ -32,10 +32,10 @@ class Percentiles(NamedTuple):
     values: list[int]
 
 
-def percentile_faults(place: str, told: Iterable[Percentiles], oracle: Oracle) -> list[str]:
+def percentile_faults(place: str, stored: Iterable[Percentiles], oracle: Oracle) -> list[str]:
     """Percentiles that are more than 1/256 beside the true sample, or of a day without any; p0 and p100 are exact."""
     faults = []
-    for name, day, values in told:
+    for name, day, values in stored:
         samples = oracle.samples.get((name, day)) or oracle.samples.get((name, ANY_DAY))
         if samples is None:
             faults.append(f"{place}, {name}: percentiles of day {day}, on which there is no sample")

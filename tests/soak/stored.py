@@ -75,12 +75,12 @@ async def percentiles_by_rest(
     today = int(time.time()) // _DAY * _DAY
     span = {"start": format_time(today - 8 * _DAY), "end": format_time(today + 2 * _DAY), "window": "1d"}
     query = {"operation": ",".join(f"p{percent}" for percent in PERCENTS), **span}
-    told = []
+    percentiles = []
     for name in names:
         of_name = await _ask(http, url, key, {"name": name, **query})
         of_series = await _ask(http, url, key, {"name": name, "group_by": ",".join(KEYS), **query})
         for series, points in ((name, of_name), *_groups(name, of_series)):
-            told += [
+            percentiles += [
                 Percentiles(
                     series,
                     parse_time(point["timestamp"]) // _DAY,
@@ -89,7 +89,7 @@ async def percentiles_by_rest(
                 for point in points
                 if not series.endswith("|")
             ]
-    return told
+    return percentiles
 
 
 async def _ask(http: aiohttp.ClientSession, url: str, key: str, query: dict[str, str]) -> list[dict[str, Any]]:

@@ -40,7 +40,7 @@ def test_a_percentile_is_the_sample_that_so_much_of_the_weight_reaches() -> None
     [("a", 3, "50", 0), (SERIES, 3, "50", 19), (SERIES, 3, "50", -19)],
 )
 def test_percentiles_within_the_bound(oracle: Oracle, name: str, day: int, percent: str, more: int) -> None:
-    assert percentile_faults("here", [Percentiles(name, day, told(percent, more))], oracle) == []
+    assert percentile_faults("here", [Percentiles(name, day, percentiles_with(percent, more))], oracle) == []
 
 
 @pytest.mark.parametrize(
@@ -48,10 +48,10 @@ def test_percentiles_within_the_bound(oracle: Oracle, name: str, day: int, perce
     [(SERIES, 3, "50", 20), ("a", 3, "0", 1), ("a", 3, "100", -1), ("a", 4, "0", 0), ("b", 3, "0", 0)],
 )
 def test_percentiles_beside_the_bound_are_seen(oracle: Oracle, name: str, day: int, percent: str, more: int) -> None:
-    assert len(percentile_faults("here", [Percentiles(name, day, told(percent, more))], oracle)) == 1
+    assert len(percentile_faults("here", [Percentiles(name, day, percentiles_with(percent, more))], oracle)) == 1
 
 
-def told(percent: str, more: int) -> list[int]:
+def percentiles_with(percent: str, more: int) -> list[int]:
     """The true samples, one of them changed."""
     return [value + more * (percent == one) for value, one in zip(TRUE, PERCENTS, strict=True)]
 

@@ -188,8 +188,8 @@ def agent_report() -> Json:
         "in": "header",
         "required": False,
         "description": (
-            "What an agent says of itself, as JSON. The agent sends this header, and GET /api/agents shows it. One "
-            "that cannot be read is ignored."
+            "What an agent says of itself, as JSON. The agent sends this header, and GET /api/agents shows it. If "
+            "the service cannot read it, it ignores it."
         ),
         "schema": {"type": "string"},
     }

@@ -49,8 +49,8 @@ def _answer(schema: Json, example: object) -> Json:
 def _metrics() -> list[Endpoint]:
     nodes = {"type": ["array", "object"]}
     paths = record({"results": {"type": ["array", "object"]}})
-    find = "Shows the nodes that the query means. Operations are leaves. Anything else can be opened."
-    expand = "Lists the paths that each query means. It may be given several times."
+    find = "Shows the nodes that match the query. Operations are leaves. Anything else can be opened."
+    expand = "Lists the paths that match each query. It may be given several times."
     by_form = "The parameters may come in a form in the body."
     found, listed = _answer(nodes, [_NODE]), _answer(paths, {"results": ["shop.checkout_ms.p95"]})
     path = "/graphite/metrics"

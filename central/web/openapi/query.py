@@ -52,7 +52,7 @@ def _parameters() -> tuple[Json, ...]:
         optional(
             "match",
             _TEXT,
-            f"A pattern of up to {MOST_MATCHED:,} more names, such as shop.*. '*' does not reach over a dot. "
+            f"A pattern of up to {MOST_MATCHED:,} more names, such as shop.*. '*' does not match a dot. "
             "data is an object then.",
         ),
         {
@@ -114,7 +114,7 @@ def list_metrics() -> Endpoint:
             {**optional("search", some_name, "Only names that hold this text anywhere."), "example": "orders"},
             optional("ignore_case", flag, "search finds other case too."),
             {
-                **optional("match", _TEXT, "Only names that this pattern means. '*' does not reach over a dot."),
+                **optional("match", _TEXT, "Only names that match this pattern. '*' does not match a dot."),
                 "example": "shop.{orders,refunds}.*",
             },
             optional("limit", limit, f"The most names in the answer. Default: {LIST_LIMIT}."),

@@ -31,7 +31,7 @@ class Network:
         self.asked = 0
         self.found = asyncio.Event()
         """Set when the name was resolved: from then on its first address is tried."""
-        self.silent_heard = asyncio.Event()
+        self.silent_reached = asyncio.Event()
         """Set when a request has come to an address that does not answer."""
         self._bound = bound((FIRST, SECOND, THIRD))
         self.port: int = self._bound[FIRST].getsockname()[1]
@@ -60,7 +60,7 @@ class Network:
 
         async def silence(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await reader.readuntil(b"\r\n\r\n")
-            self.silent_heard.set()
+            self.silent_reached.set()
             await reader.read()
             writer.close()
 
@@ -150,7 +150,7 @@ async def test_an_address_that_never_answers_comes_last_the_next_time() -> None:
         network.addresses = [FIRST, SECOND]
         connection = network.connection()
         asking = asyncio.create_task(ask(connection))
-        await network.silent_heard.wait()
+        await network.silent_reached.wait()
         asking.cancel()  # as a caller does whose time is over
         with pytest.raises(asyncio.CancelledError):
             await asking

@@ -22,11 +22,17 @@ def test_the_report_adds_up_and_lines_that_are_no_metrics_are_apart() -> None:
         in_spool=2,
         dropped={"bad_number": 4, "client_telemetry": 5, "event": 1, "no_type": 0},
     )
-    told = read_report(write_report(make_report(ABOUT, snapshot, {"c" * 16: 7}, stopping=True)))
-    assert (told.host, told.stopping, told.points) == ("web-1", True, {"c" * 16: 7})
-    assert (told.dropped, told.left_out) == ({"bad_number": 4}, 6)
-    gone = told.acknowledged + sum(told.dropped.values()) + told.left_out + told.in_window + told.in_spool
-    assert told.received + told.recovered == gone
+    received = read_report(write_report(make_report(ABOUT, snapshot, {"c" * 16: 7}, stopping=True)))
+    assert (received.host, received.stopping, received.points) == ("web-1", True, {"c" * 16: 7})
+    assert (received.dropped, received.left_out) == ({"bad_number": 4}, 6)
+    gone = (
+        received.acknowledged
+        + sum(received.dropped.values())
+        + received.left_out
+        + received.in_window
+        + received.in_spool
+    )
+    assert received.received + received.recovered == gone
 
 
 def test_what_was_lost_before_the_agent_could_read_it_is_told_too() -> None:

@@ -58,8 +58,8 @@ async def test_the_requests_of_this_minute_and_the_last_are_told() -> None:
     for second in (0, 1, 60, 61, 62):
         await limiter.hit(1, 2, MINUTE + second)
     await limiter.hit(2, 2, MINUTE + 62)
-    for now, told in {MINUTE + 63: (3, 2), MINUTE + 120: (0, 3), MINUTE + 180: (0, 0), MINUTE - 60: (0, 0)}.items():
-        assert limiter.used(1, now) == told
+    for now, sent in {MINUTE + 63: (3, 2), MINUTE + 120: (0, 3), MINUTE + 180: (0, 0), MINUTE - 60: (0, 0)}.items():
+        assert limiter.used(1, now) == sent
     assert (limiter.used(2, MINUTE + 63), limiter.used(3, MINUTE + 63)) == ((1, 0), (0, 0))
     await limiter.hit(1, 2, MINUTE + 200)
     assert limiter.used(1, MINUTE + 200) == (1, 0)  # nothing came in the minute before

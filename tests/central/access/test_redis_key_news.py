@@ -19,7 +19,7 @@ async def server(tmp_path: Path) -> AsyncIterator[RedisServer]:
         yield server
 
 
-class Heard:
+class Forgotten:
     """What one process's ``forget`` was called with."""
 
     def __init__(self) -> None:
@@ -30,38 +30,38 @@ class Heard:
 
 
 @asynccontextmanager
-async def process(server: RedisServer, listen_seconds: float = 60) -> AsyncIterator[tuple[KeyNews, Heard]]:
+async def process(server: RedisServer, listen_seconds: float = 60) -> AsyncIterator[tuple[KeyNews, Forgotten]]:
     """One central process that listens."""
-    heard = Heard()
-    news = KeyNews(address(server), heard, listen_seconds=listen_seconds)
+    forgotten = Forgotten()
+    news = KeyNews(address(server), forgotten, listen_seconds=listen_seconds)
     news.start()
     await news.listening.wait()
     try:
-        yield news, heard
+        yield news, forgotten
     finally:
         await news.close()
 
 
 async def test_every_process_hears_of_a_change_and_so_does_the_one_that_made_it(server: RedisServer) -> None:
-    async with process(server) as (one, heard_one), process(server) as (two, heard_two):
+    async with process(server) as (one, forgotten_one), process(server) as (two, forgotten_two):
         await one.announce(7)
         await two.announce(8)
-        for heard in (heard_one, heard_two):
-            assert [await heard.ids.get(), await heard.ids.get()] == [7, 8]
+        for forgotten in (forgotten_one, forgotten_two):
+            assert [await forgotten.ids.get(), await forgotten.ids.get()] == [7, 8]
         assert (one.counts.published, two.counts.published, one.counts.received, two.counts.received) == (1, 1, 2, 2)
 
 
 async def test_nonsense_on_the_channel_is_ignored(server: RedisServer) -> None:
-    async with process(server) as (news, heard):
+    async with process(server) as (news, forgotten):
         for text in ("", "x", "-1", "7;drop", b"\xff"):
             await server.client.publish(CHANNEL, text)
         await news.announce(7)
-        assert await heard.ids.get() == 7
+        assert await forgotten.ids.get() == 7
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 async def test_it_listens_again_after_redis_was_away(server: RedisServer, number: int) -> None:
-    async with process(server) as (news, heard):
+    async with process(server) as (news, forgotten):
         await server.end(number)
         await news.announce(6)
         assert (news.counts.published, news.counts.not_published) == (0, 1)
@@ -69,11 +69,11 @@ async def test_it_listens_again_after_redis_was_away(server: RedisServer, number
         await server.start()
         await news.listening.wait()
         await news.announce(7)
-        assert await heard.ids.get() == 7
+        assert await forgotten.ids.get() == 7
 
 
 async def test_a_server_that_stays_silent_is_connected_again(server: RedisServer) -> None:
-    async with process(server, listen_seconds=0.05) as (news, heard):
+    async with process(server, listen_seconds=0.05) as (news, forgotten):
         while (await server.client.info("commandstats"))["cmdstat_ping"]["calls"] < 5:
             assert news.listening.is_set()
         server.pause()
@@ -81,22 +81,22 @@ async def test_a_server_that_stays_silent_is_connected_again(server: RedisServer
         server.go_on()
         await news.listening.wait()
         await news.announce(7)
-        assert await heard.ids.get() == 7
+        assert await forgotten.ids.get() == 7
 
 
 async def test_a_start_without_redis_listens_as_soon_as_it_is_there(tmp_path: Path) -> None:
     async with redis_server(tmp_path / "redis") as server:
         await server.kill()
-        heard = Heard()
-        news = KeyNews(address(server), heard)
+        forgotten = Forgotten()
+        news = KeyNews(address(server), forgotten)
         news.start()
         await news.announce(1)
         await server.start()
         await news.listening.wait()
         await news.announce(7)
-        assert await heard.ids.get() == 7
+        assert await forgotten.ids.get() == 7
         await news.close()
 
 
 async def test_close_without_start_is_nothing(server: RedisServer) -> None:
-    await KeyNews(address(server), Heard()).close()
+    await KeyNews(address(server), Forgotten()).close()

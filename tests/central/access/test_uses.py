@@ -13,10 +13,10 @@ class Written:
     def __init__(self) -> None:
         self.uses: list[dict[int, int]] = []
         self.down = False
-        self.heard = asyncio.Event()
+        self.asked = asyncio.Event()
 
     async def write(self, uses: Mapping[int, int]) -> None:
-        self.heard.set()
+        self.asked.set()
         if self.down:
             raise StoreUnavailable("down")
         self.uses.append(dict(uses))
@@ -61,6 +61,6 @@ async def test_uses_are_written_while_it_runs() -> None:
     uses = KeyUses(store.write, seconds=0.0)
     uses.note(7, 1)
     uses.start()
-    await store.heard.wait()
+    await store.asked.wait()
     await uses.close()
     assert store.uses == [{7: 1}]

@@ -327,7 +327,7 @@ def test_what_nobody_foresaw_is_one_line_of_the_log_without_secrets(
     app.migrate = migrate  # type: ignore[attr-defined]
     result = run("migrate", DB_PASSWORD="canary of the database", METRICS_ADMIN_KEY="canary" * 6)
     (line,) = (result.stderr + capfd.readouterr().err).splitlines()
-    told = json.loads(line)
-    assert (result.exit_code, told["event"], told["level"]) == (1, "crashed", "error")
-    assert "RuntimeError: ***, ***" in told["exception"]
+    entry = json.loads(line)
+    assert (result.exit_code, entry["event"], entry["level"]) == (1, "crashed", "error")
+    assert "RuntimeError: ***, ***" in entry["exception"]
     assert "canary" not in line

@@ -31,12 +31,12 @@ class Report:
     """What a run printed: the verdicts by check, the exit code, all text."""
 
     def __init__(self, code: int, text: str) -> None:
-        told: dict[str, Any] = json.loads(text)
+        output: dict[str, Any] = json.loads(text)
         self.code = code
         self.text = text
-        self.status = told["status"]
-        self.checks: dict[str, str] = {row["check"]: row["status"] for row in told["checks"]}
-        self.messages: dict[str, str] = {row["check"]: row["message"] for row in told["checks"]}
+        self.status = output["status"]
+        self.checks: dict[str, str] = {row["check"]: row["status"] for row in output["checks"]}
+        self.messages: dict[str, str] = {row["check"]: row["message"] for row in output["checks"]}
         assert set(self.checks) <= DOCUMENTED
 
     @property

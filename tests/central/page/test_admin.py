@@ -140,7 +140,7 @@ async def test_agents_and_retention_are_shown_beside_the_keys(site: Site) -> Non
     answer = {"success": True, "states": {"live": 1, "silent": 1, "stopped": 0}, "data": [AGENT, silent], "next": None}
     blocked = {"/api/agents?*": answering(200, answer)}
     async with window(site, "/#admin", key=site.central.key) as page:
-        await expect(page.get_by_text("No agent has told about itself yet.")).to_be_visible()  # what the service says
+        await expect(page.get_by_text("No agent has sent a report yet.")).to_be_visible()  # what the service says
     async with window(site, "/#admin", key=site.central.key, blocked=blocked) as page:
         agents = page.get_by_role("region", name="Agents as a table").locator("tbody tr")
         await expect(agents).to_have_count(2)

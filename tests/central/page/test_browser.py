@@ -346,19 +346,19 @@ async def test_hostile_names_and_messages_are_shown_as_text(site: Site) -> None:
 async def test_the_policy_holds_in_the_browser(site: Site) -> None:
     async with window(site, strict=False) as page:
         tried = """async () => {
-          const told = [];
-          document.addEventListener('securitypolicyviolation', (event) => told.push(event.effectiveDirective));
-          try { document.body.innerHTML = '<b>x</b>'; } catch { told.push('refused'); }
+          const refusals = [];
+          document.addEventListener('securitypolicyviolation', (event) => refusals.push(event.effectiveDirective));
+          try { document.body.innerHTML = '<b>x</b>'; } catch { refusals.push('refused'); }
           const style = document.createElement('style');
           style.textContent = 'body { color: red }';
           document.head.append(style);
           const image = new Image(); image.src = 'http://other.invalid/x.png'; document.body.append(image);
-          await fetch('http://other.invalid/').catch(() => told.push('not sent'));
+          await fetch('http://other.invalid/').catch(() => refusals.push('not sent'));
           await new Promise((done) => setTimeout(done, 50));
-          return told;
+          return refusals;
         }"""
-        told = await page.evaluate(tried)
-        assert {"refused", "style-src-elem", "img-src", "connect-src", "not sent"} <= set(told)
+        refusals = await page.evaluate(tried)
+        assert {"refused", "style-src-elem", "img-src", "connect-src", "not sent"} <= set(refusals)
 
 
 # --- what is not whole, old or unknown

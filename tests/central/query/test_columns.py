@@ -19,7 +19,7 @@ from central.store.distribution import Distribution, Histograms, Samples, Spread
 from protocol.histogram import encode
 from protocol.numbers import MAX_UNITS, UNIT
 from protocol.times import parse_time
-from tests.central.query.test_percentiles import PERCENTS, SAMPLES, Weighted, Window, histogram_of, told
+from tests.central.query.test_percentiles import PERCENTS, SAMPLES, Weighted, Window, histogram_of, numbers_in
 from tests.central.store_help import Bucket, columns
 
 COUNTER, VALUE = 5, 6
@@ -52,7 +52,7 @@ def of_summaries(query: Query, summaries: list[Bucket], windows: Windows = HOURS
 def test_each_operation_is_a_column_in_the_order_asked() -> None:
     summaries = [Bucket(VALUE, 0, 4 * UNIT, 11 * UNIT, UNIT, 5 * UNIT)]
     found = of_summaries(asked("max", "avg", "p100", "count", "p0", "min", "sum"), summaries)
-    assert [told(values) for values in found] == [
+    assert [numbers_in(values) for values in found] == [
         [50_000], [27_500], [50_000], [40_000], [10_000], [10_000], [110_000],
     ]  # fmt: skip
 
@@ -69,7 +69,7 @@ def test_each_operation_is_a_column_in_the_order_asked() -> None:
     ],
 )
 def test_a_rate_is_per_second_the_sum_of_a_counter_the_samples_of_a_value(summary: Bucket, rate: int) -> None:
-    assert [told(values) for values in of_summaries(asked("rate"), [summary])] == [[rate]]
+    assert [numbers_in(values) for values in of_summaries(asked("rate"), [summary])] == [[rate]]
 
 
 @pytest.mark.parametrize(("day", "hours"), [("2026-03-29", 23), ("2026-10-25", 25), ("2026-06-01", 24)])
@@ -77,7 +77,7 @@ def test_a_rate_knows_how_long_a_local_day_is(day: str, hours: int) -> None:
     noon = parse_time(f"{day}T12:00:00+02:00")
     windows = windows_between(noon, noon + 1, 86_400, ZoneInfo("Europe/Berlin"))
     summary = Bucket(COUNTER, int(windows.starts[0]), UNIT, hours * 3_600 * UNIT, 0, 0)
-    assert [told(values) for values in of_summaries(asked("rate"), [summary], windows)] == [[UNIT]]
+    assert [numbers_in(values) for values in of_summaries(asked("rate"), [summary], windows)] == [[UNIT]]
 
 
 def test_percentiles_and_shares_come_from_histograms() -> None:
@@ -85,7 +85,7 @@ def test_percentiles_and_shares_come_from_histograms() -> None:
     found = distribution([Window(samples), Window(samples, unknown=UNIT)])
     query = asked("median", "p99", "p100", "fraction_below", fraction_below=11)
     windows = windows_between(-60, 60, 60)
-    assert [told(values) for values in columns_of(query, found, [], windows)] == [
+    assert [numbers_in(values) for values in columns_of(query, found, [], windows)] == [
         [50, None],
         [99, None],
         [100, 100],
@@ -118,7 +118,7 @@ def test_windows_give_the_same_with_the_compiled_core_and_without(
     spread = Spread(samples_found, Histograms(places[0], places[1], [content for *_, content in encoded]))
     found, query = Distribution(columns(summaries), spread), asked(f"p{percent / 1_000:.3f}", "p50")
     told_by = [
-        [told(values) for values in columns_of(query, found, [], windows_between(0, 120, 60), core)]
+        [numbers_in(values) for values in columns_of(query, found, [], windows_between(0, 120, 60), core)]
         for core in (CORE, None)
     ]
     assert CORE is not None
@@ -129,7 +129,7 @@ def test_windows_give_the_same_with_the_compiled_core_and_without(
 def test_a_weight_that_no_64_bits_hold_has_its_percentile() -> None:
     found = distribution([Window([(3, MAX_UNITS)]), Window([(5, UNIT)])], wide=True)
     windows = windows_between(-60, 60, 60)
-    assert [told(values) for values in columns_of(asked("p50"), found, [], windows)] == [[3, 5]]
+    assert [numbers_in(values) for values in columns_of(asked("p50"), found, [], windows)] == [[3, 5]]
 
 
 @pytest.mark.parametrize("wide", [True, False])
@@ -150,11 +150,11 @@ def test_parts_of_a_range_are_joined_in_the_order_of_id_and_time(wide: bool) -> 
     found = joined(parts)
     assert [column.tolist() for column in found.summaries] == [column.tolist() for column in whole.buckets]
     expected = columns_of(query, whole, [], minutes)
-    assert [told(values) for values in found.columns] == [told(values) for values in expected]
+    assert [numbers_in(values) for values in found.columns] == [numbers_in(values) for values in expected]
     assert [values.decimals for values in found.columns] == [4, 4, 6]
 
 
 @pytest.mark.parametrize("operation", ["sum", "count", "avg", "min", "max", "rate", "p0", "p95", "fraction_below"])
 def test_no_data_gives_empty_columns(operation: str) -> None:
     query = asked(operation, fraction_below=1)
-    assert [told(values) for values in of_summaries(query, [])] == [[]]
+    assert [numbers_in(values) for values in of_summaries(query, [])] == [[]]

@@ -56,7 +56,7 @@ def narrow(numbers: Sequence[int]) -> Column:
     return np.array(numbers, dtype=np.int64)
 
 
-def told(values: Values) -> list[int | None]:
+def numbers_in(values: Values) -> list[int | None]:
     """The numbers, None where there is none."""
     known = np.ones(len(values.numbers), dtype=bool) if values.known is None else values.known
     return [number if there else None for number, there in zip(values.numbers.tolist(), known.tolist(), strict=True)]
@@ -82,7 +82,7 @@ PERCENTS = st.one_of(st.sampled_from([1, 50_000, 95_000, 99_900, 99_999]), st.in
 @settings(max_examples=300, deadline=None)
 @given(WINDOWS, PERCENTS)
 def test_every_percentile_is_within_1_in_256_of_the_true_sample(windows: list[Window], percent: int) -> None:
-    found = told(percentile(histograms_of(counted(windows)), percent))
+    found = numbers_in(percentile(histograms_of(counted(windows)), percent))
     for window, number in zip(windows, found, strict=True):
         assert (number is None) == (window.unknown > 0)
         if number is not None:
@@ -94,7 +94,7 @@ def test_every_percentile_is_within_1_in_256_of_the_true_sample(windows: list[Wi
 @settings(max_examples=200, deadline=None)
 @given(WINDOWS, VALUES)
 def test_a_share_leaves_out_no_more_than_its_own_bucket(windows: list[Window], value: int) -> None:
-    found = told(fraction_below(histograms_of(counted(windows)), value))
+    found = numbers_in(fraction_below(histograms_of(counted(windows)), value))
     for (samples, unknown), number in zip(windows, found, strict=True):
         total = sum(weight for _, weight in samples)
         below = sum(weight for one, weight in samples if bounds_of(bucket_of(one))[1] < value)
@@ -124,7 +124,7 @@ def test_a_share_leaves_out_no_more_than_its_own_bucket(windows: list[Window], v
     ],
 )
 def test_a_percentile_by_nearest_rank(samples: Weighted, percent: int, number: int, wide: bool) -> None:
-    assert told(percentile(histograms_of(counted([Window(samples)], wide=wide)), percent)) == [number]
+    assert numbers_in(percentile(histograms_of(counted([Window(samples)], wide=wide)), percent)) == [number]
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_a_percentile_by_nearest_rank(samples: Weighted, percent: int, number: i
 def test_a_percentile_is_clamped_to_min_and_max(samples: Weighted, percent: int, number: int) -> None:
     found = percentile(histograms_of(counted([Window(samples)], wide=True)), percent)
     low, high = samples[0][0], samples[-1][0]
-    assert told(found) == [min(max(number, low), high)]
+    assert numbers_in(found) == [min(max(number, low), high)]
 
 
 @pytest.mark.parametrize("size", [10**12, 2**62 - 1, 10**24])
@@ -148,24 +148,24 @@ def test_ranks_of_huge_weights_are_exact(size: int) -> None:
     samples = [(1, size), (2, size), (3, 1)]
     histograms = histograms_of(counted([Window(samples)] * 5, wide=size > 2**62))
     for percent in (1, 49_999, 50_000, 50_001, 99_999):
-        assert told(percentile(histograms, percent)) == [true_sample(samples, percent)] * 5
-    assert told(fraction_below(histograms, 2)) == [round(Fraction(size * 10**6, 2 * size + 1))] * 5
+        assert numbers_in(percentile(histograms, percent)) == [true_sample(samples, percent)] * 5
+    assert numbers_in(fraction_below(histograms, 2)) == [round(Fraction(size * 10**6, 2 * size + 1))] * 5
 
 
 def test_a_window_with_a_sample_in_no_histogram_has_no_percentile() -> None:
     samples = [(10, UNIT), (20, UNIT)]
     windows = [Window(samples), Window(samples, unknown=1), Window([], unknown=UNIT), Window(samples)]
     histograms = histograms_of(counted(windows))
-    assert told(percentile(histograms, 95_000)) == [20, None, None, 20]
-    assert told(fraction_below(histograms, 15)) == [500_000, None, 10**6, 500_000]
-    assert told(fraction_below(histograms, 21)) == [10**6] * 4
-    assert told(fraction_below(histograms, 10)) == [0, 0, 10**6, 0]
+    assert numbers_in(percentile(histograms, 95_000)) == [20, None, None, 20]
+    assert numbers_in(fraction_below(histograms, 15)) == [500_000, None, 10**6, 500_000]
+    assert numbers_in(fraction_below(histograms, 21)) == [10**6] * 4
+    assert numbers_in(fraction_below(histograms, 10)) == [0, 0, 10**6, 0]
 
 
 def test_no_windows_give_no_numbers() -> None:
     histograms = histograms_of(Counted(no_buckets(), no_entries()))
-    assert told(percentile(histograms, 50_000)) == []
-    assert told(fraction_below(histograms, 0)) == []
+    assert numbers_in(percentile(histograms, 50_000)) == []
+    assert numbers_in(fraction_below(histograms, 0)) == []
 
 
 def test_the_middle_of_every_bucket_is_that_of_the_protocol() -> None:

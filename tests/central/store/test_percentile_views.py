@@ -17,7 +17,7 @@ from central.store.folding import PERCENTS, HistogramFold
 from central.store.mysql.store import MySQLStore
 from central.store.plan import plan
 from tests.central.mysql_help import opened
-from tests.central.query.test_percentiles import told
+from tests.central.query.test_percentiles import numbers_in
 from tests.central.store_contract_histograms import at_once, summary
 from tests.central.store_contract_tags import series
 from tests.central.store_help import NOW, Clock, group, name, plain
@@ -34,7 +34,9 @@ async def of_the_api(store: DuckStore | MySQLStore, one: IdGroup) -> tuple[Decim
     found = await store.distribute([one], 3_600, plan(HOUR, NOW, 3_600))
     query = Query(("a",), tuple(PERCENTS), "1h", HOUR, NOW, None)
     columns = columns_of(query, found, [], windows_between(HOUR, NOW, 3_600))
-    return tuple(None if (number := told(values)[0]) is None else Decimal(number).scaleb(-4) for values in columns)
+    return tuple(
+        None if (number := numbers_in(values)[0]) is None else Decimal(number).scaleb(-4) for values in columns
+    )
 
 
 async def check_views(store: DuckStore | MySQLStore, clock: Clock, ask: Ask) -> None:

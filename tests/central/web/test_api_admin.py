@@ -154,10 +154,10 @@ async def test_a_bad_body_for_a_key_is_refused_and_its_field_named(central: Cent
     }
     assert {sent: (await central.post(KEYS, sent)).error for sent in table} == table
     assert len((await central.ask("GET", KEYS)).json["data"]) == 1
-    told = {sent: (await central.post(KEYS, sent)).message for sent in table}
-    assert not [text for text in told.values() if re.search("Input should|String should|NewKeyBody|Field", text)]
-    assert told["{}"] == "name is required"
-    assert told['{"name":"n","rate_limit":1.5}'] == "rate_limit must be a whole number from 1 to 1000000000"
+    messages = {sent: (await central.post(KEYS, sent)).message for sent in table}
+    assert not [text for text in messages.values() if re.search("Input should|String should|NewKeyBody|Field", text)]
+    assert messages["{}"] == "name is required"
+    assert messages['{"name":"n","rate_limit":1.5}'] == "rate_limit must be a whole number from 1 to 1000000000"
     assert (await central.post(KEYS, b" " * (MAX_BODY_BYTES + 1))).error == (413, "BODY_TOO_LARGE", "body")
 
 

@@ -29,13 +29,13 @@ async def test_an_agent_is_listed_with_its_report_and_both_counts(central: Centr
     key_id, key = await central.new_key("ingest")
     first = await central.batch(*ITEMS, key=key, headers=report())
     process = first.headers[PROCESS_HEADER]
-    told: dict[str, Any] = {
+    counts: dict[str, Any] = {
         "received": 9,
         "dropped": {"bad_value": 1},
         "lost": {"kernel_drops": 2},
         "points": {process: 2},
     }
-    await central.batch(*ITEMS, key=key, headers=report(clock_ahead=-0.25, **told))
+    await central.batch(*ITEMS, key=key, headers=report(clock_ahead=-0.25, **counts))
     answer = await agents(central)
     (agent,) = answer["data"]
     shown = {"host": "web-1", "key_id": key_id, "state": "live", "received": 9, "dropped": {"bad_value": 1}}

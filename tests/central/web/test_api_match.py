@@ -63,11 +63,11 @@ async def test_every_format_says_the_same_of_several_operations(stored: Central)
     asked = {"match": "shop.*", "operation": "sum,count,max"}
     expected = {("shop.ms", "4", "2", "3"), ("shop.orders", "2", "1", "2")}
 
-    def told(name: str, one: Any) -> tuple[str, ...]:
+    def values_of(name: str, one: Any) -> tuple[str, ...]:
         return (name, *(str(one[operation]) for operation in ("sum", "count", "max")))
 
     answer = (await ask(stored, **asked)).json["data"]
-    assert {told(name, point) for name, points in answer.items() for point in points} == expected
+    assert {values_of(name, point) for name, points in answer.items() for point in points} == expected
     for reply in (
         await ask(stored, **asked, format="jsonl"),
         await stored.ask(
@@ -76,10 +76,10 @@ async def test_every_format_says_the_same_of_several_operations(stored: Central)
     ):
         assert reply.headers["Content-Type"] == "application/x-ndjson"
         lines = [json.loads(line, parse_float=Decimal) for line in reply.text.splitlines()]
-        assert {told(line["name"], line) for line in lines} == expected
+        assert {values_of(line["name"], line) for line in lines} == expected
         assert all(line["partial"] and line["timestamp"].endswith("T00:00:00Z") for line in lines)
     table = csv.DictReader(io.StringIO((await ask(stored, **asked, format="csv")).text))
-    assert {told(row["name"], row) for row in table} == expected
+    assert {values_of(row["name"], row) for row in table} == expected
 
 
 JSON_LINES = {"Accept": "application/jsonl"}

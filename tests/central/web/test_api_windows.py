@@ -34,16 +34,16 @@ async def central(tmp_path: Path, environ: dict[str, str]) -> AsyncIterator[Cent
         yield central
 
 
-def told(reply: Any) -> list[tuple[str, int, bool]]:
+def windows_in(reply: Any) -> list[tuple[str, int, bool]]:
     return [(row["timestamp"], row["value"], row.get("partial", False)) for row in reply.json["data"]]
 
 
 async def test_days_of_a_time_zone_have_its_hours(central: Central) -> None:
     reply = await central.query("shop.orders", "count", "1d", tz="Europe/Berlin", **RANGE)
     assert reply.json["tz"] == "Europe/Berlin"
-    assert told(reply) == [("2026-10-24T22:00:00Z", 50, False), ("2026-10-25T23:00:00Z", 27, True)]
+    assert windows_in(reply) == [("2026-10-24T22:00:00Z", 50, False), ("2026-10-25T23:00:00Z", 27, True)]
     filled = await central.query("shop.orders", "count", "1d", tz="Europe/Berlin", fill="zero", **RANGE)
-    assert told(filled) == told(reply)
+    assert windows_in(filled) == windows_in(reply)
 
 
 async def test_hours_of_a_day_in_which_a_clock_is_put_back(central: Central) -> None:
@@ -51,13 +51,13 @@ async def test_hours_of_a_day_in_which_a_clock_is_put_back(central: Central) -> 
     span = {"start": "2026-10-24T22:00:00Z", "end": "2026-10-25T03:00:00Z"}
     reply = await central.query("shop.orders", "count", "1h", tz="Europe/Berlin", **span)
     starts = [f"2026-10-{day}:00:00Z" for day in ("24T22", "24T23", "25T00", "25T01", "25T02")]
-    assert told(reply) == [(start, 2, False) for start in starts]
+    assert windows_in(reply) == [(start, 2, False) for start in starts]
 
 
 async def test_hours_of_a_zone_with_half_an_hour_begin_there(central: Central) -> None:
     span = {"start": "2026-10-26T08:30:00Z", "end": "2026-10-26T10:30:00Z"}
     reply = await central.query("shop.orders", "count", "1h", tz="Asia/Kolkata", **span)
-    assert told(reply) == [("2026-10-26T08:30:00Z", 2, False), ("2026-10-26T09:30:00Z", 2, False)]
+    assert windows_in(reply) == [("2026-10-26T08:30:00Z", 2, False), ("2026-10-26T09:30:00Z", 2, False)]
 
 
 @pytest.mark.parametrize("zone", ["Europe/Berlim", "../../etc/passwd", "", "local", "Europe", "zone.tab", "/UTC", "É"])
@@ -92,7 +92,7 @@ async def test_csv_has_the_same_columns_with_data_and_without(central: Central) 
 async def test_a_window_cut_by_the_range_or_still_open_is_marked(central: Central) -> None:
     span = {"start": "2026-10-26T10:15:00Z", "end": "2026-10-26T13:00:00Z"}
     reply = await central.query("shop.orders", "count", "1h", **span)
-    assert told(reply) == [
+    assert windows_in(reply) == [
         ("2026-10-26T10:00:00Z", 1, True),
         ("2026-10-26T11:00:00Z", 2, False),
         ("2026-10-26T12:00:00Z", 1, True),

@@ -138,9 +138,9 @@ async def test_a_query_has_its_slot_for_all_that_it_costs(
         asking = [asyncio.create_task(central.query(name, "sum", **asked)) for _ in range(3)]
         await pool.asked.acquire()
         reply = await central.query("a", "sum", key=other)
-        told = (reply.status, made[0].begun, pool.asked.locked())
+        state = (reply.status, made[0].begun, pool.asked.locked())
         pool.free.set()
-        assert told == (200, begun + 1, True), "the second of the first key has not begun"
+        assert state == (200, begun + 1, True), "the second of the first key has not begun"
         assert {reply.status for reply in await asyncio.gather(*asking)} == {200}
 
 

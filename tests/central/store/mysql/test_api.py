@@ -161,9 +161,9 @@ async def test_a_retry_after_midnight_at_another_process_counts_once(
         go.set()
         assert [(await reply).status for reply in (first, retry)] == [201, 201]
         span = {"start": format_time(midnight - DAY), "end": format_time(midnight + DAY)}
-        told = (await two.query("a", "sum", **span)).json["data"]
+        points = (await two.query("a", "sum", **span)).json["data"]
     await replaced[0].close()
-    assert sum(point["value"] for point in told) == 2
+    assert sum(point["value"] for point in points) == 2
 
 
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
@@ -247,9 +247,9 @@ async def test_a_database_that_goes_away_is_503_and_comes_back(mariadb: MariaDB,
 
 def test_migrate_makes_tables_and_key_once(tmp_path: Path, environ: Mapping[str, str]) -> None:
     settings = load_settings({**environ, "METRICS_DATA_DIR": str(tmp_path)})
-    names, told = [migration.name for migration in load("mysql")], []
-    assert migrate(settings, lambda *step: told.append(step)) == names
-    assert told == [(name, place, len(names)) for place, name in enumerate(names, 1)]
+    names, steps = [migration.name for migration in load("mysql")], []
+    assert migrate(settings, lambda *step: steps.append(step)) == names
+    assert steps == [(name, place, len(names)) for place, name in enumerate(names, 1)]
     assert migrate(settings) == []
     assert (tmp_path / "admin.key").stat().st_mode & 0o777 == 0o600
 

@@ -118,11 +118,11 @@ async def test_a_server_stopped_in_the_middle_of_commit_stores_the_group_once(
 async def test_a_retry_after_midnight_of_a_commit_in_doubt_is_stored_once(
     mariadb: MariaDB, database: str, store: MySQLStore, days: tuple[int, int], first_goes_in: bool
 ) -> None:
-    metric, entry, told = await name(store, "a"), request(), asyncio.Event()
+    metric, entry, goes_on = await name(store, "a"), request(), asyncio.Event()
     first, again = (group([plain(metric, 5)], [entry], day=day) for day in days)
 
     async def hang(connection: Connection) -> None:
-        await told.wait()
+        await goes_on.wait()
         await (run_commit if first_goes_in else lost)(connection)
 
     async with opened(mariadb, database, commit=hang) as dying:
@@ -131,7 +131,7 @@ async def test_a_retry_after_midnight_of_a_commit_in_doubt_is_stored_once(
             pass
         retry = asyncio.create_task(store.commit(again))
         await until_waiting(mariadb)
-        told.set()
+        goes_on.set()
         results = await asyncio.gather(hanging, retry, return_exceptions=True)
     assert [type(result) for result in results] == (
         [type(None), Refused] if first_goes_in else [OutcomeUnknown, type(None)]

@@ -100,8 +100,8 @@ async def test_a_query_at_another_node_has_what_was_acknowledged(nodes: Cluster,
             await store.commit(group([plain(metric, 1)], [request()]))
             ((_, _, _, total, _, _),) = await ask(store, [metric.id])
             assert total == number + 1
-        told = store.server_counts.replication
-        assert (told.reads, told.fallbacks, told.fault) == ({second.address: GROUPS}, 0, None)
+        counts = store.server_counts.replication
+        assert (counts.reads, counts.fallbacks, counts.fault) == ({second.address: GROUPS}, 0, None)
     finally:
         await store.close()
 

@@ -157,7 +157,7 @@ async def test_two_services_on_one_database_hide_and_remove_the_same(
     outside = Outside(clock=clock, ticks=clock, bcrypt_cost=QUICK_HASH)
     span = {"start": format_time((first - 9) * DAY), "end": format_time((first + 30) * DAY)}
 
-    async def told(service: Central) -> list[int]:
+    async def windows_of(service: Central) -> list[int]:
         reply = await service.query("a", "sum", "1d", **span)
         return [int(point["value"]) for point in reply.json["data"]]
 
@@ -171,17 +171,17 @@ async def test_two_services_on_one_database_hide_and_remove_the_same(
         clock.now += 4 * DAY
         await run_now(one)
         clock.now += 10  # two sees it within some seconds
-        assert [await told(service) for service in (one, two)] == [[2], [2]]
+        assert [await windows_of(service) for service in (one, two)] == [[2], [2]]
         assert (await two.post("/api/admin/retention/restore", "")).status == 201
         clock.now += 10
-        assert [await told(service) for service in (one, two)] == [[1, 2], [1, 2]]
+        assert [await windows_of(service) for service in (one, two)] == [[1, 2], [1, 2]]
         for service in (one, two):
             clock.now += DAY
             await run_now(service)
         restored = (await one.post("/api/admin/retention/restore", "")).json["data"]
         assert restored["line"] == restored["drop_line"] == format_time((first + 2) * DAY)
         clock.now += 10
-        assert [await told(service) for service in (one, two)] == [[2], [2]]
+        assert [await windows_of(service) for service in (one, two)] == [[2], [2]]
     for table in TABLES:
         assert partitions(mariadb, database, table)[0] == partition_name(first + 2)
 

@@ -87,7 +87,7 @@ def test_it_names_every_code_the_service_can_answer() -> None:
     }
     assert set(CODES) == design
     assert {
-        code: tuple(told.values()) for code, told in SPEC["components"]["schemas"]["Error"]["x-codes"].items()
+        code: tuple(about.values()) for code, about in SPEC["components"]["schemas"]["Error"]["x-codes"].items()
     } == CODES
     source = "".join(path.read_text() for path in ROOT.glob("central/**/*.py") if "openapi" not in path.parts)
     source += (ROOT / "protocol" / "item.py").read_text()

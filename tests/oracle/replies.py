@@ -12,11 +12,11 @@ from tests.oracle.tagged import Chosen, Line
 
 Row = dict[str, Decimal | None]
 """The numbers of a window by column."""
-Told = dict[Line, list[tuple[int, Row]]]
+Answered = dict[Line, list[tuple[int, Row]]]
 """Start and numbers of the windows of each line, in the order of the answer."""
 
 
-def told(reply: Reply, names: Sequence[str], columns: tuple[str, ...], chosen: Chosen) -> Told:
+def answered_in_json(reply: Reply, names: Sequence[str], columns: tuple[str, ...], chosen: Chosen) -> Answered:
     """What an answer in JSON says."""
     data = reply.json["data"]
     if chosen.by_series:
@@ -30,9 +30,9 @@ def told(reply: Reply, names: Sequence[str], columns: tuple[str, ...], chosen: C
     }
 
 
-def told_by_csv(reply: Reply, names: Sequence[str], columns: tuple[str, ...], chosen: Chosen) -> Told:
+def answered_in_csv(reply: Reply, names: Sequence[str], columns: tuple[str, ...], chosen: Chosen) -> Answered:
     """What an answer in CSV says. A line without windows is not there."""
-    found: Told = {} if chosen.by_series else {Line(name): [] for name in names}
+    found: Answered = {} if chosen.by_series else {Line(name): [] for name in names}
     for fields in csv.DictReader(io.StringIO(reply.text, newline="")):
         cells = {column: cell or None for column, cell in fields.items()}
         rest = cells.get("rest") == "true"
