@@ -133,7 +133,7 @@ class Agent:
         self._bad = BadLines(tell, outside.steady, settings.prefix, settings.tag_rules)
         self.aggregator.when_failed = self._bad.fault
         self._clients = Clients()
-        self.aggregator.when_told = self._clients.told
+        self.aggregator.on_telemetry = self._clients.take
         self._clients_lost = 0
         self._passed = passed
         self.receivers = Receivers()

@@ -36,7 +36,7 @@ _TRANSPORTS: Final[Mapping[bytes, str]] = {
 OTHER: Final = "other"
 TRANSPORTS: Final = (*sorted({*_TRANSPORTS.values()}), OTHER)
 MAX_CLIENTS: Final = 100
-"""How many kinds of clients (name and version) are told apart."""
+"""How many kinds of clients (name and version) are listed apart."""
 _ADVICE: Final[Mapping[str, str]] = {
     "UDP": "the kernel dropped them: raise net.core.rmem_max, or send less",
     "unix": "the unix socket's queue{queue} was full: set net.unix.max_dgram_qlen",
@@ -80,7 +80,7 @@ class Clients:
         self._counts: defaultdict[str, Counter[bytes]] = defaultdict(Counter)
         self._clients: defaultdict[str, dict[str, None]] = defaultdict(dict)
 
-    def told(self, name: bytes, rests: Iterable[bytes]) -> None:
+    def take(self, name: bytes, rests: Iterable[bytes]) -> None:
         """Take lines under one of the clients' names, each without the name and its colon. Raises nothing."""
         counted = name.removeprefix(PREFIX)
         if counted not in NAMES:

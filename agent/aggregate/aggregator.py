@@ -81,7 +81,7 @@ class Aggregator:
         self._ledger = ledger
         self._packets: list[bytes] = []
         self._bytes = 0
-        self.when_told: Callable[[bytes, list[bytes]], None] = lambda name, rests: None
+        self.on_telemetry: Callable[[bytes, list[bytes]], None] = lambda name, rests: None
         """Called with what clients say of themselves: see agent.clients."""
         self._grouper = self._group_by(options.prefix, options.tags)
         merge = core.merge if core else histogram.merge
@@ -203,10 +203,10 @@ class Aggregator:
         self._earlier.bound(max_names)
 
     def _group_by(self, prefix: str, rules: TagRules) -> LineGrouper:
-        return LineGrouper(prefix, rules, self._ledger.reject, self._told)
+        return LineGrouper(prefix, rules, self._ledger.reject, self._telemetry)
 
-    def _told(self, name: bytes, rests: list[bytes]) -> None:
-        self.when_told(name, rests)
+    def _telemetry(self, name: bytes, rests: list[bytes]) -> None:
+        self.on_telemetry(name, rests)
 
     def live_names(self) -> int:
         """How many names the open window has since the last ``settle``. A name counts once per type."""

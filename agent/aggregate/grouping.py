@@ -71,7 +71,7 @@ class LineGroup(NamedTuple):
 class LineGrouper:
     """Groups lines and remembers meanings. It calls ``reject`` with the reason and the number of bad lines.
 
-    ``told`` gets what clients say of themselves: the name, and what stands after it in each line.
+    ``telemetry`` gets the lines of clients about themselves: the name, and what stands after it in each line.
     """
 
     def __init__(
@@ -79,9 +79,9 @@ class LineGrouper:
         prefix: str,
         rules: TagRules,
         reject: Callable[[Reason, int], None],
-        told: Callable[[bytes, list[bytes]], None] = lambda name, rests: None,
+        telemetry: Callable[[bytes, list[bytes]], None] = lambda name, rests: None,
     ) -> None:
-        self._told = told
+        self._telemetry = telemetry
         self._prefix = prefix
         self._rules = rules
         self._reject = reject
@@ -139,7 +139,7 @@ class LineGrouper:
         if isinstance(head, str) and head != "bad_name":
             self._reject(head, len(rests))
             if head == "client_telemetry":
-                self._told(raw, rests)
+                self._telemetry(raw, rests)
             return
         for index, values, times in self._repeated(rests) or self._by_tail(rests):
             tail = tails.meanings[index]

@@ -51,7 +51,7 @@ struct shared {
     pthread_mutex_t door, inside;
     int serving; /* whether a thread serves a socket. Changes only with the interpreter's lock */
     int held; /* how often the main thread holds the core. Changes only with the interpreter's lock */
-    int told; /* the main thread was told that it must do something, and has not asked yet what */
+    int signalled; /* the eventfd was written, and the main thread has not asked yet what it must do */
     struct served served;
 };
 
@@ -93,7 +93,7 @@ int64_t stamp_of_now(const Core *self);
 int begin_sharing(Core *self);
 void end_sharing(Core *self);
 
-/* Whether the journal has no room for one read, and whether it will soon have none and nobody was told. */
+/* Whether the journal has no room for one read, and whether it will soon have none and the main thread does not know. */
 int lacks_room(const Core *self);
 int runs_low(const Core *self);
 

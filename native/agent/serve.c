@@ -1,7 +1,7 @@
 /* A thread that reads a socket and counts what comes, without the interpreter's lock. It never runs Python.
  *
  * What needs Python is left to the main thread: new names are noted, and their lines are left until the main thread has
- * learned what they mean. The main thread is told through an eventfd. It holds the core while it looks or takes. */
+ * learned what they mean. An eventfd wakes the main thread for that, and it holds the core while it looks or takes. */
 #include "core.h"
 
 #include <assert.h>
@@ -51,10 +51,10 @@ static void tell_when_due(Core *self, int tell)
     assert(self->learned <= self->table.series_count);
     int due = self->table.series_count > self->learned || self->table.left_length >= LEFT_DUE || runs_low(self)
         || lacks_room(self) || shared->served.faults;
-    if (!due || shared->told)
+    if (!due || shared->signalled)
         return;
-    shared->told = write(tell, &one, sizeof one) == sizeof one;
-    assert(shared->told);
+    shared->signalled = write(tell, &one, sizeof one) == sizeof one;
+    assert(shared->signalled);
 }
 
 static void add(uint64_t *counter, uint64_t more)

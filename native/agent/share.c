@@ -146,7 +146,7 @@ PyObject *core_wants(PyObject *object, PyObject *Py_UNUSED(none))
     int low = runs_low(self), lacks = lacks_room(self);
     self->journal.low |= low;
     shared->served.faults = 0;
-    shared->told = 0;
+    shared->signalled = 0;
     assert(self->learned <= self->table.series_count);
     assert(!lacks || self->journal.end != NULL);
     return Py_BuildValue("(iNInK)", lacks ? READ_NEEDS : 0, PyBool_FromLong(low), self->table.series_count - self->learned,

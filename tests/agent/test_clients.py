@@ -26,20 +26,20 @@ def say(clients: Clients, transport: str = "uds", client: str = "py", **counts: 
     """What a client sends every few seconds."""
     for name, count in counts.items():
         tags = f"client:{client},client_version:0.53.0,client_transport:{transport},env:prod"
-        clients.told(PREFIX + name.encode(), [f"{count}|c|#{tags}".encode()])
+        clients.take(PREFIX + name.encode(), [f"{count}|c|#{tags}".encode()])
 
 
 @each_core
 def test_the_aggregator_hands_over_what_clients_say_and_nothing_else(core: MaybeCore) -> None:
-    heard: list[tuple[bytes, list[bytes]]] = []
+    taken: list[tuple[bytes, list[bytes]]] = []
     ledger = Ledger()
     aggregator = Aggregator(AggregateOptions(), ledger, core)
-    aggregator.when_told = lambda name, rests: heard.append((name, rests))
+    aggregator.on_telemetry = lambda name, rests: taken.append((name, rests))
     line = PREFIX + b"metrics:5|c|#client:py"
     for _ in range(2):
         aggregator.feed(b"a:1|c\n" + line + b"\nb:1|ms\n_e{1,1}:a|b")
         aggregator.settle()
-    assert heard == [(PREFIX + b"metrics", [b"5|c|#client:py"])] * 2
+    assert taken == [(PREFIX + b"metrics", [b"5|c|#client:py"])] * 2
     assert ledger.dropped == {"client_telemetry": 2, "event": 2}
     aggregator.close(0)
     assert ledger.received == 8
@@ -109,8 +109,8 @@ def test_the_clients_words_for_a_transport_are_known(word: str, transport: str) 
 )
 def test_a_line_that_says_no_count_says_nothing(rest: bytes) -> None:
     clients = Clients()
-    clients.told(PREFIX + b"metrics", [rest])
-    clients.told(PREFIX + b"aggregated_context", [b"5|c|#a:b"])
+    clients.take(PREFIX + b"metrics", [rest])
+    clients.take(PREFIX + b"aggregated_context", [b"5|c|#a:b"])
     assert clients.statuses([UDP]) == []
 
 

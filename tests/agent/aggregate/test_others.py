@@ -95,7 +95,7 @@ def test_lines_are_marked_and_inspected_where_their_threads_left_them() -> None:
     assert seen == [(b"a\n", b"from")]
 
 
-def test_all_cores_are_told_and_asked() -> None:
+def test_all_cores_are_set_and_asked() -> None:
     cores = [FakeCore(), FakeCore()]
     both = others(*cores)
     assert [core.stamped for core in cores] == [FIRST_SENDERS] * 2
