@@ -50,7 +50,7 @@ def mirror(given: Any) -> tuple[str, int]:
 def divides_minute(given: Any) -> int:
     """The length of a window in seconds. Whole windows must fill a minute."""
     number = whole_number(given)
-    if not number or 60 % number:
+    if number is None or number < 1 or 60 % number:
         fits = ", ".join(str(seconds) for seconds in range(1, 61) if 60 % seconds == 0)
         raise ValueError(f"is {quoted(given)}; it must be a number of seconds that divides 60: {fits}")
     return number

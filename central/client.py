@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import urlencode, urlsplit
 
 from central.access.key_file import read_key
-from central.query.formats import COMPLETE_HEADER
+from central.query.formats import COMPLETE_HEADER, UNKNOWN_HEADER
 from central.settings import Settings
 from runtime.private_files import open_new
 
@@ -88,10 +88,14 @@ def _admin_key(path: Path) -> str:
 
 
 class Downloaded(NamedTuple):
-    """A file that the service sent. Without ``complete`` it may lack acknowledged points that wait in the spill."""
+    """A file that the service sent. Without ``complete`` it may lack acknowledged points that wait in the spill.
+
+    ``unknown`` has the names and the pattern that do not exist, with commas between.
+    """
 
     size: int
     complete: bool
+    unknown: str = ""
 
 
 class Client:
@@ -146,7 +150,8 @@ class Client:
                 partial.rename(target)
             finally:
                 partial.unlink(missing_ok=True)
-            return Downloaded(size, response.headers.get(COMPLETE_HEADER) != "false")
+            complete = response.headers.get(COMPLETE_HEADER) != "false"
+            return Downloaded(size, complete, response.headers.get(UNKNOWN_HEADER, ""))
 
     def _json(
         self, method: str, path: str, body: Mapping[str, Any] | None = None, more: Mapping[str, str] | None = None

@@ -8,10 +8,11 @@ from typing import Final
 import click
 
 from central.commands.asking import anywhere, ask, fail
-from central.commands.names import complete_names
+from central.commands.names import complete_names, split_names
 from central.commands.query import names_and_pattern
 from central.query.parameters import RAW
 from central.store.plan import WINDOWS
+from runtime.redact import one_line
 
 _SECONDS: Final = 600.0
 
@@ -70,3 +71,5 @@ def export(names: str, start: str, end: str, window: str, file: Path) -> None:
     click.echo(f"{done.size:,} bytes written to {file}", err=True)
     if not done.complete:
         click.echo("note: acknowledged points still wait in the spill; those are missing from the file", err=True)
+    for name in split_names(done.unknown) if done.unknown else ():
+        click.echo(f"there is no metric {one_line(name)}", err=True)

@@ -17,6 +17,7 @@ JSON_LINES: Final = "application/x-ndjson"
 TYPES: Final[Mapping[Format, str]] = {"csv": CSV, "jsonl": JSON_LINES}
 """The Content-Type of each format but JSON."""
 COMPLETE_HEADER: Final = "Metrics-Complete"
+UNKNOWN_HEADER: Final = "Metrics-Unknown"
 """``false`` where an answer may lack acknowledged points."""
 _ASKED_BY: Final[Mapping[Format, tuple[str, ...]]] = {
     "json": ("application/json",),

@@ -55,6 +55,7 @@ MOST_MATCHED: Final = 1_000
 LIST_LIMIT: Final = 100
 LIST_MOST: Final = 1_000
 NUMBER_PATTERN: Final = r"^-?[0-9]{1,16}(\.[0-9]{1,16})?$"
+_NO_PATTERN: Final = re.compile(r"[^A-Za-z0-9._*?!,{}\[\]-]", re.ASCII)
 _ZONE: Final = re.compile(r"[A-Z][A-Za-z0-9_+-]{1,31}(/[A-Za-z0-9_+-]{1,31}){0,2}", re.ASCII)
 # A '+' that was not percent-encoded arrives as a blank: "00:00:00 02:00" means 00:00:00+02:00.
 _LOST_PLUS: Final = re.compile(r"\A(.{10}[Tt ]\d\d:\d\d\S*) (\d\d(?::?\d\d)?)\Z", re.ASCII)
@@ -114,14 +115,14 @@ def parse_query(parameters: Mapping[str, str], now: float, start_of_window: Star
     names = _names(_required(parameters, "name")) if "name" in parameters or globs is None else ()
     fraction_below = _fraction_below(parameters)
     columns = _columns(parameters)
-    window = _choice(parameters, "window", tuple(WINDOWS))
+    window = _one_of("window", _required(parameters, "window"), tuple(WINDOWS))
     zone = _zone(parameters)
     begins = _exact_time(parameters, "start", now, lambda moment: start_of_window(moment, WINDOWS[window], zone))
     ends = _exact_time(parameters, "end", now, int)
-    fill = _choice(parameters, "fill", FILLS) if "fill" in parameters else None
+    fill = _one_of("fill", parameters["fill"], FILLS) if "fill" in parameters else None
     form = preferred(accept)
     if "format" in parameters:
-        form = next(one for one in FORMATS if one == _choice(parameters, "format", FORMATS))
+        form = next(one for one in FORMATS if one == _one_of("format", parameters["format"], FORMATS))
     if begins >= ends:
         raise fault("end", "end must be later than start; the range is start <= time < end")
     start, end = first_second(begins), first_second(ends)
@@ -153,7 +154,7 @@ def parse_export(parameters: Mapping[str, str], now: float, start_of_window: Sta
     names = _names(_required(parameters, "name")) if "name" in parameters or globs is None else ()
     if len(names) > MOST_MATCHED:
         raise fault("name", f"name: an export may be of {MOST_MATCHED:,} names")
-    window = _choice(parameters, "window", (*WINDOWS, RAW)) if "window" in parameters else "1m"
+    window = _one_of("window", parameters["window"], (*WINDOWS, RAW)) if "window" in parameters else "1m"
     seconds = WINDOWS.get(window)
     start = _exact_time(parameters, "start", now, lambda moment: start_of_window(moment, seconds or 1, None))
     end = _exact_time(parameters, "end", now, int)
@@ -177,10 +178,16 @@ def with_matched(query: Query, kinds: Mapping[str, Kind]) -> Query:
 
 
 def parse_match(text: str) -> list[Glob]:
-    """The patterns of the parameter ``match``. Raises ValueError."""
+    """The patterns of the parameter ``match``. Raises ValueError, also for one that no name can match."""
     if not text:
         raise ValueError("must be a pattern such as shop.*")
-    return parse_globs(text)
+    foreign = _NO_PATTERN.search(text)
+    if foreign is not None:
+        raise ValueError(f"has {foreign[0]!a}, which no name has; a pattern is such as shop.* or web-[0-9].{{a,b}}")
+    globs = parse_globs(text)
+    if any(text.count("{", 0, at) == text.count("}", 0, at) for at, char in enumerate(text) if char == ","):
+        raise ValueError(f"has a comma outside of braces; write {{{text}}} for several patterns")
+    return globs
 
 
 def check_kinds(query: Query, kinds: Mapping[str, Kind]) -> None:
@@ -242,8 +249,7 @@ def _required(parameters: Mapping[str, str], field: str) -> str:
     return text
 
 
-def _choice(parameters: Mapping[str, str], field: str, allowed: Sequence[str]) -> str:
-    text = _required(parameters, field)
+def _one_of(field: str, text: str, allowed: Sequence[str]) -> str:
     if text not in allowed:
         raise fault(field, f"{field} must be one of {', '.join(allowed)}")
     return text
@@ -267,7 +273,8 @@ def _fraction_below(parameters: Mapping[str, str]) -> int | None:
     text = parameters[FRACTION_BELOW]
     try:
         if not re.fullmatch(NUMBER_PATTERN, text):
-            raise ValueError("must be a plain number, such as 300 or 0.25")
+            says = "must be a plain number, such as 300 or 0.25, of at most 16 digits before and after the point"
+            raise ValueError(says)
         return to_units(Decimal(text))
     except ValueError as error:
         raise invalid(Fault("INVALID_VALUE", FRACTION_BELOW, f"{FRACTION_BELOW} {error}")) from None
@@ -289,7 +296,8 @@ def _exact_time(parameters: Mapping[str, str], field: str, now: float, align: Ca
     try:
         return parse_exact(_LOST_PLUS.sub(r"\1+\2", text))
     except ValueError as error:
-        raise invalid(Fault("INVALID_TIMESTAMP", field, f"{field} {error}")) from None
+        message = f"{field} {error}, now, or a time before now such as -90s, -24h or -7d"
+        raise invalid(Fault("INVALID_TIMESTAMP", field, message)) from None
 
 
 def _zone(parameters: Mapping[str, str]) -> ZoneInfo | None:

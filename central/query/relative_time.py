@@ -47,9 +47,9 @@ def ago(seconds: float) -> str:
 
 def resolve_expiry(text: str, now: float) -> str:
     """A future time as the API takes it. ``text`` is ISO 8601 or a time from now (``90d``). Raises ValueError."""
-    if found := _AHEAD.fullmatch(text):
-        return format_time(int(now) + int(found[1]) * _SECONDS[found[2]])
     try:
+        if found := _AHEAD.fullmatch(text):
+            return format_time(int(now) + int(found[1]) * _SECONDS[found[2]])
         return format_time(first_second(parse_exact(text)))
-    except ValueError:
+    except (ValueError, OverflowError):  # OverflowError: after the year 9999
         raise ValueError(f"{text!r} is not a time; give one such as 90d or 2027-01-01T00:00:00Z") from None

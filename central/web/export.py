@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, ParamSpec
+from typing import Final, NamedTuple, ParamSpec
 
 from aiohttp import web
 
@@ -25,7 +25,7 @@ from central.store.points import Points, Span, TooDense, pieces, tags_to_find
 from central.web.admin import passed, stream
 from central.web.gate import Gate
 from central.web.middleware import ASKED_BY, ENDS_WITH_CLIENT, Handler
-from central.web.query import completeness, may_lack_points, once
+from central.web.query import completeness, may_lack_points, once, unknown_names
 from protocol.times import format_time
 
 P = ParamSpec("P")
@@ -58,6 +58,13 @@ class ExportParts:
     clock: Callable[[], float]
 
 
+class Missing(NamedTuple):
+    """What an export asks for and does not exist: names, and whether its pattern means no name."""
+
+    names: list[str]
+    pattern: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class ExportEndpoint:
     """The endpoint. The file is in ``data_dir`` while it is made and sent. Nothing goes on when the client leaves."""
@@ -77,15 +84,17 @@ class ExportEndpoint:
                 return checked
             key_id = request[ASKED_BY]
             request[ENDS_WITH_CLIENT] = True
-            export = parse_export(once(request), self.parts.clock(), start_of_window)
+            parameters = once(request)
+            export = parse_export(parameters, self.parts.clock(), start_of_window)
             async with self.slots.slot(key_id):
                 complete = completeness(may_lack_points(self.parts.spill))
                 target = self.data_dir / f"export-{secrets.token_hex(8)}.tmp"
                 try:
-                    await self._write(export, key_id, target)
+                    missing = await self._write(export, key_id, target)
                     headers = {
                         **checked.headers,
                         **complete,
+                        **unknown_names([*missing.names, *([parameters["match"]] if missing.pattern else [])]),
                         "Content-Type": PARQUET,
                         "Content-Disposition": 'attachment; filename="metrics.parquet"',
                     }
@@ -96,12 +105,13 @@ class ExportEndpoint:
 
         return handle
 
-    async def _write(self, export: Export, key_id: int, target: Path) -> None:
+    async def _write(self, export: Export, key_id: int, target: Path) -> Missing:
         """Make the file. Raises ApiError."""
         try:
             async with asyncio.timeout(self.bounds.seconds):
-                metrics = await self._metrics(export, key_id)
+                metrics, missing = await self._metrics(export, key_id)
                 await self._fill(export, metrics, key_id, target)
+                return missing
         except TimeoutError:
             raise _too_large(f"the export takes longer than {self.bounds.seconds:g} s") from None
         except StoreError as error:
@@ -109,16 +119,18 @@ class ExportEndpoint:
         except OSError as error:
             raise unavailable(f"the export could not be written: {error}") from error
 
-    async def _metrics(self, export: Export, key_id: int) -> dict[str, Metric]:
+    async def _metrics(self, export: Export, key_id: int) -> tuple[dict[str, Metric], Missing]:
         async with self.parts.queries.slot(key_id):
             metrics = await self.parts.names.find(export.names)
+            missing = Missing([name for name in export.names if name not in metrics])
             if export.globs is not None:
                 try:
                     found = await self.parts.finder.metrics(export.globs, MOST_MATCHED)
                 except ValueError as error:
                     raise fault("match", f"match {error}; an export may be of {MOST_MATCHED:,}") from None
+                missing = missing._replace(pattern=not any(found))
                 metrics |= {name: metric for one in found for name, metric in one}
-        return metrics
+        return metrics, missing
 
     async def _fill(self, export: Export, metrics: dict[str, Metric], key_id: int, target: Path) -> None:
         kinds = {metric.id: (name, metric.kind) for name, metric in metrics.items()}

@@ -2,7 +2,7 @@
 
 import asyncio
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Final
@@ -16,7 +16,7 @@ from central.graphite.paths import Finder
 from central.ingest.answers import Answer
 from central.ingest.names import Names
 from central.query.columns import Answered, columns_of, joined
-from central.query.formats import COMPLETE_HEADER, TYPES
+from central.query.formats import COMPLETE_HEADER, TYPES, UNKNOWN_HEADER
 from central.query.groups import Choice, groups_of, largest, of_groups, whole_names
 from central.query.operations import need_histograms
 from central.query.parameters import MOST_MATCHED, Query, check_groups, check_kinds, fault, parse_query, with_matched
@@ -102,10 +102,12 @@ class QueryEndpoints:
         try:
             # Points before the line are hidden. A local day that the line cuts is marked as partial.
             start = max(query.start, await self.retention.visible_from())
-            query_log.query = query = await self._matched(query, key)
+            query, matched = await self._matched(query, key)
+            query_log.query = query
             metrics = await self.names.find(query.names)
             check_kinds(query, {name: metric.kind for name, metric in metrics.items()})
             unknown = await self._nearest([name for name in query.names if name not in metrics], key)
+            unknown |= {} if matched else {request.query["match"]: []}
             choice = await self._choose(query, metrics, start, key)
             ask = functools.partial(windows_between, query.start, query.end, query.seconds, query.zone)
             # One slot for all that a query costs: to write a large answer takes longer than to ask the store for it.
@@ -128,16 +130,16 @@ class QueryEndpoints:
             raise unavailable(f"the query could not be answered: {error}") from error
         return Answer(200, body, _headers(query, notes))
 
-    async def _matched(self, query: Query, key: Key) -> Query:
-        """The query with the names that its patterns mean. Raises ApiError."""
+    async def _matched(self, query: Query, key: Key) -> tuple[Query, bool]:
+        """The query with the names that its patterns mean, and whether they mean any. Raises ApiError."""
         if query.globs is None:
-            return query
+            return query, True
         async with self.slots.slot(key.id):
             try:
                 found = await self.finder.metrics(query.globs, MOST_MATCHED)
             except ValueError as error:
                 raise fault("match", f"match {error}; a query may be of {MOST_MATCHED:,}") from None
-        return with_matched(query, {name: metric.kind for metrics in found for name, metric in metrics})
+        return with_matched(query, {name: metric.kind for metrics in found for name, metric in metrics}), any(found)
 
     async def _choose(self, query: Query, metrics: Mapping[str, Metric], start: int, key: Key) -> Choice:
         """What the answer has a line for: the names, or the groups of their series. Raises ApiError for too many."""
@@ -228,13 +230,17 @@ def completeness(partial: bool) -> dict[str, str]:
     return {COMPLETE_HEADER: "false"} if partial else {}
 
 
+def unknown_names(unknown: Iterable[str]) -> dict[str, str]:
+    """The header of an answer that names what does not exist."""
+    text = ",".join(unknown)[:_HEADER_LENGTH]
+    return {UNKNOWN_HEADER: text} if text else {}
+
+
 def _headers(query: Query, notes: Notes) -> dict[str, str]:
     """The headers of an answer. They repeat "complete" and "unknown", for which CSV has no place."""
-    made = {"Vary": "Accept", **completeness(notes.partial)}
+    made = {"Vary": "Accept", **completeness(notes.partial), **unknown_names(notes.unknown)}
     if query.format in TYPES:
         made["Content-Type"] = TYPES[query.format]
-    if notes.unknown:
-        made["Metrics-Unknown"] = ",".join(notes.unknown)[:_HEADER_LENGTH]
     return made
 
 

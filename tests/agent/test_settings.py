@@ -155,6 +155,7 @@ def test_a_file_may_begin_with_the_mark_of_some_editors(tmp_path: Path) -> None:
     [
         ("max_names = 0", "max_names (in "),
         ("max_names = true", "max_names (in "),
+        ("flush_interval = -10", "divides 60"),
         ("udp = 8125", "udp (in "),
         ("spool_dir = 5", "spool_dir (in "),
         ("api_key = 5", "api_key (in "),

@@ -5,7 +5,7 @@ Every function returns a new value, so that no caller can change the description
 
 from typing import Any, Final, NamedTuple
 
-from central.query.formats import COMPLETE_HEADER
+from central.query.formats import COMPLETE_HEADER, UNKNOWN_HEADER
 from protocol.limits import MAX_BATCH_ITEMS, MAX_BODY_BYTES, MAX_EXPANDED_BYTES, MAX_IDEMPOTENCY_KEY, MAX_NAME_LENGTH
 from protocol.report import PROCESS_HEADER, REPORT_HEADER
 from protocol.statsd_types import MAX_RENAMED, RENAMED_HEADER, TYPES_HEADER
@@ -123,7 +123,7 @@ def headers() -> Json:
             "description": "false while acknowledged points wait in the spill and are not in the answer yet.",
             "schema": {"type": "string", "enum": ["false"]},
         },
-        "Metrics-Unknown": {
+        UNKNOWN_HEADER: {
             "description": "The names in the query that do not exist, separated by commas.",
             "schema": {"type": "string"},
         },

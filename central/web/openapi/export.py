@@ -1,6 +1,6 @@
 """The endpoint that exports, as a row of the description."""
 
-from central.query.formats import COMPLETE_HEADER
+from central.query.formats import COMPLETE_HEADER, UNKNOWN_HEADER
 from central.query.parameters import MOST_MATCHED, RAW
 from central.query.relative_time import RELATIVE_PATTERN
 from central.store.plan import WINDOWS
@@ -26,7 +26,7 @@ def export() -> Endpoint:
         {
             "200": {
                 "description": "The file.",
-                "headers": {COMPLETE_HEADER: components.ref("headers", COMPLETE_HEADER)},
+                "headers": {name: components.ref("headers", name) for name in (COMPLETE_HEADER, UNKNOWN_HEADER)},
                 "content": {PARQUET: {"schema": {"type": "string", "format": "binary"}}},
             }
         },

@@ -3,7 +3,7 @@
 import json
 from typing import Final
 
-from central.query.formats import COMPLETE_HEADER, FORMATS, JSON_LINES
+from central.query.formats import COMPLETE_HEADER, FORMATS, JSON_LINES, UNKNOWN_HEADER
 from central.query.listing import SPARKLINE
 from central.query.operations import FRACTION_BELOW, OFFERED, OPERATION_RULE, OPERATIONS_PATTERN
 from central.query.parameters import FILLS, LIST_LIMIT, LIST_MOST, MOST_MATCHED, NUMBER_PATTERN
@@ -191,7 +191,7 @@ def _answer() -> Json:
     near = {"type": "array", "items": _TEXT, "description": "Similar names that exist; for the first three names."}
     unknown = {
         "type": "array",
-        "description": "Only if names do not exist.",
+        "description": "Only if names do not exist, or match means none.",
         "items": components.record({"name": _TEXT, "near": near}),
     }
     below = {"type": "number", "description": "Only if the query has fraction_below: its value."}
@@ -203,5 +203,5 @@ def _answer() -> Json:
     windows["content"]["text/csv"] = {"schema": _TEXT, "example": f"name,timestamp,value\r\n{lines}"}
     one = [{"name": "api.requests", **point} for point in data]
     windows["content"][JSON_LINES] = {"schema": _TEXT, "example": "".join(f"{json.dumps(point)}\n" for point in one)}
-    windows["headers"] = {name: ref("headers", name) for name in (COMPLETE_HEADER, "Metrics-Unknown")}
+    windows["headers"] = {name: ref("headers", name) for name in (COMPLETE_HEADER, UNKNOWN_HEADER)}
     return windows

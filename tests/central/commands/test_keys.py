@@ -99,7 +99,12 @@ def test_keys_change_sends_what_is_named(
 
 
 def test_keys_change_of_nothing_is_a_usage_error(run: Run) -> None:
-    for arguments in (["change", "7"], ["change", "7", "--expires", "soon"], ["create", "a", "--expires", "5"]):
+    for arguments in (
+        ["change", "7"],
+        ["change", "7", "--expires", "soon"],
+        ["create", "a", "--expires", "5"],
+        ["create", "a", "--expires", "999999999w"],
+    ):
         assert run("keys", *arguments).exit_code == 2
 
 

@@ -167,7 +167,8 @@ def test_a_range_between_two_seconds_is_empty_and_no_fault() -> None:
         ),
         ({"operation": "", "fraction_below": "3"}, "VALIDATION_ERROR", "operation", "operation is required"),
         *(
-            ({"fraction_below": text}, "INVALID_VALUE", "fraction_below", "must be a plain number, such as 300")
+            ({"fraction_below": text}, "INVALID_VALUE", "fraction_below", says)
+            for says in ("must be a plain number, such as 300", "of at most 16 digits before and after the point")
             for text in (
                 "abc",
                 "",
@@ -189,8 +190,13 @@ def test_a_range_between_two_seconds_is_empty_and_no_fault() -> None:
         ({"fraction_below": "9999999999999999.99999"}, "INVALID_VALUE", "fraction_below", "must be between -99999999"),
         ({"window": "2h"}, "VALIDATION_ERROR", "window", "one of 1m, 5m, 15m, 1h, 1d"),
         ({"fill": "none"}, "VALIDATION_ERROR", "fill", "one of zero, null"),
-        ({"fill": ""}, "VALIDATION_ERROR", "fill", "required"),
+        ({"fill": ""}, "VALIDATION_ERROR", "fill", "fill must be one of zero, null"),
+        ({"format": ""}, "VALIDATION_ERROR", "format", "format must be one of json, csv, jsonl"),
         ({"start": "yesterday"}, "INVALID_TIMESTAMP", "start", "ISO 8601"),
+        ({"start": "-1y"}, "INVALID_TIMESTAMP", "start", "Z, now, or a time before now such as -90s, -24h or -7d"),
+        ({"match": "a.*,b.*"}, "VALIDATION_ERROR", "match", "comma outside of braces; write {a.*,b.*}"),
+        ({"match": "a b*"}, "VALIDATION_ERROR", "match", "match has ' ', which no name has"),
+        ({"match": "\u202e*"}, "VALIDATION_ERROR", "match", "match has '\\u202e', which no name has"),
         ({"end": "1771113600"}, "INVALID_TIMESTAMP", "end", "ISO 8601"),
         ({"end": "2026-02-30"}, "INVALID_TIMESTAMP", "end", "no date of the calendar"),
         ({"start": "0001-01-01T00:00:00+14:00"}, "INVALID_TIMESTAMP", "start", "calendar"),

@@ -58,6 +58,21 @@ async def test_a_file_has_every_window_with_every_digit(central: Central, tmp_pa
     assert await rows_of(central, tmp_path / "c.parquet", name="none") == []
 
 
+async def test_what_does_not_exist_is_named_beside_the_file(central: Central, tmp_path: Path) -> None:
+    await central.counter("shop.a")
+    reply = await central.ask("GET", f"{PATH}?name=shop.a,shop.b&match=none.*&start=-1d&end=now")
+    assert (reply.status, reply.headers["Metrics-Unknown"]) == (200, "shop.b,none.*")
+    assert "Metrics-Unknown" not in (await central.ask("GET", f"{PATH}?match=shop.*&start=-1d&end=now")).headers
+    command = ("-m", "central", "export", "shop.b,none.*", "--start", "-1d", "-o", str(tmp_path / "a.parquet"))
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, *command),
+        env={"METRICS_URL": central.url, "METRICS_KEY": central.key},
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, said = await process.communicate()
+    assert said.decode().splitlines()[-2:] == ["there is no metric shop.b", "there is no metric none.*"]
+
+
 async def test_a_file_is_gone_from_the_service_once_it_is_sent(tmp_path: Path) -> None:
     async with running(tmp_path / "data") as central:
         await central.counter("a")

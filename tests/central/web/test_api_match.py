@@ -40,7 +40,6 @@ async def ask(central: Central, **parameters: str) -> Any:
         ({"match": "{other,shop.*.orders}"}, ["other", "shop.eu.orders"]),
         ({"match": "shop.*", "name": "other,shop.orders"}, ["other", "shop.orders", "shop.ms"]),
         ({"match": "shop.*", "operation": "sum,p95"}, ["shop.ms"]),
-        ({"match": "none.*"}, []),
     ],
 )
 async def test_a_pattern_stands_for_names(stored: Central, parameters: dict[str, str], names: list[str]) -> None:
@@ -49,6 +48,13 @@ async def test_a_pattern_stands_for_names(stored: Central, parameters: dict[str,
     assert list(reply.json["data"]) == names
     assert all(len(points) == 1 for points in reply.json["data"].values())
     assert "unknown" not in reply.json
+
+
+async def test_a_pattern_that_means_no_name_is_unknown(stored: Central) -> None:
+    reply = await ask(stored, match="none.{a,b}", name="other,othre")
+    assert list(reply.json["data"]) == ["other", "othre"]
+    assert reply.json["unknown"] == [{"name": "othre", "near": ["other"]}, {"name": "none.{a,b}", "near": []}]
+    assert reply.headers["Metrics-Unknown"] == "othre,none.{a,b}"
 
 
 async def test_groups_of_a_pattern_are_a_list(stored: Central) -> None:
