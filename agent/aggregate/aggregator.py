@@ -10,14 +10,15 @@ A window of many names is much work. So ``cut`` only marks its end, and ``settli
 can do other work between two steps. What it feeds in between belongs to the next window.
 """
 
+from array import array
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from decimal import localcontext
 from functools import lru_cache
-from itertools import islice
-from typing import Any, Final, Literal
+from itertools import repeat
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from agent.aggregate.compiled import MaybeCore
 from agent.aggregate.earlier import EarlierWindows
@@ -33,6 +34,9 @@ from protocol import histogram
 from protocol.statsd import EXACT, KEEP, ONE, MetricType, Note, Tail, Value, parse_values
 from protocol.statsd_tags import TagRules
 
+if TYPE_CHECKING:
+    from agent.aggregate.core import Counted
+
 SETTLE_BYTES: Final = 1 << 20
 """Bytes of packets that are stored before they are counted: some 40,000 lines, 20 ms of work."""
 SETTLE_LINES: Final = 50_000
@@ -43,6 +47,10 @@ SHORT_VALUES: Final = 12
 """The summary of values of at most this many bytes is remembered, because programs often send a plain 1."""
 REMEMBERED: Final = 4096
 """How many such summaries are remembered."""
+FORMS: Final = {"counter": 0, "timing": 1, "gauge": 2, "signed": 3, "set": 4}
+"""How the core counts the lines of a type: see agent/aggregate/core.pyi."""
+Overtaken: TypeAlias = tuple[Meaning, int]
+"""What the lines of a gauge mean, and how many were followed by another one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,22 +241,46 @@ class Aggregator:
             sums, text = iter(()), b"\n".join(self._packets) + b"\n"
         self._packets.clear()
         self._bytes = 0
-        self._work.append(self._count_sums(sums))
+        overtaken: list[Overtaken] = []
+        self._work.append(self._count_sums(sums, overtaken))
         self._work.append(self._count_lines(text))
+        self._work.append(self._count_overtaken(overtaken))
 
-    def _count_sums(self, sums: Iterator[tuple[Any, int, int, int, int, int, bool, bytes]]) -> Iterator[None]:
-        add, note, ledger = self._tables.add, self._note, self._ledger
-        while taken := list(islice(sums, STEP)):
-            for meaning, lines, samples, total, low, high, fine, spread in taken:
-                received = ledger.received
-                try:
-                    name, tail, notes = meaning
-                    if notes:
-                        note(notes, lines)
+    def _count_sums(self, sums: "Iterator[Counted]", overtaken: "list[Overtaken]") -> Iterator[None]:
+        """Count what the core has counted, but for gauges, which come into ``overtaken``."""
+        add, note, ledger, left = self._tables.add, self._note, self._ledger, STEP
+        for meaning, lines, samples, total, low, high, fine, spread in sums:
+            received = ledger.received
+            try:
+                name, tail, notes = meaning
+                if tail.type == "gauge":
+                    overtaken.append((meaning, lines))
+                    continue
+                if notes:
+                    note(notes, lines)
+                if tail.type == "set":
+                    self._tables.add_members(name, spread.split(b"\n"), array("I", low))
+                    left -= total
+                else:
                     add(name, tail, (from_fine if fine else Summary)(samples, total, low, high, spread))
-                except Exception as error:
-                    self._lose(error, repr(meaning).encode(), samples - (ledger.received - received))
-            yield
+            except Exception as error:
+                self._lose(error, repr(meaning).encode(), samples - (ledger.received - received))
+            left -= 1
+            if left <= 0:
+                left = STEP
+                yield
+
+    def _count_overtaken(self, overtaken: "list[Overtaken]") -> Iterator[None]:
+        """Count lines of gauges that other lines have followed, of which the last one is counted already."""
+        for number, (meaning, lines) in enumerate(overtaken, 1):
+            received = self._ledger.received
+            try:
+                self._note(meaning.notes, lines)
+                self._tables.repeat(meaning.key, lines)
+            except Exception as error:
+                self._lose(error, repr(meaning).encode(), lines - (self._ledger.received - received))
+            if number % STEP == 0:
+                yield
 
     def _count_lines(self, text: bytes) -> Iterator[None]:
         lines = _lines(text)
@@ -289,16 +321,18 @@ class Aggregator:
         self._behind = False
         yield
 
-    def _learn(self, raw: bytes, text: bytes) -> tuple[int, Meaning | None, bool]:
-        """For the core: the limit of the values that it may count by itself, what the lines mean, whether by bucket."""
+    def _learn(self, raw: bytes, text: bytes) -> tuple[int, Meaning | None, int]:
+        """For the core: the limit of values that it may count by itself, what the lines mean, how it counts them."""
         self.learned += 1
         try:
             meaning = self._grouper.meaning(raw, text)
         except Exception:
-            return 0, None, False  # the line is left to plain Python, which counts it, or counts it as lost
-        if meaning is None or meaning.tail.type not in {"counter", "timing"} or meaning.tail.timestamp is not None:
-            return 0, None, False
-        return int(meaning.tail.limit), meaning, meaning.tail.type == "timing"
+            return 0, None, 0  # the line is left to plain Python, which counts it, or counts it as lost
+        if meaning is None or meaning.tail.timestamp is not None:
+            return 0, None, 0
+        tail = meaning.tail
+        absolute = tail.absolute or not self._tables.gauges.deltas
+        return int(tail.limit), meaning, FORMS["signed" if tail.type == "gauge" and absolute else tail.type]
 
     def _count_numbers(self, group: LineGroup) -> None:
         values, tail = group.values, group.tail
@@ -334,7 +368,7 @@ class Aggregator:
             self._ledger.reject("no_value", (len(sent) - len(members)) * group.times)
         self._note(group.notes, len(members) * group.times)
         if members and (tables := self._tables_at(group.tail, len(members) * group.times)) is not None:
-            tables.add_members(group.key, members, group.times)
+            tables.add_members(group.key, members, repeat(group.times, len(members)))
 
     def _tables_at(self, tail: Tail, samples: int) -> OpenWindow | None:
         """The window of the values of a tail. When there is none, their samples are dropped."""

@@ -1,17 +1,22 @@
-"""The compiled core (native/agent/). It counts counters and timings in usual forms and stores all other lines."""
+"""The compiled core (native/agent/). It counts lines in usual forms and stores all other lines."""
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeAlias
+
+Counted: TypeAlias = tuple[Any, int, int, int, Any, int, bool, bytes]
+"""See ``Core.take``."""
 
 class Core:
     """The core calls ``learn`` once for each name and tail as sent.
 
     ``learn`` returns the limit of the values, a whole number: each value must be between -limit and limit, both
     excluded. With 0 the core does not count these lines. The second result is the object that ``take`` gives for them.
-    The third says whether to count the values by bucket too; without it they are not.
+    The third says how they are counted: 0, numbers are added up; 1, and counted by bucket too; 2, the last number of a
+    gauge counts, and a line whose number has a sign is not counted; 3, the same for numbers with a sign too; 4, each
+    different member of a set is kept. Without it they are added up.
     """
 
-    def __init__(self, learn: Callable[[bytes, bytes], tuple[int, Any] | tuple[int, Any, bool]], /) -> None: ...
+    def __init__(self, learn: Callable[[bytes, bytes], tuple[int, Any] | tuple[int, Any, int]], /) -> None: ...
     @property
     def left(self) -> int:
         """Bytes of the lines that were stored and not counted."""
@@ -62,14 +67,21 @@ class Core:
     def keep(self, kind: int, data: bytes, /) -> bool:
         """Append a record. Returns False when nothing is kept. Raises what ``make_room`` raises."""
 
-    def take(self) -> tuple[Iterator[tuple[Any, int, int, int, int, int, bool, bytes]], bytes]:
+    def take(self) -> tuple[Iterator[Counted], bytes]:
         """What was counted since the last take, and the lines that were not counted, as sent, each with a newline.
 
         A counted series is (object from ``learn``, lines, values, sum, smallest, largest, fine, histogram). The numbers
         are in 10^-6, or in 10^-18 where ``fine`` is true. The histogram is as protocol.histogram.encode makes it, where
-        each value weighs one sample. It is empty when values are not counted by bucket. All is copied in one step; the
-        iterator makes the objects one by one. A MemoryError of the iterator loses nothing: it gives the same series
-        next time.
+        each value weighs one sample. It is empty when values are not counted by bucket.
+
+        Of a set it is (object, lines, lines, members, times, 0, False, texts): how many different members, how often
+        each came in four bytes each, and the members themselves, separated by newlines. Over 1,000 are given in parts.
+
+        Of a gauge only the last of several lines is among those that were not counted, in its place among the others
+        that may change a gauge. Its series says how many it has overtaken: (object, lines, lines, 0, 0, 0, False, b"").
+
+        All is copied in one step; the iterator makes the objects one by one. A MemoryError of the iterator loses
+        nothing: it gives the same series next time.
         """
 
     def forget(self) -> None:

@@ -66,6 +66,10 @@ class Gauges:
         self._last[name] = value
         self._touched[name] = self._touched.get(name, 0) + samples
 
+    def repeat(self, name: str, samples: int) -> None:
+        """Count samples of a gauge of this window, of which the value is not the last one."""
+        self._touched[name] += samples
+
     def remove(self, name: str) -> int:
         """Forget a gauge of this window. Returns its samples in this window."""
         del self._last[name]

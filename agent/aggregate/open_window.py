@@ -1,6 +1,6 @@
 """The series of the open window: what is counted under each, and which ones stay when there are too many."""
 
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from typing import Final, TypeAlias
 
 from agent.aggregate.gauges import Gauges
@@ -60,12 +60,28 @@ class OpenWindow:
         self._count(samples, self.gauges.apply(place, values, times, absolute=absolute), "out_of_range")
         self._leave_unless_taken(self.gauges, place)
 
-    def add_members(self, key: str, members: list[bytes], times: int) -> None:
-        """Add at least one member to a set, each sent ``times`` times."""
-        samples = len(members) * times
+    def repeat(self, key: str, samples: int) -> None:
+        """Count samples that changed nothing, because the gauge has a later value, which was applied before this call.
+
+        They are dropped where that value was.
+        """
+        self._ledger.received += samples
+        if key not in self.gauges and not counts_as_name(key):
+            self._ledger.notes["series_over_cap"] += samples
+            key = overflow_of(key)
+        if key in self.gauges:
+            self.gauges.repeat(key, samples)
+            self._ledger.in_window += samples
+        else:
+            self._ledger.drop("names_over_cap", samples)
+
+    def add_members(self, key: str, members: list[bytes], times: Iterable[int]) -> None:
+        """Add at least one member to a set, each sent so many times."""
+        counts = list(times)
+        samples = sum(counts)
         place = self._admit(self._sets, key, samples)
         if place is not None:
-            self._count(samples, self._sets.add(place, members, times), "members_over_cap")
+            self._count(samples, self._sets.add(place, members, counts), "members_over_cap")
             self._leave_unless_taken(self._sets, place)
 
     def close(self, start: int) -> Window:

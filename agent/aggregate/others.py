@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from itertools import chain
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from agent.aggregate.compiled import holding
 
 if TYPE_CHECKING:
-    from agent.aggregate.core import Core
+    from agent.aggregate.core import Core, Counted
 
 FIRST_SENDERS: Final = 200
 """Datagrams per window, and per core, whose senders are kept with the lines that are left of them."""
@@ -22,7 +22,7 @@ FIRST_SENDERS: Final = 200
 class Taken(NamedTuple):
     """What was counted, as the core gives it, and the lines that are left."""
 
-    sums: Iterator[tuple[Any, int, int, int, int, int, bool, bytes]]
+    sums: "Iterator[Counted]"
     left: bytes
 
 

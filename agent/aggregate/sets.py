@@ -1,6 +1,6 @@
 """Sets: how many different members a name had in the window."""
 
-from collections.abc import Iterator, Set
+from collections.abc import Iterator, Sequence, Set
 from hashlib import sha256
 from typing import Final
 
@@ -32,24 +32,24 @@ class Sets:
     def __contains__(self, name: str) -> bool:
         return name in self._members
 
-    def add(self, name: str, members: list[bytes], times: int = 1) -> int:
-        """Add members, each sent ``times`` times. Returns how many samples were refused for lack of room."""
+    def add(self, name: str, members: list[bytes], times: Sequence[int]) -> int:
+        """Add members, each sent so many times. Returns how many samples were refused for lack of room."""
         known: Set[bytes] = self._members.get(name, frozenset())
         taken = 0
         new: set[bytes] = set()
-        for sent in members:
+        for sent, count in zip(members, times, strict=True):
             member = sent if len(sent) <= LONG_MEMBER else sha256(sent).digest()
             if member not in known and member not in new:
                 spare = 0 if len(known) + len(new) < SMALL_SET else self._spare
                 if len(new) >= self._room - spare:
                     continue
                 new.add(member)
-            taken += times
+            taken += count
         if taken:
             self._members.setdefault(name, set()).update(new)
             self._samples[name] = self._samples.get(name, 0) + taken
             self._room -= len(new)
-        return len(members) * times - taken
+        return sum(times) - taken
 
     def remove(self, name: str) -> int:
         """Forget a set of this window. Returns its samples."""

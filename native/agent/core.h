@@ -69,6 +69,7 @@ typedef struct {
     int stamping; /* whether parts of what is left are kept apart, by when they were read */
     struct part *parts;
     size_t parts_count, parts_room;
+    const struct msghdr *counted; /* the datagram that is counted now, where its sender is known */
     uint32_t learned; /* series before this one have a meaning */
     struct mirror mirror;
     int senders; /* of how many more datagrams with lines that are left the sender is kept */
@@ -86,6 +87,9 @@ int count(Core *self, const char *text, size_t length, int64_t stamp);
  * be NULL. */
 int count_alone(Core *self, const char *text, size_t length, int64_t stamp, const struct msghdr *sender);
 
+/* The note of the table: keeps when the lines were read that were left since the last note. */
+void note_left(void *context, int64_t stamp);
+
 /* The stamp of this moment, or 0 where nobody asks for it. */
 int64_t stamp_of_now(const Core *self);
 
@@ -99,7 +103,7 @@ int runs_low(const Core *self);
 
 /* The learn_fn of the table: asks ``learn`` in Python. */
 int64_t ask(void *context, const char *name, size_t name_length, const char *tail, size_t tail_length, void **meaning,
-    int *has_buckets);
+    enum form *form);
 
 /* Gives room for datagrams outside of a journal. Returns -1 when there is no memory. */
 int make_packets(Core *self);

@@ -11,7 +11,7 @@
 
 /* A meaning is a strong reference that the series owns. */
 int64_t ask(void *context, const char *name, size_t name_length, const char *tail, size_t tail_length, void **meaning,
-    int *has_buckets)
+    enum form *form)
 {
     Core *self = context;
     assert(self->counting && !PyErr_Occurred());
@@ -22,16 +22,14 @@ int64_t ask(void *context, const char *name, size_t name_length, const char *tai
         return -1;
     long long limit;
     PyObject *object;
-    if (!PyTuple_Check(answer)) {
-        PyErr_SetString(PyExc_TypeError, "learn must give a limit, an object and whether to count buckets");
+    int how = SUMS;
+    int fits = PyTuple_Check(answer) && PyArg_ParseTuple(answer, "LO|i", &limit, &object, &how) && how >= 0 && how < FORMS;
+    if (!fits) {
+        PyErr_SetString(PyExc_TypeError, "learn must give a limit, an object and how to count");
         Py_DECREF(answer);
         return -1;
     }
-    if (!PyArg_ParseTuple(answer, "LO|p;learn must give a limit, an object and whether to count buckets", &limit, &object,
-            has_buckets)) {
-        Py_DECREF(answer);
-        return -1;
-    }
+    *form = (enum form)how;
     Py_INCREF(object);
     Py_DECREF(answer);
     assert(object != NULL);
@@ -114,7 +112,7 @@ static PyObject *core_take(PyObject *object, PyObject *Py_UNUSED(none))
         Py_DECREF(taken);
         return NULL;
     }
-    sums_own_buckets(sums);
+    sums_take_over(sums, table);
     table_reset(table);
     self->parts_count = 0;
     assert(PyTuple_Size(taken) == 2);
@@ -164,6 +162,7 @@ static PyObject *core_new(PyTypeObject *type, PyObject *args, PyObject *named)
         return NULL;
     }
     self->table.learn = ask;
+    self->table.note = note_left;
     self->table.context = self;
     if (begin_sharing(self)) {
         Py_DECREF(self);

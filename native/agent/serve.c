@@ -17,12 +17,12 @@ enum {
 
 /* The learn_fn while a thread serves: the lines are left, and the main thread is asked later. */
 static int64_t put_off(void *context, const char *name, size_t name_length, const char *tail, size_t tail_length,
-    void **meaning, int *has_buckets)
+    void **meaning, enum form *form)
 {
     assert(context != NULL && name_length + tail_length > 0);
     (void)context, (void)name, (void)name_length, (void)tail, (void)tail_length;
     *meaning = NULL;
-    *has_buckets = 0;
+    *form = SUMS;
     return 0;
 }
 

@@ -49,6 +49,14 @@ int64_t stamp_of_now(const Core *self)
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec + 1;
 }
 
+/* Whether lines that were read at these moments are one part. What waited of gauges may be older than the part before. */
+static int close_to(int64_t one, int64_t other)
+{
+    assert(one > 0);
+    assert(other > 0);
+    return one - other < CLOSE && other - one < CLOSE;
+}
+
 /* Notes that lines were left up to where ``left`` ends now. When there is no memory, they belong to the part before. */
 static void note_part(Core *self, int64_t stamp, const struct msghdr *sender)
 {
@@ -65,7 +73,7 @@ static void note_part(Core *self, int64_t stamp, const struct msghdr *sender)
         }
         last = &self->parts[self->parts_count - 1];
     }
-    int joins = last != NULL && !known && last->sender_length == 0 && stamp - last->stamp < CLOSE;
+    int joins = last != NULL && !known && last->sender_length == 0 && close_to(stamp, last->stamp);
     if (joins || self->parts_count == self->parts_room) {
         last->end = self->table.left_length;
         return;
@@ -78,16 +86,27 @@ static void note_part(Core *self, int64_t stamp, const struct msghdr *sender)
     }
 }
 
+void note_left(void *context, int64_t stamp)
+{
+    Core *self = context;
+    size_t noted = self->parts_count ? self->parts[self->parts_count - 1].end : 0;
+    assert(noted <= self->table.left_length);
+    assert(stamp >= 0);
+    if (stamp && self->table.left_length > noted)
+        note_part(self, stamp, stamp == self->table.stamp ? self->counted : NULL);
+}
+
 int count_alone(Core *self, const char *text, size_t length, int64_t stamp, const struct msghdr *sender)
 {
     assert(!self->counting);
-    size_t before = self->table.left_length;
     self->counting = 1;
+    self->counted = sender;
+    self->table.stamp = stamp;
     int result = table_count(&self->table, text, length);
     assert(self->counting);
+    note_left(self, stamp);
+    self->counted = NULL;
     self->counting = 0;
-    if (stamp && self->table.left_length > before)
-        note_part(self, stamp, sender);
     return result;
 }
 
@@ -181,16 +200,16 @@ PyObject *core_teach(PyObject *object, PyObject *args)
         struct series *series = &self->table.series[self->learned];
         const char *key = self->table.keys + series->key;
         void *meaning = NULL;
-        int has_buckets = 0;
+        enum form form = SUMS;
         if (series->meaning != NULL) { /* it was learned while no thread served */
             self->learned++;
             continue;
         }
         assert(series->lines == 0);
-        limit = ask(self, key, series->name_length, key + series->name_length, series->tail_length, &meaning, &has_buckets);
+        limit = ask(self, key, series->name_length, key + series->name_length, series->tail_length, &meaning, &form);
         if (limit >= 0) {
             series->meaning = meaning;
-            series->has_buckets = has_buckets;
+            series->form = form;
             series->limit = (wide)limit * (wide)POWERS[MAX_DECIMALS];
             self->learned++;
         }
@@ -218,6 +237,8 @@ PyObject *core_parts(PyObject *object, PyObject *Py_UNUSED(none))
     Core *self = (Core *)object;
     if (refuse_reentry(self))
         return NULL;
+    if (leave_gauges(&self->table))
+        return PyErr_NoMemory();
     PyObject *all = PyList_New(0);
     assert(self->parts_count <= self->parts_room);
     for (size_t index = 0; all != NULL && index < self->parts_count; index++) {

@@ -15,11 +15,12 @@ PyObject *type_of(PyType_Spec *type_spec);
 /* Makes the type of the iterators. Returns a new reference, or NULL with an exception set. */
 PyObject *sums_type(void);
 
-/* Copies the sums of all touched series, in the order of their first lines. Returns a new reference, or NULL with an
- * exception set. The table does not change, and it still owns the buckets. No other code runs from the first read of the table on. */
-PyObject *sums_of(PyObject *type, const struct table *table);
+/* Leaves what waits of gauges, and copies the sums of all touched series, in the order of their first lines. Returns a new
+ * reference, or NULL with an exception set. The table still owns the buckets and the members. No other code runs from the
+ * first read of the table on. */
+PyObject *sums_of(PyObject *type, struct table *table);
 
-/* Says that the buckets now belong to the iterator, and no longer to the table. */
-void sums_own_buckets(PyObject *sums);
+/* Says that the buckets and the members now belong to the iterator, and no longer to the table. */
+void sums_take_over(PyObject *sums, struct table *table);
 
 #endif

@@ -1,17 +1,30 @@
-/* Counters and timings in usual forms, summed by name and tail as sent. Knows nothing of Python.
+/* Lines in usual forms, counted by name and tail as sent. Knows nothing of Python.
  *
- * Lines in other forms are stored as sent and in order, for the whole grammar (protocol/statsd.py). So this table is
+ * Counters and timings are summed. Of sets, each member is kept once. Of a gauge's lines, only the last one is left.
+ * Lines in other forms are left as sent and in order, for the whole grammar (protocol/statsd.py). So this table is
  * faster than the grammar but never gives another result.
  */
 #ifndef FIESTA_TABLE_H
 #define FIESTA_TABLE_H
 
 #include "buckets.h"
+#include "gauges.h"
+#include "members.h"
 
 #include <stddef.h>
 #include <stdint.h>
 
 typedef __int128 wide; /* 10^-18 units: 1.7 * 10^8 values below 10^12 fit */
+
+/* How the lines of a series are counted. */
+enum form {
+    SUMS, /* numbers are added up */
+    SPREAD, /* and counted by bucket too */
+    GAUGE, /* the last number counts; a line whose number has a sign is left */
+    SIGNED_GAUGE, /* the last number counts, whatever its sign */
+    SET, /* each different member counts once */
+    FORMS,
+};
 
 struct series {
     uint64_t hash;
@@ -22,18 +35,29 @@ struct series {
     void *meaning;
     int64_t lines; /* this and the fields below: since the last take; with 0 the fields below are not set */
     int64_t samples;
-    wide total, low, high;
+    union {
+        struct {
+            wide total, low, high;
+        };
+        struct gauge gauge; /* empty with 0 lines */
+        struct set set; /* empty with 0 lines */
+    };
     struct buckets buckets;
-    int has_buckets; /* whether its values are counted by bucket too */
+    enum form form;
 };
 
 static const int64_t MAX_LIMIT = 1000000000000LL;
 
+enum {
+    MAX_KEY = 1024, /* bytes of a name and its tail; others are left */
+    SLOTS = 4, /* per series; with 2 of them a look-up finds others' series more often, and takes 10 % longer */
+};
+
 /* Returns the limit of a new name and tail, a whole number of at most MAX_LIMIT. 0: do not count their lines.
- * -1: a failure, which ends the counting. The table stores ``meaning`` with the series, and ``has_buckets``. A limit of 0
- * may come without a meaning. */
+ * -1: a failure, which ends the counting. The table stores ``meaning`` with the series, and ``form``. A limit of 0 may
+ * come without a meaning. */
 typedef int64_t (*learn_fn)(void *context, const char *name, size_t name_length, const char *tail, size_t tail_length,
-    void **meaning, int *has_buckets);
+    void **meaning, enum form *form);
 
 struct table {
     struct series *series;
@@ -49,7 +73,12 @@ struct table {
     uint64_t seed;
     size_t buckets_bytes; /* of all series together */
     int full; /* there is no room for another series, or for more buckets, until the table is emptied */
+    struct members members;
+    uint64_t *waiting; /* the indexes of the gauges whose last line waits, in their lower halves; NULL before the first */
+    uint32_t waiting_count, last_order;
+    int64_t stamp; /* when the lines that are counted now were read, or 0 */
     learn_fn learn;
+    void (*note)(void *context, int64_t stamp); /* says when the lines were read that were left since the last call */
     void *context;
 };
 
@@ -57,13 +86,20 @@ struct table {
  * counted. */
 int table_count(struct table *table, const char *text, size_t length);
 
-/* Begins anew with the series that were touched, after the caller has taken over their buckets. */
+/* Learns a new series. Returns NULL when there is no room, or after a failure; then it sets ``failed``. */
+struct series *make_series(struct table *table, uint64_t hash, const char *name, size_t name_length, const char *tail,
+    size_t tail_length, int *failed);
+
+/* Stores a line as sent, with a newline. Returns -1 when there is no memory. */
+int leave(struct table *table, const char *line, size_t length);
+
+/* Begins anew with the series that were touched, after the caller has taken over their buckets and the members. */
 void table_reset(struct table *table);
 
 /* Frees the buckets of all series. */
 void table_free_buckets(struct table *table);
 
-/* Forgets every series and frees their memory. ``left`` stays. The caller must release the meanings and the buckets. */
+/* Forgets every series and frees their memory, and that of the members. ``left`` stays. The caller must release the meanings and the buckets. */
 void table_empty(struct table *table);
 
 /* Frees all memory. */

@@ -10,6 +10,7 @@ import socket
 import sys
 import time
 import weakref
+from array import array
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from itertools import count, islice
@@ -27,7 +28,7 @@ from tests.agent.aggregate.test_core_agrees import counts
 from tests.central.ingest.test_submission import NOW, outcome
 from tests.native import fuzz_inputs
 from tests.native.fuzz_journal import journals
-from tests.native.model import Key, Model, Sums, has_histogram, limit_of
+from tests.native.model import SET, Key, Model, Sums, form_of, limit_of
 
 
 class Meaning:
@@ -47,14 +48,14 @@ class Steps:
         self.model = Model()
         self.waiting: list[tuple[Iterator[Any], list[Sums]]] = []
 
-    def learn(self, name: bytes, tail: bytes) -> tuple[int, Meaning, bool]:
+    def learn(self, name: bytes, tail: bytes) -> tuple[int, Meaning, int]:
         """For the core."""
         limit = limit_of(tail)
         if limit is None:
             raise ValueError(tail)
         meaning = Meaning((name, tail))
         self.alive.add(meaning)
-        return limit, meaning, has_histogram(tail)
+        return limit, meaning, form_of(tail)
 
     def feed(self) -> None:
         """Give both a packet."""
@@ -167,6 +168,11 @@ def main() -> int:
 
 def _exact(one: Any) -> Sums:
     meaning, lines, samples, *numbers, fine, histogram = one
+    if form_of(meaning.key[1]) == SET:
+        members, times, _ = numbers
+        counted = zip(array("I", times), histogram.split(b"\n"), strict=True)
+        texts = b"\n".join(b"%d %b" % one for one in counted)
+        return meaning.key, lines, samples, Fraction(members), Fraction(), Fraction(), texts
     total, low, high = (Fraction(number, 10**18 if fine else 10**6) for number in numbers)
     return meaning.key, lines, samples, total, low, high, histogram
 

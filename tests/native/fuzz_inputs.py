@@ -97,8 +97,21 @@ def packet(dice: Random) -> bytes:
     """Some lines of the peers, changed or not; now and then very many names."""
     if dice.random() < 0.05:
         return b"\n".join(b"name.%d:%d|c" % (number, number) for number in range(dice.choice((255, 257, 1_000))))
+    if dice.random() < 0.2:
+        return b"\n".join(_of_few(dice) for _ in range(dice.choice((3, 30, 300))))
     lines = [_changed(dice, dice.choice(STATSD), _LINE_PIECES, STATSD) for _ in range(dice.choice((1, 1, 3, 30)))]
     return b"\n".join(lines) * dice.choice((1, 1, 1, 5))
+
+
+def _of_few(dice: Random) -> bytes:
+    """A line of a gauge or a set, of which there are few."""
+    name, value = (
+        dice.choice((b"a", b"b", b"a/x", b"a-x", b"n" * 40)),
+        dice.choice((b"1", b"2.50", b"-3", b"+4", b"1e3")),
+    )
+    if dice.random() < 0.3:
+        return name + b":" + dice.choice((value, b"x", b"x" * 64, b"x" * 65, b"1:2")) + b"|s"
+    return name + b":" + value + b"|g" + dice.choice((b"", b"", b"|#", b"|#t:v", b":1|c", b"|c:x"))
 
 
 def body(dice: Random) -> bytes:

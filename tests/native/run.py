@@ -14,7 +14,7 @@ TESTS: Final = (
     *("pytest", "--quiet", "--capture=sys", "--hypothesis-seed=0", "--noconftest", "-p", "no:cacheprovider"),
     *("-p", "pytest_asyncio.plugin", "-p", "_hypothesis_pytestplugin", "-p", "tests.native.sanitized"),
     *("tests/agent/aggregate/test_core.py", "tests/agent/aggregate/test_core_agrees.py"),
-    "tests/agent/aggregate/test_core_serves.py",
+    *("tests/agent/aggregate/test_core_gauges.py", "tests/agent/aggregate/test_core_serves.py"),
     *("tests/central/ingest/test_submission.py", "tests/protocol/test_histogram_cores.py"),
     *("tests/central/store/mysql/test_rows.py", "tests/native/check_allocations.py"),
 )

@@ -243,9 +243,9 @@ def test_enough_waiting_packets_are_settled_without_a_call(monkeypatch: pytest.M
     monkeypatch.setattr(aggregate, "SETTLE_BYTES", 20)
     ledger = Ledger()
     aggregator = Aggregator(AggregateOptions(), ledger, core)
-    aggregator.feed(b"a:1|g\nb:1|g")
+    aggregator.feed(b"a:+1|g\nb:+1|g")
     assert ledger.received == 0
-    aggregator.feed(b"a:1|g\nb:1|g")
+    aggregator.feed(b"a:+1|g\nb:+1|g")
     assert (ledger.received, ledger.in_window, aggregator.live_names()) == (4, 4, 2)
 
 
@@ -258,7 +258,7 @@ def test_due_packets_are_counted_in_steps_or_at_once_when_many_came(
     ledger, due = Ledger(), []
     aggregator = Aggregator(AggregateOptions(), ledger, core)
     aggregator.when_due = lambda: due.append(ledger.received)
-    four = b"a:1|g\nb:1|g\nc:1|g\nd:1|g"
+    four = b"a:+1|g\nb:+1|g\nc:+1|g\nd:+1|g"
     aggregator.feed(four)
     assert (due, ledger.received) == ([0], 0)
     assert [aggregator.step() and ledger.received for _ in range(3)] == [1, 2, 3]

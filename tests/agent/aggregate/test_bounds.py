@@ -129,11 +129,11 @@ def test_a_rate_is_taken_to_forty_digits() -> None:
 
 def test_huge_sets_leave_room_for_small_ones() -> None:
     sets = Sets(1_000)
-    assert sets.add("huge", [b"%d" % number for number in range(2_000)]) == 1_200
-    assert sets.add("other", [b"%d" % number for number in range(2_000)]) == 2_000 - SMALL_SET
-    assert sets.add("small", [b"%d" % number for number in range(50)]) == 0
+    assert sets.add("huge", [b"%d" % number for number in range(2_000)], [1] * 2_000) == 1_200
+    assert sets.add("other", [b"%d" % number for number in range(2_000)], [1] * 2_000) == 2_000 - SMALL_SET
+    assert sets.add("small", [b"%d" % number for number in range(50)], [1] * 50) == 0
     assert sets.remove("huge") == 800
-    assert sets.add("more", [b"%d" % number for number in range(2_000)]) == 2_000 - 650
+    assert sets.add("more", [b"%d" % number for number in range(2_000)], [1] * 2_000) == 2_000 - 650
 
 
 @pytest.mark.parametrize("line", [b"%s%d:1|c", b"a:1|c|#%s:%d"])

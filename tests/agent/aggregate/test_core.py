@@ -25,7 +25,7 @@ ONE = 10**18
 """What the core calls 1."""
 
 
-def a_core(learn: Callable[[bytes, bytes], tuple[int, Any] | tuple[int, Any, bool]]) -> "Core":
+def a_core(learn: Callable[[bytes, bytes], tuple[int, Any] | tuple[int, Any, int]]) -> "Core":
     assert CORE is not None, "not built: gcc and python3.11-dev, then make install"
     return CORE(learn)
 

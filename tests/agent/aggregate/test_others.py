@@ -1,5 +1,6 @@
 """What several cores have counted is what one would have counted, in the order in which it was read."""
 
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, cast
@@ -13,6 +14,7 @@ from agent.aggregate.compiled import CORE
 from agent.aggregate.others import FIRST_SENDERS, Others
 from agent.aggregate.window import WindowItem
 from agent.ledger import Ledger
+from protocol.numbers import UNIT
 from protocol.statsd import KEEP
 from protocol.statsd_tags import TagRules
 from tests.agent.aggregate.test_core_agrees import NASTY, Counts, counts
@@ -146,6 +148,37 @@ def dealt(windows: list[list[list[bytes]]], options: AggregateOptions) -> list[C
             gauges = {name: str(value) for name, value in closed.gauges.items()}
             results.append((received, in_window, dict(ledger.dropped), dict(ledger.notes), items, gauges))
     return results
+
+
+def later() -> None:
+    """Wait until what is read is no longer of one part with what was read before."""
+    end = time.monotonic_ns() + 2_000_000
+    while time.monotonic_ns() < end:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("reads", "value", "samples"),
+    [
+        ([(1, b"g:1|g"), (2, b"g:2|g"), (1, b"odd")], 2, 2),
+        ([(1, b"g:1|g"), (2, b"g:2|g\ng:3|g"), (1, b"h:+1|g"), (2, b"h:2|g")], 3, 3),
+        ([(2, b"g:1|g"), (1, b"g:2|g"), (2, b"g:+3|g"), (0, b"odd")], 5, 3),
+        ([(1, b"g:1|g"), (2, b"g:+3|g"), (1, b"g:2|g")], 2, 3),
+        ([(1, b"g:1|g\nh:1|g"), (2, b"g:4|g"), (1, b"h:2|g"), (0, b"g:-1|g")], 3, 3),
+    ],
+)
+def test_the_last_value_of_a_gauge_is_the_one_that_was_read_last(
+    reads: list[tuple[int, bytes]], value: int, samples: int
+) -> None:
+    ledger = Ledger()
+    with several(AggregateOptions(), ledger) as aggregator:
+        for core, packet in reads:
+            feed(aggregator, core, packet)
+            later()
+        closed = aggregator.close(0)
+        found = {item.item.name: (item.item.value // UNIT, item.samples) for item in closed.items}
+    assert found["g"] == (value, samples)
+    assert ledger.received == sum(packet.count(b"\n") + 1 for _, packet in reads)
 
 
 PACKETS = st.lists(st.lists(NASTY, max_size=4).map(b"\n".join), max_size=3)
