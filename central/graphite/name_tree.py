@@ -89,7 +89,7 @@ class NameTree:
         begin, size = folder + node.head, len(folder)
         names = self._names.irange(begin)
         while (name := next(names, None)) is not None and name.startswith(begin):
-            budget.look()
+            budget.spend()
             dot = name.find(".", size)
             child = name[size:] if dot < 0 else name[size:dot]
             if node.matches(child):
@@ -98,7 +98,7 @@ class NameTree:
                 names = self._names.irange(name[:dot] + _AFTER_DOT)  # the first name behind this folder
 
     def _child(self, folder: str, child: str, budget: "_Budget") -> Iterator[tuple[str, bool]]:
-        budget.look()
+        budget.spend()
         path = folder + child
         if path in self._names:
             yield child, True
@@ -113,7 +113,7 @@ class _Budget:
     def __init__(self) -> None:
         self._left = MOST_LOOKED_AT
 
-    def look(self) -> None:
+    def spend(self) -> None:
         """Take one off. Raises ValueError if none is left."""
         self._left -= 1
         if self._left < 0:

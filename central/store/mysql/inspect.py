@@ -50,7 +50,7 @@ async def inspect_servers(servers: Sequence[Server], read_from: ReadFrom | None 
     choice = Servers(servers)
     try:
         connection = await choice.connect(Session())
-        await choice.look()
+        await choice.ask_all()
         readers = await _ask_readers(choice, read_from) if read_from is not None else []
     finally:
         choice.close()
@@ -69,7 +69,7 @@ async def _ask_readers(choice: Servers, read_from: ReadFrom) -> list[DatabaseSer
     asking = Pool(lambda: choice.connect(Session()), 1, _SECONDS)
     readers = ReadServers(read_from, Session(), _SECONDS, first=asking, lookups=asking)
     try:
-        await readers.look()
+        await readers.ask_all()
     finally:
         await readers.close()
         asking.close()

@@ -149,7 +149,7 @@ class ReadServers:
         """Ask all servers, now and then again and again. Puts what they say into ``counts``."""
         counts.replication.reads = self.counts.reads
         self.counts = counts.replication
-        await self.look()
+        await self.ask_all()
         self._watch = asyncio.create_task(self._watch_all(), name="read-servers-watch")
 
     async def close(self) -> None:
@@ -180,7 +180,7 @@ class ReadServers:
         self.counts.fallbacks += 1
         return await self._first.ask(work)
 
-    async def look(self) -> None:
+    async def ask_all(self) -> None:
         """Ask all servers once."""
         with suppress(StoreError, TimeoutError):
             async with asyncio.timeout(LATE_SECONDS):
@@ -193,7 +193,7 @@ class ReadServers:
     async def _watch_all(self) -> None:
         while True:
             await asyncio.sleep(PROBE_SECONDS)
-            await self.look()
+            await self.ask_all()
 
     def _choose(self) -> _Reader | None:
         if self._last is None:

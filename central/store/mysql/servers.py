@@ -107,7 +107,7 @@ def health_of(state: ServerState, replication: Replication | None, *, in_use: bo
 
 
 @dataclass(slots=True)
-class _Seen:
+class _Host:
     """A server, what it said last, and since when it has been healthy."""
 
     server: Server
@@ -123,12 +123,12 @@ class Servers:
     def __init__(
         self, servers: Sequence[Server], *, ticks: Callable[[], float] = time.monotonic, back: float = BACK_SECONDS
     ) -> None:
-        self._all = [_Seen(server) for server in servers]
+        self._all = [_Host(server) for server in servers]
         self._ticks = ticks
         self._back = back
         self._current = 0
         self._made: WeakSet[Connection] = WeakSet()
-        self._looking: asyncio.Task[None] | None = None
+        self._asking: asyncio.Task[None] | None = None
         """Servers are asked by one task at a time: a session has one question at a time."""
         self.counts = ServerCounts()
 
@@ -145,7 +145,7 @@ class Servers:
     @property
     def states(self) -> list[tuple[Server, ServerState]]:
         """Each server and what it said last."""
-        return [(seen.server, seen.state) for seen in self._all]
+        return [(host.server, host.state) for host in self._all]
 
     async def connect(self, session: Session) -> Connection:
         """A session at the server in use, or if need be at the first healthy primary. Raises StoreUnavailable."""
@@ -154,63 +154,63 @@ class Servers:
         try:
             return await self._connect_to(self._all[self._current], session)
         except StoreUnavailable:
-            await self.look()
+            await self.ask_all()
         try:
             return await self._connect_to(self._all[self._current], session)
         except StoreUnavailable as error:
-            said = "; ".join(f"{seen.server.address}: {seen.state.fault}" for seen in self._all if seen.state.fault)
+            said = "; ".join(f"{host.server.address}: {host.state.fault}" for host in self._all if host.state.fault)
             raise StoreUnavailable(f"no server of DB_HOSTS is a healthy primary: {said or error}") from error
 
     async def watch(self) -> None:
         """Ask all servers again and again. Runs until it is cancelled."""
         while True:
-            await self.look()
+            await self.ask_all()
             await asyncio.sleep(PROBE_SECONDS)
 
     def close(self) -> None:
         """Close the sessions over which the servers are asked."""
-        if self._looking is not None:
-            self._looking.cancel()
-        for seen in self._all:
-            _drop(seen)
+        if self._asking is not None:
+            self._asking.cancel()
+        for host in self._all:
+            _drop(host)
 
-    async def look(self) -> None:
+    async def ask_all(self) -> None:
         """Ask all servers, and choose the one to use. Callers at the same time share the answers.
 
-        A look that runs already may have asked before the caller saw a fault, so the caller waits for the next one too.
+        A round that runs already may have asked before the caller saw a fault, so the caller waits for the next too.
         """
-        for _ in range(1 if self._looking is None else 2):
-            if self._looking is None:
-                self._looking = asyncio.create_task(self._look(), name="database-look")
-                self._looking.add_done_callback(self._looked)
-            await asyncio.shield(self._looking)
+        for _ in range(1 if self._asking is None else 2):
+            if self._asking is None:
+                self._asking = asyncio.create_task(self._ask_each(), name="ask-database-servers")
+                self._asking.add_done_callback(self._asked)
+            await asyncio.shield(self._asking)
 
-    async def _look(self) -> None:
-        await asyncio.gather(*(self._ask(seen) for seen in self._all))
+    async def _ask_each(self) -> None:
+        await asyncio.gather(*(self._ask(host) for host in self._all))
         self._choose()
         used, counts = self._all[self._current], self.counts.replication
         counts.semi_sync = used.replication.semi_sync if used.replication else SemiSync()
         counts.hosts = {
-            seen.server.address: health_of(seen.state, seen.replication, in_use=seen is used)
-            for seen in self._all
-            if self.several or seen.replication
+            host.server.address: health_of(host.state, host.replication, in_use=host is used)
+            for host in self._all
+            if self.several or host.replication
         }
 
-    def _looked(self, _: object) -> None:
-        self._looking = None
+    def _asked(self, _: object) -> None:
+        self._asking = None
 
     def check(self) -> None:
         """Raise StoreUnavailable if the server in use was no healthy primary when it was last asked."""
-        seen = self._all[self._current]
-        if self.several and seen.probe is not None and seen.state.fault is not None:
-            raise StoreUnavailable(f"the database at {seen.server.address} takes no writes: {seen.state.fault}")
+        host = self._all[self._current]
+        if self.several and host.probe is not None and host.state.fault is not None:
+            raise StoreUnavailable(f"the database at {host.server.address} takes no writes: {host.state.fault}")
 
-    async def _connect_to(self, seen: _Seen, session: Session) -> Connection:
+    async def _connect_to(self, host: _Host, session: Session) -> Connection:
         """A session at this server, if it is a healthy primary."""
         connection: Connection | None = None
         try:
             async with asyncio.timeout(LATE_SECONDS):
-                connection = await connect(seen.server, session)
+                connection = await connect(host.server, session)
                 state = await state_of(connection)
         except BaseException as error:
             if connection is not None:
@@ -220,33 +220,33 @@ class Servers:
             raise
         if state.fault is not None:
             connection.close()
-            raise StoreUnavailable(f"the database at {seen.server.address} takes no writes: {state.fault}")
-        connection.outdated = seen.server != self.current
+            raise StoreUnavailable(f"the database at {host.server.address} takes no writes: {state.fault}")
+        connection.outdated = host.server != self.current
         self._made.add(connection)
         return connection
 
-    async def _ask(self, seen: _Seen) -> None:
+    async def _ask(self, host: _Host) -> None:
         """Ask one server over a session that is kept for this."""
         try:
             async with asyncio.timeout(LATE_SECONDS):
-                if seen.probe is None or seen.probe.closed:
-                    seen.probe = await connect(seen.server, Session())
-                seen.state, seen.replication = await state_of(seen.probe), None
+                if host.probe is None or host.probe.closed:
+                    host.probe = await connect(host.server, Session())
+                host.state, host.replication = await state_of(host.probe), None
                 with suppress(ServerError):  # an engine without replication of this kind
-                    seen.replication = await replication_of(seen.probe)
+                    host.replication = await replication_of(host.probe)
         except (StoreError, TimeoutError) as error:
-            seen.state, seen.replication = ServerState(str(error) or f"no answer within {LATE_SECONDS:g} s"), None
-            _drop(seen)
+            host.state, host.replication = ServerState(str(error) or f"no answer within {LATE_SECONDS:g} s"), None
+            _drop(host)
         except BaseException:
-            _drop(seen)
+            _drop(host)
             raise
-        if seen.state.fault is not None:
-            seen.since = None
-        elif seen.since is None:
-            seen.since = self._ticks()
+        if host.state.fault is not None:
+            host.since = None
+        elif host.since is None:
+            host.since = self._ticks()
 
     def _choose(self) -> None:
-        healthy = [place for place, seen in enumerate(self._all) if seen.state.fault is None]
+        healthy = [place for place, host in enumerate(self._all) if host.state.fault is None]
         clusters = {self._all[place].state.cluster for place in healthy}
         several = len(healthy) > 1 and (len(clusters) > 1 or "" in clusters)
         if several and not self.counts.several_writers:
@@ -266,8 +266,8 @@ class Servers:
         if not cluster:
             return self._current  # an earlier server that takes writes too is no node that holds what this one holds
         for place in healthy:
-            seen = self._all[place]
-            if place < self._current and seen.state.cluster == cluster and now - (seen.since or now) >= self._back:
+            host = self._all[place]
+            if place < self._current and host.state.cluster == cluster and now - (host.since or now) >= self._back:
                 return place
         return self._current
 
@@ -284,8 +284,8 @@ class Servers:
             connection.outdated = connection.server != self.current
 
 
-def _drop(seen: _Seen) -> None:
-    if seen.probe is not None:
+def _drop(host: _Host) -> None:
+    if host.probe is not None:
         with suppress(Exception):
-            seen.probe.close()
-        seen.probe = None
+            host.probe.close()
+        host.probe = None

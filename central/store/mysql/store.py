@@ -142,7 +142,7 @@ class MySQLStore:
     async def open(self, on_migration: OnMigration | None = None) -> None:
         """Apply migrations and make partitions as needed. Raises StoreUnavailable or MigrationError."""
         if self._servers.several or self._read_servers is not None:
-            await self._servers.look()
+            await self._servers.ask_all()
             self._watch = asyncio.create_task(self._servers.watch(), name="database-watch")
         if self._read_servers is not None:
             await self._read_servers.start(self.server_counts)

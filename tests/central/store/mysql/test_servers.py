@@ -124,16 +124,16 @@ async def test_a_server_that_is_killed_is_left_and_comes_back_as_no_writer(
     async with opened(server_of(second, database)):
         pass  # its tables
     servers = Servers([server_of(first, database), server_of(second, database)], ticks=ticks)
-    await servers.look()
+    await servers.ask_all()
     assert servers.counts.several_writers
     assert log.events("several_databases_take_writes")
     first.kill()
     connection = await servers.connect(Session())
     assert connection.server.port == second.port
     first.start()
-    await servers.look()
+    await servers.ask_all()
     ticks.now += 3_600
-    await servers.look()
+    await servers.ask_all()
     assert (servers.current.port, connection.outdated) == (second.port, False)
     connection.close()
     servers.close()
@@ -143,11 +143,11 @@ async def test_many_that_look_at_once_do_not_mix_their_answers(pair: tuple[Maria
     servers = Servers([server_of(server, database) for server in pair])
     try:
         for _ in range(5):
-            await asyncio.gather(*(servers.look() for _ in range(20)))
+            await asyncio.gather(*(servers.ask_all() for _ in range(20)))
             assert [state for _, state in servers.states] == [ServerState(), ServerState()]
         pair[0].run("SET GLOBAL read_only = ON")
-        late = asyncio.create_task(servers.look())
-        await asyncio.gather(servers.look(), late)
+        late = asyncio.create_task(servers.ask_all())
+        await asyncio.gather(servers.ask_all(), late)
         assert servers.current.port == pair[1].port
     finally:
         servers.close()
