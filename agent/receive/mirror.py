@@ -111,8 +111,8 @@ class Mirror:
         self._gather()
 
     async def run(self) -> None:
-        """Begin to send, if that was not possible yet. Tries again for as long as a name is not known."""
-        while self._socket is None and self._without == "unresolved":
+        """Begin to send, if that was not possible yet. Tries again until the name is known and a way leads there."""
+        while self._socket is None and self._without != "loop":
             with suppress(OSError):
                 self._open(*_first(await find_addresses(self._host, self._port, socket.SOCK_DGRAM)))
                 return
@@ -165,6 +165,7 @@ class Mirror:
             sock.setblocking(False)
             sock.connect((host, port))
         except OSError:
+            self._without = "failed"
             sock.close()
             raise
         self._socket = sock
