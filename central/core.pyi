@@ -1,8 +1,10 @@
-"""The compiled core (native/central/): reads batches and writes groups, if they are in everyday form."""
+"""The compiled core (native/central/): reads batches, and makes and writes groups, if they are in everyday form."""
 
+from collections.abc import Mapping
 from typing import TypeVar
 
 T = TypeVar("T", bound=tuple[object, ...])
+I = TypeVar("I", bound=tuple[object, ...])
 
 def items(body: bytes, type_: type[T], oldest: float, newest: float, now: int, most: int) -> list[T] | None:
     """The items of a batch's body as tuples of ``type_``, with the same content as from protocol.item.parse_item.
@@ -32,6 +34,25 @@ def unpack_minutes(hours: list[bytes], /) -> tuple[bytes, bytes, list[bytes]]:
 
     Raises ValueError for bytes that are not packed.
     """
+
+def rows(
+    items: list[I],
+    type_: type[T],
+    metrics: Mapping[str, tuple[object, ...]],
+    ids: Mapping[tuple[int, str], int],
+    overflows: Mapping[int, int],
+    /,
+) -> list[T]:
+    """A row (central.store.base.Row) of ``type_`` for each protocol.item.Item, under its own name.
+
+    ``metrics`` has what begins with the id of a metric, by name. The other two are those of
+    central.ingest.series.KnownSeries. All are dicts. Raises KeyError for a name or a series that is in none of them.
+    """
+
+def missing_series(
+    items: list[I], metrics: Mapping[str, tuple[object, ...]], ids: Mapping[tuple[int, str], int], /
+) -> list[tuple[int, str]]:
+    """The ids of the metrics and the tags of those items whose series are not among ``ids``. Otherwise as ``rows``."""
 
 def span_of_histogram(encoded: bytes, /) -> tuple[int, int, int]:
     """The weight of an encoded histogram (protocol.histogram) in units, its first and its last bucket.

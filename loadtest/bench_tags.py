@@ -44,7 +44,8 @@ ENDPOINTS: Final = 1_000
 """The series of an endpoint are a thousand: one for each user."""
 DATABASE: Final = "bench_tags"
 TIMES: Final = 60
-BATCHES: Final = 50
+BATCHES: Final = 400
+"""So many that the embedded store folds its tail a dozen times per turn. With one fold or two, chance would decide."""
 HOSTS: Final = 1
 TURNS: Final = 5
 _ROOM: Final = {"METRICS_MAX_SERIES": str(2 * SERIES)}

@@ -1,8 +1,10 @@
 """What a group stores for its submissions, and how its commit is retried. The writer and the drain both use this."""
 
 from collections.abc import Awaitable, Callable, Iterable
+from types import ModuleType
 from typing import Final
 
+from central.compiled import CORE
 from central.ingest.names import Known, Names
 from central.ingest.submission import Submission
 from central.store.base import Group, Refused, RequestId, Row, StaleNames
@@ -24,7 +26,13 @@ def request_ids(submission: Submission) -> list[RequestId]:
     return [RequestId(given, request.fingerprint, answer) for given in request.ids]
 
 
-def add(group: Group, submission: Submission, known: Known, remembered: Iterable[RequestId]) -> None:
+def add(
+    group: Group,
+    submission: Submission,
+    known: Known,
+    remembered: Iterable[RequestId],
+    core: ModuleType | None = CORE,
+) -> None:
     """Add a submission's rows and its request ids to the group. ``known`` is what ``Names.settle`` returned for it.
 
     Rows and ids are stored in one transaction. So a request's id is stored if and only if its points are.
@@ -32,7 +40,9 @@ def add(group: Group, submission: Submission, known: Known, remembered: Iterable
     if submission.sent_as is None or known.fits(submission):
         metrics, id_of, submission.renamed = known.metrics, known.series.id_of, []
         group.rows.extend(
-            [
+            core.rows(submission.items, Row, metrics, known.series.ids, known.series.overflows)
+            if core is not None
+            else [
                 _row(
                     Row,
                     (

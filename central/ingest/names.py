@@ -10,10 +10,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import repeat
 from operator import itemgetter
+from types import ModuleType
 from typing import Final
 
 import structlog
 
+from central.compiled import CORE
 from central.ingest.series import MAX_CACHED_BYTES, KnownSeries, SeriesLookup
 from central.ingest.submission import Submission
 from central.store.base import Caps, Metric, NewName, Store
@@ -56,6 +58,14 @@ class Known:
             return None
         metric = self.metrics.get(longer)
         return (longer, metric) if metric is not None and metric.takes(item.kind, sent_as) else None
+
+    def missing_series(self, submission: Submission, core: ModuleType | None = CORE) -> list[tuple[int, str]]:
+        """Of each tagged item whose series is not known: the metric under which it is stored, and its tags."""
+        items, ids = submission.items, self.series.ids
+        if core is None or not any(map(_TAGS, items)) or not (submission.sent_as is None or self.fits(submission)):
+            return [key for key in self.series_keys(submission) if key not in ids]
+        missing: list[tuple[int, str]] = core.missing_series(items, self.metrics, ids)
+        return missing
 
     def series_keys(self, submission: Submission) -> list[tuple[int, str]]:
         """The metric under which each tagged item is stored, and its tags."""
@@ -169,8 +179,7 @@ class Names:
 
     async def _with_series(self, known: Known, todo: list[Submission], now: int) -> Known:
         """``known`` with the series of all tagged items."""
-        ids = known.series.ids
-        missing = dict.fromkeys(key for submission in todo for key in known.series_keys(submission) if key not in ids)
+        missing = dict.fromkeys(key for submission in todo for key in known.missing_series(submission))
         if missing and (full := await self.series.learn(known.series, missing, now)):
             self._warn_of(full, todo, known)
         if known.series.bytes > MAX_CACHED_BYTES:

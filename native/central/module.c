@@ -6,6 +6,7 @@
 #include "histogram_text.h"
 #include "items.h"
 #include "lines.h"
+#include "lookup.h"
 #include "packed.h"
 #include "rows.h"
 #include "tags_text.h"
@@ -28,29 +29,6 @@ static PyObject *none(void)
     return Py_None;
 }
 
-/* Makes an Item without its Python constructor. Takes over the references in ``fields``, also if it fails. */
-static PyObject *make_item(PyTypeObject *type, PyObject *fields[ITEM_FIELDS])
-{
-    assert(type != NULL && fields != NULL);
-    PyObject *made = NULL;
-    int complete = 1;
-    for (int index = 0; index < ITEM_FIELDS; index++)
-        complete &= fields[index] != NULL;
-    assert(complete || PyErr_Occurred());
-    if (complete)
-        made = ((allocfunc)PyType_GetSlot(type, Py_tp_alloc))(type, ITEM_FIELDS);
-    assert(made == NULL || PyTuple_Size(made) == ITEM_FIELDS);
-    for (int index = 0; index < ITEM_FIELDS; index++) {
-        if (made == NULL)
-            Py_XDECREF(fields[index]);
-        else if (PyTuple_SetItem(made, index, fields[index])) {
-            Py_DECREF(made);
-            made = NULL;
-        }
-    }
-    return made;
-}
-
 static PyObject *histogram_bytes(const char *text, int length)
 {
     assert(text != NULL && length > 0);
@@ -64,16 +42,31 @@ static PyObject *histogram_bytes(const char *text, int length)
     return made;
 }
 
-static PyObject *tags_of(const struct item *item)
+/* An item with tags and their text, which it owns. */
+struct tagged {
+    const struct item *item;
+    PyObject *tags;
+};
+
+/* Nearly all items of a batch have the tags of the one before. They share the text, so it is hashed once. */
+static PyObject *tags_of(const struct item *item, struct tagged *before)
 {
     assert(item->tags != NULL && item->tags_length >= 0);
+    if (before->item != NULL && before->item->tags_length == item->tags_length
+        && memcmp(before->item->tags, item->tags, (size_t)item->tags_length) == 0) {
+        Py_INCREF(before->tags);
+        return before->tags;
+    }
     char text[MAX_TAGS_TEXT];
     size_t length = write_tags(item->tags, (size_t)item->tags_length, text);
     assert(length <= sizeof text);
-    return length ? PyUnicode_FromStringAndSize(text, (Py_ssize_t)length) : none();
+    *before = (struct tagged){item, length ? PyUnicode_FromStringAndSize(text, (Py_ssize_t)length) : none()};
+    assert(before->tags != NULL || PyErr_Occurred());
+    return before->tags;
 }
 
-static PyObject *item_of(PyTypeObject *type, const struct words *words, const struct item *item)
+static PyObject *item_of(
+    PyTypeObject *type, const struct words *words, const struct item *item, struct tagged *before)
 {
     assert(item->name != NULL && item->name_length > 0);
     assert(!item->is_summary || (item->weight > 0 && item->low <= item->high));
@@ -88,17 +81,18 @@ static PyObject *item_of(PyTypeObject *type, const struct words *words, const st
         item->is_summary ? PyLong_FromLongLong(item->low) : none(),
         item->is_summary ? PyLong_FromLongLong(item->high) : none(),
         item->histogram ? histogram_bytes(item->histogram, item->histogram_length) : none(),
-        item->tags ? tags_of(item) : none(),
+        item->tags ? tags_of(item, before) : none(),
     };
-    return make_item(type, fields);
+    return make_tuple(type, fields, ITEM_FIELDS);
 }
 
 static PyObject *list_of(PyTypeObject *type, const struct words *words, const struct item *items, int count)
 {
     assert(count > 0 && words->counter != NULL && words->value != NULL);
+    struct tagged before = {0};
     PyObject *made = PyList_New(count);
     for (int index = 0; made && index < count; index++) {
-        PyObject *item = item_of(type, words, &items[index]);
+        PyObject *item = item_of(type, words, &items[index], &before);
         if (item == NULL || PyList_SetItem(made, index, item)) {
             Py_DECREF(made);
             made = NULL;
@@ -294,6 +288,8 @@ static PyMethodDef methods[] = {
     {"spans", core_spans, METH_VARARGS, NULL},
     {"lines", core_lines, METH_VARARGS, NULL},
     {"columns", core_columns, METH_O, NULL},
+    {"rows", make_rows, METH_VARARGS, NULL},
+    {"missing_series", missing_series, METH_VARARGS, NULL},
     {"span_of_histogram", span_of_histogram, METH_O, NULL},
     {"merge_histograms", merge_histograms, METH_O, NULL},
     {"decode_histograms", decode_histograms, METH_O, NULL},

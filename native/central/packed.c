@@ -29,7 +29,7 @@ static int next_minute(struct hour *hour)
         return -1;
     hour->minute = minute;
     hour->length = length;
-    assert(hour->at < hour->end);
+    assert(hour->length <= (size_t)(hour->end - hour->at));
     return 1;
 }
 
@@ -61,6 +61,7 @@ static Py_ssize_t count_of(PyObject *hours)
 static int fill(PyObject *hours, int64_t *counts, int64_t *minutes, PyObject *histograms)
 {
     assert(counts != NULL && minutes != NULL);
+    assert(PyTuple_Check(hours) && PyList_Check(histograms));
     Py_ssize_t place = 0;
     for (Py_ssize_t index = 0; index < PyTuple_Size(hours); index++) {
         char *bytes = PyBytes_AsString(PyTuple_GetItem(hours, index));
@@ -106,6 +107,7 @@ PyObject *unpack_minutes(PyObject *Py_UNUSED(module), PyObject *list)
     PyObject *hours = PyList_AsTuple(list); /* which nobody can change meanwhile */
     if (hours == NULL)
         return NULL;
+    assert(PyTuple_Check(hours));
     PyObject *made = NULL;
     Py_ssize_t found = count_of(hours);
     if (found >= 0)

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import pytest
 
+from central.store.base import Row
 from protocol.histogram import encode
 from protocol.item import Item
 from protocol.numbers import UNIT
@@ -212,6 +213,22 @@ def test_lines_are_written_all_or_none() -> None:
         assert made in (None, whole)
 
     each_in_turn(CENTRAL, lambda: (lambda: CENTRAL.lines(ROWS, 5), check))
+
+
+def test_rows_of_items_are_made_or_not() -> None:
+    metrics, ids, full = {"a": (7, "value")}, {(7, "x:1"): 9}, {7: 10}
+    items = [Item("a", "value", HUGE, 5, None, None, None, None, tags) for tags in (None, "x:1", "x:2")]
+    whole = CENTRAL.rows(items, Row, metrics, ids, full)
+    assert [row.series_id for row in whole] == [0, 9, 10]
+
+    def check_rows(made: Any) -> None:
+        assert made in (None, whole)
+
+    def check_missing(found: Any) -> None:
+        assert found in (None, [(7, "x:2")])
+
+    each_in_turn(CENTRAL, lambda: (lambda: CENTRAL.rows(items, Row, metrics, ids, full), check_rows))
+    each_in_turn(CENTRAL, lambda: (lambda: CENTRAL.missing_series(items, metrics, ids), check_missing))
 
 
 def test_columns_are_made_or_not() -> None:
