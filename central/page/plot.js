@@ -1,4 +1,4 @@
-/** What uPlot is told to draw: scales, axes, and two rows per line, one for whole windows and a pale one for parts. */
+/** What uPlot draws: scales, axes, and two rows per line, one for whole windows and a pale one for parts. */
 
 import uPlot from "./uplot/uPlot.esm.js";
 import { timeMarks } from "./time.js";
@@ -100,7 +100,7 @@ function select(chart, zoomed) {
   zoomed?.(from, to);
 }
 
-/** Whether columns of these windows can be told apart. */
+/** Whether you can see columns of these windows as separate ones. */
 export function areWide({ start, end, step }, width) {
   return (step / (end - start)) * width >= LEAST_COLUMN;
 }

@@ -92,9 +92,9 @@ export class Result {
   }
 
   /** The notes are redrawn only when their text changes, so that they keep the focus. */
-  #tell(told) {
-    const { partial, empty, long, tags, unknown, unavailable } = told;
-    const text = JSON.stringify(told);
+  #tell(notes) {
+    const { partial, empty, long, tags, unknown, unavailable } = notes;
+    const text = JSON.stringify(notes);
     if (text === this.#shown) return;
     this.#shown = text;
     const button = (label, to) => el("button", { type: "button", class: "quiet", onclick: () => { this.title.focus(); this.change(typeof to === "function" ? to() : to); } }, label);
