@@ -63,7 +63,7 @@ $(NODE)/node_modules/.installed: $(NODE)/package-lock.json
 
 WORKERS ?= 3
 test: install $(NODE)/node_modules/.installed ## Run every test and check the coverage
-	@sh scripts/ensure-apt.sh mariadb-server galera-4 rsync redis-server nginx haproxy promtool chromium lintian fakeroot graphite-web collectd netdata gcc python3-dev systemd curl nc php
+	@sh scripts/ensure-apt.sh mariadb-server galera-4 rsync mariadb-backup socat redis-server nginx haproxy promtool chromium lintian fakeroot graphite-web collectd netdata gcc python3-dev systemd curl nc php
 	$(BIN)/coverage erase
 	COVERAGE_PROCESS_START=$(CURDIR)/pyproject.toml $(BIN)/coverage run -m pytest -n $(WORKERS) --dist loadfile $(TESTS)
 	$(BIN)/coverage combine --quiet
@@ -132,7 +132,7 @@ soak-kills: install ## Kill agents at random moments under load, and in their re
 	$(BIN)/python -m tests.agent.journal.under_fire $(KILLS) $(SEED) $(THREADS)
 
 cluster: install ## Cause random faults on a Galera tier and on a primary with its replica: MINUTES=5 each, SEED=
-	@sh scripts/ensure-apt.sh mariadb-server galera-4 rsync redis-server haproxy
+	@sh scripts/ensure-apt.sh mariadb-server galera-4 rsync mariadb-backup socat redis-server haproxy
 	$(BIN)/python -m tests.soak --minutes $(MINUTES) --store galera $(if $(SEED),--seed $(SEED))
 	$(BIN)/python -m tests.soak --minutes $(MINUTES) --store replica $(if $(SEED),--seed $(SEED))
 

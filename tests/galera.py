@@ -8,13 +8,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.doc_pages import blocks
 from tests.ports import free_port
+from tests.replication import PAGE
 from tests.servers import MariaDB
 
 PROVIDER = Path("/usr/lib/galera/libgalera_smm.so")
 _SMALL = (
+    "--skip-log-bin",
     "--innodb-file-per-table=0",
-    "--innodb-buffer-pool-size=32M",
     "--innodb-log-file-size=16M",
     "--performance-schema=OFF",
     "--binlog-format=ROW",
@@ -23,9 +25,14 @@ _SMALL = (
 _QUICK = (
     "evs.keepalive_period=PT0.2S;evs.inactive_check_period=PT0.1S;evs.suspect_timeout=PT1S;evs.inactive_timeout=PT2S"
 )
+_IN_FILE = "\n[mariadb]\ninnodb_buffer_pool_size = 32M\n"
+"""The program that copies for mariabackup would be given it as an option, and does not know it."""
+_RSYNC = "--wsrep-sst-method=rsync"
 _SECONDS = 120.0
 _ATTEMPTS = 3
 _STATE = "wsrep_local_state_comment"
+_STATUS = "SHOW GLOBAL STATUS LIKE 'wsrep_cluster_status'"
+_BOOTSTRAP = "SET GLOBAL wsrep_provider_options = 'pc.bootstrap=YES'"
 _VIEW = f"SHOW GLOBAL STATUS WHERE Variable_name IN ('wsrep_cluster_conf_id', 'wsrep_cluster_size', '{_STATE}')"
 
 
@@ -33,11 +40,17 @@ class Cluster:
     """Nodes of one cluster, all running. ``stop`` ends them; the files stay until the caller removes them."""
 
     def __init__(self, folder: Path, size: int, *, quick: bool = True) -> None:
-        """With ``quick`` a node that does not answer is out after two seconds, and not after Galera's own times."""
+        """With ``quick`` a node that does not answer is out after two seconds, and not after Galera's own times.
+
+        Nodes copy each other's files as docs/high-availability.md says, or by rsync.
+        """
         assert PROVIDER.exists(), f"{PROVIDER} not found: run make test, or apt-get install --yes galera-4"
         self._ports = [free_port() for _ in range(size)]
         self._times = _QUICK if quick else ""
-        self.nodes = [MariaDB(folder / f"node{number}", *self._options(number)) for number in range(size)]
+        self._settings = folder / "galera.cnf"
+        self.nodes = [
+            MariaDB(folder / f"node{number}", *self._options(number), defaults=self._settings) for number in range(size)
+        ]
 
     @property
     def mortal(self) -> list[MariaDB]:
@@ -48,18 +61,24 @@ class Cluster:
         """Make the first node and start all. The others copy the first one's files when they join."""
         first, *others = self.nodes
         first.folder.parent.mkdir(parents=True, exist_ok=True)
+        text = list(blocks(PAGE))
+        (settings,) = [block.text for block in text if "wsrep_sst_auth" in block.text]
+        (user,) = [block.text for block in text if "'sst'@" in block.text]
+        self._settings.write_text(settings + _IN_FILE)
         first.install()
         first.start("--wsrep-new-cluster")
+        for statement in filter(str.strip, user.split(";")):
+            first.run(statement)
         for node in others:
             node.folder.mkdir()
             self._let_rsync_write(node)
-            node.start()
+            node.start(_RSYNC)
         self.until_whole()
 
-    def rejoin(self, node: MariaDB, *, empty: bool = False) -> None:
+    def rejoin(self, node: MariaDB, *, empty: bool = False, rsync: bool = True) -> None:
         """Start a node that was ended, and again if it ends. It says where it stood and gets what it missed (IST).
 
-        With ``empty`` its files are gone, and it gets those of another node (SST).
+        With ``empty`` its files are gone, and it gets those of another node (SST), by rsync or by mariabackup.
         """
         for attempt in range(_ATTEMPTS):
             if empty:
@@ -67,12 +86,13 @@ class Cluster:
                 node.folder.mkdir()
             self._let_rsync_write(node)
             try:
-                node.start(*([] if empty else [self._position(node)]))
+                node.start(*([] if empty else [self._position(node)]), *([_RSYNC] if rsync else []))
                 break
             except AssertionError:  # a node ends if the other one could not give it what it missed
                 if attempt == _ATTEMPTS - 1:
                     raise
                 node.kill()
+                self._go_on_without_a_primary()
         self.until_status(node, _STATE, "Synced")
 
     @staticmethod
@@ -85,12 +105,21 @@ class Cluster:
         """Return once all nodes have been synced members of one view for a second."""
         since = end = time.monotonic()
         while time.monotonic() < since + 1:
+            if time.monotonic() > end + _SECONDS / 2:
+                self._go_on_without_a_primary()
             views = {node.run(_VIEW) for node in self.nodes}
             state = dict(views.pop())
             if views or state["wsrep_cluster_size"] != str(len(self.nodes)) or state[_STATE] != "Synced":
                 since = time.monotonic()
             assert since < end + _SECONDS, f"not whole after {_SECONDS:g} s: {state}, {views}"
             time.sleep(0.05)
+
+    def _go_on_without_a_primary(self) -> None:
+        """If no node takes writes, let those that run go on, as the page says: busy ones may have lost each other."""
+        running = [node for node in self.nodes if node.runs]
+        status = {node.run(_STATUS)[0][1] for node in running}
+        if "Primary" not in status and running:
+            running[0].run(_BOOTSTRAP)
 
     def go_on(self, node: MariaDB) -> None:
         """Let a node that stood still go on. It may have to join again."""
@@ -106,7 +135,7 @@ class Cluster:
     def revive(self, last: MariaDB) -> None:
         """All but this node were killed, so it takes no writes. It goes on alone, and the others join again."""
         self.until_status(last, "wsrep_cluster_status", "non-Primary")
-        last.run("SET GLOBAL wsrep_provider_options = 'pc.bootstrap=YES'")
+        last.run(_BOOTSTRAP)
         self.until_status(last, "wsrep_cluster_status", "Primary")
         for node in self.nodes:
             if not node.runs:
@@ -153,7 +182,6 @@ class Cluster:
             f"--wsrep-node-name=node{number}",
             f"--wsrep-provider-options=gmcast.listen_addr=tcp://{address};ist.recv_addr=127.0.0.1:{free_port()};"
             f"pc.weight={weight};gcache.size=16M;{self._times}",
-            "--wsrep-sst-method=rsync",
             f"--wsrep-sst-receive-address=127.0.0.1:{free_port()}",
             "--wsrep-slave-threads=2",
             "--innodb-flush-log-at-trx-commit=2",

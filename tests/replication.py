@@ -21,7 +21,7 @@ class Pair:
         settings = [block.text for block in blocks(PAGE) if block.language == "ini"]
         self._promote, self._follow, *_ = [block.text for block in blocks(PAGE) if block.language == "sql"]
         self._settings = folder / "replication.cnf"
-        (self._text,) = settings
+        self._text, *_ = settings
         self.servers = [
             MariaDB(folder / f"server{number}", f"--server-id={number}", *_SMALL, defaults=self._settings)
             for number in (1, 2)

@@ -42,7 +42,7 @@ def main() -> int:
         verdict = asyncio.run(soak(Path(folder), given.store, given.minutes, given.hold, seed))
     for line in verdict.lines():
         say(line)
-    return 1 if verdict.faults else 0
+    return 1 if verdict.faults + verdict.refused else 0
 
 
 async def soak(folder: Path, store: str, minutes: float, hold: float, seed: int) -> Verdict:

@@ -57,9 +57,10 @@ def central_faults(rig: Rig, dice: random.Random) -> Table:
         return Fault(f"{node.name} {word}", away(node), begin, node.start)
 
     def stopped() -> Fault:
+        """It may stand in the middle of a transaction. For the others the database is away then: rows are locked."""
         node = dice.choice(rig.nodes)
         steps = on_thread(lambda: node.signal(signal.SIGSTOP), lambda: node.signal(signal.SIGCONT))
-        return Fault(f"{node.name} stopped", away(node), *steps)
+        return Fault(f"{node.name} stopped", (*away(node), "database"), *steps)
 
     return {
         "central killed": lambda: ended(signal.SIGKILL, "killed"),

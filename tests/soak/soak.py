@@ -9,12 +9,14 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from math import inf
 from typing import Final
 
 from redis import RedisError
 
 from protocol.numbers import UNIT
+from tests.redis_server import RedisServer
 from tests.soak.fault_servers import Fault
 from tests.soak.faults import PROXY, Table
 from tests.soak.load import Load
@@ -27,12 +29,19 @@ from tests.soak.times import Attempt, Outage
 
 REST_SECONDS: Final = 120.0
 """How long all may take to come to rest once the faults are over."""
+SLOW_SECONDS: Final = 0.5
+"""The service gives Redis 1 s. On a machine that is too busy, a Redis that is well may need longer."""
+_PROBE_SECONDS: Final = 3.0
 _CRASHES: Final = ("Traceback", "_crashed")
+_LOGGED_AT: Final = re.compile(r'"timestamp": "([^"]+)"')
+_BEFORE_SECONDS: Final = 3.0
+"""The log of so long before a single POST may say why it was refused."""
+_LINES: Final = 30
 
 
 @dataclass
 class Verdict:
-    """What a soak found; ``faults`` is empty when all held."""
+    """What a soak found; ``faults`` and ``refused`` are empty when all held."""
 
     load: Load
     struck: int = 0
@@ -43,9 +52,13 @@ class Verdict:
     merged: int = 0
     """Merged histograms that were weighed at the end."""
     seconds: float = 0.0
+    slow_redis: int = 0
+    """How often a server of Redis took longer than SLOW_SECONDS for a write of the test."""
     pauses: dict[str, float] = field(default_factory=dict)
     """The longest time without a write during each kind of fault."""
     faults: list[str] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+    """Promised answers that did not come: a single POST without its 201, or a process that said ready beside 503."""
 
     def lines(self) -> list[str]:
         """For a person."""
@@ -58,7 +71,7 @@ class Verdict:
             f"single POSTs by status {dict(sorted(times.statuses.items()))}; those with 201: {waits}",
             *(f"  {count} times {reason}" for reason, count in reasons.most_common(12)),
             f"longest stretch of 503 {times.longest_refusal:.1f} s, without any write {times.longest_pause:.1f} s;"
-            f" most entries in the spill {self.spilled}",
+            f" most entries in the spill {self.spilled}; Redis was slow, stopped or gone {self.slow_redis} times",
             f"ready between two 503s {len(times.wrong_ready)} times, for"
             f" {max((seconds for _, seconds in times.wrong_ready), default=0):.1f} s at most",
             *(
@@ -72,7 +85,8 @@ class Verdict:
         return [
             *lines,
             *(f"FAULT: {fault}" for fault in self.faults[:20]),
-            "HOLDS" if not self.faults else "DOES NOT HOLD",
+            *(f"REFUSED: {refused}" for refused in self.refused[:20]),
+            "HOLDS" if not self.faults + self.refused else "DOES NOT HOLD",
         ]
 
 
@@ -107,6 +121,8 @@ class Soak:
                 tasks.create_task(load.watch(node.name, node.url))
             for host in self._rig.hosts:
                 tasks.create_task(host.send(over, 0.01))
+            for redis in self._rig.redis:
+                tasks.create_task(self._time(redis))
             try:
                 yield
             finally:
@@ -127,8 +143,8 @@ class Soak:
         await fault.end()
         ended = time.monotonic()
         times.outages = [
-            *times.outages[: -len(fault.away) or None],
-            *(Outage(what, begun, ended) for what in fault.away),
+            outage._replace(until=min(outage.until, ended)) if outage.since == begun else outage
+            for outage in times.outages
         ]
         self.verdict.struck += 1
         kind = re.sub(r"\d", "", fault.name)
@@ -138,6 +154,20 @@ class Soak:
             f" requests acknowledged, {len(times.failed) - before} single POSTs were not,"
             f" {times.recent_pause:.1f} s without a write"
         )
+
+    async def _time(self, redis: RedisServer) -> None:
+        """Write to a Redis all the time. While it takes long, whoever uses Redis may have given up: it is away."""
+        times, over = self.load.times, self.load.over
+        while not over.is_set():
+            begun = time.monotonic()
+            with suppress(RedisError, TimeoutError, OSError):
+                async with asyncio.timeout(_PROBE_SECONDS):
+                    await redis.client.set("soak:probe", "", ex=60)
+            ended = time.monotonic()
+            if ended - begun > SLOW_SECONDS:
+                times.outages.append(Outage("redis", begun, ended))
+                self.verdict.slow_redis += 1
+            await asyncio.sleep(0.2)
 
     async def judge(self) -> Verdict:
         """Wait until all is at rest, and compare."""
@@ -159,8 +189,9 @@ class Soak:
             verdict.faults += await self._compare(node)
         verdict.faults += await self._look_at_tables()
         verdict.faults += load.faults
-        verdict.faults += [f"not excused: {_told(attempt, self._begun)}" for attempt in load.times.unexcused()]
         verdict.faults += self._crashes()
+        verdict.refused = [self._told(attempt) for attempt in load.times.unexcused()]
+        verdict.refused += [f"{said}, and refused {seconds:.1f} s later" for said, seconds in load.times.wrong_ready]
         return verdict
 
     async def _compare(self, node: Node) -> list[str]:
@@ -228,6 +259,25 @@ class Soak:
                 async with asyncio.timeout(0.5):
                     self.verdict.spilled = max(self.verdict.spilled, await redis.client.xlen("fiesta:{spill}:groups"))
 
+    def _told(self, attempt: Attempt) -> str:
+        """A single POST that got no 201, and what its process logged meanwhile."""
+        begun, ended = (time.time() - time.monotonic() + at for at in (attempt.begun, attempt.ended))
+        logged = [
+            f"{name.split()[0]}: {line.strip()}"
+            for name, log in self._logs.items()
+            for line in log
+            if attempt.central in (PROXY, name.split()[0])
+            and (found := _LOGGED_AT.search(line))
+            and begun - _BEFORE_SECONDS < datetime.fromisoformat(found[1]).timestamp() < ended + 0.1
+        ]
+        return "\n  ".join(
+            [
+                f"at {attempt.begun - self._begun:.1f} s {attempt.central} answered {attempt.status}"
+                f" after {attempt.ended - attempt.begun:.2f} s: {attempt.said}",
+                *logged[-_LINES:],
+            ]
+        )
+
     def _note_logs(self) -> None:
         for node in self._rig.nodes:
             self._logs[f"{node.name} {id(node.log)}"] = node.log
@@ -254,10 +304,3 @@ async def short_soak(
     verdict = await run.judge()
     print(*verdict.lines(), sep="\n")
     return verdict
-
-
-def _told(attempt: Attempt, begun: float) -> str:
-    return (
-        f"at {attempt.begun - begun:.1f} s {attempt.central} answered {attempt.status}"
-        f" after {attempt.ended - attempt.begun:.2f} s: {attempt.said}"
-    )

@@ -29,12 +29,14 @@ _OLDEST = 6
 def galera_faults(several: Several, cluster: Cluster, dice: random.Random) -> Table:
     """Every fault of the tier by name; what is hit is chosen when it is made."""
 
-    def fault(name: str, begin: str, *, empty: bool = False) -> Callable[[], Fault]:
+    def fault(name: str, begin: str, **how: bool) -> Callable[[], Fault]:
+        """``how`` the node joins again, as Cluster.rejoin says."""
+
         def make() -> Fault:
             node = dice.choice(cluster.mortal)
 
             def rejoin() -> None:
-                cluster.rejoin(node, empty=empty)
+                cluster.rejoin(node, **how)
                 cluster.until_whole()
 
             return Fault(f"node {name}", ("database",), *on_thread(getattr(node, begin), rejoin))
@@ -62,6 +64,7 @@ def galera_faults(several: Several, cluster: Cluster, dice: random.Random) -> Ta
     made = {
         "node killed": fault("killed", "kill"),
         "node emptied": fault("killed, without its files", "kill", empty=True),
+        "node emptied, by mariabackup": fault("killed, copied by mariabackup", "kill", empty=True, rsync=False),
         "node restarted": fault("restarted", "stop"),
         "node stopped": stopped,
         "node isolated": isolated,

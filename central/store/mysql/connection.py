@@ -103,6 +103,9 @@ class Session:
 
     lock_seconds: int = 3
     """How long a statement waits for a locked row or table."""
+    idle_seconds: int | None = None
+    """How long a transaction that has changed rows waits for its next statement, on MariaDB; None for no limit. Then
+    the server ends the session."""
     select_seconds: int | None = None
     causal: bool = False
     """A node of a cluster first waits until it has what the cluster had committed, so a reader sees what another node
@@ -330,6 +333,8 @@ def _pins(session: Session, *, is_mariadb: bool) -> tuple[str, ...]:
     if session.select_seconds is not None:
         limit = f"max_statement_time = {session.select_seconds}"
         pinned += f", {limit if is_mariadb else f'max_execution_time = {session.select_seconds * 1000}'}"
+    if session.idle_seconds is not None and is_mariadb:
+        pinned += f", idle_write_transaction_timeout = {session.idle_seconds}"
     return pinned, "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"
 
 

@@ -5,6 +5,7 @@ sessions that were idle for long, before the server does.
 """
 
 import asyncio
+import itertools
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -20,8 +21,9 @@ Work = Callable[[Connection], Awaitable[T]]
 Commit = Callable[[Connection], Awaitable[None]]
 
 ATTEMPTS: Final = 5
-"""How often a transaction is tried, after lock conflicts and sessions that turn out to be dead."""
+"""How often a transaction is tried, after sessions that turn out to be dead and causes that were removed."""
 _PAUSE: Final = 0.01
+_DOUBLINGS: Final = 5
 _REST_SECONDS: Final = 30.0
 _ROLLBACK_SECONDS: Final = 5.0
 _log = structlog.get_logger(__name__)
@@ -76,22 +78,27 @@ class Pool:
     async def transact(self, work: Work[T], *, mend: Callable[[ServerError], Awaitable[bool]] | None = None) -> T:
         """Run ``work`` in a transaction. Retry it after a lock conflict, or if ``mend`` has removed the error's cause.
 
-        Raises OutcomeUnknown if it is not known whether COMMIT succeeded. After any other error, nothing is stored.
+        A conflict says nothing against ``work``, so it is no answer: after conflicts for all of the time, this raises
+        TooSlow. Raises OutcomeUnknown if it is not known whether COMMIT succeeded. After any other error, nothing is
+        stored.
         """
         deadline = self._deadline(None)
-        for attempt in range(1, ATTEMPTS + 1):
+        failed = 0
+        for attempt in itertools.count(1):
             try:
                 return await self._transact_once(work, deadline)
             except ServerError as error:
-                if not (error.code in AGAIN or (mend is not None and await mend(error))) or attempt == ATTEMPTS:
+                failed += error.code not in AGAIN
+                if error.code not in AGAIN and (failed == ATTEMPTS or mend is None or not await mend(error)):
                     raise
                 _log.info("transaction_run_again", error=str(error), attempt=attempt)
             except Lost:
                 self.forget()
-                if attempt == ATTEMPTS:
+                failed += 1
+                if failed == ATTEMPTS:
                     raise
-            await asyncio.sleep(random.uniform(0, _PAUSE * 2**attempt))  # noqa: S311
-        raise AssertionError("the last attempt returns or raises")
+            await asyncio.sleep(random.uniform(0, _PAUSE * 2 ** min(attempt, _DOUBLINGS)))  # noqa: S311
+        raise AssertionError("an attempt returns or raises")
 
     async def change(self, work: Work[T]) -> T:
         """Run ``work`` in a transaction. Use it only for work that is harmless to do twice.

@@ -70,8 +70,7 @@ LOOKUPS: Final = 2
 _DAY: Final = 86_400
 _LARGE: Final = 500
 _LOADED: Final = range(_LARGE, 50_001)
-"""The number of points for which a group uses LOAD DATA. Smaller groups fit into one packet with the other statements;
-larger ones might not fit into the temporary tables, which are in memory."""
+"""Groups of so many points use LOAD DATA. Fewer fit into one packet, and more perhaps not into tables in memory."""
 _UPKEEP_PAUSE: Final = 60
 _IDS_CHUNK: Final = 1_000
 _AS_WRITTEN: Final = ReadFrom()
@@ -89,6 +88,8 @@ class TimeLimits:
     read: float = 10.0
     lock: int = 3
     """For a row or a table that another transaction has locked."""
+    idle: int = 5
+    """MariaDB ends a transaction that waits so long for its next statement: its process may stand still."""
 
 
 class MySQLStore:
@@ -111,7 +112,7 @@ class MySQLStore:
         self._clock = clock
         self.may_remove: Callable[[], bool] = lambda: True
         """Whether the clock can be trusted for deletions. central.app replaces this function."""
-        writing = Session(limits.lock, prepare=sql.CREATE_SUMS)
+        writing = Session(limits.lock, idle_seconds=limits.idle, prepare=sql.CREATE_SUMS)
         connect = self._servers.connect
         self._writers = Pool(lambda: connect(writing), WRITERS, limits.write, commit=commit)
         self._lookups = Pool(lambda: connect(Session(limits.lock)), LOOKUPS, limits.lookup)

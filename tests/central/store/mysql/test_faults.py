@@ -139,6 +139,29 @@ async def test_a_retry_after_midnight_of_a_commit_in_doubt_is_stored_once(
     await assert_levels_agree(store, [metric.id], [plain(metric, 5)])
 
 
+async def test_a_process_that_stands_still_does_not_keep_its_rows(
+    mariadb: MariaDB, database: str, store: MySQLStore
+) -> None:
+    metric, told = await name(store, "a"), asyncio.Event()
+    first, second = group([plain(metric, 5)]), group([plain(metric, 7)])
+
+    async def stand(connection: Connection) -> None:
+        await told.wait()
+        await run_commit(connection)
+
+    async with opened(mariadb, database, commit=stand, limits=TimeLimits(write=60, idle=1)) as standing:
+        hanging = asyncio.create_task(standing.commit(first))
+        while not await asyncio.to_thread(rows_before_commit, mariadb, database):
+            pass
+        await store.commit(second)
+        assert not hanging.done()
+        told.set()
+        with pytest.raises(OutcomeUnknown):
+            await hanging
+    await store.commit(first, again=True)
+    await assert_levels_agree(store, [metric.id], [*first.rows, *second.rows])
+
+
 def rows_before_commit(mariadb: MariaDB, database: str) -> int:
     """Rows of rollup_hour, the last table that a group writes to, also where they are not committed."""
     dirty = {"init_command": "SET SESSION TRANSACTION ISOLATION LEVEL READ UNCOMMITTED"}

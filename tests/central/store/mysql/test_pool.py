@@ -1,9 +1,11 @@
 """central/store/mysql/pool.py: when nobody waits for a statement any more, it ends at the server too."""
 
 import asyncio
+from math import inf
 
 import pytest
 
+from central.store.base import StoreUnavailable
 from central.store.mysql.connection import Connection, Session, connect
 from central.store.mysql.pool import Pool
 from central.store.mysql.store import TimeLimits
@@ -63,3 +65,31 @@ async def test_a_transaction_that_is_gone_is_run_again(
     finally:
         pool.close()
     assert mariadb.run("SELECT attempt FROM found", database) == ((1,),)
+
+
+class Conflicts:
+    """Work of which the server rolls back the first attempts, as it does when other nodes change the same rows."""
+
+    def __init__(self, count: float) -> None:
+        self.count = count
+        self.attempts = 0
+
+    async def __call__(self, connection: Connection) -> None:
+        self.attempts += 1
+        if self.attempts <= self.count:
+            await connection.run("SIGNAL SQLSTATE '40001' SET MYSQL_ERRNO = 1213, MESSAGE_TEXT = 'conflict'")
+
+
+async def test_a_conflict_is_no_answer_however_often_it_comes(mariadb: MariaDB, database: str) -> None:
+    pool, work = Pool(lambda: connect(server_of(mariadb, database), Session()), 1, 60), Conflicts(9)
+    await pool.transact(work)
+    pool.close()
+    assert work.attempts == 10
+
+
+async def test_after_conflicts_for_all_of_its_time_the_database_is_away(mariadb: MariaDB, database: str) -> None:
+    pool, work = Pool(lambda: connect(server_of(mariadb, database), Session()), 1, 1), Conflicts(inf)
+    with pytest.raises(StoreUnavailable):
+        await pool.transact(work)
+    pool.close()
+    assert work.attempts > 5
