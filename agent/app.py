@@ -30,6 +30,7 @@ from agent.receive.bad_lines import BadLines
 from agent.receive.datagrams import DatagramReceiver
 from agent.receive.gauge_signs import common_sign
 from agent.receive.mirror import Mirror
+from agent.receive.routes import Routes
 from agent.receive.sockets import (
     Receivers,
     SocketSettings,
@@ -39,7 +40,6 @@ from agent.receive.sockets import (
     room_for_connections,
 )
 from agent.receive.streams import StreamLimits
-from agent.receive.ways import Ways
 from agent.reload import changed, difference, in_words
 from agent.settings import Settings
 from agent.spool.agent_id import agent_id
@@ -317,10 +317,10 @@ class Agent:
         limits = StreamLimits(room_for_connections(), settings.tcp_idle)
         core = self.aggregator.core
         hand_on = None if self._mirror is None else self._mirror.send
-        ways = Ways(self.aggregator, self._journal, self.ledger, self._bad, hand_on, settings.gauges)
-        intakes = ways.intakes()
-        reads = ways.reads(intakes)
-        threaded = ways.threaded(intakes["UDP"], reads["UDP"])
+        routes = Routes(self.aggregator, self._journal, self.ledger, self._bad, hand_on, settings.gauges)
+        intakes = routes.intakes()
+        reads = routes.reads(intakes)
+        threaded = routes.threaded(intakes["UDP"], reads["UDP"])
         sockets = SocketSettings(
             settings.udp, settings.unix, settings.tcp, limits, settings.unix_stream, settings.threads, threaded
         )

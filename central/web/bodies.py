@@ -43,7 +43,7 @@ class Bodies:
         self._slots = FairSlots(LONG, SLOTS, busy)
         self._arriving: Counter[int] = Counter()
 
-    async def judge(
+    async def decode(
         self,
         request: web.Request,
         key_id: int,
@@ -58,14 +58,14 @@ class Bodies:
             sent = await request.read()
             if len(sent) <= SHORT and _ENCODING not in request.headers:
                 return work(sent)
-            return await self._judge(request, key_id, sent, work, quick)
+            return await self._decode(request, key_id, sent, work, quick)
         size = _promised(request)
         if self._arriving[key_id] + size > MAX_ARRIVING_OF_ONE_KEY or self._arriving.total() + size > MAX_ARRIVING:
             self._busy[ARRIVING] += 1
             raise unavailable("too many large bodies arrive at once, from this key or from all; send fewer at once")
         self._arriving[key_id] += size
         try:
-            return await self._judge(request, key_id, await self._read(request), work, quick)
+            return await self._decode(request, key_id, await self._read(request), work, quick)
         finally:
             self._arriving[key_id] -= size
             if not self._arriving[key_id]:
@@ -81,7 +81,7 @@ class Bodies:
         except TimeoutError:
             raise unavailable(f"the body did not arrive within {self._seconds:g} s; send it again") from None
 
-    async def _judge(
+    async def _decode(
         self,
         request: web.Request,
         key_id: int,

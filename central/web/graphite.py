@@ -188,7 +188,7 @@ async def parameters_of(request: web.Request, key: Key, bodies: Bodies) -> Multi
     """The parameters of the address and those of a form in the body, which come first. Raises ApiError."""
     if request.method != "POST":
         return request.query
-    pairs = await bodies.judge(request, key.id, _form)
+    pairs = await bodies.decode(request, key.id, _form)
     return MultiDict([*pairs, *request.query.items()])
 
 

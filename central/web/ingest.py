@@ -57,7 +57,7 @@ class IngestEndpoints:
                 except Fault as fault:
                     return idempotency, fault
 
-            idempotency, made = await self.bodies.judge(request, key.id, work)
+            idempotency, made = await self.bodies.decode(request, key.id, work)
             if isinstance(made, Fault):
                 # The request may be a retry: stored in time then, too old now. It gets the answer of the first try.
                 if idempotency is not None and made.code in _TIME_CODES:
@@ -92,7 +92,7 @@ class IngestEndpoints:
             made = everyday_batch(body, key.id, self._now(), self.skew)
             return None if made is None else complete(made, _request_key(request, key, path, body))
 
-        answer = await self._submit(await self.bodies.judge(request, key.id, work, quick))
+        answer = await self._submit(await self.bodies.decode(request, key.id, work, quick))
         return answer if reported is None else reported.answered(request.headers.get(_KEY, ""), answer)
 
     async def _submit(self, submission: Submission) -> Answer:

@@ -88,7 +88,7 @@ class KeyEndpoints:
 
     async def create(self, request: web.Request, key: Key) -> Answer:
         """POST /api/admin/keys."""
-        fields = _checked(NewKeyBody, await self.bodies.judge(request, key.id, decode_short))
+        fields = _checked(NewKeyBody, await self.bodies.decode(request, key.id, decode_short))
         scopes = frozenset(fields.scopes) if fields.scopes else DEFAULT_SCOPES
         limit, now = fields.rate_limit or self.rules.rate_limit_default, int(self.clock())
         ends = _moment(fields.expires_at, now)
@@ -98,7 +98,7 @@ class KeyEndpoints:
 
     async def change(self, request: web.Request, key: Key) -> Answer:
         """PATCH /api/admin/keys/{id}."""
-        fields = _checked(ChangeBody, await self.bodies.judge(request, key.id, decode_short))
+        fields = _checked(ChangeBody, await self.bodies.decode(request, key.id, decode_short))
         if not fields.model_fields_set:
             raise invalid(Fault("VALIDATION_ERROR", "body", "name what to change: rate_limit, scopes or expires_at"))
         ends = _moment(fields.expires_at, int(self.clock()))

@@ -54,7 +54,7 @@ def restore(retention: Retention, bodies: Bodies) -> Endpoint:
     """POST /api/admin/retention/restore."""
 
     async def handle(request: web.Request, key: Key) -> Answer:
-        asked = await bodies.judge(request, key.id, lambda body: decode_short(body) if body else {})
+        asked = await bodies.decode(request, key.id, lambda body: decode_short(body) if body else {})
         await _asked(retention.restore(f"key {key.id}", _days(asked)))
         return await _shown(retention, 201, "Line moved back")
 

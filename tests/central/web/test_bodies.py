@@ -33,7 +33,7 @@ async def judged(sent: bytes, headers: dict[str, str], *, quick: bool) -> list[s
         return answer
 
     async def handle(request: web.Request) -> web.Response:
-        await Bodies(RequestCounts().busy).judge(
+        await Bodies(RequestCounts().busy).decode(
             request, 1, lambda _: judge("work", 1), lambda _: judge("quick", 1 if quick else None)
         )
         return web.Response()

@@ -22,7 +22,7 @@ DATAGRAMS: Final[tuple[SocketKind, ...]] = ("UDP", "unix")
 
 
 @dataclass(frozen=True, slots=True)
-class Ways:
+class Routes:
     """The stages that lines go to. ``hand_on`` gets each whole datagram; None without a mirror.
 
     ``gauges`` is the setting that says what a sign means on each kind of socket.
@@ -36,7 +36,10 @@ class Ways:
     gauges: str
 
     def intakes(self) -> Mapping[SocketKind, Intake]:
-        """Datagrams are in the journal when they are read. Lines of streams are put there before they are counted."""
+        """Where the lines of each kind of socket go.
+
+        Datagrams are in the journal when they are read. Lines of streams are put there before they are counted.
+        """
         feed = self.aggregator.feed
         datagrams = feeds_by_socket(self.gauges, feed)
         streams = feeds_by_socket(self.gauges, self.journal.keeping(feed))
@@ -56,11 +59,11 @@ class Ways:
                 "unix": unix.watching(read_whole(unix.feed, unix.cut)),
             }
         reads = {kind: intakes[kind].reading(core, self._record_kind(kind)) for kind in DATAGRAMS}
-        ways = {kind: intakes[kind].watching(read, read) for kind, read in reads.items()}
+        watched = {kind: intakes[kind].watching(read, read) for kind, read in reads.items()}
         if udp.feed == self.aggregator.feed:  # nobody else wants the datagrams, so the core counts them at once
             counted = read_batches(core, self.aggregator.settle_when_due, lambda: self.aggregator.learned)
-            ways["UDP"] = udp.watching(counted, reads["UDP"])
-        return ways
+            watched["UDP"] = udp.watching(counted, reads["UDP"])
+        return watched
 
     def threaded(self, intake: Intake, read: Read) -> Threaded | None:
         """How UDP sockets are read by threads. None when the event loop reads them."""
