@@ -52,7 +52,7 @@ def _operations(given: str | None) -> str | None:
 )
 @click.option("--fill", type=click.Choice(list(FILLS)), help="Show windows without data too, as 0 or as a gap.")
 @click.option("--tz", help="Time zone for windows of hours and days, such as Europe/Berlin [default: UTC].")
-@click.option("--watch", is_flag=True, help="Ask again every 5 seconds and draw anew, until Ctrl-C.")
+@click.option("--watch", is_flag=True, help="Ask and draw again every 5 seconds, until Ctrl-C.")
 @click.option("--json", "raw", is_flag=True, help="Print the service's answer as it is.")
 @anywhere
 def query(**options: Any) -> None:
