@@ -26,7 +26,7 @@ BURST_SECONDS: Final = 60.0
 AUDIT: Final = frozenset({"key_created", "key_revoked", "key_rotated", "metric_deleted"})
 """Events of which every line is written."""
 MIN_SECRET: Final = 6
-"""A shorter secret cannot be told from a word."""
+"""A shorter secret could be an ordinary word, so it is not hidden."""
 _PEERS_FAULT: Final = "aiohttp.server"
 """This logger of aiohttp reports requests that are not HTTP, with a traceback each. Anybody could fill a disk so."""
 Event = MutableMapping[str, Any]

@@ -203,5 +203,5 @@ def _stands(thread: Path) -> bool:
 
 
 def _as_root() -> list[str]:
-    """mariadbd refuses root unless it is told; its own user could not read a folder of ours."""
+    """mariadbd refuses root unless an option allows it; its own user could not read a folder of ours."""
     return ["--user=root"] if os.getuid() == 0 else []

@@ -21,7 +21,7 @@ CLIENTS = 8
 
 
 class Load:
-    """Clients that write and read all the time, and count what they are told."""
+    """Clients that write and read all the time, and count the answers."""
 
     def __init__(self, url: str, http: aiohttp.ClientSession) -> None:
         self._url = url

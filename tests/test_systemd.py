@@ -193,7 +193,7 @@ def test_the_lines_of_the_docs_install_it(
     assert len(commands) == 3
     text = "\n".join(commands)
     for folder in ("/opt/fiesta", "/etc/fiesta"):
-        # systemctl takes paths within the root it is told, all else the whole path.
+        # systemctl takes paths within its --root, everything else the whole path.
         text = re.sub(rf"(?<!enable --now )(?<!service )(?<!socket )(?<!link ){folder}", f"{root}{folder}", text)
     text = text.replace("enable --now", "enable").replace("systemctl", f"systemctl --root={root}")
     script = f'set -eu\nsudo() {{ "$@"; }}\ncd {shlex.quote(str(here))}\n{text}\n'

@@ -1,4 +1,4 @@
-"""Real agents under abuse: memory below what docs/sockets.md says, the good counted beside the bad, all of it told."""
+"""Real agents under abuse: memory stays below what docs/sockets.md says, good samples count, every drop is counted."""
 
 import asyncio
 import os

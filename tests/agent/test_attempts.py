@@ -1,4 +1,4 @@
-"""Attempts that fail: counted by job, told once with their cause, and no more than that."""
+"""Attempts that fail are counted by job and logged once with their cause."""
 
 import asyncio
 

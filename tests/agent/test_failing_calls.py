@@ -91,7 +91,7 @@ async def test_without_room_for_another_thread_all_goes_on(tmp_path: Path) -> No
 
 
 class FailingSocket(socket.socket):
-    """Fails at reading as often as told, and then reads again."""
+    """Fails at reading so many times, and then reads again."""
 
     def __init__(self, kind: socket.SocketKind, number: int, times: int) -> None:
         super().__init__(socket.AF_INET, kind)

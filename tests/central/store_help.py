@@ -52,7 +52,7 @@ class Bucket(NamedTuple):
 
 @dataclass
 class Clock:
-    """The time, as told by the test."""
+    """The time, which the test sets."""
 
     now: float = NOW
 

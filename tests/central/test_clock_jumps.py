@@ -49,7 +49,7 @@ class Service:
         return reply.headers.get("Idempotency-Replayed") == "true"
 
     async def refused(self, central: Central) -> None:
-        """Nobody knows the time now: nothing is taken, whatever time it has, and nobody is told a time."""
+        """Nobody knows the time now: the service takes nothing, whatever its time, and no answer has a time."""
         at = format_time(int(self.clock()))
         for reply in (
             await central.counter("a"),

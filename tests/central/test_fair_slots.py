@@ -12,7 +12,7 @@ BOUNDS = SlotBounds(at_once=2, of_one_key=1, waiting=4, waiting_of_one_key=3)
 
 
 class Work:
-    """Pieces of work, each of which ends when it is told to."""
+    """Pieces of work, each of which ends when the test lets it."""
 
     def __init__(self, bounds: SlotBounds = BOUNDS) -> None:
         self.busy: Counter[str] = Counter()

@@ -1,4 +1,4 @@
-"""One name as several types, from the packet to the answer: a suffix is the price, and everybody is told."""
+"""One name as several types, from the packet to the answer: it costs a suffix, and log, status and lists show it."""
 
 import json
 import urllib.request

@@ -23,7 +23,7 @@ class Fault(NamedTuple):
 
 
 class _Disturber:
-    """Does something with a database on a thread until it is told to stop."""
+    """Does something with a database on a thread until ``stop`` is called."""
 
     def __init__(self, mariadb: MariaDB, database: str, disturb: Callable[["_Disturber"], None]) -> None:
         self.mariadb = mariadb

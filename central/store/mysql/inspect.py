@@ -54,9 +54,9 @@ async def inspect_servers(servers: Sequence[Server], read_from: ReadFrom | None 
         readers = await _ask_readers(choice, read_from) if read_from is not None else []
     finally:
         choice.close()
-    told = choice.counts.replication.hosts
+    known = choice.counts.replication.hosts
     seen = [
-        DatabaseServer(server.address, one.fault, one.cluster, one.size)._replace(**_replication(told, server.address))
+        DatabaseServer(server.address, one.fault, one.cluster, one.size)._replace(**_replication(known, server.address))
         for server, one in choice.states
     ]
     try:
@@ -73,12 +73,12 @@ async def _ask_readers(choice: Servers, read_from: ReadFrom) -> list[DatabaseSer
     finally:
         await readers.close()
         asking.close()
-    told = readers.counts.readers
-    return [DatabaseServer(address)._replace(**_replication(told, address)) for address in told]
+    known = readers.counts.readers
+    return [DatabaseServer(address)._replace(**_replication(known, address)) for address in known]
 
 
-def _replication(told: Mapping[str, ReplicationHealth], address: str) -> dict[str, Any]:
-    found = told.get(address, ReplicationHealth(None))
+def _replication(known: Mapping[str, ReplicationHealth], address: str) -> dict[str, Any]:
+    found = known.get(address, ReplicationHealth(None))
     return {"replica": found.replica, "replication_fault": found.fault, "lag": found.lag}
 
 

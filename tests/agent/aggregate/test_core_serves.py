@@ -31,7 +31,7 @@ class Served(SimpleNamespace):
     core: "Core"
     sock: socket.socket
     sender: socket.socket
-    told: int
+    wake: int
 
     def until(self, done: Callable[["Core"], bool]) -> None:
         """Wait until it is so. What the thread tells is not attended to."""
@@ -47,28 +47,28 @@ class Served(SimpleNamespace):
 
     def is_told(self, *, within: float = 30) -> bool:
         """Wait until the thread tells that it wants something."""
-        if not select.select([self.told], [], [], within)[0]:
+        if not select.select([self.wake], [], [], within)[0]:
             return False
-        os.eventfd_read(self.told)
+        os.eventfd_read(self.wake)
         return True
 
 
 @contextmanager
 def served(core: "Core", kind: int = 0) -> Iterator[Served]:
-    stop, told = os.eventfd(0), os.eventfd(0)
+    stop, wake = os.eventfd(0), os.eventfd(0)
     sock, sender = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2))
     with sock, sender:
         sock.bind(("127.0.0.1", 0))
         sender.connect(sock.getsockname())
-        thread = threading.Thread(target=core.serve, args=(sock.fileno(), kind, stop, told, 1))
+        thread = threading.Thread(target=core.serve, args=(sock.fileno(), kind, stop, wake, 1))
         thread.start()
         try:
-            yield Served(core=core, sock=sock, sender=sender, told=told)
+            yield Served(core=core, sock=sock, sender=sender, wake=wake)
         finally:
             os.eventfd_write(stop, 1)
             thread.join()
             os.close(stop)
-            os.close(told)
+            os.close(wake)
 
 
 def test_new_names_are_left_until_they_are_taught_and_then_counted() -> None:

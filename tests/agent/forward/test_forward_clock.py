@@ -123,7 +123,7 @@ async def test_batches_older_than_seven_days_by_the_services_clock_expire(tmp_pa
     await bench.forwarder.step()
     assert await bench.forwarder.step() == 0
     assert bench.ids() == [1]
-    assert not bench.ledger.dropped, "the time has not been told for long enough"
+    assert not bench.ledger.dropped, "the time has not been known for long enough"
     await bench.until_empty()
     assert bench.ids() == [1]
     assert bench.time.steady >= 1_000 + HOUR
@@ -141,7 +141,7 @@ async def test_a_short_jump_of_the_services_clock_loses_nothing(bench: Bench) ->
     bench.central.offset = 10 * 86_400
     bench.time.pass_by(HOUR)
     await bench.put(2, 3, start=NOW)
-    assert await bench.forwarder.step() == 0, "it told a time"
+    assert await bench.forwarder.step() == 0, "its answer had a time"
     assert await bench.forwarder.step() is None
     assert (bench.ledger.in_spool, sum(bench.ledger.dropped.values())) == (12, 0)
     bench.central.offset = 0
@@ -171,7 +171,7 @@ async def test_batches_are_sent_although_a_proxy_blocks_health(bench: Bench, dat
     await bench.put(1)
     await bench.until_empty()
     assert bench.ids() == [1]
-    assert bench.clock.sure, "a batch's answer told the time"
+    assert bench.clock.sure, "a batch's answer had the time"
 
 
 async def test_another_server_in_place_of_the_service_is_rarely_asked(bench: Bench) -> None:

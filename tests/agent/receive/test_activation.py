@@ -1,4 +1,4 @@
-"""Sockets from a parent are told apart by what they are."""
+"""The agent knows sockets from a parent by their kind."""
 
 import os
 import socket

@@ -10,7 +10,7 @@ from tests.central.access.auth_help import Keys
 
 
 class Pauses:
-    """A sleep that ends when it is told to."""
+    """A sleep that ends when the test lets it."""
 
     def __init__(self) -> None:
         self.asked: list[float] = []

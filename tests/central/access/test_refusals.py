@@ -7,7 +7,7 @@ from tests.central.harness import Clock
 
 
 class Paced:
-    """Refusals on a clock of their own; ``slept`` has how long each of those that waited was told to."""
+    """Refusals on a clock of their own; ``slept`` has how long each of those that waited had to wait."""
 
     def __init__(self) -> None:
         self.clock = Clock(1_000.0)

@@ -60,7 +60,7 @@ async def test_a_clash_costs_a_suffix_and_not_a_sample(store: DuckStore, sent: l
     of = submission(*sent)
     known = await names.settle([of], NOW)
     assert (places(known, of), of.rejected) == (stored, [])
-    # Others, who know nothing of it, are told the same.
+    # Others, who know nothing of it, get the same answer.
     again = submission(*reversed(sent))
     assert places(await Names(store, CAPS, SERIES_CAPS).settle([again], NOW), again) == stored[::-1]
 

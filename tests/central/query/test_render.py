@@ -34,7 +34,7 @@ Ids = Mapping[str, int]
 
 
 def query(names: str = "a", operation: str = "sum", window: str = "1h", **changes: Any) -> Query:
-    """A query of the 14th of February 2026 unless told otherwise."""
+    """A query of the 14th of February 2026 unless the arguments say otherwise."""
     operations = tuple(operation.split(","))
     return Query(tuple(names.split(",")), operations, window, START, START + 24 * H, None)._replace(**changes)
 

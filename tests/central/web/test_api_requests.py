@@ -35,7 +35,7 @@ class Broken(Overlay):
 
 
 async def query(central: Central, names: str, request_id: str, **span: str) -> Reply:
-    """A query with an id, over the last day unless told otherwise."""
+    """A query with an id, over the last day unless the arguments say otherwise."""
     last_day = {"start": now_text(-86_400), "end": now_text(60)}
     asked = {**last_day, **span, "name": names, "operation": "sum", "window": "1h"}
     headers = {"X-Request-Id": request_id}

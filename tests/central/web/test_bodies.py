@@ -117,7 +117,7 @@ async def test_bodies_that_do_not_come_are_bounded_by_key(central: Central) -> N
     room = bodies.MAX_ARRIVING_OF_ONE_KEY // MAX_BODY_BYTES
     connections = [await slow_body(central, central.key) for _ in range(room)]
     reader, writer = await slow_body(central, central.key)
-    # Whichever of them came last is told at once; the others are waited for.
+    # The one that came last gets its answer at once; the test waits for the others.
     answers = [asyncio.create_task(found.readline()) for found, _ in (*connections, (reader, writer))]
     done, waiting = await asyncio.wait(answers, return_when=asyncio.FIRST_COMPLETED)
     assert [task.result() for task in done] == [b"HTTP/1.1 503 Service Unavailable\r\n"]

@@ -142,11 +142,11 @@ async def test_a_retry_after_midnight_of_a_commit_in_doubt_is_stored_once(
 async def test_a_process_that_stands_still_does_not_keep_its_rows(
     mariadb: MariaDB, database: str, store: MySQLStore
 ) -> None:
-    metric, told = await name(store, "a"), asyncio.Event()
+    metric, goes_on = await name(store, "a"), asyncio.Event()
     first, second = group([plain(metric, 5)]), group([plain(metric, 7)])
 
     async def stand(connection: Connection) -> None:
-        await told.wait()
+        await goes_on.wait()
         await run_commit(connection)
 
     async with opened(mariadb, database, commit=stand, limits=TimeLimits(write=60, idle=1)) as standing:
@@ -155,7 +155,7 @@ async def test_a_process_that_stands_still_does_not_keep_its_rows(
             pass
         await store.commit(second)
         assert not hanging.done()
-        told.set()
+        goes_on.set()
         with pytest.raises(OutcomeUnknown):
             await hanging
     await store.commit(first, again=True)

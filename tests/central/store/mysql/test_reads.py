@@ -170,7 +170,7 @@ def answered(store: MySQLStore) -> tuple[int, int]:
 
 
 async def until_told(store: MySQLStore, found: Callable[[str], bool]) -> None:
-    """Return once the replica is told to be so; a replica without a fault is told as ''."""
+    """Return once the service says this of the replica; it says '' of a replica without a fault."""
     async with asyncio.timeout(60):
         while not found(store.server_counts.replication.fault or ""):
             await store.names.version()
