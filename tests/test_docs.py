@@ -17,11 +17,17 @@ from prometheus_client import CollectorRegistry
 import agent.commands.main
 import central.commands.main
 import tests.agent.telemetry.test_snapshot
-from agent.ledger import AGENT_FAULT, BAD_TIMES, CUT_LINES, DEAD_LETTER, OVER_CAP, SPOOL_REASONS
+from agent.ledger import AGENT_FAULT, BAD_TIMES, CUT_LINES, DEAD_LETTER, KNOWN_NOTES, OVER_CAP, SPOOL_REASONS
 from agent.telemetry.snapshot import AgentCollector
+from central.access.auth import TRIES
 from central.settings import OF_CLIENTS
+from central.web.admin import BACKUPS
+from central.web.bodies import ARRIVING, LONG
+from central.web.connections import CONNECTIONS, UNREAD
+from central.web.export import EXPORTS
 from central.web.openapi.components import CODES
 from central.web.openapi.document import openapi
+from central.web.query import QUERIES
 from protocol.statsd import Reason
 from runtime.addresses import join_address
 from runtime.settings import Setting
@@ -127,6 +133,19 @@ def test_every_reason_of_a_drop_is_documented() -> None:
     assert {name for name in re.findall(r"`([a-z_]+)`", text) if name != "rejected_"} == reasons
     used = "".join((ROOT / "agent" / "spool" / name).read_text() for name in ("spool.py", "index.py"))
     assert set(re.findall(r'"(spool_\w+|dead_\w+)"', used)) == {*SPOOL_REASONS, DEAD_LETTER}
+
+
+def test_every_note_is_documented() -> None:
+    section = (DOCS / "agent-metrics.md").read_text().partition("## Notes\n")[2].partition("\n## ")[0]
+    first_cells = " ".join(re.findall(r"^\| (`[^|]+) \|", section, re.MULTILINE))
+    assert sorted(re.findall(r"`(\w+)`", first_cells)) == sorted(KNOWN_NOTES)
+
+
+def test_every_kind_of_too_much_is_documented() -> None:
+    section = (DOCS / "metrics.md").read_text().partition("## What was too much\n")[2].partition("\n## ")[0]
+    first_cells = " ".join(re.findall(r"^\| (`[^|]+) \|", section, re.MULTILINE))
+    kinds = {ARRIVING, LONG, QUERIES, EXPORTS, BACKUPS, TRIES, UNREAD, CONNECTIONS}
+    assert set(re.findall(r"`([^`]+)`", first_cells)) - {"fiesta_busy_total"} == kinds
 
 
 def test_every_endpoint_is_documented() -> None:
