@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 import redis
-from redis.asyncio import BlockingConnectionPool, Connection, Redis, SSLConnection
+from redis.asyncio import BlockingConnectionPool, Connection, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from central.redis_cluster import ClusterConnection, ClusterNodes, ClusterSSLConnection
 from central.redis_sentinel import FindingConnection, FindingSSLConnection, Sentinels
 from central.tls_client import ClientTls
 from runtime.addresses import join_address
@@ -72,7 +73,7 @@ class Breaker:
 
 @dataclass(frozen=True, slots=True)
 class RedisAddress:
-    """The address of the server, or of the sentinels that know it."""
+    """The address of the server, of a node of a Redis Cluster, or of the sentinels that know the server."""
 
     host: str
     port: int
@@ -110,8 +111,8 @@ class RedisLink:
             kind: type[Connection] = FindingConnection if address.tls is None else FindingSSLConnection
             where: dict[str, Any] = {"find": self._sentinels.primary}
         else:
-            kind = Connection if address.tls is None else SSLConnection
-            where = {"host": address.host, "port": address.port}
+            kind = ClusterConnection if address.tls is None else ClusterSSLConnection
+            where = {"nodes": ClusterNodes(address.host, address.port)}
         self._pool = BlockingConnectionPool(
             connection_class=kind,
             **where,

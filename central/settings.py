@@ -135,7 +135,8 @@ class Settings:
     redis_host: Annotated[
         str | None,
         own.host,
-        "The host of a Redis server (6.2 or later) that all processes of the service share.",
+        "The host of a Redis server (6.2 or later), or of a node of a Redis Cluster, that all processes of the service "
+        "share.",
     ] = None
     redis_sentinels: Annotated[
         tuple[tuple[str, int | None], ...],

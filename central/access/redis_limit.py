@@ -1,4 +1,4 @@
-"""Rate limits that all processes share: counters ``rl:{key}:{minute}`` in Redis, one round trip for many requests.
+"""Rate limits that all processes share: counters in Redis by key and minute, one round trip for many requests.
 
 While a round trip is in flight, further requests wait. The next round trip adds their number, with one INCRBY per key.
 If Redis is slow or down, this process counts alone. It counts its own requests at all times. So when Redis goes down or
@@ -20,6 +20,7 @@ import structlog
 from redis.asyncio import Redis
 
 from central.access.limit import Decision, LocalLimiter, Used, decide
+from central.redis_cluster import TAG
 from central.redis_link import PROBE_SECONDS, Breaker, RedisAddress, RedisDown, RedisLink, RedisRefused
 
 LIMIT_SECONDS: Final = 0.05
@@ -139,7 +140,7 @@ async def _add(client: Redis, slots: dict[_Slot, list[asyncio.Future[int]]]) -> 
     """Add the number of waiters to each counter. Returns the new counts."""
     pipeline = client.pipeline(transaction=True)  # so that no counter is left without its expiry if the server dies
     for (key_id, minute), waiters in slots.items():
-        key = f"rl:{key_id}:{minute}"
+        key = f"rl:{TAG}:{key_id}:{minute}"
         pipeline.incrby(key, len(waiters))
         pipeline.expire(key, _KEEP_SECONDS)
     replies: list[int] = await pipeline.execute()

@@ -1,6 +1,7 @@
 """The spill's Lua scripts. Redis runs each one whole or not at all, also when it replays its append-only file.
 
-Keys: the stream, the sum of its entries' sizes, the stream of bad entries.
+Keys: the stream, the sum of its entries' sizes, the stream of bad entries. Every key that a script uses is among KEYS:
+a node of a Redis Cluster that gives its keys to another one just now then refuses the script before it begins.
 """
 
 from typing import Final
@@ -10,27 +11,27 @@ local size = tonumber(ARGV[2])
 if tonumber(redis.call('GET', KEYS[2]) or '0') + size > tonumber(ARGV[3]) then return 0 end
 redis.call('XADD', KEYS[1], '*', 'group', ARGV[1], 'size', size)
 redis.call('INCRBY', KEYS[2], size)
-for i = 6, #ARGV, 2 do redis.call('SET', ARGV[5] .. ARGV[i], ARGV[i + 1], 'EX', ARGV[4]) end
+for i = 4, #KEYS do redis.call('SET', KEYS[i], ARGV[i + 1], 'EX', ARGV[4]) end
 return 1
 """
-"""Adds an entry and remembers its request ids. ARGV: entry, its size, the most bytes of all entries, seconds to
-remember ids, the prefix of their keys, then pairs of id and value. Returns 0 if the spill is full.
+"""Adds an entry and remembers its request ids, whose keys come after the first three. ARGV: entry, its size, the most
+bytes of all entries, seconds to remember ids, then the value of each id. Returns 0 if the spill is full.
 
 A Redis without free memory refuses the first write, so then nothing is written."""
 
 REMOVE: Final = """
 local removed = 0
-for i = 3, 2 + 2 * tonumber(ARGV[2]), 2 do
+for i = 1, #ARGV, 2 do
   if redis.call('XDEL', KEYS[1], ARGV[i]) == 1 then
     redis.call('DECRBY', KEYS[2], ARGV[i + 1])
     removed = removed + 1
   end
 end
-for i = 3 + 2 * tonumber(ARGV[2]), #ARGV do redis.call('DEL', ARGV[1] .. ARGV[i]) end
+for i = 4, #KEYS do redis.call('DEL', KEYS[i]) end
 return removed
 """
-"""Removes stored entries and their request ids. ARGV: the prefix of the ids' keys, the number of entries, then pairs of
-entry id and size, then request ids. Returns the number of entries removed; a second call removes none."""
+"""Removes stored entries and their request ids, whose keys come after the first three. ARGV: pairs of entry id and
+size. Returns the number of entries removed; a second call removes none."""
 
 SET_ASIDE: Final = """
 if redis.call('XDEL', KEYS[1], ARGV[1]) == 0 then return 0 end

@@ -12,14 +12,14 @@ from typing import Any, Final, NamedTuple
 
 import structlog
 
+from central.redis_cluster import TAG
 from central.redis_link import RedisDown, RedisLink, RedisRefused
 from central.spill.record import SpilledGroup, encode
 from central.spill.redis_scripts import MOVE, PUT, RELEASE, REMOVE, RENEW, SET_ASIDE, STATE
 from central.store.base import Remembered
 from protocol.limits import ID_DAYS
 
-PREFIX: Final = "fiesta:{spill}"
-"""With a hash tag: Redis Cluster keeps all keys of the spill on one node, so that scripts can use several of them."""
+PREFIX: Final = f"fiesta:{TAG}"
 OLD_PREFIX: Final = "fiesta:spill"
 """What the keys of earlier versions begin with."""
 SECONDS: Final = 1.0
@@ -133,11 +133,12 @@ class Spill:
     def __init__(self, link: RedisLink, *, max_bytes: int, replicas: int | None = None, prefix: str = PREFIX) -> None:
         """``replicas`` must have an entry before it is acknowledged.
 
-        None means 1 if there are replicas or sentinels, else 0.
+        None means 1 if there are replicas, sentinels or a Redis Cluster, else 0.
         """
         self._link = link
         self._replicas = replicas
         self._had_replicas = link.fails_over
+        self._in_cluster = False
         self._old = [f"{OLD_PREFIX}:groups", f"{OLD_PREFIX}:bytes", f"{OLD_PREFIX}:groups:bad"]
         self._max_bytes = max_bytes
         self._keys = [f"{prefix}:groups", f"{prefix}:bytes", f"{prefix}:groups:bad"]
@@ -189,16 +190,13 @@ class Spill:
             raise self._closed("Redis does not answer")
         waits = await self._check()
         entry = encode(group)
-        ids = [
-            value
-            for request in group.requests
-            for given, fingerprint, answer in request.remembered
-            for value in (given.hex(), fingerprint + (answer or b""))
-        ]
-        size = len(entry) + _ID_BYTES * len(ids) // 2
-        arguments = [entry, size, self._max_bytes, _ID_SECONDS, self._ids, *ids]
+        ids = [remembered for request in group.requests for remembered in request.remembered]
+        size = len(entry) + _ID_BYTES * len(ids)
+        keys = [*self._keys, *self._id_keys(given for given, _, _ in ids)]
+        values = [fingerprint + (answer or b"") for _, fingerprint, answer in ids]
+        arguments = [entry, size, self._max_bytes, _ID_SECONDS, *values]
         try:
-            stored, *synced = await self._link.run(lambda client: self._send(client, arguments, waits))
+            stored, *synced = await self._link.run(lambda client: self._send(client, keys, arguments, waits))
         except RedisRefused as error:
             raise SpillRefused(f"Redis refused the group: {error}") from error
         except RedisDown as error:
@@ -225,7 +223,7 @@ class Spill:
         if not self._link.breaker.try_pass():
             raise self._closed("Redis does not answer")
         try:
-            values = await self._link.run(lambda client: _get(client, [self._ids + key.hex() for key in ids]))
+            values = await self._link.run(lambda client: _get(client, self._id_keys(ids)))
         except (RedisDown, RedisRefused) as error:
             raise self._closed(f"Redis cannot be asked: {error}") from error
         return {
@@ -267,9 +265,7 @@ class Spill:
     async def remove(self, entries: Sequence[SpillEntry], ids: Iterable[bytes]) -> None:
         """Remove entries that are in the store, and their request ids. Raises as RedisLink.run does."""
         pairs = [value for entry in entries for value in (entry.id, entry.size)]
-        removed = await self._link.script(
-            REMOVE, self._keys, self._ids, len(entries), *pairs, *(key.hex() for key in ids)
-        )
+        removed = await self._link.script(REMOVE, [*self._keys, *self._id_keys(ids)], *pairs)
         self.state.entries = max(0, self.state.entries - removed)
 
     async def set_aside(self, entry: SpillEntry, reason: str) -> None:
@@ -287,7 +283,12 @@ class Spill:
     # ---
 
     async def _take_over(self) -> None:
-        """Move what an earlier version left, under its names of the keys. Raises as RedisLink.run does."""
+        """Move what an earlier version left, under its names of the keys. Raises as RedisLink.run does.
+
+        It left nothing in a Redis Cluster, where its keys would be in several slots.
+        """
+        if self._in_cluster:
+            return
         while any(await self._link.run(lambda client: _exist(client, self._old[::2]))):
             await self._link.script(MOVE, self._keys + self._old, _MOVED_AT_ONCE)
 
@@ -301,7 +302,8 @@ class Spill:
         if info.get("role", "master") != "master":
             await self._link.leave()
         have = good_replicas(info)
-        self._had_replicas |= have > 0
+        self._in_cluster = bool(info.get("cluster_enabled"))
+        self._had_replicas |= have > 0 or self._in_cluster
         needed = int(self._had_replicas) if self._replicas is None else self._replicas
         fault = fault or replica_fault(have, needed)
         if fault is not None:
@@ -313,10 +315,13 @@ class Spill:
         major, minor, *_ = (int(number) for number in str(info["redis_version"]).split("."))
         return _Waits((major, minor) >= _WAITAOF_FROM, needed)
 
-    async def _send(self, client: Any, arguments: list[Any], waits: _Waits) -> list[Any]:
+    def _id_keys(self, ids: Iterable[bytes]) -> list[str]:
+        return [self._ids + given.hex() for given in ids]
+
+    async def _send(self, client: Any, keys: list[str], arguments: list[Any], waits: _Waits) -> list[Any]:
         milliseconds = int(self._link.seconds * 1000 * _WAIT_SHARE)
         pipeline = client.pipeline(transaction=False)
-        pipeline.eval(PUT, len(self._keys), *self._keys, *arguments)
+        pipeline.eval(PUT, len(keys), *keys, *arguments)
         if waits.disk:
             pipeline.execute_command("WAITAOF", 1, 0, milliseconds)
         if waits.replicas:

@@ -21,6 +21,8 @@ FRESH_SECONDS = 3.0
 """An answer that does not say ``"complete": false`` has in it what was acknowledged so long before."""
 PATIENCE = (1.0, 3.0, 12.0)
 """Seconds that a client waits for an answer before it asks another process; the service answers within ten."""
+_AGAIN = frozenset({0, 502, 503, 504})
+"""No answer, or one that says to send it again: the proxy's are 502 and 504."""
 _GAVE_UP = "no answer in time"
 _NOTHING_STORED = "nothing was stored"
 _KEPT = 400
@@ -195,11 +197,11 @@ class Load:
             self.times.wrote(time.monotonic())
             self.oracle.acknowledge(request.points)
             self._keep(request)
-        elif status not in {0, 503}:
+        elif status not in _AGAIN:
             self.faults.append(f"{request.path} got {status} from {node}: {text}")
         elif not request.key and _NOTHING_STORED not in text:
             self.oracle.doubt(request.points)
-        return status not in {0, 503} or not request.key
+        return status not in _AGAIN or not request.key
 
     async def _post(self, request: Request, url: str, patience: float = PATIENCE[-1]) -> tuple[int, str, str]:
         headers: dict[str, Any] = {"X-API-Key": self.key}

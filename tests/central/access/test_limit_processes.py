@@ -56,7 +56,7 @@ class Three:
 
     async def counted(self, minute: int) -> int:
         """Requests of a minute that Redis has counted."""
-        return int(await self.redis.client.get(f"rl:{self.key_id}:{minute}") or 0)
+        return int(await self.redis.client.get(f"rl:{{spill}}:{self.key_id}:{minute}") or 0)
 
     async def shared_again(self) -> None:
         """Every process counts in Redis again; /ready asks it where no request does."""
