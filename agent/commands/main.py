@@ -88,14 +88,14 @@ def main() -> None:
 
     \b
     Settings are environment variables, or lower-case keys of a TOML file (--config):
-      FIESTA_AGENT_CENTRAL_URL    where the service is      http://127.0.0.1:8080
-      FIESTA_AGENT_API_KEY_FILE   a file with the key       (or the key itself in API_KEY)
-      FIESTA_AGENT_UDP            where StatsD lines come   127.0.0.1:8125
-      FIESTA_AGENT_UNIX           and also there, a path    none
-      FIESTA_AGENT_UNIX_STREAM    and there, a path         none
-      FIESTA_AGENT_TCP            and there                 none
+      FIESTA_AGENT_CENTRAL_URL    the service's address     http://127.0.0.1:8080
+      FIESTA_AGENT_API_KEY_FILE   a file with the key       (or FIESTA_AGENT_API_KEY)
+      FIESTA_AGENT_UDP            StatsD over UDP           127.0.0.1:8125
+      FIESTA_AGENT_UNIX           a unix datagram socket    none
+      FIESTA_AGENT_UNIX_STREAM    a unix stream socket      none
+      FIESTA_AGENT_TCP            StatsD over TCP           none
       FIESTA_AGENT_HTTP           metrics and health        127.0.0.1:9126
-      FIESTA_AGENT_SPOOL_DIR      what is not sent yet      data/spool
+      FIESTA_AGENT_SPOOL_DIR      batches not sent yet      data/spool
     docs/settings.md has them all; docs/README.md lists all pages.
 
     \b
