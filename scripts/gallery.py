@@ -32,6 +32,7 @@ from rich.text import Text
 from central.client import Client, Target
 from loadtest.servers import Server, agent, central
 from quickstart.demo import batches, fill
+from scripts.grafana_panels import take_panels
 
 PICTURES: Final = Path(__file__).parents[1] / "docs" / "img" / "gallery"
 PROGRAM: Final = Path(sys.executable).parent / "fiesta-central"
@@ -163,6 +164,7 @@ async def take_all(server: Server, folder: Path) -> None:
         browser = await playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         for view in VIEWS:
             await take_page(browser, server, view)
+        await take_panels(browser, server, int(time.time()), PICTURES / "grafana.png")
         for name, command in COMMANDS.items():
             await take_terminal(browser, name, command, await asyncio.to_thread(printed, command, server, folder))
         await browser.close()

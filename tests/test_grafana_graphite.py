@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from central.graphite.lines import CONSOLIDATE, consolidation
 from central.query.operations import OFFERED
 from tests.central.harness import running
 from tests.grafana import Grafana, filled
@@ -110,6 +111,7 @@ async def test_the_variables_of_the_dashboard_offer_names_and_tags(grafana: Graf
     assert metrics == ["shop.checkout_ms", "shop.orders"]
     assert await grafana.variable(VARIABLES["tag"]["query"]["target"]) == ["env", "host", "name"]
     assert VARIABLES["operation"]["query"].split(",") == list(OFFERED)
+    assert {consolidation(way) for way in VARIABLES["together"]["query"].split(",")} <= CONSOLIDATE.keys()
     for variable in ("metric", "tag"):
         assert VARIABLES[variable]["definition"] == VARIABLES[variable]["query"]["target"]
 
@@ -118,7 +120,7 @@ async def test_the_variables_of_the_dashboard_offer_names_and_tags(grafana: Graf
 @pytest.mark.parametrize("target", TARGETS)
 async def test_every_panel_of_the_dashboard_draws_lines(grafana: Grafana, target: str, metrics: list[str]) -> None:
     now = int(time.time())
-    text = filled(target, {"metric": metrics, "operation": ["sum"], "tag": ["env"]})
+    text = filled(target, {"metric": metrics, "operation": ["sum"], "tag": ["env"], "together": ["max"]})
     lines = await grafana.render(text, now - 6 * 3_600, now + 60)
     assert lines
     for line in lines:

@@ -17,6 +17,7 @@ from central.graphite.targets import TargetError
 from central.graphite.times import MOST
 from central.query.columns import columns_of
 from central.query.operations import need_histograms
+from central.query.tags import UNTAGGED
 from central.query.windows import spans, windows_between
 from central.store.base import IdGroup, Store
 from central.store.distribution import Distribution, no_spread
@@ -98,6 +99,8 @@ class Fetcher:
                     _WAYS.get(leaf.operation, "average"),
                 )
                 for leaf, span in targets_of
+                # Only their numbers show whether there are samples without tags.
+                if leaf.series_id != UNTAGGED.id or not np.isnan(values[leaf.path, span]).all()
             ]
             for want, targets_of in meant.items()
         }  # fmt: skip

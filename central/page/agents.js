@@ -29,7 +29,7 @@ export class Agents {
     if (fault) return;
     const { states, data, next } = reply.json;
     const some = Object.entries(states).filter(([, count]) => count).map(([state, count]) => `${count.toLocaleString("en")} ${state}`).join(", ");
-    this.about.textContent = data.length ? `${some}. ${next ? `These are the first ${SHOWN}. ` : ""}Counts are samples since the agent's start.` : "No agent has sent a report yet. Agents send one with each batch, from this version on.";
+    this.about.textContent = data.length ? `${some}. ${next ? `These are the first ${SHOWN}. ` : ""}Counts are samples since the agent's start.` : "No agent has sent a report yet. An agent is listed from its first batch on.";
     this.table.hidden = !data.length;
     const sorted = [...data].sort((one, other) => ORDER.indexOf(one.state) - ORDER.indexOf(other.state) || one.host.localeCompare(other.host, "en", { numeric: true }));
     this.body.replaceChildren(...sorted.map(row));

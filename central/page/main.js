@@ -82,7 +82,8 @@ async function start() {
   });
   showKey(document.getElementById("view-key"), { session, say });
   show({});
-  new Service(document.getElementById("view-service"), { sign: document.getElementById("state") }).start();
+  const service = new Service(document.getElementById("view-service"), { sign: document.getElementById("state") });
+  service.start();
   const loading = el("p", { class: "hint", role: "status" }, "Loading the description of the API…");
   main.append(loading);
   const reply = await send({ path: "/openapi.json" }).catch(() => null);
@@ -98,6 +99,7 @@ async function start() {
     names: new Browse(document.getElementById("view-names"), { ...tools, visible: () => viewOf(location) === "names" }),
     admin: new Admin(document.getElementById("view-admin"), { ...tools, visible: () => viewOf(location) === "admin" }),
     api: showReference(document.getElementById("view-api"), tools),
+    service,
   };
   show(views);
   let shown = viewOf(location);

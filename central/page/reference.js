@@ -4,11 +4,24 @@ import { el } from "./dom.js";
 import { fields, jsonOf, kindOf, operations, pretty, resolve } from "./schema.js";
 import { createTry } from "./tryit.js";
 
-/** Draws into `host`; `follow()` goes to the part that the address names. */
-export function showReference(host, { spec, session, say }) {
+/** `follow()` goes to the part that the address names. It draws into `host` when somebody looks for the first time. */
+export function showReference(host, tools) {
+  return {
+    follow: () => {
+      if (!host.hasChildNodes()) draw(host, tools);
+      const id = location.hash.split("/")[1];
+      const part = id && document.getElementById(`op-${id}`);
+      if (!part) return;
+      part.scrollIntoView();
+      part.focus({ preventScroll: true });
+    },
+  };
+}
+
+function draw(host, { spec, session, say }) {
   const all = operations(spec);
   const tagged = spec.tags.map((tag) => ({ ...tag, entries: all.filter(({ operation }) => operation.tags.includes(tag.name)) }));
-  host.replaceChildren(
+  host.append(
     el("div", { class: "reference" },
       contents(tagged),
       el("div", { class: "articles" },
@@ -18,15 +31,6 @@ export function showReference(host, { spec, session, say }) {
         tagged.map(({ name, description, entries }) => [el("h2", {}, name), el("p", { class: "hint" }, description),
           entries.map((entry) => article(spec, entry, { session, say }))]),
         errors(spec))));
-  return {
-    follow: () => {
-      const id = location.hash.split("/")[1];
-      const part = id && document.getElementById(`op-${id}`);
-      if (!part) return;
-      part.scrollIntoView();
-      part.focus({ preventScroll: true });
-    },
-  };
 }
 
 function contents(tagged) {

@@ -54,6 +54,7 @@ export class Service {
 
   constructor(host, { sign }) {
     const text = (value) => short(value, value < 10 ? 0.01 : 1);
+    this.host = host;
     this.sign = sign;
     this.charts = CHARTS.map(({ title, lines }) => ({ title, lines, drawn: new Chart({ label: title, height: 150, text, least: 1 }) }));
     this.facts = el("dl", { class: "facts" });
@@ -68,9 +69,14 @@ export class Service {
     const at = Math.floor(Date.now() / 1000 / STEP) * STEP;
     if (!document.hidden) {
       this.#rows = [...this.#rows.filter((row) => row.at > at - KEPT_SECONDS), { at, rates: await this.#ask() }];
-      this.#draw(at);
+      this.follow();
     }
     setTimeout(() => this.start(), STEP * 1000 - (Date.now() % (STEP * 1000)) + 20);
+  }
+
+  /** Draw what is known, if this part is shown. */
+  follow() {
+    if (!this.host.hidden && this.#rows.length > 0) this.#draw(this.#rows.at(-1).at);
   }
 
   /** Show the figures and the sign of the header. Returns the rates now; none without an answer. */

@@ -333,11 +333,12 @@ def _check_size(span: tuple[int, int], window: str, names: int, columns: int, of
     fits = window_that_fits(*span, names * columns)
     fewer = f"fewer {of}s or fewer operations" if columns > 1 else f"fewer {of}s"
     advice = f"use window={fits}" if fits else f"no window fits: ask for a shorter range or {fewer}"
+    each = f" for each of {names:,} {of}s" if names > 1 else ""
     times = f", times {columns} operations" if columns > 1 else ""
     raise ApiError(
         400,
         "RANGE_TOO_LARGE",
-        f"the range has {touched} windows of {window} per {of}{times}, and {names:,} {of}s; an answer may have"
-        f" {MAX_WINDOWS_PER_NAME} per {of} and {MAX_WINDOWS_PER_ANSWER} in all: {advice}",
+        f"the range has {touched:,} windows of {window}{each}{times}; an answer may have"
+        f" {MAX_WINDOWS_PER_NAME:,} per {of} and {MAX_WINDOWS_PER_ANSWER:,} in all: {advice}",
         details={"field": "window", "windows": touched * names * columns, "fits": fits},
     )

@@ -69,6 +69,14 @@ async def drawn(central: Central, target: str, **given: str) -> dict[str, list[A
         ("sumSeries(shop.orders.sum, shop.orders.eu)", {"sumSeries(shop.orders.sum,shop.orders.eu)": [3, 7, 60]}),
         ("alias(seriesByTag('name=shop.orders.sum', 'env=test'), 'test')", {"test": [1, None, None]}),
         ("aliasByTags(seriesByTag('name=shop.orders.sum', 'env=~.'), 'env')", {"prod": [2, None, 60]}),
+        (
+            "groupByTags(seriesByTag('name=shop.orders.sum'), 'sum', 'env')",
+            {"shop.orders.sum;env=prod": [2, None, 60], "shop.orders.sum;env=": None},
+        ),
+        (
+            "groupByTags(seriesByTag('name=shop.orders.eu.sum'), 'sum', 'env')",
+            {"shop.orders.eu.sum;env=": [None, 7, None]},
+        ),
         ("shop.orders.sum|scale(10)|alias('x')", {"x": [30, None, 600]}),
         ("alias(transformNull(shop.orders.sum), 'x')", {"x": [3, 0, 60]}),
         ("alias(timeShift(shop.orders.sum, '-1min'), 'x')", {"x": [None, 3, None]}),
@@ -90,7 +98,7 @@ async def drawn(central: Central, target: str, **given: str) -> dict[str, list[A
 )
 async def test_a_target_is_drawn(central: Central, target: str, lines: dict[str, list[Any]]) -> None:
     found = await drawn(central, target)
-    assert {name: found.get(name) for name in lines} == lines
+    assert {name: found.get(name) for name in lines} == lines  # None is a line that is not there
     posted = await central.ask("POST", "/graphite/render", data={"target": target, **WINDOW})
     assert {line["target"] for line in posted.json} == set(found)
 

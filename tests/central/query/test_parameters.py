@@ -275,7 +275,7 @@ def test_several_operations_count_in_the_size_of_an_answer(
         windows,
         fits,
     )
-    assert "5001 windows of 1m per name, times 2 operations" in caught.value.message
+    assert "5,001 windows of 1m for each of 5 names, times 2 operations" in caught.value.message
 
 
 def test_tags_are_chosen_grouped_and_ranked() -> None:

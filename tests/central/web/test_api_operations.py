@@ -118,7 +118,7 @@ async def test_a_window_with_a_summary_that_has_no_histogram_says_so(stored: Cen
         ({"fraction_below": ""}, "INVALID_VALUE", "fraction_below", "a plain number, such as 300"),
         ({"name": "api.requests", "fraction_below": "3"}, "VALIDATION_ERROR", "fraction_below", "is a counter"),
         ({"window": "1m", "operation": "sum,avg,max,rate,p0,p1", "end": at(24 * 7)}, "RANGE_TOO_LARGE", "window",
-         "10080 windows of 1m per name, times 6 operations"),
+         "10,080 windows of 1m, times 6 operations"),
     ],
 )  # fmt: skip
 async def test_a_bad_operation_is_refused_in_words(
