@@ -17,6 +17,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from tests.end_to_end.conftest import eventually
 from tests.ports import free_port
+from tests.servers import program
 
 STATSD: Final = Path(__file__).parent / "node" / "node_modules" / "statsd" / "stats.js"
 
@@ -59,7 +60,7 @@ def statsd(folder: Path) -> Iterator[OldDaemon]:
             **{"graphiteHost": "127.0.0.1", "graphitePort": carbon},
         }
         config.write_text(json.dumps(settings))
-        with running(["node", str(STATSD), str(config)], folder / "statsd.log", port, STATSD.parent):
+        with running([program("node"), str(STATSD), str(config)], folder / "statsd.log", port, STATSD.parent):
             yield OldDaemon(port, {"GRAPHITE_URL": f"http://127.0.0.1:{web}"})
 
 
@@ -118,7 +119,7 @@ def collectd(folder: Path, settings: str) -> Iterator[OldDaemon]:
         f'Hostname "web1"\nFQDNLookup false\nInterval 1\nBaseDir "{folder}"\nPIDFile "{folder}/pid"\n'
         + put(settings, Port=str(port), DataDir=f"{folder}/csv")
     )
-    with running(["/usr/sbin/collectd", "-f", "-C", str(config)], folder / "collectd.log", port):
+    with running([program("collectd"), "-f", "-C", str(config)], folder / "collectd.log", port):
         yield OldDaemon(port, {"COLLECTD_CSV": f"{folder}/csv/web1/statsd"})
 
 
@@ -159,6 +160,6 @@ def netdata(folder: Path, settings: str) -> Iterator[OldDaemon]:
         + put(settings, default_port=str(port))
         + f"    bind to = udp:127.0.0.1:{port}\n"
     )
-    command = ["/usr/sbin/netdata", "-D", "-c", str(config), "-P", f"{folder}/netdata.pid"]
+    command = [program("netdata"), "-D", "-c", str(config), "-P", f"{folder}/netdata.pid"]
     with running(command, folder / "netdata.log", port):
         yield OldDaemon(port, {"NETDATA_URL": f"http://127.0.0.1:{http}"})
