@@ -18,7 +18,6 @@ from redis.backoff import NoBackoff
 from central.redis_cluster import ClusterConnection, ClusterNodes, ClusterSSLConnection
 from central.redis_sentinel import FindingConnection, FindingSSLConnection, Sentinels
 from central.tls_client import ClientTls
-from runtime.addresses import join_address
 
 T = TypeVar("T")
 
@@ -83,12 +82,6 @@ class RedisAddress:
     sentinels: tuple[tuple[str, int], ...] = ()
     master: str = ""
     """The name of the primary at the sentinels."""
-
-    @property
-    def told(self) -> str:
-        """Where it is, in words."""
-        at = ", ".join(join_address(*each) for each in self.sentinels)
-        return f"{self.master} of the sentinels at {at}" if at else join_address(self.host, self.port)
 
 
 class RedisLink:
