@@ -49,7 +49,7 @@ from agent.spool.folder import AsideLimits, SpoolFolder
 from agent.spool.gauge_file import GaugeFile
 from agent.spool.spool import Spool, SpoolLimits
 from agent.telemetry.local_http import local_pages, serve
-from agent.telemetry.report import About, make_report
+from agent.telemetry.report import AgentIdentity, make_report
 from agent.telemetry.snapshot import RecentGrowth, Snapshot, TroubleStatus, counted_by, status
 from agent.telemetry.status_text import one_line
 from protocol.report import write_report
@@ -294,7 +294,7 @@ class Agent:
         except OSError as error:
             self._folder.failed(error)
         started = int(self._outside.wall())
-        about = About(made, secrets.token_hex(8), socket.gethostname(), version("glowing-fiesta"), started)
+        about = AgentIdentity(made, secrets.token_hex(8), socket.gethostname(), version("glowing-fiesta"), started)
         points = self.forwarder.answered.points
 
         def header() -> str:

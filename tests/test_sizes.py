@@ -1,4 +1,4 @@
-"""How large a file, a function and the name of a test may be, and why a small file is one of its own."""
+"""Bounds of files, functions and names of tests; why a small file stands alone; one class per name in a program."""
 
 import ast
 from pathlib import Path
@@ -81,3 +81,17 @@ def test_the_name_of_a_test_says_the_behaviour_in_few_words() -> None:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and len(node.name) > LONGEST_TEST_NAME
     ]
     assert long == [], "say the rest in a docstring"
+
+
+SAME_IN_BOTH_STORES = {"Source"}
+"""Classes of this name stand in central/store/duck and in central/store/mysql, and mean the same there."""
+
+
+@pytest.mark.parametrize("program", ["agent", "central"])
+def test_no_two_classes_of_a_program_have_one_name(program: str) -> None:
+    places: dict[str, list[str]] = {}
+    for path in sorted((ROOT / program).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places.setdefault(node.name, []).append(str(path.relative_to(ROOT)))
+    assert {name: files for name, files in places.items() if len(files) > 1 and name not in SAME_IN_BOTH_STORES} == {}

@@ -28,7 +28,7 @@ class Finding(NamedTuple):
     doubt: bool = False
 
 
-class Central(Protocol):
+class CentralProbe(Protocol):
     """What the checks need of agent.forward.send. Both methods raise UnreachableError."""
 
     async def health(self) -> Reply: ...
@@ -120,7 +120,9 @@ class Sends(NamedTuple):
     names: int | None = None
 
 
-async def check_central(url: str, central: Central, wall: Callable[[], float], sends: Sends) -> AsyncIterator[Finding]:
+async def check_central(
+    url: str, central: CentralProbe, wall: Callable[[], float], sends: Sends
+) -> AsyncIterator[Finding]:
     """Check whether central answers, whether the clocks agree, whether it takes the key, and for how many hosts.
 
     Ends when central cannot be reached or the answer is not central's.

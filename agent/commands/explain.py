@@ -38,7 +38,7 @@ _SECONDS_PER_READ: Final = 0.2
 
 
 @dataclass
-class Finding:
+class Effect:
     """What happens to some lines: how many values, and a few examples."""
 
     count: int = 0
@@ -58,7 +58,7 @@ class Explanation:
         self.lines = 0
         self.values = 0
         self.lost = 0
-        self.found: dict[Kind, defaultdict[str, Finding]] = {kind: defaultdict(Finding) for kind in HEADINGS}
+        self.found: dict[Kind, defaultdict[str, Effect]] = {kind: defaultdict(Effect) for kind in HEADINGS}
         self._prefix = prefix
         self._rules = rules
         self._deltas = gauges == "delta"

@@ -19,7 +19,7 @@ LARGEST_AGE_SECONDS: Final = 300.0
 """After that time a new connection is made, so the name is resolved and the authorities are read again."""
 
 
-class Reply(NamedTuple):
+class HttpReply(NamedTuple):
     """An answer. Names of headers are in lower case; when a name comes more than once, the last value is here."""
 
     status: int
@@ -47,7 +47,7 @@ class HttpConnection:
         self._opened = 0.0
         self._used = 0.0
 
-    async def request(self, method: str, path: str, headers: Mapping[str, str], body: bytes = b"") -> Reply:
+    async def request(self, method: str, path: str, headers: Mapping[str, str], body: bytes = b"") -> HttpReply:
         """Send and wait for the whole answer. There is no time limit here: the caller sets one.
 
         Raises OSError (also for TLS faults) when there is no connection or it ends too early. Raises ValueError when
@@ -65,7 +65,7 @@ class HttpConnection:
         self._used = self._now()
         if not answer.keeps_alive:
             await self.close()
-        return Reply(answer.status, answer.headers, bytes(answer.body))
+        return HttpReply(answer.status, answer.headers, bytes(answer.body))
 
     async def close(self) -> None:
         """Close at once. You may call it more than once."""

@@ -107,7 +107,7 @@ def refuse_new(sock: socket.socket) -> None:
         sock.connect((_LOOPBACK.get(host, host), port))
 
 
-class Taken(NamedTuple):
+class ReadResult(NamedTuple):
     """What one read took from a socket. ``failed`` when it ended with a fault and not because nothing was left.
 
     ``unfinished`` when it took so long that it ended although more may wait.
@@ -119,9 +119,9 @@ class Taken(NamedTuple):
     truncated: int = 0
     unfinished: bool = False
 
-    def plus(self, more: "Taken") -> "Taken":
+    def plus(self, more: "ReadResult") -> "ReadResult":
         """The sum of both."""
-        return Taken(
+        return ReadResult(
             self.packets + more.packets,
             self.bytes + more.bytes,
             self.failed or more.failed,
@@ -130,7 +130,7 @@ class Taken(NamedTuple):
         )
 
 
-Read = Callable[[socket.socket, int], Taken]
+Read = Callable[[socket.socket, int], ReadResult]
 """Reads at most so many datagrams from a non-blocking socket and hands them on in order.
 
 Raises nothing. It stops early only when nothing waits, the socket fails, or it says that it is unfinished.
@@ -140,7 +140,7 @@ Raises nothing. It stops early only when nothing waits, the socket fails, or it 
 def read_each(feed: Callable[[bytes], None]) -> Read:
     """A Read that hands each datagram to ``feed``."""
 
-    def read(sock: socket.socket, at_most: int) -> Taken:
+    def read(sock: socket.socket, at_most: int) -> ReadResult:
         recv = sock.recv
         done = size = 0
         try:
@@ -152,8 +152,8 @@ def read_each(feed: Callable[[bytes], None]) -> Read:
         except BlockingIOError:
             pass
         except OSError:
-            return Taken(done, size, failed=True)
-        return Taken(done, size)
+            return ReadResult(done, size, failed=True)
+        return ReadResult(done, size)
 
     return read
 
@@ -165,7 +165,7 @@ def read_batches(core: "Core", settle_when_due: Callable[[], None], learned: Cal
     """
     batch = MOST_AT_ONCE
 
-    def read(sock: socket.socket, at_most: int) -> Taken:
+    def read(sock: socket.socket, at_most: int) -> ReadResult:
         nonlocal batch
         fd, done, size, fault, begun = sock.fileno(), 0, 0, 0, learned()
         while done < at_most and not fault:
@@ -180,8 +180,8 @@ def read_batches(core: "Core", settle_when_due: Callable[[], None], learned: Cal
             elif new < NEW_PER_TURN // 8:
                 batch = min(2 * batch, MOST_AT_ONCE)
             if learned() - begun > NEW_PER_TURN // 2 and not fault:
-                return Taken(done, size, unfinished=True)
-        return Taken(done, size, failed=fault not in _NO_FAULT)
+                return ReadResult(done, size, unfinished=True)
+        return ReadResult(done, size, failed=fault not in _NO_FAULT)
 
     return read
 
@@ -300,7 +300,7 @@ class DatagramReceiver:
             buffer_limit=self._limits.rmem_max,
         )
 
-    def _read(self, at_most: int) -> Taken:
+    def _read(self, at_most: int) -> ReadResult:
         taken = self._read_socket(self._sock, at_most)
         self.packets += taken.packets
         self.bytes += taken.bytes

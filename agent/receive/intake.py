@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from agent.ledger import AGENT_FAULT, Ledger, lines_in
 from agent.receive.bad_lines import BadLines
-from agent.receive.datagrams import MAX_DATAGRAM, Read, Taken
+from agent.receive.datagrams import MAX_DATAGRAM, Read, ReadResult
 from agent.receive.socket_status import CREDENTIALS, sender_name, sender_of
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class Intake:
     def reading(self, core: "Core", kind: int) -> Read:
         """A Read through the core, which keeps the datagrams as records of this kind. It hands on each."""
 
-        def read(sock: socket.socket, at_most: int) -> Taken:
+        def read(sock: socket.socket, at_most: int) -> ReadResult:
             done = size = truncated = fault = 0
             while done < at_most and not fault:
                 packets, fault = core.receive(sock.fileno(), min(SOME, at_most - done), kind)
@@ -112,7 +112,7 @@ class Intake:
                         (self.cut if cut else self.lines)(packet, sender_of(address, credentials))
                     else:
                         self.feed(packet)
-            return Taken(done, size, bool(fault) and fault not in _NOTHING_MORE, truncated)
+            return ReadResult(done, size, bool(fault) and fault not in _NOTHING_MORE, truncated)
 
         return read
 
@@ -122,8 +122,8 @@ class Intake:
         A fault of ours ends one read alone, and counts as one lost line.
         """
 
-        def watched(sock: socket.socket, at_most: int) -> Taken:
-            taken = Taken(0, 0)
+        def watched(sock: socket.socket, at_most: int) -> ReadResult:
+            taken = ReadResult(0, 0)
             try:
                 while self._bad.armed and taken.packets < at_most:
                     one = (read_one or self._take_one)(sock, 1)
@@ -134,24 +134,24 @@ class Intake:
                     taken = taken.plus(read(sock, at_most - taken.packets))
             except Exception as error:  # the loop would never call the reader of this socket again
                 self.fault(error, b"")
-                return taken.plus(Taken(1, 0, failed=True))
+                return taken.plus(ReadResult(1, 0, failed=True))
             return taken
 
         return watched
 
-    def _take_one(self, sock: socket.socket, _at_most: int) -> Taken:
+    def _take_one(self, sock: socket.socket, _at_most: int) -> ReadResult:
         try:
             packet, control, flags, address = sock.recvmsg(MAX_DATAGRAM, _CONTROL)
         except BlockingIOError:
-            return Taken(0, 0)
+            return ReadResult(0, 0)
         except OSError:
-            return Taken(0, 0, failed=True)
+            return ReadResult(0, 0, failed=True)
         sender = sender_name(address, control[0][2] if control else b"")
         if flags & socket.MSG_TRUNC:
             self.cut(packet, sender)
         else:
             self.lines(packet, sender)
-        return Taken(1, len(packet), truncated=int(bool(flags & socket.MSG_TRUNC)))
+        return ReadResult(1, len(packet), truncated=int(bool(flags & socket.MSG_TRUNC)))
 
 
 def _both(hand_on: Callable[[bytes], None], feed: Callable[[bytes], None], packet: bytes) -> None:

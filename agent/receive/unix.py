@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from agent.receive.datagrams import MAX_DATAGRAM, Read, Taken
+from agent.receive.datagrams import MAX_DATAGRAM, Read, ReadResult
 
 BACKLOG: Final = 1_024
 """Connections that can wait to be accepted. The system's limit is often lower."""
@@ -107,7 +107,7 @@ def read_whole(feed: Callable[[bytes], None], cut: Cut) -> Read:
     buffer = bytearray(MAX_DATAGRAM)
     view = memoryview(buffer)
 
-    def read(sock: socket.socket, at_most: int) -> Taken:
+    def read(sock: socket.socket, at_most: int) -> ReadResult:
         receive = sock.recv_into
         done = size = truncated = 0
         try:
@@ -123,7 +123,7 @@ def read_whole(feed: Callable[[bytes], None], cut: Cut) -> Read:
         except BlockingIOError:
             pass
         except OSError:
-            return Taken(done, size, True, truncated)
-        return Taken(done, size, False, truncated)
+            return ReadResult(done, size, True, truncated)
+        return ReadResult(done, size, False, truncated)
 
     return read

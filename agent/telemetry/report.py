@@ -8,7 +8,7 @@ from agent.telemetry.snapshot import Snapshot
 from protocol.report import AgentReport
 
 
-class About(NamedTuple):
+class AgentIdentity(NamedTuple):
     """What stays the same for a run: the agent's id, 16 hex digits of this run, and its start in Unix seconds."""
 
     id: str
@@ -18,7 +18,7 @@ class About(NamedTuple):
     started: int
 
 
-def make_report(about: About, snapshot: Snapshot, points: Mapping[str, int], *, stopping: bool) -> AgentReport:
+def make_report(about: AgentIdentity, snapshot: Snapshot, points: Mapping[str, int], *, stopping: bool) -> AgentReport:
     """The report of this moment. For ``points`` see protocol.report."""
     losses = {
         "kernel_drops": sum(one.kernel_drops or 0 for one in snapshot.sockets),

@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from central.query.tags import UNTAGGED, Group, group_series, hold_without_tags
+from central.query.tags import UNTAGGED, TagGroup, group_series, hold_without_tags
 from central.store.base import IdGroup, Metric
 from central.store.buckets import Buckets, Column, roomy
 from central.store.series import Series, TagFilter
@@ -14,7 +14,7 @@ NO_KEY: Final = -1
 """The key of a name that does not exist. No group has it."""
 
 
-class Line(NamedTuple):
+class AnswerLine(NamedTuple):
     """A name, or a group of its series. ``key`` is what the store's answer has it under.
 
     ``values`` are those of the query's ``group_by``, None where the group's series have no such tag. ``rest``: it is
@@ -30,7 +30,7 @@ class Line(NamedTuple):
 class Choice(NamedTuple):
     """The lines of an answer in their order, what the store has to add up for them, and the keys of counters."""
 
-    lines: Sequence[Line]
+    lines: Sequence[AnswerLine]
     groups: Sequence[IdGroup]
     counters: Sequence[int]
 
@@ -42,12 +42,12 @@ class Choice(NamedTuple):
 
 def whole_names(names: Sequence[str], metrics: Mapping[str, Metric]) -> Choice:
     """A line for each name, over all its samples."""
-    lines = [Line(name, metrics[name].id if name in metrics else NO_KEY) for name in names]
+    lines = [AnswerLine(name, metrics[name].id if name in metrics else NO_KEY) for name in names]
     groups = [IdGroup(metric.id, metric.id, None) for metric in metrics.values()]
     return Choice(lines, groups, [metric.id for metric in metrics.values() if metric.kind == "counter"])
 
 
-def groups_of(series: Sequence[Series], filters: Sequence[TagFilter], keys: Sequence[str]) -> list[Group]:
+def groups_of(series: Sequence[Series], filters: Sequence[TagFilter], keys: Sequence[str]) -> list[TagGroup]:
     """The groups of the series that meet the filters. Samples without tags are one more series where they meet them.
 
     They are that also where a name has no series: it may have had some that were deleted, whose samples have tags.
@@ -55,15 +55,15 @@ def groups_of(series: Sequence[Series], filters: Sequence[TagFilter], keys: Sequ
     return group_series([*series, UNTAGGED] if hold_without_tags(filters) else series, keys)
 
 
-def of_groups(found: Sequence[tuple[str, Metric, Sequence[Group]]]) -> Choice:
+def of_groups(found: Sequence[tuple[str, Metric, Sequence[TagGroup]]]) -> Choice:
     """A line for each group of each name."""
-    lines: list[Line] = []
+    lines: list[AnswerLine] = []
     groups: list[IdGroup] = []
     counters: list[int] = []
     for name, metric, chosen in found:
         for group in chosen:
             key = len(lines)
-            lines.append(Line(name, key, group.values))
+            lines.append(AnswerLine(name, key, group.values))
             groups.append(IdGroup(key, metric.id, group.series_ids))
             if metric.kind == "counter":
                 counters.append(key)
@@ -77,7 +77,7 @@ def largest(choice: Choice, summaries: Buckets, top: int) -> Choice:
     """
     counters = set(choice.counters)
     sizes = {key: total if key in counters else weight for key, total, weight in _totals(summaries)}
-    lines: list[Line] = []
+    lines: list[AnswerLine] = []
     groups: list[IdGroup] = []
     for name in dict.fromkeys(line.name for line in choice.lines):
         own = [(line, group) for line, group in zip(choice.lines, choice.groups, strict=True) if line.name == name]
@@ -89,7 +89,7 @@ def largest(choice: Choice, summaries: Buckets, top: int) -> Choice:
         if rest := ranked[top:]:
             first = rest[0][1]
             ids = [one for _, group in rest for one in group.series_ids or ()]
-            lines.append(Line(name, first.key, (None,) * len(rest[0][0].values), rest=True))
+            lines.append(AnswerLine(name, first.key, (None,) * len(rest[0][0].values), rest=True))
             groups.append(IdGroup(first.key, first.metric_id, tuple(ids)))
     return Choice(lines, groups, [group.key for group in groups if group.key in counters])
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from central.query.formats import csv_field
-from central.query.groups import Line
+from central.query.groups import AnswerLine
 from central.query.parameters import Query
 from central.query.values import Values
 from central.query.windows import windows_between
@@ -62,7 +62,7 @@ _ENCODER: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 
 
 def render(
-    query: Query, lines: Sequence[Line], summaries: Buckets, columns: Sequence[Values], notes: Notes = _NO_NOTES
+    query: Query, lines: Sequence[AnswerLine], summaries: Buckets, columns: Sequence[Values], notes: Notes = _NO_NOTES
 ) -> bytes:
     """The answer, JSON (PRD 4.1.2), JSON lines or CSV, with the windows of each line.
 
@@ -124,24 +124,24 @@ def _csv_keys(query: Query) -> tuple[str, ...]:
     return ("name", *(query.group_by or ()), *(("rest",) if query.top is not None else ()))
 
 
-def _csv_line(query: Query, line: Line) -> bytes:
+def _csv_line(query: Query, line: AnswerLine) -> bytes:
     """What stands in these columns, with a comma behind each."""
     fields = map(csv_field, line.values)
     rest = ["true" if line.rest else ""] if query.top is not None else []
     return ",".join([line.name, *fields, *rest, ""]).encode()
 
 
-def _json_line(query: Query, line: Line) -> bytes:
+def _json_line(query: Query, line: AnswerLine) -> bytes:
     """The beginning of each of a line's windows in JSON lines."""
     return _dumped({"name": line.name, **(_group(query, line) if query.by_series else {})}) + b","
 
 
-def _group_head(query: Query, line: Line) -> bytes:
+def _group_head(query: Query, line: AnswerLine) -> bytes:
     """The JSON of a group up to its points."""
     return _dumped({"metric": line.name, **_group(query, line)}) + b',"points":['
 
 
-def _group(query: Query, line: Line) -> dict[str, Any]:
+def _group(query: Query, line: AnswerLine) -> dict[str, Any]:
     """What JSON says of a group."""
     if line.rest:
         return {"tags": {}, "rest": True}
@@ -158,7 +158,7 @@ _LABELS: Final = {"csv": _csv_line, "jsonl": _json_line}
 
 
 def _drawn(
-    query: Query, lines: Sequence[Line], summaries: Buckets, columns: Sequence[Values], not_whole: Column
+    query: Query, lines: Sequence[AnswerLine], summaries: Buckets, columns: Sequence[Values], not_whole: Column
 ) -> _Drawn:
     """Draw all windows with data, and those that ``fill`` adds."""
     found = _rows_of(summaries, [line.key for line in lines])

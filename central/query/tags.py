@@ -18,7 +18,7 @@ UNTAGGED: Final = Series(0, "")
 _NOT: Final = "!"
 
 
-class Group(NamedTuple):
+class TagGroup(NamedTuple):
     """Series that agree in the values of some keys; ``values`` has None where they have no such key."""
 
     values: tuple[str | None, ...]
@@ -58,7 +58,7 @@ def hold_without_tags(filters: Iterable[TagFilter]) -> bool:
     return all(condition.negated for condition in filters)
 
 
-def group_series(series: Iterable[Series], keys: Sequence[str]) -> list[Group]:
+def group_series(series: Iterable[Series], keys: Sequence[str]) -> list[TagGroup]:
     """The groups of these series by the values of the keys, in the order of the values, None first.
 
     Without keys all series are one group; without series there is none.
@@ -68,7 +68,7 @@ def group_series(series: Iterable[Series], keys: Sequence[str]) -> list[Group]:
         tags = parse_tags(one.tags or None)
         groups.setdefault(tuple([tags.get(key) for key in keys]), []).append(one.id)
     ordered = sorted(groups, key=lambda values: [(value is not None, value or "") for value in values])
-    return [Group(values, tuple(groups[values])) for values in ordered]
+    return [TagGroup(values, tuple(groups[values])) for values in ordered]
 
 
 def _filter(text: str) -> TagFilter:

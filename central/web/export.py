@@ -58,7 +58,7 @@ class ExportParts:
     clock: Callable[[], float]
 
 
-class Missing(NamedTuple):
+class UnknownNames(NamedTuple):
     """What an export asks for and does not exist: names, and whether its pattern means no name."""
 
     names: list[str]
@@ -105,7 +105,7 @@ class ExportEndpoint:
 
         return handle
 
-    async def _write(self, export: Export, key_id: int, target: Path) -> Missing:
+    async def _write(self, export: Export, key_id: int, target: Path) -> UnknownNames:
         """Make the file. Raises ApiError."""
         try:
             async with asyncio.timeout(self.bounds.seconds):
@@ -119,10 +119,10 @@ class ExportEndpoint:
         except OSError as error:
             raise unavailable(f"the export could not be written: {error}") from error
 
-    async def _metrics(self, export: Export, key_id: int) -> tuple[dict[str, Metric], Missing]:
+    async def _metrics(self, export: Export, key_id: int) -> tuple[dict[str, Metric], UnknownNames]:
         async with self.parts.queries.slot(key_id):
             metrics = await self.parts.names.find(export.names)
-            missing = Missing([name for name in export.names if name not in metrics])
+            missing = UnknownNames([name for name in export.names if name not in metrics])
             if export.globs is not None:
                 try:
                     found = await self.parts.finder.metrics(export.globs, MOST_MATCHED)

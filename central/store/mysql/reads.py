@@ -96,7 +96,7 @@ class _Reader:
     busy: int = 0
 
 
-class Source:
+class LatestPosition:
     """How far the server in use is. One question serves all who came before it was sent."""
 
     def __init__(self, ask: Callable[[], Awaitable[Position]]) -> None:
@@ -140,7 +140,7 @@ class ReadServers:
         self._most_lag = read_from.most_lag
         wait = self._most_lag + LATE_SECONDS
         self._all = [_reader(server, session, seconds + wait) for server in read_from.servers]
-        self._source = Source(lambda: lookups.ask(position_of))
+        self._source = LatestPosition(lambda: lookups.ask(position_of))
         self._last: Position | None = None
         self._watch: asyncio.Task[None] | None = None
         self.counts = ReplicationCounts(reads=dict.fromkeys((one.server.address for one in self._all), 0))

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 
 from agent.forward.http_answer import MAX_ANSWER_BYTES, MAX_HEAD_BYTES, MAX_HEADERS
-from agent.forward.http_connection import IDLE_SECONDS, LARGEST_AGE_SECONDS, HttpConnection, Reply
+from agent.forward.http_connection import IDLE_SECONDS, LARGEST_AGE_SECONDS, HttpConnection, HttpReply
 
 PLAIN = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
 
@@ -49,7 +49,7 @@ async def serving(*answers: bytes) -> AsyncIterator[Server]:
         yield one
 
 
-async def ask(connection: HttpConnection) -> Reply:
+async def ask(connection: HttpConnection) -> HttpReply:
     return await asyncio.wait_for(connection.request("GET", "/x", {}), 10)
 
 

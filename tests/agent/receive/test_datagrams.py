@@ -13,7 +13,7 @@ from agent.receive.datagrams import (
     NEW_PER_TURN,
     RECEIVE_BUFFER,
     DatagramReceiver,
-    Taken,
+    ReadResult,
     granted_buffer,
     open_udp,
     read_batches,
@@ -156,11 +156,11 @@ def test_batches_are_counted_as_single_datagrams_are(at_most: int) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
         for _ in range(200):
             sender.sendto(b"a:1|c\n?", sock.getsockname())
-    assert read(sock, at_most) == Taken(min(at_most, 200), 7 * min(at_most, 200))
+    assert read(sock, at_most) == ReadResult(min(at_most, 200), 7 * min(at_most, 200))
     read(sock, 200)
-    assert read(sock, 1) == Taken(0, 0)
+    assert read(sock, 1) == ReadResult(0, 0)
     sock.close()
-    assert read(sock, 1) == Taken(0, 0, failed=True)
+    assert read(sock, 1) == ReadResult(0, 0, failed=True)
     taken, left = core.take()
     ((name, lines, *_),) = taken
     assert (name, lines, left) == (b"a", 200, b"?\n" * 200)

@@ -3,12 +3,12 @@
 from dataclasses import replace
 
 from agent.clients import ClientsStatus
-from agent.telemetry.report import About, make_report
+from agent.telemetry.report import AgentIdentity, make_report
 from protocol.report import read_report, write_report
 from tests.agent.telemetry.test_snapshot import FINE, UDP
 
 QUIET = replace(FINE, sockets=[])
-ABOUT = About("a" * 32, "b" * 16, "web-1", "1.0", 5)
+ABOUT = AgentIdentity("a" * 32, "b" * 16, "web-1", "1.0", 5)
 CLIENTS = ClientsStatus("unix", ["py 1"], 9, 5, 3, 0, 0, arrived=4)
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from central.query.columns import columns_of
 from central.query.formats import FORMATS
-from central.query.groups import NO_KEY, Line
+from central.query.groups import NO_KEY, AnswerLine
 from central.query.operations import SUMMARIES
 from central.query.parameters import Query
 from central.query.render import Notes
@@ -43,7 +43,7 @@ def render(asked: Query, ids: Ids, summaries: Buckets, notes: Notes | None = Non
     """The answer from summaries alone; no name is a counter."""
     windows = windows_between(asked.start, asked.end, asked.seconds)
     made = columns_of(asked, Distribution(summaries, no_spread()), [], windows)
-    lines = [Line(name, ids.get(name, NO_KEY)) for name in asked.names]
+    lines = [AnswerLine(name, ids.get(name, NO_KEY)) for name in asked.names]
     return render_columns(asked, lines, summaries, made, notes or Notes())
 
 
@@ -249,7 +249,7 @@ def with_unknown(asked: Query, notes: Notes) -> str:
     values = Values(np.array([0, 25_000]), known=np.array([False, True]))
     counts = Values(np.array([20_000, 10_000]))
     made = [values, counts][: len(asked.columns)]
-    return render_columns(asked, [Line("a", 1)], columns(TWO), made, notes).decode()
+    return render_columns(asked, [AnswerLine("a", 1)], columns(TWO), made, notes).decode()
 
 
 @pytest.mark.parametrize(
@@ -289,7 +289,7 @@ def test_csv_of_a_value_that_is_not_available(operation: str, cut: list[int], li
 def test_a_share_has_up_to_six_digits_behind_its_point(millionths: int, text: str) -> None:
     asked = query(operation="fraction_below")
     shares = [Values(np.array([millionths]), decimals=6)]
-    drawn = render_columns(asked, [Line("a", 1)], columns(TWO[:1]), shares).decode()
+    drawn = render_columns(asked, [AnswerLine("a", 1)], columns(TWO[:1]), shares).decode()
     assert drawn.split('"value":')[1].split("}")[0] == text
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from central.query.tags import (
     UNTAGGED,
-    Group,
+    TagGroup,
     group_series,
     hold_without_tags,
     parse_filters,
@@ -97,22 +97,22 @@ SERIES = [Series(1, "code:200,env:prod"), Series(2, "env:prod"), Series(3, "code
 @pytest.mark.parametrize(
     ("keys", "groups"),
     [
-        (["env"], [Group((None,), (0,)), Group(("prod",), (1, 2)), Group(("test",), (3,))]),
-        (["code"], [Group((None,), (2, 0)), Group(("200",), (1,)), Group(("500",), (3,))]),
+        (["env"], [TagGroup((None,), (0,)), TagGroup(("prod",), (1, 2)), TagGroup(("test",), (3,))]),
+        (["code"], [TagGroup((None,), (2, 0)), TagGroup(("200",), (1,)), TagGroup(("500",), (3,))]),
         (
             ["env", "code"],
             [
-                Group((None, None), (0,)),
-                Group(("prod", None), (2,)),
-                Group(("prod", "200"), (1,)),
-                Group(("test", "500"), (3,)),
+                TagGroup((None, None), (0,)),
+                TagGroup(("prod", None), (2,)),
+                TagGroup(("prod", "200"), (1,)),
+                TagGroup(("test", "500"), (3,)),
             ],
         ),
-        ([], [Group((), (1, 2, 3, 0))]),
-        (["nothing"], [Group((None,), (1, 2, 3, 0))]),
+        ([], [TagGroup((), (1, 2, 3, 0))]),
+        (["nothing"], [TagGroup((None,), (1, 2, 3, 0))]),
     ],
 )
-def test_series_with_the_same_values_are_a_group(keys: list[str], groups: list[Group]) -> None:
+def test_series_with_the_same_values_are_a_group(keys: list[str], groups: list[TagGroup]) -> None:
     assert group_series(SERIES, keys) == groups
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from central.doctor.probe import examine
 from central.settings import load_settings
 from central.store.base import Metric, Page
-from central.store.mysql.reads import ReadFrom, ReadState, Source, chosen, unfit
+from central.store.mysql.reads import LatestPosition, ReadFrom, ReadState, chosen, unfit
 from central.store.mysql.replication import HIDDEN, Position, Replica, replica
 from central.store.mysql.servers import Servers
 from central.store.mysql.store import MySQLStore
@@ -113,7 +113,7 @@ async def test_a_position_is_asked_for_after_the_query_came_and_once_for_many() 
         sent.append(asyncio.get_running_loop().create_future())
         return await sent[-1]
 
-    source = Source(send)
+    source = LatestPosition(send)
     first = asyncio.create_task(source.now())
     await turns()
     assert len(sent) == 1
