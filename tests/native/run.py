@@ -16,6 +16,7 @@ TESTS: Final = (
     *("tests/agent/aggregate/test_core.py", "tests/agent/aggregate/test_core_agrees.py"),
     *("tests/agent/aggregate/test_core_gauges.py", "tests/agent/aggregate/test_core_serves.py"),
     *("tests/central/ingest/test_submission.py", "tests/protocol/test_histogram_cores.py"),
+    *("tests/central/ingest/test_lookup.py", "tests/central/store/mysql/test_packed.py"),
     *("tests/central/store/mysql/test_rows.py", "tests/native/check_allocations.py"),
 )
 """What pytest runs with them: the tests of the cores, and those that only such a process can run."""

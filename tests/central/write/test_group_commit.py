@@ -13,7 +13,7 @@ from central.ingest.submission import Submission
 from central.store.base import OutcomeUnknown, StoreError, StoreUnavailable
 from central.store.duck.store import DuckStore
 from central.write import group_commit
-from central.write.group_commit import MAX_REQUESTS, MAX_ROWS, GroupCommit
+from central.write.group_commit import MAX_REQUESTS, MAX_ROWS, GroupCommit, pause_seconds
 from protocol.item import Item
 from protocol.numbers import MAX_UNITS, UNIT
 from tests.central.store_help import CAPS, NOW, SERIES_CAPS, TODAY, Clock
@@ -51,6 +51,24 @@ async def test_what_comes_during_a_commit_is_committed_together(writing: Writing
     counts = writing.commits.counts
     assert (counts.groups, counts.requests, counts.points) == (2, 51, 51)
     assert {group.day for group in writing.store.groups} == {TODAY}
+
+
+@pytest.mark.parametrize(
+    ("rows", "took", "writers", "waiting", "pause"),
+    [
+        (64, 0.001, 1, 0, 0.004),
+        (64, 0.005, 2, 0, 0.0),
+        (499, 0.02, 2, 0, 0.0),
+        (500, 0.02, 2, 0, 0.005),
+        (10_000, 0.02, 2, 4_999, 0.005),
+        (10_000, 0.02, 2, 5_000, 0.0),
+        (10_000, 0.02, 1, 0, 0.0),
+    ],
+)
+def test_a_writer_waits_for_those_who_were_answered(
+    rows: int, took: float, writers: int, waiting: int, pause: float
+) -> None:
+    assert pause_seconds(rows, took, writers, waiting) == pytest.approx(pause)
 
 
 async def test_a_group_has_at_most_256_requests(writing: Writing) -> None:
