@@ -1,5 +1,6 @@
 """Decodes a request's body: from the bytes that were sent to JSON with exact numbers. No I/O."""
 
+import codecs
 import json
 import re
 import zlib
@@ -23,6 +24,9 @@ _NOT_A_NUMBER: Final = Decimal("NaN")
 _ZERO: Final = Decimal(0)
 _BLANKS_AS_QUOTES: Final = bytes.maketrans(b" \n\r\t", b'""""')
 """After this translation, a quote stands before the colon of every member of an object. Strings can have that too."""
+_HIGH: Final = rb"\\u[dD][89abAB][0-9a-fA-F]{2}"
+_LOW: Final = rb"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+_HALF_PAIR: Final = re.compile(rb"%b(?!%b)|(?<!%b)%b" % (_HIGH, _LOW, _HIGH, _LOW))
 _ENDLESS: Final = re.compile(rb"(?<=[\[:,\s])(-?[1-9]\d{999})\d+(?=[\s,\]}])")
 """An integer of more than 1,000 digits. A match inside a string does no harm: no valid text has so many digits."""
 
@@ -160,11 +164,26 @@ def decode_json(body: bytes) -> Any:
     except RecursionError:
         raise _too_deep() from None
     except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
-        reason = str(error)[:200] if body else "the body is empty"
-        raise ApiError(
-            400, "INVALID_JSON", f"the body must be JSON in UTF-8: {reason}", details={"field": "body"}
-        ) from None
+        message = f"the body must be JSON in UTF-8: {_why_not_json(body, error)}"
+        raise ApiError(400, "INVALID_JSON", message, details={"field": "body"}) from None
     return decoded
+
+
+def _why_not_json(body: bytes, error: ValueError) -> str:
+    """What is wrong with a body. The decoder's own words do not say it for an encoding."""
+    if not body:
+        return "the body is empty"
+    if body.startswith(codecs.BOM_UTF8):
+        return "it begins with a byte order mark; leave that out"
+    if b"\0" in body[:2] or body.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "it looks like UTF-16"
+    try:
+        body.decode()
+    except UnicodeDecodeError as wrong:
+        return f"byte {wrong.start} (0x{body[wrong.start]:02x}) is not UTF-8"
+    if _HALF_PAIR.search(body):
+        return r"a \u escape is half of a surrogate pair; write both halves, or the character itself"
+    return str(error)[:200]
 
 
 def decode_short(body: bytes) -> Any:

@@ -120,8 +120,10 @@ def _labels(query: Query) -> Sequence[str]:
 
 
 def _csv_keys(query: Query) -> tuple[str, ...]:
-    """The columns of CSV that say what a line is."""
-    return ("name", *(query.group_by or ()), *(("rest",) if query.top is not None else ()))
+    """The columns of CSV that say what a line is. A key of a tag that is called like another column gets a prefix."""
+    others = {"name", "rest", "timestamp", *_labels(query), "partial", "unavailable"}
+    keys = (f"tag:{key}" if key in others else key for key in query.group_by or ())
+    return ("name", *keys, *(("rest",) if query.top is not None else ()))
 
 
 def _csv_line(query: Query, line: AnswerLine) -> bytes:

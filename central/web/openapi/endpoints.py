@@ -252,6 +252,7 @@ def _service() -> list[Endpoint]:
     def text(media: str) -> Json:
         return {"200": {"description": "The text.", "content": {media: {}}}}
 
+    own = {"403": ref("responses", components.ERRORS[403])}  # for requests under a Host that is not this one
     return [
         page(
             "/health",
@@ -265,8 +266,8 @@ def _service() -> list[Endpoint]:
                 }
             },
         ),
-        page("/ready", "ready", "Is it ready?", "Asks each dependency.", answers),
-        page("/metrics", "metrics", "Metrics of the service", "In Prometheus' text format.", text("text/plain")),
-        page("/openapi.json", "openapi", "This description", "OpenAPI 3.1.", text("application/json")),
-        page("/docs", "docs", "This reference", "The web page, opened at the reference.", text("text/html")),
+        page("/ready", "ready", "Is it ready?", "Asks each dependency.", answers | own),
+        page("/metrics", "metrics", "Metrics of the service", "In Prometheus' text format.", text("text/plain") | own),
+        page("/openapi.json", "openapi", "This description", "OpenAPI 3.1.", text("application/json") | own),
+        page("/docs", "docs", "This reference", "The web page, opened at the reference.", text("text/html") | own),
     ]

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 import zlib
 from collections.abc import Callable
 from decimal import Decimal
@@ -239,6 +240,22 @@ def test_every_repeated_field_is_found_wherever_it_is(data: st.DataObject) -> No
     assert code(lambda: decode_json(text.encode())) == ("VALIDATION_ERROR" if repeated else "ok")
 
 
-def test_an_empty_body_is_called_empty() -> None:
-    with pytest.raises(ApiError, match="the body is empty"):
-        decode_json(b"")
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (b"", "the body is empty"),
+        (b'{"name": "a"', "Input data was truncated"),
+        (
+            b'{"name": "\\ud83d"}',
+            r"a \u escape is half of a surrogate pair; write both halves, or the character itself",
+        ),
+        (b'{"name": "\\ud83d\\ude00\\uDC00 abc"}', r"a \u escape is half of a surrogate pair"),
+        ('{"name": "größe"}'.encode("latin-1"), "byte 12 (0xf6) is not UTF-8"),
+        (b"\xef\xbb\xbf{}", "it begins with a byte order mark; leave that out"),
+        ('{"name": "a"}'.encode("utf-16"), "it looks like UTF-16"),
+        ('{"name": "a"}'.encode("utf-16-be"), "it looks like UTF-16"),
+    ],
+)
+def test_an_error_about_a_body_says_what_is_wrong(body: bytes, says: str) -> None:
+    with pytest.raises(ApiError, match=re.escape(says)):
+        decode_json(body)

@@ -194,6 +194,16 @@ def test_csv_of_an_empty_window(fill: str, empty: bytes) -> None:
     ]
 
 
+def test_no_column_of_csv_has_the_name_of_another() -> None:
+    groups = ("name", "env", "value", "timestamp", "sum", "rest", "partial")
+    assert draw(query(format="csv", group_by=groups, top=3), []) == (
+        b"name,tag:name,env,tag:value,tag:timestamp,sum,tag:rest,tag:partial,rest,timestamp,value\r\n"
+    )
+    assert draw(query(format="csv", group_by=("value", "sum"), operation="sum,max"), []) == (
+        b"name,value,tag:sum,timestamp,sum,max\r\n"
+    )
+
+
 def test_csv_of_no_data_is_the_header_alone() -> None:
     assert draw(query("a,b", format="csv"), []) == b"name,timestamp,value\r\n"
 

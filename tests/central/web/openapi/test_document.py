@@ -120,6 +120,7 @@ def test_every_example_meets_its_schema(path: str, method: str, operation: dict[
 def test_every_endpoint_with_a_key_tells_of_its_errors(path: str, method: str, operation: dict[str, Any]) -> None:
     if not path.startswith(("/api/", "/graphite/")):
         assert operation["security"] == []
+        assert ("403" in operation["responses"]) == (path != "/health")  # a Host that is not this one
         return
     as_password: list[dict[str, list[str]]] = [{"KeyAsPassword": []}] if path.startswith("/graphite/") else []
     assert operation["security"] == [{"ApiKey": []}, *as_password]
