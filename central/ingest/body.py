@@ -169,7 +169,7 @@ def decode_json(body: bytes) -> Any:
     return decoded
 
 
-def _why_not_json(body: bytes, error: ValueError) -> str:
+def _why_not_json(body: bytes, error: Exception) -> str:
     """What is wrong with a body. The decoder's own words do not say it for an encoding."""
     if not body:
         return "the body is empty"
