@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence, Set
 from decimal import Decimal
+from itertools import islice
 from typing import Final
 
 from agent.aggregate.window import WindowItem
@@ -27,6 +28,8 @@ class Gauges:
         self._deltas = deltas
         self._last: dict[str, Decimal] = {}  # longest untouched first
         self._touched: dict[str, int] = {}  # name -> samples of this window
+        self._oldest: Iterator[str] | None = None
+        """Gauges that may be forgotten, the next one first. None where it must be made anew."""
 
     def __len__(self) -> int:
         """How many gauges were touched in this window."""
@@ -61,10 +64,22 @@ class Gauges:
         if name not in self._touched:
             self._last.pop(name, None)
             if len(self._last) >= self._capacity:
-                del self._last[next(iter(self._last))]
-                self.forgotten += 1
+                self._forget_one()
         self._last[name] = value
         self._touched[name] = self._touched.get(name, 0) + samples
+
+    def _forget_one(self) -> None:
+        """Forget the gauge that is untouched for longest.
+
+        A dict finds its first entry slowly when many before it were deleted. So they are listed once per window.
+        """
+        if self._oldest is None:
+            self._oldest = iter(list(self._last))
+        for name in self._oldest:
+            if name not in self._touched and name in self._last:
+                del self._last[name]
+                self.forgotten += 1
+                return
 
     def repeat(self, name: str, samples: int) -> None:
         """Count samples of a gauge of this window, of which the value is not the last one."""
@@ -89,7 +104,7 @@ class Gauges:
 
         The next window starts with no gauge touched. The last values stay.
         """
-        touched, self._touched = self._touched, {}
+        touched, self._touched, self._oldest = self._touched, {}, None
         return (
             WindowItem(Item(name, "value", to_units(values[name]), start), samples, "gauge")
             for name, samples in touched.items()
@@ -110,7 +125,7 @@ class Gauges:
                 bad += 1
                 continue
             restored[name] = value.number
-        self._last = restored | self._last
-        while len(self._last) > self._capacity:
-            del self._last[next(iter(self._last))]
+        self._last, self._oldest = restored | self._last, None
+        for name in list(islice(self._last, max(0, len(self._last) - self._capacity))):
+            del self._last[name]
         return bad

@@ -31,6 +31,8 @@ PIECE_BYTES: Final = 64
 """Memory that a remembered piece takes beside its text."""
 NAMES_PER_STEP: Final = 500
 """Names that are grouped before the caller may do other work: some 3 ms where all are new."""
+LINES_PER_STEP: Final = 5_000
+"""Lines that are sorted by name before the caller may do other work: some 3 ms."""
 _SAMPLE: Final = 64
 """Lines of a name that are compared to see whether a few lines repeat."""
 
@@ -95,9 +97,12 @@ class LineGrouper:
         Other types keep no order.
         """
         by_name: defaultdict[bytes, list[bytes]] = defaultdict(list)
-        for line in filter(None, lines):
-            raw, _, rest = line.partition(b":")
-            by_name[raw].append(rest)
+        for first in range(0, len(lines), LINES_PER_STEP):
+            if first:
+                yield None
+            for line in filter(None, lines[first : first + LINES_PER_STEP]):
+                raw, _, rest = line.partition(b":")
+                by_name[raw].append(rest)
         gauges: defaultdict[str, list[tuple[bytes, LineGroup]]] = defaultdict(list)
         for number, (raw, rests) in enumerate(by_name.items(), 1):
             if number % NAMES_PER_STEP == 0:

@@ -12,7 +12,7 @@ from agent.aggregate.values import Summary
 from agent.aggregate.window import Window, WindowItem
 from agent.ledger import Ledger
 from protocol.statsd import MetricType, Tail, Value
-from protocol.statsd_tags import split_key
+from protocol.statsd_tags import MARK, split_key
 
 NameTable: TypeAlias = "SumsByRate | Gauges | Sets"
 
@@ -91,7 +91,7 @@ class OpenWindow:
         them to ``in_spool`` or count them as dropped.
         """
         if not self._overflowed:
-            self._known = {table: set(filter(counts_as_name, table.names())) for table in self._tables}
+            self._known = {table: _names(table.names()) for table in self._tables}
         self._overflowed, self._newcomers = False, None
         if self.gauges.forgotten:
             self._ledger.notes["gauges_forgotten"] += self.gauges.forgotten
@@ -162,3 +162,8 @@ class OpenWindow:
         self._ledger.in_window += samples - refused
         if refused:
             self._ledger.drop(reason, refused)
+
+
+def _names(keys: Iterable[str]) -> Set[str]:
+    """Those that count as names. Most keys have no tags, and are found quickly."""
+    return {key for key in keys if MARK not in key or counts_as_name(key)}

@@ -177,7 +177,7 @@ async def test_a_window_with_many_names_is_closed_in_small_steps(tmp_path: Path,
 async def test_many_gauges_are_counted_in_small_steps_of_the_loop(tmp_path: Path, core: MaybeCore) -> None:
     async with running(tmp_path, "http://127.0.0.1:1", core=core) as agent:
         ledger, gauges, steps = agent.agent.ledger, SETTLE_BYTES // 40, [0]
-        lines = [f"gauge.{'x' * 30}.{number}:1|g" for number in range(gauges)]
+        lines = [f"gauge.{'x' * 30}.{number}:+1|g" for number in range(gauges)]
         for at in range(0, gauges, 500):
             agent.agent.aggregator.feed("\n".join(lines[at : at + 500]).encode())
 

@@ -24,7 +24,7 @@ from agent.ledger import MAX_REASONS, OTHER_REASON, Ledger
 from agent.receive.sockets import MAX_CONNECTIONS, RESERVED, room_for_connections
 from protocol.histogram import merge
 from protocol.numbers import UNIT
-from protocol.statsd import KEEP, RATE_DIGITS, parse_tail
+from protocol.statsd import KEEP, RATE_DIGITS, Value, parse_tail
 from tests.agent.cores import each_core
 
 
@@ -181,3 +181,23 @@ def test_only_the_latest_gauges_are_restored_when_room_is_short() -> None:
     gauges = Gauges(2)
     gauges.restore({"a": "1", "b": "2", "c": "3"})
     assert list(gauges.values()) == ["b", "c"]
+
+
+@given(st.lists(st.tuples(st.sampled_from("abcdefgh"), st.booleans()), max_size=60))
+def test_the_gauge_untouched_for_longest_is_forgotten(touches: list[tuple[str, bool]]) -> None:
+    """The boolean ends the window. At most three are touched in one, and four are kept."""
+    gauges, last, touched = Gauges(4), dict[str, Decimal](), set[str]()
+    for number, (name, ends) in enumerate(touches):
+        if ends:
+            list(gauges.close(0, gauges.values()))
+            touched.clear()
+        if name not in touched:
+            if len(touched) == 3:
+                continue
+            last.pop(name, None)
+            touched.add(name)
+            if len(last) == 4:
+                del last[next(one for one in last if one not in touched)]
+        last[name] = Decimal(number)
+        assert gauges.apply(name, [Value(Decimal(number), False)]) == 0
+        assert list(gauges.values().items()) == list(last.items())
