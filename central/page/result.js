@@ -92,9 +92,9 @@ export class Result {
   }
 
   /** The notes are redrawn only when their text changes, so that they keep the focus. */
-  #tell(notes) {
-    const { partial, empty, long, tags, unknown, unavailable } = notes;
-    const text = JSON.stringify(notes);
+  #tell(known) {
+    const { partial, empty, long, tags, unknown, unavailable } = known;
+    const text = JSON.stringify(known);
     if (text === this.#shown) return;
     this.#shown = text;
     const button = (label, to) => el("button", { type: "button", class: "quiet", onclick: () => { this.title.focus(); this.change(typeof to === "function" ? to() : to); } }, label);

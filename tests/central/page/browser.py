@@ -127,8 +127,13 @@ async def window(
     for path, answer in (blocked or {}).items():
         await page.route(f"{site.central.url}{path}", answer)
     await page.goto(site.central.url + address)
-    yield page
-    await context.close()
+    try:
+        yield page
+    except Exception as error:
+        error.add_note(f"the window: {watched.faults}, answers without success: {watched.refusals}")
+        raise
+    finally:
+        await context.close()
     if strict:
         assert watched.faults == []
         assert set(watched.refusals) == (refused or set())
