@@ -86,7 +86,7 @@ _LAST_TIME: Final = 10**11
 """A later time is as far in the future as this one."""
 
 
-_ORIGIN: Final = (b"c:", b"e:", b"card:")
+ORIGIN: Final = (b"c:", b"e:", b"card:")
 """Container, external data and cardinality: only DogStatsD's clients write these fields."""
 
 
@@ -296,7 +296,7 @@ def parse_tail(text: bytes, rules: TagRules = KEEP) -> Tail:
         elif (time := _UNIX_TIME.fullmatch(field)) is not None:
             timestamp = min(int(time[1].lstrip(b"0")[:_TIME_DIGITS] or b"0"), _LAST_TIME)
             absolute = True
-        elif field.startswith(_ORIGIN):
+        elif field.startswith(ORIGIN):
             absolute = True
         else:
             notes.append("unknown_field")

@@ -13,7 +13,7 @@ from typing import Final, Literal
 from agent.commands.send_lines import ADVICE
 from agent.receive.bad_lines import shown
 from agent.receive.gauge_signs import GaugeSign
-from protocol.statsd import KEEP, TYPES, MetricType, Sample, parse_line, pieces_of
+from protocol.statsd import KEEP, ORIGIN, TYPES, MetricType, Sample, parse_line, pieces_of
 from protocol.statsd_tags import TagMode, TagRules, tags_in_name
 from protocol.statsd_types import name_of_clash
 
@@ -26,6 +26,7 @@ HEADINGS: Final[dict[Kind, str]] = {
     "refused": "Refused: dropped, and counted by reason",
     "differs": "Different from statsd 0.9.0",
 }
+_ORIGIN_HERE: Final = "origins (|c, |e, |card): ignored here; statsd refuses the line"
 _TAGS_HERE: Final[dict[TagMode, str]] = {
     "keep": "kept beside the name",
     "drop": "dropped",
@@ -79,7 +80,9 @@ class Explanation:
         if samples or "unknown_type" in lost:
             self._add_types(line, {tail.partition(b"|")[0] for _, tail in pieces})
         text = raw.decode("utf-8", "backslashreplace")
-        tags = b"".join(part for _, tail in pieces for part in tail.split(b"|") if part.startswith(b"#"))
+        fields = [field for _, tail in pieces for field in tail.split(b"|")[1:]]
+        tags = b"".join(field for field in fields if field.startswith(b"#"))
+        origin = any(field.startswith(ORIGIN) for field in fields)
         for sample in samples:
             count = len(sample.values) or 1
             self.values += count
@@ -93,6 +96,8 @@ class Explanation:
                 sent[name] = sent.get(name, 0) + count
             for sentence in self._differs(text, tags, sample, several=rest.partition(b"|")[0].count(b":") > 0):
                 self.found["differs"][sentence].add(shown(line), count)
+            if origin:
+                self.found["differs"][_ORIGIN_HERE].add(shown(line), count)
 
     def _name_as_sent(self, text: str, tags: bytes) -> str:
         """The name as sent, by which ``close`` sees that several become one. With the tags, if the agent drops them."""

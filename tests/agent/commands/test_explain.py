@@ -43,6 +43,7 @@ def found(*lines: str, tags: TagMode = "keep") -> dict[Kind, dict[str, int]]:
         (["a:1|h", "a:1|d"], {"differs": {"histograms (h, d)": 2}}),
         (["a:-7|g"], {"differs": {"signed gauges": 1}}),
         (["a:1|c|T12"], {"differs": {"times (|T)": 1}}),
+        (["a:1:2|g|c:ab", "b:1|c|e:x|card:low"], {"differs": {"origins (|c, |e, |card)": 3, "packed values (1": 2}}),
         (["_e{1,1}:a|b"], {"refused": {"event": 1}}),
     ],
 )
