@@ -199,9 +199,8 @@ def test_no_column_of_csv_has_the_name_of_another() -> None:
     assert draw(query(format="csv", group_by=groups, top=3), []) == (
         b"name,tag:name,env,tag:value,tag:timestamp,sum,tag:rest,tag:partial,rest,timestamp,value\r\n"
     )
-    assert draw(query(format="csv", group_by=("value", "sum"), operation="sum,max"), []) == (
-        b"name,value,tag:sum,timestamp,sum,max\r\n"
-    )
+    head = draw(query(format="csv", group_by=("value", "sum"), operation="sum,max"), [])
+    assert head == b"name,value,tag:sum,timestamp,sum,max\r\n"
 
 
 def test_csv_of_no_data_is_the_header_alone() -> None:
