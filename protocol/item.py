@@ -26,6 +26,7 @@ Kind = Literal["counter", "value"]
 ITEM_CODES: Final = (
     *("VALIDATION_ERROR", "INVALID_NAME", "INVALID_VALUE", "INVALID_TIMESTAMP", "INVALID_HISTOGRAM"),
     *("INVALID_TAGS", "TIMESTAMP_TOO_OLD", "TIMESTAMP_IN_FUTURE", "METRIC_TYPE_CONFLICT", "TOO_MANY_METRICS"),
+    "NAME_NOT_ALLOWED",
 )
 """Every error code that central may give for one item."""
 SINGLE_FIELDS: Final = frozenset({"name", "value", "recorded_at", "tags"})

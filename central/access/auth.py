@@ -27,6 +27,7 @@ from typing import Final, NamedTuple, TypeVar
 import bcrypt
 
 from central.access.look_up import KeyLookUps
+from central.access.prefixes import Prefixes
 from central.errors import ApiError, unauthorized, unavailable
 from central.fair_slots import FairSlots, SlotBounds
 from central.store.base import KeyRow, KeyStore, NewKey, StoreError
@@ -50,12 +51,16 @@ _ALPHABET: Final = string.ascii_lowercase + string.digits
 
 
 class Key(NamedTuple):
-    """Who sent a request: the key's row, its limit per minute and its scopes. The gate checks ``expires_at``."""
+    """Who sent a request: the key's row, its limit per minute and its scopes. The gate checks ``expires_at``.
+
+    ``prefixes``: see central.access.prefixes.
+    """
 
     id: int
     rate_limit: int
     scopes: frozenset[str]
     expires_at: int | None = None
+    prefixes: Prefixes = ()
 
 
 class FreshKey(NamedTuple):
@@ -154,13 +159,10 @@ class Auth:
         self.counts.misses += 1
         return await self._once(digest, header, peer)
 
-    async def create(
-        self, name: str, scopes: frozenset[str], rate_limit: int, now: int, *, expires_at: int | None = None
-    ) -> tuple[KeyRow, str]:
-        """Make and store a key. Returns its row and its text."""
+    async def create(self, wanted: NewKey, now: int) -> tuple[KeyRow, str]:
+        """Make a key and store it, with an id and a hash of its own. Returns its row and its text."""
         fresh = new_key()
-        new = NewKey(fresh.public_id, name, "", scopes, rate_limit, expires_at)
-        return await self._store(fresh, new, now), fresh.text
+        return await self._store(fresh, wanted._replace(public_id=fresh.public_id), now), fresh.text
 
     async def store_key(self, fresh: FreshKey, name: str, scopes: frozenset[str], rate_limit: int, now: int) -> KeyRow:
         """Store a key whose text exists already."""
@@ -232,10 +234,9 @@ class Auth:
 
     def _keep(self, digest: bytes, row: KeyRow, forgotten: int) -> Key:
         """Cache a verified key, unless any key was forgotten since its row was read: it may be this one."""
-        if forgotten != self._forgotten:
-            return Key(row.id, row.rate_limit, row.scopes, row.expires_at)
-        key = Key(row.id, row.rate_limit, row.scopes, row.expires_at)
-        _remember(self._cache, digest, _Verified(key, row.public_id, row.hash, self._clock()))
+        key = Key(row.id, row.rate_limit, row.scopes, row.expires_at, row.prefixes)
+        if forgotten == self._forgotten:
+            _remember(self._cache, digest, _Verified(key, row.public_id, row.hash, self._clock()))
         return key
 
     async def _compare(self, digest: bytes, fresh: FreshKey, row: KeyRow, peer: str | None) -> None:

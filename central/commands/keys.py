@@ -13,7 +13,12 @@ from runtime.redact import one_line
 
 SCOPES: Final = ("ingest", "query", "admin")
 _PATH: Final = "/api/admin/keys"
+COLUMNS: Final = (
+    *("id", "name", "prefix", "scopes", "rate_limit"),
+    *("created_at", "revoked_at", "expires_at", "last_used_at", "names"),
+)
 _EXPIRES: Final = "When the key expires: an ISO 8601 time, or a time from now such as 12h, 90d, 52w"
+_NAMES: Final = "Prefixes of names with commas between, such as shop.,web.: the key may use only such names"
 _YES: Final = "Do not ask, even if no admin key would be left."
 
 
@@ -38,17 +43,21 @@ def keys() -> None:
     type=click.Choice(SCOPES),
     help="What the key may do; can be given several times [default: ingest and query].",
 )
+@click.option("--names", help=f"{_NAMES} [default: all].")
 @click.option("--expires", help=f"{_EXPIRES} [default: never].")
 @anywhere
-def create_key(name: str, rate_limit: int | None, scopes: tuple[str, ...], expires: str | None) -> None:
+def create_key(
+    name: str, rate_limit: int | None, scopes: tuple[str, ...], names: str | None, expires: str | None
+) -> None:
     """Make a key called NAME and print it on stdout. It is shown only now.
 
     \b
     Examples:
       fiesta-central keys create checkout > checkout.key
       fiesta-central keys create dashboards --scope query --rate-limit 120 --expires 90d
+      fiesta-central keys create shop --names shop.,web.
     """
-    body = {"name": name, **_body_of(rate_limit, scopes, expires)}
+    body = {"name": name, **_body_of(rate_limit, scopes, names, expires)}
     _print_key(ask(lambda client: client.post(_PATH, body))["data"])
 
 
@@ -60,12 +69,14 @@ def list_keys() -> None:
 
     from central.commands.show import show_table
 
-    header = ["id", "name", "prefix", "scopes", "rate_limit", "created_at", "revoked_at", "expires_at", "last_used_at"]
     rows = [
-        [",".join(key[column]) if column == "scopes" else str(key.get(column) or "-") for column in header]
+        [
+            ",".join(key[column]) if isinstance(key.get(column), list) else str(key.get(column) or "-")
+            for column in COLUMNS
+        ]
         for key in ask(lambda client: client.get(_PATH))["data"]
     ]
-    show_table(header, rows, Console())
+    show_table(list(COLUMNS), rows, Console())
 
 
 @keys.command("change")
@@ -74,10 +85,18 @@ def list_keys() -> None:
 @click.option(
     "--scope", "scopes", multiple=True, type=click.Choice(SCOPES), help="What the key may do; replaces all its scopes."
 )
+@click.option("--names", help=f"{_NAMES}; or '*' for all names.")
 @click.option("--expires", help=f"{_EXPIRES}; or never.")
 @click.option("--yes", is_flag=True, help=_YES)
 @anywhere
-def change_key(key_id: int, rate_limit: int | None, scopes: tuple[str, ...], expires: str | None, yes: bool) -> None:
+def change_key(  # noqa: PLR0913, PLR0917 - the options of the command
+    key_id: int,
+    rate_limit: int | None,
+    scopes: tuple[str, ...],
+    names: str | None,
+    expires: str | None,
+    yes: bool,
+) -> None:
     """Change the key with this ID. Options that you do not give stay as they are. Takes effect within 30 seconds.
 
     \b
@@ -85,9 +104,9 @@ def change_key(key_id: int, rate_limit: int | None, scopes: tuple[str, ...], exp
       fiesta-central keys change 7 --rate-limit 5000
       fiesta-central keys change 7 --scope query --expires 90d
     """
-    body = _body_of(rate_limit, scopes, expires)
+    body = _body_of(rate_limit, scopes, names, expires)
     if not body:
-        raise click.UsageError("name what to change: --rate-limit, --scope or --expires")
+        raise click.UsageError("name what to change: --rate-limit, --scope, --names or --expires")
     _unless_last(key_id, yes, lambda client, query: client.patch(f"{_PATH}/{key_id}{query}", body))
     click.echo(f"key {key_id} changed; it takes effect within 30 s", err=True)
 
@@ -135,13 +154,15 @@ def _unless_last(key_id: int, yes: bool, change: Callable[[Any, str], Any]) -> N
     ask(lambda client: change(client, "?force=true"))
 
 
-def _body_of(rate_limit: int | None, scopes: tuple[str, ...], expires: str | None) -> dict[str, Any]:
+def _body_of(rate_limit: int | None, scopes: tuple[str, ...], names: str | None, expires: str | None) -> dict[str, Any]:
     """The request's body: the fields whose options were given."""
     body: dict[str, Any] = {}
     if rate_limit is not None:
         body["rate_limit"] = rate_limit
     if scopes:
         body["scopes"] = list(scopes)
+    if names is not None:
+        body["names"] = None if names == "*" else names.split(",")
     if expires is not None:
         try:
             body["expires_at"] = None if expires == "never" else resolve_expiry(expires, time.time())
@@ -152,9 +173,10 @@ def _body_of(rate_limit: int | None, scopes: tuple[str, ...], expires: str | Non
 
 def _print_key(key: dict[str, Any]) -> None:
     ends = f"; it ends at {key['expires_at']}" if key.get("expires_at") else ""
+    names = f"; names that begin with {' or '.join(key['names'])}" if key.get("names") else ""
     click.echo(key["key"])
     click.echo(
         f"key {key['id']} ({one_line(key['name'])}): {', '.join(key['scopes'])}; {key['rate_limit']} "
-        f"requests per minute{ends}. It is shown only now.",
+        f"requests per minute{names}{ends}. It is shown only now.",
         err=True,
     )

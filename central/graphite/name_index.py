@@ -25,15 +25,18 @@ class NameIndex:
         self._one_at_a_time = asyncio.Lock()
         self._waiting: asyncio.Task[None] | None = None
 
-    async def search(self, globs: Sequence[Glob], limit: int) -> list[list[Place]]:
+    async def search(self, globs: Sequence[Glob], limit: int, prefixes: Sequence[str] = ()) -> list[list[Place]]:
         """See NameTree.search. It knows every name that was created before. Raises StoreError too."""
-        return (await self.search_all([globs], limit))[0]
+        return (await self.search_all([globs], limit, prefixes))[0]
 
-    async def search_all(self, groups: Sequence[Sequence[Glob]], limit: int) -> list[list[list[Place]]]:
+    async def search_all(
+        self, groups: Sequence[Sequence[Glob]], limit: int, prefixes: Sequence[str] = ()
+    ) -> list[list[list[Place]]]:
         """A search for each group of patterns. Without any pattern it does not read the names."""
         if any(groups):
             await self._refresh()
-        return [await asyncio.to_thread(self._tree.search, globs, limit) if globs else [] for globs in groups]
+        search = self._tree.search
+        return [await asyncio.to_thread(search, globs, limit, prefixes) if globs else [] for globs in groups]
 
     async def _refresh(self) -> None:
         """Read what is new. It goes on when the caller is cancelled, so clients that leave do not keep it from its end.

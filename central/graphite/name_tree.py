@@ -42,23 +42,34 @@ class NameTree:
             self._names.update(name for _, name in names)
             self.last_id = names[-1][0]
 
-    def search(self, globs: Sequence[Glob], limit: int) -> list[list[Place]]:
+    def search(self, globs: Sequence[Glob], limit: int, prefixes: Sequence[str] = ()) -> list[list[Place]]:
         """The places that each of the patterns means, in the order of their paths.
 
+        With ``prefixes``, which are in order and none begins with another, as if there were no names without them.
         Raises ValueError if there are more than ``limit``, or if the search would look at too many nodes.
         """
-        budget = _Budget()
         found = []
         with self._lock:
+            names = _Names(self._names, prefixes)
             for glob in globs:
-                found.append(self._places(glob, limit, budget))
+                found.append(names.places(glob, limit))
                 limit -= len(found[-1])
         return found
 
-    def _places(self, glob: Glob, limit: int, budget: "_Budget") -> list[Place]:
+
+class _Names:
+    """The names that one search sees, and how many nodes it may still look at."""
+
+    def __init__(self, names: SortedList[str], prefixes: Sequence[str]) -> None:
+        self._names = names
+        self._prefixes = tuple(prefixes)
+        self._left = MOST_LOOKED_AT
+
+    def places(self, glob: Glob, limit: int) -> list[Place]:
+        """See NameTree.search."""
         found: dict[str, Place] = {}
-        for folder in self._folders(glob[:-1], budget):
-            for child, is_name in self._children(folder, glob[-1], budget):
+        for folder in self._folders(glob[:-1]):
+            for child, is_name in self._children(folder, glob[-1]):
                 path = folder + child
                 old = found.get(path, Place(path, is_name=False, is_folder=False))
                 found[path] = Place(path, old.is_name or is_name, old.is_folder or not is_name)
@@ -66,7 +77,7 @@ class NameTree:
                     raise ValueError("means too many metrics; write one that means fewer")
         return [found[path] for path in sorted(found)]
 
-    def _folders(self, glob: Glob, budget: "_Budget") -> list[str]:
+    def _folders(self, glob: Glob) -> list[str]:
         """The beginnings of names that the nodes mean, each with its last dot. Not all of them may have names."""
         folders = [""]
         for node in glob:
@@ -76,45 +87,49 @@ class NameTree:
                 folders = [
                     f"{folder}{child}."
                     for folder in folders
-                    for child, is_name in self._children(folder, node, budget)
+                    for child, is_name in self._children(folder, node)
                     if not is_name
                 ]
         return folders
 
-    def _children(self, folder: str, node: GlobNode, budget: "_Budget") -> Iterator[tuple[str, bool]]:
+    def _children(self, folder: str, node: GlobNode) -> Iterator[tuple[str, bool]]:
         """The children of a folder that the node means, and whether each is a name. A name and folder comes twice."""
         if node.regex is None:
-            yield from self._child(folder, node.head, budget)
+            yield from self._child(folder, node.head)
             return
         begin, size = folder + node.head, len(folder)
-        names = self._names.irange(begin)
+        names = self._from(begin)
         while (name := next(names, None)) is not None and name.startswith(begin):
-            budget.spend()
+            self._spend()
             dot = name.find(".", size)
             child = name[size:] if dot < 0 else name[size:dot]
             if node.matches(child):
                 yield child, dot < 0
             if dot >= 0:
-                names = self._names.irange(name[:dot] + _AFTER_DOT)  # the first name behind this folder
+                names = self._from(name[:dot] + _AFTER_DOT)  # the first name behind this folder
 
-    def _child(self, folder: str, child: str, budget: "_Budget") -> Iterator[tuple[str, bool]]:
-        budget.spend()
+    def _child(self, folder: str, child: str) -> Iterator[tuple[str, bool]]:
+        self._spend()
         path = folder + child
-        if path in self._names:
+        if path in self._names and (not self._prefixes or path.startswith(self._prefixes)):
             yield child, True
-        below = next(self._names.irange(f"{path}."), None)
+        below = next(self._from(f"{path}."), None)
         if below is not None and below.startswith(f"{path}."):
             yield child, False
 
+    def _from(self, begin: str) -> Iterator[str]:
+        """The names from ``begin`` on, in order."""
+        return self._with_prefixes(begin) if self._prefixes else self._names.irange(begin)
 
-class _Budget:
-    """How many nodes a search may still look at."""
+    def _with_prefixes(self, begin: str) -> Iterator[str]:
+        for prefix in self._prefixes:
+            for name in self._names.irange(max(begin, prefix)):
+                if not name.startswith(prefix):
+                    break
+                yield name
 
-    def __init__(self) -> None:
-        self._left = MOST_LOOKED_AT
-
-    def spend(self) -> None:
-        """Take one off. Raises ValueError if none is left."""
+    def _spend(self) -> None:
+        """Count a node that is looked at. Raises ValueError for too many."""
         self._left -= 1
         if self._left < 0:
             raise ValueError(f"looks at more than {MOST_LOOKED_AT:,} nodes; begin it with more nodes without wildcards")

@@ -10,8 +10,10 @@ longest text whose rest is a name, so shop.orders.sum is the sum of shop.orders,
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 from typing import Final, NamedTuple
 
+from central.access.prefixes import Prefixes, covers
 from central.graphite.globs import Glob, literal, parse_globs
 from central.graphite.name_index import NameIndex
 from central.graphite.name_tree import Place
@@ -20,10 +22,11 @@ from central.graphite.tags import NAME, Expression, all_hold, filters_of, parse_
 from central.ingest.names import Names
 from central.query.operations import SUMMARIES, percent_of
 from central.query.tags import UNTAGGED
-from central.store.base import Metric, Page, Store
+from central.store.base import ListedName, Metric, Page, Store
 from central.store.series import FoundSeries
 from protocol.item import Kind
 from protocol.names import is_name
+from protocol.statsd_types import KIND_OF
 from protocol.tags import parse_tags
 
 OPERATIONS_OF: Final[Mapping[Kind, tuple[str, ...]]] = {
@@ -78,6 +81,20 @@ class Finder:
         self._store = store
         self._names = names
         self._index = NameIndex(store.names)
+        self._prefixes: Prefixes = ()
+
+    def within(self, prefixes: Prefixes) -> "Finder":
+        """A finder for a key: all is as if there were only the names that the key may use."""
+        if not prefixes:
+            return self
+        made = copy(self)
+        made._prefixes = prefixes
+        return made
+
+    @property
+    def limited(self) -> bool:
+        """Whether there are names that the key may not use."""
+        return bool(self._prefixes)
 
     async def expand(self, pattern: str, limit: int) -> list[Leaf]:
         """The lines that a path with wildcards means, each once, in the order of their paths. At most ``limit``."""
@@ -110,9 +127,9 @@ class Finder:
 
     async def paths(self, prefix: str, limit: int) -> list[str]:
         """The first paths of lines that begin with ``prefix``, in order. A name without an operation is one too."""
-        names = await self._store.names.page(Page(prefix, "", limit)) if is_name(prefix or "-") else []
+        names = await self.page(Page(prefix, "", limit)) if is_name(prefix or "-") else []
         parent = prefix.rpartition(".")[0]
-        metrics = await self._names.find({*(one.name for one in names), *filter(is_name, [parent])})
+        metrics = await self._find({*(one.name for one in names), *filter(is_name, [parent])})
         found = {
             leaf_of(name, metric, operation).path
             for name, metric in metrics.items()
@@ -134,6 +151,8 @@ class Finder:
         filters = filters_of(of_tags)
         if ids is None and not filters:
             raise ValueError("must have an expression with '=' or '=~' of a tag, or with '=' of the name")
+        if ids is None and self._prefixes:
+            ids = await self._all_ids()
         series = await self._store.series.search(ids, filters, MOST_SERIES + 1)
         if len(series) > MOST_SERIES:
             raise ValueError(f"looks at more than {MOST_SERIES:,} series; add an expression with '=', such as env=prod")
@@ -150,7 +169,7 @@ class Finder:
     async def _metrics(self, groups: Sequence[Sequence[Glob]], limit: int) -> list[list[list[tuple[str, Metric]]]]:
         """The same for several groups of patterns. Each group is a search with bounds of its own."""
         wild = [[glob for glob in globs if literal(glob) is None] for globs in groups]
-        places = iter([place for found in await self._index.search_all(wild, limit) for place in found])
+        places = iter([place for found in await self._index.search_all(wild, limit, self._prefixes) for place in found])
         meant = [
             [
                 [one.path for one in next(places) if one.is_name] if (path := literal(glob)) is None else [path]
@@ -158,12 +177,47 @@ class Finder:
             ]
             for globs in groups
         ]
-        found = await self._names.find({name for some in meant for names in some for name in names if is_name(name)})
+        found = await self._find({name for some in meant for names in some for name in names if is_name(name)})
         return [[[(name, found[name]) for name in names if name in found] for names in some] for some in meant]
 
     async def search(self, globs: Sequence[Glob], limit: int) -> list[list[Place]]:
         """The names and folders that each of the patterns means. Without patterns it does not read the names."""
-        return (await self._index.search_all([globs], limit))[0]
+        return await self._index.search(globs, limit, self._prefixes)
+
+    async def page(self, wanted: Page) -> list[ListedName]:
+        """See NameStore.page. A name is no clash of one that the key may not use."""
+        if not self._prefixes:
+            return await self._store.names.page(wanted)
+        found: list[ListedName] = []
+        for prefix in self._prefixes:  # in order, as are the names of all of them
+            both, limit = max(prefix, wanted.prefix, key=len), wanted.limit - len(found)
+            if limit and both.startswith(prefix) and both.startswith(wanted.prefix):
+                # Under pay.t, the longer names of pay's clashes are there, and pay is not: one for each StatsD type.
+                names = await self._store.names.page(wanted._replace(prefix=both, limit=limit + len(KIND_OF)))
+                shown = [self._shown(one) for one in names]
+                found += [one for one in shown if one.clash_of is not None or not wanted.clashes][:limit]
+        return found
+
+    def _shown(self, one: ListedName) -> ListedName:
+        return one if one.clash_of is None or covers(self._prefixes, one.clash_of) else one._replace(clash_of=None)
+
+    async def tags(self) -> list[Mapping[str, str]]:
+        """The tags of each series of the names that the key may use."""
+        series = await self._store.series.search(await self._all_ids(), (), MOST_SERIES + 1)
+        if len(series) > MOST_SERIES:
+            raise ValueError(f"looks at more than {MOST_SERIES:,} series; add an expression with '=', such as env=prod")
+        return [parse_tags(one.series.tags) for one in series]
+
+    async def _find(self, names: Iterable[str]) -> dict[str, Metric]:
+        """The metrics of those names that exist and that the key may use."""
+        return await self._names.find([name for name in names if covers(self._prefixes, name)])
+
+    async def _all_ids(self) -> list[int]:
+        """The ids of all names that the key may use."""
+        names = await self.page(Page("", "", MOST_NAMES + 1))
+        if len(names) > MOST_NAMES:
+            raise ValueError(f"looks at more than {MOST_NAMES:,} names; add an expression with '=' of the name")
+        return sorted(metric.id for metric in (await self._find(one.name for one in names)).values())
 
     async def _named(self, of_name: Sequence[Expression], limit: int) -> list[Leaf] | None:
         """The lines of whole names whose path meets the expressions; None if none of these needs a certain name."""
@@ -173,13 +227,13 @@ class Finder:
             leaves = await self.expand(exact, limit) if is_name(exact) else []
         elif regex is not None:
             prefix = prefix_of(regex)
-            names = await self._store.names.page(Page(prefix, "", MOST_NAMES + 1))
+            names = await self.page(Page(prefix, "", MOST_NAMES + 1))
             if len(names) > MOST_NAMES:
                 raise ValueError(
                     f"looks at more than {MOST_NAMES:,} names; begin that of the name with more plain text"
                 )
             # A part of the plain text may be of the operation, as in shop.orders.su.*
-            metrics = await self._names.find({*(one.name for one in names), prefix.rpartition(".")[0]} - {""})
+            metrics = await self._find({*(one.name for one in names), prefix.rpartition(".")[0]} - {""})
             leaves = [
                 leaf_of(name, metric, operation)
                 for name, metric in metrics.items()
@@ -191,7 +245,7 @@ class Finder:
 
     async def _defaults(self, series: Sequence[FoundSeries], of_name: Sequence[Expression]) -> list[Leaf]:
         """The lines of the default operations of the names of these series."""
-        metrics = await self._names.find({one.name for one in series})
+        metrics = await self._find({one.name for one in series})
         leaves = [leaf_of(name, metric, None) for name, metric in metrics.items()]
         return [leaf for leaf in leaves if all_hold(of_name, leaf.tags)]
 

@@ -58,7 +58,8 @@ export class Keys {
     const expired = key.expires_at && at(key.expires_at) <= now;
     return el("tr", { class: key.revoked_at || expired ? "gone" : "" },
       el("th", { scope: "row" }, el("strong", {}, key.name), key.id === this.own?.id && el("span", { class: "badge" }, "in use here"), el("code", {}, `${key.prefix}_…`)),
-      cell("Scopes", {}, [...key.scopes].sort((one, other) => ORDER.indexOf(one) - ORDER.indexOf(other)).join(", ")),
+      cell("Scopes", {}, [...key.scopes].sort((one, other) => ORDER.indexOf(one) - ORDER.indexOf(other)).join(", "),
+        key.names && el("span", { class: "kind" }, `names that begin with ${key.names.join(" or ")}`)),
       cell("Requests per minute", { class: over ? "over" : "" }, el("meter", { min: 0, max: key.rate_limit, value: Math.min(key.requests_last_minute, key.rate_limit), high: key.rate_limit * 0.8, "aria-hidden": "true" }),
         el("span", {}, `${count(key.requests_last_minute)} of ${count(key.rate_limit)}`), el("span", { class: "kind" }, `${count(key.requests_this_minute)} in this minute so far`)),
       cell("Last used", { title: key.last_used_at ? moment(at(key.last_used_at), "local") : null }, key.last_used_at ? ago(Math.max(0, now - at(key.last_used_at))) : "never"),

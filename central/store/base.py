@@ -222,7 +222,8 @@ class KeyRow(NamedTuple):
     """An API key as stored. ``hash`` is the secret's bcrypt hash; times are whole seconds.
 
     ``fast_hash`` is the second hash of the secret, if there is one; only ``find`` reads it.
-    ``expires_at`` is None for a key that never expires; ``last_used_at`` is at most a minute late.
+    ``expires_at`` is None for a key that never expires; ``last_used_at`` is at most a minute late. ``prefixes`` are
+    those of the names that the key may use, in order; empty for all names.
     """
 
     id: int
@@ -236,6 +237,7 @@ class KeyRow(NamedTuple):
     expires_at: int | None = None
     last_used_at: int | None = None
     fast_hash: str | None = None
+    prefixes: tuple[str, ...] = ()
 
 
 class NewKey(NamedTuple):
@@ -247,6 +249,7 @@ class NewKey(NamedTuple):
     scopes: frozenset[str]
     rate_limit: int
     expires_at: int | None = None
+    prefixes: tuple[str, ...] = ()
 
 
 class Caps(NamedTuple):
@@ -307,10 +310,10 @@ class KeyStore(Protocol):
     async def change(
         self, key_id: int, change: Callable[[KeyRow], KeyRow], now: int, *, keep_admin: bool = False
     ) -> KeyRow | None:
-        """Change a key's scopes, limit, expiry and revocation as ``change`` does, durably. Returns the new row.
+        """Change a key durably as ``change`` does: its scopes, limit, prefixes, expiry and revocation.
 
-        None if there is no such key. With ``keep_admin``, a change that would make the last admin key end earlier is
-        not made, and the old row is returned.
+        Returns the new row, or None if there is no such key. With ``keep_admin``, a change that would make the last
+        admin key end earlier is not made, and the old row is returned.
         """
 
     async def note_uses(self, uses: Mapping[int, int]) -> None:

@@ -9,6 +9,7 @@ from multidict import istr
 
 from central.access.auth import Auth, Key
 from central.access.limit import Decision, Limiter
+from central.access.prefixes import check_endpoint
 from central.access.refusals import Refusals
 from central.access.uses import KeyUses
 from central.errors import ApiError, unauthorized
@@ -58,6 +59,8 @@ class Gate:
                 await refusals.wait()
             try:
                 _check(key, scope, decision)
+                if key.prefixes:
+                    check_endpoint(key.prefixes, request.method, _path(request))
                 answer = await endpoint(request, key)
             except ApiError as error:
                 answer = refused(error)
@@ -69,6 +72,12 @@ class Gate:
             )
 
         return handle
+
+
+def _path(request: web.Request) -> str:
+    """The path as the table of routes has it."""
+    resource = request.match_info.route.resource
+    return resource.canonical if resource else ""
 
 
 def _one_key(request: web.Request) -> str | None:

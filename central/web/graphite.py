@@ -58,7 +58,8 @@ class GraphiteEndpoints:
         leaves_only = _flag(given, "leavesOnly")
         if form == "completer":
             query = completed(query)
-        found = await self._ask(request, key, "query", lambda: self.finder.find(query, MOST_FOUND))
+        finder = self.finder.within(key.prefixes)
+        found = await self._ask(request, key, "query", lambda: finder.find(query, MOST_FOUND))
         nodes = [node for node in found if node.is_leaf or not leaves_only]
         return await _answer(lambda: FORMATS[form](nodes), len(nodes))
 
@@ -72,11 +73,12 @@ class GraphiteEndpoints:
                 "query", f"query may be given {_MOST_QUERIES} times, not {len(queries)}; use braces for several"
             )
         leaves_only, by_query = _flag(given, "leavesOnly"), _flag(given, "groupByExpr")
+        finder = self.finder.within(key.prefixes)
 
         async def ask() -> dict[str, list[str]]:
             left, results = MOST_FOUND, {}
             for query in queries:
-                nodes = await self.finder.find(query, left)
+                nodes = await finder.find(query, left)
                 left -= len(nodes)
                 results[query] = sorted({node.path for node in nodes if node.is_leaf or not leaves_only})
             return results
@@ -89,7 +91,8 @@ class GraphiteEndpoints:
         """GET /graphite/metrics/index.json: the paths of all leaves, if there are not too many names."""
         given = await parameters_of(request, key, self.bodies)
         _refuse_jsonp(given)
-        names = await self._ask(request, key, "query", lambda: self.store.names.page(Page("", "", MOST_FOUND + 1)))
+        finder = self.finder.within(key.prefixes)
+        names = await self._ask(request, key, "query", lambda: finder.page(Page("", "", MOST_FOUND + 1)))
         if len(names) > MOST_FOUND:
             message = f"there are more than {MOST_FOUND:,} names; ask /graphite/metrics/find for some of them"
             raise ApiError(400, "RANGE_TOO_LARGE", message, details={"field": "index.json"})
@@ -102,7 +105,8 @@ class GraphiteEndpoints:
         """GET /graphite/tags: the keys of all tags, and 'name'."""
         given = await parameters_of(request, key, self.bodies)
         regex = parsed("filter", given.get("filter", ""), compile_regex)
-        keys = await self._ask(request, key, "filter", lambda: self._keys("", MOST_FOUND))
+        finder = self.finder.within(key.prefixes)
+        keys = await self._ask(request, key, "filter", lambda: self._keys(finder, "", MOST_FOUND))
         return await _answer(lambda: [{"tag": one} for one in keys if regex.match(one)], len(keys))
 
     async def tag(self, request: web.Request, key: Key) -> Answer:
@@ -110,8 +114,8 @@ class GraphiteEndpoints:
         given = await parameters_of(request, key, self.bodies)
         tag = _tag(request.match_info["tag"])
         regex, limit = parsed("filter", given.get("filter", ""), compile_regex), _limit(given, MOST_FOUND)
-
-        values = await self._ask(request, key, "tag", lambda: self._values(tag, "", limit))
+        finder = self.finder.within(key.prefixes)
+        values = await self._ask(request, key, "tag", lambda: self._values(finder, tag, "", limit))
         return await _answer(
             lambda: {"tag": tag, "values": [{"value": one} for one in values if regex.match(one)]}, len(values)
         )
@@ -120,11 +124,12 @@ class GraphiteEndpoints:
         """GET /graphite/tags/autoComplete/tags: the keys of the series that meet ``expr``, but for those in it."""
         given = await parameters_of(request, key, self.bodies)
         prefix, limit, expressions = given.get("tagPrefix", ""), _limit(given), given.getall("expr", [])
+        finder = self.finder.within(key.prefixes)
 
         async def ask() -> list[str]:
             if not expressions:
-                return await self._keys(prefix, limit)
-            leaves = await self.finder.by_tags(expressions, MOST_FOUND)
+                return await self._keys(finder, prefix, limit)
+            leaves = await finder.by_tags(expressions, MOST_FOUND)
             found = {tag for leaf in leaves for tag in leaf.tags if tag.startswith(prefix)}
             return sorted(found - {key_of(one) for one in expressions})[:limit]
 
@@ -135,14 +140,14 @@ class GraphiteEndpoints:
         """GET /graphite/tags/autoComplete/values: the values of ``tag`` of the series that meet ``expr``."""
         given = await parameters_of(request, key, self.bodies)
         tag, prefix, limit = _tag(_required(given, "tag")), given.get("valuePrefix", ""), _limit(given)
-        expressions = given.getall("expr", [])
+        expressions, finder = given.getall("expr", []), self.finder.within(key.prefixes)
 
         async def ask() -> list[str]:
             if expressions:
-                leaves = await self.finder.by_tags(expressions, MOST_FOUND)
+                leaves = await finder.by_tags(expressions, MOST_FOUND)
                 found = {leaf.tags[tag] for leaf in leaves if tag in leaf.tags}
                 return sorted(value for value in found if value.startswith(prefix))[:limit]
-            return await self._values(tag, prefix, limit)
+            return await self._values(finder, tag, prefix, limit)
 
         values = await self._ask(request, key, "expr", ask)
         return await _answer(lambda: values, len(values))
@@ -152,24 +157,32 @@ class GraphiteEndpoints:
         given = await parameters_of(request, key, self.bodies)
         _required(given, "expr")
         limit, expressions = _limit(given, MOST_FOUND), given.getall("expr")
-        leaves = await self._ask(request, key, "expr", lambda: self.finder.by_tags(expressions, MOST_FOUND))
+        finder = self.finder.within(key.prefixes)
+        leaves = await self._ask(request, key, "expr", lambda: finder.by_tags(expressions, MOST_FOUND))
         return await _answer(lambda: [leaf.path for leaf in leaves[:limit]], len(leaves))
 
     async def version(self, request: web.Request, key: Key) -> Answer:
         """GET /graphite/version."""
         return await _answer(lambda: VERSION, 1)
 
-    async def _keys(self, prefix: str, limit: int) -> list[str]:
-        """The keys of all tags and 'name', in order."""
+    async def _keys(self, finder: Finder, prefix: str, limit: int) -> list[str]:
+        """The keys of all tags that the key may see, and 'name', in order."""
         if not prefix.isascii():
             return []
-        keys = await self.store.series.all_keys(prefix, limit)
+        if finder.limited:
+            keys = [tag for tags in await finder.tags() for tag in tags if tag.startswith(prefix)]
+        else:
+            keys = await self.store.series.all_keys(prefix, limit)
         return sorted({*keys, *(one for one in (NAME,) if one.startswith(prefix))})[:limit]
 
-    async def _values(self, tag: str, prefix: str, limit: int) -> list[str]:
-        """The values of a tag of all metrics, in order."""
+    async def _values(self, finder: Finder, tag: str, prefix: str, limit: int) -> list[str]:
+        """The values of a tag of all metrics that the key may see, in order."""
         if tag == NAME:
-            return await self.finder.paths(prefix, limit)
+            return await finder.paths(prefix, limit)
+        if finder.limited:
+            return sorted({tags[tag] for tags in await finder.tags() if tag in tags and tags[tag].startswith(prefix)})[
+                :limit
+            ]
         return await self.store.series.all_values(tag, prefix, limit) if is_value(prefix) else []
 
     async def _ask(self, request: web.Request, key: Key, field: str, ask: Callable[[], Awaitable[T]]) -> T:

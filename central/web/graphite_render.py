@@ -70,7 +70,7 @@ class GraphiteDrawing:
         headers = completeness(may_lack_points(parts.spill))
         try:
             visible_from = await parts.retention.visible_from()
-            fetcher, budget = Fetcher(parts.store, parts.finder, visible_from), Budget()
+            fetcher, budget = Fetcher(parts.store, parts.finder.within(key.prefixes), visible_from), Budget()
             async with parts.slots.slot(key.id):
                 async with asyncio.timeout(_SECONDS):
                     nodes, found = await fetcher.fetch_all(nodes, budget)

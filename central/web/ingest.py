@@ -9,6 +9,7 @@ from aiohttp import web
 from multidict import istr
 
 from central.access.auth import Key
+from central.access.prefixes import NOT_ALLOWED, Prefixes, check_names, covers, foreign_name
 from central.errors import CLOCK_IN_DOUBT, invalid, unavailable
 from central.fleet.agents import Agents
 from central.ingest.answers import SINGLE_ANSWERS, Answer
@@ -58,6 +59,9 @@ class IngestEndpoints:
                     return idempotency, fault
 
             idempotency, made = await self.bodies.decode(request, key.id, work)
+            if isinstance(made, Submission) and not covers(key.prefixes, name := made.items[0].name):
+                self.rejected[NOT_ALLOWED] += 1
+                check_names(key.prefixes, [name])
             if isinstance(made, Fault):
                 # The request may be a retry: stored in time then, too old now. It gets the answer of the first try.
                 if idempotency is not None and made.code in _TIME_CODES:
@@ -80,6 +84,8 @@ class IngestEndpoints:
 
         def complete(made: Submission, idempotency: RequestKey | None) -> Submission:
             made.request = idempotency
+            if key.prefixes:
+                _keep_to(key.prefixes, made)
             if types is not None:
                 made.say_types(",".join(types))
             return made
@@ -112,6 +118,12 @@ class IngestEndpoints:
     def _with_skew(self, answer: Answer) -> Answer:
         """The answer with the clock skew header. An agent needs it to hold back points that are still in the future."""
         return Answer(answer.status, answer.body, {**answer.headers, SKEW_HEADER: str(self.skew)})
+
+
+def _keep_to(prefixes: Prefixes, made: Submission) -> None:
+    """Reject the items whose names the key does not cover. A longer name for a clash begins with the item's own."""
+    foreign = {at: item.name for at, item in enumerate(made.items) if not covers(prefixes, item.name)}
+    made.reject({at: foreign_name(prefixes, name) for at, name in foreign.items()})
 
 
 def _request_key(request: web.Request, key: Key, path: str, body: bytes) -> RequestKey | None:

@@ -11,14 +11,16 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 from central.access.auth import DEFAULT_SCOPES, Auth, Key
 from central.access.limit import Used
+from central.access.prefixes import MOST_PREFIXES, Prefixes, minimal
 from central.access.uses import KeyUses
 from central.errors import ApiError, invalid
 from central.ingest.answers import Answer
 from central.ingest.body import decode_short
-from central.store.base import KeyRow, Store
+from central.store.base import KeyRow, NewKey, Store
 from central.web.bodies import Bodies
 from central.web.store_answers import asked
 from protocol.item import Fault
+from protocol.names import NAME_RULE, is_name
 from protocol.times import first_second, format_time, parse_exact
 
 B = TypeVar("B", bound=BaseModel)
@@ -28,10 +30,21 @@ _KEY_RULES: Final = {
     "name": "name must be 1 to 255 printable characters; spaces are fine, tabs and invisible characters are not",
     "rate_limit": "rate_limit must be a whole number from 1 to 1000000000",
     "scopes": "scopes must be a list of one to three of ingest, query and admin",
+    "names": f"names must be a list of 1 to {MOST_PREFIXES} beginnings of names, such as 'shop.', or null for all",
     "expires_at": "expires_at must be a time in the future, ISO 8601, or null for never",
 }
 _RateLimit = Annotated[int, Field(ge=1, le=1_000_000_000)]
 _Scopes = Annotated[list[Literal["ingest", "query", "admin"]], Field(min_length=1, max_length=3)]
+
+
+def _a_name(text: str) -> str:
+    """Refuse what no name can begin with. Raises ValueError."""
+    if not is_name(text):
+        raise ValueError(NAME_RULE)
+    return text
+
+
+_Names = Annotated[list[Annotated[str, AfterValidator(_a_name)]], Field(min_length=1, max_length=MOST_PREFIXES)]
 _MAX_TIME: Final = 253_402_300_799
 _log = structlog.get_logger(__name__)
 
@@ -50,6 +63,7 @@ class ChangeBody(BaseModel):
 
     rate_limit: _RateLimit | None = None
     scopes: _Scopes | None = None
+    names: _Names | None = None
     expires_at: str | None = None
 
 
@@ -92,27 +106,40 @@ class KeyEndpoints:
         scopes = frozenset(fields.scopes) if fields.scopes else DEFAULT_SCOPES
         limit, now = fields.rate_limit or self.rules.rate_limit_default, int(self.clock())
         ends = _moment(fields.expires_at, now)
-        row, text = await asked(self.auth.create(fields.name, scopes, limit, now, expires_at=ends))
-        _log.info("key_created", id=row.id, name=row.name, scopes=sorted(scopes), by=key.id)
+        prefixes = minimal(fields.names or ())
+        if _is_no_limit(scopes, prefixes):
+            raise _no_limit()
+        row, text = await asked(self.auth.create(NewKey("", fields.name, "", scopes, limit, ends, prefixes), now))
+        _log.info("key_created", id=row.id, name=row.name, scopes=sorted(scopes), names=prefixes, by=key.id)
         return self._key_answer("Key created; it is shown only now", row, text)
 
     async def change(self, request: web.Request, key: Key) -> Answer:
         """PATCH /api/admin/keys/{id}."""
         fields = _checked(ChangeBody, await self.bodies.decode(request, key.id, decode_short))
         if not fields.model_fields_set:
-            raise invalid(Fault("VALIDATION_ERROR", "body", "name what to change: rate_limit, scopes or expires_at"))
+            raise invalid(
+                Fault("VALIDATION_ERROR", "body", "name what to change: rate_limit, scopes, names or expires_at")
+            )
         ends = _moment(fields.expires_at, int(self.clock()))
 
+        never = False
+
         def changed(row: KeyRow) -> KeyRow:
+            nonlocal never
             if row.revoked_at is not None:
                 return row
-            return row._replace(
+            made = row._replace(
                 rate_limit=fields.rate_limit or row.rate_limit,
                 scopes=frozenset(fields.scopes) if fields.scopes else row.scopes,
+                prefixes=minimal(fields.names or ()) if "names" in fields.model_fields_set else row.prefixes,
                 expires_at=ends if "expires_at" in fields.model_fields_set else row.expires_at,
             )
+            never = _is_no_limit(made.scopes, made.prefixes)
+            return row if never else made
 
         row = await self._change(request, changed)
+        if never:
+            raise _no_limit()
         _log.info("key_changed", id=row.id, fields=sorted(fields.model_fields_set), by=key.id)
         return _answer(200, {"message": "Key changed", "data": self._shown(row)})
 
@@ -159,6 +186,7 @@ class KeyEndpoints:
             "name": row.name,
             "prefix": f"gf_{row.public_id}",
             "scopes": sorted(row.scopes),
+            "names": list(row.prefixes) or None,
             "rate_limit": row.rate_limit,
             "created_at": format_time(row.created_at),
             "expires_at": _time(row.expires_at),
@@ -183,6 +211,16 @@ def _checked(body: type[B], raw: Any) -> B:
         message = f"{field} is required" if first["type"] == "missing" else rule
         message = message or f"unknown field {field!r}; allowed are {allowed}"
         raise invalid(Fault("VALIDATION_ERROR", field, message)) from None
+
+
+def _is_no_limit(scopes: frozenset[str], prefixes: Prefixes) -> bool:
+    """Whether the key could make another key for all names."""
+    return bool(prefixes) and "admin" in scopes
+
+
+def _no_limit() -> ApiError:
+    message = "a key with the scope admin may use all names; leave names out, or take the scope admin away"
+    return invalid(Fault("VALIDATION_ERROR", "names", message))
 
 
 def _moment(text: str | None, now: int) -> int | None:

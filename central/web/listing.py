@@ -8,6 +8,7 @@ from typing import Final
 from aiohttp import web
 
 from central.access.auth import Key
+from central.access.prefixes import Prefixes, covers
 from central.errors import unavailable
 from central.fair_slots import FairSlots
 from central.graphite.paths import Finder
@@ -46,16 +47,17 @@ class ListEndpoint:
         headers = completeness((asked.details or asked.sparkline) and may_lack_points(self.spill))
         try:
             async with self.slots.slot(key.id):
-                return Answer(200, await self._answer(asked, now), headers)
+                return Answer(200, await self._answer(asked, now, key.prefixes), headers)
         except StoreError as error:
             raise unavailable(f"the list could not be read: {error}") from error
 
-    async def _answer(self, asked: Listing, now: float) -> bytes:
+    async def _answer(self, asked: Listing, now: float, prefixes: Prefixes) -> bytes:
+        finder = self.finder.within(prefixes)
         end = int(now) // _HOUR * _HOUR + _HOUR
         since = max(end - HOURS * _HOUR, await self.retention.visible_from())
         details: Mapping[str, NameDetails] | None = None
         if asked.globs is None:
-            found = await self.store.names.page(
+            found = await finder.page(
                 Page(
                     asked.prefix,
                     asked.after,
@@ -68,7 +70,7 @@ class ListEndpoint:
             if asked.details or asked.sparkline:
                 details = await self._describe([one.name for one in page], since)
         else:
-            names = await self._matched(asked)
+            names = await _matched(asked, finder)
             details = await self._describe(names[: asked.limit], since)
             more = len(names) > asked.limit
             page = [
@@ -76,6 +78,7 @@ class ListEndpoint:
                 for name in names[: asked.limit]
                 if name in details
             ]
+        page = [one if covers(prefixes, one.clash_of or one.name) else one._replace(clash_of=None) for one in page]
         hours = await self._hours(details or {}, since, end) if asked.sparkline else None
         following = page[-1].name if more and page else None
         shown = details if asked.details else None
@@ -83,15 +86,6 @@ class ListEndpoint:
 
     async def _describe(self, names: Sequence[str], since: int) -> dict[str, NameDetails]:
         return await self.store.names.describe(names, since, await self.retention.visible_from())
-
-    async def _matched(self, asked: Listing) -> list[str]:
-        """The names of the page, and one more if there are more."""
-        try:
-            found = await self.finder.search(asked.globs or (), MOST_MATCHED)
-        except ValueError as error:
-            raise fault("match", f"match {error}; a list may be of {MOST_MATCHED:,}") from None
-        names = {place.path for places in found for place in places if place.is_name}
-        return await asyncio.to_thread(asked.chosen, names)
 
     async def _hours(self, details: Mapping[str, NameDetails], since: int, end: int) -> Hours:
         """The last day by the hour, of all names in one statement. What retention hides is None too."""
@@ -103,3 +97,13 @@ class ListEndpoint:
         for key, start, weight, total in zip(*(column.tolist() for column in buckets[:4]), strict=True):
             values[key][(start - begin) // _HOUR] = number_of(kinds[key], weight, total)
         return Hours(begin, {name: values[one.metric.id] for name, one in details.items()})
+
+
+async def _matched(asked: Listing, finder: Finder) -> list[str]:
+    """The names of the page, and one more if there are more."""
+    try:
+        found = await finder.search(asked.globs or (), MOST_MATCHED)
+    except ValueError as error:
+        raise fault("match", f"match {error}; a list may be of {MOST_MATCHED:,}") from None
+    names = {place.path for places in found for place in places if place.is_name}
+    return await asyncio.to_thread(asked.chosen, names)

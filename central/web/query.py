@@ -10,6 +10,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from central.access.auth import Key
+from central.access.prefixes import check_names
 from central.errors import ApiError, invalid, unavailable
 from central.fair_slots import FairSlots, SlotBounds
 from central.graphite.paths import Finder
@@ -99,6 +100,7 @@ class QueryEndpoints:
         query_log = _QueryLog(query)
         request[ABOUT] = query_log.fields
         partial = may_lack_points(self.spill)
+        check_names(key.prefixes, query.names)
         try:
             # Points before the line are hidden. A local day that the line cuts is marked as partial.
             start = max(query.start, await self.retention.visible_from())
@@ -136,7 +138,7 @@ class QueryEndpoints:
             return query, True
         async with self.slots.slot(key.id):
             try:
-                found = await self.finder.metrics(query.globs, MOST_MATCHED)
+                found = await self.finder.within(key.prefixes).metrics(query.globs, MOST_MATCHED)
             except ValueError as error:
                 raise fault("match", f"match {error}; a query may be of {MOST_MATCHED:,}") from None
         return with_matched(query, {name: metric.kind for metrics in found for name, metric in metrics}), any(found)
@@ -181,7 +183,7 @@ class QueryEndpoints:
             head = name[: name.find(".") + 1] or name[:2]
             for prefix in dict.fromkeys((name[: len(name) * 3 // 4], head, name[:1], "")):
                 async with self.slots.slot(key.id):
-                    page = await self.store.names.page(Page(prefix, "", MOST_LOOKED_AT))
+                    page = await self.finder.within(key.prefixes).page(Page(prefix, "", MOST_LOOKED_AT))
                     names = [one.name for one in page]
                     alike = functools.partial(get_close_matches, name, names, n=3, cutoff=0.7)
                     found[name] = await asyncio.get_running_loop().run_in_executor(None, alike)

@@ -9,6 +9,7 @@ import structlog
 from aiohttp import web
 
 from central.access.auth import Key
+from central.access.prefixes import check_names
 from central.errors import ApiError, unavailable
 from central.fair_slots import FairSlots
 from central.ingest.answers import Answer
@@ -76,7 +77,7 @@ class SeriesEndpoints:
         """
         given = _known(request, frozenset({"tags"}))
         tags = parsed("tags", given.get("tags", ""), _exact)
-        metric = await self._metric(request)
+        metric = await self._metric(request, key)
 
         async def work() -> bool:
             try:
@@ -97,12 +98,13 @@ class SeriesEndpoints:
         request[ENDS_WITH_CLIENT] = True
         try:
             async with self.slots.slot(key.id):
-                return await ask(await self._metric(request))
+                return await ask(await self._metric(request, key))
         except StoreError as error:
             raise unavailable(f"the tags could not be read: {error}") from error
 
-    async def _metric(self, request: web.Request) -> Metric:
+    async def _metric(self, request: web.Request, key: Key) -> Metric:
         name = request.match_info["name"]
+        check_names(key.prefixes, [name])
         metric = (await self.names.find([name])).get(name)
         if metric is None:
             raise ApiError(404, "NOT_FOUND", "there is no metric with this name", details={"field": "name"})

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -177,6 +178,24 @@ class KeysContract:
         assert await store.keys.list_all() == [never]
         assert await store.keys.change(made.id + 1, lambda row: row, NOW) is None
 
+    async def test_the_prefixes_of_a_key_are_kept_changed_and_taken_away(self, open_store: OpenStore) -> None:
+        store = await open_store()
+        limited = NewKey("id1", "x", "h", frozenset({"query"}), 1, None, ("shop.", "web-"))
+        made = await store.keys.create(limited, NOW)
+        other = await store.keys.create(limited._replace(public_id="id2", hash="h2", prefixes=()), NOW)
+        assert (made.prefixes, other.prefixes) == (("shop.", "web-"), ())
+        await store.close()
+        store = await open_store()
+        assert await store.keys.find(["id1", "id2"]) == {"id1": made, "id2": other}
+        for prefixes in (("a.",), (), ("b.", "c." + "x" * 250), ("b.",)):
+            wanted = made._replace(prefixes=prefixes)
+            assert await store.keys.change(made.id, partial(KeyRow._replace, prefixes=prefixes), NOW) == wanted
+            assert await store.keys.list_all() == [wanted, other]
+        rotated = await store.keys.rotate(made.id, "h3", NOW)
+        assert rotated is not None
+        assert rotated.prefixes == ("b.",)
+        assert (await store.keys.revoke(made.id, NOW)) == rotated._replace(revoked_at=NOW)
+
     async def test_the_last_use_of_a_key_never_goes_back(self, open_store: OpenStore) -> None:
         store = await open_store()
         made = await store.keys.create(NewKey("id1", "x", "h", frozenset({"query"}), 1, NOW + 50), NOW)
@@ -203,7 +222,8 @@ class KeysContract:
         store = await open_store()
         one = await store.keys.create(NewKey("id1", "Zoë's team", "h1", frozenset({"ingest", "query"}), 1000), NOW)
         two = await store.keys.create(NewKey("id2", "x", "h2", frozenset({"admin"}), 5), NOW + 1)
-        assert one[1:] == ("id1", "Zoë's team", "h1", frozenset({"ingest", "query"}), 1000, NOW, None, None, None, None)
+        assert one[1:7] == ("id1", "Zoë's team", "h1", frozenset({"ingest", "query"}), 1000, NOW)
+        assert one[7:] == (None, None, None, None, ())
         assert await store.keys.list_all() == [one, two]
         assert (await found(store, "id1"), await found(store, "ID1")) == (one, None)
         assert await store.keys.find(["id2", "id3", "id1"]) == {"id1": one, "id2": two}

@@ -6,9 +6,12 @@ from central.store.admin_keys import locks_out
 from central.store.base import KeyRow, NewKey
 from central.store.duck.engine import Connection, Engine
 
-_COLUMNS = "id, public_id, name, hash, scopes, rate_limit, created_at, revoked_at, expires_at, last_used_at"
-_KEYS = "api_keys LEFT JOIN key_facts ON key_facts.key_id = api_keys.id"
-_Fields = tuple[int, str, str, str, str, int, int, int | None, int | None, int | None]
+_COLUMNS = "id, public_id, name, hash, scopes, rate_limit, created_at, revoked_at, expires_at, last_used_at, prefixes"
+_KEYS = (
+    "api_keys LEFT JOIN key_facts ON key_facts.key_id = api_keys.id"
+    " LEFT JOIN key_prefixes ON key_prefixes.key_id = api_keys.id"
+)
+_Fields = tuple[int, str, str, str, str, int, int, int | None, int | None, int | None, str | None]
 
 
 class DuckKeys:
@@ -67,7 +70,10 @@ def _create(handle: Connection, key: NewKey, now: int) -> KeyRow:
     )
     if key.expires_at is not None:
         _expire(handle, key_id, key.expires_at)
-    return KeyRow(key_id, key.public_id, key.name, key.hash, key.scopes, key.rate_limit, now, None, key.expires_at)
+    if key.prefixes:
+        _limit(handle, key_id, key.prefixes)
+    row = KeyRow(key_id, key.public_id, key.name, key.hash, key.scopes, key.rate_limit, now, None, key.expires_at)
+    return row._replace(prefixes=key.prefixes)
 
 
 def _change(
@@ -85,6 +91,8 @@ def _change(
         [",".join(sorted(changed.scopes)), changed.rate_limit, changed.revoked_at, now, key_id],
     )
     _expire(handle, key_id, changed.expires_at)
+    if changed.prefixes != row.prefixes:
+        _limit(handle, key_id, changed.prefixes)
     return changed
 
 
@@ -93,6 +101,14 @@ def _expire(handle: Connection, key_id: int, moment: int | None) -> None:
         "INSERT INTO key_facts VALUES (?, ?, NULL) ON CONFLICT DO UPDATE SET expires_at = excluded.expires_at",
         [key_id, moment],
     )
+
+
+def _limit(handle: Connection, key_id: int, prefixes: Sequence[str]) -> None:
+    if prefixes:
+        sql = "INSERT INTO key_prefixes VALUES (?, ?) ON CONFLICT DO UPDATE SET prefixes = excluded.prefixes"
+        handle.execute(sql, [key_id, ",".join(prefixes)])
+    else:
+        handle.execute("DELETE FROM key_prefixes WHERE key_id = ?", [key_id])
 
 
 def _note_uses(handle: Connection, uses: Mapping[int, int]) -> None:
@@ -137,4 +153,5 @@ def set_last_id(handle: Connection, table: str, key: int) -> None:
 
 
 def _row(fields: _Fields) -> KeyRow:
-    return KeyRow._make((*fields[:4], frozenset(fields[4].split(",")), *fields[5:], None))
+    prefixes = tuple(fields[10].split(",")) if fields[10] else ()
+    return KeyRow._make((*fields[:4], frozenset(fields[4].split(",")), *fields[5:10], None, prefixes))

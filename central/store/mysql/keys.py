@@ -10,9 +10,12 @@ from central.store.mysql.pool import Pool
 
 _COLUMNS = (
     "id, public_id, name, `key`, scopes, rate_limit, UNIX_TIMESTAMP(created_at), UNIX_TIMESTAMP(revoked_at),"
-    " expires_at, last_used_at"
+    " expires_at, last_used_at, prefixes"
 )
-_KEYS = "api_keys LEFT JOIN key_facts ON key_facts.key_id = api_keys.id"
+_KEYS = (
+    "api_keys LEFT JOIN key_facts ON key_facts.key_id = api_keys.id"
+    " LEFT JOIN key_prefixes ON key_prefixes.key_id = api_keys.id"
+)
 
 
 class MySQLKeys:
@@ -75,7 +78,10 @@ async def _create(connection: Connection, key: NewKey, now: int) -> KeyRow:
     )
     if key.expires_at is not None:
         await _expire(connection, key_id, key.expires_at)
-    return KeyRow(key_id, key.public_id, key.name, key.hash, key.scopes, key.rate_limit, now, None, key.expires_at)
+    if key.prefixes:
+        await _limit(connection, key_id, key.prefixes)
+    row = KeyRow(key_id, key.public_id, key.name, key.hash, key.scopes, key.rate_limit, now, None, key.expires_at)
+    return row._replace(prefixes=key.prefixes)
 
 
 async def _change(
@@ -95,6 +101,8 @@ async def _change(
         (",".join(sorted(changed.scopes)), changed.rate_limit, changed.revoked_at, now, key_id),
     )
     await _expire(connection, key_id, changed.expires_at)
+    if changed.prefixes != row.prefixes:
+        await _limit(connection, key_id, changed.prefixes)
     return changed
 
 
@@ -104,6 +112,14 @@ async def _expire(connection: Connection, key_id: int, moment: int | None) -> No
         " ON DUPLICATE KEY UPDATE expires_at = VALUES(expires_at)",
         (key_id, moment),
     )
+
+
+async def _limit(connection: Connection, key_id: int, prefixes: Sequence[str]) -> None:
+    if prefixes:
+        sql = "INSERT INTO key_prefixes VALUES (%s, %s) ON DUPLICATE KEY UPDATE prefixes = VALUES(prefixes)"
+        await connection.change(sql, (key_id, ",".join(prefixes)))
+    else:
+        await connection.change("DELETE FROM key_prefixes WHERE key_id = %s", (key_id,))
 
 
 async def _note_uses(connection: Connection, uses: Mapping[int, int]) -> None:
@@ -143,4 +159,5 @@ async def _one(connection: Connection, column: str, value: object, *, lock: bool
 
 
 def _row(fields: tuple[Any, ...]) -> KeyRow:
-    return KeyRow._make((*fields[:4], frozenset(fields[4].split(",")), *fields[5:], None))
+    prefixes = tuple(fields[10].split(",")) if fields[10] else ()
+    return KeyRow._make((*fields[:4], frozenset(fields[4].split(",")), *fields[5:10], None, prefixes))

@@ -49,8 +49,10 @@ CODES: Final = {
     "UNAUTHORIZED": Code(401, "The request has no API key, more than one, or no valid one."),
     "FORBIDDEN": Code(
         403,
-        "The key lacks the scope that this endpoint needs; or a path without a key was asked for under a foreign Host.",
+        "The key lacks the scope that this endpoint needs, or may use only some names and the endpoint needs all; or a "
+        "path without a key was asked for under a foreign Host.",
     ),
+    "NAME_NOT_ALLOWED": Code(403, "The key may use only names with certain prefixes, and this is none of them."),
     "NOT_FOUND": Code(404, "There is no such path, key or metric."),
     "METHOD_NOT_ALLOWED": Code(405, "The path accepts other methods; the Allow header names them."),
     "LAST_ADMIN_KEY": Code(

@@ -23,6 +23,7 @@ _KEY: Final[Json] = {
     "name": "checkout",
     "prefix": "gf_q7w3k9x2m5ab",
     "scopes": ["ingest", "query"],
+    "names": ["checkout.", "shop."],
     "rate_limit": 1000,
     "created_at": "2026-02-15T00:00:00Z",
     "expires_at": None,
@@ -123,8 +124,8 @@ def _keys() -> list[Endpoint]:
     example = {"success": True, "message": "Key changed", "data": _KEY}
     changed = json_answer("Changed.", success({**_MESSAGE, "data": schema("Key")}), example)
     change = (
-        "Changes the limit, the scopes or the expiry of a key that is not revoked. It takes effect at once, and in "
-        "other processes of the service within 30 seconds."
+        "Changes the limit, the scopes, the names or the expiry of a key that is not revoked. It takes effect at once, "
+        "and in other processes of the service within 30 seconds."
     )
     force = optional("force", {"type": "boolean", "default": False}, "Do it even if no admin key would stay valid.")
     conflict = {"409": ref("responses", components.ERRORS[409])}

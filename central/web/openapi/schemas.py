@@ -6,6 +6,7 @@ Every function returns a new value, so that no caller can change the description
 from typing import Final
 
 from central.access.auth import SCOPES
+from central.access.prefixes import MOST_PREFIXES
 from central.web.openapi.agents import agent_schema
 from central.web.openapi.components import (
     CODES,
@@ -124,12 +125,13 @@ def _answer_schemas() -> Json:
     }
 
 
-def _key_fields(scopes: Json, limit: Json) -> Json:
+def _key_fields(scopes: Json, names: Json, limit: Json) -> Json:
     return {
         "id": {"type": "integer", "minimum": 1},
         "name": {"type": "string"},
         "prefix": {"type": "string", "description": "The public part of the key."},
         "scopes": scopes,
+        "names": names,
         "rate_limit": limit,
         "created_at": {"type": "string", "format": "date-time"},
         "expires_at": {"type": ["string", "null"], "format": "date-time", "description": "null: never."},
@@ -158,7 +160,14 @@ def _admin_schemas() -> Json:
         "pattern": r"^[^\x00-\x1f\x7f]+$",
         "description": "Who uses it; any text without control characters.",
     }
-    key = _key_fields(scopes, limit)
+    names = {
+        "type": ["array", "null"],
+        "minItems": 1,
+        "maxItems": MOST_PREFIXES,
+        "items": {"type": "string", "pattern": NAME_PATTERN},
+        "description": "The key may use only names that begin with one of these; null: all names.",
+    }
+    key = _key_fields(scopes, names, limit)
     expires = {"type": ["string", "null"], "pattern": TIME_PATTERN, "description": "A future time; null: never."}
     return {
         "Key": record(key),
@@ -168,12 +177,13 @@ def _admin_schemas() -> Json:
             {
                 "rate_limit": {**limit, "type": ["integer", "null"]},
                 "scopes": {**scopes, "type": ["array", "null"], "description": "Default: ingest and query."},
+                "names": names,
                 "expires_at": expires,
             },
             closed=True,
         ),
         "KeyChange": {
-            **record({}, {"rate_limit": limit, "scopes": scopes, "expires_at": expires}, closed=True),
+            **record({}, {"rate_limit": limit, "scopes": scopes, "names": names, "expires_at": expires}, closed=True),
             "minProperties": 1,
             "description": "Only the given fields are changed.",
         },

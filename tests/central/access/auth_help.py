@@ -88,7 +88,8 @@ class Scene:
         self.auth = Auth(self.store, given_admin_key=given, rate_limit=7, clock=self.clock, cost=QUICK_HASH)
 
     async def key(self, **fields: Any) -> str:
-        return (await self.auth.create("k", fields.get("scopes", DEFAULT_SCOPES), fields.get("rate_limit", 5), 0))[1]
+        wanted = NewKey("", "k", "", fields.get("scopes", DEFAULT_SCOPES), fields.get("rate_limit", 5))
+        return (await self.auth.create(wanted._replace(prefixes=fields.get("prefixes", ())), 0))[1]
 
     @property
     def compared(self) -> int:

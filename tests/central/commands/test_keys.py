@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from central.access import auth
-from central.commands.keys import SCOPES
+from central.commands.keys import COLUMNS, SCOPES
 from tests.central.commands.command_help import ADMIN_KEY, Run, ok
 from tests.central.fake_service import FakeService
 
@@ -34,6 +34,7 @@ KEY: dict[str, Any] = {
         ([], {"name": "checkout"}),
         (["--rate-limit", "60"], {"name": "checkout", "rate_limit": 60}),
         (["--scope", "query", "--scope", "admin"], {"name": "checkout", "scopes": ["query", "admin"]}),
+        (["--names", "shop.,web."], {"name": "checkout", "names": ["shop.", "web."]}),
     ],
 )
 def test_keys_create_prints_the_key_alone_on_stdout(
@@ -84,6 +85,8 @@ def test_the_last_admin_key_goes_only_with_yes(run: Run, fake: FakeService, argu
     [
         (["--rate-limit", "5000"], {"rate_limit": 5000}),
         (["--scope", "query", "--scope", "admin"], {"scopes": ["query", "admin"]}),
+        (["--names", "shop.,web."], {"names": ["shop.", "web."]}),
+        (["--names", "*"], {"names": None}),
         (["--expires", "never"], {"expires_at": None}),
         (["--expires", "2027-01-01"], {"expires_at": "2027-01-01T00:00:00Z"}),
     ],
@@ -110,13 +113,14 @@ def test_keys_change_of_nothing_is_a_usage_error(run: Run) -> None:
 
 def test_keys_list_is_a_line_a_key_with_tabs(run: Run, fake: FakeService) -> None:
     revoked = {**KEY, "id": 8, "revoked_at": "2026-02-16T00:00:00Z", "last_used_at": "2026-02-15T00:00:05Z"}
+    revoked["names"] = ["shop.", "web."]
     columns = ["checkout", "gf_q7w3k9x2m5ab", "ingest,query", "60", "2026-02-15T00:00:00Z"]
     fake.answer("GET /api/admin/keys", 200, ok(data=[KEY, revoked]))
     rows = [line.split("\t") for line in run("keys", "list").stdout.splitlines()]
     assert rows == [
-        ["id", "name", "prefix", "scopes", "rate_limit", "created_at", "revoked_at", "expires_at", "last_used_at"],
-        ["7", *columns, "-", "2027-01-01T00:00:00Z", "-"],
-        ["8", *columns, "2026-02-16T00:00:00Z", "2027-01-01T00:00:00Z", "2026-02-15T00:00:05Z"],
+        list(COLUMNS),
+        ["7", *columns, "-", "2027-01-01T00:00:00Z", "-", "-"],
+        ["8", *columns, "2026-02-16T00:00:00Z", "2027-01-01T00:00:00Z", "2026-02-15T00:00:05Z", "shop.,web."],
     ]
 
 

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from central.access.prefixes import covers, minimal
 from central.graphite import name_tree
 from central.graphite.globs import parse_globs
 from central.graphite.name_tree import NameTree, Place
@@ -72,6 +73,18 @@ def test_each_place_comes_once_with_what_it_is(pattern: str, found: str) -> None
 )
 def test_the_search_finds_what_brute_force_finds(names: list[str], pattern: str) -> None:
     assert tree_of(names).search(parse_globs(pattern), 10_000)[0] == by_brute_force(names, pattern)
+
+
+@given(
+    st.lists(st.text("ab.-", min_size=1, max_size=6), unique=True),
+    st.lists(st.text("ab.-", min_size=1, max_size=3), min_size=1, max_size=3).map(minimal),
+    st.lists(st.text("ab*?-", max_size=3), min_size=1, max_size=4).map(".".join),
+)
+def test_with_prefixes_other_names_are_as_if_they_were_not_there(
+    names: list[str], prefixes: tuple[str, ...], pattern: str
+) -> None:
+    own = [name for name in names if covers(prefixes, name)]
+    assert tree_of(names).search(parse_globs(pattern), 10_000, prefixes)[0] == by_brute_force(own, pattern)
 
 
 def test_names_added_later_are_found_too() -> None:

@@ -47,21 +47,26 @@ async def test_a_key_is_made_changed_rotated_and_revoked(site: Site) -> None:
         await expect(page.get_by_label("Name", exact=True)).to_be_focused()
         await page.keyboard.type("page checkout")
         await page.get_by_label("Requests per minute", exact=True).fill("7")
+        await page.get_by_label("Names that begin with", exact=True).fill("page., web.")
         await page.get_by_role("button", name="Make it").click()
         first = await shown_key(page)
         await expect(page.get_by_role("button", name="Make a key")).to_be_focused()
         await expect(row(page, "page checkout")).to_contain_text("0 of 7")
         await expect(row(page, "page checkout")).to_contain_text("ingest, query")
+        await expect(row(page, "page checkout")).to_contain_text("names that begin with page. or web.")
         assert (await site.central.counter("page.counted", key=first)).status == 201
+        assert (await site.central.counter("counted", key=first)).status == 403
 
         await page.get_by_role("button", name="Change page checkout").click()
         await page.get_by_label("Requests per minute", exact=True).fill("9000")
         await page.locator("#scope-ingest").uncheck()
+        await expect(page.get_by_label("Names that begin with", exact=True)).to_have_value("page., web.")
+        await page.get_by_label("Names that begin with", exact=True).fill("")
         await page.get_by_role("button", name="Change it").click()
         await expect(row(page, "page checkout")).to_contain_text("of 9,000")
         await expect(page.get_by_role("button", name="Change page checkout")).to_be_focused()
         found = await listed(site, "page checkout")
-        assert (found["scopes"], found["rate_limit"]) == (["query"], 9000)
+        assert (found["scopes"], found["names"], found["rate_limit"]) == (["query"], None, 9000)
 
         await page.get_by_role("button", name="Rotate page checkout").click()
         await page.get_by_role("button", name="Rotate it").click()

@@ -83,6 +83,7 @@ def test_it_names_every_code_the_service_can_answer() -> None:
             "INTERNAL_ERROR",
             "UNSUPPORTED_ENCODING",
             "LAST_ADMIN_KEY",
+            "NAME_NOT_ALLOWED",
         ),
     }
     assert set(CODES) == design
