@@ -28,11 +28,14 @@ def hosts(given: str) -> tuple[tuple[str, int | None], ...]:
     for each in (text.strip() for text in given.split(",")):
         bare = each.removeprefix("[").removesuffix("]")
         try:
-            found.append((bare, None) if is_host(bare) else split_address(each))
+            host, port = (bare, None) if is_host(bare) else split_address(each)
+            if port == 0:  # a server never listens there, and the default port would be used in silence
+                raise ValueError(each)
+            found.append((host, port))
         except ValueError:
             raise ValueError(
-                "is not a list of hosts; each must be a name or an address, alone or with :port, separated by commas, "
-                "such as db1.internal,db2.internal:3307,[fd00::5]:3306"
+                "is not a list of hosts; each must be a name or an address, alone or with :port from 1 to 65535, "
+                "separated by commas, such as db1.internal,db2.internal:3307,[fd00::5]:3306"
             ) from None
     if len({*found}) != len(found):
         raise ValueError("names one host twice; each must be there once")

@@ -104,6 +104,7 @@ def test_a_good_value_is_taken(name: str, text: str, field: str, value: object) 
         ("DB_CONNECTION", "sqlite", "must be duckdb, or mysql"),
         ("DB_HOSTS", "db1,", "separated by commas"),
         ("DB_HOSTS", "db1:port", "alone or with :port"),
+        ("DB_HOSTS", "db1:0", "alone or with :port from 1 to 65535"),
         ("DB_HOSTS", "db1,db1", "names one host twice"),
         ("DB_TLS_CA", "/nowhere/ca.pem", "where there is no file"),
         ("DB_TLS_CA", __file__, "holds no certificate that can be read"),
