@@ -18,7 +18,7 @@ COLUMNS: Final = (
     *("created_at", "revoked_at", "expires_at", "last_used_at", "names"),
 )
 _EXPIRES: Final = "When the key expires: an ISO 8601 time, or a time from now such as 12h, 90d, 52w"
-_NAMES: Final = "Prefixes of names with commas between, such as shop.,web.: the key may use only such names"
+_NAMES: Final = "The key may use only names that begin with one of these, separated by commas, such as 'shop.,web.'"
 _YES: Final = "Do not ask, even if no admin key would be left."
 
 
@@ -85,7 +85,7 @@ def list_keys() -> None:
 @click.option(
     "--scope", "scopes", multiple=True, type=click.Choice(SCOPES), help="What the key may do; replaces all its scopes."
 )
-@click.option("--names", help=f"{_NAMES}; or '*' for all names.")
+@click.option("--names", help=f"{_NAMES}; '*' for all names.")
 @click.option("--expires", help=f"{_EXPIRES}; or never.")
 @click.option("--yes", is_flag=True, help=_YES)
 @anywhere
