@@ -25,7 +25,7 @@ def mcp() -> None:
         from central.commands.assistant import make_server
     except ModuleNotFoundError as error:
         install = 'pip install "$(ls glowing_fiesta-*.whl)[mcp]"'
-        fail(f"{error.name} is not installed; mcp needs it. Install the wheel with its extra: {install}")
+        fail(f"the Python package {error.name} is not installed; install the wheel with its extra: {install}")
     try:
         service = target()
     except ClientError as error:

@@ -26,10 +26,10 @@ export function fields(spec, schema, prefix = "") {
 
 /** What a value may be, in words. */
 export function kindOf(spec, schema) {
-  const { type, enum: allowed, const: only, minItems, maxItems, minimum, maximum, format, oneOf } = resolve(spec, schema);
+  const { type, enum: allowed, const: only, minItems, maxItems, minimum, maximum, format, oneOf, anyOf = oneOf } = resolve(spec, schema);
   if (allowed) return allowed.join(", ");
   if (only !== undefined) return String(only);
-  if (oneOf) return oneOf.map((one) => kindOf(spec, one)).join(" or ");
+  if (anyOf) return [...new Set(anyOf.map((one) => kindOf(spec, one)))].join(" or ");
   const kind = [type].flat().filter(Boolean).join(" or ");
   if (kind.startsWith("array")) return maxItems ? `list of ${minItems} to ${maxItems.toLocaleString("en")}` : "list";
   if (format === "date-time") return `${kind}, ISO 8601`;

@@ -28,6 +28,12 @@ _NODE: Final[Json] = {
     "allowChildren": 0,
     "context": {},
 }
+_NUMBER: Final[Json] = {"type": "integer", "minimum": 0, "maximum": 1}
+_TREE_NODE: Final[Json] = record(
+    {"text": _TEXT, "id": _TEXT, "leaf": _NUMBER, "expandable": _NUMBER, "allowChildren": _NUMBER},
+    {"context": {"type": "object"}},
+)
+_COMPLETED_NODE: Final[Json] = record({"path": _TEXT, "name": _TEXT, "is_leaf": enum(("0", "1"))})
 _endpoint: Final = partial(Endpoint, "Graphite", scope="query")
 
 
@@ -47,8 +53,9 @@ def _answer(schema: Json, example: object) -> Json:
 
 
 def _metrics() -> list[Endpoint]:
-    nodes = {"type": ["array", "object"]}
-    paths = record({"results": {"type": ["array", "object"]}})
+    completed = record({"metrics": {"type": "array", "items": _COMPLETED_NODE}})
+    nodes = {"anyOf": [{"type": "array", "items": _TREE_NODE}, completed, record({"nodes": _TEXTS})]}
+    paths = record({"results": {"anyOf": [_TEXTS, {"type": "object", "additionalProperties": _TEXTS}]}})
     find = "Shows the nodes that match the query. Operations are leaves. Anything else can be opened."
     expand = "Lists the paths that match each query. It may be given several times."
     by_form = "The parameters may come in a form in the body."

@@ -29,7 +29,18 @@ _MEANING: Final = {
     "format": "The form of the answer, without it json.",
     "noNullPoints": "true leaves out points without a number.",
 }
-_LINE: Final[Json] = record({"target": _TEXT, "tags": {"type": "object"}, "datapoints": {"type": "array"}})
+_POINT: Final[Json] = {"type": "array", "minItems": 2, "maxItems": 2, "items": {"type": ["number", "null"]}}
+_LINE: Final[Json] = record(
+    {
+        "target": _TEXT,
+        "tags": {"type": "object", "additionalProperties": _TEXT},
+        "datapoints": {
+            "type": "array",
+            "items": _POINT,
+            "description": "A number or null, and its time, of each point.",
+        },
+    }
+)
 _EXAMPLE: Final = [{"target": "orders", "tags": {"name": "shop.orders.sum"}, "datapoints": [[12.0, 1771113600]]}]
 _endpoint: Final = partial(Endpoint, "Graphite", scope="query")
 

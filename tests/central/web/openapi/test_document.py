@@ -56,6 +56,22 @@ def test_every_reference_leads_somewhere() -> None:
         assert resolve({"$ref": target})
 
 
+def test_every_list_says_what_is_in_it() -> None:
+    """Generators of clients leave out what has a list without items."""
+
+    def lists(found: Any) -> list[Any]:
+        if isinstance(found, list):
+            return [one for part in found for one in lists(part)]
+        if not isinstance(found, dict):
+            return []
+        kinds = found.get("type")
+        here = [found] if kinds == "array" or (isinstance(kinds, list) and "array" in kinds) else []
+        return here + [one for part in found.values() for one in lists(part)]
+
+    assert len(lists(SPEC)) > 20
+    assert [one for one in lists(SPEC) if "items" not in one] == []
+
+
 def test_it_describes_every_endpoint_of_the_service() -> None:
     source = "".join(path.read_text() for path in (ROOT / "central" / "web").glob("*.py"))
     routed = set(re.findall(r'route\.add_(get|post|patch|delete)\(f?"(/[^"]*)"', source)) - {
