@@ -126,7 +126,7 @@ class GroupCommit:
         """
         request = submission.request
         if request is not None and (first := self._first_of(request)) is not None:
-            return await self._join(request, first)
+            return await self._join(request, first, submission.plain_body)
         if not submission.items and request is None:
             return submission.answer()
         rows = len(submission.items)
@@ -147,13 +147,8 @@ class GroupCommit:
         ``submission_body`` returns the plain body. Raises ApiError if the key came with another body before.
         """
         if (first := self._first_of(request)) is not None:
-            return await self._join(request, first)
-        try:
-            known = await self._store_or_spill.find_requests(request.ids)
-        except StoreError as error:
-            raise unavailable(f"the store cannot be asked: {error}") from error
-        found = next((known[given] for given in request.ids if given in known), None)
-        return None if found is None else replayed(request, found, submission_body)
+            return await self._join(request, first, submission_body)
+        return await self._replay_stored(request, submission_body)
 
     async def exclusive(self, work: Callable[[], Awaitable[T]]) -> T:
         """Run ``work`` while no group is being committed."""
@@ -169,10 +164,22 @@ class GroupCommit:
         """The request in flight that has one of these ids: the same request, or another one with its key."""
         return next((self._in_flight[given] for given in request.ids if given in self._in_flight), None)
 
-    async def _join(self, request: RequestKey, first: Waiting) -> Answer:
-        if first.submission.request is None or first.submission.request.fingerprint != request.fingerprint:
+    async def _join(self, request: RequestKey, first: Waiting, plain_body: Callable[[], bytes]) -> Answer:
+        if first.submission.request is not None and first.submission.request.fingerprint == request.fingerprint:
+            return await self._wait(first)
+        # The one in flight has another body. It is the one to be refused if this body is stored already.
+        stored = await self._replay_stored(request, plain_body)
+        if stored is None:
             raise reused()
-        return await self._wait(first)
+        return stored
+
+    async def _replay_stored(self, request: RequestKey, plain_body: Callable[[], bytes]) -> Answer | None:
+        try:
+            known = await self._store_or_spill.find_requests(request.ids)
+        except StoreError as error:
+            raise unavailable(f"the store cannot be asked: {error}") from error
+        found = next((known[given] for given in request.ids if given in known), None)
+        return None if found is None else replayed(request, found, plain_body)
 
     def _wait(self, waiting: Waiting) -> asyncio.Future[Answer]:
         loop = asyncio.get_running_loop()

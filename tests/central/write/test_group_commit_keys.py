@@ -73,6 +73,20 @@ async def test_a_key_in_flight_with_another_body_is_refused(writing: Writing) ->
     assert [answer.status for answer in await writing.answers()] == [201]
 
 
+async def test_a_stored_body_is_replayed_beside_another_one_in_flight(writing: Writing) -> None:
+    wanted = sent(item(), key="k")
+    first = await writing.commits.submit(wanted)
+    await writing.hold()
+    writing.add(sent(item("b"), key="k"))  # its look-up was before the first one was stored
+    await writing.waiting(1)
+    again = sent(item(), key="k")
+    assert await writing.commits.replay(key_of(again), again.plain_body) == Answer(201, first.body, REPLAYED)
+    assert await writing.commits.submit(again) == Answer(201, first.body, REPLAYED)
+    (other,) = await writing.answers()
+    assert (other.status, code(other)) == (400, "IDEMPOTENCY_KEY_REUSED")
+    assert (await total(writing.store), await total(writing.store, "b")) == (1, 0)
+
+
 async def test_a_stored_key_with_another_body_is_refused(writing: Writing) -> None:
     store, commits = writing.store, writing.commits
     await commits.submit(sent(item(), key="k"))
