@@ -1,4 +1,4 @@
-"""A real Chromium before a real central process: one of each for a module, a fresh window for each test."""
+"""A real Chromium before a real central process: one of each for all tests of the page, a new tab for each test."""
 
 import shutil
 import subprocess
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
 from protocol.times import format_time
 from tests.central.harness import Central, process
@@ -31,12 +31,17 @@ EXACT: Final = "9999999999999999.9999"
 
 @dataclass
 class Site:
-    """What the tests of the page work with. ``key`` may ask and send; ``minute`` is the first with data."""
+    """What the tests of the page work with. ``key`` may ask and send; ``minute`` is the first with data.
+
+    ``contexts`` have the tabs, by whether the policy holds there. A tab has a storage of its own for the key, and
+    what it puts into the storage of all is removed with it. A tab costs half of what a context of its own does.
+    """
 
     central: Central
     browser: Browser
     key: str
     minute: int
+    contexts: dict[bool, BrowserContext]
 
     def points(self) -> dict[str, dict[int, str]]:
         """What was sent, by name and the start of its minute: with a gap, a negative number and all digits."""
@@ -56,7 +61,8 @@ async def site(folder: Path) -> AsyncIterator[Site]:
         assert path is not None, "chromium is missing; make test installs it"
         browser = await playwright.chromium.launch(executable_path=path, args=FLAGS)
         _, key = await central.new_key("ingest", "query")
-        made = Site(central, browser, key, int(time.time()) // 60 * 60 - 600)
+        contexts = {csp: await _context(browser, csp=csp) for csp in (True, False)}
+        made = Site(central, browser, key, int(time.time()) // 60 * 60 - 600, contexts)
         items = ",".join(
             f'{{"name":"{name}","type":"value","value":{value},"recorded_at":"{format_time(at)}"}}'
             for name, values in made.points().items()
@@ -66,6 +72,14 @@ async def site(folder: Path) -> AsyncIterator[Site]:
         assert reply.json["rejected"] == 0, reply.text
         yield made
         await browser.close()
+
+
+async def _context(browser: Browser, *, csp: bool) -> BrowserContext:
+    context = await browser.new_context(
+        timezone_id=ZONE, locale="en-GB", permissions=["clipboard-read", "clipboard-write"], bypass_csp=not csp
+    )
+    context.set_default_timeout(WAIT_MS)
+    return context
 
 
 @dataclass
@@ -104,26 +118,22 @@ async def window(
     blocked: dict[str, Any] | None = None,
     csp: bool = True,
     strict: bool = True,
+    own: bool = False,
 ) -> AsyncIterator[Page]:
-    """A window at ``address`` whose tab has a key, the site's unless given. ``blocked``: answers by path, not ours.
+    """A tab at ``address`` that has a key, the site's unless given. ``blocked``: answers by path, not ours.
 
     At its end nothing may have gone wrong that the test did not announce by the statuses in ``refused``, unless it is
-    not ``strict``. Without ``csp`` the policy is not held, for tools that put scripts into the page.
+    not ``strict``. Without ``csp`` the policy is not held, for tools that put scripts into the page. With its ``own``
+    context the tab may have another clock.
     """
-    context = await site.browser.new_context(
-        viewport={"width": width, "height": 800},
-        color_scheme=scheme,
-        timezone_id=ZONE,
-        locale="en-GB",
-        permissions=["clipboard-read", "clipboard-write"],
-        bypass_csp=not csp,
-    )
-    context.set_default_timeout(WAIT_MS)
+    context = await _context(site.browser, csp=csp) if own else site.contexts[csp]
     page = await context.new_page()
+    await page.set_viewport_size({"width": width, "height": 800})
+    await page.emulate_media(color_scheme=scheme)
     watched = Watched(site.central.url)
     watched.follow(page)
     if key is not None:
-        await context.add_init_script(f"sessionStorage.setItem('api-key', '{key or site.key}')")
+        await page.add_init_script(f"sessionStorage.setItem('api-key', '{key or site.key}')")
     for path, answer in (blocked or {}).items():
         await page.route(f"{site.central.url}{path}", answer)
     await page.goto(site.central.url + address)
@@ -133,7 +143,8 @@ async def window(
         error.add_note(f"the window: {watched.faults}, answers without success: {watched.refusals}")
         raise
     finally:
-        await context.close()
+        await page.evaluate("localStorage.clear()")
+        await (context if own else page).close()
     if strict:
         assert watched.faults == []
         assert set(watched.refusals) == (refused or set())

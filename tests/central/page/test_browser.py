@@ -301,7 +301,7 @@ async def test_a_service_that_cannot_answer_is_asked_again(site: Site) -> None:
 
 
 async def test_a_service_that_hangs_is_waited_for_with_words_and_not_for_ever(site: Site) -> None:
-    async with window(site, ORDERS) as page:
+    async with window(site, ORDERS, own=True) as page:
         await expect(page.locator(".what")).to_be_visible()
         await expect(page.get_by_text("Asking the service…")).to_be_hidden()
         for path in ("/api/metrics/aggregate?*", "/metrics", "/ready"):
