@@ -62,6 +62,11 @@ def test_the_changelog_begins_with_what_is_not_released() -> None:
     assert [heading for heading, _ in sections()].index("[Unreleased]") == 0
 
 
+def test_no_entry_of_the_changelog_stands_twice() -> None:
+    entries = [line for _, text in sections() for line in text.splitlines() if line.startswith("- ")]
+    assert sorted(entries) == sorted(set(entries))
+
+
 def test_the_newest_release_is_the_version_of_the_package() -> None:
     (newest, _) = sections()[1]
     assert newest.split()[0] == f"[{PYPROJECT['project']['version']}]"
