@@ -233,6 +233,16 @@ async def test_the_functions_are_listed_with_their_parameters(central: Central) 
     assert all(one["description"] and one["name"] == name for name, one in listed.json.items())
 
 
+async def test_targets_ask_for_further_ones_four_times_in_turn(central: Central) -> None:
+    def nested(times: int) -> str:
+        return "applyByNode(" * times + "shop.*.sum" + ",1,'%.sum')" * times
+
+    assert list(await drawn(central, nested(4))) == ["shop.checkout_ms.sum", "shop.orders.sum"]
+    reply = await central.ask("GET", "/graphite/render", params={"target": nested(5), **WINDOW})
+    assert reply.error == (400, "VALIDATION_ERROR", "target")
+    assert "may ask for further targets 4 times in turn" in reply.message
+
+
 async def test_drawing_needs_a_key_that_may_query(central: Central) -> None:
     _, key = await central.new_key("ingest")
     for path in ("/graphite/render?target=a", "/graphite/functions"):

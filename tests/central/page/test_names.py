@@ -1,11 +1,12 @@
 """The page's list of all names in a real Chromium: search, what is known of each, and what is drawn from there."""
 
+import json
 import re
 
 import pytest
-from playwright.async_api import Locator, Page, expect
+from playwright.async_api import Locator, Page, Route, expect
 
-from tests.central.page.browser import WAIT_MS, Site, window
+from tests.central.page.browser import EXACT, WAIT_MS, Site, window
 from tests.central.page.test_browser import answering
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -73,6 +74,24 @@ async def test_a_dead_host_looks_dead_and_more_names_follow(site: Site) -> None:
         await expect(rows(page)).to_have_count(3)
         await expect(page.get_by_role("link", name="b.now_and_then")).to_be_focused()
         await expect(page.locator("tr.dead th")).to_have_text(["a.dead"])
+
+
+@pytest.mark.parametrize(("value", "lines"), [("1564.4412", 1), (EXACT, 2)])
+async def test_a_number_is_whole_on_a_phone_unless_it_is_very_long(site: Site, value: str, lines: int) -> None:
+    seen = {"first_seen": "2026-02-14T06:00:00Z", "last_seen": "2026-02-15T06:00:00Z", "age_seconds": 7 * 3600}
+    entry = {"name": "a.dead", "type": "value", **seen, "last_value": 0, "tags": [], "sparkline": [5] * 17 + [None] * 7}
+    text = json.dumps({"success": True, "data": [entry], "next": None}).replace(
+        '"last_value": 0', f'"last_value": {value}'
+    )
+
+    async def answer(route: Route) -> None:
+        await route.fulfill(status=200, body=text, content_type="application/json")
+
+    async with window(site, "/#names", blocked={"/api/metrics?*": answer}, width=360) as page:
+        await expect(rows(page)).to_contain_text("silent, 7 h ago")
+        height = "(cell) => cell.getBoundingClientRect().height / parseFloat(getComputedStyle(cell).lineHeight)"
+        assert round(await rows(page).locator("td[data-label='Last value']").evaluate(height)) == lines
+        assert await page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
 
 
 async def test_the_list_says_when_the_service_is_away(site: Site) -> None:
