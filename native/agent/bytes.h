@@ -28,6 +28,8 @@ static inline uint64_t load_few(const char *bytes, size_t length)
 {
     assert(bytes != NULL);
     assert(length < 8);
+    if (length == 1) /* as most tails are */
+        return (unsigned char)*bytes;
     if (length >= 4) {
         uint32_t first, last; /* these overlap */
         memcpy(&first, bytes, sizeof first);

@@ -141,4 +141,4 @@ def test_the_one_line_status_begins_with_the_faults() -> None:
     assert line.startswith(
         "UNHEALTHY: nothing goes through; the spool is full. 1,000 samples received, 900 in the spool"
     )
-    assert "LOST: 3 datagrams in the kernel" in line
+    assert "LOST: 3 datagrams that the kernel dropped" in line
