@@ -1,11 +1,13 @@
 """What dashboards and the page ask, and ingest beside it: ``python -m loadtest.bench_readers duckdb|mysql [...]``.
 
 A thousand names have a point for each minute of the last day, put there past the API. A real process of the service is
-asked over HTTP, one request at a time. Then single POSTs come at a fixed rate: alone, and beside a reader that asks
-the same again as soon as it is answered.
+asked over HTTP, one request at a time. Then the panels of a dashboard ask at once, all with one key, and each third of
+them with a key of its own: a key has one query at a time. Then single POSTs come at a fixed rate: alone, and beside a
+reader that asks the same again as soon as it is answered.
 """
 
 import asyncio
+import json
 import subprocess
 import sys
 import tempfile
@@ -13,8 +15,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from statistics import median
 from typing import Final, NamedTuple
 from urllib.parse import quote
+from urllib.request import Request, urlopen
 
 from central.store.base import Caps, NewName, Row
 from central.store.duck.store import DuckStore
@@ -24,6 +28,7 @@ from loadtest.bench_tags import Store, answer_of, opened, put
 from loadtest.report import Line, show
 from loadtest.servers import Server, central, cpu_seconds
 from protocol.numbers import UNIT
+from protocol.times import format_time
 from tests.central.mysql_help import environ_of, server_of
 from tests.servers import MariaDB
 
@@ -33,6 +38,9 @@ DATABASE: Final = "bench_readers"
 TIMES: Final = 40
 RATE, SECONDS, CONNECTIONS = 100, 20.0, 16
 AT_MOST: Final = 2.0
+PANELS: Final = (1, 6, 12, 24, 48)
+LOADS: Final = 15
+"""How often a dashboard is loaded with one key and, by turns, with three."""
 
 
 class Question(NamedTuple):
@@ -89,6 +97,7 @@ async def measure(server: Server, database: int | None, asked: list[Question]) -
         right = result.statuses[200] == TIMES
         text = f"{p50:.1f}, {p95:.1f}, {cost:.1f} ms"
         lines.append((f"{what}: p50, p95, CPU", f"{goal} ms", text, right and p95 <= goal))
+    lines += await dashboards(server, database, int(asked[3].target.rpartition("=")[2]))
     for question in (asked[0], asked[2], asked[3]):
         alone = await ingest(server)
         with reading(server, question.target):
@@ -99,6 +108,47 @@ async def measure(server: Server, database: int | None, asked: list[Question]) -
         goal_text = f"at most {AT_MOST:g} times"
         lines.append((f"p99 of ingest beside {question.what}", goal_text, text, stored and ratio <= AT_MOST))
     return lines
+
+
+async def dashboards(server: Server, database: int | None, end: int) -> list[Line]:
+    """How long it takes until the last panel of a dashboard is there, and what all cost, by the number of keys."""
+    keys = [await asyncio.to_thread(new_key, server) for _ in range(3)]
+    lines = list[Line]()
+    for panels in PANELS:
+        times: dict[int, list[float]] = {1: [], 3: []}
+        costs = {1: 0.0, 3: 0.0}
+        for turn in range(2 * LOADS):
+            several = (1, 3)[turn % 2]
+            requests = [panel(server, keys[number % several], number + turn * panels, end) for number in range(panels)]
+            before = cost_of(server, database)
+            result = await paced.closed_loop(server.url, requests, connections=panels)
+            costs[several] += cost_of(server, database) - before
+            times[several].append(max(result.latencies) * 1_000)
+            assert result.statuses[200] == panels, result.statuses
+        for several, what in ((1, "one key"), (3, "three keys")):
+            text = f"{median(times[several]):.0f} ms, {costs[several] / LOADS * 1_000:.0f} ms"
+            lines.append((f"{panels} panels at once, {what}: until the last one, CPU of all", "", text, None))
+    return lines
+
+
+def new_key(server: Server) -> str:
+    """A key for a dashboard."""
+    request = Request(
+        f"{server.url}/api/admin/keys",
+        json.dumps({"name": "dashboard", "scopes": ["query"], "rate_limit": 1_000_000}).encode(),
+        {"X-API-Key": server.key},
+    )
+    with urlopen(request) as answer:
+        return str(json.load(answer)["data"]["key"])
+
+
+def panel(server: Server, key: str, number: int, end: int) -> bytes:
+    """The request of a panel: average and maximum of five names over a day, by quarter hours."""
+    names = ",".join(f"shop.h{(5 * number + at) % NAMES:03}.orders" for at in range(5))
+    span = f"start={format_time(end - DAY)}&end={format_time(end)}"
+    target = f"/api/metrics/aggregate?name={names}&operation=avg,max&window=15m&{span}"
+    host = server.url.removeprefix("http://")
+    return f"GET {target} HTTP/1.1\r\nHost: {host}\r\nX-API-Key: {key}\r\n\r\n".encode()
 
 
 def cost_of(server: Server, database: int | None) -> float:

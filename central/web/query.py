@@ -41,8 +41,9 @@ _HISTOGRAMS_AT_ONCE: Final = 50_000
 """So many histograms are read at once, of all names. It bounds the memory: with 500 buckets each they take 50 MB. A
 window is always of one moment, and all windows are if they are read at once."""
 QUERIES: Final = "queries"
-SLOTS: Final = SlotBounds(at_once=3, of_one_key=1, waiting=64, waiting_of_one_key=16)
-"""The slots for queries. A key takes one core of the machine at most, and another key does not wait for it."""
+SLOTS: Final = SlotBounds(at_once=3, of_one_key=1, waiting=256, waiting_of_one_key=64)
+"""The slots for queries. A key takes one core of the machine at most, and another key does not wait for it. All panels
+of a large dashboard may wait."""
 _MAX_LOGGED_NAMES: Final = 20
 MOST_UNKNOWN: Final = 3
 """For how many unknown names of a query similar names are searched."""

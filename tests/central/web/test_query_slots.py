@@ -84,6 +84,15 @@ async def test_queries_of_one_key_keep_no_other_key_waiting(tmp_path: Path) -> N
         await end([*waiting])
 
 
+async def test_all_panels_of_a_large_dashboard_are_answered_with_one_key(tmp_path: Path) -> None:
+    """A reader's proxy asks for all of them at once, and shows a fault where an answer is 503."""
+    async with running(tmp_path) as central:
+        assert (await central.counter("a")).status == 201
+        _, key = await central.new_key("query")
+        replies = await asyncio.gather(*(central.query("a", "sum", key=key) for _ in range(60)))
+        assert [reply.status for reply in replies] == [200] * 60
+
+
 class HeldPool(ThreadPoolExecutor):
     """Threads that draw nothing before ``free`` is set."""
 
