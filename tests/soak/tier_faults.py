@@ -85,6 +85,10 @@ def replica_faults(several: Several, pair: Pair, dice: random.Random) -> Table:
         time.sleep(dice.uniform(0, 2))  # meanwhile the primary writes into its binary log what it cannot commit
         pair.primary.kill()
 
+    def back() -> None:
+        pair.until_followed()
+        pair.until_applied()
+
     def on(role: str, method: str) -> Callable[[], object]:
         """Calls the server's method that has this role by then."""
 
@@ -98,8 +102,8 @@ def replica_faults(several: Several, pair: Pair, dice: random.Random) -> Table:
         "primary killed, its replica behind": (lag_and_kill, change_over),
         "primary stopped": (on("primary", "pause"), on("primary", "resume")),
         "roles changed": (pair.hand_over, change_over),
-        "replica killed": (on("replica", "kill"), pair.until_followed),
-        "replica restarted": (on("replica", "stop"), pair.until_followed),
+        "replica killed": (on("replica", "kill"), back),
+        "replica restarted": (on("replica", "stop"), back),
         "replica stopped": (on("replica", "pause"), on("replica", "resume")),
     }
 
