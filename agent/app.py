@@ -57,7 +57,7 @@ from runtime.addresses import join_address
 from runtime.start_error import OTHER_ADDRESS, StartError, starting
 from runtime.systemd import Notifier, silent
 
-_GC_THRESHOLD: Final = (5_000, 4, 500)
+GC_THRESHOLD: Final = (5_000, 4, 500)
 """Young objects are collected often, which is quick. All objects are collected rarely, because that stops the loop."""
 LAST_SEND_SECONDS: Final = 3.0
 """The time for sending at a stop. What is not sent by then stays in the spool."""
@@ -173,7 +173,7 @@ class Agent:
                 stack.callback(mirroring.cancel)
             await self._tell_status()  # before READY, so that `systemctl status` shows it when `start` returns
             gc.freeze()
-            gc.set_threshold(*_GC_THRESHOLD)
+            gc.set_threshold(*GC_THRESHOLD)
             self._outside.notify.ready()
             await self._flush_until(stop)
 
