@@ -88,7 +88,7 @@ class Fetcher:
         self._points += sum((span.end - span.start) // span.step for _, span in targets)
         if self._points > MOST_POINTS:
             raise TargetError(
-                f"the targets read {self._points:,} numbers, and {MOST_POINTS:,} may be read; "
+                f"reads too much: all targets together read {self._points:,} numbers, and may read {MOST_POINTS:,}; "
                 "ask for a shorter range, for fewer lines, or with a smaller maxDataPoints"
             )
         values = await self._read({(one.leaf.path, one.span): one for many in meant.values() for one in many})

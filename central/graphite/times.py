@@ -30,7 +30,7 @@ MOST: Final = 253_402_300_799
 def parse_time(text: str, now: int, zone: tzinfo = UTC) -> int:
     """Seconds since the epoch. ``zone`` is that of days and clock times. Raises ValueError that says what is right."""
     text = text.strip().lower()
-    if re.fullmatch(r"[0-9]{9,12}", text):
+    if re.fullmatch(r"[0-9]{1,7}|[0-9]{9,12}", text):  # eight digits are a date
         return min(int(text), MOST)
     found = _PARTS.fullmatch(text)
     if found is None or not text:
