@@ -13,6 +13,7 @@ from prometheus_client.core import CounterMetricFamily
 from prometheus_client.exposition import generate_latest
 
 from central.access.auth import AuthCounts
+from central.access.prefixes import NOT_ALLOWED
 from central.access.redis_key_news import KeyNews, KeyNewsCounts
 from central.access.redis_limit import LimitCounts
 from central.fleet.agents import Agents
@@ -251,8 +252,8 @@ async def test_what_a_process_does_not_use_counts_0(tmp_path: Path) -> None:
 def test_a_count_by_reason_is_there_from_the_start_for_every_reason(sources: Sources) -> None:
     """Or its first burst would be invisible to ``increase()``."""
     coded = "".join((ROOT / path).read_text() for path in ("protocol/item.py", "central/ingest/names.py"))
-    codes = set(re.findall(r'Fault\(\s*"([A-Z_]+)"', coded))
-    assert len(codes) > 4
+    codes = {NOT_ALLOWED, *re.findall(r'Fault\(\s*"([A-Z_]+)"', coded)}
+    assert len(codes) > 5
     scraped = {name: value for name, value in scrape(sources).items() if name.startswith("fiesta_items_rejected")}
     assert scraped == {f'fiesta_items_rejected_total{{code="{code}"}}': "0.0" for code in codes}
 
