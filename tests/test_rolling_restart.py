@@ -52,7 +52,8 @@ class Load:
             own = {"Idempotency-Key": f"number {next(self._number)}"} if with_id else {}
             status = await self._status(own)
             self.answers[status] += 1
-            self.answers_with_id[status] += with_id
+            if with_id:
+                self.answers_with_id[status] += 1
             async with self._moved:
                 self._moved.notify_all()
 
