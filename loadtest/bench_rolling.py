@@ -10,18 +10,15 @@ import signal
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Final
-
-from redis import ResponseError
 
 from loadtest import paced
 from loadtest.report import Line, show
 from tests.galera import Cluster, cluster
 from tests.proxies import HAProxy, Nginx
-from tests.redis_tier import MASTER, Tier
+from tests.redis_tier import Tier
 from tests.servers import MariaDB
 from tests.soak.rig import ADMIN_KEY, Node
 from tests.soak.tiers import Several, on_galera
@@ -65,12 +62,8 @@ async def restart_replica(tier: Tier) -> None:
 
 
 async def fail_over(tier: Tier) -> None:
-    """Let the two change their roles."""
-    server = tier.replica
-    while not await tier.names(server):
-        with suppress(ResponseError):  # the sentinels cannot just now
-            await tier.sentinel.execute_command("SENTINEL", "FAILOVER", MASTER)
-        await asyncio.sleep(0.5)
+    """Let the two change their roles; returns once one follows the other."""
+    await tier.fail_over()
     await tier.settle()
 
 

@@ -51,6 +51,15 @@ class Tier:
         """Whether the sentinel says that this server is the primary."""
         return bool((await self.sentinel.sentinel_get_master_addr_by_name(MASTER))[1] == server.port)
 
+    async def fail_over(self) -> None:
+        """Let the two change their roles. The sentinels refuse it until they have found the replica to be well."""
+        server = self.replica
+        async with asyncio.timeout(60):
+            while not await self.names(server):
+                with suppress(redis.ResponseError):
+                    await self.sentinel.execute_command("SENTINEL", "FAILOVER", MASTER)
+                await asyncio.sleep(0.2)
+
     async def settle(self, seconds: float = 2.0) -> None:
         """Return once one has followed the other for so long, and the sentinel finds no fault. Both run.
 

@@ -316,6 +316,7 @@ class Aggregator:
         self._closed.append(self._tables.close(start)._replace(earlier=earlier))
         self._room.clear()
         yield
+        yield from self._tables.tidy()
 
     def _catch_up(self) -> Iterator[None]:
         self._behind = False

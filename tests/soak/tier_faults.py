@@ -4,9 +4,6 @@ import asyncio
 import random
 import time
 from collections.abc import Callable
-from contextlib import suppress
-
-from redis import ResponseError
 
 from central.store.mysql import partitions
 from central.store.mysql.connection import Session, connect
@@ -15,7 +12,7 @@ from central.store.mysql.store import MySQLStore
 from tests.central.mysql_help import server_of
 from tests.galera import Cluster
 from tests.redis_server import RedisServer
-from tests.redis_tier import MASTER, Tier
+from tests.redis_tier import Tier
 from tests.replication import Pair
 from tests.soak.fault_servers import Fault, Step
 from tests.soak.faults import Table, central_faults, on_thread, one_of, together
@@ -177,17 +174,9 @@ def redis_faults(tier: Tier) -> Table:
         async with asyncio.timeout(120):
             await tier.settle()
 
-    async def change() -> None:
-        server, end = tier.replica, time.monotonic() + 60
-        while not await tier.names(server):
-            with suppress(ResponseError):  # it cannot just now
-                await tier.sentinel.execute_command("SENTINEL", "FAILOVER", MASTER)
-            assert time.monotonic() < end, "the sentinels do not change the roles"
-            await asyncio.sleep(0.5)
-
     return {
         "redis primary killed": fault("redis primary killed", lambda: tier.primary.kill, settled),
         "redis primary stopped": fault("redis primary stopped", lambda: on_thread(tier.primary.pause)[0], settled),
         "redis replica killed": fault("redis replica killed", lambda: tier.replica.kill, settled),
-        "redis roles changed": fault("redis roles changed", lambda: change, settled),
+        "redis roles changed": fault("redis roles changed", lambda: tier.fail_over, settled),
     }
