@@ -315,7 +315,6 @@ class Aggregator:
         earlier = self._earlier.close(start)
         self._closed.append(self._tables.close(start)._replace(earlier=earlier))
         self._room.clear()
-        yield
         yield from self._tables.tidy()
 
     def _catch_up(self) -> Iterator[None]:
