@@ -217,8 +217,8 @@ def pieces_of(rest: bytes) -> list[tuple[bytes, bytes]]:
     """The pieces of a line: values and tail of each. ``rest`` is the line after the name and its colon.
 
     Most lines have one piece. A colon begins another piece after a type, after a rate, and at the beginning of a field.
-    In another field, except tags, it begins one only when the next field is a type. So `|c:ab12` and `|x:new` are
-    fields, and no value is mistaken for one. Nor is `|c:ab12` mistaken for a type with a value after it.
+    In another field, except tags and a container, it begins one only when the next field is a type. So `|c:ab12` and
+    `|x:new` are fields, and no value is mistaken for one. Nor is `|c:ab12` mistaken for a type with a value after it.
     """
     values, _, text = rest.partition(b"|")
     if b":" not in text:
@@ -241,7 +241,9 @@ def _ends_piece(field: bytes, after: bytes, *, is_type: bool) -> bool:
     before, _, value = field.partition(b":")
     if before in TYPES if is_type else before.startswith(b"@") or (not before and value):
         return True
-    return not field.startswith(b"#") and not after.startswith(b"c:") and after.partition(b":")[0] in TYPES
+    if field.startswith((b"#", b"c:")):
+        return False
+    return not after.startswith(b"c:") and after.partition(b":")[0] in TYPES
 
 
 def lost_with(values: bytes, tail: Tail | BadTail) -> int:

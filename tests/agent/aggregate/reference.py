@@ -29,7 +29,7 @@ def pieces(rest: bytes) -> list[bytes]:
         before, colon, value = one.partition(b":")
         followed = at + 1 < len(fields) and fields[at + 1].split(b":")[0] in TYPES and fields[at + 1][:2] != b"c:"
         opens = before in TYPES if at == 0 else before[:1] == b"@" or (before == b"" and value != b"")
-        if colon and (opens or (followed and one[:1] != b"#")):
+        if colon and (opens or (followed and one[:1] != b"#" and one[:2] != b"c:")):
             done = [*fields[:at], *([before] if before or at == 0 else [])]
             return [values + b"|" + b"|".join(done), *pieces(b"|".join([value, *fields[at + 1 :]]))]
     return [values + bar + tail]

@@ -46,6 +46,7 @@ LINES: list[tuple[bytes, list[Row], dict[str, int]]] = [
     (b"a:1|c|x:new", [("a", "counter", "1", "1")], {}),
     (b"a:1|c|x:new|c:ab12", [("a", "counter", "1", "1")], {}),
     (b"a:1|c|c:|c:ab12", [("a", "counter", "1", "1")], {}),
+    (b"a:1|c|c:x|c:x|c", [("a", "counter", "1", "1")], {}),
     (b"a:1|c|e:it-false,cn-web|c:ab12|card:low", [("a", "counter", "1", "1")], {}),
 ]
 
