@@ -1,4 +1,4 @@
-"""Who may send requests, and how often. In: an API key. Out: the key's row, and whether it is within its rate limit.
+"""Who may send requests, how often, and for which names. In: an API key. Out: the key's row, or why it is refused.
 
 Auth owns the cache of verified keys of this process. The store owns the keys' rows; Redis owns the shared counts.
 """

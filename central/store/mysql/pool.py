@@ -5,7 +5,6 @@ sessions that were idle for long, before the server does.
 """
 
 import asyncio
-import itertools
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -83,8 +82,9 @@ class Pool:
         stored.
         """
         deadline = self._deadline(None)
-        failed = 0
-        for attempt in itertools.count(1):
+        attempt = failed = 0
+        while True:
+            attempt += 1
             try:
                 return await self._transact_once(work, deadline)
             except ServerError as error:
@@ -97,8 +97,7 @@ class Pool:
                 failed += 1
                 if failed == ATTEMPTS:
                     raise
-            await asyncio.sleep(random.uniform(0, _PAUSE * 2 ** min(attempt, _DOUBLINGS)))  # noqa: S311
-        raise AssertionError("an attempt returns or raises")
+            await asyncio.sleep(random.uniform(0, _PAUSE * 2 ** min(attempt, _DOUBLINGS)))  # noqa: S311 - no secret
 
     async def change(self, work: Work[T]) -> T:
         """Run ``work`` in a transaction. Use it only for work that is harmless to do twice.

@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.receive import mirror as module
 from agent.receive.mirror import MIRROR_REASONS, Mirror
 from agent.settings import load_settings
 from runtime.settings import SettingsError
@@ -125,7 +124,7 @@ async def test_a_name_that_is_not_known_drops_until_it_is(monkeypatch: pytest.Mo
         paused.set()
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(module.asyncio, "sleep", pause)  # type: ignore[attr-defined]
+    monkeypatch.setattr(asyncio, "sleep", pause)
     mirror = Mirror("name.invalid", 8126, EventLog())
     running = asyncio.create_task(mirror.run())
     await paused.wait()

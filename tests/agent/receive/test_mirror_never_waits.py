@@ -112,7 +112,7 @@ async def test_no_datagram_waits_for_a_way_to_the_target(monkeypatch: pytest.Mon
         paused.set()
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(module.asyncio, "sleep", pause)  # type: ignore[attr-defined]
+    monkeypatch.setattr(asyncio, "sleep", pause)
     mirror = Mirror("255.255.255.255", 8126, EventLog())
     mirror.begin(())
     running = asyncio.create_task(mirror.run())

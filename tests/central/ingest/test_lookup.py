@@ -83,7 +83,7 @@ def test_only_items_of_known_names_are_searched_for() -> None:
     with pytest.raises(KeyError):
         missing_series([ITEM._replace(name="unknown")], METRICS, SERIES)
     with pytest.raises(TypeError, match="rows become tuples of a type"):
-        rows([ITEM], int, METRICS, SERIES, FULL)  # type: ignore[type-var]
+        rows([ITEM], int, METRICS, SERIES, FULL)  # type: ignore[type-var] # wrong on purpose
 
 
 def test_items_that_follow_each_other_keep_their_own_tags() -> None:

@@ -62,4 +62,4 @@ def test_an_hour_that_is_too_large_is_not_packed() -> None:
 def test_only_a_list_of_bytes_is_unpacked() -> None:
     for wrong in ([None], ["x"], [bytearray()]):
         with pytest.raises(TypeError):
-            unpack(wrong)  # type: ignore[arg-type]
+            unpack(wrong)  # type: ignore[arg-type] # wrong on purpose
