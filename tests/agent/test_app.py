@@ -51,6 +51,10 @@ class Ticks:
 
     def tick(self) -> None:
         self._now += self._interval
+        self.end_waits()
+
+    def end_waits(self) -> None:
+        """Whoever waits for the next window or for a retry goes on, and the clock stays where it is."""
         self._ticked.set()
         self._ticked = asyncio.Event()
 

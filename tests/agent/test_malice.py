@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.agent.fakes import RealCentral
-from tests.agent.test_app import running
+from tests.agent.test_app import running, turns_until
 
 FINE = b'{"success":true,"accepted":1,"rejected":0,"errors":[]}'
 
@@ -133,7 +133,7 @@ async def test_no_answer_ends_the_agent_or_counts_a_sample(tmp_path: Path, what:
         agent.ticks.tick()
         await asyncio.wait_for(service.given.wait(), 30)
         while not central.stored:
-            agent.ticks.tick()
+            agent.ticks.end_waits()
             await asyncio.sleep(0)
         await agent.end()
         assert central.total("foo") == 1
@@ -156,10 +156,10 @@ async def test_after_all_bad_answers_a_good_service_gets_each_sample_once(tmp_pa
         for name in names:
             agent.send([f"{name}:1|c"])
             agent.ticks.tick()
-            await asyncio.sleep(0)
+            await turns_until(lambda: agent.agent.snapshot().in_window == 0)
         async with asyncio.timeout(60):
             while len(central.times_stored()) < len(names):
-                agent.ticks.tick()
+                agent.ticks.end_waits()
                 await asyncio.sleep(0)
         await agent.end()
         assert service.given.is_set()
