@@ -22,7 +22,7 @@ from central.access.first_key import ADMIN_KEY_FILE, ensure_admin_key
 from central.access.redis_limit import LIMIT_SECONDS
 from central.access.refusals import Refusals
 from central.access.uses import KeyUses
-from central.compiled import CORE
+from central.compiled import CORE, OUTDATED
 from central.fair_slots import FairSlots
 from central.fleet.agents import Agents
 from central.fleet.upkeep import FleetUpkeep
@@ -64,6 +64,7 @@ from central.web.tls_failures import count_handshakes
 from central.write.group_commit import GroupCommit
 from central.write.write_check import WriteCheck
 from runtime.addresses import is_loopback
+from runtime.compiled_core import OUTDATED_MESSAGE
 from runtime.plausible_clock import GRACE_SECONDS, PlausibleClock
 from runtime.private_files import make_private_file, make_private_folder
 from runtime.start_error import StartError, starting
@@ -179,6 +180,8 @@ async def serve(
         site = web.TCPSite(runner, host, port, backlog=1024, reuse_port=settings.reuse_port or None)
         await site.start()
         bound = runner.addresses[0][1]
+        if OUTDATED:
+            _log.warning("core_outdated", message=OUTDATED_MESSAGE)
         _log.info(
             "serving",
             host=host,

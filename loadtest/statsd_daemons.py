@@ -161,19 +161,12 @@ class Netdata:
         return total
 
 
-NETDATA_CONF: Final = """\
+_NETDATA_CONF: Final = """\
 [global]
     hostname = bench
     run as user = {user}
 [directories]
-    config = {folder}
-    stock config = {folder}
-    cache = {folder}
-    lib = {folder}
-    log = {folder}
-    web = {folder}
-    plugins = {folder}
-    home = {folder}
+    {folders}
 [db]
     mode = ram
     retention = 3600
@@ -181,16 +174,7 @@ NETDATA_CONF: Final = """\
     bind to = 127.0.0.1:{http}
     web server threads = 1
 [plugins]
-    timex = no
-    idlejitter = no
-    tc = no
-    diskspace = no
-    proc = no
-    cgroups = no
-    checks = no
-    slabinfo = no
-    enable running new plugins = no
-    netdata monitoring = no
+    {without}
 [ml]
     enabled = no
 [health]
@@ -203,6 +187,11 @@ NETDATA_CONF: Final = """\
     error = stderr
     access = none
     debug = none
+"""
+_FOLDERS: Final = ("config", "stock config", "cache", "lib", "log", "web", "plugins", "home")
+_PLUGINS: Final = ("timex", "idlejitter", "tc", "diskspace", "proc", "cgroups", "checks", "slabinfo")
+_PLUGINS_TOO: Final = ("enable running new plugins", "netdata monitoring")
+_NETDATA_STATSD: Final = """\
 [statsd]
     update every (flushInterval) = {flush}
     default port = {port}
@@ -211,11 +200,23 @@ NETDATA_CONF: Final = """\
 """
 
 
+def netdata_conf(folder: Path, http: int) -> str:
+    """Settings of a netdata that keeps its files in ``folder`` and collects nothing of this host.
+
+    You append its section [statsd].
+    """
+    return _NETDATA_CONF.format(
+        user=pwd.getpwuid(os.getuid()).pw_name,
+        folders="\n    ".join(f"{name} = {folder}" for name in _FOLDERS),
+        without="\n    ".join(f"{name} = no" for name in (*_PLUGINS, *_PLUGINS_TOO)),
+        http=http,
+    )
+
+
 @contextmanager
 def netdata(folder: Path, flush_seconds: int) -> Iterator[Netdata]:
     port, http, conf = free_udp_port(), free_port(), folder / "netdata.conf"
-    user = pwd.getpwuid(os.getuid()).pw_name
-    conf.write_text(NETDATA_CONF.format(folder=folder, port=port, http=http, flush=flush_seconds, user=user))
+    conf.write_text(netdata_conf(folder, http) + _NETDATA_STATSD.format(port=port, flush=flush_seconds))
     command = ["/usr/sbin/netdata", "-D", "-c", str(conf), "-P", str(folder / "netdata.pid")]
     with running(command, folder / "netdata.log") as pid:
         yield Netdata(port, pid, f"http://127.0.0.1:{http}")

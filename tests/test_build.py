@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from runtime.compiled_core import OUTDATED_MESSAGE, is_outdated
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -36,4 +38,6 @@ def test_a_wheel_needs_no_compiler(tmp_path: Path, compiler: str, tag: str, core
 @pytest.mark.parametrize("package", ["agent/aggregate", "central"])
 def test_the_core_is_built_here(package: str) -> None:
     """Else the tests of it would prove nothing."""
-    assert (ROOT / package / "core.abi3.so").exists(), "install gcc and python3.11-dev, then: make clean install"
+    core = ROOT / package / "core.abi3.so"
+    assert core.exists(), "install gcc and python3.11-dev, then: make clean install"
+    assert not is_outdated(core, ROOT / "native"), OUTDATED_MESSAGE

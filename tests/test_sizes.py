@@ -32,6 +32,7 @@ SMALL = {
     "central/web/store_answers.py": "three endpoints answer for a store in the same way",
     "loadtest/bare.py": "a program of its own",
     "protocol/names.py": "what both ends of the wire agree on",
+    "runtime/compiled_core.py": "one rule for the cores of both programs",
     "runtime/redact.py": "log lines and error messages go through it in both programs",
     "runtime/start_error.py": "one class for every program",
 }

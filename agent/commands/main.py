@@ -16,6 +16,7 @@ from typing import IO, Any, NoReturn
 import click
 import uvloop
 
+from agent.aggregate.compiled import OUTDATED
 from agent.app import Agent, Outside, steady_time
 from agent.attempts import Tell
 from agent.commands.check import Finding, Sends, Sockets, check_central, check_sockets, check_spool
@@ -41,6 +42,7 @@ from agent.telemetry.log import log_to, not_too_often
 from agent.telemetry.status_text import counted, render
 from protocol.times import format_time
 from runtime.addresses import from_this_host, join_address, split_address
+from runtime.compiled_core import OUTDATED_MESSAGE
 from runtime.log_lines import standard_error
 from runtime.output import careful_output
 from runtime.redact import one_line
@@ -131,6 +133,8 @@ async def _run(settings: Settings, key: ApiKey, log: Tell, config: Path | None) 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     tell = not_too_often(log, steady_time)
+    if OUTDATED:
+        tell("core_outdated", OUTDATED_MESSAGE)
     passed = passed_sockets(os.environ, os.getpid())
     notify = Notifier(os.environ, os.getpid(), send_datagram)
     agent = Agent(settings, key, tell, Outside(notify=notify, share=share_of(host_name())), passed)

@@ -122,23 +122,13 @@ class KeyEndpoints:
             )
         ends = _moment(fields.expires_at, int(self.clock()))
 
-        never = False
+        def allowed(row: KeyRow) -> KeyRow:
+            made = _changed(row, fields, ends)
+            return row if _is_no_limit(made.scopes, made.prefixes) else made
 
-        def changed(row: KeyRow) -> KeyRow:
-            nonlocal never
-            if row.revoked_at is not None:
-                return row
-            made = row._replace(
-                rate_limit=fields.rate_limit or row.rate_limit,
-                scopes=frozenset(fields.scopes) if fields.scopes else row.scopes,
-                prefixes=minimal(fields.names or ()) if "names" in fields.model_fields_set else row.prefixes,
-                expires_at=ends if "expires_at" in fields.model_fields_set else row.expires_at,
-            )
-            never = _is_no_limit(made.scopes, made.prefixes)
-            return row if never else made
-
-        row = await self._change(request, changed)
-        if never:
+        row = await self._change(request, allowed)
+        wanted = _changed(row, fields, ends)
+        if _is_no_limit(wanted.scopes, wanted.prefixes):
             raise _no_limit()
         _log.info("key_changed", id=row.id, fields=sorted(fields.model_fields_set), by=key.id)
         return _answer(200, {"message": "Key changed", "data": self._shown(row)})
@@ -211,6 +201,19 @@ def _checked(body: type[B], raw: Any) -> B:
         message = f"{field} is required" if first["type"] == "missing" else rule
         message = message or f"unknown field {field!r}; allowed are {allowed}"
         raise invalid(Fault("VALIDATION_ERROR", field, message)) from None
+
+
+def _changed(row: KeyRow, fields: ChangeBody, ends: int | None) -> KeyRow:
+    """The key with the fields of the body. A revoked key stays as it is."""
+    if row.revoked_at is not None:
+        return row
+    given = fields.model_fields_set
+    return row._replace(
+        rate_limit=fields.rate_limit or row.rate_limit,
+        scopes=frozenset(fields.scopes) if fields.scopes else row.scopes,
+        prefixes=minimal(fields.names or ()) if "names" in given else row.prefixes,
+        expires_at=ends if "expires_at" in given else row.expires_at,
+    )
 
 
 def _is_no_limit(scopes: frozenset[str], prefixes: Prefixes) -> bool:

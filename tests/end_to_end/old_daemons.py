@@ -1,8 +1,6 @@
 """The daemons that people move from, each a private instance on free ports, with what the guide's script asks."""
 
 import json
-import os
-import pwd
 import re
 import socketserver
 import subprocess
@@ -15,6 +13,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
+from loadtest.statsd_daemons import netdata_conf
 from tests.end_to_end.conftest import eventually
 from tests.ports import free_port
 from tests.servers import program
@@ -123,42 +122,12 @@ def collectd(folder: Path, settings: str) -> Iterator[OldDaemon]:
         yield OldDaemon(port, {"COLLECTD_CSV": f"{folder}/csv/web1/statsd"})
 
 
-_NETDATA: Final = """\
-[global]
-    run as user = {user}
-[directories]
-    {folders}
-[db]
-    mode = ram
-[web]
-    bind to = 127.0.0.1:{http}
-[plugins]
-    {without}
-[ml]
-    enabled = no
-[health]
-    enabled = no
-[registry]
-    enabled = no
-[cloud]
-    enabled = no
-"""
-_FOLDERS: Final = ("config", "stock config", "cache", "lib", "log", "web", "plugins", "home")
-_PLUGINS: Final = ("timex", "idlejitter", "tc", "diskspace", "proc", "cgroups", "checks", "slabinfo")
-_PLUGINS_TOO: Final = ("enable running new plugins", "netdata monitoring")
-
-
 @contextmanager
 def netdata(folder: Path, settings: str) -> Iterator[OldDaemon]:
     """Debian's netdata, with the guide's lines of netdata.conf. It looks at nothing of this host."""
     port, http, config = free_port(), free_port(), folder / "netdata.conf"
-    user = pwd.getpwuid(os.getuid()).pw_name
-    folders = "\n    ".join(f"{name} = {folder}" for name in _FOLDERS)
-    without = "\n    ".join(f"{name} = no" for name in (*_PLUGINS, *_PLUGINS_TOO))
     config.write_text(
-        _NETDATA.format(user=user, folders=folders, http=http, without=without)
-        + put(settings, default_port=str(port))
-        + f"    bind to = udp:127.0.0.1:{port}\n"
+        netdata_conf(folder, http) + put(settings, default_port=str(port)) + f"    bind to = udp:127.0.0.1:{port}\n"
     )
     command = [program("netdata"), "-D", "-c", str(config), "-P", f"{folder}/netdata.pid"]
     with running(command, folder / "netdata.log", port):
