@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from tests.agent.fakes import KEY, RealCentral
-from tests.agent.test_app import running as running_agent
+from tests.agent.in_process import running as running_agent
 from tests.central.harness import Central
 from tests.central.harness import running as running_central
 from tests.walk import ROOT, Walk

@@ -20,8 +20,8 @@ from agent.forward.api_key import ApiKey
 from agent.receive.activation import Passed
 from agent.spool.disk import Disk, read_file
 from tests.agent.fakes import KEY, EventLog, RealCentral
+from tests.agent.in_process import running, settings_for
 from tests.agent.process import an_agent, balance
-from tests.agent.test_app import running, settings_for
 
 
 def has(central: RealCentral, number: int) -> bool:

@@ -14,7 +14,7 @@ from agent.spool.disk import Disk, read_file
 from agent.telemetry.snapshot import health
 from tests.agent.cores import each_core
 from tests.agent.fakes import RealCentral
-from tests.agent.test_app import running
+from tests.agent.in_process import running
 
 
 class FailingNotes(Counter[str]):

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.agent.fakes import RealCentral
-from tests.agent.test_app import running, turns_until
+from tests.agent.in_process import running, turns_until
 
 FINE = b'{"success":true,"accepted":1,"rejected":0,"errors":[]}'
 

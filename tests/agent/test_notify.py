@@ -17,9 +17,9 @@ from agent.telemetry.status_text import one_line
 from runtime.start_error import StartError
 from runtime.systemd import Notifier
 from tests.agent.fakes import KEY, EventLog, RealCentral
+from tests.agent.in_process import running, settings_for
 from tests.agent.process import an_agent
 from tests.agent.telemetry.test_snapshot import UDP
-from tests.agent.test_app import running, settings_for
 from tests.notify_socket import NotifySocket
 
 

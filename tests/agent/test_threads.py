@@ -18,9 +18,9 @@ from agent.receive.datagrams import open_beside, open_udp
 from agent.receive.sockets import count_threads, report_passed
 from runtime.start_error import StartError
 from tests.agent.fakes import KEY, EventLog, RealCentral
+from tests.agent.in_process import settings_for
 from tests.agent.process import AgentProcess, an_agent, balance
 from tests.agent.receive.test_sockets import socket_settings
-from tests.agent.test_app import settings_for
 
 CLIENTS = 8
 ROUNDS = 300
