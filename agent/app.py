@@ -185,8 +185,7 @@ class Agent:
                 receiver.refuse()
                 receiver.drain()
                 receiver.close()
-            await self._flush.close()
-            await self._flush.finish()
+            await self._flush.close_last()
             forwarding.cancel()
             with suppress(asyncio.CancelledError):
                 await forwarding
@@ -241,6 +240,7 @@ class Agent:
             compiled=self.aggregator.core is not None,
             journal=self._journal.why_not,
             journal_left=self._recovery.put_aside,
+            windows_waiting=self._flush.waiting,
             spool_batches=len(self.spool.index),
             spool_bytes=self.spool.index.size,
             spool_in_memory=self.spool.in_memory,

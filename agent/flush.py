@@ -22,9 +22,10 @@ from agent.spool.disk import in_thread
 from agent.spool.folder import SpoolFolder
 from agent.spool.gauge_file import GaugeFile
 from agent.spool.spool import Spool
+from protocol.times import format_time
 
 MAX_WAITING_WINDOWS: Final = 3
-"""When so many windows have closed during one write, the disk hangs, and the watchdog gets no sign of life."""
+"""When so many windows should have ended during one write, the disk hangs, and the watchdog gets no sign of life."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,8 @@ class Flush:
         self._persisted = persisted
         self._window_clock = WindowClock(stages.clock)
         self._start = 0
+        self._since = 0
+        """The start of the interval that the clock was in when the window was opened, or had to stay open."""
         self._base = 0.0
         self._disk_fails = False
         self._opened = OpenedWindow(0, "")
@@ -83,7 +86,8 @@ class Flush:
         self._to_persist: deque[ClosedWindow] = deque()
         self._early: asyncio.Task[None] | None = None
         self._persisting: asyncio.Task[None] | None = None
-        self._waiting_windows = 0
+        self.waiting = 0
+        """Ends of windows that have passed during one write to the disk."""
 
     def load_gauges(self) -> None:
         """Go on from the gauges of the last run. Raises UnreadableGaugesError while their file cannot be read."""
@@ -95,13 +99,13 @@ class Flush:
 
     def open(self) -> None:
         """Open the window that the clock is in."""
-        self._start = window_start(self._window_clock.now(), self._interval)
+        self._start = self._since = window_start(self._window_clock.now(), self._interval)
         self._base = self._window_clock.base
         self._opened = self._stages.journal.turn(self._start, self._base)
 
     def seconds_left(self) -> float:
         """Seconds until the open window is over. 0 when it is over."""
-        return seconds_left(self._start, self._interval, self._window_clock.now())
+        return seconds_left(self._since, self._interval, self._window_clock.now())
 
     def shift(self, base: float) -> int:
         """By how many seconds to move a window that was recorded under the clock's ``base``."""
@@ -109,16 +113,20 @@ class Flush:
 
     @property
     def behind(self) -> bool:
-        """Whether several windows have closed during one write to the disk."""
-        return self._waiting_windows >= MAX_WAITING_WINDOWS
+        """Whether the disk hangs: several windows should have ended during one write."""
+        return self.waiting >= MAX_WAITING_WINDOWS
 
     async def close(self) -> None:
         """Close the window, open the next one, and begin to make its batches durable.
 
         A window with many names is closed in steps. The sockets and all other tasks run between two steps.
+        While the journal has no place for another window, the open one goes on: it keeps its start and its place.
         """
-        self._end_window()
-        await self._close_all()
+        if self._stages.journal.has_place:
+            self._end_window()
+            await self._close_all()
+        else:
+            self._go_on()
 
     def close_early(self) -> None:
         """End the window now, because the journal has no room for more of it. The next one may have the same start."""
@@ -126,11 +134,26 @@ class Flush:
         if self._early is None or self._early.done():
             self._early = asyncio.create_task(self._close_early())
 
+    async def close_last(self) -> None:
+        """Close the window after which nothing is read, and wait for the disk, before and after."""
+        await self.finish()  # so that the journal has a place, and this window need not go on
+        await self.close()
+        await self.finish()
+
     async def finish(self) -> None:
         """Wait until the disk has stored or refused what ``close`` gave it."""
-        for task in (self._early, self._persisting):
-            if task is not None:
-                await task
+        if self._early is not None:
+            await self._early
+        if self._persisting is not None:
+            await self._persisting
+
+    def _go_on(self) -> None:
+        """Let the open window have one more interval, so that a kill loses nothing."""
+        self._since = window_start(self._window_clock.now(), self._interval)
+        self.waiting += 1
+        if self.waiting == MAX_WAITING_WINDOWS:
+            start = format_time(self._start)
+            self._tell("window_goes_on", f"the disk is slow, so the window of {start} stays open; nothing is lost")
 
     def _end_window(self) -> None:
         """What is read from now on belongs to the next window."""
@@ -191,8 +214,8 @@ class Flush:
     def _begin_to_persist(self) -> None:
         """Only one task writes at a time. What closes meanwhile waits in the journal, or can be sent from memory."""
         if self._persisting is not None and not self._persisting.done():
-            self._waiting_windows += 1
-            if not self._stages.journal.can_wait:
+            self.waiting += 1
+            if not self._stages.journal.has_windows:
                 self._to_persist = deque([self._to_persist[-1]])
                 self._stages.spool.send_from_memory()
                 self._persisted()
@@ -207,15 +230,20 @@ class Flush:
         spool, attempts, journal = self._stages.spool, self._stages.attempts, self._stages.journal
         while self._to_persist:
             async with self._closing:
-                self._waiting_windows = 0
+                self.waiting = 0
                 window = self._to_persist.popleft()
                 later = tuple(one.opened.id for one in self._to_persist)
                 names = {name for name in spool.not_written() if not name.startswith(later)}
             with attempts.guard("gauges"):
                 journal.gauges_of(window.opened.generation)
                 await self.prepare_gauges(window.gauges)
+            release = partial(journal.release, window.opened.generation)
             with attempts.guard("persist"):
-                await spool.persist(partial(journal.release, window.opened.generation), names)
+                try:
+                    await spool.persist(release, names)
+                except Exception:
+                    release()  # the next window writes its batches too, and then they can be sent
+                    raise
             self.commit_gauges()
             self._tell_disk()
             self._persisted()

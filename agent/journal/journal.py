@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from agent.aggregate.core import Core
 
 NO_CORE: Final = "there is no compiled core"
+NO_PLACE: Final = "the disk is too slow, and the open window has no room for more"
 NO_MAP: Final = "its file system cannot map files into memory; put the spool on a local disk"
 _MANY: Final = 1 << 20
 """A window of fewer bytes is a quiet one. After it, the process gives back the memory of its busy predecessors."""
@@ -85,8 +86,6 @@ class Journal:
         """The part of the main core, and those of the others. Empty while there is no file."""
         self._generation = 0
         self._place = 0
-        self._holds_closed = False
-        """Whether the last window found a free place, so that no closed one had to give its own."""
         self._about: About | None = None
         self._rules = b""
         """The rules of the lines, when they are not those of the start."""
@@ -104,7 +103,7 @@ class Journal:
     def turn(self, start: int, base: float) -> OpenedWindow:
         """Begin a new window, which starts at ``start`` under the clock's ``base``, for what is read from now on.
 
-        Without a free place, that of the oldest window is used again.
+        Call it only while it ``has_place``.
         """
         window_id = secrets.token_hex(12)
         if self._core is None or self._about is None:
@@ -125,9 +124,14 @@ class Journal:
         return OpenedWindow(self._generation, window_id)
 
     @property
-    def can_wait(self) -> bool:
-        """Whether a kill loses nothing while the windows that have closed wait for the disk."""
-        return bool(self._lanes) and not self.why_not and self._holds_closed
+    def has_windows(self) -> bool:
+        """Whether there is a file, in which windows wait for the disk."""
+        return bool(self._lanes)
+
+    @property
+    def has_place(self) -> bool:
+        """Whether a window can begin. It cannot while all places have windows that are not released."""
+        return not self._lanes or any(not block.generation for block in self._blocks())
 
     def use(self, rules: Rules) -> None:
         """Write down the rules for the lines that are read from now on."""
@@ -229,10 +233,7 @@ class Journal:
 
     def _next_place(self) -> int:
         """The first one that is free. Places that are used rarely take no room of the disk."""
-        waiting = [block for block in self._blocks() if block.generation]
-        free = set(range(layout.PLACES)) - {block.place for block in waiting}
-        self._holds_closed = bool(free)
-        return min(free) if free else min(waiting, key=lambda block: block.generation).place
+        return min(block.place for block in self._blocks() if not block.generation)
 
     def _blocks(self) -> Sequence[Block]:
         """The blocks of the first part, which say which windows are not released."""
@@ -248,8 +249,10 @@ class Journal:
         used = lane.used(self._place)
         if used + wanted <= self._room:
             self._try_grow(lane)
-        elif used:
+        elif used and self.has_place:
             self.when_full()
+        elif used:
+            self._stop(NO_PLACE)
 
     def _try_grow(self, lane: Lane) -> bool:
         """Let the open window have another step of the disk. Keeps nothing more of it when the disk has none."""

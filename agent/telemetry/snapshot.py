@@ -12,6 +12,7 @@ from prometheus_client.registry import Collector
 
 from agent.clients import TRANSPORTS, ClientsStatus, losses, silent
 from agent.clock import CLOCK_OFF_SECONDS
+from agent.flush import MAX_WAITING_WINDOWS
 from agent.forward.clashes import sentence
 from agent.forward.forwarder import held_message
 from agent.forward.outcome import Action
@@ -52,6 +53,8 @@ class Snapshot:
     """Why the journal does not keep what is read. Empty while it does, so that a kill loses nothing of it."""
     journal_left: str
     """Why the last window of an earlier run is lost. Empty when it is not."""
+    windows_waiting: int
+    """Ends of windows that have passed during one write to the disk."""
     spool_batches: int
     spool_bytes: int
     spool_in_memory: int
@@ -136,6 +139,11 @@ def health(snapshot: Snapshot) -> list[str]:
         reasons.append(
             f"the disk fails: {snapshot.disk_trouble}; {snapshot.spool_in_memory} batches are in memory only"
         )
+    if snapshot.windows_waiting >= MAX_WAITING_WINDOWS:
+        reasons.append(
+            f"the disk is slow: {snapshot.windows_waiting} windows should have ended during one write; what they have "
+            "is kept, and goes to the service once the disk has it"
+        )
     if snapshot.unreadable:
         reasons.append(
             f"{snapshot.unreadable} files of the spool cannot be read and wait: give them to the agent's user; "
@@ -190,6 +198,7 @@ _COUNTERS: Final = (
 _GAUGES: Final = (
     _Number("samples_in_window", "Samples in the open window", lambda s: s.in_window),
     _Number("samples_in_spool", "Samples waiting to be acknowledged", lambda s: s.in_spool),
+    _Number("windows_waiting", "Ends of windows during the write that runs", lambda s: s.windows_waiting),
     _Number("names", "Names in the open window", lambda s: s.names),
     _Number("series", "Series with tags in the open window", lambda s: s.series),
     _Number("name_clashes", "Names that belong to another type", lambda s: len(s.clashes)),

@@ -2,9 +2,7 @@
 
 import asyncio
 import json
-import os
 import socket
-import threading
 import time
 from email.utils import formatdate
 from itertools import pairwise
@@ -17,8 +15,8 @@ from agent.aggregate.aggregator import SETTLE_BYTES, STEP
 from agent.aggregate.compiled import MaybeCore
 from agent.app import Agent, Outside
 from agent.forward.api_key import ApiKey
-from agent.spool.batch_file import decode, file_name
-from agent.spool.disk import Disk, FolderInUseError
+from agent.spool.batch_file import file_name
+from agent.spool.disk import FolderInUseError
 from protocol.limits import MAX_BATCH_ITEMS
 from runtime.addresses import join_address
 from runtime.start_error import StartError
@@ -251,33 +249,6 @@ async def test_a_replay_folder_that_cannot_be_listed_stops_nothing(tmp_path: Pat
         agent.ticks.tick()
         await central.until(lambda: central.total("foo") == 1)
         assert not agent.task.done()
-
-
-async def test_windows_keep_their_starts_while_the_disk_is_slow(tmp_path: Path) -> None:
-    go, entered = threading.Event(), threading.Event()
-    go.set()
-
-    def fsync(descriptor: int) -> None:
-        entered.set()
-        go.wait()
-        os.fsync(descriptor)
-
-    starts = []
-    async with running(tmp_path, "http://127.0.0.1:1", Disk(fsync=fsync)) as agent:
-        go.clear()
-        entered.clear()
-        for number in range(4):
-            starts.append(int(agent.ticks.wall()))
-            agent.send([f"n{number}:1|c"])
-            assert (await agent.snapshot()).in_window == 1
-            agent.ticks.tick()
-            if not number:
-                await asyncio.to_thread(entered.wait)
-            await turns_until(lambda: agent.agent.snapshot().in_window == 0)
-        go.set()
-    files = [decode(path.name, path.read_bytes()) for path in sorted((tmp_path / "queue").iterdir())]
-    assert [batch.start for batch in files] == starts
-    assert [json.loads(item)["name"] for batch in files for item in batch.items] == ["n0", "n1", "n2", "n3"]
 
 
 async def test_the_snapshot_says_what_is_wrong(tmp_path: Path) -> None:

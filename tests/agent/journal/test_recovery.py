@@ -182,39 +182,6 @@ def test_a_delta_counts_once_wherever_the_kill_comes(tmp_path: Path, left: int, 
     asyncio.run(lives())
 
 
-@pytest.mark.parametrize("windows", range(1, 5))
-def test_windows_that_wait_for_a_slow_disk_outlive_a_kill(tmp_path: Path, windows: int) -> None:
-    """The first one is being written when the agent is killed. Up to two wait, and after that memory is sent from."""
-
-    async def never(call: Any, *args: Any) -> None:
-        await asyncio.Event().wait()
-
-    async def lives() -> None:
-        stored: Stored = {}
-        life = await one_life(tmp_path, stored, run=never)
-        for _ in range(windows):
-            life.read(b"a:1|c\ng:+1|g")
-            life.time.pass_by(10)
-            await life.flush.close()
-            await asyncio.sleep(0)
-        while len(life.spool.index):
-            life.send()
-        assert len(stored) == (windows if windows > 3 else 0)
-        life.read(b"a:1|c\ng:+1|g")
-        life.killed()
-        life = await one_life(tmp_path, stored)
-        while len(life.spool.index):
-            life.send()
-        assert life.balance() == 0
-        found = [(item["name"], item["value"]) for items in stored.values() for item in items]
-        assert sorted(found)[: windows + 1] == [("a", 1)] * (windows + 1)
-        if windows <= 3:
-            assert sorted(found)[windows + 1 :] == [("g", number) for number in range(1, windows + 2)]
-        life.killed()
-
-    asyncio.run(lives())
-
-
 def test_a_window_is_redone_with_the_settings_under_which_it_was_read(tmp_path: Path) -> None:
     async def lives() -> None:
         stored: Stored = {}

@@ -39,7 +39,6 @@ DROPPED: Final = frozenset({"no_value", "no_type", "line_cut"})
 FULL: Final = 50_000
 """Bytes in the kernel's queue, beyond which nothing is sent, so that the kernel drops nothing."""
 WINDOW_SECONDS: Final = "1"
-"""A write that takes longer than three windows is the one case in which a kill loses what was read."""
 MANY_TRIES: Final = 7
 """After so many kills in the recovery of one window, its recovery is left alone: ten would put the journal aside."""
 ROUND: Final = (("load", "call"), ("start",), ("recovery",), ("TCP",))

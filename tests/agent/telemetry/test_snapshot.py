@@ -28,6 +28,7 @@ FINE = Snapshot(
     compiled=True,
     journal="",
     journal_left="",
+    windows_waiting=0,
     spool_batches=1,
     spool_bytes=512,
     spool_in_memory=0,
