@@ -10,6 +10,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from central.tls_client import ClientTls
+
 _DAY = datetime.timedelta(days=1)
 
 
@@ -48,6 +50,11 @@ class Authority:
             )
         )
         return pair
+
+    def files(self, name: str, *addresses: str) -> ClientTls:
+        """What a server with these addresses needs, or a client: this authority, a certificate and its key."""
+        own = self.sign(name, *addresses)
+        return ClientTls(self.cert, own.cert, own.key)
 
     def _builder(self, subject: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
         now = datetime.datetime.now(datetime.UTC)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from central.redis_cluster import SLOT
+from central.tls_client import ClientTls
 from tests.ports import free_port
 from tests.redis_server import PASSWORD, RedisServer, redis_server
 
@@ -39,14 +40,14 @@ class RedisCluster:
 
 
 @asynccontextmanager
-async def redis_cluster(folder: Path) -> AsyncIterator[RedisCluster]:
-    """It runs inside the block."""
+async def redis_cluster(folder: Path, tls: ClientTls | None = None) -> AsyncIterator[RedisCluster]:
+    """It runs inside the block, and its nodes speak TLS to each other and to clients if there are files for it."""
     async with AsyncExitStack() as stack:
         nodes = []
         for number in range(_PRIMARIES + 1):
             own = {"cluster_enabled": "yes", "cluster_node_timeout": "1000", "cluster_port": str(free_port())}
             config = {**own, "masterauth": PASSWORD, "repl_diskless_sync_delay": "0"}
-            nodes.append((await stack.enter_async_context(redis_server(folder / f"node{number}", **config)), own))
+            nodes.append((await stack.enter_async_context(redis_server(folder / f"node{number}", tls, **config)), own))
         (first, _), *rest = nodes
         for server, own in rest:
             await first.client.cluster("MEET", "127.0.0.1", server.port, own["cluster_port"])

@@ -11,8 +11,10 @@ from typing import Any
 import redis.asyncio
 
 from central.redis_link import RedisAddress
+from central.tls_client import ClientTls
+from tests.central.redis_help import tls_environ
 from tests.ports import free_port
-from tests.redis_server import PASSWORD, RedisServer, redis_server
+from tests.redis_server import PASSWORD, RedisServer, client_of, port_of, redis_server
 
 MASTER = "metrics"
 
@@ -30,7 +32,8 @@ class Tier:
     @property
     def address(self) -> RedisAddress:
         """How a program finds the primary."""
-        return RedisAddress("", 0, PASSWORD, sentinels=tuple(("127.0.0.1", port) for port in self.ports), master=MASTER)
+        sentinels = tuple(("127.0.0.1", port) for port in self.ports)
+        return RedisAddress("", 0, PASSWORD, tls=self.primary.tls, sentinels=sentinels, master=MASTER)
 
     @property
     def environ(self) -> dict[str, str]:
@@ -40,6 +43,7 @@ class Tier:
             "REDIS_SENTINEL_MASTER": MASTER,
             "REDIS_PASSWORD": PASSWORD,
             "QUEUE_CONNECTION": "redis",
+            **tls_environ(self.primary.tls),
         }
 
     async def until_primary(self, server: RedisServer) -> None:
@@ -98,24 +102,24 @@ class Tier:
 
 
 @asynccontextmanager
-async def redis_tier(folder: Path, sentinels: int = 1) -> AsyncIterator[Tier]:
-    """All of them run inside the block."""
+async def redis_tier(folder: Path, sentinels: int = 1, tls: ClientTls | None = None) -> AsyncIterator[Tier]:
+    """All of them run inside the block, and speak TLS to each other and to clients if there are files for it."""
     async with AsyncExitStack() as stack:
         own = {"masterauth": PASSWORD, "repl_diskless_sync_delay": "0"}
-        primary = await stack.enter_async_context(redis_server(folder / "primary", **own))
-        replica = await stack.enter_async_context(redis_server(folder / "replica", **own))
+        primary = await stack.enter_async_context(redis_server(folder / "primary", tls, **own))
+        replica = await stack.enter_async_context(redis_server(folder / "replica", tls, **own))
         await Tier.follow(replica, primary)
         ports = tuple(free_port() for _ in range(sentinels))
         clients = []
         for port in ports:
-            config = _config(folder / f"sentinel{port}", port, primary.port, sentinels // 2 + 1)
+            config = _config(folder / f"sentinel{port}", port_of(port, tls), primary.port, sentinels // 2 + 1)
             with config.with_suffix(".log").open("wb") as log:
                 process = await asyncio.create_subprocess_exec(
                     "redis-server", str(config), "--sentinel", stdout=log, stderr=log
                 )
             stack.push_async_callback(process.wait)
             stack.callback(process.kill)
-            clients.append(redis.asyncio.Redis(host="127.0.0.1", port=port, protocol=2))
+            clients.append(client_of(port, tls))
             stack.push_async_callback(clients[-1].aclose)
         async with asyncio.timeout(60):
             while not all([await _knows_all(client, sentinels - 1) for client in clients]):
@@ -123,12 +127,12 @@ async def redis_tier(folder: Path, sentinels: int = 1) -> AsyncIterator[Tier]:
         yield Tier(primary, replica, clients[0], ports)
 
 
-def _config(folder: Path, port: int, primary: int, quorum: int) -> Path:
+def _config(folder: Path, own: dict[str, str], primary: int, quorum: int) -> Path:
     """The file of a sentinel, which it writes anew."""
     folder.mkdir()
     config = folder / "sentinel.conf"
     config.write_text(
-        f"port {port}\nbind 127.0.0.1\ndir {folder}\nprotected-mode no\n"
+        "".join(f"{name} {text}\n" for name, text in own.items()) + f"bind 127.0.0.1\ndir {folder}\nprotected-mode no\n"
         f"sentinel monitor {MASTER} 127.0.0.1 {primary} {quorum}\n"
         f'sentinel auth-pass {MASTER} "{PASSWORD}"\n'
         f"sentinel down-after-milliseconds {MASTER} 500\nsentinel failover-timeout {MASTER} 2000\n"

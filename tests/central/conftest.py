@@ -9,9 +9,11 @@ import pytest_asyncio
 import structlog
 
 from central.log import log_to
+from central.tls_client import ClientTls
 from tests.central.harness import Central, Log, running
 from tests.central.page import browser
 from tests.central.spill_help import Process, World, world
+from tests.certificates import Authority
 
 
 @pytest.fixture
@@ -19,6 +21,12 @@ async def central(tmp_path: Path) -> AsyncIterator[Central]:
     """A service with default settings and an empty data folder."""
     async with running(tmp_path / "data") as made:
         yield made
+
+
+@pytest.fixture(params=["plain", "TLS"])
+def tls(request: pytest.FixtureRequest, tmp_path: Path) -> ClientTls | None:
+    """Without encryption, and then with it: the files of a server on this host, which clients may use too."""
+    return Authority(tmp_path / "tls").files("server", "127.0.0.1") if request.param == "TLS" else None
 
 
 @pytest.fixture

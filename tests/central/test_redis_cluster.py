@@ -1,4 +1,4 @@
-"""central/redis_cluster.py on a real Redis Cluster: any node may be asked, and the keys are found where they move."""
+"""central/redis_cluster.py on a real Redis Cluster, also by TLS: any node may be asked, and moved keys are found."""
 
 import asyncio
 import os
@@ -15,6 +15,7 @@ from central.redis_cluster import SLOT, ClusterNodes, nodes_of_slot
 from central.redis_link import RedisLink
 from central.spill.record import SpilledGroup, SpilledRequest, decode
 from central.spill.spill import Spill, SpillInDoubt, SpillRefused
+from central.tls_client import ClientTls
 from protocol.item import Item
 from protocol.numbers import UNIT
 from tests.central.harness import running
@@ -30,8 +31,8 @@ A, B, C = [b"a", 1, b"id", []], [b"b", 2, b"id", []], [b"", 3, b"id", []]
 
 
 @pytest.fixture
-async def cluster(tmp_path: Path) -> AsyncIterator[RedisCluster]:
-    async with redis_cluster(tmp_path / "cluster") as made:
+async def cluster(tmp_path: Path, tls: ClientTls | None) -> AsyncIterator[RedisCluster]:
+    async with redis_cluster(tmp_path / "cluster", tls) as made:
         yield made
 
 
@@ -152,7 +153,7 @@ async def test_keys_that_move_to_another_node_are_followed(cluster: RedisCluster
 
 
 async def test_a_service_goes_on_when_its_node_of_the_cluster_is_gone(cluster: RedisCluster, tmp_path: Path) -> None:
-    async with running(tmp_path / "data", environ_of(cluster.owner.port)) as central:
+    async with running(tmp_path / "data", environ_of(cluster.owner.port, cluster.owner.tls)) as central:
         await cluster.owner.kill()
         await cluster.until_owned_by(cluster.replica)
         await cluster.owner.start()
@@ -166,10 +167,10 @@ async def test_without_a_replica_a_cluster_holds_no_spill(cluster: RedisCluster)
     await cluster.replica.kill()
     while (await cluster.owner.client.info("replication"))["connected_slaves"]:
         pass
-    async with spilling(cluster.owner) as spill:
+    async with spilling(cluster.owner, seconds=20) as spill:
         with pytest.raises(SpillRefused, match="an entry must be on 1"):
             await spill.put(group())
-    async with spilling(cluster.owner, replicas=0) as spill:
+    async with spilling(cluster.owner, replicas=0, seconds=20) as spill:
         await spill.put(group())
 
 

@@ -1,4 +1,4 @@
-"""The spill on a Redis that fails over: what it acknowledged is on the server that takes over."""
+"""The spill on a Redis that fails over, also by TLS: what it acknowledged is on the server that takes over."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -10,6 +10,7 @@ import pytest
 from central.redis_link import RedisLink
 from central.spill.record import decode
 from central.spill.spill import Spill, SpillInDoubt, SpillRefused, good_replicas, replica_fault
+from central.tls_client import ClientTls
 from tests.central.harness import running
 from tests.central.spill.test_spill import group
 from tests.redis_tier import Tier, redis_tier
@@ -18,14 +19,14 @@ WRITERS = 4
 
 
 @pytest.fixture
-async def tier(tmp_path: Path) -> AsyncIterator[Tier]:
-    async with redis_tier(tmp_path) as made:
+async def tier(tmp_path: Path, tls: ClientTls | None) -> AsyncIterator[Tier]:
+    async with redis_tier(tmp_path, tls=tls) as made:
         yield made
 
 
 @asynccontextmanager
-async def spilling(tier: Tier, replicas: int | None = None) -> AsyncIterator[Spill]:
-    made = Spill(RedisLink(tier.address, seconds=1), max_bytes=1 << 30, replicas=replicas)
+async def spilling(tier: Tier, replicas: int | None = None, seconds: float = 1) -> AsyncIterator[Spill]:
+    made = Spill(RedisLink(tier.address, seconds=seconds), max_bytes=1 << 30, replicas=replicas)
     yield made
     await made.close()
 
@@ -96,9 +97,9 @@ async def until_known(spill: Spill) -> None:
 
 async def test_0_replicas_are_enough_if_somebody_says_so(tier: Tier) -> None:
     await tier.replica.kill()
-    async with spilling(tier, replicas=0) as spill:
+    async with spilling(tier, replicas=0, seconds=20) as spill:
         await spill.put(group())
-    async with spilling(tier, replicas=2) as spill:
+    async with spilling(tier, replicas=2, seconds=20) as spill:
         with pytest.raises(SpillRefused, match="an entry must be on 2"):
             await spill.put(group())
 

@@ -16,7 +16,7 @@ from central.store.mysql.store import MySQLStore
 from central.store.open import servers_of
 from tests.central.harness import Log, running
 from tests.central.mysql_help import server_of
-from tests.central.redis_help import Ticks
+from tests.central.redis_help import Ticks, environ_of
 from tests.central.store_help import group, name, plain, request
 from tests.certificates import Authority
 from tests.ports import free_port
@@ -196,21 +196,18 @@ async def test_a_service_speaks_tls_to_the_database_and_to_redis(
 ) -> None:
     """With client certificates, a Redis user, and a first server that is not there."""
     first, _ = pair
-    client, own = authority.sign("client"), authority.sign("redis", "127.0.0.1")
+    client = authority.files("client")
     first.run("CREATE USER crypt@'127.0.0.1' REQUIRE X509")
     first.run(f"GRANT ALL ON {database}.* TO crypt@'127.0.0.1'")
-    port = free_port()
-    files = {"tls_ca_cert_file": str(authority.cert), "tls_cert_file": str(own.cert), "tls_key_file": str(own.key)}
-    async with redis_server(tmp_path / "redis", tls_port=str(port), **files) as redis:
+    async with redis_server(tmp_path / "redis", authority.files("redis", "127.0.0.1")) as redis:
         await redis.client.execute_command("ACL", "SETUSER", "fiesta", "on", f">{PASSWORD}", "~*", "&*", "+@all")
         environ = tls_settings(
             first,
             database,
-            **{"DB_USERNAME": "crypt", "DB_TLS_CA": str(authority.cert), "REDIS_TLS_CA": str(authority.cert)},
+            **{"DB_USERNAME": "crypt", "DB_TLS_CA": str(client.ca)},
             **{"DB_TLS_CERT": str(client.cert), "DB_TLS_KEY": str(client.key)},
-            **{"REDIS_TLS_CERT": str(client.cert), "REDIS_TLS_KEY": str(client.key)},
-            **{"REDIS_HOST": "127.0.0.1", "REDIS_PORT": str(port), "QUEUE_CONNECTION": "redis"},
-            **{"REDIS_USERNAME": "fiesta", "REDIS_PASSWORD": PASSWORD},
+            **environ_of(redis.port, client),
+            REDIS_USERNAME="fiesta",
         )
         try:
             async with running(tmp_path / "data", environ) as central:
@@ -222,6 +219,32 @@ async def test_a_service_speaks_tls_to_the_database_and_to_redis(
         finally:
             first.run("DROP USER crypt@'127.0.0.1'")
     assert points(first, database) == 1
+
+
+async def test_when_a_server_is_killed_the_next_one_is_used_by_tls_too(
+    pair: tuple[MariaDB, MariaDB], database: str, authority: Authority
+) -> None:
+    first, _ = pair
+    client = authority.files("client")
+    files = {"DB_TLS_CA": str(client.ca), "DB_TLS_CERT": str(client.cert), "DB_TLS_KEY": str(client.key)}
+    hosts = ",".join(f"127.0.0.1:{server.port}" for server in pair)
+    settings = load_settings(tls_settings(first, database, **files, DB_HOSTS=hosts, DB_USERNAME="crypt"))
+    for server in pair:
+        server.run("CREATE USER crypt@'127.0.0.1' REQUIRE X509")
+        server.run(f"GRANT ALL ON {database}.* TO crypt@'127.0.0.1'")
+    _, replica = servers_of(settings)
+    async with opened(replica) as store:
+        await name(store, "a")
+    async with opened(*servers_of(settings)) as store:
+        metric = await name(store, "a")
+        await store.commit(group([plain(metric, 1)], [request()]))
+        first.kill()
+        await until_used(store, 1)
+        await store.commit(group([plain(metric, 2)], [request()]))
+    first.start()
+    for server in pair:
+        server.run("DROP USER crypt@'127.0.0.1'")
+    assert [points(server, database) for server in pair] == [1, 1]
 
 
 async def test_a_certificate_of_another_authority_is_not_trusted(
