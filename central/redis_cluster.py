@@ -9,9 +9,11 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 import redis
-from redis.asyncio import Connection, SSLConnection
+from redis.asyncio import Connection
 from redis.asyncio.connection import AbstractConnection
 from redis.crc import key_slot
+
+from central.redis_tls import TlsConnection
 
 TAG: Final = "{spill}"
 """The hash tag of all keys."""
@@ -108,5 +110,5 @@ class ClusterConnection(_Routed, Connection):
     """A plain connection to the node with the keys."""
 
 
-class ClusterSSLConnection(_Routed, SSLConnection):
+class ClusterTlsConnection(_Routed, TlsConnection):
     """An encrypted connection to the node with the keys."""

@@ -4,7 +4,6 @@ The library's own retries are switched off, because only the caller knows whethe
 """
 
 import asyncio
-import ssl
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -15,8 +14,9 @@ from redis.asyncio import BlockingConnectionPool, Connection, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from central.redis_cluster import ClusterConnection, ClusterNodes, ClusterSSLConnection
-from central.redis_sentinel import FindingConnection, FindingSSLConnection, Sentinels
+from central.redis_cluster import ClusterConnection, ClusterNodes, ClusterTlsConnection
+from central.redis_sentinel import FindingConnection, FindingTlsConnection, Sentinels
+from central.redis_tls import TlsConnection
 from central.tls_client import ClientTls
 
 T = TypeVar("T")
@@ -97,14 +97,15 @@ class RedisLink:
         self.breaker = breaker or Breaker(PROBE_SECONDS)
         self.fails_over = bool(address.sentinels)
         """Whether another server may take the place of this one by itself."""
-        encrypted = _encrypted(address.tls)
+        encrypted: dict[str, Any] = {} if address.tls is None else {"context": address.tls.context()}
         self._sentinels: Sentinels | None = None
         if address.sentinels:
-            self._sentinels = Sentinels(address.sentinels, address.master, **encrypted, ssl=address.tls is not None)
-            kind: type[Connection] = FindingConnection if address.tls is None else FindingSSLConnection
+            plain = TlsConnection if encrypted else Connection
+            self._sentinels = Sentinels(address.sentinels, address.master, plain, **encrypted)
+            kind: type[Connection] = FindingTlsConnection if encrypted else FindingConnection
             where: dict[str, Any] = {"find": self._sentinels.primary}
         else:
-            kind = ClusterConnection if address.tls is None else ClusterSSLConnection
+            kind = ClusterTlsConnection if encrypted else ClusterConnection
             where = {"nodes": ClusterNodes(address.host, address.port)}
         self._pool = BlockingConnectionPool(
             connection_class=kind,
@@ -155,17 +156,3 @@ class RedisLink:
         await self._pool.aclose()
         if self._sentinels is not None:
             await self._sentinels.close()
-
-
-def _encrypted(tls: ClientTls | None) -> dict[str, Any]:
-    """The options of an SSLConnection. It checks the certificate and the host's name."""
-    if tls is None:
-        return {}
-    return {
-        "ssl_ca_certs": str(tls.ca),
-        "ssl_certfile": tls.cert and str(tls.cert),
-        "ssl_keyfile": tls.key and str(tls.key),
-        "ssl_cert_reqs": "required",
-        "ssl_check_hostname": True,
-        "ssl_min_version": ssl.TLSVersion.TLSv1_2,
-    }

@@ -28,6 +28,7 @@ SMALL = {
     "agent/spool/agent_id.py": "a file of its own in the spool folder",
     "central/store/id_days.py": "a pure rule that both stores share",
     "central/store/admin_keys.py": "a pure rule that both stores ask in their transaction",
+    "central/redis_tls.py": "all kinds of connections to Redis share it",
     "central/web/counts.py": "each part of the edge counts there, and the meters read it",
     "central/web/store_answers.py": "three endpoints answer for a store in the same way",
     "loadtest/bare.py": "a program of its own",

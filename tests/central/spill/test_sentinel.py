@@ -1,17 +1,19 @@
 """The spill on a Redis that fails over, also by TLS: what it acknowledged is on the server that takes over."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from central.redis_link import RedisLink
+from central.redis_link import RedisDown, RedisLink
 from central.spill.record import decode
 from central.spill.spill import Spill, SpillInDoubt, SpillRefused, good_replicas, replica_fault
 from central.tls_client import ClientTls
-from tests.central.harness import running
+from tests.central.harness import Central, running
 from tests.central.spill.test_spill import group
 from tests.redis_tier import Tier, redis_tier
 
@@ -104,18 +106,33 @@ async def test_0_replicas_are_enough_if_somebody_says_so(tier: Tier) -> None:
             await spill.put(group())
 
 
+async def until_redis_is_ok(central: Central) -> None:
+    """Return once ``/ready`` says so. The rate limits wait for Redis for 50 ms only."""
+    async with asyncio.timeout(60):
+        while (await central.ask("GET", "/ready")).json["dependencies"]["redis"] != "ok":
+            pass
+
+
 async def test_a_service_finds_its_redis_by_the_sentinels(tier: Tier, tmp_path: Path) -> None:
     async with running(tmp_path / "data", tier.environ) as central:
         assert (await central.counter("a")).status == 201
-        ready = await central.ask("GET", "/ready")
-        assert (ready.status, ready.json["dependencies"]["redis"]) == (200, "ok")
+        await until_redis_is_ok(central)
         await tier.fail_over()
         await tier.follow(tier.primary, tier.replica)
+        await until_redis_is_ok(central)
         async with asyncio.timeout(60):
-            while (await central.ask("GET", "/ready")).json["dependencies"]["redis"] != "ok":
-                await tier.sentinel.ping()
             while await central.meter("fiesta_spill_closed"):  # its next check finds that the new primary is durable
                 await tier.sentinel.ping()
+
+
+async def test_a_sentinel_that_is_gone_or_hangs_costs_one_call(tier: Tier) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as hangs:  # it accepts nobody
+        away = (("127.0.0.1", 1), hangs.getsockname())
+        link = RedisLink(replace(tier.address, sentinels=(*away, *tier.address.sentinels)), seconds=1)
+        with pytest.raises(RedisDown, match="no answer within 1 s"):
+            await link.run(lambda client: client.ping())
+        assert await link.run(lambda client: client.ping(), seconds=20)
+        await link.close()
 
 
 @pytest.mark.parametrize(
