@@ -7,7 +7,7 @@ from agent.settings import Settings
 
 CHANGEABLE: Final = frozenset(
     {
-        *("api_key", "api_key_file", "ca_file", "allow_plaintext"),
+        *("api_key", "api_key_file", "ca_file", "allow_plaintext", "log_level"),
         *("prefix", "tags", "host_tags", "max_names", "spool_max_bytes", "spool_max_files"),
     }
 )

@@ -99,6 +99,9 @@ class Settings:
     allow_plaintext: Annotated[
         bool, rules.yes_or_no, "`true`: the agent sends the key over plain HTTP to another host."
     ] = False
+    log_level: Annotated[
+        str, rules.one_of("info", "warning"), "What the log has: `info` is everything, `warning` only what needs you."
+    ] = "info"
 
     @property
     def tag_rules(self) -> TagRules:

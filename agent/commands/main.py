@@ -38,7 +38,7 @@ from agent.settings import Settings, load_settings
 from agent.spool.browse import list_spool
 from agent.spool.browse import replay as replay_dead
 from agent.spool.disk import Disk
-from agent.telemetry.log import log_to, not_too_often
+from agent.telemetry.log import AtLevel, log_to, not_too_often
 from agent.telemetry.status_text import counted, render
 from protocol.times import format_time
 from runtime.addresses import from_this_host, join_address, split_address
@@ -132,7 +132,7 @@ async def _run(settings: Settings, key: ApiKey, log: Tell, config: Path | None) 
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    tell = not_too_often(log, steady_time)
+    tell = AtLevel(not_too_often(log, steady_time), settings.log_level)
     if OUTDATED:
         tell("core_outdated", OUTDATED_MESSAGE)
     passed = passed_sockets(os.environ, os.getpid())
@@ -160,7 +160,7 @@ def _has_terminal() -> bool:
     return True
 
 
-def _reload(agent: Agent, config: Path | None, tell: Tell, notify: Notifier) -> None:
+def _reload(agent: Agent, config: Path | None, tell: AtLevel, notify: Notifier) -> None:
     """Read the settings again, and use what can change. A fault changes nothing and is one line of the log."""
     notify.reloading()
     try:
@@ -169,7 +169,9 @@ def _reload(agent: Agent, config: Path | None, tell: Tell, notify: Notifier) -> 
     except (SettingsError, BadKeyError, StartError) as error:
         tell("reload_failed", f"nothing has changed: {'; '.join(str(error).splitlines())}")
     else:
+        tell.level = "info"  # who asked for the reload gets an answer
         tell("reloaded", what_changed)
+        tell.level = settings.log_level
     notify.ready()
 
 

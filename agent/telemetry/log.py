@@ -47,6 +47,19 @@ def log_to(stream: TextIO, environ: Mapping[str, str] = os.environ) -> Tell:
     return tell
 
 
+class AtLevel:
+    """``tell`` without the events of INFO_EVENTS while ``level`` is ``warning``."""
+
+    def __init__(self, tell: Tell, level: str) -> None:
+        self.level = level
+        self._tell = tell
+
+    def __call__(self, event: str, message: str) -> None:
+        """As the ``tell``."""
+        if self.level == "info" or event not in INFO_EVENTS:
+            self._tell(event, message)
+
+
 def not_too_often(tell: Tell, steady: Callable[[], float]) -> Tell:
     """``tell`` with at most BURST lines per event in BURST_SECONDS. The next line says how many were left out."""
     limit = BurstLimit(BURST, BURST_SECONDS, steady)

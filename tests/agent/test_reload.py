@@ -159,3 +159,15 @@ async def test_another_key_goes_with_the_next_batch(tmp_path: Path) -> None:
         config.write_text(f'api_key = "{KEY}"\n')
         assert await reloaded(agent, "reloaded") == "changed: api_key"
         assert KEY not in str(agent.log)
+
+
+async def test_the_level_of_the_log_changes_at_once(tmp_path: Path) -> None:
+    config = tmp_path / "agent.toml"
+    config.write_text("")
+    async with RealCentral().serving() as central, an_agent(tmp_path / "spool", central, config=config) as agent:
+        config.write_text('log_level = "loud"\n')
+        assert "must be info or warning" in await reloaded(agent, "reload_failed")
+        config.write_text('log_level = "warning"\n')
+        assert await reloaded(agent, "reloaded") == "changed: log_level"
+        assert await agent.end(signal.SIGTERM) == 0
+        assert agent.log[-1]["event"] == "reloaded"

@@ -5,7 +5,7 @@ import json
 import os
 from pathlib import Path
 
-from agent.telemetry.log import BURST, BURST_SECONDS, log_to, not_too_often
+from agent.telemetry.log import BURST, BURST_SECONDS, AtLevel, log_to, not_too_often
 from tests.full_disk import FullDisk
 
 
@@ -67,3 +67,13 @@ def test_an_event_is_logged_a_few_times_per_minute_and_then_counted() -> None:
     now[0] = BURST_SECONDS
     tell("dead_letter", "refused")
     assert events[-1] == "dead_letter: refused (3 more like this were left out)"
+
+
+def test_the_level_can_change_while_the_log_is_used() -> None:
+    events: list[str] = []
+    tell = AtLevel(lambda event, message: events.append(event), "warning")
+    tell("started", "up")
+    tell("hold", "the key is refused")
+    tell.level = "info"
+    tell("stopped", "down")
+    assert events == ["hold", "stopped"]
