@@ -20,7 +20,7 @@ from agent.clock import CentralClock
 from agent.flush import Flush, FlushStages
 from agent.forward.api_key import ApiKey
 from agent.forward.forwarder import Forwarder, Pace
-from agent.forward.send import Sender
+from agent.forward.send import Sender, UnreachableError
 from agent.journal.journal import Journal, JournalRoom
 from agent.journal.layout import Rules
 from agent.journal.recovery import JOURNAL, Recovery, RecoveryStages
@@ -49,10 +49,9 @@ from agent.spool.folder import AsideLimits, SpoolFolder
 from agent.spool.gauge_file import GaugeFile
 from agent.spool.spool import Spool, SpoolLimits
 from agent.telemetry.local_http import local_pages, serve
-from agent.telemetry.report import AgentIdentity, make_report
+from agent.telemetry.report import AgentIdentity, Reports
 from agent.telemetry.snapshot import RecentGrowth, Snapshot, TroubleStatus, counted_by, status
 from agent.telemetry.status_text import one_line
-from protocol.report import write_report
 from runtime.addresses import join_address
 from runtime.start_error import OTHER_ADDRESS, StartError, starting
 from runtime.systemd import Notifier, silent
@@ -145,7 +144,6 @@ class Agent:
         self._flush = Flush(
             stages, settings.flush_interval, tell, closed=self._window_closed, persisted=self.forwarder.wake
         )
-        self._stopping = False
         self._mirror = None if settings.mirror is None else Mirror(*settings.mirror, tell)
         recovering = RecoveryStages(outside.core, self._bad, self._flush, self._folder, self.spool, gauges, self.ledger)
         self._recovery = Recovery(recovering, outside.boot, tell)
@@ -163,6 +161,7 @@ class Agent:
             self._open_spool()
             stack.callback(self.spool.close)
             await self._recover()
+            reports = self._send_reports()
             self._open_local_port(stack)
             await stack.enter_async_context(self._sender)
             self._open_receivers(stack.enter_context(ExitStack()))
@@ -177,7 +176,7 @@ class Agent:
             self._outside.notify.ready()
             await self._flush_until(stop)
 
-            self._stopping = True
+            reports.stopping = True
             self._outside.notify.stopping()
             for receiver in self.receivers:
                 receiver.stop()
@@ -189,9 +188,11 @@ class Agent:
             forwarding.cancel()
             with suppress(asyncio.CancelledError):
                 await forwarding
-            with self._attempts.guard("forward"), suppress(TimeoutError):
+            with self._attempts.guard("forward"), suppress(TimeoutError, UnreachableError):
                 async with asyncio.timeout(LAST_SEND_SECONDS):
                     await self.forwarder.finish()
+                    if self.forwarder.reaches and not reports.said:
+                        await self._sender.try_key()
             lost = await self.spool.last_persist()
             self._journal.close()
             if lost:
@@ -284,9 +285,8 @@ class Agent:
         with self._attempts.guard("gauges"):
             self._flush.load_gauges()
         self._journal.open(self._outside.boot, self._options)
-        self._send_reports()
 
-    def _send_reports(self) -> None:
+    def _send_reports(self) -> Reports:
         """Send a report with each batch. An id that the disk does not keep is for this run only."""
         made = random_id()
         try:
@@ -295,12 +295,9 @@ class Agent:
             self._folder.failed(error)
         started = int(self._outside.wall())
         about = AgentIdentity(made, secrets.token_hex(8), socket.gethostname(), version("glowing-fiesta"), started)
-        points = self.forwarder.answered.points
-
-        def header() -> str:
-            return write_report(make_report(about, self.snapshot(), points, stopping=self._stopping))
-
-        self._sender.report = header
+        reports = Reports(about, self.snapshot, self.forwarder.answered.points)
+        self._sender.report = reports.header
+        return reports
 
     def _open_local_port(self, stack: AsyncExitStack) -> None:
         address = join_address(*self._settings.http)

@@ -200,6 +200,11 @@ class Forwarder:
             return self._split(entry, batch)
         return await self._send(entry, batch)
 
+    @property
+    def reaches(self) -> bool:
+        """Whether the service knows this run, and took what was sent last."""
+        return self.trouble is None and self.counts.last_success is not None
+
     def held(self) -> int:
         """How many batches central would call future, because this host's clock is or was ahead."""
         batches = self._spool.index.all

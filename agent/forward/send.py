@@ -87,8 +87,13 @@ class Sender:
         return await self._request("GET", "/health", {"Cache-Control": "no-cache"})
 
     async def try_key(self) -> Reply:
-        """Send an empty batch. Central refuses it as empty only when the key may send. Raises UnreachableError."""
+        """Send an empty batch. Central refuses it as empty only when the key may send. Raises UnreachableError.
+
+        A running agent's report goes with it, and is taken.
+        """
         headers = {"X-API-Key": self._key.value, "Content-Type": "application/json"}
+        if self.report is not None:
+            headers[REPORT_HEADER] = self.report()
         return await self._request("POST", "/api/metrics/batch", headers, b'{"metrics":[]}')
 
     def try_new_key(self) -> bool:

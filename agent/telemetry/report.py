@@ -1,11 +1,11 @@
 """The agent's report to the service: what of a snapshot goes with each batch. See protocol.report."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from agent.ledger import NO_METRICS
 from agent.telemetry.snapshot import Snapshot
-from protocol.report import AgentReport
+from protocol.report import AgentReport, write_report
 
 
 class AgentIdentity(NamedTuple):
@@ -45,3 +45,19 @@ def make_report(about: AgentIdentity, snapshot: Snapshot, points: Mapping[str, i
         lost={what: count for what, count in losses.items() if count},
         points=points,
     )
+
+
+class Reports:
+    """Makes the header of each request. ``said`` is whether the last one said that the agent stops."""
+
+    def __init__(self, about: AgentIdentity, snapshot: Callable[[], Snapshot], points: Mapping[str, int]) -> None:
+        self.stopping = False
+        self.said = False
+        self._about = about
+        self._snapshot = snapshot
+        self._points = points
+
+    def header(self) -> str:
+        """The report of this moment."""
+        self.said = self.stopping
+        return write_report(make_report(self._about, self._snapshot(), self._points, stopping=self.stopping))

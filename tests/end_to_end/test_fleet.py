@@ -39,6 +39,13 @@ def test_what_an_agent_says_is_what_the_service_counted(central: Central, agent:
     assert (again["id"], again["state"], again["received"]) == (listed["id"], "live", 2)
 
 
+def test_an_agent_that_stops_with_nothing_left_to_send_says_so_too(central: Central, agent: Agent) -> None:
+    send(agent, 3)
+    assert agent.end(signal.SIGTERM) == 0
+    listed = the_agent(central)
+    assert (listed["state"], listed["received"], listed["acknowledged"]) == ("stopped", 4, 3)
+
+
 def test_kills_of_both_sides_leave_no_difference(
     central: Central, agent: Agent, tmp_path: Path, processes: ExitStack
 ) -> None:
