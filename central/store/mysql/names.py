@@ -10,7 +10,7 @@ from functools import partial
 from typing import Final
 
 from central.store.base import Caps, CreatedNames, ListedName, Metric, NameDetails, NewName, Page
-from central.store.mysql.connection import Connection
+from central.store.mysql.connection import DUPLICATE, Connection, ServerError
 from central.store.mysql.details import describe
 from central.store.mysql.partitions import POINTS, SUMS
 from central.store.mysql.pool import Pool, Readers
@@ -38,7 +38,9 @@ class MySQLNames:
         found = await self.find([new.name for new in new_names])
         if not any(must_resolve(new, found.get(new.name)) for new in new_names):
             return found
-        return await self._writers.change(lambda connection: _create(connection, new_names, caps, now))
+        return await self._writers.change(
+            lambda connection: _create(connection, new_names, caps, now), mend=made_elsewhere
+        )
 
     async def find(self, names: Sequence[str]) -> dict[str, Metric]:
         """See NameStore."""
@@ -198,6 +200,14 @@ async def _count_names(connection: Connection, key_id: int, names: int) -> None:
         " ON DUPLICATE KEY UPDATE names = names + VALUES(names)",
         (key_id, names),
     )
+
+
+async def made_elsewhere(error: ServerError) -> bool:
+    """Whether another node of a cluster has just made the same name or series. The next attempt finds it.
+
+    ``take_lock`` keeps out sessions of the same node only.
+    """
+    return error.code == DUPLICATE
 
 
 async def take_lock(connection: Connection, name: str) -> None:

@@ -18,6 +18,8 @@ from central.store.mysql.connection import AGAIN, ROLLED_BACK, Connection, Lost,
 T = TypeVar("T")
 Work = Callable[[Connection], Awaitable[T]]
 Commit = Callable[[Connection], Awaitable[None]]
+Mend = Callable[[ServerError], Awaitable[bool]]
+"""Whether a transaction may succeed next time: it removes the cause of the error, or the cause has gone."""
 
 ATTEMPTS: Final = 5
 """How often a transaction is tried, after sessions that turn out to be dead and causes that were removed."""
@@ -74,7 +76,7 @@ class Pool:
             self.forget()
         return await self._ask_once(work, deadline)
 
-    async def transact(self, work: Work[T], *, mend: Callable[[ServerError], Awaitable[bool]] | None = None) -> T:
+    async def transact(self, work: Work[T], *, mend: Mend | None = None) -> T:
         """Run ``work`` in a transaction. Retry it after a lock conflict, or if ``mend`` has removed the error's cause.
 
         A conflict says nothing against ``work``, so it is no answer: after conflicts for all of the time, this raises
@@ -99,13 +101,13 @@ class Pool:
                     raise
             await asyncio.sleep(random.uniform(0, _PAUSE * 2 ** min(attempt, _DOUBLINGS)))  # noqa: S311 - no secret
 
-    async def change(self, work: Work[T]) -> T:
-        """Run ``work`` in a transaction. Use it only for work that is harmless to do twice.
+    async def change(self, work: Work[T], *, mend: Mend | None = None) -> T:
+        """Run ``work`` as ``transact`` does. Use it only for work that is harmless to do twice.
 
         Raises StoreError if nothing is stored. After StoreUnavailable, it is not known whether the change is stored.
         """
         try:
-            return await self.transact(work)
+            return await self.transact(work, mend=mend)
         except OutcomeUnknown as error:
             raise StoreUnavailable(f"it is not known whether the change was stored: {error}") from error
 

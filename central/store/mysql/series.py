@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from central.store.mysql.connection import Connection
-from central.store.mysql.names import LOCK, change_version, take_lock
+from central.store.mysql.names import LOCK, change_version, made_elsewhere, take_lock
 from central.store.mysql.pool import Pool, Readers
 from central.store.mysql.sql import guard
 from central.store.series import (
@@ -42,7 +42,9 @@ class MySQLSeries:
         found = await self.find(wanted)
         if len(found) == len(set(wanted)):
             return found
-        return await self._writers.change(lambda connection: _resolve(connection, wanted, caps, now))
+        return await self._writers.change(
+            lambda connection: _resolve(connection, wanted, caps, now), mend=made_elsewhere
+        )
 
     async def find(self, wanted: Sequence[NewSeries]) -> dict[NewSeries, Series]:
         """See SeriesStore."""

@@ -17,9 +17,10 @@ from central.store.mysql.connection import Session, connect
 from central.store.mysql.reads import ReadFrom
 from central.store.mysql.servers import Servers
 from central.store.mysql.store import MySQLStore
+from central.store.series import NewSeries, SeriesCaps
 from tests.central.harness import Central, process, running
 from tests.central.mysql_help import commit_until_told, environ_of, opened, server_of
-from tests.central.store_help import TODAY, ask, assert_levels_agree, group, name, plain, request
+from tests.central.store_help import NOW, TODAY, ask, assert_levels_agree, group, name, plain, request
 from tests.galera import Cluster, cluster
 from tests.soak.soak import short_soak
 from tests.soak.tier_faults import galera_faults
@@ -30,6 +31,7 @@ MIDNIGHTS = 40
 BATCHES, BATCH = 120, 100
 KEY = "given-by-an-operator-0123456789abcdef"
 METRICS = 5
+NAMES = 60
 FAULTS = (
     ("node killed", 0.5),
     ("upkeep", 0.0),
@@ -243,6 +245,20 @@ async def test_two_services_on_two_nodes_are_exact_on_every_level(nodes: Cluster
             ):
                 rows = node.run(f"SELECT {count}, SUM({total}) FROM {table}", shared)
                 assert rows == ((BATCHES * BATCH, sum(range(BATCHES)) * BATCH + BATCHES * sum(range(BATCH))),), table
+
+
+async def test_nodes_that_make_the_same_names_and_series_at_once_agree(nodes: Cluster, shared: str) -> None:
+    """Neither node sees what the other one is about to commit, and the later one must look again."""
+    first, second = nodes.nodes
+    async with opened(first, shared) as one, opened(second, shared) as two:
+        for number in range(NAMES):
+            made, same = await asyncio.gather(*(name(store, f"new{number}") for store in (one, two)))
+            assert made == same
+            wanted = NewSeries(made.id, f"host:{number}")
+            found, other = await asyncio.gather(
+                *(store.series.resolve([wanted], SeriesCaps(1_000, 1_000), NOW) for store in (one, two))
+            )
+            assert found[wanted] == other[wanted]
 
 
 async def test_a_killed_node_loses_nothing_and_is_used_again_once_it_is_back(nodes: Cluster, shared: str) -> None:
