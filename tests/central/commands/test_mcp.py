@@ -94,6 +94,49 @@ async def test_a_wrong_question_is_told_what_would_be_right(
             assert says in await said(client, "aggregate", **arguments)
 
 
+async def test_with_a_key_for_some_names_there_are_no_others(tmp_path: Path) -> None:
+    """Every tool is asked in every way. What it says of a foreign name is the same as of one that does not exist."""
+    foreign = [
+        {"name": name, "type": "counter", "value": 7, "tags": {"secret": "hidden"}}
+        for name in ("web.orders", "shop", "shopping.orders", "shop-2.orders")
+    ]
+    async with process(tmp_path / "data") as (_, central):
+        await fill(central)
+        assert (await central.batch(*foreign)).json["rejected"] == 0
+        _, key = await central.new_key("query", names=["shop."])
+        async with assistant(METRICS_URL=central.url, METRICS_KEY=key) as client:
+
+            async def text_of(tool: str, **arguments: Any) -> str:
+                return json.dumps(await said(client, tool, **arguments))
+
+            questions: list[dict[str, Any]] = [
+                *({"search": text} for text in ("", "o", "WEB", "secret", "shop")),
+                *({"match": text} for text in ("*", "*.*", "web.*", "{web,shop,shopping}.orders", "shop*")),
+                *({"after": text, "limit": 1} for text in ("shop.checkout_ms", "shop.orders", "web")),
+            ]
+            for given in questions:
+                answer = await said(client, "find_names", **given)
+                assert {name["name"] for name in answer["data"]} <= {"shop.orders", "shop.checkout_ms"}, given
+                assert "secret" not in json.dumps(answer)
+            for tool, arguments in (
+                ("tags_of", {"name": "web.orders"}),
+                ("tags_of", {"name": "web.orders", "key": "secret"}),
+                ("tags_of", {"name": "web.orders", "key": "secret", "prefix": "h"}),
+                ("aggregate", {"names": "web.orders"}),
+                ("aggregate", {"names": "shop.orders,web.orders"}),
+                ("aggregate", {"names": "web.orders", "group_by": "secret", "top": 1}),
+                ("aggregate", {"names": "web.orders", "tags": "secret:*", "operations": "p95"}),
+            ):
+                asked = arguments | {"names" if tool == "aggregate" else "name": "web.nothing"}
+                missing = await text_of(tool, **asked)
+                assert "may not use the name" in missing
+                assert (await text_of(tool, **arguments)) == missing.replace("web.nothing", "web.orders"), arguments
+            for own in ({"tags": "secret:*"}, {"group_by": "secret"}, {"tags": "!country:de"}):
+                assert "hidden" not in await text_of("aggregate", names="shop.orders", window="1d", **own)
+            for tool in ("what_was_lost", "check_service"):
+                assert not re.search(r"web\.|shopping|shop-2|hidden", await text_of(tool))
+
+
 async def test_beside_the_service_the_doctor_is_asked(tmp_path: Path) -> None:
     async with process(tmp_path / "data") as (made, _):
         here = {"METRICS_LISTEN": f"127.0.0.1:{made.port}", "METRICS_DATA_DIR": str(tmp_path / "data")}
