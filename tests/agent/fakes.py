@@ -4,7 +4,7 @@ import asyncio
 import errno
 import json
 import os
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from email.utils import formatdate
@@ -249,6 +249,9 @@ class RealCentral:
         self.requests: Counter[str] = Counter()
         """Requests by id."""
         self.stored: dict[str, list[dict[str, Any]]] = {}
+        """Items by the id of their batch. A batch that is here never changes."""
+        self._totals: defaultdict[str, float] = defaultdict(float)
+        self._times: Counter[str] = Counter()
         self.headers: list[dict[str, str]] = []
         self.answer: Callable[[web.Request], web.StreamResponse | None] = lambda request: None
         """An answer instead of storing."""
@@ -270,6 +273,10 @@ class RealCentral:
             return other
         replayed = key in self.stored
         assert self.stored.setdefault(key, metrics) == metrics
+        if not replayed:
+            for item in metrics:
+                self._totals[item["name"]] += item.get("value", 0)
+                self._times[item["name"]] += 1
         async with self.changed:
             self.changed.notify_all()
         answer = {"success": True, "accepted": len(metrics), "rejected": 0, "errors": []}
@@ -292,11 +299,11 @@ class RealCentral:
 
     def total(self, name: str) -> float:
         """The sum of what was stored under ``name``."""
-        return float(sum(item["value"] for items in self.stored.values() for item in items if item["name"] == name))
+        return self._totals.get(name, 0.0)
 
     def times_stored(self) -> Counter[str]:
         """How often each name was stored."""
-        return Counter(item["name"] for items in self.stored.values() for item in items)
+        return self._times.copy()
 
     async def until(self, reached: Callable[[], bool]) -> None:
         async with asyncio.timeout(60), self.changed:
