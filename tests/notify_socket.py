@@ -5,6 +5,8 @@ import os
 import socket
 from pathlib import Path
 
+from tests.patience import PATIENCE
+
 
 class NotifySocket:
     """Bound to ``path``, or to an abstract name made of it. ``said`` grows by a word at a time.
@@ -23,7 +25,7 @@ class NotifySocket:
 
     async def until(self, word: str) -> None:
         """Wait for a word that begins so; it may have been said before."""
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE):
             while not any(said.startswith(word) for said in self.so_far()):
                 self._news.clear()
                 await self._news.wait()

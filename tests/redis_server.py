@@ -15,11 +15,11 @@ from typing import Any
 import redis.asyncio
 
 from central.tls_client import ClientTls
+from tests.patience import PATIENCE
 from tests.ports import free_port
 
 DURABLE = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction"}
 PASSWORD = "p'ass word"
-_START_SECONDS = 30
 
 
 class RedisServer:
@@ -43,7 +43,7 @@ class RedisServer:
             self._process = await asyncio.create_subprocess_exec(
                 "redis-server", str(config), stdout=log, stderr=subprocess.STDOUT
             )
-        async with asyncio.timeout(_START_SECONDS):
+        async with asyncio.timeout(PATIENCE):
             while not await self._answers():
                 if self._process.returncode is not None:
                     raise AssertionError((self.folder / "log").read_text())

@@ -13,6 +13,7 @@ import redis.asyncio
 from central.redis_link import RedisAddress
 from central.tls_client import ClientTls
 from tests.central.redis_help import tls_environ
+from tests.patience import PATIENCE
 from tests.ports import free_port
 from tests.redis_server import PASSWORD, RedisServer, client_of, port_of, redis_server
 
@@ -58,7 +59,7 @@ class Tier:
     async def fail_over(self) -> None:
         """Let the two change their roles. The sentinels refuse it until they have found the replica to be well."""
         server = self.replica
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE):
             while not await self.names(server):
                 with suppress(redis.ResponseError):
                     await self.sentinel.execute_command("SENTINEL", "FAILOVER", MASTER)
@@ -121,7 +122,7 @@ async def redis_tier(folder: Path, sentinels: int = 1, tls: ClientTls | None = N
             stack.callback(process.kill)
             clients.append(client_of(port, tls))
             stack.push_async_callback(clients[-1].aclose)
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE):
             while not all([await _knows_all(client, sentinels - 1) for client in clients]):
                 pass
         yield Tier(primary, replica, clients[0], ports)

@@ -14,9 +14,9 @@ from typing import Any, Protocol, TypeVar
 
 import pymysql
 
+from tests.patience import PATIENCE
 from tests.ports import free_port
 
-START_SECONDS = 120
 _READY = re.compile(r"ready for connections")
 
 
@@ -81,7 +81,7 @@ class MariaDB:
         self._process = process
         before, ready = len(self.log), threading.Event()
         threading.Thread(target=self._read_log, args=(process, ready), daemon=True).start()
-        end = time.monotonic() + START_SECONDS
+        end = time.monotonic() + PATIENCE
         while not ready.wait(0.1) and process.poll() is None:  # its children may keep its log open when it has ended
             assert time.monotonic() < end, f"the server did not start: {''.join(self.log[-30:])}"
         assert any(_READY.search(line) for line in self.log[before:]), "".join(self.log[-30:])

@@ -12,6 +12,7 @@ import redis.asyncio
 
 from protocol.limits import MAX_BODY_BYTES
 from tests.central.harness import Central, running
+from tests.patience import PATIENCE
 from tests.ports import free_port
 from tests.proxies import Nginx, trusting
 from tests.redis_server import PASSWORD
@@ -126,7 +127,7 @@ async def test_redis_takes_the_file_and_is_durable(tmp_path: Path) -> None:
         )
     client = redis.asyncio.Redis(host="127.0.0.1", port=port, password=PASSWORD, protocol=2, decode_responses=True)
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             while not await answers(client):
                 assert server.returncode is None, (tmp_path / "log").read_text()
                 await asyncio.sleep(0.02)

@@ -8,6 +8,8 @@ from typing import Final
 
 import pytest
 
+from tests.patience import PATIENCE
+
 SCRIPT: Final = Path(__file__).parents[1] / "scripts" / "ensure-apt.sh"
 COMMAND: Final = "sudo apt-get update && sudo apt-get install --yes wrk netcat-openbsd"
 LOG: Final = '#!/bin/sh\necho "apt-get $*"\n'
@@ -27,7 +29,7 @@ def ensured(folder: Path, user: int, **programs: str) -> subprocess.CompletedPro
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=PATIENCE,
     )
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
+from tests.patience import PATIENCE
 from tests.ports import free_port
 
 ROOT = Path(__file__).parents[1]
@@ -90,7 +91,7 @@ class Environment:
             env={"PATH": os.environ["PATH"], **settings},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE,
             check=False,
         )
 
@@ -132,7 +133,7 @@ def stop(process: "subprocess.Popen[str]") -> None:
     assert process.stderr is not None
     with process.stderr:
         rest = process.stderr.read()
-    assert process.wait(timeout=60) == 0, rest
+    assert process.wait(timeout=PATIENCE) == 0, rest
 
 
 def test_the_wheel_has_migrations_page_and_units_and_no_tests(wheel: Path) -> None:
@@ -236,6 +237,6 @@ def test_the_service_works_with_its_extra_and_the_base_asks_it(central: Environm
     for command in (["keys", "list"], ["agents"], ["retention", "show"]):
         done = base.run("fiesta-central", *command, **{**away, "METRICS_KEY": admin})
         assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
-    with urllib.request.urlopen(f"http://127.0.0.1:{found[1]}/", timeout=30) as page:
+    with urllib.request.urlopen(f"http://127.0.0.1:{found[1]}/", timeout=PATIENCE) as page:
         assert b"<html" in page.read()
     stop(process)

@@ -25,6 +25,7 @@ from agent.spool.folder import AsideLimits, SpoolFolder
 from agent.spool.spool import Spool, SpoolLimits
 from protocol.item import Item
 from protocol.limits import ACCEPTS_HEADER
+from tests.patience import PATIENCE
 
 NOW = 1_771_113_600
 """2026-02-15T00:00:00Z."""
@@ -177,7 +178,7 @@ class EventLog(list[str]):
         assert KEY not in message
 
     async def until(self, event: str) -> None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             while event not in self:
                 self._news.clear()
                 await self._news.wait()
@@ -306,7 +307,7 @@ class RealCentral:
         return self._times.copy()
 
     async def until(self, reached: Callable[[], bool]) -> None:
-        async with asyncio.timeout(60), self.changed:
+        async with asyncio.timeout(PATIENCE), self.changed:
             await self.changed.wait_for(reached)
 
     @asynccontextmanager

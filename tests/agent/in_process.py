@@ -18,6 +18,7 @@ from agent.spool.disk import Disk
 from agent.telemetry.snapshot import Snapshot
 from runtime.systemd import Notifier, silent
 from tests.agent.fakes import KEY, EventLog
+from tests.patience import PATIENCE
 
 
 class Ticks:
@@ -118,6 +119,6 @@ async def running(
 
 async def turns_until(done: Callable[[], bool]) -> None:
     """Ask at every turn of the loop."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE):
         while not done():  # noqa: ASYNC110 - every turn is looked at
             await asyncio.sleep(0)

@@ -15,6 +15,7 @@ from typing import Any
 import aiohttp
 
 from tests.agent.fakes import KEY, RealCentral
+from tests.patience import PATIENCE
 
 
 def environment(folder: Path, url: str, **settings: str) -> dict[str, str]:
@@ -67,7 +68,7 @@ class AgentProcess:
 
     async def until(self, event: str) -> None:
         """Wait for a line of the log. Raises ValueError when one comes that is none."""
-        async with asyncio.timeout(60), self._news:
+        async with asyncio.timeout(PATIENCE), self._news:
             await self._news.wait_for(lambda: self.failed or any(entry["event"] == event for entry in self.log))
         if self.failed:
             raise ValueError(self.failed)
@@ -90,7 +91,7 @@ class AgentProcess:
 
     async def received(self, samples: int) -> None:
         """Wait until it has counted so many. What a socket of this host has taken may reach it a little later."""
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE):
             while (await self.status())["received"] < samples:
                 pass  # its answer takes its turn with its reading
 
@@ -100,7 +101,7 @@ class AgentProcess:
         return await self.ended()
 
     async def ended(self) -> int:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE):
             code = await self.process.wait()
             await self._reading
         return code

@@ -16,6 +16,7 @@ import pytest
 
 from tests.agent.fakes import RealCentral
 from tests.agent.process import AgentProcess, all_sent, an_agent, balance
+from tests.patience import PATIENCE
 
 MAX_NAMES = 5_000
 
@@ -167,7 +168,7 @@ async def test_a_flood_is_counted_or_counted_as_dropped_by_the_kernel(tmp_path: 
             arrived = numbers["packets"] + numbers["kernel_drops"]
             return bool(arrived >= 60_000 and status["received"] >= 30 * numbers["packets"] + 501)
 
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE):
             while not all_counted(status := await agent.status()):
                 pass  # the agent's answer takes its turn with its reading
         numbers = udp(status)
@@ -201,7 +202,7 @@ async def test_after_a_kill_in_a_flood_the_next_agents_ledger_adds_up(tmp_path: 
             await asyncio.to_thread(pour, agent.tcp, [b"good:1|c"])
             await central.until(lambda: central.total("good") == 1)
             await fine(agent)
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(PATIENCE):
                 while (await agent.status())["in_spool"]:
                     pass  # what the killed one left is sent beside what is new
             assert await agent.end(signal.SIGTERM) == 0
@@ -219,7 +220,7 @@ async def test_too_many_connections_starve_neither_memory_nor_the_spool(tmp_path
             agent.send(["good:1|c"])
             await central.until(lambda: central.total("good") == 1)
             tcp: dict[str, Any] = {"connections": 0, "refused": 0}
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(PATIENCE):
                 while tcp["connections"] + tcp["refused"] < 1_100:
                     (*_, tcp) = (await agent.status())["sockets"]
             assert (tcp["name"].split()[0], tcp["connections"], tcp["refused"]) == ("TCP", 1_024, 76)

@@ -22,6 +22,7 @@ from agent.spool.disk import Disk, read_file
 from tests.agent.fakes import KEY, EventLog, RealCentral
 from tests.agent.in_process import running, settings_for
 from tests.agent.process import an_agent, balance
+from tests.patience import PATIENCE
 
 
 def has(central: RealCentral, number: int) -> bool:
@@ -62,7 +63,9 @@ async def test_no_call_that_fails_ends_the_agent_or_loses_a_sample(tmp_path: Pat
                 arrived = asyncio.create_task(central.until(partial(has, central, number_sent)))
                 failed = asyncio.create_task(failing.failed.wait())
                 await asyncio.wait({arrived, failed}, return_when=asyncio.FIRST_COMPLETED)
-                agent.ticks.tick()  # what could not be read is read again after the next window
+                while not arrived.done():
+                    agent.ticks.tick()  # what could not be read is read again after a window that closes later
+                    await asyncio.wait({arrived}, timeout=1)
                 await arrived
                 failed.cancel()
             await agent.end()
@@ -140,7 +143,7 @@ async def test_a_socket_that_fails_goes_on(tmp_path: Path, kind: socket.SocketKi
             passed = [Passed("UDP" if name == "UDP" else "TCP", sock, "")]
             agent = Agent(settings_for(tmp_path, central.url), ApiKey(KEY, None), events, Outside(core=None), passed)
             task = asyncio.create_task(agent.run(stop))
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(PATIENCE):
                 while not agent.receivers or not agent.receivers[0].status().bytes:  # noqa: ASYNC110 - the loop must turn
                     await asyncio.sleep(0)
             stop.set()

@@ -13,6 +13,7 @@ import pytest
 
 from tests.agent.fakes import RealCentral
 from tests.agent.in_process import running, turns_until
+from tests.patience import PATIENCE
 
 FINE = b'{"success":true,"accepted":1,"rejected":0,"errors":[]}'
 
@@ -131,7 +132,7 @@ async def test_no_answer_ends_the_agent_or_counts_a_sample(tmp_path: Path, what:
     ):
         agent.send(["foo:1|c"])
         agent.ticks.tick()
-        await asyncio.wait_for(service.given.wait(), 30)
+        await asyncio.wait_for(service.given.wait(), PATIENCE)
         while not central.stored:
             agent.ticks.end_waits()
             await asyncio.sleep(0)
@@ -157,7 +158,7 @@ async def test_after_all_bad_answers_a_good_service_gets_each_sample_once(tmp_pa
             agent.send([f"{name}:1|c"])
             agent.ticks.tick()
             await turns_until(lambda: agent.agent.snapshot().in_window == 0)
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE):
             while len(central.times_stored()) < len(names):
                 agent.ticks.end_waits()
                 await asyncio.sleep(0)

@@ -21,6 +21,7 @@ from tests.agent.in_process import running, settings_for
 from tests.agent.process import an_agent
 from tests.agent.telemetry.test_snapshot import UDP
 from tests.notify_socket import NotifySocket
+from tests.patience import PATIENCE
 
 
 class MessageLog(list[str]):
@@ -34,7 +35,7 @@ class MessageLog(list[str]):
         self._news.set()
 
     async def until(self, word: str, times: int = 1) -> None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             while sum(said.startswith(word) for said in self) < times:
                 self._news.clear()
                 await self._news.wait()
@@ -78,7 +79,7 @@ async def test_a_flush_loop_that_hangs_sends_no_sign_of_life(tmp_path: Path) -> 
         try:
             await asyncio.to_thread(entered.wait)
             sent, quiet = 1, 0
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(PATIENCE):
                 while quiet < 5:  # windows without a sign of life
                     before = messages.count("WATCHDOG=1")
                     agent.ticks.tick()
@@ -89,7 +90,7 @@ async def test_a_flush_loop_that_hangs_sends_no_sign_of_life(tmp_path: Path) -> 
         finally:
             go.set()  # else the agent cannot end
         said = messages.count("WATCHDOG=1")
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             while messages.count("WATCHDOG=1") == said:
                 agent.ticks.tick()
                 await asyncio.to_thread(agent.send, ["foo:1|c"])

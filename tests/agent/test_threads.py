@@ -21,6 +21,7 @@ from tests.agent.fakes import KEY, EventLog, RealCentral
 from tests.agent.in_process import settings_for
 from tests.agent.process import AgentProcess, an_agent, balance
 from tests.agent.receive.test_sockets import socket_settings
+from tests.patience import PATIENCE
 
 CLIENTS = 8
 ROUNDS = 300
@@ -98,7 +99,7 @@ def send_all(udp: int) -> int:
 
 async def all_read(agent: AgentProcess, datagrams: int) -> dict[str, Any]:
     """Wait until all lines of so many are counted."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE):
         while True:
             status = await agent.status()
             if status["received"] == datagrams * LINES.count(b"\n") + datagrams:

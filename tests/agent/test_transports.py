@@ -15,6 +15,7 @@ from datadog.dogstatsd.base import DogStatsd
 from tests.agent.fakes import RealCentral
 from tests.agent.process import AgentProcess, all_sent, an_agent, balance
 from tests.agent.receive.test_streams import send_until_it_ends
+from tests.patience import PATIENCE
 
 
 @pytest.fixture
@@ -144,7 +145,7 @@ for (let i = 0; i < 300; i += 1) { client.increment('hits', 2, sent); client.tim
 
 
 def hot_shots_tcp(path: Path, port: int) -> None:
-    subprocess.run(["node", "-e", HOT_SHOTS, str(port)], cwd=NODE, check=True, timeout=60)
+    subprocess.run(["node", "-e", HOT_SHOTS, str(port)], cwd=NODE, check=True, timeout=PATIENCE)
 
 
 @pytest.mark.parametrize("client", [datadog, pypi_tcp, hot_shots_tcp])
@@ -169,7 +170,7 @@ async def test_at_a_stop_every_line_that_was_acknowledged_over_tcp_is_counted(tm
                 asyncio.create_task(asyncio.to_thread(send_until_it_ends, address, line * lines))
                 for lines in (1, 10, 100)
             ]
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(PATIENCE):
                 while central.total("hits") < 10_000:
                     await agent.status()
             assert await agent.end(signal.SIGTERM) == 0

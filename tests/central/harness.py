@@ -23,10 +23,10 @@ from central.app import Outside, serve
 from central.settings import load_settings
 from central.store.duck.store import DuckStore
 from protocol.times import format_time
+from tests.patience import PATIENCE
 
 QUICK_HASH = 4
 """bcrypt's cheapest cost."""
-START_SECONDS = 60
 SERVE = ("-m", "central", "serve")
 
 
@@ -263,7 +263,7 @@ async def launch(folder: Path, program: Sequence[str] = SERVE, **environ: str) -
     output = process.stdout
     assert output is not None
     try:
-        async with asyncio.timeout(START_SECONDS):
+        async with asyncio.timeout(PATIENCE):
             while line := (await output.readline()).decode():
                 made.log.append(line)
                 if found := re.search(r'"port": (\d+)', line):

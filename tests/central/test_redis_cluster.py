@@ -22,6 +22,7 @@ from tests.central.harness import running
 from tests.central.redis_help import address, environ_of
 from tests.central.spill.test_spill import group
 from tests.central.store_help import NOW, TODAY
+from tests.patience import PATIENCE
 from tests.redis_cluster import RedisCluster, redis_cluster
 from tests.redis_server import RedisServer
 
@@ -157,7 +158,7 @@ async def test_a_service_goes_on_when_its_node_of_the_cluster_is_gone(cluster: R
         await cluster.owner.kill()
         await cluster.until_owned_by(cluster.replica)
         await cluster.owner.start()
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE):
             while (await central.ask("GET", "/ready")).json["dependencies"]["redis"] != "ok":
                 await cluster.replica.client.ping()
         assert await central.meter("fiesta_spill_closed") == 0

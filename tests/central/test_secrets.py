@@ -14,6 +14,7 @@ from central.web.openapi.document import openapi
 from tests.central.harness import Central, Process, Reply, launch, process
 from tests.central.mysql_help import environ_of
 from tests.central.web.test_api_service import exchange
+from tests.patience import PATIENCE
 from tests.ports import free_port
 from tests.redis_server import PASSWORD, RedisServer, redis_server
 from tests.servers import MariaDB
@@ -149,7 +150,7 @@ async def test_a_start_that_fails_says_why_without_a_secret(
     tmp_path: Path, canary: Database, wrong: dict[str, str], logged: str
 ) -> None:
     made: Process = await launch(tmp_path / "data", **{**settings(canary, free_port()), **wrong})
-    assert await asyncio.wait_for(made.wait(), 30) in {1, 2}
+    assert await asyncio.wait_for(made.wait(), PATIENCE) in {1, 2}
     log = "".join(made.log)
     assert logged in log
     assert "Traceback" not in log

@@ -17,6 +17,7 @@ from tests.central.harness import QUICK_HASH, process_environ, running
 from tests.central.store_help import CAPS, SERIES_CAPS
 from tests.central.write_help import item, sent
 from tests.notify_socket import NotifySocket
+from tests.patience import PATIENCE
 
 WATCHED = {"NOTIFY_SOCKET": "/somewhere", "WATCHDOG_USEC": "1"}
 
@@ -55,7 +56,7 @@ async def test_a_group_commit_that_broke_off_is_not_running(tmp_path: Path) -> N
     commits.start()
     seen.append(commits.running)
     waiting = asyncio.create_task(commits.submit(sent(item())))
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE):
         while commits.running:  # noqa: ASYNC110 - nothing else tells of it
             await asyncio.sleep(0)
     assert seen == [False, True]

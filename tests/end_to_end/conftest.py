@@ -18,10 +18,10 @@ from typing import Any, Final
 
 import pytest
 
+from tests.patience import PATIENCE
 from tests.ports import free_port
 
 _OURS: Final = re.compile(r"METRICS_|FIESTA_|DB_|REDIS_|QUEUE_")
-PATIENCE: Final = 60.0
 
 
 def eventually(fact: Callable[[], bool], what: str) -> None:
@@ -103,7 +103,7 @@ class Central(Process):
     def get(self, path: str) -> Any:
         """A GET with the admin key; floats come as exact Decimals."""
         request = urllib.request.Request(self.url + path, headers={"X-API-Key": self.key})
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
             return json.loads(answer.read(), parse_float=Decimal)
 
     def ask(self, name: str, operation: str) -> Decimal:
@@ -154,7 +154,7 @@ class Agent(Process):
     def ledger(self) -> dict[str, int]:
         """The samples of the ledger by their short name, drops summed and by reason; empty when nobody answers."""
         try:
-            with urllib.request.urlopen(f"{self.http}/metrics", timeout=30) as answer:
+            with urllib.request.urlopen(f"{self.http}/metrics", timeout=PATIENCE) as answer:
                 text = answer.read().decode()
         except OSError:
             return {}
@@ -191,7 +191,7 @@ class Agent(Process):
 
 def _answers(url: str) -> bool:
     try:
-        with urllib.request.urlopen(url, timeout=30) as answer:
+        with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
             return bool(answer.status == 200)
     except OSError:
         return False

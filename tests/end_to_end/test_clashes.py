@@ -5,6 +5,7 @@ import urllib.request
 from decimal import Decimal
 
 from tests.end_to_end.conftest import Agent, Central, early_in_a_window, eventually
+from tests.patience import PATIENCE
 
 
 def test_four_types_of_one_name_are_stored_separately_and_reported(central: Central, agent: Agent) -> None:
@@ -18,6 +19,6 @@ def test_four_types_of_one_name_are_stored_separately_and_reported(central: Cent
     assert [found["name"] for found in listed] == ["ftp.login.gauge", "ftp.login.set", "ftp.login.timing"]
 
     notice = "ftp.login belongs to another type, so its gauges are stored as ftp.login.gauge"
-    with urllib.request.urlopen(f"{agent.http}/health", timeout=10) as answer:
+    with urllib.request.urlopen(f"{agent.http}/health", timeout=PATIENCE) as answer:
         assert notice in json.load(answer)["notices"]
     eventually(lambda: notice in agent.log, "the log tells of the clash")

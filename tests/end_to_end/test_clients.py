@@ -12,6 +12,7 @@ import statsd
 from datadog.dogstatsd.base import DogStatsd
 
 from tests.end_to_end.conftest import Agent, Central, early_in_a_window, eventually
+from tests.patience import PATIENCE
 from tests.ports import free_port
 
 NODE = Path(__file__).parent / "node"
@@ -127,7 +128,7 @@ def test_pypi_datadog(central: Central, agent: Agent) -> None:
 
 def test_npm_hot_shots(central: Central, agent: Agent) -> None:
     early_in_a_window()
-    subprocess.run(["node", str(NODE / "send.js"), str(agent.port)], check=True, timeout=60)
+    subprocess.run(["node", str(NODE / "send.js"), str(agent.port)], check=True, timeout=PATIENCE)
     expected = 300 + 40 + 1 + 1 + 1 + 30 + 20 + 20 + 250 + 10
     eventually(
         lambda: agent.ledger().get("acknowledged") == expected, f"{expected} samples are acknowledged: {agent.ledger()}"
@@ -178,7 +179,7 @@ def pypi_over_tcp(agent: LocalAgent) -> None:
 def node_over(protocol: str) -> Callable[[LocalAgent], None]:
     def send(agent: LocalAgent) -> None:
         where = str({"uds": agent.path, "stream": agent.stream, "tcp": agent.tcp}[protocol])
-        subprocess.run(["node", str(NODE / "send_local.js"), protocol, where], check=True, timeout=60)
+        subprocess.run(["node", str(NODE / "send_local.js"), protocol, where], check=True, timeout=PATIENCE)
 
     return send
 

@@ -16,6 +16,7 @@ from tests.end_to_end.conftest import Agent, Central, eventually
 from tests.end_to_end.tap import Sent, Tap, by_tags, samples
 from tests.end_to_end.test_examples import LANGUAGES
 from tests.oracle.brute_force import Sample, percentile_bounds
+from tests.patience import PATIENCE
 
 NODE: Final = Path(__file__).parent / "node"
 GO: Final = Path(__file__).parent / "go"
@@ -34,7 +35,7 @@ def tap() -> Iterator[Tap]:
 
 def hot_shots(form: str) -> Callable[[int], None]:
     def send(port: int) -> None:
-        subprocess.run(["node", str(NODE / "send_tagged.js"), str(port), form], check=True, timeout=60)
+        subprocess.run(["node", str(NODE / "send_tagged.js"), str(port), form], check=True, timeout=PATIENCE)
 
     return send
 

@@ -22,6 +22,7 @@ from central.settings import load_settings
 from quickstart.plan import Plan, agent_settings, greeting, make_plan
 from quickstart.run import Child, answers, stopped
 from runtime.start_error import StartError
+from tests.patience import PATIENCE
 
 TLS = Path(__file__).parents[1] / "data" / "tls"
 ANY_PORTS = {
@@ -231,14 +232,14 @@ class Running:
 
     def finish(self) -> tuple[int, str]:
         """Exit code and the rest of the output."""
-        rest, _ = self.process.communicate(timeout=60)
+        rest, _ = self.process.communicate(timeout=PATIENCE)
         return self.process.returncode, rest
 
     def close(self) -> None:
         """Nothing outlives a test that failed."""
         if self.process.poll() is None:
             self.process.terminate()
-            self.process.communicate(timeout=60)
+            self.process.communicate(timeout=PATIENCE)
 
 
 Start = Callable[..., Running]

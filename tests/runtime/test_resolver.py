@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from runtime.resolver import find_addresses
+from tests.patience import PATIENCE
 
 STREAM = socket.SOCK_STREAM
 LOST = """
@@ -81,5 +82,5 @@ async def test_without_room_for_a_thread_it_is_an_error(monkeypatch: pytest.Monk
 
 
 def test_a_process_ends_while_a_server_of_names_does_not_answer() -> None:
-    ended = subprocess.run([sys.executable, "-c", LOST], capture_output=True, text=True, timeout=60, check=False)
+    ended = subprocess.run([sys.executable, "-c", LOST], capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "ended\n", "")

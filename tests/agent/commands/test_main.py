@@ -16,6 +16,7 @@ from agent.spool.browse import list_spool
 from tests.agent.fakes import KEY, RealCentral, a_batch, a_spool, put
 from tests.agent.process import AgentProcess, an_agent, environment
 from tests.notify_socket import NotifySocket
+from tests.patience import PATIENCE
 
 
 class Run:
@@ -37,7 +38,7 @@ async def fiesta(folder: Path, *arguments: str, url: str = "http://127.0.0.1:1",
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE):
         out, err = await process.communicate()
     assert process.returncode is not None
     return Run(process.returncode, out.decode(), err.decode())
@@ -121,7 +122,7 @@ async def test_an_agent_works_with_any_log_and_ends_at_a_signal(
         if goes_on:
             await systemd.again("STATUS=")
             process.terminate()
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE):
             assert await process.wait() == 0
     ((listed),) = list_spool(tmp_path / "spool")
     assert listed.samples == 1
@@ -144,7 +145,7 @@ async def test_an_agent_ends_with_its_terminal_unless_under_nohup(tmp_path: Path
         if shell:
             await systemd.again("STATUS=")
             process.terminate()
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE):
             assert await process.wait() == 0
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from agent.forward.http_answer import MAX_ANSWER_BYTES, MAX_HEAD_BYTES, MAX_HEADERS
 from agent.forward.http_connection import IDLE_SECONDS, LARGEST_AGE_SECONDS, HttpConnection, HttpReply
+from tests.patience import PATIENCE
 
 PLAIN = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
 
@@ -50,7 +51,7 @@ async def serving(*answers: bytes) -> AsyncIterator[Server]:
 
 
 async def ask(connection: HttpConnection) -> HttpReply:
-    return await asyncio.wait_for(connection.request("GET", "/x", {}), 10)
+    return await asyncio.wait_for(connection.request("GET", "/x", {}), PATIENCE)
 
 
 @pytest.mark.parametrize(
@@ -155,7 +156,7 @@ async def test_an_answer_that_comes_while_nothing_was_asked_ends_the_connection(
         connection = HttpConnection(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
         await ask(connection)
         first.set()
-        await asyncio.wait_for(ended.wait(), 10)
+        await asyncio.wait_for(ended.wait(), PATIENCE)
         assert (await ask(connection)).body == b"hi"
         await connection.close()
 
@@ -174,10 +175,10 @@ async def test_a_2xx_before_the_request_was_sent_is_an_error(status: int, counts
         connection = HttpConnection(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
         request = connection.request("POST", "/x", {}, b"x" * (64 << 20))
         if counts:
-            assert (await asyncio.wait_for(request, 10)).status == status
+            assert (await asyncio.wait_for(request, PATIENCE)).status == status
         else:
             with pytest.raises(ValueError, match="before the request was sent"):
-                await asyncio.wait_for(request, 10)
+                await asyncio.wait_for(request, PATIENCE)
         ended.set()
         await connection.close()
 

@@ -19,6 +19,7 @@ from agent.receive.datagrams import (
     read_batches,
     read_each,
 )
+from tests.patience import PATIENCE
 
 
 class Inbox:
@@ -38,7 +39,7 @@ class Inbox:
         self._wanted = count
         if len(self.packets) < count:
             self._enough.clear()
-            await asyncio.wait_for(self._enough.wait(), 10)
+            await asyncio.wait_for(self._enough.wait(), PATIENCE)
 
 
 @pytest.fixture

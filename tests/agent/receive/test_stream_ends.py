@@ -15,6 +15,7 @@ import uvloop
 
 from agent.receive.streams import StreamLimits, StreamReceiver, open_tcp
 from agent.receive.unix import open_unix
+from tests.patience import PATIENCE
 
 LINES: Final = 20_000
 LINE: Final = b"a:1|c\n"
@@ -69,7 +70,7 @@ async def until(reached: Callable[[], bool]) -> None:
             loop.call_soon(check)
 
     check()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         await happened.wait()
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from agent.receive.cutters import MAX_LINE
 from agent.receive.streams import StreamLimits, StreamReceiver, open_tcp, refuse_connections
+from tests.patience import PATIENCE
 
 LONG = b"x" * (MAX_LINE + 1)
 
@@ -55,7 +56,7 @@ class ReceivedLines:
         task.add_done_callback(self._tasks.discard)
 
     async def until(self, reached: Callable[[], bool]) -> None:
-        async with asyncio.timeout(30), self._changed:
+        async with asyncio.timeout(PATIENCE), self._changed:
             await self._changed.wait_for(reached)
 
 
@@ -80,7 +81,7 @@ async def connect(receiver: StreamReceiver) -> Pipe:
 
 async def ended(pipe: Pipe) -> None:
     """Wait until the receiver has closed the connection, and close it."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         assert await pipe[0].read() == b""
     await leave(pipe)
 

@@ -13,6 +13,7 @@ from agent.receive.streams import open_tcp
 from agent.telemetry.local_http import LocalPort, Page, local_pages, respond, serve
 from agent.telemetry.snapshot import Snapshot
 from tests.agent.telemetry.test_snapshot import FINE, but
+from tests.patience import PATIENCE
 
 
 async def at_once() -> None:
@@ -132,7 +133,7 @@ async def test_a_client_that_does_not_read_the_answer_is_closed(monkeypatch: pyt
     before = descriptors()
     with socket.create_connection(("127.0.0.1", server.port)) as client:
         client.sendall(b"GET /large HTTP/1.1\r\n\r\n")
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE):
             for held in (True, False):
                 while (descriptors() == before + 2) is not held:  # noqa: ASYNC110 - looked at in every turn
                     await asyncio.sleep(0)
@@ -172,6 +173,6 @@ async def test_a_silent_or_endless_request_is_closed() -> None:
         if writer.can_write_eof():
             writer.write_eof()
         with suppress(ConnectionError):  # closed before all was read
-            assert await asyncio.wait_for(reader.read(), 10) == b""
+            assert await asyncio.wait_for(reader.read(), PATIENCE) == b""
         writer.close()
     await server.close()

@@ -14,7 +14,7 @@ from tests.central.redis_help import Ticks, address
 from tests.redis_server import RedisServer, redis_server
 
 MINUTE = 1_800_000_000
-SECONDS = 5.0
+SECONDS = 60.0
 """A limit that no healthy round trip reaches, however busy the machine is."""
 SHORT = 0.05
 

@@ -13,6 +13,7 @@ from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
 from protocol.times import format_time
 from tests.central.harness import Central, process
+from tests.patience import PATIENCE
 
 FLAGS: Final = [
     "--headless=new",
@@ -23,7 +24,7 @@ FLAGS: Final = [
     "--disable-sync",
     "--no-first-run",
 ]
-WAIT_MS: Final = 20_000
+WAIT_MS: Final = PATIENCE * 1_000
 ZONE: Final = "Asia/Kolkata"
 """Of the browser: half an hour off, so that a time that was not turned into it is seen."""
 EXACT: Final = "9999999999999999.9999"
@@ -189,7 +190,7 @@ def shell(command: str, **environ: str) -> str:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=PATIENCE,
         env={"PATH": "/usr/bin:/bin", **environ},
     )
     assert done.returncode == 0, done.stderr

@@ -15,6 +15,7 @@ from central.spill.spill import Spill, SpillInDoubt, SpillRefused, good_replicas
 from central.tls_client import ClientTls
 from tests.central.harness import Central, running
 from tests.central.spill.test_spill import group
+from tests.patience import PATIENCE
 from tests.redis_tier import Tier, redis_tier
 
 WRITERS = 4
@@ -75,7 +76,7 @@ async def test_a_fail_over_to_a_replica_that_lagged_loses_nothing(tier: Tier) ->
 
 async def until_taken(spill: Spill) -> None:
     """Put groups until one is taken: the spill may be closed for a moment after the replica is back."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         while True:
             try:
                 await spill.put(group())
@@ -108,7 +109,7 @@ async def test_0_replicas_are_enough_if_somebody_says_so(tier: Tier) -> None:
 
 async def until_redis_is_ok(central: Central) -> None:
     """Return once ``/ready`` says so. The rate limits wait for Redis for 50 ms only."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE):
         while (await central.ask("GET", "/ready")).json["dependencies"]["redis"] != "ok":
             pass
 
@@ -120,7 +121,7 @@ async def test_a_service_finds_its_redis_by_the_sentinels(tier: Tier, tmp_path: 
         await tier.fail_over()
         await tier.follow(tier.primary, tier.replica)
         await until_redis_is_ok(central)
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE):
             while await central.meter("fiesta_spill_closed"):  # its next check finds that the new primary is durable
                 await tier.sentinel.ping()
 

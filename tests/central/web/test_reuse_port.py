@@ -10,6 +10,7 @@ import pytest
 
 from tests.central.harness import Process, launch
 from tests.central.mysql_help import environ_of
+from tests.patience import PATIENCE
 from tests.servers import MariaDB
 
 KEY = "given-by-an-operator-0123456789abcdef"
@@ -59,7 +60,7 @@ async def write(port: int, number: int) -> bool:
 
 async def until_written(port: int, number: int) -> None:
     """As a client should: again, under the same key, until it is acknowledged."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE):
         while not await write(port, number):
             pass
 
@@ -70,7 +71,7 @@ async def test_two_that_share_a_port_restart_in_turn_and_store_each_count_once(
     one = await start()
     address = {"METRICS_LISTEN": f"127.0.0.1:{one.port}"}
     two = await start(**address)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE):
         seen = {await served_by(one.port)}
         while len(seen) < 2:
             seen.add(await served_by(one.port))

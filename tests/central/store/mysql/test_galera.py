@@ -22,6 +22,7 @@ from tests.central.harness import Central, process, running
 from tests.central.mysql_help import commit_until_told, environ_of, opened, server_of
 from tests.central.store_help import NOW, TODAY, ask, assert_levels_agree, group, name, plain, request
 from tests.galera import Cluster, cluster
+from tests.patience import PATIENCE
 from tests.soak.soak import short_soak
 from tests.soak.tier_faults import galera_faults
 from tests.soak.tiers import on_galera
@@ -274,7 +275,7 @@ async def test_a_killed_node_loses_nothing_and_is_used_again_once_it_is_back(nod
         rows += late.rows
         assert one.server_counts.used == 1
         await asyncio.to_thread(nodes.rejoin, first)
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE):
             while one.server_counts.used:
                 await one.names.version()
         assert one.server_counts.cluster_size == 2

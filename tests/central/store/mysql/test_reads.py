@@ -21,6 +21,7 @@ from central.store.mysql.store import MySQLStore
 from tests.central.harness import Central, Log, running
 from tests.central.mysql_help import server_of
 from tests.central.store_help import ask, group, name, plain, request
+from tests.patience import PATIENCE
 from tests.replica_pair import Pair
 from tests.servers import started
 
@@ -171,7 +172,7 @@ def answered(store: MySQLStore) -> tuple[int, int]:
 
 async def until_told(store: MySQLStore, found: Callable[[str], bool]) -> None:
     """Return once the service says this of the replica; it says '' of a replica without a fault."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE):
         while not found(store.server_counts.replication.fault or ""):
             await store.names.version()
 
@@ -283,7 +284,7 @@ def settings_of(servers: Pair, database: str, user: str) -> dict[str, str]:
 
 async def until_ready(central: Central, status: str, reason: str) -> Any:
     """The body of /ready once it says this of the replication."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE):
         while True:
             body = (await central.ask("GET", "/ready", key=None)).json
             if reason in body["dependencies"]["replication"]:

@@ -24,6 +24,7 @@ from tests.central.harness import QUICK_HASH, Central, running
 from tests.central.mysql_help import environ_of, kept, lost, opened, server_of
 from tests.central.retention_contract import LINE, filled, swept
 from tests.central.store_help import DAY, NOW, Clock, assert_levels_agree, group, name, plain
+from tests.patience import PATIENCE
 from tests.servers import MariaDB
 
 TODAY = NOW // DAY
@@ -91,23 +92,20 @@ async def test_a_partition_goes_beside_a_reader_and_commits_go_on(
 async def test_a_drop_that_waits_for_a_reader_stalls_no_commit(
     store: MySQLStore, mariadb: MariaDB, database: str
 ) -> None:
+    """Each commit comes while the drop waits, and is stored before the reader ends."""
     metric, rows = await filled(store)
-    stalls: list[float] = []
     with mariadb.connect(database) as reader, reader.cursor() as cursor:
         cursor.execute("START TRANSACTION")
         cursor.execute("SELECT COUNT(*) FROM metric_points")
         dropping = asyncio.create_task(swept(store, LINE))
-        await wait_for_lock(mariadb, database)
-        until = time.monotonic() + 4
-        while (begun := time.monotonic()) < until:
+        for _ in range(3):
+            await wait_for_lock(mariadb, database)
             rows.append(plain(metric, 3, NOW))
-            await store.commit(group(rows[-1:]))
-            stalls.append(time.monotonic() - begun)
+            async with asyncio.timeout(PATIENCE):
+                await store.commit(group(rows[-1:]))
         assert not dropping.done()
         cursor.execute("COMMIT")
         await dropping
-    print(f"{len(stalls)} commits in 4 s, the longest took {max(stalls):.2f} s")
-    assert max(stalls) < 2
     assert partitions(mariadb, database, "metric_points")[0] == partition_name(LINE // DAY)
     await assert_levels_agree(store, [metric.id], [row for row in rows if row.recorded_at >= LINE])
 

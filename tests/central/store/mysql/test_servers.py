@@ -19,6 +19,7 @@ from tests.central.mysql_help import server_of
 from tests.central.redis_help import Ticks, environ_of
 from tests.central.store_help import group, name, plain, request
 from tests.certificates import Authority
+from tests.patience import PATIENCE
 from tests.ports import free_port
 from tests.redis_server import PASSWORD, redis_server
 from tests.servers import MariaDB
@@ -84,7 +85,7 @@ def points(server: MariaDB, database: str) -> int:
 
 async def until_used(store: MySQLStore, place: int) -> None:
     """Return once the store uses the server at this place of its list."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE):
         while store.server_counts.used != place:
             await store.names.version()
 

@@ -13,6 +13,7 @@ import pytest
 from protocol.numbers import UNIT
 from tests.central import mysql_help, redis_help
 from tests.central.harness import Central, process
+from tests.patience import PATIENCE
 from tests.redis_server import redis_server
 from tests.servers import MariaDB
 from tests.slow_proxy import SlowProxy, slow_proxy
@@ -22,7 +23,6 @@ from tests.soak.stored import in_mariadb
 COMMIT = b"\x07\x00\x00\x00\x03COMMIT"
 """As it goes over the line: its length, its number in the exchange, the command for a query, the query."""
 POINTS = b"INSERT INTO metric_points"
-PATIENCE_SECONDS = 120
 ADMIN_KEY = "given-by-an-operator-0123456789abcdef"
 
 
@@ -62,7 +62,7 @@ class Pair:
 
     async def settle(self) -> None:
         """Return when both have all they need, and nothing waits in the spill."""
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(PATIENCE):
             await self._settle()
 
     async def _settle(self) -> None:
@@ -113,7 +113,7 @@ async def given_up_and_sent_again(
     pair.line.hold = stop
     first = asyncio.create_task(pair.one.counter(name, headers=headers))
     try:
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(PATIENCE):
             await stop.stopped.wait()
             first.cancel()
             both = (pair.one, pair.two)
