@@ -1,9 +1,9 @@
 """What dashboards and the page ask, and ingest beside it: ``python -m loadtest.bench_readers duckdb|mysql [...]``.
 
-A thousand names have a point for each minute of the last day, put there past the API. A real process of the service is
-asked over HTTP, one request at a time. Then the panels of a dashboard ask at once, all with one key, and each third of
-them with a key of its own: a key has one query at a time. Then single POSTs come at a fixed rate: alone, and beside a
-reader that asks the same again as soon as it is answered.
+A thousand names have a point for each minute of the last day, put there past the API. What is over is folded. A real
+process of the service is asked over HTTP, one request at a time. Then the panels of a dashboard ask at once, all with
+one key, and each third of them with a key of its own: a key has one query at a time. Then single POSTs come at a fixed
+rate: alone, and beside a reader that asks the same again as soon as it is answered.
 """
 
 import asyncio
@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Final, NamedTuple
@@ -22,9 +23,10 @@ from urllib.request import Request, urlopen
 
 from central.store.base import Caps, NewName, Row
 from central.store.duck.store import DuckStore
+from central.store.folding import DELAY_SECONDS, HistogramFold
 from central.store.mysql.store import MySQLStore
 from loadtest import paced
-from loadtest.bench_tags import Store, answer_of, opened, put
+from loadtest.bench_tags import Store, answer_of, at_once, opened, put
 from loadtest.report import Line, show
 from loadtest.servers import Server, central, cpu_seconds
 from protocol.numbers import UNIT
@@ -81,6 +83,9 @@ async def fill(store: Store, end: int) -> None:
         minutes = range(hour, hour + HOUR, 60)
         rows = (Row(key, at, (at + key) % 977 * UNIT, None, None, None) for at in minutes for key in ids)
         await put(store, rows, end)
+    await store.tidy(idle=True)
+    # Else the service would fold a day of histograms beside all that is measured.
+    await HistogramFold(store.folding, partial(float, end + DELAY_SECONDS), at_once).round()
 
 
 async def measure(server: Server, database: int | None, asked: list[Question]) -> list[Line]:

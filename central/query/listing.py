@@ -4,10 +4,15 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
+import numpy as np
+
 from central.errors import invalid
 from central.graphite.globs import Glob
 from central.query.parameters import check_known, fault, limit_of, parse_match, parsed
+from central.query.render import texts_of
+from central.query.values import Values, nearest
 from central.store.base import ListedName, NameDetails
+from central.store.buckets import Buckets
 from protocol.item import Fault
 from protocol.names import NAME_RULE, is_name
 from protocol.numbers import UNIT, divide_half_even, units_to_text
@@ -17,6 +22,7 @@ SPARKLINE: Final = "24h"
 HOURS: Final = 24
 """How many windows a sparkline has. The last one is the hour that runs."""
 _HOUR: Final = 3_600
+_ENCODER: Final = json.JSONEncoder(separators=(",", ":"))
 _FLAGS: Final = ("true", "false")
 _PARAMETERS: Final = frozenset(
     {"prefix", "search", "ignore_case", "match", "limit", "after", "clashes", "details", "sparkline"}
@@ -50,10 +56,10 @@ class Listing(NamedTuple):
 
 
 class Hours(NamedTuple):
-    """The windows of sparklines: their first start, and by name the number of each window or None."""
+    """The windows of sparklines: their first start, and by name the JSON of each window's number, or null."""
 
     start: int
-    values: Mapping[str, Sequence[int | None]]
+    texts: Mapping[str, Sequence[str]]
 
 
 def parse_list(parameters: Mapping[str, str]) -> Listing:
@@ -94,7 +100,7 @@ def render_list(
 ) -> bytes:
     """The answer. Every number has all its digits."""
     entries = [
-        _entry(one, now, None if details is None else details.get(one.name), hours and hours.values.get(one.name, ()))
+        _entry(one, now, None if details is None else details.get(one.name), hours and hours.texts.get(one.name, ()))
         for one in page
     ]
     beside = {} if hours is None else {"sparkline": {"start": format_time(hours.start), "window": "1h"}}
@@ -102,12 +108,24 @@ def render_list(
     return f'{{"success":true,"data":[{",".join(entries)}],{tail[1:]}'.encode()
 
 
+def hours_of(start: int, details: Mapping[str, NameDetails], found: Buckets) -> Hours:
+    """The last day by the hour, from ``start``. A page has 24,000 numbers, so arrays make and write them."""
+    ids = {one.metric.id: row for row, one in enumerate(details.values())}
+    counters = [one.metric.id for one in details.values() if one.metric.kind == "counter"]
+    averages = nearest(found.totals, found.weights, UNIT)
+    numbers = np.where(np.isin(found.metric_ids, counters), found.totals, averages)
+    texts = np.full((len(ids), HOURS), "null", dtype=object)
+    rows = [ids[key] for key in found.metric_ids.tolist()]
+    texts[rows, (found.starts - start) // _HOUR] = texts_of(Values(numbers))
+    return Hours(start, dict(zip(details, texts.tolist(), strict=True)))
+
+
 def number_of(kind: str, weight: int, total: int) -> int:
     """What a window of a metric is, in units: the sum of a counter, the average of a value."""
     return total if kind == "counter" else divide_half_even(total * UNIT, weight)
 
 
-def _entry(listed: ListedName, now: float, details: NameDetails | None, sparkline: Sequence[int | None] | None) -> str:
+def _entry(listed: ListedName, now: float, details: NameDetails | None, sparkline: Sequence[str] | None) -> str:
     shown: dict[str, Any] = {"name": listed.name, "type": listed.kind}
     if listed.owner is not None:
         shown["statsd_type"] = listed.owner
@@ -124,7 +142,7 @@ def _entry(listed: ListedName, now: float, details: NameDetails | None, sparklin
         last = number_of(listed.kind, details.weight, details.total) if details.weight else None
         pieces += [_dumps(known)[1:-1], f'"last_value":{_number(last)},"tags":{_dumps(details.keys)}']
     if sparkline is not None:
-        pieces.append(f'"sparkline":[{",".join(map(_number, sparkline))}]')
+        pieces.append(f'"sparkline":[{",".join(sparkline)}]')
     return ",".join(pieces) + "}"
 
 
@@ -133,7 +151,7 @@ def _number(units: int | None) -> str:
 
 
 def _dumps(value: object) -> str:
-    return json.dumps(value, separators=(",", ":"))
+    return _ENCODER.encode(value)
 
 
 def _flag(parameters: Mapping[str, str], field: str, *, default: bool) -> bool:

@@ -268,6 +268,17 @@ def _pieces(values: Values, null: bytes, end: str) -> dict[str, Column]:
     return {f"{name}{end}": piece for name, piece in pieces.items()}
 
 
+def texts_of(values: Values) -> list[str]:
+    """Each number as JSON."""
+    pieces = _pieces(values, _EMPTY["null"][0], "")
+    fields = [*((name, piece.dtype) for name, piece in pieces.items()), ("end", "S1")]
+    drawn = np.empty(len(values.numbers), dtype=fields)
+    for name, piece in (pieces | {"end": b","}).items():
+        drawn[name] = piece
+    (text,) = _texts(drawn, [slice(0, len(drawn))])
+    return str(text, "ascii").split(",")[:-1]
+
+
 def _draw_times(drawn: Column, starts: Column) -> None:
     """Write whole seconds since the epoch as ISO 8601, for the years 0 to 9999."""
     days, seconds = starts // _DAY, starts % _DAY

@@ -13,7 +13,7 @@ from central.errors import unavailable
 from central.fair_slots import FairSlots
 from central.graphite.paths import Finder
 from central.ingest.answers import Answer
-from central.query.listing import HOURS, Hours, Listing, number_of, parse_list, render_list
+from central.query.listing import HOURS, Hours, Listing, hours_of, parse_list, render_list
 from central.query.parameters import fault
 from central.retention import Retention
 from central.spill.spill import Spill
@@ -89,14 +89,9 @@ class ListEndpoint:
 
     async def _hours(self, details: Mapping[str, NameDetails], since: int, end: int) -> Hours:
         """The last day by the hour, of all names in one statement. What retention hides is None too."""
-        begin = end - HOURS * _HOUR
         groups = [IdGroup(one.metric.id, one.metric.id, None) for one in details.values()]
-        buckets = await self.store.aggregate(groups, _HOUR, plan(since, end, _HOUR))
-        values: dict[int, list[int | None]] = {one.key: [None] * HOURS for one in groups}
-        kinds = {one.metric.id: one.metric.kind for one in details.values()}
-        for key, start, weight, total in zip(*(column.tolist() for column in buckets[:4]), strict=True):
-            values[key][(start - begin) // _HOUR] = number_of(kinds[key], weight, total)
-        return Hours(begin, {name: values[one.metric.id] for name, one in details.items()})
+        found = await self.store.aggregate(groups, _HOUR, plan(since, end, _HOUR))
+        return await asyncio.to_thread(hours_of, end - HOURS * _HOUR, details, found)
 
 
 async def _matched(asked: Listing, finder: Finder) -> list[str]:

@@ -3,12 +3,16 @@
 import json
 from decimal import Decimal
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from central.errors import ApiError
-from central.query.listing import Hours, Listing, number_of, parse_list, render_list
+from central.query.listing import HOURS, Hours, Listing, hours_of, number_of, parse_list, render_list
 from central.store.base import ListedName, Metric, NameDetails
-from protocol.numbers import UNIT
+from central.store.buckets import Buckets, wide_column
+from protocol.numbers import UNIT, units_to_text
 
 PLAIN = Listing("", "", False, None, "", 100, False, False, False)
 NOW = 1_771_113_600.5
@@ -88,6 +92,40 @@ def test_a_window_of_a_counter_is_its_sum_and_of_a_value_its_average(
     assert number_of(kind, weight, total) == expected
 
 
+def test_the_hours_of_a_counter_are_sums_and_those_of_a_value_averages() -> None:
+    kinds = {"b": Metric(7, "value"), "a": Metric(3, "counter"), "none": Metric(5, "value")}
+    details = {name: NameDetails(metric, None, 0) for name, metric in kinds.items()}
+    rows = [
+        # metric, hour, weight, total
+        (3, 0, 2 * UNIT, -70_001),
+        (3, 23, UNIT, 0),
+        (7, 1, 3 * UNIT, 10 * UNIT),
+        (7, 2, 2 * UNIT, 1),
+        (7, 3, UNIT, 10**30),
+    ]
+    ids, hours, weights, totals = zip(*rows, strict=True)
+    starts = 3_600 * np.array(hours) + 36_000
+    lows = np.zeros(len(rows), dtype=np.int64)
+    found = Buckets(np.array(ids), starts, wide_column(list(weights)), wide_column(list(totals)), lows, lows)
+    gap = ["null"]
+    assert hours_of(36_000, details, found) == Hours(
+        36_000,
+        {
+            "b": [*gap, "3.3333", "0", f"{10**26}", *20 * gap],
+            "a": ["-7.0001", *22 * gap, "0"],
+            "none": HOURS * gap,
+        },
+    )
+
+
+@given(st.lists(st.integers(-(10**26), 10**26) | st.integers(-UNIT, UNIT), max_size=HOURS))
+def test_an_hour_has_every_digit(totals: list[int]) -> None:
+    starts, ones = 3_600 * np.arange(len(totals)), np.full(len(totals), UNIT)
+    found = Buckets(np.full(len(totals), 1), starts, ones, wide_column(totals), ones, ones)
+    hours = hours_of(0, {"a": NameDetails(Metric(1, "counter"), None, 0)}, found)
+    assert hours.texts["a"] == [*map(units_to_text, totals), *["null"] * (HOURS - len(totals))]
+
+
 def test_an_answer_has_every_digit() -> None:
     page = [ListedName("a", "counter", "counter", None), ListedName("b.set", "value", "set", "b")]
     second = int(NOW)
@@ -95,7 +133,9 @@ def test_an_answer_has_every_digit() -> None:
         "a": NameDetails(Metric(1, "counter"), None, second, second - 60, UNIT, 9_999_999_999_999_999_9999, ("env",)),
         "b.set": NameDetails(Metric(2, "value"), "b", second),
     }
-    text = render_list(page, "b.set", NOW, details, Hours(second, {"a": [None, -1], "b.set": [None, None]})).decode()
+    text = render_list(
+        page, "b.set", NOW, details, Hours(second, {"a": ["null", "-0.0001"], "b.set": ["null", "null"]})
+    ).decode()
     assert json.loads(text, parse_float=Decimal) == {
         "success": True,
         "data": [
