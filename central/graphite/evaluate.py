@@ -117,7 +117,9 @@ def resolve(tree: Expression, span: Range, exact: tuple[int, str] | None = None)
 
 def _by_tags(call: Call, span: Range, exact: tuple[int, str] | None) -> Want:
     expressions = tuple(one for one in call.arguments if isinstance(one, str))
-    if call.named or not expressions or len(expressions) < len(call.arguments):
+    for name in call.named:
+        raise TargetError(f"seriesByTag: {name[:40]} is not a parameter; it has tagExpressions, such as 'env=prod'")
+    if not expressions or len(expressions) < len(call.arguments):
         raise TargetError("seriesByTag takes expressions in quotes, such as 'env=prod'")
     text = ",".join(f"'{one}'" for one in expressions)
     return Want(f"seriesByTag({text})", expressions, span, exact)

@@ -239,7 +239,8 @@ def check_known(parameters: Mapping[str, str], allowed: frozenset[str]) -> None:
     """Raise ApiError 400 that names a parameter which is not allowed."""
     for name in parameters:
         if name not in allowed:
-            raise fault(name[:80], f"unknown parameter {name[:80]!r}; allowed are {', '.join(sorted(allowed))}")
+            right = f"allowed are {', '.join(sorted(allowed))}" if allowed else "this endpoint has none"
+            raise fault(name[:80], f"unknown parameter {name[:80]!r}; {right}")
 
 
 def _required(parameters: Mapping[str, str], field: str) -> str:

@@ -22,6 +22,7 @@ from central.store.base import Store
 from central.web.connections import TAKE_SECONDS
 from central.web.gate import Gate
 from central.web.middleware import ENDS_WITH_CLIENT, Handler
+from central.web.query import asked_with
 from central.web.store_answers import asked
 from central.write.group_commit import GroupCommit
 
@@ -46,6 +47,7 @@ class MetricEndpoints:
 
         Then it removes the points, which takes long, while groups are committed.
         """
+        asked_with(request)
         name = request.match_info["name"]
 
         async def work() -> bool:
@@ -79,6 +81,7 @@ class BackupEndpoint:
             checked = await checked_by(request)
             if checked.status != 200:
                 return checked
+            asked_with(request)
             request[ENDS_WITH_CLIENT] = True
             async with self.slots.slot(0):  # one slot for all keys: each copy takes as much disk space as the store
                 target = self.data_dir / f"backup-{secrets.token_hex(8)}.tmp"

@@ -18,6 +18,7 @@ from central.ingest.answers import Answer
 from central.ingest.body import decode_short
 from central.store.base import KeyRow, NewKey, Store
 from central.web.bodies import Bodies
+from central.web.query import asked_with
 from central.web.store_answers import asked
 from protocol.item import Fault
 from protocol.names import NAME_RULE, is_name
@@ -27,7 +28,7 @@ B = TypeVar("B", bound=BaseModel)
 
 _KEY_RULES: Final = {
     "body": "the body must be a JSON object with at least a name",
-    "name": "name must be 1 to 255 printable characters; spaces are fine, tabs and invisible characters are not",
+    "name": "name must be 1 to 255 printable characters, not only spaces; tabs and invisible characters are refused",
     "rate_limit": "rate_limit must be a whole number from 1 to 1000000000",
     "scopes": "scopes must be a list of one to three of ingest, query and admin",
     "names": f"names must be a list of 1 to {MOST_PREFIXES} beginnings of names, such as 'shop.', or null for all",
@@ -50,8 +51,8 @@ _log = structlog.get_logger(__name__)
 
 
 def _printable(name: str) -> str:
-    """Refuse names that could look like another name or garble a terminal. Raises ValueError."""
-    if not name.isprintable():
+    """Refuse names that show nothing, could look like another name or garble a terminal. Raises ValueError."""
+    if not name.isprintable() or name.isspace():
         raise ValueError("not printable")
     return name
 
@@ -98,10 +99,12 @@ class KeyEndpoints:
 
     async def list(self, request: web.Request, key: Key) -> Answer:
         """GET /api/admin/keys."""
+        asked_with(request)
         return _answer(200, {"data": [self._shown(row) for row in await asked(self.store.keys.list_all())]})
 
     async def create(self, request: web.Request, key: Key) -> Answer:
         """POST /api/admin/keys."""
+        asked_with(request)
         fields = _checked(NewKeyBody, await self.bodies.decode(request, key.id, decode_short))
         scopes = frozenset(fields.scopes) if fields.scopes else DEFAULT_SCOPES
         limit, now = fields.rate_limit or self.rules.rate_limit_default, int(self.clock())
@@ -160,6 +163,7 @@ class KeyEndpoints:
 
     async def rotate(self, request: web.Request, key: Key) -> Answer:
         """POST /api/admin/keys/{id}/rotate."""
+        asked_with(request)
         key_id = int(request.match_info["id"])
         made = await asked(self.auth.rotate(key_id, int(self.clock())))
         if made is None:

@@ -20,7 +20,16 @@ from central.query.columns import Answered, columns_of, joined
 from central.query.formats import COMPLETE_HEADER, TYPES, UNKNOWN_HEADER
 from central.query.groups import Choice, groups_of, largest, of_groups, whole_names
 from central.query.operations import need_histograms
-from central.query.parameters import MOST_MATCHED, Query, check_groups, check_kinds, fault, parse_query, with_matched
+from central.query.parameters import (
+    MOST_MATCHED,
+    Query,
+    check_groups,
+    check_kinds,
+    check_known,
+    fault,
+    parse_query,
+    with_matched,
+)
 from central.query.render import Notes, render
 from central.query.windows import Windows, fold, fold_spread, not_whole, spans, start_of_window, windows_between
 from central.retention import Retention
@@ -245,6 +254,13 @@ def _headers(query: Query, notes: Notes) -> dict[str, str]:
     if query.format in TYPES:
         made["Content-Type"] = TYPES[query.format]
     return made
+
+
+def asked_with(request: web.Request, *allowed: str) -> Mapping[str, str]:
+    """The query's parameters. Raises ApiError if one is given twice, or is none of ``allowed``."""
+    given = once(request)
+    check_known(given, frozenset(allowed))
+    return given
 
 
 def once(request: web.Request) -> Mapping[str, str]:

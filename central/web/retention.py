@@ -15,6 +15,7 @@ from central.retention import BusyError, RestoreError, Retention
 from central.store.base import StoreError
 from central.web.bodies import Bodies
 from central.web.gate import Endpoint
+from central.web.query import asked_with
 from protocol.item import Fault
 
 T = TypeVar("T")
@@ -27,6 +28,7 @@ def show(retention: Retention) -> Endpoint:
     """GET /api/admin/retention."""
 
     async def handle(request: web.Request, key: Key) -> Answer:
+        asked_with(request)
         return await _shown(retention, 200)
 
     return handle
@@ -37,6 +39,7 @@ def run(retention: Retention, *, seconds: float = RUN_SECONDS) -> Endpoint:
     running: set[asyncio.Task[None]] = set()
 
     async def handle(request: web.Request, key: Key) -> Answer:
+        asked_with(request)
         task = asyncio.create_task(retention.run(f"key {key.id}"))
         running.add(task)
         task.add_done_callback(running.discard)
@@ -54,6 +57,7 @@ def restore(retention: Retention, bodies: Bodies) -> Endpoint:
     """POST /api/admin/retention/restore."""
 
     async def handle(request: web.Request, key: Key) -> Answer:
+        asked_with(request)
         asked = await bodies.decode(request, key.id, lambda body: decode_short(body) if body else {})
         await _asked(retention.restore(f"key {key.id}", _days(asked)))
         return await _shown(retention, 201, "Line moved back")

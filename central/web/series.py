@@ -14,12 +14,12 @@ from central.errors import ApiError, unavailable
 from central.fair_slots import FairSlots
 from central.ingest.answers import Answer
 from central.ingest.names import Names
-from central.query.parameters import check_known, fault, limit_of, parsed
+from central.query.parameters import fault, limit_of, parsed
 from central.query.tags import parse_filters
 from central.store.base import Metric, Store, StoreError
 from central.store.series import ANYTHING, TagFilter
 from central.web.middleware import ENDS_WITH_CLIENT
-from central.web.query import once
+from central.web.query import asked_with
 from central.web.store_answers import asked
 from central.write.group_commit import GroupCommit
 from protocol.tags import KEY_RULE, check_tags, is_key, is_value, parse_tags, quoted
@@ -39,13 +39,13 @@ class SeriesEndpoints:
 
     async def keys(self, request: web.Request, key: Key) -> Answer:
         """GET /api/metrics/{name}/tags: the keys, each with the number of its values."""
-        _known(request, frozenset())
+        asked_with(request)
         found = await self._read(request, key, lambda metric: self.store.series.keys(metric.id))
         return _page([{"key": one.key, "values": one.values} for one in found], None)
 
     async def values(self, request: web.Request, key: Key) -> Answer:
         """GET /api/metrics/{name}/tags/{key}: the values, each with the number of its series."""
-        given = _known(request, frozenset({"prefix", "search", "after", "limit"}))
+        given = asked_with(request, "prefix", "search", "after", "limit")
         limit = limit_of(given)
         tag = TagFilter(_tag_key(request.match_info["key"]), _pattern(given))
         after = _text(given, "after")
@@ -60,7 +60,7 @@ class SeriesEndpoints:
 
     async def list(self, request: web.Request, key: Key) -> Answer:
         """GET /api/metrics/{name}/series: the series that meet ``tags``, in the order of their ids."""
-        given = _known(request, frozenset({"tags", "after", "limit"}))
+        given = asked_with(request, "tags", "after", "limit")
         limit = limit_of(given)
         filters = parsed("tags", given["tags"], parse_filters) if "tags" in given else ()
         after = _after_id(given)
@@ -75,7 +75,7 @@ class SeriesEndpoints:
 
         It is deleted between two groups, so that no group uses its old id.
         """
-        given = _known(request, frozenset({"tags"}))
+        given = asked_with(request, "tags")
         tags = parsed("tags", given.get("tags", ""), _exact)
         metric = await self._metric(request, key)
 
@@ -109,12 +109,6 @@ class SeriesEndpoints:
         if metric is None:
             raise ApiError(404, "NOT_FOUND", "there is no metric with this name", details={"field": "name"})
         return metric
-
-
-def _known(request: web.Request, allowed: frozenset[str]) -> Mapping[str, str]:
-    given = once(request)
-    check_known(given, allowed)
-    return given
 
 
 def _after_id(given: Mapping[str, str]) -> int:

@@ -72,6 +72,10 @@ class Function:
 
     def bind(self, arguments: Sequence[Any], named: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments by parameter, checked. Raises TargetError that names the parameter."""
+        names = [parameter.name for parameter in self.parameters]
+        for name in named:
+            if name not in names:
+                raise TargetError(f"{self.name}: {name[:40]} is not a parameter; it has {self._names()}")
         given = dict(named)
         bound: dict[str, Any] = {}
         left = list(arguments)
@@ -92,8 +96,7 @@ class Function:
         if left:
             raise TargetError(f"{self.name} takes {len(self.parameters)} arguments; this call has {len(arguments)}")
         for name in given:
-            why = "is given twice" if name in bound else "is not a parameter; it has " + self._names()
-            raise TargetError(f"{self.name}: {name[:40]} {why}")
+            raise TargetError(f"{self.name}: {name} is given twice")
         return bound
 
     def _names(self) -> str:

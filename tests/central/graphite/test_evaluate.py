@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from central.graphite.evaluate import Budget, Want, asks, evaluate, grown, resolve, wants
+from central.graphite.functions.table import FUNCTIONS
 from central.graphite.lines import Line, Range
 from central.graphite.targets import TargetError, parse_target
 
@@ -53,6 +54,33 @@ def test_work_beyond_the_budget_is_refused(target: str, work: int) -> None:
     if work:
         with pytest.raises(TargetError, match="compute too many numbers"):
             evaluate(node, found, Budget(work - 1))
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_an_unknown_argument_is_named_before_one_that_is_missing(name: str) -> None:
+    parameters = ", ".join(one.name for one in FUNCTIONS[name].parameters)
+    for arguments in ("", "a.b,"):
+        with pytest.raises(TargetError) as caught:
+            resolve(parse_target(f"{name}({arguments}misspelt=2)"), SPAN)
+        assert str(caught.value) == f"{name}: misspelt is not a parameter; it has {parameters}"
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("scale(a,fact=2)", "scale: fact is not a parameter; it has seriesList, factor"),
+        ("scale(a,2,factor=2)", "scale: factor is given twice"),
+        ("scale(a)", "scale: factor is missing"),
+        (
+            "seriesByTag('a=b',tags='c=d')",
+            "seriesByTag: tags is not a parameter; it has tagExpressions, such as 'env=prod'",
+        ),
+    ],
+)
+def test_a_call_with_wrong_arguments_says_which(target: str, message: str) -> None:
+    with pytest.raises(TargetError) as caught:
+        resolve(parse_target(target), SPAN)
+    assert str(caught.value) == message
 
 
 def _named(*names: str) -> list[Line]:

@@ -30,6 +30,16 @@ GUARDED = [
 ]
 
 
+async def test_an_admin_endpoint_refuses_a_parameter_that_it_does_not_know(central: Central) -> None:
+    known = {("DELETE", f"{KEYS}/999"): "force", ("PATCH", f"{KEYS}/999"): "force"}
+    more = [("GET", "/api/admin/retention"), ("POST", "/api/admin/retention/run"), ("GET", "/api/agents")]
+    guarded = [(method, path) for method, path, scope in GUARDED if scope == "admin"]
+    for method, path in (*guarded, *more, ("POST", "/api/admin/retention/restore")):
+        reply = await central.ask(method, f"{path}?pretty=1", data=b'{"rate_limit":1}')
+        assert reply.error == (400, "VALIDATION_ERROR", "pretty"), (method, path)
+        assert known.get((method, path), "unknown parameter 'pretty'") in reply.message
+
+
 # --- who gets in
 
 
@@ -133,6 +143,7 @@ async def test_a_bad_body_for_a_key_is_refused_and_its_field_named(central: Cent
         "null": (400, "VALIDATION_ERROR", "body"),
         "{}": (400, "VALIDATION_ERROR", "name"),
         '{"name":""}': (400, "VALIDATION_ERROR", "name"),
+        '{"name":"   "}': (400, "VALIDATION_ERROR", "name"),
         '{"name":7}': (400, "VALIDATION_ERROR", "name"),
         '{"name":"a\\nb"}': (400, "VALIDATION_ERROR", "name"),
         **{f'{{"name":"a\\u{code}b"}}': (400, "VALIDATION_ERROR", "name") for code in UNSEEN},
