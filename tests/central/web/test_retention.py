@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp.test_utils import make_mocked_request
 from click.testing import CliRunner, Result
 
 from central.access.auth import ALL_SCOPES, Key
@@ -225,7 +226,7 @@ async def test_a_run_that_takes_long_is_answered_before_its_end_and_goes_on() ->
             return {"line": None}
 
     slow: Any = Slow()
-    request: Any = None
+    request = make_mocked_request("POST", f"{PATH}/run")
     answer = await retention.run(slow, seconds=0)(request, Key(1, 1, ALL_SCOPES))
     assert (answer.status, json.loads(answer.body)["message"]) == (201, "Retention is running; removing goes on")
     let_go.set()
