@@ -22,7 +22,7 @@ from loadtest.paced import post
 
 BATCH: Final = "/api/metrics/batch"
 EVERY_SECONDS: Final = 60 / 1_000
-"""Between two requests of a key that keeps its limit."""
+"""The pause between two requests of a key that stays at its limit."""
 _MANY: Final = gzip.compress(b'{"metrics":[' + b"[]," * 2_700_000 + b"[]]}")
 _LONG: Final = gzip.compress(b'{"metrics":[' + b",".join([b'{"name":"' + b"\\u0041" * 1_300 + b'"}'] * 1_000) + b"]}")
 _GZIP: Final = "Content-Encoding: gzip\r\n"
@@ -31,17 +31,17 @@ Attack = Callable[[str, str], Awaitable[None]]
 
 
 async def many_items(url: str, key: str) -> None:
-    """8 kB of gzip that would become 2.7 million lists."""
+    """Bodies of 8 kB of gzip. Decoded, each would become 2.7 million lists."""
     await _at_the_limit(url, post(url, BATCH, key, _MANY, _GZIP))
 
 
 async def long_items(url: str, key: str) -> None:
-    """A thousand items of 8 kB, each of which must be decoded to be refused."""
+    """Batches of a thousand items of 8 kB. The service must decode each item before it can refuse it."""
     await _at_the_limit(url, post(url, BATCH, key, _LONG, _GZIP))
 
 
 async def slow_bodies(url: str, key: str) -> None:
-    """A thousand bodies of 1 MiB that do not come to their end."""
+    """A thousand requests with bodies of 1 MiB that never end."""
     head = post(url, BATCH, key, b" " * (1 << 20))[: -(1 << 20)]
 
     async def one() -> None:
@@ -55,12 +55,12 @@ async def slow_bodies(url: str, key: str) -> None:
 
 
 async def queries(url: str, key: str) -> None:
-    """Sixty clients that ask for 44,000 windows and leave at once."""
+    """Sixty clients. Each asks for 44,000 windows and closes its connection at once."""
     await _all(lambda: _ask_and_leave(url, key), 60)
 
 
 async def unread_answers(url: str, key: str) -> None:
-    """A hundred clients that ask for 44,000 windows each and read none."""
+    """A hundred clients. Each asks for 44,000 windows and reads nothing of the answer."""
 
     async def one() -> None:
         reader, writer = await _connect(url)
@@ -72,7 +72,7 @@ async def unread_answers(url: str, key: str) -> None:
 
 
 async def idle_connections(url: str, key: str) -> None:
-    """1,500 connections, half of them with a head that never ends, opened again where they are closed."""
+    """1,500 idle connections. Half of them send a head that never ends. If one is closed, the client opens it again."""
 
     async def one() -> None:
         reader, writer = await _connect(url)
@@ -84,7 +84,7 @@ async def idle_connections(url: str, key: str) -> None:
 
 
 async def guesses(url: str, key: str) -> None:
-    """Wrong secrets under the public id of a good key, which is what KEY is here."""
+    """Keys with the public id of KEY, which is a good one, and with wrong secrets."""
 
     def guess() -> bytes:
         return _get(url, "/api/metrics", key[:17] + secrets.token_urlsafe(32))
@@ -103,12 +103,12 @@ async def unknown_keys(url: str, key: str) -> None:
 
 
 async def backups(url: str, key: str) -> None:
-    """Backup after backup, where KEY is an admin's."""
+    """One backup after the other. KEY must have the scope admin."""
     await _at_the_limit(url, _get(url, "/api/admin/backup", key))
 
 
 async def beyond_the_limit(url: str, key: str) -> None:
-    """A good key that takes no heed of its limit."""
+    """A good key that goes on although it is over its limit."""
     await _all(lambda: _keep_asking(url, lambda: _get(url, "/api/metrics", key)), 16)
 
 
@@ -122,7 +122,7 @@ ATTACKS: Final[dict[str, Attack]] = {
 
 
 async def _at_the_limit(url: str, request: bytes) -> None:
-    """One request after the other over four connections, as many as the limit allows."""
+    """Send as many requests as the limit allows, one after the other, over four connections."""
 
     async def one() -> None:
         reader, writer = await _connect(url)
@@ -150,7 +150,7 @@ async def _keep_asking(url: str, request: Callable[[], bytes]) -> None:
 
 
 async def _all(one: Callable[[], Awaitable[None]], count: int) -> None:
-    """``count`` of them at a time, each again where it ends, after a moment."""
+    """Run ``count`` attacks at a time. When one ends, start it again after a moment."""
 
     async def again() -> None:
         while True:

@@ -39,7 +39,7 @@ def main() -> int:
 
 
 def measure(name: str) -> Line:
-    """One attack's row."""
+    """Measure one attack. Returns its row."""
     with tempfile.TemporaryDirectory() as folder, central(Path(folder)) as server:
         good, fresh, bad = (_new_key(server, limit) for limit in (1_000_000, 1_000_000, 1_000))
         _fill(server)
@@ -84,7 +84,7 @@ def _new_key(server: Server, limit: int) -> str:
 
 
 def _fill(server: Server) -> None:
-    """Points for the queries, every ten minutes of a week."""
+    """Store points for the queries: one for every ten minutes of a week."""
     start = int(time.time()) - 6 * 86_400
     times = [time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(start + number * 600)) for number in range(800)]
     for name in "abcd":

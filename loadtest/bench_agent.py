@@ -42,14 +42,14 @@ FLOOD: Final = 500_000
 CLOSE: Final = 0.001
 """What a daemon says it has counted may be off by this: netdata keeps rates, of 24 bits."""
 PUNCTUAL: Final = 0.95
-"""When the sender reaches less of its pace, the row says so. Bursts then come at once, but less often."""
+"""If the sender reaches a smaller part of its pace, the row says so. A burst still comes at once, but less often."""
 LOST: Final = 0.5
 """A daemon that loses more than this in its socket is not compared: on a busy machine a small buffer loses much of each
 burst. The cost of the others is that of the lines they counted."""
 
 
 TO_BARE: Final = 1.3
-"""How much more the agent may cost than the bare loop and the core."""
+"""The goal: the agent's cost divided by the cost of the bare loop and the core together."""
 
 
 class Shape(NamedTuple):
@@ -152,7 +152,7 @@ def send(port: int, packets: Sequence[bytes], pace: int, count: int, burst: int 
 
 
 class Rounds:
-    """CPU of each daemon for a line of one workload, round after round."""
+    """CPU of each daemon per line of one workload, round after round."""
 
     def __init__(self, row: Row, workload: Workload, idle: dict[str, float]) -> None:
         self._row, self._workload, self._idle = row, workload, idle
@@ -180,7 +180,7 @@ class Rounds:
         return [mine / min(rest) for mine, *rest in zip(self.costs("agent", shares), *others, strict=True)]
 
     def ratios_to_bare(self, shares: dict[str, float], core: float) -> list[float]:
-        """The same, divided by that of the bare loop and the core."""
+        """The agent's cost per counted line, divided by that of the bare loop and the core together, round by round."""
         both = zip(self.costs("agent", shares), self.costs("bare", shares), strict=True)
         return [mine / (bare + core) for mine, bare in both]
 
@@ -263,7 +263,7 @@ def judged(value: float, goal: float | None) -> list[str]:
 
 
 def at_rest(everyone: Sequence[Daemon]) -> tuple[dict[str, float], list[list[str]]]:
-    """Share of a core of each daemon when nothing is sent, and the rows of the table on that and on memory."""
+    """The share of a core that each daemon takes at rest, and the table's rows about it and about memory."""
     before = {daemon.name: cpu_seconds(daemon.pid) for daemon in everyone}
     begun = time.monotonic()
     time.sleep(IDLE_SECONDS)

@@ -43,7 +43,7 @@ def singles() -> list[tuple[str, str]]:
 
 
 def batches() -> list[tuple[str, str]]:
-    """Points per second of batches of 1,000 names through HTTP, keys and rollups and all."""
+    """Points per second of batches of 1,000 names over HTTP, with keys and rollups."""
     rows = []
     with tempfile.TemporaryDirectory() as folder, central(Path(folder)) as ours:
         for label, summary, tags in (

@@ -50,7 +50,7 @@ class Kind(NamedTuple):
 
 
 def _series(number: int) -> tuple[int, int]:
-    """The name and the tag of a series: a tenth of all series is the most that one name may have."""
+    """The name and the tag of a series. One name may have at most a tenth of all series."""
     return number % 50, number // 50
 
 
@@ -74,14 +74,14 @@ KINDS: Final[Mapping[str, Kind]] = {
 
 
 class Hold(NamedTuple):
-    """The longest that the loop was kept from its turn, in seconds: in CPU of its thread, and by the clock."""
+    """The longest time for which the loop did not come to its turn, in seconds: CPU of its thread, and by the clock."""
 
     work: float = 0.0
     waited: float = 0.0
 
 
 class Watcher:
-    """Looks at the running loop inside ``watching``."""
+    """Measures, inside ``watching``, how long the running loop does not come to its turn."""
 
     def __init__(self) -> None:
         self.hold = Hold()
@@ -103,7 +103,7 @@ class Watcher:
 
 
 class Closed(NamedTuple):
-    """The holds while the names came and while the window was closed; CPU of the close per name, sending included."""
+    """The holds while the names came and while the window closed, and the CPU per name of closing and sending it."""
 
     filled: Hold
     closed: Hold
@@ -122,7 +122,7 @@ def send(port: int, kind: str, names: int, window: int) -> None:
 
 
 async def serve() -> None:
-    """The service. It prints its address, and ends when nobody reads that any more."""
+    """Run the service. It prints its address, and ends when the reader of its output is gone."""
     async with RealCentral().serving() as service:
         service.accepts = f"{HISTOGRAMS}, {TAGS}"
         print(service.url, flush=True)

@@ -45,7 +45,7 @@ _NAME_OF: Final = "concat('site', n {div} 100000, '.svc', n {div} 1000 % 100, '.
 
 
 def get(server: Server, turn: int, query: str) -> bytes:
-    """The bytes of a request for other nodes at each turn."""
+    """The bytes of a request. Each ``turn`` asks for other nodes."""
     text = query.format(site=turn % SITES, service=turn * 7 % SERVICES, host=turn * 3 % HOSTS, metric=turn % METRICS)
     host = server.url.removeprefix("http://")
     target = f"/graphite/metrics/find?query={quote(text)}"

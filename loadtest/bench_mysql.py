@@ -53,7 +53,7 @@ async def batches(ours: Tier, folder: Path) -> list[Line]:
 
 
 async def singles(ours: Tier) -> list[Line]:
-    """Requests per second, then latencies at half of the goal."""
+    """Requests per second, then the latencies at half of the goal's rate."""
     before = ours.cpu()
     rates = [
         await asyncio.to_thread(wrk.posts, ours.central, SINGLE, seconds=SECONDS, connections=CONNECTIONS)
@@ -85,7 +85,7 @@ def _batch(number: int, prefix: str, start: int, *, own: bool) -> bytes:
 
 
 async def _post(ours: Tier, bodies: list[bytes]) -> paced.Result:
-    """Each body as a batch with an Idempotency-Key."""
+    """Send each body as a batch with an Idempotency-Key."""
     run = time.monotonic_ns()
     requests = [
         paced.post(
@@ -97,7 +97,7 @@ async def _post(ours: Tier, bodies: list[bytes]) -> paced.Result:
 
 
 def _bulk(ours: Tier, folder: Path, like: str) -> list[float]:
-    """Rows per second of LOAD DATA into a table as metric_points, in key order, over one session and over two."""
+    """Rows per second of LOAD DATA into a table like metric_points, in key order, over one session and over two."""
     mariadb, best = ours.mariadb, []
     mariadb.run("CREATE TABLE bulk LIKE metric_points", DATABASE)
     for sessions in (1, 2):

@@ -42,7 +42,7 @@ RATE, SECONDS, CONNECTIONS = 100, 20.0, 16
 AT_MOST: Final = 2.0
 PANELS: Final = (1, 6, 12, 24, 48)
 LOADS: Final = 15
-"""How often a dashboard is loaded with one key and, by turns, with three."""
+"""How often a dashboard is loaded with one key, and as often, in turns, with three."""
 
 
 class Question(NamedTuple):
@@ -169,7 +169,7 @@ async def ingest(server: Server) -> paced.Result:
 
 @contextmanager
 def reading(server: Server, target: str) -> Iterator[None]:
-    """A reader in a process of its own, of low priority: what it costs the service is measured, not what it costs."""
+    """A reader in a process of its own. Its priority is low, so that its own work does not slow the service."""
     command = ["nice", sys.executable, "-m", "loadtest.bench_readers", "read", server.url, server.key, target]
     reader = subprocess.Popen(command, stdout=subprocess.PIPE)
     try:
@@ -183,7 +183,7 @@ def reading(server: Server, target: str) -> Iterator[None]:
 
 
 def read(url: str, key: str, target: str) -> None:
-    """Ask until killed. Writes a line once it is answered."""
+    """Ask until this process is killed. It writes a line after the first answer."""
     while True:
         answer_of(Server(url, 0, key), target)
         print("answered", flush=True)

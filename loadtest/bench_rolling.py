@@ -25,7 +25,7 @@ from tests.soak.tiers import Several, on_galera
 
 RATE, CONNECTIONS, SLICE_SECONDS = 1_000, 64, 30
 AT_LEAST: Final = 950
-"""Requests per second: a machine that carries fewer says nothing about the rate."""
+"""Requests per second. If the machine cannot send so many, the run says nothing about the goal."""
 LONGEST_MS: Final = 10_000
 PROXIES: Final[dict[str, type[Nginx] | type[HAProxy]]] = {"nginx": Nginx, "haproxy": HAProxy}
 DATABASE: Final = "rolling"
@@ -33,7 +33,7 @@ Restart = Callable[[], Awaitable[object]]
 
 
 def restarts(several: Several, nodes: Cluster) -> list[Restart]:
-    """What restarts, in order."""
+    """The parts that restart, in order."""
     tier = several.redis
 
     async def central(node: Node) -> None:
@@ -55,14 +55,14 @@ def restarts(several: Several, nodes: Cluster) -> list[Restart]:
 
 
 async def restart_replica(tier: Tier) -> None:
-    """Restart the one that follows; returns once it follows again."""
+    """Restart the replica of Redis. Returns once it follows the primary again."""
     await tier.replica.end()
     await tier.replica.start()
     await tier.settle()
 
 
 async def fail_over(tier: Tier) -> None:
-    """Let the two change their roles; returns once one follows the other."""
+    """Let the primary and the replica of Redis change their roles. Returns once one follows the other."""
     await tier.fail_over()
     await tier.settle()
 
@@ -106,7 +106,7 @@ async def measure(folder: Path, nodes: Cluster, proxy: Nginx | HAProxy) -> list[
 
 
 def stored(node: MariaDB) -> int:
-    """The sum of what came."""
+    """The sum of all stored points."""
     sql = (
         "SELECT CAST(SUM(value) AS SIGNED) FROM metric_points JOIN metrics ON metrics.id = metric_id"
         " WHERE name = 'rolling.a'"

@@ -62,7 +62,7 @@ _SECONDS: Final = {"1m": 60, "1h": 3600}
 
 
 def path(question: Question, data: Dataset, turn: int) -> str:
-    """The request for other names at each turn, at the end of the data."""
+    """The path of a request at the end of the data. Each ``turn`` asks for other names."""
     names = [data.name((turn * question.names + number) % data.names + 1) for number in range(question.names)]
     end = data.end - question.shift
     start = end - question.windows * _SECONDS[question.window] + (60 if question.shift else 0)
@@ -84,14 +84,14 @@ def get(server: Server, target: str) -> bytes:
 
 
 async def ask(server: Server, data: Dataset, question: Question) -> paced.Result:
-    """The query again and again, one at a time."""
+    """Send the query again and again, one at a time."""
     requests = [get(server, path(question, data, turn)) for turn in range(TIMES + 3)]
     await paced.closed_loop(server.url, requests[:3], connections=1)
     return await paced.closed_loop(server.url, requests[3:], connections=1)
 
 
 def check(server: Server, data: Dataset) -> None:
-    """The answers are right, to the last digit. Raises RuntimeError."""
+    """Check the answers to the last digit. Raises RuntimeError if one is wrong."""
     for number in (1, data.names // 2, data.names):
         for operation, right in zip(("count", "sum"), data.total(number), strict=True):
             text = urlencode(
@@ -211,7 +211,7 @@ async def serving(
 
 
 async def load(store: str, folder: Path, mariadb: MariaDB | None) -> dict[str, Dataset]:
-    """Load the sets that are not there yet."""
+    """Load the sets that the folder does not have yet."""
     sets = {}
     for size, names in SETS.items():
         mark = folder / f"{store}-{size}" / _READY
@@ -248,7 +248,7 @@ async def beside(store: str, folder: Path, mariadb: MariaDB | None, sets: dict[s
 
 
 async def drop(store: str, folder: Path, mariadb: MariaDB | None) -> None:
-    """Print how long retention takes. Afterwards the large set is not what it was."""
+    """Print how long retention takes. It removes a part of the large set."""
     async with serving(store, folder, "large", mariadb) as server:
         await ingest(server)
     settings = {"METRICS_RETENTION_DAYS": "8", "METRICS_RETENTION_GRACE_DAYS": "0"}
@@ -258,7 +258,7 @@ async def drop(store: str, folder: Path, mariadb: MariaDB | None) -> None:
 
 
 async def run(store: str, folder: Path, steps: list[str]) -> None:
-    """What was asked for, on one MariaDB where there is one."""
+    """Run the measurements that the arguments name. All of MySQL run on one server."""
     mariadb = None
     if store == "mysql":
         mariadb = MariaDB(folder / "mariadb", *OPTIONS)

@@ -23,7 +23,7 @@ from loadtest.bench_close import INTERVAL, KINDS, LINES_PER_PACKET
 from loadtest.report import show_table
 
 UNCOUNTED: Final = 3
-"""Windows after which gauges are forgotten as fast as new ones come."""
+"""Windows at the beginning. After them the agent forgets gauges as fast as new ones come."""
 WINDOWS: Final = 4
 PARTS: Final = ("feed", "count", "cut", "batch")
 
@@ -46,7 +46,7 @@ class Clock:
             self.longest_collection = max(self.longest_collection, took)
 
     def step(self, part: str, work: Callable[[], Any]) -> Any:
-        """Do it, and give its result."""
+        """Time one step. Returns its result."""
         self._collected = 0.0
         begun = time.thread_time()
         result = work()

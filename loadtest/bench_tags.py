@@ -41,7 +41,7 @@ MINUTES: Final = 11_000
 NAMES: Final = 50
 SERIES: Final = 1_000_000
 ENDPOINTS: Final = 1_000
-"""The series of an endpoint are a thousand: one for each user."""
+"""Series per endpoint: one for each user."""
 DATABASE: Final = "bench_tags"
 TIMES: Final = 60
 BATCHES: Final = 400

@@ -23,12 +23,12 @@ class Dataset(NamedTuple):
 
     @property
     def points(self) -> int:
-        """All of them."""
+        """How many points all names have together."""
         return self.names * self.per_name
 
     @property
     def end(self) -> int:
-        """The second after the last one."""
+        """The second after the last point."""
         return self.start + self.days * DAY
 
     def name(self, number: int) -> str:
@@ -36,7 +36,7 @@ class Dataset(NamedTuple):
         return f"load.app.metric{number:07d}"
 
     def at(self, point: str) -> str:
-        """SQL of the seconds of a point's number; ``//`` is to be replaced where a server spells it otherwise."""
+        """SQL for the second of the point with this number. Replace ``//`` if a server spells it differently."""
         return f"({self.start} + {point} * {self.days * DAY} // {self.per_name})"
 
     def first(self, day: int) -> int:

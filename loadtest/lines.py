@@ -18,7 +18,7 @@ class Workload(NamedTuple):
 
 
 class _Pick:
-    """Lines at random, and what they add up to. A name has one type: central wants that."""
+    """Random lines, and what they add up to. Each name has one type, because central allows only one."""
 
     def __init__(self, names: int) -> None:
         self.random = random.Random(1)

@@ -49,7 +49,7 @@ GROWTH_HANDLES: Final = 10
 
 
 class Stack(NamedTuple):
-    """What runs, and who may ask."""
+    """The processes that run, and the keys."""
 
     mariadb: MariaDB
     centrals: Mapping[str, Server]
@@ -77,7 +77,7 @@ class Result(NamedTuple):
         return self.times[kind].total() / self.seconds * 60
 
     def quantile(self, kind: str, share: float) -> float:
-        """Milliseconds within which this share was answered."""
+        """The milliseconds within which this share of the requests was answered."""
         counts, left = self.times[kind], share * self.times[kind].total()
         for tenth in sorted(counts):
             left -= counts[tenth]
@@ -91,7 +91,7 @@ class Result(NamedTuple):
 
 
 async def run(minutes: float) -> list[Line]:
-    """All of it; writes the report and returns its table."""
+    """Run the whole load test. Writes the report and returns its table."""
     REPORT.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         async with stack(Path(folder)) as ours:
@@ -141,7 +141,7 @@ def new_key(server: Server, name: str) -> str:
 
 
 async def locust(ours: Stack, folder: Path, name: str, seconds: float, *users: str) -> Result:
-    """Let the clients at it; the ``users`` of the locustfile, or all of them."""
+    """Run locust's clients: the ``users`` of the locustfile, or all of them."""
     plan, out = folder / "plan.json", folder / f"{name}.json"
     urls = [server.url for server in ours.centrals.values()]
     plan.write_text(json.dumps({"urls": urls, "keys": ours.keys, "out": str(out)}))
@@ -235,7 +235,7 @@ async def agreement(ours: Stack, result: Result, sent: Counter[str]) -> list[Lin
 
 
 async def standstill(ours: Stack, folder: Path, watch: Watch) -> list[Line]:
-    """The database stops answering under writes: nobody gets an error, and the spill is drained in time."""
+    """Stop the database under writes: no client gets an error, and the spill is drained in time."""
     load = asyncio.create_task(locust(ours, folder, "standstill", STILL_RUN_SECONDS, "Writer", "Batcher", "Host"))
     await asyncio.sleep(STILL_RUN_SECONDS / 6)
     with ours.mariadb.paused():
@@ -251,7 +251,7 @@ async def standstill(ours: Stack, folder: Path, watch: Watch) -> list[Line]:
 
 
 def growth(watch: Watch) -> list[Line]:
-    """Of our own processes: more memory or handles in the last quarter than in the second."""
+    """How much more memory and handles our own processes have in the last quarter than in the second."""
     names = ("central 1", "central 2", "agent")
     memory = {name: watch.growth(MEMORY, name) for name in names}
     handles = {name: watch.growth(HANDLES, name) for name in names}
@@ -262,7 +262,7 @@ def growth(watch: Watch) -> list[Line]:
 
 
 def charts(watch: Watch, still: Watch) -> list[str]:
-    """What was watched."""
+    """The charts of the report."""
     titles = {MEMORY: "Memory, MB", HANDLES: "Open file handles", LAG: "Lag, s", WAITING: "Requests waiting"}
     drawn = [chart(title, watch.points[kind]) for kind, title in titles.items()]
     return [*drawn, chart(f"Lag while the database stands still for {STILL_SECONDS} s, s", still.points[LAG])]
@@ -278,7 +278,7 @@ def _each(values: Mapping[str, float], unit: str) -> str:
 
 
 def _shown(result: Result) -> str:
-    """How many errors, and the most frequent one."""
+    """The number of errors, and the most frequent error."""
     errors: Counter[str] = sum(result.errors.values(), Counter())
     return f"{errors.total()}" + "".join(f" ({text})" for text, _ in errors.most_common(1))
 

@@ -37,7 +37,7 @@ _ROLLUPS: Final = tuple(
 )
 """What sums a block up; to be filled with its names and times, first and end of each."""
 Done = Callable[[int], None]
-"""Called with the number of points that are in."""
+"""A function that the loader calls with the number of points loaded so far."""
 
 
 def progress() -> Progress:

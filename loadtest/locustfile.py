@@ -38,14 +38,14 @@ class Answers:
         self.samples: Counter[str] = Counter()
 
     def add(self, request_type: str, response_time: float, exception: Exception | None, **_: object) -> None:
-        """One request ended."""
+        """Count one request that has ended."""
         kind = "write" if request_type == "POST" else "read"
         self.times[kind][round(response_time * TENTH)] += 1
         if exception is not None:
             self.errors[kind][str(exception)[:200]] += 1
 
     def save(self, **_: object) -> None:
-        """Write it all down for who started the run."""
+        """Write everything to a file for the process that started the run."""
         report = {"seconds": time.monotonic() - self.started, "times": self.times, "errors": self.errors}
         Path(self.plan["out"]).write_text(json.dumps({**report, "samples": self.samples}))
 
@@ -67,7 +67,7 @@ class Client(FastHttpUser):
         super().__init__(environment)
 
     def post(self, path: str, body: dict[str, Any], samples: dict[str, int], *, packed: bool = False) -> None:
-        """Send, and count what was acknowledged; anything but a whole 201 is an error."""
+        """Send, and count what was acknowledged. Any answer but a 201 that accepts all is an error."""
         data: Any = json.dumps(body)
         headers = {"X-API-Key": next(answers.keys), "Idempotency-Key": uuid.uuid4().hex}
         if packed:
@@ -80,7 +80,7 @@ class Client(FastHttpUser):
 
 
 class Writer(Client):
-    """An application that reports each event by itself."""
+    """An application that sends a single POST per event."""
 
     fixed_count = 14
     wait_time = constant_throughput(11.1)
@@ -99,7 +99,7 @@ class Writer(Client):
 
 
 class Batcher(Client):
-    """A service that gathers some and sends them together."""
+    """A service that collects points and sends them in batches."""
 
     fixed_count = 4
     wait_time = constant_throughput(6.1)

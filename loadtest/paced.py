@@ -25,7 +25,7 @@ class Result:
     """What came back: answers by status, latencies in seconds, seconds in all."""
 
     statuses: Counter[int] = field(default_factory=Counter)
-    """0 stands for a connection that ended without an answer."""
+    """Answers by status. 0 stands for a connection that ended without an answer."""
     latencies: list[float] = field(default_factory=list)
     seconds: float = 0.0
 
@@ -46,7 +46,7 @@ class _Connection(asyncio.Protocol):
         self._idle = idle
         self._buffer = b""
         self._sent_at: float | None = None
-        """When the request was due whose answer it waits for."""
+        """When the request was due whose answer this connection waits for."""
         self.answered = asyncio.Event()
         self.transport: asyncio.Transport
 

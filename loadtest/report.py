@@ -10,7 +10,7 @@ Line = tuple[str, str, str, bool | None]
 """What, goal, measured, whether the goal holds; None where there is none."""
 
 _WIDTH: Final = 200
-"""Where nobody watches: no line is broken."""
+"""Columns if the output is no terminal, so that no line is broken."""
 MARKS: Final = {None: "", True: "[green]pass[/]", False: "[red]FAIL[/]"}
 
 

@@ -65,7 +65,7 @@ def mixed_packet(pick: random.Random) -> bytes:
 
 
 def load(port: int, seconds: float) -> Sent:
-    """Send for so long."""
+    """Send for this many seconds."""
     pick = random.Random(1)
     mixed = [mixed_packet(pick) for _ in range(1_000)]
     lines = bad = counted = turn = fresh = 0
@@ -91,7 +91,7 @@ def load(port: int, seconds: float) -> Sent:
 
 @contextmanager
 def meanwhile(work: Callable[[threading.Event], None]) -> Iterator[None]:
-    """``work`` in a thread until the block ends, which sets its event."""
+    """Run ``work`` in a thread. At the end of the block its event is set, and it must end."""
     stop = threading.Event()
     thread = threading.Thread(target=work, args=(stop,))
     thread.start()
@@ -117,7 +117,7 @@ def measure(pid: int, memory: list[float], stop: threading.Event) -> None:
 
 
 def drained(host: Server) -> dict[str, Any]:
-    """The agent's /status once nothing is in the window or the spool, or when that has taken too long."""
+    """The agent's /status, once the window and the spool are empty or the time is over."""
     end = time.monotonic() + SPOOL_SECONDS
     while True:
         status: dict[str, Any] = dict(get_json(host, "/status"))
@@ -136,7 +136,7 @@ def stored(server: Server, days: int = 2) -> int:
 
 
 def judge(sent: Sent, status: dict[str, Any], in_store: int, memory: list[float], flat_mb: float) -> list[Row]:
-    """What must hold. At this load the kernel must not drop anything."""
+    """The rows of the report. At this load the kernel must not drop anything."""
     dropped = status["dropped"]
     quarter = len(memory) // 4
     growth = statistics.median(memory[-quarter:]) - statistics.median(memory[quarter : 2 * quarter])

@@ -36,13 +36,13 @@ def cpu_seconds(pid: int) -> float:
 
 
 def resident_bytes(pid: int) -> int:
-    """What a process has in memory now."""
+    """Bytes of memory that a process holds now."""
     return int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]) * _PAGE
 
 
 @contextmanager
 def running(command: list[str], log: Path, environment: dict[str, str] | None = None) -> Iterator[int]:
-    """A process until the block ends; its pid. What it says is in ``log``."""
+    """Run a process until the block ends. Gives its pid. The process writes its output to ``log``."""
     with log.open("wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)
     try:
@@ -67,12 +67,12 @@ class Agent:
         self.port, self.pid, self._url = port, pid, url
 
     def counted(self) -> float:
-        """Lines of one value each, whatever their type."""
+        """Lines counted so far. Each line has one value."""
         status = _get_json(f"{self._url}/status")
         return float(status["received"] - sum(status["dropped"].values()))
 
     def kernel_drops(self) -> int:
-        """Datagrams."""
+        """Datagrams that the kernel dropped."""
         return sum(one["kernel_drops"] or 0 for one in _get_json(f"{self._url}/status")["sockets"])
 
 
@@ -98,7 +98,7 @@ class Collectd:
         self.port, self.pid, self._folder = port, pid, folder
 
     def counted(self) -> float:
-        """Counters are written as they stand, timings as how many each flush had."""
+        """collectd writes counters as totals, and of timings the number per flush."""
         total = 0.0
         for path in self._folder.rglob("statsd/*"):
             with path.open(newline="") as rows:
@@ -151,7 +151,7 @@ class Netdata:
         self.port, self.pid, self._url = port, pid, url
 
     def counted(self) -> float:
-        """Each metric's chart has a line of how many events came; its points are a second's worth each."""
+        """Each metric's chart has a line with the number of events per second."""
         total = 0.0
         for chart, facts in _get_json(f"{self._url}/api/v1/charts")["charts"].items():
             if chart.endswith(("_counter", "_timer")):
@@ -229,7 +229,7 @@ class NodeStatsd:
         self.port, self.pid, self._log = port, pid, log
 
     def counted(self) -> float:
-        """Its backend says at each flush what that had: loadtest/node/counts.js."""
+        """The sum over all flushes. Its backend, loadtest/node/counts.js, writes how much each flush had."""
         return sum(sum(json.loads(line)) for line in self._log.read_text().splitlines() if line.startswith("["))
 
 
@@ -250,7 +250,7 @@ def statsd(folder: Path, flush_seconds: int) -> Iterator[NodeStatsd]:
 
 
 class Bare:
-    """No daemon but the yardstick: it reads datagrams and does nothing with them."""
+    """The yardstick, which is no daemon: it reads datagrams and does nothing with them."""
 
     name = "bare"
 
@@ -258,7 +258,7 @@ class Bare:
         self.port, self.pid, self._file = port, pid, file
 
     def counted(self) -> float:
-        """Datagrams."""
+        """Datagrams that the kernel dropped."""
         return float(int.from_bytes(self._file.read_bytes(), sys.byteorder))
 
 

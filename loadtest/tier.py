@@ -21,7 +21,7 @@ OPTIONS: Final = (
 
 
 class Tier(NamedTuple):
-    """What runs."""
+    """The processes that run."""
 
     central: Server
     mariadb: MariaDB
@@ -33,7 +33,7 @@ class Tier(NamedTuple):
         return {name: cpu_seconds(pid) for name, pid in pids.items()}
 
     async def settings(self) -> list[tuple[str, str]]:
-        """What decides how durable it is and how fast, as the servers say it."""
+        """The settings of the servers that decide how durable and how fast they are, as the servers report them."""
         wanted = ("innodb_flush_log_at_trx_commit", "innodb_doublewrite", "log_bin", "innodb_buffer_pool_size")
         listed = ", ".join(f"'{name}'" for name in ("version", *wanted))
         rows = self.mariadb.run(f"SHOW GLOBAL VARIABLES WHERE Variable_name IN ({listed})")
@@ -43,7 +43,7 @@ class Tier(NamedTuple):
 
 @asynccontextmanager
 async def tier(folder: Path) -> AsyncIterator[Tier]:
-    """All three in ``folder``, with an empty database; ended afterwards."""
+    """Run all three in ``folder`` with an empty database until the block ends."""
     mariadb = MariaDB(folder / "mariadb", *OPTIONS)
     mariadb.install()
     mariadb.start()

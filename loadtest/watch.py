@@ -27,7 +27,7 @@ class Watch:
 
     @asynccontextmanager
     async def every(self, seconds: float) -> AsyncIterator[None]:
-        """Sample inside the block."""
+        """Sample all the time inside the block."""
 
         async def run() -> None:
             while True:
@@ -43,7 +43,7 @@ class Watch:
                 await task
 
     def sample(self) -> None:
-        """Look once. Blocks."""
+        """Take one sample of each process. It blocks."""
         now = time.monotonic() - self._started
         for name, pid in self._pids.items():
             self.points[MEMORY][name].append((now, resident(pid) / 2**20))
@@ -64,26 +64,26 @@ class Watch:
         return max((value for points in self.points[kind].values() for _, value in points), default=0.0)
 
     def growth(self, kind: str, name: str) -> float:
-        """How much more the last quarter has than the second, in medians."""
+        """The median of the last quarter minus the median of the second quarter."""
         points = self.points[kind][name]
         quarter = len(points) // 4
         return median(points[-quarter:]) - median(points[quarter : 2 * quarter]) if quarter else 0.0
 
 
 def median(points: Points) -> float:
-    """Of the values."""
+    """The median of the values."""
     ordered = sorted(value for _, value in points)
     return ordered[len(ordered) // 2]
 
 
 def resident(pid: int) -> int:
-    """Bytes of a process that are in memory."""
+    """Bytes of memory that a process holds now."""
     found = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text(encoding="ascii"))
     return int(found[1]) * 1024 if found else 0
 
 
 def scrape(url: str) -> dict[str, float]:
-    """The samples of a /metrics."""
+    """The samples of a /metrics page."""
     with urllib.request.urlopen(f"{url}/metrics", timeout=10) as answer:
         lines = answer.read().decode().splitlines()
     return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if line[:1] != "#")}

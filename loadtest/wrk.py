@@ -15,7 +15,7 @@ wrk.headers["X-API-Key"] = "%s"
 
 
 def posts(server: Server, body: str, *, seconds: int, connections: int) -> float:
-    """Counters per second over so many connections. Raises RuntimeError where one was not taken."""
+    """Counters per second over so many connections. Raises RuntimeError if the server refused one."""
     with tempfile.NamedTemporaryFile("w", suffix=".lua", encoding="ascii") as script:
         script.write(_LUA % (body, server.key))
         script.flush()

@@ -154,7 +154,7 @@ def _program(package: Package) -> str:
 
 
 def _changelog(package: Package, version: str) -> str:
-    """What Debian's tools read. The real one is CHANGELOG.md."""
+    """A changelog that Debian's tools can read. It points to CHANGELOG.md."""
     when = format_datetime(datetime.fromtimestamp((ROOT / "CHANGELOG.md").stat().st_mtime, UTC))
     return (
         f"{package.name} ({version}) unstable; urgency=medium\n\n"
@@ -193,7 +193,7 @@ def _control(package: Package, version: str, root: Path) -> None:
 
 
 def _overrides(package: Package) -> str:
-    """What lintian would say and we leave as it is: how others compiled their packages, and that we get no mail."""
+    """The warnings of lintian that we accept: how others compiled their packages, and that we have no mail address."""
     tags = ("bogus-mail-host", "bogus-mail-host-in-debian-changelog", *_OF_OTHERS)
     return "".join(f"{package.name}: {tag}\n" for tag in tags)
 

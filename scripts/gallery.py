@@ -48,7 +48,7 @@ class View(NamedTuple):
     width: int = 1_180
     height: int = 1_000
     seconds: float = 1.5
-    """How long after the page was loaded: a picture too early is seen by who looks at it."""
+    """How many seconds after the page has loaded the picture is taken."""
 
 
 VIEWS: Final = (
@@ -92,7 +92,7 @@ def _read(descriptor: int) -> bytes:
 
 @contextmanager
 def busy(server: Server, folder: Path) -> Iterator[None]:
-    """Some traffic: an agent with timings and counters of a shop, a dashboard that asks, and a client with faults."""
+    """Make some traffic: timings and counters of a shop, a dashboard that asks, and a client with faults."""
     over = threading.Event()
     items = json.dumps({"metrics": [{"name": "live.requests", "type": "counter", "value": 1}, {"name": "-"}]})
 
@@ -122,7 +122,7 @@ def busy(server: Server, folder: Path) -> Iterator[None]:
 
 
 def _ask(server: Server, path: str, body: str | None = None) -> None:
-    """A request whose answer nobody needs."""
+    """Send a request and ignore the answer."""
     connection = HTTPConnection(server.url.removeprefix("http://"))
     connection.request("GET" if body is None else "POST", path, body, {"X-API-Key": server.key})
     connection.getresponse().read()
@@ -130,7 +130,7 @@ def _ask(server: Server, path: str, body: str | None = None) -> None:
 
 
 async def take_page(browser: Browser, server: Server, view: View) -> None:
-    """A picture of the page as somebody with the admin key sees it."""
+    """Take a picture of the page as somebody with the admin key sees it."""
     page = await browser.new_page(
         viewport={"width": view.width, "height": view.height}, color_scheme="dark" if view.scheme == "dark" else "light"
     )
@@ -147,7 +147,7 @@ async def take_page(browser: Browser, server: Server, view: View) -> None:
 
 
 async def take_terminal(browser: Browser, name: str, command: str, text: str) -> None:
-    """A picture of a terminal with the command and what it printed."""
+    """Take a picture of a terminal with the command and its output."""
     console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True)
     console.print(Text.from_ansi(f"$ {PROGRAM.name} {command}\n{text}"))
     drawn = console.export_svg(title="")
@@ -158,7 +158,7 @@ async def take_terminal(browser: Browser, name: str, command: str, text: str) ->
 
 
 async def take_all(server: Server, folder: Path) -> None:
-    """Every picture."""
+    """Take all pictures."""
     PICTURES.mkdir(parents=True, exist_ok=True)
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])

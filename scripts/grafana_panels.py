@@ -21,7 +21,7 @@ _ROOT: Final = Path(__file__).parents[1]
 _DASHBOARD: Final = _ROOT / "deploy" / "grafana" / "dashboards" / "graphite.json"
 _UPLOT: Final = _ROOT / "central" / "page" / "uplot"
 _CHOSEN: Final = {"metric": "shop.checkout_ms", "operation": "p95", "tag": "endpoint", "together": "max"}
-"""The variables, as somebody could choose them at the top of the dashboard."""
+"""Values of the dashboard's variables, as you would choose them at its top."""
 _DAYS: Final = 7
 _WIDTH: Final = 1_180
 _LOOK: Final = Path(__file__).with_suffix(".css")
@@ -29,7 +29,7 @@ _DRAW: Final = Path(__file__).with_suffix(".js")
 
 
 async def take_panels(browser: Browser, server: Server, now: int, path: Path) -> None:
-    """A picture of the dashboard's panels of lines."""
+    """Take a picture of the panels that show lines."""
     dashboard = json.loads(_DASHBOARD.read_text())
     panels = [panel for panel in dashboard["panels"] if panel["type"] == "timeseries"]
     page = await browser.new_page(viewport={"width": _WIDTH, "height": 900})
@@ -44,7 +44,7 @@ def _filled(text: str) -> str:
 
 
 def _asked(server: Server, panel: Mapping[str, Any], now: int) -> list[dict[str, Any]]:
-    """The lines of a panel, asked for as Grafana's server asks."""
+    """Ask the service for a panel's lines, as Grafana's server does."""
     width = panel["gridPos"]["w"] * _WIDTH // 24
     form = {"from": now - _DAYS * 86_400, "until": now, "format": "json", "maxDataPoints": width}
     password = base64.b64encode(f"grafana:{server.key}".encode()).decode()
@@ -60,7 +60,7 @@ def _asked(server: Server, panel: Mapping[str, Any], now: int) -> list[dict[str,
 
 
 def _page(dashboard: Mapping[str, Any], panels: list[dict[str, Any]], lines: list[list[dict[str, Any]]]) -> str:
-    """The page that draws itself."""
+    """A page of HTML that draws the panels."""
     labels = {one["name"]: one["label"] for one in dashboard["templating"]["list"]}
     chosen = "".join(f"<span><i>{labels[name]}</i>{value}</span>" for name, value in _CHOSEN.items())
     places, drawn = [], []

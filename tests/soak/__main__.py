@@ -1,7 +1,7 @@
 """``python -m tests.soak [--minutes N] [--store STORE] [--seed N] [--hold SECONDS]``: faults at random moments.
 
 The store is mysql, duckdb, or one without a single machine: galera or replica.
-Prints the seed, a line a fault and a summary; the exit code is 0 when all held.
+It prints the seed, a line per fault and a summary. The exit code is 0 if everything held.
 """
 
 import argparse
@@ -23,12 +23,12 @@ from tests.soak.tier_faults import galera_faults, replica_faults
 from tests.soak.tiers import on_galera, on_replica
 
 PART_SECONDS = 300.0
-"""How long faults go on before all must come to rest and is compared."""
+"""Seconds of faults. Then everything must come to rest, and the soak compares."""
 STORES = ("mysql", "duckdb", "galera", "replica")
 
 
 def main() -> int:
-    """Run one soak; 0 when all held."""
+    """Run one soak. Returns 0 if everything held."""
     parser = argparse.ArgumentParser(prog="soak", description=__doc__)
     parser.add_argument("--minutes", type=float, default=5.0, help="how long faults go on (5)")
     parser.add_argument("--store", choices=STORES, default="mysql", help="the store (mysql)")
@@ -66,7 +66,7 @@ async def soak(folder: Path, store: str, minutes: float, hold: float, seed: int)
 
 
 async def _rig(stack: AsyncExitStack, folder: Path, store: str, dice: random.Random) -> tuple[Rig, Table]:
-    """What runs, and the faults that it can have."""
+    """The rig of this store, and the faults that it can have."""
     if store == "galera":
         nodes = stack.enter_context(cluster(folder / "galera", 3, quick=False))
         nodes.nodes[0].run("CREATE DATABASE soak")
@@ -90,7 +90,7 @@ async def _rig(stack: AsyncExitStack, folder: Path, store: str, dice: random.Ran
 
 
 def say(line: str) -> None:
-    """A line for a person who watches."""
+    """Print a line for a person who watches."""
     print(line, flush=True)
 
 

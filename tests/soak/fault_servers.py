@@ -14,7 +14,7 @@ Step = Callable[[], Awaitable[object]]
 
 
 class Fault(NamedTuple):
-    """``away`` is what cannot do its work from ``begin`` to ``end``; empty where all should go on as ever."""
+    """``away`` names what cannot do its work from ``begin`` to ``end``. It is empty if everything must go on."""
 
     name: str
     away: tuple[str, ...]
@@ -49,7 +49,7 @@ class _Disturber:
 
 
 def sql_faults(mariadb: MariaDB, database: str) -> list[Fault]:
-    """Faults of a database that runs and hardly gets a transaction done: single POSTs go on, from the spill mostly."""
+    """Faults of a database that runs but commits hardly anything. Single POSTs go on, mostly through the spill."""
     disturbers = {"sessions ended": _end_sessions, "deadlocks": _lock_backwards, "table changed": _change_table}
     made = [
         Fault(name, ("database",), disturber.begin, disturber.end)
@@ -61,7 +61,7 @@ def sql_faults(mariadb: MariaDB, database: str) -> list[Fault]:
 
 
 def redis_faults(redis: RedisServer) -> list[Fault]:
-    """Faults of a Redis that runs and is no good as a spill meanwhile."""
+    """Faults of a Redis that runs but cannot serve as a spill meanwhile."""
 
     def setting(name: str, begin: dict[str, str], end: dict[str, str]) -> Fault:
         return Fault(name, ("redis",), lambda: redis.set(**begin), lambda: redis.set(**end))
@@ -80,7 +80,7 @@ def redis_faults(redis: RedisServer) -> list[Fault]:
 
 
 def _end_sessions(on: _Disturber) -> None:
-    """2006 and 2013, wherever a transaction is."""
+    """End all sessions: errors 2006 and 2013, at any point of a transaction."""
     sql = f"SELECT ID FROM information_schema.PROCESSLIST WHERE DB = '{on.database}' AND ID <> CONNECTION_ID()"
     with on.mariadb.connect() as connection, connection.cursor() as cursor:
         cursor.execute(sql)
@@ -90,7 +90,7 @@ def _end_sessions(on: _Disturber) -> None:
 
 
 def _lock_backwards(on: _Disturber) -> None:
-    """Rows in the order opposite to ours: 1213, for us or for this one."""
+    """Lock rows in the opposite order to the service's: error 1213, for the service or for this client."""
     with on.mariadb.connect(on.database) as connection, connection.cursor() as cursor:
         cursor.execute("SET SESSION innodb_lock_wait_timeout = 1")
         cursor.execute("BEGIN")
@@ -100,7 +100,7 @@ def _lock_backwards(on: _Disturber) -> None:
 
 
 def _change_table(on: _Disturber) -> None:
-    """A table is changed while a reader is in it, with one second of patience: writers queue behind the change."""
+    """Change a table that a reader uses, and wait one second for it. Writers queue behind the change."""
     with on.mariadb.connect(on.database) as reader, on.mariadb.connect(on.database) as changer:
         with reader.cursor() as cursor:
             cursor.execute("BEGIN")
@@ -112,12 +112,12 @@ def _change_table(on: _Disturber) -> None:
 
 
 def _held(name: str, mariadb: MariaDB, database: str, *statements: str) -> Fault:
-    """Another client runs these and keeps what they locked: no commit ends meanwhile."""
+    """Run these statements and keep their locks. No commit of the service ends meanwhile."""
     holders: list[Any] = []
 
     def begin() -> None:
         holders.append(mariadb.connect(database))
-        with holders[0].cursor() as cursor, contextlib.suppress(pymysql.Error):  # it may not get the lock
+        with holders[0].cursor() as cursor, contextlib.suppress(pymysql.Error):  # it may not have got the lock
             for statement in ("SET SESSION innodb_lock_wait_timeout = 5, lock_wait_timeout = 5", *statements):
                 cursor.execute(statement)
 

@@ -42,7 +42,7 @@ def faults_of(rig: Rig, dice: random.Random) -> Table:
 
 
 def central_faults(rig: Rig, dice: random.Random) -> Table:
-    """Those of the processes of the service. What comes by the proxy may be at the one that is hit."""
+    """Faults of the service's processes. A request through the proxy may be at the process that is hit."""
 
     def away(node: Node) -> tuple[str, ...]:
         return (node.name, PROXY) if rig.proxy else (node.name,)
@@ -57,7 +57,7 @@ def central_faults(rig: Rig, dice: random.Random) -> Table:
         return Fault(f"{node.name} {word}", away(node), begin, node.start)
 
     def stopped() -> Fault:
-        """It may stand in the middle of a transaction. For the others the database is away then: rows are locked."""
+        """Stop a process, perhaps within a transaction. Its locked rows keep the database away from the others."""
         node = dice.choice(rig.nodes)
         steps = on_thread(lambda: node.signal(signal.SIGSTOP), lambda: node.signal(signal.SIGCONT))
         return Fault(f"{node.name} stopped", (*away(node), "database"), *steps)
@@ -70,7 +70,7 @@ def central_faults(rig: Rig, dice: random.Random) -> Table:
 
 
 def one_of(table: Table, dice: random.Random) -> Fault:
-    """Any fault of a table. In the order of their names, so that a seed gives the same ones."""
+    """A random fault of a table. It chooses among the sorted names, so that a seed always gives the same faults."""
     return table[dice.choice(sorted(table))]()
 
 
@@ -94,5 +94,5 @@ def _killed(host: Host) -> Fault:
 
 
 def on_thread(*steps: Callable[[], object]) -> tuple[Step, ...]:
-    """Blocking steps, run beside the clients."""
+    """A fault whose steps block. It runs them in a thread, beside the clients."""
     return tuple(lambda step=step: asyncio.to_thread(step) for step in steps)

@@ -64,21 +64,21 @@ class Load:
     # --- what is sent
 
     def single(self, name: str, kind: str, units: int, *, key: bool = True) -> Request:
-        """A counter or a value of now."""
+        """A counter or a value with the present time."""
         body = json.dumps({"name": name, "value": 0}).replace(": 0", f": {units_to_text(units)}")
         return Request(f"/api/metrics/{kind}", body.encode(), self._new_key() if key else "", (plain(name, units),))
 
     def any_single(self) -> Request:
-        """A single of some name and some value."""
+        """A single POST of a random name with a random value."""
         kind, units = self.dice.choice(("counter", "value")), self.dice.randint(-(10**9), 10**9)
-        if self.dice.random() < 0.01:  # a name that mostly nobody used before, whatever is away by now
+        if self.dice.random() < 0.01:  # mostly a name that nobody used before; the database may be away by now
             return self.single(f"soak.new.{kind}.{self.dice.randrange(30)}", kind, units)
         if self.dice.random() < 0.3:
             return self._tagged_single(kind)
         return self.single(f"soak.{kind}.{self.dice.randrange(4)}", kind, units)
 
     def _tagged_single(self, kind: str) -> Request:
-        """A sample with tags, whose time is said since its day is known then."""
+        """A sample with tags. It carries its time, so that the oracle knows its day."""
         now = int(time.time())
         point, fields = hit(self.dice) if kind == "counter" else took(self.dice, now)
         body = f'{{{fields}, "recorded_at": "{format_time(now)}"}}'
@@ -125,13 +125,13 @@ class Load:
             await asyncio.sleep(pause)
 
     async def write_without_keys(self, name: str, pause: float) -> None:
-        """A client that does not try again: it could count twice."""
+        """A client that does not try again, because its point could count twice."""
         while not self.over.is_set():
             await self._try(self.single(name, "counter", UNIT, key=False))
             await asyncio.sleep(pause)
 
     async def read(self, pause: float) -> None:
-        """Writes a name and reads it: what was acknowledged is in the answer, or the answer says that some is not."""
+        """Writes a name and reads it. The answer must have all that was acknowledged, or say it is not complete."""
         while not self.over.is_set():
             await self._until_stored(self.single("soak.pulse", "counter", UNIT))
             self.pulses += 1
@@ -174,7 +174,7 @@ class Load:
             self.faults.append(f"{node} answered {total} and called it complete; {at_least} to {count} are right")
 
     async def send_again(self, requests: Sequence[Request]) -> None:
-        """What was acknowledged long ago, once more: a replay, from whichever process."""
+        """Send again what was acknowledged long ago. Each answer must be a replay, whichever process gives it."""
         for request in requests:
             status, text, replayed = await self._post(request, self.dice.choice(list(self.nodes.values())))
             if (status, replayed) != (201, "true"):
@@ -187,7 +187,7 @@ class Load:
             await asyncio.sleep(self.dice.uniform(0.05, 0.3))
 
     async def _try(self, request: Request) -> bool:
-        """Send it once; True when it needs no other try."""
+        """Send the request once. Returns True if it needs no other attempt."""
         node, url = self.dice.choice(list(self.nodes.items()))
         begun, patience = time.monotonic(), self.dice.choice(PATIENCE)
         status, text, _ = await self._post(request, url, patience)
@@ -228,7 +228,7 @@ class Load:
 
 
 def _message(text: str) -> str:
-    """The message of an error of ours; any other text as it is."""
+    """The message of one of our errors. Any other text stays as it is."""
     try:
         return str(json.loads(text)["error"]["message"])
     except (ValueError, KeyError, TypeError):

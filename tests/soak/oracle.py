@@ -31,18 +31,18 @@ class Point(NamedTuple):
     values: tuple[tuple[int, int], ...] = ()
 
     def counts_for(self) -> tuple[str, ...]:
-        """What it counts for: its name, and its series if it has tags."""
+        """The keys under which this point counts: its name, and its series if it has tags."""
         return (self.name, series_of(self.name, self.tags)) if self.tags else (self.name,)
 
 
 def series_of(name: str, tags: str) -> str:
-    """What stands for a series beside the names; no name has such a text."""
+    """The key of a series. No name has such a text."""
     return f"{name}|{tags}"
 
 
 @dataclass(slots=True)
 class Sums:
-    """What points add up to."""
+    """The sums of some points."""
 
     weight: int = 0
     total: int = 0
@@ -98,17 +98,17 @@ class Oracle:
 
     @property
     def names(self) -> list[str]:
-        """All names that were written."""
+        """All names that somebody wrote."""
         return sorted(name for name in self.certain if "|" not in name)
 
     @property
     def tagged(self) -> list[str]:
-        """Those of them that have series."""
+        """The names that have series."""
         return sorted({name.partition("|")[0] for name in self.certain if "|" in name})
 
     @property
     def timings(self) -> list[str]:
-        """Those of them whose percentiles are compared."""
+        """The names whose percentiles are compared."""
         return sorted({name for name, _ in self.samples if "|" not in name})
 
     def sum_faults(self, place: str, series: Mapping[str, Sums]) -> list[str]:
@@ -123,7 +123,7 @@ class Oracle:
         return found
 
     def faults(self, place: str, stored: Mapping[str, Sums]) -> list[str]:
-        """What ``place`` says that is not so; all names and series must be in ``stored``, and no others."""
+        """Where ``stored``, as ``place`` shows it, differs. It must have all names and series, and no others."""
         found = [f"{place} has {name}, which nobody wrote" for name in sorted(stored.keys() - self.certain.keys())]
         for name, wanted in sorted(self.certain.items()):
             found_sums, doubts = stored.get(name, Sums()), self.doubtful.get(name, [])

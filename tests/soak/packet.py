@@ -53,5 +53,5 @@ def packet(prefix: str) -> str:
 
 
 def points(prefix: str) -> list[Point]:
-    """What a packet holds."""
+    """The points of a packet."""
     return [point for line in LINES for point in line.points(prefix)]

@@ -44,7 +44,7 @@ class Node:
         return self._process.pid
 
     async def start(self) -> None:
-        """Start it; where it gives up, since the database is away, again."""
+        """Start the process. If it gives up because the database is away, start it again."""
         async with asyncio.timeout(_PATIENCE):
             while True:
                 process = await launch(self.folder, **self._environ)
@@ -82,7 +82,7 @@ class Host:
         self.kills = 0
         self._since_start = 0
         self.counted = 0
-        """Packets of which the oracle knows."""
+        """Packets that the oracle has counted."""
         self._settings = (folder, url, key, {f"FIESTA_AGENT_{name}": text for name, text in more.items()})
         self._stack = AsyncExitStack()
         self._agent: AgentProcess | None = None
@@ -110,11 +110,11 @@ class Host:
         await self.close()
 
     async def close(self) -> None:
-        """The agent ends, however it is."""
+        """End the agent, whatever its state."""
         await self._stack.aclose()
 
     async def send(self, over: asyncio.Event, pause: float) -> None:
-        """Send while there is an agent."""
+        """Send packets while an agent runs."""
         while not over.is_set():
             async with self._sending:
                 if self._agent is not None:
@@ -122,7 +122,7 @@ class Host:
             await asyncio.sleep(pause)
 
     async def settled(self) -> None:
-        """Return when all that was received is acknowledged. The ledger balances all the while."""
+        """Return once everything received is acknowledged. The ledger must balance all the time."""
         while True:
             status = await self.status()
             if status["in_window"] + status["in_spool"] == 0:
@@ -154,7 +154,7 @@ class Rig:
     proxy: str = ""
     """The address of a proxy before the nodes, if there is one."""
     servers: Sequence[MariaDB] = ()
-    """The servers of the database. In the end each must have all."""
+    """The servers of the database. At the end each must have everything."""
     database: str = ""
     redis: Sequence[RedisServer] = ()
     until_applied: Callable[[], object] = lambda: None
@@ -168,7 +168,7 @@ class Rig:
             await asyncio.sleep(0.1)
 
     async def said_by(self, node: Node) -> dict[str, Any]:
-        """What a process says of itself and of all that it needs."""
+        """The answer of ``/ready``: what a process says of itself and of everything that it needs."""
         async with self.http.get(f"{node.url}/ready") as answer:
             body: dict[str, Any] = await answer.json()
         return body

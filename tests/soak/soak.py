@@ -28,14 +28,14 @@ from tests.soak.stored import Tables, by_rest, in_duckdb, in_mariadb, percentile
 from tests.soak.times import Attempt, Outage
 
 REST_SECONDS: Final = 120.0
-"""How long all may take to come to rest once the faults are over."""
+"""Seconds within which everything must come to rest after the last fault."""
 SLOW_SECONDS: Final = 0.5
 """The service gives Redis 1 s. On a machine that is too busy, a Redis that is well may need longer."""
 _PROBE_SECONDS: Final = 3.0
 _CRASHES: Final = ("Traceback", "_crashed")
 _LOGGED_AT: Final = re.compile(r'"timestamp": "([^"]+)"')
 _BEFORE_SECONDS: Final = 3.0
-"""The log of so long before a single POST may say why it was refused."""
+"""Seconds of log before a refused single POST. They may say why it was refused."""
 _LINES: Final = 30
 
 
@@ -61,7 +61,7 @@ class Verdict:
     """Promised answers that did not come: a single POST without its 201, or a process that said ready beside 503."""
 
     def lines(self) -> list[str]:
-        """For a person."""
+        """Lines for a person who reads the result."""
         times, oracle = self.load.times, self.load.oracle
         waits = ", ".join(f"{name} {times.percentile(part) * 1000:.0f} ms" for name, part in _PERCENTILES)
         reasons = Counter(f"{attempt.status} {attempt.said}" for attempt in times.failed)
@@ -130,7 +130,7 @@ class Soak:
         load.times.rest()
 
     async def strike(self, fault: Fault, seconds: float) -> None:
-        """Let a fault last so long."""
+        """Let a fault last for this many seconds."""
         load, times = self.load, self.load.times
         before, writes = len(times.failed), load.oracle.requests
         self._note_logs()
@@ -195,7 +195,7 @@ class Soak:
         return verdict
 
     async def _compare(self, node: Node) -> list[str]:
-        """What a process says by REST that is not so."""
+        """Where the answers of a process differ from the oracle."""
         oracle, asked = self.load.oracle, (self._rig.http, node.url, self._rig.key)
         stored, series = await by_rest(*asked, oracle.names), await series_by_rest(*asked, oracle.tagged)
         stored |= {name: sums for name, sums in series.items() if not name.endswith("|")}
@@ -206,7 +206,7 @@ class Soak:
         ]
 
     async def _count(self, host: Host) -> None:
-        """What an agent's samples must add up to; where it was killed, within what was at risk."""
+        """Check what an agent's samples add up to. If it was killed, only samples at risk may be missing."""
         oracle, rig = self.load.oracle, self._rig
         packets = host.sent
         if host.kills:
@@ -227,7 +227,7 @@ class Soak:
         host.counted = packets
 
     async def _look_at_tables(self) -> list[str]:
-        """What the tables of the store say that is not so."""
+        """Where the tables of the store differ from the oracle."""
         rig = self._rig
         if rig.servers:
             await asyncio.to_thread(rig.until_applied)
@@ -253,9 +253,9 @@ class Soak:
         ]
 
     async def _look_at_spill(self) -> None:
-        """How much is in the spill, where it can be asked."""
+        """How many entries the spill has, if it can be asked."""
         for redis in self._rig.redis:
-            with suppress(RedisError, TimeoutError, OSError):  # it is away, which is what the soak is for
+            with suppress(RedisError, TimeoutError, OSError):  # Redis may be away: that is one of the faults
                 async with asyncio.timeout(0.5):
                     self.verdict.spilled = max(self.verdict.spilled, await redis.client.xlen("fiesta:{spill}:groups"))
 

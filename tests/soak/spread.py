@@ -16,7 +16,7 @@ PERCENTS: Final = ("0", "1", "25", "50", "90", "99", "99.9", "100")
 MERGED: Final = {"histogram_minute": "histogram", "histogram_hour": "histogram"}
 """The tables of merged histograms that both stores have, and the column of each."""
 PACKED: Final = {"histogram_minute_packed": "histograms"}
-"""Those in which a row holds the minutes of an hour."""
+"""The tables whose rows hold all minutes of an hour."""
 _SERIES: Final = (
     "SELECT id, name FROM metrics WHERE type = 'value'"
     " UNION ALL SELECT series.id, CONCAT(name, '|', CAST(tags AS CHAR))"
@@ -33,7 +33,7 @@ class Percentiles(NamedTuple):
 
 
 def percentile_faults(place: str, stored: Iterable[Percentiles], oracle: Oracle) -> list[str]:
-    """Percentiles that are more than 1/256 beside the true sample, or of a day without any; p0 and p100 are exact."""
+    """Percentiles more than 1/256 off the true sample, or of a day without samples. p0 and p100 must be exact."""
     faults = []
     for name, day, values in stored:
         samples = oracle.samples.get((name, day)) or oracle.samples.get((name, ANY_DAY))

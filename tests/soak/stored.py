@@ -141,7 +141,7 @@ def in_mariadb(mariadb: MariaDB, database: str) -> Tables:
 
 @contextmanager
 def in_duckdb(path: Path) -> Iterator[Tables]:
-    """The tables with the tail; the service must not run."""
+    """The tables of the embedded store, its tail included. The service must not run."""
     points = "(SELECT * FROM metric_points UNION ALL SELECT * FROM tail_points)"
     minute, hour = (
         f"({' UNION ALL '.join(_ROLLUP + table for table in ROLLUPS[level])}{_TAIL})" for level in ("minute", "hour")

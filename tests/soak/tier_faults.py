@@ -87,7 +87,7 @@ def replica_faults(several: Several, pair: Pair, dice: random.Random) -> Table:
         pair.until_applied()
 
     def on(role: str, method: str) -> Callable[[], object]:
-        """Calls the server's method that has this role by then."""
+        """A function that calls a method of the server that has this role by then."""
 
         def call() -> None:
             getattr(getattr(pair, role), method)()
@@ -111,7 +111,7 @@ def replica_faults(several: Several, pair: Pair, dice: random.Random) -> Table:
 
 
 def _with_others(database: Table, several: Several, dice: random.Random) -> Table:
-    """The faults of a database, those of the other parts, and of both at once."""
+    """The faults of a database, the faults of the other parts, and a fault of each at once."""
     upkeep = Upkeep(several)
     redis, central = redis_faults(several.redis), central_faults(several.rig, dice)
     return {

@@ -13,7 +13,7 @@ from tests.servers import MariaDB
 from tests.soak.rig import Rig, running
 
 USER = "metrics"
-"""May not write where it is ``read_only``, as the pages say."""
+"""A user who may not write on a server that is ``read_only``, as the pages demand."""
 
 
 @dataclass
@@ -23,7 +23,7 @@ class Several:
     rig: Rig
     redis: Tier
     writer: Callable[[], MariaDB]
-    """A server that takes writes now, as far as a test can choose one."""
+    """Gives a server that takes writes now."""
 
 
 @asynccontextmanager

@@ -30,7 +30,7 @@ class Outage(NamedTuple):
     until: float
 
     def touches(self, begun: float, ended: float) -> bool:
-        """Whether it was away at some moment of that time, or shortly before."""
+        """Whether it was away at some moment of this time, or at most GRACE_SECONDS before it."""
         return self.since < ended and begun < self.until + GRACE_SECONDS
 
 
@@ -48,7 +48,7 @@ class Times:
     longest_pause: float = 0.0
     """Seconds of the longest time in which no client's write got 201."""
     recent_pause: float = 0.0
-    """The same since somebody set it to 0."""
+    """The longest such time since somebody set this to 0."""
     wrong_ready: list[tuple[str, float]] = field(default_factory=list)
     """What processes said of being ready between two 503s, with no 201 between them, and seconds till the second."""
     _refused_since: float | None = None
@@ -116,7 +116,7 @@ class Times:
         return any(outage.what == what and outage.touches(attempt.begun, attempt.ended) for outage in self.outages)
 
     def _new_without_database(self, attempt: Attempt) -> bool:
-        """Whether its process started right before an outage of the database, or in it."""
+        """Whether the process started during an outage of the database, or right before one."""
         return any(
             outage.what == "database"
             and outage.touches(attempt.begun, attempt.ended)
