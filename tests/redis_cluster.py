@@ -1,11 +1,16 @@
 """A private Redis Cluster on loopback: three primaries, and a replica of the one that has the service's keys."""
 
+import asyncio
+import time
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import redis
+
 from central.redis_cluster import SLOT
+from central.spill.spill import PREFIX
 from central.tls_client import ClientTls
 from tests.ports import free_port
 from tests.redis_server import PASSWORD, RedisServer, redis_server
@@ -27,16 +32,46 @@ class RedisCluster:
         while not all([await _owner(node) == server.port for node in self.others]):
             pass
 
-    async def move(self, to: RedisServer) -> None:
+    async def until_spilled(self, more: int = 10) -> None:
+        """Return once the service has put so many more entries into its spill."""
+        entries = f"{PREFIX}:groups"
+        before = await self.owner.client.xlen(entries)
+        while await self.owner.client.xlen(entries) < before + more:
+            pass
+
+    async def until_settled(self, seconds: float = 2.0) -> None:
+        """Return once the service's keys have been on a primary with a replica for so long. All nodes run.
+
+        ``owner`` is then the one that the other nodes name.
+        """
+        since = time.monotonic()
+        while time.monotonic() < since + seconds:
+            if not await self._is_settled():
+                since = time.monotonic()
+            await asyncio.sleep(0.1)
+
+    async def _is_settled(self) -> bool:
+        with suppress(redis.RedisError, OSError):  # one of them is still being changed
+            if await _owner(self.others[0]) == self.replica.port:
+                self.owner, self.replica = self.replica, self.owner
+            nodes = (self.owner, self.replica, *self.others)
+            states = {(await node.client.cluster("INFO"))["cluster_state"] for node in nodes}
+            owners = {await _owner(node) for node in nodes}
+            info = await self.owner.client.info("replication")
+            online = info.get("slave0", {}).get("state") == "online"
+            return online and (states, owners) == ({"ok"}, {self.owner.port})
+        return False
+
+    async def move(self, source: RedisServer, to: RedisServer) -> None:
         """Give the slot of the service's keys, and the keys, to another primary."""
-        source, target = [(await server.client.cluster("MYID")).decode() for server in (self.owner, to)]
-        await to.client.cluster("SETSLOT", SLOT, "IMPORTING", source)
-        await self.owner.client.cluster("SETSLOT", SLOT, "MIGRATING", target)
-        while keys := await self.owner.client.cluster("GETKEYSINSLOT", SLOT, 100):
+        giver, taker = [(await server.client.cluster("MYID")).decode() for server in (source, to)]
+        await to.client.cluster("SETSLOT", SLOT, "IMPORTING", giver)
+        await source.client.cluster("SETSLOT", SLOT, "MIGRATING", taker)
+        while keys := await source.client.cluster("GETKEYSINSLOT", SLOT, 100):
             where = ("127.0.0.1", to.port, "", 0, 10_000, "AUTH", PASSWORD)
-            await self.owner.client.execute_command("MIGRATE", *where, "KEYS", *keys)
-        for server in (to, self.owner, *self.others):
-            await server.client.cluster("SETSLOT", SLOT, "NODE", target)
+            await source.client.execute_command("MIGRATE", *where, "KEYS", *keys)
+        for server in (to, source, *(other for other in self.others if other not in (to, source))):
+            await server.client.cluster("SETSLOT", SLOT, "NODE", taker)
 
 
 @asynccontextmanager

@@ -198,7 +198,8 @@ class Spill:
         try:
             stored, *synced = await self._link.run(lambda client: self._send(client, keys, arguments, waits))
         except RedisRefused as error:
-            raise SpillRefused(f"Redis refused the group: {error}") from error
+            refused = f"Redis refused the group: {error}"
+            raise (SpillRefused(refused) if self.fault else self._closed(refused)) from error
         except RedisDown as error:
             raise SpillInDoubt(f"it is not known whether Redis took the group: {error}") from error
         if not stored:
@@ -295,12 +296,10 @@ class Spill:
     async def _check(self) -> _Waits:
         """Check the server. Returns what to wait for after an entry. Raises SpillRefused if it may lose entries."""
         try:
-            info, fsync, policy = await self._link.run(_configuration)
+            info, fsync, policy, _ = await self._ask()
         except (RedisDown, RedisRefused) as error:
             raise self._closed(f"Redis does not say whether it is durable: {error}") from error
         fault = durability_fault(info, fsync["appendfsync"], policy["maxmemory-policy"])
-        if info.get("role", "master") != "master":
-            await self._link.leave()
         have = good_replicas(info)
         self._in_cluster = bool(info.get("cluster_enabled"))
         self._had_replicas |= have > 0 or self._in_cluster
@@ -314,6 +313,29 @@ class Spill:
         self._no_memory = memory_fault(info)
         major, minor, *_ = (int(number) for number in str(info["redis_version"]).split("."))
         return _Waits((major, minor) >= _WAITAOF_FROM, needed)
+
+    async def _ask(self) -> list[Any]:
+        """What the server says of itself. Raises as RedisLink.run does.
+
+        An idle connection may be older than a fail-over, or than a move of the keys. It is left, and a new one asked.
+        """
+        try:
+            answers = await self._link.run(self._configuration)
+            if answers[0].get("role", "master") == "master":
+                return answers
+        except RedisRefused:
+            pass
+        await self._link.leave()
+        return await self._link.run(self._configuration)
+
+    async def _configuration(self, client: Any) -> list[Any]:
+        pipeline = client.pipeline(transaction=False)
+        pipeline.info()
+        pipeline.config_get("appendfsync")
+        pipeline.config_get("maxmemory-policy")
+        pipeline.exists(self._keys[0])  # a node that has lost its cluster refuses this, and answers all the rest
+        replies: list[Any] = await pipeline.execute()
+        return replies
 
     def _id_keys(self, ids: Iterable[bytes]) -> list[str]:
         return [self._ids + given.hex() for given in ids]
@@ -355,12 +377,3 @@ async def _read(client: Any, key: str, start: bytes | str, count: int) -> list[S
         size = fields.get(b"size", b"")
         entries.append(SpillEntry(entry_id, int(size) if size.isdigit() else 0, fields.get(b"group", b"")))
     return entries
-
-
-async def _configuration(client: Any) -> list[Any]:
-    pipeline = client.pipeline(transaction=False)
-    pipeline.info()
-    pipeline.config_get("appendfsync")
-    pipeline.config_get("maxmemory-policy")
-    replies: list[Any] = await pipeline.execute()
-    return replies

@@ -146,11 +146,36 @@ async def test_keys_that_move_to_another_node_are_followed(cluster: RedisCluster
     async with spilling(cluster.replica, replicas=0) as spill:
         async with Writers(spill) as writers:
             await writers.until_taken(50)
-            await cluster.move(cluster.others[0])
+            await cluster.move(cluster.owner, cluster.others[0])
             await writers.until_taken(50)
         found = await held(spill)
         assert writers.taken - found == set()
         assert writers.refused & found == set()
+
+
+async def test_connections_from_before_a_move_are_left(cluster: RedisCluster) -> None:
+    async with spilling(cluster.owner, replicas=0, seconds=20) as spill:
+        await asyncio.gather(*(spill.put(group()) for _ in range(4)))
+        await cluster.move(cluster.owner, cluster.others[0])
+        await spill.put(group())
+        assert spill.counts.put == 5
+
+
+async def test_while_a_cluster_is_down_the_spill_says_that_it_is_closed(cluster: RedisCluster) -> None:
+    """Its nodes then answer all that is asked of them, but no question about a key."""
+    async with spilling(cluster.owner, seconds=20) as spill:
+        await spill.put(group())
+        await cluster.others[0].kill()
+        while (await cluster.owner.client.cluster("INFO"))["cluster_state"] == "ok":
+            pass
+        for _ in range(3):
+            with pytest.raises(SpillRefused):
+                await spill.put(group())
+            assert spill.fault is not None
+        await cluster.others[0].start()
+        await cluster.until_settled()
+        await spill.put(group())
+        assert spill.fault is None
 
 
 async def test_a_service_goes_on_when_its_node_of_the_cluster_is_gone(cluster: RedisCluster, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from tests.soak.spread import MERGED, PACKED, PERCENTS, Ask, Percentiles
 from tests.soak.tagged import KEYS, canonical
 
 _DAY: Final = 86_400
+_ATTEMPTS: Final = 10
 _OPERATIONS: Final = ("count", "sum", "min", "max")
 _NAMES: Final = (
     "SELECT id, name FROM metrics UNION ALL SELECT series.id, CONCAT(name, '|', CAST(tags AS CHAR)) FROM series"
@@ -93,8 +94,12 @@ async def percentiles_by_rest(
 
 
 async def _ask(http: aiohttp.ClientSession, url: str, key: str, query: dict[str, str]) -> list[dict[str, Any]]:
-    async with http.get(f"{url}/api/metrics/aggregate", params=query, headers={"X-API-Key": key}) as answer:
-        text = await answer.text()
+    """Asks again after a 503 or ``"complete": false``: on a busy machine the database or Redis may be late."""
+    for _ in range(_ATTEMPTS):
+        async with http.get(f"{url}/api/metrics/aggregate", params=query, headers={"X-API-Key": key}) as answer:
+            text = await answer.text()
+        if answer.status != 503 and '"complete"' not in text:
+            break
     assert answer.status == 200, text
     assert '"complete"' not in text, text
     data: list[dict[str, Any]] = json.loads(text, parse_float=Decimal)["data"]

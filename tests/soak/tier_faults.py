@@ -11,9 +11,11 @@ from central.store.mysql.retention import MySQLRetention
 from central.store.mysql.store import MySQLStore
 from tests.central.mysql_help import server_of
 from tests.galera import Cluster
+from tests.redis_cluster import RedisCluster
 from tests.redis_server import RedisServer
 from tests.redis_tier import Tier
 from tests.replication import Pair
+from tests.servers import MariaDB
 from tests.soak.fault_servers import Fault, Step
 from tests.soak.faults import Table, central_faults, on_thread, one_of, together
 from tests.soak.tiers import Several
@@ -180,3 +182,54 @@ def redis_faults(tier: Tier) -> Table:
         "redis replica killed": fault("redis replica killed", lambda: tier.replica.kill, settled),
         "redis roles changed": fault("redis roles changed", lambda: tier.fail_over, settled),
     }
+
+
+def redis_cluster_faults(cluster: RedisCluster, mariadb: MariaDB, dice: random.Random) -> Table:
+    """A node of a Redis Cluster goes or stands still, or the keys move to another one and back.
+
+    Each comes while the database is away and the spill holds entries. In the end the spill takes entries again before
+    the database is back.
+    """
+    stopped: list[RedisServer] = []
+
+    async def stop(server: RedisServer) -> None:
+        await asyncio.to_thread(server.pause)
+        stopped.append(server)
+
+    async def kill() -> None:
+        await cluster.owner.kill()
+
+    async def move_back() -> None:
+        await cluster.move(cluster.others[0], cluster.owner)
+
+    async def heal() -> None:
+        while stopped:
+            stopped.pop().go_on()
+        if not cluster.owner.runs:
+            await cluster.owner.start()
+
+    steps: dict[str, tuple[Step, Step]] = {
+        "owner killed": (kill, heal),
+        "owner stopped": (lambda: stop(cluster.owner), heal),
+        "other node stopped": (lambda: stop(dice.choice(cluster.others)), heal),
+        "keys moved": (lambda: cluster.move(cluster.owner, cluster.others[0]), move_back),
+    }
+
+    def made(name: str) -> Callable[[], Fault]:
+        hurt, end = steps[name]
+
+        async def begin() -> None:
+            await asyncio.to_thread(mariadb.kill)
+            await cluster.until_spilled()
+            await hurt()
+
+        async def over() -> None:
+            await end()
+            async with asyncio.timeout(120):
+                await cluster.until_settled()
+                await cluster.until_spilled()
+            await asyncio.to_thread(mariadb.start)
+
+        return lambda: Fault(f"database killed, {name}", ("database", "redis"), begin, over)
+
+    return {name: made(name) for name in steps}

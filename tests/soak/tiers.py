@@ -5,8 +5,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.central import mysql_help, redis_help
 from tests.galera import Cluster
 from tests.proxies import HAProxy, Nginx
+from tests.redis_cluster import RedisCluster, redis_cluster
 from tests.redis_tier import Tier, redis_tier
 from tests.replication import Pair
 from tests.servers import MariaDB
@@ -50,6 +52,16 @@ async def on_replica(folder: Path, pair: Pair, database: str) -> AsyncIterator[S
         made.rig.until_applied = pair.until_applied
         made.writer = lambda: pair.primary
         yield made
+
+
+@asynccontextmanager
+async def on_redis_cluster(folder: Path, mariadb: MariaDB, database: str) -> AsyncIterator[tuple[Rig, RedisCluster]]:
+    """Two processes over one database and a Redis Cluster. They ask a node of it that does not have their keys."""
+    async with redis_cluster(folder / "redis") as cluster:
+        environ = {**mysql_help.environ_of(mariadb, database), **redis_help.environ_of(cluster.others[0].port)}
+        async with running(folder, [environ] * 2, 1) as rig:
+            rig.servers, rig.database, rig.redis = [mariadb], database, [cluster.owner, cluster.replica]
+            yield rig, cluster
 
 
 @asynccontextmanager
