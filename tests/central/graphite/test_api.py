@@ -19,10 +19,12 @@ ITEMS: list[dict[str, Any]] = [
 ]
 
 
-@pytest.fixture(autouse=True)
-async def items(central: Central) -> None:
+@pytest.fixture
+async def central(central: Central) -> Central:
+    """A service on each kind of store, with the points of ITEMS."""
     reply = await central.batch(*ITEMS)
     assert (reply.status, reply.json["rejected"]) == (201, 0)
+    return central
 
 
 async def got(central: Central, path: str, *parameters: tuple[str, str]) -> Any:
@@ -40,25 +42,25 @@ def shown(nodes: list[dict[str, Any]]) -> list[str]:
     return [node["id"] + "/" * node["expandable"] for node in nodes]
 
 
-@pytest.mark.parametrize(
-    ("query", "found"),
-    [
-        ("*", ["api/", "shop/"]),
-        ("shop", ["shop/"]),
-        ("shop.*", ["shop.checkout_ms/", "shop.orders/"]),
-        ("shop.orders", ["shop.orders/"]),
-        ("shop.checkout_ms.*", [f"shop.checkout_ms.{leaf}" for leaf in VALUE_LEAVES]),
-        ("shop.orders.{eu,sum,p95}", ["shop.orders.eu/", "shop.orders.sum"]),
-        ("shop.orders.[e]*", ["shop.orders.eu/"]),
-        ("*.re*.max", ["api.requests.max"]),
-        ("nothing.*", []),
-        ("no name", []),
-    ],
-)
-async def test_find_shows_the_nodes_that_a_query_means(central: Central, query: str, found: list[str]) -> None:
-    assert shown(await got(central, "/metrics/find", ("query", query))) == found
-    posted = await central.ask("POST", "/graphite/metrics/find", data={"query": query})
-    assert shown(posted.json) == found
+FOUND: list[tuple[str, list[str]]] = [
+    ("*", ["api/", "shop/"]),
+    ("shop", ["shop/"]),
+    ("shop.*", ["shop.checkout_ms/", "shop.orders/"]),
+    ("shop.orders", ["shop.orders/"]),
+    ("shop.checkout_ms.*", [f"shop.checkout_ms.{leaf}" for leaf in VALUE_LEAVES]),
+    ("shop.orders.{eu,sum,p95}", ["shop.orders.eu/", "shop.orders.sum"]),
+    ("shop.orders.[e]*", ["shop.orders.eu/"]),
+    ("*.re*.max", ["api.requests.max"]),
+    ("nothing.*", []),
+    ("no name", []),
+]
+
+
+async def test_find_shows_the_nodes_that_a_query_means(central: Central) -> None:
+    for query, found in FOUND:
+        assert shown(await got(central, "/metrics/find", ("query", query))) == found, query
+        posted = await central.ask("POST", "/graphite/metrics/find", data={"query": query})
+        assert shown(posted.json) == found, query
 
 
 async def test_find_answers_in_the_formats_of_graphite(central: Central) -> None:
@@ -95,98 +97,92 @@ async def test_the_index_lists_all_leaves(central: Central) -> None:
     assert len(found) == 3 * len(OPERATIONS_OF["counter"]) + len(VALUE_LEAVES)
 
 
-@pytest.mark.parametrize(
-    ("path", "parameters", "answer"),
-    [
-        ("/tags", {}, [{"tag": tag} for tag in ("env", "host", "name", "zone")]),
-        ("/tags", {"filter": "n|h"}, [{"tag": "host"}, {"tag": "name"}]),
-        (
-            "/tags/env",
-            {},
-            {"tag": "env", "values": [{"value": "prod"}, {"value": "test"}]},
-        ),
-        ("/tags/env", {"filter": "t"}, {"tag": "env", "values": [{"value": "test"}]}),
-        (
-            "/tags/name",
-            {"limit": "2"},
-            {"tag": "name", "values": [{"value": "api.requests"}, {"value": "api.requests.avg"}]},
-        ),
-        ("/tags/nothing", {}, {"tag": "nothing", "values": []}),
-        ("/tags/autoComplete/tags", {}, ["env", "host", "name", "zone"]),
-        ("/tags/autoComplete/tags", {"tagPrefix": "n"}, ["name"]),
-        ("/tags/autoComplete/tags", {"tagPrefix": "é"}, []),
-        ("/tags/autoComplete/tags", {"limit": "1"}, ["env"]),
-        ("/tags/autoComplete/tags", {"expr": "env=test"}, ["host", "name"]),
-        ("/tags/autoComplete/tags", {"expr": "name=shop.checkout_ms", "tagPrefix": "e"}, ["env"]),
-        ("/tags/autoComplete/values", {"tag": "env"}, ["prod", "test"]),
-        ("/tags/autoComplete/values", {"tag": "env", "valuePrefix": "p"}, ["prod"]),
-        ("/tags/autoComplete/values", {"tag": "env", "valuePrefix": "a|b"}, []),
-        ("/tags/autoComplete/values", {"tag": "host", "expr": "env=prod"}, ["web-1"]),
-        ("/tags/autoComplete/values", {"tag": "name", "expr": "env=prod"}, ["shop.checkout_ms", "shop.orders"]),
-        (
-            "/tags/autoComplete/values",
-            {"tag": "name", "valuePrefix": "shop.orders.m"},
-            ["shop.orders.max", "shop.orders.min"],
-        ),
-        ("/tags/autoComplete/values", {"tag": "name", "valuePrefix": "é"}, []),
-        (
-            "/tags/findSeries",
-            {"expr": "env=prod"},
-            ["shop.checkout_ms;env=prod;zone=", "shop.orders;env=prod;host=web-1"],
-        ),
-        ("/tags/findSeries", {"expr": "name=~shop.*p95", "limit": "1"}, ["shop.checkout_ms.p95"]),
-        ("/version", {}, graphite.VERSION),
-    ],
-    ids=str,
-)
-async def test_tags_are_listed_and_completed(
-    central: Central, path: str, parameters: dict[str, str], answer: Any
-) -> None:
-    assert await got(central, path, *parameters.items()) == answer
+LISTED: list[tuple[str, dict[str, str], Any]] = [
+    ("/tags", {}, [{"tag": tag} for tag in ("env", "host", "name", "zone")]),
+    ("/tags", {"filter": "n|h"}, [{"tag": "host"}, {"tag": "name"}]),
+    (
+        "/tags/env",
+        {},
+        {"tag": "env", "values": [{"value": "prod"}, {"value": "test"}]},
+    ),
+    ("/tags/env", {"filter": "t"}, {"tag": "env", "values": [{"value": "test"}]}),
+    (
+        "/tags/name",
+        {"limit": "2"},
+        {"tag": "name", "values": [{"value": "api.requests"}, {"value": "api.requests.avg"}]},
+    ),
+    ("/tags/nothing", {}, {"tag": "nothing", "values": []}),
+    ("/tags/autoComplete/tags", {}, ["env", "host", "name", "zone"]),
+    ("/tags/autoComplete/tags", {"tagPrefix": "n"}, ["name"]),
+    ("/tags/autoComplete/tags", {"tagPrefix": "é"}, []),
+    ("/tags/autoComplete/tags", {"limit": "1"}, ["env"]),
+    ("/tags/autoComplete/tags", {"expr": "env=test"}, ["host", "name"]),
+    ("/tags/autoComplete/tags", {"expr": "name=shop.checkout_ms", "tagPrefix": "e"}, ["env"]),
+    ("/tags/autoComplete/values", {"tag": "env"}, ["prod", "test"]),
+    ("/tags/autoComplete/values", {"tag": "env", "valuePrefix": "p"}, ["prod"]),
+    ("/tags/autoComplete/values", {"tag": "env", "valuePrefix": "a|b"}, []),
+    ("/tags/autoComplete/values", {"tag": "host", "expr": "env=prod"}, ["web-1"]),
+    ("/tags/autoComplete/values", {"tag": "name", "expr": "env=prod"}, ["shop.checkout_ms", "shop.orders"]),
+    (
+        "/tags/autoComplete/values",
+        {"tag": "name", "valuePrefix": "shop.orders.m"},
+        ["shop.orders.max", "shop.orders.min"],
+    ),
+    ("/tags/autoComplete/values", {"tag": "name", "valuePrefix": "é"}, []),
+    (
+        "/tags/findSeries",
+        {"expr": "env=prod"},
+        ["shop.checkout_ms;env=prod;zone=", "shop.orders;env=prod;host=web-1"],
+    ),
+    ("/tags/findSeries", {"expr": "name=~shop.*p95", "limit": "1"}, ["shop.checkout_ms.p95"]),
+    ("/version", {}, graphite.VERSION),
+]
 
 
-@pytest.mark.parametrize(
-    ("path", "parameters", "field", "message"),
-    [
-        ("/metrics/find", {}, "query", "query is required"),
-        ("/metrics/find", {"query": ""}, "query", "query is required"),
-        ("/metrics/find", {"query": "a.{b"}, "query", "query has a '{' at character 3 that is never closed"),
-        (
-            "/metrics/find",
-            {"query": "a.*", "format": "xml"},
-            "format",
-            "format must be one of treejson, completer, nodelist",
-        ),
-        (
-            "/metrics/find",
-            {"query": "a.*", "leavesOnly": "yes"},
-            "leavesOnly",
-            "leavesOnly must be one of 0, 1, false, true",
-        ),
-        ("/metrics/find", {"query": "*", "jsonp": "f"}, "jsonp", "jsonp is not supported; read the answer as JSON"),
-        ("/metrics/expand", {}, "query", "query is required"),
-        ("/tags", {"filter": "("}, "filter", "filter has the regular expression '(', which is none: missing ): ("),
-        ("/tags/env=", {}, "tag", "tag: 'env=' is no key of a tag; a key must be"),
-        ("/tags/autoComplete/values", {}, "tag", "tag is required"),
-        ("/tags/autoComplete/values", {"tag": "1"}, "tag", "tag: '1' is no key of a tag; a key must be"),
-        (
-            "/tags/autoComplete/values",
-            {"tag": "env", "limit": "0"},
-            "limit",
-            "limit must be a whole number from 1 to 10,000",
-        ),
-        ("/tags/autoComplete/tags", {"expr": "env"}, "expr", "expr has 'env'; an expression is like env=prod"),
-        ("/tags/autoComplete/tags", {"expr": "name!=x"}, "expr", "expr must have an expression that needs a tag"),
-        ("/tags/findSeries", {}, "expr", "expr is required"),
-    ],
-    ids=str,
-)
-async def test_a_wrong_request_says_what_is_wrong(
-    central: Central, path: str, parameters: dict[str, str], field: str, message: str
-) -> None:
-    reply = await central.ask("GET", f"/graphite{path}", params=parameters)
-    assert reply.error == (400, "VALIDATION_ERROR", field)
-    assert reply.message.startswith(message)
+async def test_tags_are_listed_and_completed(central: Central) -> None:
+    for path, parameters, answer in LISTED:
+        assert await got(central, path, *parameters.items()) == answer, (path, parameters)
+
+
+WRONG: list[tuple[str, dict[str, str], str, str]] = [
+    ("/metrics/find", {}, "query", "query is required"),
+    ("/metrics/find", {"query": ""}, "query", "query is required"),
+    ("/metrics/find", {"query": "a.{b"}, "query", "query has a '{' at character 3 that is never closed"),
+    (
+        "/metrics/find",
+        {"query": "a.*", "format": "xml"},
+        "format",
+        "format must be one of treejson, completer, nodelist",
+    ),
+    (
+        "/metrics/find",
+        {"query": "a.*", "leavesOnly": "yes"},
+        "leavesOnly",
+        "leavesOnly must be one of 0, 1, false, true",
+    ),
+    ("/metrics/find", {"query": "*", "jsonp": "f"}, "jsonp", "jsonp is not supported; read the answer as JSON"),
+    ("/metrics/expand", {}, "query", "query is required"),
+    ("/tags", {"filter": "("}, "filter", "filter has the regular expression '(', which is none: missing ): ("),
+    ("/tags/env=", {}, "tag", "tag: 'env=' is no key of a tag; a key must be"),
+    ("/tags/autoComplete/values", {}, "tag", "tag is required"),
+    ("/tags/autoComplete/values", {"tag": "1"}, "tag", "tag: '1' is no key of a tag; a key must be"),
+    (
+        "/tags/autoComplete/values",
+        {"tag": "env", "limit": "0"},
+        "limit",
+        "limit must be a whole number from 1 to 10,000",
+    ),
+    ("/tags/autoComplete/tags", {"expr": "env"}, "expr", "expr has 'env'; an expression is like env=prod"),
+    ("/tags/autoComplete/tags", {"expr": "name!=x"}, "expr", "expr must have an expression that needs a tag"),
+    ("/tags/findSeries", {}, "expr", "expr is required"),
+]
+
+
+async def test_a_wrong_request_says_what_is_wrong(central: Central) -> None:
+    for path, parameters, field, message in WRONG:
+        reply = await central.ask("GET", f"/graphite{path}", params=parameters)
+        assert reply.error == (400, "VALIDATION_ERROR", field), (path, parameters)
+        assert reply.message.startswith(message), (path, parameters)
 
 
 @pytest.mark.parametrize("body", [b"query=\xff", b"&".join([b"query=a"] * 1_001)])

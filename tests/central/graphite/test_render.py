@@ -36,10 +36,12 @@ ITEMS = [
 ]
 
 
-@pytest.fixture(autouse=True)
-async def items(central: Central) -> None:
+@pytest.fixture
+async def central(central: Central) -> Central:
+    """A service on each kind of store, with the points of ITEMS."""
     reply = await central.batch(*ITEMS)
     assert (reply.status, reply.json["rejected"]) == (201, 0), reply.text
+    return central
 
 
 async def drawn(central: Central, target: str, **given: str) -> dict[str, list[Any]]:
@@ -56,51 +58,51 @@ async def drawn(central: Central, target: str, **given: str) -> dict[str, list[A
     }
 
 
-@pytest.mark.parametrize(
-    ("target", "lines"),
-    [
-        ("shop.orders.sum", {"shop.orders.sum": [3, None, 60]}),
-        ("shop.orders", {"shop.orders": [3, None, 60]}),
-        ("shop.orders.rate", {"shop.orders.rate": [0.05, None, 1]}),
-        ("shop.checkout_ms.{avg,p50,p99.9}", {}),
-        ("shop.checkout_ms.{avg,count,p95}", {"shop.checkout_ms.avg": [50.5, None, 500]}),
-        ("shop.checkout_ms.p99.9", {"shop.checkout_ms.p99.9": [100, None, 500]}),
-        ("shop.orders.sum;env=prod", {"shop.orders.sum;env=prod": [2, None, 60]}),
-        ("sumSeries(shop.orders.sum, shop.orders.eu)", {"sumSeries(shop.orders.sum,shop.orders.eu)": [3, 7, 60]}),
-        ("alias(seriesByTag('name=shop.orders.sum', 'env=test'), 'test')", {"test": [1, None, None]}),
-        ("aliasByTags(seriesByTag('name=shop.orders.sum', 'env=~.'), 'env')", {"prod": [2, None, 60]}),
-        (
-            "groupByTags(seriesByTag('name=shop.orders.sum'), 'sum', 'env')",
-            {"shop.orders.sum;env=prod": [2, None, 60], "shop.orders.sum;env=": None},
-        ),
-        (
-            "groupByTags(seriesByTag('name=shop.orders.eu.sum'), 'sum', 'env')",
-            {"shop.orders.eu.sum;env=": [None, 7, None]},
-        ),
-        ("shop.orders.sum|scale(10)|alias('x')", {"x": [30, None, 600]}),
-        ("alias(transformNull(shop.orders.sum), 'x')", {"x": [3, 0, 60]}),
-        ("alias(timeShift(shop.orders.sum, '-1min'), 'x')", {"x": [None, 3, None]}),
-        ("alias(timeShift(shop.orders.sum, '+2min'), 'x')", {"x": [60, None, None]}),
-        ("alias(movingSum(transformNull(shop.orders.sum), 2), 'x')", {"x": [0, 3, 3]}),
-        ("alias(summarize(shop.checkout_ms.avg, '1d', 'avg'), 'x')", {"x": [pytest.approx(5550 / 101, abs=1e-4)]}),
-        ("alias(summarize(scale(shop.orders.sum, 1), '1h'), 'x')", {"x": [63]}),
-        ("constantLine(4)", {"4": [4, 4, 4]}),
-        ("applyByNode(shop.orders.*.sum, 2, 'scale(%.sum, 2)', '% twice')", {"shop.orders.eu twice": [None, 14, None]}),
-        ("aliasQuery(shop.orders.eu.sum, '.eu', '', '%d orders')", {"60 orders": [None, 7, None]}),
-        ("useSeriesAbove(shop.{orders,checkout_ms}.max, 100, 'max', 'min')", {"shop.checkout_ms.min": [1, None, 500]}),
-        (
-            "asPercent(shop.orders.{sum,max}, None, 1)",
-            {"asPercent(shop.orders.max,sumSeries(shop.orders.{sum,max}))": [pytest.approx(40), None, 50]},
-        ),
-        ("nothing.here", {}),
-        ("sumSeries(nothing.*)", {}),
-    ],
-)
-async def test_a_target_is_drawn(central: Central, target: str, lines: dict[str, list[Any]]) -> None:
-    found = await drawn(central, target)
-    assert {name: found.get(name) for name in lines} == lines  # None is a line that is not there
-    posted = await central.ask("POST", "/graphite/render", data={"target": target, **WINDOW})
-    assert {line["target"] for line in posted.json} == set(found)
+DRAWN: list[tuple[str, dict[str, Any]]] = [
+    ("shop.orders.sum", {"shop.orders.sum": [3, None, 60]}),
+    ("shop.orders", {"shop.orders": [3, None, 60]}),
+    ("shop.orders.rate", {"shop.orders.rate": [0.05, None, 1]}),
+    ("shop.checkout_ms.{avg,p50,p99.9}", {}),
+    ("shop.checkout_ms.{avg,count,p95}", {"shop.checkout_ms.avg": [50.5, None, 500]}),
+    ("shop.checkout_ms.p99.9", {"shop.checkout_ms.p99.9": [100, None, 500]}),
+    ("shop.orders.sum;env=prod", {"shop.orders.sum;env=prod": [2, None, 60]}),
+    ("sumSeries(shop.orders.sum, shop.orders.eu)", {"sumSeries(shop.orders.sum,shop.orders.eu)": [3, 7, 60]}),
+    ("alias(seriesByTag('name=shop.orders.sum', 'env=test'), 'test')", {"test": [1, None, None]}),
+    ("aliasByTags(seriesByTag('name=shop.orders.sum', 'env=~.'), 'env')", {"prod": [2, None, 60]}),
+    (
+        "groupByTags(seriesByTag('name=shop.orders.sum'), 'sum', 'env')",
+        {"shop.orders.sum;env=prod": [2, None, 60], "shop.orders.sum;env=": None},
+    ),
+    (
+        "groupByTags(seriesByTag('name=shop.orders.eu.sum'), 'sum', 'env')",
+        {"shop.orders.eu.sum;env=": [None, 7, None]},
+    ),
+    ("shop.orders.sum|scale(10)|alias('x')", {"x": [30, None, 600]}),
+    ("alias(transformNull(shop.orders.sum), 'x')", {"x": [3, 0, 60]}),
+    ("alias(timeShift(shop.orders.sum, '-1min'), 'x')", {"x": [None, 3, None]}),
+    ("alias(timeShift(shop.orders.sum, '+2min'), 'x')", {"x": [60, None, None]}),
+    ("alias(movingSum(transformNull(shop.orders.sum), 2), 'x')", {"x": [0, 3, 3]}),
+    ("alias(summarize(shop.checkout_ms.avg, '1d', 'avg'), 'x')", {"x": [pytest.approx(5550 / 101, abs=1e-4)]}),
+    ("alias(summarize(scale(shop.orders.sum, 1), '1h'), 'x')", {"x": [63]}),
+    ("constantLine(4)", {"4": [4, 4, 4]}),
+    ("applyByNode(shop.orders.*.sum, 2, 'scale(%.sum, 2)', '% twice')", {"shop.orders.eu twice": [None, 14, None]}),
+    ("aliasQuery(shop.orders.eu.sum, '.eu', '', '%d orders')", {"60 orders": [None, 7, None]}),
+    ("useSeriesAbove(shop.{orders,checkout_ms}.max, 100, 'max', 'min')", {"shop.checkout_ms.min": [1, None, 500]}),
+    (
+        "asPercent(shop.orders.{sum,max}, None, 1)",
+        {"asPercent(shop.orders.max,sumSeries(shop.orders.{sum,max}))": [pytest.approx(40), None, 50]},
+    ),
+    ("nothing.here", {}),
+    ("sumSeries(nothing.*)", {}),
+]
+
+
+async def test_a_target_is_drawn(central: Central) -> None:
+    for target, lines in DRAWN:
+        found = await drawn(central, target)
+        assert {name: found.get(name) for name in lines} == lines, target  # None is a line that is not there
+        posted = await central.ask("POST", "/graphite/render", data={"target": target, **WINDOW})
+        assert {line["target"] for line in posted.json} == set(found), target
 
 
 async def test_fewer_points_are_larger_windows_of_the_store(central: Central) -> None:
@@ -134,81 +136,78 @@ async def test_a_time_in_a_target_counts_from_now(central: Central) -> None:
     assert await drawn(central, "alias(timeSlice(shop.orders.eu, '-1min'), 'a')") == {"a": [None] * 3}
 
 
-@pytest.mark.parametrize(
-    ("given", "field", "message"),
-    [
-        ({}, "target", "target must be given 1 to 100 times; it was given 0 times"),
-        ({"target": "sumSeries(a.b"}, "target", "target 'sumSeries(a.b': sumSeries(...) should go on with ',' or ')'"),
-        ({"target": "scal(a.b, 1)"}, "target", "target 'scal(a.b, 1)': the function scal does not exist; did you mean"),
-        ({"target": "scale(a.b)"}, "target", "target 'scale(a.b)': scale: factor is missing"),
-        ({"target": "scale(a.b, 'x')"}, "target", "target \"scale(a.b, 'x')\": scale: factor must be a number"),
-        ({"target": "scale(a.b, 1, 2)"}, "target", "target 'scale(a.b, 1, 2)': scale takes 2 arguments"),
-        ({"target": "a.b", "from": "soon"}, "from", "from: 'soon' is not a time"),
-        ({"target": "a.b", "from": "now", "until": "-1h"}, "from", "from must be before until"),
-        ({"target": "a.b", "tz": "Moon"}, "tz", "tz 'Moon' is not known; give an IANA time zone"),
-        ({"target": "a.b", "format": "png"}, "format", "format must be one of json, csv, raw"),
-        ({"target": "a.b", "maxDataPoints": "0"}, "maxDataPoints", "maxDataPoints must be a whole number"),
-        ({"target": "a.b", "jsonp": "f"}, "jsonp", "jsonp is not supported"),
-        ({"target": "a.b", "noNullPoints": "x"}, "noNullPoints", "noNullPoints must be true or false"),
-        ({"target": "a.[b"}, "target", "target has a '['"),
-        ({"target": "timeSlice(a, 'x')"}, "target", "target \"timeSlice(a, 'x')\": startSliceAt: 'x' is not a time"),
-        ({"target": "timeStack(a, '1d', 3, 3)"}, "target", "target \"timeStack(a, '1d', 3, 3)\": timeStack: timeShift"),
-        ({"target": "grep(shop.orders.sum, '(')"}, "target", "target \"grep(shop.orders.sum, '(')\": pattern has"),
-        (
-            {"target": "applyByNode(shop.*.sum, 1, 'scal(%)')"},
-            "target",
-            "target applyByNode asks for 'scal(shop.checkout_ms)'",
-        ),
-        (
-            {"target": "aliasQuery(shop.orders.sum, 'sum', 'x', '%d')"},
-            "target",
-            "target \"aliasQuery(shop.orders.sum, 's",
-        ),
-        ({"target": "aliasQuery(shop.orders.sum, 'x', 'x', '%d %d')"}, "target", 'target "aliasQuery(shop.orders.sum'),
-        ({"target": "reduceSeries(shop.orders.sum, 'timeShift', 2, 'sum')"}, "target", 'target "reduceSeries(shop.ord'),
-        ({"target": "seriesByTag('env')"}, "target", "target has 'env'; an expression is like env=prod"),
-        ({"target": "seriesByTag(a)"}, "target", "target 'seriesByTag(a)': seriesByTag takes expressions in quotes"),
-    ],
-    ids=str,
-)
-async def test_a_wrong_request_says_what_is_wrong(
-    central: Central, given: dict[str, str], field: str, message: str
-) -> None:
-    reply = await central.ask("GET", "/graphite/render", params=given)
-    assert reply.error == (400, "VALIDATION_ERROR", field)
-    assert reply.message.startswith(message)
+WRONG: list[tuple[dict[str, str], str, str]] = [
+    ({}, "target", "target must be given 1 to 100 times; it was given 0 times"),
+    ({"target": "sumSeries(a.b"}, "target", "target 'sumSeries(a.b': sumSeries(...) should go on with ',' or ')'"),
+    ({"target": "scal(a.b, 1)"}, "target", "target 'scal(a.b, 1)': the function scal does not exist; did you mean"),
+    ({"target": "scale(a.b)"}, "target", "target 'scale(a.b)': scale: factor is missing"),
+    ({"target": "scale(a.b, 'x')"}, "target", "target \"scale(a.b, 'x')\": scale: factor must be a number"),
+    ({"target": "scale(a.b, 1, 2)"}, "target", "target 'scale(a.b, 1, 2)': scale takes 2 arguments"),
+    ({"target": "a.b", "from": "soon"}, "from", "from: 'soon' is not a time"),
+    ({"target": "a.b", "from": "now", "until": "-1h"}, "from", "from must be before until"),
+    ({"target": "a.b", "tz": "Moon"}, "tz", "tz 'Moon' is not known; give an IANA time zone"),
+    ({"target": "a.b", "format": "png"}, "format", "format must be one of json, csv, raw"),
+    ({"target": "a.b", "maxDataPoints": "0"}, "maxDataPoints", "maxDataPoints must be a whole number"),
+    ({"target": "a.b", "jsonp": "f"}, "jsonp", "jsonp is not supported"),
+    ({"target": "a.b", "noNullPoints": "x"}, "noNullPoints", "noNullPoints must be true or false"),
+    ({"target": "a.[b"}, "target", "target has a '['"),
+    ({"target": "timeSlice(a, 'x')"}, "target", "target \"timeSlice(a, 'x')\": startSliceAt: 'x' is not a time"),
+    ({"target": "timeStack(a, '1d', 3, 3)"}, "target", "target \"timeStack(a, '1d', 3, 3)\": timeStack: timeShift"),
+    ({"target": "grep(shop.orders.sum, '(')"}, "target", "target \"grep(shop.orders.sum, '(')\": pattern has"),
+    (
+        {"target": "applyByNode(shop.*.sum, 1, 'scal(%)')"},
+        "target",
+        "target applyByNode asks for 'scal(shop.checkout_ms)'",
+    ),
+    (
+        {"target": "aliasQuery(shop.orders.sum, 'sum', 'x', '%d')"},
+        "target",
+        "target \"aliasQuery(shop.orders.sum, 's",
+    ),
+    ({"target": "aliasQuery(shop.orders.sum, 'x', 'x', '%d %d')"}, "target", 'target "aliasQuery(shop.orders.sum'),
+    ({"target": "reduceSeries(shop.orders.sum, 'timeShift', 2, 'sum')"}, "target", 'target "reduceSeries(shop.ord'),
+    ({"target": "seriesByTag('env')"}, "target", "target has 'env'; an expression is like env=prod"),
+    ({"target": "seriesByTag(a)"}, "target", "target 'seriesByTag(a)': seriesByTag takes expressions in quotes"),
+]
 
 
-@pytest.mark.parametrize(
-    ("target", "status"),
-    [
-        ("timeShift(shop.orders.sum, '9999999y')", 200),
-        ("timeShift(shop.orders.sum, '+9999999y')", 200),
-        ("movingAverage(shop.orders.sum, 100000000)", 400),
-        ("movingAverage(shop.orders.sum, '9999999y')", 400),
-        ("movingAverage(shop.orders.sum, 0)", 400),
-        ("summarize(shop.orders.sum, '9999999y')", 400),
-        ("smartSummarize(shop.orders.sum, '101y')", 400),
-        (f"sumSeries({','.join(f'summarize(shop.orders.max, {minutes!r})' for minutes in COPRIME)})", 200),
-        ("summarize(shop.orders.sum, '0s')", 400),
-        ("scale(" * 20 + "shop.*.*" + ", 1e300)" * 20, 200),
-        ("scale(" * 40 + "a" + ", 1)" * 40, 400),
-        ("delay(shop.orders.sum, -1000000000)", 200),
-        (r"aliasSub(shop.orders.sum, '(.*)', '\7')", 400),
-        ("groupByTags(seriesByTag('name=shop.orders.sum', 'env!='), 'sum', 'env')", 200),
-        ("asPercent(shop.orders.sum, 0)", 200),
-        ("shop.orders.sum;env", 400),
-        ("shop.orders.sum;name=x", 200),
-        ("{" * 30, 400),
-        ("\ud800", 200),
-    ],
-)
-async def test_an_extreme_target_is_answered_or_refused(central: Central, target: str, status: int) -> None:
-    for given in ({}, WINDOW, {"from": "19700101", "until": "20991231"}):
-        reply = await central.ask(
-            "POST", "/graphite/render", data={"target": target.encode("utf-8", "replace").decode(), **given}
-        )
-        assert reply.status == status, reply.text
+async def test_a_wrong_request_says_what_is_wrong(central: Central) -> None:
+    for given, field, message in WRONG:
+        reply = await central.ask("GET", "/graphite/render", params=given)
+        assert reply.error == (400, "VALIDATION_ERROR", field), given
+        assert reply.message.startswith(message), given
+
+
+EXTREME = [
+    ("timeShift(shop.orders.sum, '9999999y')", 200),
+    ("timeShift(shop.orders.sum, '+9999999y')", 200),
+    ("movingAverage(shop.orders.sum, 100000000)", 400),
+    ("movingAverage(shop.orders.sum, '9999999y')", 400),
+    ("movingAverage(shop.orders.sum, 0)", 400),
+    ("summarize(shop.orders.sum, '9999999y')", 400),
+    ("smartSummarize(shop.orders.sum, '101y')", 400),
+    (f"sumSeries({','.join(f'summarize(shop.orders.max, {minutes!r})' for minutes in COPRIME)})", 200),
+    ("summarize(shop.orders.sum, '0s')", 400),
+    ("scale(" * 20 + "shop.*.*" + ", 1e300)" * 20, 200),
+    ("scale(" * 40 + "a" + ", 1)" * 40, 400),
+    ("delay(shop.orders.sum, -1000000000)", 200),
+    (r"aliasSub(shop.orders.sum, '(.*)', '\7')", 400),
+    ("groupByTags(seriesByTag('name=shop.orders.sum', 'env!='), 'sum', 'env')", 200),
+    ("asPercent(shop.orders.sum, 0)", 200),
+    ("shop.orders.sum;env", 400),
+    ("shop.orders.sum;name=x", 200),
+    ("{" * 30, 400),
+    ("\ud800", 200),
+]
+
+
+async def test_an_extreme_target_is_answered_or_refused(central: Central) -> None:
+    for target, status in EXTREME:
+        for given in ({}, WINDOW, {"from": "19700101", "until": "20991231"}):
+            reply = await central.ask(
+                "POST", "/graphite/render", data={"target": target.encode("utf-8", "replace").decode(), **given}
+            )
+            assert reply.status == status, (target, reply.text)
 
 
 def test_an_answer_with_too_many_points_is_refused() -> None:
