@@ -140,9 +140,10 @@ def health(snapshot: Snapshot) -> list[str]:
             f"the disk fails: {snapshot.disk_trouble}; {snapshot.spool_in_memory} batches are in memory only"
         )
     if snapshot.windows_waiting >= MAX_WAITING_WINDOWS:
+        kept = "what they have is kept, and goes to the service once the disk has it"
         reasons.append(
-            f"the disk is slow: {snapshot.windows_waiting} windows should have ended during one write; what they have "
-            "is kept, and goes to the service once the disk has it"
+            f"the disk is slow: {snapshot.windows_waiting} windows should have ended during one write; "
+            f"{'a kill loses what the disk does not have' if snapshot.journal else kept}"
         )
     if snapshot.unreadable:
         reasons.append(
