@@ -124,17 +124,15 @@ class _Found:
 
     def add_raw(self, sources: Sequence[Source], wanted: dict[str, Column] | None = None) -> None:
         """Raw points. DuckDB finds the table ``wanted`` by the name of the argument."""
-        self.samples.append(_samples(self._cursor, self._union("value", "samples IS NULL", sources), wanted))
-        points = self._union("histogram", "histogram IS NOT NULL", sources)
-        self.histograms.append(_histograms(self._cursor, points, wanted))
-
-    def _union(self, column: str, condition: str, sources: Sequence[Source]) -> str:
-        """SELECT of id, window's start and one column of raw points."""
-        return " UNION ALL ".join(
-            f"SELECT {source.member} AS metric_id, recorded_at // {self._window} * {self._window} AS start, {column}"
-            f" FROM {source.table} WHERE {source.condition} AND {condition}"
+        points = " UNION ALL ".join(
+            f"SELECT {source.member} AS metric_id, recorded_at // {self._window} * {self._window} AS start, value,"
+            f" samples IS NULL AS plain, histogram FROM {source.table}"
+            f" WHERE {source.condition} AND (samples IS NULL OR histogram IS NOT NULL)"
             for source in sources
         )
+        samples, histograms = _points(self._cursor, points, wanted)
+        self.samples.append(samples)
+        self.histograms.append(histograms)
 
 
 def _rollups(level: str, condition: str) -> str:
@@ -146,25 +144,29 @@ def _rollups(level: str, condition: str) -> str:
     return f"SELECT metric_id, bucket, sum(samples) AS samples FROM ({parts}) GROUP BY 1, 2"
 
 
-def _samples(cursor: Connection, points: str, wanted: dict[str, Column] | None) -> Samples:
-    """The plain samples of ``points``. Values of over 64 bits in units are rare and are read one by one."""
+def _points(cursor: Connection, points: str, wanted: dict[str, Column] | None) -> tuple[Samples, Histograms]:
+    """The plain samples and the histograms of ``points``, which are read once: to find them costs the most.
+
+    Values of over 64 bits in units are rare and are read one by one.
+    """
     narrow = f"abs(value) < {_NARROW_END}"
     found = cursor.execute(
-        f"SELECT metric_id, start, (value * {UNIT})::BIGINT AS value FROM ({points}) WHERE {narrow}"
+        f"SELECT metric_id, start, plain, CASE WHEN plain AND {narrow} THEN (value * {UNIT})::BIGINT END AS units,"
+        f" histogram FROM ({points})"
     ).fetchnumpy()
-    wide = cursor.execute(f"SELECT metric_id, start, value FROM ({points}) WHERE NOT ({narrow})").fetchall()
-    ids, starts, values = (found[name].astype(np.int64) for name in ("metric_id", "start", "value"))
-    if not wide:
-        return Samples(ids, starts, values)
-    wide_ids, wide_starts, wide_values = zip(*wide, strict=True)
-    units: Column = np.concatenate((values.astype(object), wide_column([to_units(value) for value in wide_values])))
-    return Samples(np.concatenate((ids, wide_ids)), np.concatenate((starts, wide_starts)), units)
-
-
-def _histograms(cursor: Connection, points: str, wanted: dict[str, Column] | None) -> Histograms:
-    found = cursor.execute(points).fetchnumpy()
     ids, starts = (found[name].astype(np.int64) for name in ("metric_id", "start"))
-    return Histograms(ids, starts, [bytes(content) for content in found["histogram"]])
+    of_histograms, of_samples = (~np.ma.getmaskarray(found[name]) for name in ("histogram", "units"))
+    encoded = [bytes(content) for content in found["histogram"][of_histograms]]
+    histograms = Histograms(ids[of_histograms], starts[of_histograms], encoded)
+    samples = Samples(ids[of_samples], starts[of_samples], np.ma.getdata(found["units"])[of_samples].astype(np.int64))
+    if not (np.ma.getdata(found["plain"]).astype(np.bool_) & ~of_samples).any():
+        return samples, histograms
+    wide = cursor.execute(f"SELECT metric_id, start, value FROM ({points}) WHERE plain AND NOT ({narrow})").fetchall()
+    wide_ids, wide_starts, wide_values = zip(*wide, strict=True)
+    units: Column = wide_column([to_units(value) for value in wide_values])
+    values = np.concatenate((samples.values.astype(object), units))
+    ids, starts = np.concatenate((samples.metric_ids, wide_ids)), np.concatenate((samples.starts, wide_starts))
+    return Samples(ids, starts, values), histograms
 
 
 class DuckFolding:
