@@ -30,7 +30,7 @@ NO_CORE: Final = "there is no compiled core"
 NO_PLACE: Final = "the disk is too slow, and the open window has no room for more"
 NO_MAP: Final = "its file system cannot map files into memory; put the spool on a local disk"
 _MANY: Final = 1 << 20
-"""A window of fewer bytes is a quiet one. After it, the process gives back the memory of its busy predecessors."""
+"""A window of fewer bytes is a quiet one. After some, the process gives back the memory of their busy predecessors."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,17 @@ once for all: which file this is, the settings, and above all which windows are 
 
 import mmap
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from agent.journal import layout
 
 if TYPE_CHECKING:
     from agent.aggregate.core import Core
+
+
+QUIET_WINDOWS: Final = 6
+"""So many quiet windows in a row, and the process gives back the memory of their busy predecessors. Load that comes and
+goes within a minute finds its pages again: to bring in each again takes half a microsecond."""
 
 
 class Lane:
@@ -31,6 +36,8 @@ class Lane:
         """How many bytes of each place are on the disk."""
         self._touched = [0] * layout.PLACES
         """How many bytes of each place may be in the memory of the process."""
+        self._quiet = 0
+        """How many of the last windows were quiet, in a row."""
 
     def open(self, make_room: Callable[[int], object], step: int) -> None:
         """Let the core append here. It keeps nothing until ``aim``. The disk has given the first place a step."""
@@ -65,11 +72,15 @@ class Lane:
         return bool(self._allocated[place])
 
     def forget_quiet(self, last: int, quiet: int) -> None:
-        """Give the memory of the other places back, if the ``last`` window took few bytes. The file keeps its room."""
+        """Give the memory of the other places back, if the last windows took few bytes. The file keeps its room.
+
+        ``last`` is the place of the last one.
+        """
         used = self.used(last) if self.blocks[last].get(layout.END) else 0
         self._touched[last] = max(self._touched[last], used)
+        self._quiet = self._quiet + 1 if used < quiet else 0
         for place, touched in enumerate(self._touched):
-            if used < quiet < touched and place != last:
+            if self._quiet >= QUIET_WINDOWS and quiet < touched and place != last:
                 self._map.madvise(mmap.MADV_DONTNEED, self.first + self._begins(place), touched)
                 self._touched[place] = 0
 
