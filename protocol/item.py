@@ -12,6 +12,7 @@ Numbers inside are units of protocol.numbers. The rules are PRD 4.1 and 4.3 with
 import json
 from collections.abc import Mapping
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, Final, Literal, NamedTuple
 
 from protocol.histogram import bounds_of, bucket_of, decode, from_text, to_text
@@ -31,6 +32,9 @@ ITEM_CODES: Final = (
 """Every error code that central may give for one item."""
 SINGLE_FIELDS: Final = frozenset({"name", "value", "recorded_at", "tags"})
 _WHOLE_END: Final = 10**16
+_REMEMBERED_TAGS: Final = 512
+"""Many series have the same tags. Those of one take 10 kB at most."""
+_to_json: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 ITEM_FIELDS: Final = SINGLE_FIELDS | {"type", "count", "min", "max", "histogram"}
 
 
@@ -117,8 +121,13 @@ def item_to_json(item: Item, when: str) -> str:
     if histogram is not None:
         summary += f',"histogram":"{to_text(histogram)}"'
     if tags is not None:
-        summary += f',"tags":{json.dumps(parse_tags(tags), ensure_ascii=False, separators=(",", ":"))}'
+        summary += f',"tags":{_tags_to_json(tags)}'
     return f'{{"name":"{name}","type":"{kind}","value":{units_to_text(value)}{summary},"recorded_at":"{when}"}}'
+
+
+@lru_cache(maxsize=_REMEMBERED_TAGS)
+def _tags_to_json(tags: str) -> str:
+    return _to_json(parse_tags(tags))
 
 
 def _unknown(raw: Mapping[str, Any], allowed: frozenset[str]) -> Fault:

@@ -35,11 +35,12 @@ def to_units(number: int | Decimal) -> int:
 
 def units_to_text(units: int) -> str:
     """A plain JSON number, exact and without trailing zeros: 15000000 is ``1500``, 1 is ``0.0001``."""
-    whole, part = divmod(abs(units), UNIT)
-    sign = "-" if units < 0 else ""
+    whole, part = divmod(units, UNIT)
     if not part:
-        return f"{sign}{whole}"
-    return f"{sign}{whole}.{part:04d}".rstrip("0")
+        return str(whole)
+    if units < 0:
+        return "-" + units_to_text(-units)
+    return f"{whole}.{part:04d}".rstrip("0")
 
 
 def divide_half_even(units: int, divisor: int) -> int:

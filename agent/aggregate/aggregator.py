@@ -312,8 +312,8 @@ class Aggregator:
         self.when_failed(error, lines)
 
     def _close(self, start: int) -> Iterator[None]:
-        earlier = self._earlier.close(start)
-        self._closed.append(self._tables.close(start)._replace(earlier=earlier))
+        yield from self._tables.gauges.copying()
+        self._closed.append(self._tables.close(start)._replace(earlier=self._earlier.close(start)))
         self._room.clear()
         yield from self._tables.tidy()
 

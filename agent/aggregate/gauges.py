@@ -11,6 +11,8 @@ from protocol.numbers import to_units
 from protocol.statsd import LIMIT, BadLineError, Value, parse_value
 from protocol.statsd_tags import is_series
 
+COPIED_AT_ONCE: Final = 20_000
+"""Gauges that one step copies: some 3 ms. To copy a dict at once takes ten times as long when many were deleted."""
 _ZERO: Final = Decimal(0)
 
 
@@ -28,6 +30,7 @@ class Gauges:
         self._deltas = deltas
         self._last: dict[str, Decimal] = {}  # longest untouched first
         self._touched: dict[str, int] = {}  # name -> samples of this window
+        self._copy: dict[str, Decimal] | None = None
         self._oldest: Iterator[str] | None = None
         """Gauges that may be forgotten, the next one first. None where it must be made anew."""
 
@@ -96,8 +99,18 @@ class Gauges:
         return self._touched.keys()
 
     def values(self) -> dict[str, Decimal]:
-        """A copy of every gauge's last value, longest untouched first."""
-        return self._last.copy()
+        """A copy of every gauge's last value, longest untouched first. It is ready after ``copying``."""
+        copy, self._copy = self._copy, None
+        return self._last.copy() if copy is None else copy
+
+    def copying(self) -> Iterator[None]:
+        """Make the copy for the next ``values`` in steps. No gauge may change until then."""
+        if len(self._last) > COPIED_AT_ONCE:
+            copy, left = dict[str, Decimal](), iter(self._last.items())
+            while len(copy) < len(self._last):
+                yield  # first: what was counted before is freed in a step of its own
+                copy.update(islice(left, COPIED_AT_ONCE))
+            self._copy = copy
 
     def close(self, start: int, values: Mapping[str, Decimal]) -> Iterator[WindowItem]:
         """One plain item for each gauge touched, made when the caller asks for it. ``values`` is what values() gave.

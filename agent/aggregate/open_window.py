@@ -11,8 +11,9 @@ from agent.aggregate.sums import SumsByRate
 from agent.aggregate.values import Summary
 from agent.aggregate.window import Window, WindowItem
 from agent.ledger import Ledger
+from protocol.item import Item
 from protocol.statsd import MetricType, Tail, Value
-from protocol.statsd_tags import MARK, split_key
+from protocol.statsd_tags import MARK
 
 NameTable: TypeAlias = "SumsByRate | Gauges | Sets"
 
@@ -130,8 +131,9 @@ class OpenWindow:
         for items in kinds:
             for entry in items:
                 self._ledger.in_window -= entry.samples
-                name, tags = split_key(entry.item.name)
-                yield entry if tags is None else entry._replace(item=entry.item._replace(name=name, tags=tags))
+                item, samples, sent_as = entry
+                name, mark, tags = item.name.partition(MARK)
+                yield WindowItem(Item._make((name, *item[1:-1], tags)), samples, sent_as) if mark else entry
 
     def _admit(self, table: NameTable, key: str, samples: int) -> str | None:
         """Count samples as received, and return the key under which they count.

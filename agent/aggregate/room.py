@@ -33,11 +33,11 @@ class Room:
 
     def try_take(self, key: str) -> bool:
         """Take a place for a new series. False when there is none."""
-        if counts_as_name(key):
+        name, mark, tags = key.partition(MARK)
+        if not mark or tags == OVERFLOW:
             has_room = self.names < self.capacity
             self.names += has_room
             return has_room
-        name, _ = split_key(key)
         if self.series >= self.capacity or self._by_name[name] >= max(self.capacity // SHARE_OF_ONE_NAME, 1):
             return False
         self.series += 1

@@ -116,11 +116,10 @@ def _items(name: str, sent_as: MetricType, start: int, sums: _Sums) -> Iterable[
     samples, plain, total, low, high, histogram, by_rate = sums
     value, weight = to_unit(total), plain * UNIT
     if by_rate:
-        value = _units([(total, ONE), *((rated, rate) for rate, (_, rated, _) in by_rate.items())])
-        counts = [(plain, ONE), *((count, rate) for rate, (count, *_) in by_rate.items())]
-        weight = _units((count * _MILLION, rate) for count, rate in counts)
-        spreads = [*([(histogram, ONE)] if plain else []), *((one, rate) for rate, (*_, one) in by_rate.items())]
-        histogram = weighted(spreads)
+        rated = [*([(ONE, (plain, total, histogram))] if plain else []), *by_rate.items()]
+        value = _units((amount, rate) for rate, (_, amount, _) in rated)
+        weight = _units((count * _MILLION, rate) for rate, (count, *_) in rated)
+        histogram = weighted([(one, rate) for rate, (*_, one) in rated])
     elif samples == 1:
         return (WindowItem(Item(name, kind, value, start), 1, sent_as),)
     bounds = to_unit(low), to_unit(high)

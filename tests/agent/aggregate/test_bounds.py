@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from agent.aggregate import grouping
 from agent.aggregate.aggregator import AggregateOptions, Aggregator
 from agent.aggregate.compiled import MaybeCore
-from agent.aggregate.gauges import Gauges
+from agent.aggregate.gauges import COPIED_AT_ONCE, Gauges
 from agent.aggregate.grouping import LineGrouper
 from agent.aggregate.histograms import Histograms
 from agent.aggregate.sets import SMALL_SET, Sets
@@ -181,6 +181,17 @@ def test_only_the_latest_gauges_are_restored_when_room_is_short() -> None:
     gauges = Gauges(2)
     gauges.restore({"a": "1", "b": "2", "c": "3"})
     assert list(gauges.values()) == ["b", "c"]
+
+
+@pytest.mark.parametrize(("gauges", "steps"), [(0, 0), (20_000, 0), (20_001, 2), (60_000, 3), (60_001, 4)])
+def test_many_gauges_are_copied_in_steps(gauges: int, steps: int) -> None:
+    table = Gauges(100_000)
+    table.restore({f"g{number}": str(number) for number in range(gauges)})
+    assert COPIED_AT_ONCE == 20_000
+    assert len(list(table.copying())) == steps
+    assert list(table.values().items()) == [(f"g{number}", Decimal(number)) for number in range(gauges)]
+    table.apply("new", [Value(Decimal(1), False)])
+    assert table.values()["new"] == 1
 
 
 @given(st.lists(st.tuples(st.sampled_from("abcdefgh"), st.booleans()), max_size=60))
