@@ -16,13 +16,14 @@ change only the values, so a fast caller stores the results of parse_head and pa
 """
 
 import re
+from collections.abc import Callable
 from decimal import ROUND_HALF_EVEN, Context, Decimal, Inexact
 from typing import Final, Literal, NamedTuple
 
 from protocol.limits import MAX_NAME_LENGTH
 from protocol.names import clean_name
 from protocol.numbers import MAX_UNITS, UNIT
-from protocol.statsd_tags import Pair, TagRules, split_key, tags_in_name, tags_of_field
+from protocol.statsd_tags import Pair, Suffix, TagRules, split_key, tags_in_name, tags_of_field
 
 MetricType = Literal["counter", "timing", "gauge", "set"]
 Reason = Literal[
@@ -186,7 +187,7 @@ def parse_line(line: bytes, prefix: str = "", rules: TagRules = KEEP) -> Line:
             lost += [reason] * lost_with(values, tail)
             continue
         try:
-            key, notes = key_of(prefix, head, tail, rules)
+            key, notes = key_of(prefix, head, tail, rules.suffix)
         except BadLineError as rejected:
             lost += [rejected.reason] * lost_with(values, tail)
             continue
@@ -355,14 +356,17 @@ def parse_number(text: bytes) -> Decimal:
     return number
 
 
-def key_of(prefix: str, head: Head, tail: Tail, rules: TagRules) -> tuple[str, tuple[Note, ...]]:
+def key_of(
+    prefix: str, head: Head, tail: Tail, suffix_of: Callable[[tuple[Pair, ...]], Suffix]
+) -> tuple[str, tuple[Note, ...]]:
     """The key of the series under which a line is counted, and what is worth noting of the line.
 
+    ``suffix_of`` is TagRules.suffix, or gives the same.
     Raises BadLineError when the name is too long.
     """
     suffix, notes = tail.suffix, tail.tag_notes
     if head.tags:
-        suffix, notes = rules.suffix(head.tags + tail.tags)
+        suffix, notes = suffix_of(head.tags + tail.tags)
     key = f"{prefix}{head.name}{suffix}"
     if len(key) > MAX_NAME_LENGTH and len(split_key(key)[0]) > MAX_NAME_LENGTH:
         raise BadLineError("bad_name")

@@ -6,6 +6,7 @@ result is remembered, so a line costs a split, a look-up and an append.
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from protocol.statsd import (
@@ -27,6 +28,8 @@ MAX_MEANINGS: Final = 100_000
 """Names and tails whose meaning is remembered. When there are more, all are forgotten and learned again."""
 MAX_MEANING_BYTES: Final = 16 << 20
 """Bytes of all remembered names and tails. When they are longer, all are forgotten too."""
+SUFFIXES: Final = 1_000
+"""Tags written into names, of which it is remembered what they add to a name. Many names have the same ones."""
 PIECE_BYTES: Final = 64
 """Memory that a remembered piece takes beside its text."""
 NAMES_PER_STEP: Final = 500
@@ -85,7 +88,7 @@ class LineGrouper:
     ) -> None:
         self._telemetry = telemetry
         self._prefix = prefix
-        self._rules = rules
+        self._suffix_of = lru_cache(SUFFIXES)(rules.suffix)
         self._reject = reject
         self._heads = _Heads()
         self._tails = _Tails(rules)
@@ -132,7 +135,7 @@ class LineGrouper:
 
     def _meaning(self, head: Head, tail: Tail) -> Meaning | None:
         try:
-            key, notes = key_of(self._prefix, head, tail, self._rules)
+            key, notes = key_of(self._prefix, head, tail, self._suffix_of)
         except BadLineError:
             return None
         return Meaning(key, tail, notes)
@@ -159,7 +162,7 @@ class LineGrouper:
                 self._lose(head, values, tail, times)
                 continue
             try:
-                key, notes = key_of(self._prefix, head, tail, self._rules)
+                key, notes = key_of(self._prefix, head, tail, self._suffix_of)
             except BadLineError as rejected:
                 self._lose(rejected.reason, values, tail, times)
                 continue
@@ -227,6 +230,7 @@ class LineGrouper:
         if many or self._heads.size + self._tails.size > MAX_MEANING_BYTES:
             self._heads = _Heads()
             self._tails = self._tails.emptied()
+            self._suffix_of.cache_clear()
 
 
 class _Heads(dict[bytes, Head | Reason]):

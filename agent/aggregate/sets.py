@@ -33,10 +33,23 @@ class Sets:
         return name in self._members
 
     def add(self, name: str, members: list[bytes], times: Sequence[int]) -> int:
-        """Add members, each sent so many times. Returns how many samples were refused for lack of room."""
+        """Add at least one member, each sent so many times. Returns how many samples were refused for lack of room."""
         known: Set[bytes] = self._members.get(name, frozenset())
-        taken = 0
+        samples = sum(times)
+        if len(members) <= self._room - self._spare and max(map(len, members)) <= LONG_MEMBER:
+            new, taken = set(members) - known, samples
+        else:
+            new, taken = self._choose(known, members, times)
+        if taken:
+            self._members.setdefault(name, set()).update(new)
+            self._samples[name] = self._samples.get(name, 0) + taken
+            self._room -= len(new)
+        return samples - taken
+
+    def _choose(self, known: Set[bytes], members: list[bytes], times: Sequence[int]) -> tuple[set[bytes], int]:
+        """Those that are new and for which there is room, and how many samples all that are known by then stand for."""
         new: set[bytes] = set()
+        taken = 0
         for sent, count in zip(members, times, strict=True):
             member = sent if len(sent) <= LONG_MEMBER else sha256(sent).digest()
             if member not in known and member not in new:
@@ -45,11 +58,7 @@ class Sets:
                     continue
                 new.add(member)
             taken += count
-        if taken:
-            self._members.setdefault(name, set()).update(new)
-            self._samples[name] = self._samples.get(name, 0) + taken
-            self._room -= len(new)
-        return sum(times) - taken
+        return new, taken
 
     def remove(self, name: str) -> int:
         """Forget a set of this window. Returns its samples."""
