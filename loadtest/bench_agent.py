@@ -220,7 +220,7 @@ def measure(row: Row, workload: Workload, everyone: Sequence[Daemon], idle: dict
             least = 1 - CLOSE
         if not least * expected <= counted <= (1 + CLOSE) * expected:
             raise RuntimeError(f"{row.workload}: {daemon.name} counted {counted:,.0f} of {expected:,.0f}")
-    core = fed_again(workload) / len(workload.packets) / workload.lines_per_packet * 1e9
+    core = fed_again(workload, row.pace * FLUSH_SECONDS) * 1e9
     cells = [_cell(rounds, daemon.name, shares) if daemon in present else "" for daemon in everyone]
     cells[-1] += f" + {core:,.0f}"
     ratios, to_bare = rounds.ratios(shares), rounds.ratios_to_bare(shares, core)
@@ -232,16 +232,19 @@ def measure(row: Row, workload: Workload, everyone: Sequence[Daemon], idle: dict
     ]
 
 
-def fed_again(workload: Workload) -> float:
-    """Seconds of CPU for the core fed from memory, with names that it knows; the best of some rounds."""
+def fed_again(workload: Workload, packets: int) -> float:
+    """Seconds of CPU per line for the core fed from memory, with names that it knows; the best of some rounds.
+
+    It counts ``packets`` together, as many as come between two flushes: Python's part is done once for each series.
+    """
     aggregator, seconds = Aggregator(AggregateOptions(), Ledger(), CORE), []
     for _ in range(ROUNDS + 1):
         begun = time.process_time()
-        for packet in workload.packets:
+        for packet in islice(cycle(workload.packets), packets):
             aggregator.feed(packet)
         aggregator.settle()
         seconds.append(time.process_time() - begun)
-    return min(seconds[1:])
+    return min(seconds[1:]) / packets / workload.lines_per_packet
 
 
 def _cell(rounds: Rounds, name: str, shares: dict[str, float]) -> str:
