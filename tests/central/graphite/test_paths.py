@@ -33,9 +33,8 @@ async def lines(finder: Finder, pattern: str) -> list[str]:
     return [f"{leaf.path}={leaf.name}:{leaf.operation}" for leaf in await finder.expand(pattern, 100)]
 
 
-@pytest.mark.parametrize(
-    ("pattern", "found"),
-    [
+async def test_a_path_means_these_lines(store: Store) -> None:
+    cases: list[tuple[str, list[str]]] = [
         ("shop.checkout_ms.p95", ["shop.checkout_ms.p95=shop.checkout_ms:p95"]),
         ("shop.checkout_ms.p99.9", ["shop.checkout_ms.p99.9=shop.checkout_ms:p99.9"]),
         ("shop.check*.p99.9", ["shop.checkout_ms.p99.9=shop.checkout_ms:p99.9"]),
@@ -63,10 +62,10 @@ async def lines(finder: Finder, pattern: str) -> list[str]:
         ("sum", []),
         (".sum", []),
         ("*", []),
-    ],
-)
-async def test_a_path_means_these_lines(store: Store, pattern: str, found: list[str]) -> None:
-    assert await lines(await finder_of(store), pattern) == found
+    ]
+    finder = await finder_of(store)
+    for pattern, found in cases:
+        assert await lines(finder, pattern) == found, pattern
 
 
 async def test_a_line_has_its_metric_and_its_tags(store: Store) -> None:

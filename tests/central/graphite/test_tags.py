@@ -28,9 +28,8 @@ async def finder_of(store: Store) -> Finder:
     return Finder(store, Names(store, CAPS, SERIES_CAPS))
 
 
-@pytest.mark.parametrize(
-    ("expressions", "found"),
-    [
+async def test_expressions_choose_series_of_a_name(store: Store) -> None:
+    cases: list[tuple[list[str], list[str]]] = [
         (
             ["name=shop.orders"],
             ["", ";env=prod;host=web-1", ";env=prod;host=web-2", ";env=test;host=web-1"],
@@ -43,17 +42,15 @@ async def finder_of(store: Store) -> Finder:
         (["name=shop.orders", "host=~eb-1"], []),
         (["name=shop.orders", "host=~.*2"], [";env=prod;host=web-2"]),
         (["name=shop.orders", "host=~web$"], []),
-    ],
-    ids=str,
-)
-async def test_expressions_choose_series_of_a_name(store: Store, expressions: list[str], found: list[str]) -> None:
-    leaves = await (await finder_of(store)).by_tags(expressions, 99)
-    assert [leaf.path for leaf in leaves] == [f"shop.orders{tags}" for tags in found]
+    ]
+    finder = await finder_of(store)
+    for expressions, found in cases:
+        leaves = await finder.by_tags(expressions, 99)
+        assert [leaf.path for leaf in leaves] == [f"shop.orders{tags}" for tags in found], expressions
 
 
-@pytest.mark.parametrize(
-    ("expressions", "found"),
-    [
+async def test_expressions_choose_names_by_path(store: Store) -> None:
+    cases: list[tuple[list[str], list[str]]] = [
         (["name=shop.checkout_ms.p99.9", "env=prod"], ["shop.checkout_ms.p99.9;env=prod;host=web-1"]),
         (["host=db-1"], ["api.requests;host=db-1"]),
         (["host=~db|nothing"], ["api.requests;host=db-1"]),
@@ -75,12 +72,11 @@ async def test_expressions_choose_series_of_a_name(store: Store, expressions: li
         (["name=no name"], []),
         (["name=*"], []),
         (["nothing=x"], []),
-    ],
-    ids=str,
-)
-async def test_expressions_choose_names_by_path(store: Store, expressions: list[str], found: list[str]) -> None:
-    leaves = await (await finder_of(store)).by_tags(expressions, 99)
-    assert [leaf.path for leaf in leaves] == found
+    ]
+    finder = await finder_of(store)
+    for expressions, found in cases:
+        leaves = await finder.by_tags(expressions, 99)
+        assert [leaf.path for leaf in leaves] == found, expressions
 
 
 async def test_a_line_of_a_series_has_its_id_and_tags(store: Store) -> None:

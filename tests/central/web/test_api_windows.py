@@ -60,9 +60,9 @@ async def test_hours_of_a_zone_with_half_an_hour_begin_there(central: Central) -
     assert windows_in(reply) == [("2026-10-26T08:30:00Z", 2, False), ("2026-10-26T09:30:00Z", 2, False)]
 
 
-@pytest.mark.parametrize("zone", ["Europe/Berlim", "../../etc/passwd", "", "local", "Europe", "zone.tab", "/UTC", "É"])
-async def test_a_zone_that_does_not_exist_is_refused(central: Central, zone: str) -> None:
-    assert (await central.query("shop.orders", "sum", tz=zone)).error == (400, "VALIDATION_ERROR", "tz")
+async def test_a_zone_that_does_not_exist_is_refused(central: Central) -> None:
+    for zone in ("Europe/Berlim", "../../etc/passwd", "", "local", "Europe", "zone.tab", "/UTC", "É"):
+        assert (await central.query("shop.orders", "sum", tz=zone)).error == (400, "VALIDATION_ERROR", "tz"), zone
 
 
 @pytest.mark.parametrize("window", ["1h", "1d"])

@@ -185,15 +185,13 @@ async def test_names_and_ids_beyond_one_statement(store: MySQLStore) -> None:
 # --- texts and numbers
 
 
-@pytest.mark.parametrize(
-    "text", ["a'b", 'a"b', "a\\", "a\\'; DROP TABLE metrics; --", "a\0b", "ä", "a%s", "a\nb", "\ud800"]
-)
-async def test_odd_texts_harm_nothing(store: MySQLStore, text: str) -> None:
-    assert await store.names.find([text]) == {}
-    assert await store.keys.find([text]) == {}
-    assert await store.names.delete(text) is False
-    await name(store, "still.here")
-    assert set(await store.names.find(["still.here", text])) == {"still.here"}
+async def test_odd_texts_harm_nothing(store: MySQLStore) -> None:
+    for text in ("a'b", 'a"b', "a\\", "a\\'; DROP TABLE metrics; --", "a\0b", "ä", "a%s", "a\nb", "\ud800"):
+        assert await store.names.find([text]) == {}
+        assert await store.keys.find([text]) == {}
+        assert await store.names.delete(text) is False
+        await name(store, "still.here")
+        assert set(await store.names.find(["still.here", text])) == {"still.here"}
 
 
 @pytest.mark.parametrize("text", ['Zoë\'s "team"', "back\\slash", "nul\0", "100 %s", "snow ☃ and 🐻", "x" * 255])
