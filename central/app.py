@@ -52,7 +52,7 @@ from central.web.graphite_render import DrawingParts, GraphiteDrawing
 from central.web.ingest import IngestEndpoints
 from central.web.keys import KeyEndpoints, KeyRules
 from central.web.listing import ListEndpoint
-from central.web.middleware import SLOW_SECONDS, MiddlewareOptions, middleware, undated
+from central.web.middleware import SLOW_SECONDS, MiddlewareOptions, careful, middleware
 from central.web.open_requests import OpenRequests
 from central.web.query import QUERIES, QueryEndpoints
 from central.web.query import SLOTS as QUERY_SLOTS
@@ -243,7 +243,7 @@ def _runner(
     gate = Gate(core.auth, core.redis.limiter, core.uses, Refusals(), outside.clock)
     endpoints = _endpoints(settings, core, outside, counts, _registry(core, counts, settings.db_connection, ours))
     app = application(endpoints, gate, middleware(options, counts, open_requests), ours, loopback)
-    app.on_response_prepare.append(undated(core.clock.doubtful))
+    app.on_response_prepare.append(careful(core.clock.doubtful))
     return Runner(
         app,
         counts.unreadable,

@@ -13,6 +13,12 @@ def items(body: bytes, type_: type[T], oldest: float, newest: float, now: int, m
     ``newest``, or if there are no items or more than ``most``. Other threads run meanwhile if the body is long.
     """
 
+def single(body: bytes, type_: type[T], kind: str, oldest: float, newest: float, now: int, /) -> T | None:
+    """The item of one metric's body as a tuple of ``type_``, with the same content as from protocol.item.parse_single.
+
+    None if the body is not in everyday form, or if it breaks a rule.
+    """
+
 def spans(body: bytes, most: int) -> list[tuple[int, int]] | int | str:
     """See central.ingest.spans.find_spans. Other threads run meanwhile."""
 

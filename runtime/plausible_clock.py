@@ -56,6 +56,10 @@ class PlausibleClock:
 
     def doubtful(self) -> bool:
         """Whether the wall clock has just jumped and is not back: nothing may be recorded under its time now."""
+        offset = self._wall() - self._ticks()
+        if abs(offset - self._trusted) <= TOLERANCE_SECONDS and abs(offset - self._offset) <= TOLERANCE_SECONDS:
+            self._offset = self._trusted = offset  # as ``_look`` does; two of these calls are a part of each POST
+            return False
         ticks = self._look()
         return self._is_away() and ticks - self._since < DOUBT_SECONDS
 
@@ -74,7 +78,7 @@ class PlausibleClock:
         return Reading(self._trusted + ticks, max(0.0, self._since + self._grace - ticks))
 
     def _look(self) -> float:
-        """Compare the clocks. Returns the monotonic one. Two of these calls are a part of each POST."""
+        """Compare the clocks. Returns the monotonic one."""
         ticks = self._ticks()
         offset = self._wall() - ticks
         step = offset - self._offset

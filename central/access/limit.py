@@ -1,6 +1,13 @@
 """Rate limits: requests per key and minute. A batch counts as one request. Queries count too (PRD 2.2)."""
 
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
+
+from aiohttp.hdrs import RETRY_AFTER
+from multidict import istr
+
+_LIMIT: Final = istr("RateLimit-Limit")
+_REMAINING: Final = istr("RateLimit-Remaining")
+_RESET: Final = istr("RateLimit-Reset")
 
 
 class Decision(NamedTuple):
@@ -13,13 +20,13 @@ class Decision(NamedTuple):
 
     def headers(self) -> dict[str, str]:
         """The RateLimit-* headers, and Retry-After if the request was refused."""
-        headers = {
-            "RateLimit-Limit": str(self.limit),
-            "RateLimit-Remaining": str(self.remaining),
-            "RateLimit-Reset": str(self.reset),
+        headers: dict[str, str] = {
+            _LIMIT: str(self.limit),
+            _REMAINING: str(self.remaining),
+            _RESET: str(self.reset),
         }
         if not self.allowed:
-            headers["Retry-After"] = str(self.reset)
+            headers[RETRY_AFTER] = str(self.reset)
         return headers
 
 

@@ -42,6 +42,8 @@ class Known:
         """Whether every item certainly belongs under its own name. True for most submissions, and quick to check."""
         metrics, items = self.metrics, submission.items
         try:
+            if submission.sent_as is None and len(items) == 1:
+                return metrics[items[0][0]].kind == items[0][1]
             if submission.sent_as is None:
                 return [metrics[item[0]].kind for item in items] == [item[1] for item in items]
             # If an item's StatsD type owns the name, its type fits too. An item without a StatsD type needs ``place``.
@@ -179,7 +181,8 @@ class Names:
 
     async def _with_series(self, known: Known, todo: list[Submission], now: int) -> Known:
         """``known`` with the series of all tagged items."""
-        missing = dict.fromkeys(key for submission in todo for key in known.missing_series(submission))
+        tagged = [submission for submission in todo if any(map(_TAGS, submission.items))]
+        missing = dict.fromkeys(key for submission in tagged for key in known.missing_series(submission))
         if missing and (full := await self.series.learn(known.series, missing, now)):
             self._warn_of(full, todo, known)
         if known.series.bytes > MAX_CACHED_BYTES:

@@ -130,9 +130,18 @@ class Submission:
         )
 
 
-def single(raw: Any, kind: Kind, key_id: int, now: float, skew: float) -> Submission:
-    """The submission of one counter or one value. Raises Fault."""
-    return Submission(key_id, [parse_single(raw, kind, now, skew)], None, 1, kind)
+def single(body: bytes, kind: Kind, key_id: int, now: float, skew: float) -> Submission:
+    """The submission of the body of one counter or one value. Raises Fault and ApiError."""
+    return Submission(key_id, [single_item(body, kind, now, skew)], None, 1, kind)
+
+
+def single_item(body: bytes, kind: Kind, now: float, skew: float, core: ModuleType | None = CORE) -> Item:
+    """The item of the body of one counter or one value, by the compiled core, or by plain Python if it is unusual.
+
+    Raises Fault and ApiError.
+    """
+    item = None if core is None else core.single(body, Item, kind, now - MAX_AGE_SECONDS, now + skew, int(now))
+    return parse_single(decode_short(body), kind, now, skew) if item is None else item
 
 
 def batch(raw: Any, key_id: int, now: float, skew: float) -> Submission:

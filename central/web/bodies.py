@@ -55,9 +55,11 @@ class Bodies:
         ``work`` may run in a thread. ``quick`` does the same work if that is quick, and else returns None.
         """
         if request.content.is_eof():  # most bodies arrive with their head: no timer and no limit is needed
-            sent = await request.read()
+            sent = request.content.read_nowait()
             if len(sent) <= SHORT and _ENCODING not in request.headers:
                 return work(sent)
+            if len(sent) > MAX_BODY_BYTES:
+                raise too_large()
             return await self._decode(request, key_id, sent, work, quick)
         size = _promised(request)
         if self._arriving[key_id] + size > MAX_ARRIVING_OF_ONE_KEY or self._arriving.total() + size > MAX_ARRIVING:

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from aiohttp import BasicAuth, web
-from aiohttp.hdrs import AUTHORIZATION
+from aiohttp.hdrs import AUTHORIZATION, CONTENT_TYPE
 from multidict import istr
 
 from central.access.auth import Auth, Key
@@ -14,7 +14,7 @@ from central.access.refusals import Refusals
 from central.access.uses import KeyUses
 from central.errors import ApiError, unauthorized
 from central.ingest.answers import Answer, refused
-from central.web.compression import compressed
+from central.web.compression import LARGE, compressed
 from central.web.middleware import ASKED_BY, JSON, Handler
 from protocol.times import format_time
 
@@ -45,9 +45,8 @@ class Gate:
         async def handle(request: web.Request) -> web.StreamResponse:
             now = clock()
             try:
-                key = await auth.authenticate(
-                    _one_key(request) or (_password(request) if basic else None), request.remote
-                )
+                text = _one_key(request) or (_password(request) if basic else None)
+                key = auth.known(text) or await auth.authenticate(text, request.remote)
                 _check_expiry(key, now)
             except ApiError:
                 await refusals.wait()
@@ -64,11 +63,12 @@ class Gate:
                 answer = await endpoint(request, key)
             except ApiError as error:
                 answer = refused(error)
-            answer = await compressed(answer, ",".join(request.headers.getall("Accept-Encoding", ())))
+            if len(answer.body) >= LARGE:
+                answer = await compressed(answer, ",".join(request.headers.getall("Accept-Encoding", ())))
             return web.Response(
                 status=answer.status,
                 body=answer.body,
-                headers={"Content-Type": JSON, **decision.headers(), **answer.headers},
+                headers={CONTENT_TYPE: JSON, **decision.headers(), **answer.headers},
             )
 
         return handle

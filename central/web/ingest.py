@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from aiohttp import web
@@ -13,7 +14,6 @@ from central.access.prefixes import NOT_ALLOWED, Prefixes, check_names, covers, 
 from central.errors import CLOCK_IN_DOUBT, invalid, unavailable
 from central.fleet.agents import Agents
 from central.ingest.answers import SINGLE_ANSWERS, Answer
-from central.ingest.body import decode_short
 from central.ingest.submission import RequestKey, Submission, batch_of, everyday_batch, request_key, single
 from central.web.bodies import Bodies
 from central.web.gate import Endpoint
@@ -50,18 +50,15 @@ class IngestEndpoints:
         path = f"/api/metrics/{kind}"
         plain = SINGLE_ANSWERS[kind]
 
-        async def handle(request: web.Request, key: Key) -> Answer:
-            def work(body: bytes) -> tuple[RequestKey | None, Submission | Fault]:
-                idempotency = _request_key(request, key, path, body)
-                try:
-                    return idempotency, single(decode_short(body), kind, key.id, self._now(), self.skew)
-                except Fault as fault:
-                    return idempotency, fault
+        def made_of(request: web.Request, key: Key, body: bytes) -> tuple[RequestKey | None, Submission | Fault]:
+            idempotency = _request_key(request, key, path, body)
+            try:
+                return idempotency, single(body, kind, key.id, self._now(), self.skew)
+            except Fault as fault:
+                return idempotency, fault
 
-            idempotency, made = await self.bodies.decode(request, key.id, work)
-            if isinstance(made, Submission) and not covers(key.prefixes, name := made.items[0].name):
-                self.rejected[NOT_ALLOWED] += 1
-                check_names(key.prefixes, [name])
+        async def handle(request: web.Request, key: Key) -> Answer:
+            idempotency, made = await self.bodies.decode(request, key.id, partial(made_of, request, key))
             if isinstance(made, Fault):
                 # The request may be a retry: stored in time then, too old now. It gets the answer of the first try.
                 if idempotency is not None and made.code in _TIME_CODES:
@@ -70,6 +67,9 @@ class IngestEndpoints:
                         return self._with_skew(answer)
                 self.rejected[made.code] += 1
                 raise invalid(made) from None
+            if key.prefixes and not covers(key.prefixes, name := made.items[0].name):
+                self.rejected[NOT_ALLOWED] += 1
+                check_names(key.prefixes, [name])
             made.request = idempotency
             return await self._submit(made)
 

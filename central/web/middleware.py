@@ -7,6 +7,9 @@ from typing import Any, Final
 
 import structlog
 from aiohttp import web
+from aiohttp.hdrs import CACHE_CONTROL, DATE
+from aiohttp.hdrs import SERVER as SERVER_HEADER
+from multidict import istr
 
 from central.errors import ApiError
 from central.ingest.answers import refused
@@ -27,6 +30,9 @@ ASKED_BY: Final[web.RequestKey[int]] = web.RequestKey("asked_by")
 JSON: Final = "application/json; charset=utf-8"
 SERVER: Final = "fiesta-central"
 """The Server header. It does not reveal the versions of our libraries."""
+_SNIFF: Final = istr("X-Content-Type-Options")
+_ACCEPTS: Final = istr(ACCEPTS_HEADER)
+_ACCEPTED: Final = f"{HISTOGRAMS}, {TAGS}"
 _log = structlog.get_logger(__name__)
 
 
@@ -98,20 +104,20 @@ def _log_request(request: web.Request, route: str, response: web.StreamResponse,
         _log.warning("slow_request" if about is None else "slow_query", **fields)
 
 
-async def careful(_: web.Request, response: web.StreamResponse) -> None:
-    """Add headers to every answer: browsers must not guess its type, nor cache it unless the answer allows that."""
-    response.headers.setdefault("X-Content-Type-Options", "nosniff")
-    response.headers.setdefault("Cache-Control", "no-store")
-    response.headers["Server"] = SERVER
-    response.headers[ACCEPTS_HEADER] = f"{HISTOGRAMS}, {TAGS}"
+def careful(doubtful: Callable[[], bool]) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
+    """Add headers to every answer: browsers must not guess its type, nor cache it unless the answer allows that.
 
-
-def undated(doubtful: Callable[[], bool]) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
-    """Leave the Date out of every answer while the clock is in doubt. Otherwise agents would follow a wrong time."""
+    While the clock is ``doubtful``, no answer has a Date. Otherwise agents would follow a wrong time.
+    """
 
     async def handle(_: web.Request, response: web.StreamResponse) -> None:
+        headers = response.headers
+        headers.setdefault(_SNIFF, "nosniff")
+        headers.setdefault(CACHE_CONTROL, "no-store")
+        headers[SERVER_HEADER] = SERVER
+        headers[_ACCEPTS] = _ACCEPTED
         if doubtful():
-            response.headers.pop("Date", None)
+            headers.pop(DATE, None)
 
     return handle
 

@@ -21,7 +21,7 @@ from central.web.graphite_render import GraphiteDrawing
 from central.web.ingest import IngestEndpoints
 from central.web.keys import KeyEndpoints
 from central.web.listing import ListEndpoint
-from central.web.middleware import Handler, careful
+from central.web.middleware import Handler
 from central.web.openapi.document import openapi
 from central.web.query import QueryEndpoints
 from central.web.series import SeriesEndpoints
@@ -60,7 +60,6 @@ def application(
     proxy; else None.
     """
     app = web.Application(middlewares=[middleware], client_max_size=MAX_BODY_BYTES)
-    app.on_response_prepare.append(careful)
     _add_metrics(app.router, endpoints, gate)
     _add_graphite(app.router, endpoints, partial(gate, "query", basic=True))
     _add_admin(app.router, endpoints, gate)

@@ -12,6 +12,7 @@ from typing import Any, Final, cast
 import structlog
 from aiohttp import HttpVersion11, web
 from aiohttp import http_exceptions as faults
+from aiohttp.hdrs import EXPECT as EXPECT_HEADER
 from aiohttp.web_protocol import RequestHandler
 
 from central.errors import ApiError, invalid, unavailable
@@ -76,8 +77,8 @@ class Runner(web.AppRunner):
 
         async def handle(request: web.BaseRequest) -> web.StreamResponse:
             asked(cast(_Peer, request.protocol))
-            expected = request.headers.get("Expect", CONTINUE)
-            if expected.lower() == CONTINUE or request.version < HttpVersion11:
+            expected = request.headers.get(EXPECT_HEADER)
+            if expected is None or expected.lower() == CONTINUE or request.version < HttpVersion11:
                 return await handler(request)
             self._unreadable[EXPECT] += 1
             _log.info("request_is_no_http", reason=EXPECT, cause="Expect", peer=request.remote)

@@ -272,7 +272,7 @@ class GroupCommit:
                 await self._run_group([member])
         except Exception:
             _log.exception("group_crashed", requests=len(members))
-            self._finish(members, refused(ApiError(500, "INTERNAL_ERROR", "the service failed; its log says why")))
+            self._finish_all(members, refused(ApiError(500, "INTERNAL_ERROR", "the service failed; its log says why")))
 
     async def _store_group(self, members: list[Waiting]) -> None:
         """Store the members. Raises StoreError if certainly nothing is stored of those without an answer."""
@@ -302,7 +302,7 @@ class GroupCommit:
                 self.counts.overflow_points += known.series.overflowing(group.rows)
         # The group is durable from here on, in the store or in the spill. Only now are these members answered.
         for member in fresh:
-            self._finish([member], member.submission.answer())
+            self._finish(member, member.submission.answer())
 
     def _count(self, members: list[Waiting], rows: int) -> None:
         counts = self.counts
@@ -324,10 +324,10 @@ class GroupCommit:
         except SpillInDoubt as error:
             _log.error("group_in_doubt", error=str(error), requests=len(members))
             text = "it is not known whether it was stored; send it again with the same Idempotency-Key"
-            self._finish(members, refused(unavailable(text)))
+            self._finish_all(members, refused(unavailable(text)))
         else:
             for member in fresh:
-                self._finish([member], member.submission.answer())
+                self._finish(member, member.submission.answer())
 
     # --- answers
 
@@ -342,19 +342,24 @@ class GroupCommit:
                 fresh.append(member)
                 continue
             self.counts.replays += answer.status == 201
-            self._finish([member], answer)
+            self._finish(member, answer)
         return fresh
 
     def _turn_away(self, members: list[Waiting], reason: str) -> None:
         _log.error("group_not_stored", error=reason, requests=len(members))
-        self._finish(members, refused(unavailable("the store did not take it; nothing was stored; try again")))
+        self._finish_all(members, refused(unavailable("the store did not take it; nothing was stored; try again")))
 
-    def _finish(self, members: list[Waiting], answer: Answer) -> None:
+    def _finish_all(self, members: list[Waiting], answer: Answer) -> None:
         for member in members:
-            if not member.answered:
-                self.counts.replays += member.finish(answer)
-                for given in _ids([member]):
-                    self._in_flight.pop(given, None)
+            self._finish(member, answer)
+
+    def _finish(self, member: Waiting, answer: Answer) -> None:
+        if member.answered:
+            return
+        self.counts.replays += member.finish(answer)
+        if member.submission.request is not None:
+            for given in member.submission.request.ids:
+                self._in_flight.pop(given, None)
 
 
 def pause_seconds(rows: int, took: float, writers: int, waiting_rows: int) -> float:

@@ -21,10 +21,13 @@ class Waiting:
     def finish(self, answer: Answer) -> int:
         """Give every waiter the answer. Returns how many got it as a replay."""
         self.answered = True
-        first, *others = self.waiters
+        first = self.waiters[0]
         if not first.done():
             first.set_result(answer)
-        if others and answer.status == 201:
+        others = self.waiters[1:]
+        if not others:
+            return 0
+        if answer.status == 201:
             answer = recorded(answer.body, replayed=True)
         for waiter in others:
             if not waiter.done():

@@ -233,10 +233,12 @@ static const char *read_field(const char *at, const char *end, enum field field,
     return item->is_counter || (length == 5 && memcmp(text, "value", 5) == 0) ? at : NULL;
 }
 
-static const char *read_item(const char *at, const char *end, const struct bounds *bounds, struct item *item)
+/* Reads an object in which each field is one of ``allowed`` and comes at most once. ``present`` gets its fields. */
+static const char *read_object(const char *at, const char *end, unsigned allowed, struct item *item, unsigned *present)
 {
-    assert(at <= end);
-    unsigned present = 0;
+    assert(at <= end && item != NULL);
+    assert(present != NULL);
+    *present = 0;
     item->histogram = item->tags = NULL;
     at = expect(at, end, '{');
     while (at != NULL) {
@@ -246,17 +248,37 @@ static const char *read_item(const char *at, const char *end, const struct bound
         if (at == NULL)
             return NULL;
         enum field field = field_of(text, length);
-        if (field == 0 || present & field || (at = expect(at, end, ':')) == NULL)
+        if (!(field & allowed) || *present & field || (at = expect(at, end, ':')) == NULL)
             return NULL;
         assert((field & (field - 1)) == 0);
-        present |= field;
+        *present |= field;
         at = read_field(at, end, field, item);
         if (at == NULL || (at = skip(at, end)) == end)
             return NULL;
         if (*at == '}')
-            break;
+            return at + 1;
         at = expect(at, end, ',');
     }
+    return NULL;
+}
+
+/* Whether the item's time is within the bounds. An item without a time gets the time of now. */
+static int has_time(struct item *item, const struct bounds *bounds, unsigned present)
+{
+    assert(item != NULL && bounds != NULL);
+    if (!(present & TIME))
+        item->recorded_at = bounds->now;
+    else if ((double)item->recorded_at < bounds->oldest || (double)item->recorded_at > bounds->newest)
+        return 0;
+    assert(item->name_length > 0);
+    return 1;
+}
+
+static const char *read_item(const char *at, const char *end, const struct bounds *bounds, struct item *item)
+{
+    assert(at <= end);
+    unsigned present;
+    at = read_object(at, end, ~0U, item, &present);
     unsigned summary = present & (COUNT | LOW | HIGH);
     if (at == NULL || (present & (NAME | TYPE | VALUE)) != (NAME | TYPE | VALUE))
         return NULL;
@@ -267,12 +289,21 @@ static const char *read_item(const char *at, const char *end, const struct bound
         && (!summary || item->is_counter
             || !fits_summary(item->histogram, (size_t)item->histogram_length, item->weight, item->low, item->high)))
         return NULL;
-    if (!(present & TIME))
-        item->recorded_at = bounds->now;
-    else if ((double)item->recorded_at < bounds->oldest || (double)item->recorded_at > bounds->newest)
-        return NULL;
-    assert(item->name_length > 0);
-    return at + 1;
+    return has_time(item, bounds, present) ? at : NULL;
+}
+
+int read_single(const char *at, const char *end, int is_counter, const struct bounds *bounds, struct item *item)
+{
+    assert(at != NULL && at <= end);
+    assert(bounds != NULL && item != NULL);
+    unsigned present;
+    at = read_object(at, end, NAME | VALUE | TIME | TAGS, item, &present);
+    if (at == NULL || skip(at, end) != end || !(present & NAME) || !(is_counter || present & VALUE))
+        return 0;
+    item->is_counter = is_counter;
+    item->is_summary = 0;
+    item->value = present & VALUE ? item->value : UNIT;
+    return has_time(item, bounds, present);
 }
 
 int read_items(const char *at, const char *end, const struct bounds *bounds, struct item *items)

@@ -1,7 +1,7 @@
-/* Reads the body of a batch in everyday form: JSON without escapes, plain numbers, times as 2026-02-15T00:00:00Z. It
- * uses nothing of Python.
+/* Reads the body of a batch or of one metric in everyday form: JSON without escapes, plain numbers, times as
+ * 2026-02-15T00:00:00Z. It uses nothing of Python.
  *
- * If anything in the batch is unusual or breaks a rule, it does not read the batch. Then Python reads it, with all rules
+ * If anything in the body is unusual or breaks a rule, it does not read the body. Then Python reads it, with all rules
  * (protocol/item.py). So this code is faster than Python, and never disagrees with it.
  */
 #ifndef FIESTA_ITEMS_H
@@ -43,5 +43,8 @@ int read_spans(const char *at, const char *end, int most, struct span *spans);
 
 /* Returns the number of items read; 0 if the batch is not in everyday form. */
 int read_items(const char *at, const char *end, const struct bounds *bounds, struct item *items);
+
+/* Returns 1 if the body of one counter, or else of one value, was read; 0 if it is not in everyday form. */
+int read_single(const char *at, const char *end, int is_counter, const struct bounds *bounds, struct item *item);
 
 #endif

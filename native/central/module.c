@@ -135,6 +135,29 @@ static PyObject *core_items(PyObject *module, PyObject *args)
     return made;
 }
 
+static PyObject *core_single(PyObject *module, PyObject *args)
+{
+    const char *body, *kind;
+    Py_ssize_t length;
+    PyObject *type;
+    struct bounds bounds = {.most = 1};
+    long long now;
+    if (!PyArg_ParseTuple(args, "y#O!sddL:single", &body, &length, &PyType_Type, &type, &kind, &bounds.oldest, &bounds.newest, &now))
+        return NULL;
+    if (!PyType_IsSubtype((PyTypeObject *)type, &PyTuple_Type)) {
+        PyErr_SetString(PyExc_TypeError, "an item becomes a tuple of a type");
+        return NULL;
+    }
+    assert(body != NULL && length >= 0);
+    bounds.now = now;
+    struct item item;
+    if (!read_single(body, body + length, strcmp(kind, "counter") == 0, &bounds, &item))
+        return none();
+    struct tagged before = {0};
+    assert(item.name_length > 0);
+    return item_of((PyTypeObject *)type, PyModule_GetState(module), &item, &before);
+}
+
 static PyObject *list_of_spans(const char *body, const struct span *spans, int count)
 {
     assert(body != NULL && spans != NULL);
@@ -285,6 +308,7 @@ static PyObject *core_columns(PyObject *Py_UNUSED(module), PyObject *list)
 
 static PyMethodDef methods[] = {
     {"items", core_items, METH_VARARGS, NULL},
+    {"single", core_single, METH_VARARGS, NULL},
     {"spans", core_spans, METH_VARARGS, NULL},
     {"lines", core_lines, METH_VARARGS, NULL},
     {"columns", core_columns, METH_O, NULL},

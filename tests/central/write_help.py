@@ -68,9 +68,9 @@ def sent(*items: object, key: str | None = None, key_id: int = 1) -> Submission:
 
 
 def sent_single(name: str, kind: Kind, key: str | None = None) -> Submission:
-    raw = {"name": name, "value": 1}
-    submission = single(raw, kind, 1, NOW, 5)
-    submission.request = request_key(1, key, f"/api/metrics/{kind}", json.dumps(raw).encode())
+    body = json.dumps({"name": name, "value": 1}).encode()
+    submission = single(body, kind, 1, NOW, 5)
+    submission.request = request_key(1, key, f"/api/metrics/{kind}", body)
     return submission
 
 

@@ -25,6 +25,7 @@ from central.ingest.spans import find_spans
 from central.store.mysql.rows import lines
 from protocol.statsd_tags import TagRules
 from tests.agent.aggregate.test_core_agrees import counts
+from tests.central.ingest import test_single
 from tests.central.ingest.test_submission import NOW, outcome
 from tests.native import fuzz_inputs
 from tests.native.fuzz_journal import journals
@@ -120,7 +121,10 @@ def windows(dice: Random) -> None:
 
 
 def bodies(dice: Random) -> None:
-    """A batch's body with the core and without: the same items or the same refusal."""
+    """The body of a batch or of one metric, with the core and without: the same items or the same refusal."""
+    for kind in test_single.KINDS * 5:
+        body, now = fuzz_inputs.single(dice), NOW + dice.choice((0, 0.5, 86_400, -10))
+        assert test_single.outcome(body, kind, sanitized.CENTRAL, now) == test_single.outcome(body, kind, None, now)
     for _ in range(10):
         body, now = fuzz_inputs.body(dice), NOW + dice.choice((0, 0.5, 86_400, -10))
         assert outcome(body, sanitized.CENTRAL, now) == outcome(body, None, now)

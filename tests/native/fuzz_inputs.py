@@ -7,6 +7,8 @@ from typing import Final
 from central.store.base import Row
 from protocol.histogram import bucket_of, encode, to_text
 from tests.agent.aggregate.test_core_agrees import STATSD
+from tests.central.ingest.test_single import EVERYDAY as SINGLES
+from tests.central.ingest.test_single import UNUSUAL as UNUSUAL_SINGLES
 from tests.central.ingest.test_submission import EVERYDAY, NOW, UNUSUAL
 
 _LINE_PIECES: Final = [
@@ -120,6 +122,11 @@ def body(dice: Random) -> bytes:
         entries = [_entry(dice) for _ in range(dice.choice((1, 2, 40, 1_000)))]
         return _changed(dice, json.dumps({"metrics": entries}).encode(), _BODY_PIECES, EVERYDAY)
     return _changed(dice, dice.choice([*EVERYDAY, *EVERYDAY, *UNUSUAL]), _BODY_PIECES, EVERYDAY)
+
+
+def single(dice: Random) -> bytes:
+    """The body of one metric, everyday or not, changed or not."""
+    return _changed(dice, dice.choice([*SINGLES, *SINGLES, *UNUSUAL_SINGLES]), _BODY_PIECES, SINGLES)
 
 
 def rows(dice: Random) -> list[Row]:

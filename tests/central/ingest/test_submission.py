@@ -2,7 +2,6 @@
 
 import json
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
 from types import ModuleType
 from typing import Any
 
@@ -39,7 +38,7 @@ def body(submission: Submission) -> Any:
 
 
 def test_a_counter_without_a_value_is_one_now() -> None:
-    submission = single({"name": "a"}, "counter", 7, NOW + 0.9, 5)
+    submission = single(b'{"name":"a"}', "counter", 7, NOW + 0.9, 5)
     assert submission.items == [Item("a", "counter", UNIT, NOW)]
     assert (submission.key_id, submission.total, submission.places) == (7, 1, None)
     answer = submission.answer()
@@ -47,19 +46,19 @@ def test_a_counter_without_a_value_is_one_now() -> None:
 
 
 def test_a_value_is_kept_exactly() -> None:
-    submission = single({"name": "a", "value": Decimal("9999999999999999.9999")}, "value", 7, NOW, 5)
+    submission = single(b'{"name":"a","value":9999999999999999.9999}', "value", 7, NOW, 5)
     assert submission.items[0].value == 10**20 - 1
     assert submission.answer().body == b'{"success":true,"message":"Value metric recorded"}'
 
 
 def test_a_single_that_breaks_a_rule_is_a_fault() -> None:
     with pytest.raises(Fault) as caught:
-        single({"name": "a"}, "value", 7, NOW, 5)
+        single(b'{"name":"a"}', "value", 7, NOW, 5)
     assert (caught.value.code, caught.value.field) == ("VALIDATION_ERROR", "value")
 
 
 def test_a_single_rejected_later_is_a_400_and_not_remembered() -> None:
-    submission = single({"name": "a"}, "counter", 7, NOW, 5)
+    submission = single(b'{"name":"a"}', "counter", 7, NOW, 5)
     submission.request = RequestKey(bytes(16), bytes(16))
     assert submission.remembers()
     submission.reject({0: conflict()})
