@@ -168,6 +168,7 @@ async def test_raw_edges_of_a_range_know_series_too(stored: Central) -> None:
         ("tags/env", [{"value": "prod", "series": 2}, {"value": "test", "series": 1}]),
         ("tags/host?prefix=web-", [{"value": "web-1", "series": 1}, {"value": "web-2", "series": 1}]),
         ("tags/host?search=b-1", [{"value": 'd"b-1', "series": 1}, {"value": "web-1", "series": 1}]),
+        ("tags/host?prefix=*-2", [{"value": "web-2", "series": 1}]),
         ("tags/nothing", []),
         ("series?tags=env:prod", [{"tags": TAGS[1]}, {"tags": TAGS[2]}]),
     ],
