@@ -1,6 +1,8 @@
 """What base.Store promises of series: created once, capped without a loss, found by their tags."""
 
 import asyncio
+import itertools
+import re
 
 import pytest
 
@@ -19,6 +21,11 @@ HOSTS = [
     "host:WEB-1",
     "env:prod ,host:日本",
 ]
+
+_ODD = r"prod Prod p*d * : a:b a%b a_b a!b a\b a'b a.b (x [x] {x} $ ^ ? !prod # ~ 00 1e3 null ß ss é É 日本 😀"
+ODD_VALUES = ["", " ", "prod ", " prod", "\u00a0", "e\u0301", "\u0130", "\u0131", "I", "x" * 200, 'a"b', *_ODD.split()]
+_PATTERNS = r"p* *d *r* P* *:* *%* *_* *!* *\* *'* *.* (* [* *] $* ^* ?* *😀 日* É* a*b *a*b* x*x"
+ODD_PATTERNS = [*ODD_VALUES, " *", "* ", "*\u0301", *_PATTERNS.split()]
 
 
 async def resolve(store: Store, metric: Metric, *tags: str, caps: SeriesCaps = ROOMY) -> list[Series]:
@@ -116,6 +123,17 @@ class SeriesContract:
         await resolve(store, other, "env:prod,host:web-9")
         for filters, expected in cases:
             assert await tags_of(store, metric, *filters) == sorted(expected), filters
+
+    async def test_odd_values_are_found_as_a_search_by_hand_finds_them(self, open_store: OpenStore) -> None:
+        """Keys that differ by their case or their end are different, and only a star is more than itself."""
+        store = await open_store()
+        metric = await name(store, "a")
+        made = [f"{key}:{value}" for key in ("Env", "en", "env") for value in ODD_VALUES]
+        await resolve(store, metric, *made)
+        for key, pattern, negated in itertools.product(("env", "Env"), ODD_PATTERNS, (False, True)):
+            means = re.compile(".*".join(map(re.escape, f"{key}:{pattern}".split("*")))).fullmatch
+            found = await tags_of(store, metric, TagFilter(key, pattern, negated))
+            assert found == sorted(tags for tags in made if (means(tags) is not None) is not negated), (key, pattern)
 
     async def test_the_list_of_series_goes_on_behind_an_id(self, open_store: OpenStore) -> None:
         store = await open_store()
