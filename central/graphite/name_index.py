@@ -8,8 +8,8 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final
 
-from central.graphite.globs import Glob
 from central.graphite.name_tree import NameTree, Place
+from central.query.globs import Glob
 from central.store.base import NameStore
 
 _AT_ONCE: Final = 5_000

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from sortedcontainers import SortedList
 
-from central.graphite.globs import Glob, GlobNode
+from central.query.globs import Glob, GlobNode
 
 MOST_LOOKED_AT: Final = 100_000
 """How many nodes one search may look at. It then takes less than a second."""

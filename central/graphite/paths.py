@@ -14,12 +14,12 @@ from copy import copy
 from typing import Final, NamedTuple
 
 from central.access.prefixes import Prefixes, covers
-from central.graphite.globs import Glob, literal, parse_globs
 from central.graphite.name_index import NameIndex
 from central.graphite.name_tree import Place
 from central.graphite.regexes import prefix_of
 from central.graphite.tags import NAME, Expression, all_hold, filters_of, parse_expressions
 from central.ingest.names import Names
+from central.query.globs import Glob, literal, parse_globs
 from central.query.operations import SUMMARIES, percent_of
 from central.query.tags import UNTAGGED
 from central.store.base import ListedName, Metric, Page, Store

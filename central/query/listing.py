@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from central.errors import invalid
-from central.graphite.globs import Glob
+from central.query.globs import Glob
 from central.query.parameters import check_known, fault, limit_of, parse_match, parsed
 from central.query.render import texts_of
 from central.query.values import Values, nearest

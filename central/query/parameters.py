@@ -7,8 +7,8 @@ from typing import Final, Literal, NamedTuple, TypeVar, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from central.errors import ApiError, invalid
-from central.graphite.globs import Glob, parse_globs
 from central.query.formats import FORMATS, Format, preferred
+from central.query.globs import Glob, parse_globs
 from central.query.operations import FRACTION_BELOW, SUMMARIES, of_values_alone, parse_operations
 from central.query.relative_time import relative_time
 from central.query.tags import parse_filters, parse_keys, parse_top

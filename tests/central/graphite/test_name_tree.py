@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from central.access.prefixes import covers, minimal
 from central.graphite import name_tree
-from central.graphite.globs import parse_globs
 from central.graphite.name_tree import NameTree, Place
+from central.query.globs import parse_globs
 
 NAMES = [
     "shop.orders",

@@ -12,9 +12,9 @@ import pytest
 
 from central.graphite.evaluate import Budget, Want, asks, evaluate, grown, resolve, wants
 from central.graphite.functions.table import FUNCTIONS
-from central.graphite.globs import parse_globs
 from central.graphite.lines import Line, Range
 from central.graphite.targets import parse_target
+from central.query.globs import parse_globs
 from tests.central.graphite.oracle_targets import TARGETS
 
 ORACLE = Path(__file__).parent / "graphite_web.py"

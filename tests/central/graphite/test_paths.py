@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from central.graphite import name_index
-from central.graphite.globs import parse_globs
 from central.graphite.name_index import NameIndex
 from central.graphite.paths import Finder
 from central.ingest.names import Names
+from central.query.globs import parse_globs
 from central.store.base import Store, StoreUnavailable
 from central.store.duck.store import DuckStore
 from tests.central.store_help import CAPS, SERIES_CAPS, Clock, name

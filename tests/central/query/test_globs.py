@@ -1,4 +1,4 @@
-"""central/graphite/globs.py: which nodes a pattern means."""
+"""central/query/globs.py: which nodes a pattern means."""
 
 import fnmatch
 import re
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from central.graphite.globs import MOST_ALTERNATIVES, MOST_BRACES, Glob, literal, parse_globs
+from central.query.globs import MOST_ALTERNATIVES, MOST_BRACES, Glob, literal, parse_globs
 
 
 def meant(globs: list[Glob], path: str) -> bool:
