@@ -226,7 +226,7 @@ async def test_a_read_that_cannot_be_interrupted_frees_a_broken_handle(tmp_path:
     await engine.write(lambda _: engine.break_handle())
     hold.set()
     await reading
-    assert await engine.read(count) == 1
+    assert await engine.read(count, seconds=60) == 1
     await engine.close()
 
 
