@@ -73,7 +73,7 @@ async def test_it_listens_again_after_redis_was_away(server: RedisServer, number
 
 
 async def test_a_server_that_stays_silent_is_connected_again(server: RedisServer) -> None:
-    async with process(server, listen_seconds=0.05) as (news, forgotten):
+    async with process(server, listen_seconds=0.3) as (news, forgotten):
         while (await server.client.info("commandstats"))["cmdstat_ping"]["calls"] < 5:
             assert news.listening.is_set()
         server.pause()

@@ -191,7 +191,9 @@ async def test_a_body_that_does_not_arrive_is_not_waited_for_for_ever(tmp_path: 
         assert answer.startswith(b"HTTP/1.1 503 ")
         assert b"the body did not arrive within 0.05 s" in answer
         writer.close()
-        assert (await central.counter("a")).status == 201
+        while (reply := await central.counter("a")).status == 503:
+            pass  # a busy machine may not send a body in time
+        assert reply.status == 201
 
 
 async def test_a_client_that_says_100_continue_is_told_to_go_on(central: Central) -> None:
