@@ -20,9 +20,9 @@ MOST_WORK: Final = 20_000_000
 MOST_FURTHER: Final = 2_000
 """How many further targets the functions of one request may ask for."""
 MOST_FURTHER_CHARACTERS: Final = 400_000
-"""How long these may be in all."""
+"""How many characters these further targets may have in all."""
 _LINE: Final = 100
-"""A line is at least so much work, however few numbers it has."""
+"""The least work that a line counts as, however few numbers it has."""
 
 
 class Want(NamedTuple):
@@ -52,7 +52,7 @@ class Step:
 
     @property
     def asks(self) -> bool:
-        """Whether the function is still to say which further targets it needs."""
+        """Whether the function must still say which further targets it needs."""
         return self.function.further is not None and self.further is None
 
     def inner(self) -> Iterator["Node"]:
@@ -66,7 +66,7 @@ Node = Want | Step
 
 
 class Budget:
-    """How much work is left for a request."""
+    """How much work a request may still make."""
 
     def __init__(self, numbers: int = MOST_WORK) -> None:
         self._left = numbers
@@ -74,17 +74,17 @@ class Budget:
         self._characters = MOST_FURTHER_CHARACTERS
 
     def take(self, numbers: int) -> None:
-        """Take some off. Raises TargetError if too little is left."""
+        """Use up some work. Raises TargetError if too little is left."""
         self._left -= numbers
         if self._left < 0:
             raise TargetError("the targets compute too many numbers; ask for a shorter range, or for fewer lines")
 
     def take_lines(self, lines: Sequence[Line], weight: int = 1) -> None:
-        """Take the numbers of lines off, each so many times. Raises TargetError if too little is left."""
+        """Use up the work for the numbers of lines, each so many times. Raises TargetError if too little is left."""
         self.take(sum(len(line.values) for line in lines) * weight + len(lines) * _LINE)
 
     def take_further(self, target: str) -> None:
-        """Take a further target off. Raises TargetError if they are too many or too long."""
+        """Use up one further target. Raises TargetError if they are too many or too long."""
         self._further -= 1
         self._characters -= len(target)
         if self._further < 0 or self._characters < 0:
@@ -139,7 +139,7 @@ def wants(node: Node) -> Iterator[Want]:
 
 
 def asks(node: Node) -> bool:
-    """Whether a function of the target is still to say which further targets it needs."""
+    """Whether a function of the target must still say which further targets it needs."""
     return isinstance(node, Step) and (node.asks or any(map(asks, node.inner())))
 
 
@@ -166,7 +166,7 @@ def grown(node: Node, found: Mapping[Want, Sequence[Line]], budget: Budget) -> N
 
 
 def _resolved(step: Step, texts: Iterable[str], budget: Budget) -> list[Node]:
-    """The further targets that a call asks for. They are counted one by one, because all may not fit the memory."""
+    """The further targets that a call asks for, counted one by one, because all may not fit into memory."""
     made: list[Node] = []
     for text in texts:
         try:

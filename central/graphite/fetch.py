@@ -28,13 +28,13 @@ MOST_LINES: Final = 2_000
 MOST_LINES_IN_ALL: Final = 20_000
 """How many all paths and expressions of a request may mean."""
 _PATHS_AT_ONCE: Final = 100
-"""So many paths are looked up together: each may mean as many lines as one may."""
+"""How many paths are looked up together. Each may mean as many lines as a single path may."""
 MOST_TURNS: Final = 4
 """How often targets may ask for further ones, these for further ones again, and so on."""
 MOST_POINTS: Final = 1_000_000
 """How many numbers a request may read in all."""
 _HISTOGRAMS_AT_ONCE: Final = 50_000
-"""So many windows of all lines are read with their histograms at once: with 500 buckets each, some 50 MB."""
+"""How many windows are read with their histograms at once. With 500 buckets each, they take some 50 MB."""
 _WAYS: Final = {"sum": "sum", "count": "sum", "min": "min", "max": "max"}
 """How windows of an operation are put together. Those of any other are averaged, which is not exact."""
 _EXACT: Final = {**_WAYS, "avg": "average"}
@@ -49,7 +49,7 @@ class _Asked(NamedTuple):
 
 
 class _Target(NamedTuple):
-    """A leaf over a range."""
+    """A leaf, and the range over which it is drawn."""
 
     leaf: Leaf
     span: Range
@@ -106,7 +106,7 @@ class Fetcher:
         }  # fmt: skip
 
     async def _meant(self, wanted: Sequence[Want]) -> dict[Want, list[Leaf]]:
-        """What each means. A path without tags is looked up together with others."""
+        """The leaves that each path or expression means. Paths without tags are looked up together."""
         paths = [want for want in wanted if not want.expressions and ";" not in want.text]
         meant: dict[Want, list[Leaf]] = {}
         for at in range(0, len(paths), _PATHS_AT_ONCE):

@@ -7,12 +7,12 @@ from central.graphite.paths import Node
 
 
 def completed(query: str) -> str:
-    """The pattern for a text that somebody is typing."""
+    """The pattern that completes a text which somebody is typing."""
     return query if query.endswith("*") else f"{query}*"
 
 
 def _tree(nodes: Sequence[Node]) -> list[dict[str, Any]]:
-    """What Grafana reads."""
+    """The format that Grafana reads."""
     return [
         {
             "text": node.text,
@@ -27,7 +27,7 @@ def _tree(nodes: Sequence[Node]) -> list[dict[str, Any]]:
 
 
 def _completer(nodes: Sequence[Node]) -> dict[str, Any]:
-    """What an input field reads. The path of a node that can be opened ends with a dot."""
+    """The format for an input field. The path of a node that can be opened ends with a dot."""
     metrics = [
         {"path": node.path + "." * (not node.is_leaf), "name": node.text, "is_leaf": str(int(node.is_leaf))}
         for node in nodes
@@ -36,7 +36,7 @@ def _completer(nodes: Sequence[Node]) -> dict[str, Any]:
 
 
 def _node_list(nodes: Sequence[Node]) -> dict[str, Any]:
-    """Only the last part of each path, each once."""
+    """The last part of each path, without repetitions."""
     return {"nodes": sorted({node.text for node in nodes})}
 
 

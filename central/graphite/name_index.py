@@ -13,7 +13,7 @@ from central.query.globs import Glob
 from central.store.base import NameStore
 
 _AT_ONCE: Final = 5_000
-"""How many names are read in one go."""
+"""How many names one read of the store gives."""
 
 
 class NameIndex:

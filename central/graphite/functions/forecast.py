@@ -17,11 +17,11 @@ from central.graphite.targets import TargetError
 
 GROUP: Final = "Calculate"
 _LEVEL: Final = 0.1
-"""How fast the level follows the numbers; and the season, and the deviation."""
+"""How fast the level, the season and the deviation follow the numbers."""
 _SLOPE: Final = 0.0035
 """How fast the slope follows the level."""
 _WORK: Final = 50
-"""A number takes as long as so many of others, because each depends on the one before."""
+"""A number takes as long as so many numbers of another function, because each depends on the one before."""
 
 
 class _Forecast(NamedTuple):

@@ -38,7 +38,7 @@ class Parameter(NamedTuple):
 
     @property
     def of_lines(self) -> bool:
-        """Whether it takes lines."""
+        """Whether the parameter takes lines."""
         return self.type in {"seriesList", "seriesListOrNumber"}
 
 
@@ -112,7 +112,7 @@ class Function:
             raise TargetError(f"{self.name}: {parameter.name} {said}") from None
 
     def described(self) -> dict[str, Any]:
-        """As ``/functions`` shows it."""
+        """The function as ``/functions`` shows it."""
         return {
             "name": self.name,
             "function": f"{self.name}({self._names()})",

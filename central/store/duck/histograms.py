@@ -1,7 +1,7 @@
 """How samples are spread over their values, in the embedded store.
 
-Raw points say it: a plain sample by its value, a summary by its histogram. Of hours that are over, merged histograms
-say the same for less (central/store/folding.py).
+In raw points, a plain sample has its value, and a summary has its histogram. For hours that are over, merged histograms
+say the same at a lower cost (central/store/folding.py).
 """
 
 from collections.abc import Iterable, Sequence
@@ -75,7 +75,7 @@ class _Found:
         self.histograms: list[Histograms] = []
 
     def spread(self, members: Members) -> Spread:
-        """All of it, under the keys of groups."""
+        """Everything found, under the keys of groups."""
         samples, histograms = self.all_samples(), self.all_histograms()
         return Spread(
             samples._replace(metric_ids=key_column(members, samples.metric_ids)),
@@ -83,11 +83,11 @@ class _Found:
         )
 
     def all_samples(self) -> Samples:
-        """The plain samples."""
+        """All plain samples found."""
         return Samples(*map(np.concatenate, zip(*self.samples, strict=True)))
 
     def all_histograms(self) -> Histograms:
-        """The histograms."""
+        """All histograms found."""
         ids, starts = (np.concatenate([part[place] for part in self.histograms]) for place in (0, 1))
         return Histograms(ids, starts, [content for part in self.histograms for content in part.encoded])
 

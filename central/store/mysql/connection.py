@@ -172,7 +172,7 @@ class Connection:
         self._raw = raw
         self.server = server
         self.outdated = False
-        """Whether it leads to a server that is no longer used. Nobody should begin new work with it."""
+        """Whether this connection leads to a server that is no longer used. Nobody should begin new work with it."""
         self.loads = False
         """Whether the server allows LOAD DATA LOCAL and runs it within the open transaction."""
         self.in_cluster = False

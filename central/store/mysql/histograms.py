@@ -1,8 +1,8 @@
 """How samples are spread over their values, in MySQL.
 
-Raw points say it: a plain sample by its value, a summary by its histogram. Of hours that are over, merged histograms
-say the same for less (central/store/folding.py): of the hour, and of its minutes, which are packed into one row. The
-driver takes 8 us per row, so what has more rows comes as long texts.
+In raw points, a plain sample has its value, and a summary has its histogram. For hours that are over, merged histograms
+say the same at a lower cost (central/store/folding.py): one for the hour, and one row with those of its minutes. The
+driver takes 8 us per row, so whatever has many rows comes as long texts.
 """
 
 import asyncio

@@ -119,7 +119,7 @@ async def _inspect(connection: Connection) -> StoreState:
 
 
 def _histograms(table: str, content: bytes) -> Iterable[bytes]:
-    """What a row has. Of a packed one it is read later, and then raises ValueError if it cannot be."""
+    """The histograms of a row. Those of a packed row are read later, which raises ValueError if they are damaged."""
     return (one for _, one in minutes_of(content)) if table == _PACKED else [content]
 
 

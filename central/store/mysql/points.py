@@ -44,7 +44,7 @@ class MySQLPoints:
 
 
 def _select(span: Span, limit: int) -> str:
-    """SELECT of the number of points, which is above ``limit`` if they are more, and else of their numbers."""
+    """SELECT of how many points there are, and of their numbers unless there are more than ``limit``."""
     segment = Segment("raw", span.start, span.end)
     selects = [
         f"(SELECT {_COLUMNS} FROM metric_points WHERE {within('recorded_at', segment, ids)} LIMIT {limit + 1})"
