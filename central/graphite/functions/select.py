@@ -1,5 +1,6 @@
 """Functions that choose among lines, or put them in order. Pure."""
 
+import math
 import operator
 import re
 from collections.abc import Callable, Sequence
@@ -26,9 +27,15 @@ _COMPARE: Final[dict[str, Callable[[float, float], bool]]] = {
 }
 
 
+def _number(line: Line, way: str) -> float:
+    """All numbers of a line put together. A line without numbers counts as less than every number."""
+    value = one_number(line, way)
+    return -math.inf if math.isnan(value) else value
+
+
 def _ordered(lines: list[Line], way: str, *, largest_first: bool) -> list[Line]:
-    """By one number of each. Lines without one count as less than every number; equal ones keep their order."""
-    values = [(-np.inf if np.isnan(value := one_number(line, way)) else value) for line in lines]
+    """By one number of each. Equal ones keep their order."""
+    values = [_number(line, way) for line in lines]
     places = sorted(range(len(lines)), key=lambda place: values[place], reverse=largest_first)
     return [lines[place] for place in places]
 
@@ -55,7 +62,7 @@ def filter_series(_: Range, lines: list[Line], way: str, compared: str, threshol
     """The lines whose numbers, put together, compare with the threshold as you say."""
     if compared not in _COMPARE:
         raise TargetError(f"filterSeries: operator must be one of {', '.join(_COMPARE)}")
-    return [line for line in lines if _COMPARE[compared](one_number(line, way), threshold)]
+    return [line for line in lines if _COMPARE[compared](_number(line, way), threshold)]
 
 
 def _bounded(way: str, compared: str) -> Callable[..., list[Line]]:
@@ -129,6 +136,8 @@ def most_deviant(_: Range, lines: list[Line], n: int) -> list[Line]:
 
 def average_outside(_: Range, lines: list[Line], n: float) -> list[Line]:
     """The lines whose averages are not in the middle of all averages."""
+    if not lines:
+        return []
     averages = np.array([one_number(line, "average") for line in lines])
     low, high = _middle(averages[None, :], n)
     return [line for line, average in zip(lines, averages, strict=True) if not low[0] < average < high[0]]

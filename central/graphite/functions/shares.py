@@ -59,10 +59,10 @@ def as_percent(
             raise TargetError("asPercent: total must be lines or none if there are nodes")
         factor = 100 / total if total else np.nan
         return [line.called(f"asPercent({line.name},{total:g})", line.values * factor) for line in lines]
-    if nodes:
-        return _percent_of_groups(lines, lines if total is None else total, nodes)
     if not lines:
         return []
+    if nodes:
+        return _percent_of_groups(lines, lines if total is None else total, nodes)
     if total is None:
         total = combined(lines, "sum")
     if len(total) == 1:

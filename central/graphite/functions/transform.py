@@ -24,6 +24,11 @@ def _mapped(function: str, work: Callable[..., Any], about: str, blank: str = ""
     return run
 
 
+def _power(values: Numbers, factor: float) -> Numbers:
+    """A gap stays one: for numpy, anything to the power of 0 is 1."""
+    return np.where(np.isnan(values), np.nan, np.float_power(values, factor))
+
+
 def _differences(values: Numbers) -> Numbers:
     return np.diff(values, prepend=np.nan)
 
@@ -235,7 +240,7 @@ FUNCTIONS: Final = (
         for name, parameters, work, about in (
             ("scale", _number("factor"), np.multiply, "Each number times a factor."),
             ("offset", _number("factor"), np.add, "Each number plus a number."),
-            ("pow", _number("factor"), np.float_power, "Each number to a power."),
+            ("pow", _number("factor"), _power, "Each number to a power."),
             ("absolute", [LINES], np.abs, "Each number without its sign."),
             ("squareRoot", [LINES], np.sqrt, "The square root of each number."),
             ("exp", [LINES], np.exp, "e to the power of each number."),

@@ -59,7 +59,8 @@ def _summed(line: Line, name: str, seconds: int, way: str, from_start: bool) -> 
     if many > MOST_NUMBERS:
         raise TargetError(f"an interval of {many:,} points is too long; it may have {MOST_NUMBERS:,}")
     padded = np.r_[np.full(lead, np.nan), line.values]
-    values = CONSOLIDATE[way](in_rows(padded, many))
+    rows = in_rows(padded, many)
+    values = np.where(np.isnan(rows).all(axis=-1), np.nan, CONSOLIDATE[way](rows))
     return replace(line.called(name, values), start=start, step=seconds)
 
 

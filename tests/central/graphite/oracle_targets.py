@@ -11,6 +11,15 @@ TARGETS: Final = (
     _ALL,
     "shop.{web1,web2}.orders",
     "shop.nothing.*",
+    *(f"{way}Below(shop.*.load,2)" for way in ("average", "current", "maximum", "minimum")),
+    *(f"filterSeries(shop.*.load,'max','{compared}',2)" for compared in ("!=", "<", "<=", ">=", "=")),
+    "summarize(shop.*.load,'15min','count')",
+    "asPercent(shop.nothing.*,shop.*.errors,1)",
+    "pow(shop.*.orders,0)",
+    "pow(shop.*.load,-1)",
+    "powSeries(shop.web1.orders,shop.web2.orders)",
+    "powSeries(shop.*.load,scale(shop.web1.orders,0))",
+    "smartSummarize(shop.*.load,'15min','count')",
     *(
         f"{function}({path})"
         for function in (

@@ -1,8 +1,10 @@
 """Debian's graphite-web and the service compute the same targets over the same random data."""
 
+import contextlib
 import json
 import math
 import random
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ import pytest
 from central.graphite.evaluate import Budget, Want, asks, evaluate, grown, resolve, wants
 from central.graphite.functions.table import FUNCTIONS
 from central.graphite.lines import Line, Range
-from central.graphite.targets import parse_target
+from central.graphite.targets import TargetError, parse_target
 from central.query.globs import parse_globs
 from tests.central.graphite.oracle_targets import TARGETS
 
@@ -86,6 +88,13 @@ def comparable(lines: list[list[Any]]) -> list[list[Any]]:
             plain.pop()
         made.append([*head, plain])
     return made
+
+
+@pytest.mark.parametrize("path", ["shop.nothing.*", "shop.web2.load"])
+def test_no_target_fails_over_no_lines_or_over_one_without_numbers(path: str) -> None:
+    for target in TARGETS:
+        with contextlib.suppress(TargetError):
+            computed(re.sub(r"shop\.[^,()\"']*", path, target))
 
 
 def test_the_page_says_how_many_targets_there_are() -> None:
