@@ -65,7 +65,7 @@ WORKERS ?= 3
 test: install $(NODE)/node_modules/.installed ## Run every test and check the coverage
 	@sh scripts/ensure-apt.sh mariadb-server galera-4 rsync mariadb-backup socat redis-server nginx haproxy promtool chromium lintian fakeroot graphite-web collectd netdata gcc python3-dev systemd curl nc php
 	$(BIN)/coverage erase
-	COVERAGE_PROCESS_START=$(CURDIR)/pyproject.toml $(BIN)/coverage run -m pytest -n $(WORKERS) --dist loadfile $(TESTS)
+	COVERAGE_PROCESS_START=$(CURDIR)/pyproject.toml $(BIN)/coverage run -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(TESTS)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --skip-covered --fail-under=90
 

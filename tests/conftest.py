@@ -10,7 +10,7 @@ from collections.abc import Generator, Iterator
 import pytest
 from hypothesis import settings
 
-from tests.markers import ProgramWatch, mark
+from tests.markers import ProgramWatch, mark, slowest_first
 from tests.servers import MariaDB
 
 WATCH = pytest.StashKey[ProgramWatch]()
@@ -33,6 +33,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         mark(item)
+    slowest_first(items)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -4,6 +4,7 @@ A test without a marker starts no program: ``make check`` runs those alone.
 """
 
 import sys
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -39,6 +40,18 @@ def mark(item: pytest.Item) -> None:
         item.add_marker(pytest.mark.server)
         if any(word in name.rpartition(".")[2] for word in KILLS):
             item.add_marker(pytest.mark.kill)
+
+
+def slowest_first(items: list[pytest.Item]) -> None:
+    """Put files with kills first and files that start no program last, and keep the order within each file.
+
+    Each file has one worker. So no worker is left alone with a file that takes minutes.
+    """
+    ranks: dict[Path, int] = {}
+    for item in items:
+        rank = 0 if item.get_closest_marker("kill") else 1 if item.get_closest_marker("server") else 2
+        ranks[item.path] = min(rank, ranks.get(item.path, rank))
+    items.sort(key=lambda item: ranks[item.path])
 
 
 def _used(module: object) -> set[str]:
