@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import threading
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,40 @@ import pytest
 from agent.spool.batch_file import decode
 from agent.spool.disk import Disk
 from agent.telemetry.snapshot import health
-from tests.agent.in_process import running, turns_until
+from tests.agent.in_process import Running, running, turns_until
 from tests.agent.journal.test_recovery import Stored, one_life
+
+
+def behind(gate: asyncio.Event) -> Callable[..., Awaitable[Any]]:
+    """What runs a write once the gate is open."""
+
+    async def run(call: Callable[..., Any], *args: Any) -> Any:
+        await gate.wait()
+        return call(*args)
+
+    return run
+
+
+class SlowDisk:
+    """An fsync that waits for ``go`` after ``hold``."""
+
+    def __init__(self) -> None:
+        self.go, self.entered = threading.Event(), threading.Event()
+        self.go.set()
+
+    def hold(self) -> None:
+        self.go.clear()
+        self.entered.clear()
+
+    def fsync(self, descriptor: int) -> None:
+        self.entered.set()
+        self.go.wait()
+        os.fsync(descriptor)
+
+
+async def until_waiting(agent: Running, windows: int) -> None:
+    """Return once so many windows wait for the disk."""
+    await turns_until(lambda: agent.agent.snapshot().windows_waiting == windows)
 
 
 @pytest.mark.parametrize("ends", range(1, 8))
@@ -54,12 +87,8 @@ def test_a_disk_that_is_slow_for_however_long_costs_a_kill_nothing(tmp_path: Pat
 def test_a_window_that_went_on_ends_with_an_interval(tmp_path: Path, ends: int) -> None:
     gate = asyncio.Event()
 
-    async def slow(call: Any, *args: Any) -> Any:
-        await gate.wait()
-        return call(*args)
-
     async def lives() -> None:
-        life = await one_life(tmp_path, {}, run=slow)
+        life = await one_life(tmp_path, {}, run=behind(gate))
         for _ in range(ends):
             life.read(b"a:1|c")
             life.time.pass_by(10)
@@ -85,12 +114,8 @@ def test_a_window_that_went_on_ends_with_an_interval(tmp_path: Path, ends: int) 
 def test_a_window_that_went_on_and_fills_the_journal_is_counted_on(tmp_path: Path) -> None:
     gate = asyncio.Event()
 
-    async def slow(call: Any, *args: Any) -> Any:
-        await gate.wait()
-        return call(*args)
-
     async def lives() -> None:
-        life = await one_life(tmp_path, {}, run=slow)
+        life = await one_life(tmp_path, {}, run=behind(gate))
         for _ in range(4):
             life.read(b"a:1|c")
             life.time.pass_by(10)
@@ -142,51 +167,35 @@ def test_a_fault_of_ours_in_a_write_keeps_no_place_and_doubles_nothing(tmp_path:
 
 
 async def test_windows_keep_their_starts_while_the_disk_is_slow(tmp_path: Path) -> None:
-    go, entered = threading.Event(), threading.Event()
-    go.set()
-
-    def fsync(descriptor: int) -> None:
-        entered.set()
-        go.wait()
-        os.fsync(descriptor)
-
+    disk = SlowDisk()
     starts = []
-    async with running(tmp_path, "http://127.0.0.1:1", Disk(fsync=fsync)) as agent:
-        go.clear()
-        entered.clear()
+    async with running(tmp_path, "http://127.0.0.1:1", Disk(fsync=disk.fsync)) as agent:
+        disk.hold()
         for number in range(3):
             starts.append(int(agent.ticks.wall()))
             agent.send([f"n{number}:1|c"])
             assert (await agent.snapshot()).in_window == 1
             agent.ticks.tick()
             if not number:
-                await asyncio.to_thread(entered.wait)
+                await asyncio.to_thread(disk.entered.wait)
             await turns_until(lambda: agent.agent.snapshot().in_window == 0)
-        go.set()
+        disk.go.set()
     files = [decode(path.name, path.read_bytes()) for path in sorted((tmp_path / "queue").iterdir())]
     assert [batch.start for batch in files] == starts
     assert [json.loads(item)["name"] for batch in files for item in batch.items] == ["n0", "n1", "n2"]
 
 
 async def test_a_stop_while_the_disk_is_slow_stores_all_windows(tmp_path: Path) -> None:
-    go, entered = threading.Event(), threading.Event()
-    go.set()
-
-    def fsync(descriptor: int) -> None:
-        entered.set()
-        go.wait()
-        os.fsync(descriptor)
-
-    async with running(tmp_path, "http://127.0.0.1:1", Disk(fsync=fsync)) as agent:
-        go.clear()
-        entered.clear()
+    disk = SlowDisk()
+    async with running(tmp_path, "http://127.0.0.1:1", Disk(fsync=disk.fsync)) as agent:
+        disk.hold()
         for number in range(6):
             agent.send([f"n{number}:1|c"])
             await agent.agent.settle()
             agent.ticks.tick()
             if not number:
-                await asyncio.to_thread(entered.wait)
-            await turns_until(lambda ends=number: agent.agent.snapshot().windows_waiting == ends)  # type: ignore[misc]
+                await asyncio.to_thread(disk.entered.wait)
+            await until_waiting(agent, number)
         try:
             await agent.until("window_goes_on")
             snapshot = await agent.snapshot()
@@ -197,7 +206,7 @@ async def test_a_stop_while_the_disk_is_slow_stores_all_windows(tmp_path: Path) 
             for _ in range(100):
                 await asyncio.sleep(0)
         finally:
-            go.set()
+            disk.go.set()
         await stopped
     files = [decode(path.name, path.read_bytes()) for path in sorted((tmp_path / "queue").iterdir())]
     assert sorted(json.loads(item)["name"] for batch in files for item in batch.items) == [f"n{n}" for n in range(6)]
