@@ -69,7 +69,7 @@ class _Routed(AbstractConnection):
             await super().connect()  # type: ignore[no-untyped-call] # redis gives it no types
         except _Elsewhere as found:
             self.host, self.port = found.address
-            await super().connect()  # type: ignore[no-untyped-call] # as above
+            await super().connect()  # type: ignore[no-untyped-call] # redis gives it no types
 
     async def on_connect_check_health(self, check_health: bool = True) -> None:
         """Log in, and ask who has the keys. Raises _Elsewhere if it is another node."""
