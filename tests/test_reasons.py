@@ -76,9 +76,10 @@ def reasons() -> set[str]:
     of_redis = texts(argument for call in calls("spill/spill.py", "_closed") for argument in call.args)
     of_redis |= {str(SpillState().fault), *assigned("spill/spill.py", "_no_room")}
     for path, function in (
-        ("spill/spill", "durability_fault"),
-        ("spill/spill", "replica_fault"),
-        ("spill/spill", "memory_fault"),
+        ("spill/durability", "durability_fault"),
+        ("spill/durability", "replica_fault"),
+        ("spill/durability", "memory_fault"),
+        ("spill/durability", "late"),
         ("redis_services", "fault"),
     ):
         of_redis |= returned(f"{path}.py", function)

@@ -6,7 +6,7 @@ evicts nothing when its memory is full. If not, the spill takes no entry. The bo
 
 import math
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -14,6 +14,15 @@ import structlog
 
 from central.redis_cluster import TAG
 from central.redis_link import RedisDown, RedisLink, RedisRefused
+from central.spill.durability import (
+    Waits,
+    can_wait_for_disk,
+    durability_fault,
+    good_replicas,
+    late,
+    memory_fault,
+    replica_fault,
+)
 from central.spill.record import SpilledGroup, encode
 from central.spill.redis_scripts import MOVE, PUT, RELEASE, REMOVE, RENEW, SET_ASIDE, STATE
 from central.store.base import Remembered
@@ -34,9 +43,7 @@ _ID_SECONDS: Final = (ID_DAYS + 1) * 86_400
 _MOVED_AT_ONCE: Final = 256
 _WAIT_SHARE: Final = 0.8
 """The share of a call's time that Redis may wait for its disk and its replicas."""
-_LAG_SECONDS: Final = 3
-"""A replica says once per second how far it is. One that did not for longer does not count."""
-_WAITAOF_FROM: Final = (7, 2)
+_MARK_SECONDS: Final = 60
 _log = structlog.get_logger(__name__)
 
 
@@ -54,13 +61,6 @@ class SpillEntry(NamedTuple):
     id: bytes
     size: int
     content: bytes
-
-
-class _Waits(NamedTuple):
-    """What must have an entry before it is acknowledged: the disk (WAITAOF), and so many replicas (WAIT)."""
-
-    disk: bool
-    replicas: int
 
 
 @dataclass(slots=True)
@@ -88,45 +88,6 @@ class SpillCounts:
     in_doubt: int = 0
 
 
-def durability_fault(info: Mapping[str, Any], fsync: str, policy: str) -> str | None:
-    """Why this server could lose entries that it acknowledged, and what to set; None if it cannot."""
-    if not info.get("aof_enabled"):
-        return "Redis is not durable: it has no append-only file; set appendonly yes"
-    if fsync != "always":
-        return f"Redis is not durable: its appendfsync is {fsync}; set appendfsync always"
-    if policy != "noeviction":
-        return f"Redis may throw entries away: its maxmemory-policy is {policy}; set maxmemory-policy noeviction"
-    if info.get("aof_last_write_status", "ok") != "ok":
-        return "Redis cannot write its append-only file; see its log"
-    if info.get("role", "master") != "master":
-        return "this Redis is a replica; give the address of the primary"
-    return None
-
-
-def good_replicas(info: Mapping[str, Any]) -> int:
-    """How many replicas follow this server and have said so within the last seconds."""
-    listed = (info.get(f"slave{number}") for number in range(int(info.get("connected_slaves", 0))))
-    return sum(
-        isinstance(one, Mapping) and one.get("state") == "online" and int(one.get("lag", 0)) <= _LAG_SECONDS
-        for one in listed
-    )
-
-
-def replica_fault(have: int, needed: int) -> str | None:
-    """Why an entry could be lost when another server takes the place of this one; None if it cannot."""
-    if have >= needed:
-        return None
-    return f"Redis has {have} replicas that follow, and an entry must be on {needed} (METRICS_SPILL_REPLICAS)"
-
-
-def memory_fault(info: Mapping[str, Any]) -> str | None:
-    """Why this server takes no more entries; None if it does."""
-    most = info.get("maxmemory", 0)
-    if most and info["used_memory"] - info.get("mem_not_counted_for_evict", 0) > most:
-        return f"Redis is full: it uses more than its maxmemory of {most} bytes; raise maxmemory"
-    return None
-
-
 class Spill:
     """The stream of groups, and the request ids in them. Owns its link to Redis."""
 
@@ -143,11 +104,13 @@ class Spill:
         self._max_bytes = max_bytes
         self._keys = [f"{prefix}:groups", f"{prefix}:bytes", f"{prefix}:groups:bad"]
         self._lease = f"{prefix}:lease"
+        self._mark = f"{prefix}:mark"
         self._ids = f"{prefix}:id:"
         self._added = 0
         self._checked_at = -math.inf
         self._no_memory: str | None = None
         self._no_room: str | None = None
+        self._late: str | None = None
         self.state = SpillState()
         self.counts = SpillCounts()
 
@@ -158,7 +121,7 @@ class Spill:
     @property
     def fault(self) -> str | None:
         """Why the spill takes no entries; None if it does."""
-        return self.state.fault or self._no_memory or self._no_room
+        return self.state.fault or self._no_memory or self._no_room or self._late
 
     @property
     def holds(self) -> bool:
@@ -206,10 +169,9 @@ class Spill:
             self._no_room = f"the spill is full: METRICS_SPILL_MAX_BYTES is {self._max_bytes}"
             raise SpillRefused(self._no_room)
         self._no_room = None
-        if waits.disk and synced.pop(0)[0] < 1:
-            raise SpillInDoubt("Redis did not sync its append-only file in time")
-        if waits.replicas and synced.pop(0) < waits.replicas:
-            raise SpillInDoubt(f"less than {waits.replicas} replicas of Redis have the group")
+        self._late = late(waits, synced)
+        if self._late is not None:
+            raise SpillInDoubt(self._late)
         self._added += 1
         self.state.entries += 1
         self.state.bytes += size
@@ -239,7 +201,9 @@ class Spill:
         """Check the spill and return its state. If Redis does not answer, only the state's ``fault`` changes."""
         added, begun = self._added, time.monotonic()
         try:
-            await self._check()
+            waits = await self._check()
+            if self._late is not None:
+                self._late = late(waits, await self._link.run(lambda client: self._write_mark(client, waits)))
             await self._take_over()
             entries, size, bad, oldest, now = await self._link.script(STATE, self._keys)
         except SpillRefused:
@@ -293,7 +257,7 @@ class Spill:
         while any(await self._link.run(lambda client: _exist(client, self._old[::2]))):
             await self._link.script(MOVE, self._keys + self._old, _MOVED_AT_ONCE)
 
-    async def _check(self) -> _Waits:
+    async def _check(self) -> Waits:
         """Check the server. Returns what to wait for after an entry. Raises SpillRefused if it may lose entries."""
         try:
             info, fsync, policy, _ = await self._ask()
@@ -311,8 +275,7 @@ class Spill:
             _log.info("spill_ready")
         self.state.fault = None
         self._no_memory = memory_fault(info)
-        major, minor, *_ = (int(number) for number in str(info["redis_version"]).split("."))
-        return _Waits((major, minor) >= _WAITAOF_FROM, needed)
+        return Waits(can_wait_for_disk(info), needed)
 
     async def _ask(self) -> list[Any]:
         """What the server says of itself. Raises as RedisLink.run does.
@@ -340,10 +303,21 @@ class Spill:
     def _id_keys(self, ids: Iterable[bytes]) -> list[str]:
         return [self._ids + given.hex() for given in ids]
 
-    async def _send(self, client: Any, keys: list[str], arguments: list[Any], waits: _Waits) -> list[Any]:
-        milliseconds = int(self._link.seconds * 1000 * _WAIT_SHARE)
+    async def _send(self, client: Any, keys: list[str], arguments: list[Any], waits: Waits) -> list[Any]:
         pipeline = client.pipeline(transaction=False)
         pipeline.eval(PUT, len(keys), *keys, *arguments)
+        return await self._synced(pipeline, waits)
+
+    async def _write_mark(self, client: Any, waits: Waits) -> list[Any]:
+        """Write a key that nobody reads, to see whether the disk and the replicas have it in time."""
+        pipeline = client.pipeline(transaction=False)
+        pipeline.set(self._mark, 1, ex=_MARK_SECONDS)
+        _, *synced = await self._synced(pipeline, waits)
+        return synced
+
+    async def _synced(self, pipeline: Any, waits: Waits) -> list[Any]:
+        """Run what is in the pipeline, and wait for the disk and the replicas after it."""
+        milliseconds = int(self._link.seconds * 1000 * _WAIT_SHARE)
         if waits.disk:
             pipeline.execute_command("WAITAOF", 1, 0, milliseconds)
         if waits.replicas:

@@ -11,7 +11,7 @@ import pytest
 
 from central.redis_link import RedisDown, RedisLink
 from central.spill.record import decode
-from central.spill.spill import Spill, SpillInDoubt, SpillRefused, good_replicas, replica_fault
+from central.spill.spill import Spill, SpillInDoubt, SpillRefused
 from central.tls_client import ClientTls
 from tests.central.harness import Central, running
 from tests.central.spill.test_spill import group
@@ -107,6 +107,23 @@ async def test_0_replicas_are_enough_if_somebody_says_so(tier: Tier) -> None:
             await spill.put(group())
 
 
+async def test_a_replica_that_stands_still_closes_the_spill_until_it_confirms_a_write(tier: Tier) -> None:
+    """The primary counts such a replica as well for some seconds more."""
+    async with spilling(tier) as spill:
+        await until_taken(spill)
+        tier.replica.pause()
+        with pytest.raises((SpillInDoubt, SpillRefused)):
+            await spill.put(group())
+        for _ in range(2):
+            await spill.refresh()
+            assert spill.fault is not None
+        tier.replica.go_on()
+        async with asyncio.timeout(PATIENCE):
+            while spill.fault is not None:
+                await spill.refresh()
+        await until_taken(spill)
+
+
 async def until_redis_is_ok(central: Central) -> None:
     """Return once ``/ready`` says so. The rate limits wait for Redis for 50 ms only."""
     async with asyncio.timeout(PATIENCE):
@@ -134,22 +151,3 @@ async def test_a_sentinel_that_is_gone_or_hangs_costs_one_call(tier: Tier) -> No
             await link.run(lambda client: client.ping())
         assert await link.run(lambda client: client.ping(), seconds=20)
         await link.close()
-
-
-@pytest.mark.parametrize(
-    ("info", "good"),
-    [
-        ({}, 0),
-        ({"connected_slaves": 1, "slave0": {"state": "online", "lag": 0}}, 1),
-        ({"connected_slaves": 1, "slave0": {"state": "online", "lag": 4}}, 0),
-        ({"connected_slaves": 2, "slave0": {"state": "wait_bgsave"}, "slave1": {"state": "online", "lag": 1}}, 1),
-    ],
-)
-def test_a_replica_counts_if_it_follows(info: dict[str, object], good: int) -> None:
-    assert good_replicas(info) == good
-
-
-def test_what_is_missing_is_told() -> None:
-    assert replica_fault(1, 1) is None
-    assert replica_fault(0, 0) is None
-    assert "Redis has 1 replicas that follow, and an entry must be on 2" in str(replica_fault(1, 2))

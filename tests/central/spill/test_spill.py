@@ -10,7 +10,7 @@ import pytest
 
 from central.redis_link import PROBE_SECONDS, Breaker, RedisLink
 from central.spill.record import SpilledGroup, SpilledRequest, decode, encode
-from central.spill.spill import Spill, SpillInDoubt, SpillRefused, durability_fault
+from central.spill.spill import Spill, SpillInDoubt, SpillRefused
 from central.store.base import Remembered
 from protocol.item import Item
 from protocol.numbers import UNIT
@@ -168,26 +168,6 @@ async def test_the_bound_is_on_bytes_and_holds_for_all_processes(server: RedisSe
         await one.remove((await one.read(b""))[:1], [])
         await two.put(groups.pop())
         assert (one.counts.put, one.counts.refused, two.counts.put, two.counts.refused) == (2, 1, 2, 1)
-
-
-@pytest.mark.parametrize(
-    ("info", "fsync", "policy", "fault"),
-    [
-        ({"aof_enabled": 1}, "always", "noeviction", None),
-        ({"aof_enabled": 1, "aof_last_write_status": "ok", "role": "master"}, "always", "noeviction", None),
-        ({}, "always", "noeviction", "set appendonly yes"),
-        ({"aof_enabled": 0}, "always", "noeviction", "set appendonly yes"),
-        ({"aof_enabled": 1}, "everysec", "noeviction", "set appendfsync always"),
-        ({"aof_enabled": 1}, "no", "noeviction", "set appendfsync always"),
-        ({"aof_enabled": 1}, "always", "allkeys-lru", "set maxmemory-policy noeviction"),
-        ({"aof_enabled": 1}, "always", "volatile-ttl", "set maxmemory-policy noeviction"),
-        ({"aof_enabled": 1, "aof_last_write_status": "err"}, "always", "noeviction", "cannot write"),
-        ({"aof_enabled": 1, "role": "slave"}, "always", "noeviction", "replica"),
-    ],
-)
-def test_durability(info: dict[str, Any], fsync: str, policy: str, fault: str | None) -> None:
-    found = durability_fault(info, fsync, policy)
-    assert found is None if fault is None else fault in (found or "")
 
 
 @pytest.mark.parametrize(
