@@ -95,7 +95,7 @@ class NameDetails(NamedTuple):
 
     ``first_seen`` is when the service first took the name. ``last_seen`` is the start of the last minute with data, or
     of the last hour if that is long ago, and None if there is no data. ``weight`` and ``total`` are of that minute; 0
-    for an hour. ``keys`` are those of its tags, in order.
+    for an hour. ``keys`` are the keys of its tags, in order.
     """
 
     metric: Metric
@@ -222,8 +222,8 @@ class KeyRow(NamedTuple):
     """An API key as stored. ``hash`` is the secret's bcrypt hash; times are whole seconds.
 
     ``fast_hash`` is the second hash of the secret, if there is one; only ``find`` reads it.
-    ``expires_at`` is None for a key that never expires; ``last_used_at`` is at most a minute late. ``prefixes`` are
-    those of the names that the key may use, in order; empty for all names.
+    ``expires_at`` is None for a key that never expires; ``last_used_at`` is at most a minute late. If the key
+    may use only names with certain beginnings, ``prefixes`` has these, in order; it is empty for all names.
     """
 
     id: int
@@ -278,8 +278,10 @@ class NameStore(Protocol):
         """The names of a page, in byte order."""
 
     async def describe(self, names: Sequence[str], since: int, line: int) -> dict[str, NameDetails]:
-        """Those of at most 1,000 names that exist. The last minute is searched from ``since``, the last hour from
-        ``line``; both are whole hours. It costs a few statements, however many names there are.
+        """The details of those of at most 1,000 names that exist.
+
+        The last minute is looked for from ``since`` on, the last hour from ``line`` on; both are starts of hours, in
+        UTC seconds. This takes the same few statements for any number of names.
         """
 
     async def created_after(self, metric_id: int, limit: int) -> CreatedNames:
@@ -370,7 +372,7 @@ class Store(Protocol):
         """
 
     async def distribute(self, groups: Sequence[IdGroup], window: int, segments: Sequence[Segment]) -> Distribution:
-        """What ``aggregate`` gives, and how the samples are spread over their values; one snapshot."""
+        """What ``aggregate`` returns, and how the samples are spread over their values, both from one snapshot."""
 
     async def under_lock(self, work: Callable[[], Awaitable[T]]) -> T:
         """Run ``work`` under a lock that only one process holds at a time. ``work`` may use the store."""

@@ -10,7 +10,7 @@ Column = npt.NDArray[Any]
 """Whole numbers: 64-bit integers, or Python integers (dtype object) if one in the column could be too large."""
 
 _SAFE: Final = 2**62
-"""A sum of 64-bit numbers stays below this, or is made of Python's own."""
+"""A sum that may reach this is made with Python's own integers, which have any size."""
 
 
 class Buckets(NamedTuple):
@@ -35,7 +35,7 @@ def wide_column(numbers: Sequence[int]) -> Column:
 
 
 def roomy(numbers: Column) -> Column:
-    """The numbers, as Python's own where their sum could leave 64 bits."""
+    """The numbers, as Python's own integers if their sum might not fit into 64 bits."""
     if numbers.dtype == object or int(np.abs(numbers).max(initial=0)) < _SAFE // max(len(numbers), 1):
         return numbers
     return numbers.astype(object)

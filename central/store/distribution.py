@@ -1,9 +1,9 @@
 """How the samples of names are spread over their values: a store's answer to a question for percentiles. Pure.
 
-A store gives what it read of the samples in a range: values, and histograms as they are stored, which is some 2 bytes
-per bucket. ``entries_of`` sorts them into buckets and adds up, as columns, like the summaries in
-central/store/buckets.py, so that no Python object is made per bucket. An entry takes some 100 bytes meanwhile, so of a
-large answer it is called for some windows at a time: ``pieces_of``.
+A store gives what it read of the samples in a range: values, and histograms as they are stored, which take about 2
+bytes per bucket. ``entries_of`` sorts them into buckets and adds them up. It works on columns, as
+central/store/buckets.py does for summaries, so that no Python object is made per bucket. An entry takes about 100 bytes
+while it is made. So ``pieces_of`` makes the entries of a large answer for some of its windows at a time.
 """
 
 import contextlib
@@ -20,14 +20,14 @@ from protocol.histogram import bucket_of, decode
 from protocol.numbers import UNIT
 
 _EXACT_BITS: Final = 8
-"""Magnitudes below two to the power of it have a bucket of their own (protocol.histogram)."""
+"""Each magnitude below 2**8 has a bucket of its own (protocol.histogram)."""
 _BUCKET_BITS: Final = 15
 _BUCKET_OFFSET: Final = 1 << (_BUCKET_BITS - 1)
-"""More than any bucket's number, so that a bucket plus it fits into _BUCKET_BITS."""
+"""Larger than any bucket's number: a bucket plus this is positive and fits into _BUCKET_BITS."""
 _NARROW_END: Final = 1 << 62
 _NO_SUMMARY: Final = "the store gave samples of a window without its summary"
 MOST_ENTRIES: Final = 500_000
-"""So many entries are made at once, which takes some 50 MB."""
+"""How many entries are made at once. They take about 50 MB."""
 
 
 class Entries(NamedTuple):
@@ -99,9 +99,9 @@ def no_spread() -> Spread:
 
 
 def pieces_of(found: Distribution, most: int = MOST_ENTRIES) -> Iterator[Counted]:
-    """The windows in order and their entries, so many windows at a time as have about ``most`` entries or fewer.
+    """The windows in order, with their entries, in pieces of about ``most`` entries or fewer.
 
-    A piece has at least one window, and there is at least one piece.
+    There is at least one piece. A piece has at least one window, unless there is none at all.
     """
     buckets, (samples, histograms) = found
     sizes = np.fromiter(map(len, histograms.encoded), dtype=np.int64, count=len(histograms.encoded)) >> 1
@@ -121,10 +121,11 @@ def pieces_of(found: Distribution, most: int = MOST_ENTRIES) -> Iterator[Counted
 
 
 class Unmixed(NamedTuple):
-    """Windows that have histograms and no plain sample, and all the others.
+    """An answer divided in two: the windows that have histograms and no plain sample, and ``others``.
 
-    ``rows`` says of each window of the whole whether it is one of them. ``counts`` says how many of ``encoded`` each of
-    them has, in their order.
+    ``rows`` has True for each window of the whole answer that belongs to the first part. ``summaries`` and ``counts``
+    are of that part: its windows, and how many histograms each has. ``encoded`` has these histograms, in the order of
+    the windows.
     """
 
     rows: Column
@@ -158,7 +159,7 @@ def _chosen(histograms: Histograms, places: Column) -> Histograms:
 
 
 def places_of(summaries: Buckets, metric_ids: Column, starts: Column) -> Column:
-    """Where the windows of these ids and starts are among the summaries. Each is there, or this raises RuntimeError."""
+    """The index of the summary of each of these windows. Raises RuntimeError if one has no summary."""
     if not len(starts):
         return np.empty(0, dtype=np.int64)
     if not len(summaries.starts):
@@ -174,7 +175,7 @@ def places_of(summaries: Buckets, metric_ids: Column, starts: Column) -> Column:
 
 
 def entries_of(samples: Samples, histograms: Histograms, core: ModuleType | None = CORE) -> Entries:
-    """The entries of all these samples. Of one id and start there may be any number, in any order."""
+    """The entries of all these samples. A window may have any number of samples and histograms, in any order."""
     ids = np.concatenate((samples.metric_ids, histograms.metric_ids)).astype(np.int64)
     starts = np.concatenate((samples.starts, histograms.starts)).astype(np.int64)
     if not len(ids):
@@ -223,7 +224,7 @@ def _decoded(windows: Column, encoded: Sequence[bytes], core: ModuleType | None)
 
 
 def _joined(first: Column, second: Column) -> Column:
-    """Both columns in one, with numbers of any size where one of them or their sum could be too large for 64 bits."""
+    """Both columns in one. It holds Python's own integers if a number or the sum of all might not fit into 64 bits."""
     total = sum(float(np.abs(column.astype(np.float64)).sum()) for column in (first, second) if len(column))
     kind: Any = np.int64 if total < _NARROW_END else object
     return np.concatenate((first.astype(kind), second.astype(kind)))

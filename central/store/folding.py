@@ -3,8 +3,9 @@
 A unit of work is a name's hour: its histograms per minute and per hour are made anew from its raw points, and each is
 stored with the samples that it stands for. A query uses one only if the rollup has the same samples in the same
 snapshot. Points are only ever added, and each weighs more than nothing, so equal samples mean the same points. So
-nothing has to be done in time, in order or once: after a kill, late points or two processes at once, queries read the
-raw points of what does not match, and a later round makes it anew. docs/decisions/0019-histograms-are-folded-later.md
+nothing has to be done in time, in order or only once. After a kill, after late points, or with two processes at once, a
+histogram may not match its rollup. Then queries read the raw points, and a later round makes the histogram anew.
+docs/decisions/0019-histograms-are-folded-later.md
 """
 
 import asyncio
@@ -36,7 +37,7 @@ SPAN: Final = 7 * 86_400 + 2 * HOUR
 _ALL_PERCENT: Final = 100_000
 _ONE: Final = np.array([1], dtype=np.int64).tobytes()
 PERCENTS: Final = {"p50": 50_000, "p75": 75_000, "p90": 90_000, "p95": 95_000, "p99": 99_000}
-"""The percentiles of an hour that SQL can read, by their columns, in thousandths of a percent."""
+"""The percentiles of an hour that are stored for SQL: the column of each, and its percent in thousandths."""
 _log = structlog.get_logger(__name__)
 
 
@@ -44,7 +45,8 @@ class FoldedRow(NamedTuple):
     """What is stored of a name's minute or hour.
 
     ``samples`` is the text of the rollup's DECIMAL at that moment. ``histogram`` is empty if nothing is in a bucket.
-    ``percentiles`` are those of an hour, in the order of PERCENTS and in units; none if it is not whole.
+    ``percentiles`` are those of an hour, in the order of PERCENTS and in units. They are left out for a minute, and if
+    a sample of the hour is in no histogram.
     """
 
     metric_id: int
@@ -67,10 +69,13 @@ class FoldingStore(Protocol):
     """What the fold asks of a store. Every method may raise StoreError."""
 
     async def stale_hours(self, start: int, end: int) -> Sequence[int]:
-        """The hours in [start, end) in which a value has other samples than its folded histogram."""
+        """The starts of the hours in [start, end) in which a value lacks a histogram of the same samples."""
 
     async def fold_names(self, hour: int, after: int) -> int | None:
-        """Fold that hour for the next such names with ids above ``after``. The last id; None if there was none."""
+        """Fold that hour for some names, the next ones with ids above ``after``.
+
+        Returns the last of their ids; None if no name is left.
+        """
 
 
 class HistogramFold:
@@ -127,7 +132,7 @@ class HistogramFold:
 def folded_minutes(
     samples: Samples, histograms: Histograms, core: ModuleType | None = CORE
 ) -> dict[tuple[int, int], bytes]:
-    """The histogram of each name and minute that has one, from all its points; starts are those of minutes."""
+    """One histogram of all points per name and start of a minute. The starts in the arguments are those of minutes."""
     parts: dict[tuple[int, int], list[bytes]] = {}
     for metric_id, start, content in zip(
         histograms.metric_ids.tolist(), histograms.starts.tolist(), histograms.encoded, strict=True
@@ -147,7 +152,7 @@ def merged(contents: list[bytes], core: ModuleType | None = CORE) -> bytes:
 
 
 def folded_hours(hours: Sequence[HourSums], hour: int, found: Mapping[tuple[int, int], bytes]) -> list[FoldedRow]:
-    """The rows of an hour, whose minutes have these histograms: ``folded_minutes`` found them."""
+    """The rows to store for an hour. ``found`` has the histograms of its minutes, from ``folded_minutes``."""
     contents: dict[int, list[bytes]] = {}
     for (metric_id, _), histogram in found.items():
         contents.setdefault(metric_id, []).append(histogram)
@@ -159,7 +164,7 @@ def folded_hours(hours: Sequence[HourSums], hour: int, found: Mapping[tuple[int,
 
 
 def percentiles_of(sums: HourSums, histogram: bytes, core: ModuleType | None = CORE) -> tuple[int, ...]:
-    """PERCENTS of an hour, as central.query.percentiles has them. None if one of its samples is in no histogram."""
+    """PERCENTS of an hour in units, by the rule of central.query.percentiles; empty if a sample is in no histogram."""
     samples, low, high = (int(text.replace(".", "")) for text in sums[1:])
     found = []
     for percent in PERCENTS.values() if histogram else ():

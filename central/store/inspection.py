@@ -11,7 +11,7 @@ MAX_CLASHES: Final = 20
 MAX_HISTOGRAMS: Final = 1_000
 """How many merged histograms are looked at in each table."""
 DAY: Final = 86_400
-"""Minutes are compared over so many seconds, up to now."""
+"""Sums of minutes are compared for the last 86,400 seconds."""
 TOO_MUCH_SERIES: Final = (
     "WITH few AS (SELECT id, metric_id FROM series ORDER BY id LIMIT 100),"
     " part AS (SELECT few.metric_id, r.bucket, SUM(r.samples) AS samples FROM few"
@@ -84,9 +84,9 @@ class StoreState:
 
 
 def count_bad_histograms(rows: Iterable[tuple[int, Iterable[bytes]]]) -> int:
-    """How many rows have histograms that cannot be read, or weigh more than the samples beside them, in units.
+    """How many rows have a histogram that cannot be read, or that weighs more than the row's samples.
 
-    What a row has may be read while it is counted, and raise ValueError.
+    A row is its samples in units, and its histograms. They may be decoded only now, and raise ValueError.
     """
     bad = 0
     for samples, histograms in rows:

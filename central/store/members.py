@@ -1,7 +1,8 @@
 """What the groups of a query add up: whole names, series, and samples without tags. Pure.
 
-A member has an id: a name that of its metric, a series its own, and the samples of a name without tags that of its
-metric with a minus. A store finds rows of members and adds them up under the keys of their groups.
+Each member has an id. For a name it is the id of the metric, and for a series that of the series. For a name's samples
+without tags, it is the id of the metric with a minus. A store reads rows of members, and adds them up under the keys of
+their groups.
 """
 
 from collections.abc import Container, Mapping, Sequence
@@ -21,9 +22,9 @@ _MOST_SPANS: Final = 20
 class Members(NamedTuple):
     """The members of groups.
 
-    ``names``, ``series`` and ``untagged`` hold the ids of metrics and of series. ``metrics`` are those that have the
-    series. ``keys`` has the key of the group of each member's id. ``spans`` says in which parts of a query's rollups
-    there may be samples without tags; None means in all.
+    ``names`` and ``untagged`` hold ids of metrics, and ``series`` ids of series; ``metrics`` are the metrics of these
+    series. ``keys`` maps a member's id to the key of its group. ``spans`` are the parts of a query's rollups in which
+    there may be samples without tags; None stands for all parts.
     """
 
     names: list[int]
@@ -35,16 +36,16 @@ class Members(NamedTuple):
 
     @property
     def renamed(self) -> bool:
-        """Whether a member's rows count under another number than its id."""
+        """Whether the rows of some member are added up under a key that is not the member's id."""
         return any(member != key for member, key in self.keys.items())
 
     def only(self, ids: Container[int]) -> "Members":
-        """Those names and series whose ids are among these."""
+        """The names and series whose ids are among these, and no samples without tags."""
         names, series = ([member for member in some if member in ids] for some in (self.names, self.series))
         return self._replace(names=names, series=series, untagged=[])
 
     def untagged_within(self, segments: Sequence[Segment]) -> list[Segment]:
-        """Where to look for samples without tags among raw points, since no rollup has their sums."""
+        """Where to read raw points for samples without tags. No rollup has the sums of these samples."""
         if not self.untagged:
             return []
         if self.spans is None:

@@ -35,7 +35,7 @@ class Span(NamedTuple):
     end: int
 
     def halves(self) -> tuple["Span", "Span"] | None:
-        """The earlier and the later half, or at a single second one half of the metrics each. None for one of both."""
+        """The earlier and the later half; for a single second, halves of the metrics. None for a single metric then."""
         if self.end - self.start > 1:
             middle = (self.start + self.end) // 2
             return self._replace(end=middle), self._replace(start=middle)

@@ -71,7 +71,8 @@ class SeriesStore(Protocol):
     async def resolve(self, wanted: Sequence[NewSeries], caps: SeriesCaps, now: int) -> dict[NewSeries, Series]:
         """The series of these tags, created where missing, durably.
 
-        Beyond a cap it is the overflow of the metric. Those of a metric that is gone are left out.
+        If a cap allows no new series, the answer is the overflow series of the metric. Series of a metric that does not
+        exist any more are left out.
         """
 
     async def find(self, wanted: Sequence[NewSeries]) -> dict[NewSeries, Series]:

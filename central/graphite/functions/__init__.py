@@ -1,4 +1,4 @@
-"""Graphite's functions, a file for each family. In come lines and arguments, out go lines; nothing else is touched.
+"""Graphite's functions, one file per family. They get lines and arguments, and return lines; they touch nothing else.
 
-``table`` has them all by name, each with the parameters that ``/functions`` shows and that calls are checked against.
+``table`` has them all by name. Each has its parameters: ``/functions`` shows them, and every call is checked with them.
 """

@@ -31,7 +31,7 @@ _NAMES: Final = {
 
 
 def combined(lines: Sequence[Line], way: str) -> list[Line]:
-    """One line of all; none of none."""
+    """One line: at each time the numbers of all lines, put together in a way of CONSOLIDATE. Without lines, none."""
     if not lines:
         return []
     span, values = matrix(lines)
@@ -54,7 +54,7 @@ def multiply(_: Range, lists: Sequence[list[Line]]) -> list[Line]:
 
 
 def count(_: Range, lists: Sequence[list[Line]]) -> list[Line]:
-    """How many lines there are, at each time."""
+    """How many lines there are: the same number at each time."""
     lines = list(chain.from_iterable(lists))
     if not lines:
         return []
@@ -64,7 +64,7 @@ def count(_: Range, lists: Sequence[list[Line]]) -> list[Line]:
 
 
 def aggregate(_: Range, lines: list[Line], way: str, share: float | None = None) -> list[Line]:
-    """One line of all, in the way that is named; with a share, where at least so many of them have a number."""
+    """One line: all lines, put together by func. With xFilesFactor, only where that share of them has a number."""
     made = combined(lines, way)
     if not made or not share:
         return made
@@ -74,32 +74,32 @@ def aggregate(_: Range, lines: list[Line], way: str, share: float | None = None)
 
 
 def aggregate_with_wildcards(_: Range, lines: list[Line], way: str, nodes: Sequence[int]) -> list[Line]:
-    """A line for each path that is left when some nodes are taken away."""
+    """Removes nodes from the paths. Lines whose paths are then equal become one line, put together by func."""
     return _grouped(lines, way, lambda line: without_nodes(line, nodes))
 
 
 def sum_with_wildcards(_: Range, lines: list[Line], nodes: Sequence[int]) -> list[Line]:
-    """The sum for each path that is left when some nodes are taken away."""
+    """Removes nodes from the paths. Lines whose paths are then equal become one line, their sum."""
     return _grouped(lines, "sum", lambda line: without_nodes(line, nodes))
 
 
 def average_with_wildcards(_: Range, lines: list[Line], nodes: Sequence[int]) -> list[Line]:
-    """The average for each path that is left when some nodes are taken away."""
+    """Removes nodes from the paths. Lines whose paths are then equal become one line, their average."""
     return _grouped(lines, "average", lambda line: without_nodes(line, nodes))
 
 
 def group_by_node(_: Range, lines: list[Line], node: int | str, way: str = "average") -> list[Line]:
-    """A line for each value of a node of the path, or of a tag."""
+    """One line for each value of a node of the path, or of a tag: the lines with this value, put together."""
     return _grouped(lines, way, lambda line: key_of(line, [node]))
 
 
 def group_by_nodes(_: Range, lines: list[Line], way: str, nodes: Sequence[int | str]) -> list[Line]:
-    """A line for each combination of values of nodes of the path, or of tags."""
+    """One line for each combination of values of nodes or tags: the lines with these values, put together."""
     return _grouped(lines, way, lambda line: key_of(line, nodes))
 
 
 def group_by_tags(_: Range, lines: list[Line], way: str, tags: Sequence[str]) -> list[Line]:
-    """A line for each combination of values of tags."""
+    """One line for each combination of values of tags: the lines with these values, put together."""
     if not tags:
         raise TargetError("groupByTags: name at least one tag")
     names = {line.tags.get("name", "") for line in lines}
@@ -113,7 +113,7 @@ def _grouped(lines: list[Line], way: str, key: Callable[[Line], str]) -> list[Li
 
 
 def groups_of(lines: Sequence[Line], key: Callable[[Line], str]) -> dict[str, list[Line]]:
-    """The lines by key, in the order of the first line of each."""
+    """The lines by their key. The groups are in the order of their first lines."""
     groups: dict[str, list[Line]] = {}
     for line in lines:
         groups.setdefault(key(line), []).append(line)
@@ -139,7 +139,7 @@ def _lists(way: str) -> Callable[..., list[Line]]:
 
 
 def multiply_with_wildcards(_: Range, lines: list[Line], nodes: Sequence[int]) -> list[Line]:
-    """The product for each path that is left when some nodes are taken away."""
+    """Removes nodes from the paths. Lines whose paths are then equal become one line, their product."""
     return _grouped(lines, "multiply", lambda line: without_nodes(line, nodes))
 
 
@@ -158,7 +158,7 @@ def power(_: Range, lists: Sequence[list[Line]]) -> list[Line]:
 
 
 def percentile_of(_: Range, lines: list[Line], n: float, interpolate: bool = False) -> list[Line]:
-    """The percentile over the lines at each time: of their numbers, and not of the samples behind them."""
+    """The percentile of the lines' numbers at each time, not of the samples that the numbers were made of."""
     if not 0 < n <= 100:
         raise TargetError("percentileOfSeries: n must be above 0 and at most 100")
     if not lines:
@@ -169,7 +169,7 @@ def percentile_of(_: Range, lines: list[Line], n: float, interpolate: bool = Fal
 
 
 def n_percentile(_: Range, lines: list[Line], n: float) -> list[Line]:
-    """For each line with numbers, their percentile as a constant line."""
+    """For each line, the percentile of its numbers as a constant line. Lines without numbers are left out."""
     if not 0 < n <= 100:
         raise TargetError("nPercentile: n must be above 0 and at most 100")
     return [
@@ -180,7 +180,10 @@ def n_percentile(_: Range, lines: list[Line], n: float) -> list[Line]:
 
 
 def percentile(values: Numbers, n: float, *, interpolate: bool = False) -> Numbers:
-    """The percentile of each row, by the rank n/100 * (count + 1) of NIST's handbook."""
+    """The percentile of each row; NaN for a row without numbers. ``values`` has NaN for gaps, ``n`` is in percent.
+
+    The rank is n/100 * (count + 1), as in NIST's handbook. It is rounded up, or its fraction is interpolated.
+    """
     ordered = np.sort(values, axis=-1)  # NaN comes last
     counts = np.count_nonzero(~np.isnan(values), axis=-1)
     ranks = n / 100 * (counts + 1)
@@ -199,7 +202,7 @@ def percentile(values: Numbers, n: float, *, interpolate: bool = False) -> Numbe
 
 
 def mapped(_: Range, lines: list[Line], nodes: Sequence[int | str]) -> list[Line]:
-    """The lines in the order of their nodes, for reduceSeries."""
+    """All lines, and those with the same values of these nodes one after the other: what reduceSeries reads."""
     return list(chain.from_iterable(groups_of(lines, lambda line: key_of(line, nodes)).values()))
 
 

@@ -18,7 +18,7 @@ _FORM: Final = re.compile(r"[-+ #0]*[0-9]{0,2}(?:\.[0-9]{0,2})?([diuoxXeEfFgGrs]
 
 
 def _prefixes(given: Mapping[str, Any]) -> list[str]:
-    """The first nodes of all lines, up to the one with the number, each once and in order."""
+    """The beginnings of all lines' names, up to the node with this number: each once, in order."""
     return sorted({".".join(line.name.split(".")[: given["nodeNum"] + 1]) for line in given["seriesList"]})
 
 
@@ -29,7 +29,7 @@ def _templates(given: Mapping[str, Any]) -> Iterator[str]:
 def apply_by_node(
     _: Range, lines: list[Line], node: int, _template: str, name: str | None, further: Sequence[list[Line]]
 ) -> list[Line]:
-    """The template for each beginning of the paths, up to a node; % in the template and in the name stands for it."""
+    """The lines of a template for each beginning of the paths, up to a node. % stands for the beginning."""
     made = []
     for prefix, answer in zip(_prefixes({"seriesList": lines, "nodeNum": node}), further, strict=True):
         named = None if name is None else name.replace("%", prefix)
@@ -48,7 +48,7 @@ def _others(given: Mapping[str, Any]) -> Iterator[str]:
 def use_series_above(
     _: Range, _lines: list[Line], _value: float, _search: str, _replace: str, further: Sequence[list[Line]]
 ) -> list[Line]:
-    """For each line with a number above the value, the target that a replacement in its name gives."""
+    """For each line with a number above the value, other lines: their target is its name with a replacement."""
     return list(chain.from_iterable(further))
 
 
@@ -59,7 +59,7 @@ def _sources(given: Mapping[str, Any]) -> Iterator[str]:
 def alias_query(
     _: Range, lines: list[Line], search: str, replacement: str, name: str, further: Sequence[list[Line]]
 ) -> list[Line]:
-    """The lines under a name with the last number of another target, which a replacement in their own names gives."""
+    """Each line under a name with the last number of another target, which is its own name with a replacement."""
     shown, made = _format(name), []
     for line, query, found in zip(lines, renamed("aliasQuery", lines, search, replacement), further, strict=True):
         known = found[0].values[~np.isnan(found[0].values)] if found else np.empty(0)
@@ -70,7 +70,7 @@ def alias_query(
 
 
 def _format(name: str) -> Callable[[float], str]:
-    """Puts a number into the place of %d, %.2f and the like; %% is a percent sign."""
+    """What puts a number into ``name`` in place of %d, %.2f and the like; %% is a percent sign. Raises TargetError."""
     parts = re.split(r"(%%|%[^a-zA-Z%]*[a-zA-Z]?)", name)
     forms = [part for part in parts[1::2] if part != "%%"]
     found = _FORM.fullmatch(forms[0][1:]) if len(forms) == 1 else None

@@ -1,4 +1,4 @@
-"""Functions that make a line of nothing but their arguments and the time. Pure."""
+"""Functions that make a line from their arguments and the time alone. Pure."""
 
 from typing import Final
 
@@ -13,13 +13,13 @@ GROUP: Final = "Special"
 
 
 def constant_line(span: Range, value: float) -> list[Line]:
-    """A line of one number."""
+    """A line with the same number at each time."""
     values = np.full((span.end - span.start) // span.step, float(value))
     return [Line(f"{value:g}", span.start, span.step, values, f"constantLine({value:g})", {"name": f"{value:g}"})]
 
 
 def threshold(span: Range, value: float, label: str | None = None, _color: str | None = None) -> list[Line]:
-    """A line of one number, with a name."""
+    """A line with the same number at each time, under a name of your choice."""
     line = constant_line(span, value)[0]
     return [line if label is None else line.called(label)]
 
@@ -30,12 +30,12 @@ def identity(span: Range, name: str) -> list[Line]:
 
 
 def time_line(span: Range, name: str, step: int = 60) -> list[Line]:
-    """A line whose numbers are its times, in seconds since the epoch, so many seconds apart."""
+    """A line with a point every ``step`` seconds, whose numbers are its times in seconds since the epoch."""
     return [_of_times(span, name, step)]
 
 
 def sine_line(span: Range, name: str, amplitude: float = 1.0, step: int = 60) -> list[Line]:
-    """The sine of the time in seconds, times the amplitude."""
+    """The sine of the time in seconds since the epoch, times the amplitude."""
     line = _of_times(span, name, step)
     return [line.called(name, np.sin(line.values) * amplitude)]
 
@@ -49,7 +49,7 @@ def _of_times(span: Range, name: str, step: int) -> Line:
 
 
 def vertical_line(span: Range, moment: str, label: str | None = None, _color: str | None = None) -> list[Line]:
-    """Two points at one time, a second apart."""
+    """A mark at one time: two points with the number 1, a second apart."""
     try:
         at = parse_time(moment, span.now)
     except (ValueError, OverflowError) as error:

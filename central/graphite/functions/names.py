@@ -15,12 +15,12 @@ from central.graphite.targets import TargetError
 
 GROUP: Final = "Alias"
 MOST_NAME: Final = 4_096
-"""How many characters a replacement may make of a name."""
+"""How many characters a name may have after a replacement."""
 _UNITS: Final = {
     "si": [(prefix, 1000.0**power) for prefix, power in (("P", 5), ("T", 4), ("G", 3), ("M", 2), ("k", 1))],
     "binary": [(f"{prefix}i", 1024.0**power) for prefix, power in (("P", 5), ("T", 4), ("G", 3), ("M", 2), ("K", 1))],
 }
-"""The prefixes of numbers and from what number on each is used, by the name of their system."""
+"""The prefixes of each system of units, and for each prefix the number from which on it is used."""
 
 
 def alias(_: Range, lines: list[Line], name: str) -> list[Line]:
@@ -29,17 +29,17 @@ def alias(_: Range, lines: list[Line], name: str) -> list[Line]:
 
 
 def alias_by_node(_: Range, lines: list[Line], nodes: Sequence[int | str]) -> list[Line]:
-    """The lines under nodes of their paths, by number, or under values of their tags, by key."""
+    """The lines under some nodes of their paths, which you give by number, or values of their tags, by key."""
     return [replace(line, name=key_of(line, nodes)) for line in lines]
 
 
 def alias_by_metric(_: Range, lines: list[Line]) -> list[Line]:
-    """The lines under the last nodes of their paths."""
+    """Each line under the last node of its path."""
     return [replace(line, name=path_of(line).rpartition(".")[2]) for line in lines]
 
 
 def substr(_: Range, lines: list[Line], start: int = 0, stop: int = 0) -> list[Line]:
-    """The lines under the nodes of their paths from ``start`` to before ``stop``; 0 is the end."""
+    """Each line under the nodes of its path from ``start`` on and before ``stop``; 0 for the end."""
     return [replace(line, name=".".join(path_of(line).split(".")[start : stop or None])) for line in lines]
 
 
@@ -67,7 +67,7 @@ def renamed(function: str, lines: Iterable[Line], search: str, replacement: str)
 
 
 def legend_value(_: Range, lines: list[Line], ways: Sequence[str]) -> list[Line]:
-    """The names with one number of the whole line each, such as ``avg`` or ``last``; with units of si or binary."""
+    """The names with numbers of the whole lines, such as ``avg`` or ``last``. ``si`` or ``binary`` last gives units."""
     system = ways[-1] if ways[-1] in _UNITS else None
     for way in ways[:-1] if system else ways:
         known = consolidation(way)
@@ -90,7 +90,7 @@ def cacti_style(_: Range, lines: list[Line], system: str | None = None, units: s
         return "nan" if np.isnan(value) else _in_units(value, system, units)
 
     def width(values: Sequence[float]) -> int:
-        """A column is as wide as its whole numbers; 3 stands for none."""
+        """A column has three places more than its longest whole number. 0 and no number count as 3."""
         whole = (3.0 if np.isnan(value) else float(int(value) or 3) for value in values)
         return 3 + max((len(shown(value)) for value in whole), default=0)
 
@@ -108,7 +108,7 @@ def cacti_style(_: Range, lines: list[Line], system: str | None = None, units: s
 
 
 def _in_units(value: float, system: str | None, units: str | None = None) -> str:
-    """With two decimals and the prefix of its size, such as 1.50k or 1.50 kB."""
+    """The value with two decimals and the prefix for its size, such as 1.50k, or 1.50 kB with ``units``."""
     prefix, size = next((one for one in _UNITS[system] if abs(value) >= one[1]), ("", 1)) if system else ("", 1)
     return f"{value / size:.2f}{' ' if units else ''}{prefix}{units or ''}"
 

@@ -1,4 +1,4 @@
-"""Nodes and tags of a line, by which functions name and group lines. Pure."""
+"""The nodes and tags of a line. Functions name and group lines by them. Pure."""
 
 from collections.abc import Sequence
 
@@ -32,13 +32,16 @@ def without_nodes(line: Line, nodes: Sequence[int]) -> str:
 
 
 def tag_key(line: Line, tags: Sequence[str], name: str) -> str:
-    """The name of a group by tags: ``name``, or the line's own if it is one of the tags; then the other tags."""
+    """The name of a line's group, such as ``cpu;dc=a``: ``name``, then the values of the tags.
+
+    If "name" is one of the tags, the group begins with the line's own name.
+    """
     if "name" in tags:
         name = line.tags.get("name", "")
     return ";".join((name, *(f"{tag}={line.tags.get(tag, '')}" for tag in sorted(tags) if tag != "name")))
 
 
 def tags_of_key(key: str) -> dict[str, str]:
-    """The tags in the name of a group by tags."""
+    """The tags in a name that ``tag_key`` made."""
     name, *others = key.split(";")
     return {"name": name} | dict(pair.partition("=")[::2] for pair in others)

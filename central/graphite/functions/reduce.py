@@ -1,4 +1,4 @@
-"""reduceSeries: another function for each group of lines. Pure."""
+"""reduceSeries: calls another function for each group of lines. Pure."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -19,7 +19,7 @@ def reduce_series(function_named: Callable[[str], Function]) -> Function:
     """The function reduceSeries, which calls other functions by name."""
 
     def run(span: Range, lines: list[Line], name: str, node: int, wanted: Sequence[str]) -> list[Line]:
-        """A function of the lines that differ in one node only: its arguments are those with each of the texts."""
+        """Calls a function for each group of lines that differ in one node only. It gets the line of each matcher."""
         function = function_named(name)
         if function.inner is not None or function.further is not None:
             raise TargetError(f"reduceSeries: {name} needs lines of its own, so it cannot be called for each group")
@@ -37,7 +37,7 @@ def reduce_series(function_named: Callable[[str], Function]) -> Function:
 
 
 def _reduced(function: Function, span: Range, name: str, lines: Sequence[Line | None]) -> Line:
-    """One line for a group: without numbers if the group lacks a line."""
+    """The line of a group. It has no numbers if a line of the group is missing, which is None in ``lines``."""
     there = [line for line in lines if line is not None]
     if len(there) < len(lines):
         return there[0].called(name, np.full_like(there[0].values, np.nan))

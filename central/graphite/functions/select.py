@@ -28,13 +28,13 @@ _COMPARE: Final[dict[str, Callable[[float, float], bool]]] = {
 
 
 def _number(line: Line, way: str) -> float:
-    """All numbers of a line put together. A line without numbers counts as less than every number."""
+    """The numbers of a line, put together. A line without numbers counts as less than every number."""
     value = one_number(line, way)
     return -math.inf if math.isnan(value) else value
 
 
 def _ordered(lines: list[Line], way: str, *, largest_first: bool) -> list[Line]:
-    """By one number of each. Equal ones keep their order."""
+    """The lines in the order of their numbers, put together. Lines with equal numbers keep their order."""
     values = [_number(line, way) for line in lines]
     places = sorted(range(len(lines)), key=lambda place: values[place], reverse=largest_first)
     return [lines[place] for place in places]
@@ -113,7 +113,7 @@ def _matching(*, wanted: bool) -> Callable[..., list[Line]]:
 
 
 def remove_empty(_: Range, lines: list[Line], share: float | None = None) -> list[Line]:
-    """The lines that have a number; with a share, in at least so many of their points."""
+    """The lines that have a number. With xFilesFactor, those that have one in that share of their points."""
     counts = [np.count_nonzero(~np.isnan(line.values)) for line in lines]
     return [
         line for line, count in zip(lines, counts, strict=True) if count and count >= (share or 0) * len(line.values)
@@ -135,7 +135,7 @@ def most_deviant(_: Range, lines: list[Line], n: int) -> list[Line]:
 
 
 def average_outside(_: Range, lines: list[Line], n: float) -> list[Line]:
-    """The lines whose averages are not in the middle of all averages."""
+    """The lines whose average is not between the percentiles n and 100 - n of all averages."""
     if not lines:
         return []
     averages = np.array([one_number(line, "average") for line in lines])
@@ -144,7 +144,7 @@ def average_outside(_: Range, lines: list[Line], n: float) -> list[Line]:
 
 
 def outside_at_some_time(_: Range, lines: list[Line], n: float) -> list[Line]:
-    """The lines that at some time are not in the middle of all lines."""
+    """The lines that at some time are not between the percentiles n and 100 - n of all lines."""
     if not lines:
         return []
     _span, values = matrix(lines)
@@ -154,13 +154,13 @@ def outside_at_some_time(_: Range, lines: list[Line], n: float) -> list[Line]:
 
 
 def _middle(values: Numbers, n: float) -> tuple[Numbers, Numbers]:
-    """The percentiles between which the middle of each row is."""
+    """The percentiles n and 100 - n of each row, the lower one first."""
     n = max(n, 100 - n)
     return percentile(values, 100 - n), percentile(values, n)
 
 
 def aggregate_line(_: Range, lines: list[Line], way: str = "average", _keep_step: bool = False) -> list[Line]:
-    """For each line, a line of the one number that its numbers make."""
+    """For each line, a constant line of its numbers, put together."""
     made = []
     for line in lines:
         value = one_number(line, way)

@@ -15,7 +15,7 @@ _MISSING: Final = "MISSING"
 
 
 def divide(_: Range, lines: list[Line], divisors: list[Line]) -> list[Line]:
-    """Each line divided by one other line. Where that is 0 or has a gap, there is none."""
+    """Each line divided by one other line. There is a gap where that line is 0 or has a gap."""
     if len(divisors) > 1:
         raise TargetError(f"divideSeries: divisorSeries must be one line; the path means {len(divisors)}")
     if not divisors:
@@ -75,7 +75,7 @@ def as_percent(
 
 
 def _percent_of_groups(lines: list[Line], totals: list[Line], nodes: Sequence[int | str]) -> list[Line]:
-    """A line or a total without its like gives a line without numbers."""
+    """A line whose group has no total gives a line without numbers, and so does a total whose group has no line."""
     of_lines = groups_of(lines, lambda line: key_of(line, nodes))
     of_totals = groups_of(totals, lambda line: key_of(line, nodes))
     made: list[Line] = []
@@ -101,7 +101,7 @@ def _name(line: Line) -> str:
 
 
 def weighted_average(_: Range, lines: list[Line], weights: list[Line], nodes: Sequence[int | str] = ()) -> list[Line]:
-    """The average of lines, each times the weight with the same nodes, through the sum of all weights."""
+    """Multiplies each line by the weight with the same nodes, and divides their sum by the sum of all weights."""
     if len(lines) != len(weights):
         raise TargetError(f"weightedAverage: there are {len(lines)} averages and {len(weights)} weights; give as many")
     of_lines = {key_of(line, nodes): line for line in lines}

@@ -49,7 +49,7 @@ _SHORT: Final = {
 
 
 def function_named(name: str) -> Function:
-    """The function of this name. Raises TargetError that names those that are like it, and then all."""
+    """The function of this name. Raises TargetError that first lists similar names, and then all."""
     found = FUNCTIONS.get(name) or FUNCTIONS.get(_SHORT.get(name, ""))
     if found is None:
         alike = get_close_matches(name, FUNCTIONS, n=3)

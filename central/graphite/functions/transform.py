@@ -14,7 +14,7 @@ GROUP: Final = "Transform"
 
 
 def _mapped(function: str, work: Callable[..., Any], about: str, blank: str = "") -> Callable[..., list[Line]]:
-    """A function that applies ``work`` to the values of each line. Its name shows the numbers that it was given."""
+    """Makes ``run`` of a function that applies ``work`` to the values of each line. Names show the arguments."""
 
     def run(_: Range, lines: list[Line], *given: Any) -> list[Line]:
         shown = "".join(f",{blank}{one:g}" for one in given)
@@ -25,7 +25,7 @@ def _mapped(function: str, work: Callable[..., Any], about: str, blank: str = ""
 
 
 def _power(values: Numbers, factor: float) -> Numbers:
-    """A gap stays one: for numpy, anything to the power of 0 is 1."""
+    """Keeps the gaps: for numpy, anything to the power of 0 is 1, also NaN."""
     return np.where(np.isnan(values), np.nan, np.float_power(values, factor))
 
 
@@ -34,7 +34,10 @@ def _differences(values: Numbers) -> Numbers:
 
 
 def _rises(values: Numbers, most: float | None, least: float | None) -> Numbers:
-    """How much each number is above the one before, of a counter that wraps at ``most`` or restarts at ``least``."""
+    """By how much each number is above the one before. The numbers are those of a counter.
+
+    After a fall, the counter has wrapped at ``most`` or restarted at ``least``. Without either, there is a gap.
+    """
     if most is not None:
         values = np.where(values > most, np.nan, values)
     if least is not None:
@@ -62,7 +65,7 @@ def per_second(_: Range, lines: list[Line], most: float | None = None, least: fl
 
 
 def scale_to_seconds(_: Range, lines: list[Line], seconds: float) -> list[Line]:
-    """Each number as one per so many seconds instead of one per step."""
+    """Each number, which is per step, as a number per so many seconds."""
     return [
         line.called(f"scaleToSeconds({line.name},{seconds:g})", np.round(line.values * (seconds / line.step), 6))
         for line in lines
@@ -70,7 +73,7 @@ def scale_to_seconds(_: Range, lines: list[Line], seconds: float) -> list[Line]:
 
 
 def keep_last_value(_: Range, lines: list[Line], limit: float) -> list[Line]:
-    """The last number in each gap of at most ``limit`` points."""
+    """Fills each gap of at most ``limit`` points with the number before it."""
     return [line.called(f"keepLastValue({line.name})", _filled(line.values, limit)) for line in lines]
 
 
@@ -86,7 +89,7 @@ def _filled(values: Numbers, limit: float) -> Numbers:
 
 
 def interpolate(_: Range, lines: list[Line], limit: float) -> list[Line]:
-    """A straight line through each gap of at most ``limit`` points."""
+    """Fills each gap of at most ``limit`` points with a straight line."""
     return [line.called(f"interpolate({line.name})", _straight(line.values, limit)) for line in lines]
 
 
@@ -102,7 +105,7 @@ def _straight(values: Numbers, limit: float) -> Numbers:
 
 
 def delay(_: Range, lines: list[Line], steps: int) -> list[Line]:
-    """The numbers so many steps later; earlier if it is negative."""
+    """Moves the numbers so many steps later, or earlier if you give a negative number."""
     made = []
     for line in lines:
         by = min(max(steps, -len(line.values)), len(line.values))
@@ -113,12 +116,12 @@ def delay(_: Range, lines: list[Line], steps: int) -> list[Line]:
 
 
 def consolidate_by(_: Range, lines: list[Line], way: str) -> list[Line]:
-    """The same numbers, put together in another way where a coarser step is needed."""
+    """The same numbers. Where the answer has a coarser step, this function puts them together."""
     return [replace(line.called(f'consolidateBy({line.name},"{way}")'), consolidate=way) for line in lines]
 
 
 def cumulative(span: Range, lines: list[Line]) -> list[Line]:
-    """The same numbers, summed up where a coarser step is needed."""
+    """The same numbers. Where the answer has a coarser step, they are added up."""
     return consolidate_by(span, lines, "sum")
 
 
@@ -143,7 +146,7 @@ def _integral(values: Numbers) -> Numbers:
 
 
 def integral_by_interval(span: Range, lines: list[Line], interval: str) -> list[Line]:
-    """The sum of all numbers so far, from 0 again at each interval after the beginning of the range."""
+    """The sum of all numbers so far. It begins at 0 with the range, and again with each interval."""
     seconds = seconds_of(interval)
     made = []
     for line in lines:
@@ -158,7 +161,7 @@ def integral_by_interval(span: Range, lines: list[Line], interval: str) -> list[
 def transform_null(
     _: Range, lines: list[Line], default: float = 0.0, reference: list[Line] | None = None
 ) -> list[Line]:
-    """A number in place of none; with other lines, only where one of them has a number."""
+    """Fills the gaps with a number. With other lines, only at times at which one of them has a number."""
     if not reference:
         return [
             line.called(
@@ -187,7 +190,7 @@ def _logarithm(_: Range, lines: list[Line], base: float) -> list[Line]:
 
 
 def rounded(_: Range, lines: list[Line], precision: int | None = None) -> list[Line]:
-    """Each number with so many digits behind the point; none without ``precision``."""
+    """Each number rounded to ``precision`` decimals; without it to whole numbers."""
     shown = "" if precision is None else f",{precision}"
     digits = min(max(precision or 0, -300), 300)
     return [line.called(f"round({line.name}{shown})", np.round(line.values, digits)) for line in lines]
@@ -199,7 +202,7 @@ def add(_: Range, lines: list[Line], constant: float) -> list[Line]:
 
 
 def min_max(_: Range, lines: list[Line]) -> list[Line]:
-    """The least number becomes 0 and the largest 1."""
+    """Moves and scales each line, so that its least number becomes 0 and its largest 1."""
     return [line.called(f"minMax({line.name})", _between_0_and_1(line.values)) for line in lines]
 
 
@@ -246,12 +249,12 @@ FUNCTIONS: Final = (
             ("exp", [LINES], np.exp, "e to the power of each number."),
             ("logit", [LINES], lambda values: np.log(values / (1 - values)), "The logit of each number from 0 to 1."),
             ("sigmoid", [LINES], lambda values: 1 / (1 + np.exp(-values)), "The sigmoid of each number."),
-            ("invert", [LINES], lambda values: 1 / np.where(values == 0, np.nan, values), "One through each number."),
-            ("offsetToZero", [LINES], _to_zero, "The least number is 0."),
+            ("invert", [LINES], lambda values: 1 / np.where(values == 0, np.nan, values), "1 divided by each number."),
+            ("offsetToZero", [LINES], _to_zero, "Each number minus the least of its line."),
             ("derivative", [LINES], _differences, "The difference from the number before."),
             ("integral", [LINES], _integral, "The sum of all numbers so far."),
             ("changed", [LINES], _changed, "1 where a number differs from the one before, else 0."),
-            ("isNonNull", [LINES], _known, "1 for a number and 0 for none."),
+            ("isNonNull", [LINES], _known, "1 where there is a number, 0 in a gap."),
             ("removeAboveValue", _number("n"), lambda values, n: np.where(values > n, np.nan, values),
              "Without the numbers above n."),
             ("removeBelowValue", _number("n"), lambda values, n: np.where(values < n, np.nan, values),

@@ -108,8 +108,8 @@ class Session:
     the server ends the session."""
     select_seconds: int | None = None
     causal: bool = False
-    """A node of a cluster first waits until it has what the cluster had committed, so a reader sees what another node
-    has acknowledged."""
+    """Before a read, a node of a cluster waits until it has what the cluster has committed. So a reader sees what
+    another node has acknowledged."""
     prepare: tuple[str, ...] = ()
     """Statements to run once when the session begins."""
 

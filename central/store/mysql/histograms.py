@@ -74,7 +74,10 @@ async def spread(connection: Connection, members: Members, window: int, segments
 async def _folded(
     connection: Connection, ids: Sequence[int], segment: Segment, window: int
 ) -> tuple[list[Histograms], set[tuple[int, int]]]:
-    """The folded histograms of a segment, and the ids and buckets that have none of the rollup's samples."""
+    """The folded histograms of a segment. Also the ids and starts of the buckets that lack one.
+
+    A histogram counts only if it has the same samples as the rollup.
+    """
     if segment.level == "hour":
         found, missing = await _by_rows(connection, ids, segment, window)
         return [found], missing
@@ -93,7 +96,7 @@ async def _folded(
 async def _packed(
     connection: Connection, ids: Sequence[int], segment: Segment, window: int
 ) -> tuple[Histograms, set[tuple[int, int]]]:
-    """The packed histograms of a segment's minutes, and the ids and hours that have none of the rollup's samples."""
+    """The packed histograms of a segment's minutes. Also the ids and hours that lack them, as ``_folded`` has it."""
     hours = Segment("hour", segment.start // HOUR * HOUR, -(-segment.end // HOUR) * HOUR)
     selects = [
         "SELECT r.metric_id, UNIX_TIMESTAMP(r.bucket), h.histograms"
@@ -126,7 +129,7 @@ async def _by_rows(
     window: int,
     hours: Container[tuple[int, int]] | None = None,
 ) -> tuple[Histograms, set[tuple[int, int]]]:
-    """As _folded, from a table with a row for each bucket; only of these ids and ``hours`` if they are given."""
+    """The same as ``_folded``, from a table with a row per bucket. Only these ids and hours, if ``hours`` has some."""
     level = segment.level
     selects = [
         "SELECT r.metric_id, COUNT(*), GROUP_CONCAT(UNIX_TIMESTAMP(r.bucket), ' ',"
@@ -282,7 +285,7 @@ async def _fold(session: Connection, hour: int, after: int) -> int | None:
 
 
 def _puts(rows: Sequence[FoldedRow], hour: int, found: Mapping[tuple[int, int], bytes]) -> list[str]:
-    """Statements that replace the rows of hours, and those that hold their minutes' histograms: ``found``."""
+    """Statements that store the rows of an hour, and rows with the histograms of its minutes, which are ``found``."""
     minutes: dict[int, dict[int, bytes]] = {row.metric_id: {} for row in rows}
     for (metric_id, start), histogram in found.items():
         minutes[metric_id][(start - hour) // MINUTE] = histogram

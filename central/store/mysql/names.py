@@ -165,14 +165,14 @@ async def _mark_deleted(connection: Connection, name: str) -> bool:
 
 
 async def change_version(connection: Connection) -> None:
-    """Let no group be stored from now on whose names were resolved before. Call it last in a deletion."""
+    """Refuse groups whose names were resolved before, from this transaction's COMMIT on. Call it last in a deletion."""
     if connection.locks_reads_alone:
         await connection.run(GUARD_ALL)
     await connection.run("UPDATE name_changes SET version = version + 1")
 
 
 async def _delete_series(connection: Connection, metric_id: int) -> None:
-    """Take the series of a name away, and note that their rollups have to go."""
+    """Delete the series of a name, and note that their rollups must be removed."""
     await connection.change(
         "INSERT INTO deleted_metrics (id, name) SELECT id, '' FROM series WHERE metric_id = %s", (metric_id,)
     )
@@ -186,7 +186,7 @@ async def _delete_series(connection: Connection, metric_id: int) -> None:
 
 
 async def _purge_some(connection: Connection, metric_id: int) -> None:
-    """Remove some rows of a deleted name, or the note that they must be removed if none is left."""
+    """Remove some rows of a deleted name. If there are none left, remove the note that they must be removed."""
     for table in (POINTS, *SUMS):
         if await connection.change(f"DELETE FROM {table} WHERE metric_id = %s LIMIT {DELETE_ROWS}", (metric_id,)):
             return

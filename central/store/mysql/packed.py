@@ -18,15 +18,15 @@ from central.compiled import CORE
 from central.store.buckets import Column
 
 MAX_BYTES: Final = 256 * 1024
-"""An hour that is larger is not kept packed, so that it fits into a packet; queries by minute read its raw points. A
-minute has 4 kB then, twice what one takes with 6,000 samples."""
+"""A larger hour is not stored packed, since it must fit into one packet. Then queries by minute read its raw points.
+This is 4 kB per minute, twice what a minute with 6,000 samples takes."""
 _HEAD: Final = 4
 _LENGTH_BITS: Final = 24
 _MINUTES: Final = 60
 
 
 class Minutes(NamedTuple):
-    """The minutes of packed hours: how many each hour has, and of all of them the numbers and the histograms."""
+    """The minutes of packed hours: ``counts`` per hour; per minute its number from 0 to 59, and its histogram."""
 
     counts: Column
     minutes: Column

@@ -1,8 +1,8 @@
 """Queries at the servers of DB_READ_HOSTS, which copy the server in use: replicas, or nodes of its Galera cluster.
 
-An answer is never behind. For each query, the server in use is asked how far it is; that holds everything that any
-process acknowledged before. The read server then waits until it is as far. If it is not in time, or fails, the server
-in use answers. docs/decisions/0027-a-read-server-waits.md says why.
+An answer is never behind. For each query, the server in use is asked for its position, which covers everything that any
+process has acknowledged. The read server then waits until it has reached this position. If that takes too long, or the
+read server fails, the server in use answers. docs/decisions/0027-a-read-server-waits.md says why.
 """
 
 import asyncio
@@ -57,7 +57,7 @@ class ReadState:
 
 
 def unfit(state: ReadState, source: Position, most_lag: float) -> str | None:
-    """Why a read server is not asked for what ``source``, the server in use, has. None if it is asked."""
+    """Why a read server gets no query; None if it does. ``source`` is the position of the server in use."""
     if state.fault is not None:
         return state.fault
     if source.cluster:
@@ -81,13 +81,13 @@ def unfit(state: ReadState, source: Position, most_lag: float) -> str | None:
 
 
 def chosen(fit: Sequence[bool], busy: Sequence[int]) -> int | None:
-    """The place of the fit server with the fewest queries under way, the first of several; None if none is fit."""
+    """The index of the fit server with the fewest running queries, the first of several; None if no server is fit."""
     return min((place for place, is_fit in enumerate(fit) if is_fit), key=busy.__getitem__, default=None)
 
 
 @dataclass(slots=True)
 class _Reader:
-    """A read server. ``aside`` is one more session, over which it is asked about itself and queries are killed."""
+    """A read server. ``aside`` has one more session, for questions about the server and to kill queries."""
 
     server: Server
     pool: Pool
@@ -97,7 +97,7 @@ class _Reader:
 
 
 class LatestPosition:
-    """How far the server in use is. One question serves all who came before it was sent."""
+    """The position of the server in use. One question serves all callers that came before it was sent."""
 
     def __init__(self, ask: Callable[[], Awaitable[Position]]) -> None:
         self._ask = ask
@@ -106,7 +106,7 @@ class LatestPosition:
         self._asking: set[asyncio.Task[Position]] = set()
 
     async def now(self) -> Position:
-        """A position that was asked for after this call. Raises StoreError."""
+        """A position from a question that is sent after this call. Raises StoreError."""
         if self._next is None:
             self._next = asyncio.create_task(self._ask_next(), name="database-position")
             self._asking.add(self._next)
@@ -115,7 +115,7 @@ class LatestPosition:
 
     async def _ask_next(self) -> Position:
         async with self._turn:
-            self._next = None  # whoever comes from here on is too late for this question
+            self._next = None  # a caller that comes after this needs the next question
             return await self._ask()
 
     def _ended(self, task: asyncio.Task[Position]) -> None:

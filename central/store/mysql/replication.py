@@ -44,13 +44,13 @@ class Replica:
 
     @property
     def hidden(self) -> bool:
-        """Whether this user may not see how it does."""
+        """Whether our user lacks the right to see how the replica does."""
         return self.fault == HIDDEN
 
 
 @dataclass(frozen=True, slots=True)
 class SemiSync:
-    """Whether the commits of a server wait for a replica: whether they should, whether they do, how many follow."""
+    """Whether commits of a server should wait for a replica, whether they do, and how many replicas are connected."""
 
     enabled: bool = False
     on: bool = False
@@ -63,7 +63,7 @@ class SemiSync:
 
 
 class Replication(NamedTuple):
-    """What one server says of all this."""
+    """What one server says of its replication. ``replica`` is None if it is no replica."""
 
     position: Position
     replica: Replica | None
@@ -96,7 +96,7 @@ class ReplicationCounts:
 
     @property
     def servers(self) -> dict[str, ReplicationHealth]:
-        """All servers. Of one in both lists, what is wrong in either."""
+        """All servers. If a server is in both lists and only one of them has a fault, that one counts."""
         wrong = {address: health for address, health in self.hosts.items() if health.fault is not None}
         wrong |= {address: health for address, health in self.readers.items() if health.fault is not None}
         return self.hosts | self.readers | wrong
@@ -126,7 +126,7 @@ async def replication_of(connection: Connection) -> Replication:
 
 
 async def position_of(connection: Connection) -> Position:
-    """All that the server has acknowledged before is within this position. Raises StoreError."""
+    """The position of the server, which covers everything that it has acknowledged so far. Raises StoreError."""
     gtids = "@@GLOBAL.gtid_binlog_pos" if connection.is_mariadb else "@@GLOBAL.gtid_executed"
     cluster = str((await connection.rows(_CLUSTER))[0][1]) if connection.in_cluster else ""
     ((id_, position),) = await connection.rows(f"SELECT @@GLOBAL.server_id, {gtids}")

@@ -1,4 +1,8 @@
-"""Series in MySQL. Whoever creates or deletes one holds the lock of the names, so the caps hold and no name goes."""
+"""Series in MySQL.
+
+A process takes the lock of the names before it creates or deletes a series. So all processes together respect the caps,
+and nobody deletes the name of a new series meanwhile.
+"""
 
 import hashlib
 from collections import Counter
@@ -117,7 +121,7 @@ class MySQLSeries:
     async def values(self, metric_id: int, tag: TagFilter, after: str, limit: int) -> list[TagValue]:
         """See SeriesStore."""
         condition, parameters = _condition(tag)
-        # Nothing comes before the empty value. So behind "", the beginning of the list, it has its place too.
+        # "" is where the list begins, and also a value. So the first page begins with this value, and not behind it.
         behind = ">" if after else ">="
         sql = (
             f"SELECT tag_value, COUNT(*) FROM series_tags WHERE metric_id = %s AND {condition}"
@@ -186,7 +190,7 @@ async def _create(connection: Connection, made: Sequence[NewSeries], now: int) -
     new_series = [f"({new.metric_id}, {_hash(new.tags)}, {_bytes(new.tags)}, FROM_UNIXTIME({now}))" for new in made]
     await _insert(connection, "series (metric_id, tags_hash, tags, created_at)", new_series)
     new_tags = [
-        f"({new.metric_id}, '{key}', {_bytes(value)}, {series.id})"  # a key has no character that SQL knows
+        f"({new.metric_id}, '{key}', {_bytes(value)}, {series.id})"  # a key has no character that needs quoting
         for new, series in (await _find(connection, made)).items()
         for key, value in parse_tags(new.tags).items()
     ]

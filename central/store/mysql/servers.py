@@ -1,5 +1,6 @@
-"""Which of several database servers is used: the first that is a healthy primary, until it is one no longer.
+"""Chooses one of several database servers: the first of the list that is a healthy primary.
 
+It stays in use while it is one. Only within a cluster, an earlier server takes over again, after BACK_SECONDS.
 A healthy primary can be reached and takes writes. A node of a Galera cluster also belongs to the part of the cluster
 that goes on (Primary), and has caught up (Synced). With one server, nothing is asked and nothing is chosen.
 """
@@ -264,7 +265,7 @@ class Servers:
             return healthy[0]
         now, cluster = self._ticks(), self._all[self._current].state.cluster
         if not cluster:
-            return self._current  # an earlier server that takes writes too is no node that holds what this one holds
+            return self._current  # without a cluster, an earlier server may lack what this one has stored
         for place in healthy:
             host = self._all[place]
             if place < self._current and host.state.cluster == cluster and now - (host.since or now) >= self._back:

@@ -46,7 +46,7 @@ CREATE_SUMS: Final = tuple(
 _JUDGES_AT_ONCE: Final = 10_000
 CHECK_NAMES: Final = "SELECT version FROM name_changes LOCK IN SHARE MODE"
 GUARD_ALL: Final = "UPDATE name_guards SET uses = uses + 1"
-"""A deletion changes all rows, and each group changes one of GUARDS. Nodes of a cluster see that these conflict."""
+"""A deletion changes all GUARDS rows, and each group changes one of them. So the nodes of a cluster see a conflict."""
 GUARDS: Final = 256
 
 
@@ -134,7 +134,7 @@ def find_requests(keys: Iterable[bytes]) -> str:
 
 
 class Source(NamedTuple):
-    """Raw points: which of them, and the SQL of the member's id of a row."""
+    """Some raw points: the condition that chooses them, and the SQL for the id of the member that a row belongs to."""
 
     condition: str
     member: str
@@ -143,7 +143,7 @@ class Source(NamedTuple):
 def raw_sources(members: Members, segments: Sequence[Segment]) -> list[Source]:
     """The raw points of members in the segments that ask for them.
 
-    Of samples without tags, the points are read wherever there may be some, since no rollup has their sums.
+    Samples without tags are read wherever there may be some, since no rollup has their sums.
     """
     sources = []
     for segment in segments:
@@ -163,7 +163,8 @@ def raw_sources(members: Members, segments: Sequence[Segment]) -> list[Source]:
 def untagged_buckets(members: Members, series: Sequence[int], segment: Segment) -> str:
     """SELECT of the minutes or hours of a segment in which a name has more samples than all its ``series``.
 
-    The others have no sample without tags: a name has never fewer samples than its series, and none weighs nothing.
+    In all other buckets there is no sample without tags: a name never has fewer samples than its series together, and
+    each sample weighs more than nothing.
     """
     parts = [
         f"SELECT bucket, {sign}samples AS samples FROM rollup_{segment.level} WHERE {within('bucket', segment, ids)}"
@@ -255,7 +256,7 @@ def stamp_text(seconds: int) -> str:
 
 
 def within(column: str, segment: Segment, ids: Sequence[int], id_column: str = "metric_id") -> str:
-    """The condition that a row is of one of these names or series, and by its column in the segment."""
+    """The condition that a row belongs to one of these names or series, and that its time is in the segment."""
     start, end = (stamp_text(min(max(edge, _FIRST), _LAST)) for edge in (segment.start, segment.end))
     return f"{id_column} IN ({_listed(ids)}) AND {column} >= {start} AND {column} < {end}"
 
@@ -276,7 +277,7 @@ def _rollup(segment: Segment, ids: Sequence[int]) -> str:
 
 
 def _key(members: Members) -> str:
-    """The key of a row's member. INTERVAL searches the ids by halves; as doubles, which hold them exactly."""
+    """SQL for the key of a row's member. INTERVAL finds it by binary search; doubles hold the ids exactly."""
     if not members.renamed:
         return "member_id"
     ids = sorted(members.keys)

@@ -70,7 +70,7 @@ LOOKUPS: Final = 2
 _DAY: Final = 86_400
 _LARGE: Final = 500
 _LOADED: Final = range(_LARGE, 50_001)
-"""Groups of so many points use LOAD DATA. Fewer fit into one packet, and more perhaps not into tables in memory."""
+"""For how many points a group uses LOAD DATA. Fewer fit into one packet; more might not fit into tables in memory."""
 _UPKEEP_PAUSE: Final = 60
 _IDS_CHUNK: Final = 1_000
 _AS_WRITTEN: Final = ReadFrom()
@@ -200,7 +200,7 @@ class MySQLStore:
         now = self._clock()
         today = int(now // _DAY)
         done = today == self._kept_day and (today == self._ids_day or not self.may_remove())
-        # If the time is far ahead, the clock was wrong when it was set.
+        # If the next upkeep is further ahead than the pause, the clock was wrong when that time was set.
         if done or 0 < self._next_upkeep - now <= _UPKEEP_PAUSE:
             return
         self._next_upkeep = now + _UPKEEP_PAUSE
