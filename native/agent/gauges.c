@@ -1,7 +1,6 @@
 #include "gauges.h"
 
 #include "bytes.h"
-#include "table.h"
 
 static int by_order(const void *one, const void *other)
 {

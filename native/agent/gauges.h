@@ -6,25 +6,9 @@
 #ifndef FIESTA_GAUGES_H
 #define FIESTA_GAUGES_H
 
-#include <stddef.h>
-#include <stdint.h>
+#include "table.h"
 
-struct table;
-struct series;
-
-enum {
-    MAX_WAITING = 1 << 14, /* gauges whose last line waits; beyond that, all of them are left */
-    LONGEST_NUMBER = 21, /* bytes: a sign, a dot and 19 digits */
-};
-
-/* A gauge's last line, without its name and its tail. */
-struct gauge {
-    int64_t stamp; /* when it was read */
-    uint32_t order; /* of the line among those of all gauges; 0 when it does not wait */
-    uint32_t left; /* lines of the gauge that were left since the last take */
-    uint8_t length;
-    char text[LONGEST_NUMBER];
-};
+enum { MAX_WAITING = 1 << 14 }; /* gauges whose last line waits; beyond that, all of them are left */
 
 /* Lets a line take the place of the one that waits. ``text`` is its value. Returns -1 when there is no memory; then
  * nothing has changed. */

@@ -1,8 +1,8 @@
 /* Counts lines: the hot part. The table itself is in table.c. */
-#include "table.h"
+#include "lines.h"
 
 #include "bytes.h"
-#include "number.h"
+#include "gauges.h"
 
 enum {
     MAX_SAMPLES = 100000000, /* of a series between two takes; one more line may exceed it */

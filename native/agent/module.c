@@ -1,41 +1,15 @@
 /* agent.aggregate.core: the table for Python. What reads datagrams is in receive.c. See agent/aggregate/core.pyi. */
-#include "core.h"
-
-#include "protocol/histograms.h"
+#include "counting.h"
+#include "receive.h"
+#include "serve.h"
+#include "share.h"
 #include "sums.h"
+#include "protocol/histograms.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/random.h>
-
-/* A meaning is a strong reference that the series owns. */
-int64_t ask(void *context, const char *name, size_t name_length, const char *tail, size_t tail_length, void **meaning,
-    enum form *form)
-{
-    Core *self = context;
-    assert(self->counting && !PyErr_Occurred());
-    assert(name_length <= UINT16_MAX && tail_length <= UINT16_MAX);
-    PyObject *answer = PyObject_CallFunction(
-        self->learn, "y#y#", name, (Py_ssize_t)name_length, tail, (Py_ssize_t)tail_length);
-    if (answer == NULL)
-        return -1;
-    long long limit;
-    PyObject *object;
-    int how = SUMS;
-    int fits = PyTuple_Check(answer) && PyArg_ParseTuple(answer, "LO|i", &limit, &object, &how) && how >= 0 && how < FORMS;
-    if (!fits) {
-        PyErr_SetString(PyExc_TypeError, "learn must give a limit, an object and how to count");
-        Py_DECREF(answer);
-        return -1;
-    }
-    *form = (enum form)how;
-    Py_INCREF(object);
-    Py_DECREF(answer);
-    assert(object != NULL);
-    *meaning = object;
-    return limit < 0 ? 0 : limit > MAX_LIMIT ? MAX_LIMIT : limit;
-}
 
 static void forget(Core *self)
 {
@@ -50,30 +24,6 @@ static void forget(Core *self)
     for (uint32_t index = 0; index < series_count; index++)
         Py_XDECREF((PyObject *)series[index].meaning); /* NULL where nobody was asked yet */
     free(series);
-}
-
-int refuse_reentry(const Core *self)
-{
-    assert(self->counting == 0 || self->counting == 1);
-    assert(self->table.learn != NULL);
-    if (self->shared.serving && !self->shared.held) {
-        PyErr_SetString(PyExc_RuntimeError, "a thread serves this core; hold it first");
-        return -1;
-    }
-    if (!self->counting)
-        return 0;
-    PyErr_SetString(PyExc_RuntimeError, "counting is not reentrant");
-    return -1;
-}
-
-int count(Core *self, const char *text, size_t length, int64_t stamp)
-{
-    assert(!self->counting && self->table.context == self);
-    assert(stamp >= 0);
-    int result = count_alone(self, text, length, stamp, NULL);
-    if (result && !PyErr_Occurred())
-        PyErr_NoMemory();
-    return result;
 }
 
 static PyObject *core_feed(PyObject *object, PyObject *packet)

@@ -2,18 +2,21 @@
 #ifndef FIESTA_NUMBER_H
 #define FIESTA_NUMBER_H
 
-#include "table.h"
+#include "protocol/histogram.h"
 
 #include <assert.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef __int128 wide; /* 10^-18 units: 1.7 * 10^8 values below 10^12 fit */
 
 enum {
     MAX_WHOLE_DIGITS = 12,
     MAX_DECIMALS = 18,
     MAX_DIGITS = 19, /* any number of so many digits fits 64 bits */
+    LONGEST_NUMBER = MAX_DIGITS + 2, /* bytes: with a sign and a dot */
     UNIT_DECIMALS = 4,
 };
-
-static_assert(MAX_DIGITS + 2 <= LONGEST_NUMBER, "a gauge holds a number with its sign and its dot");
 
 static const uint64_t POWERS[MAX_DECIMALS + 1] = {
     1ULL, 10ULL, 100ULL, 1000ULL, 10000ULL, 100000ULL, 1000000ULL, 10000000ULL, 100000000ULL, 1000000000ULL,

@@ -1,5 +1,7 @@
 /* The methods of the core that read datagrams. What was read is in the journal before it is counted. */
-#include "core.h"
+#include "receive.h"
+
+#include "counting.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -26,6 +28,18 @@ static int keeps(Core *self, size_t bytes)
         return -1;
     assert(!PyErr_Occurred());
     return journal_has_room(&self->journal, bytes);
+}
+
+int lacks_room(const Core *self)
+{
+    assert(self->journal.map != NULL || self->journal.end == NULL);
+    return self->journal.end != NULL && !journal_has_room(&self->journal, READ_NEEDS);
+}
+
+int runs_low(const Core *self)
+{
+    assert(self->journal.map != NULL || self->journal.end == NULL);
+    return self->journal.end != NULL && !self->journal.low && !journal_has_room(&self->journal, 2 * (size_t)READ_NEEDS);
 }
 
 int make_packets(Core *self)

@@ -2,7 +2,10 @@
  *
  * What needs Python is left to the main thread: new names are noted, and their lines are left until the main thread has
  * learned what they mean. An eventfd wakes the main thread for that, and it holds the core while it looks or takes. */
-#include "core.h"
+#include "serve.h"
+
+#include "counting.h"
+#include "receive.h"
 
 #include <assert.h>
 #include <errno.h>

@@ -1,17 +1,14 @@
-/* What the main thread does with a core that a thread serves, and when what it left was read. */
-#include "core.h"
+/* What the main thread does with a core that a thread serves. */
+#include "share.h"
 
-#include "number.h"
+#include "counting.h"
+#include "gauges.h"
+#include "receive.h"
 
 #include <assert.h>
 #include <stdlib.h>
-#include <string.h>
-#include <time.h>
 
-enum {
-    FIRST_PARTS = 64,
-    CLOSE = 1000000, /* nanoseconds; parts that were left within so much are one part */
-};
+enum { FIRST_PARTS = 64 };
 
 int begin_sharing(Core *self)
 {
@@ -35,91 +32,6 @@ void end_sharing(Core *self)
     self->parts = NULL;
     pthread_mutex_destroy(&self->shared.inside);
     pthread_mutex_destroy(&self->shared.door);
-}
-
-int64_t stamp_of_now(const Core *self)
-{
-    if (!self->stamping)
-        return 0;
-    struct timespec now = {0};
-    int failed = clock_gettime(CLOCK_MONOTONIC, &now);
-    assert(!failed);
-    (void)failed;
-    assert(now.tv_nsec >= 0 && now.tv_nsec < 1000000000);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec + 1;
-}
-
-/* Whether lines that were read at these moments are one part. What waited of gauges may be older than the part before. */
-static int close_to(int64_t one, int64_t other)
-{
-    assert(one > 0);
-    assert(other > 0);
-    return one - other < CLOSE && other - one < CLOSE;
-}
-
-/* Notes that lines were left up to where ``left`` ends now. When there is no memory, they belong to the part before. */
-static void note_part(Core *self, int64_t stamp, const struct msghdr *sender)
-{
-    assert(self->parts_room > 0 && stamp > 0);
-    struct part *last = self->parts_count ? &self->parts[self->parts_count - 1] : NULL;
-    assert(last == NULL || last->end < self->table.left_length);
-    int known = sender != NULL && sender->msg_namelen <= sizeof last->sender && self->senders > 0;
-    self->senders -= known;
-    if (self->parts_count == self->parts_room) {
-        struct part *larger = realloc(self->parts, self->parts_room * 2 * sizeof *larger);
-        if (larger != NULL) {
-            self->parts = larger;
-            self->parts_room *= 2;
-        }
-        last = &self->parts[self->parts_count - 1];
-    }
-    int joins = last != NULL && !known && last->sender_length == 0 && close_to(stamp, last->stamp);
-    if (joins || self->parts_count == self->parts_room) {
-        last->end = self->table.left_length;
-        return;
-    }
-    struct part *part = &self->parts[self->parts_count++];
-    *part = (struct part){.stamp = stamp, .end = self->table.left_length};
-    if (known) {
-        part->sender_length = sender->msg_namelen;
-        memcpy(&part->sender, sender->msg_name, sender->msg_namelen);
-    }
-}
-
-void note_left(void *context, int64_t stamp)
-{
-    Core *self = context;
-    size_t noted = self->parts_count ? self->parts[self->parts_count - 1].end : 0;
-    assert(noted <= self->table.left_length);
-    assert(stamp >= 0);
-    if (stamp && self->table.left_length > noted)
-        note_part(self, stamp, stamp == self->table.stamp ? self->counted : NULL);
-}
-
-int count_alone(Core *self, const char *text, size_t length, int64_t stamp, const struct msghdr *sender)
-{
-    assert(!self->counting);
-    self->counting = 1;
-    self->counted = sender;
-    self->table.stamp = stamp;
-    int result = table_count(&self->table, text, length);
-    assert(self->counting);
-    note_left(self, stamp);
-    self->counted = NULL;
-    self->counting = 0;
-    return result;
-}
-
-int lacks_room(const Core *self)
-{
-    assert(self->journal.map != NULL || self->journal.end == NULL);
-    return self->journal.end != NULL && !journal_has_room(&self->journal, READ_NEEDS);
-}
-
-int runs_low(const Core *self)
-{
-    assert(self->journal.map != NULL || self->journal.end == NULL);
-    return self->journal.end != NULL && !self->journal.low && !journal_has_room(&self->journal, 2 * (size_t)READ_NEEDS);
 }
 
 PyObject *core_hold(PyObject *object, PyObject *Py_UNUSED(none))

@@ -1,5 +1,6 @@
 #include "sums.h"
 
+#include "gauges.h"
 #include "protocol/histograms.h"
 
 #include <assert.h>

@@ -1,7 +1,6 @@
 #include "table.h"
 
 #include "bytes.h"
-#include "number.h"
 
 #include <assert.h>
 #include <stdlib.h>

@@ -8,13 +8,11 @@
 #define FIESTA_TABLE_H
 
 #include "buckets.h"
-#include "gauges.h"
 #include "members.h"
+#include "number.h"
 
 #include <stddef.h>
 #include <stdint.h>
-
-typedef __int128 wide; /* 10^-18 units: 1.7 * 10^8 values below 10^12 fit */
 
 /* How the lines of a series are counted. */
 enum form {
@@ -24,6 +22,15 @@ enum form {
     SIGNED_GAUGE, /* the last number counts, whatever its sign */
     SET, /* each different member counts once */
     FORMS,
+};
+
+/* A gauge's last line, without its name and its tail. */
+struct gauge {
+    int64_t stamp; /* when it was read */
+    uint32_t order; /* of the line among those of all gauges; 0 when it does not wait */
+    uint32_t left; /* lines of the gauge that were left since the last take */
+    uint8_t length;
+    char text[LONGEST_NUMBER];
 };
 
 struct series {
@@ -81,10 +88,6 @@ struct table {
     void (*note)(void *context, int64_t stamp); /* says when the lines were read that were left since the last call */
     void *context;
 };
-
-/* Counts lines. Returns 0, or -1 when there was no memory or ``learn`` failed: then the rest of the text was not
- * counted. */
-int table_count(struct table *table, const char *text, size_t length);
 
 /* Learns a new series. Returns NULL when there is no room, or after a failure; then it sets ``failed``. */
 struct series *make_series(struct table *table, uint64_t hash, const char *name, size_t name_length, const char *tail,

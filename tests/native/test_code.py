@@ -1,6 +1,7 @@
 """The C of the cores as it is written: no warnings, short functions, assertions."""
 
 import re
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from tests.native.build import ROOT, compile_strictly
 
 FILES = sorted((ROOT / "native").rglob("*.[ch]"))
 FUNCTION = re.compile(r"^\w[^;={}]*\)\n\{\n(?:.*\n)*?\}\n", re.MULTILINE)
+INCLUDE = re.compile(r'^#include "(?:.*/)?(\w+)\.h"$', re.MULTILINE)
 
 
 @pytest.mark.parametrize("core", CORES)
@@ -36,3 +38,19 @@ def test_a_function_has_two_assertions_on_average(folder: str) -> None:
     functions = FUNCTION.findall("".join(file.read_text() for file in FILES if file.parent.name == folder))
     assert len(functions) > 15
     assert len(re.findall(r"\bassert\(", "".join(functions))) >= 2 * len(functions)
+
+
+@pytest.mark.parametrize("folder", [*CORES, SHARED])
+def test_the_files_of_a_core_depend_downwards_only(folder: str) -> None:
+    """A file is its .c and its .h here. Others can call its functions only through that header."""
+    files = [file for file in FILES if file.parent.name == folder]
+    below: dict[str, set[str]] = {}
+    for file in files:
+        below.setdefault(file.stem, set()).update(set(INCLUDE.findall(file.read_text())) - {file.stem})
+    TopologicalSorter(below).prepare()  # raises CycleError, which names the circle
+    for file in files:
+        if file.suffix == ".c" and file.stem != "module":
+            functions = [body.split("(")[0] for body in FUNCTION.findall(file.read_text())]
+            names = [head.split()[-1].lstrip("*") for head in functions if not head.startswith("static ")]
+            header = file.with_suffix(".h").read_text()
+            assert [name for name in names if f"{name}(" not in header] == [], file

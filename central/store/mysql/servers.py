@@ -1,6 +1,7 @@
 """Chooses one of several database servers: the first of the list that is a healthy primary.
 
 It stays in use while it is one. Only within a cluster, an earlier server takes over again, after BACK_SECONDS.
+
 A healthy primary can be reached and takes writes. A node of a Galera cluster also belongs to the part of the cluster
 that goes on (Primary), and has caught up (Synced). With one server, nothing is asked and nothing is chosen.
 """
