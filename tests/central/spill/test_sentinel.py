@@ -107,7 +107,7 @@ async def test_0_replicas_are_enough_if_somebody_says_so(tier: Tier) -> None:
             await spill.put(group())
 
 
-async def test_a_replica_that_stands_still_closes_the_spill_until_it_confirms_a_write(tier: Tier) -> None:
+async def test_a_paused_replica_closes_the_spill_until_it_confirms_a_write(tier: Tier) -> None:
     """The primary counts such a replica as well for some seconds more."""
     async with spilling(tier) as spill:
         await until_taken(spill)
