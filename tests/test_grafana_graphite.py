@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import yaml
@@ -13,7 +14,7 @@ import yaml
 from central.graphite.lines import CONSOLIDATE, consolidation
 from central.query.operations import OFFERED
 from tests.central.harness import running
-from tests.grafana import Grafana, filled
+from tests.grafana import FORM, Grafana, filled
 
 FOLDER = Path(__file__).parents[1] / "deploy" / "grafana"
 DASHBOARD: dict[str, Any] = json.loads((FOLDER / "dashboards" / "graphite.json").read_text())
@@ -93,6 +94,82 @@ async def test_the_tag_editor_completes_keys_and_values(grafana: Grafana) -> Non
         "shop.checkout_ms.avg",
     ]
     assert await grafana.complete("values", "name=shop.orders.sum", tag="env", valuePrefix="t") == ["test"]
+
+
+# --- requests as they are, letter by letter: of the page, of its server, and of older versions of both
+
+NO_RANGE = "from=undefined&until=undefined"
+"""What newer versions send where a dashboard gives no range."""
+PLAIN: list[tuple[str, str, str, Any]] = [
+    ("GET", "/metrics/find?query=*&from=-6h&until=now", "", ["shop"]),
+    ("GET", "/metrics/find?query=*.*&from=1771113600&until=1771117200", "", ["checkout_ms", "orders"]),
+    ("POST", "/metrics/find", "query=shop.e*", []),
+    ("POST", "/metrics/find", "query=shop.{orders,checkout_ms}.su*", ["sum", "sum"]),
+    ("POST", f"/metrics/find?{NO_RANGE}", "query=shop.%2A", ["checkout_ms", "orders"]),
+    ("GET", f"/metrics/expand?{NO_RANGE}&query=shop.%2A", "", ["shop.checkout_ms", "shop.orders"]),
+    ("GET", "/tags?from=-1h&until=now", "", ["env", "host", "name"]),
+    ("GET", "/tags/env", "", ["prod", "test"]),
+    ("GET", f"/tags/autoComplete/tags?{NO_RANGE}&limit=0&tagPrefix=", "", ["env", "host", "name"]),
+    ("GET", f"/tags/autoComplete/tags?{NO_RANGE}&expr=env%3Dprod&limit=100&tagPrefix=h", "", ["host"]),
+    ("GET", f"/tags/autoComplete/values?{NO_RANGE}&expr=env%3Dprod&limit=0&tag=host&valuePrefix=", "", ["web-1"]),
+    ("GET", "/tags/autoComplete/values?expr[]=env%3Dprod&expr[]=host%3D~web&tag=host&limit=", "", ["web-1"]),
+    ("GET", "/tags/autoComplete/values?tag=host&limit=10000", "", ["web-1", "web-2"]),
+    ("GET", "/tags/findSeries?expr[]=host=web-2", "", ["shop.orders;env=test;host=web-2"]),
+    ("GET", "/events/get_data?from=-6h&until=now&tags=deploy release", "", []),
+    ("GET", f"/events/get_data?{NO_RANGE}", "", []),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "body", "found"), PLAIN)
+async def test_a_request_gets_what_grafana_reads_of_it(
+    grafana: Grafana, method: str, path: str, body: str, found: Any
+) -> None:
+    answer = await grafana.got(method, path, **({"data": body.encode(), "headers": FORM} if body else {}))
+    if isinstance(answer, dict):
+        (answer,) = (answer[part] for part in ("results", "values") if part in answer)
+    assert [next(iter(one.values())) if isinstance(one, dict) else one for one in answer] == found
+
+
+ALIASED = 'aliasSub({}, "(^.*$)", "\\1 {}")'
+"""How the page writes to each line which query of the panel it belongs to: it reads the word after the last blank."""
+RANGES = [
+    *("from=-5min&until=now", "from=-6h&until=now", "from=-7d&until=-1min", "from=-1mon&until=now-1h"),
+    *("from=-30s&until=now", "from=-1y&until=now", "from=1771113600&until=now"),
+    *("from=1771113600&until=1771117200", "from=1771113600&until=1771113601", "until=now", "from=-1h"),
+]
+DRAWN: list[tuple[str, list[str], list[str]]] = [
+    *((f"{asked}&format=json&maxDataPoints=300", ["shop.orders.sum"], ["shop.orders.sum A"]) for asked in RANGES),
+    *(
+        (f"{RANGES[0]}&format=json&{more}", ["shop.orders.sum"], ["shop.orders.sum A"])
+        for more in ("maxDataPoints=931.5", "maxDataPoints=1", "cacheTimeout=60", "rawData=true", "maxDataPoints=43200")
+    ),
+    ("from=-1h&until=now", ["shop.orders.sum", "shop.*.max"], ["orders.sum A", "checkout_ms.max B", "orders.max B"]),
+    ("from=-1h&until=now", ["shop.orders.sum", "shop.orders.sum"], ["orders.sum A", "orders.sum B"]),
+    ("from=-1h&until=now", ["nothing.*", "shop.orders.sum"], ["orders.sum B"]),
+    ("from=-1h&until=now", ["alias(shop.orders.sum,'a b (c)')"], ["a b (c) A"]),
+    ("from=-1h&until=now", ["asPercent(shop.orders.sum,shop.orders.sum)"], ["A"]),
+    ("from=-1h&until=now", ["aliasByTags(seriesByTag('name=shop.orders.sum', 'env=~prod|test'), 'env')"], ["A"] * 2),
+    ("from=-1h&until=now", ["summarize(shop.orders.sum, '25min', 'sum', false)"], ["A"]),
+    ("from=-1h&until=now", ["constantLine(100)"], ["100 A"]),
+    ("from=-1h&until=now&meta=true", ["shop.{orders}.sum"], ["orders.sum A"]),
+]
+
+
+@pytest.mark.parametrize(("fields", "targets", "names"), DRAWN)
+async def test_a_panel_of_several_queries_knows_the_lines_of_each(
+    grafana: Grafana, fields: str, targets: list[str], names: list[str]
+) -> None:
+    texts = [quote(ALIASED.format(target, letter), safe="") for target, letter in zip(targets, "ABC", strict=False)]
+    body = "&".join([*(f"target={text}" for text in texts), fields])
+    lines = await grafana.got("POST", "/render", data=body.encode(), headers=FORM)
+    assert [line["target"].endswith(name) for line, name in zip(lines, names, strict=True)] == [True] * len(names)
+
+
+@pytest.mark.parametrize("asked", RANGES)
+async def test_an_alert_of_an_old_version_has_an_empty_target_beside_others(grafana: Grafana, asked: str) -> None:
+    body = f"format=json&maxDataPoints=500&target=&target=shop.orders.sum&{asked}"
+    (line,) = await grafana.got("POST", "/render", data=body.encode(), headers=FORM)
+    assert line["target"] == "shop.orders.sum"
 
 
 async def test_an_error_has_a_message_that_grafana_shows(grafana: Grafana) -> None:

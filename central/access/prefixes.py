@@ -37,9 +37,10 @@ CHECKED: Final = frozenset(
         ("POST", "/graphite/render"),
         ("GET", "/graphite/functions"),
         ("GET", "/graphite/version"),
+        ("GET", "/graphite/events/get_data"),
     }
 )
-"""The endpoints that read and write only names that the key covers: method and path. The last two know no names."""
+"""The endpoints that read and write only names that the key covers: method and path. The last three know no names."""
 
 
 def minimal(prefixes: Iterable[str]) -> Prefixes:

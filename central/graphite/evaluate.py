@@ -94,39 +94,75 @@ class Budget:
             )
 
 
-def resolve(tree: Expression, span: Range, exact: tuple[int, str] | None = None) -> Node:
+class _Known(NamedTuple):
+    """A call whose function is known. ``step`` is the widest step of the lines that it takes, as far as calls say it.
+
+    Among its arguments are Want and _Known in place of Path and Call, so far without the range.
+    """
+
+    function: Function
+    arguments: Sequence[Any]
+    named: Mapping[str, Any]
+    given: Mapping[str, Any]
+    step: int
+
+    @property
+    def made(self) -> int:
+        """The step of its own lines."""
+        return self.step if self.function.step is None else self.function.step(self.given, self.step)
+
+
+def resolve(tree: Expression, span: Range) -> Node:
     """The tree with its functions, and with what it needs of the store. Raises TargetError."""
+    return _over(_known(tree, span), span, None)
+
+
+def _known(tree: Expression, span: Range) -> Want | _Known:
+    """From the leaves up: the functions, their arguments, and the steps of their lines."""
     if isinstance(tree, Path):
-        return Want(tree.text, (), span, exact)
+        return Want(tree.text, (), span)
     if tree.function == "seriesByTag":
-        return _by_tags(tree, span, exact)
+        return _by_tags(tree, span)
     function = function_named(tree.function)
-    given = function.bind(
-        [_without_lines(one) for one in tree.arguments],
-        {name: _without_lines(one) for name, one in tree.named.items()},
-    )
-    inner = function.inner(span, given) if function.inner is not None else span
-    of_leaf = function.exact(given) if function.exact is not None else None
 
     def known(argument: object) -> object:
-        return resolve(argument, inner, of_leaf) if isinstance(argument, Path | Call) else argument
+        return _known(argument, span) if isinstance(argument, Path | Call) else argument
 
-    named = {name: known(one) for name, one in tree.named.items()}
-    return Step(function, span, [known(one) for one in tree.arguments], named)
+    arguments, named = [known(one) for one in tree.arguments], {name: known(one) for name, one in tree.named.items()}
+    given = function.bind(
+        [_without_lines(one) for one in arguments], {name: _without_lines(one) for name, one in named.items()}
+    )
+    steps = (one.made for one in (*arguments, *named.values()) if isinstance(one, _Known))
+    return _Known(function, arguments, named, given, max(steps, default=span.step))
 
 
-def _by_tags(call: Call, span: Range, exact: tuple[int, str] | None) -> Want:
+def _over(node: Want | _Known, span: Range, exact: tuple[int, str] | None) -> Node:
+    """From the root down: the range of each call, and of the lines that it needs."""
+    if isinstance(node, Want):
+        return node._replace(span=span, exact=exact)
+    function = node.function
+    inner = function.inner(span, node.given, node.step) if function.inner is not None else span
+    of_leaf = function.exact(node.given) if function.exact is not None else None
+
+    def over(argument: Any) -> Any:
+        return _over(argument, inner, of_leaf) if isinstance(argument, Want | _Known) else argument
+
+    named = {name: over(one) for name, one in node.named.items()}
+    return Step(function, span, [over(one) for one in node.arguments], named)
+
+
+def _by_tags(call: Call, span: Range) -> Want:
     expressions = tuple(one for one in call.arguments if isinstance(one, str))
     for name in call.named:
         raise TargetError(f"seriesByTag: {name[:40]} is not a parameter; it has tagExpressions, such as 'env=prod'")
     if not expressions or len(expressions) < len(call.arguments):
         raise TargetError("seriesByTag takes expressions in quotes, such as 'env=prod'")
     text = ",".join(f"'{one}'" for one in expressions)
-    return Want(f"seriesByTag({text})", expressions, span, exact)
+    return Want(f"seriesByTag({text})", expressions, span)
 
 
 def _without_lines(argument: object) -> object:
-    return [] if isinstance(argument, Path | Call) else argument
+    return [] if isinstance(argument, Want | _Known) else argument
 
 
 def wants(node: Node) -> Iterator[Want]:

@@ -59,7 +59,11 @@ def parse_drawing(given: MultiMapping[str], now: float) -> Drawing:
     if "jsonp" in given:
         raise RequestError("jsonp", "jsonp is not supported; read the answer as JSON")
     given_texts = [*given.getall("target", []), *given.getall("target[]", [])]
-    texts = [text.encode(errors="backslashreplace").decode() for text in given_texts]  # an answer must be UTF-8
+    texts = [
+        text.encode(errors="backslashreplace").decode()  # an answer must be UTF-8
+        for text in given_texts
+        if text.strip()  # an empty target is that of a panel without a query
+    ]
     if not 1 <= len(texts) <= MOST_TARGETS:
         raise RequestError("target", f"target must be given 1 to {MOST_TARGETS} times; it was given {len(texts)} times")
     form = given.get("format", FORMATS[0])

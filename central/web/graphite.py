@@ -1,4 +1,4 @@
-"""Graphite's paths that find metrics: /graphite/metrics/..., /graphite/tags... and /graphite/version.
+"""Graphite's paths that find metrics: /graphite/metrics/..., /graphite/tags..., /graphite/version and /graphite/events.
 
 Unlike other endpoints, they ignore parameters that they do not know: Graphite's clients send some that mean nothing
 here.
@@ -123,7 +123,7 @@ class GraphiteEndpoints:
     async def complete_tags(self, request: web.Request, key: Key) -> Answer:
         """GET /graphite/tags/autoComplete/tags: the keys of the series that meet ``expr``, but for those in it."""
         given = await parameters_of(request, key, self.bodies)
-        prefix, limit, expressions = given.get("tagPrefix", ""), _limit(given), given.getall("expr", [])
+        prefix, limit, expressions = given.get("tagPrefix", ""), _limit(given), _expressions(given)
         finder = self.finder.within(key.prefixes)
 
         async def ask() -> list[str]:
@@ -140,7 +140,7 @@ class GraphiteEndpoints:
         """GET /graphite/tags/autoComplete/values: the values of ``tag`` of the series that meet ``expr``."""
         given = await parameters_of(request, key, self.bodies)
         tag, prefix, limit = _tag(_required(given, "tag")), given.get("valuePrefix", ""), _limit(given)
-        expressions, finder = given.getall("expr", []), self.finder.within(key.prefixes)
+        expressions, finder = _expressions(given), self.finder.within(key.prefixes)
 
         async def ask() -> list[str]:
             if expressions:
@@ -155,8 +155,7 @@ class GraphiteEndpoints:
     async def series(self, request: web.Request, key: Key) -> Answer:
         """GET /graphite/tags/findSeries: the paths of the series that meet all of ``expr``."""
         given = await parameters_of(request, key, self.bodies)
-        _required(given, "expr")
-        limit, expressions = _limit(given, MOST_FOUND), given.getall("expr")
+        limit, expressions = _limit(given, MOST_FOUND), _expressions(given) or [_required(given, "expr")]
         finder = self.finder.within(key.prefixes)
         leaves = await self._ask(request, key, "expr", lambda: finder.by_tags(expressions, MOST_FOUND))
         return await _answer(lambda: [leaf.path for leaf in leaves[:limit]], len(leaves))
@@ -164,6 +163,11 @@ class GraphiteEndpoints:
     async def version(self, request: web.Request, key: Key) -> Answer:
         """GET /graphite/version."""
         return await _answer(lambda: VERSION, 1)
+
+    async def events(self, request: web.Request, key: Key) -> Answer:
+        """GET /graphite/events/get_data: none, as the service has no events."""
+        _refuse_jsonp(await parameters_of(request, key, self.bodies))
+        return await _answer(list, 0)
 
     async def _keys(self, finder: Finder, prefix: str, limit: int) -> list[str]:
         """The keys of all tags that the key may see, and 'name', in order."""
@@ -248,8 +252,15 @@ def _flag(given: MultiMapping[str], field: str) -> bool:
     return _choice(given, field, ("0", "1", "false", "true")) in {"1", "true"}
 
 
+def _expressions(given: MultiMapping[str]) -> list[str]:
+    """Some clients write ``expr[]`` where there may be several."""
+    return [*given.getall("expr", []), *given.getall("expr[]", [])]
+
+
 def _limit(given: MultiMapping[str], default: int = TAGS_LIMIT) -> int:
-    text = given.get("limit", str(default))
+    text = given.get("limit", "0")
+    if text in {"", "0"}:  # what some versions of Grafana send for none
+        return default
     if not (text.isascii() and text.isdigit() and len(text) <= len(str(MOST_FOUND)) and 1 <= int(text) <= MOST_FOUND):
         raise fault("limit", f"limit must be a whole number from 1 to {MOST_FOUND:,}")
     return int(text)

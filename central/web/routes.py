@@ -93,6 +93,7 @@ def _add_graphite(route: web.UrlDispatcher, endpoints: Endpoints, behind: Callab
     route.add_get("/graphite/tags/findSeries", behind(graphite.series))
     route.add_get("/graphite/tags/{tag:.+}", behind(graphite.tag))
     route.add_get("/graphite/version", behind(graphite.version))
+    route.add_get("/graphite/events/get_data", behind(graphite.events))
     route.add_get("/graphite/render", behind(endpoints.drawing.render))
     route.add_post("/graphite/render", behind(endpoints.drawing.render))
     route.add_get("/graphite/functions", behind(endpoints.drawing.functions))

@@ -112,7 +112,7 @@ def _preview(span: Range, bootstrap: str) -> int:
     return -(-seconds_of(bootstrap) // span.step) * span.step
 
 
-def _earlier(span: Range, given: Mapping[str, Any]) -> Range:
+def _earlier(span: Range, given: Mapping[str, Any], _step: int) -> Range:
     return span._replace(start=span.start - _preview(span, given["bootstrapInterval"]))
 
 

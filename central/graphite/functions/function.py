@@ -53,8 +53,9 @@ Run = Callable[..., list[Line]]
 class Function:
     """A function. ``run`` gets the Range of the request and then a value for each parameter.
 
-    ``inner`` is the range that it needs its lines for, if that is another one: it gets the range and all arguments that
-    are no lines, by name.
+    ``inner`` is the range that it needs its lines for, if that is another one: it gets the range, all arguments that
+    are no lines, by name, and the widest step of its lines.
+    ``step`` is the step of what it makes, if that is another one: it gets the arguments and the widest step too.
     ``exact`` gives the seconds and the way in which a call puts windows together. Where that is a leaf's own way, the
     store makes the larger windows itself, and nothing is averaged twice.
     ``weight`` is how many numbers it reads for each one that it makes.
@@ -65,7 +66,8 @@ class Function:
     group: str
     parameters: Sequence[Parameter]
     run: Run
-    inner: Callable[[Range, Mapping[str, Any]], Range] | None = None
+    inner: Callable[[Range, Mapping[str, Any], int], Range] | None = None
+    step: Callable[[Mapping[str, Any], int], int] | None = None
     exact: Callable[[Mapping[str, Any]], tuple[int, str] | None] | None = None
     weight: Callable[[Range, Mapping[str, Any]], int] = lambda *_: 1
     further: Callable[[Mapping[str, Any]], Iterator[str]] | None = None

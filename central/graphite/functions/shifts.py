@@ -17,15 +17,19 @@ _MOST_SHIFTS: Final = 100
 
 def time_shift(span: Range, lines: list[Line], shift: str, _reset: bool = True, _align: bool = False) -> list[Line]:
     """The numbers of another time, drawn now. Without a sign, the time is earlier."""
-    by = _shifted(span, {"timeShift": shift}).start - span.start
+    by = _shift(span, shift)
     shown = shift if shift[:1] in {"+", "-"} else f"-{shift}"
     return [replace(line, name=f'timeShift({line.name}, "{shown}")', start=line.start - by) for line in lines]
 
 
-def _shifted(span: Range, given: Mapping[str, Any]) -> Range:
-    shift = given["timeShift"]
+def _shift(span: Range, shift: str) -> int:
+    """By how many seconds: whole steps."""
     seconds = parse_offset(shift) if shift[:1] in {"+", "-"} else -parse_offset(shift)
-    by = seconds // span.step * span.step
+    return seconds // span.step * span.step
+
+
+def _shifted(span: Range, given: Mapping[str, Any], _step: int) -> Range:
+    by = _shift(span, given["timeShift"])
     return span._replace(start=span.start + by, end=span.end + by)
 
 
@@ -51,7 +55,7 @@ def _shifts(span: Range, unit: str, first: int, after: int) -> list[int]:
     return [seconds * number // span.step * span.step for number in range(first, after)]
 
 
-def _stacked(span: Range, given: Mapping[str, Any]) -> Range:
+def _stacked(span: Range, given: Mapping[str, Any], _step: int) -> Range:
     shifts = _shifts(span, given["timeShiftUnit"], given["timeShiftStart"], given["timeShiftEnd"])
     return span._replace(start=span.start + min(shifts), end=span.end + max(shifts))
 
@@ -76,7 +80,7 @@ def _moment(span: Range, parameter: str, text: str) -> int:
 
 def linear_regression(span: Range, lines: list[Line], begin: str | None = None, end: str | None = None) -> list[Line]:
     """The straight line that is nearest to the numbers, of this time or of another."""
-    source = _source(span, {"startSourceAt": begin, "endSourceAt": end})
+    source = _source(span, begin, end)
     made = []
     for line in lines:
         known = ~np.isnan(line.values)
@@ -92,8 +96,11 @@ def linear_regression(span: Range, lines: list[Line], begin: str | None = None, 
     return made
 
 
-def _source(span: Range, given: Mapping[str, Any]) -> Range:
-    start, end = given["startSourceAt"], given["endSourceAt"]
+def _from_source(span: Range, given: Mapping[str, Any], _step: int) -> Range:
+    return _source(span, given["startSourceAt"], given["endSourceAt"])
+
+
+def _source(span: Range, start: str | None, end: str | None) -> Range:
     begins = span.start if start is None else _moment(span, "startSourceAt", start)
     ends = span.end if end is None else _moment(span, "endSourceAt", end)
     if begins >= ends:
@@ -138,6 +145,6 @@ FUNCTIONS: Final = (
         "Calculate",
         [LINES, Parameter("startSourceAt", "date", None), Parameter("endSourceAt", "date", None)],
         linear_regression,
-        inner=_source,
+        inner=_from_source,
     ),
 )

@@ -37,7 +37,7 @@ def smart_summarize(_: Range, lines: list[Line], interval: str, way: str = "sum"
     ]
 
 
-def _unit_aligned(span: Range, given: Mapping[str, Any]) -> Range:
+def _unit_aligned(span: Range, given: Mapping[str, Any], _step: int) -> Range:
     """From the beginning of the unit on that ``alignTo`` names: of the year, say, or of Sunday with ``weeks7``."""
     unit = given["alignTo"]
     if unit is None or isinstance(unit, bool):  # a flag was another parameter once
@@ -53,7 +53,7 @@ def _unit_aligned(span: Range, given: Mapping[str, Any]) -> Range:
 
 
 def _summed(line: Line, name: str, seconds: int, way: str, from_start: bool) -> Line:
-    seconds = -(-seconds // line.step) * line.step  # no interval can be finer than the numbers
+    seconds = _whole(seconds, line.step)  # no interval can be finer than the numbers
     start = line.start if from_start else line.start // seconds * seconds
     lead, many = (line.start - start) // line.step, seconds // line.step
     if many > MOST_NUMBERS:
@@ -71,6 +71,15 @@ def _interval(text: str) -> int:
     return seconds
 
 
+def _whole(seconds: int, step: int) -> int:
+    """The time of as many steps as reach so far."""
+    return -(-seconds // step) * step
+
+
+def _of_intervals(given: Mapping[str, Any], step: int) -> int:
+    return _whole(_interval(given["intervalString"]), step)
+
+
 def exact_interval(given: Mapping[str, Any]) -> tuple[int, str] | None:
     """The interval and the way of a summarize that the store can do itself."""
     seconds = _interval(given["intervalString"])
@@ -84,18 +93,17 @@ def _moved(function: str, way: str | None) -> Callable[..., list[Line]]:
         name = function if way is not None else f"moving{used.capitalize()}"
         shown = f'"{window}"' if isinstance(window, str) else str(window)
         return [
-            _moving(line, f"{name}({line.name},{shown})", _preview(span, window), window, (used, share or 0.0))
-            for line in lines
+            _moving(line, f"{name}({line.name},{shown})", span.start, window, (used, share or 0.0)) for line in lines
         ]
 
     run.__doc__ = f"The {way or 'numbers put together'} of the points before each one, within a window."
     return run
 
 
-def _moving(line: Line, name: str, preview: int, window: int | str, how: tuple[str, float]) -> Line:
+def _moving(line: Line, name: str, start: int, window: int | str, how: tuple[str, float]) -> Line:
     way, share = how
     points = window if isinstance(window, int) else max(1, seconds_of(window) // line.step)
-    skipped = max(points, -(-preview // line.step))
+    skipped = max(points, (start - line.start) // line.step)
     rows = max(0, len(line.values) - skipped)
     if rows * points > MOST_NUMBERS:
         raise TargetError(f"a window of {points:,} points over {rows:,} is too large; give a smaller one")
@@ -108,35 +116,32 @@ def _moving(line: Line, name: str, preview: int, window: int | str, how: tuple[s
     return replace(line.called(name, values), start=start)
 
 
-def _preview(span: Range, window: int | str) -> int:
-    """How many seconds before the range a moving function needs: whole steps."""
-    seconds = window * span.step if isinstance(window, int) else seconds_of(window)
+def _preview(window: int | str, step: int) -> int:
+    """How many seconds before the range a moving function needs: whole steps of its lines."""
+    seconds = window * step if isinstance(window, int) else seconds_of(window)
     if seconds < 1:
         raise TargetError("the window of a moving function must be positive")
-    return -(-seconds // span.step) * span.step
+    return _whole(seconds, step)
 
 
-def _earlier(span: Range, given: Mapping[str, Any]) -> Range:
-    return span._replace(start=span.start - _preview(span, given["windowSize"]))
+def _earlier(span: Range, given: Mapping[str, Any], step: int) -> Range:
+    return span._replace(start=span.start - _preview(given["windowSize"], step))
 
 
 def _points(span: Range, given: Mapping[str, Any]) -> int:
-    return _preview(span, given["windowSize"]) // span.step
+    return _preview(given["windowSize"], span.step) // span.step
 
 
 def exponential(span: Range, lines: list[Line], window: int | str) -> list[Line]:
     """An average that forgets: each point weighs less, the longer ago it is."""
     shown = f'"{window}"' if isinstance(window, str) else str(window)
-    preview = _preview(span, window)
     share = 2 / (1 + (window if isinstance(window, int) else seconds_of(window)))
-    return [
-        _forgetting(line, f"exponentialMovingAverage({line.name},{shown})", preview // line.step, share)
-        for line in lines
-    ]
+    return [_forgetting(line, f"exponentialMovingAverage({line.name},{shown})", span.start, share) for line in lines]
 
 
-def _forgetting(line: Line, name: str, before: int, share: float) -> Line:
-    """It begins with the average of the points ``before`` the range."""
+def _forgetting(line: Line, name: str, start: int, share: float) -> Line:
+    """It begins with the average of the points before ``start``."""
+    before = max(0, (start - line.start) // line.step)
     first = float(CONSOLIDATE["average"](line.values[None, :before])[0]) if len(line.values[:before]) else np.nan
     average = 0.0 if np.isnan(first) else first
     made = [average]
@@ -188,7 +193,7 @@ def _hits(line: Line, name: str, seconds: int, align: bool) -> Line:
     return replace(line.called(name, hits), start=start, step=seconds)
 
 
-def _aligned(span: Range, given: Mapping[str, Any]) -> Range:
+def _aligned(span: Range, given: Mapping[str, Any], _step: int) -> Range:
     """From the beginning of a day, an hour or a minute on, whichever fits into an interval."""
     seconds = _interval(given["intervalString"])
     unit = next((unit for unit in (86_400, 3_600, 60) if seconds >= unit), 1)
@@ -206,6 +211,7 @@ FUNCTIONS: Final = (
         [LINES, _INTERVAL, _SUM, Parameter("alignToFrom", "boolean", default=False)],
         summarize,
         exact=exact_interval,
+        step=_of_intervals,
     ),
     Function(
         "smartSummarize",
@@ -213,6 +219,7 @@ FUNCTIONS: Final = (
         [LINES, _INTERVAL, _SUM, Parameter("alignTo", "any", None)],
         smart_summarize,
         inner=_unit_aligned,
+        step=_of_intervals,
     ),
     *(
         Function(
@@ -253,5 +260,6 @@ FUNCTIONS: Final = (
         [LINES, _INTERVAL, Parameter("alignToInterval", "boolean", default=False)],
         hit_count,
         inner=_aligned,
+        step=lambda given, _: _interval(given["intervalString"]),
     ),
 )

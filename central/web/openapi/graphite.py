@@ -39,7 +39,7 @@ _endpoint: Final = partial(Endpoint, "Graphite", scope="query")
 
 def graphite_endpoints() -> list[Endpoint]:
     """The paths that find metrics, and those of tags."""
-    return [*_metrics(), *_tags(), _completions("tags"), _completions("values"), _series(), _version()]
+    return [*_metrics(), *_tags(), _completions("tags"), _completions("values"), _series(), _version(), _events()]
 
 
 def _form(**fields: Json) -> Json:
@@ -162,6 +162,12 @@ def _version() -> Endpoint:
     return _endpoint("get", "/graphite/version", "graphiteVersion", "Version", text, _answer(_TEXT, VERSION))
 
 
+def _events() -> Endpoint:
+    text = "An empty list: the service has no events. Grafana asks for them where an annotation has tags."
+    listed = {"type": "array", "items": record({"when": {"type": "integer"}, "what": _TEXT}), "maxItems": 0}
+    return _endpoint("get", "/graphite/events/get_data", "graphiteEvents", "Events", text, _answer(listed, []))
+
+
 def _limit(default: int) -> Json:
-    described = {"type": "integer", "minimum": 1, "maximum": MOST_FOUND, "default": default}
-    return optional("limit", described, "The most entries of the answer.")
+    described = {"type": "integer", "minimum": 0, "maximum": MOST_FOUND, "default": default}
+    return optional("limit", described, f"The most entries of the answer. 0 means {default}.")

@@ -223,6 +223,18 @@ TARGETS: Final = (
     f"sumSeries(nonNegativeDerivative({_MANY}))",
     f"movingAverage(sumSeries({_MANY}),5)",
     f"movingAverage(scale({_MANY},2),'5min')",
+    *(
+        f"{call.partition('(')[0]}({inner},{call.partition('(')[2]}"
+        for call in ("movingAverage(4)", "movingMax('30min')", "exponentialMovingAverage(3)", "movingMedian(2,0.9)")
+        for inner in (
+            f"summarize({_MANY},'10min')",
+            f"scale(summarize({_MANY},'5min','avg'),2)",
+            f"smartSummarize({_MANY},'10min','max')",
+            f"hitcount({_MANY},'5min')",
+            f"movingSum(summarize({_MANY},'10min'),2)",
+            f"summarize(movingSum({_MANY},3),'10min')",
+        )
+    ),
     f"timeShift(sumSeries({_MANY}),'10min')",
     f"diffSeries({_ONE},timeShift({_ONE},'10min'))",
     f"asPercent(shop.web1.errors,sumSeries({_MANY}))",

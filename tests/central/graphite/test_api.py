@@ -168,7 +168,7 @@ WRONG: list[tuple[str, dict[str, str], str, str]] = [
     ("/tags/autoComplete/values", {"tag": "1"}, "tag", "tag: '1' is no key of a tag; a key must be"),
     (
         "/tags/autoComplete/values",
-        {"tag": "env", "limit": "0"},
+        {"tag": "env", "limit": "-1"},
         "limit",
         "limit must be a whole number from 1 to 10,000",
     ),

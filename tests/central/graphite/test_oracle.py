@@ -80,10 +80,14 @@ def computed(target: str) -> list[list[Any]]:
 
 
 def comparable(lines: list[list[Any]]) -> list[list[Any]]:
-    """Without the numbers that are none at the end: Graphite's summarize has one more of them."""
+    """Without what begins after the range: Graphite's summarize has one empty point more, of which others make numbers.
+
+    Nor with the numbers that are none at the end.
+    """
     made = []
     for *head, numbers in lines:
-        plain = [math.nan if number is None else float(number) for number in numbers]
+        within = max(0, math.ceil((SPAN.end - head[1]) / head[2]))
+        plain = [math.nan if number is None else float(number) for number in numbers[:within]]
         while plain and math.isnan(plain[-1]):
             plain.pop()
         made.append([*head, plain])

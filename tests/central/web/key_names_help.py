@@ -105,4 +105,5 @@ READS: Final = [
     *_get("/graphite/render", "target=*.*.sum&from=-2d&until=now&format=csv", "target=*.*&target=web.*&format=raw"),
     *_get("/graphite/functions", ""),
     *_get("/graphite/version", ""),
+    *_get("/graphite/events/get_data", ""),
 ]

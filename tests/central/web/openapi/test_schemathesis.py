@@ -36,6 +36,7 @@ MODES = {"valid": schemathesis.GenerationMode.POSITIVE, "wrong": schemathesis.Ge
 TAKES_NOTHING = {
     "indexMetrics",
     "graphiteVersion",
+    "graphiteEvents",
     "graphiteFunctions",
     "listKeys",
     "backup",
