@@ -75,11 +75,18 @@ function parsed(text) {
   }
 }
 
+const AWAY = [502, 504]; // of a proxy that cannot reach the service
+
+/** What an answer says that is not JSON. The service makes no HTML, but a proxy does. */
+function plain({ status, text = "" }) {
+  return /^\s*</.test(text) ? `this answer is not the service's but a proxy's: ${status}` : text.slice(0, 300);
+}
+
 /** What an error answer means, and what to do: `title`, `text`, and `fits` or `retry` where there is one. */
 export function explain(reply, hasKey) {
   const fault = reply.json?.error ?? {};
-  const said = typeof fault.message === "string" ? fault.message : (reply.text ?? "").slice(0, 300);
-  const retry = Number(reply.headers.get("Retry-After")) || 0;
+  const said = typeof fault.message === "string" ? fault.message : plain(reply);
+  const retry = Number(reply.headers.get("Retry-After")) || (AWAY.includes(reply.status) ? 5 : 0);
   const fits = typeof fault.details?.fits === "string" ? fault.details.fits : undefined;
   return { code: fault.code, status: reply.status, retry, fits, ...words(reply.status, said, retry, hasKey, fault) };
 }
@@ -102,6 +109,11 @@ function words(status, said, retry, hasKey, fault) {
 /** The words to show when no answer came. */
 export function unreachable() {
   return { title: "The service does not answer", text: `Nothing came back from ${location.origin}. Does it run?`, retry: 5 };
+}
+
+/** The fault as a part says it that asks again by itself. */
+export function followed(fault) {
+  return fault.retry ? { ...fault, text: `${fault.text} This page asks again by itself.` } : fault;
 }
 
 function sentence(said, more = "") {

@@ -1,6 +1,6 @@
 /** The part with all names: search by any part, and what is known of each. One picks some of them to draw. */
 
-import { explain, patience, send, unreachable } from "./api.js";
+import { explain, followed, patience, send, unreachable } from "./api.js";
 import { el, notice } from "./dom.js";
 import { IS_GLOB, IS_NAME, NAME_RULE, packed } from "./names.js";
 import { NameRow } from "./namerow.js";
@@ -34,7 +34,7 @@ export class Browse {
     this.clear = el("button", { type: "button", onclick: () => this.#choose(new Map()) }, "Choose none");
     this.tray = el("div", { class: "tray buttons", hidden: true }, this.draw, this.clear);
     this.more = el("button", { type: "button", hidden: true, onclick: () => this.#ask({ more: true }) }, "Show more");
-    this.table = el("div", { class: "scroll wide", tabindex: "0", role: "region", "aria-label": "Names as a table" }, el("table", { class: "list names" },
+    this.table = el("div", { class: "scroll wide", hidden: true, tabindex: "0", role: "region", "aria-label": "Names as a table" }, el("table", { class: "list names" },
       el("thead", {}, el("tr", {}, el("th", { scope: "col" }, el("span", { class: "hidden" }, "Choose")), HEAD.map((word) => el("th", { scope: "col" }, word)))), this.body));
     this.whole = el("div", { class: "card", hidden: true }, el("h1", { id: "names-title" }, "Names"),
       el("div", { class: "field" }, el("label", { for: this.input.id }, "Search by any part of a name"), this.input, this.hint), this.trouble, this.note, this.tray, this.table, this.more);
@@ -121,9 +121,9 @@ export class Browse {
     try {
       const reply = await send({ path, query }, this.session.key, patience(PATIENCE_MS));
       if (reply.ok) return reply.json;
-      this.trouble.replaceChildren(notice(explain(reply, true)));
+      this.trouble.replaceChildren(notice(followed(explain(reply, true))));
     } catch {
-      this.trouble.replaceChildren(notice(unreachable()));
+      this.trouble.replaceChildren(notice(followed(unreachable())));
     }
     return undefined;
   }

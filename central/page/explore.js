@@ -1,6 +1,6 @@
 /** The view of metrics: it sends the question of the controls, draws the answer, shows faults, and asks again later. */
 
-import { explain, patience, send, unreachable } from "./api.js";
+import { explain, followed, patience, send, unreachable } from "./api.js";
 import { createCommand } from "./command.js";
 import { Controls } from "./controls.js";
 import { el, notice } from "./dom.js";
@@ -156,8 +156,7 @@ export class Explore {
       this.controls.width.focus();
       this.#change({ window: fault.fits });
     } }, `Use window ${fault.fits}`);
-    const text = fault.retry ? `${fault.text} This page asks again by itself.` : fault.text;
-    this.trouble.replaceChildren(notice({ ...fault, text }, use));
+    this.trouble.replaceChildren(notice(followed(fault), use));
     if (fault.retry) this.#again(fault.retry * 1000);
   }
 

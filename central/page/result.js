@@ -71,14 +71,15 @@ export class Result {
     const missing = new Set(unknown.map(({ name }) => name));
     this.#tell({ partial: answers.some((answer) => answer.complete === false), empty: empty && series.some(({ metric }) => !missing.has(metric)), tags: state.tags,
       long: LONG.includes(state.last), unknown, unavailable });
-    this.under.textContent = this.#words(series, state, words);
+    const how = matchMedia("(pointer: coarse)").matches ? "Pinch the chart to zoom" : "Drag across the chart to zoom in";
+    this.under.replaceChildren(this.#words(series, state, words), el("span", { class: "how" }, ` ${how}; go back in the browser to return.`));
     return empty ? "No data in this range" : `Chart drawn: ${title}`;
   }
 
   #words(series, state, words) {
     const part = series.some(({ points }) => points.some(({ partial }) => partial));
     return [`Times: ${zoneName(state.zone)}.`, state.last && "Up to now, asked again every 10 s.", state.compare && state.last !== "all" && `Dotted: ${words}.`,
-      part && "Pale or dashed: a part of a window, which the range cuts or which has not ended.", `${matchMedia("(pointer: coarse)").matches ? "Pinch the chart to zoom" : "Drag across the chart to zoom in"}; go back in the browser to return.`].filter(Boolean).join(" ");
+      part && "Pale or dashed: a part of a window, which the range cuts or which has not ended."].filter(Boolean).join(" ");
   }
 
   #toggle(name) {

@@ -71,7 +71,9 @@ async def test_before_anything_was_sent_the_page_says_how_and_then_draws_it(site
         site, blocked={"/api/metrics?*": answering(200, {"success": True, "data": [], "next": None})}
     ) as page:
         await expect(page.get_by_role("heading", name="Nothing has been counted yet")).to_be_visible()
-        await expect(page.locator(".first code")).to_contain_text(f"{site.central.url}/api/metrics/counter")
+        command = (await page.locator(".first code").inner_text()).replace("shop.orders", "page.first")
+        assert json.loads(shell(command, METRICS_KEY=site.key))["success"]
+        assert await site.central.total("page.first") == 1
         await page.unroute_all()
         await expect(page.locator(".what")).to_have_text("avg of big.number per minute")
 

@@ -81,6 +81,22 @@ async def test_a_key_is_found_in_what_is_pasted(scripts: Page) -> None:
     assert await run(scripts, "api.js", "m.keyIn(x)", *rows) == [key, key, key, "other-key"]
 
 
+async def test_a_proxy_that_cannot_reach_the_service_is_said_in_words(scripts: Page) -> None:
+    page = "<html><h1>502 Bad Gateway</h1></html>"
+    rows = [[502, page], [504, " \n<!doctype html>"], [413, page], [502, "upstream reset"], [500, "failed"], [502, ""]]
+    reply = "{ status: x[0], text: x[1], headers: new Headers() }"
+    explain = f"(({{ title, text, retry }}) => [title, text, retry])(m.explain({reply}))"
+    proxy = "This answer is not the service's but a proxy's"
+    assert await run(scripts, "api.js", explain, *rows) == [
+        ["The service failed", f"{proxy}: 502. Try again in 5 s.", 5],
+        ["The service failed", f"{proxy}: 504. Try again in 5 s.", 5],
+        ["Refused (413)", f"{proxy}: 413.", 0],
+        ["The service failed", "Upstream reset. Try again in 5 s.", 5],
+        ["The service failed", "Failed. Try again in a moment.", 0],
+        ["The service failed", "Try again in 5 s.", 5],
+    ]
+
+
 async def test_numbers_keep_their_digits_and_get_groups(scripts: Page) -> None:
     texts = ["0", "-5", "1234567", "-1234.5", "9999999999999999.9999", "-9999999999999999.9999", "0.0001", "999"]
     shown = ["0", "-5", "1,234,567", "-1,234.5", "9,999,999,999,999,999.9999", "-9,999,999,999,999,999.9999", "0.0001"]
