@@ -16,7 +16,7 @@ from central.graphite.tags import NAME
 from central.graphite.targets import TargetError
 from central.graphite.times import MOST
 from central.query.columns import columns_of
-from central.query.operations import need_histograms
+from central.query.operations import need_extremes, need_histograms
 from central.query.tags import UNTAGGED
 from central.query.windows import spans, windows_between
 from central.store.base import IdGroup, Store
@@ -162,7 +162,9 @@ class Fetcher:
             if histograms:
                 found = await self._store.distribute(groups, span.step, segments)
             else:
-                found = Distribution(await self._store.aggregate(groups, span.step, segments), no_spread())
+                extremes = need_extremes(operations)
+                summaries = await self._store.aggregate(groups, span.step, segments, extremes=extremes)
+                found = Distribution(summaries, no_spread())
             columns = await asyncio.to_thread(columns_of, _Asked(operations), found, counters, windows)
             rows = found.buckets.metric_ids.astype(np.int64)
             places = (found.buckets.starts.astype(np.int64) - span.start) // span.step

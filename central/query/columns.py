@@ -48,12 +48,12 @@ def joined(parts: Sequence[Answered]) -> Answered:
     if len(parts) == 1:
         return parts[0]
     summaries = Buckets(*map(np.concatenate, zip(*(part.summaries for part in parts), strict=True)))
-    order = np.lexsort((summaries.starts, summaries.metric_ids))
+    order: Column = np.lexsort((summaries.starts, summaries.metric_ids))
     columns = [
         Values(values.numbers[order], values.decimals, None if values.known is None else values.known[order])
         for values in map(_one_after_the_other, zip(*(part.columns for part in parts), strict=True))
     ]
-    return Answered(Buckets(*(column[order] for column in summaries)), columns)
+    return Answered(summaries.at(order), columns)
 
 
 def columns_of(

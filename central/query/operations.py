@@ -55,6 +55,11 @@ def of_values_alone(operations: Sequence[str]) -> list[str]:
     return [name for name in operations if name == FRACTION_BELOW or percent_of(name) is not None]
 
 
+def need_extremes(operations: Sequence[str]) -> bool:
+    """Whether one of them needs the lowest or the highest value of a window, as percentiles do too."""
+    return any(name in ("min", "max") or percent_of(name) is not None for name in operations)
+
+
 def need_histograms(operations: Sequence[str]) -> bool:
     """Whether one of them needs more than the summaries."""
     return any(percent_of(name) not in (0, WHOLE) for name in of_values_alone(operations))

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from central.store.buckets import Buckets, Column, roomy
+from central.store.buckets import Buckets, Column, buckets_of, roomy
 from central.store.distribution import Spread
 from central.store.plan import windows_touched
 
@@ -67,14 +67,15 @@ def fold(buckets: Buckets, windows: Windows) -> Buckets:
         return buckets
     places = np.searchsorted(windows.starts, buckets.starts, side="right") - 1
     first = np.flatnonzero(np.r_[True, (np.diff(buckets.metric_ids) != 0) | (np.diff(places) != 0)])
-    return Buckets(
+    columns = [
         buckets.metric_ids[first],
         windows.starts[places[first]],
         np.add.reduceat(roomy(buckets.weights), first),
         np.add.reduceat(roomy(buckets.totals), first),
-        np.minimum.reduceat(buckets.lows, first),
-        np.maximum.reduceat(buckets.highs, first),
-    )
+    ]
+    if len(buckets.lows):
+        columns += [np.minimum.reduceat(buckets.lows, first), np.maximum.reduceat(buckets.highs, first)]
+    return buckets_of(columns)
 
 
 def fold_spread(spread: Spread, windows: Windows) -> Spread:

@@ -365,10 +365,13 @@ class Store(Protocol):
     async def count_rejected(self) -> int:
         """How many rejected points the store keeps for an operator."""
 
-    async def aggregate(self, groups: Sequence[IdGroup], window: int, segments: Sequence[Segment]) -> Buckets:
+    async def aggregate(
+        self, groups: Sequence[IdGroup], window: int, segments: Sequence[Segment], *, extremes: bool = True
+    ) -> Buckets:
         """Exact summaries per group and window, from one snapshot. Windows without data are left out.
 
-        The ids of the answer are the groups' keys.
+        The ids of the answer are the groups' keys. Without ``extremes`` it has no lowest and highest values, and costs
+        less.
         """
 
     async def distribute(self, groups: Sequence[IdGroup], window: int, segments: Sequence[Segment]) -> Distribution:

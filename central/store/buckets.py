@@ -14,7 +14,10 @@ _SAFE: Final = 2**62
 
 
 class Buckets(NamedTuple):
-    """Summaries, one row per name and window, in the order of metric id and start. Numbers are in units."""
+    """Summaries, one row per name and window, in the order of metric id and start. Numbers are in units.
+
+    ``lows`` and ``highs`` are empty where nobody asked for the extremes.
+    """
 
     metric_ids: Column
     starts: Column
@@ -22,6 +25,15 @@ class Buckets(NamedTuple):
     totals: Column
     lows: Column
     highs: Column
+
+    def at(self, rows: Column) -> "Buckets":
+        """These rows, in this order."""
+        return Buckets(*(column[rows] if len(column) else column for column in self))
+
+
+def buckets_of(columns: Sequence[Column]) -> Buckets:
+    """Buckets of all six columns, or of four, without the extremes."""
+    return Buckets(*columns, *np.empty((len(Buckets._fields) - len(columns), 0), dtype=np.int64))
 
 
 def no_buckets() -> Buckets:

@@ -90,7 +90,7 @@ class ListEndpoint:
     async def _hours(self, details: Mapping[str, NameDetails], since: int, end: int) -> Hours:
         """The last day by the hour, of all names in one statement. What retention hides is None too."""
         groups = [IdGroup(one.metric.id, one.metric.id, None) for one in details.values()]
-        found = await self.store.aggregate(groups, _HOUR, plan(since, end, _HOUR))
+        found = await self.store.aggregate(groups, _HOUR, plan(since, end, _HOUR), extremes=False)
         return await asyncio.to_thread(hours_of, end - HOURS * _HOUR, details, found)
 
 

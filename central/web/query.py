@@ -19,7 +19,7 @@ from central.ingest.names import Names
 from central.query.columns import Answered, columns_of, joined
 from central.query.formats import COMPLETE_HEADER, TYPES, UNKNOWN_HEADER
 from central.query.groups import Choice, groups_of, largest, of_groups, whole_names
-from central.query.operations import need_histograms
+from central.query.operations import need_extremes, need_histograms
 from central.query.parameters import (
     MOST_MATCHED,
     Query,
@@ -169,7 +169,7 @@ class QueryEndpoints:
             choice = of_groups(found)
             segments = plan(start, query.end, _DAY)  # none where all of the range is hidden
             if query.top is not None and segments:
-                summaries = await self.store.aggregate(choice.groups, _DAY, segments)
+                summaries = await self.store.aggregate(choice.groups, _DAY, segments, extremes=False)
                 choice = largest(choice, summaries, query.top)
         check_groups(query, len(choice.lines))
         return choice
@@ -181,7 +181,9 @@ class QueryEndpoints:
         if need_histograms(query.columns):
             found = await self.store.distribute(groups, windows.step, segments)
         else:
-            found = Distribution(await self.store.aggregate(groups, windows.step, segments), no_spread())
+            extremes = need_extremes(query.columns)
+            summaries = await self.store.aggregate(groups, windows.step, segments, extremes=extremes)
+            found = Distribution(summaries, no_spread())
         make = functools.partial(_answered, query, choice.counters, found, windows)
         large = len(found.buckets.starts) > _LARGE or len(found.spread.histograms.starts) > _MANY_HISTOGRAMS
         return await asyncio.get_running_loop().run_in_executor(None, make) if large else make()

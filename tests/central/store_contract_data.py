@@ -17,7 +17,7 @@ from central.store.base import (
     Store,
     StoreError,
 )
-from central.store.plan import WINDOWS
+from central.store.plan import WINDOWS, plan
 from protocol.numbers import MAX_UNITS, UNIT
 from tests.central.store_help import (
     CAPS,
@@ -30,11 +30,13 @@ from tests.central.store_help import (
     OpenStore,
     ask,
     assert_levels_agree,
+    assert_the_same_without_extremes,
     brute_force,
     group,
     name,
     plain,
     request,
+    whole,
 )
 
 
@@ -124,6 +126,7 @@ class NumbersContract:
             await store.commit(group(rows))
         assert await ask(store, [metric.id]) == brute_force(rows * 3, *FAR, DAY)
         assert (await ask(store, [metric.id]))[0].total == sign * 3000 * MAX_UNITS
+        await assert_the_same_without_extremes(store, whole([metric.id]), DAY, plan(*FAR, DAY))
 
     async def test_fractional_weights_are_summed_exactly(self, open_store: OpenStore) -> None:
         store = await open_store()
@@ -173,6 +176,7 @@ class NumbersContract:
         start, end = min(edges), max(edges) + 1
         for window in WINDOWS.values():
             assert await ask(store, [metric.id], start, end, window) == brute_force(rows, start, end, window)
+            await assert_the_same_without_extremes(store, whole([metric.id]), window, plan(start, end, window))
 
     async def test_a_hundred_random_groups_sum_as_in_python(self, open_store: OpenStore) -> None:
         dice = random.Random(1)

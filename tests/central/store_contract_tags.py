@@ -21,6 +21,7 @@ from tests.central.store_help import (
     Clock,
     OpenStore,
     as_rows,
+    assert_the_same_without_extremes,
     brute_force,
     group,
     name,
@@ -59,6 +60,7 @@ async def assert_groups(store: Store, groups: Sequence[IdGroup], rows: Sequence[
         start, end = NOW - 2 * DAY + 7, NOW + 3 * 3600 + 61
         found = as_rows(await store.aggregate(groups, window, plan(start, end, window)))
         assert found == brute_force(expected, start, end, window), window
+        await assert_the_same_without_extremes(store, groups, window, plan(start, end, window))
 
 
 async def assert_spread(store: Store, groups: Sequence[IdGroup], rows: Sequence[Row]) -> None:

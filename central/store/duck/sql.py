@@ -13,7 +13,7 @@ import numpy as np
 
 from central.compiled import CORE
 from central.store.base import RequestId, Row
-from central.store.buckets import Buckets, Column
+from central.store.buckets import Buckets, Column, buckets_of
 from central.store.duck.bloom import Words
 from central.store.members import Members
 from central.store.plan import Segment
@@ -240,14 +240,17 @@ def member_columns(members: Members) -> dict[str, Column]:
     }
 
 
-def aggregate(members: Members, window: int, segments: Sequence[Segment], *, halves: bool = False) -> str:
+def aggregate(
+    members: Members, window: int, segments: Sequence[Segment], *, extremes: bool, halves: bool = False
+) -> str:
     """SELECT of exact summaries per group and window over all segments. One statement, so one snapshot.
 
     If members are renamed, it reads ``member_columns`` as the table ``members``. With ``halves``, each number is
     followed by its lower digits, for ``buckets_of_halves``.
     """
-    numbers = [f"{{0}}, {{0}} % {_LOW}::DECIMAL(38,4)" if halves else "{0}"] * 4
-    sums = ", ".join(map(str.format, numbers, ("sum(samples)", "sum(total)", "min(low)", "max(high)")))
+    number = f"{{0}}, {{0}} % {_LOW}::DECIMAL(38,4)" if halves else "{0}"
+    asked = ("sum(samples)", "sum(total)", "min(low)", "max(high)") if extremes else ("sum(samples)", "sum(total)")
+    sums = ", ".join(map(number.format, asked))
     selects = [_raw(source) for source in raw_sources(members, segments)]
     if ids := [*members.names, *members.series]:
         for segment in segments:
@@ -269,7 +272,7 @@ def buckets(columns: Mapping[str, Any]) -> Buckets | None:
     units = [np.rint(column * UNIT) for column in numbers]
     if any(np.abs(column).max(initial=0) > _DOUBLE_END for column in units):
         return None
-    return Buckets(*(column.astype(np.int64) for column in (metric_ids, starts, *units)))
+    return buckets_of([column.astype(np.int64) for column in (metric_ids, starts, *units)])
 
 
 def buckets_of_halves(columns: Mapping[str, Any]) -> Buckets | None:
@@ -282,7 +285,7 @@ def buckets_of_halves(columns: Mapping[str, Any]) -> Buckets | None:
     if any(np.abs(column).max(initial=0) * UNIT > _HALVES_END for column in numbers):
         return None
     pairs = zip(numbers[::2], numbers[1::2], strict=True)
-    return Buckets(metric_ids.astype(np.int64), starts.astype(np.int64), *(_whole(*pair) for pair in pairs))
+    return buckets_of([metric_ids.astype(np.int64), starts.astype(np.int64), *(_whole(*pair) for pair in pairs)])
 
 
 def _whole(number: Column, low: Column) -> Column:

@@ -35,9 +35,9 @@ from central.store.base import (
     StoreError,
     StoreUnavailable,
 )
-from central.store.buckets import Buckets, Column, no_buckets, wide_column
+from central.store.buckets import Buckets
 from central.store.distribution import Distribution
-from central.store.duck import histograms, pack, sql
+from central.store.duck import pack, queries, sql
 from central.store.duck.agents import DuckAgents
 from central.store.duck.bloom import BloomFilter
 from central.store.duck.engine import Connection, Engine, Lane, run_checkpoint, run_commit
@@ -49,9 +49,9 @@ from central.store.duck.retention import DuckRetention
 from central.store.duck.series import DuckSeries
 from central.store.folding import HistogramFold
 from central.store.id_days import days_to_drop, id_day
-from central.store.members import MOST_SERIES, Members, members_of, series_of, spans_of
+from central.store.members import members_of
 from central.store.migrations import MigrationError, OnMigration, load, one_by_one, pending
-from central.store.plan import WIDTHS, Segment
+from central.store.plan import Segment
 from central.store.points import PointStore
 from central.store.retention import RetentionStore
 from central.store.series import SeriesStore
@@ -247,17 +247,21 @@ class DuckStore:
 
     # --- queries
 
-    async def aggregate(self, groups: Sequence[IdGroup], window: int, segments: Sequence[Segment]) -> Buckets:
+    async def aggregate(
+        self, groups: Sequence[IdGroup], window: int, segments: Sequence[Segment], *, extremes: bool = True
+    ) -> Buckets:
         """See Store."""
         members = members_of(groups)
         return await self.engine.read(
-            lambda cursor: _of_one_snapshot(cursor, members, window, segments), lane=Lane.QUERY
+            lambda cursor: queries.aggregate(cursor, members, window, segments, extremes=extremes), lane=Lane.QUERY
         )
 
     async def distribute(self, groups: Sequence[IdGroup], window: int, segments: Sequence[Segment]) -> Distribution:
         """See Store."""
         members = members_of(groups)
-        return await self.engine.read(lambda cursor: _distribute(cursor, members, window, segments), lane=Lane.QUERY)
+        return await self.engine.read(
+            lambda cursor: queries.distribute(cursor, members, window, segments), lane=Lane.QUERY
+        )
 
     async def backup(self, target: Path) -> None:
         """See Store."""
@@ -299,66 +303,6 @@ def _aside(point: RejectedPoint) -> list[object]:
     numbers = (point.value, point.weight, point.low, point.high)
     decimals = [None if units is None else _EXACT.scaleb(Decimal(units), -DECIMALS) for units in numbers]
     return [point.name, point.kind, point.recorded_at, *decimals, point.reason, point.tags, point.histogram]
-
-
-def _aggregate(cursor: Connection, members: Members, window: int, segments: Sequence[Segment]) -> Buckets:
-    """Try three ways until one is exact for these numbers. They take 1, 4 and 20 times as long."""
-    if not members.keys:
-        return no_buckets()
-    statement, columns = sql.aggregate(members, window, segments), sql.member_columns(members)
-    buckets = sql.buckets(_ask(cursor, statement, columns).fetchnumpy())
-    if buckets is None:
-        halves = sql.aggregate(members, window, segments, halves=True)
-        buckets = sql.buckets_of_halves(_ask(cursor, halves, columns).fetchnumpy())
-    if buckets is None:
-        ids, starts, *numbers = zip(*_ask(cursor, statement, columns).fetchall(), strict=True)
-        wide = (wide_column([_units(number) for number in column]) for column in numbers)
-        buckets = Buckets(np.array(ids), np.array(starts), *wide)
-    return buckets
-
-
-def _of_one_snapshot(cursor: Connection, members: Members, window: int, segments: Sequence[Segment]) -> Buckets:
-    if not members.untagged:
-        return _aggregate(cursor, members, window, segments)
-    cursor.execute("BEGIN")
-    buckets = _aggregate(cursor, _narrowed(cursor, members, segments), window, segments)
-    cursor.execute("COMMIT")
-    return buckets
-
-
-def _narrowed(cursor: Connection, members: Members, segments: Sequence[Segment]) -> Members:
-    """The members with the spans in which they can have samples without tags. Call it within a transaction."""
-    rollups = [segment for segment in segments if segment.level != "raw"]
-    if not members.untagged or not rollups:
-        return members
-    found = cursor.execute(series_of(members.untagged, MOST_SERIES + 1)).fetchall()
-    if len(found) > MOST_SERIES:
-        return members
-    spans: list[Segment] = []
-    for segment in rollups:
-        statement = sql.untagged_buckets(members, [series_id for (series_id,) in found], segment)
-        buckets = [bucket for (bucket,) in cursor.execute(statement).fetchall()]
-        spans += spans_of(buckets, WIDTHS[segment.level])
-    return members._replace(spans=spans)
-
-
-def _ask(cursor: Connection, statement: str, members: dict[str, Column]) -> Connection:
-    """DuckDB finds the table ``members`` by the name of the argument."""
-    return cursor.execute(statement)
-
-
-def _distribute(cursor: Connection, members: Members, window: int, segments: Sequence[Segment]) -> Distribution:
-    """Several statements, and one snapshot for all of them."""
-    cursor.execute("BEGIN")
-    members = _narrowed(cursor, members, segments)
-    buckets = _aggregate(cursor, members, window, segments)
-    spread = histograms.spread(cursor, members, window, segments)
-    cursor.execute("COMMIT")
-    return Distribution(buckets, spread)
-
-
-def _units(number: Decimal) -> int:
-    return int(_EXACT.scaleb(number, DECIMALS))
 
 
 def _copy(cursor: Connection, target: Path) -> None:

@@ -57,4 +57,4 @@ def _select(span: Span, limit: int) -> str:
 
 
 def _points(count: int, text: str | None) -> Points:
-    return no_points() if text is None else Points(*columns_of(text, count, len(Points._fields)))
+    return no_points() if text is None else Points(*columns_of(text, count, len(Points._fields), 4))

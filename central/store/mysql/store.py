@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 import structlog
 
@@ -34,9 +34,9 @@ from central.store.buckets import Buckets, no_buckets
 from central.store.distribution import Distribution, no_spread
 from central.store.folding import HistogramFold
 from central.store.id_days import days_to_drop, id_day
-from central.store.members import MOST_SERIES, Members, members_of, series_of, spans_of
+from central.store.members import members_of
 from central.store.migrations import OnMigration
-from central.store.mysql import histograms, migrate, partitions, sql
+from central.store.mysql import migrate, partitions, queries, sql
 from central.store.mysql.agents import MySQLAgents
 from central.store.mysql.connection import (
     AGAIN,
@@ -58,7 +58,7 @@ from central.store.mysql.retention import MySQLRetention
 from central.store.mysql.rows import MAX_ROWS, RowLines, lines
 from central.store.mysql.series import MySQLSeries
 from central.store.mysql.servers import ServerCounts, Servers
-from central.store.plan import WIDTHS, Segment
+from central.store.plan import Segment
 from central.store.points import PointStore
 from central.store.retention import RetentionStore
 from central.store.series import SeriesStore
@@ -288,12 +288,16 @@ class MySQLStore:
 
     # --- queries
 
-    async def aggregate(self, groups: Sequence[IdGroup], window: int, segments: Sequence[Segment]) -> Buckets:
+    async def aggregate(
+        self, groups: Sequence[IdGroup], window: int, segments: Sequence[Segment], *, extremes: bool = True
+    ) -> Buckets:
         """See Store."""
         members = members_of(groups)
         if not members.keys:
             return no_buckets()
-        rows = await self._queries.ask(lambda connection: _aggregate(connection, members, window, segments))
+        rows = await self._queries.ask(
+            lambda connection: queries.aggregate(connection, members, window, segments, extremes=extremes)
+        )
         return await _off_loop(sum(count for _, count, _ in rows), lambda: sql.buckets(rows))
 
     async def distribute(self, groups: Sequence[IdGroup], window: int, segments: Sequence[Segment]) -> Distribution:
@@ -301,53 +305,12 @@ class MySQLStore:
         members = members_of(groups)
         if not members.keys:
             return Distribution(no_buckets(), no_spread())
-        return await self._queries.ask(lambda connection: _distribute(connection, members, window, segments))
+        return await self._queries.ask(lambda connection: queries.distribute(connection, members, window, segments))
 
     async def under_lock(self, work: Callable[[], Awaitable[T]]) -> T:
         """See Store."""
         async with migrate.locked(self._connect):
             return await work()
-
-
-async def _aggregate(
-    connection: Connection, members: Members, window: int, segments: Sequence[Segment]
-) -> list[tuple[Any, ...]]:
-    """The rows of sql.aggregate, of one snapshot."""
-    if not members.untagged:
-        return await connection.rows(sql.aggregate(members, window, segments))
-    await histograms.begin(connection)
-    members = await _narrowed(connection, members, segments)
-    rows = await connection.rows(sql.aggregate(members, window, segments))
-    await connection.run("COMMIT")
-    return rows
-
-
-async def _narrowed(connection: Connection, members: Members, segments: Sequence[Segment]) -> Members:
-    """The members with the spans in which they can have samples without tags. Call it within a transaction."""
-    rollups = [segment for segment in segments if segment.level != "raw"]
-    if not members.untagged or not rollups:
-        return members
-    found = await connection.rows(series_of(members.untagged, MOST_SERIES + 1))
-    if len(found) > MOST_SERIES:
-        return members
-    spans: list[Segment] = []
-    for segment in rollups:
-        statement = sql.untagged_buckets(members, [series_id for (series_id,) in found], segment)
-        buckets = [bucket for (bucket,) in await connection.rows(statement)]
-        spans += spans_of(buckets, WIDTHS[segment.level])
-    return members._replace(spans=spans)
-
-
-async def _distribute(
-    connection: Connection, members: Members, window: int, segments: Sequence[Segment]
-) -> Distribution:
-    """Several statements, and one snapshot for all of them."""
-    await histograms.begin(connection)
-    members = await _narrowed(connection, members, segments)
-    rows = await connection.rows(sql.aggregate(members, window, segments))
-    spread = await histograms.spread(connection, members, window, segments)
-    await connection.run("COMMIT")
-    return Distribution(await asyncio.to_thread(sql.buckets, rows), spread)
 
 
 async def _put_group(connection: Connection, group: Group, rows: RowLines, *, again: bool, by_load: bool) -> None:

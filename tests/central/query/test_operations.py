@@ -8,6 +8,7 @@ from central.query.operations import (
     OFFERED,
     OPERATIONS_PATTERN,
     WHOLE,
+    need_extremes,
     need_histograms,
     of_values_alone,
     parse_operations,
@@ -58,15 +59,18 @@ def test_an_operation_given_twice_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("operations", "of_values", "histograms"),
+    ("operations", "of_values", "extremes", "histograms"),
     [
-        (["sum", "avg", "rate"], [], False),
-        (["p0", "max", "p100"], ["p0", "p100"], False),
-        (["sum", "median"], ["median"], True),
-        (["p0.001"], ["p0.001"], True),
-        (["count", "fraction_below"], ["fraction_below"], True),
+        (["sum", "avg", "rate", "count"], [], False, False),
+        (["sum", "min"], [], True, False),
+        (["p0"], ["p0"], True, False),
+        (["p0", "max", "p100"], ["p0", "p100"], True, False),
+        (["sum", "median"], ["median"], True, True),
+        (["p0.001"], ["p0.001"], True, True),
+        (["count", "fraction_below"], ["fraction_below"], False, True),
     ],
 )
-def test_what_operations_need(operations: list[str], of_values: list[str], histograms: bool) -> None:
+def test_what_operations_need(operations: list[str], of_values: list[str], extremes: bool, histograms: bool) -> None:
     assert of_values_alone(operations) == of_values
+    assert need_extremes(operations) == extremes
     assert need_histograms(operations) == histograms

@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from central.query.windows import fold, fold_spread, not_whole, spans, start_of_window, windows_between
-from central.store.buckets import no_buckets
+from central.store.buckets import buckets_of, no_buckets
 from central.store.distribution import Histograms, Spread, entries_of, no_spread
 from protocol.histogram import encode
 from protocol.times import format_time, parse_time
@@ -152,6 +152,8 @@ def test_folding_is_exact(rows: list[tuple[int, int, int, int]]) -> None:
     folded = fold(columns(given_rows), windows)
     rows_of = zip(*(column.tolist() for column in folded), strict=True)
     assert {(number, at): list(rest) for number, at, *rest in rows_of} == expected
+    some = fold(buckets_of(columns(given_rows)[:4]), windows)
+    assert [column.tolist() for column in some] == [*(column.tolist() for column in folded[:4]), [], []]
 
 
 @given(st.lists(st.tuples(st.integers(1, 2), st.integers(0, 71), st.integers(-3, 3), st.integers(1, 2**61))))

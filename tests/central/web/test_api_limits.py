@@ -153,7 +153,7 @@ async def test_while_the_store_is_down_known_keys_are_good_and_answers_are_503(t
 
 async def test_a_fault_of_ours_is_a_500_that_shows_no_traceback(tmp_path: Path) -> None:
     class Broken(Overlay):
-        async def aggregate(self, *_: Any) -> Any:
+        async def aggregate(self, *_: Any, **__: Any) -> Any:
             raise ZeroDivisionError("secret detail")
 
         async def commit(self, *_: Any, **__: Any) -> None:

@@ -3,16 +3,15 @@
 import json
 import re
 import time
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from central.app import Outside
 from central.log import BURST
-from central.store.base import IdGroup, StoreUnavailable
+from central.store.base import StoreUnavailable
 from central.store.buckets import Buckets
-from central.store.plan import Segment
 from protocol.times import format_time
 from tests.central.harness import QUICK_HASH, Central, Log, Overlay, Reply, faulty, now_text, running
 from tests.central.web.test_api_service import exchange
@@ -23,14 +22,14 @@ ALL_SLOW = Outside(bcrypt_cost=QUICK_HASH, slow_seconds=0.0)
 class NoQueries(Overlay):
     """A store that answers no query."""
 
-    async def aggregate(self, groups: Sequence[IdGroup], window: int, segments: Sequence[Segment]) -> Buckets:
+    async def aggregate(self, *_: Any, **__: Any) -> Buckets:
         raise StoreUnavailable("the disk is on fire")
 
 
 class Broken(Overlay):
     """A store with a fault of ours in it."""
 
-    async def aggregate(self, groups: Sequence[IdGroup], window: int, segments: Sequence[Segment]) -> Buckets:
+    async def aggregate(self, *_: Any, **__: Any) -> Buckets:
         raise RuntimeError("a fault of ours")
 
 

@@ -25,7 +25,7 @@ class Slow(Overlay):
         self.begun = asyncio.Semaphore(0)
         self.ended = asyncio.Semaphore(0)
 
-    async def aggregate(self, *_: Any) -> Any:
+    async def aggregate(self, *_: Any, **__: Any) -> Any:
         self.begun.release()
         try:
             await asyncio.Event().wait()
@@ -116,9 +116,9 @@ class Counting(Overlay):
 
     begun = 0
 
-    async def aggregate(self, *args: Any) -> Any:
+    async def aggregate(self, *args: Any, **options: Any) -> Any:
         self.begun += 1
-        return await self.real.aggregate(*args)
+        return await self.real.aggregate(*args, **options)
 
 
 @pytest.mark.parametrize(

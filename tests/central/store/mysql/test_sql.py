@@ -88,6 +88,18 @@ def test_a_number_of_any_size_comes_from_text(units: int, sign: int) -> None:
     ]
 
 
+def test_buckets_without_extremes_come_from_text() -> None:
+    found = buckets([(7, 2, f"7200 1.0000 -0.5000\n3600 2.0000 {10**15}.0001"), (7, 1, "0 1.0000 3.0000")])
+    assert [column.tolist() for column in found] == [
+        [7, 7, 7],
+        [0, 3600, 7200],
+        [10_000, 20_000, 10_000],
+        [30_000, 10**19 + 1, -5_000],
+        [],
+        [],
+    ]
+
+
 def test_no_rows_are_no_buckets() -> None:
     assert as_rows(buckets([])) == []
 
@@ -99,7 +111,8 @@ def test_a_text_that_was_cut_short_is_an_error_and_no_answer(end: str) -> None:
 
 
 def test_each_segment_asks_its_own_table() -> None:
-    sql = aggregate(members_of(whole([1, 2])), 3600, [Segment("raw", 90_000, 90_060), Segment("hour", 93_600, 97_200)])
+    segments = [Segment("raw", 90_000, 90_060), Segment("hour", 93_600, 97_200)]
+    sql = aggregate(members_of(whole([1, 2])), 3600, segments, extremes=True)
     assert "FROM metric_points WHERE metric_id IN (1,2) AND recorded_at >= '1970-01-02 01:00:00'" in sql
     assert "FROM rollup_hour WHERE metric_id IN (1,2) AND bucket >= '1970-01-02 02:00:00'" in sql
     assert "rollup_minute" not in sql
@@ -108,7 +121,8 @@ def test_each_segment_asks_its_own_table() -> None:
 def test_rows_of_series_count_under_the_keys_of_their_groups() -> None:
     first = 1 << 40
     groups = [IdGroup(8, 1, (first + 1,)), IdGroup(9, 1, (first, 0))]
-    sql = aggregate(members_of(groups), 60, [Segment("raw", 90_000, 90_060), Segment("minute", 90_060, 93_600)])
+    segments = [Segment("raw", 90_000, 90_060), Segment("minute", 90_060, 93_600)]
+    sql = aggregate(members_of(groups), 60, segments, extremes=True)
     key = f"INTERVAL(member_id + 0e0,-1e0,{first}e0,{first + 1}e0),9,9,8)"
     assert key in sql
     assert f"FROM rollup_minute WHERE metric_id IN ({first + 1},{first}) AND bucket >= '1970-01-02 01:01:00'" in sql
@@ -133,7 +147,7 @@ MINUTE = Segment("minute", 90_060, 93_600)
 def test_rows_are_grouped_where_a_window_may_have_several(
     groups: list[IdGroup], window: int, segments: list[Segment], grouped: bool
 ) -> None:
-    assert ("GROUP BY 1, 2" in aggregate(members_of(groups), window, segments)) == grouped
+    assert ("GROUP BY 1, 2" in aggregate(members_of(groups), window, segments, extremes=True)) == grouped
 
 
 @pytest.mark.parametrize(("day", "text"), [(0, "p19700101"), (TODAY, "p20260215"), (19_782, "p20240229")])
