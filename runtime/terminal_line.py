@@ -51,6 +51,10 @@ class TerminalLine:
 
 
 def _shown(value: object) -> str:
-    """A value on one line; text with blanks in it, or none at all, is quoted."""
+    """A value on one line. Text with blanks in it, or none at all, is quoted; a list without values is a dash."""
+    if isinstance(value, list | tuple):
+        return ",".join(map(_shown, value)) or "-"
+    if value is None or isinstance(value, bool):
+        return str(value).lower()
     text = one_line(str(value))
     return f"'{text}'" if isinstance(value, str) and (" " in text or not text) else text
