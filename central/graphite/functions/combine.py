@@ -31,12 +31,16 @@ _NAMES: Final = {
 
 
 def combined(lines: Sequence[Line], way: str) -> list[Line]:
-    """One line: at each time the numbers of all lines, put together in a way of CONSOLIDATE. Without lines, none."""
+    """One line: at each time the numbers of all lines, put together in a way of CONSOLIDATE. Without lines, none.
+
+    Where all lines have a gap, it has one.
+    """
     if not lines:
         return []
     span, values = matrix(lines)
     name = f"{_NAMES[way]}({paths_of(lines)})"
-    return [Line(name, span.start, span.step, CONSOLIDATE[way](values), name, common_tags(lines))]
+    made = np.where(np.isnan(values).all(axis=1), np.nan, CONSOLIDATE[way](values))
+    return [Line(name, span.start, span.step, made, name, common_tags(lines))]
 
 
 def _combiner(way: str) -> Callable[[Range, Sequence[list[Line]]], list[Line]]:

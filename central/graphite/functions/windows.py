@@ -61,6 +61,9 @@ def _summed(line: Line, name: str, seconds: int, way: str, from_start: bool) -> 
     padded = np.r_[np.full(lead, np.nan), line.values]
     rows = in_rows(padded, many)
     values = np.where(np.isnan(rows).all(axis=-1), np.nan, CONSOLIDATE[way](rows))
+    if way == "avg_zero":  # a gap counts as 0, but what the line does not reach does not
+        reached = in_rows(np.r_[np.full(lead, np.nan), np.ones(len(line.values))], many)
+        values = values * rows.shape[-1] / np.count_nonzero(~np.isnan(reached), axis=-1)
     return replace(line.called(name, values), start=start, step=seconds)
 
 

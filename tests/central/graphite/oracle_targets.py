@@ -303,6 +303,19 @@ TARGETS: Final = (
     f"transformNull({_MANY},referenceSeries=shop.*.errors)",
     f"aggregate({_ALL},'sum',0.5)",
     f"aggregate({_ALL},'max',xFilesFactor=0.9)",
+    *(
+        call.format(way)
+        for way in ("count", "avg_zero")
+        for call in (
+            f"groupByNode({_MANY},1,'{{}}')",
+            f"aggregateWithWildcards({_ALL},'{{}}',1)",
+            f"aggregateSeriesLists({_MANY},shop.*.errors,'{{}}')",
+            "aggregate(shop.*.load,'{}')",
+            f"summarize({_MANY},'7min','{{}}',true)",
+            f"summarize({_MANY},'25min','{{}}')",
+            f"smartSummarize({_MANY},'7min','{{}}')",
+        )
+    ),
     *(f"removeEmptySeries({_ALL},{share})" for share in (0, 0.4, 0.5, 1)),
     *(f"smartSummarize({_MANY},'10min','sum','{unit}')" for unit in ("minutes", "hours")),
     f"smartSummarize({_MANY},'10min','sum',true)",
