@@ -32,7 +32,10 @@ class _Forecast(NamedTuple):
 
 
 def _forecast(values: Numbers, season: int) -> _Forecast:
-    """``season`` is its length in numbers; without length there is none. A gap has what was forecast before it."""
+    """The forecast of a line. ``season`` is the season's length in numbers; 0 stands for no season.
+
+    The first point of a gap has the forecast that was made before the gap. The others have none.
+    """
     count = len(values)
     forecasts, deviations, seasonals = [math.nan] * count, [0.0] * count, [0.0] * (count + 1)
     level = slope = 0.0
@@ -58,7 +61,7 @@ def _forecast(values: Numbers, season: int) -> _Forecast:
 
 
 def forecast(span: Range, lines: list[Line], bootstrap: str, season: str) -> list[Line]:
-    """What each number would be by those before it, by Holt-Winters."""
+    """What each number should be, judged by the numbers before it, by the method of Holt and Winters."""
     return [
         _drawn(line, skipped, found.values).called(f"holtWintersForecast({line.name})")
         for line, skipped, found in _forecasts(span, lines, bootstrap, season)
@@ -66,7 +69,7 @@ def forecast(span: Range, lines: list[Line], bootstrap: str, season: str) -> lis
 
 
 def bands(span: Range, lines: list[Line], delta: float, bootstrap: str, season: str) -> list[Line]:
-    """Between which numbers a line should be by those before it: a lower and an upper line for each."""
+    """Where each number should be, judged by the numbers before it: a lower and an upper line for each line."""
     made = []
     for line, skipped, found in _forecasts(span, lines, bootstrap, season):
         for name, sign in (("Lower", -1), ("Upper", 1)):
@@ -76,7 +79,7 @@ def bands(span: Range, lines: list[Line], delta: float, bootstrap: str, season: 
 
 
 def area(span: Range, lines: list[Line], delta: float, bootstrap: str, season: str) -> list[Line]:
-    """The lower and the upper line of one line, under one name."""
+    """The two lines of holtWintersConfidenceBands for a single line, both under one name."""
     made = bands(span, lines, delta, bootstrap, season)
     if len(made) != 2:
         raise TargetError(f"holtWintersConfidenceArea: seriesList must be one line; it is {len(lines)}")

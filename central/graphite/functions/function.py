@@ -1,4 +1,4 @@
-"""What a function is: its parameters, what it does, and what it needs its lines for. Pure."""
+"""What a function is: its parameters, its work, and the range and the further targets that it asks for. Pure."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ REQUIRED: Final = object()
 
 
 class Parameter(NamedTuple):
-    """A parameter. With ``many`` it takes all arguments that are left, at least one if it is required."""
+    """A parameter. With ``many`` it takes all arguments that are left; if it is required, there must be one."""
 
     name: str
     type: Type
@@ -51,15 +51,22 @@ Run = Callable[..., list[Line]]
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """A function. ``run`` gets the Range of the request and then a value for each parameter.
+    """A function. ``run`` gets the Range of the request, then a value for each parameter, and returns lines.
 
-    ``inner`` is the range that it needs its lines for, if that is another one: it gets the range, all arguments that
-    are no lines, by name, and the widest step of its lines.
-    ``step`` is the step of what it makes, if that is another one: it gets the arguments and the widest step too.
-    ``exact`` gives the seconds and the way in which a call puts windows together. Where that is a leaf's own way, the
-    store makes the larger windows itself, and nothing is averaged twice.
-    ``weight`` is how many numbers it reads for each one that it makes.
-    ``further`` gives targets that it needs too, once its arguments are known. ``run`` gets the lines of each, last.
+    The first paragraph of its docstring is for users: ``/functions`` shows it.
+
+    The other callables get the arguments by the names of their parameters:
+
+    - ``inner`` gives the range for which the function needs its lines, if it is not that of the request. It gets that
+      range before the arguments, of which those that are lines are still empty, and after them the widest step of its
+      lines.
+    - ``step`` gives the step of what the function makes, if it is another one. It gets the widest step of its lines
+      after the arguments.
+    - ``exact`` gives the window of a call in seconds, and the way in which it puts numbers together. If the path is put
+      together in the same way, the store makes these windows itself, and nothing is averaged twice.
+    - ``weight`` gives how many numbers the function reads for each number that it makes.
+    - ``further`` gives more targets, which it knows only from its lines. ``run`` gets their lines as its last argument,
+      one list per target.
     """
 
     name: str
@@ -73,7 +80,7 @@ class Function:
     further: Callable[[Mapping[str, Any]], Iterator[str]] | None = None
 
     def bind(self, arguments: Sequence[Any], named: Mapping[str, Any]) -> dict[str, Any]:
-        """The arguments by parameter, checked. Raises TargetError that names the parameter."""
+        """The checked value of each parameter by its name. Raises TargetError that names function and parameter."""
         names = [parameter.name for parameter in self.parameters]
         for name in named:
             if name not in names:
@@ -131,7 +138,7 @@ class Function:
 
 
 def seconds_of(interval: str) -> int:
-    """The length of an interval, which is positive. Raises TargetError."""
+    """The length of an interval such as "1h" in seconds, at least 1, whatever its sign. Raises TargetError."""
     try:
         seconds = abs(parse_offset(interval))
     except ValueError as error:

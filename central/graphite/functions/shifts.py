@@ -1,4 +1,4 @@
-"""Functions over other times than those that are drawn. Pure."""
+"""Functions that take numbers of another time than the one that is drawn. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -34,7 +34,7 @@ def _shifted(span: Range, given: Mapping[str, Any], _step: int) -> Range:
 
 
 def time_stack(span: Range, lines: list[Line], unit: str, first: int, after: int) -> list[Line]:
-    """The numbers of several other times, drawn now: from ``first`` units of time on, to before ``after``."""
+    """The numbers of several other times, drawn now: 1d, 0 and 7 give today and each of the six days before."""
     unit = unit if unit[:1] in {"+", "-"} else f"-{unit}"
     made = []
     for number, by in zip(range(first, after), _shifts(span, unit, first, after), strict=True):
@@ -48,7 +48,7 @@ def time_stack(span: Range, lines: list[Line], unit: str, first: int, after: int
 
 
 def _shifts(span: Range, unit: str, first: int, after: int) -> list[int]:
-    """By how many seconds each shift moves: whole steps."""
+    """By how many seconds each shift moves the numbers: whole steps. Raises TargetError."""
     if not first < after <= first + _MOST_SHIFTS:
         raise TargetError(f"timeStack: timeShiftEnd must be above timeShiftStart, by {_MOST_SHIFTS} at most")
     seconds = parse_offset(unit) if unit[:1] in {"+", "-"} else -parse_offset(unit)
@@ -61,7 +61,7 @@ def _stacked(span: Range, given: Mapping[str, Any], _step: int) -> Range:
 
 
 def time_slice(span: Range, lines: list[Line], begin: str, end: str) -> list[Line]:
-    """Only the numbers between two times."""
+    """Only the numbers from one time to another, both included."""
     first, last = _moment(span, "startSliceAt", begin), _moment(span, "endSliceAt", end)
     made = []
     for line in lines:
@@ -79,7 +79,7 @@ def _moment(span: Range, parameter: str, text: str) -> int:
 
 
 def linear_regression(span: Range, lines: list[Line], begin: str | None = None, end: str | None = None) -> list[Line]:
-    """The straight line that is nearest to the numbers, of this time or of another."""
+    """The straight line that is nearest to the numbers of this range, or of another range that you give."""
     source = _source(span, begin, end)
     made = []
     for line in lines:

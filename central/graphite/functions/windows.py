@@ -19,7 +19,7 @@ _UNITS_OF_TIME: Final = "must be one of years, months, weeks, weeks1 to weeks7, 
 
 
 def summarize(_: Range, lines: list[Line], interval: str, way: str = "sum", align_to_from: bool = False) -> list[Line]:
-    """One number for each interval; intervals begin at multiples of their length, or where the line begins."""
+    """One number for each interval. Intervals begin at multiples of their length, or where the line begins."""
     end = ", true" if align_to_from else ""
     shown = _SHORT.get(way, way)
     return [
@@ -29,7 +29,7 @@ def summarize(_: Range, lines: list[Line], interval: str, way: str = "sum", alig
 
 
 def smart_summarize(_: Range, lines: list[Line], interval: str, way: str = "sum", _align_to: Any = None) -> list[Line]:
-    """One number for each interval from the beginning of the line, which may be that of a day, a week, a month."""
+    """One number for each interval. The first begins with the range, or with the day, week or month of alignTo."""
     shown = _SHORT.get(way, way)
     return [
         _summed(line, f'smartSummarize({line.name}, "{interval}", "{shown}")', _interval(interval), way, True)
@@ -38,7 +38,7 @@ def smart_summarize(_: Range, lines: list[Line], interval: str, way: str = "sum"
 
 
 def _unit_aligned(span: Range, given: Mapping[str, Any], _step: int) -> Range:
-    """From the beginning of the unit on that ``alignTo`` names: of the year, say, or of Sunday with ``weeks7``."""
+    """The range from the beginning of a unit of time, which ``alignTo`` names: the year, say, or Sunday for weeks7."""
     unit = given["alignTo"]
     if unit is None or isinstance(unit, bool):  # a flag was another parameter once
         return span
@@ -84,7 +84,7 @@ def _of_intervals(given: Mapping[str, Any], step: int) -> int:
 
 
 def exact_interval(given: Mapping[str, Any]) -> tuple[int, str] | None:
-    """The interval and the way of a summarize that the store can do itself."""
+    """The interval in seconds and the way of a summarize that the store can do itself; None if it cannot."""
     seconds = _interval(given["intervalString"])
     whole = seconds % 3_600 == 0 or (seconds < 3_600 and seconds % 60 == 0)
     return (seconds, given["func"]) if whole and not given["alignToFrom"] else None
@@ -120,7 +120,7 @@ def _moving(line: Line, name: str, start: int, window: int | str, how: tuple[str
 
 
 def _preview(window: int | str, step: int) -> int:
-    """How many seconds before the range a moving function needs: whole steps of its lines."""
+    """How many seconds before the range a moving function needs: whole steps of its lines. Raises TargetError."""
     seconds = window * step if isinstance(window, int) else seconds_of(window)
     if seconds < 1:
         raise TargetError("the window of a moving function must be positive")
@@ -143,7 +143,7 @@ def exponential(span: Range, lines: list[Line], window: int | str) -> list[Line]
 
 
 def _forgetting(line: Line, name: str, start: int, share: float) -> Line:
-    """It begins with the average of the points before ``start``."""
+    """The points before ``start`` lie before the range. The line begins with their average in place of them."""
     before = max(0, (start - line.start) // line.step)
     first = float(CONSOLIDATE["average"](line.values[None, :before])[0]) if len(line.values[:before]) else np.nan
     average = 0.0 if np.isnan(first) else first
@@ -172,7 +172,7 @@ def deviation(_: Range, lines: list[Line], points: int, tolerance: float) -> lis
 
 
 def hit_count(_: Range, lines: list[Line], interval: str, align: bool = False) -> list[Line]:
-    """Hits in each interval, of lines that are hits per second. Intervals end where the line ends."""
+    """How many hits each interval has, from lines of hits per second. Intervals end with the line, if not aligned."""
     seconds, end = _interval(interval), ", true" if align else ""
     return [_hits(line, f'hitcount({line.name}, "{interval}"{end})', seconds, align) for line in lines]
 
@@ -197,7 +197,7 @@ def _hits(line: Line, name: str, seconds: int, align: bool) -> Line:
 
 
 def _aligned(span: Range, given: Mapping[str, Any], _step: int) -> Range:
-    """From the beginning of a day, an hour or a minute on, whichever fits into an interval."""
+    """The range from the beginning of its day, hour or minute: the largest of them that fits into an interval."""
     seconds = _interval(given["intervalString"])
     unit = next((unit for unit in (86_400, 3_600, 60) if seconds >= unit), 1)
     return span._replace(start=span.start // unit * unit) if given["alignToInterval"] else span
