@@ -10,7 +10,7 @@ from central.store.base import KeyRow, StoreUnavailable
 from tests.central.access.auth_help import Scene, hash_of, status, with_bad_secret
 from tests.central.harness import QUICK_HASH
 
-SLOW_HASH = 10
+SLOW_HASH = 8
 
 
 @pytest.fixture
