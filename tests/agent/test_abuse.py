@@ -92,9 +92,11 @@ async def test_forty_times_too_many_names_push_out_no_good_one(tmp_path: Path) -
         await asyncio.to_thread(pour, agent.tcp, flood())
         dropped = await fine(agent)
         assert dropped["names_over_cap"] > 0
-        code, health = await agent.get("/health")
-        assert code == 503
-        assert "samples of new names were dropped" in health
+        # Health says so for a while. On a machine that is too busy the first flood may be older than that.
+        async with asyncio.timeout(PATIENCE):
+            while "samples of new names were dropped" not in (health := await agent.get("/health"))[1]:
+                await asyncio.to_thread(pour, agent.tcp, (b"junk.%d:1|c" % number for number in range(4 * MAX_NAMES)))
+        assert health[0] == 503
         await central.until(lambda: good_is(41))
         assert await agent.end(signal.SIGTERM) == 0
 
