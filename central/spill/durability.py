@@ -51,8 +51,8 @@ def late(waits: Waits, synced: Sequence[Any]) -> str | None:
     answers = iter(synced)
     if waits.disk and next(answers)[0] < 1:
         return "Redis did not sync its append-only file in time"
-    if waits.replicas and next(answers) < waits.replicas:
-        return f"fewer than {waits.replicas} replicas of Redis confirmed a write in time"
+    if waits.replicas and (have := next(answers)) < waits.replicas:
+        return f"{have} replicas of Redis confirmed a write in time, and {waits.replicas} must (METRICS_SPILL_REPLICAS)"
     return None
 
 

@@ -44,6 +44,7 @@ _MOVED_AT_ONCE: Final = 256
 _WAIT_SHARE: Final = 0.8
 """The share of a call's time that Redis may wait for its disk and its replicas."""
 _MARK_SECONDS: Final = 60
+"""How long Redis keeps the key of ``_write_mark``."""
 _log = structlog.get_logger(__name__)
 
 
@@ -198,7 +199,10 @@ class Spill:
     # --- for the drain
 
     async def refresh(self) -> SpillState:
-        """Check the spill and return its state. If Redis does not answer, only the state's ``fault`` changes."""
+        """Check the spill and return its state. If Redis does not answer, only the state's ``fault`` changes.
+
+        If the last write was not confirmed in time, this writes again, to see whether writes are confirmed now.
+        """
         added, begun = self._added, time.monotonic()
         try:
             waits = await self._check()

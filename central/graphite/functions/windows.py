@@ -75,7 +75,7 @@ def _interval(text: str) -> int:
 
 
 def _whole(seconds: int, step: int) -> int:
-    """The time of as many steps as reach so far."""
+    """The seconds, rounded up to whole steps."""
     return -(-seconds // step) * step
 
 

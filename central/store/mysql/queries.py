@@ -33,7 +33,7 @@ async def distribute(
     rows = await connection.rows(sql.aggregate(members, window, segments, extremes=True))
     spread = await histograms.spread(connection, members, window, segments)
     await connection.run("COMMIT")
-    return Distribution(await asyncio.to_thread(sql.buckets, rows), spread)
+    return Distribution(await asyncio.to_thread(sql.buckets, rows, extremes=True), spread)
 
 
 async def _narrowed(connection: Connection, members: Members, segments: Sequence[Segment]) -> Members:

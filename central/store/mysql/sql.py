@@ -220,15 +220,15 @@ def _is_one_row_each(members: Members, window: int, segments: Sequence[Segment])
     )
 
 
-def buckets(rows: Sequence[tuple[int, int, str]]) -> Buckets:
+def buckets(rows: Sequence[tuple[int, int, str]], *, extremes: bool) -> Buckets:
     """Buckets from the rows that ``aggregate`` selected. Raises StoreError if the server cut a text short."""
     if not rows:
         return no_buckets()
     metric_ids = np.repeat([metric_id for metric_id, _, _ in rows], [count for _, count, _ in rows])
     if any(text[-5:-4] != "." for _, _, text in rows):
         raise StoreError(CUT_SHORT)
-    width = rows[0][2].partition("\n")[0].count(" ") + 1
-    starts, *units = columns_of("\n".join([text for _, _, text in rows]), len(metric_ids), width, width - 1)
+    sums = 4 if extremes else 2
+    starts, *units = columns_of("\n".join([text for _, _, text in rows]), len(metric_ids), 1 + sums, sums)
     return buckets_of([metric_ids, starts, *units]).at(np.lexsort((starts, metric_ids)))
 
 

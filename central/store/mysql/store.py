@@ -298,7 +298,7 @@ class MySQLStore:
         rows = await self._queries.ask(
             lambda connection: queries.aggregate(connection, members, window, segments, extremes=extremes)
         )
-        return await _off_loop(sum(count for _, count, _ in rows), lambda: sql.buckets(rows))
+        return await _off_loop(sum(count for _, count, _ in rows), lambda: sql.buckets(rows, extremes=extremes))
 
     async def distribute(self, groups: Sequence[IdGroup], window: int, segments: Sequence[Segment]) -> Distribution:
         """See Store."""

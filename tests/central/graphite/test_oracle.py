@@ -80,9 +80,9 @@ def computed(target: str) -> list[list[Any]]:
 
 
 def comparable(lines: list[list[Any]]) -> list[list[Any]]:
-    """Without what begins after the range: Graphite's summarize has one empty point more, of which others make numbers.
+    """Name, start, step and numbers of each line, up to the end of the range and without gaps at the end.
 
-    Nor with the numbers that are none at the end.
+    Graphite's summarize has one empty point after the range, and some functions make a number of it.
     """
     made = []
     for *head, numbers in lines:

@@ -40,7 +40,7 @@ def test_a_replica_counts_if_it_follows(info: dict[str, object], good: int) -> N
     assert good_replicas(info) == good
 
 
-def test_what_is_missing_is_told() -> None:
+def test_a_lack_of_replicas_is_a_fault_that_names_the_setting() -> None:
     assert replica_fault(1, 1) is None
     assert replica_fault(0, 0) is None
     assert "Redis has 1 replicas that follow, and an entry must be on 2" in str(replica_fault(1, 2))
@@ -53,9 +53,9 @@ def test_what_is_missing_is_told() -> None:
         (Waits(disk=True, replicas=0), [[1, 0]], None),
         (Waits(disk=True, replicas=0), [[0, 1]], "did not sync"),
         (Waits(disk=False, replicas=2), [2], None),
-        (Waits(disk=False, replicas=2), [1], "fewer than 2 replicas"),
+        (Waits(disk=False, replicas=2), [1], "1 replicas of Redis confirmed a write in time, and 2 must"),
         (Waits(disk=True, replicas=1), [[1, 1], 1], None),
-        (Waits(disk=True, replicas=1), [[1, 0], 0], "fewer than 1 replicas"),
+        (Waits(disk=True, replicas=1), [[1, 0], 0], "0 replicas of Redis confirmed a write in time, and 1 must"),
         (Waits(disk=True, replicas=1), [[0, 0], 0], "did not sync"),
     ],
 )

@@ -70,7 +70,7 @@ def test_ids_are_sorted_and_sent_as_hexadecimal() -> None:
 
 def test_buckets_come_from_text_as_units_in_order() -> None:
     text = "7200 1.0000 -0.5000 -0.5000 9999999999999999.9999\n3600 2.0000 3.2500 1.0000 2.2500"
-    assert as_rows(buckets([(7, 2, text), (9, 1, "0 1.0000 2.0000 2.0000 2.0000")])) == [
+    assert as_rows(buckets([(7, 2, text), (9, 1, "0 1.0000 2.0000 2.0000 2.0000")], extremes=True)) == [
         Bucket(7, 3600, 20_000, 32_500, 10_000, 22_500),
         Bucket(7, 7200, 10_000, -5_000, -5_000, MAX_UNITS),
         Bucket(9, 0, 10_000, 20_000, 20_000, 20_000),
@@ -82,14 +82,16 @@ def test_buckets_come_from_text_as_units_in_order() -> None:
 def test_a_number_of_any_size_comes_from_text(units: int, sign: int) -> None:
     number = f"{'-' if sign < 0 else ''}{units // UNIT}.{units % UNIT:04d}"
     text = f"3600 1.0000 {number} -0.0001 0.0001\n7200 1.0000 2.0000 2.0000 2.0000"
-    assert as_rows(buckets([(7, 2, text)])) == [
+    assert as_rows(buckets([(7, 2, text)], extremes=True)) == [
         Bucket(7, 3600, UNIT, sign * units, -1, 1),
         Bucket(7, 7200, UNIT, 2 * UNIT, 2 * UNIT, 2 * UNIT),
     ]
 
 
 def test_buckets_without_extremes_come_from_text() -> None:
-    found = buckets([(7, 2, f"7200 1.0000 -0.5000\n3600 2.0000 {10**15}.0001"), (7, 1, "0 1.0000 3.0000")])
+    found = buckets(
+        [(7, 2, f"7200 1.0000 -0.5000\n3600 2.0000 {10**15}.0001"), (7, 1, "0 1.0000 3.0000")], extremes=False
+    )
     assert [column.tolist() for column in found] == [
         [7, 7, 7],
         [0, 3600, 7200],
@@ -101,13 +103,18 @@ def test_buckets_without_extremes_come_from_text() -> None:
 
 
 def test_no_rows_are_no_buckets() -> None:
-    assert as_rows(buckets([])) == []
+    assert as_rows(buckets([], extremes=True)) == []
 
 
 @pytest.mark.parametrize("end", ["", "\n", "\n7200 2.0000 3.2500 1.0000", "\n7200 2.0000 3.2500 1.0000 2.25"])
 def test_a_text_that_was_cut_short_is_an_error_and_no_answer(end: str) -> None:
     with pytest.raises(StoreError, match="cut the answer short"):
-        buckets([(7, 2, "3600 2.0000 3.2500 1.0000 2.2500" + end)])
+        buckets([(7, 2, "3600 2.0000 3.2500 1.0000 2.2500" + end)], extremes=True)
+
+
+def test_a_line_that_lost_its_extremes_is_an_error_too() -> None:
+    with pytest.raises(StoreError, match="cut the answer short"):
+        buckets([(7, 1, "3600 2.0000 3.2500")], extremes=True)
 
 
 def test_each_segment_asks_its_own_table() -> None:
