@@ -56,7 +56,7 @@ from runtime.addresses import join_address
 from runtime.start_error import OTHER_ADDRESS, StartError, starting
 from runtime.systemd import Notifier, silent
 
-GC_THRESHOLD: Final = (5_000, 4, 500)
+GC_THRESHOLD: Final = (5_000, 1, 1_250)
 """Young objects are collected often, which is quick. All objects are collected rarely, because that stops the loop."""
 LAST_SEND_SECONDS: Final = 3.0
 """The time for sending at a stop. What is not sent by then stays in the spool."""

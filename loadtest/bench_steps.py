@@ -58,6 +58,7 @@ def one_window(aggregator: Aggregator, kind: str, names: int, number: int) -> Cl
     """The steps of a window."""
     lines = [KINDS[kind].line(name, number) for name in range(names)]
     clock = Clock()
+    gc.collect(1)  # the lines are not the agent's
     gc.callbacks.append(clock.collecting)
     for first in range(0, names, LINES_PER_PACKET):
         packet = b"\n".join(lines[first : first + LINES_PER_PACKET])

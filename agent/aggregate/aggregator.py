@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from agent.aggregate.compiled import MaybeCore
 from agent.aggregate.earlier import EarlierWindows
+from agent.aggregate.freeing import freeing, releasing
 from agent.aggregate.grouping import LineGroup, LineGrouper, Meaning
 from agent.aggregate.histograms import Histograms
 from agent.aggregate.open_window import OpenWindow
@@ -239,12 +240,12 @@ class Aggregator:
             sums, text = self.others.take(self.core) if self.others else self.core.take()
         else:
             sums, text = iter(()), b"\n".join(self._packets) + b"\n"
-        self._packets.clear()
-        self._bytes = 0
+        self._packets, self._bytes = [], 0
         overtaken: list[Overtaken] = []
         self._work.append(self._count_sums(sums, overtaken))
         self._work.append(self._count_lines(text))
         self._work.append(self._count_overtaken(overtaken))
+        self._work.append(releasing([*([self.core] if self.core else ()), *(self.others.cores if self.others else ())]))
 
     def _count_sums(self, sums: "Iterator[Counted]", overtaken: "list[Overtaken]") -> Iterator[None]:
         """Count what the core has counted, but for gauges, which come into ``overtaken``."""
@@ -281,9 +282,10 @@ class Aggregator:
                 self._lose(error, repr(meaning).encode(), lines - (self._ledger.received - received))
             if number % STEP == 0:
                 yield
+        yield from freeing(overtaken)
 
     def _count_lines(self, text: bytes) -> Iterator[None]:
-        lines = _lines(text)
+        lines = (text.replace(b"\r\n", b"\n") if b"\r" in text else text).split(b"\n")
         for first in range(0, len(lines), SETTLE_LINES):
             counted, chunk, before = 0, lines[first : first + SETTLE_LINES], self._ledger.received
             try:
@@ -296,6 +298,8 @@ class Aggregator:
             except Exception as error:  # what others received between two steps makes this a few too low
                 left = sum(map(bool, chunk)) - (self._ledger.received - before)
                 self._lose(error, b"", left)
+            chunk.clear()
+        yield from freeing(lines)
 
     def _count_group(self, group: LineGroup) -> None:
         received = self._ledger.received
@@ -394,7 +398,3 @@ class Aggregator:
     def _note(self, notes: tuple[Note, ...], lines: int) -> None:
         for note in notes:
             self._ledger.notes[note] += lines
-
-
-def _lines(text: bytes) -> list[bytes]:
-    return (text.replace(b"\r\n", b"\n") if b"\r" in text else text).split(b"\n")

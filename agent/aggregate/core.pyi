@@ -22,13 +22,17 @@ class Core:
         """Bytes of the lines that were stored and not counted."""
 
     def feed(self, packet: bytes) -> None:
-        """Count one datagram. Raises what ``learn`` raises."""
+        """Count one datagram. Raises what ``learn`` raises.
+
+        Lines of new names are not counted after the first 500 of one call, because to learn a name takes long.
+        """
 
     def read(self, fd: int, at_most: int) -> tuple[int, int, int]:
         """Read and count at most ``at_most`` datagrams with one system call. Returns their number, bytes and an errno.
 
         The errno is 0 when more may wait, EAGAIN when no more wait, else the socket's fault. Never blocks.
-        Raises what ``learn`` raises. With a journal, the datagrams are in it before they are counted.
+        Raises what ``learn`` raises, and learns no more new names than ``feed``. With a journal, the datagrams are in
+        it before they are counted.
         """
 
     def receive(self, fd: int, at_most: int, kind: int, /) -> tuple[list[tuple[bytes, bool, bytes, bytes]], int]:
@@ -80,12 +84,16 @@ class Core:
         Of a gauge only the last of several lines is among those that were not counted, in its place among the others
         that may change a gauge. Its series says how many it has overtaken: (object, lines, lines, 0, 0, 0, False, b"").
 
-        All is copied in one step; the iterator makes the objects one by one. A MemoryError of the iterator loses
-        nothing: it gives the same series next time.
+        All is copied in one step; the iterator makes the objects one by one. The garbage collector does not see it,
+        so these objects must not refer to it. A MemoryError of the iterator loses nothing: it gives the same series
+        next time.
         """
 
     def forget(self) -> None:
         """Let the next ``take`` forget what ``learn`` returned. Until then, new names are not learned."""
+
+    def release(self, at_most: int, /) -> bool:
+        """Release so many of the objects that a ``take`` has forgotten. Returns whether there are more."""
 
     def serve(self, fd: int, kind: int, stop: int, tell: int, pause: int, /) -> None:
         """Read a socket and count, without the interpreter's lock, until the eventfd ``stop`` can be read.

@@ -13,6 +13,8 @@ from protocol.statsd_tags import is_series
 
 COPIED_AT_ONCE: Final = 20_000
 """Gauges that one step copies: some 3 ms. To copy a dict at once takes ten times as long when many were deleted."""
+LISTED_AT_ONCE: Final = 1_000
+"""Gauges that are listed together as the next ones that may be forgotten."""
 _ZERO: Final = Decimal(0)
 
 
@@ -31,8 +33,8 @@ class Gauges:
         self._last: dict[str, Decimal] = {}  # longest untouched first
         self._touched: dict[str, int] = {}  # name -> samples of this window
         self._copy: dict[str, Decimal] | None = None
-        self._oldest: Iterator[str] | None = None
-        """Gauges that may be forgotten, the next one first. None where it must be made anew."""
+        self._oldest: Iterator[str] = iter(())
+        """The next gauges that may be forgotten, the first one first. When it ends, it is made anew."""
 
     def __len__(self) -> int:
         """How many gauges were touched in this window."""
@@ -74,15 +76,15 @@ class Gauges:
     def _forget_one(self) -> None:
         """Forget the gauge that is untouched for longest.
 
-        A dict finds its first entry slowly when many before it were deleted. So they are listed once per window.
+        A dict finds its first entry slowly when many before it were deleted. So several are listed at once.
         """
-        if self._oldest is None:
-            self._oldest = iter(list(self._last))
-        for name in self._oldest:
-            if name not in self._touched and name in self._last:
-                del self._last[name]
-                self.forgotten += 1
-                return
+        while True:
+            for name in self._oldest:
+                if name not in self._touched and name in self._last:
+                    del self._last[name]
+                    self.forgotten += 1
+                    return
+            self._oldest = iter(list(islice(self._last, LISTED_AT_ONCE)))
 
     def repeat(self, name: str, samples: int) -> None:
         """Count samples of a gauge of this window, of which the value is not the last one."""
@@ -117,7 +119,7 @@ class Gauges:
 
         The next window starts with no gauge touched. The last values stay.
         """
-        touched, self._touched, self._oldest = self._touched, {}, None
+        touched, self._touched, self._oldest = self._touched, {}, iter(())
         return (
             WindowItem(Item(name, "value", to_units(values[name]), start), samples, "gauge")
             for name, samples in touched.items()
@@ -138,7 +140,7 @@ class Gauges:
                 bad += 1
                 continue
             restored[name] = value.number
-        self._last, self._oldest = restored | self._last, None
+        self._last, self._oldest = restored | self._last, iter(())
         for name in list(islice(self._last, max(0, len(self._last) - self._capacity))):
             del self._last[name]
         return bad

@@ -7,8 +7,9 @@ result is remembered, so a line costs a split, a look-up and an append.
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
+from agent.aggregate.freeing import freeing
 from protocol.statsd import (
     BadLineError,
     BadTail,
@@ -92,6 +93,8 @@ class LineGrouper:
         self._reject = reject
         self._heads = _Heads()
         self._tails = _Tails(rules)
+        self._outdated: list[list[Any] | dict[Any, Any]] = []
+        """What was forgotten and is not freed yet."""
 
     def group(self, lines: list[bytes]) -> Iterator[LineGroup | None]:
         """Put every good line into a group; empty lines are skipped. A None lets the caller do other work.
@@ -126,6 +129,8 @@ class LineGrouper:
         if mixed:
             yield from self._in_order(lines, mixed, {key for key, groups in gauges.items() if len(groups) > 1})
         self._forget()
+        outdated, self._outdated = self._outdated, []
+        yield from freeing(by_name, gauges, *outdated)
 
     def meaning(self, raw: bytes, text: bytes) -> Meaning | None:
         """What a name and a tail as sent mean. None when lines with them are always rejected."""
@@ -228,6 +233,7 @@ class LineGrouper:
         # Groups hold indexes of tails, so all tails are forgotten together.
         many = len(self._heads) + len(self._tails) > MAX_MEANINGS
         if many or self._heads.size + self._tails.size > MAX_MEANING_BYTES:
+            self._outdated += self._heads, self._tails, self._tails.meanings, self._tails.indexes
             self._heads = _Heads()
             self._tails = self._tails.emptied()
             self._suffix_of.cache_clear()
@@ -262,7 +268,7 @@ class _Tails(dict[bytes, int]):
         self.meanings: list[Tail | BadTail | Pieces] = []
         self.size = 0
         self._rules = rules
-        self._indexes: dict[Tail | BadTail | Pieces, int] = {}
+        self.indexes: dict[Tail | BadTail | Pieces, int] = {}
 
     def __missing__(self, text: bytes) -> int:
         self.size += len(text)
@@ -273,7 +279,7 @@ class _Tails(dict[bytes, int]):
         return self._remember(text, tail_of(text, self._rules))
 
     def _remember(self, text: bytes, tail: Tail | BadTail | Pieces) -> int:
-        index = self._indexes.setdefault(tail, len(self.meanings))
+        index = self.indexes.setdefault(tail, len(self.meanings))
         if index == len(self.meanings):
             self.meanings.append(tail)
         self[text] = index

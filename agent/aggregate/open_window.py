@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from typing import Final, TypeAlias
 
+from agent.aggregate.freeing import freeing
 from agent.aggregate.gauges import Gauges
 from agent.aggregate.histograms import Histograms
 from agent.aggregate.room import Room, counts_as_name, overflow_of
@@ -16,9 +17,6 @@ from protocol.statsd import MetricType, Tail, Value
 from protocol.statsd_tags import MARK
 
 NameTable: TypeAlias = "SumsByRate | Gauges | Sets"
-
-_FREED: Final = 5_000
-"""Keys that one step frees."""
 
 
 class OpenWindow:
@@ -119,12 +117,9 @@ class OpenWindow:
         return Window(start, self._leaving(kinds), gauges)
 
     def tidy(self) -> Iterator[None]:
-        """Free, in steps, what the last close has left: to free 100,000 keys at once takes over 10 ms."""
-        while self._outdated:
-            del self._outdated[-1][-_FREED:]
-            if not self._outdated[-1]:
-                self._outdated.pop()
-            yield
+        """Free, in steps, what the last close has left."""
+        outdated, self._outdated = self._outdated, []
+        yield from freeing(*outdated)
 
     def _leaving(self, kinds: tuple[Iterator[WindowItem], ...]) -> Iterator[WindowItem]:
         """The items, with the keys of their series taken apart."""

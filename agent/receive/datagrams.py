@@ -24,7 +24,7 @@ PACKETS_PER_TURN: Final = 256
 NEW_PER_TURN: Final = 500
 """New names after which the event loop can do other work. To learn one takes some ten microseconds."""
 MOST_AT_ONCE: Final = 32
-"""Datagrams that one call of the core reads: with new names only, ten milliseconds."""
+"""Datagrams that one call of the core reads. Of these it learns 500 names at most: some milliseconds."""
 PAUSE_SECONDS: Final = 0.001
 """The pause between reads under load. The smallest usual buffer holds what comes meanwhile, even at 500,000 packets per
 second. A unix socket is read without a pause, because on many systems it holds only ten datagrams."""

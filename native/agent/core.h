@@ -53,6 +53,8 @@ typedef struct {
     size_t parts_count, parts_room;
     const struct msghdr *counted; /* the datagram that is counted now, where its sender is known */
     uint32_t learned; /* series before this one have a meaning */
+    struct series *forgotten; /* series of which only the meanings are still to be released; NULL for none */
+    uint32_t forgotten_count;
     struct mirror mirror;
     int senders; /* of how many more datagrams with lines that are left the sender is kept */
 } Core;

@@ -4,11 +4,13 @@
 
 #include "core.h"
 
+enum { LEARNED_AT_ONCE = 500 }; /* new series of one feed or read: to learn one takes some 5 us, and nothing else runs */
+
 /* Returns -1 and sets an exception while ``learn`` runs, or while a thread serves a socket and the caller does not hold
  * the core. The table and the room for datagrams must not change then. */
 int refuse_reentry(const Core *self);
 
-/* Counts lines. Returns -1 with an exception set when ``learn`` failed or there was no memory. ``stamp`` is when they were
+/* Counts lines; the caller has said how many series may be learned. Returns -1 with an exception set when ``learn`` failed or there was no memory. ``stamp`` is when they were
  * read, or 0. */
 int count(Core *self, const char *text, size_t length, int64_t stamp);
 

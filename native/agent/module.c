@@ -11,19 +11,35 @@
 #include <stdlib.h>
 #include <sys/random.h>
 
+/* Releases at most so many meanings that were forgotten. A release may run any code, also code that forgets. */
+static void release_some(Core *self, uint32_t at_most)
+{
+    assert(self->forgotten != NULL || self->forgotten_count == 0);
+    for (; at_most > 0 && self->forgotten_count > 0; at_most--)
+        Py_XDECREF((PyObject *)self->forgotten[--self->forgotten_count].meaning); /* NULL where nobody was asked yet */
+    if (self->forgotten_count > 0)
+        return;
+    free(self->forgotten);
+    self->forgotten = NULL;
+    assert(self->forgotten_count == 0);
+}
+
+/* Forgets all series. Their meanings are released later, because that takes long. */
 static void forget(Core *self)
 {
     assert(!self->counting);
     assert(self->learned <= self->table.series_count);
     table_free_buckets(&self->table);
-    struct series *series = self->table.series;
-    uint32_t series_count = self->table.series_count;
-    self->table.series = NULL; /* first take them out of the table, because a release may run any code */
+    struct series *before = self->forgotten;
+    uint32_t count = self->forgotten_count;
+    self->forgotten = self->table.series;
+    self->forgotten_count = self->table.series_count;
+    self->table.series = NULL;
     table_empty(&self->table);
     self->learned = 0;
-    for (uint32_t index = 0; index < series_count; index++)
-        Py_XDECREF((PyObject *)series[index].meaning); /* NULL where nobody was asked yet */
-    free(series);
+    while (count > 0) /* last, because a release may run any code */
+        Py_XDECREF((PyObject *)before[--count].meaning);
+    free(before);
 }
 
 static PyObject *core_feed(PyObject *object, PyObject *packet)
@@ -35,6 +51,7 @@ static PyObject *core_feed(PyObject *object, PyObject *packet)
         return NULL;
     assert(text != NULL && length >= 0);
     assert(text[length] == 0);
+    self->table.to_learn = LEARNED_AT_ONCE;
     if (count(self, text, (size_t)length, stamp_of_now(self)))
         return NULL;
     Py_RETURN_NONE;
@@ -81,6 +98,18 @@ static PyObject *core_forget(PyObject *object, PyObject *Py_UNUSED(none))
     self->table.full = 1;
     assert(!self->counting);
     Py_RETURN_NONE;
+}
+
+/* Needs no hold: the thread of the core has nothing to do with what was forgotten. */
+static PyObject *core_release(PyObject *object, PyObject *args)
+{
+    Core *self = (Core *)object;
+    unsigned at_most;
+    if (!PyArg_ParseTuple(args, "I:release", &at_most))
+        return NULL;
+    release_some(self, at_most);
+    assert(!PyErr_Occurred());
+    return PyBool_FromLong(self->forgotten_count > 0);
 }
 
 static PyObject *core_left(PyObject *object, void *Py_UNUSED(closure))
@@ -137,6 +166,8 @@ static int core_traverse(PyObject *object, visitproc visit, void *arg)
     Py_VISIT(self->learn);
     Py_VISIT(self->make_room);
     Py_VISIT(self->sums_type);
+    for (uint32_t index = 0; index < self->forgotten_count; index++)
+        Py_VISIT((PyObject *)self->forgotten[index].meaning);
     if (self->shared.serving && !self->shared.held)
         return 0; /* the thread may change the table. What is not visited only lives longer */
     for (uint32_t index = 0; index < self->table.series_count; index++)
@@ -150,6 +181,7 @@ static int core_clear(PyObject *object)
     Core *self = (Core *)object;
     assert(!self->shared.serving); /* its thread has a reference */
     forget(self);
+    release_some(self, UINT32_MAX);
     Py_CLEAR(self->learn);
     Py_CLEAR(self->make_room);
     return 0;
@@ -203,6 +235,7 @@ static PyMethodDef methods[] = {
     {"keep", core_keep, METH_VARARGS, NULL},
     {"take", core_take, METH_NOARGS, NULL},
     {"forget", core_forget, METH_NOARGS, NULL},
+    {"release", core_release, METH_VARARGS, NULL},
     {"records_end", core_records_end, METH_VARARGS | METH_STATIC, NULL},
     {"serve", core_serve, METH_VARARGS, NULL},
     {"hold", core_hold, METH_NOARGS, NULL},

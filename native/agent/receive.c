@@ -106,6 +106,7 @@ PyObject *core_read(PyObject *object, PyObject *args)
         return NULL;
     assert(batch.received >= 0 && batch.received <= PACKETS);
     long long bytes = 0;
+    self->table.to_learn = LEARNED_AT_ONCE;
     for (int index = 0; index < batch.received; index++) {
         assert(batch.messages[index].msg_len <= MAX_DATAGRAM);
         bytes += batch.messages[index].msg_len;

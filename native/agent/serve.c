@@ -79,6 +79,7 @@ static int serve_once(Core *self, int fd, int kind, struct sender *senders)
     assert(!fault);
     (void)fault;
     uint64_t bytes = 0, faults = 0;
+    self->table.to_learn = UINT32_MAX; /* the main thread has a bound of its own */
     for (int index = 0; index < batch.received; index++) {
         const struct msghdr *header = &batch.messages[index].msg_hdr;
         bytes += batch.messages[index].msg_len;

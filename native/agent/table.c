@@ -58,7 +58,7 @@ struct series *make_series(struct table *table, uint64_t hash, const char *name,
 {
     assert(failed != NULL && !*failed);
     size_t length = name_length + tail_length;
-    if (table->full || length > MAX_KEY)
+    if (table->full || table->to_learn == 0 || length > MAX_KEY)
         return NULL;
     if (table->series_count == MAX_SERIES || table->keys_length + length > MAX_KEYS) {
         table->full = 1;
@@ -76,6 +76,7 @@ struct series *make_series(struct table *table, uint64_t hash, const char *name,
         *failed = 1;
         return NULL;
     }
+    table->to_learn--;
     assert(limit <= MAX_LIMIT && (limit == 0 || new.meaning != NULL));
     assert(table->series_count < table->series_room); /* learn may do anything but count */
     new.limit = (wide)limit * POWERS[MAX_DECIMALS];

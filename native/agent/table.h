@@ -85,6 +85,7 @@ struct table {
     uint32_t waiting_count, last_order;
     int64_t stamp; /* when the lines that are counted now were read, or 0 */
     learn_fn learn;
+    uint32_t to_learn; /* how many more new series may be learned now; lines of others are left */
     void (*note)(void *context, int64_t stamp); /* says when the lines were read that were left since the last call */
     void *context;
 };

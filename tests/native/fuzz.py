@@ -76,6 +76,10 @@ class Steps:
         self.core.forget()
         self.take()
 
+    def release(self) -> None:
+        """Release some of what was forgotten."""
+        self.core.release(self.dice.choice((0, 1, 1_000)))
+
     def take(self) -> None:
         """Take from both; the sums are looked at later."""
         sums, left = self.core.take()
@@ -105,7 +109,7 @@ def steps(dice: Random) -> None:
     both = Steps(dice)
     alive = both.alive
     for _ in range(dice.randrange(1, 12)):
-        dice.choice((both.feed, both.feed, both.read, both.take, both.forget, both.look))()
+        dice.choice((both.feed, both.feed, both.read, both.take, both.forget, both.release, both.look))()
     del both
     gc.collect()
     assert not alive

@@ -96,9 +96,10 @@ _IDS: Final = [0, 1, 2**43 << 20, 2**63, 2**64 - 2, 2**64 - 1, 2**64, -1]
 
 
 def packet(dice: Random) -> bytes:
-    """Some lines of the peers, changed or not; now and then very many names."""
+    """Some lines of the peers, changed or not; now and then very many names, as many as the core learns at once."""
     if dice.random() < 0.05:
-        return b"\n".join(b"name.%d:%d|c" % (number, number) for number in range(dice.choice((255, 257, 1_000))))
+        first, count = dice.choice((0, 0, 400, 800)), dice.choice((255, 257, 500))
+        return b"\n".join(b"name.%d:%d|c" % (number, number) for number in range(first, first + count))
     if dice.random() < 0.2:
         return b"\n".join(_of_few(dice) for _ in range(dice.choice((3, 30, 300))))
     lines = [_changed(dice, dice.choice(STATSD), _LINE_PIECES, STATSD) for _ in range(dice.choice((1, 1, 3, 30)))]

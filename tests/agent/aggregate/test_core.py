@@ -150,27 +150,6 @@ def test_a_name_and_a_tail_are_learned_once() -> None:
     assert asked == [(b"a", b"c"), (b"a", b"g"), (b"a", b"c|#t"), (b"ab", b"c"), (b"ab", b""), (b"a", b"bc")]
 
 
-def test_a_full_core_does_not_count_new_names_and_learns_again_later() -> None:
-    core = a_core(learn)
-    for first in range(0, 140_000, 1_000):
-        core.feed(b"\n".join(b"name.%d:1|c" % number for number in range(first, first + 1_000)))
-    taken, left = take(core)
-    assert 100_000 < len(taken) < 140_000
-    assert len(taken) + left.count(b"\n") == 140_000
-    assert {one[1:] for one in taken} == {(1, 1, ONE, ONE, ONE)}
-    core.feed(b"name.139999:1|c\n" * 2)
-    assert take(core) == ([((b"name.139999", b"c"), 2, 2, 2 * ONE, ONE, ONE)], b"")
-
-
-def test_the_names_own_bytes_are_bounded_too() -> None:
-    core = a_core(learn)
-    for number in range(20_000):
-        core.feed(b"%d.%b:1|c" % (number, b"n" * 1_000))
-    taken, left = take(core)
-    assert 10_000 < len(taken) < 20_000
-    assert len(taken) + left.count(b"\n") == 20_000
-
-
 def test_sums_go_beyond_64_bits() -> None:
     core = a_core(lambda name, tail: (10**16, name))
     for _ in range(1_000):
@@ -310,21 +289,11 @@ def test_sums_dropped_half_way_release_every_meaning(made: int, looked_at: int) 
     assert [one() for one in kept] == [None] * made
 
 
-def test_sums_in_a_circle_are_collected() -> None:
-    class Circle:
-        sums: Any
-
-        def learn(self, name: bytes, tail: bytes) -> tuple[int, Any]:
-            return 10, self
-
-    circle = Circle()
-    gone = weakref.ref(circle)
-    core = a_core(circle.learn)
-    core.feed(b"a:1|c\nb:1|c\nc:1|c")
-    circle.sums, _ = core.take()
-    del core, circle
-    gc.collect()
-    assert gone() is None
+def test_the_collector_does_not_visit_sums() -> None:
+    """Because that would take several ms for 100,000 of them."""
+    core = a_core(learn)
+    core.feed(b"a:1|c")
+    assert not gc.is_tracked(core.take()[0])
 
 
 def test_datagrams_are_read_in_batches() -> None:
