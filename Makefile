@@ -49,11 +49,12 @@ lint: install ## Check style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+WORKERS ?= 3
 check: install ## Format, style, types and every test that starts no server: for each edit, in under a minute
 	$(BIN)/ruff format .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/pytest -q -n 2 --dist worksteal -m "not server" $(TESTS)
+	$(BIN)/pytest -q -n $(WORKERS) --dist worksteal -m "not server" $(TESTS)
 
 NODE := tests/end_to_end/node
 $(NODE)/node_modules/.installed: $(NODE)/package-lock.json
@@ -61,7 +62,6 @@ $(NODE)/node_modules/.installed: $(NODE)/package-lock.json
 	cd $(NODE) && npm_config_nodedir=/usr npm ci --no-audit --no-fund --loglevel=error
 	@touch $@
 
-WORKERS ?= 3
 test: install $(NODE)/node_modules/.installed ## Run every test and check the coverage
 	@sh scripts/ensure-apt.sh mariadb-server galera-4 rsync mariadb-backup socat redis-server nginx haproxy promtool chromium lintian fakeroot graphite-web collectd netdata gcc python3-dev systemd curl nc php
 	$(BIN)/coverage erase

@@ -3,14 +3,16 @@
 Each test gets its markers here, see tests.markers.
 """
 
+import gc
 import os
 import signal
 from collections.abc import Generator, Iterator
+from pathlib import Path
 
 import pytest
-from hypothesis import settings
 
-from tests.markers import ProgramWatch, mark, slowest_first
+from tests.examples import load_profile
+from tests.markers import ProgramWatch, imports_programs, mark, slowest_first
 from tests.servers import MariaDB
 
 WATCH = pytest.StashKey[ProgramWatch]()
@@ -26,15 +28,31 @@ def pytest_configure(config: pytest.Config) -> None:
         # This process is measured. The programs that its tests start are not: that would cost half of their time again.
         for name in MEASURED:
             os.environ.pop(name, None)
-    # How long an example takes depends on what else the machine does.
-    settings.register_profile("any machine", deadline=None)
-    settings.load_profile("any machine")
+    load_profile(quick=_quick(config))
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """``make check`` runs no test of these files, so it does not import them: that is a third of its collection."""
+    if _quick(config) and collection_path.suffix == ".py" and imports_programs(collection_path):
+        return True
+    return None
+
+
+def _quick(config: pytest.Config) -> bool:
+    """Whether this is the run of ``make check``."""
+    return bool(config.getoption("markexpr") == "not server")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         mark(item)
     slowest_first(items)
+
+
+def pytest_collection_finish() -> None:
+    """What is there now stays. No collection of garbage in a test looks through it again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True)

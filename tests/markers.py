@@ -1,9 +1,11 @@
-"""Which tests start a server, kill one or drive a browser, read off what their modules use; and a check of it.
+"""Which tests start a server, kill one or drive a browser, read off what their files import; and a check of it.
 
 A test without a marker starts no program: ``make check`` runs those alone.
 """
 
+import re
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,12 +29,21 @@ KILLS: Final = ("kill", "stop", "faults", "disk", "soak", "clock_steps", "restor
 """Words in the names of modules whose tests end processes, stop them or take their disk away."""
 
 
+_IMPORTED: Final = re.compile(rf"^(?:from|import) (?:{'|'.join(map(re.escape, sorted(PROGRAMS)))})\b(?!\.)", re.M)
+
+
+@cache
+def imports_programs(path: Path) -> bool:
+    """Whether a file imports one of ``PROGRAMS`` at its top. All of its tests have the marker ``server`` then."""
+    return _IMPORTED.search(path.read_text()) is not None
+
+
 def mark(item: pytest.Item) -> None:
     """Add the markers of one test."""
     module = getattr(item, "module", None)
     name, used = getattr(module, "__name__", ""), _used(module)
     fixtures = set(getattr(item, "fixturenames", ()))
-    starts = bool(used & PROGRAMS) or bool(fixtures & SERVER_FIXTURES)
+    starts = imports_programs(item.path) or bool(used & PROGRAMS) or bool(fixtures & SERVER_FIXTURES)
     if "site" in fixtures or name.startswith("tests.central.page."):
         item.add_marker(pytest.mark.browser)
         starts = True

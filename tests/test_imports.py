@@ -4,9 +4,12 @@ import ast
 import sys
 from collections.abc import Iterator
 from fnmatch import fnmatch
+from functools import cache
 from pathlib import Path
 
 import pytest
+
+from tests.statements import statements
 
 ROOT = Path(__file__).parents[1]
 OURS = ("agent", "central", "protocol", "runtime", "quickstart", "loadtest", "tests")
@@ -31,9 +34,14 @@ ONLY_IN = {
 NO_INPUT_OR_OUTPUT = {"asyncio", "socket", "http", "urllib", "aiohttp", "subprocess", "pathlib", "os", "sqlite3"}
 
 
-def imports(path: Path) -> Iterator[str]:
+@cache
+def imports(path: Path) -> list[str]:
     """Every module a file imports, anywhere in it; ``from a import b`` is both ``a`` and ``a.b``."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    return list(_imports(path))
+
+
+def _imports(path: Path) -> Iterator[str]:
+    for node in statements(path):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):

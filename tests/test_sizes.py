@@ -1,9 +1,13 @@
 """Bounds of files, functions and names of tests; why a small file stands alone; one class per name in a program."""
 
 import ast
+from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
+
+from tests.statements import statements
 
 ROOT = Path(__file__).parents[1]
 LARGEST_FILE = 400
@@ -44,6 +48,23 @@ def name(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
+class Definition(NamedTuple):
+    """A function or a class, and how many lines it has."""
+
+    name: str
+    function: bool
+    lines: int
+
+
+@cache
+def definitions(path: Path) -> list[Definition]:
+    return [
+        Definition(node.name, not isinstance(node, ast.ClassDef), (node.end_lineno or 0) - node.lineno + 1)
+        for node in statements(path)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+    ]
+
+
 def length(path: Path) -> int:
     return len(path.read_text().splitlines())
 
@@ -55,12 +76,11 @@ def test_no_file_is_two_stages() -> None:
 @pytest.mark.parametrize("folder", [*PROGRAMS, "tests"])
 def test_a_function_is_read_at_one_glance(folder: str) -> None:
     large = [
-        f"{name(path)}: {node.name}"
+        f"{name(path)}: {found.name}"
         for path in FILES
         if folder == path.relative_to(ROOT).parts[0]
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-        and (node.end_lineno or 0) - node.lineno >= LARGEST_FUNCTION
+        for found in definitions(path)
+        if found.function and found.lines > LARGEST_FUNCTION
     ]
     assert large == []
 
@@ -76,11 +96,11 @@ def test_a_small_file_has_a_reason() -> None:
 
 def test_the_name_of_a_test_says_the_behaviour_in_few_words() -> None:
     long = [
-        f"{name(path)}: {node.name}"
+        f"{name(path)}: {found.name}"
         for path in FILES
         if path.name.startswith("test_")
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and len(node.name) > LONGEST_TEST_NAME
+        for found in definitions(path)
+        if found.function and len(found.name) > LONGEST_TEST_NAME
     ]
     assert long == [], "say the rest in a docstring"
 
@@ -93,7 +113,7 @@ SAME_IN_BOTH_STORES = {"Source"}
 def test_no_two_classes_of_a_program_have_one_name(program: str) -> None:
     places: dict[str, list[str]] = {}
     for path in sorted((ROOT / program).rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
-                places.setdefault(node.name, []).append(str(path.relative_to(ROOT)))
-    assert {name: files for name, files in places.items() if len(files) > 1 and name not in SAME_IN_BOTH_STORES} == {}
+        for found in definitions(path):
+            if not found.function and not found.name.startswith("_"):
+                places.setdefault(found.name, []).append(name(path))
+    assert {one: files for one, files in places.items() if len(files) > 1 and one not in SAME_IN_BOTH_STORES} == {}

@@ -18,7 +18,7 @@ from central.graphite.times import MOST
 from central.query.columns import columns_of
 from central.query.operations import need_extremes, need_histograms
 from central.query.tags import UNTAGGED
-from central.query.windows import spans, windows_between
+from central.query.windows import Windows, spans, windows_between
 from central.store.base import IdGroup, Store
 from central.store.distribution import Distribution, no_spread
 from central.store.plan import plan
@@ -165,14 +165,17 @@ class Fetcher:
                 extremes = need_extremes(operations)
                 summaries = await self._store.aggregate(groups, span.step, segments, extremes=extremes)
                 found = Distribution(summaries, no_spread())
-            columns = await asyncio.to_thread(columns_of, _Asked(operations), found, counters, windows)
-            rows = found.buckets.metric_ids.astype(np.int64)
-            places = (found.buckets.starts.astype(np.int64) - span.start) // span.step
-            for operation, column in zip(operations, columns, strict=True):
-                numbers = column.numbers.astype(np.float64) / 10**column.decimals
-                known = numbers if column.known is None else np.where(column.known, numbers, np.nan)
-                made[operation][rows, places] = known
+            await asyncio.to_thread(_fill, made, found, counters, windows)
         return {leaf.path: made[leaf.operation][keys[_series(leaf)]] for leaf in leaves}
+
+
+def _fill(made: Mapping[str, Numbers], found: Distribution, counters: Sequence[int], windows: Windows) -> None:
+    """Put what was found into the arrays of the operations: a row for each key, a column for each window."""
+    rows = found.buckets.metric_ids.astype(np.int64)
+    places = (found.buckets.starts.astype(np.int64) - windows.starts[0]) // windows.step
+    for operation, column in zip(made, columns_of(_Asked(tuple(made)), found, counters, windows), strict=True):
+        numbers = column.numbers.astype(np.float64) / 10**column.decimals
+        made[operation][rows, places] = numbers if column.known is None else np.where(column.known, numbers, np.nan)
 
 
 def _grown(nodes: Sequence[Node], found: Mapping[Want, Sequence[Line]], budget: Budget) -> list[Node]:

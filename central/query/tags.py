@@ -67,8 +67,13 @@ def group_series(series: Iterable[Series], keys: Sequence[str]) -> list[TagGroup
     for one in series:
         tags = parse_tags(one.tags or None)
         groups.setdefault(tuple([tags.get(key) for key in keys]), []).append(one.id)
-    ordered = sorted(groups, key=lambda values: [(value is not None, value or "") for value in values])
+    lacking = any(None in values for values in groups)
+    ordered = sorted(groups, key=_none_first if lacking else None)
     return [TagGroup(values, tuple(groups[values])) for values in ordered]
+
+
+def _none_first(values: Sequence[str | None]) -> list[tuple[bool, str]]:
+    return [(value is not None, value or "") for value in values]
 
 
 def _filter(text: str) -> TagFilter:

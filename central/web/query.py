@@ -165,7 +165,10 @@ class QueryEndpoints:
                 left -= len(series)
                 if left < 0:
                     raise _too_many_series(query)
-                found.append((name, metric, groups_of(series, filters, query.group_by or ())))
+                group = functools.partial(groups_of, series, filters, query.group_by or ())
+                large = len(series) > _LARGE
+                groups = await asyncio.get_running_loop().run_in_executor(None, group) if large else group()
+                found.append((name, metric, groups))
             choice = of_groups(found)
             segments = plan(start, query.end, _DAY)  # none where all of the range is hidden
             if query.top is not None and segments:

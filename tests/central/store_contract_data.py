@@ -38,6 +38,7 @@ from tests.central.store_help import (
     request,
     whole,
 )
+from tests.examples import examples
 
 
 async def ids_of_days(store: Store, days: Iterable[int]) -> dict[int, RequestId]:
@@ -162,7 +163,7 @@ class NumbersContract:
             (ids[1], 7200),
         ]
 
-    @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=examples(40), suppress_health_check=list(HealthCheck))
     @given(rows=st.lists(any_rows(), min_size=1, max_size=30), edges=st.tuples(times, times), settled=st.booleans())
     async def test_an_answer_equals_brute_force_over_the_raw_points(
         self, store: Store, rows: list[Row], edges: tuple[int, int], settled: bool

@@ -31,6 +31,7 @@ from tests.central.store_help import (
     plain,
     whole,
 )
+from tests.examples import examples
 
 Folds = Callable[[Store], Awaitable[int]]
 """Folds the histograms of all hours that are over now. Gives the number of steps."""
@@ -254,7 +255,7 @@ class HistogramsContract:
         clock.now = NOW + 3600
         assert await folds(store) == 0
 
-    @settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=examples(5), suppress_health_check=list(HealthCheck))
     @given(parts=st.lists(st.lists(any_rows(), min_size=1, max_size=10), min_size=1, max_size=4))
     async def test_a_fold_at_any_moment_changes_no_answer(
         self, store: Store, folds: Folds, clock: Clock, parts: list[list[Row]]
@@ -269,7 +270,7 @@ class HistogramsContract:
             await assert_spread(store, [metric.id], rows)
             await store.tidy(idle=True)
 
-    @settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=examples(10), suppress_health_check=list(HealthCheck))
     @given(rows=st.lists(any_rows(), min_size=1, max_size=30), settled=st.booleans())
     async def test_the_spread_equals_brute_force_over_the_raw_points(
         self, store: Store, rows: list[Row], settled: bool

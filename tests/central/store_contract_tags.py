@@ -28,6 +28,7 @@ from tests.central.store_help import (
     plain,
     whole,
 )
+from tests.examples import examples
 
 LEVELS: tuple[Level, ...] = ("raw", "minute", "hour")
 NO_CAPS = SeriesCaps(1_000_000, 1_000_000)
@@ -231,7 +232,7 @@ class TagsContract:
         merged = await store.distribute(groups[4:5], DAY, [Segment("hour", *FAR)])
         assert (len(merged.buckets.starts), len(entries_of(*merged.spread).starts)) == (0, 0)
 
-    @settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=examples(10), suppress_health_check=list(HealthCheck))
     @given(drawn=st.lists(any_rows(), min_size=1, max_size=30), settled=st.booleans())
     async def test_the_total_is_the_sum_over_series_in_every_window(
         self, store: Store, drawn: list[tuple[int, int, Row]], settled: bool

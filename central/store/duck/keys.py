@@ -142,13 +142,13 @@ def _keep_fast_hash(handle: Connection, hashed: str, fast: str) -> None:
 
 
 def last_id(handle: Connection, table: str) -> int:
-    """The highest id that was ever used in ``table``."""
+    """Of api_keys the highest id that was ever used; of metrics and series the next one."""
     (found,) = handle.execute("SELECT id FROM last_ids WHERE of_table = ?", [table]).fetchall()
     return int(found[0])
 
 
 def set_last_id(handle: Connection, table: str, key: int) -> None:
-    """Store the highest id that was used in ``table``."""
+    """Store what ``last_id`` gives next."""
     handle.execute("UPDATE last_ids SET id = ? WHERE of_table = ?", [key, table])
 
 

@@ -52,10 +52,11 @@ def _aggregate(
     columns = sql.member_columns(members)
     buckets = sql.buckets(_ask(cursor, statement, columns).fetchnumpy())
     if buckets is None:
-        halves = sql.aggregate(members, window, segments, extremes=extremes, halves=True)
+        halves = sql.aggregate(members, window, segments, extremes=extremes, number=sql.HALVES)
         buckets = sql.buckets_of_halves(_ask(cursor, halves, columns).fetchnumpy())
     if buckets is None:
-        ids, starts, *numbers = zip(*_ask(cursor, statement, columns).fetchall(), strict=True)
+        decimals = sql.aggregate(members, window, segments, extremes=extremes, number=sql.EXACT)
+        ids, starts, *numbers = zip(*_ask(cursor, decimals, columns).fetchall(), strict=True)
         wide = (wide_column([_units(number) for number in column]) for column in numbers)
         buckets = buckets_of([np.array(ids), np.array(starts), *wide])
     return buckets

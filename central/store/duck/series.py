@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
+from central.store.duck.chosen import Chosen, ChosenSeries, Filters
 from central.store.duck.engine import Connection, Engine, Lane
 from central.store.duck.keys import last_id, set_last_id
 from central.store.duck.sql import HISTOGRAMS, ROLLUPS
@@ -40,6 +41,7 @@ class DuckSeries:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._chosen = ChosenSeries()
 
     async def resolve(self, wanted: Sequence[NewSeries], caps: SeriesCaps, now: int) -> dict[NewSeries, Series]:
         """See SeriesStore."""
@@ -53,10 +55,24 @@ class DuckSeries:
         return await self._engine.read(lambda cursor: _find(cursor, wanted))
 
     async def select(self, metric_id: int, filters: Sequence[TagFilter], after: int, limit: int) -> list[Series]:
-        """See SeriesStore."""
-        return await self._engine.read(
-            lambda cursor: _select(cursor, metric_id, filters, after, limit), lane=Lane.QUERY
+        """See SeriesStore. All series of filters are remembered, so that the next time only newer ones are searched."""
+        if after:
+            chosen = await self._engine.read(
+                lambda cursor: _select(cursor, metric_id, filters, after, limit), lane=Lane.QUERY
+            )
+            return list(chosen.series)
+        asked, deletions = Filters(metric_id, tuple(filters)), self._chosen.deletions
+        known = self._chosen.find(asked)
+        room = limit - len(known.series)
+        if room <= 0:
+            return list(known.series[:limit])
+        newer = await self._engine.read(
+            lambda cursor: _select(cursor, metric_id, filters, known.up_to, room), lane=Lane.QUERY
         )
+        series = [*known.series, *newer.series]
+        if len(series) < limit:
+            self._chosen.remember(asked, Chosen(series, newer.up_to), deletions)
+        return series
 
     async def search(
         self, metric_ids: Sequence[int] | None, filters: Sequence[TagFilter], limit: int
@@ -100,7 +116,10 @@ class DuckSeries:
 
     async def delete(self, metric_id: int, tags: str) -> bool:
         """See SeriesStore."""
-        return await self._engine.change(_delete, metric_id, tags)
+        try:
+            return await self._engine.change(_delete, metric_id, tags)
+        finally:
+            self._chosen.forget_all()  # also where it is not known whether it was deleted
 
 
 def _find(cursor: Connection, wanted: Iterable[NewSeries]) -> dict[NewSeries, Series]:
@@ -147,10 +166,14 @@ def _create(handle: Connection, made: Sequence[NewSeries], now: int) -> dict[New
     return created
 
 
-def _select(cursor: Connection, metric_id: int, filters: Sequence[TagFilter], after: int, limit: int) -> list[Series]:
-    searched = _searched(["metric_id = ?", "id > ?"], [metric_id, after], filters)
+def _select(cursor: Connection, metric_id: int, filters: Sequence[TagFilter], after: int, limit: int) -> Chosen:
+    """The first ``limit`` series behind ``after``, and the highest id in the same snapshot."""
+    cursor.execute("BEGIN")
+    searched = _searched(["metric_id = ?", "id > ?"], [metric_id, after], filters, after)
     rows = cursor.execute(f"{searched.sql} ORDER BY id LIMIT ?", [*searched.given, limit]).fetchall()
-    return [Series(key, tags) for key, tags, _ in rows]
+    (up_to,) = cursor.execute("SELECT coalesce(max(id), 0) FROM series").fetchone() or (0,)
+    cursor.execute("COMMIT")
+    return Chosen([Series(key, tags) for key, tags, _ in rows], up_to)
 
 
 def _search(
@@ -173,14 +196,16 @@ class _Searched(NamedTuple):
     given: list[object]
 
 
-def _searched(conditions: Sequence[str], given: Sequence[object], filters: Sequence[TagFilter]) -> _Searched:
-    """The series that meet the conditions, which have the parameters ``given``, and the filters.
+def _searched(
+    conditions: Sequence[str], given: Sequence[object], filters: Sequence[TagFilter], after: int = 0
+) -> _Searched:
+    """The series that meet the conditions, whose parameters are ``given``, and the filters; of ids behind ``after``.
 
     The texts of all series take 20 times as long as the hashes of all tags. So hashes come first, where a filter is
     for one value, and the texts of what is left decide: two tags may have one hash.
     """
     exact = [f"{tag.key}:{tag.pattern}" for tag in filters if ANYTHING not in tag.pattern and not tag.negated]
-    hashed = f"id IN (SELECT series_id FROM series_tags WHERE hash = {_HASH.format('?')})"
+    hashed = f"id IN (SELECT series_id FROM series_tags WHERE series_id > {after} AND hash = {_HASH.format('?')})"
     where = " AND ".join([*conditions, *[hashed] * len(exact)])
     # Materialized, or DuckDB compares the texts of all series before it joins.
     sql = f"WITH near AS MATERIALIZED (SELECT id, tags, metric_id FROM series WHERE {where}) SELECT * FROM near"

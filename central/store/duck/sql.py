@@ -17,7 +17,7 @@ from central.store.buckets import Buckets, Column, buckets_of
 from central.store.duck.bloom import Words
 from central.store.members import Members
 from central.store.plan import Segment
-from protocol.numbers import UNIT
+from protocol.numbers import UNIT, units_to_text
 
 _SPLIT: Final = 10**10
 _COLUMNS: Final = 8
@@ -29,6 +29,10 @@ _DOUBLE_END: Final = float(1 << 50)
 _MANY_IDS: Final = 200
 _LOW: Final = 10**8
 """A number that is too large for a double is read in two halves. The lower half has these digits before the point."""
+DOUBLE: Final = "{0}::DOUBLE"
+"""DuckDB makes doubles without the interpreter lock. It would hold the lock while it makes them of fetched decimals."""
+HALVES: Final = f"{{0}}, {{0}} % {_LOW}::DECIMAL(38,4)"
+EXACT: Final = "{0}"
 _LOW_UNITS: Final = _LOW * UNIT
 _HALVES_END: Final = _LOW_UNITS * _DOUBLE_END / 2
 ROLLUPS: Final = {
@@ -90,6 +94,7 @@ PUT_NARROW, PUT_WIDE = (
     for number in (_NARROW, _HALVES)
 )
 _HISTOGRAM: Final = "nullif(from_base64(h), ''::BLOB)"
+_BLOB: Final = "nullif(from_base64('{}'), ''::BLOB)"
 WITH_TEXTS: Final = " POSITIONAL JOIN (SELECT unnest(string_split(t, ' ')) AS h FROM texts)"
 """Adds a column ``h`` of texts to the rows of a table. They cross as one text: see ``texts_of``."""
 _SERIES: Final = "nullif(s, 0)"
@@ -101,6 +106,30 @@ CREATE_IDS: Final = (
 )
 PUT_REJECTED: Final = "INSERT INTO rejected_points VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 PUT_IDS: Final = "INSERT INTO {table} SELECT * FROM incoming_ids"
+FEW: Final = 8
+"""So many rows of points and ids are written into their statements: see ``put_few``."""
+
+
+def put_few(table: str, rows: Sequence[Row], ids: Sequence[RequestId]) -> str:
+    """Statements that store a few points in the tail, and their ids in ``table``.
+
+    DuckDB takes half as long for them as for the same rows in arrays, and fewer turns at the interpreter lock. With
+    more than FEW rows, arrays are quicker.
+    """
+    points = ", ".join(map(_point, rows))
+    put_points = f"INSERT INTO {TAIL} VALUES {points};" if rows else ""
+    return f"{put_points} INSERT INTO {table} VALUES {', '.join(map(_id, ids))}"
+
+
+def _point(row: Row) -> str:
+    numbers = ("NULL" if units is None else units_to_text(units) for units in row[2:6])
+    histogram = _BLOB.format(base64_of(row.histogram))
+    return f"({row.metric_id}, {row.recorded_at}, {', '.join(numbers)}, {histogram}, {row.series_id or 'NULL'})"
+
+
+def _id(entry: RequestId) -> str:
+    halves = [int.from_bytes(key[at : at + 8], "big") for key in (entry.id, entry.fingerprint) for at in (0, 8)]
+    return f"({', '.join(map(str, halves))}, {_BLOB.format(base64_of(entry.answer))})"
 
 
 def texts_of(parts: Iterable[str]) -> dict[str, Any]:
@@ -241,14 +270,13 @@ def member_columns(members: Members) -> dict[str, Column]:
 
 
 def aggregate(
-    members: Members, window: int, segments: Sequence[Segment], *, extremes: bool, halves: bool = False
+    members: Members, window: int, segments: Sequence[Segment], *, extremes: bool, number: str = DOUBLE
 ) -> str:
     """SELECT of exact summaries per group and window over all segments. One statement, so one snapshot.
 
-    If members are renamed, it reads ``member_columns`` as the table ``members``. With ``halves``, each number is
-    followed by its lower digits, for ``buckets_of_halves``.
+    If members are renamed, it reads ``member_columns`` as the table ``members``. ``number`` is the SQL of each number:
+    DOUBLE for ``buckets``, HALVES for ``buckets_of_halves``, EXACT for decimals.
     """
-    number = f"{{0}}, {{0}} % {_LOW}::DECIMAL(38,4)" if halves else "{0}"
     asked = ("sum(samples)", "sum(total)", "min(low)", "max(high)") if extremes else ("sum(samples)", "sum(total)")
     sums = ", ".join(map(number.format, asked))
     selects = [_raw(source) for source in raw_sources(members, segments)]

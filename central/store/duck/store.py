@@ -176,9 +176,12 @@ class DuckStore:
             # No other transaction runs, so nothing can store the id between this search and the INSERT below.
             if again and handle.execute(sql.find_ids([table], [group.id])).fetchall():
                 return False
-            put_points, points, texts = sql.point_columns(group.rows) if group.rows else ("", {}, {})
-            put_ids = sql.PUT_IDS.format(table=table)
-            _put(handle, f"BEGIN; {put_points}; {put_ids}", points, texts, sql.id_columns(ids))
+            if len(group.rows) + len(ids) <= sql.FEW:
+                handle.execute(f"BEGIN; {sql.put_few(table, group.rows, ids)}")
+            else:
+                put_points, points, texts = sql.point_columns(group.rows) if group.rows else ("", {}, {})
+                put_ids = sql.PUT_IDS.format(table=table)
+                _put(handle, f"BEGIN; {put_points}; {put_ids}", points, texts, sql.id_columns(ids))
             if group.rejected:
                 handle.executemany(sql.PUT_REJECTED, [_aside(point) for point in group.rejected])
         except Exception as error:

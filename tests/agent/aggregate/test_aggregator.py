@@ -22,6 +22,7 @@ from protocol.statsd_tags import TagRules
 from protocol.statsd_types import KIND_OF
 from tests.agent.aggregate.reference import PACKETS, Reference, Row
 from tests.agent.cores import CORES, each_core
+from tests.examples import examples
 
 
 def run(*packets: bytes, **options: Any) -> tuple[list[Row], Ledger]:
@@ -367,7 +368,7 @@ def test_sums_are_exact_however_they_are_computed(values: list[str]) -> None:
     assert rows == [("value", "a", value, str(len(values)), low, high)]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150))
 @given(
     st.lists(PACKETS, max_size=5),
     st.sampled_from(["keep", "drop", "append"]),

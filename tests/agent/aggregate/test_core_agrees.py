@@ -16,6 +16,7 @@ from agent.ledger import Ledger
 from protocol.statsd_tags import TagRules
 from tests.agent.aggregate.reference import LINES
 from tests.agent.cores import CORES
+from tests.examples import examples
 
 STATSD = [row["line"].encode() for row in json.loads((Path(__file__).parents[2] / "data/statsd.json").read_text())]
 
@@ -54,7 +55,7 @@ NASTY = st.one_of(
 WINDOWS = st.lists(st.lists(st.lists(NASTY, max_size=6).map(b"\n".join), max_size=6), min_size=1, max_size=3)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300))
 @given(WINDOWS, st.sampled_from(["keep", "drop", "append"]), st.sampled_from(["delta", "absolute"]), st.integers(1, 20))
 def test_the_core_agrees_with_plain_python(windows: Any, tags: Any, gauges: Any, copies: int) -> None:
     options = AggregateOptions(prefix="p.", tags=TagRules(tags), gauges=gauges)
@@ -86,7 +87,7 @@ def counted_in_steps(core: MaybeCore, windows: list[list[bytes]], options: Aggre
     return [*results, ledger.received, ledger.in_window, dict(ledger.dropped), dict(ledger.notes)]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150))
 @given(WINDOWS, st.sampled_from(["keep", "drop", "append"]), st.integers(1, 5), st.integers(0, 3))
 def test_counting_in_steps_gives_the_same_result(windows: Any, tags: Any, copies: int, steps: int) -> None:
     options, repeated = AggregateOptions(tags=TagRules(tags)), [window * copies for window in windows]

@@ -14,6 +14,7 @@ from protocol.statsd_tags import TagRules
 from tests.agent.aggregate.test_core import a_core
 from tests.agent.aggregate.test_core_agrees import counts
 from tests.agent.cores import each_core
+from tests.examples import examples
 
 FORMS: Final = {b"g": 2, b"g|#": 3, b"s": 4}
 WAITING: Final = 1 << 14
@@ -126,14 +127,14 @@ FEW = st.builds(
 WINDOWS = st.lists(st.lists(st.lists(FEW, max_size=20).map(b"\n".join), max_size=4), min_size=1, max_size=3)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400))
 @given(WINDOWS, st.sampled_from(["keep", "drop", "append"]), st.sampled_from(["delta", "absolute"]))
 def test_gauges_and_sets_agree_with_plain_python(windows: Any, tags: Any, gauges: Any) -> None:
     options = AggregateOptions(tags=TagRules(tags), gauges=gauges)
     assert counts(CORE, windows, options) == counts(None, windows, options)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100))
 @given(WINDOWS, st.integers(1, 4), st.integers(1, 4))
 def test_the_ledger_balances_where_there_is_little_room(windows: Any, names: int, members: int) -> None:
     ledger = Ledger()

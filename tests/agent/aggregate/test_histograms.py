@@ -16,6 +16,7 @@ from protocol.histogram import bucket_of, decode, encode, merge
 from protocol.item import Item
 from protocol.numbers import UNIT, to_units
 from tests.agent.cores import CORES, each_core
+from tests.examples import examples
 
 
 def items(core: MaybeCore, windows: list[list[bytes]]) -> list[Item]:
@@ -52,7 +53,7 @@ RATES = st.sampled_from(["", "|@0.5", "|@0.1", "|@0.25"])
 LINES = st.tuples(st.lists(VALUES, min_size=1, max_size=3), RATES)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150))
 @given(st.lists(st.lists(st.lists(LINES, max_size=30), min_size=1, max_size=3), min_size=1, max_size=3))
 def test_any_split_of_the_samples_gives_the_same_histogram(windows: Any) -> None:
     """Over packets, windows and both ways to count: the histograms add up to the one of all samples."""

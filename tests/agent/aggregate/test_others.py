@@ -18,6 +18,7 @@ from protocol.numbers import UNIT
 from protocol.statsd import KEEP
 from protocol.statsd_tags import TagRules
 from tests.agent.aggregate.test_core_agrees import NASTY, Counts, counts
+from tests.examples import examples
 
 Part = tuple[int, bytes, bytes]
 """A time, lines that were left then, and the address of their sender."""
@@ -185,7 +186,7 @@ PACKETS = st.lists(st.lists(NASTY, max_size=4).map(b"\n".join), max_size=3)
 WINDOWS = st.lists(st.lists(PACKETS, min_size=3, max_size=3), min_size=1, max_size=3)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80))
 @given(WINDOWS, st.sampled_from(["keep", "drop", "append"]), st.sampled_from(["delta", "absolute"]))
 def test_several_cores_count_as_one(windows: list[list[list[bytes]]], tags: Any, gauges: Any) -> None:
     options = AggregateOptions(prefix="p.", tags=TagRules(tags), gauges=gauges)
@@ -211,7 +212,7 @@ def test_gauges_deltas_sets_histograms_and_tags_come_together() -> None:
     assert dealt([window], AggregateOptions()) == counts(None, [whole], AggregateOptions())
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20))
 @given(WINDOWS, st.integers(1, 3))
 def test_caps_hold_over_all_cores_together(windows: list[list[list[bytes]]], most: int) -> None:
     ledger = Ledger()

@@ -18,6 +18,7 @@ from protocol import histogram
 from protocol.numbers import UNIT
 from protocol.statsd_tags import TagRules
 from tests.agent.journal.lives import NEVER, KilledError, Life
+from tests.examples import examples
 
 Stored = dict[str, list[dict[str, Any]]]
 
@@ -84,7 +85,7 @@ STEP = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60))
 @given(st.lists(STEP, max_size=25))
 def test_any_packets_and_kills_give_the_sums_of_the_packets(steps: list[Any]) -> None:
     with TemporaryDirectory() as folder:

@@ -5,10 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from central.access.auth import DEFAULT_SCOPES, SLOTS, TRIES, Auth, new_key
+from central.access.auth import DEFAULT_SCOPES, SLOTS, TRIES, new_key
 from central.store.base import KeyRow, StoreUnavailable
 from tests.central.access.auth_help import Scene, hash_of, status, with_bad_secret
-from tests.central.harness import QUICK_HASH
 
 SLOW_HASH = 8
 
@@ -93,7 +92,7 @@ async def test_an_older_key_gets_its_fast_hash_from_its_good_secret(scene: Scene
     assert [row.fast_hash for row in scene.store.rows.values()] == [None]
     assert await status(scene.auth.authenticate(text)) == 200
     assert scene.compared == 2
-    restarted = Auth(scene.store, clock=scene.clock, cost=QUICK_HASH)
+    restarted = scene.restarted()
     assert await status(restarted.authenticate(with_bad_secret(text, 2))) == 401
     assert await status(restarted.authenticate(text)) == 200
     assert restarted.counts.verified == 0

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from tests.central.graphite.test_random_targets import NUMBERS, TEXTS, calls
 from tests.central.graphite.test_render import ITEMS
 from tests.central.harness import Central, Process, process
+from tests.examples import examples
 
 MOST_BYTES = 1_000_000_000
 """What docs/graphite.md says that a process may take while it draws."""
@@ -68,7 +69,7 @@ async def served(environ: Mapping[str, str], tmp_path: Path) -> AsyncIterator[tu
         yield made, central
 
 
-@settings(max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=examples(120), suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(REQUESTS)
 async def test_a_random_request_is_drawn_or_refused(served: tuple[Process, Central], asked: dict[str, str]) -> None:
     running, central = served

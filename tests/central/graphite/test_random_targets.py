@@ -9,6 +9,7 @@ from central.graphite.functions.function import Function
 from central.graphite.functions.table import FUNCTIONS
 from central.graphite.lines import CONSOLIDATE, Line, Range
 from central.graphite.targets import TargetError, parse_target
+from tests.examples import examples
 
 SPAN = Range(1_771_113_600, 1_771_113_600 + 20 * 60, 60)
 PIECES = st.sampled_from([*"(),|'\"{}*. =;-1a", "scale(", "sumSeries(", "a.b", "1e3", "true", "'1h'"])
@@ -89,7 +90,7 @@ def test_a_random_text_is_computed_or_refused(target: str) -> None:
     computed(target)
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(st.recursive(PATHS, calls, max_leaves=6))
 @example("movingAverage(a.b,-1)")
 @example("summarize(a.b,'-2min')")

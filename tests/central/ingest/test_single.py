@@ -12,6 +12,7 @@ from central.errors import ApiError
 from central.ingest.submission import single_item
 from protocol.item import Fault, Item, Kind
 from tests.central.ingest.test_submission import DAYS, NOW, NUMBERS
+from tests.examples import examples
 
 KINDS: tuple[Kind, ...] = ("counter", "value")
 EVERYDAY = [
@@ -107,7 +108,7 @@ def bodies(draw: st.DrawFn) -> bytes:
     return whole if at is None else whole[:at] + draw(st.binary(max_size=2)) + whole[at + draw(st.integers(0, 2)) :]
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500))
 @given(bodies() | st.binary(max_size=40), st.sampled_from(KINDS), st.floats(NOW - 86_400, NOW + 86_400))
 def test_the_core_is_never_of_another_opinion_on_a_metric(body: bytes, kind: Kind, now: float) -> None:
     assert outcome(body, kind, CORE, now) == outcome(body, kind, None, now)

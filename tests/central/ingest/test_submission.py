@@ -17,6 +17,7 @@ from protocol.limits import MAX_BATCH_ITEMS
 from protocol.numbers import UNIT
 from protocol.times import format_time
 from tests.central.cores import each_core
+from tests.examples import examples
 
 NOW = 1_771_113_600
 GOOD = {"name": "a", "type": "value", "value": 1}
@@ -359,7 +360,7 @@ def bodies(draw: st.DrawFn) -> bytes:
     return whole if at is None else whole[:at] + draw(st.binary(max_size=2)) + whole[at + draw(st.integers(0, 2)) :]
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500))
 @given(bodies() | st.binary(max_size=40), st.floats(NOW - 86_400, NOW + 86_400))
 def test_the_core_is_never_of_another_opinion(given: bytes, now: float) -> None:
     assert outcome(given, CORE, now) == outcome(given, None, now)

@@ -21,6 +21,7 @@ from protocol.numbers import MAX_UNITS, UNIT
 from protocol.times import parse_time
 from tests.central.query.test_percentiles import PERCENTS, SAMPLES, Weighted, Window, histogram_of, numbers_in
 from tests.central.store_help import Bucket, columns
+from tests.examples import examples
 
 COUNTER, VALUE = 5, 6
 HOURS = windows_between(0, 7_200, 3_600)
@@ -97,7 +98,7 @@ PARTS = st.lists(st.tuples(SAMPLES, st.booleans()), min_size=1, max_size=3)
 """What a window is made of: samples, each lot as a histogram or as plain samples."""
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100))
 @given(st.lists(st.tuples(PARTS, st.sampled_from([0, 0, UNIT])), min_size=1, max_size=6), PERCENTS, st.randoms())
 def test_windows_give_the_same_with_the_compiled_core_and_without(
     windows: list[tuple[list[tuple[Weighted, bool]], int]], percent: int, random: Random

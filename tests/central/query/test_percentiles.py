@@ -18,6 +18,7 @@ from central.store.distribution import Counted, Entries, no_entries
 from protocol.histogram import bounds_of, bucket_of, middle_of
 from protocol.numbers import MAX_UNITS, UNIT
 from tests.central.store_help import Bucket, columns
+from tests.examples import examples
 
 Weighted = list[tuple[int, int]]
 """Samples of one window: values and weights, in units."""
@@ -79,7 +80,7 @@ WINDOWS = st.lists(st.builds(Window, SAMPLES, st.sampled_from([0, 0, 1, UNIT])),
 PERCENTS = st.one_of(st.sampled_from([1, 50_000, 95_000, 99_900, 99_999]), st.integers(1, WHOLE - 1))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300))
 @given(WINDOWS, PERCENTS)
 def test_every_percentile_is_within_1_in_256_of_the_true_sample(windows: list[Window], percent: int) -> None:
     found = numbers_in(percentile(histograms_of(counted(windows)), percent))
@@ -91,7 +92,7 @@ def test_every_percentile_is_within_1_in_256_of_the_true_sample(windows: list[Wi
             assert bounds_of(bucket_of(true))[0] <= number <= bounds_of(bucket_of(true))[1]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200))
 @given(WINDOWS, VALUES)
 def test_a_share_leaves_out_no_more_than_its_own_bucket(windows: list[Window], value: int) -> None:
     found = numbers_in(fraction_below(histograms_of(counted(windows)), value))

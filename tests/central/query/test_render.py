@@ -27,6 +27,7 @@ from central.store.plan import WINDOWS
 from protocol.numbers import MAX_UNITS, UNIT, divide_half_even, units_to_text
 from protocol.times import format_time, parse_time
 from tests.central.store_help import Bucket, columns
+from tests.examples import examples
 
 START = 1_771_027_200
 H = 3600
@@ -35,8 +36,8 @@ Ids = Mapping[str, int]
 
 def query(names: str = "a", operation: str = "sum", window: str = "1h", **changes: Any) -> Query:
     """A query of the 14th of February 2026 unless the arguments say otherwise."""
-    operations = tuple(operation.split(","))
-    return Query(tuple(names.split(",")), operations, window, START, START + 24 * H, None)._replace(**changes)
+    asked = Query(tuple(names.split(",")), tuple(operation.split(",")), window, START, START + 24 * H, None)
+    return asked._replace(**changes)
 
 
 def render(asked: Query, ids: Ids, summaries: Buckets, notes: Notes | None = None) -> bytes:
@@ -256,8 +257,7 @@ def test_an_empty_window_is_filled_in_every_column(fill: str, json_empty: str, c
 def with_unknown(asked: Query, notes: Notes) -> str:
     """Two windows, with a median in the second alone."""
     values = Values(np.array([0, 25_000]), known=np.array([False, True]))
-    counts = Values(np.array([20_000, 10_000]))
-    made = [values, counts][: len(asked.columns)]
+    made = [values, Values(np.array([20_000, 10_000]))][: len(asked.columns)]
     return render_columns(asked, [AnswerLine("a", 1)], columns(TWO), made, notes).decode()
 
 
@@ -390,7 +390,7 @@ def asked_and_found(draw: st.DrawFn) -> tuple[Query, dict[str, int], list[Bucket
     )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300))
 @given(asked_and_found(), st.booleans())
 def test_every_byte_is_what_plain_python_writes(
     given: tuple[Query, dict[str, int], list[Bucket], bool], partial: bool

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from central.store.points import Points, Span, TooDense, no_points, pieces, tags_to_find
+from tests.examples import examples
 
 
 def points_at(rows: list[tuple[int, int]]) -> Points:
@@ -28,7 +29,7 @@ async def read_all(rows: list[tuple[int, int]], whole: Span, limit: int) -> tupl
     return [list(zip(one.metric_ids.tolist(), one.times.tolist(), strict=True)) for one in found], asked
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100))
 @given(st.lists(st.tuples(st.integers(1, 4), st.integers(0, 99)), max_size=60, unique=True), st.integers(1, 9))
 async def test_each_point_is_in_one_piece(rows: list[tuple[int, int]], limit: int) -> None:
     found, asked = await read_all(rows, Span((1, 2, 3, 4), 0, 100), limit)

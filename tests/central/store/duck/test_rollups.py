@@ -27,6 +27,7 @@ from tests.central.store_help import (
     name,
     plain,
 )
+from tests.examples import examples
 
 NARROW = 10**14 * UNIT
 LAST = 10**20 - 1
@@ -101,7 +102,7 @@ async def test_a_tail_that_is_not_full_stays_however_long_nobody_writes(tmp_path
     await store.close()
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(30), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.integers(-LAST, LAST) | st.integers(-(2**51), 2**51), min_size=1, max_size=6))
 async def test_answers_are_exact_at_any_size(store: DuckStore, values: list[int]) -> None:
     metric = await name(store, "a")
@@ -113,7 +114,7 @@ async def test_answers_are_exact_at_any_size(store: DuckStore, values: list[int]
         assert await ask(store, [metric.id], window=window) == brute_force(rows, *FAR, window)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(60), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, 123).flatmap(lambda bits: st.lists(st.integers(-(2**bits), 2**bits), min_size=1, max_size=6)))
 async def test_sums_of_any_size_are_read_exactly(store: DuckStore, totals: list[int]) -> None:
     numbers = [f"{'-' if units < 0 else ''}{abs(units) // UNIT}.{abs(units) % UNIT:04d}" for units in totals]

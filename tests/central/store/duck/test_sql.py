@@ -1,4 +1,6 @@
-"""central/store/duck/sql.py: the columns in which a group's rows reach DuckDB."""
+"""central/store/duck/sql.py: how a group's rows reach DuckDB."""
+
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -6,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from central.compiled import CORE
-from central.store.base import Row
-from central.store.duck.sql import PUT_NARROW, PUT_PLAIN, PUT_WIDE, point_columns
-from tests.central.store_contract_data import any_rows
-from tests.central.store_help import NOW, plain
+from central.store.base import RequestId, Row
+from central.store.duck.sql import FEW, ID_TABLE, PUT_NARROW, PUT_PLAIN, PUT_WIDE, TAIL, point_columns
+from central.store.duck.store import DuckStore
+from tests.central.store_contract_data import EDGES, any_rows
+from tests.central.store_help import NOW, TODAY, group, plain
 
 DIGITS_14 = 10**14 - 1
 
@@ -45,6 +48,29 @@ def test_only_large_numbers_pass_in_halves(row: Row, statement: str, names: str 
     else:
         high, low = columns["vh"].item(), columns["vl"].item()
         assert (high * 10**10 + low, 0 <= low < 10**10) == (row.value, True)
+
+
+async def test_a_few_rows_are_stored_as_many_are(tmp_path: Path) -> None:
+    units = [sign * edge for edge in EDGES for sign in (1, -1)]
+    rows = [plain(7, value) for value in units]
+    rows += [Row(7, NOW, value, abs(value), -abs(value), abs(value), bytes(range(9)), 5) for value in units]
+    answers = (b"{'\xff'}", None)
+    ids = [RequestId(bytes([255 - number] * 16), b"\xff" * 16, answers[number % 2]) for number in range(9)]
+    assert len(rows) > FEW
+    store = DuckStore(tmp_path)
+    try:
+        await store.open()
+        await store.commit(group(rows, ids))
+        for row, other in zip(rows[::2], reversed(rows[1::2]), strict=True):
+            await store.commit(group([row, other]))
+        for entry in ids:
+            await store.commit(group(ids=[entry]))
+        for table, wanted in ((TAIL, rows), (f"{ID_TABLE}{TODAY}", ids)):
+            twice = f"SELECT * FROM {table} GROUP BY ALL HAVING count(*) = 2"
+            found = await store.engine.read(lambda cursor, twice=twice: cursor.execute(twice).fetchall())  # type: ignore[misc]
+            assert len(found) == len(wanted)
+    finally:
+        await store.close()
 
 
 @pytest.mark.parametrize("rows", [(), None, [()], [(1, 2)], [("1", 2, 3, None, None, None, None, 0)], [7]])

@@ -22,6 +22,7 @@ from schemathesis.specs.openapi.checks import (
 
 from central.web.openapi.document import openapi
 from tests.central.harness import process_environ
+from tests.examples import examples
 
 KEY = "given-to-schemathesis-0123456789abcdef"
 CHECKS = [
@@ -77,7 +78,7 @@ def test_no_request_gets_a_5xx_and_every_answer_is_as_described(api: Any, method
         return  # nothing that could be wrong
 
     @settings(
-        max_examples=15,
+        max_examples=examples(15),
         derandomize=True,
         deadline=None,
         database=None,
