@@ -198,7 +198,7 @@ class Agent:
             if lost:
                 trouble = self._folder.counts.trouble
                 self._tell("samples_lost", f"{lost} samples: neither the disk nor the service took them; {trouble}")
-            self._tell("stopped", f"{self.ledger.in_spool} samples wait in the spool for the next start")
+            self._tell("stopped", f"samples that wait in the spool for the next start: {self.ledger.in_spool:,}")
 
     def reload(self, settings: Settings, key: ApiKey) -> str:
         """Use what of these settings can change while the agent runs. Returns what changed and what cannot, in words.
@@ -277,7 +277,7 @@ class Agent:
         if counts.corrupt_files:
             self._tell("spool_corrupt", f"{counts.corrupt_files} bad files in {self._folder.path} moved to corrupt/")
         if self.ledger.recovered:
-            self._tell("spool_recovered", f"{self.ledger.recovered} samples of the last run wait to be sent")
+            self._tell("spool_recovered", f"samples of the last run that wait to be sent: {self.ledger.recovered:,}")
 
     async def _recover(self) -> None:
         """Store what a killed agent had read, go on from the last gauges, and begin a journal of our own."""

@@ -76,6 +76,7 @@ export function scaleOf(series, { columns, fromZero, least = 0, height }) {
   high = Math.max(high, low >= 0 ? least : high);
   if (low === high) high = 1; // all are zero
   const ticks = marks(low, high, Math.max(2, Math.floor(height / MARK_HEIGHT)));
-  const labels = ticks.values.map((value) => short(value, ticks.step));
+  const largest = Math.max(...ticks.values.map(Math.abs));
+  const labels = ticks.values.map((value) => short(value, ticks.step, largest));
   return { low: ticks.values[0], high: ticks.values.at(-1), values: ticks.values, labels, width: 14 + 7.2 * Math.max(...labels.map((label) => label.length)) };
 }

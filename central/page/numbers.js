@@ -22,14 +22,13 @@ export function digits(value) {
   return whole.replace(/\B(?=(\d{3})+$)/g, ",") + (decimals ? `.${decimals}` : "");
 }
 
-/** A number short enough for an axis whose marks are `step` apart. */
-export function short(value, step) {
-  if (Math.abs(value) >= 1e15) return new Intl.NumberFormat("en", { notation: "scientific", maximumFractionDigits: 2 }).format(value);
-  if (Math.abs(value) >= 10_000) {
-    return new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 2 }).format(value);
-  }
-  const decimals = Math.min(6, Math.max(0, -Math.floor(Math.log10(step) + 1e-9)));
-  return new Intl.NumberFormat("en", { minimumFractionDigits: 0, maximumFractionDigits: decimals }).format(value);
+/** A number short enough for an axis whose marks are `step` apart. The `largest` mark decides how all are written. */
+export function short(value, step, largest = Math.abs(value)) {
+  const notation = largest >= 1e16 ? "scientific" : largest >= 10_000 ? "compact" : "standard";
+  const thousands = 1_000 ** Math.min(4, Math.floor(Math.log10(largest) / 3 + 1e-9)); // compact ends at trillions
+  const unit = { scientific: largest, compact: thousands, standard: 1 }[notation];
+  const decimals = Math.min(6, Math.max(notation === "standard" ? 0 : 2, -Math.floor(Math.log10(step / unit) + 1e-9)));
+  return new Intl.NumberFormat("en", { notation, maximumFractionDigits: decimals }).format(value);
 }
 
 /** Marks at 1, 2 or 5 times a power of ten that span low to high, about `count` of them. low <= high. */

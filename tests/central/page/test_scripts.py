@@ -122,6 +122,24 @@ async def test_labels_of_an_axis_are_short(scripts: Page) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("labels", "marks", "step"),
+    [
+        (["0", "5K", "10K"], [0, 5_000, 10_000], 5_000),
+        (["0", "500", "1,000"], [0, 500, 1_000], 500),
+        (["123.456K", "123.457K"], [123_456, 123_457], 1),
+        (["950T", "1000T", "1050T"], [950e12, 1e15, 1050e12], 50e12),
+        (["0E0", "5E15", "1E16"], [0, 5e15, 1e16], 5e15),
+        (["-20K", "-19.995K"], [-20_000, -19_995], 5),
+    ],
+)
+async def test_labels_of_an_axis_are_all_of_a_kind_and_differ(
+    scripts: Page, labels: list[str], marks: list[float], step: float
+) -> None:
+    largest = max(map(abs, marks))
+    assert await run(scripts, "numbers.js", "m.short(...x)", *([mark, step, largest] for mark in marks)) == labels
+
+
 async def test_marks_of_time_are_round_in_the_zone(scripts: Page) -> None:
     start = 1_796_083_200  # 2026-12-01T00:00:00Z, 05:30 in the browser's zone
     rows = [
