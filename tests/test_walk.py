@@ -1,12 +1,15 @@
 """CONTRIBUTING's tables "What happens to a packet, file by file" name the files in the order of their first call."""
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from central.store.base import Group
+from central.store.duck.store import DuckStore
 from tests.agent.fakes import KEY, RealCentral
 from tests.agent.in_process import running as running_agent
-from tests.central.harness import Central
+from tests.central.harness import Central, Overlay, faulty
 from tests.central.harness import running as running_central
 from tests.walk import ROOT, Walk
 
@@ -68,13 +71,30 @@ async def test_what_happens_to_a_refused_key(tmp_path: Path) -> None:
     await walked(tmp_path, "A refused key", send)
 
 
+class Upkeep(Overlay):
+    """A store that says when the upkeep after its last commit is ``over``: a busy machine does it after the answer."""
+
+    def __init__(self, real: DuckStore, over: asyncio.Event) -> None:
+        super().__init__(real)
+        self._over = over
+
+    async def commit(self, group: Group, *, again: bool = False) -> None:
+        self._over.clear()
+        await self.real.commit(group, again=again)
+
+    async def tidy(self, *, idle: bool) -> None:
+        await self.real.tidy(idle=idle)
+        self._over.set()
+
+
 async def walked(folder: Path, title: str, act: Callable[[Central, int], Awaitable[None]]) -> None:
-    """Upkeep in the background may call a file first: then the walk is done again."""
-    walk = Walk()
+    """Other upkeep, by the clock, may call a file first: then the walk is done again."""
+    walk, over = Walk(), asyncio.Event()
     with walk.installed():
-        async with running_central(folder) as central:
+        async with running_central(folder, outside=faulty(lambda store: Upkeep(store, over))) as central:
             assert (await central.counter("a")).status == 201
             for number in range(5):
+                await over.wait()
                 walk.files.clear()
                 with walk.recording():
                     await act(central, number)
