@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.agent.process import an_agent
+from tests.patience import a_moment
 
 CANARY = "gf_q7w3k9x2m5ab_" + "CanaryOfOneHost-" * 2 + "CanaryOfOne"
 
@@ -44,7 +45,7 @@ async def test_the_key_is_in_no_log_page_or_file(tmp_path: Path, status: str) ->
         agent.send(["a:1|c"])
         await asked.wait()
         while not any((await agent.status())["answers"].values()):
-            pass
+            await a_moment()
         pages = [(await agent.get(path))[1] for path in ("/status", "/metrics", "/health")]
         assert await agent.end(signal.SIGTERM) == 0
     output = json.dumps([agent.log, agent.failed, *pages])

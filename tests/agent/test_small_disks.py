@@ -11,6 +11,7 @@ import pytest
 from agent.telemetry.status_text import render
 from tests.agent.fakes import RealCentral
 from tests.agent.process import AgentProcess, an_agent, balance
+from tests.patience import a_moment
 from tests.small_disk import SmallDisk
 
 
@@ -25,7 +26,7 @@ async def stores(agent: AgentProcess, central: RealCentral, total: int) -> dict[
     agent.send(["a:1|c"])
     await central.until(lambda: central.total("a") == total)
     while (status := await agent.status())["in_spool"] + status["in_window"]:
-        pass
+        await a_moment()
     assert balance(status) == 0
     return status
 

@@ -14,7 +14,7 @@ from central.web.openapi.document import openapi
 from tests.central.harness import Central, Process, Reply, launch, process
 from tests.central.mysql_help import environ_of
 from tests.central.web.test_api_service import exchange
-from tests.patience import PATIENCE
+from tests.patience import PATIENCE, a_moment
 from tests.ports import free_port
 from tests.redis_server import PASSWORD, RedisServer, redis_server
 from tests.servers import MariaDB
@@ -106,7 +106,7 @@ async def outages(central: Central, mariadb: MariaDB, redis: RedisServer, key: s
     await ask()
     mariadb.start()
     while (await central.ask("GET", "/ready", key=None)).status != 200:
-        pass
+        await a_moment()
     await ask()
     return answers
 

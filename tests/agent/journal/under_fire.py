@@ -31,6 +31,7 @@ from tests.agent.journal.lines import Load
 from tests.agent.journal.tally import differences, in_words, tally_of
 from tests.agent.journal.tries import tries_of
 from tests.agent.process import PASS_ON, AgentProcess, balance, environment
+from tests.patience import a_moment
 
 Held = dict[str, socket.socket]
 FAULTS: Final = frozenset({"journal_left", "journal_fails", "attempt_failed", "agent_fault", "samples_lost"})
@@ -197,7 +198,7 @@ class Fire:
         try:
             await last.until("started")
             while (await last.status())["in_window"] or waiting(self._held):
-                pass
+                await a_moment()
             assert balance(await last.status()) == 0
             assert await last.end(signal.SIGTERM) == 0
         finally:
@@ -205,7 +206,7 @@ class Fire:
         again = await self.start()
         await again.until("started")
         while (status := await again.status())["in_spool"]:
-            pass
+            await a_moment()
         assert status["spool_batches"] == 0
         assert await again.end(signal.SIGTERM) == 0
 

@@ -13,6 +13,7 @@ import pytest
 from tests.central import mysql_help, redis_help
 from tests.central.clocked import FileClock
 from tests.central.harness import Central, process
+from tests.patience import a_moment
 from tests.redis_server import RedisServer, redis_server
 from tests.servers import MariaDB
 
@@ -62,7 +63,7 @@ class Three:
         """Every process counts in Redis again; /ready asks it where no request does."""
         for central in self.centrals:
             while (await central.ask("GET", "/ready", key=None)).json["status"] != "ready":
-                pass
+                await a_moment()
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from central.spill.spill import Spill, SpillInDoubt, SpillRefused
 from central.tls_client import ClientTls
 from tests.central.harness import Central, running
 from tests.central.spill.test_spill import group
-from tests.patience import PATIENCE
+from tests.patience import PATIENCE, a_moment
 from tests.redis_tier import Tier, redis_tier
 
 WRITERS = 4
@@ -128,7 +128,7 @@ async def until_redis_is_ok(central: Central) -> None:
     """Return once ``/ready`` says so. The rate limits wait for Redis for 50 ms only."""
     async with asyncio.timeout(PATIENCE):
         while (await central.ask("GET", "/ready")).json["dependencies"]["redis"] != "ok":
-            pass
+            await a_moment()
 
 
 async def test_a_service_finds_its_redis_by_the_sentinels(tier: Tier, tmp_path: Path) -> None:

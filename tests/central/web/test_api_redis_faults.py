@@ -13,6 +13,7 @@ from central.app import Outside
 from central.redis_link import PROBE_SECONDS
 from tests.central.harness import QUICK_HASH, Central, Clock, running
 from tests.central.redis_help import Ticks, environ_of
+from tests.patience import a_moment
 from tests.redis_server import RedisServer, redis_server
 from tests.slow_proxy import SlowProxy, slow_proxy
 
@@ -79,7 +80,7 @@ async def shared_again(centrals: list[Central]) -> None:
     """Every process counts in Redis again; /ready asks it where no request does."""
     for central in centrals:
         while (await central.ask("GET", "/ready", key=None)).json["dependencies"]["redis"] != "ok":
-            pass
+            await a_moment()
 
 
 async def late(server: RedisServer, proxy: SlowProxy) -> None:

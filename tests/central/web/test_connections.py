@@ -14,6 +14,7 @@ from central.app import Outside
 from central.web import connections
 from central.web.connections import RESERVED, ConnectionBounds, Connections, room_within
 from tests.central.harness import QUICK_HASH, Central, running
+from tests.patience import a_moment
 
 SOON = 0.2
 """Seconds. Nothing below waits for less than forever where it is not over."""
@@ -172,7 +173,7 @@ async def test_an_answer_that_nobody_reads_ends_with_its_connection(tmp_path: Pa
         with ExitStack() as stack:
             clients = await deaf(central, stack, 3)
             while await central.meter('fiesta_busy_total{kind="unread answers"}') < len(clients):
-                pass
+                await a_moment()
             for sock in clients:
                 assert await asyncio.to_thread(received, sock) < ANSWERS * 250_000, "it was closed before the last"
 
@@ -183,7 +184,7 @@ async def test_answers_that_nobody_reads_are_bounded_by_key(tmp_path: Path, monk
         with ExitStack() as stack:
             await deaf(central, stack, 12)
             while not await central.meter('fiesta_busy_total{kind="unread answers"}'):
-                pass
+                await a_moment()
             assert (await central.counter("a")).status == 201
             _, other = await central.new_key("query")
             assert (await central.ask("GET", LIST, key=other)).status == 200

@@ -14,6 +14,7 @@ import pytest
 from protocol.numbers import UNIT
 from tests.central import mysql_help, redis_help
 from tests.central.harness import Central, running
+from tests.patience import a_moment
 from tests.redis_server import redis_server
 from tests.servers import MariaDB
 from tests.small_disk import SmallDisk
@@ -104,7 +105,7 @@ async def test_a_full_disk_is_201_from_the_spill_or_503_and_sums_stay_exact(
         pass
     for number in statuses:  # those with 201 are replays
         while await send(service, number) != 201:
-            pass
+            await a_moment()
     each = len(statuses) * ROWS // 5 * UNIT
     wanted = {f"n{name}": Sums(each, each * 3, 3 * UNIT, 3 * UNIT) for name in range(5)}
     stored = await asyncio.to_thread(in_mariadb(disk.server, "full").levels)

@@ -13,7 +13,7 @@ import pytest
 from protocol.numbers import UNIT
 from tests.central import mysql_help, redis_help
 from tests.central.harness import Central, process
-from tests.patience import PATIENCE
+from tests.patience import PATIENCE, a_moment
 from tests.redis_server import redis_server
 from tests.servers import MariaDB
 from tests.slow_proxy import SlowProxy, slow_proxy
@@ -68,7 +68,7 @@ class Pair:
     async def _settle(self) -> None:
         for central in (self.one, self.two):
             while not _at_rest((await central.ask("GET", "/ready", key=None)).json):
-                pass
+                await a_moment()
 
 
 def _at_rest(ready: Any) -> bool:
@@ -119,7 +119,7 @@ async def given_up_and_sent_again(
             both = (pair.one, pair.two)
             again = [asyncio.create_task(until_stored(one, name, headers, stop.gone_on)) for one in both]
             while await pair.one.meter("fiesta_late_commits_total") == before:
-                pass
+                await a_moment()
         if with_spill:
             await asyncio.wait(again)
     finally:
