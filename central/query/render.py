@@ -145,7 +145,7 @@ def _group_head(query: Query, line: AnswerLine) -> bytes:
 
 
 def _group(query: Query, line: AnswerLine) -> str:
-    """What JSON says of a group. Written by hand: an encoder per group would take half of the answer's time."""
+    """What JSON says of a group. Written by hand: an encoder per group took half of the time to write an answer."""
     if line.rest:
         return '"tags":{},"rest":true'
     tags = [

@@ -4,14 +4,14 @@
 
 #include "core.h"
 
-enum { LEARNED_AT_ONCE = 500 }; /* new series of one feed or read: to learn one takes some 5 us, and nothing else runs */
+enum { LEARNED_AT_ONCE = 500 }; /* new series of one feed or read: to learn one takes some 5 us without other work */
 
 /* Returns -1 and sets an exception while ``learn`` runs, or while a thread serves a socket and the caller does not hold
  * the core. The table and the room for datagrams must not change then. */
 int refuse_reentry(const Core *self);
 
-/* Counts lines; the caller has said how many series may be learned. Returns -1 with an exception set when ``learn`` failed or there was no memory. ``stamp`` is when they were
- * read, or 0. */
+/* Counts lines. Before, the caller says in ``to_learn`` how many new series may be learned. Returns -1 with an exception
+ * set when ``learn`` failed or there was no memory. ``stamp`` is when the lines were read, or 0. */
 int count(Core *self, const char *text, size_t length, int64_t stamp);
 
 /* The same, without Python: the caller has no lock of the interpreter. Returns -1 when there was no memory. ``sender`` may

@@ -30,6 +30,22 @@ def a_core(learn: Callable[[bytes, bytes], tuple[int, Any] | tuple[int, Any, int
     return CORE(learn)
 
 
+class Meaning:
+    """What a name means. It can be seen whether it is still there."""
+
+
+def a_core_of_watched_meanings() -> "tuple[Core, list[weakref.ref[Meaning]]]":
+    """A core that counts every name, and all meanings that it has learned so far."""
+    kept: list[weakref.ref[Meaning]] = []
+
+    def learn_new(name: bytes, tail: bytes) -> tuple[int, Meaning]:
+        meaning = Meaning()
+        kept.append(weakref.ref(meaning))
+        return 10, meaning
+
+    return a_core(learn_new), kept
+
+
 def take(core: "Core") -> tuple[list[tuple[Any, ...]], bytes]:
     """What the core gives, with all numbers in 10^-18."""
     taken, left = core.take()
@@ -245,17 +261,7 @@ def test_an_aggregator_with_a_core_can_be_collected() -> None:
 
 
 def test_sums_outlive_the_core_and_release_every_meaning() -> None:
-    class Meaning:
-        pass
-
-    kept: list[weakref.ref[Meaning]] = []
-
-    def learn_new(name: bytes, tail: bytes) -> tuple[int, Meaning]:
-        meaning = Meaning()
-        kept.append(weakref.ref(meaning))
-        return 10, meaning
-
-    core = a_core(learn_new)
+    core, kept = a_core_of_watched_meanings()
     core.feed(b"a:1|c\nb:2|c\nc:3|c")
     sums, _ = core.take()
     assert next(sums)[1:] == (1, 1, 1_000_000, 1_000_000, 1_000_000, False, b"")
@@ -271,17 +277,7 @@ def test_sums_outlive_the_core_and_release_every_meaning() -> None:
 @pytest.mark.parametrize("made", range(6))
 @pytest.mark.parametrize("looked_at", range(6))
 def test_sums_dropped_half_way_release_every_meaning(made: int, looked_at: int) -> None:
-    class Meaning:
-        pass
-
-    kept: list[weakref.ref[Meaning]] = []
-
-    def learn_new(name: bytes, tail: bytes) -> tuple[int, Meaning]:
-        meaning = Meaning()
-        kept.append(weakref.ref(meaning))
-        return 10, meaning
-
-    core = a_core(learn_new)
+    core, kept = a_core_of_watched_meanings()
     core.feed(b"\n".join(b"%d:1|c" % number for number in range(made)))
     sums, _ = core.take()
     assert len(list(islice(sums, looked_at))) == min(made, looked_at)

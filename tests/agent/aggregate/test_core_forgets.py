@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.agent.aggregate.test_core import ONE, a_core, learn, take
+from tests.agent.aggregate.test_core import ONE, a_core, a_core_of_watched_meanings, learn, take
 
 
 def test_a_full_core_does_not_count_new_names_and_learns_again_later() -> None:
@@ -32,17 +32,7 @@ def test_the_names_own_bytes_are_bounded_too() -> None:
 
 @pytest.mark.parametrize("at_once", [1, 2, 3, 5])
 def test_what_a_take_forgets_is_released_later(at_once: int) -> None:
-    class Meaning:
-        pass
-
-    kept: list[weakref.ref[Meaning]] = []
-
-    def learn_new(name: bytes, tail: bytes) -> tuple[int, Meaning]:
-        meaning = Meaning()
-        kept.append(weakref.ref(meaning))
-        return 10, meaning
-
-    core = a_core(learn_new)
+    core, kept = a_core_of_watched_meanings()
     for forgotten in range(2):
         core.feed(b"a:1|c\nb:2|c\nc:3|c")
         core.forget()

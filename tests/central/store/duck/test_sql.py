@@ -1,5 +1,6 @@
 """central/store/duck/sql.py: how a group's rows reach DuckDB."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from central.compiled import CORE
 from central.store.base import RequestId, Row
+from central.store.duck.engine import Connection
 from central.store.duck.sql import FEW, ID_TABLE, PUT_NARROW, PUT_PLAIN, PUT_WIDE, TAIL, point_columns
 from central.store.duck.store import DuckStore
 from tests.central.store_contract_data import EDGES, any_rows
@@ -66,11 +68,13 @@ async def test_a_few_rows_are_stored_as_many_are(tmp_path: Path) -> None:
         for entry in ids:
             await store.commit(group(ids=[entry]))
         for table, wanted in ((TAIL, rows), (f"{ID_TABLE}{TODAY}", ids)):
-            twice = f"SELECT * FROM {table} GROUP BY ALL HAVING count(*) = 2"
-            found = await store.engine.read(lambda cursor, twice=twice: cursor.execute(twice).fetchall())  # type: ignore[misc]
-            assert len(found) == len(wanted)
+            assert await store.engine.read(partial(rows_stored_twice, table=table)) == len(wanted)
     finally:
         await store.close()
+
+
+def rows_stored_twice(cursor: Connection, table: str) -> int:
+    return len(cursor.execute(f"SELECT * FROM {table} GROUP BY ALL HAVING count(*) = 2").fetchall())
 
 
 @pytest.mark.parametrize("rows", [(), None, [()], [(1, 2)], [("1", 2, 3, None, None, None, None, 0)], [7]])
