@@ -4,10 +4,11 @@ A test without a marker starts no program: ``make check`` runs those alone.
 """
 
 import re
-import sys
+import subprocess
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
+from unittest import mock
 
 import pytest
 
@@ -72,23 +73,32 @@ def _used(module: object) -> set[str]:
 
 
 class ProgramWatch:
-    """Notes what a test without the marker ``server`` starts."""
+    """Notes what a test without the marker ``server`` starts.
+
+    It stands in for the constructor of ``Popen``, which ``subprocess`` and asyncio both call. An audit hook would also
+    run when coverage begins to trace a thread. In Python 3.11 another thread that starts at that moment fails.
+    """
 
     def __init__(self) -> None:
-        self.started: list[str] = []
-        self._watching = False
-        sys.addaudithook(self._audited)
+        self._started: list[str] = []
+        self._popen: mock._patch[Any] | None = None
 
     def begin(self, item: pytest.Item) -> None:
         """Watch, unless the test may start programs."""
-        self.started.clear()
-        self._watching = item.get_closest_marker("server") is None
+        self._started.clear()
+        if item.get_closest_marker("server") is None:
+            start = subprocess.Popen.__init__
+
+            def noted(popen: subprocess.Popen[Any], args: Any, *more: Any, **named: Any) -> None:
+                self._started.append(args if isinstance(args, str) else str(args[0]))
+                start(popen, args, *more, **named)
+
+            self._popen = mock.patch.object(subprocess.Popen, "__init__", noted)
+            self._popen.start()
 
     def end(self) -> list[str]:
         """What was started that should not have been."""
-        self._watching = False
-        return list(self.started)
-
-    def _audited(self, event: str, arguments: tuple[Any, ...]) -> None:
-        if self._watching and event in {"subprocess.Popen", "os.posix_spawn", "os.exec"}:
-            self.started.append(str(arguments[0]))
+        if self._popen is not None:
+            self._popen.stop()
+            self._popen = None
+        return list(self._started)

@@ -49,6 +49,7 @@ def watched(messages: MessageLog) -> Notifier:
 async def test_ready_then_alive_with_each_window_then_stopping(tmp_path: Path) -> None:
     messages = MessageLog()
     async with running(tmp_path, "http://127.0.0.1:1", notify=watched(messages)) as agent:
+        await messages.until("READY=1")
         assert messages[:2] == ["STATUS=healthy. 0 samples received, 0 in the spool. nothing was lost", "READY=1"]
         agent.send(["foo:1|c"])
         for times in (1, 2, 3):

@@ -68,7 +68,7 @@ async def test_500_datagrams_kept_by_a_parents_socket_are_counted(
                 if round_:
                     await central.until(lambda: central.total("hits") == 1001)
                 await ended_well(agent)
-                waiting = int(agent.log[-1]["message"].partition(" samples wait")[0])
+                waiting = int(agent.log[-1]["message"].rpartition(": ")[2])
                 assert central.total("hits") + waiting == 501 + 500 * round_
         assert central.total("hits") == 1001
 
