@@ -81,7 +81,11 @@ class FairSlots:
         for waiting in list(self._waiting):
             if self._may_run(waiting):
                 waiters = self._waiting.pop(waiting)
-                waiters.popleft().set_result(None)
-                self._running[waiting] += 1
+                # One that was cancelled in this turn of the loop is still here. It leaves by itself.
+                first = next((waiter for waiter in waiters if not waiter.done()), None)
+                if first is not None:
+                    waiters.remove(first)
+                    first.set_result(None)
+                    self._running[waiting] += 1
                 if waiters:
                     self._waiting[waiting] = waiters  # this key is now the last

@@ -94,3 +94,17 @@ async def test_who_leaves_gives_the_turn_on_also_in_the_moment_of_getting_it() -
     await work.end("d1")
     await last
     assert work.begun == ["d1"]
+
+
+async def test_who_runs_and_who_waits_leave_at_once_and_the_rest_goes_on() -> None:
+    """As when a browser with several queries is closed: the loop hears of all of them in one turn."""
+    work = Work()
+    left = [await work.begin(name) for name in ("a1", "a2", "a3")]
+    stays = await work.begin("a4")
+    for task in left:
+        task.cancel()
+    ended = await asyncio.gather(*left, return_exceptions=True)
+    assert [type(end) for end in ended] == [asyncio.CancelledError] * 3
+    await work.end("a4")
+    await stays
+    assert work.begun == ["a1", "a4"]
