@@ -19,7 +19,7 @@ from central.request_id import add_request_id
 from runtime.log_lines import BurstLimit, LogLines
 from runtime.redact import HIDDEN, hide_keys, one_line
 from runtime.systemd import journal_reads, mark
-from runtime.terminal_line import TerminalLine, wants_colour
+from runtime.terminal_line import TerminalLine, columns_of, folded, wants_colour
 
 BURST: Final = 20
 BURST_SECONDS: Final = 60.0
@@ -47,9 +47,9 @@ def log_to(stream: TextIO, secrets: Iterable[str | None] = (), environ: Mapping[
     render: Render = structlog.processors.JSONRenderer()
     if journal_reads(environ, stream):
         render = _marked(render)
-    rendered: list[Any] = [structlog.processors.format_exc_info, render]
+    finish: list[Any] = [render, Redacted(secrets)]
     if stream.isatty():
-        rendered = [structlog.processors.format_exc_info, _for_a_person(environ)]
+        finish = [_for_a_person(environ), Redacted(secrets), _folded(stream)]
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -57,8 +57,8 @@ def log_to(stream: TextIO, secrets: Iterable[str | None] = (), environ: Mapping[
             add_request_id,
             add_unwritten,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            *rendered,
-            Redacted(secrets),
+            structlog.processors.format_exc_info,
+            *finish,
         ],
         logger_factory=structlog.WriteLoggerFactory(lines),  # type: ignore[arg-type]  # it asks a stream for write and flush alone
         cache_logger_on_first_use=False,
@@ -86,7 +86,7 @@ class NotTooOften:
 
 
 class Redacted:
-    """The last processor: hides secrets in a rendered line, also JSON-escaped ones. API keys keep their public id."""
+    """A processor that hides secrets in a rendered line, also JSON-escaped ones. API keys keep their public id."""
 
     def __init__(self, secrets: Iterable[str | None]) -> None:
         known = [secret for secret in secrets if secret is not None and len(secret) >= MIN_SECRET]
@@ -118,6 +118,16 @@ def _for_a_person(environ: Mapping[str, str]) -> Render:
         return line if traceback is None else "\n".join([line, *map(one_line, str(traceback).split("\n"))])
 
     return render
+
+
+def _folded(stream: TextIO) -> Callable[[Any, str, str], str]:
+    """A processor that breaks a line where the terminal ends. A traceback stays as it is."""
+
+    def fold(_: Any, __: str, text: str) -> str:
+        line, *traceback = text.split("\n")
+        return "\n".join([folded(line, columns_of(stream)), *traceback])
+
+    return fold
 
 
 class _OneLine(logging.Handler):

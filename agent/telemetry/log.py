@@ -10,7 +10,7 @@ from agent.attempts import Tell
 from runtime.log_lines import BurstLimit, LogLines
 from runtime.redact import hide_keys, one_line
 from runtime.systemd import journal_reads, mark
-from runtime.terminal_line import TerminalLine, wants_colour
+from runtime.terminal_line import TerminalLine, columns_of, folded, wants_colour
 
 INFO_EVENTS: Final = frozenset(
     {
@@ -36,7 +36,7 @@ def log_to(stream: TextIO, environ: Mapping[str, str] = os.environ) -> Tell:
         level = "info" if event in INFO_EVENTS else "warning"
         now = datetime.now(UTC)
         if person:
-            line = terminal.make(now.astimezone(), level, event, {"message": shown})
+            line = folded(terminal.make(now.astimezone(), level, event, {"message": shown}), columns_of(stream))
         else:
             stamp = now.isoformat(timespec="microseconds").replace("+00:00", "Z")
             line = json.dumps({"message": shown, "event": event, "level": level, "timestamp": stamp})

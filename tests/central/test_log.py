@@ -7,7 +7,10 @@ import logging
 import os
 import re
 import sys
+from fcntl import ioctl
 from pathlib import Path
+from struct import pack
+from termios import TIOCSWINSZ
 
 import aiohttp
 import pytest
@@ -127,6 +130,21 @@ def test_a_traceback_on_a_terminal_shows_no_local_variables(watched: Terminal) -
         structlog.get_logger("x").exception("crashed")
     assert "RuntimeError: 14 characters" in watched.getvalue()
     assert "a local secret" not in watched.getvalue().replace('broken("a local secret")', "")
+
+
+def test_a_secret_is_hidden_before_its_line_is_broken(watched: Terminal) -> None:
+    ours, its = os.openpty()
+    ioctl(ours, TIOCSWINSZ, pack("HHHH", 24, 80, 0, 0))
+    watched.fileno = lambda: its  # type: ignore[method-assign]
+    secret = str(SECRETS[0])
+    for before in range(BURST):  # the line would be broken at each blank of the secret
+        structlog.get_logger("x").info(f"e{before}", message=f"{'x' * before} {secret} {'y ' * 30}")
+    os.close(ours)
+    os.close(its)
+    seen = re.sub(r"\x1b\[[\d;]*m", "", watched.getvalue())
+    assert seen.count("***") == BURST
+    assert not any(part in seen for part in secret.split(" "))
+    assert max(map(len, seen.splitlines())) <= 80
 
 
 def test_the_text_of_an_error_stays_in_its_line_of_the_traceback(watched: Terminal) -> None:
