@@ -6,14 +6,15 @@ from typing import Final
 
 _MONTH: Final = 30 * 86_400
 _UNITS: Final = (
-    ("seconds", 1),
-    ("minutes", 60),
-    ("hours", 3_600),
-    ("days", 86_400),
-    ("weeks", 604_800),
-    ("months", _MONTH),
-    ("years", 365 * 86_400),
+    ("s", 1),
+    ("min", 60),
+    ("h", 3_600),
+    ("d", 86_400),
+    ("w", 604_800),
+    ("mon", _MONTH),
+    ("y", 365 * 86_400),
 )
+"""How the words of each unit begin: ``h``, ``hr``, ``hrs`` and ``hours`` are hours."""
 _FORMS: Final = "such as -24h, now, today, 14:30_20260215 or seconds since the epoch"
 _OFFSET: Final = re.compile(r"([+-]?)([0-9]{1,9})([a-z]+)", re.ASCII)
 _PARTS: Final = re.compile(r"([^+-]*)((?:[+-](?:[0-9]{1,9}[a-z]+)+)*)", re.ASCII)
@@ -22,7 +23,11 @@ _CLOCK: Final = re.compile(r"([0-9]{1,2}):?([0-9]{2})?(am|pm)?", re.ASCII)
 _NAMED_CLOCKS: Final = {"midnight": (0, 0), "noon": (12, 0), "teatime": (16, 0)}
 _NAMED_DAYS: Final = {"today": 0, "yesterday": -1, "tomorrow": 1}
 _WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-_DATE_FORMS: Final = ("%Y%m%d", "%m/%d/%y", "%m/%d/%Y", "%Y-%m-%d")
+_MONTHS: Final = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_MONTH_DAY: Final = re.compile(r"([a-z]{3})[a-z]*[_ ]*([0-9]{1,2})", re.ASCII)
+_PART: Final = re.compile(r"[_ ]++(?![0-9]{1,2}(?:[_ ]|$))", re.ASCII)
+"""What parts a clock time from a day, but not a month from its day."""
+_DATE_FORMS: Final = ("%Y%m%d", "%m/%d/%y", "%m/%d/%Y")
 MOST: Final = 253_402_300_799
 """The last second of the year 9999."""
 
@@ -69,8 +74,8 @@ def beginning(moment: int, unit: str, first: int = 1) -> int:
 
 
 def _seconds_of(unit: str) -> int:
-    for name, seconds in _UNITS:
-        if name.startswith(unit) or (unit == "mon" and name == "months"):
+    for start, seconds in _UNITS:
+        if unit.startswith(start) or (unit, start) == ("m", "min"):
             return seconds
     raise ValueError(f"{unit[:20]!r} is not a unit of time; give s, min, h, d, w, mon or y")
 
@@ -79,7 +84,7 @@ def _reference(base: str, now: datetime) -> datetime:
     """The moment of a day, a clock time, or both with ``_`` or a blank between."""
     clock: tuple[int, int] | None = None
     day: datetime | None = None
-    for part in re.split(r"[_ ]+", base):
+    for part in _PART.split(base):
         if part in _NAMED_CLOCKS:
             clock = _NAMED_CLOCKS[part]
         elif (date := _day(part, now)) is not None:
@@ -108,6 +113,12 @@ def _day(text: str, now: datetime) -> datetime | None:
         return now + timedelta(days=_NAMED_DAYS[text])
     if text[:3] in _WEEKDAYS and text.isalpha():
         return now - timedelta(days=(now.weekday() - _WEEKDAYS.index(text[:3])) % 7)
+    found = _MONTH_DAY.fullmatch(text)
+    if found is not None and found.group(1) in _MONTHS:
+        try:
+            return now.replace(month=_MONTHS.index(found.group(1)) + 1, day=int(found.group(2)))
+        except ValueError:
+            raise ValueError(f"{text[:40]!r} is not a day of this year") from None
     for form in _DATE_FORMS:
         try:
             return datetime.strptime(text, form).replace(tzinfo=now.tzinfo)
