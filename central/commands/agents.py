@@ -1,6 +1,5 @@
 """``fiesta-central agents``: the agents of the fleet, and what each has lost."""
 
-import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
@@ -43,7 +42,9 @@ def agents(raw: bool) -> None:
     """
     answer = ask(_all)
     if raw:
-        click.echo(json.dumps(answer, default=float))
+        from central.client import exact_json
+
+        click.echo(exact_json(answer))
         return
     from rich.console import Console
 

@@ -1,6 +1,5 @@
 """``fiesta-central names``: which names there are, and what was last seen of each."""
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -45,7 +44,9 @@ def names(text: str, ignore_case: bool, limit: int, raw: bool) -> None:
         parameters["ignore_case"] = "true"
     found, more = ask(lambda client: _listed(client, parameters, limit))
     if raw:
-        click.echo(json.dumps({"success": True, "data": found}, default=float))
+        from central.client import exact_json
+
+        click.echo(exact_json({"success": True, "data": found}))
     else:
         _show(found)
     if more:

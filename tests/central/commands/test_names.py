@@ -48,6 +48,12 @@ def test_pages_follow_each_other_up_to_the_limit(run: Run, fake: FakeService) ->
     assert "there are more names: the first 1,500 are listed" in result.stderr
 
 
+def test_json_has_all_digits(run: Run, fake: FakeService) -> None:
+    answer = '{"success": true, "data": [{"last_value": -9999999999999999.9999, "age_seconds": 7, "tags": ["1.5"]}]%s}'
+    fake.answer(f"{PATH}&limit=1000", 200, (answer % ', "next": null').encode())
+    assert run("names", "--json").stdout == f"{answer % ''}\n"
+
+
 @pytest.mark.parametrize(
     ("text", "names"),
     [
