@@ -60,7 +60,7 @@ export function sidesOf(series) {
   return series.map(({ unit }) => (tops.has(unit) && right(unit) ? 1 : 0));
 }
 
-/** The scale of some lines: its marks and their labels. `least` is the smallest top. */
+/** The scale of some lines: its marks and their labels, none without points. `least` is the smallest top. */
 export function scaleOf(series, { columns, fromZero, least = 0, height }) {
   let [low, high] = [Infinity, -Infinity];
   for (const { points } of series) {
@@ -69,7 +69,7 @@ export function scaleOf(series, { columns, fromZero, least = 0, height }) {
       if (value > high) high = Number(value);
     }
   }
-  if (low > high) [low, high] = [0, 1];
+  if (low > high) return { low: 0, high: 1, values: [], labels: [], width: 14 };
   const far = !columns && !fromZero && low < high; // a line may leave zero out where all is far from it
   if (!(far && low > high / 2)) low = Math.min(0, low);
   if (!(far && high < low / 2)) high = Math.max(0, high);

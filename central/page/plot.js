@@ -4,7 +4,8 @@ import uPlot from "./uplot/uPlot.esm.js";
 import { timeMarks } from "./time.js";
 
 export const DASHES = [[], [7, 3], [2, 3], [9, 3, 2, 3], [4, 2], [12, 4], [2, 2, 6, 2], [1, 4]];
-const FONT = "12px system-ui, -apple-system, 'Segoe UI', Roboto, 'Liberation Sans', sans-serif";
+const FAMILY = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Liberation Sans', sans-serif";
+const FONT = `12px ${FAMILY}`;
 const MARK_WIDTH = 62; // of "03:32:30" and a gap
 const LEAST_COLUMN = 3;
 const DOTS_APART = 8;
@@ -28,7 +29,7 @@ export function optionsOf(frame, { width, height, zoomed, moved }) {
     },
     axes: [timeAxis(frame), valueAxis(frame, 0), ...(scales[1] ? [valueAxis(frame, 1)] : [])],
     series: [{}, ...lines.flatMap((line, place) => rowsOfLine(frame, line, place))],
-    hooks: { setSelect: [(chart) => select(chart, zoomed)], setCursor: [moved] },
+    hooks: { setSelect: [(chart) => select(chart, zoomed)], setCursor: [moved], draw: [(chart) => sayNothing(chart, frame())] },
   };
 }
 
@@ -98,6 +99,15 @@ function select(chart, zoomed) {
   const [from, to] = [left, left + width].map((across) => chart.posToVal(across, "x"));
   chart.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
   zoomed?.(from, to);
+}
+
+/** Where no line has a point, the picture says so instead of lying empty. */
+function sayNothing({ ctx, bbox }, { lines, inks }) {
+  if (lines.some(({ points }) => points.length)) return;
+  ctx.save();
+  Object.assign(ctx, { font: `${14 * uPlot.pxRatio}px ${FAMILY}`, fillStyle: inks.soft, textAlign: "center", textBaseline: "middle" });
+  ctx.fillText(lines.length ? "Nothing to draw in this range" : "All lines are hidden", bbox.left + bbox.width / 2, bbox.top + bbox.height / 2);
+  ctx.restore();
 }
 
 /** Whether you can see columns of these windows as separate ones. */

@@ -165,6 +165,34 @@ async def test_a_line_can_be_hidden_and_the_link_says_so(site: Site) -> None:
         await expect(page.locator(".result .readout .value").first).to_have_text("1,200")
 
 
+async def test_a_chart_without_points_says_so_and_has_no_scale(site: Site) -> None:
+    """The texts that the page writes on its canvas are collected."""
+    listen = """() => {
+      window.written = [];
+      const write = CanvasRenderingContext2D.prototype.fillText;
+      CanvasRenderingContext2D.prototype.fillText = function (text, ...rest) {
+        written.push(text);
+        write.call(this, text, ...rest);
+      };
+    }"""
+    words = "written.splice(0).filter((text) => !/^\\d\\d:\\d\\d$|^\\d+ [A-Z]/.test(text))"  # without the times
+    async with window(site, BOTH) as page:
+        await page.locator(".result canvas").wait_for()
+        await page.evaluate(listen)
+        for name in ("shop.orders", "shop.refunds"):
+            await page.get_by_role("button", name=name, exact=True).click()
+        await expect(page.locator(".result .readout .value")).to_have_text(["hidden", "hidden"])
+        assert (await page.evaluate(words))[-1] == "All lines are hidden"
+        await page.go_back()
+        await page.go_back()
+        await expect(page.locator(".result .readout .value").first).to_have_text("1,200")
+        assert "500" in await page.evaluate(words)
+        before = f"from={format_time(site.minute - 3600)}&to={format_time(site.minute - 1800)}"
+        await page.evaluate(f"location.hash = '{BOTH.removeprefix('/')}&{before}'")
+        await expect(page.locator(".notice strong")).to_have_text("No data in this range")
+        assert set(await page.evaluate(words)) == {"Nothing to draw in this range"}
+
+
 async def test_tags_are_chosen_from_what_the_service_has(site: Site) -> None:
     await tag(site)
     async with window(site, TAGGED) as page:
