@@ -115,9 +115,12 @@ def to_text(encoded: bytes) -> str:
 
 def from_text(text: str) -> bytes:
     """The bytes of a text. Raises ValueError for what ``to_text`` never makes."""
-    encoded = urlsafe_b64decode(text + "=" * (-len(text) % 4))
-    if to_text(encoded) != text:
-        raise ValueError("is no base64url without padding")
+    try:
+        encoded = urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    except ValueError:  # its texts speak of what was decoded, and not of what would be right
+        encoded = b""
+    if not encoded or to_text(encoded) != text:
+        raise ValueError("must be the bytes of a histogram in base64url, without padding")
     return encoded
 
 

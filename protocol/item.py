@@ -34,6 +34,7 @@ SINGLE_FIELDS: Final = frozenset({"name", "value", "recorded_at", "tags"})
 _WHOLE_END: Final = 10**16
 _REMEMBERED_TAGS: Final = 512
 """Many series have the same tags. Those of one take 10 kB at most."""
+_NO_HISTOGRAM: Final = "only a metric of type 'value' has a histogram; leave it out"
 _to_json: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 ITEM_FIELDS: Final = SINGLE_FIELDS | {"type", "count", "min", "max", "histogram"}
 
@@ -91,7 +92,8 @@ def parse_item(raw: object, now: float, skew: float) -> Item:
         histogram = _histogram(raw, kind, *summary) if "histogram" in raw else None
         return _item(Item, (name, kind, value, recorded_at, *summary, histogram, tags))
     if "histogram" in raw:
-        raise Fault("VALIDATION_ERROR", "histogram", "a histogram needs count, min and max beside it")
+        needs = "a histogram needs count, min and max beside it" if kind == "value" else _NO_HISTOGRAM
+        raise Fault("VALIDATION_ERROR", "histogram", needs)
     return _item(Item, (name, kind, value, recorded_at, None, None, None, None, tags))
 
 
@@ -208,7 +210,7 @@ def _summary(raw: Mapping[str, Any]) -> tuple[int, int, int]:
 def _histogram(raw: Mapping[str, Any], kind: Kind, count: int, low: int, high: int) -> bytes:
     """The bytes of a summary's histogram, which holds ``count`` samples from ``low`` to ``high``."""
     if kind != "value":
-        raise Fault("VALIDATION_ERROR", "histogram", "only a metric of type 'value' has a histogram; leave it out")
+        raise Fault("VALIDATION_ERROR", "histogram", _NO_HISTOGRAM)
     text = raw["histogram"]
     if type(text) is not str:
         raise Fault("INVALID_HISTOGRAM", "histogram", "histogram must be a string of base64url")
