@@ -7,6 +7,7 @@
 enum {
     MAX_SAMPLES = 100000000, /* of a series between two takes; one more line may exceed it */
     MAX_LINE = 1 << 20, /* bytes; a line has at most half as many values */
+    AHEAD = 16, /* lines that are read before the first of them is counted */
 };
 
 static_assert(MAX_SAMPLES + MAX_LINE / 2 < 170000000, "no total of values below 10^30 leaves 128 bits");
@@ -14,19 +15,30 @@ static_assert(MAX_SAMPLES + MAX_LINE / 2 < 170000000, "no total of values below 
 struct sums {
     int64_t samples;
     wide total, low, high;
-    struct number lowest, highest; /* low and high as sent */
+    struct number lowest, highest; /* low and high as sent; with one sample, only the first of them is set */
+};
+
+/* A line that was read and is not counted yet. */
+struct line {
+    const char *text, *after; /* where it begins, and where its newline is or would be */
+    const char *end; /* without a carriage return */
+    const char *colon; /* NULL without one, and when the line is too long */
+    const char *tail; /* NULL when its values are no numbers in usual forms; then the fields below are not set */
+    uint64_t hash;
+    struct sums sums;
 };
 
 /* Reads packed values up to the bar that ends them. Returns where the tail begins, or NULL. */
 static inline const char *read_values(const char *at, const char *end, struct sums *sums)
 {
     struct number number;
-    at = read_number(at, end, &number);
+    at = read_number(at, end, &sums->lowest);
     if (at == NULL || at == end)
         return NULL;
     sums->samples = 1;
-    sums->total = sums->low = sums->high = wide_of(&number);
-    sums->lowest = sums->highest = number;
+    sums->total = sums->low = sums->high = wide_of(&sums->lowest);
+    if (*at == ':') /* a copy of what was just stored in pieces waits for them, so usual lines make none */
+        sums->highest = sums->lowest;
     while (*at == ':') {
         at = read_number(at + 1, end, &number);
         if (at == NULL || at == end)
@@ -48,11 +60,18 @@ static inline const char *read_values(const char *at, const char *end, struct su
     return *at == '|' ? at + 1 : NULL;
 }
 
-static inline struct series *find_series(struct table *table, const char *name, size_t name_length,
+static inline uint64_t hash_of(
+    const struct table *table, const char *name, const char *colon, const char *tail, const char *end)
+{
+    assert(name <= colon);
+    assert(colon < tail && tail <= end);
+    return hash_bytes(tail, (size_t)(end - tail), hash_bytes(name, (size_t)(colon - name), table->seed));
+}
+
+static inline struct series *find_series(struct table *table, uint64_t hash, const char *name, size_t name_length,
     const char *tail, size_t tail_length, int *failed)
 {
     assert(table->slot_count == 0 || table->series_count <= table->slot_count / SLOTS);
-    uint64_t hash = hash_bytes(tail, tail_length, hash_bytes(name, name_length, table->seed));
     if (table->slot_count) {
         uint32_t mask = table->slot_count - 1, slot = (uint32_t)hash & mask, index;
         for (; (index = table->slots[slot]) != 0; slot = (slot + 1) & mask) {
@@ -180,11 +199,11 @@ static inline int count_numbers(
 }
 
 /* The series of a line. Returns NULL when its lines are not counted, or after a failure; then it sets ``failed``. */
-static inline struct series *series_of(
-    struct table *table, const char *line, const char *colon, const char *tail, const char *end, int *failed)
+static inline struct series *series_of(struct table *table, uint64_t hash, const char *line, const char *colon,
+    const char *tail, const char *end, int *failed)
 {
     assert(line <= colon && colon < tail && tail <= end);
-    struct series *series = find_series(table, line, (size_t)(colon - line), tail, (size_t)(end - tail), failed);
+    struct series *series = find_series(table, hash, line, (size_t)(colon - line), tail, (size_t)(end - tail), failed);
     if (series == NULL || series->limit == 0 || (series->lines && series->samples >= MAX_SAMPLES))
         return NULL;
     assert(series->meaning != NULL);
@@ -199,33 +218,78 @@ static int count_text(struct table *table, const char *line, const char *colon, 
     int failed = 0;
     if (tail == NULL)
         return 0;
-    struct series *series = series_of(table, line, colon, tail, end, &failed);
+    struct series *series = series_of(table, hash_of(table, line, colon, tail, end), line, colon, tail, end, &failed);
     if (series == NULL || series->form != SET)
         return -failed;
     return count_set(table, series, colon + 1, (size_t)(tail - colon) - 2);
 }
 
-/* Returns 1 when the line was counted, 0 when it must be left, -1 after a failure. ``end`` is where the line ends,
- * without its newline. */
-static inline int count_line(struct table *table, const char *line, const char *end)
+/* Reads a line up to ``all``. Returns where the next one begins. */
+static inline const char *read_line(const struct table *table, const char *text, const char *all, struct line *line)
 {
-    assert(line < end);
-    struct sums sums;
+    assert(text < all);
+    const char *newline = memchr(text, '\n', (size_t)(all - text));
+    line->text = text;
+    line->after = newline ? newline : all;
+    line->end = line->after > text && line->after[-1] == '\r' ? line->after - 1 : line->after;
+    line->colon = line->tail = NULL;
+    ptrdiff_t length = line->end - text;
+    if (length > 0 && length <= MAX_LINE)
+        line->colon = memchr(text, ':', (size_t)length);
+    if (line->colon != NULL)
+        line->tail = read_values(line->colon + 1, line->end, &line->sums);
+    if (line->tail != NULL) {
+        line->hash = hash_of(table, text, line->colon, line->tail, line->end);
+        if (table->slot_count)
+            __builtin_prefetch(&table->slots[(uint32_t)line->hash & (table->slot_count - 1)]);
+    }
+    assert(line->end >= text);
+    return newline ? newline + 1 : all;
+}
+
+/* Lets the processor bring into its cache what these lines will need, all of it at once. After a pause it has little of
+ * it, and to wait for one thing after the other takes longer than to count. */
+static inline void fetch(const struct table *table, const struct line *lines, int count)
+{
+    assert(count >= 1 && count <= AHEAD);
+    assert(table->slot_count > 0);
+    const uint32_t mask = table->slot_count - 1;
+    for (int number = 0; number < count; number++) {
+        uint32_t index = lines[number].tail ? table->slots[(uint32_t)lines[number].hash & mask] : 0;
+        if (index) {
+            const char *series = (const char *)&table->series[index - 1];
+            __builtin_prefetch(series);
+            __builtin_prefetch(series + 64);
+            __builtin_prefetch(series + sizeof(struct series) - 1);
+        }
+    }
+    for (int number = 0; number < count; number++) {
+        uint32_t index = lines[number].tail ? table->slots[(uint32_t)lines[number].hash & mask] : 0;
+        if (index == 0)
+            continue;
+        const struct series *series = &table->series[index - 1];
+        __builtin_prefetch(table->keys + series->key);
+        if (series->buckets.noted != NULL)
+            __builtin_prefetch(series->buckets.noted + series->buckets.samples, 1);
+    }
+}
+
+/* Returns 1 when the line was counted, 0 when it must be left, -1 after a failure. */
+static inline int count_line(struct table *table, const struct line *line)
+{
+    assert(line->text <= line->end);
     int failed = 0;
-    if (end - line > MAX_LINE)
-        return 0;
-    const char *colon = memchr(line, ':', (size_t)(end - line));
-    if (colon == NULL)
-        return 0;
-    const char *tail = read_values(colon + 1, end, &sums);
-    if (tail == NULL)
-        return count_text(table, line, colon, end);
-    struct series *series = series_of(table, line, colon, tail, end, &failed);
+    if (line->colon == NULL)
+        return line->text == line->end; /* an empty line needs no count */
+    if (line->tail == NULL)
+        return count_text(table, line->text, line->colon, line->end);
+    struct series *series = series_of(table, line->hash, line->text, line->colon, line->tail, line->end, &failed);
     if (series == NULL)
         return -failed;
+    assert(line->colon < line->tail);
     if (series->form == SET)
-        return count_set(table, series, colon + 1, (size_t)(tail - colon) - 2);
-    return count_numbers(table, series, colon + 1, tail - 1, &sums);
+        return count_set(table, series, line->colon + 1, (size_t)(line->tail - line->colon) - 2);
+    return count_numbers(table, series, line->colon + 1, line->tail - 1, &line->sums);
 }
 
 /* Leaves a line that was read. What waits of gauges comes before it, unless the line cannot change one. */
@@ -243,14 +307,18 @@ int table_count(struct table *table, const char *text, size_t length)
     assert(table->learn != NULL);
     assert(text != NULL || length == 0);
     const char *all = length ? text + length : text;
+    struct line lines[AHEAD];
     while (text < all) {
-        const char *newline = memchr(text, '\n', (size_t)(all - text));
-        const char *after = newline ? newline : all;
-        const char *end = after > text && after[-1] == '\r' ? after - 1 : after;
-        int result = end > text ? count_line(table, text, end) : 1;
-        if (result < 0 || (result == 0 && leave_line(table, text, (size_t)(after - text))))
-            return -1;
-        text = newline ? newline + 1 : all;
+        int count = 0;
+        for (; count < AHEAD && text < all; count++)
+            text = read_line(table, text, all, &lines[count]);
+        if (table->slot_count)
+            fetch(table, lines, count);
+        for (const struct line *line = lines; line < lines + count; line++) {
+            int result = count_line(table, line);
+            if (result < 0 || (result == 0 && leave_line(table, line->text, (size_t)(line->after - line->text))))
+                return -1;
+        }
     }
     assert(text == all);
     assert(table->touched_count <= table->series_count);

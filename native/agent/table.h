@@ -40,6 +40,7 @@ struct series {
     uint16_t tail_length;
     wide limit; /* values must be between -limit and limit, both excluded; with 0 its lines are not counted */
     void *meaning;
+    enum form form;
     int64_t lines; /* this and the fields below: since the last take; with 0 the fields below are not set */
     int64_t samples;
     union {
@@ -50,7 +51,6 @@ struct series {
         struct set set; /* empty with 0 lines */
     };
     struct buckets buckets;
-    enum form form;
 };
 
 static const int64_t MAX_LIMIT = 1000000000000LL;
