@@ -15,8 +15,8 @@ import click
 
 from central.access.key_file import read_key
 from central.client import Client, ClientError, Target
-from central.settings import load_settings
-from quickstart.plan import KEY_FILE
+from central.settings import Settings, load_settings
+from quickstart.plan import KEY_FILE, beside_python, of_central, words
 from quickstart.shop import SLOT_SECONDS, items_at
 from runtime.settings import SettingsError
 
@@ -71,8 +71,13 @@ def main() -> None:
     except ClientError as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(1)
-    program = os.path.relpath(Path(sys.executable).parent / "fiesta-central")
-    click.echo(f"""
+    click.echo(what_to_look_at(stored, settings))
+
+
+def what_to_look_at(stored: int, settings: Settings) -> str:
+    """The text with commands to paste."""
+    program = f"{words(of_central(settings))}{beside_python('fiesta-central')}"
+    return f"""
 {stored:,} items are stored: a week of shop.orders, shop.revenue_eur, shop.requests, shop.checkout_ms,
 shop.carts_open and host.cpu_percent. Look at them:
 
@@ -80,7 +85,7 @@ shop.carts_open and host.cpu_percent. Look at them:
 
   {program} query shop.orders --operation sum --window 1d --start -7d
   {program} query shop.checkout_ms --operation p50,p95 --group-by endpoint --window 1d --start -7d
-""")
+"""
 
 
 if __name__ == "__main__":

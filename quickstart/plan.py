@@ -108,7 +108,7 @@ Glowing Fiesta is running. Ctrl-C stops it; the data stays in {plan.settings.dat
 
 1. Send a metric to the agent:
 
-   {prefix}{_beside_python("fiesta-agent")} send 'shop.orders:1|c'
+   {prefix}{beside_python("fiesta-agent")} send 'shop.orders:1|c'
 
    or with nc:
 
@@ -116,7 +116,7 @@ Glowing Fiesta is running. Ctrl-C stops it; the data stays in {plan.settings.dat
 
 2. Get the answer within {plan.answer_seconds} s:
 
-   {_words(_of_central(plan))}{_beside_python("fiesta-central")} query shop.orders
+   {words(of_central(plan.settings))}{beside_python("fiesta-central")} query shop.orders
 
    or as JSON:
 
@@ -124,7 +124,7 @@ Glowing Fiesta is running. Ctrl-C stops it; the data stays in {plan.settings.dat
 
 3. Is everything as the agent needs it?
 
-   {_words(_of_agent(plan))}{_beside_python("fiesta-agent")} check
+   {words(_of_agent(plan))}{beside_python("fiesta-agent")} check
 """
 
 
@@ -163,10 +163,9 @@ def _free(address: tuple[str, int], kind: socket.SocketKind, setting: str) -> tu
         ) from None
 
 
-def _of_central(plan: Plan) -> dict[str, str]:
-    """The variables that the command line needs to find this service and its admin key."""
-    settings, usual = plan.settings, Settings()
-    variables = {}
+def of_central(settings: Settings) -> dict[str, str]:
+    """The variables that the command line needs to find the service of these settings and its admin key."""
+    usual, variables = Settings(), {}
     if settings.listen != usual.listen:
         variables["METRICS_LISTEN"] = join_address(*settings.listen)
     if settings.data_dir != usual.data_dir:
@@ -187,12 +186,12 @@ def _of_agent(plan: Plan) -> dict[str, str]:
     return {name: value for name, value in agent_settings(plan, {}).items() if usual.get(name) != value}
 
 
-def _words(variables: Mapping[str, str]) -> str:
+def words(variables: Mapping[str, str]) -> str:
     """Variables before a command, with a blank behind each."""
     return "".join(f"{name}={shlex.quote(value)} " for name, value in variables.items())
 
 
-def _beside_python(program: str) -> str:
+def beside_python(program: str) -> str:
     """The path of a program in our virtual environment; relative if it is below the working folder."""
     path = Path(sys.executable).parent / program
     return shlex.quote(os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path))

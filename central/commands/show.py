@@ -29,6 +29,8 @@ _COLOURS: Final = (12, 2, 9, 6, 13, 3)
 _FINE: Final = "hd"
 _ASCII: Final = str.maketrans("\u2502\u2500\u250c\u2510\u2514\u2518\u2524\u251c\u252c\u2534\u253c", "|-+++++++++")
 """The lines of a plot's frame for a terminal that has only ASCII."""
+_BETWEEN: Final = "   "
+"""Between two entries of a legend."""
 _NO_VALUE: Final = "-"
 _UNAVAILABLE: Final = "unavailable"
 
@@ -86,7 +88,9 @@ def show_answer(answer: Mapping[str, Any], console: Console) -> None:
         style = Style(width, not console.no_color, columns_drawn, zone, ascii_only=_is_ascii(console))
         console.file.write(f"{draw(series, title, style)}\n")
         if len(series) > 1:
-            console.print(legend(labels, coloured=style.colour, ascii_only=style.ascii_only), highlight=False)
+            console.print(
+                legend(labels, console.width, coloured=style.colour, ascii_only=style.ascii_only), highlight=False
+            )
 
 
 def _is_ascii(console: Console) -> bool:
@@ -268,13 +272,20 @@ def draw(series: Mapping[str, Sequence[Point]], title: str, style: Style) -> str
     return drawn.translate(_ASCII) if style.ascii_only else drawn
 
 
-def legend(labels: Sequence[str], *, coloured: bool, ascii_only: bool = False) -> Text:
-    """Which line of a plot is which series. It stands below the plot, where it covers nothing."""
-    entries = []
+def legend(labels: Sequence[str], width: int, *, coloured: bool, ascii_only: bool = False) -> Text:
+    """Which line of a plot is which series. It stands below the plot, where it covers nothing.
+
+    No line is wider than ``width`` characters, and no label goes on in another line, unless it is too wide for one.
+    """
+    lines: list[Text] = []
     for index, label in enumerate(labels):
         sign, colour = _sign(index, len(labels), coloured=coloured, ascii_only=ascii_only)
-        entries.append(Text.assemble((sign or "\u2501\u2501", f"color({colour})"), f" {one_line(label)}"))
-    return Text("   ").join(entries)
+        entry = Text.assemble((sign or "\u2501\u2501", f"color({colour})"), f" {one_line(label)}")
+        if lines and lines[-1].cell_len + len(_BETWEEN) + entry.cell_len <= width:
+            lines[-1] = Text.assemble(lines[-1], _BETWEEN, entry)
+        else:
+            lines.append(entry)
+    return Text("\n").join(lines)
 
 
 def _sign(index: int, series: int, *, coloured: bool, ascii_only: bool) -> tuple[str, int]:

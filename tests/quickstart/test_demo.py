@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from central.client import Client, ClientError, Target
+from central.settings import Settings
 from protocol.item import parse_item
-from quickstart.demo import Batch, batches, fill, target
+from quickstart.demo import Batch, batches, fill, target, what_to_look_at
+from quickstart.plan import beside_python
 from quickstart.shop import items_at
 from tests.central.harness import process
 
@@ -48,6 +50,22 @@ def test_the_payment_is_slow_on_tuesday_evening() -> None:
 def test_without_a_key_it_says_how_to_start_the_service(tmp_path: Path) -> None:
     with pytest.raises(ClientError, match="start the service with 'make run'"):
         target(tmp_path, "http://127.0.0.1:1", None)
+
+
+@pytest.mark.parametrize(
+    ("settings", "variables"),
+    [
+        (Settings(), ""),
+        (
+            Settings(listen=("127.0.0.1", 9000), data_dir=Path("other one")),
+            "METRICS_LISTEN=127.0.0.1:9000 METRICS_DATA_DIR='other one' ",
+        ),
+    ],
+)
+def test_its_commands_find_the_service(settings: Settings, variables: str) -> None:
+    commands = [line.strip() for line in what_to_look_at(1, settings).splitlines() if "fiesta-central" in line]
+    program = beside_python("fiesta-central")
+    assert [command.partition(" query ")[0] for command in commands] == [f"{variables}{program}"] * 2
 
 
 async def test_a_service_takes_all_of_it_and_stores_it_once(tmp_path: Path) -> None:

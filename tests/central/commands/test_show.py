@@ -128,9 +128,16 @@ def test_a_table_that_is_too_wide_has_a_row_per_number() -> None:
     ("count", "coloured", "letters"), [(1, True, False), (6, True, False), (7, True, True), (2, False, True)]
 )
 def test_the_legend_tells_lines_apart_by_colour_or_else_by_letter(count: int, coloured: bool, letters: bool) -> None:
-    shown = legend([f"name-{number}" for number in range(count)], coloured=coloured)
+    shown = legend([f"name-{number}" for number in range(count)], 99, coloured=coloured)
     assert ("a name-0" in shown.plain) == letters
     assert f"name-{count - 1}" in shown.plain
+
+
+def test_no_label_of_a_legend_is_broken() -> None:
+    labels = [f"{'x' * number} p{number}" for number in range(9, 20)]
+    lines = legend(labels, 40, coloured=False).plain.split("\n")
+    assert max(map(len, lines)) <= 40
+    assert [entry[2:] for line in lines for entry in line.split("   ")] == labels
 
 
 def test_several_operations_of_groups_are_a_column_each() -> None:
