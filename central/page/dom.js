@@ -48,6 +48,11 @@ export function field(label, control, hint) {
 }
 field.count = 0;
 
+/** A name or a group, which may go on in a new line after a dot or a comma. */
+export function breakable(name) {
+  return name.split(/(?<=[.,])/).flatMap((part) => [part, el("wbr")]);
+}
+
 /** A box for what went wrong or is to be known. */
 export function notice({ title, text, kind = "error" }, ...more) {
   return el("div", { class: `notice ${kind}` }, el("strong", {}, title), el("p", {}, text), more);

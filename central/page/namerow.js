@@ -1,6 +1,6 @@
 /** A name in the list of all names: its last day, its last value and how old that is. */
 
-import { cell, el } from "./dom.js";
+import { breakable, cell, el } from "./dom.js";
 import { digits } from "./numbers.js";
 import { sparkline } from "./sparkline.js";
 import { ago, day, moment } from "./time.js";
@@ -40,11 +40,6 @@ export function stateOf({ age_seconds: age, sparkline: hours }) {
   const steady = full >= 3 && full >= (last - first + 1) / 2;
   if (age >= DAY || (steady && age >= SILENT_SECONDS)) return "silent";
   return steady && age >= LATE_SECONDS ? "late" : "";
-}
-
-/** The name, which may go on in a new line after a dot. */
-function breakable(name) {
-  return name.split(/(?<=\.)/).flatMap((part) => [part, el("wbr")]);
 }
 
 /** A range in which there is something to see. */

@@ -1,6 +1,6 @@
 /** The values under a chart: those of a window, or the latest with their age. It is the legend too. */
 
-import { el, svg } from "./dom.js";
+import { breakable, el, svg } from "./dom.js";
 import { looksOf } from "./plot.js";
 import { ago, moment } from "./time.js";
 
@@ -58,10 +58,10 @@ export class Readout {
     const focused = [...this.list.querySelectorAll("button")].indexOf(document.activeElement);
     this.#rows = lines.map(({ name, place, hidden, side, before }) => {
       const [value, age] = [el("span", { class: "value" }), el("span")];
-      const title = [swatch(place), el("span", { class: "name" }, name)];
+      const title = [swatch(place), el("span", { class: "name" }, breakable(name))];
       const toggle = this.toggled && lines.length > 1 && !before && el("button", { type: "button", class: "line-toggle", "aria-pressed": String(!hidden), title: hidden ? "Show this line" : "Hide this line",
         onclick: () => this.toggled(name) }, title);
-      const node = el("li", { class: [before && "before", hidden && "off"].filter(Boolean).join(" ") }, toggle || title, value, age, side === 1 && el("span", { class: "side" }, "right scale"));
+      const node = el("li", { class: [before && "before", hidden && "off"].filter(Boolean).join(" ") }, toggle || el("span", { class: "line-title" }, title), value, age, side === 1 && el("span", { class: "side" }, "right scale"));
       return { node, value, age };
     });
     this.list.replaceChildren(...this.#rows.map(({ node }) => node));

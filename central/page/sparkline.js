@@ -17,6 +17,6 @@ export function sparkline(values) {
   const path = values.map((value, index) => (there(index) ? `${there(index - 1) ? "L" : "M"}${across(index)} ${down(Number(value))}` : "")).join("");
   const dots = values.map((value, index) => there(index) && !there(index - 1) && !there(index + 1) && svg("circle", { cx: across(index), cy: down(Number(value)), r: 1.75 }));
   const [least, most] = [Math.min(...known), Math.max(...known)].map((value) => short(value, Math.abs(value) || 1));
-  return svg("svg", { class: "spark", width: WIDTH, height: HEIGHT, role: "img", "aria-label": `the last day by the hour: from ${least} to ${most}` },
+  return svg("svg", { class: "spark", width: WIDTH, height: HEIGHT, viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": `the last day by the hour: from ${least} to ${most}` },
     svg("path", { d: path }), dots);
 }

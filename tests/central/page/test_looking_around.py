@@ -262,6 +262,20 @@ async def test_fifty_names_are_fifty_lines_from_a_short_link(site: Site) -> None
         assert await page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
 
 
+async def test_values_and_ages_of_many_lines_stand_below_each_other(site: Site) -> None:
+    """On a tablet, and also if some names are so long that they need two lines."""
+    names = [f"fleet.region-{at % 2}.{'rack-1.' * (at % 5)}node-{at}" for at in range(12)]
+    answer = {"success": True, "operation": "max", "window": "1m", "data": dict.fromkeys(names, rows(site, 3)["data"])}
+    address = f"/#metrics?name={','.join(names)}&operation=max&window=1m"
+    edges = "(all) => [...new Set(all.map((one) => Math.round(one.getBoundingClientRect().right)))]"
+    async with window(site, address, blocked={"/api/metrics/aggregate?*": answering(200, answer)}, width=768) as page:
+        await expect(page.locator(".result .readout li")).to_have_count(12)
+        assert await legend(page) == names
+        assert len(await page.locator(".result .readout .value").evaluate_all(edges)) == 2
+        ages = page.locator(".result .readout .value + span")
+        assert len(await ages.evaluate_all(edges.replace("right", "left"))) == 2
+
+
 async def test_a_pattern_picks_all_names_that_fit(site: Site) -> None:
     async with window(site, ORDERS) as page:
         names = page.get_by_role("combobox", name="Metrics")

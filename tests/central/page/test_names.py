@@ -91,6 +91,7 @@ async def test_a_number_is_whole_on_a_phone_unless_it_is_very_long(site: Site, v
         await expect(rows(page)).to_contain_text("silent, 7 h ago")
         height = "(cell) => cell.getBoundingClientRect().height / parseFloat(getComputedStyle(cell).lineHeight)"
         assert round(await rows(page).locator("td[data-label='Last value']").evaluate(height)) == lines
+        assert round(await rows(page).locator("td[data-label='Last seen']").evaluate(height)) == 1
         assert await page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
 
 
