@@ -76,7 +76,7 @@ async def test_a_dead_host_looks_dead_and_more_names_follow(site: Site) -> None:
         await expect(page.locator("tr.dead th")).to_have_text(["a.dead"])
 
 
-@pytest.mark.parametrize(("value", "lines"), [("1564.4412", 1), (EXACT, 2)])
+@pytest.mark.parametrize(("value", "lines"), [("1564.4412", 1), ("9998000000000000", 1), (EXACT, 2)])
 async def test_a_number_is_whole_on_a_phone_unless_it_is_very_long(site: Site, value: str, lines: int) -> None:
     seen = {"first_seen": "2026-02-14T06:00:00Z", "last_seen": "2026-02-15T06:00:00Z", "age_seconds": 7 * 3600}
     entry = {"name": "a.dead", "type": "value", **seen, "last_value": 0, "tags": [], "sparkline": [5] * 17 + [None] * 7}
