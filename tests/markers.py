@@ -7,6 +7,7 @@ import re
 import subprocess
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Final
 from unittest import mock
 
@@ -42,7 +43,7 @@ def imports_programs(path: Path) -> bool:
 def mark(item: pytest.Item) -> None:
     """Add the markers of one test."""
     module = getattr(item, "module", None)
-    name, used = getattr(module, "__name__", ""), _used(module)
+    name, used = getattr(module, "__name__", ""), _used(module) if module is not None else frozenset()
     fixtures = set(getattr(item, "fixturenames", ()))
     starts = imports_programs(item.path) or bool(used & PROGRAMS) or bool(fixtures & SERVER_FIXTURES)
     if "site" in fixtures or name.startswith("tests.central.page."):
@@ -66,10 +67,11 @@ def slowest_first(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: ranks[item.path])
 
 
-def _used(module: object) -> set[str]:
+@cache
+def _used(module: ModuleType) -> frozenset[str]:
     """The names of the modules that a test module imports, or imports from."""
-    values = vars(module).values() if module is not None else ()
-    return {str(getattr(value, "__module__", None) or getattr(value, "__name__", "")) for value in values}
+    values = vars(module).values()
+    return frozenset(str(getattr(value, "__module__", None) or getattr(value, "__name__", "")) for value in values)
 
 
 class ProgramWatch:

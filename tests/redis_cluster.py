@@ -12,6 +12,7 @@ import redis
 from central.redis_cluster import SLOT
 from central.spill.spill import PREFIX
 from central.tls_client import ClientTls
+from tests.patience import a_moment
 from tests.ports import free_port
 from tests.redis_server import PASSWORD, RedisServer, redis_server
 
@@ -30,14 +31,14 @@ class RedisCluster:
     async def until_owned_by(self, server: RedisServer) -> None:
         """Return once the other nodes agree that this server has the service's keys."""
         while not all([await _owner(node) == server.port for node in self.others]):
-            pass
+            await a_moment()
 
     async def until_spilled(self, more: int = 10) -> None:
         """Return once the service has put so many more entries into its spill."""
         entries = f"{PREFIX}:groups"
         before = await self.owner.client.xlen(entries)
         while await self.owner.client.xlen(entries) < before + more:
-            pass
+            await a_moment()
 
     async def until_settled(self, seconds: float = 2.0) -> None:
         """Return once the service's keys have been on a primary with a replica for so long. All nodes run.
@@ -95,10 +96,10 @@ async def redis_cluster(folder: Path, tls: ClientTls | None = None) -> AsyncIter
         made = RedisCluster(owner, replica, [server for server in servers if server is not owner])
         for server, _ in nodes:
             while (await server.client.cluster("INFO"))["cluster_state"] != "ok":
-                pass
+                await a_moment()
         await replica.client.cluster("REPLICATE", (await owner.client.cluster("MYID")).decode())
         while (await owner.client.info("replication")).get("slave0", {}).get("state") != "online":
-            pass
+            await a_moment()
         yield made
 
 

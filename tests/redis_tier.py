@@ -13,7 +13,7 @@ import redis.asyncio
 from central.redis_link import RedisAddress
 from central.tls_client import ClientTls
 from tests.central.redis_help import tls_environ
-from tests.patience import PATIENCE
+from tests.patience import PATIENCE, a_moment
 from tests.ports import free_port
 from tests.redis_server import PASSWORD, RedisServer, client_of, port_of, redis_server
 
@@ -50,7 +50,7 @@ class Tier:
     async def until_primary(self, server: RedisServer) -> None:
         """Return once the sentinel names this server."""
         while not await self.names(server):
-            pass
+            await a_moment()
 
     async def names(self, server: RedisServer) -> bool:
         """Whether the sentinel says that this server is the primary."""
@@ -99,7 +99,7 @@ class Tier:
     async def until_followed(server: RedisServer) -> None:
         """Return once a replica follows this server."""
         while (await server.client.info("replication")).get("slave0", {}).get("state") != "online":
-            pass
+            await a_moment()
 
 
 @asynccontextmanager
@@ -124,7 +124,7 @@ async def redis_tier(folder: Path, sentinels: int = 1, tls: ClientTls | None = N
             stack.push_async_callback(clients[-1].aclose)
         async with asyncio.timeout(PATIENCE):
             while not all([await _knows_all(client, sentinels - 1) for client in clients]):
-                pass
+                await a_moment()
         yield Tier(primary, replica, clients[0], ports)
 
 

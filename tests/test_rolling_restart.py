@@ -18,6 +18,8 @@ from tests.servers import MariaDB
 
 KEY = "given-by-an-operator-0123456789abcdef"
 CLIENTS = 8
+BREATH_SECONDS = 0.02
+"""A client waits so long before its next request. The processes that start need the CPU more than the clients do."""
 
 
 class Load:
@@ -56,6 +58,7 @@ class Load:
                 self.answers_with_id[status] += 1
             async with self._moved:
                 self._moved.notify_all()
+            await asyncio.sleep(BREATH_SECONDS)
 
     async def _status(self, own: dict[str, str]) -> int:
         """The status of one more count; 0 if the connection ended without one."""

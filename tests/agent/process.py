@@ -15,7 +15,7 @@ from typing import Any
 import aiohttp
 
 from tests.agent.fakes import KEY, RealCentral
-from tests.patience import PATIENCE
+from tests.patience import PATIENCE, a_moment
 
 
 def environment(folder: Path, url: str, **settings: str) -> dict[str, str]:
@@ -93,7 +93,7 @@ class AgentProcess:
         """Wait until it has counted so many. What a socket of this host has taken may reach it a little later."""
         async with asyncio.timeout(PATIENCE):
             while (await self.status())["received"] < samples:
-                pass  # its answer takes its turn with its reading
+                await a_moment()  # its answer takes its turn with its reading
 
     async def end(self, number: signal.Signals) -> int:
         """Send a signal and wait for the end; returns the exit code."""

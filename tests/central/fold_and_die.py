@@ -1,7 +1,8 @@
-"""Folds histograms until it kills itself: ``python -m tests.central.fold_and_die STATEMENTS STORE``.
+"""Folds histograms in processes that kill themselves: ``python -m tests.central.fold_and_die STORE``.
 
-It kills itself after so many statements of the fold's transaction, those that only read left out; with fewer it folds
-all that is due, and ends.
+For each number on standard input a process folds. It kills itself after so many statements of the fold's transaction,
+those that only read left out; with fewer it folds all that is due, and ends. Then its exit code is printed.
+The processes are forks, so that Python and the store's modules start once.
 STORE is the folder of the embedded store, or host, port, user and database of a server.
 """
 
@@ -27,8 +28,17 @@ LATER = NOW + 3_600
 """When the hour before NOW is due."""
 
 
-def main(statements: int, *store: str) -> None:
-    """Fold."""
+def main(*store: str) -> None:
+    """Fold as often as there are numbers."""
+    for line in sys.stdin:
+        if (child := os.fork()) == 0:
+            fold_and_die(int(line), *store)
+            os._exit(0)
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+
+
+def fold_and_die(statements: int, *store: str) -> None:
+    """Fold, and die after so many ``statements``."""
     left = statements
 
     def over() -> None:
@@ -106,4 +116,4 @@ async def _on_server(server: Server, over: Callable[[], None]) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), *sys.argv[2:])
+    main(*sys.argv[1:])

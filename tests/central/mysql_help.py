@@ -13,6 +13,7 @@ from central.store.mysql.connection import Connection, Lost, Server
 from central.store.mysql.pool import Commit, run_commit
 from central.store.mysql.store import MySQLStore, TimeLimits
 from tests.central.store_help import Clock
+from tests.patience import a_moment
 from tests.servers import MariaDB
 
 
@@ -64,7 +65,7 @@ async def until_waiting(mariadb: MariaDB) -> None:
     """Return once some transaction waits for the lock of another."""
     waits = "SHOW GLOBAL STATUS LIKE 'Innodb_row_lock_current_waits'"  # INNODB_TRX is a copy that polling keeps old
     while (await asyncio.to_thread(mariadb.run, waits))[0][1] == "0":
-        pass
+        await a_moment()
 
 
 async def lost(connection: Connection) -> None:

@@ -22,7 +22,7 @@ from tests.central.harness import running
 from tests.central.redis_help import address, environ_of
 from tests.central.spill.test_spill import group
 from tests.central.store_help import NOW, TODAY
-from tests.patience import PATIENCE
+from tests.patience import PATIENCE, a_moment
 from tests.redis_cluster import RedisCluster, redis_cluster
 from tests.redis_server import RedisServer
 
@@ -167,7 +167,7 @@ async def test_while_a_cluster_is_down_the_spill_says_that_it_is_closed(cluster:
         await spill.put(group())
         await cluster.others[0].kill()
         while (await cluster.owner.client.cluster("INFO"))["cluster_state"] == "ok":
-            pass
+            await a_moment()
         for _ in range(3):
             with pytest.raises(SpillRefused):
                 await spill.put(group())
@@ -186,13 +186,14 @@ async def test_a_service_goes_on_when_its_node_of_the_cluster_is_gone(cluster: R
         async with asyncio.timeout(PATIENCE):
             while (await central.ask("GET", "/ready")).json["dependencies"]["redis"] != "ok":
                 await cluster.replica.client.ping()
+                await a_moment()
         assert await central.meter("fiesta_spill_closed") == 0
 
 
 async def test_without_a_replica_a_cluster_holds_no_spill(cluster: RedisCluster) -> None:
     await cluster.replica.kill()
     while (await cluster.owner.client.info("replication"))["connected_slaves"]:
-        pass
+        await a_moment()
     async with spilling(cluster.owner, seconds=20) as spill:
         with pytest.raises(SpillRefused, match="an entry must be on 1"):
             await spill.put(group())

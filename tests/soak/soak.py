@@ -106,21 +106,24 @@ class Soak:
         self._logs: dict[str, list[str]] = {}
 
     @asynccontextmanager
-    async def under_load(self) -> AsyncIterator[None]:
-        """Clients and agents write inside the block; it ends when every request of theirs has its answer."""
+    async def under_load(self, pause: float = 1.0) -> AsyncIterator[None]:
+        """Clients and agents write inside the block; it ends when every request of theirs has its answer.
+
+        ``pause``: how many times as long as usual each waits before it sends the next.
+        """
         load, over = self.load, self.load.over
         over.clear()
         async with asyncio.TaskGroup() as tasks:
             for _ in range(4):
-                tasks.create_task(load.write(load.any_single, 0.01))
-                tasks.create_task(load.write(load.any_batch, 0.05))
+                tasks.create_task(load.write(load.any_single, pause * 0.01))
+                tasks.create_task(load.write(load.any_batch, pause * 0.05))
             for number in range(2):
-                tasks.create_task(load.write_without_keys(f"soak.keyless.{number}", 0.02))
-            tasks.create_task(load.read(0.1))
+                tasks.create_task(load.write_without_keys(f"soak.keyless.{number}", pause * 0.02))
+            tasks.create_task(load.read(pause * 0.1))
             for node in self._rig.nodes:
                 tasks.create_task(load.watch(node.name, node.url))
             for host in self._rig.hosts:
-                tasks.create_task(host.send(over, 0.01))
+                tasks.create_task(host.send(over, pause * 0.01))
             for redis in self._rig.redis:
                 tasks.create_task(self._time(redis))
             try:
@@ -292,11 +295,11 @@ class Soak:
 async def short_soak(
     rig: Rig, table: Callable[[random.Random], Table], sequence: Sequence[tuple[str, float]], seed: int = 3
 ) -> Verdict:
-    """These faults in this order, each for so many seconds, at seeded moments."""
+    """These faults in this order, each for so many seconds, at seeded moments, under a quarter of the usual load."""
     dice = random.Random(seed)
     faults = table(dice)
     run = Soak(rig, seed, print)
-    async with run.under_load():
+    async with run.under_load(pause=4.0):
         for name, seconds in sequence:
             await asyncio.sleep(dice.uniform(0.0, 0.8))
             await run.strike(faults[name](), seconds)

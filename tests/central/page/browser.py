@@ -19,6 +19,8 @@ FLAGS: Final = [
     "--headless=new",
     "--no-sandbox",
     "--disable-gpu",
+    "--renderer-process-limit=1",  # a process per tab would start for each test
+    "--disable-site-isolation-trials",
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",

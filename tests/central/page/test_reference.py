@@ -12,6 +12,7 @@ from playwright.async_api import Locator, Page, expect
 from central.web.openapi.components import CODES
 from central.web.openapi.document import openapi
 from tests.central.page.browser import WAIT_MS, Site, shell, window
+from tests.patience import a_moment
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 expect.set_options(timeout=WAIT_MS)
@@ -190,6 +191,7 @@ async def test_rates_and_errors_of_the_service_are_seen(site: Site) -> None:
             while not {"points", "errors"} <= seen:
                 await site.central.batch(*[{"name": "page.rate", "type": "counter", "value": 1}] * 100)
                 await site.central.counter("a b")
+                await a_moment()
                 seen.update({"points"} if await points.inner_text() != "0" else ())
                 seen.update({"errors"} if await errors.inner_text() != "0" else ())
 

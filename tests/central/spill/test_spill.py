@@ -16,7 +16,7 @@ from protocol.item import Item
 from protocol.numbers import UNIT
 from tests.central.redis_help import Ticks, address
 from tests.central.store_help import NOW, TODAY
-from tests.patience import PATIENCE
+from tests.patience import PATIENCE, a_moment
 from tests.redis_server import DURABLE, RedisServer, redis_server
 
 T = TypeVar("T")
@@ -182,7 +182,7 @@ async def test_a_redis_that_may_forget_is_refused_whenever_it_is_set_so(tmp_path
             assert not await spill.read(b"")
             await server.set(**{name: DURABLE[name.replace("_", "-")]})
             while (await server.client.info("persistence"))["aof_rewrite_in_progress"]:
-                pass
+                await a_moment()
             await spill.put(group())
             await spill.remove(await spill.read(b""), [])
             await server.set(**config)

@@ -59,25 +59,40 @@ async def folded_after_kills(opens: Opens, where: Sequence[str], delete_points: 
     rows: list[Row] = []
     async with opens() as store:
         groups = await first_groups(store)
-    for statement in count(1):
-        async with opens() as store:
-            rows += await add(store, groups, statement)
-        code = await died_at(statement, where)
-        async with opens() as store:
-            await assert_groups(store, groups, rows)
-            await assert_spread(store, groups, rows)
-            if code == 0:
-                await assert_folded(store, groups, rows, delete_points)
-                return statement - 1
-        assert code == -signal.SIGKILL
+    async with folding(where) as exit_code:
+        for statement in count(1):
+            async with opens() as store:
+                rows += await add(store, groups, statement)
+            code = await exit_code(statement)
+            async with opens() as store:
+                await assert_groups(store, groups, rows)
+                await assert_spread(store, groups, rows)
+                if code == 0:
+                    await assert_folded(store, groups, rows, delete_points)
+                    return statement - 1
+            assert code == -signal.SIGKILL
     raise AssertionError("unreachable")
 
 
-async def died_at(statement: int, where: Sequence[str]) -> int:
-    """The exit code of a process that folds."""
-    command = [sys.executable, "-m", "tests.central.fold_and_die", str(statement), *where]
-    process = await asyncio.create_subprocess_exec(*command, cwd=ROOT)
-    return await process.wait()
+@asynccontextmanager
+async def folding(where: Sequence[str]) -> AsyncIterator[Callable[[int], Awaitable[int]]]:
+    """Gives the exit code of a process that folds until a statement, see fold_and_die."""
+    command = [sys.executable, "-m", "tests.central.fold_and_die", *where]
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdin=pipe, stdout=pipe)
+    numbers, codes = process.stdin, process.stdout
+    assert numbers is not None
+    assert codes is not None
+
+    async def exit_code(statement: int) -> int:
+        numbers.write(b"%d\n" % statement)
+        return int(await codes.readline())
+
+    try:
+        yield exit_code
+    finally:
+        numbers.close()
+        await process.wait()
 
 
 async def assert_folded(

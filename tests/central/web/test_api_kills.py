@@ -14,6 +14,7 @@ import pytest
 
 from central.store.base import Group
 from tests.central.harness import Central, Overlay, Process, Reply, faulty, launch, process, running
+from tests.patience import a_moment
 
 CLIENTS = 8
 NAMES = [f"load.{number}" for number in range(CLIENTS)]
@@ -160,7 +161,7 @@ async def test_stopped_while_commits_hang_all_that_wait_get_their_201_first(tmp_
         await arrived.wait()
         others = [asyncio.create_task(central.counter("a")) for _ in range(30)]
         while await central.meter("fiesta_requests_waiting") < 30:
-            pass
+            await a_moment()
         stop.set()
         await refused(central)
         gate.set()

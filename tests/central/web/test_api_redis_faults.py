@@ -17,7 +17,7 @@ from tests.patience import a_moment
 from tests.redis_server import RedisServer, redis_server
 from tests.slow_proxy import SlowProxy, slow_proxy
 
-LIMIT = 100
+LIMIT = 20
 MINUTE = time.time() // 60 * 60
 Step = Callable[[RedisServer, SlowProxy], Awaitable[object]]
 
@@ -105,7 +105,7 @@ async def well(server: RedisServer, proxy: SlowProxy) -> None:
 async def test_while_redis_fails_one_request_per_second_waits_for_it(
     three: list[Central], server: RedisServer, proxy: SlowProxy, times: Times, fault: Step
 ) -> None:
-    assert (await passed(three, 10))[0] == 30
+    assert (await passed(three, 2))[0] == 6
     await shared_again(three)
     await fault(server, proxy)
     assert (await passed(three, 1))[0] == 3
@@ -128,10 +128,10 @@ async def test_while_redis_fails_one_request_per_second_waits_for_it(
 async def test_when_redis_gets_late_no_process_lets_more_than_the_limit_pass(
     three: list[Central], server: RedisServer, proxy: SlowProxy
 ) -> None:
-    assert (await passed(three, 10))[0] == 30
+    assert (await passed(three, 2))[0] == 6
     await late(server, proxy)
     allowed, alone = await passed(three, LIMIT)
-    assert LIMIT - 30 <= allowed <= 3 * LIMIT - 30
+    assert LIMIT - 6 <= allowed <= 3 * LIMIT - 6
     assert alone > 0
     await well(server, proxy)
 

@@ -12,6 +12,7 @@ from central.app import Outside
 from central.store.duck.store import DuckStore
 from tests.central.harness import QUICK_HASH, Central, running
 from tests.central.spill_help import Line
+from tests.patience import a_moment
 from tests.redis_server import PASSWORD, RedisServer, redis_server
 
 
@@ -26,8 +27,9 @@ class Host:
         """The database is back, and nothing waits any more."""
         self.line.cut = False
         while (ready := (await self.central.ask("GET", "/ready", key=None)).json)["status"] != "ready":
-            pass
+            await a_moment()
         while ready["spill"]["entries"]:
+            await a_moment()
             ready = (await self.central.ask("GET", "/ready", key=None)).json
 
 
@@ -115,7 +117,7 @@ async def test_until_the_spill_is_empty_answers_say_that_they_are_not_complete(o
     await central.counter("a")
     one.line.cut = False
     while (await central.query("a", "sum")).status == 503:
-        pass
+        await a_moment()
     reply = await central.query("a", "sum")
     assert (reply.json["complete"], reply.json["data"][0]["value"]) == (False, 1)
     assert (await central.query("a", "sum", format="csv")).headers["Metrics-Complete"] == "false"
@@ -123,7 +125,7 @@ async def test_until_the_spill_is_empty_answers_say_that_they_are_not_complete(o
         assert (await central.ask("GET", path)).headers.get("Metrics-Complete") == "false", path
     await server.client.delete("fiesta:{spill}:lease")
     while "complete" in (reply := await central.query("a", "sum")).json:
-        pass
+        await a_moment()
     assert reply.json["data"][0]["value"] == 2
     for path in ALSO_MARKED:
         assert "Metrics-Complete" not in (await central.ask("GET", path)).headers, path
@@ -140,7 +142,7 @@ async def test_redis_away_writes_go_on_and_ready_says_so(one: Host, server: Redi
     reply = await central.counter("a")
     assert (reply.error[:2], reply.headers["Retry-After"]) == ((503, "SERVICE_UNAVAILABLE"), "2")
     while (ready := await central.ask("GET", "/ready", key=None)).status == 200:
-        pass
+        await a_moment()
     assert (ready.json["status"], ready.json["success"]) == ("not ready", False)
     await server.start()
     await one.drained()
@@ -154,9 +156,10 @@ async def test_what_nobody_can_look_into_may_hold_something_and_answers_say_so(o
     server.pause()
     while (reply := await one.central.query("a", "sum")).json.get("complete", True):
         assert reply.status == 200
+        await a_moment()
     server.go_on()
     while "complete" in (await one.central.query("a", "sum")).json:
-        pass
+        await a_moment()
 
 
 async def test_a_redis_that_may_forget_leaves_the_service_without_a_spill(one: Host, server: RedisServer) -> None:
@@ -225,7 +228,7 @@ async def test_a_revoked_or_rotated_key_is_dead_in_every_process_at_once(
             reply = await one.central.ask("POST", f"/api/admin/keys/{key_id}/rotate")
         assert reply.status in {200, 201}
         while not await two.central.meter("fiesta_key_changes_heard_total"):
-            pass
+            await a_moment()
         assert (await two.central.counter("a", key=text)).status == 401
         two.line.real = real
 

@@ -189,7 +189,7 @@ async def test_answers_that_nobody_reads_are_bounded_by_key(tmp_path: Path, monk
             _, other = await central.new_key("query")
             assert (await central.ask("GET", LIST, key=other)).status == 200
         while (await central.ask("GET", LIST)).status != 200:
-            pass  # the room is given back when they have gone
+            await a_moment()  # the room is given back when they have gone
 
 
 def received(sock: socket.socket) -> int:

@@ -24,6 +24,7 @@ from tests.central.mysql_help import (
 )
 from tests.central.store_contract_tags import assert_groups, series
 from tests.central.store_help import CAPS, NOW, TODAY, Clock, ask, assert_levels_agree, group, name, plain, request
+from tests.patience import a_moment
 from tests.servers import MariaDB
 
 SHORT = TimeLimits(write=1.5, lookup=0.5, read=0.5, lock=1)
@@ -128,7 +129,7 @@ async def test_a_retry_after_midnight_of_a_commit_in_doubt_is_stored_once(
     async with opened(mariadb, database, commit=hang) as dying:
         hanging = asyncio.create_task(dying.commit(first))
         while not await asyncio.to_thread(rows_before_commit, mariadb, database):
-            pass
+            await a_moment()
         retry = asyncio.create_task(store.commit(again))
         await until_waiting(mariadb)
         goes_on.set()
@@ -152,7 +153,7 @@ async def test_a_process_that_stands_still_does_not_keep_its_rows(
     async with opened(mariadb, database, commit=stand, limits=TimeLimits(write=60, idle=1)) as standing:
         hanging = asyncio.create_task(standing.commit(first))
         while not await asyncio.to_thread(rows_before_commit, mariadb, database):
-            pass
+            await a_moment()
         await store.commit(second)
         assert not hanging.done()
         goes_on.set()

@@ -22,7 +22,7 @@ from tests.central.harness import Central, process, running
 from tests.central.mysql_help import commit_until_told, environ_of, opened, server_of
 from tests.central.store_help import NOW, TODAY, ask, assert_levels_agree, group, name, plain, request
 from tests.galera import Cluster, cluster
-from tests.patience import PATIENCE
+from tests.patience import PATIENCE, a_moment
 from tests.soak.soak import short_soak
 from tests.soak.tier_faults import galera_faults
 from tests.soak.tiers import on_galera
@@ -163,7 +163,7 @@ async def test_a_name_deleted_on_one_node_takes_no_more_points_from_another(node
             storing = asyncio.create_task(commit_until_told(two, late))
             commits = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE INFO = 'COMMIT'"
             while not storing.done() and await asyncio.to_thread(second.run, commits) == ((0,),):
-                pass
+                await a_moment()
             cursor.execute("UNLOCK TABLES")
         with pytest.raises(StoreError) as refused:
             await storing
@@ -231,7 +231,7 @@ async def test_two_services_on_two_nodes_are_exact_on_every_level(nodes: Cluster
             items = [{"name": f"m{n % METRICS}", "type": "value", "value": batch + n} for n in range(BATCH)]
             headers = {"Idempotency-Key": f"batch {batch}"}
             while (await service.batch(*items, headers=headers)).status != 201:
-                pass
+                await a_moment()
 
         for wave in range(0, BATCHES, 12):
             await asyncio.gather(*(send(services[batch % 2], batch) for batch in range(wave, wave + 12)))
@@ -278,6 +278,7 @@ async def test_a_killed_node_loses_nothing_and_is_used_again_once_it_is_back(nod
         async with asyncio.timeout(PATIENCE):
             while one.server_counts.used:
                 await one.names.version()
+                await a_moment()
         assert one.server_counts.cluster_size == 2
         for store in (one, two):
             await assert_levels_agree(store, [metric.id for metric in metrics], rows)

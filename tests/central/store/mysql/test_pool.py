@@ -12,6 +12,7 @@ from central.store.mysql.store import TimeLimits
 from central.store.plan import plan
 from tests.central.mysql_help import opened, server_of
 from tests.central.store_help import DAY, NOW, name, whole
+from tests.patience import a_moment
 from tests.servers import MariaDB
 
 PATIENT = TimeLimits(read=300, lock=300)
@@ -24,7 +25,7 @@ async def until(mariadb: MariaDB, database: str, count: int) -> None:
         f" WHERE DB = '{database}' AND INFO LIKE 'SELECT%rollup%' AND ID <> CONNECTION_ID()"
     )
     while (await asyncio.to_thread(mariadb.run, running))[0][0] != count:
-        pass
+        await a_moment()
 
 
 async def test_a_query_whose_caller_has_gone_ends_at_the_server(mariadb: MariaDB, database: str) -> None:

@@ -21,7 +21,7 @@ from central.store.mysql.store import MySQLStore
 from tests.central.harness import Central, Log, running
 from tests.central.mysql_help import server_of
 from tests.central.store_help import ask, group, name, plain, request
-from tests.patience import PATIENCE
+from tests.patience import PATIENCE, a_moment
 from tests.replica_pair import Pair
 from tests.servers import started
 
@@ -175,6 +175,7 @@ async def until_told(store: MySQLStore, found: Callable[[str], bool]) -> None:
     async with asyncio.timeout(PATIENCE):
         while not found(store.server_counts.replication.fault or ""):
             await store.names.version()
+            await a_moment()
 
 
 async def total(store: MySQLStore, metric: Metric) -> int:
@@ -223,6 +224,7 @@ async def test_a_replica_that_falls_behind_unseen_is_waited_for(servers: Pair, s
             waits = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE INFO LIKE 'SELECT MASTER_GTID_WAIT%'"
             while await asyncio.to_thread(servers.replica.run, waits) == ((0,),):
                 assert not asked.done()
+                await a_moment()
             cursor.execute("UNLOCK TABLES")
         assert (await asked, answered(store)) == (3, (1, 0))
 
@@ -265,9 +267,10 @@ async def test_a_query_that_is_left_ends_at_the_replica_too(servers: Pair, share
         runs = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE INFO = 'SELECT SLEEP(8)'"
         while await asyncio.to_thread(servers.replica.run, runs) == ((0,),):
             assert not asked.done()
+            await a_moment()
         asked.cancel()
         while await asyncio.to_thread(servers.replica.run, runs) == ((1,),):
-            pass
+            await a_moment()
 
 
 # --- a service
@@ -354,7 +357,7 @@ async def test_the_doctor_sees_the_replication(servers: Pair, shared: str, tmp_p
         servers.mend()
         clients = "SHOW GLOBAL STATUS LIKE 'Rpl_semi_sync_master_clients'"
         while (await asyncio.to_thread(primary.run, clients))[0][1] != "1":
-            pass
+            await a_moment()
         primary.run("CREATE DATABASE acknowledged")
         found = await findings(environ, tmp_path)
         message = "commits wait for a replica; replicas that confirm: 1"

@@ -24,7 +24,7 @@ from tests.central.harness import QUICK_HASH, Central, running
 from tests.central.mysql_help import environ_of, kept, lost, opened, server_of
 from tests.central.retention_contract import LINE, filled, swept
 from tests.central.store_help import DAY, NOW, Clock, assert_levels_agree, group, name, plain
-from tests.patience import PATIENCE
+from tests.patience import PATIENCE, a_moment
 from tests.servers import MariaDB
 
 TODAY = NOW // DAY
@@ -117,7 +117,7 @@ async def wait_for_lock(mariadb: MariaDB, database: str) -> None:
         f" WHERE DB = '{database}' AND INFO LIKE 'LOCK TABLES%' AND STATE LIKE '%metadata lock%'"
     )
     while await asyncio.to_thread(mariadb.run, sql) == ((0,),):
-        pass
+        await a_moment()
 
 
 async def test_of_two_processes_one_runs_and_the_other_sees_its_line(server: Server, store: MySQLStore) -> None:
@@ -137,7 +137,7 @@ async def test_of_two_processes_one_runs_and_the_other_sees_its_line(server: Ser
 async def run_now(service: Central) -> None:
     """Ask for a run until it is not another process's turn."""
     while (reply := await service.post("/api/admin/retention/run", "")).status == 503:
-        pass
+        await a_moment()
     assert reply.status == 201, reply.text
 
 

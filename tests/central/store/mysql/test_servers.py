@@ -19,7 +19,7 @@ from tests.central.mysql_help import server_of
 from tests.central.redis_help import Ticks, environ_of
 from tests.central.store_help import group, name, plain, request
 from tests.certificates import Authority
-from tests.patience import PATIENCE
+from tests.patience import PATIENCE, a_moment
 from tests.ports import free_port
 from tests.redis_server import PASSWORD, redis_server
 from tests.servers import MariaDB
@@ -88,6 +88,7 @@ async def until_used(store: MySQLStore, place: int) -> None:
     async with asyncio.timeout(PATIENCE):
         while store.server_counts.used != place:
             await store.names.version()
+            await a_moment()
 
 
 async def test_the_first_that_can_be_reached_is_used(pair: tuple[MariaDB, MariaDB], database: str) -> None:
