@@ -3,8 +3,9 @@
 import math
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from itertools import pairwise
 from string import ascii_letters
 from typing import Any, Final, NamedTuple
 from zoneinfo import ZoneInfo
@@ -22,6 +23,11 @@ PLOT_MAX_WIDTH: Final = 100
 CUT: Final = "*"
 """In a plot, beside the time of a window that is cut or still open."""
 _TICKS: Final = 5
+_STEPS: Final = (
+    *(minutes * 60 for minutes in (1, 2, 5, 10, 15, 30)),
+    *(hours * 3_600 for hours in (1, 2, 3, 6, 12, 24, 48, 168, 336, 720, 2_160, 8_760)),
+)
+"""How far from each other the times below a plot may be, in seconds."""
 _COLUMNS: Final = ("sum", "count")
 """These operations are drawn as columns from zero, if there is only one series."""
 _COLOURS: Final = (12, 2, 9, 6, 13, 3)
@@ -261,7 +267,7 @@ def draw(series: Mapping[str, Sequence[Point]], title: str, style: Style) -> str
         else:
             signal.lines()
         figure.draw(signal)
-    positions = sorted({*_ticks(sorted(moments)), *(cut & moments)})
+    positions = _ticks(moments, cut & moments, style.zone)
     figure.ruler("x").ticks(positions, _tick_labels(positions, cut, style.zone))
     if heights:
         marks = _marks(min(heights), max(heights))
@@ -294,12 +300,21 @@ def _sign(index: int, series: int, *, coloured: bool, ascii_only: bool) -> tuple
     return ascii_letters[index % len(ascii_letters)] if letters else "", _COLOURS[index % len(_COLOURS)]
 
 
-def _ticks(moments: Sequence[int]) -> list[int]:
-    """At most _TICKS of ``moments``, evenly spread by index, including the first and the last."""
-    last = len(moments) - 1
-    if last < _TICKS:
-        return list(moments)
-    return [moments[round(last * step / (_TICKS - 1))] for step in range(_TICKS)]
+def _ticks(moments: Set[int], cut: Set[int], zone: ZoneInfo | None) -> list[int]:
+    """Times to write below a plot: at most _TICKS round ones of the zone, and those of windows that are not whole."""
+    first, last = min(moments, default=0), max(moments, default=0)
+    gaps = sorted(after - before for before, after in pairwise(sorted(moments)))
+    least = gaps[0] if len(gaps) > 1 else 0  # days have no time in the middle of a day
+
+    def ahead(moment: int) -> int:
+        """How far the clocks of the zone are ahead of UTC."""
+        return int((datetime.fromtimestamp(moment, zone or UTC).utcoffset() or timedelta()).total_seconds())
+
+    step = next((one for one in _STEPS if one >= least and last - first < one * _TICKS), _STEPS[-1])
+    begin = -(-(first + ahead(first)) // step) * step - ahead(first)
+    even = [moment + ahead(first) - ahead(moment) for moment in range(begin, last + 1, step)]
+    room = (last - first) / _TICKS  # for the label of a window that is not whole
+    return sorted({*(moment for moment in even if all(abs(moment - one) > room for one in cut)), *cut})
 
 
 def _marks(low: float, high: float) -> list[float]:

@@ -203,10 +203,18 @@ def test_a_name_in_brackets_is_text_and_no_markup() -> None:
     ("data", "labels"),
     [
         ([point(0, 5)], ["00:00"]),
-        ([point(minute, minute) for minute in range(60)], ["00:00", "00:15", "00:30", "00:44", "00:59"]),
+        ([point(minute, minute) for minute in range(60)], ["00:00", "00:15", "00:30", "00:45"]),
         (
             [point(0, 1), {"timestamp": "2026-02-16T12:00:00Z", "value": 2}],
             ["02-15 00:00", "02-16 12:00"],
+        ),
+        (
+            [{"timestamp": f"2026-02-15T0{hour}:00:00Z", "value": hour} for hour in range(2, 8)],
+            ["02:00", "04:00", "06:00"],
+        ),
+        (
+            [{"timestamp": f"2026-02-{day}T00:00:00Z", "value": day} for day in range(15, 18)],
+            ["02-15 00:00", "02-16 00:00", "02-17 00:00"],
         ),
     ],
 )
@@ -249,7 +257,7 @@ PARTS = answer([cut(point(0, 5)), *(point(minute, 9) for minute in range(1, 9)),
 
 def test_a_plot_marks_windows_that_are_cut_or_open() -> None:
     *_, axis = [line for line in printed(PARTS, console(terminal=True, colour=False)).splitlines() if "00:0" in line]
-    assert axis.split() == ["00:00*", "00:02", "00:04", "00:07", "00:09*"]
+    assert axis.split() == ["00:00*", "00:02", "00:04", "00:06", "00:09*"]
     assert "sum by 1m (UTC), * = cut or open" in printed(PARTS, console(terminal=True, colour=False))
     whole = answer([point(minute, 9) for minute in range(10)])
     assert "*" not in printed(whole, console(terminal=True, colour=False))
