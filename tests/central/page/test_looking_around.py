@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 from playwright.async_api import Page, expect
@@ -263,7 +263,7 @@ async def test_fifty_names_are_fifty_lines_from_a_short_link(site: Site) -> None
 
 
 async def test_values_and_ages_of_many_lines_stand_below_each_other(site: Site) -> None:
-    """On a tablet, and also if some names are so long that they need two lines."""
+    """On a tablet and on paper, and also if some names are so long that they need two lines."""
     names = [f"fleet.region-{at % 2}.{'rack-1.' * (at % 5)}node-{at}" for at in range(12)]
     answer = {"success": True, "operation": "max", "window": "1m", "data": dict.fromkeys(names, rows(site, 3)["data"])}
     address = f"/#metrics?name={','.join(names)}&operation=max&window=1m"
@@ -271,9 +271,13 @@ async def test_values_and_ages_of_many_lines_stand_below_each_other(site: Site) 
     async with window(site, address, blocked={"/api/metrics/aggregate?*": answering(200, answer)}, width=768) as page:
         await expect(page.locator(".result .readout li")).to_have_count(12)
         assert await legend(page) == names
-        assert len(await page.locator(".result .readout .value").evaluate_all(edges)) == 2
-        ages = page.locator(".result .readout .value + span")
-        assert len(await ages.evaluate_all(edges.replace("right", "left"))) == 2
+        sizes: tuple[tuple[Any, int], ...] = (("screen", 768), ("print", 680))
+        for media, width in sizes:
+            await page.emulate_media(media=media)
+            await page.set_viewport_size({"width": width, "height": 800})
+            assert len(await page.locator(".result .readout .value").evaluate_all(edges)) == 2
+            ages = page.locator(".result .readout .value + span")
+            assert len(await ages.evaluate_all(edges.replace("right", "left"))) == 2
 
 
 async def test_a_pattern_picks_all_names_that_fit(site: Site) -> None:
