@@ -12,7 +12,6 @@ import numpy as np
 from central.graphite.evaluate import Budget, Node, Want, asks, grown, wants
 from central.graphite.lines import Line, Numbers, Range
 from central.graphite.paths import Finder, Leaf
-from central.graphite.tags import NAME
 from central.graphite.targets import TargetError
 from central.graphite.times import MOST
 from central.query.columns import columns_of
@@ -114,9 +113,13 @@ class Fetcher:
             found = await self._finder.expand_all([want.text for want in some], MOST_LINES)
             self._count(sum(map(len, found)))
             meant |= zip(some, found, strict=True)
+        series = await self._finder.series_of(
+            (want.text for want in wanted if not want.expressions and ";" in want.text), MOST_LINES
+        )
         for want in wanted:
             if want not in meant:
-                meant[want] = await self._series_of(want)
+                by_tags = self._finder.by_tags
+                meant[want] = await by_tags(want.expressions, MOST_LINES) if want.expressions else series[want.text]
                 self._count(len(meant[want]))
         return meant
 
@@ -126,15 +129,6 @@ class Fetcher:
             raise TargetError(
                 f"the paths mean more than {MOST_LINES_IN_ALL:,} lines in all; ask for fewer, or in several requests"
             )
-
-    async def _series_of(self, want: Want) -> list[Leaf]:
-        if want.expressions:
-            return await self._finder.by_tags(want.expressions, MOST_LINES)
-        # The text of one series: its own tags, and no others.
-        path, *tags = want.text.split(";")
-        found = await self._finder.by_tags([f"{NAME}={path}", *tags], MOST_LINES)
-        wanted = {NAME: path, **dict(tag.partition("=")[::2] for tag in tags)}
-        return [leaf for leaf in found if dict(leaf.tags) == wanted]
 
     async def _read(self, targets: dict[tuple[str, Range], _Target]) -> dict[tuple[str, Range], Numbers]:
         made: dict[tuple[str, Range], Numbers] = {}

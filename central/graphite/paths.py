@@ -162,6 +162,34 @@ class Finder:
             raise ValueError(f"means more than {limit:,} lines; add an expression, such as env=prod")
         return sorted(found, key=lambda leaf: leaf.path)
 
+    async def series_of(self, texts: Iterable[str], limit: int) -> dict[str, list[Leaf]]:
+        """The line of each text such as ``shop.orders.sum;env=prod``: that of the series with these tags and no others.
+
+        The texts of one path are looked up together, if their path has no more series than ``limit``.
+        """
+        of_paths: defaultdict[str, dict[str, list[str]]] = defaultdict(dict)
+        for text in texts:
+            path, *tags = text.split(";")
+            parse_expressions([f"{NAME}={path}", *tags])
+            of_paths[path][text] = tags
+        found: dict[str, list[Leaf]] = {}
+        for path, some in of_paths.items():
+            common = set.intersection(*map(set, some.values()))
+            try:
+                leaves = await self.by_tags([f"{NAME}={path}", *sorted(common)], limit)
+            except ValueError:
+                if len(some) == 1:
+                    raise
+                for text in some:
+                    found |= await self.series_of([text], limit)
+                continue
+            of_tags = {frozenset(leaf.tags.items()): leaf for leaf in leaves}
+            for text, tags in some.items():
+                wanted = {NAME: path, **dict(tag.partition("=")[::2] for tag in tags)}
+                leaf = of_tags.get(frozenset(wanted.items()))
+                found[text] = [] if leaf is None else [leaf]
+        return found
+
     async def metrics(self, globs: Sequence[Glob], limit: int) -> list[list[tuple[str, Metric]]]:
         """The metrics whose whole name each of the patterns means."""
         return (await self._metrics([globs], limit))[0]

@@ -1,10 +1,11 @@
 """central/graphite/tags.py and Finder.by_tags: which series expressions mean, on both stores."""
 
 import re
+from collections.abc import Sequence
 
 import pytest
 
-from central.graphite.paths import Finder
+from central.graphite.paths import Finder, Leaf
 from central.graphite.tags import parse_expressions
 from central.ingest.names import Names
 from central.store.base import Store
@@ -122,3 +123,31 @@ def test_a_wrong_expression_says_what_is_wrong(expressions: list[str], fault: st
 def test_a_regular_expression_takes_no_time_that_explodes() -> None:
     (expression,) = parse_expressions(["env=~(a+)+b"])
     assert not expression.holds("a" * 5_000)
+
+
+class Counting(Finder):
+    """Counts its searches by tags."""
+
+    searches = 0
+
+    async def by_tags(self, expressions: Sequence[str], limit: int) -> list[Leaf]:
+        self.searches += 1
+        return await super().by_tags(expressions, limit)
+
+
+async def test_the_series_of_one_path_are_looked_up_together(store: Store) -> None:
+    await finder_of(store)
+    paths = ["shop.orders.sum", "shop.orders"]
+    tags = [";env=prod;host=web-1", ";host=web-2;env=prod", ";env=test;host=web-1"]
+    missing = ["shop.orders;env=prod", "shop.orders;env=prod;host=web-1;a=b", "nothing;env=prod"]
+    texts = [f"{path}{some}" for path in paths for some in tags]
+    for limit, searches in ((99, 3), (3, 3 + len(texts) + 2)):  # a path of 4 series is searched series by series
+        finder = Counting(store, Names(store, CAPS, SERIES_CAPS))
+        found = await finder.series_of([*texts, *missing], limit)
+        assert {text: [(leaf.name, leaf.tags["host"]) for leaf in leaves] for text, leaves in found.items()} == {
+            **{text: [("shop.orders", "web-2" if "web-2" in text else "web-1")] for text in texts},
+            **{text: [] for text in missing},
+        }
+        assert finder.searches == searches, limit
+    with pytest.raises(ValueError, match="an expression is like"):
+        await finder.series_of(["shop.orders;env=prod", "shop.orders;env"], 99)
