@@ -53,8 +53,8 @@ def function_named(name: str) -> Function:
     found = FUNCTIONS.get(name) or FUNCTIONS.get(_SHORT.get(name, ""))
     if found is None:
         alike = get_close_matches(name, FUNCTIONS, n=3)
-        nearest = f"did you mean {' or '.join(alike)}? " if alike else ""
-        raise TargetError(f"the function {name[:60]} does not exist; {nearest}There are {', '.join(sorted(FUNCTIONS))}")
+        there = f"did you mean {' or '.join(alike)}? There" if alike else "there"
+        raise TargetError(f"the function {name[:60]} does not exist; {there} are {', '.join(sorted(FUNCTIONS))}")
     return found
 
 

@@ -140,6 +140,7 @@ WRONG: list[tuple[dict[str, str], str, str]] = [
     ({}, "target", "target must be given 1 to 100 times; it was given 0 times"),
     ({"target": "sumSeries(a.b"}, "target", "target 'sumSeries(a.b': sumSeries(...) should go on with ',' or ')'"),
     ({"target": "scal(a.b, 1)"}, "target", "target 'scal(a.b, 1)': the function scal does not exist; did you mean"),
+    ({"target": "nope(a.b)"}, "target", "target 'nope(a.b)': the function nope does not exist; there are absolute"),
     ({"target": "scale(a.b)"}, "target", "target 'scale(a.b)': scale: factor is missing"),
     ({"target": "scale(a.b, 'x')"}, "target", "target \"scale(a.b, 'x')\": scale: factor must be a number"),
     ({"target": "scale(a.b, 1, 2)"}, "target", "target 'scale(a.b, 1, 2)': scale takes 2 arguments"),
