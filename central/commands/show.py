@@ -23,6 +23,8 @@ PLOT_MAX_WIDTH: Final = 100
 CUT: Final = "*"
 """In a plot, beside the time of a window that is cut or still open."""
 _TICKS: Final = 5
+_TICK_WIDTH: Final = 14
+"""How wide the label of a time with its day is, with a gap."""
 _STEPS: Final = (
     *(minutes * 60 for minutes in (1, 2, 5, 10, 15, 30)),
     *(hours * 3_600 for hours in (1, 2, 3, 6, 12, 24, 48, 168, 336, 720, 2_160, 8_760)),
@@ -267,7 +269,7 @@ def draw(series: Mapping[str, Sequence[Point]], title: str, style: Style) -> str
         else:
             signal.lines()
         figure.draw(signal)
-    positions = _ticks(moments, cut & moments, style.zone)
+    positions = _ticks(moments, cut & moments, style)
     figure.ruler("x").ticks(positions, _tick_labels(positions, cut, style.zone))
     if heights:
         marks = _marks(min(heights), max(heights))
@@ -300,8 +302,9 @@ def _sign(index: int, series: int, *, coloured: bool, ascii_only: bool) -> tuple
     return ascii_letters[index % len(ascii_letters)] if letters else "", _COLOURS[index % len(_COLOURS)]
 
 
-def _ticks(moments: Set[int], cut: Set[int], zone: ZoneInfo | None) -> list[int]:
+def _ticks(moments: Set[int], cut: Set[int], style: Style) -> list[int]:
     """Times to write below a plot: at most _TICKS round ones of the zone, and those of windows that are not whole."""
+    zone, most = style.zone, max(2, min(_TICKS, style.width // _TICK_WIDTH))
     first, last = min(moments, default=0), max(moments, default=0)
     gaps = sorted(after - before for before, after in pairwise(sorted(moments)))
     least = gaps[0] if len(gaps) > 1 else 0  # days have no time in the middle of a day
@@ -310,10 +313,10 @@ def _ticks(moments: Set[int], cut: Set[int], zone: ZoneInfo | None) -> list[int]
         """How far the clocks of the zone are ahead of UTC."""
         return int((datetime.fromtimestamp(moment, zone or UTC).utcoffset() or timedelta()).total_seconds())
 
-    step = next((one for one in _STEPS if one >= least and last - first < one * _TICKS), _STEPS[-1])
+    step = next((one for one in _STEPS if one >= least and last - first < one * most), _STEPS[-1])
     begin = -(-(first + ahead(first)) // step) * step - ahead(first)
     even = [moment + ahead(first) - ahead(moment) for moment in range(begin, last + 1, step)]
-    room = (last - first) / _TICKS  # for the label of a window that is not whole
+    room = (last - first) / most  # for the label of a window that is not whole
     return sorted({*(moment for moment in even if all(abs(moment - one) > room for one in cut)), *cut})
 
 
