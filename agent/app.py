@@ -116,7 +116,7 @@ class Agent:
                 f"FIESTA_AGENT_THREADS is {settings.threads}, but this installation has no compiled core, so one "
                 "thread does all; install a C compiler and then the agent again, or leave the setting out"
             )
-        others = count_threads(settings.threads, settings.udp[0], passed)
+        others = count_threads(settings.threads, settings.udp[0], passed) if outside.core else 0
         self.aggregator = Aggregator(self._options, self.ledger, outside.core, others)
         self._folder = SpoolFolder(settings.spool_dir, outside.disk, AsideLimits())
         gauges = GaugeFile(settings.spool_dir / "gauges.json", outside.disk)

@@ -9,6 +9,7 @@ from central.store.base import Group
 from central.store.duck.store import DuckStore
 from tests.agent.fakes import KEY, RealCentral
 from tests.agent.in_process import running as running_agent
+from tests.agent.in_process import turns_until
 from tests.central.harness import Central, Overlay, faulty
 from tests.central.harness import running as running_central
 from tests.walk import ROOT, Walk
@@ -38,8 +39,12 @@ async def test_what_happens_to_a_packet(tmp_path: Path) -> None:
     walk, title = Walk(), "A packet at the agent"
     with walk.installed():
         async with RealCentral().serving() as central, running_agent(tmp_path, central.url) as agent:
+            aggregator = agent.agent.aggregator
+            agent.put(["first:1|c"])  # the thread asks for more room in the journal too, which it does once
+            await turns_until(lambda: aggregator.learned == 1)
             with walk.recording():
-                agent.send(["foo:1|c\nbar:2|ms"])
+                agent.put(["foo:1|c\nbar:2|ms"])
+                await turns_until(lambda: aggregator.learned == 3)
                 await agent.agent.settle()
                 agent.ticks.tick()
                 await central.until(lambda: central.total("foo") == 1)

@@ -212,13 +212,11 @@ def _numbered(name: str, number: int) -> str:
 
 
 def count_threads(threads: int, host: str, passed: Sequence[Passed]) -> int:
-    """How many UDP sockets get a thread of their own at most. 0 when the event loop reads all of them.
+    """How many UDP sockets get a thread of their own at most.
 
     ``threads`` is how many share the address ``host``. Each socket that was passed gets one instead, because what one
     socket holds cannot be shared without losing its order.
     """
-    if threads == 1:
-        return 0
     given = sum(one.kind == "UDP" for one in passed)
     return given or threads * (len(LOOPBACKS) if host.lower() == LOCALHOST else 1)
 

@@ -38,10 +38,14 @@ class Served:
     grow: Callable[["Core"], object]
     count_soon: Callable[[], object]
     fault: Callable[[Exception, bytes], object]
+    thread: Callable[..., threading.Thread] = threading.Thread
 
 
 class ThreadReceiver(DatagramReceiver):
-    """Like DatagramReceiver, but a thread reads from ``start`` to ``stop``. ``read`` is for what is left then."""
+    """Like DatagramReceiver, but a thread reads from ``start`` to ``stop``.
+
+    ``read`` is for what is left then, and for a host that has no room for another thread.
+    """
 
     def __init__(self, sock: socket.socket, served: Served, read: Read, name: str, *, ours: bool) -> None:
         super().__init__(sock, read, name, ours=ours)
@@ -55,20 +59,27 @@ class ThreadReceiver(DatagramReceiver):
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Read from now on."""
         self._loop = loop
-        loop.add_reader(self._attention, self._attend)
         pause = max(1, round(self._pause * 1_000))
         arguments = (self._sock.fileno(), self._served.kind, self._stop_it, self._attention, pause)
         # A daemon, so that a fault elsewhere can end the process. A stop waits for it.
-        self._thread = threading.Thread(target=self._core.serve, args=arguments, name=self.name, daemon=True)
-        self._thread.start()
+        thread = self._served.thread(target=self._core.serve, args=arguments, name=self.name, daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            super().start(loop)
+            return
+        self._thread = thread
+        loop.add_reader(self._attention, self._attend)
 
     def stop(self) -> None:
         """Wait until the thread has ended. New packets wait in the socket's buffer. You may call it more than once."""
         thread, self._thread = self._thread, None
-        if thread is not None:
-            os.eventfd_write(self._stop_it, 1)
-            thread.join()
-            os.eventfd_read(self._stop_it)
+        if thread is None:
+            super().stop()
+            return
+        os.eventfd_write(self._stop_it, 1)
+        thread.join()
+        os.eventfd_read(self._stop_it)
         if self._loop is not None:
             self._loop.remove_reader(self._attention)
             self._loop = None

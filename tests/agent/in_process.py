@@ -60,14 +60,18 @@ class Running:
     def __init__(self, agent: Agent, log: EventLog, ticks: Ticks, stop: asyncio.Event, run: asyncio.Task[None]) -> None:
         self.agent, self.events, self.ticks, self.stop, self.task = agent, log, ticks, stop, run
 
-    def send(self, lines: Iterable[str]) -> None:
-        """Send, and let the agent read, as the loop would."""
+    def put(self, lines: Iterable[str]) -> DatagramReceiver:
+        """Send, and let the agent read when it wants to. Returns who will read."""
         (receiver,) = self.agent.receivers
         assert isinstance(receiver, DatagramReceiver)
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
             for line in lines:
                 sock.sendto(line.encode(), receiver.address)
-        receiver.drain()
+        return receiver
+
+    def send(self, lines: Iterable[str]) -> None:
+        """Send, and let the agent read at once what its thread has not read."""
+        self.put(lines).drain()
 
     async def until(self, event: str) -> None:
         await self.events.until(event)
