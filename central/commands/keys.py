@@ -2,14 +2,18 @@
 
 import sys
 import time
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from central.commands.asking import anywhere, ask, ask_or_raise, fail
-from central.query.relative_time import resolve_expiry
+from central.query.relative_time import ago, resolve_expiry
+from protocol.times import parse_time
 from runtime.redact import one_line
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 SCOPES: Final = ("ingest", "query", "admin")
 _PATH: Final = "/api/admin/keys"
@@ -67,16 +71,37 @@ def list_keys() -> None:
     """List all keys, including revoked ones. The service does not keep secrets, so it cannot list them."""
     from rich.console import Console
 
+    show(Console(), ask(lambda client: client.get(_PATH))["data"], time.time())
+
+
+def show(console: "Console", listed: Sequence[Mapping[str, Any]], now: float) -> None:
+    """Show a table that fits 80 columns on a terminal, and lines with tabs elsewhere."""
     from central.commands.show import show_table
 
-    rows = [
-        [
-            ",".join(key[column]) if isinstance(key.get(column), list) else str(key.get(column) or "-")
-            for column in COLUMNS
-        ]
-        for key in ask(lambda client: client.get(_PATH))["data"]
-    ]
-    show_table(list(COLUMNS), rows, Console())
+    if not console.is_terminal:
+        show_table(list(COLUMNS), [[_joined(key.get(column)) for column in COLUMNS] for key in listed], console)
+        return
+    header = ["id", "name", "prefix", "scopes", "limit", "used", "valid"]
+    rows = [_row(key, now) for key in listed]
+    if any(key.get("names") for key in listed):
+        header.append("names")
+        rows = [[*row, ", ".join(key.get("names") or ("-",))] for row, key in zip(rows, listed, strict=True)]
+    show_table(header, rows, console)
+
+
+def _joined(value: Any) -> str:
+    return ",".join(value) if isinstance(value, list) else str(value or "-")
+
+
+def _row(key: Mapping[str, Any], now: float) -> list[str]:
+    used, expires = key.get("last_used_at"), key.get("expires_at")
+    valid = f"until {expires[:10]}" if expires else "yes"
+    if expires and parse_time(expires) <= now:
+        valid = "expired"
+    if key.get("revoked_at"):
+        valid = "revoked"
+    last = ago(now - parse_time(used)) if used else "-"
+    return [str(key["id"]), key["name"], key["prefix"], ", ".join(key["scopes"]), f"{key['rate_limit']:,}", last, valid]
 
 
 @keys.command("change")

@@ -39,6 +39,8 @@ _ASCII: Final = str.maketrans("\u2502\u2500\u250c\u2510\u2514\u2518\u2524\u251c\
 """The lines of a plot's frame for a terminal that has only ASCII."""
 _BETWEEN: Final = "   "
 """Between two entries of a legend."""
+_WHOLE: Final = frozenset({"timestamp", "prefix"})
+"""Columns of a table that are never broken."""
 _NO_VALUE: Final = "-"
 _UNAVAILABLE: Final = "unavailable"
 
@@ -225,8 +227,8 @@ def show_table(header: Sequence[str], rows: Sequence[Sequence[str]], console: Co
     table = Table(header_style="bold")
     for index, title in enumerate(header):
         # A cell that is too wide for the terminal is folded and never cut: a number without a digit is another number.
-        of_times = title == "timestamp"
-        table.add_column(title, justify="right" if index >= right_from else "left", overflow="fold", no_wrap=of_times)
+        whole = title in _WHOLE
+        table.add_column(title, justify="right" if index >= right_from else "left", overflow="fold", no_wrap=whole)
     for row in rows:
         table.add_row(*row)
     console.print(table, markup=False)

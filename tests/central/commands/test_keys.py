@@ -1,6 +1,7 @@
 """The commands for keys against a small fake service."""
 
 import errno
+import io
 import json
 import os
 import subprocess
@@ -9,9 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from central.access import auth
+from central.commands import keys as command
 from central.commands.keys import COLUMNS, SCOPES
+from protocol.times import parse_time
 from tests.central.commands.command_help import ADMIN_KEY, Run, ok
 from tests.central.fake_service import FakeService
 
@@ -122,6 +126,31 @@ def test_keys_list_is_a_line_a_key_with_tabs(run: Run, fake: FakeService) -> Non
         ["7", *columns, "-", "2027-01-01T00:00:00Z", "-", "-"],
         ["8", *columns, "2026-02-16T00:00:00Z", "2027-01-01T00:00:00Z", "2026-02-15T00:00:05Z", "shop.,web."],
     ]
+
+
+def test_the_table_fits_80_columns_and_says_which_keys_are_valid() -> None:
+    console = Console(width=80, force_terminal=True, file=io.StringIO(), color_system=None)
+    used = {
+        **KEY,
+        "last_used_at": "2026-02-15T00:00:05Z",
+        "scopes": ["admin", "ingest", "query"],
+        "rate_limit": 100_000,
+    }
+    rows = {
+        "yes": {**used, "expires_at": None},
+        "until": {**used, "expires_at": "2026-02-15T00:02:00Z"},
+        "expired": {**used, "expires_at": "2026-02-15T00:01:00Z"},
+        "revoked": {**used, "revoked_at": "2026-02-16T00:00:00Z"},
+    }
+    command.show(console, list(rows.values()), now=parse_time("2026-02-15T00:01:05Z"))
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert max(map(len, text.splitlines())) <= 80
+    cells = [[cell.strip() for cell in line.split("│")] for line in text.splitlines() if KEY["prefix"] in line]
+    assert {(row[2], row[5], row[6]) for row in cells} == {("checkout", "100,000", "1m")}
+    assert [row[7].split(" ")[0] for row in cells] == list(rows)
+    command.show(console, [{**KEY, "names": ["shop.", "web."]}], now=0)
+    assert "names" not in text
+    assert "│ shop.,  │" in console.file.getvalue()  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(
