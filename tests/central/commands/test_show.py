@@ -263,7 +263,8 @@ def test_a_plot_marks_windows_that_are_cut_or_open() -> None:
     assert "*" not in printed(whole, console(terminal=True, colour=False))
 
 
-def test_a_narrow_plot_has_fewer_times_so_that_the_mark_of_an_open_window_stays() -> None:
+def test_a_narrow_plot_has_fewer_times() -> None:
+    """So the mark of a window that is still open stays."""
     days = [{"timestamp": f"2026-02-{day}T00:00:00Z", "value": day, "partial": day == 18} for day in range(15, 19)]
     axis = draw(series_of(answer(days)), "title", Style(width=44, colour=False)).splitlines()[-1]
     assert axis.split() == ["02-16", "00:00", "02-18", "00:00*"]
