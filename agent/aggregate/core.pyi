@@ -42,10 +42,14 @@ class Core:
         sender's credentials or b""). With a journal, they are in it, as records of this kind.
         """
 
-    def open_journal(self, map: Any, make_room: Callable[[int], object], /) -> None:
+    def open_journal(
+        self, map: Any, make_room: Callable[[int], object], descriptor: int = -1, first: int = 0, /
+    ) -> None:
         """Have a journal in the map of a file: see agent.journal.layout. Nothing is kept until ``aim_journal``.
 
         ``make_room`` is called with a number of bytes when there is no room for them. It may call ``aim_journal``.
+        Many records at once are written through ``descriptor``, in which the map begins at ``first``. Others, and all
+        with -1, are written into the map.
         """
 
     def aim_journal(self, word: int, room: int, /) -> None:

@@ -227,7 +227,7 @@ class Journal:
         with holding(self._others):
             self._lanes = tuple(Lane(one, number, self._map, self._room) for number, one in enumerate(cores))
             for lane in self._lanes:
-                lane.open(partial(self._make_room, lane), self._step)
+                lane.open(partial(self._make_room, lane), self._step, self._descriptor)
         self._generation, self._place = 0, layout.PLACES - 1
         self._lanes[0].words[layout.MAGIC_WORD] = layout.MAGIC
 

@@ -39,11 +39,11 @@ class Lane:
         self._quiet = 0
         """How many of the last windows were quiet, in a row."""
 
-    def open(self, make_room: Callable[[int], object], step: int) -> None:
+    def open(self, make_room: Callable[[int], object], step: int, descriptor: int) -> None:
         """Let the core append here. It keeps nothing until ``aim``. The disk has given the first place a step."""
         layout.begin_words(self.words)
         self._allocated[0] = step
-        self.core.open_journal(self._view, make_room)
+        self.core.open_journal(self._view, make_room, descriptor, self.first)
 
     def begin(self, place: int, generation: int, start: int, base: float, window_id: str) -> None:
         """Make a place the open window's."""

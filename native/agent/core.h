@@ -42,7 +42,7 @@ typedef struct {
     struct table table;
     PyObject *learn;
     PyObject *sums_type;
-    char *packets; /* room for PACKETS datagrams, made by the first read without a journal */
+    char *packets; /* room for PACKETS datagrams, or for their records; made by the first read or journal that needs it */
     int counting;
     struct journal journal;
     Py_buffer map; /* holds the journal's memory; its ``obj`` is NULL without one */

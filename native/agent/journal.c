@@ -2,12 +2,14 @@
 
 #include <assert.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { PENDING = 1, KIND = 2, COUNT = 3, STAMPED = 7, NOT_STAMPED = 15 }; /* words of the map */
 
 static_assert(sizeof(struct mmsghdr) * PACKETS <= JOURNAL_SLOTS - JOURNAL_MESSAGES, "the lengths stay in their place");
 static_assert(STRIDE >= MAX_DATAGRAM && JOURNAL_RECORDS % 4096 == 0, "a datagram stays in its own place");
 static_assert(MAX_DATAGRAM <= MAX_RECORD, "a datagram is one record");
+static_assert(PACKETS * (RECORD_HEAD + MAX_DATAGRAM) + STAMP_RECORD <= STAGING, "the records of one read are staged");
 
 /* A killed process leaves its memory as its instructions left it. So only the compiler must keep the order. */
 static inline void in_this_order(void)
@@ -95,24 +97,56 @@ static uint64_t seed_of(uint32_t head, uint64_t offset, uint64_t generation)
     return (offset << 32 | head) ^ generation * 0xD6E8FEB86659FD93u;
 }
 
-static char *put(const struct journal *journal, char *at, unsigned kind, const char *text, size_t length)
+/* Records that are made before they are appended together. */
+struct records {
+    char *bytes; /* in the staging room, or in their place in the map */
+    size_t length;
+};
+
+/* ``most`` is how many bytes they may have, or a little more. */
+static struct records begin_records(const struct journal *journal, size_t most)
+{
+    assert(journal->end != NULL);
+    assert(journal->fd < 0 || journal->staging != NULL);
+    int staged = journal->fd >= 0 && most >= BY_WRITE && most <= STAGING;
+    return (struct records){staged ? journal->staging : journal->map + *journal->end, 0};
+}
+
+static void put(const struct journal *journal, struct records *records, unsigned kind, const char *text, size_t length)
 {
     assert(length <= MAX_RECORD);
     assert(kind <= UINT8_MAX);
     uint32_t head[2] = {(uint32_t)length | (uint32_t)kind << 24, 0};
-    head[1] = check_of(seed_of(head[0], (uint64_t)(at - journal->map), journal->end[-1]), text, length);
+    head[1] = check_of(seed_of(head[0], *journal->end + records->length, journal->end[-1]), text, length);
+    char *at = records->bytes + records->length;
     memcpy(at, head, RECORD_HEAD);
     memcpy(at + RECORD_HEAD, text, length);
-    return at + RECORD_HEAD + length;
+    records->length += RECORD_HEAD + length;
 }
 
-static char *put_stamp(const struct journal *journal, char *at, int64_t stamp)
+static void put_stamp(const struct journal *journal, struct records *records, int64_t stamp)
 {
-    assert(at != NULL);
+    assert(records->bytes != NULL);
     assert(stamp > 0);
     char bytes[sizeof stamp];
     memcpy(bytes, &stamp, sizeof stamp);
-    return put(journal, at, STAMP, bytes, sizeof bytes);
+    put(journal, records, STAMP, bytes, sizeof bytes);
+}
+
+/* Makes the records those of the file. What pwrite does not take whole goes into the map. */
+static void append(struct journal *journal, const struct records *records)
+{
+    char *place = journal->map + *journal->end;
+    assert(*journal->end + records->length <= journal->room);
+    if (records->bytes != place && records->length > 0) {
+        off_t offset = (off_t)journal->first + (off_t)*journal->end;
+        ssize_t written = pwrite(journal->fd, records->bytes, records->length, offset);
+        if (written != (ssize_t)records->length)
+            memcpy(place, records->bytes, records->length);
+    }
+    in_this_order();
+    *journal->end += records->length;
+    assert(journal_has_room(journal, 0));
 }
 
 void journal_append(struct journal *journal, unsigned kind, const char *text, size_t length, int64_t stamp)
@@ -120,11 +154,11 @@ void journal_append(struct journal *journal, unsigned kind, const char *text, si
     assert(journal_has_room(journal, RECORD_HEAD + length + (stamp ? STAMP_RECORD : 0)));
     if (length == 0)
         return;
-    char *at = journal->map + *journal->end;
-    char *after = put(journal, stamp ? put_stamp(journal, at, stamp) : at, kind, text, length);
-    in_this_order();
-    *journal->end = (uint64_t)(after - journal->map);
-    assert(*journal->end <= journal->room);
+    struct records records = begin_records(journal, RECORD_HEAD + length + STAMP_RECORD);
+    if (stamp)
+        put_stamp(journal, &records, stamp);
+    put(journal, &records, kind, text, length);
+    append(journal, &records);
 }
 
 void journal_begin(struct journal *journal, unsigned kind, int count, int64_t stamp)
@@ -149,22 +183,23 @@ void journal_commit(struct journal *journal)
 {
     uint64_t *word = words(journal);
     const struct mmsghdr *message = messages(journal);
-    char *at = journal->map + *journal->end;
     const uint64_t count = number_in(word[COUNT]), kind = number_in(word[KIND]);
     assert(number_in(word[PENDING]) == *journal->end);
     assert(count <= PACKETS && kind <= UINT8_MAX);
+    size_t most = STAMP_RECORD;
+    for (uint64_t index = 0; index < count; index++)
+        most += RECORD_HEAD + message[index].msg_len;
+    struct records records = begin_records(journal, most);
     for (uint64_t index = 0, stamp = word[STAMPED]; index < count; index++) {
         size_t length = message[index].msg_len;
         if (length && stamp)
-            at = put_stamp(journal, at, (int64_t)stamp);
+            put_stamp(journal, &records, (int64_t)stamp);
         stamp = length ? 0 : stamp;
         unsigned cut = message[index].msg_hdr.msg_flags & MSG_TRUNC ? CUT : 0;
         if (length)
-            at = put(journal, at, (unsigned)kind | cut, journal->map + JOURNAL_SLOTS + index * STRIDE, length);
+            put(journal, &records, (unsigned)kind | cut, journal->map + JOURNAL_SLOTS + index * STRIDE, length);
     }
-    assert((uint64_t)(at - journal->map) <= journal->room);
-    in_this_order();
-    *journal->end = (uint64_t)(at - journal->map);
+    append(journal, &records);
     in_this_order();
     word[PENDING] = guarded(0);
 }

@@ -3,7 +3,8 @@
  * A kill can come between any two instructions, so each change is made by one aligned store, its last. The kernel reads
  * datagrams into the slots of the map and writes their lengths beside them. ``begin`` says before the read where they
  * will be appended; as long as nothing was appended there, the datagrams in the slots are not in yet, and the next
- * start appends them. Knows nothing of Python.
+ * start appends them. Many records at once are written by pwrite: the first store into each page of a map costs a fault,
+ * again after each time that the kernel has written the page out. Knows nothing of Python.
  *
  * A record has a head of eight bytes: its length with its kind in the highest byte, and a check of the record. The check
  * is over the bytes, the head, the offset and the window's generation, so that neither damage nor what an earlier window
@@ -32,10 +33,15 @@ enum {
     JOURNAL_SLOTS = 32768,
     JOURNAL_RECORDS = JOURNAL_SLOTS + PACKETS * STRIDE,
     JOURNAL_WORDS = 512, /* words of 64 bits at the beginning of the map */
+    STAGING = PACKETS * STRIDE, /* bytes of room for the records of one read */
+    BY_WRITE = 8192, /* bytes of records for which pwrite pays */
 };
 
 struct journal {
     char *map; /* NULL without a journal */
+    int fd; /* of the file in the map, or -1: then records are written into the map */
+    int64_t first; /* where the map begins in the file */
+    char *staging; /* STAGING bytes, where records are made that are written together */
     uint64_t *end; /* the word that says where the next record goes, after the one of the window's generation; NULL while
                       nothing is kept */
     uint64_t room; /* where the room for records ends */

@@ -166,9 +166,13 @@ PyObject *core_open_journal(PyObject *object, PyObject *args)
 {
     Core *self = (Core *)object;
     PyObject *map, *make_room;
-    if (!PyArg_ParseTuple(args, "OO:open_journal", &map, &make_room) || refuse_reentry(self))
+    int fd = -1;
+    long long first = 0;
+    if (!PyArg_ParseTuple(args, "OO|iL:open_journal", &map, &make_room, &fd, &first) || refuse_reentry(self))
         return NULL;
     close_journal(self);
+    if (fd >= 0 && make_packets(self))
+        return PyErr_NoMemory();
     if (PyObject_GetBuffer(map, &self->map, PyBUF_WRITABLE))
         return NULL;
     if (self->map.len < JOURNAL_RECORDS || ((uintptr_t)self->map.buf & 7) != 0) {
@@ -178,7 +182,7 @@ PyObject *core_open_journal(PyObject *object, PyObject *args)
     }
     Py_INCREF(make_room);
     self->make_room = make_room;
-    self->journal.map = self->map.buf;
+    self->journal = (struct journal){.map = self->map.buf, .fd = fd, .first = first, .staging = self->packets};
     assert(self->journal.map != NULL);
     assert(self->journal.end == NULL);
     Py_RETURN_NONE;

@@ -3,8 +3,9 @@
 import mmap
 import socket
 import struct
+import tempfile
 from random import Random
-from typing import Any, Final
+from typing import IO, Any, Final
 
 from agent.journal import layout
 from tests.native import fuzz_inputs, sanitized
@@ -13,16 +14,22 @@ END_WORD: Final = layout.Block(memoryview(b""), 0).end_word
 SIZE: Final = layout.RECORDS + (1 << 20)
 
 
+def a_map(file: IO[bytes]) -> mmap.mmap:
+    """All of a new file."""
+    file.truncate(SIZE)
+    return mmap.mmap(file.fileno(), SIZE)
+
+
 def journals(dice: Random) -> None:
     """What is read and kept is in the records, in order, as long as there is room. Any words do no harm."""
-    with mmap.mmap(-1, SIZE) as map_:
+    with tempfile.TemporaryFile() as file, a_map(file) as map_:
         words = memoryview(map_)[: layout.WORDS * 8].cast("Q")
         layout.begin_words(words)
         core = sanitized.AGENT.Core(lambda name, tail: (0, (name, tail)))
         room = layout.RECORDS + dice.randrange(SIZE - layout.RECORDS)
         words[END_WORD - 1], words[END_WORD] = dice.getrandbits(64), layout.RECORDS
         asked: list[int] = []
-        core.open_journal(map_, asked.append)
+        core.open_journal(map_, asked.append, dice.choice((-1, file.fileno())))
         core.aim_journal(END_WORD, room)
         kept = [record for _ in range(dice.randrange(12)) for record in _one(dice, core)]
         with memoryview(map_) as whole, whole[layout.RECORDS : words[END_WORD]] as data:

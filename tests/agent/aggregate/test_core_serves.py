@@ -7,6 +7,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -170,14 +171,14 @@ def test_too_many_lines_left_make_the_thread_wait() -> None:
 
 
 @contextmanager
-def with_journal(core: "Core", room: int) -> Iterator[tuple[mmap.mmap, layout.Block]]:
+def with_journal(core: "Core", room: int, descriptor: int = -1) -> Iterator[tuple[mmap.mmap, layout.Block]]:
     """A journal whose open place may take ``room`` bytes."""
     with mmap.mmap(-1, layout.RECORDS + (32 << 20)) as map_:
         words = memoryview(map_)[: layout.WORDS * 8].cast("Q")
         layout.begin_words(words)
         block = layout.Block(words, 0)
         block.begin(1, layout.RECORDS, 0, 0.0, "0" * 24)
-        core.open_journal(map_, lambda wanted: None)
+        core.open_journal(map_, lambda wanted: None, descriptor)
         core.aim_journal(block.end_word, layout.RECORDS + room)
         yield map_, block
         core.close_journal()
@@ -206,6 +207,14 @@ def test_without_room_in_the_journal_the_thread_waits_for_it() -> None:
         one.read(2)
         with holding([core]):
             assert len(kept(map_, block)) == 1
+
+
+def test_records_that_the_disk_does_not_take_go_into_the_map() -> None:
+    core, lines = a_core(learn), [b"a:1|c\n" * 9_000, b"b:1|c"]
+    with Path("/dev/full").open("wb", buffering=0) as full, with_journal(core, NEEDED, full.fileno()) as (map_, block):
+        for each in lines:
+            assert core.keep(0, each)
+        assert [record.data for _, record in kept(map_, block)] == lines
 
 
 def test_the_thread_says_once_that_its_room_will_not_last() -> None:

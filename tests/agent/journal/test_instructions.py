@@ -23,6 +23,9 @@ KEPT = 32
 """A kind that no datagram has."""
 STEPS = 5_000
 """Instructions of two reads; few, because the kernel takes some 30 us for each step."""
+LONG = b"n:1|c\n" + b"x" * 9_000
+"""A datagram that is written by a call of the kernel. It has two lines, so that it is counted in few steps."""
+LONG_STEPS = 30_000
 
 
 def a_core() -> "Core":
@@ -33,17 +36,17 @@ def a_core() -> "Core":
 class Trial:
     """A journal with an open window, and a socket in which packets wait."""
 
-    def __init__(self, folder: Path, chance: random.Random) -> None:
+    def __init__(self, folder: Path, chance: random.Random, packet: bytes = b"n:1|c\n") -> None:
         self.core = a_core()
         self.journal = Journal(folder / "journal", self.core, EventLog(), ROOM)
         self.journal.open("boot", AggregateOptions())
         self.journal.turn(50, 0.0)
         self.path = folder / "journal"
         self.sock, self._sender = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self.sent = [b"n:1|c\n" * chance.randrange(1, 5) for _ in range(chance.randrange(1, 5))]
+        self.sent = [packet * chance.randrange(1, 5) for _ in range(chance.randrange(1, 5))]
         self.core.feed(b"n:1|c\n")  # what a name means is asked before, in far more steps
-        for packet in self.sent:
-            self._sender.send(packet)
+        for each in self.sent:
+            self._sender.send(each)
 
     def act(self) -> None:
         """Two reads, and what is kept beside them."""
@@ -79,12 +82,13 @@ class Trial:
         self._sender.close()
 
 
+@pytest.mark.parametrize(("packet", "steps"), [(b"n:1|c\n", STEPS), (LONG, LONG_STEPS)], ids=["short", "long"])
 @pytest.mark.parametrize("seed", range(3))
-def test_each_datagram_is_kept_or_waits(tmp_path: Path, seed: int) -> None:
+def test_each_datagram_is_kept_or_waits(tmp_path: Path, seed: int, packet: bytes, steps: int) -> None:
     chance = random.Random(seed)
     for _ in range(8):
-        trial = Trial(tmp_path, chance)
-        ended = killed_after(chance.randrange(STEPS), trial.act)
+        trial = Trial(tmp_path, chance, packet)
+        ended = killed_after(chance.randrange(steps), trial.act)
         waits, records = trial.waits(), trial.records()
         datagrams = [record for record in records if record.kind != KEPT]
         assert [record.data for record in datagrams] + waits == trial.sent
