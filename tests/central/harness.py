@@ -23,6 +23,7 @@ from central.app import Outside, serve
 from central.settings import load_settings
 from central.store.duck.store import DuckStore
 from protocol.times import format_time
+from tests.central.store_help import migrate_quickly
 from tests.patience import PATIENCE
 
 QUICK_HASH = 4
@@ -188,6 +189,8 @@ async def running(
     stop = stop or asyncio.Event()
     ports: asyncio.Queue[int] = asyncio.Queue()
     settings = load_settings({"METRICS_LISTEN": "127.0.0.1:0", "METRICS_DATA_DIR": str(folder), **(environ or {})})
+    if settings.db_connection == "duckdb":
+        migrate_quickly(folder)
     service = asyncio.create_task(
         serve(settings, ready=ports.put_nowait, stop=stop, outside=outside or Outside(bcrypt_cost=QUICK_HASH))
     )

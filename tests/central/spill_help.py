@@ -19,7 +19,7 @@ from central.store.outage_guard import OutageGuard
 from central.store.series import SeriesCaps
 from central.write.group_commit import GroupCommit
 from tests.central.redis_help import Ticks, address
-from tests.central.store_help import CAPS, SERIES_CAPS, Clock
+from tests.central.store_help import CAPS, SERIES_CAPS, Clock, migrate_quickly
 from tests.redis_server import RedisServer, redis_server
 
 MAX_BYTES = 10 << 20
@@ -155,6 +155,7 @@ class World:
 async def world(folder: Path, **config: str) -> AsyncIterator[World]:
     """A store and a Redis, both empty."""
     async with redis_server(folder / "redis", **config) as server, AsyncExitStack() as stack:
+        migrate_quickly(folder)
         store = DuckStore(folder, clock=Clock())
         await store.open()
         stack.push_async_callback(store.close)

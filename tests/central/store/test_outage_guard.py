@@ -26,7 +26,7 @@ from central.store.retention import RetentionStore, State
 from central.store.series import NewSeries, SeriesCaps, SeriesStore, TagFilter
 from protocol.numbers import UNIT
 from tests.central.spill_help import Line
-from tests.central.store_help import CAPS, NOW, Clock, group, name, plain, whole
+from tests.central.store_help import CAPS, NOW, Clock, group, migrate_quickly, name, plain, whole
 from tests.central.write_help import total
 
 LATE = 0.05
@@ -88,6 +88,7 @@ BY_ITSELF = {"commit", "ping", "tidy", "close"}
 
 @pytest.fixture
 async def real(tmp_path: Path) -> AsyncIterator[DuckStore]:
+    migrate_quickly(tmp_path)
     store = DuckStore(tmp_path, clock=Clock())
     await store.open()
     await name(store, "a")

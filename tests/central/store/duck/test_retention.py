@@ -13,7 +13,18 @@ from central.store.plan import Segment
 from central.store.retention import LogEntry, State
 from tests.central.retention_contract import FULL, LINE, RetentionContract, filled, swept
 from tests.central.store.duck.test_store import FAULTS, Fault, Script, fatal_kept, kept
-from tests.central.store_help import DAY, NOW, Clock, OpenStore, ask_segments, assert_levels_agree, group, name, plain
+from tests.central.store_help import (
+    DAY,
+    NOW,
+    Clock,
+    OpenStore,
+    ask_segments,
+    assert_levels_agree,
+    group,
+    migrate_quickly,
+    name,
+    plain,
+)
 
 
 class TestDuckRetention(RetentionContract):
@@ -22,6 +33,7 @@ class TestDuckRetention(RetentionContract):
         opened: list[DuckStore] = []
 
         async def open_() -> Store:
+            migrate_quickly(tmp_path)
             opened.append(DuckStore(tmp_path, clock=Clock(), tail_rows=1))
             await opened[-1].open()
             return opened[-1]

@@ -38,6 +38,7 @@ from tests.central.store_help import (
     assert_levels_agree,
     brute_force,
     group,
+    migrate_quickly,
     name,
     plain,
     request,
@@ -95,6 +96,7 @@ class TestDuckStore(StoreContract):
         opened: list[DuckStore] = []
 
         async def open_() -> Store:
+            migrate_quickly(tmp_path)
             opened.append(DuckStore(tmp_path, clock=clock, tail_rows=1))
             await opened[-1].open()
             return opened[-1]
