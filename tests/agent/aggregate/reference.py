@@ -266,4 +266,8 @@ LINES = st.one_of(
     st.binary(max_size=12).map(lambda line: line.replace(b"\n", b"")),
 )
 REPEATED = st.tuples(LINES, st.integers(1, 4)).map(lambda pair: [pair[0]] * pair[1])
-PACKETS = st.lists(REPEATED, max_size=8).map(lambda groups: b"\n".join(line for group in groups for line in group))
+TAGS_IN_NAME = re.compile(rb"[^:]*[,;\[][^:]*=")
+"""The reference does not know them. Nearly no text of random bytes has them, and tests of their own do."""
+PACKETS = st.lists(REPEATED, max_size=8).map(
+    lambda groups: b"\n".join(line for group in groups for line in group if not TAGS_IN_NAME.match(line))
+)
