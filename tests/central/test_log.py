@@ -31,10 +31,15 @@ SECRETS = ['p\'ass "word" é', None, "short", "correct-horse"]
 
 
 class Terminal(io.StringIO):
-    """A stream that a person watches."""
+    """A stream that a person watches, as wide as the terminal of ``descriptor``."""
+
+    descriptor: int | None = None
 
     def isatty(self) -> bool:
         return True
+
+    def fileno(self) -> int:
+        return super().fileno() if self.descriptor is None else self.descriptor
 
 
 @pytest.fixture
@@ -135,7 +140,7 @@ def test_a_traceback_on_a_terminal_shows_no_local_variables(watched: Terminal) -
 def test_a_secret_is_hidden_before_its_line_is_broken(watched: Terminal) -> None:
     ours, its = os.openpty()
     ioctl(ours, TIOCSWINSZ, pack("HHHH", 24, 80, 0, 0))
-    watched.fileno = lambda: its  # type: ignore[method-assign]
+    watched.descriptor = its
     secret = str(SECRETS[0])
     for before in range(BURST):  # the line would be broken at each blank of the secret
         structlog.get_logger("x").info(f"e{before}", message=f"{'x' * before} {secret} {'y ' * 30}")

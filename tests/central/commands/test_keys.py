@@ -129,7 +129,8 @@ def test_keys_list_is_a_line_a_key_with_tabs(run: Run, fake: FakeService) -> Non
 
 
 def test_the_table_fits_80_columns_and_says_which_keys_are_valid() -> None:
-    console = Console(width=80, force_terminal=True, file=io.StringIO(), color_system=None)
+    out = io.StringIO()
+    console = Console(width=80, force_terminal=True, file=out, color_system=None)
     used = {
         **KEY,
         "last_used_at": "2026-02-15T00:00:05Z",
@@ -143,14 +144,14 @@ def test_the_table_fits_80_columns_and_says_which_keys_are_valid() -> None:
         "revoked": {**used, "revoked_at": "2026-02-16T00:00:00Z"},
     }
     command.show(console, list(rows.values()), now=parse_time("2026-02-15T00:01:05Z"))
-    text = console.file.getvalue()  # type: ignore[attr-defined]
+    text = out.getvalue()
     assert max(map(len, text.splitlines())) <= 80
     cells = [[cell.strip() for cell in line.split("│")] for line in text.splitlines() if KEY["prefix"] in line]
     assert {(row[2], row[5], row[6]) for row in cells} == {("checkout", "100,000", "1m")}
     assert [row[7].split(" ")[0] for row in cells] == list(rows)
     command.show(console, [{**KEY, "names": ["shop.", "web."]}], now=0)
     assert "names" not in text
-    assert "│ shop.,  │" in console.file.getvalue()  # type: ignore[attr-defined]
+    assert "│ shop.,  │" in out.getvalue()
 
 
 @pytest.mark.parametrize(
