@@ -294,8 +294,11 @@ class Game:
         )
 
     def _second(self) -> int:
-        """A time that is taken: of the last six days, often beside a midnight or the edge of a minute or an hour."""
-        now = int(time.time())
+        """A time that is taken: of the last six days, often beside a midnight or the edge of a minute or an hour.
+
+        It is never of the last minute: a host may set its clock back by seconds between this line and the request.
+        """
+        now = int(time.time()) - 60
         at = now - self.dice.randrange(6 * _DAY)
         edge = self.dice.choice((0, 0, 60, 3_600, _DAY))
         return min(now, at // edge * edge + self.dice.choice((-1, 0, 1, 59))) if edge else at
