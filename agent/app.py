@@ -314,7 +314,7 @@ class Agent:
         limits = StreamLimits(room_for_connections(), settings.tcp_idle)
         core = self.aggregator.core
         hand_on = None if self._mirror is None else self._mirror.send
-        routes = Routes(self.aggregator, self._journal, self.ledger, self._bad, hand_on, settings.gauges)
+        routes = Routes(self.aggregator, self._journal, self.ledger, self._bad, hand_on, settings.gauges, self._tell)
         intakes = routes.intakes()
         reads = routes.reads(intakes)
         threaded = routes.threaded(intakes["UDP"], reads["UDP"])

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from agent.aggregate.aggregator import Aggregator
+from agent.attempts import Tell
 from agent.journal.journal import Journal
 from agent.journal.layout import ABSOLUTE, PLAIN
 from agent.ledger import Ledger
@@ -34,6 +35,7 @@ class Routes:
     bad: BadLines
     hand_on: Callable[[bytes], None] | None
     gauges: str
+    tell: Tell
 
     def intakes(self) -> Mapping[SocketKind, Intake]:
         """Where the lines of each kind of socket go.
@@ -77,7 +79,9 @@ class Routes:
         free = iter(others.cores)
 
         def made(sock: socket.socket, name: str, ours: bool) -> ThreadReceiver:
-            served = Served(next(free), kind, journal.make_room, journal.grow, aggregator.count_soon, intake.fault)
+            served = Served(
+                next(free), kind, journal.make_room, journal.grow, aggregator.count_soon, intake.fault, self.tell
+            )
             return ThreadReceiver(sock, served, read, name, ours=ours)
 
         return made

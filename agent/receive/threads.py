@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from agent.aggregate.aggregator import SETTLE_BYTES
 from agent.aggregate.compiled import holding
+from agent.attempts import Tell
 from agent.receive.datagrams import DatagramReceiver, Read
 from agent.receive.socket_status import SocketStatus
 
@@ -38,6 +39,7 @@ class Served:
     grow: Callable[["Core"], object]
     count_soon: Callable[[], object]
     fault: Callable[[Exception, bytes], object]
+    tell: Tell
     thread: Callable[..., threading.Thread] = threading.Thread
 
 
@@ -65,7 +67,12 @@ class ThreadReceiver(DatagramReceiver):
         thread = self._served.thread(target=self._core.serve, args=arguments, name=self.name, daemon=True)
         try:
             thread.start()
-        except RuntimeError:
+        except RuntimeError as error:
+            self._served.tell(
+                "thread_missing",
+                f"{self.name}: the event loop reads it, because no thread can be started ({error}); nothing is lost, "
+                "but a packet costs more; raise the limit of tasks and restart the agent",
+            )
             super().start(loop)
             return
         self._thread = thread

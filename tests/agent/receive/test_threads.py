@@ -29,12 +29,20 @@ async def test_without_room_for_a_thread_the_event_loop_reads() -> None:
     def nothing(*_: object) -> None:
         pass
 
-    served = Served(core, 0, nothing, nothing, aggregator.count_soon, nothing, NoRoomThread)
+    log: list[tuple[str, str]] = []
+
+    def tell(event: str, message: str) -> None:
+        log.append((event, message))
+
+    served = Served(core, 0, nothing, nothing, aggregator.count_soon, nothing, tell, NoRoomThread)
     read = read_batches(aggregator.core, aggregator.settle_when_due, lambda: aggregator.learned)
     receiver = ThreadReceiver(open_udp("127.0.0.1", 0), served, read, "", ours=True)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
         sender.connect(receiver.address)
         receiver.start(asyncio.get_running_loop())
+        ((event, text),) = log
+        assert event == "thread_missing"
+        assert text.startswith(f"{receiver.name}: the event loop reads it")
         sender.send(b"a:1|c\nb:2|ms")
         await turns_until(lambda: receiver.packets == 1)
         aggregator.settle()
