@@ -25,7 +25,11 @@ from central.store.distribution import Histograms, Samples, entries_of
 from protocol.histogram import decode, encode, merge, middle_of
 
 SLICE_NAMES: Final = 50
-"""How many names one step handles."""
+"""How many names a step handles at least: as many as have SLICE_MINUTES if each has all minutes of the hour."""
+MOST_NAMES: Final = 400
+"""How many names a step handles at most: if all turn out to be full, it keeps the writer for some 0.3 s, once."""
+SLICE_MINUTES: Final = 3_000
+"""How many minutes of names a step should have. Each step costs about as much as 500 of them, however few it has."""
 PAUSE_SECONDS: Final = 0.5
 """Between two steps, so that commits and queries are hardly delayed."""
 HOUR: Final = 3_600
@@ -65,17 +69,21 @@ class HourSums(NamedTuple):
     high: str
 
 
+class Step(NamedTuple):
+    """What a step has folded: the last of its names' ids, and how many minutes of names had data."""
+
+    last_id: int
+    minutes: int
+
+
 class FoldingStore(Protocol):
     """What the fold asks of a store. Every method may raise StoreError."""
 
     async def stale_hours(self, start: int, end: int) -> Sequence[int]:
         """The starts of the hours in [start, end) in which a value lacks a histogram of the same samples."""
 
-    async def fold_names(self, hour: int, after: int) -> int | None:
-        """Fold that hour for some names, the next ones with ids above ``after``.
-
-        Returns the last of their ids; None if no name is left.
-        """
+    async def fold_names(self, hour: int, after: int, most: int) -> Step | None:
+        """Fold that hour for at most so many names, the next ones with ids above ``after``. None if no name is left."""
 
 
 class HistogramFold:
@@ -103,10 +111,10 @@ class HistogramFold:
         """Fold all that is stale now. Returns the number of steps. Raises StoreError."""
         end, steps = self._end(), 0
         for hour in await self._store.stale_hours(end - SPAN, end):
-            after: int | None = 0
-            while after is not None:
-                after = await self._store.fold_names(hour, after)
-                steps += after is not None
+            after, most = 0, SLICE_NAMES
+            while step := await self._store.fold_names(hour, after, most):
+                after, most = step.last_id, names_of_next(most, step.minutes)
+                steps += 1
                 await self._pause()
         self._done = end
         return steps
@@ -127,6 +135,11 @@ class HistogramFold:
         except Exception as error:  # whatever it is: queries read raw points meanwhile, and the next hour tries again
             self._done = end
             _log.warning("histogram_fold_failed", error=str(error))
+
+
+def names_of_next(names: int, minutes: int) -> int:
+    """How many names the next step handles, if one with so many names had so many minutes: at most twice as many."""
+    return min(MOST_NAMES, 2 * names, max(SLICE_NAMES, names * SLICE_MINUTES // max(1, minutes)))
 
 
 def folded_minutes(

@@ -23,7 +23,7 @@ from central.store.duck.sql import (
     texts_of,
     within,
 )
-from central.store.folding import HOUR, MINUTE, PERCENTS, SLICE_NAMES, FoldedRow, HourSums, folded_hours, folded_minutes
+from central.store.folding import HOUR, MINUTE, PERCENTS, FoldedRow, HourSums, Step, folded_hours, folded_minutes
 from central.store.members import Members, key_column, members_with_ids
 from central.store.plan import WIDTHS, Segment
 from protocol.numbers import UNIT, to_units, units_to_text
@@ -182,26 +182,27 @@ class DuckFolding:
             lambda cursor: [hour for (hour,) in cursor.execute(sql).fetchall()], lane=Lane.QUERY
         )
 
-    async def fold_names(self, hour: int, after: int) -> int | None:
+    async def fold_names(self, hour: int, after: int, most: int) -> Step | None:
         """See FoldingStore."""
-        made = await self._engine.read(lambda cursor: _fold(cursor, hour, after), lane=Lane.QUERY)
+        made = await self._engine.read(lambda cursor: _fold(cursor, hour, after, most), lane=Lane.QUERY)
         if made is None:
             return None
-        await self.write(hour, *made)
-        return made[1][-1].metric_id
+        minutes, hours = made
+        await self.write(hour, minutes, hours)
+        return Step(hours[-1].metric_id, len(minutes))
 
     async def write(self, hour: int, minutes: list[FoldedRow], hours: list[FoldedRow]) -> None:
         """Replace the rows of these names and this hour."""
         await self._engine.change(_put, hour, minutes, hours)
 
 
-def _fold(cursor: Connection, hour: int, after: int) -> tuple[list[FoldedRow], list[FoldedRow]] | None:
+def _fold(cursor: Connection, hour: int, after: int, most: int) -> tuple[list[FoldedRow], list[FoldedRow]] | None:
     """The rows of the next stale names and series of an hour: of their minutes, and of the hour. One snapshot."""
     cursor.execute("BEGIN")
     stale = cursor.execute(
         "SELECT r.metric_id, r.samples::VARCHAR, r.min_value::VARCHAR, r.max_value::VARCHAR"
         f" FROM {_STALE.format(hour, hour + HOUR)}"
-        f" AND r.metric_id > {after} ORDER BY 1 LIMIT {SLICE_NAMES}"
+        f" AND r.metric_id > {after} ORDER BY 1 LIMIT {most}"
     ).fetchall()
     if not stale:
         return None

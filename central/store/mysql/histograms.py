@@ -15,7 +15,7 @@ import numpy as np
 from central.store.base import StoreError
 from central.store.buckets import Column, wide_column
 from central.store.distribution import Histograms, Samples, Spread
-from central.store.folding import HOUR, MINUTE, PERCENTS, SLICE_NAMES, FoldedRow, HourSums, folded_hours, folded_minutes
+from central.store.folding import HOUR, MINUTE, PERCENTS, FoldedRow, HourSums, Step, folded_hours, folded_minutes
 from central.store.members import Members, key_column, members_with_ids
 from central.store.mysql.connection import AGAIN, Connection, ServerError
 from central.store.mysql.names import take_lock
@@ -250,17 +250,17 @@ class MySQLFolding:
             found += [hour for (hour,) in await self._readers.ask(partial(Connection.rows, sql=sql))]
         return found
 
-    async def fold_names(self, hour: int, after: int) -> int | None:
+    async def fold_names(self, hour: int, after: int, most: int) -> Step | None:
         """See FoldingStore. None also if another process is folding."""
         try:
-            return await self._changers.ask(lambda session: _fold(session, hour, after))
+            return await self._changers.ask(lambda session: _fold(session, hour, after, most))
         except ServerError as error:
             if error.code not in AGAIN:
                 raise
             return None
 
 
-async def _fold(session: Connection, hour: int, after: int) -> int | None:
+async def _fold(session: Connection, hour: int, after: int, most: int) -> Step | None:
     """Replace the rows of the next stale names of an hour, in one transaction and from one snapshot."""
     await session.run(_SNAPSHOT)
     await session.run("BEGIN")
@@ -269,8 +269,9 @@ async def _fold(session: Connection, hour: int, after: int) -> int | None:
     stale = await session.rows(
         "SELECT r.metric_id, CAST(r.samples AS CHAR), CAST(r.min_value AS CHAR), CAST(r.max_value AS CHAR)"
         f" FROM {_STALE.format(*edges)} AND r.metric_id > {after}"
-        f" ORDER BY r.metric_id LIMIT {SLICE_NAMES}"
+        f" ORDER BY r.metric_id LIMIT {most}"
     )
+    step = None
     if stale:
         hours = [HourSums(*row) for row in stale]
         ids, whole = [sums.metric_id for sums in hours], Segment("raw", hour, hour + HOUR)
@@ -280,8 +281,9 @@ async def _fold(session: Connection, hour: int, after: int) -> int | None:
         found = folded_minutes(*await _raw_points(session, sources, MINUTE))
         for statement in _puts(folded_hours(hours, hour, found), hour, found):
             await session.run(statement)
+        step = Step(ids[-1], len(found))
     await session.run("COMMIT")
-    return stale[-1][0] if stale else None
+    return step
 
 
 def _puts(rows: Sequence[FoldedRow], hour: int, found: Mapping[tuple[int, int], bytes]) -> list[str]:

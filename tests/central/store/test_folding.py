@@ -15,8 +15,10 @@ from central.store.folding import (
     FoldedRow,
     HistogramFold,
     HourSums,
+    Step,
     folded_hours,
     folded_minutes,
+    names_of_next,
     percentiles_of,
 )
 from protocol.histogram import bucket_of, encode
@@ -41,12 +43,12 @@ class Hours:
             raise StoreError("the disk is on fire")
         return sorted(hour for hour, names in self.stale.items() if names and start <= hour < end)
 
-    async def fold_names(self, hour: int, after: int) -> int | None:
+    async def fold_names(self, hour: int, after: int, most: int) -> Step | None:
         todo = [name for name in self.stale[hour] if name > after][:2]
         self.stale[hour] = [name for name in self.stale[hour] if name not in todo]
         if not todo:
             self.round_over.set()
-        return todo[-1] if todo else None
+        return Step(todo[-1], 2) if todo else None
 
 
 async def at_once() -> None:
@@ -59,6 +61,25 @@ async def test_a_round_folds_every_stale_hour_that_is_over() -> None:
     assert await fold.round() == 3
     assert hours.stale == {NOW - 2 * HOUR: [], NOW - HOUR: [], NOW: [8], NOW - SPAN - HOUR: [9]}
     assert await fold.round() == 0
+
+
+@pytest.mark.parametrize(
+    ("names", "minutes", "of_next"),
+    [
+        (50, 3_000, 50),
+        (50, 6_000, 50),
+        (50, 1_500, 100),
+        (100, 6_000, 50),
+        (50, 100, 100),
+        (200, 100, 400),
+        (300, 300, 400),
+        (400, 1, 400),
+        (50, 0, 100),
+        (400, 24_000, 50),
+    ],
+)
+def test_a_step_has_more_names_where_each_has_few_minutes(names: int, minutes: int, of_next: int) -> None:
+    assert names_of_next(names, minutes) == of_next
 
 
 async def test_a_round_begins_once_per_hour_and_after_its_delay() -> None:
