@@ -17,7 +17,7 @@ from redis import RedisError
 
 from protocol.numbers import UNIT
 from tests.redis_server import RedisServer
-from tests.soak.fault_servers import Fault
+from tests.soak.fault_servers import Fault, Step
 from tests.soak.faults import PROXY, Table
 from tests.soak.load import Load
 from tests.soak.oracle import Sums
@@ -140,10 +140,10 @@ class Soak:
         begun = time.monotonic()
         times.recent_pause = 0.0
         times.outages += [Outage(what, begun, inf) for what in fault.away]
-        await fault.begin()
+        await self._change(fault.begin)
         await asyncio.sleep(seconds)
         await self._look_at_spill()
-        await fault.end()
+        await self._change(fault.end)
         ended = time.monotonic()
         times.outages = [
             outage._replace(until=min(outage.until, ended)) if outage.since == begun else outage
@@ -157,6 +157,11 @@ class Soak:
             f" requests acknowledged, {len(times.failed) - before} single POSTs were not,"
             f" {times.recent_pause:.1f} s without a write"
         )
+
+    async def _change(self, step: Step) -> None:
+        self.load.times.change()
+        await step()
+        self.load.times.steady(time.monotonic())
 
     async def _time(self, redis: RedisServer) -> None:
         """Write to a Redis all the time. While it takes long, whoever uses Redis may have given up: it is away."""

@@ -58,6 +58,10 @@ def test_percentiles_leave_out_processes_that_were_away() -> None:
         ([("ready", 1), ("503", 2), ("503", 3)], []),
         ([("503", 1), ("ready", 2), ("201", 3), ("503", 4)], []),
         ([("503", 1), ("ready", 2)], []),
+        ([("503", 1), ("ready", 2), ("change", 3), ("503", 4), ("steady", 5), ("503", 6)], []),
+        ([("503", 1), ("change", 2), ("ready", 3), ("steady", 4), ("503", 5)], []),
+        ([("change", 1), ("steady", 2), ("503", 2.1), ("ready", 3), ("503", 4)], []),
+        ([("change", 1), ("steady", 2), ("503", 3), ("ready", 4), ("503", 5)], [1.0]),
     ],
 )
 def test_ready_between_two_503s_is_wrong(events: list[tuple[str, float]], wrong: list[float]) -> None:
@@ -65,6 +69,10 @@ def test_ready_between_two_503s_is_wrong(events: list[tuple[str, float]], wrong:
     for what, at in events:
         if what == "ready":
             times.ready("c", at - 0.5, at, "ready")
+        elif what == "change":
+            times.change()
+        elif what == "steady":
+            times.steady(at)
         else:
             times.note(Attempt(at - 0.5, at, "c", int(what), ""))
     assert times.wrong_ready == [("c said ready", seconds) for seconds in wrong]

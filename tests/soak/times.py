@@ -50,11 +50,15 @@ class Times:
     recent_pause: float = 0.0
     """The longest such time since somebody set this to 0."""
     wrong_ready: list[tuple[str, float]] = field(default_factory=list)
-    """What processes said of being ready between two 503s, with no 201 between them, and seconds till the second."""
+    """What processes said of being ready between two 503s, with no 201 between them, and seconds till the second.
+
+    All three belong to one state of the faults: a process may be ready until the next one strikes.
+    """
     _refused_since: float | None = None
     _wrote: float | None = None
     _refused_by: dict[str, float] = field(default_factory=dict)
     _ready: dict[str, tuple[float, str]] = field(default_factory=dict)
+    _steady_since: float = 0.0
 
     def wrote(self, at: float) -> None:
         """Some write got 201."""
@@ -65,6 +69,16 @@ class Times:
     def rest(self) -> None:
         """Nobody writes for a while."""
         self._wrote = None
+
+    def change(self) -> None:
+        """A fault strikes or ends, from now until ``steady``."""
+        self._steady_since = inf
+        self._refused_by.clear()
+        self._ready.clear()
+
+    def steady(self, at: float) -> None:
+        """The fault has struck or ended."""
+        self._steady_since = at
 
     def ready(self, central: str, begun: float, ended: float, said: str) -> None:
         """A process was asked whether it is ready, and said that writes can be acknowledged."""
@@ -87,6 +101,8 @@ class Times:
 
     def _note_readiness(self, attempt: Attempt) -> None:
         central = attempt.central
+        if attempt.begun < self._steady_since:
+            return
         if attempt.status == 201:
             self._refused_by.pop(central, None)
             self._ready.pop(central, None)
