@@ -38,7 +38,10 @@ static int encoded_of(PyObject *object, struct encoded *encoded)
     assert(object != NULL && encoded != NULL);
     char *bytes;
     Py_ssize_t length;
-    if (PyBytes_AsStringAndSize(object, &bytes, &length))
+    if (PyByteArray_Check(object)) { /* what DuckDB makes of a BLOB; to copy it costs as much as to read it */
+        bytes = PyByteArray_AsString(object);
+        length = PyByteArray_Size(object);
+    } else if (PyBytes_AsStringAndSize(object, &bytes, &length))
         return -1;
     *encoded = (struct encoded){.bytes = (const unsigned char *)bytes, .length = (size_t)length};
     if (check_histogram(encoded->bytes, encoded->length, &encoded->span)) {

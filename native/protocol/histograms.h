@@ -1,5 +1,5 @@
-/* Histograms for Python: functions for the modules of both cores. Encoded histograms come as ``bytes``. Each returns a
- * new reference, or NULL with an exception set: ValueError for bytes that protocol.histogram.decode refuses. */
+/* Histograms for Python: functions for the modules of both cores. Encoded histograms come as ``bytes`` or ``bytearray``.
+ * Each returns a new reference, or NULL with an exception set: ValueError for what protocol.histogram.decode refuses. */
 #ifndef FIESTA_HISTOGRAMS_H
 #define FIESTA_HISTOGRAMS_H
 

@@ -101,8 +101,8 @@ class _Found:
         ).fetchnumpy()
         ids, buckets = (columns[name].astype(np.int64) for name in ("metric_id", "bucket"))
         there = ~np.ma.getmaskarray(columns["histogram"])
-        contents = [bytes(content) for content in columns["histogram"][there]]
-        filled = np.array([bool(content) for content in contents], dtype=np.bool_)
+        contents: list[bytes] = columns["histogram"][there].tolist()
+        filled = np.fromiter(map(bool, contents), dtype=np.bool_, count=len(contents))
         starts = buckets // self._window * self._window
         self.histograms.append(Histograms(ids[there][filled], starts[there][filled], [*filter(None, contents)]))
         return Missing(segment, ids[~there], buckets[~there])
@@ -136,11 +136,13 @@ class _Found:
 
 
 def _rollups(level: str, condition: str) -> str:
-    """SELECT of the samples of each name and bucket."""
+    """SELECT of the samples of each name and bucket. A single table has one row of each."""
     parts = " UNION ALL ".join(
         f"SELECT metric_id, bucket, samples::DECIMAL(38,4) AS samples FROM {table} WHERE {condition}"
         for table in ROLLUPS[level]
     )
+    if len(ROLLUPS[level]) == 1:
+        return parts
     return f"SELECT metric_id, bucket, sum(samples) AS samples FROM ({parts}) GROUP BY 1, 2"
 
 
@@ -156,7 +158,7 @@ def _points(cursor: Connection, points: str, wanted: dict[str, Column] | None) -
     ).fetchnumpy()
     ids, starts = (found[name].astype(np.int64) for name in ("metric_id", "start"))
     of_histograms, of_samples = (~np.ma.getmaskarray(found[name]) for name in ("histogram", "units"))
-    encoded = [bytes(content) for content in found["histogram"][of_histograms]]
+    encoded: list[bytes] = found["histogram"][of_histograms].tolist()
     histograms = Histograms(ids[of_histograms], starts[of_histograms], encoded)
     samples = Samples(ids[of_samples], starts[of_samples], np.ma.getdata(found["units"])[of_samples].astype(np.int64))
     if not (np.ma.getdata(found["plain"]).astype(np.bool_) & ~of_samples).any():
