@@ -42,8 +42,8 @@ SETTLE_BYTES: Final = 1 << 20
 """Bytes of packets that are stored before they are counted: some 40,000 lines, 20 ms of work."""
 SETTLE_LINES: Final = 50_000
 """Lines that are grouped at once. SETTLE_BYTES of usual lines fit in; very short lines need several rounds."""
-STEP: Final = 1_000
-"""Sums of the core, or groups of lines, that one step counts: some 2 ms."""
+STEP: Final = 400
+"""Sums of the core, or groups of lines, that one step counts: some 2 ms on a slow host."""
 SHORT_VALUES: Final = 12
 """The summary of values of at most this many bytes is remembered, because programs often send a plain 1."""
 REMEMBERED: Final = 4096
@@ -135,10 +135,17 @@ class Aggregator:
         they are counted at once.
         """
         if (self.core.left if self.core else self._bytes) >= SETTLE_BYTES:
-            self.count_soon()
+            self._count_soon()
 
-    def count_soon(self) -> None:
-        """So much is stored that it must be counted."""
+    def count_left(self) -> None:
+        """So much is left by a thread that it must be counted. Ask again while it is.
+
+        What comes before that is done waits with the thread, which stops reading at some megabytes.
+        """
+        if not self._behind:
+            self._count_soon()
+
+    def _count_soon(self) -> None:
         behind, self._behind = self._behind, True
         self._put_to_work()
         self._work.append(self._catch_up())

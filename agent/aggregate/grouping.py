@@ -33,9 +33,9 @@ SUFFIXES: Final = 1_000
 """Tags written into names, of which it is remembered what they add to a name. Many names have the same ones."""
 PIECE_BYTES: Final = 64
 """Memory that a remembered piece takes beside its text."""
-NAMES_PER_STEP: Final = 500
+NAMES_PER_STEP: Final = 200
 """Names that are grouped before the caller may do other work: some 3 ms where all are new."""
-LINES_PER_STEP: Final = 5_000
+LINES_PER_STEP: Final = 2_000
 """Lines that are sorted by name before the caller may do other work: some 3 ms."""
 _SAMPLE: Final = 64
 """Lines of a name that are compared to see whether a few lines repeat."""

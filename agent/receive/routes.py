@@ -80,7 +80,7 @@ class Routes:
 
         def made(sock: socket.socket, name: str, ours: bool) -> ThreadReceiver:
             served = Served(
-                next(free), kind, journal.make_room, journal.grow, aggregator.count_soon, intake.fault, self.tell
+                next(free), kind, journal.make_room, journal.grow, aggregator.count_left, intake.fault, self.tell
             )
             return ThreadReceiver(sock, served, read, name, ours=ours)
 
