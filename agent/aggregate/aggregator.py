@@ -138,10 +138,7 @@ class Aggregator:
             self._count_soon()
 
     def count_left(self) -> None:
-        """So much is left by a thread that it must be counted. Ask again while it is.
-
-        What comes before that is done waits with the thread, which stops reading at some megabytes.
-        """
+        """Count soon what threads have left, unless that goes on already. They stop reading at some megabytes."""
         if not self._behind:
             self._count_soon()
 
@@ -149,15 +146,11 @@ class Aggregator:
         behind, self._behind = self._behind, True
         self._put_to_work()
         self._work.append(self._catch_up())
-        if behind:
-            self.settle()
-        else:
-            self.when_due()
+        (self.settle if behind else self.when_due)()
 
     def settle(self) -> None:
         """Count everything fed so far. Call it before you read the ledger."""
-        self._put_to_work()
-        while self.step():
+        for _ in self.settling():
             pass
 
     def settling(self) -> Iterator[None]:

@@ -69,7 +69,7 @@ class HourSums(NamedTuple):
     high: str
 
 
-class Step(NamedTuple):
+class FoldStep(NamedTuple):
     """What a step has folded: the last of its names' ids, and how many minutes of names had data."""
 
     last_id: int
@@ -82,7 +82,7 @@ class FoldingStore(Protocol):
     async def stale_hours(self, start: int, end: int) -> Sequence[int]:
         """The starts of the hours in [start, end) in which a value lacks a histogram of the same samples."""
 
-    async def fold_names(self, hour: int, after: int, most: int) -> Step | None:
+    async def fold_names(self, hour: int, after: int, most: int) -> FoldStep | None:
         """Fold that hour for at most so many names, the next ones with ids above ``after``. None if no name is left."""
 
 

@@ -23,7 +23,7 @@ from central.store.duck.sql import (
     texts_of,
     within,
 )
-from central.store.folding import HOUR, MINUTE, PERCENTS, FoldedRow, HourSums, Step, folded_hours, folded_minutes
+from central.store.folding import HOUR, MINUTE, PERCENTS, FoldedRow, FoldStep, HourSums, folded_hours, folded_minutes
 from central.store.members import Members, key_column, members_with_ids
 from central.store.plan import WIDTHS, Segment
 from protocol.numbers import UNIT, to_units, units_to_text
@@ -184,14 +184,14 @@ class DuckFolding:
             lambda cursor: [hour for (hour,) in cursor.execute(sql).fetchall()], lane=Lane.QUERY
         )
 
-    async def fold_names(self, hour: int, after: int, most: int) -> Step | None:
+    async def fold_names(self, hour: int, after: int, most: int) -> FoldStep | None:
         """See FoldingStore."""
         made = await self._engine.read(lambda cursor: _fold(cursor, hour, after, most), lane=Lane.QUERY)
         if made is None:
             return None
         minutes, hours = made
         await self.write(hour, minutes, hours)
-        return Step(hours[-1].metric_id, len(minutes))
+        return FoldStep(hours[-1].metric_id, len(minutes))
 
     async def write(self, hour: int, minutes: list[FoldedRow], hours: list[FoldedRow]) -> None:
         """Replace the rows of these names and this hour."""

@@ -15,7 +15,7 @@ import numpy as np
 from central.store.base import StoreError
 from central.store.buckets import Column, wide_column
 from central.store.distribution import Histograms, Samples, Spread
-from central.store.folding import HOUR, MINUTE, PERCENTS, FoldedRow, HourSums, Step, folded_hours, folded_minutes
+from central.store.folding import HOUR, MINUTE, PERCENTS, FoldedRow, FoldStep, HourSums, folded_hours, folded_minutes
 from central.store.members import Members, key_column, members_with_ids
 from central.store.mysql.connection import AGAIN, Connection, ServerError
 from central.store.mysql.names import take_lock
@@ -250,7 +250,7 @@ class MySQLFolding:
             found += [hour for (hour,) in await self._readers.ask(partial(Connection.rows, sql=sql))]
         return found
 
-    async def fold_names(self, hour: int, after: int, most: int) -> Step | None:
+    async def fold_names(self, hour: int, after: int, most: int) -> FoldStep | None:
         """See FoldingStore. None also if another process is folding."""
         try:
             return await self._changers.ask(lambda session: _fold(session, hour, after, most))
@@ -260,7 +260,7 @@ class MySQLFolding:
             return None
 
 
-async def _fold(session: Connection, hour: int, after: int, most: int) -> Step | None:
+async def _fold(session: Connection, hour: int, after: int, most: int) -> FoldStep | None:
     """Replace the rows of the next stale names of an hour, in one transaction and from one snapshot."""
     await session.run(_SNAPSHOT)
     await session.run("BEGIN")
@@ -281,7 +281,7 @@ async def _fold(session: Connection, hour: int, after: int, most: int) -> Step |
         found = folded_minutes(*await _raw_points(session, sources, MINUTE))
         for statement in _puts(folded_hours(hours, hour, found), hour, found):
             await session.run(statement)
-        step = Step(ids[-1], len(found))
+        step = FoldStep(ids[-1], len(found))
     await session.run("COMMIT")
     return step
 

@@ -273,26 +273,6 @@ def test_due_packets_are_counted_in_steps_or_at_once_when_many_came(
     assert (due, ledger.received, ledger.balance()) == ([0, 8, 12], 12, 0)
 
 
-def test_lines_of_threads_wait_until_those_before_are_counted() -> None:
-    """A thread bounds what it leaves, so nothing is counted at once, which would keep the loop from its turn."""
-    ledger, due = Ledger(), []
-    aggregator = Aggregator(AggregateOptions(), ledger)
-    aggregator.when_due = lambda: due.append(ledger.received)
-    aggregator.feed(b"a:1|c")
-    aggregator.count_left()
-    aggregator.feed(b"a:1|c")
-    aggregator.count_left()
-    aggregator.count_left()
-    assert (due, ledger.received) == ([0], 0)
-    while aggregator.step():
-        pass
-    assert ledger.received == 1
-    aggregator.count_left()
-    assert due == [0, 1]
-    aggregator.settle()
-    assert (ledger.received, ledger.balance()) == (2, 0)
-
-
 @each_core
 def test_names_over_the_cap_are_dropped_and_known_ones_go_on(core: MaybeCore) -> None:
     ledger = Ledger()

@@ -243,3 +243,23 @@ def test_lines_get_the_names_that_held_when_their_threads_read_them() -> None:
         found = {item.item.name: item.samples for item in closed.items}
     assert found == {"old.a": 3, "old.b": 3, "new.a": 3}
     assert ledger.received == sum(found.values())
+
+
+def test_lines_of_threads_wait_until_those_before_are_counted() -> None:
+    """A thread bounds what it leaves, so nothing is counted at once, which would keep the loop from its turn."""
+    ledger, due = Ledger(), []
+    aggregator = Aggregator(AggregateOptions(), ledger)
+    aggregator.when_due = lambda: due.append(ledger.received)
+    aggregator.feed(b"a:1|c")
+    aggregator.count_left()
+    aggregator.feed(b"a:1|c")
+    aggregator.count_left()
+    aggregator.count_left()
+    assert (due, ledger.received) == ([0], 0)
+    while aggregator.step():
+        pass
+    assert ledger.received == 1
+    aggregator.count_left()
+    assert due == [0, 1]
+    aggregator.settle()
+    assert (ledger.received, ledger.balance()) == (2, 0)

@@ -13,9 +13,9 @@ from central.store.folding import (
     HOUR,
     SPAN,
     FoldedRow,
+    FoldStep,
     HistogramFold,
     HourSums,
-    Step,
     folded_hours,
     folded_minutes,
     names_of_next,
@@ -43,12 +43,12 @@ class Hours:
             raise StoreError("the disk is on fire")
         return sorted(hour for hour, names in self.stale.items() if names and start <= hour < end)
 
-    async def fold_names(self, hour: int, after: int, most: int) -> Step | None:
+    async def fold_names(self, hour: int, after: int, most: int) -> FoldStep | None:
         todo = [name for name in self.stale[hour] if name > after][:2]
         self.stale[hour] = [name for name in self.stale[hour] if name not in todo]
         if not todo:
             self.round_over.set()
-        return Step(todo[-1], 2) if todo else None
+        return FoldStep(todo[-1], 2) if todo else None
 
 
 async def at_once() -> None:
