@@ -146,7 +146,7 @@ def unmixed_of(found: Distribution) -> Unmixed:
     own = np.flatnonzero(unmixed[places])
     if (places[1:] < places[:-1]).any():
         own = own[np.argsort(places[own], kind="stable")]
-    encoded = [histograms.encoded[place] for place in own.tolist()]
+    encoded = _those(histograms.encoded, own)
     rest = _chosen(histograms, np.flatnonzero(~unmixed[places]))
     # All plain samples are of the others.
     others = Distribution(Buckets(*(column[~unmixed] for column in buckets)), Spread(samples, rest))
@@ -154,8 +154,14 @@ def unmixed_of(found: Distribution) -> Unmixed:
 
 
 def _chosen(histograms: Histograms, places: Column) -> Histograms:
-    encoded = [histograms.encoded[place] for place in places.tolist()]
-    return Histograms(histograms.metric_ids[places], histograms.starts[places], encoded)
+    return Histograms(histograms.metric_ids[places], histograms.starts[places], _those(histograms.encoded, places))
+
+
+def _those(encoded: Sequence[bytes], places: Column) -> list[bytes]:
+    """The histograms at these places. To look all up takes a third of the time that their ranks take."""
+    if len(places) == len(encoded) and (places == np.arange(len(places))).all():
+        return list(encoded)
+    return [encoded[place] for place in places.tolist()]
 
 
 def places_of(summaries: Buckets, metric_ids: Column, starts: Column) -> Column:
