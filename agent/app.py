@@ -52,6 +52,7 @@ from agent.telemetry.local_http import local_pages, serve
 from agent.telemetry.report import AgentIdentity, Reports
 from agent.telemetry.snapshot import RecentGrowth, Snapshot, TroubleStatus, counted_by, status
 from agent.telemetry.status_text import one_line
+from agent.turns import Turns
 from runtime.addresses import join_address
 from runtime.start_error import OTHER_ADDRESS, StartError, starting
 from runtime.systemd import Notifier, silent
@@ -321,7 +322,7 @@ class Agent:
         sockets = SocketSettings(
             settings.udp, settings.unix, settings.tcp, limits, settings.unix_stream, settings.threads, threaded
         )
-        self.aggregator.when_due = self._count_later
+        self.aggregator.when_due = Turns(self.aggregator.step).begin
         self.receivers = open_receivers(sockets, self._passed, intakes, reads, stack)
         report_passed(self._passed, sockets, self._tell)
         self._flush.open()
@@ -334,11 +335,6 @@ class Agent:
             receiver.start(asyncio.get_running_loop())
         names = ", ".join(receiver.name for receiver in self.receivers)
         self._tell("started", f"StatsD on {names}, counted by {counted_by(core is not None)}")
-
-    def _count_later(self) -> None:
-        """Count one step per iteration of the loop, so that other tasks run in between."""
-        if self.aggregator.step():
-            asyncio.get_running_loop().call_soon(self._count_later)
 
     def _loss_totals(self) -> Mapping[str, int]:
         """Totals since the start of the losses that /health reports while they grow."""

@@ -17,6 +17,7 @@ from agent.aggregate.compiled import holding
 from agent.attempts import Tell
 from agent.receive.datagrams import DatagramReceiver, Read
 from agent.receive.socket_status import SocketStatus
+from agent.turns import Turns
 
 if TYPE_CHECKING:
     from agent.aggregate.core import Core
@@ -56,8 +57,7 @@ class ThreadReceiver(DatagramReceiver):
         self._thread: threading.Thread | None = None
         self._stop_it = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._attention = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        self._again: asyncio.Handle | None = None
-        """The next look, where the last one left something to learn: one, or each signal would add another."""
+        self._looks = Turns(self._look)
         self._closed = False
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -92,8 +92,6 @@ class ThreadReceiver(DatagramReceiver):
         if self._loop is not None:
             self._loop.remove_reader(self._attention)
             self._loop = None
-            if self._again is not None:
-                self._again.cancel()
             self._look()
 
     def close(self) -> None:
@@ -117,12 +115,10 @@ class ThreadReceiver(DatagramReceiver):
 
     def _attend(self) -> None:
         os.eventfd_read(self._attention)
-        if self._again is None:
-            self._look()
+        self._looks.begin()
 
-    def _look(self) -> None:
-        """Do what the thread waits for, and what only the main thread can do."""
-        self._again = None
+    def _look(self) -> bool:
+        """Do what the thread waits for, and what only the main thread can do. Returns whether to look again."""
         with holding([self._core]):
             wanted, low, unknown, left, faults = self._core.wants()
             more = bool(unknown) and self._core.teach(LEARN_AT_ONCE)
@@ -134,5 +130,4 @@ class ThreadReceiver(DatagramReceiver):
             self._served.fault(MemoryError(), b"")
         if left >= SETTLE_BYTES:
             self._served.count_left()
-        if more and self._loop is not None:
-            self._again = self._loop.call_soon(self._look)
+        return more and self._loop is not None
