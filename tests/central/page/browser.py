@@ -1,5 +1,6 @@
 """A real Chromium before a real central process: one of each for all tests of the page, a new tab for each test."""
 
+import asyncio
 import shutil
 import subprocess
 import time
@@ -183,6 +184,13 @@ async def drawn(page: Page, chart: str = ".result .chart") -> list[list[dict[str
     await page.locator(f"{chart} canvas").wait_for()
     found: list[list[dict[str, int]]] = await page.locator(chart).evaluate(RUNS)
     return found
+
+
+async def until_drawn(page: Page, columns: int) -> None:
+    """Wait until the first line of the chart has so many columns: an older answer may be drawn until a new one comes."""
+    async with asyncio.timeout(PATIENCE):
+        while len((await drawn(page))[0]) != columns:
+            await page.evaluate("new Promise(requestAnimationFrame)")
 
 
 def shell(command: str, **environ: str) -> str:

@@ -10,7 +10,7 @@ from playwright.async_api import Page, Route, expect
 from central.query.operations import OFFERED
 from central.store.plan import WINDOWS
 from protocol.times import format_time
-from tests.central.page.browser import EXACT, WAIT_MS, ZONE, Site, drawn, shell, window
+from tests.central.page.browser import EXACT, WAIT_MS, ZONE, Site, drawn, shell, until_drawn, window
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 expect.set_options(timeout=WAIT_MS)
@@ -245,12 +245,12 @@ async def test_a_range_from_to_is_asked_as_it_was_given(site: Site) -> None:
         await page.get_by_label("From", exact=True).fill(format_time(site.minute)[:16])
         await page.get_by_label("To", exact=True).fill(format_time(site.minute + 120)[:16])
         await page.get_by_label("To", exact=True).press("Tab")
-        assert len((await drawn(page))[0]) == 2
+        await until_drawn(page, 2)
         command = page.locator(".made code")
         await expect(command).to_contain_text(f"start={format_time(site.minute)}")
         await expect(command).to_contain_text(f"end={format_time(site.minute + 120)}")
         await page.reload()
-        assert len((await drawn(page))[0]) == 2
+        await until_drawn(page, 2)
 
 
 # --- errors in words
