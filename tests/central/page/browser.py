@@ -187,9 +187,9 @@ async def drawn(page: Page, chart: str = ".result .chart") -> list[list[dict[str
 
 
 async def until_drawn(page: Page, columns: int) -> None:
-    """Wait until the first line of the chart has so many columns: an older answer may be drawn until a new one comes."""
+    """Wait until the first line of the chart has so many columns: an older answer may be drawn before the new one."""
     async with asyncio.timeout(PATIENCE):
-        while len((await drawn(page))[0]) != columns:
+        while [len(line) for line in (await drawn(page))[:1]] != [columns]:
             await page.evaluate("new Promise(requestAnimationFrame)")
 
 
