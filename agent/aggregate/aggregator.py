@@ -43,7 +43,7 @@ SETTLE_BYTES: Final = 1 << 20
 SETTLE_LINES: Final = 50_000
 """Lines that are grouped at once. SETTLE_BYTES of usual lines fit in; very short lines need several rounds."""
 STEP: Final = 400
-"""Sums of the core, or groups of lines, that one step counts: some 2 ms on a slow host."""
+"""Sums of the core, or groups of lines, that one step counts: some milliseconds."""
 SHORT_VALUES: Final = 12
 """The summary of values of at most this many bytes is remembered, because programs often send a plain 1."""
 REMEMBERED: Final = 4096

@@ -12,7 +12,7 @@ from protocol.statsd import LIMIT, BadLineError, Value, parse_value
 from protocol.statsd_tags import is_series
 
 COPIED_AT_ONCE: Final = 8_000
-"""Gauges that one step copies: some 3 ms. To copy a dict at once takes ten times as long when many were deleted."""
+"""Gauges that one step copies: some milliseconds. A dict of which many were deleted takes ten times as long at once."""
 LISTED_AT_ONCE: Final = 1_000
 """Gauges that are listed together as the next ones that may be forgotten."""
 _ZERO: Final = Decimal(0)

@@ -34,9 +34,9 @@ SUFFIXES: Final = 1_000
 PIECE_BYTES: Final = 64
 """Memory that a remembered piece takes beside its text."""
 NAMES_PER_STEP: Final = 200
-"""Names that are grouped before the caller may do other work: some 3 ms where all are new."""
+"""Names that are grouped before the caller may do other work: some milliseconds where all are new."""
 LINES_PER_STEP: Final = 2_000
-"""Lines that are sorted by name before the caller may do other work: some 3 ms."""
+"""Lines that are sorted by name before the caller may do other work: a millisecond or two."""
 _SAMPLE: Final = 64
 """Lines of a name that are compared to see whether a few lines repeat."""
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from agent.aggregate.core import Core
 
 LEARN_AT_ONCE: Final = 100
-"""Names that a core is taught in one turn of the loop, while its thread waits: some 2 ms on a slow host."""
+"""Names that a core is taught in one turn of the loop, while its thread waits: some milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)

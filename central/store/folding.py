@@ -29,7 +29,7 @@ SLICE_NAMES: Final = 50
 MOST_NAMES: Final = 400
 """How many names a step handles at most: if all turn out to be full, it keeps the writer for some 0.3 s, once."""
 SLICE_MINUTES: Final = 3_000
-"""How many minutes of names a step should have. Each step costs about as much as 500 of them, however few it has."""
+"""How many minutes of names a step should have. Each step costs as much as some 2,000 of them, however few it has."""
 PAUSE_SECONDS: Final = 0.5
 """Between two steps, so that commits and queries are hardly delayed."""
 HOUR: Final = 3_600

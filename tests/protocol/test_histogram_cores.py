@@ -2,7 +2,7 @@
 
 from array import array
 from collections.abc import Callable
-from typing import Final
+from typing import Final, cast
 
 import pytest
 from hypothesis import given
@@ -148,7 +148,7 @@ def test_parts_of_samples_become_whole_again(merged: Callable[[list[bytes]], byt
 def test_the_cores_read_a_bytearray_as_bytes(histograms: list[dict[int, int]]) -> None:
     """DuckDB gives a BLOB as one."""
     encoded = [encode(one) for one in histograms]
-    arrays: list[bytes] = [bytearray(one) for one in encoded]  # type: ignore[misc]
+    arrays = cast("list[bytes]", [bytearray(one) for one in encoded])
     for call in (Core.merge, merge_histograms, decode_histograms, rank):
         assert call(arrays) == call(encoded)
     assert span_of_histogram(arrays[0]) == span_of_histogram(encoded[0])

@@ -101,7 +101,7 @@ class _Found:
         ).fetchnumpy()
         ids, buckets = (columns[name].astype(np.int64) for name in ("metric_id", "bucket"))
         there = ~np.ma.getmaskarray(columns["histogram"])
-        contents: list[bytes] = columns["histogram"][there].tolist()
+        contents: list[bytes] = columns["histogram"][there].tolist()  # bytearrays, which need no copy: all read them
         filled = np.fromiter(map(bool, contents), dtype=np.bool_, count=len(contents))
         starts = buckets // self._window * self._window
         self.histograms.append(Histograms(ids[there][filled], starts[there][filled], [*filter(None, contents)]))
